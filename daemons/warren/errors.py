@@ -1,0 +1,104 @@
+"""What can go wrong, said in one grammar, and the exit code that each kind of failure ends with.
+
+A message reads: where, what was expected, what was found, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every `warren` command; from 64 on they are those of sysexits.h."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> ExitCode:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done, or stopped as asked"
+    FAILURE = 1, "the command could not do what was asked; the last line says why"
+    USAGE = 2, "unknown command or option"
+    UNAVAILABLE = 69, "the broker, or the running suite, could not be reached"
+    SOFTWARE = 70, "an error that Warren did not foresee; the log has the traceback"
+    CANTCREAT = 73, "a folder or file cannot be written (permission, full disk)"
+    RESTART = 75, "the daemon ended to be started again with new settings"
+    RUNNING = 76, "another instance of the same daemon already runs on this host"
+    CONFIG = 78, "the configuration is wrong; every problem was printed"
+
+
+#: A supervisor that meets one of these does not start the daemon again: it would end the same way.
+FINAL = (ExitCode.OK, ExitCode.USAGE, ExitCode.RUNNING, ExitCode.CONFIG)
+
+
+class WarrenError(Exception):
+    """A failure that Warren foresaw: the message is for the operator, the code for the supervisor."""
+
+    exit_code = ExitCode.FAILURE
+
+
+class Unavailable(WarrenError):
+    """The broker or the running suite cannot be reached."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class CannotWrite(WarrenError):
+    """A folder or file of Warren cannot be written."""
+
+    exit_code = ExitCode.CANTCREAT
+
+
+class AlreadyRunning(WarrenError):
+    """A second instance of a daemon that may run once on a host."""
+
+    exit_code = ExitCode.RUNNING
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written: a file and a line (1-based), or neither for a default."""
+
+    file: Path | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return "default"
+        return f"{self.file}:{self.line}" if self.line else str(self.file)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in the configuration.
+
+    `section` and `option` are empty when the problem is about a whole file or section.
+    """
+
+    origin: Origin
+    section: str
+    option: str
+    expected: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = " ".join(word for word in (f"[{self.section}]" if self.section else "", self.option) if word)
+        text = f"{self.origin}: {place + ': ' if place else ''}expected {self.expected}, found {self.found}"
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class ConfigError(WarrenError):
+    """All problems of one configuration, at once."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)

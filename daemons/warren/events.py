@@ -1,0 +1,60 @@
+"""Every event that Warren logs: a stable name for machines, one line for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """The `event` field of a log line. Documented in docs/events.md, which a test compares with this list."""
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str) -> Event:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        return member
+
+    # daemons
+    STARTED = "started", "a daemon has read its settings and begins"
+    READY = "ready", "a daemon does its work: a worker consumes, beat ticks, the watchdog watches"
+    STOPPING = "stopping", "a daemon was asked to stop; `reason` says by what"
+    STOPPED = "stopped", "a daemon has ended in order"
+    CRASHED = "crashed", "a daemon ends on an error that nobody foresaw; `exception` has the traceback"
+    SUPERVISOR_LOST = "supervisor_lost", "the supervisor has vanished: the daemon hands back its work and ends"
+    RELOADED = "reloaded", "SIGHUP: new settings are in force"
+    RELOAD_REFUSED = "reload_refused", "SIGHUP: the new settings are wrong and nothing was changed"
+    STATE_DUMPED = "state_dumped", "SIGUSR1: what the daemon is doing, with its stacks"
+    CONFIG_PROBLEM = "config_problem", "one problem of the configuration"
+    CANNOT_WRITE = "cannot_write", "a file of Warren could not be written (permission, full disk)"
+    RECORD = "record", "a line of a library: `logger` says of which, `message` what"
+    SUPERVISOR_RECORD = "supervisor_record", "a line of supervisord: a program started, ended, was restarted"
+
+    # broker
+    BROKER_CONNECTED = "broker_connected", "a daemon has reached the broker"
+    BROKER_UNREACHABLE = "broker_unreachable", "the broker does not answer; the daemon keeps trying"
+    BROKER_LOST = "broker_lost", "the connection to the broker broke"
+    MESSAGES_RESTORED = "messages_restored", "embedded broker: messages of a dead process went back to their queue"
+    MESSAGE_SET_ASIDE = "message_set_aside", "a message that cannot be run was rejected; `reason` says why"
+
+    # tasks
+    TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
+    TASK_FAILED = "task_failed", "a task raised and will not be tried again"
+    TASK_RETRIED = "task_retried", "a task raised and will be tried again"
+    TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker"
+
+    # quotas
+    QUOTA_EXHAUSTED = "quota_exhausted", "a queue is paused until its quota has a free slot"
+    QUOTA_REPLENISHED = "quota_replenished", "a paused queue is consumed again"
+    QUOTA_LEVEL = "quota_level", "the use of a quota crossed a level (percent)"
+    QUOTA_CHANGED = "quota_changed", "a quota has a new limit or window"
+    QUOTA_CLOSED = "quota_closed", "the provider asked for a pause (Retry-After)"
+    SLOTS_REAPED = "slots_reaped", "slots of dead processes were set to cool"
+    LEDGER_DAMAGED = "ledger_damaged", "a ledger was damaged: set aside, and every slot cools for a full window"
+    LEDGER_BUSY = "ledger_busy", "a ledger's lock was held too long: nothing was admitted"
+
+    # schedule
+    TICK_SENT = "tick_sent", "beat sent the task of a schedule entry"
+    TICK_MISSED = "tick_missed", "a tick came due while no beat ran; `sent` says whether it was made up for"
+    TICK_FAILED = "tick_failed", "beat could not send a task and tries again"

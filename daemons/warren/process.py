@@ -1,0 +1,67 @@
+"""Who a process is, so that a number reused by another process is never taken for it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process by its number and the clock tick (since boot) at which it started: never reused within a boot."""
+
+    pid: int
+    start: int
+
+    @property
+    def alive(self) -> bool:
+        """False once the process has ended, a zombie included: a zombie runs nothing any more."""
+        return _stat(self.pid) == (self.start, True)
+
+
+def this() -> Process:
+    """The calling process; asked anew after a fork."""
+    return _this(os.getpid())
+
+
+def boot() -> str:
+    """Names the time and place in which process numbers and CLOCK_BOOTTIME mean something.
+
+    The namespace belongs to it: a container that restarts on a running kernel counts its processes anew.
+    """
+    identity = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{identity} {os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def die_with_parent(death: signal.Signals) -> None:
+    """Asks the kernel to send `death` to this process when its parent ends, and checks that it has not already."""
+    parent = os.getppid()
+    if _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it ended between the two calls: the kernel sends nothing for that
+        os.kill(os.getpid(), death)
+
+
+@lru_cache(maxsize=1)
+def _this(pid: int) -> Process:
+    status = _stat(pid)
+    if status is None:  # cannot be: the caller is running
+        raise ProcessLookupError(pid)
+    return Process(pid, status[0])
+
+
+def _stat(pid: int) -> tuple[int, bool] | None:
+    """Start tick and whether it still runs, from /proc/PID/stat (proc(5), fields 3 and 22)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()  # the name before it may hold spaces and brackets
+    return int(fields[19]), fields[0] not in (b"Z", b"X")

@@ -1,0 +1,43 @@
+"""Metadata of the package, in one place; pyproject.toml holds the build back end and the tools."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="warren",
+    version="0.1.0",
+    description="Runs a Celery processing queue in production on plain Linux hosts",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    package_dir={"": "daemons"},
+    packages=find_packages("daemons"),
+    package_data={"warren": ["py.typed"]},
+    install_requires=[
+        "celery>=5.7",  # exposes Task.Strategy with prefetch accounting that survives a reconnect
+        "click>=8.1",
+        "cronsim>=2.5",
+        "pydantic>=2.7",
+        "python-daemon>=3.0",
+        "redis>=5.0",
+        "requests>=2.31",
+        "rich>=13.7",
+        "sdnotify>=0.3.2",
+        "structlog>=24.1",
+        "supervisor>=4.2.5",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis>=6.100",
+            "mypy>=1.11",
+            "pytest>=8.2",
+            "pytest-randomly>=3.15",
+            "pytest-timeout>=2.3",
+            "ruff>=0.6",
+            "types-requests>=2.31",
+        ],
+    },
+    entry_points={"console_scripts": ["warren=warren.__main__:main"]},
+)
