@@ -1,0 +1,64 @@
+"""The ledger's format: which 64-bit word of the file means what. Everything is a signed native integer.
+
+A word is written by one store, so that a process killed between two instructions leaves each word old or new, never mixed.
+Times are nanoseconds of CLOCK_BOOTTIME.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+MAGIC = 0x57415252454E4C47  # "WARRENLG"
+VERSION = 1
+WORD = 8
+#: One page: the header can be made durable without touching the slots.
+HEADER_WORDS = 512
+SLOT_WORDS = 10
+#: No slot: the end of a list.
+NIL = -1
+
+
+class Head(IntEnum):
+    """Words of the header."""
+
+    MAGIC = 0
+    VERSION = 1
+    CAPACITY = 2  # slot records in the file: the highest limit there ever was
+    BOOT = 3  # which boot the times and process numbers belong to (a hash)
+    LIMIT = 4  # slots wanted
+    WINDOW = 5  # ns that a slot cools after the response
+    LONGEST_CALL = 6  # ns that a call of unknown outcome may still be under way
+    BUSY = 7  # 1 while the lists are being changed: found at 1, they are rebuilt from the slots
+    FREE_HEAD = 8
+    FREE_COUNT = 9
+    COOL_HEAD = 10  # sorted by UNTIL, the soonest first
+    COOL_TAIL = 11
+    RETIRED_COUNT = 12
+    SERIAL = 13  # of the last reservation
+    CLOSED_UNTIL = 14  # nothing is admitted before (Retry-After)
+    HIGH_WATER = 15  # durable on disk before more slots than this are in use
+    ADMITTED = 16  # since the ledger was made, for people
+    REFUSED = 17
+
+
+class Slot(IntEnum):
+    """Words of a slot. STATE and UNTIL are the truth, NEXT and PREV only the order of the lists."""
+
+    STATE = 0
+    UNTIL = 1  # resting: free from then on
+    NEXT = 2
+    PREV = 3
+    SERIAL = 4  # of the reservation that holds it
+    PID = 5  # the owner: whoever may still make the call
+    START = 6
+    SINCE = 7
+    VALID_UNTIL = 8  # a leased slot may be used until then; 0: it is this host's own
+    SPARE = 9
+
+
+class State(IntEnum):
+    """A slot rests (free once UNTIL has passed, cooling before), is open, or is retired by a lowered limit."""
+
+    RESTING = 0
+    OPEN = 1
+    RETIRED = 2
