@@ -1,0 +1,242 @@
+"""Every record of a daemon, its libraries' included, as one JSON object a line with the same fields everywhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from getpass import getuser
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, cast
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor
+
+from warren.errors import CannotWrite
+from warren.events import Event
+from warren.log_file import LineFile, complain
+from warren.log_line import mask, render, safe_text
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "_logger", "_name"}
+_TASK = ("task_id", "root_id", "task", "queue", "attempt", "waited_s", "ran_s")
+_FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message"))
+
+
+class Logger(Protocol):
+    """What `get` returns: a structlog logger whose events are those of events.py and no others."""
+
+    def debug(self, event: Event, **fields: object) -> None: ...
+    def info(self, event: Event, **fields: object) -> None: ...
+    def warning(self, event: Event, **fields: object) -> None: ...
+    def error(self, event: Event, **fields: object) -> None: ...
+    def critical(self, event: Event, **fields: object) -> None: ...
+
+    def exception(self, event: Event, **fields: object) -> None:
+        """Level error, with the traceback of the exception being handled in `exception`."""
+
+    def bind(self, **fields: object) -> Logger:
+        """A logger that adds `fields` to each of its lines."""
+
+
+def get() -> Logger:
+    """The logger of Warren's own events; may be called before `configure`."""
+    logger = structlog.wrap_logger(logging.getLogger("warren"), _CHAIN, structlog.stdlib.BoundLogger)
+    return cast(Logger, logger.bind())
+
+
+def configure(daemon: str, program: str, host: str, folder: Path, level: str = "info", also_stderr: bool = False) -> None:
+    """From here on every record of this process is a line in `folder`/`daemon`.log; a second call replaces the first.
+
+    `level` is one of LEVELS. `also_stderr` repeats each line there, for a person at a terminal.
+    Raises CannotWrite when the file cannot be opened; later failures never reach the caller of a logger.
+    """
+    writer = _Writer(daemon, program, host)
+    path = folder / f"{daemon}.log"
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        file = LineFile(path, partial(writer.lines_lost, path))
+    except OSError as error:
+        raise CannotWrite(
+            f"{path}: expected a log file that can be appended to, found {error.strerror}; "
+            f"let user {getuser()} write there, or set log_dir in [app]"
+        ) from error
+    _install(_Handler(file, writer, also_stderr), level)
+
+
+def set_level(level: str) -> None:
+    """Takes effect at once, for Warren's own lines and for its libraries'."""
+    logging.getLogger().setLevel(level.upper())
+
+
+def bind(**fields: object) -> None:
+    """Adds `fields` to every line of the calling thread from here on, whoever writes it."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def unbind(*names: str) -> None:
+    """Takes fields of `bind` away again; a name that is not bound is no error."""
+    structlog.contextvars.unbind_contextvars(*names)
+
+
+@contextmanager
+def task_fields(*, task_id: str, root_id: str, task: str, queue: str, attempt: int) -> Iterator[None]:
+    """Within it every line of the thread, a task author's own included, says which task it belongs to.
+
+    `attempt` counts from 1.
+    """
+    with structlog.contextvars.bound_contextvars(task_id=task_id, root_id=root_id, task=task, queue=queue, attempt=attempt):
+        yield
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Who writes: the fields that every line begins with."""
+
+    daemon: str
+    program: str
+    host: str
+
+    def line(self, created: float, level: str, event: str, program: str | None = None) -> dict[str, object]:
+        """`created` in seconds since the epoch. A line of supervisord may be about another program."""
+        moment = datetime.fromtimestamp(created, UTC)
+        return {
+            "timestamp": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "level": level,
+            "event": event,
+            "daemon": self.daemon,
+            "program": program or self.program,
+            "host": self.host,
+            "pid": os.getpid(),  # asked each time: pool children inherit this object
+        }
+
+    def shape(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
+        """Fixed fields first; what is not in events.py is a library's or a task author's message."""
+        record, event = fields.pop("_record"), fields.pop("event")
+        fields.pop("_from_structlog")
+        known = isinstance(event, Event)
+        name = str(event.value) if known else str(Event.RECORD.value)
+        line = self.line(record.created, level_name(record.levelno), name, fields.pop("program", None))
+        if not known:
+            line |= {"logger": record.name, "message": event}
+        line |= {key: fields.pop(key) for key in _TASK if key in fields}
+        for key, value in fields.items():
+            line[f"extra_{key}" if key in line else key] = value
+        return line
+
+    def unformatted(self, record: logging.LogRecord, error: Exception) -> str:
+        """A record whose message and arguments do not fit is still a line."""
+        line = self.line(record.created, level_name(record.levelno), Event.RECORD.value)
+        line |= {"logger": record.name, "message": safe_text(record.msg), "arguments": safe_text(record.args)}
+        return render(line | {"unformatted": safe_text(error)})
+
+    def lines_lost(self, path: Path, number: int, error: str) -> bytes:
+        line = self.line(datetime.now(UTC).timestamp(), "error", Event.CANNOT_WRITE.value)
+        return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
+
+
+class _Handler(logging.Handler):
+    """Writes under the handler's lock, which logging renews in a forked child: a child never waits for a dead owner."""
+
+    def __init__(self, file: LineFile, writer: _Writer, also_stderr: bool) -> None:
+        super().__init__()
+        self.file = file
+        self.writer = writer
+        self.also_stderr = also_stderr
+        self.setFormatter(
+            ProcessorFormatter(
+                foreign_pre_chain=[structlog.contextvars.merge_contextvars, _extra],
+                processors=[
+                    structlog.stdlib.PositionalArgumentsFormatter(),
+                    structlog.processors.format_exc_info,
+                    writer.shape,
+                    lambda _logger, _method, line: render(line),
+                ],
+            )
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a bad argument must cost neither the caller nor the line
+            line = self.writer.unformatted(record, error)
+        self.file.write(f"{line}\n".encode())
+        if self.also_stderr:
+            complain(line)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+def level_name(number: int) -> str:
+    """The level at or below `number`; libraries invent levels in between."""
+    return LEVELS[max(0, min(number // 10, len(LEVELS)) - 1)]
+
+
+def _extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """What a caller gave as `extra=`, never in the place of a field that says who wrote the line."""
+    record: logging.LogRecord = fields["_record"]
+    for key, value in vars(record).items():
+        # Celery's `data` holds a task's arguments, which are nobody's business.
+        if key in _STANDARD or (key == "data" and record.name.startswith("celery.")):
+            continue
+        fields[f"extra_{key}" if key in fields or key in _FIXED else key] = value
+    return fields
+
+
+def _install(handler: _Handler, level: str) -> None:
+    root = logging.getLogger()
+    for old in root.handlers[:]:  # a library that called basicConfig would write every line twice, and not as JSON
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    set_level(level)
+    logging.captureWarnings(True)
+    structlog.configure(  # for task authors who use structlog themselves
+        processors=_CHAIN,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    sys.excepthook = _crashed
+    threading.excepthook = _thread_crashed
+    sys.unraisablehook = _unraisable
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, Exception):  # Ctrl-C is no crash
+        return sys.__excepthook__(kind, error, trace)
+    get().critical(Event.CRASHED, exc_info=(kind, error, trace))
+    # As well, for a person at a terminal; when it ends up in a capture file, its secrets must not.
+    complain(mask("".join(traceback.format_exception(kind, error, trace)).rstrip()))
+
+
+def _thread_crashed(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is None or args.exc_type is SystemExit:
+        return
+    name = args.thread.name if args.thread else "unknown"
+    logging.getLogger("threading").error(
+        "exception in thread %s", name, exc_info=(args.exc_type, args.exc_value, args.exc_traceback)
+    )
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    error = args.exc_value
+    logging.getLogger("python").error("%s: %s", args.err_msg or "exception ignored in", safe_text(args.object), exc_info=error)
+
+
+_CHAIN: list[Processor] = [
+    structlog.stdlib.filter_by_level,
+    structlog.contextvars.merge_contextvars,
+    ProcessorFormatter.wrap_for_formatter,
+]

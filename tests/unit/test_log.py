@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from warren import log
+from warren.errors import CannotWrite
+from warren.events import Event
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Iterator[Lines]:
+    """Configures the log of a worker; gives what it holds. Whatever the process had before comes back."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
+    root.handlers = []
+    log.configure("worker", "worker-crawl", "alpha", tmp_path, "info")
+
+    def read() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (tmp_path / "worker.log").read_text().splitlines()]
+
+    yield read
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, root.level, sys.excepthook, threading.excepthook, sys.unraisablehook = before
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
+    """Every line begins with timestamp, level, event, daemon, program, host and pid, and then its own fields."""
+    log.get().info(Event.READY, queues=["a"])
+    [line] = lines()
+    assert list(line) == ["timestamp", "level", "event", "daemon", "program", "host", "pid", "queues"]
+    assert line | {"timestamp": ""} == {
+        "timestamp": "",
+        "level": "info",
+        "event": "ready",
+        "daemon": "worker",
+        "program": "worker-crawl",
+        "host": "alpha",
+        "pid": os.getpid(),
+        "queues": ["a"],
+    }
+
+
+def test_the_timestamp_is_utc_with_microseconds(lines: Lines) -> None:
+    """A timestamp is RFC 3339 in UTC with six digits, whole seconds included, so that text sorts as time does."""
+    record = logging.makeLogRecord({"name": "a", "msg": "b", "levelno": 20, "created": 1_700_000_000.0})
+    logging.getLogger().handle(record)
+    assert lines()[0]["timestamp"] == "2023-11-14T22:13:20.000000Z"
+
+
+def test_a_library_goes_the_same_way(lines: Lines) -> None:
+    """A record of kombu or Celery has the same fields, with its logger and its finished message."""
+    logging.getLogger("kombu.connection").warning("lost %s of %d", "one", 2)
+    [line] = lines()
+    assert list(line)[:9] == [
+        *("timestamp", "level", "event", "daemon", "program", "host", "pid"),
+        *("logger", "message"),
+    ]
+    assert (line["event"], line["level"]) == ("record", "warning")
+    assert (line["logger"], line["message"]) == ("kombu.connection", "lost one of 2")
+
+
+def test_a_message_whose_arguments_do_not_fit_is_kept(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log call with wrong arguments costs neither its caller nor its line."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers[:1])  # pytest's own handler raises for such a call
+    logging.getLogger("author").info("got %d", "many")
+    [line] = lines()
+    assert line["event"] == "record"
+    assert "got %d" in line["message"]
+    assert "many" in line["arguments"]
+    assert "TypeError" in line["unformatted"]
+
+
+def test_an_exception_is_text(lines: Lines) -> None:
+    """A traceback is one text field, in Warren's lines and in those of others."""
+    try:
+        raise ValueError("amqp://user:s3cret@host")
+    except ValueError:
+        log.get().exception(Event.TASK_FAILED)
+        logging.getLogger("author").exception("bad")
+    for line in lines():
+        assert line["level"] == "error"
+        assert line["exception"].startswith("Traceback")
+        assert line["exception"].endswith("ValueError: amqp://user:***@host")
+
+
+def test_a_task_is_named_in_every_line_within_it(lines: Lines) -> None:
+    """What a task's author logs carries the task's fields, and only while the task runs."""
+    with log.task_fields(task_id="i", root_id="r", task="t", queue="q", attempt=1):
+        logging.getLogger("author").info("hi")
+        log.get().info(Event.TASK_SUCCEEDED, ran_s=0.5)
+    logging.getLogger("author").info("after")
+    inside, own, after = lines()
+    task = {"task_id": "i", "root_id": "r", "task": "t", "queue": "q", "attempt": 1}
+    assert task.items() <= inside.items()
+    assert list(own)[7:] == ["task_id", "root_id", "task", "queue", "attempt", "ran_s"]
+    assert not task.keys() & after.keys()
+
+
+def test_bound_fields_stay_until_unbound(lines: Lines) -> None:
+    """A field that was bound is in every line until it is unbound."""
+    log.bind(task_id="i")
+    log.get().info(Event.STARTED)
+    log.unbind("task_id", "never_bound")
+    log.get().info(Event.STOPPED)
+    assert [line.get("task_id") for line in lines()] == ["i", None]
+
+
+def test_nobody_takes_the_place_of_a_fixed_field(lines: Lines) -> None:
+    """Extra fields of others are kept, under another name where they would hide who wrote the line."""
+    with log.task_fields(task_id="i", root_id="r", task="t", queue="q", attempt=1):
+        logging.getLogger("author").info("hi", extra={"host": "h", "event": "e", "task_id": "x", "document": 5})
+        log.get().info(Event.STARTED, level="l")
+    first, second = lines()
+    assert (first["host"], first["event"], first["task_id"], first["document"]) == ("alpha", "record", "i", 5)
+    assert (first["extra_host"], first["extra_event"], first["extra_task_id"]) == ("h", "e", "x")
+    assert (second["level"], second["extra_level"]) == ("info", "l")
+
+
+def test_a_line_may_be_about_another_program(lines: Lines) -> None:
+    """supervisord's lines name the program that they are about."""
+    log.get().info(Event.SUPERVISOR_RECORD, program="beat")
+    assert lines()[0]["program"] == "beat"
+
+
+def test_arguments_of_tasks_are_not_logged(lines: Lines) -> None:
+    """The data that Celery attaches to its records, which holds a task's arguments, is left out."""
+    logging.getLogger("celery.app.trace").info("done", extra={"data": {"args": "(secret,)"}})
+    assert "secret" not in json.dumps(lines())
+
+
+def test_levels(lines: Lines) -> None:
+    """A level holds for Warren's lines and for libraries', takes effect at once, and has one of five names."""
+    log.get().debug(Event.READY)
+    logging.getLogger("a").debug("no")
+    log.set_level("debug")
+    log.get().debug(Event.READY)
+    logging.getLogger("a").log(15, "between")
+    logging.getLogger("a").log(99, "above")
+    assert [line["level"] for line in lines()] == ["debug", "debug", "critical"]
+
+
+def test_warnings_are_records(lines: Lines) -> None:
+    """A Python warning is a line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)  # catch_warnings put back what the log had replaced
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    [line] = lines()
+    assert line["logger"] == "py.warnings"
+    assert "old" in line["message"]
+
+
+def test_an_author_may_use_structlog(lines: Lines) -> None:
+    """A task author's own structlog logger writes records like any other."""
+    structlog.get_logger("author").info("hi %s", "you", document=5)
+    [line] = lines()
+    assert (line["event"], line["logger"], line["message"], line["document"]) == ("record", "author", "hi you", 5)
+
+
+def test_a_thread_that_dies_is_a_record(lines: Lines) -> None:
+    """An exception that ends a thread is a line with its traceback."""
+    thread = threading.Thread(target=lambda: 1 / 0, name="helper")
+    thread.start()
+    thread.join()
+    [line] = lines()
+    assert line["message"] == "exception in thread helper"
+    assert "ZeroDivisionError" in line["exception"]
+
+
+def test_an_exception_that_python_ignores_is_a_record(lines: Lines) -> None:
+    """An exception in a destructor is a line with its traceback."""
+
+    class Bad:
+        def __del__(self) -> None:
+            raise ValueError("late")
+
+    Bad()
+    [line] = lines()
+    assert line["logger"] == "python"
+    assert "ValueError: late" in line["exception"]
+
+
+def test_a_second_configuration_replaces_the_first(lines: Lines, tmp_path: Path) -> None:
+    """Configuring twice, as a reload does, writes each line once, to the new place."""
+    log.configure("worker", "worker-new", "alpha", tmp_path / "new", "warning")
+    log.get().warning(Event.READY)
+    assert lines() == []
+    assert len((tmp_path / "new" / "worker.log").read_text().splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
+    """A daemon that cannot log does not start, and its operator learns where, why and what to do."""
+    (tmp_path / "log").touch()
+    before = logging.getLogger().handlers[:]
+    with pytest.raises(CannotWrite) as caught:
+        log.configure("worker", "worker-crawl", "alpha", tmp_path / "log")
+    assert str(tmp_path / "log" / "worker.log") in str(caught.value)
+    assert "[app]" in str(caught.value)
+    assert logging.getLogger().handlers == before
