@@ -31,6 +31,12 @@ def this() -> Process:
     return _this(os.getpid())
 
 
+def of(pid: int) -> Process | None:
+    """The process that has this number now; None when there is none."""
+    status = _stat(pid)
+    return Process(pid, status[0]) if status else None
+
+
 def boot() -> str:
     """Names the time and place in which process numbers and CLOCK_BOOTTIME mean something.
 

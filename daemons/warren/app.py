@@ -1,0 +1,137 @@
+"""The one place where settings become a Celery app."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Exchange, Queue
+
+from warren.config import Settings, check_modules, check_tasks
+from warren.errors import ConfigError
+
+#: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
+EXCHANGE = "warren"
+#: The header in which a publisher says when it sent the task (seconds, wall clock).
+SENT_AT = "warren_sent_at"
+
+
+def make_app(settings: Settings) -> Celery:
+    """The app of these settings: every daemon and every command uses one made here. It connects to nothing yet."""
+    app = Celery(settings.app.name, set_as_current=True)
+    app.conf.update(_broker(settings))
+    app.conf.update(_results(settings))
+    app.conf.update(_tasks(settings))
+    app.conf.update(_worker())
+    signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.stamp")
+    app.conf.update(settings.celery)  # the operator's own words; the validator refused what would break a promise
+    return app
+
+
+def import_tasks(app: Celery, settings: Settings) -> None:
+    """Imports the task modules and checks the settings against the tasks they register. Raises ConfigError."""
+    folder = str(settings.app.path) if settings.app.path else ""
+    if folder and folder not in sys.path:
+        sys.path.insert(0, folder)
+    problems = check_modules(settings)
+    if problems:
+        raise ConfigError(problems)
+    for module in settings.app.modules:
+        importlib.import_module(module)
+    app.finalize()
+    problems = check_tasks(settings, [name for name in app.tasks if not name.startswith("celery.")])
+    if problems:
+        raise ConfigError(problems)
+
+
+def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    if headers is not None:
+        headers[SENT_AT] = time.time()
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    broker = settings.broker
+    conf: dict[str, Any] = {
+        "broker_connection_timeout": broker.connect_timeout,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # A second worker of one name is refused by Warren's own lock. Exclusive, the queue of a killed worker would refuse its
+        # successor until the broker has noticed the death.
+        "control_queue_exclusive": False,
+        "event_queue_exclusive": False,
+    }
+    if broker.kind == "embedded":
+        folder = settings.app.state_dir / "broker"
+        conf["broker_url"] = "warren://"
+        conf["broker_transport_options"] = {"folder": str(folder), "polling_interval": broker.polling_interval}
+    else:
+        assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
+        conf["broker_url"] = broker.url.get_secret_value()
+    if broker.kind == "redis":
+        conf["broker_transport_options"] = {"visibility_timeout": broker.visibility_timeout}
+    if broker.kind == "rabbitmq":
+        # A publish that the broker has not taken is an error, not a loss.
+        conf["broker_transport_options"] = {"confirm_publish": True}
+    return conf
+
+
+def _results(settings: Settings) -> dict[str, Any]:
+    results, broker = settings.results, settings.broker
+    if results.url is not None:
+        url = results.url.get_secret_value()
+    elif broker.kind == "redis" and broker.url is not None:
+        url = broker.url.get_secret_value()
+    elif broker.kind == "rabbitmq":
+        url = "rpc://"
+    else:
+        url = f"warren.broker.results:Backend+file://{settings.app.state_dir / 'results'}"
+    return {"result_backend": url, "result_expires": results.expires, "result_persistent": True}
+
+
+def _tasks(settings: Settings) -> dict[str, Any]:
+    quorum = settings.broker.kind == "rabbitmq" and settings.broker.queue_type != "classic"
+    exchange = Exchange(EXCHANGE, type="topic", durable=True)
+    arguments = {"x-queue-type": "quorum"} if quorum else None
+    queues = [
+        Queue(name, exchange, routing_key=queue.binding_key, durable=True, queue_arguments=arguments)
+        for name, queue in settings.queues.items()
+    ]
+
+    def route(task: str, *_: Any, **__: Any) -> dict[str, str]:
+        name = settings.queue_of(task)
+        return {"queue": name, "routing_key": settings.queues[name].binding_key}
+
+    return {
+        "task_queues": queues,
+        "task_routes": (route,),
+        "task_default_queue": "default",
+        "task_default_exchange": EXCHANGE,
+        "task_default_exchange_type": "topic",
+        "task_default_routing_key": settings.queues["default"].binding_key,
+        "task_default_queue_type": "quorum" if quorum else "classic",
+        "task_create_missing_queues": False,
+        # Acknowledged when done: what a killed worker had begun runs again rather than never.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_store_errors_even_if_ignored": True,
+        "task_track_started": True,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "timezone": settings.app.timezone,
+        "enable_utc": True,
+    }
+
+
+def _worker() -> dict[str, Any]:
+    return {
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_consumer": "warren.worker.consumer:Consumer",
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": True,
+    }

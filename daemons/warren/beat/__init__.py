@@ -1,0 +1,1 @@
+"""Beat: sends the tasks of the schedule entries, each tick once."""

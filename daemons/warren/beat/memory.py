@@ -1,0 +1,34 @@
+"""What beat remembers over a restart: the last tick of each entry that was taken care of."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+class Memory:
+    """A small file, replaced whole and made durable at each tick."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ticks = self._read()
+
+    def keep(self, entry: str, tick: float) -> None:
+        """Remembers that this tick was taken care of. Raises OSError when it cannot be written."""
+        self.ticks[entry] = tick
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(".new")
+        with open(fresh, "w", encoding="utf-8") as file:
+            json.dump(self.ticks, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, self.path)
+
+    def _read(self) -> dict[str, float]:
+        try:
+            said = json.loads(self.path.read_text(encoding="utf-8"))
+            return {str(entry): float(tick) for entry, tick in said.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            # Nothing known: each entry begins with its next tick. Making up for ticks that may have been sent would send them twice.
+            return {}

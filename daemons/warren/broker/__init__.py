@@ -1,0 +1,1 @@
+"""The broker: the embedded one, and questions to whichever there is."""

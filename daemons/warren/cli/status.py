@@ -1,0 +1,142 @@
+"""`warren status`: every program of this host with its heart, the queues, the quotas."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from warren import heartbeat
+from warren.app import make_app
+from warren.broker.depth import depths
+from warren.config import Settings, load
+from warren.errors import ExitCode, Unavailable
+from warren.quota.book import LEDGER_ERRORS, Book
+from warren.quota.ledger import NS, LedgerBusy, now_ns
+from warren.supervise.client import programs
+
+#: A heart older than this (seconds) does not count as beating.
+STALE = 10.0
+
+
+@dataclass(frozen=True)
+class ProgramStatus:
+    """One program. `heart` is what its main loop says: starting, connecting, ready, stopping; empty when it says nothing."""
+
+    program: str
+    state: str
+    pid: int | None
+    heart: str
+    heart_age_s: float | None
+    evidence: dict[str, Any]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it does its work now."""
+        return self.state == "RUNNING" and self.heart == "ready" and self.heart_age_s is not None and self.heart_age_s < STALE
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show every program of this host with its heart, the queues and the quotas.
+
+    Exit codes: 0 all programs are ready, 1 some are not, 69 the suite does not run or the broker does not answer.
+
+    Example: warren status --json | jq .quotas
+    """
+    settings = load(**context.obj)
+    running = program_status(settings)
+    queues, trouble = _queues(settings)
+    quotas = _quotas(settings)
+    ready = bool(running) and all(program.ready for program in running)
+    if as_json:
+        said = {"ready": ready, "programs": [asdict(program) for program in running], "queues": queues, "quotas": quotas}
+        click.echo(json.dumps({**said, "broker_error": trouble or None}))
+    else:
+        _print(running, queues, quotas, trouble)
+    sys.exit(ExitCode.UNAVAILABLE if trouble else ExitCode.OK if ready else ExitCode.FAILURE)
+
+
+def program_status(settings: Settings) -> list[ProgramStatus]:
+    """What supervisord says of each program, beside what the program's own heart says. Raises Unavailable."""
+    beats = heartbeat.read(settings.app.run_dir)
+    found = []
+    for program in programs(settings):
+        beat = beats.get(program.program)
+        if beat is not None and beat.process.pid != program.pid:
+            beat = None  # the heart of an earlier process says nothing of this one
+        found.append(
+            ProgramStatus(
+                program.program,
+                program.state,
+                program.pid,
+                beat.state if beat else "",
+                round(beat.age, 3) if beat else None,
+                beat.evidence if beat else {},
+            )
+        )
+    return found
+
+
+def _queues(settings: Settings) -> tuple[list[dict[str, Any]], str]:
+    try:
+        found = depths(make_app(settings), settings.queues)
+    except Unavailable as error:
+        return [], str(error)
+    return [{"queue": queue, "messages": messages} for queue, messages in found.items()], ""
+
+
+def _quotas(settings: Settings) -> list[dict[str, Any]]:
+    rows = []
+    for name, ledger in Book(settings).items():
+        row: dict[str, Any] = {"quota": name, "limit": str(settings.quotas[name].limit)}
+        try:
+            counts = ledger.counts()
+        except (LedgerBusy, *LEDGER_ERRORS) as error:
+            rows.append({**row, "error": str(error)})
+            continue
+        wait = None if counts.next_free is None else round(max(0.0, (counts.next_free - now_ns()) / NS), 3)
+        rows.append({**row, **asdict(counts), "limit": row["limit"], "used": counts.used, "next_free_s": 0.0 if counts.free else wait})
+    return rows
+
+
+def _print(running: list[ProgramStatus], queues: list[dict[str, Any]], quotas: list[dict[str, Any]], trouble: str) -> None:
+    console = Console()
+    table = _table("program", "state", "pid", "heart", "age", "doing")
+    for program in running:
+        colour = "green" if program.ready else "red"
+        age = "" if program.heart_age_s is None else f"{program.heart_age_s:.1f} s"
+        doing = ", ".join(f"{key}: {_short(value)}" for key, value in program.evidence.items() if value not in (None, [], {}))
+        table.add_row(program.program, f"[{colour}]{program.state}[/]", str(program.pid or ""), program.heart, age, doing)
+    console.print(table)
+    table = _table("queue", "messages")
+    for queue in queues:
+        table.add_row(queue["queue"], "-" if queue["messages"] is None else str(queue["messages"]))
+    console.print(trouble or table)
+    if quotas:
+        table = _table("quota", "limit", "free", "open", "cooling", "next free")
+        for quota in quotas:
+            if "error" in quota:
+                table.add_row(quota["quota"], quota["limit"], quota["error"])
+                continue
+            free = "" if quota["next_free_s"] is None else f"{quota['next_free_s']:.1f} s"
+            table.add_row(quota["quota"], quota["limit"], str(quota["free"]), str(quota["open"]), str(quota["cooling"]), free)
+        console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _short(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,144 @@
+"""What worker, beat and quota-watchdog share: one instance a host, signals as flags, a heart, and no life without a supervisor."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+from warren.config import Settings, load
+from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode
+from warren.events import Event
+from warren.heartbeat import Heart
+from warren.log import configure, get
+from warren.process import Process, die_with_parent, of, this
+
+#: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
+ORPHAN_PATIENCE = 30.0
+
+
+class Daemon:
+    """One running daemon. Signals only set flags; the main loop reads them, so that no handler meets half-done work.
+
+    SIGTERM, SIGINT: stop. SIGHUP: read the settings anew. SIGUSR1: log what the daemon is doing.
+    """
+
+    def __init__(self, settings: Settings, name: str, program: str) -> None:
+        self.settings = settings
+        self.name = name
+        self.program = program
+        self.heart = Heart(settings.app.run_dir, program)
+        self.stopping = False
+        self.reloading = False
+        self.dumping = False
+        self.wake = threading.Event()
+        self._parent = os.getppid()
+
+    # -- start -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Opens the log, becomes the one instance, takes the signals. Raises CannotWrite or AlreadyRunning."""
+        app = self.settings.app
+        configure(self.name, self.program, self.settings.host, app.log_dir, self.settings.log.level)
+        self._follow_supervisor()
+        self._lock()
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        signal.signal(signal.SIGUSR1, self._on_dump)
+        get().info(Event.STARTED, config=str(self.settings.folder))
+        self.heart.beat("starting")
+
+    def _follow_supervisor(self) -> None:
+        # supervisord sets this word for its children. Started by hand, a daemon outlives its shell as any other does.
+        if os.environ.get("SUPERVISOR_ENABLED"):
+            die_with_parent(signal.SIGTERM)
+            self._parent = os.getppid()
+
+    def _lock(self) -> None:
+        path = self.settings.app.run_dir / f"{self.program}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  held open for as long as the daemon lives
+            # A POSIX lock: not inherited by pool children, who may outlive a killed worker for a moment.
+            self._take_lock()
+            self._lock_file.truncate(0)
+            supervisor = of(self._parent) if os.environ.get("SUPERVISOR_ENABLED") else None
+            self._lock_file.write(json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]))
+            self._lock_file.flush()
+        except OSError as error:
+            raise CannotWrite(f"{path}: expected to write the daemon's lock, found: {error.strerror}; set [app] run_dir") from error
+
+    def _take_lock(self) -> None:
+        deadline = time.monotonic() + ORPHAN_PATIENCE
+        while True:
+            try:
+                fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                if not isinstance(error, (BlockingIOError, PermissionError)):
+                    raise
+            holder, orphan = self._holder()
+            # An orphan is about to end: refusing to start now would leave the host without this daemon for good.
+            if not orphan or time.monotonic() > deadline:
+                raise AlreadyRunning(
+                    f"{self._lock_file.name}: expected no other {self.program} on this host, found process {holder}; "
+                    f"stop it first, or run one of them only"
+                )
+            time.sleep(0.1)
+
+    def _holder(self) -> tuple[str, bool]:
+        self._lock_file.seek(0)
+        try:
+            pid, supervisor = json.loads(self._lock_file.read())
+        except (ValueError, TypeError):
+            return "unknown", True  # it holds the lock and has not written yet, or was killed before it could
+        return str(pid), supervisor is not None and not Process(*supervisor).alive
+
+    # -- while it runs -----------------------------------------------------------------------------------------------
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the supervisor that started this daemon has vanished."""
+        return os.getppid() != self._parent
+
+    def reload(self, apply: Callable[[Settings], None]) -> None:
+        """Reads the settings anew and hands them to `apply`, which may refuse them too; wrong ones change nothing."""
+        self.reloading = False
+        try:
+            apply(load(self.settings.folder, self.settings.host))
+        except ConfigError as error:
+            for problem in error.problems:
+                get().error(Event.RELOAD_REFUSED, problem=str(problem))
+
+    def dump(self, **evidence: object) -> None:
+        """Logs what every thread is doing."""
+        self.dumping = False
+        frames = sys._current_frames()
+        stacks = {thread.name: traceback.format_stack(frames[thread.ident]) for thread in threading.enumerate() if thread.ident in frames}
+        get().info(Event.STATE_DUMPED, stacks={name: "".join(stack) for name, stack in stacks.items()}, **evidence)
+
+    def stop(self, code: ExitCode = ExitCode.OK) -> ExitCode:
+        """The last words of a daemon that ends in order."""
+        self.heart.stop()
+        get().info(Event.STOPPED, exit_code=int(code))
+        return code
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+        self.wake.set()
+
+    def _on_reload(self, number: int, frame: FrameType | None) -> None:
+        self.reloading = True
+        self.wake.set()
+
+    def _on_dump(self, number: int, frame: FrameType | None) -> None:
+        self.dumping = True
+        self.wake.set()

@@ -1,0 +1,73 @@
+"""The heartbeat file of a daemon: written by its own main loop, with what proves that it works."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warren.process import Process, this
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat file said. `at` is in seconds of CLOCK_BOOTTIME, `evidence` what the daemon adds for people."""
+
+    program: str
+    process: Process
+    at: float
+    state: str
+    evidence: dict[str, Any]
+
+    @property
+    def age(self) -> float:
+        """Seconds since the main loop last wrote."""
+        return max(0.0, _now() - self.at)
+
+
+class Heart:
+    """Writes run_dir/heart/PROGRAM.json. States: starting, connecting, ready, stopping."""
+
+    def __init__(self, run_dir: Path, program: str) -> None:
+        self.path = run_dir / "heart" / f"{program}.json"
+        self.program = program
+
+    def beat(self, state: str, **evidence: Any) -> bool:
+        """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon."""
+        me = this()
+        text = json.dumps(
+            {"program": self.program, "pid": me.pid, "start": me.start, "at": _now(), "state": state, "evidence": evidence}
+        )
+        fresh = self.path.with_suffix(f".{me.pid}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(text, encoding="utf-8")
+            os.replace(fresh, self.path)
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Takes the file away: a daemon that ended in order has no heart to be missed."""
+        self.path.unlink(missing_ok=True)
+
+
+def read(run_dir: Path) -> dict[str, Beat]:
+    """The last beat of every program of this host, by program."""
+    beats = (_read(path) for path in sorted((run_dir / "heart").glob("*.json")))
+    return {beat.program: beat for beat in beats if beat is not None}
+
+
+def _read(path: Path) -> Beat | None:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return Beat(said["program"], Process(said["pid"], said["start"]), said["at"], said["state"], said["evidence"])
+    except (OSError, ValueError, KeyError, TypeError):  # gone between the listing and now, or not ours
+        return None
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

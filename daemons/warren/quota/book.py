@@ -1,0 +1,61 @@
+"""The book: every ledger of this host, by the name of its quota."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from warren.config import Settings
+from warren.errors import CannotWrite
+from warren.events import Event
+from warren.log import get
+from warren.quota.ledger import Ledger, Opened
+from warren.quota.store import LedgerDamaged
+
+#: What a ledger may answer instead of an answer: each means that nothing may be admitted now.
+LEDGER_ERRORS = (LedgerDamaged, OSError)
+
+
+class Book(Mapping[str, Ledger]):
+    """The ledgers under `folder`. `configure` makes each what the settings say."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = settings.app.state_dir / "quota"
+        self._ledgers = {name: Ledger(self.folder / f"{name}.ledger") for name in settings.quotas}
+
+    def __getitem__(self, name: str) -> Ledger:
+        return self._ledgers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ledgers)
+
+    def __len__(self) -> int:
+        return len(self._ledgers)
+
+    def configure(self) -> None:
+        """Creates, mends or adjusts every ledger, and logs what it found. Raises CannotWrite."""
+        for name in self:
+            self.configure_one(name)
+
+    def configure_one(self, name: str) -> None:
+        """The same for one ledger."""
+        terms = self.settings.quotas[name]
+        ledger = self[name]
+        try:
+            found = ledger.configure(terms.limit.calls, terms.limit.seconds, terms.longest_call)
+        except OSError as error:
+            raise CannotWrite(
+                f"{ledger.path}: expected to write the ledger of quota {name}, found: {error.strerror}; "
+                "free space or set the owner of the folder, then start again"
+            ) from error
+        _tell(name, str(terms.limit), found)
+
+
+def _tell(name: str, limit: str, found: Opened) -> None:
+    if found.damage:
+        get().error(
+            Event.LEDGER_DAMAGED, quota=name, reason=found.damage, kept_as=str(found.aside), consequence="every slot cools for a window"
+        )
+    elif found.changed or found.taken_over:
+        get().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over)

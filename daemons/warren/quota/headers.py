@@ -1,0 +1,24 @@
+"""What a provider says about its limit in a response. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+#: Longer pauses than this are taken for a mistake of the provider's (seconds).
+LONGEST_PAUSE = 7 * 86400.0
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait by `Retry-After` (RFC 9110, 10.2.3): a number of seconds or a date; None when absent or malformed."""
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return min(float(text), LONGEST_PAUSE)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return min(max(0.0, (when - now).total_seconds()), LONGEST_PAUSE)

@@ -1,0 +1,108 @@
+"""The quota-watchdog daemon: frees what dead processes held, follows edits, and tells people how the quotas stand.
+
+It is never on the way of a call: with it stopped, limits hold, and only slots of dead processes stay unused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from warren.broker.spool import restore_dead
+from warren.config import Settings
+from warren.daemon import Daemon
+from warren.errors import CannotWrite, ExitCode
+from warren.events import Event
+from warren.log import get, set_level
+from warren.quota.book import Book
+from warren.quota.ledger import LedgerBusy
+from warren.quota.levels import crossed, level
+from warren.quota.slots import Counts
+from warren.quota.store import LedgerDamaged
+
+
+class Watchdog:
+    """The one watchdog of this host."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
+        self.book = Book(settings)
+        self.levels: dict[str, int] = {}
+
+    def start(self) -> ExitCode:
+        """Runs until it is told to stop; returns the exit code."""
+        self.daemon.start()
+        self.book.configure()
+        get().info(Event.READY, quotas=sorted(self.book))
+        while not (self.daemon.stopping or self.daemon.orphaned):
+            self._turn()
+            self.daemon.wake.wait(self.settings.watchdog.interval)
+            self.daemon.wake.clear()
+        if self.daemon.orphaned:
+            get().error(Event.SUPERVISOR_LOST, consequence="this watchdog ends")
+        return self.daemon.stop()
+
+    def _turn(self) -> None:
+        if self.daemon.dumping:
+            self.daemon.dump(quotas=sorted(self.book))
+        if self.daemon.reloading:
+            self.daemon.reload(self._apply)
+        for name in self.book:
+            self._watch(name)
+        self._restore_messages()
+        self.daemon.heart.beat("ready", quotas=sorted(self.book))
+
+    def _watch(self, name: str) -> None:
+        """One look at one quota."""
+        ledger = self.book[name]
+        try:
+            reaped = ledger.reap()
+            ledger.relax()
+            counts = ledger.counts()
+        except LedgerBusy as busy:
+            get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+            return
+        except (LedgerDamaged, FileNotFoundError):
+            self._mend(name)
+            return
+        if reaped:
+            get().warning(Event.SLOTS_REAPED, quota=name, slots=reaped, consequence="they cool for a window and the longest call")
+        self._tell_level(name, counts)
+
+    def _mend(self, name: str) -> None:
+        try:
+            self.book.configure_one(name)
+        except CannotWrite as error:
+            get().error(Event.CANNOT_WRITE, quota=name, reason=str(error))
+
+    def _tell_level(self, name: str, counts: Counts) -> None:
+        before, now = self.levels.get(name, 0), level(counts.used, counts.limit)
+        self.levels[name] = now
+        if crossed(before, now):
+            get().info(Event.QUOTA_LEVEL, quota=name, percent=now, **asdict(counts))
+
+    def _restore_messages(self) -> None:
+        """The embedded broker has no server that would notice a dead worker."""
+        if not self.settings.broker.embedded:
+            return
+        try:
+            restored = restore_dead(self.settings.app.state_dir / "broker")
+        except OSError as error:
+            get().error(Event.CANNOT_WRITE, reason=str(error))
+            return
+        if restored:
+            get().warning(Event.MESSAGES_RESTORED, messages=restored)
+
+    def _apply(self, settings: Settings) -> None:
+        if settings == self.settings:
+            return
+        set_level(settings.log.level)
+        self.settings = settings
+        self.book = Book(settings)
+        self.book.configure()
+        get().info(Event.RELOADED, quotas=sorted(self.book))
+
+
+def start(settings: Settings) -> ExitCode:
+    """Runs the watchdog of this host."""
+    return Watchdog(settings).start()

@@ -1,0 +1,64 @@
+"""The pool child's side of the gate: the slots that admitted a task become the child's, and are settled when the task ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from celery import signals, states
+
+from warren.config import Settings
+from warren.events import Event
+from warren.log import get
+from warren.process import this
+from warren.quota import client
+from warren.quota.book import LEDGER_ERRORS, Book
+from warren.quota.ledger import LedgerBusy
+from warren.quota.slots import Ticket
+from warren.worker.gate import TICKETS
+
+
+class Allowance:
+    """Claims and settles slots around each task that a quota governs."""
+
+    def __init__(self, settings: Settings, book: Book) -> None:
+        self.settings = settings
+        self.book = book
+        client.use(book)
+
+    def connect(self) -> None:
+        """Listens to the tasks of this process and of the pool children that it forks."""
+        signals.task_prerun.connect(self.before, weak=False)
+        signals.task_postrun.connect(self.after, weak=False)
+
+    def before(self, task: Any = None, **_: Any) -> None:
+        """Takes the slots over from the worker."""
+        quotas = self.settings.quotas_of(task.name)
+        given = task.request.get(TICKETS) if quotas else None  # the header of a task that no quota governs is nobody's word
+        if not given:
+            return
+        tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
+        try:
+            mine = all(self.book[name].claim(own, this()) for name, own in tickets.items())
+        except (LedgerBusy, *LEDGER_ERRORS) as error:
+            get().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")
+            mine = False
+        if not mine:
+            # The slot was taken for a dead worker's, so another task may have it by now. A signal handler cannot keep the task from
+            # running; ending this process can, and the message goes back to the broker as for any lost process.
+            os.kill(os.getpid(), signal.SIGKILL)
+        client.held.set(tickets)
+
+    def after(self, task: Any = None, state: str | None = None, **_: Any) -> None:
+        """Settles the slots that no `with quota(...).call()` has used: the task may have called all the same."""
+        tickets = client.held.get()
+        if tickets is None:
+            return
+        client.held.set(None)
+        for name, own in tickets.items():
+            try:
+                self.book[name].settle(own, answered=state == states.SUCCESS)
+            except (LedgerBusy, *LEDGER_ERRORS) as error:
+                # The worker settles what still stands when it acknowledges the task.
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))

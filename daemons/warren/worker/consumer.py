@@ -1,0 +1,103 @@
+"""Celery's consumer with Warren's words for trouble, and a heart that beats while there is no broker.
+
+`worker_consumer` is Celery's documented setting for this class.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+from celery import signals
+from celery.exceptions import NotRegistered
+from celery.utils.objects import Bunch
+from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.state import maybe_shutdown
+from kombu.utils.url import maybe_sanitize_url
+
+from warren.events import Event
+from warren.log import get
+
+_logger = logging.getLogger(__name__)
+
+
+class Consumer(CeleryConsumer):
+    """Consumes the worker's queues. `pulse` is called at least once a second while the broker is away."""
+
+    pulse: ClassVar[Any] = staticmethod(lambda: None)
+
+    # -- connection --------------------------------------------------------------------------------------------------
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connects, however long it takes: an outage of the broker is not mended by a restart of the worker."""
+
+        def failed(error: BaseException, interval: float) -> None:
+            get().error(
+                Event.BROKER_UNREACHABLE,
+                broker=maybe_sanitize_url(conn.as_uri()),
+                reason=str(error) or type(error).__name__,
+                retry_in_s=interval,
+                remedy="start the broker, or correct [broker] url",
+            )
+
+        def waiting() -> None:
+            type(self).pulse()
+            maybe_shutdown()
+
+        # At most 3 s between two attempts, so that tasks run again within seconds of the broker's return.
+        connected = conn.ensure_connection(failed, None, interval_start=1, interval_step=1, interval_max=3, callback=waiting)
+        self.first_connection_attempt = False
+        self.broker_connection_retry_attempt = 0
+        get().info(Event.BROKER_CONNECTED, broker=maybe_sanitize_url(conn.as_uri()))
+        return connected
+
+    def on_connection_error_after_connected(self, exc: BaseException) -> None:
+        """The connection broke: running tasks go on, and their messages come again."""
+        get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__)
+        super().on_connection_error_after_connected(exc)
+
+    # -- messages that cannot be run ---------------------------------------------------------------------------------
+    # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes: the embedded
+    # broker keeps a rejected message in a folder, RabbitMQ hands it to a dead-letter exchange where a policy names one.
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """A message that is no task message at all."""
+        self._set_aside(message, "expected a task message (headers task and id), found neither", None)
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """A message that is not JSON."""
+        self._set_aside(message, f"expected a JSON body, found {message.content_type}: {exc}", exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """A task message whose fields are not of the protocol."""
+        self._set_aside(message, f"expected a valid task message, found: {exc}", exc)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """A task that no module of this worker registers: whoever waits for its result is told."""
+        headers = message.headers or {}
+        name, task_id = headers.get("task"), headers.get("id")
+        self._set_aside(message, f"expected a task of this worker, found {name!r}; add its module to [app] modules", exc)
+        request = Bunch(
+            name=name,
+            chord=None,
+            root_id=headers.get("root_id"),
+            correlation_id=message.properties.get("correlation_id"),
+            reply_to=message.properties.get("reply_to"),
+            errbacks=None,
+        )
+        if task_id:
+            self.app.backend.mark_as_failure(task_id, NotRegistered(name), request=request)
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
+
+    def _set_aside(self, message: Any, reason: str, exc: BaseException | None) -> None:
+        headers = message.headers or {}
+        get().error(
+            Event.MESSAGE_SET_ASIDE,
+            reason=reason,
+            task_id=headers.get("id"),
+            task=headers.get("task"),
+            routing_key=(message.delivery_info or {}).get("routing_key"),
+            bytes=len(message.body or b""),
+        )
+        message.reject_log_error(_logger, self.connection_errors)
+        signals.task_rejected.send(sender=self, message=message, exc=exc)

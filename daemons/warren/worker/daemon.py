@@ -1,0 +1,187 @@
+"""The worker daemon: `warren worker NAME`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from typing import Any
+
+from celery import Celery, bootsteps, current_app, signals
+from celery.app.trace import setup_worker_optimizations
+from celery.worker import WorkController, state
+
+from warren.app import import_tasks, make_app
+from warren.config import Settings
+from warren.daemon import Daemon
+from warren.errors import ConfigError, ExitCode, Origin, Problem
+from warren.events import Event
+from warren.log import get
+from warren.process import die_with_parent
+from warren.quota.book import Book
+from warren.worker.allowance import Allowance
+from warren.worker.consumer import Consumer
+from warren.worker.drain import Drain
+from warren.worker.gate import Gate
+from warren.worker.records import Records
+
+#: Seconds between two looks of the main loop at its flags; the heart beats once a second.
+TURN = 0.2
+PULSE = 1.0
+
+
+class Worker:
+    """One worker of this host."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings = settings
+        self.name = name
+        self.terms = settings.workers[name]
+        self.daemon = Daemon(settings, "worker", f"worker-{name}")
+        self.book = Book(settings)
+        self.gate = Gate(settings, self.book)
+        self.drain = Drain(self.gate)
+        self.code = ExitCode.OK
+        self._pulsed = 0.0
+
+    def start(self) -> ExitCode:
+        """Runs until it is told to stop; returns the exit code."""
+        self.daemon.start()
+        self.book.configure()
+        app = self._prepare(make_app(self.settings))
+        self._run(app)
+        return self.daemon.stop(self.code)
+
+    def _prepare(self, app: Celery) -> Celery:
+        _quiet()
+        import_tasks(app, self.settings)
+        self.gate.guard(app.tasks)
+        for task in app.tasks.values():
+            task.Request = "warren.worker.records:Request"
+        Records(self.settings).connect()
+        Allowance(self.settings, self.book).connect()
+        signals.worker_process_init.connect(self._begin_child, weak=False)
+        app.steps["consumer"].add(_turning(self))
+        Consumer.pulse = staticmethod(lambda: self.pulse(None))
+        # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never comes,
+        # and the worker would stop draining the very queue that caused the alarm. The pool children, who publish tasks, do wait.
+        options = app.conf.broker_transport_options
+        self._publishing = {name: options.pop(name) for name in ("confirm_publish",) if name in options}
+        return app
+
+    def _run(self, app: Celery) -> None:
+        setup_worker_optimizations(app, f"{self.name}@{self.settings.host}")
+        controller = WorkController(
+            app=app,
+            hostname=f"{self.name}@{self.settings.host}",
+            queues=list(self.terms.queues),
+            pool="prefork",
+            concurrency=self.terms.concurrency,
+            prefetch_multiplier=self.terms.prefetch,
+            max_tasks_per_child=self.terms.max_tasks_per_child or None,
+            max_memory_per_child=self.terms.max_memory_per_child // 1024 or None,
+            time_limit=self.terms.time_limit or None,
+            soft_time_limit=self.terms.soft_time_limit or None,
+            loglevel=logging.getLogger().level,
+            without_gossip=True,
+            without_mingle=True,
+            # Worker heartbeats are events; published while the broker blocks publishers they freeze the main loop.
+            without_heartbeat=True,
+            ready_callback=self._ready,
+        )
+        controller.start()
+
+    def _begin_child(self, **_: Any) -> None:
+        """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
+        die_with_parent(signal.SIGKILL)
+        current_app.conf.broker_transport_options.update(self._publishing)
+
+    def _ready(self, consumer: Any) -> None:
+        get().info(Event.READY, queues=list(self.terms.queues), concurrency=self.terms.concurrency)
+
+    # -- the main loop ---------------------------------------------------------------------------------------------
+
+    def turn(self, consumer: Any) -> None:
+        """What the main loop does a few times a second beside its work."""
+        daemon = self.daemon
+        if daemon.dumping:
+            daemon.dump(running=[request.id for request in state.active_requests], paused=sorted(self.gate.paused))
+        if daemon.reloading:
+            daemon.reload(self._apply)
+        self._notice_end()
+        self.drain.turn(consumer)
+        self.pulse(consumer)
+
+    def pulse(self, consumer: Any) -> None:
+        """The heart. Without a consumer the broker is away: then only the end of the worker is looked for."""
+        if consumer is None:
+            self._notice_end()
+            if self.drain.begun:
+                state.should_stop = 0
+        if time.monotonic() - self._pulsed < PULSE:
+            return
+        self._pulsed = time.monotonic()
+        doing = "stopping" if self.drain.begun else "ready" if consumer else "connecting"
+        self.daemon.heart.beat(
+            doing,
+            queues=sorted(set(self.terms.queues) - self.gate.paused),
+            paused=sorted(self.gate.paused),
+            running=len(state.active_requests),
+            done=sum(state.total_count.values()),
+        )
+
+    def _notice_end(self) -> None:
+        if self.daemon.orphaned and not self.drain.begun:
+            get().error(Event.SUPERVISOR_LOST, consequence="unfinished tasks go back to the broker and this worker ends")
+            self.drain.begin(0.0, "supervisor lost")
+        elif self.daemon.stopping and not self.drain.begun:
+            self.drain.begin(self.terms.stop_timeout, "asked to stop")
+
+    def _apply(self, settings: Settings) -> None:
+        if _of_worker(settings, self.name) == _of_worker(self.settings, self.name):
+            return
+        # The supervisor starts the worker anew with the new settings; the pool cannot change its tasks' gates while they run.
+        self.code = ExitCode.RESTART
+        get().info(Event.RELOADED, consequence="running tasks finish, then the worker starts anew")
+        self.drain.begin(self.terms.stop_timeout, "new settings")
+
+
+def start(settings: Settings, name: str) -> ExitCode:
+    """Runs the worker `name` of the settings. Raises ConfigError when there is none."""
+    if name not in settings.workers:
+        known = ", ".join(sorted(settings.workers)) or "none"
+        raise ConfigError([Problem(Origin(settings.folder), f"worker:{name}", "", "a section of this name", f"only: {known}", "add it")])
+    return Worker(settings, name).start()
+
+
+def _of_worker(settings: Settings, name: str) -> tuple[object, ...]:
+    """The part of the settings that a worker's behaviour depends on."""
+    shared = (settings.app, settings.broker, settings.results, settings.log, settings.queues, settings.quotas, settings.celery)
+    return (settings.workers.get(name), *shared)
+
+
+def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
+    """A step of Celery's consumer that gives the worker its turns from the main loop."""
+
+    class Turn(bootsteps.StartStopStep):
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, consumer: Any) -> None:
+            self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
+
+        def stop(self, consumer: Any) -> None:
+            # Started again at each reconnection: two turns at once would beat for a connection that is gone.
+            self.entry.cancel()
+
+    return Turn
+
+
+def _quiet() -> None:
+    """Celery must not touch the log, and says in its own words what Warren says in one line a task."""
+    signals.setup_logging.connect(_keep_log, weak=False)
+    for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _keep_log(**_: Any) -> None:
+    """Being connected is what keeps Celery from configuring logging."""

@@ -1,0 +1,51 @@
+"""How a worker ends: it takes nothing more, running tasks finish within the stop timeout, the rest goes back to the broker.
+
+The main loop keeps turning meanwhile, so that results, acknowledgements and the heart go on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery.worker import state
+
+from warren.events import Event
+from warren.log import get
+from warren.worker.gate import Gate
+
+
+class Drain:
+    """One stop of one worker; `begin` may be called again to bring the deadline forward."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.deadline: float | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the worker is on its way out."""
+        return self.deadline is not None
+
+    def begin(self, timeout: float, reason: str) -> None:
+        """Stops taking; running tasks have `timeout` seconds, 0 hands them back at once."""
+        deadline = time.monotonic() + timeout
+        if self.deadline is None or deadline < self.deadline:
+            self.deadline = deadline
+            get().info(Event.STOPPING, reason=reason, running=len(state.reserved_requests), timeout_s=timeout)
+
+    def turn(self, consumer: Any) -> None:
+        """One step, from the worker's main loop."""
+        if self.deadline is None:
+            return
+        if not self.gate.closed:
+            self.gate.closed = True  # a paused queue is not taken up again
+            if consumer.task_consumer is not None:
+                consumer.task_consumer.cancel()
+        if not state.reserved_requests:
+            state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
+        elif time.monotonic() >= self.deadline:
+            # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until
+            # the watchdog sees these processes dead, and cool from then.
+            consumer.cancel_active_requests()
+            state.should_terminate = 0

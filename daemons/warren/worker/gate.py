@@ -1,0 +1,208 @@
+"""The gate: admits a task when its quotas have slots for it, else pauses its queue and hands the message back.
+
+It stands in `Task.Strategy`, which Celery calls once for each task type and connection and which returns the message handler.
+Tasks that no quota governs keep the stock handler: other queues of the worker never meet the gate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Task
+from celery.worker.strategy import default as stock_strategy
+from kombu import Producer
+
+from warren.app import EXCHANGE
+from warren.config import Settings
+from warren.events import Event
+from warren.log import get
+from warren.process import this
+from warren.quota.book import LEDGER_ERRORS, Book
+from warren.quota.ledger import Ledger, LedgerBusy
+from warren.quota.slots import Ticket
+
+#: Under this header the worker tells its pool child which slots the task was admitted with.
+TICKETS = "warren_tickets"
+#: Seconds until a paused queue is looked at again when nobody can know: every slot is open.
+UNKNOWN_WAIT = 0.1
+#: Seconds until it is tried again after the ledger or the broker could not be reached.
+TROUBLE_WAIT = 1.0
+#: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full quota runs.
+NOTEWORTHY = 1.0
+
+#: What a copy of a message keeps of its properties; the broker makes the others anew.
+PROPERTIES = ("correlation_id", "reply_to", "priority")
+
+Tickets = dict[str, tuple[Ticket, ...]]
+#: The quotas of a task: name, ledger, cost (slots).
+Quotas = list[tuple[str, Ledger, int]]
+
+
+class Gate:
+    """The gate of one worker process."""
+
+    def __init__(self, settings: Settings, book: Book) -> None:
+        self.settings = settings
+        self.book = book
+        self.paused: set[str] = set()
+        self.closed = False
+
+    def guard(self, tasks: Mapping[str, Task]) -> None:
+        """Puts the gate before every task that a quota governs."""
+        for name, task in tasks.items():
+            if self.settings.quotas_of(name):
+                task.Strategy = self.strategy
+
+    def strategy(self, task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., None]:
+        """The message handler of `task` on this connection."""
+        admit = stock_strategy(task, app, consumer, **options)
+        queue = self.settings.queue_of(task.name)
+        quotas = [(name, self.book[name], self.settings.quotas[name].cost) for name in self.settings.quotas_of(task.name)]
+        connection = consumer.restart_count
+
+        def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any) -> None:
+            if consumer.restart_count != connection:
+                return  # held for its ETA while the connection broke: the broker has delivered it again since
+            delay = _due_in(message.headers)
+            if delay > 0:
+                # No slot is taken for a task that is not due. Unacknowledged, it is the broker's until then.
+                consumer.qos.increment_eventually()
+                arguments = (message, body, ack, reject, callbacks)
+                consumer.timer.call_after(delay, lambda: (consumer.qos.decrement_eventually(), handle(*arguments)))
+                return
+            tickets = self._reserve(quotas)
+            if tickets is None:
+                self._hand_back(consumer, message, queue)
+                self._pause(consumer, queue, quotas)
+                return
+            message.headers[TICKETS] = {name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()}
+            try:
+                admit(message, body, self._settling(tickets, ack), self._settling(tickets, reject), callbacks, **rest)
+            except BaseException:
+                self._refund(tickets)  # refused before any process could run it: not sent
+                raise
+
+        return handle
+
+    # -- slots -----------------------------------------------------------------------------------------------------
+
+    def _reserve(self, quotas: Quotas) -> Tickets | None:
+        """Slots of every quota, or of none. Always in the order of their names."""
+        tickets: Tickets = {}
+        for name, ledger, cost in quotas:
+            try:
+                own = ledger.reserve(cost, this())
+            except LedgerBusy as busy:
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+                own = None
+            except LEDGER_ERRORS as error:
+                # Nothing is admitted on a ledger that cannot be read; the watchdog mends it.
+                get().error(Event.LEDGER_DAMAGED, quota=name, reason=str(error))
+                own = None
+            if own is None:
+                self._refund(tickets)
+                return None
+            tickets[name] = own
+        return tickets
+
+    def _refund(self, tickets: Tickets) -> None:
+        for name, own in tickets.items():
+            try:
+                self.book[name].refund(own)
+            except (LedgerBusy, *LEDGER_ERRORS) as error:
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))
+
+    def _settling(self, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """`answer` (ack or reject), which first settles what the pool child did not: it was killed, its call is of unknown outcome."""
+
+        def settle_and_answer(*arguments: Any) -> Any:
+            for name, own in tickets.items():
+                try:
+                    self.book[name].settle(own, answered=False)
+                except (LedgerBusy, *LEDGER_ERRORS) as error:
+                    get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))
+            return answer(*arguments)
+
+        return settle_and_answer
+
+    # -- queue -----------------------------------------------------------------------------------------------------
+
+    def _hand_back(self, consumer: Any, message: Any, queue: str) -> None:
+        """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
+        if queue not in self._counting(consumer.app) and self._came_from(message, queue):
+            message.requeue()
+            return
+        # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy. On one channel
+        # the broker takes the copy before the acknowledgement: cut off between them, the task is there twice, never not at all.
+        Producer(message.channel, auto_declare=False).publish(
+            message.body,
+            exchange="",
+            routing_key=queue,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers={name: value for name, value in message.headers.items() if name not in (TICKETS, "x-delivery-count")},
+            delivery_mode=2,
+            **{name: message.properties[name] for name in PROPERTIES if message.properties.get(name)},
+        )
+        message.ack()
+
+    def _came_from(self, message: Any, queue: str) -> bool:
+        """Whether the message came by the queue's own binding. One sent elsewhere by hand goes to the queue where it belongs."""
+        info = message.delivery_info or {}
+        return info.get("exchange") == EXCHANGE and info.get("routing_key") == self.settings.queues[queue].binding_key
+
+    @staticmethod
+    def _counting(app: Any) -> frozenset[str]:
+        """The queues that count how often a message came back."""
+        queues = app.conf.task_queues
+        return frozenset(queue.name for queue in queues if (queue.queue_arguments or {}).get("x-queue-type") == "quorum")
+
+    def _pause(self, consumer: Any, queue: str, quotas: Quotas) -> None:
+        """Stops consuming the queue until its quotas may have slots again. Other queues go on."""
+        if queue in self.paused:
+            return
+        self.paused.add(queue)
+        consumer.cancel_task_queue(queue)
+        wait = self._wait(quotas)
+        if wait >= NOTEWORTHY:
+            get().info(Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(wait, 3))
+        consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
+
+    def _resume(self, consumer: Any, queue: str, quotas: Quotas) -> None:
+        if self.closed:
+            return
+        wait = self._wait(quotas)
+        if wait <= 0:
+            try:
+                consumer.add_task_queue(queue)
+                self.paused.discard(queue)
+                return
+            except (*consumer.connection_errors, *consumer.channel_errors, AttributeError):
+                # The connection is gone (with no task consumer there is nothing to add to): the queue stays paused over the
+                # reconnection, and is taken up again from here once there is a connection.
+                wait = TROUBLE_WAIT
+        consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
+
+    @staticmethod
+    def _wait(quotas: Quotas) -> float:
+        """Seconds until all of these quotas may have a free slot, as far as their ledgers can tell."""
+        try:
+            waits = [ledger.wait_s() for _, ledger, _ in quotas]
+        except (LedgerBusy, *LEDGER_ERRORS):
+            return TROUBLE_WAIT
+        return max(UNKNOWN_WAIT if wait is None else wait for wait in waits)
+
+
+def _due_in(headers: Mapping[str, Any]) -> float:
+    """Seconds until the task's ETA; 0 or less when it is due, has none, or has one that Celery will refuse."""
+    eta = headers.get("eta")
+    if not isinstance(eta, str):
+        return 0.0
+    try:
+        due = datetime.fromisoformat(eta)
+    except ValueError:
+        return 0.0
+    return (due if due.tzinfo else due.replace(tzinfo=UTC)).timestamp() - time.time()

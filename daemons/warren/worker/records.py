@@ -1,0 +1,86 @@
+"""One line in the log for each end of a task: succeeded, failed, to be retried, handed back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import signals
+from celery.worker.request import Request as CeleryRequest
+
+from warren.app import SENT_AT
+from warren.config import Settings
+from warren.events import Event
+from warren.log import bind, get, unbind
+
+FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
+
+
+class Request(CeleryRequest):
+    """Celery's request, which says so when its task goes back to the broker."""
+
+    def reject(self, requeue: bool = False) -> None:
+        """Rejects the message; with `requeue` the broker delivers it again."""
+        if requeue:
+            get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name)
+        super().reject(requeue)
+
+
+class Records:
+    """Writes the lines. The pool children inherit the connections made before the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._began = 0.0
+        self._waited: float | None = None
+
+    def connect(self) -> None:
+        """Listens to the tasks of this process and of the pool children that it forks."""
+        signals.task_prerun.connect(self.began, weak=False)
+        signals.task_success.connect(self.succeeded, weak=False)
+        signals.task_failure.connect(self.failed, weak=False)
+        signals.task_retry.connect(self.retried, weak=False)
+        signals.task_postrun.connect(self.ended, weak=False)
+
+    def began(self, task: Any = None, **_: Any) -> None:
+        """Gives the task's own log lines its fields."""
+        request = task.request
+        self._began, self._waited = time.monotonic(), _waited(request)
+        bind(
+            task_id=request.id,
+            root_id=request.root_id,
+            task=task.name,
+            queue=self.settings.queue_of(task.name),
+            attempt=(request.retries or 0) + 1,
+        )
+
+    def ended(self, **_: Any) -> None:
+        """After this a line belongs to no task."""
+        unbind(*FIELDS)
+
+    def succeeded(self, sender: Any = None, **_: Any) -> None:
+        """The task returned."""
+        get().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
+
+    def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
+        """The task raised and comes again."""
+        get().warning(Event.TASK_RETRIED, reason=repr(reason), **self._fields(request))
+
+    def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
+        """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so."""
+        request = sender.request
+        if request.id == task_id and self._began:
+            fields = self._fields(request)
+        else:
+            fields = {"task_id": task_id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
+        get().error(Event.TASK_FAILED, reason=repr(exception), exception=str(getattr(einfo, "traceback", "")) or None, **fields)
+
+    def _fields(self, request: Any) -> dict[str, Any]:
+        times = {"waited_s": self._waited, "ran_s": round(time.monotonic() - self._began, 6)}
+        return {**times, "args": request.args, "kwargs": request.kwargs} if self.settings.log.arguments else times
+
+
+def _waited(request: Any) -> float | None:
+    """Seconds between sending and starting, None where the publisher did not say. Hosts' clocks differ: never below 0."""
+    sent = request.get(SENT_AT)
+    return round(max(0.0, time.time() - sent), 6) if isinstance(sent, (int, float)) else None
