@@ -1,0 +1,89 @@
+"""The configuration of one host: INI files in, frozen typed settings out, or every problem at once."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from warren.config import checks, places, reader, validator
+from warren.config.places import check_folders
+from warren.config.registered import check_modules, check_tasks
+from warren.config.sections import (
+    AppSettings,
+    BeatSettings,
+    BrokerSettings,
+    LogSettings,
+    QueueSettings,
+    QuotaSettings,
+    ResultsSettings,
+    ScheduleSettings,
+    SuperviseSettings,
+    WatchdogSettings,
+    WorkerSettings,
+)
+from warren.config.settings import Settings
+from warren.config.units import Rate, Unexpected
+from warren.config.values import name
+from warren.errors import ConfigError, Origin, Problem
+
+__all__ = [
+    "DEFAULT_FOLDER",
+    "AppSettings",
+    "BeatSettings",
+    "BrokerSettings",
+    "LogSettings",
+    "QueueSettings",
+    "QuotaSettings",
+    "Rate",
+    "ResultsSettings",
+    "ScheduleSettings",
+    "Settings",
+    "SuperviseSettings",
+    "WatchdogSettings",
+    "WorkerSettings",
+    "check_folders",
+    "check_modules",
+    "check_tasks",
+    "load",
+    "short_host",
+]
+
+DEFAULT_FOLDER = Path("/etc/warren")
+
+
+def load(folder: Path | None = None, host: str | None = None) -> Settings:
+    """The settings that the files in `folder` give the host; by default /etc/warren and this host's short name.
+
+    Reads warren.ini, then conf.d/*.ini by name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all
+    problems of all files, sorted by file and line.
+    """
+    folder = (folder or DEFAULT_FOLDER).absolute()
+    host = host or short_host()
+    try:
+        name(host)
+    except Unexpected as error:
+        remedy = "name it with --host or WARREN_HOST"
+        raise ConfigError([Problem(Origin(), "", "host", error.expected, error.found, remedy)]) from None
+    ini = reader.read(folder, host)
+    settings, problems = validator.build(ini, folder, host)
+    settings, found = places.with_secrets(settings)
+    problems += [*ini.problems, *found, *places.check(settings)]
+    if ini.complete:  # else a queue that no file seems to declare may stand in the one that cannot be read
+        problems += checks.check(settings, broken=_broken(ini, settings))
+    if problems:
+        raise ConfigError(sorted(set(problems), key=_by_place))
+    return settings
+
+
+def short_host() -> str:
+    """This host's name without its domain."""
+    return socket.gethostname().partition(".")[0]
+
+
+def _broken(ini: reader.Ini, settings: Settings) -> frozenset[str]:
+    """Headings of the sections that were left out of the settings."""
+    return frozenset(ini.sections) - {heading for heading, _ in settings.sections()}
+
+
+def _by_place(problem: Problem) -> tuple[str, int, str, str]:
+    return str(problem.origin.file or ""), problem.origin.line or 0, problem.option, problem.expected

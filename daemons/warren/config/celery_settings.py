@@ -1,0 +1,121 @@
+"""[celery]: any setting of Celery, passed through, but for those that would break what Warren promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery.app.defaults import NAMESPACES, flatten
+
+from warren.config import units
+from warren.config.reader import Value
+from warren.config.units import Unexpected, shown
+from warren.config.values import nearest
+from warren.errors import Problem
+
+_BROKER = "set [broker] url, or url_file"
+_RESULTS = "set [results] url, or url_file"
+_ROUTES = "say it with [queue:NAME] tasks and binding_key"
+_SCHEDULE = "say it with [schedule:NAME]"
+_JSON_LOGS = "every line of Warren's logs is JSON; see [log]"
+_KEPT = "a task whose worker dies must go back to the broker"
+_ONLY_JSON = "Warren takes and sends JSON only: a pickle runs code of whoever sent it"
+
+#: Settings that have an option of their own, or none, with what to do instead.
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("broker_url", "broker_read_url", "broker_write_url", "broker_transport", "broker_host", "broker_port"), _BROKER
+    ),
+    **dict.fromkeys(("broker_user", "broker_password", "broker_vhost"), _BROKER),
+    "broker_connection_timeout": "set [broker] connect_timeout",
+    "result_backend": _RESULTS,
+    "result_expires": "set [results] expires",
+    **dict.fromkeys(("task_queues", "task_routes", "task_default_queue", "task_default_exchange"), _ROUTES),
+    **dict.fromkeys(("task_default_exchange_type", "task_default_routing_key", "task_create_missing_queues"), _ROUTES),
+    "task_default_queue_type": "set [broker] queue_type",
+    **dict.fromkeys(("beat_schedule", "beat_scheduler", "beat_schedule_filename"), _SCHEDULE),
+    **dict.fromkeys(("imports", "include"), "set [app] modules"),
+    "timezone": "set [app] timezone",
+    **dict.fromkeys(("worker_log_format", "worker_task_log_format", "worker_log_color"), _JSON_LOGS),
+    **dict.fromkeys(("worker_log_datefmt", "worker_task_log_datefmt"), _JSON_LOGS),
+    "worker_concurrency": "set [worker:NAME] concurrency",
+    "worker_prefetch_multiplier": "set [worker:NAME] prefetch",
+    "worker_max_tasks_per_child": "set [worker:NAME] max_tasks_per_child",
+    "worker_max_memory_per_child": "set [worker:NAME] max_memory_per_child",
+    "task_time_limit": "set [worker:NAME] time_limit",
+    "task_soft_time_limit": "set [worker:NAME] soft_time_limit",
+    "worker_soft_shutdown_timeout": "set [worker:NAME] stop_timeout",
+    "task_default_rate_limit": "say it with [quota:NAME] limit, which also holds across workers and restarts",
+    "worker_consumer": "the worker hands tasks out by its quotas",
+    "worker_pool": "quotas and time limits need a worker of child processes",
+    "worker_autoscaler": "set [worker:NAME] concurrency",
+}
+
+#: Settings that may only be written with the value that Warren gives them, and why.
+FIXED: Mapping[str, tuple[Any, str]] = {
+    "task_serializer": ("json", _ONLY_JSON),
+    "result_serializer": ("json", _ONLY_JSON),
+    "event_serializer": ("json", _ONLY_JSON),
+    "accept_content": (["json"], _ONLY_JSON),
+    "result_accept_content": (["json"], _ONLY_JSON),
+    "task_acks_late": (True, _KEPT),
+    "task_reject_on_worker_lost": (True, _KEPT),
+    "task_default_delivery_mode": ("persistent", "messages must outlive a restart of the broker"),
+    "task_protocol": (2, "the older one carries no headers"),
+    "task_always_eager": (False, "tasks would run in the program that calls them"),
+    "enable_utc": (True, "all times are UTC; for cron lines set [app] timezone"),
+    "worker_hijack_root_logger": (False, _JSON_LOGS),
+}
+
+
+def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
+    """The settings of the section as Python values, and what is wrong with the others."""
+    known = dict(flatten(NAMESPACES))
+    settings: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in values.items():
+        try:
+            if name not in known:
+                raise _Refused("a setting of Celery", shown(name), nearest(name, known))
+            if name in REFUSED:
+                raise _Refused("no such setting here", "it", REFUSED[name])
+            settings[name] = _typed(value.text, known[name].type)
+            wanted, reason = FIXED.get(name, (settings[name], ""))
+            if settings[name] != wanted:
+                raise _Refused(f"{units.json_text(wanted)} and nothing else", shown(value.text), reason)
+        except Unexpected as error:
+            remedy = getattr(error, "remedy", "")
+            problems.append(Problem(value.origin, "celery", name, error.expected, error.found, remedy))
+    return settings, problems
+
+
+class _Refused(Unexpected):
+    def __init__(self, expected: str, found: str, remedy: str) -> None:
+        super().__init__(expected, found)
+        self.remedy = remedy
+
+
+def _typed(text: str, kind: str | type) -> Any:
+    """The value in the type that Celery declares, because "no" as a text would count as yes."""
+    value = _literal(text)
+    name = kind if isinstance(kind, str) else kind.__name__
+    if value is None or isinstance(value, dict):  # null switches many settings off; some flags take a table, too
+        return value
+    if name == "bool":
+        return value if isinstance(value, bool) else units.boolean(text)
+    if name in ("int", "float"):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        raise Unexpected("a number", shown(text))
+    if name == "dict":
+        return units.json_value(text, dict)
+    if name in ("list", "tuple"):
+        return value if isinstance(value, list) else list(units.items(text))
+    return value
+
+
+def _literal(text: str) -> Any:
+    try:
+        return units.json_value(text)
+    except Unexpected:
+        return text

@@ -1,0 +1,133 @@
+"""What is wrong between sections that are each right by themselves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from warren.config.patterns import covers, is_pattern, matches, overlap
+from warren.config.settings import DEFAULT_QUEUE, Settings
+from warren.config.units import duration_text, shown
+from warren.config.values import nearest
+from warren.errors import Problem
+
+
+def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[Problem]:
+    """All problems between sections; `broken` are the headings of sections that the settings lack."""
+    declared = {*settings.queues, *(heading.removeprefix("queue:") for heading in broken if heading.startswith("queue:"))}
+    yield from _workers(settings, declared)
+    yield from _schedules(settings, declared)
+    yield from _costs(settings)
+    if not any(heading.startswith(("queue:", "quota:")) for heading in broken):
+        yield from _claims(settings)
+        yield from _shared_queues(settings)
+        yield from _sent_elsewhere(settings)
+
+
+def _workers(settings: Settings, declared: set[str]) -> Iterator[Problem]:
+    for name, worker in settings.workers.items():
+        heading = f"worker:{name}"
+        for queue in worker.queues:
+            if queue not in declared:
+                yield _undeclared(settings, heading, "queues", queue, declared)
+        if not worker.queues:
+            yield Problem(settings.origin(heading, "queues"), heading, "queues", "at least one queue", "none")
+        if 0 < worker.time_limit <= worker.soft_time_limit:
+            expected = f"less than time_limit, which is {duration_text(worker.time_limit)}"
+            found = duration_text(worker.soft_time_limit)
+            yield Problem(settings.origin(heading, "soft_time_limit"), heading, "soft_time_limit", expected, found)
+
+
+def _schedules(settings: Settings, declared: set[str]) -> Iterator[Problem]:
+    for name, entry in settings.schedules.items():
+        heading = f"schedule:{name}"
+        if (entry.every is None) == (entry.cron is None):
+            option = "" if entry.every is None else "cron"
+            found = "neither" if entry.every is None else "both"
+            yield Problem(settings.origin(heading, option), heading, option, "one of every and cron", found)
+        if entry.queue is not None and entry.queue not in declared:
+            yield _undeclared(settings, heading, "queue", entry.queue, declared)
+
+
+def _undeclared(settings: Settings, heading: str, option: str, queue: str, declared: set[str]) -> Problem:
+    remedy = f"add a section [queue:{queue}]"
+    hint = nearest(queue, declared)
+    if hint.startswith("did you mean"):
+        remedy = f"{hint} Else {remedy}"
+    return Problem(settings.origin(heading, option), heading, option, "a declared queue", shown(queue), remedy)
+
+
+def _costs(settings: Settings) -> Iterator[Problem]:
+    for name, quota in settings.quotas.items():
+        heading = f"quota:{name}"
+        if quota.cost > quota.limit.calls:
+            expected = f"at most the {quota.limit.calls} calls of limit = {quota.limit}"
+            remedy = "no task could ever start"
+            yield Problem(settings.origin(heading, "cost"), heading, "cost", expected, str(quota.cost), remedy)
+
+
+def _claims(settings: Settings) -> Iterator[Problem]:
+    """A task that two queues claim alike: both by its name, or both by a pattern."""
+    for (one, first), (other, second) in combinations(settings.queues.items(), 2):
+        for mine in first.tasks:
+            for yours in second.tasks:
+                if is_pattern(mine) == is_pattern(yours) and overlap(mine, yours):
+                    heading, place = f"queue:{other}", settings.origin(f"queue:{one}", "tasks")
+                    found = f"{shown(yours)} here and {shown(mine)} in [queue:{one}] ({place})"
+                    remedy = "remove one, or name the task in full in the queue that is to have it"
+                    origin = settings.origin(heading, "tasks")
+                    yield Problem(origin, heading, "tasks", "each task in one queue", found, remedy)
+
+
+def _shared_queues(settings: Settings) -> Iterator[Problem]:
+    """Tasks of a quota that wait in one queue with others: the others would wait for the quota, too."""
+    for name, quota in settings.quotas.items():
+        heading, origin = f"quota:{name}", settings.origin(f"quota:{name}", "tasks")
+        expected = "a queue of their own for these tasks"
+        for pattern in quota.tasks:
+            if not _has_queue(settings, pattern):
+                found = f"{shown(pattern)} in queue {DEFAULT_QUEUE}, among tasks that [{heading}] does not govern"
+                remedy = f"add [queue:{name}] with tasks = {pattern}, and {name} to a worker's queues"
+                yield Problem(origin, heading, "tasks", expected, found, remedy)
+        for queue, tasks in _queues_reached(settings, quota.tasks):
+            others = [each for each in tasks if not any(covers(mine, each) for mine in quota.tasks)]
+            if others:
+                found = f"queue {queue}, which takes {', '.join(map(shown, others))} as well"
+                remedy = f"add a [queue:...] with tasks = {', '.join(others)}, or govern those by the same quota"
+                yield Problem(origin, heading, "tasks", expected, found, remedy)
+
+
+def _has_queue(settings: Settings, pattern: str) -> bool:
+    """Whether every task of the pattern goes to a queue other than the default one, where unknown tasks go, too."""
+    if not is_pattern(pattern):
+        return settings.queue_of(pattern) != DEFAULT_QUEUE
+    claims = (queue.tasks for name, queue in settings.queues.items() if name != DEFAULT_QUEUE)
+    return any(covers(claim, pattern) for tasks in claims for claim in tasks)
+
+
+def _queues_reached(settings: Settings, patterns: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The queues, but the default one, in which some task of the patterns may wait, with all that they take."""
+    for name, queue in settings.queues.items():
+        if name != DEFAULT_QUEUE and any(_reaches(settings, each, name) for each in patterns):
+            yield name, queue.tasks
+
+
+def _reaches(settings: Settings, pattern: str, queue: str) -> bool:
+    if not is_pattern(pattern):
+        return settings.queue_of(pattern) == queue
+    return any(overlap(pattern, claim) for claim in settings.queues[queue].tasks)
+
+
+def _sent_elsewhere(settings: Settings) -> Iterator[Problem]:
+    """Schedule entries that send a task to a queue whose tasks wait for other quotas than it does."""
+    for name, entry in settings.schedules.items():
+        if entry.queue is None or entry.queue not in settings.queues or entry.queue == settings.queue_of(entry.task):
+            continue
+        own = set(settings.quotas_of(entry.task))
+        tasks = settings.queues[entry.queue].tasks
+        theirs = {each for each, quota in settings.quotas.items() if any(matches(task, quota.tasks) for task in tasks)}
+        if own != theirs and (tasks or entry.queue == DEFAULT_QUEUE):
+            heading = f"schedule:{name}"
+            expected = f"a queue of tasks under the same quotas as {entry.task} ({', '.join(sorted(own)) or 'none'})"
+            found = f"{shown(entry.queue)}, whose tasks are under {', '.join(sorted(theirs)) or 'none'}"
+            yield Problem(settings.origin(heading, "queue"), heading, "queue", expected, found, "leave queue empty")

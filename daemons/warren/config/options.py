@@ -1,0 +1,96 @@
+"""What an option is: its type, how its text is read and written, its default and its help, declared in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from warren.config import units, values
+from warren.config.masking import masked, masked_url
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the text of an option becomes its value and back; stands in the option's type annotation."""
+
+    form: str  # as the documentation prints it, with the units
+    parse: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+    optional: bool = False
+
+    def or_none(self) -> Kind:
+        """The same, but an empty text means None."""
+        return replace(self, optional=True)
+
+    def read(self, value: object) -> object:
+        """The value of a text; whatever is no text is taken to be a value already."""
+        if not isinstance(value, str):
+            return value
+        return None if self.optional and not value else self.parse(value)
+
+    def text(self, value: object) -> str:
+        """The value as an INI file would hold it, with passwords masked."""
+        return "" if value is None else self.write(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+
+class Section(BaseModel):
+    """One section of the INI: frozen, and without options that it does not declare."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def option(default: Any, help: str) -> Any:  # noqa: A002 - it is what the operator reads
+    """Declares an option; `...` as the default makes it required."""
+    return Field(default, description=help)
+
+
+def kind(field: FieldInfo) -> Kind:
+    """How the text of this option is read and written."""
+    return next(each for each in field.metadata if isinstance(each, Kind))
+
+
+def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
+    return Kind("duration (ms, s, m, h, d)", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
+
+
+def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
+    return Kind(f"whole number, {minimum} to {maximum}", partial(units.whole, minimum=minimum, maximum=maximum))
+
+
+def choice(*known: str) -> Kind:
+    return Kind(" or ".join(known), partial(values.choice, known=known))
+
+
+def url(*schemes: str) -> Kind:
+    return Kind(f"URL ({', '.join(schemes)})", partial(values.url, schemes=schemes), _masked_secret).or_none()
+
+
+def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
+    return Kind(form, parse, ", ".join)
+
+
+def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
+    return Kind(form, partial(units.json_value, shape=shape), _masked_json)
+
+
+BOOLEAN = Kind("true or false", units.boolean, lambda value: "true" if value else "false")
+RATE = Kind("rate (calls/window: s, m, h, d)", units.rate)
+SIZE = Kind("size (B, kB, MB, GB, KiB, MiB, GiB)", units.size, units.size_text)
+PATH = Kind("absolute path", values.path)
+
+
+def _masked_secret(value: SecretStr) -> str:
+    return masked_url(value.get_secret_value())
+
+
+def _masked_json(value: object) -> str:
+    return units.json_text(masked(value))

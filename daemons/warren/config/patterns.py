@@ -1,0 +1,74 @@
+"""Shell patterns of task names, compared with each other: no task needs to be known to see that two collide."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+_PRINTABLE = frozenset(string.printable)
+_Token = frozenset[str] | None  # the set that one character is of; None stands for any number of characters
+
+
+def is_pattern(text: str) -> bool:
+    """Whether the text stands for more than the task of that very name."""
+    return any(character in text for character in "*?[")
+
+
+def matches(task: str, patterns: tuple[str, ...]) -> bool:
+    """Whether the task is named or matched by one of them."""
+    return any(task == each or fnmatchcase(task, each) for each in patterns)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some task could match both."""
+    first, second = list(_tokens(one, other)), list(_tokens(other, one))
+    # meet[i][j]: whether what is left of both, from i and from j on, has a text in common; filled from the ends.
+    meet = [[False] * (len(second) + 1) for _ in range(len(first) + 1)]
+    for i in range(len(first), -1, -1):
+        for j in range(len(second), -1, -1):
+            if i == len(first) or j == len(second):
+                meet[i][j] = all(token is None for token in first[i:] + second[j:])
+            elif (left := first[i]) is None or (right := second[j]) is None:
+                meet[i][j] = meet[i + 1][j] or meet[i][j + 1]
+            else:
+                meet[i][j] = bool(left & right) and meet[i + 1][j + 1]
+    return meet[0][0]
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every task that matches `narrow` matches `wide`; in doubt, which takes an odd pattern, False."""
+    outer, inner = list(_tokens(wide, narrow)), list(_tokens(narrow, wide))
+    holds = [[False] * (len(inner) + 1) for _ in range(len(outer) + 1)]
+    for i in range(len(outer), -1, -1):
+        for j in range(len(inner), -1, -1):
+            if i == len(outer) or j == len(inner):
+                holds[i][j] = j == len(inner) and all(token is None for token in outer[i:])
+            elif (left := outer[i]) is None:
+                holds[i][j] = holds[i + 1][j] or holds[i][j + 1]
+            else:
+                right = inner[j]
+                holds[i][j] = right is not None and right <= left and holds[i + 1][j + 1]
+    return holds[0][0]
+
+
+def _tokens(pattern: str, other: str) -> Iterator[_Token]:
+    alphabet = _PRINTABLE | set(pattern) | set(other)  # finite, and telling apart all that either pattern tells apart
+    i = 0
+    while i < len(pattern):
+        end = _end_of_class(pattern, i)
+        if end:
+            yield frozenset(character for character in alphabet if fnmatchcase(character, pattern[i:end]))
+        elif pattern[i] == "*":
+            yield None
+        else:
+            yield alphabet if pattern[i] == "?" else frozenset(pattern[i])
+        i = end or i + 1
+
+
+def _end_of_class(pattern: str, start: int) -> int:
+    """The index behind a class such as [abc], [!abc] or []], by fnmatch's rules; 0 if none begins here."""
+    if pattern[start] != "[":
+        return 0
+    first = start + 2 if pattern[start + 1 : start + 2] == "!" else start + 1
+    return pattern.find("]", first + 1) + 1

@@ -1,0 +1,106 @@
+"""Secret files and folders: what the settings say about this machine's files, compared with what is there."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from warren.config.options import kind
+from warren.config.sections import BrokerSettings, ResultsSettings
+from warren.config.settings import Settings
+from warren.config.units import Unexpected, shown
+from warren.errors import Problem
+
+_FOLDERS = ("state_dir", "log_dir", "run_dir")
+_LONGEST_SOCKET = 107  # bytes; unix(7) keeps a path in 108, a NUL included
+_LONGEST_SECRET = 65536
+
+
+def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
+    """The settings with the URLs that stand in secret files; a file that is no good secret is a problem."""
+    problems: list[Problem] = []
+    for section in ("broker", "results"):
+        part: BrokerSettings | ResultsSettings = getattr(settings, section)
+        if part.url_file is None:
+            continue
+        origin = settings.origin(section, "url_file")
+        if part.url is not None:
+            other = f"url as well, at {settings.origin(section, 'url')}"
+            problems.append(Problem(origin, section, "url_file", "one of url and url_file", other, "remove one"))
+            continue
+        try:
+            url = kind(type(part).model_fields["url"]).read(read_secret(part.url_file))
+        except Unexpected as error:
+            where = f"{error.found} in {part.url_file}"
+            problems.append(Problem(origin, section, "url_file", error.expected, where))
+        else:
+            settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
+    return settings, problems
+
+
+def read_secret(path: Path) -> str:
+    """The one line in a file that nobody but its owner may read. Raises `Unexpected`, which never quotes it."""
+    expected = "a file that only its owner may read (chmod 600)"
+    try:
+        # Without O_NONBLOCK the opening of a named pipe waits until somebody writes to it.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise Unexpected(expected, "something that is no file")
+            if mode & 0o077:
+                raise Unexpected(expected, f"mode {stat.S_IMODE(mode):04o}")
+            text = file.read(_LONGEST_SECRET).decode("utf-8").strip()
+    except OSError as error:
+        raise Unexpected(expected, shown(error.strerror or "an error")) from None
+    except UnicodeDecodeError:
+        raise Unexpected("one line of UTF-8 text", "other bytes") from None
+    if not text or "\n" in text or "\0" in text:
+        raise Unexpected("one line", "several" if text else "nothing")
+    return text
+
+
+def check(settings: Settings) -> Iterator[Problem]:
+    """Paths that cannot be right whoever the suite runs as."""
+    for option in (*_FOLDERS, "path"):
+        folder: Path | None = getattr(settings.app, option)
+        if folder is None:
+            continue
+        exists = os.path.lexists(folder)
+        nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+        origin = settings.origin("app", option)
+        if not os.path.isdir(nearest):
+            yield Problem(origin, "app", option, "a folder", f"{nearest}, which is none")
+        elif option == "path" and not exists:
+            yield Problem(origin, "app", option, "a folder that holds the modules", f"nothing at {folder}")
+    socket = settings.app.run_dir / "supervisor.sock"
+    length = len(os.fsencode(socket))
+    if length > _LONGEST_SOCKET:
+        expected = f"a folder so short that its supervisor.sock has at most {_LONGEST_SOCKET} bytes"
+        yield Problem(settings.origin("app", "run_dir"), "app", "run_dir", expected, f"{length} bytes")
+
+
+def check_folders(settings: Settings) -> list[Problem]:
+    """Folders that are there and that the user of this process may not write to.
+
+    Apart from `check`, because who may look at the settings need not be who runs the suite.
+    """
+    problems = []
+    for option in _FOLDERS:
+        folder: Path = getattr(settings.app, option)
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            status = folder.stat()
+            found = f"{folder} of {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
+            expected = f"a folder that {_user(os.geteuid())} may write to"
+            remedy = "run this command as the user of the suite, or give that user the folder"
+            problems.append(Problem(settings.origin("app", option), "app", option, expected, found, remedy))
+    return problems
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,66 @@
+"""The settings against the tasks themselves: modules that must be imported, names that must be registered."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+
+from warren.config.patterns import is_pattern
+from warren.config.settings import Settings
+from warren.config.units import shown
+from warren.config.values import nearest
+from warren.errors import Problem
+
+
+def check_modules(settings: Settings) -> list[Problem]:
+    """Imports each module of [app] modules; those that are missing or fail are problems.
+
+    The caller has put [app] path on sys.path. A task of a module that failed may already be registered.
+    """
+    problems = []
+    origin = settings.origin("app", "modules")
+    for module in settings.app.modules:
+        expected = f"{module} to be a module that can be imported"
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and f"{module}.".startswith(f"{error.name}."):
+                remedy = "set [app] path to the folder that holds it, or install its package"
+                found = f"no module {error.name}"
+                problems.append(Problem(origin, "app", "modules", expected, found, remedy))
+            else:
+                problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a module does on import is the operator's to see
+            problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
+    return problems
+
+
+def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem]:
+    """Names and patterns of tasks in the settings that no registered task answers to. Pure."""
+    wanted = [(f"schedule:{name}", "task", entry.task) for name, entry in settings.schedules.items()]
+    wanted += [(f"quota:{name}", "tasks", task) for name, quota in settings.quotas.items() for task in quota.tasks]
+    wanted += [(f"queue:{name}", "tasks", task) for name, queue in settings.queues.items() for task in queue.tasks]
+    problems = []
+    for section, option, task in wanted:
+        pattern = option == "tasks" and is_pattern(task)
+        if task in registered or (pattern and any(fnmatchcase(name, task) for name in registered)):
+            continue
+        expected = "a pattern of registered tasks" if pattern else "a registered task"
+        remedy = nearest(task, registered) or "is its module in [app] modules?"
+        problems.append(Problem(settings.origin(section, option), section, option, expected, shown(task), remedy))
+    return problems
+
+
+def _failure(error: BaseException) -> str:
+    """What a module raised and the line in it that led there, which is the first below the import machinery."""
+    said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
+    frames = [each for each in traceback.extract_tb(error.__traceback__)[1:] if not _of_import(each.filename)]
+    return f"{said} at {frames[0].filename}:{frames[0].lineno}" if frames else said
+
+
+def _of_import(filename: str) -> bool:
+    return filename.startswith("<frozen importlib") or filename == importlib.__file__

@@ -1,0 +1,110 @@
+"""The settings of one host: all sections, where each value was written, and which queue and quotas a task has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from warren.config.options import Section
+from warren.config.patterns import matches
+from warren.config.sections import (
+    AppSettings,
+    BeatSettings,
+    BrokerSettings,
+    LogSettings,
+    QueueSettings,
+    QuotaSettings,
+    ResultsSettings,
+    ScheduleSettings,
+    SuperviseSettings,
+    WatchdogSettings,
+    WorkerSettings,
+)
+from warren.errors import Origin
+
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True)
+class SectionKind:
+    """A kind of section: its word in the INI, the attribute of `Settings` that holds it, its options."""
+
+    word: str
+    attribute: str
+    model: type[Section]
+    named: bool = False
+
+    @property
+    def title(self) -> str:
+        """As a heading has it: app, worker:NAME."""
+        return f"{self.word}:NAME" if self.named else self.word
+
+
+KINDS = (
+    SectionKind("app", "app", AppSettings),
+    SectionKind("broker", "broker", BrokerSettings),
+    SectionKind("results", "results", ResultsSettings),
+    SectionKind("log", "log", LogSettings),
+    SectionKind("worker", "workers", WorkerSettings, named=True),
+    SectionKind("queue", "queues", QueueSettings, named=True),
+    SectionKind("quota", "quotas", QuotaSettings, named=True),
+    SectionKind("beat", "beat", BeatSettings),
+    SectionKind("schedule", "schedules", ScheduleSettings, named=True),
+    SectionKind("quota-watchdog", "watchdog", WatchdogSettings),
+    SectionKind("supervise", "supervise", SuperviseSettings),
+)
+#: The one section whose options are Celery's, not Warren's.
+CELERY = "celery"
+
+
+class Settings(BaseModel):
+    """Everything that the INI files of one host say; frozen. Made by `load`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    host: str
+    files: tuple[Path, ...] = ()
+    app: AppSettings = AppSettings()
+    broker: BrokerSettings = BrokerSettings()
+    results: ResultsSettings = ResultsSettings()
+    log: LogSettings = LogSettings()
+    workers: dict[str, WorkerSettings] = {}
+    queues: dict[str, QueueSettings] = {DEFAULT_QUEUE: QueueSettings(binding_key=DEFAULT_QUEUE)}
+    quotas: dict[str, QuotaSettings] = {}
+    beat: BeatSettings = BeatSettings()
+    schedules: dict[str, ScheduleSettings] = {}
+    watchdog: WatchdogSettings = WatchdogSettings()
+    supervise: SuperviseSettings = SuperviseSettings()
+    celery: dict[str, Any] = Field({}, repr=False)  # may hold passwords
+    origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
+
+    def origin(self, section: str, option: str = "") -> Origin:
+        """Where the option was written; without one, where the section begins. The default's origin if nowhere."""
+        return self.origins.get((section, option), Origin())
+
+    def queue_of(self, task: str) -> str:
+        """The queue that a task goes to unless the call says otherwise; its exact name wins over a pattern."""
+        by_pattern = DEFAULT_QUEUE
+        for name, queue in self.queues.items():
+            if task in queue.tasks:
+                return name
+            if matches(task, queue.tasks):
+                by_pattern = name
+        return by_pattern
+
+    def quotas_of(self, task: str) -> tuple[str, ...]:
+        """Names, sorted, of all the quotas that govern a task."""
+        return tuple(sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks)))
+
+    def sections(self) -> list[tuple[str, Section]]:
+        """Every section of Warren's own by its heading, such as `worker:crawl`, in the order of the documentation."""
+        found: list[tuple[str, Section]] = []
+        for kind in KINDS:
+            value = getattr(self, kind.attribute)
+            found += [(f"{kind.word}:{name}", each) for name, each in value.items()] if kind.named else [(kind.word, value)]
+        return found

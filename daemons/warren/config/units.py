@@ -1,0 +1,161 @@
+"""Quantities as people write them: durations, rates, sizes, numbers, yes and no, lists, JSON.
+
+Every parser is pure, takes the text of one option and raises `Unexpected`; every writer gives text that its parser
+turns back into the same value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+
+#: Digits are bounded so that no number, however long, reaches float() or int().
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?) ?(ms|s|m|h|d)", re.ASCII)
+_RATE = re.compile(r"([0-9]{1,12}) ?/ ?([0-9]{0,9}) ?(s|m|h|d)", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{1,3})", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
+MOST_CALLS = 10_000_000
+LONGEST = 366 * 86400.0
+
+
+class Unexpected(ValueError):
+    """A text that is not what its option takes; both halves of the sentence are kept apart for `errors.Problem`."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"expected {expected}, found {found}")
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many calls in any window of so many seconds."""
+
+    calls: int
+    seconds: float
+
+    def __str__(self) -> str:
+        window = duration_text(self.seconds)
+        return f"{self.calls}/{window.removeprefix('1') if window[1:].isalpha() else window}"
+
+
+def shown(text: str) -> str:
+    """The text as a message quotes it: on one line, short, and `nothing` for an empty one."""
+    return repr(text if len(text) <= 60 else text[:57] + "...") if text else "nothing"
+
+
+def duration(text: str, minimum: float = 0.0, maximum: float = LONGEST) -> float:
+    """Seconds, from "30s", "5m", "2h", "1d", "500ms" or "1.5h"; a bare 0 needs no unit."""
+    found = _DURATION.fullmatch(text)
+    if text != "0" and not found:
+        raise Unexpected("a duration such as 30s, 5m or 2h (units ms, s, m, h, d)", shown(text))
+    # Milliseconds divide a thousand instead of multiplying by 0.001: 50ms is 0.05, not 0.050000000000000003.
+    seconds = 0.0 if not found else float(found[1]) / 1000 if found[2] == "ms" else float(found[1]) * _SECONDS[found[2]]
+    if not minimum <= seconds <= maximum:
+        raise Unexpected(f"a duration from {duration_text(minimum)} to {duration_text(maximum)}", shown(text))
+    return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """The shortest text that `duration` reads as exactly these seconds."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds // _SECONDS[unit])}{unit}"
+    millis = round(seconds * 1000)
+    if seconds and millis / 1000 == seconds:
+        return f"{millis}ms"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def rate(text: str) -> Rate:
+    """Calls in a window, from "1000/h", "60/10s", "5/m" or "150/2h"."""
+    found = _RATE.fullmatch(text)
+    if not found:
+        raise Unexpected("a rate such as 1000/h (units s, m, h, d)", shown(text))
+    calls, seconds = int(found[1]), int(found[2] or 1) * _SECONDS[found[3]]
+    if not 1 <= calls <= MOST_CALLS:
+        raise Unexpected(f"a rate of 1 to {MOST_CALLS} calls", shown(text))
+    if not 1 <= seconds <= LONGEST:
+        raise Unexpected(f"a rate over a window from 1s to {duration_text(LONGEST)}", shown(text))
+    return Rate(calls, seconds)
+
+
+def size(text: str) -> int:
+    """Bytes, from "200MB" (powers of 1000) or "200MiB" (powers of 1024); a bare 0 needs no unit."""
+    found = _SIZE.fullmatch(text)
+    factors = {unit.lower(): factor for unit, factor in _BYTES.items()}
+    if found and found[2].lower() in factors:
+        return int(found[1]) * factors[found[2].lower()]
+    if text == "0":
+        return 0
+    raise Unexpected(f"a size such as 200MB (units {', '.join(_BYTES)})", shown(text))
+
+
+def size_text(count: int) -> str:
+    """The shortest text that `size` reads as exactly these bytes."""
+    if count == 0:
+        return "0"
+    unit = max((unit for unit, factor in _BYTES.items() if count % factor == 0), key=_BYTES.__getitem__)
+    return f"{count // _BYTES[unit]}{unit}"
+
+
+def boolean(text: str) -> bool:
+    """True for true, yes, on, 1; False for false, no, off, 0; in any case."""
+    if text.lower() in _TRUE + _FALSE:
+        return text.lower() in _TRUE
+    raise Unexpected("true or false", shown(text))
+
+
+def whole(text: str, minimum: int = 0, maximum: int = 10**9) -> int:
+    """A whole number within the range, both ends included."""
+    if _WHOLE.fullmatch(text) and minimum <= int(text) <= maximum:
+        return int(text)
+    raise Unexpected(f"a whole number from {minimum} to {maximum}", shown(text))
+
+
+def items(text: str) -> tuple[str, ...]:
+    """The entries of a list, separated by commas or line ends; empty entries are dropped."""
+    found = tuple(entry for part in text.split("\n") for entry in map(str.strip, part.split(",")) if entry)
+    for entry in found:
+        if found.count(entry) > 1:
+            raise Unexpected("each entry of the list once", f"{shown(entry)} {found.count(entry)} times")
+    return found
+
+
+def json_value(text: str, shape: type[list[Any]] | type[dict[str, Any]] | None = None) -> Any:
+    """The value of a JSON text; of the `shape` given, if one is. The text itself is never quoted: it may hold secrets."""
+    expected = {list: 'a JSON list such as [1, "two"]', dict: 'a JSON object such as {"page": 1}'}
+    wanted = expected.get(shape, "JSON") if shape else "JSON"
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Unexpected(wanted, "JSON that is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise Unexpected(wanted, f"an error at character {error.pos + 1} ({error.msg})") from None
+    except ValueError as error:  # a number of thousands of digits, NaN, Infinity
+        raise Unexpected(wanted, f"a value that JSON does not have ({str(error)[:60]})") from None
+    if shape and not isinstance(value, shape):
+        raise Unexpected(wanted, f"a JSON {_json_name(value)}")
+    return value
+
+
+def json_text(value: object) -> str:
+    """The value as JSON on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _json_name(value: object) -> str:
+    names: dict[type, str] = {list: "list", dict: "object", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")

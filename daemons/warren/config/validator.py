@@ -1,0 +1,91 @@
+"""Turns what the files say into `Settings`, section by section, and finds all that is wrong in any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from warren.config import celery_settings
+from warren.config.reader import Ini, Value
+from warren.config.sections import QueueSettings
+from warren.config.settings import CELERY, DEFAULT_QUEUE, KINDS, SectionKind, Settings
+from warren.config.units import Unexpected, shown
+from warren.config.values import name, nearest
+from warren.errors import Origin, Problem
+
+_CONTINUED = "a line that begins with white space continues the value above it"
+
+
+def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
+    """The settings made of all sound sections, and the problems of the others, which are left out."""
+    problems: list[Problem] = []
+    parts: dict[str, Any] = {kind.attribute: {} for kind in KINDS if kind.named}
+    for section, values in ini.sections.items():
+        if section == CELERY:
+            parts[CELERY], found = celery_settings.read(values)
+        else:
+            found = _add_section(section, values, ini.headers[section], parts)
+        problems += found
+    _complete_queues(parts["queues"])
+    origins = {(section, ""): origin for section, origin in ini.headers.items()}
+    origins |= {(section, option): value.origin for section, values in ini.sections.items() for option, value in values.items()}
+    return Settings(folder=folder, host=host, files=tuple(ini.files), origins=origins, **parts), problems
+
+
+def _add_section(section: str, values: dict[str, Value], header: Origin, parts: dict[str, Any]) -> list[Problem]:
+    word, colon, own_name = section.partition(":")
+    kind = next((each for each in KINDS if each.word == word and each.named == bool(colon)), None)
+    if kind is None:
+        return [_unknown_section(section, header)]
+    if kind.named:
+        try:
+            name(own_name)
+        except Unexpected as error:
+            return [Problem(header, section, "", error.expected, error.found)]
+        if kind.word == "queue" and own_name.startswith("amq."):
+            return [Problem(header, section, "", "a name of your own", "one that begins with amq., as RabbitMQ's do")]
+    try:
+        model = kind.model.model_validate({option: value.text for option, value in values.items()})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        return [_field_problem(kind, section, values, header, each) for each in found]
+    if kind.named:
+        parts[kind.attribute][own_name] = model
+    else:
+        parts[kind.attribute] = model
+    return []
+
+
+def _field_problem(kind: SectionKind, section: str, values: dict[str, Value], header: Origin, error: ErrorDetails) -> Problem:
+    option = str(error["loc"][0])
+    if error["type"] == "missing":
+        help_text = kind.model.model_fields[option].description or ""
+        return Problem(header, section, option, "this option", "it nowhere", f"add {option} = ... ({help_text})")
+    value = values[option]
+    if error["type"] == "extra_forbidden":
+        remedy = nearest(option, kind.model.model_fields)
+        return Problem(value.origin, section, "", f"an option of [{kind.title}]", shown(option), remedy)
+    cause = error.get("ctx", {}).get("error")
+    remedy = _CONTINUED if "\n" in value.text else ""
+    if isinstance(cause, Unexpected):
+        return Problem(value.origin, section, option, cause.expected, cause.found, remedy)
+    return Problem(value.origin, section, option, error["msg"], "another value", remedy)
+
+
+def _unknown_section(section: str, header: Origin) -> Problem:
+    word, colon, _ = section.partition(":")
+    known = [kind.word for kind in KINDS] + [CELERY]
+    if word in known:
+        wants_name = not colon
+        expected = f"[{word}:NAME]" if wants_name else f"[{word}]"
+        return Problem(header, section, "", expected, f"[{section}]", "give it a name" if wants_name else "it has no name")
+    return Problem(header, section, "", "a known section", f"[{section}]", nearest(word.strip(), known))
+
+
+def _complete_queues(queues: dict[str, QueueSettings]) -> None:
+    queues.setdefault(DEFAULT_QUEUE, QueueSettings())
+    for own_name, queue in queues.items():
+        queues[own_name] = queue.model_copy(update={"binding_key": queue.binding_key or own_name})

@@ -1,0 +1,47 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warren.config import Settings, load
+from warren.errors import ConfigError, Problem
+
+Written = Callable[..., Path]
+Loaded = Callable[..., Settings]
+Refused = Callable[..., list[Problem]]
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Written:
+    """Writes a configuration folder: the text of warren.ini, then files by their path within the folder."""
+
+    def write(text: str = "", files: dict[str, str] | None = None) -> Path:
+        folder = tmp_path / "etc"
+        for name, content in {"warren.ini": text, **(files or {})}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content, encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def loaded(etc: Written) -> Loaded:
+    """Loads such a folder as host `here`."""
+    return lambda text="", files=None: load(etc(text, files), "here")
+
+
+@pytest.fixture
+def refused(etc: Written) -> Refused:
+    """The problems for which such a folder is refused."""
+
+    def problems(text: str = "", files: dict[str, str] | None = None) -> list[Problem]:
+        with pytest.raises(ConfigError) as caught:
+            load(etc(text, files), "here")
+        return list(caught.value.problems)
+
+    return problems
