@@ -63,15 +63,17 @@ class Gate:
         quotas = [(name, self.book[name], self.settings.quotas[name].cost) for name in self.settings.quotas_of(task.name)]
         connection = consumer.restart_count
 
+        def fall_due(*delivery: Any) -> None:
+            if consumer.restart_count == connection:  # else the broker has delivered it again since
+                consumer.qos.decrement_eventually()
+                handle(*delivery)
+
         def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any) -> None:
-            if consumer.restart_count != connection:
-                return  # held for its ETA while the connection broke: the broker has delivered it again since
             delay = _due_in(message.headers)
             if delay > 0:
                 # No slot is taken for a task that is not due. Unacknowledged, it is the broker's until then.
                 consumer.qos.increment_eventually()
-                arguments = (message, body, ack, reject, callbacks)
-                consumer.timer.call_after(delay, lambda: (consumer.qos.decrement_eventually(), handle(*arguments)))
+                consumer.timer.call_after(delay, fall_due, (message, body, ack, reject, callbacks))
                 return
             tickets = self._reserve(quotas)
             if tickets is None:

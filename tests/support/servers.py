@@ -1,0 +1,132 @@
+"""RabbitMQ and Redis as processes of the test run: on loopback, on ports of their own, in folders of their own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from support.wait import until
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin")
+
+
+def missing(component: str) -> None:
+    """Skips the test at home; where CI is set a missing component is a failure."""
+    text = f"{component} is not installed; ./scripts/test as root installs it, or: apt-get install {component}"
+    if os.environ.get("CI"):
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def process(words: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a command in a session of its own, and ends the whole session afterwards whatever happened."""
+    with open(log, "ab") as out:
+        running = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, **options)  # type: ignore[call-overload]
+    try:
+        yield running
+    finally:
+        running.terminate()
+        try:
+            running.wait(20)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait(20)
+        try:
+            os.killpg(running.pid, signal.SIGKILL)  # what it left behind in its session
+        except ProcessLookupError:
+            pass
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """A Redis with a password; yields its URL."""
+    program = shutil.which("redis-server")
+    if program is None:
+        missing("redis-server")
+    port, password = free_port(), secrets.token_hex(8)
+    conf = folder / "redis.conf"
+    conf.write_text(f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nappendonly no\nsave \"\"\n", encoding="utf-8")
+    with process([str(program), str(conf)], folder / "redis.log"):
+        until(lambda: listens(port), 20, "Redis to listen")
+        yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+class RabbitMQNode:
+    """One RabbitMQ node of the test run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.password = free_port(), secrets.token_hex(8)
+        self.url = f"amqp://warren:{self.password}@127.0.0.1:{self.port}//"
+        epmd_port, dist_port = free_port(), free_port()
+        conf = folder / "rabbitmq.conf"
+        conf.write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\ndefault_user = warren\ndefault_pass = {self.password}\n"
+            "loopback_users = none\ncluster_formation.peer_discovery_backend = classic_config\n",
+            encoding="utf-8",
+        )
+        (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),  # the Erlang cookie is made there
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"warren-{secrets.token_hex(4)}@localhost",
+            "RABBITMQ_CONFIG_FILE": str(conf),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_DIST_PORT": str(dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        self._epmd_port = epmd_port
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The node and its port mapper, until the end of the block."""
+        with ExitStack() as stack:
+            mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
+            stack.enter_context(process(mapper, self.folder / "epmd.log", env=self.environment))
+            until(lambda: listens(self._epmd_port), 20, "epmd to listen")
+            stack.enter_context(process([str(RABBITMQ / "rabbitmq-server")], self.folder / "server.log", env=self.environment))
+            until(lambda: listens(self.port), 90, "RabbitMQ to listen")
+            self.ctl("await_startup")
+            yield
+
+    def ctl(self, *words: str) -> str:
+        """rabbitmqctl on this node; its output."""
+        command = [str(RABBITMQ / "rabbitmqctl"), "-q", *words]
+        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@contextmanager
+def rabbitmq_server(folder: Path) -> Iterator[RabbitMQNode]:
+    """A RabbitMQ node with a user of its own."""
+    if not (RABBITMQ / "rabbitmq-server").exists():
+        missing("rabbitmq-server")
+    node = RabbitMQNode(folder)
+    with node.running():
+        yield node
