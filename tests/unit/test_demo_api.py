@@ -1,0 +1,181 @@
+"""The API as a process of its own: what a provider promises to those who call it."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from warren.demo.record import read, worst_window
+
+LIMIT = 20
+WINDOW = 2
+
+
+@dataclass
+class Running:
+    url: str
+    key: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str, key: str | None = None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
+        return requests.get(self.url + path, headers=headers, timeout=10)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Running]:
+    words = ["--limit", f"{LIMIT}/{WINDOW}s", "--latency", "0.01"]
+    words += ["--key-file", str(tmp_path / "key"), "--record", str(tmp_path / "record")]
+    words += ["--announce", str(tmp_path / "announced")]
+    process = subprocess.Popen([sys.executable, "-m", "warren.demo.api", *words], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "announced").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        url = json.loads((tmp_path / "announced").read_bytes())["url"]
+        yield Running(url, (tmp_path / "key").read_text(encoding="ascii").strip(), tmp_path, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_burst_gets_the_limit_and_not_one_more(api: Running) -> None:
+    """Of 100 calls at once exactly the limit is served, and the others are refused with a time to wait."""
+    with ThreadPoolExecutor(100) as callers:
+        answers = list(callers.map(lambda number: api.get(f"/documents/{number}"), range(100)))
+    served = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    calls = read((api.folder / "record").read_bytes().splitlines())
+    spread = (max(call.at_ns for call in calls) - min(call.at_ns for call in calls)) / 1e9
+    assert len(served) + len(refused) == 100
+    assert len(served) == LIMIT or spread > WINDOW  # a machine so slow that the burst was none
+    assert all(1 <= int(answer.headers["Retry-After"]) <= WINDOW + 1 for answer in refused)
+    assert worst_window([call.at_ns for call in calls if call.status == 200], WINDOW * 10**9) <= LIMIT
+
+
+def test_waiting_as_long_as_told_is_enough(api: Running) -> None:
+    """Whoever waits for Retry-After is served, at once and for as many calls as the window then has room for."""
+    answer = api.get("/documents/0")
+    while answer.status_code == 200:
+        answer = api.get("/documents/0")
+    time.sleep(int(answer.headers["Retry-After"]))
+    assert api.get("/documents/0").status_code == 200
+
+
+def test_headers_count_down_the_allowance(api: Running) -> None:
+    """Each answer says what the limit is, what is left of it, and when more comes."""
+    first, second = api.get("/documents/0"), api.get("/documents/1")
+    assert first.headers["X-RateLimit-Limit"] == str(LIMIT)
+    assert first.headers["X-RateLimit-Remaining"] == str(LIMIT - 1)
+    assert second.headers["X-RateLimit-Remaining"] == str(LIMIT - 2)
+    assert second.headers["X-RateLimit-Reset"] == "0"
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "é"])
+def test_no_key_no_document(api: Running, key: str) -> None:
+    """Without the key there is neither document nor catalogue, and the limit of the key's owner is not touched."""
+    statuses = [api.get(path, key.encode().decode("latin-1")).status_code for path in ("/documents/0", "/documents", "/x")]
+    assert statuses == [401, 401, 401]
+    assert api.get("/documents/0").headers["X-RateLimit-Remaining"] == str(LIMIT - 1)
+
+
+def test_the_catalogue_is_true_and_costs_nothing(api: Running) -> None:
+    """Sizes and digests of the catalogue are those of the documents, and reading it is no call against the limit."""
+    catalogue = api.get("/documents").json()
+    assert len(catalogue) >= 300
+    for entry in catalogue[:3]:
+        body = api.get(f"/documents/{entry['number']}").content
+        assert len(body) == entry["bytes"]
+        assert hashlib.sha256(body).hexdigest() == entry["sha256"]
+    assert api.get("/record").json()["calls"] == 3
+
+
+@pytest.mark.parametrize("path", ["/documents/999999", "/documents/-1", "/documents/x", "/documents/²", "/documents/"])
+def test_a_document_that_is_not_there_costs_a_call(api: Running, path: str) -> None:
+    """A miss is answered 404 and counts, as it does with real providers."""
+    answer = api.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["X-RateLimit-Remaining"] == str(LIMIT - 1)
+
+
+def test_an_unknown_path_is_not_found(api: Running) -> None:
+    """A path that the API does not have is answered 404 and is no call against the limit."""
+    assert api.get("/nothing").status_code == 404
+    assert api.get("/record").json()["calls"] == 0
+
+
+def test_the_record_says_what_happened(api: Running) -> None:
+    """The summary counts what was served, refused and sent without the key."""
+    for number in range(LIMIT + 5):
+        api.get(f"/documents/{number}")
+    api.get("/documents/0", key="wrong")
+    summary = requests.get(api.url + "/record", timeout=10).json()
+    served = summary["calls"] - summary["refused"]
+    assert summary["calls"] == LIMIT + 5
+    assert summary["unauthorised"] == 1
+    assert served >= LIMIT
+    assert (summary["limit"], summary["window"]) == (LIMIT, WINDOW)
+    assert 0 < summary["last"] - summary["first"] < 60
+
+
+def test_one_connection_serves_many_calls(api: Running) -> None:
+    """A caller may keep its connection: a call then takes little more than the latency, not Nagle's 40 ms."""
+    caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=10)
+    took, connections = [], set()
+    for number in range(LIMIT):
+        start = time.monotonic()
+        caller.request("GET", f"/documents/{number}", headers={"Authorization": f"Bearer {api.key}"})
+        assert caller.getresponse().read()
+        took.append(time.monotonic() - start)
+        connections.add(caller.sock)
+    caller.close()
+    assert len(connections) == 1
+    assert statistics.median(took) < 0.035
+
+
+def test_the_key_is_its_owners_alone(api: Running) -> None:
+    """The key's file can be read by its owner and nobody else, and a second start keeps the key."""
+    assert (api.folder / "key").stat().st_mode & 0o777 == 0o600
+    assert len(api.key) >= 32
+
+
+def test_only_this_machine_can_call(api: Running) -> None:
+    """The API listens on loopback and nowhere else."""
+    port = int(api.url.rpartition(":")[2])
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    assert [row[1] for row in listening if row[3] == "0A" and row[1].endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+
+
+def test_it_ends_when_asked(api: Running) -> None:
+    """SIGTERM ends the API with 0, while a caller keeps a connection open."""
+    with requests.Session() as session:
+        session.get(api.url + "/record", timeout=10)
+        os.kill(api.process.pid, signal.SIGTERM)
+        assert api.process.wait(10) == 0
+
+
+def test_a_limit_that_is_none_is_named(tmp_path: Path) -> None:
+    """A wrong limit is refused with what was expected and what was found, before anything listens."""
+    words = ["--limit", "60/fortnight", "--key-file", str(tmp_path / "key"), "--record", str(tmp_path / "record")]
+    ended = subprocess.run([sys.executable, "-m", "warren.demo.api", *words], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "expected a rate" in ended.stderr
+    assert "60/fortnight" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
