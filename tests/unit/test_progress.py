@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import Celery, Task
+
+from warren.tasks.progress import Progress, progress, read
+
+
+@pytest.fixture
+def app() -> Celery:
+    app = Celery("test", broker="memory://", backend="cache+memory://", set_as_current=False)
+    app.conf.task_store_eager_result = True
+    return app
+
+
+def test_what_a_task_tells_is_read_while_it_runs_and_its_end_after(app: Celery) -> None:
+    """A reader sees steps and note of a running task, then that it has ended."""
+    seen = []
+
+    @app.task(bind=True)
+    def work(self: Task[..., Any]) -> None:
+        seen.append(read(self.AsyncResult(self.request.id or "")))
+        progress(self, 1, 4, "first")
+        seen.append(read(self.AsyncResult(self.request.id or "")))
+
+    result = app.AsyncResult(work.apply().id)
+    assert seen == [None, Progress(1, 4, "first")]
+    ended = read(result)
+    assert ended is not None
+    assert ended.ended
+    assert ended.fraction == 1.0
+
+
+def test_a_hot_loop_does_not_flood_the_backend(app: Celery) -> None:
+    """Of many steps within a moment the first and the last are published, and next to nothing between."""
+    published: list[bool] = []
+
+    @app.task(bind=True)
+    def work(self: Task[..., Any]) -> None:
+        published.extend(progress(self, done, 5000) for done in range(5001))
+
+    work.apply()
+    assert published[0]
+    assert published[-1]
+    assert sum(published) < 50
+
+
+def test_each_run_publishes_its_own_first_step(app: Celery) -> None:
+    """A second run right after the first is not silenced by it."""
+    published: list[bool] = []
+
+    @app.task(bind=True)
+    def work(self: Task[..., Any]) -> None:
+        published.append(progress(self, 0, 10))
+
+    work.apply()
+    work.apply()
+    assert published == [True, True]
+
+
+def test_a_plain_call_publishes_nothing(app: Celery) -> None:
+    """A task called as a function, outside any run, has no one to tell."""
+
+    @app.task(bind=True)
+    def work(self: Task[..., Any]) -> bool:
+        return progress(self, 1, 2)
+
+    assert work() is False
+
+
+@pytest.mark.parametrize(("done", "total"), [(-1, 2), (3, 2), (0, -1)])
+def test_steps_outside_the_total_are_refused(app: Celery, done: int, total: int) -> None:
+    """A count that cannot be is an error of the task's author and is said so."""
+
+    @app.task(bind=True)
+    def work(self: Task[..., Any]) -> None:
+        progress(self, done, total)
+
+    with pytest.raises(ValueError, match="expected 0 <= done <= total"):
+        work.apply(throw=True)
+
+
+@pytest.mark.parametrize(("done", "total", "fraction"), [(0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0), (0, 0, 1.0)])
+def test_fraction_is_defined_for_every_total(done: int, total: int, fraction: float) -> None:
+    """A task with nothing to do is complete, not a division by zero."""
+    assert Progress(done, total).fraction == fraction
