@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from celery.app.defaults import NAMESPACES, flatten
@@ -10,7 +11,6 @@ from celery.app.defaults import NAMESPACES, flatten
 from warren.config import units
 from warren.config.reader import Value
 from warren.config.units import Unexpected, shown
-from warren.config.values import nearest
 from warren.errors import Problem
 
 _BROKER = "set [broker] url, or url_file"
@@ -76,7 +76,7 @@ def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
     for name, value in values.items():
         try:
             if name not in known:
-                raise _Refused("a setting of Celery", shown(name), nearest(name, known))
+                raise _Refused("a setting of Celery", shown(name), _hint(name, known))
             if name in REFUSED:
                 raise _Refused("no such setting here", "it", REFUSED[name])
             settings[name] = _typed(value.text, known[name].type)
@@ -87,6 +87,12 @@ def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
             remedy = getattr(error, "remedy", "")
             problems.append(Problem(value.origin, "celery", name, error.expected, error.found, remedy))
     return settings, problems
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """For a mistyped name of a refused setting, what to do instead: the right name would be refused, too."""
+    meant = get_close_matches(name, known, n=1)
+    return REFUSED.get(meant[0], f"did you mean {meant[0]}?") if meant else ""
 
 
 class _Refused(Unexpected):

@@ -1,0 +1,92 @@
+"""The command `warren`: its global options, its verbs, and how a failure ends it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from warren import __version__
+from warren.config import DEFAULT_FOLDER
+from warren.errors import ExitCode, WarrenError
+
+#: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
+VERBS = {
+    "worker": "warren.cli.daemons:worker",
+    "beat": "warren.cli.daemons:beat",
+    "quota-watchdog": "warren.cli.daemons:quota_watchdog",
+    "status": "warren.cli.status:status",
+    "check": "warren.cli.configuration:check",
+    "show-config": "warren.cli.configuration:show_config",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """The verbs in the order in which an operator meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """The command of a verb; None for an unknown one, which click then refuses."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "folder",
+    metavar="DIR",
+    envvar="WARREN_CONFIG",
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="Folder of warren.ini, conf.d/ and hosts/.",
+)
+@click.option(
+    "--host",
+    metavar="NAME",
+    envvar="WARREN_HOST",
+    show_envvar=True,
+    help="Host whose hosts/NAME.ini counts; by default this host's short name.",
+)
+@click.version_option(__version__, prog_name="warren")
+@click.pass_context
+def warren(context: click.Context, folder: Path, host: str | None) -> None:
+    """Run a Celery processing queue in production: workers, beat and quota-watchdog, set up in INI files.
+
+    Example: warren --config /etc/warren check
+    """
+    context.obj = {"folder": folder, "host": host}  # the arguments of config.load
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code, one of `errors.ExitCode`; says on stderr why it failed."""
+    try:
+        # Not click's standalone mode: it would end the process with 1 for every failure.
+        code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)
+        return code if isinstance(code, int) else ExitCode.OK
+    except WarrenError as error:
+        click.echo(error, err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.FAILURE
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception:  # noqa: BLE001  nobody foresaw it: its own exit code, and all there is to know about it
+        traceback.print_exc()
+        return ExitCode.SOFTWARE

@@ -1,0 +1,124 @@
+"""`warren check` and `warren show-config`: what the INI files say, before any daemon is started with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from warren.config import Settings, check_folders, load, short_host
+from warren.config.listing import entries
+from warren.errors import ConfigError, ExitCode, Problem
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.command()
+@_JSON
+@click.pass_context
+def check(context: click.Context, as_json: bool) -> int:
+    """Check the configuration of this host, with the task modules that it names.
+
+    Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
+    Nothing is started and the broker is not asked.
+
+    Example: warren check && systemctl reload warren
+    """
+    try:
+        settings = load(**context.obj)
+        _check_surroundings(settings)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        click.echo(json.dumps({"ok": False, **_place(context), "problems": [_problem(each) for each in error.problems]}))
+        return ExitCode.CONFIG
+    counts = _counts(settings)
+    if as_json:
+        click.echo(json.dumps({"ok": True, **_place(context), **counts, "problems": []}))
+    else:
+        said = ", ".join(f"{count} {word.removesuffix('s') if count == 1 else word}" for word, count in counts.items())
+        click.echo(f"configuration of host {settings.host} is fine: {said}")
+    return ExitCode.OK
+
+
+@click.command("show-config")
+@_JSON
+@click.pass_context
+def show_config(context: click.Context, as_json: bool) -> int:
+    """Show the configuration of this host as merged from all its files, with the origin of every value.
+
+    Values are written as in an INI file. Passwords are masked.
+
+    Example: warren --host laptop show-config | grep limit
+    """
+    settings = load(**context.obj)
+    if as_json:
+        click.echo(
+            json.dumps({**_place(context), "files": [str(file) for file in settings.files], "sections": _sections(settings)})
+        )
+        return ExitCode.OK
+    table = Table("section", "option", "value", "origin", box=None, pad_edge=False)
+    for entry in entries(settings):
+        origin = str(entry.origin).removeprefix(f"{settings.folder}/")
+        table.add_row(*map(Text, (f"[{entry.section}]", entry.option, entry.value, origin)))
+    console = Console()
+    if not console.is_terminal:  # a pipe has no width: what grep is to find must stand on one line
+        console.width = Measurement.get(console, console.options.update(width=100_000), table).maximum
+    console.print(table)
+    return ExitCode.OK
+
+
+def _check_surroundings(settings: Settings) -> None:
+    """Folders and task modules, and what is wrong with both at once."""
+    from warren.app import import_tasks, make_app  # loads Celery, which show-config does without
+
+    problems = check_folders(settings)
+    try:
+        import_tasks(make_app(settings), settings)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def _counts(settings: Settings) -> dict[str, int]:
+    return {
+        "files": len(settings.files),
+        "modules": len(settings.app.modules),
+        "workers": len([worker for worker in settings.workers.values() if worker.enabled]),
+        "queues": len(settings.queues),
+        "quotas": len(settings.quotas),
+        "schedules": len([entry for entry in settings.schedules.values() if entry.enabled]),
+    }
+
+
+def _sections(settings: Settings) -> dict[str, dict[str, Any]]:
+    sections: dict[str, dict[str, Any]] = {}
+    for entry in entries(settings):
+        origin = None if entry.origin.file is None else {"file": str(entry.origin.file), "line": entry.origin.line}
+        sections.setdefault(entry.section, {})[entry.option] = {"value": entry.value, "origin": origin}
+    return sections
+
+
+def _place(context: click.Context) -> dict[str, str]:
+    folder: Path = context.obj["folder"]
+    return {"folder": str(folder.absolute()), "host": context.obj["host"] or short_host()}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": str(problem.origin.file) if problem.origin.file else None,
+        "line": problem.origin.line,
+        "section": problem.section,
+        "option": problem.option,
+        "expected": problem.expected,
+        "found": problem.found,
+        "remedy": problem.remedy,
+        "text": str(problem),
+    }
