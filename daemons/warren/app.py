@@ -100,9 +100,9 @@ def _tasks(settings: Settings) -> dict[str, Any]:
         for name, queue in settings.queues.items()
     ]
 
-    def route(task: str, *_: Any, **__: Any) -> dict[str, str]:
-        name = settings.queue_of(task)
-        return {"queue": name, "routing_key": settings.queues[name].binding_key}
+    def route(name: str, *_: Any, **__: Any) -> dict[str, str]:
+        queue = settings.queue_of(name)
+        return {"queue": queue, "routing_key": settings.queues[queue].binding_key}
 
     return {
         "task_queues": queues,

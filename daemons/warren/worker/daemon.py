@@ -181,6 +181,8 @@ def _quiet() -> None:
     signals.setup_logging.connect(_keep_log, weak=False)
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Two lines at each pause of a queue; a full quota pauses many times a second.
+    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.WARNING)
 
 
 def _keep_log(**_: Any) -> None:
