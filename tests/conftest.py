@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 
 
@@ -29,6 +30,6 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     import shutil
     import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))  # noqa: S108  the path must be short
+    folder = Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

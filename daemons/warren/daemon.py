@@ -74,7 +74,9 @@ class Daemon:
             self._lock_file.write(json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]))
             self._lock_file.flush()
         except OSError as error:
-            raise CannotWrite(f"{path}: expected to write the daemon's lock, found: {error.strerror}; set [app] run_dir") from error
+            raise CannotWrite(
+                f"{path}: expected to write the daemon's lock, found: {error.strerror}; set [app] run_dir"
+            ) from error
 
     def _take_lock(self) -> None:
         deadline = time.monotonic() + ORPHAN_PATIENCE
@@ -122,7 +124,11 @@ class Daemon:
         """Logs what every thread is doing."""
         self.dumping = False
         frames = sys._current_frames()
-        stacks = {thread.name: traceback.format_stack(frames[thread.ident]) for thread in threading.enumerate() if thread.ident in frames}
+        stacks = {
+            thread.name: traceback.format_stack(frames[thread.ident])
+            for thread in threading.enumerate()
+            if thread.ident in frames
+        }
         get().info(Event.STATE_DUMPED, stacks={name: "".join(stack) for name, stack in stacks.items()}, **evidence)
 
     def stop(self, code: ExitCode = ExitCode.OK) -> ExitCode:

@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
 from support.wait import until
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
@@ -40,10 +41,12 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def process(words: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def process(words: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a command in a session of its own, and ends the whole session afterwards whatever happened."""
     with open(log, "ab") as out:
-        running = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, **options)  # type: ignore[call-overload]
+        running = subprocess.Popen(
+            words, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, env=environment
+        )
     try:
         yield running
     finally:
@@ -53,24 +56,30 @@ def process(words: list[str], log: Path, **options: object) -> Iterator[subproce
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait(20)
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)  # what it left behind in its session
-        except ProcessLookupError:
-            pass
 
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """A Redis with a password; yields its URL."""
+    port, password = free_port(), secrets.token_hex(8)
+    with redis_server_at(folder, port, password):
+        yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+@contextmanager
+def redis_server_at(folder: Path, port: int, password: str) -> Iterator[None]:
+    """A Redis on a port that the caller chose."""
     program = shutil.which("redis-server")
     if program is None:
         missing("redis-server")
-    port, password = free_port(), secrets.token_hex(8)
     conf = folder / "redis.conf"
-    conf.write_text(f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nappendonly no\nsave \"\"\n", encoding="utf-8")
+    lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {folder}", "appendonly no", 'save ""')
+    conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with process([str(program), str(conf)], folder / "redis.log"):
         until(lambda: listens(port), 20, "Redis to listen")
-        yield f"redis://:{password}@127.0.0.1:{port}/0"
+        yield
 
 
 class RabbitMQNode:
@@ -109,9 +118,9 @@ class RabbitMQNode:
         """The node and its port mapper, until the end of the block."""
         with ExitStack() as stack:
             mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
-            stack.enter_context(process(mapper, self.folder / "epmd.log", env=self.environment))
+            stack.enter_context(process(mapper, self.folder / "epmd.log", self.environment))
             until(lambda: listens(self._epmd_port), 20, "epmd to listen")
-            stack.enter_context(process([str(RABBITMQ / "rabbitmq-server")], self.folder / "server.log", env=self.environment))
+            stack.enter_context(process([str(RABBITMQ / "rabbitmq-server")], self.folder / "server.log", self.environment))
             until(lambda: listens(self.port), 90, "RabbitMQ to listen")
             self.ctl("await_startup")
             yield

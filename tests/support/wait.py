@@ -17,5 +17,5 @@ def until(condition: Callable[[], T], within: float, what: str = "") -> T:
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"expected {what or getattr(condition, '__name__', 'the condition')} within {within:g} s, found {value!r}")
+            raise AssertionError(f"expected {what or 'the condition'} within {within:g} s, found {value!r}")
         time.sleep(0.02)

@@ -63,7 +63,9 @@ class Beat:
         try:
             self.memory.keep(name, found.tick)
         except OSError as error:
-            get().error(Event.CANNOT_WRITE, path=str(self.memory.path), reason=str(error), consequence="a restart may send a tick again")
+            get().error(
+                Event.CANNOT_WRITE, path=str(self.memory.path), reason=str(error), consequence="a restart may send a tick again"
+            )
         if found.missed:
             get().warning(Event.TICK_MISSED, entry=name, tick=found.tick, late_s=round(found.late, 3), sent=found.send)
         return True

@@ -103,7 +103,8 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
             rows.append({**row, "error": str(error)})
             continue
         wait = None if counts.next_free is None else round(max(0.0, (counts.next_free - now_ns()) / NS), 3)
-        rows.append({**row, **asdict(counts), "limit": row["limit"], "used": counts.used, "next_free_s": 0.0 if counts.free else wait})
+        next_free = 0.0 if counts.free else wait
+        rows.append({**asdict(counts), **row, "used": counts.used, "next_free_s": next_free})
     return rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from warren.config import Settings
 from warren.errors import CannotWrite
@@ -55,7 +54,11 @@ class Book(Mapping[str, Ledger]):
 def _tell(name: str, limit: str, found: Opened) -> None:
     if found.damage:
         get().error(
-            Event.LEDGER_DAMAGED, quota=name, reason=found.damage, kept_as=str(found.aside), consequence="every slot cools for a window"
+            Event.LEDGER_DAMAGED,
+            quota=name,
+            reason=found.damage,
+            kept_as=str(found.aside),
+            consequence="every slot cools for a window",
         )
     elif found.changed or found.taken_over:
         get().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over)

@@ -150,7 +150,9 @@ def start(settings: Settings, name: str) -> ExitCode:
     """Runs the worker `name` of the settings. Raises ConfigError when there is none."""
     if name not in settings.workers:
         known = ", ".join(sorted(settings.workers)) or "none"
-        raise ConfigError([Problem(Origin(settings.folder), f"worker:{name}", "", "a section of this name", f"only: {known}", "add it")])
+        raise ConfigError(
+            [Problem(Origin(settings.folder), f"worker:{name}", "", "a section of this name", f"only: {known}", "add it")]
+        )
     return Worker(settings, name).start()
 
 

@@ -47,5 +47,7 @@ class Drain:
         elif time.monotonic() >= self.deadline:
             # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until
             # the watchdog sees these processes dead, and cool from then.
+            for request in state.active_requests:
+                get().warning(Event.TASK_HANDED_BACK, task_id=request.id, root_id=request.root_id, task=request.name)
             consumer.cancel_active_requests()
             state.should_terminate = 0

@@ -1,0 +1,136 @@
+"""A configuration in a scratch folder, and the real commands run on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support.wait import until
+from warren.process import Process, of
+
+#: The command as installed beside the interpreter that runs the tests.
+WARREN = Path(sys.executable).with_name("warren")
+#: What the processes of the tests get of the environment: nothing of the caller's may change what they do.
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"}
+
+
+class Suite:
+    """The suite of one scratch folder: folder/etc is its configuration, folder/{state,log,run} its other folders."""
+
+    def __init__(self, folder: Path, ini: str, modules: str = "") -> None:
+        self.folder = folder
+        self.etc = folder / "etc"
+        self.etc.mkdir(parents=True, exist_ok=True)
+        (folder / "app").mkdir(exist_ok=True)
+        self.head = (
+            f"[app]\npath = {folder}/app\nmodules = {modules}\n"
+            f"state_dir = {folder}/state\nlog_dir = {folder}/log\nrun_dir = {folder}/run\n"
+        )
+        self.write(ini)
+
+    def write(self, ini: str) -> None:
+        """Replaces warren.ini; the [app] section with the folders stands before `ini`."""
+        (self.etc / "warren.ini").write_text(self.head + ini, encoding="utf-8")
+
+    def module(self, name: str, text: str) -> None:
+        """Writes a module of the app."""
+        (self.folder / "app" / f"{name}.py").write_text(text, encoding="utf-8")
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def warren(self, *words: str, within: float = 60) -> subprocess.CompletedProcess[str]:
+        """Runs `warren WORDS` to its end."""
+        command = [str(WARREN), "--config", str(self.etc), *words]
+        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=within, check=False)
+
+    @contextmanager
+    def running(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`warren WORDS` in a session of its own, ended with everything it started when the block ends."""
+        command = [str(WARREN), "--config", str(self.etc), *words]
+        self.folder.joinpath("out").mkdir(exist_ok=True)
+        with open(self.folder / "out" / f"{'-'.join(words)}", "ab") as out:
+            started = subprocess.Popen(
+                command, env=ENVIRONMENT | environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        try:
+            yield started
+        finally:
+            end(started)
+
+    def output(self, *words: str) -> str:
+        """What a running command has printed."""
+        return (self.folder / "out" / f"{'-'.join(words)}").read_text(encoding="utf-8")
+
+    def status(self) -> dict[str, Any] | None:
+        """`warren status --json`; None while the suite cannot be asked."""
+        asked = self.warren("status", "--json")
+        return json.loads(asked.stdout) if asked.stdout.startswith("{") else None
+
+    def ready(self) -> bool:
+        """Whether every program does its work."""
+        return bool((self.status() or {}).get("ready"))
+
+    # -- what can be seen ------------------------------------------------------------------------------------------
+
+    def log(self, daemon: str) -> list[dict[str, Any]]:
+        """Every line of a daemon's log. A line that is not JSON fails here; one still being written is not a line yet."""
+        path = self.folder / "log" / f"{daemon}.log"
+        if not path.exists():
+            return []
+        text = path.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def logged(self, daemon: str, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """The lines of one event that have these fields."""
+        return [line for line in self.log(daemon) if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
+
+    def await_event(self, daemon: str, event: str, within: float = 30, **fields: Any) -> dict[str, Any]:
+        """The first such line, as soon as it is there."""
+        return until(lambda: self.logged(daemon, event, **fields), within, f"{event} {fields} in {daemon}.log")[0]
+
+    def heart(self, program: str) -> dict[str, Any] | None:
+        """The heartbeat file of a program."""
+        try:
+            said: dict[str, Any] = json.loads((self.folder / "run" / "heart" / f"{program}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return said
+
+
+def end(started: subprocess.Popen[bytes]) -> None:
+    """Ends a command and all that it started: each process is known by its number and its start."""
+    family = descendants(started.pid)
+    if started.poll() is None:
+        started.terminate()
+    try:
+        started.wait(45)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.wait(10)
+    for member in family:
+        if member.alive:
+            os.kill(member.pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[Process]:
+    """The process and all that descend from it, itself first."""
+    me = of(pid)
+    found = [me] if me else []
+    for child in children(pid):
+        found += descendants(child)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The numbers of the processes that it started and that still run."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except OSError:
+        return []
