@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +27,8 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]
 
 
 @pytest.fixture
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
     """A folder with a short path: a unix socket's may have 107 bytes."""
-    import shutil
-    import tempfile
-
     folder = Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

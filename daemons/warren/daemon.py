@@ -1,4 +1,4 @@
-"""What worker, beat and quota-watchdog share: one instance a host, signals as flags, a heart, and no life without a supervisor."""
+"""What worker, beat and quota-watchdog share: one instance a host, signals as flags, a heart, an end with the supervisor."""
 
 from __future__ import annotations
 

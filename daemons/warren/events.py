@@ -19,6 +19,7 @@ class Event(StrEnum):
     # daemons
     STARTED = "started", "a daemon has read its settings and begins"
     READY = "ready", "a daemon does its work: a worker consumes, beat ticks, the watchdog watches"
+    NOT_READY = "not_ready", "supervise: `programs` do not run although start_timeout has passed"
     STOPPING = "stopping", "a daemon was asked to stop; `reason` says by what"
     STOPPED = "stopped", "a daemon has ended in order"
     CRASHED = "crashed", "a daemon ends on an error that nobody foresaw; `exception` has the traceback"

@@ -215,7 +215,8 @@ def _install(handler: _Handler, level: str) -> None:
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, Exception):  # Ctrl-C is no crash
-        return sys.__excepthook__(kind, error, trace)
+        sys.__excepthook__(kind, error, trace)
+        return
     get().critical(Event.CRASHED, exc_info=(kind, error, trace))
     # As well, for a person at a terminal; when it ends up in a capture file, its secrets must not.
     complain(mask("".join(traceback.format_exception(kind, error, trace)).rstrip()))

@@ -49,8 +49,8 @@ class Beat:
             self.daemon.dump(ticks=self.memory.ticks)
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
-        sent = all([self._tick(name, entry) for name, entry in self._entries().items()])
-        self.daemon.heart.beat("ready" if sent else "connecting", ticks=self.memory.ticks)
+        sent = [self._tick(name, entry) for name, entry in self._entries().items()]
+        self.daemon.heart.beat("ready" if all(sent) else "connecting", ticks=self.memory.ticks)
 
     def _tick(self, name: str, entry: ScheduleSettings) -> bool:
         """Takes care of the entry's newest tick; False when the broker did not take its task."""

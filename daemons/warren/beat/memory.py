@@ -30,5 +30,5 @@ class Memory:
             said = json.loads(self.path.read_text(encoding="utf-8"))
             return {str(entry): float(tick) for entry, tick in said.items()}
         except (OSError, ValueError, AttributeError, TypeError):
-            # Nothing known: each entry begins with its next tick. Making up for ticks that may have been sent would send them twice.
+            # Nothing is known: each entry begins with its next tick. Making up for ticks would send some of them twice.
             return {}

@@ -20,7 +20,7 @@ GRACE = 10.0
 
 @dataclass(frozen=True)
 class Due:
-    """A tick to be sent, or left out: `tick` in seconds since the epoch, `late` seconds after it, `send` by the entry's misfire."""
+    """A tick to be sent, or left out by the entry's misfire: `tick` in seconds since the epoch, `late` seconds after it."""
 
     tick: float
     late: float

@@ -1,7 +1,7 @@
 """The arithmetic of slots: pure functions of memory and a time that is passed in.
 
 A quota of `limit` calls per window is exactly `limit` slots. A call holds its slot from before it is sent until a full window
-after its response, so at most `limit` calls lie in any window of the provider's. Reserve and settle touch few slots, whatever LIMIT.
+after its response, so at most `limit` calls lie in any window of the provider's. Reserve and settle touch a few slots only.
 
 Why it is safe to be killed anywhere: STATE and UNTIL of each slot are the truth, written in an order in which every prefix counts
 a call too many rather than one too few. The lists are a convenience: BUSY marks a change, and who finds it set rebuilds them.

@@ -57,8 +57,8 @@ class Consumer(CeleryConsumer):
         super().on_connection_error_after_connected(exc)
 
     # -- messages that cannot be run ---------------------------------------------------------------------------------
-    # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes: the embedded
-    # broker keeps a rejected message in a folder, RabbitMQ hands it to a dead-letter exchange where a policy names one.
+    # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes: the
+    # embedded broker keeps a rejected message in a folder, RabbitMQ gives it to a dead-letter exchange where a policy names one.
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """A message that is no task message at all."""

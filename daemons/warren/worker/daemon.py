@@ -63,8 +63,8 @@ class Worker:
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
-        # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never comes,
-        # and the worker would stop draining the very queue that caused the alarm. The pool children, who publish tasks, do wait.
+        # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
+        # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
         options = app.conf.broker_transport_options
         self._publishing = {name: options.pop(name) for name in ("confirm_publish",) if name in options}
         return app

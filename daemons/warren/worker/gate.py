@@ -118,7 +118,7 @@ class Gate:
                 get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))
 
     def _settling(self, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
-        """`answer` (ack or reject), which first settles what the pool child did not: it was killed, its call is of unknown outcome."""
+        """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome."""
 
         def settle_and_answer(*arguments: Any) -> Any:
             for name, own in tickets.items():
