@@ -20,6 +20,7 @@ VERBS = {
     "beat": "warren.cli.daemons:beat",
     "quota-watchdog": "warren.cli.daemons:quota_watchdog",
     "status": "warren.cli.status:status",
+    "call": "warren.cli.call:call",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",
 }
@@ -28,11 +29,11 @@ VERBS = {
 class Verbs(click.Group):
     """A group whose commands are imported one by one."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order in which an operator meets them."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a verb; None for an unknown one, which click then refuses."""
         if cmd_name not in VERBS:
             return None
@@ -75,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Not click's standalone mode: it would end the process with 1 for every failure.
         code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)
+        sys.stdout.flush()  # here, where a closed pipe is still met by us
         return code if isinstance(code, int) else ExitCode.OK
     except WarrenError as error:
         click.echo(error, err=True)
@@ -84,9 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILURE
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough; at exit Python would complain once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        return ExitCode.FAILURE
     except Exception:  # noqa: BLE001  nobody foresaw it: its own exit code, and all there is to know about it
         traceback.print_exc()
         return ExitCode.SOFTWARE

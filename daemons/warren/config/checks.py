@@ -87,7 +87,9 @@ def _shared_queues(settings: Settings) -> Iterator[Problem]:
         for pattern in quota.tasks:
             if not _has_queue(settings, pattern):
                 found = f"{shown(pattern)} in queue {DEFAULT_QUEUE}, among tasks that [{heading}] does not govern"
-                remedy = f"add [queue:{name}] with tasks = {pattern}, and {name} to a worker's queues"
+                remedy = f"add {pattern} to [queue:{name}] tasks"
+                if name not in settings.queues:
+                    remedy = f"add [queue:{name}] with tasks = {pattern}, and {name} to a worker's queues"
                 yield Problem(origin, heading, "tasks", expected, found, remedy)
         for queue, tasks in _queues_reached(settings, quota.tasks):
             others = [each for each in tasks if not any(covers(mine, each) for mine in quota.tasks)]

@@ -59,7 +59,7 @@ def kind(field: FieldInfo) -> Kind:
 
 
 def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
-    return Kind("duration (ms, s, m, h, d)", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
+    return Kind("duration in ms, s, m, h or d", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
 
 
 def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
@@ -67,11 +67,11 @@ def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
 
 
 def choice(*known: str) -> Kind:
-    return Kind(" or ".join(known), partial(values.choice, known=known))
+    return Kind(_either(known), partial(values.choice, known=known))
 
 
 def url(*schemes: str) -> Kind:
-    return Kind(f"URL ({', '.join(schemes)})", partial(values.url, schemes=schemes), _masked_secret).or_none()
+    return Kind(f"URL of {_either(schemes)}", partial(values.url, schemes=schemes), _masked_secret).or_none()
 
 
 def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
@@ -83,9 +83,13 @@ def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
 
 
 BOOLEAN = Kind("true or false", units.boolean, lambda value: "true" if value else "false")
-RATE = Kind("rate (calls/window: s, m, h, d)", units.rate)
-SIZE = Kind("size (B, kB, MB, GB, KiB, MiB, GiB)", units.size, units.size_text)
+RATE = Kind("calls/window in s, m, h or d", units.rate)
+SIZE = Kind("size in B, kB, MB, GB, KiB, MiB or GiB", units.size, units.size_text)
 PATH = Kind("absolute path", values.path)
+
+
+def _either(known: tuple[str, ...]) -> str:
+    return f"{', '.join(known[:-1])} or {known[-1]}"
 
 
 def _masked_secret(value: SecretStr) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from warren.config.options import kind
 from warren.config.sections import BrokerSettings, ResultsSettings
 from warren.config.settings import Settings
-from warren.config.units import Unexpected, shown
+from warren.config.units import Unexpected
 from warren.errors import Problem
 
 _FOLDERS = ("state_dir", "log_dir", "run_dir")
@@ -34,7 +34,7 @@ def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
         try:
             url = kind(type(part).model_fields["url"]).read(read_secret(part.url_file))
         except Unexpected as error:
-            where = f"{error.found} in {part.url_file}"
+            where = f"{error.found} at {part.url_file}"
             problems.append(Problem(origin, section, "url_file", error.expected, where))
         else:
             settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
@@ -54,7 +54,7 @@ def read_secret(path: Path) -> str:
                 raise Unexpected(expected, f"mode {stat.S_IMODE(mode):04o}")
             text = file.read(_LONGEST_SECRET).decode("utf-8").strip()
     except OSError as error:
-        raise Unexpected(expected, shown(error.strerror or "an error")) from None
+        raise Unexpected(expected, error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise Unexpected("one line of UTF-8 text", "other bytes") from None
     if not text or "\n" in text or "\0" in text:
@@ -90,7 +90,7 @@ def check_folders(settings: Settings) -> list[Problem]:
     problems = []
     for option in _FOLDERS:
         folder: Path = getattr(settings.app, option)
-        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
             status = folder.stat()
             found = f"{folder} of {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
             expected = f"a folder that {_user(os.geteuid())} may write to"

@@ -6,6 +6,7 @@ that is wrong, through the two hooks that it documents: `optionxform`, called on
 
 from __future__ import annotations
 
+import ast
 import configparser
 import io
 import os
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from warren.config.masking import masked_url
+from warren.config.units import shown
 from warren.errors import Origin, Problem
 
 #: Section of what stands before the first header; no text can name it, because a NUL is refused before.
@@ -170,5 +173,5 @@ def _line_at(before: str) -> int:
 
 
 def _quoted(found: str) -> str:
-    """What configparser quotes, which is the line with its end, or, from Python 3.13 on, without."""
-    return found.replace("\\n'", "'").replace('\\n"', '"')
+    """The line as configparser quotes it, made short, and without a password that may stand in it."""
+    return shown(masked_url(str(ast.literal_eval(found)).strip()))

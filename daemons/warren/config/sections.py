@@ -110,7 +110,7 @@ class WorkerSettings(Section):
 
     enabled: Annotated[bool, BOOLEAN] = option(True, "Whether this host runs it.")
     queues: Annotated[tuple[str, ...], NAMES] = option(("default",), "Queues it takes messages from.")
-    concurrency: Annotated[int, whole(1, 1024)] = option(2, "Number of children, which is of tasks at a time.")
+    concurrency: Annotated[int, whole(1, 1024)] = option(2, "Number of child processes: so many tasks run at a time.")
     prefetch: Annotated[int, whole(1, 1000)] = option(1, "Messages fetched ahead for each child.")
     max_tasks_per_child: Annotated[int, whole()] = option(0, "A child is replaced after so many tasks. 0: never.")
     max_memory_per_child: Annotated[int, SIZE] = option(0, "A child is replaced once it has grown to this. 0: never.")

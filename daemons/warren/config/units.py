@@ -66,11 +66,13 @@ def duration(text: str, minimum: float = 0.0, maximum: float = LONGEST) -> float
 
 def duration_text(seconds: float) -> str:
     """The shortest text that `duration` reads as exactly these seconds."""
+    if seconds == 0:
+        return "0"
     for unit in ("d", "h", "m", "s"):
         if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
             return f"{int(seconds // _SECONDS[unit])}{unit}"
     millis = round(seconds * 1000)
-    if seconds and millis / 1000 == seconds:
+    if millis / 1000 == seconds:
         return f"{millis}ms"
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 

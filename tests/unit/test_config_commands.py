@@ -1,0 +1,153 @@
+"""`warren check` and `warren show-config`, as an operator runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warren.cli import VERBS, main, warren
+from warren.errors import ExitCode
+
+Written = Callable[..., Path]
+
+FINE = """[app]
+modules = json
+[broker]
+url = amqp://warren:hush@rabbit/v
+[celery]
+redis_password = hush
+[worker:a]
+queues = default
+"""
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `warren` as a process of its own, because it imports task modules."""
+    command = [sys.executable, "-m", "warren", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", **environment})
+
+
+def test_check_fine(etc: Written) -> None:
+    """A sound configuration is said to be so in one line, with what it consists of, and exit code 0."""
+    done = run("--config", str(etc(FINE)), "--host", "here", "check")
+    said = "configuration of host here is fine: 1 file, 1 module, 1 worker, 1 queue, 0 quotas, 0 schedules\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_check_problems(etc: Written) -> None:
+    """Every problem is a line on stderr, by place, and the exit code is 78; nothing is on stdout."""
+    folder = etc("[log]\nlevel = loud\nlevl = x\n[worker:a]\nqueues = b\n")
+    done = run("--config", str(folder), "check")
+    assert done.returncode == ExitCode.CONFIG
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{folder}/warren.ini:{line}" for line in (2, 3, 5)]
+
+
+def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
+    """The task modules are imported from [app] path; a missing one and an unknown task of the schedule are found."""
+    (tmp_path / "shop_tasks.py").write_text("from celery import shared_task\n\n@shared_task(name='shop.tidy')\ndef tidy(): ...\n")
+    base = f"[app]\npath = {tmp_path}\nmodules = shop_tasks\n[schedule:s]\nevery = 1s\ntask = "
+    assert run("--config", str(etc(base + "shop.tidy")), "check").returncode == 0
+    done = run("--config", str(etc(base + "shop.tdy")), "check")
+    assert done.returncode == ExitCode.CONFIG
+    assert "[schedule:s] task: expected a registered task, found 'shop.tdy'; did you mean shop.tidy?" in done.stderr
+    done = run("--config", str(etc("[app]\nmodules = shop_tusks\n")), "check")
+    assert done.returncode == ExitCode.CONFIG
+    assert "[app] modules: expected shop_tusks to be a module that can be imported, found no module shop_tusks" in done.stderr
+
+
+def test_check_json(etc: Written) -> None:
+    """With --json the outcome is one object on stdout, problems included, with the same exit codes."""
+    done = run("--host", "here", "check", "--json", WARREN_CONFIG=str(etc(FINE)))
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert found["ok"] is True
+    assert found["host"] == "here"
+    assert found["workers"] == 1
+    folder = etc("[log]\nlevel = loud\n")
+    done = run("--config", str(folder), "check", "--json")
+    assert (done.returncode, done.stderr) == (ExitCode.CONFIG, "")
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert (problem["file"], problem["line"], problem["option"]) == (f"{folder}/warren.ini", 2, "level")
+
+
+def test_environment_names_folder_and_host(etc: Written) -> None:
+    """WARREN_CONFIG and WARREN_HOST say what --config and --host say, and the options win over them."""
+    folder = etc(FINE, {"hosts/other.ini": "[log]\nlevel = debug"})
+    done = run("show-config", WARREN_CONFIG=str(folder), WARREN_HOST="other")
+    assert "hosts/other.ini:2" in done.stdout
+    assert "hosts/other.ini" not in run("--host", "x", "show-config", WARREN_CONFIG=str(folder), WARREN_HOST="other").stdout
+
+
+def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every value stands on one line with its origin, however long, and no password is shown."""
+    modules = ", ".join(f"shop.module_{number}" for number in range(40))
+    folder = etc(FINE.replace("json", modules), {"hosts/here.ini": "[worker:a]\nstop_timeout = 90s\n"})
+    assert main(["--config", str(folder), "--host", "here", "show-config"]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["[worker:a]", "stop_timeout", "90s", "hosts/here.ini:2"] in shown
+    assert ["[worker:a]", "prefetch", "1", "default"] in shown
+    assert ["[app]", "modules", *modules.split(), "warren.ini:2"] in shown
+    assert ["[broker]", "url", "amqp://warren:***@rabbit/v", "warren.ini:4"] in shown
+    assert ["[celery]", "redis_password", "***", "warren.ini:6"] in shown
+    assert "hush" not in str(shown)
+
+
+def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json each value comes with the file and line of its origin; a URL from a secret file has its origin there."""
+    secret = tmp_path / "secret"
+    secret.write_text("redis://:hush@h/0?password=hush")
+    secret.chmod(0o600)
+    folder = etc(
+        f"[broker]\nurl_file = {secret}\n[schedule:s]\ntask = t\nevery = 1s\n" + 'kwargs = {"api_key": "hush", "n": 1}\n'
+    )
+    assert main(["--config", str(folder), "--host", "here", "show-config", "--json"]) == 0
+    out = capsys.readouterr().out
+    sections = json.loads(out)["sections"]
+    assert sections["broker"]["url"] == {
+        "value": "redis://:***@h/0?password=***",
+        "origin": {"file": str(secret), "line": None},
+    }
+    assert sections["schedule:s"]["kwargs"]["value"] == '{"api_key": "***", "n": 1}'
+    assert sections["log"]["level"] == {"value": "info", "origin": None}
+    assert "hush" not in out
+
+
+def test_wrong_configuration_ends_any_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A foreseen failure is its message on stderr and its exit code, without a traceback."""
+    assert main(["--config", str(tmp_path / "none"), "show-config"]) == ExitCode.CONFIG
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"{tmp_path}/none: expected a folder with the file warren.ini, found nothing there")
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown verb or option ends with 2, --help and --version with 0."""
+    assert main(["chek"]) == ExitCode.USAGE
+    assert main(["check", "--jsn"]) == ExitCode.USAGE
+    assert main(["--version"]) == 0
+    assert main(["check", "--help"]) == 0
+    assert "Example: warren check" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", ["show-config", "show-config --json", "check"])
+def test_closed_pipe(etc: Written, words: str) -> None:
+    """A reader that has seen enough, such as head, makes no traceback."""
+    command = f"{sys.executable} -m warren --config {etc(FINE)} {words} | true"
+    done = subprocess.run(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (ExitCode.FAILURE, "")
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_has_an_example(verb: str) -> None:
+    """Each verb says what it does and how it is called."""
+    command = warren.get_command(warren.make_context("warren", ["--help"], resilient_parsing=True), verb)
+    assert command is not None
+    assert command.name == verb
+    assert f"Example: warren {verb}" in (command.help or "").replace("--host laptop ", "")
