@@ -1,0 +1,83 @@
+# Sourced by quickstart and test, which set `root`: the project's own Python environment in .venv, made once.
+# shellcheck shell=bash
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+# Makes .venv hold Warren and what it needs. $1: nothing, or the extra `test`.
+make_environment() {
+    local venv=$root/.venv extra=${1:+[$1]} made=$root/.venv/made${1:+-$1} wanted
+    # The path belongs to it: an environment that was moved or copied still points to where it was made.
+    wanted=$(cd "$root" && { pwd && cat setup.py pyproject.toml constraints.txt; } | sha256sum)
+    exec 9<"$root"
+    flock 9 # two scripts at once make one environment
+    if ! { python_works "$venv/bin/python" && grep -qsxF "$wanted" "$made"; }; then
+        say "making the Python environment in .venv (once, about a minute) ..."
+        if ! { python_works "$venv/bin/python" -m pip --version && fill "$venv" "$extra"; }; then
+            new_environment "$venv"
+            fill "$venv" "$extra" || fail "$(cat "$venv/pip.log")" $'\n'"scripts: expected pip to install what" \
+                "constraints.txt names, found the errors above; check the network and run it again"
+        fi
+        printf '%s\n' "$wanted" | tee "$venv/made" >"$made" # with an extra it also is what one without would be
+    fi
+    exec 9<&-
+}
+
+# Installs the pinned packages with the extra $2 into $1; what pip says is kept for the case that it fails.
+fill() {
+    local venv=$1 extra=$2
+    rm -f "$venv"/made* # an environment that is half filled must not look whole
+    (
+        cd "$root" && unset PIP_USER PIP_TARGET PIP_PREFIX
+        pip() { "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-input -c constraints.txt "$@"; }
+        pip setuptools && pip --no-build-isolation --editable ".$extra"
+    ) >"$venv/pip.log" 2>&1
+}
+
+new_environment() {
+    local python
+    if ! python=$(find_python 'import venv, ensurepip'); then
+        python=$(find_python '') || fail "python: expected Python 3.11 or newer, found none; apt-get install python3"
+        install_packages "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+        python=$(find_python 'import venv, ensurepip') || fail "python: expected the modules venv and ensurepip," \
+            "found neither; apt-get install python3-venv"
+    fi
+    rm -rf "$1"
+    "$python" -m venv "$1"
+}
+
+# The first Python, 3.11 or newer, that runs the statement $1 without an error.
+find_python() {
+    local name
+    for name in python3.11 python3 python3.12 python3.13 python3.14; do
+        if python_works "$name" -c "$1"; then
+            command -v "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+# Whether the Python $1 is there, is new enough, and runs with the words that follow.
+python_works() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { [ $# = 1 ] || "$@" >/dev/null 2>&1; }
+}
+
+# Installs Debian packages when root, and starts none of their services; else says what to install.
+install_packages() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        say "not installed: $*; as root: apt-get install --no-install-recommends $*"
+        return
+    fi
+    say "installing $* ..."
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [ -e "$policy" ]; then policy=; else printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"; fi
+    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@"; } \
+        </dev/null >/dev/null || status=$?
+    [ -z "$policy" ] || rm -f "$policy"
+    [ "$status" = 0 ] || say "apt-get could not install $*; the reason stands above"
+}
