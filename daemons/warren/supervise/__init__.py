@@ -1,0 +1,1 @@
+"""Settings -> supervisor's programs, and supervisord itself, in the foreground of `warren supervise`."""

@@ -1,0 +1,80 @@
+"""`warren check` as a process of its own: the task modules are anybody's code and have no business in supervisord."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from warren.errors import ConfigError, Origin, Problem, WarrenError
+
+#: Seconds that importing the task modules may take.
+PATIENCE = 120.0
+
+
+def check(folder: Path, host: str) -> None:
+    """Returns when the settings in `folder` are fine for the host.
+
+    Raises ConfigError with all their problems, WarrenError when the check itself failed or took too long.
+    """
+    try:
+        done = subprocess.run(_words(folder, host), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise WarrenError(f"warren check: expected an end within {PATIENCE:g} s; does a task module hang?") from error
+    _judge(done.returncode, done.stdout)
+
+
+class Check:
+    """The same beside supervisord's loop, which must go on.
+
+    supervisord reaps every child there is, and hands the status to whoever stands in its table of processes under
+    that number: the check stands there, and must not wait for itself.
+    """
+
+    def __init__(self, folder: Path, host: str) -> None:
+        self._deadline = time.monotonic() + PATIENCE
+        self._process = subprocess.Popen(_words(folder, host), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+        assert self._process.stdout is not None  # noqa: S101  it was asked for above
+        self._output = self._process.stdout
+        os.set_blocking(self._output.fileno(), False)
+        self._said = b""
+        self.pid = self._process.pid
+
+    def finish(self, pid: int, status: int) -> None:
+        """Called by supervisord once it has reaped the check."""
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+
+    def poll(self) -> bool:
+        """Whether the check has ended; to be asked until it has. Raises as `check` does."""
+        while text := self._output.read(65536):  # None: nothing yet
+            self._said += text
+        if self._process.returncode is None:
+            if time.monotonic() > self._deadline:
+                os.kill(self.pid, 9)
+            return False
+        self._output.close()
+        _judge(self._process.returncode, self._said)
+        return True
+
+
+def _words(folder: Path, host: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "warren", "--config", str(folder), "--host", host, "check", "--json"]
+
+
+def _judge(code: int, said: bytes) -> None:
+    lines = said.decode(errors="replace").splitlines()
+    verdict = next((line for line in reversed(lines) if line.startswith("{")), "")  # a module may print at import
+    if not verdict:
+        raise WarrenError(f"warren check: expected a verdict, found exit code {code}; run it by hand to see why")
+    problems = json.loads(verdict)["problems"]
+    if problems:
+        raise ConfigError([_problem(each) for each in problems])
+
+
+def _problem(said: dict[str, Any]) -> Problem:
+    origin = Origin(Path(said["file"]) if said["file"] else None, said["line"])
+    return Problem(origin, *(said[name] for name in ("section", "option", "expected", "found", "remedy")))

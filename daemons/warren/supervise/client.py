@@ -1,0 +1,141 @@
+"""A running supervisord, asked over its socket."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Error, Fault, ServerProxy
+
+from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnection
+
+from warren.config import Settings
+from warren.errors import Unavailable, WarrenError
+
+#: Seconds that supervisord may take for an answer; it answers between two turns of its loop.
+PATIENCE = 10.0
+_ENDED = ("STOPPED", "EXITED", "FATAL")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program as supervisord sees it.
+
+    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `started` and `ended` are seconds
+    since the epoch. `exit_status` is None while it runs, and -1 after a signal. `trouble` says why it could not start.
+    """
+
+    program: str
+    state: str
+    pid: int | None
+    started: float | None
+    ended: float | None
+    exit_status: int | None
+    trouble: str
+    capture: Path | None
+
+
+def programs(settings: Settings) -> list[Program]:
+    """Every program of this host, by name. Raises Unavailable when no supervisord answers."""
+    return [_program(said) for said in _call(settings, "supervisor.getAllProcessInfo")]
+
+
+def start(settings: Settings, program: str, patience: float = 30.0) -> None:
+    """Returns when the program is RUNNING, as it may be already.
+
+    Raises WarrenError when it is unknown or ends at once, Unavailable after `patience` seconds.
+    """
+    _call(settings, "supervisor.startProcess", program, False, fine=Faults.ALREADY_STARTED)
+    _until(settings, program, lambda found: found.state == "RUNNING", patience)
+
+
+def stop(settings: Settings, program: str, patience: float = 60.0) -> None:
+    """Returns when the program has ended, as it may have already; raises as `start` does."""
+    _call(settings, "supervisor.stopProcess", program, False, fine=Faults.NOT_RUNNING)
+    _until(settings, program, lambda found: found.state in _ENDED, patience)
+
+
+def restart(settings: Settings, program: str, patience: float = 60.0) -> None:
+    """`stop`, then `start`."""
+    stop(settings, program, patience)
+    start(settings, program, patience)
+
+
+def shutdown(settings: Settings) -> None:
+    """Asks supervisord to stop every program in order and to end; returns at once."""
+    _call(settings, "supervisor.shutdown")
+
+
+def supervisor_pid(settings: Settings) -> int:
+    """Process id of the supervisord that answers."""
+    return int(_call(settings, "supervisor.getPID"))
+
+
+def _call(settings: Settings, method: str, *arguments: object, fine: int | None = None) -> Any:
+    path = settings.app.run_dir / "supervisor.sock"
+    transport = _Transport(path)
+    try:
+        return getattr(ServerProxy("http://localhost", transport=transport), method)(*arguments)
+    except Fault as fault:
+        if fault.faultCode == fine:
+            return None
+        if fault.faultCode == Faults.SHUTDOWN_STATE:
+            raise Unavailable(f"{path}: expected a running supervisord, found one that is stopping") from fault
+        raise WarrenError(f"{path}: expected {method} to work, found {fault.faultString}") from fault
+    except (OSError, http.client.HTTPException, Error) as error:
+        raise Unavailable(
+            f"{path}: expected supervisord to answer, found: {error or type(error).__name__}; "
+            "start the suite with systemctl start warren, or warren supervise"
+        ) from error
+    finally:
+        transport.close()
+
+
+def _until(settings: Settings, program: str, done: Callable[[Program], bool], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        found = next((each for each in programs(settings) if each.program == program), None)
+        if found is None or done(found):
+            return
+        if found.state == "FATAL":
+            raise WarrenError(f"{program}: expected it to run, found: {found.trouble}; see {found.capture}")
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{program}: expected another state than {found.state} within {patience:g} s")
+        time.sleep(0.1)
+
+
+def _program(said: dict[str, Any]) -> Program:
+    has_ended = said["statename"] in _ENDED and said["stop"]
+    return Program(
+        program=said["name"] if said["name"] == said["group"] else f"{said['group']}:{said['name']}",
+        state=said["statename"],
+        pid=said["pid"] or None,
+        started=float(said["start"]) or None,
+        ended=float(said["stop"]) or None,
+        exit_status=said["exitstatus"] if has_ended else None,
+        trouble=said["spawnerr"],
+        capture=Path(said["stdout_logfile"]) if said["stdout_logfile"] else None,
+    )
+
+
+class _Transport(SupervisorTransport):
+    """Supervisor's own, which would wait for ever for one that hangs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(serverurl=f"unix://{path}")
+        self._get_connection = lambda: _Connection(path)
+
+
+class _Connection(UnixStreamHTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(str(self._path))

@@ -1,0 +1,84 @@
+"""The folders of the suite, the lock on the run folder, and the rendered programs on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from warren.config import Settings
+from warren.errors import AlreadyRunning, CannotWrite
+from warren.supervise.render import programs_folder
+
+MODE = 0o750
+
+
+def make_folders(settings: Settings) -> None:
+    """Makes state_dir, log_dir, run_dir and the folder of the programs; those that are there keep their mode.
+
+    Raises CannotWrite.
+    """
+    app = settings.app
+    for option, folder in (
+        ("state_dir", app.state_dir),
+        ("log_dir", app.log_dir),
+        ("run_dir", app.run_dir),
+        ("run_dir", programs_folder(app.run_dir)),
+    ):
+        try:
+            folder.mkdir(mode=MODE, parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(0, "no permission to write")
+        except OSError as error:
+            origin = settings.origin("app", option)
+            raise CannotWrite(
+                f"{origin}: [app] {option}: expected a folder to write to at {folder}, found: {error.strerror}; "
+                "make it and give it to the user of the suite, or name another"
+            ) from error
+
+
+@contextmanager
+def sole(run_dir: Path) -> Iterator[None]:
+    """Within it no other supervisord has this run folder. Raises AlreadyRunning, or CannotWrite."""
+    path = run_dir / "supervisord.lock"
+    try:
+        lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed below, with the lock
+    except OSError as error:
+        raise CannotWrite(f"{path}: expected a lock file that can be written, found: {error.strerror}") from error
+    with lock:
+        try:
+            # A POSIX lock: no child has it, so it ends with this process even when a child outlives it.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise AlreadyRunning(
+                f"{path}: expected no other supervisord with this run folder, found process {lock.read().strip() or '?'}; "
+                "stop it first, or set another run_dir in [app]"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def read_programs(folder: Path) -> dict[str, str]:
+    """Name and text of each rendered file that is there."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.conf"))}
+
+
+def write_programs(folder: Path, texts: Mapping[str, str]) -> None:
+    """Makes the folder hold exactly these files, each whole at any moment. Raises CannotWrite."""
+    path = folder
+    try:
+        for name, text in texts.items():
+            path = folder / name
+            fresh = folder / f".{name}.new"
+            fresh.write_text(text, encoding="utf-8")
+            os.replace(fresh, path)
+        for path in folder.glob("*.conf"):
+            if path.name not in texts:
+                path.unlink()
+    except OSError as error:
+        raise CannotWrite(f"{path}: expected to write a rendered program, found: {error.strerror}") from error

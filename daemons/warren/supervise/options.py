@@ -1,0 +1,81 @@
+"""supervisord's options: where it finds its files, how it logs, which signals it takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
+
+from warren.errors import ConfigError, Origin, Problem, WarrenError
+from warren.supervise.process import DaemonConfig
+from warren.supervise.records import RecordLogger
+
+
+class Options(ServerOptions):
+    """Options read from `configfile` with `expansions` for its words %(warren_...)s.
+
+    `programs` is the folder of the rendered programs. Raises ConfigError where supervisord would print its usage.
+    """
+
+    first = True
+    test = False
+
+    def __init__(self, configfile: Path, expansions: Mapping[str, str], programs: Path) -> None:
+        super().__init__()
+        self.programs = programs
+        self.own_signals = SignalReceiver()
+        self._realized = False
+        self.expand(expansions)
+        self.realize(["-c", str(configfile), "-n"], doc="", progname="warren supervise")
+        self._realized = True
+
+    def expand(self, expansions: Mapping[str, str]) -> None:
+        """Sets the meaning of the words; from the next reading on."""
+        self.environ_expansions.update(expansions)
+
+    def usage(self, msg: Any) -> NoReturn:
+        if self._realized:
+            raise WarrenError(f"{self.configfile}: expected supervisord to start, found: {msg}")
+        raise unreadable(self.configfile, msg)
+
+    def set_uid_or_exit(self) -> None:
+        if self.uid is not None:  # else it stays who it is, and that is no reason for a warning
+            super().set_uid_or_exit()
+
+    def make_logger(self) -> None:
+        self.logger = RecordLogger(self.loglevel)
+        for message in self.parse_criticals:
+            self.logger.critical(message)
+        for message in self.parse_warnings:
+            self.logger.warn(message)
+        for message in self.parse_infos:
+            self.logger.debug(message)
+
+    def openhttpservers(self, supervisord: Any) -> None:
+        # The lock on the run folder is ours: a socket that is there belongs to a supervisord that was killed.
+        for config in self.server_configs:
+            if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
+                Path(config["file"]).unlink(missing_ok=True)
+        super().openhttpservers(supervisord)
+
+    def setsignals(self) -> None:
+        super().setsignals()
+        for number in (signal.SIGHUP, signal.SIGUSR1):  # supervisord would stop every program on SIGHUP
+            signal.signal(number, self.own_signals.receive)
+
+    def processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
+        source = Path(parser.section_to_file.get(section, ""))
+        if klass is ProcessConfig and source.parent == self.programs:
+            klass = DaemonConfig
+        return super().processes_from_section(parser, section, group_name, klass)
+
+
+def unreadable(configfile: object, found: object) -> ConfigError:
+    """What is wrong in supervisor's own files, or in those that an operator added."""
+    origin = Origin(Path(str(configfile)))
+    remedy = "correct the file, or one in supervisor.d"
+    return ConfigError([Problem(origin, "", "", "a file that supervisor can read", str(found), remedy)])

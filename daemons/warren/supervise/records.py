@@ -1,0 +1,71 @@
+"""What supervisord says, as log lines with fields."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from supervisor.loggers import Logger, LogRecord
+
+from warren import log
+from warren.errors import ExitCode
+from warren.events import Event
+
+_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        r"spawned: '(?P<program>[^']+)' with pid (?P<child_pid>\d+)$",
+        r"(?:success|gave up): (?P<program>\S+) entered (?P<state>[A-Z]+) state",
+        r"(?:exited|stopped): (?P<program>\S+) \("
+        r"(?:exit status (?P<exit_status>\d+)|terminated by (?P<signal>[\w ]+?)(?: \(core dumped\))?)"
+        r"(?:; (?P<expected>expected|not expected))?\)$",
+        r"killing '(?P<program>[^']+)' \((?P<child_pid>\d+)\) with (?P<signal>\w+)$",
+        r"waiting for (?P<program>\S+) to stop$",
+    )
+)
+
+# True, and nobody's concern: the socket is of mode 0700, and supervisor.d is for those who want it.
+_NOISE = (
+    "Server 'unix_http_server' running without any HTTP authentication checking",
+    'No file matches via include "',
+)
+
+_MEANINGS = {int(code): code.meaning for code in ExitCode}
+
+
+def about(message: str) -> dict[str, object]:
+    """Fields of a message about one program: program, and what it tells of child_pid, state, signal, exit_status,
+    expected, and meaning where the exit status is one of Warren's.
+    """
+    found = next((match for form in _FORMS if (match := form.match(message))), None)
+    if found is None:
+        return {}
+    fields: dict[str, object] = {name: text for name, text in found.groupdict().items() if text is not None}
+    for name in ("child_pid", "exit_status"):
+        if name in fields:
+            fields[name] = int(found[name])
+    if "expected" in fields:
+        fields["expected"] = found["expected"] == "expected"
+    if fields.get("exit_status") in _MEANINGS:
+        fields["meaning"] = _MEANINGS[int(found["exit_status"])]
+    return fields
+
+
+def is_noise(message: str) -> bool:
+    """Whether a message says nothing that an operator could act upon."""
+    return message.startswith(_NOISE)
+
+
+class RecordLogger(Logger):
+    """Takes the place of supervisord's own logger, whose file would be no JSON."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._logger = log.get()
+
+    def log(self, level: int, msg: Any, **kw: Any) -> None:
+        """Each message becomes one supervisor_record; `level` in supervisor's numbers."""
+        message = LogRecord(level, msg, **kw).asdict()["message"].rstrip()
+        if not is_noise(message):
+            write = getattr(self._logger, log.level_name(level))
+            write(Event.SUPERVISOR_RECORD, message=message, **about(message))
