@@ -22,6 +22,7 @@ class Event(StrEnum):
     NOT_READY = "not_ready", "supervise: `programs` do not run although start_timeout has passed"
     STOPPING = "stopping", "a daemon was asked to stop; `reason` says by what"
     STOPPED = "stopped", "a daemon has ended in order"
+    REFUSED = "refused", "a daemon could not start; `reason` says why and what to do"
     CRASHED = "crashed", "a daemon ends on an error that nobody foresaw; `exception` has the traceback"
     SUPERVISOR_LOST = "supervisor_lost", "the supervisor has vanished: the daemon hands back its work and ends"
     RELOADED = "reloaded", "SIGHUP: new settings are in force"
@@ -56,6 +57,8 @@ class Event(StrEnum):
     LEDGER_BUSY = "ledger_busy", "a ledger's lock was held too long: nothing was admitted"
 
     # schedule
+    LEADER_TAKEN = "leader_taken", "this beat leads: of all beats of the fleet it is the one that sends"
+    LEADER_LOST = "leader_lost", "this beat does not lead any more and stands by"
     TICK_SENT = "tick_sent", "beat sent the task of a schedule entry"
     TICK_MISSED = "tick_missed", "a tick came due while no beat ran; `sent` says whether it was made up for"
     TICK_FAILED = "tick_failed", "beat could not send a task and tries again"

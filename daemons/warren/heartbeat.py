@@ -29,7 +29,7 @@ class Beat:
 
 
 class Heart:
-    """Writes run_dir/heart/PROGRAM.json. States: starting, connecting, ready, stopping."""
+    """Writes run_dir/heart/PROGRAM.json. States: starting, connecting, ready, standby (a beat that does not lead), stopping."""
 
     def __init__(self, run_dir: Path, program: str) -> None:
         self.path = run_dir / "heart" / f"{program}.json"

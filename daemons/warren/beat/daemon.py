@@ -9,11 +9,11 @@ from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from warren.app import import_tasks, make_app
-from warren.beat.memory import Memory
+from warren.beat.leader import leader
 from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id
 from warren.config import ScheduleSettings, Settings
 from warren.daemon import Daemon
-from warren.errors import ExitCode
+from warren.errors import ExitCode, Unavailable
 from warren.events import Event
 from warren.log import get, set_level
 
@@ -27,14 +27,15 @@ class Beat:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.daemon = Daemon(settings, "beat", "beat")
-        self.memory = Memory(settings.app.state_dir / "beat" / "ticks.json")
+        self.ticks: dict[str, float] = {}
+        self.leading = False
 
     def start(self) -> ExitCode:
         """Runs until it is told to stop; returns the exit code."""
         self.daemon.start()
         self.app = make_app(self.settings)
         import_tasks(self.app, self.settings)
-        self._begin_entries()
+        self.leader = leader(self.settings, self.app)
         get().info(Event.READY, entries=sorted(self._entries()))
         while not (self.daemon.stopping or self.daemon.orphaned):
             self._turn()
@@ -42,54 +43,70 @@ class Beat:
             self.daemon.wake.clear()
         if self.daemon.orphaned:
             get().error(Event.SUPERVISOR_LOST, consequence="this beat ends")
+        self.leader.resign()
         return self.daemon.stop()
 
     def _turn(self) -> None:
         if self.daemon.dumping:
-            self.daemon.dump(ticks=self.memory.ticks)
+            self.daemon.dump(ticks=self.ticks, leading=self.leading)
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
-        sent = [self._tick(name, entry) for name, entry in self._entries().items()]
-        self.daemon.heart.beat("ready" if all(sent) else "connecting", ticks=self.memory.ticks)
-
-    def _tick(self, name: str, entry: ScheduleSettings) -> bool:
-        """Takes care of the entry's newest tick; False when the broker did not take its task."""
-        found = due(entry, self.memory.ticks[name], time.time(), self._zone)
-        if found is None:
-            return True
-        if found.send and not self._send(name, entry, found):
-            return False
-        # After sending: stopped in between, the tick is sent again and is the same task, by its id. Before, it could be lost.
         try:
-            self.memory.keep(name, found.tick)
-        except OSError as error:
-            get().error(
-                Event.CANNOT_WRITE, path=str(self.memory.path), reason=str(error), consequence="a restart may send a tick again"
-            )
+            self._lead()
+            for name, entry in self._entries().items() if self.leading else ():
+                self._tick(name, entry)
+            doing = "ready" if self.leading else "standby"
+        except Unavailable as error:
+            self.leading = False  # no leadership, no send: it is asked for anew at the next turn
+            get().error(Event.TICK_FAILED, reason=str(error), broker=self._broker, consequence="it is tried again")
+            doing = "connecting"
+        self.daemon.heart.beat(doing, leading=self.leading, ticks=self.ticks)
+
+    # -- leadership --------------------------------------------------------------------------------------------------
+
+    def _lead(self) -> None:
+        """Takes or keeps the leadership; a new leader goes on where the last one was. Raises Unavailable."""
+        led, self.leading = self.leading, self.leader.lead()
+        if self.leading and not led:
+            self._begin_entries(self.leader.recall())
+            get().info(Event.LEADER_TAKEN, ticks=self.ticks)
+        elif led and not self.leading:
+            get().warning(Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by")
+
+    def _begin_entries(self, recalled: dict[str, float]) -> None:
+        """An entry that no leader has seen begins with its next tick: nothing of it was missed."""
+        now = time.time()
+        for name, entry in self._entries().items():
+            # What this beat sent itself counts too: the note of it may not have reached the next leader's place (full disk).
+            known = [ticks[name] for ticks in (recalled, self.ticks) if name in ticks]
+            self.ticks[name] = max(known) if known else last_tick(entry, now, self._zone)
+
+    # -- ticks -----------------------------------------------------------------------------------------------------
+
+    def _tick(self, name: str, entry: ScheduleSettings) -> None:
+        """Takes care of the entry's newest tick. Raises Unavailable."""
+        found = due(entry, self.ticks[name], time.time(), self._zone)
+        if found is None:
+            return
+        if found.send:
+            self._send(name, entry, found)
         if found.missed:
             get().warning(Event.TICK_MISSED, entry=name, tick=found.tick, late_s=round(found.late, 3), sent=found.send)
-        return True
+        # After sending: stopped in between, the tick is sent again and is the same task, by its id. Before, it could be lost.
+        self.ticks[name] = found.tick
+        self.leader.keep(self.ticks)
 
-    def _send(self, name: str, entry: ScheduleSettings, found: Due) -> bool:
-        task = self.app.tasks[entry.task]
+    def _send(self, name: str, entry: ScheduleSettings, found: Due) -> None:
         identity = task_id(self.settings.app.name, name, found.tick)
-        options = {"queue": entry.queue} if entry.queue else {}
+        options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
-            task.apply_async(entry.args, entry.kwargs, task_id=identity, retry=False, **options)
+            self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=identity, retry=False, **options)
         except (OperationalError, OSError) as error:
-            get().error(
-                Event.TICK_FAILED,
-                entry=name,
-                tick=found.tick,
-                reason=str(error) or type(error).__name__,
-                broker=maybe_sanitize_url(self.app.connection_for_write().as_uri()),
-                consequence="it is tried again",
-            )
-            return False
+            self.leader.resign()
+            raise Unavailable(f"entry {name}: {error or type(error).__name__}") from error
         get().info(Event.TICK_SENT, entry=name, tick=found.tick, late_s=round(found.late, 3), task_id=identity, task=entry.task)
-        return True
 
-    # -- entries ---------------------------------------------------------------------------------------------------
+    # -- settings --------------------------------------------------------------------------------------------------
 
     def _entries(self) -> dict[str, ScheduleSettings]:
         return {name: entry for name, entry in self.settings.schedules.items() if entry.enabled}
@@ -98,11 +115,9 @@ class Beat:
     def _zone(self) -> ZoneInfo:
         return ZoneInfo(self.settings.app.timezone)
 
-    def _begin_entries(self) -> None:
-        """An entry that was never seen begins with its next tick: nothing of it was missed."""
-        now = time.time()
-        for name, entry in self._entries().items():
-            self.memory.ticks.setdefault(name, last_tick(entry, now, self._zone))
+    @property
+    def _broker(self) -> str:
+        return str(maybe_sanitize_url(self.app.connection_for_write().as_uri()))
 
     def _pause(self) -> float:
         now = time.time()
@@ -114,8 +129,9 @@ class Beat:
         app = make_app(settings)
         import_tasks(app, settings)  # may refuse: nothing has changed so far
         set_level(settings.log.level)
-        self.settings, self.app = settings, app
-        self._begin_entries()
+        self.leader.resign()
+        self.settings, self.app, self.leader = settings, app, leader(settings, app)
+        self.leading = False
         get().info(Event.RELOADED, entries=sorted(self._entries()))
 
 

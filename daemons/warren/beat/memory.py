@@ -1,4 +1,4 @@
-"""What beat remembers over a restart: the last tick of each entry that was taken care of."""
+"""What beat remembers over a restart on the embedded broker: the last tick of each entry that was taken care of."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.ticks = self._read()
 
-    def keep(self, entry: str, tick: float) -> None:
-        """Remembers that this tick was taken care of. Raises OSError when it cannot be written."""
-        self.ticks[entry] = tick
+    def write(self, ticks: dict[str, float]) -> None:
+        """Remembers these ticks (seconds since the epoch, by entry). Raises OSError when they cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".new")
         with open(fresh, "w", encoding="utf-8") as file:
-            json.dump(self.ticks, file)
+            json.dump(ticks, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, self.path)
 
-    def _read(self) -> dict[str, float]:
+    def read(self) -> dict[str, float]:
+        """The ticks that were written last; none when there is no such file, or not one of ours."""
         try:
             said = json.loads(self.path.read_text(encoding="utf-8"))
             return {str(entry): float(tick) for entry, tick in said.items()}

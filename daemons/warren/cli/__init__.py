@@ -76,7 +76,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Not click's standalone mode: it would end the process with 1 for every failure.
         code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)
-        sys.stdout.flush()  # here, where a closed pipe is still met by us
         return code if isinstance(code, int) else ExitCode.OK
     except WarrenError as error:
         click.echo(error, err=True)

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable
 
 import click
 
 from warren.config import load
+from warren.errors import ExitCode, WarrenError
+from warren.events import Event
+from warren.log import get
+
+
+def _run(start: Callable[[], ExitCode]) -> None:
+    """Runs a daemon and ends with its exit code; what ended it is in its log too, where there is one by then."""
+    try:
+        sys.exit(start())
+    except WarrenError as error:
+        if logging.getLogger().handlers:
+            get().error(Event.REFUSED, reason=str(error), exit_code=int(error.exit_code))
+        raise
+    except Exception:
+        get().exception(Event.CRASHED, exit_code=int(ExitCode.SOFTWARE))
+        raise
 
 
 @click.command()
@@ -22,7 +40,7 @@ def worker(context: click.Context, name: str) -> None:
     """
     from warren.worker import daemon
 
-    sys.exit(daemon.start(load(**context.obj), name))
+    _run(lambda: daemon.start(load(**context.obj), name))
 
 
 @click.command()
@@ -36,7 +54,7 @@ def beat(context: click.Context) -> None:
     """
     from warren.beat import daemon
 
-    sys.exit(daemon.start(load(**context.obj)))
+    _run(lambda: daemon.start(load(**context.obj)))
 
 
 @click.command("quota-watchdog")
@@ -50,4 +68,4 @@ def quota_watchdog(context: click.Context) -> None:
     """
     from warren.quota import watchdog
 
-    sys.exit(watchdog.start(load(**context.obj)))
+    _run(lambda: watchdog.start(load(**context.obj)))

@@ -26,7 +26,7 @@ STALE = 10.0
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """One program. `heart` is what its main loop says: starting, connecting, ready, stopping; empty when it says nothing."""
+    """One program. `heart` is what its main loop says (see heartbeat.py); empty when it says nothing."""
 
     program: str
     state: str
@@ -38,7 +38,8 @@ class ProgramStatus:
     @property
     def ready(self) -> bool:
         """Whether it does its work now."""
-        return self.state == "RUNNING" and self.heart == "ready" and self.heart_age_s is not None and self.heart_age_s < STALE
+        beating = self.heart_age_s is not None and self.heart_age_s < STALE
+        return self.state == "RUNNING" and self.heart in ("ready", "standby") and beating
 
 
 @click.command()

@@ -1,0 +1,213 @@
+"""Who sends: of all beats of a fleet the one that holds the leadership, and what the next leader must know.
+
+Embedded broker: one host, whose daemon lock is the leadership, and a file. RabbitMQ: an exclusive queue, and the leader sends
+over the very connection that holds it: no leadership, no send. Redis: a key that expires. Everywhere the ids of the tasks follow
+from entry and tick, so that a tick that two leaders send around a hand-over is one task.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from contextlib import suppress
+from typing import Any, Protocol
+
+from amqp.exceptions import ResourceLocked
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from warren.beat.memory import Memory
+from warren.config import Settings
+from warren.errors import Unavailable
+
+LEADER = "warren.beat.leader"
+TICKS = "warren.beat.ticks"
+#: Seconds that a leader on Redis may be silent; it renews every second. Long beside the renewal: a late one is no lost one.
+LEASE = 15.0
+#: RabbitMQ notices a dead leader's connection within two of these (seconds).
+HEARTBEAT = 5
+#: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
+ASK_AGAIN = 3.0
+
+
+class Leader(Protocol):
+    """The leadership as one beat sees it. Every method but `resign` raises Unavailable when the broker cannot be asked."""
+
+    def lead(self) -> bool:
+        """Takes or keeps the leadership; True while this beat has it."""
+
+    def recall(self) -> dict[str, float]:
+        """The last ticks that were taken care of, by whichever leader."""
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        """Remembers them for the next leader."""
+
+    def options(self) -> dict[str, Any]:
+        """What `apply_async` needs so that the task is sent by the leader only."""
+
+    def resign(self) -> None:
+        """Lets another lead."""
+
+
+def leader(settings: Settings, app: Celery) -> Leader:
+    """The leadership that fits the broker of the settings."""
+    if settings.broker.kind == "rabbitmq":
+        return QueueLeader(app)
+    if settings.broker.kind == "redis":
+        return KeyLeader(app)
+    return HostLeader(Memory(settings.app.state_dir / "beat" / "ticks.json"))
+
+
+class HostLeader:
+    """The only beat of the only host: the lock of the daemon is the leadership."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+
+    def lead(self) -> bool:
+        return True
+
+    def recall(self) -> dict[str, float]:
+        return self.memory.read()
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        try:
+            self.memory.write(ticks)
+        except OSError as error:
+            text = f"{self.memory.path}: expected to write the last ticks, found: {error.strerror}; free space"
+            raise Unavailable(text) from error
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def resign(self) -> None:
+        pass
+
+
+class QueueLeader:
+    """RabbitMQ: the queue LEADER exists while the leader's connection does, and nobody else may touch it."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self._connection: Any = None
+        self._leading = False
+        self._refused = -ASK_AGAIN
+
+    def lead(self) -> bool:
+        try:
+            if self._connection is None:
+                self._connection = self.app.connection_for_write(heartbeat=HEARTBEAT)
+                self._connection.ensure_connection(max_retries=1, interval_start=0)
+            if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
+                channel = self._connection.channel()
+                channel.queue_declare(LEADER, exclusive=True, durable=False, auto_delete=False)
+                channel.close()
+                self._leading = True
+            self._pulse()
+        except ResourceLocked:
+            self._refused = time.monotonic()  # another leads; the broker has closed the channel on which it was asked, no more
+        except (OperationalError, OSError, *self._errors()) as error:
+            self.resign()  # the queue went with the connection: whoever asks first leads next
+            raise Unavailable(str(error) or type(error).__name__) from error
+        return self._leading
+
+    def recall(self) -> dict[str, float]:
+        try:
+            channel = self._connection.channel()
+            self._declare(channel)
+            message = channel.basic_get(TICKS)
+            ticks = _ticks(message.body) if message is not None else {}
+            if message is not None:
+                # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
+                # between there are two, of which the older is dropped.
+                self._publish(channel, ticks)
+                channel.basic_ack(message.delivery_tag)
+            channel.close()
+            return ticks
+        except (OperationalError, OSError, *self._errors()) as error:
+            self.resign()
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        try:
+            channel = self._connection.channel()
+            self._publish(channel, ticks)
+            channel.close()
+        except (OperationalError, OSError, *self._errors()) as error:
+            self.resign()
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def options(self) -> dict[str, Any]:
+        return {"connection": self._connection}
+
+    def resign(self) -> None:
+        connection, self._connection, self._leading = self._connection, None, False
+        if connection is not None:
+            with suppress(OSError, *connection.connection_errors, *connection.channel_errors):
+                connection.close()
+
+    def _errors(self) -> tuple[type[BaseException], ...]:
+        return () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
+
+    def _pulse(self) -> None:
+        """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
+        self._connection.heartbeat_check()
+        with suppress(TimeoutError):
+            self._connection.drain_events(timeout=0.001)
+
+    def _declare(self, channel: Any) -> None:
+        arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
+        channel.queue_declare(TICKS, durable=True, auto_delete=False, arguments=arguments)
+
+    def _publish(self, channel: Any, ticks: dict[str, float]) -> None:
+        message = channel.prepare_message(json.dumps(ticks), None, "application/json", "utf-8", None, {"delivery_mode": 2})
+        channel.basic_publish(message, exchange="", routing_key=TICKS)
+
+
+class KeyLeader:
+    """Redis: the key LEADER holds the leader's name for LEASE seconds, renewed at each turn."""
+
+    RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2])"
+    RESIGN = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1])"
+
+    def __init__(self, app: Celery) -> None:
+        self._redis: Redis = Redis.from_url(app.conf.broker_url.split(";")[0], socket_timeout=5, socket_connect_timeout=5)
+        self._name = secrets.token_hex(16)
+
+    def lead(self) -> bool:
+        lease = int(LEASE * 1000)
+        try:
+            # Compared and renewed in one step on the server: nobody renews a key that has become another's.
+            renewed = self._redis.eval(self.RENEW, 1, LEADER, self._name, lease)
+            return bool(renewed) or bool(self._redis.set(LEADER, self._name, nx=True, px=lease))
+        except RedisError as error:
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def recall(self) -> dict[str, float]:
+        try:
+            return _ticks(self._redis.get(TICKS) or b"{}")
+        except RedisError as error:
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        try:
+            self._redis.set(TICKS, json.dumps(ticks))
+        except RedisError as error:
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def resign(self) -> None:
+        with suppress(RedisError):
+            self._redis.eval(self.RESIGN, 1, LEADER, self._name)
+
+
+def _ticks(text: Any) -> dict[str, float]:
+    try:
+        return {str(entry): float(tick) for entry, tick in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError):
+        return {}  # not ours: each entry begins with its next tick
