@@ -16,6 +16,7 @@ from warren.errors import ExitCode, WarrenError
 
 #: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
 VERBS = {
+    "supervise": "warren.cli.supervise:supervise",
     "worker": "warren.cli.daemons:worker",
     "beat": "warren.cli.daemons:beat",
     "quota-watchdog": "warren.cli.daemons:quota_watchdog",

@@ -45,7 +45,7 @@ class Allowance:
             get().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")
             mine = False
         if not mine:
-            # The slot was taken for a dead worker's, so another task may have it by now. A receiver of this signal cannot stop the
+            # The slot was taken for a dead worker's; another task may have it by now. A receiver of this signal cannot stop the
             # task; ending this process can, and the message goes back to the broker as for any lost process.
             os.kill(os.getpid(), signal.SIGKILL)
         client.held.set(tickets)
