@@ -35,7 +35,8 @@ def _depth(connection: object, queue: str) -> int | None:
     try:
         return int(channel.queue_declare(queue, passive=True).message_count)
     except connection.channel_errors:  # type: ignore[attr-defined]
-        return None
+        # An empty queue of Redis is no key at all, and the same as one that was never declared.
+        return 0 if connection.transport.driver_type == "redis" else None  # type: ignore[attr-defined]
     finally:
         if connection.connected:  # type: ignore[attr-defined]
             channel.close()

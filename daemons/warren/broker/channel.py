@@ -1,0 +1,185 @@
+"""An AMQP channel on the folders of the embedded broker."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from queue import Empty
+from typing import Any
+
+from amqp.protocol import queue_declare_ok_t
+from kombu.exceptions import ChannelError, OperationalError
+from kombu.transport import virtual
+from kombu.utils.json import dumps, loads
+from kombu.utils.uuid import uuid
+
+from warren.broker.messages import NoQueue
+from warren.broker.names import returns_of
+from warren.broker.unacked import QoS
+
+
+class NoRoute(OperationalError, ChannelError):
+    """A persistent message that no queue would get: the publisher is told, where a broker would drop it.
+
+    Transient messages (replies, events, remote control) and those to a fanout exchange may reach nobody.
+    """
+
+
+class Channel(virtual.Channel):
+    """What AMQP calls a channel, on the folders of `messages` and `topology`."""
+
+    QoS = QoS
+
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        super().__init__(connection, **kwargs)
+        self.messages = connection.messages
+        self.topology = connection.topology
+        self._no_ack: set[str] = set()
+        self._own: set[str] = set()
+
+    # -- declare -----------------------------------------------------------------------------------------------------
+
+    def exchange_declare(self, exchange: str, type: str = "direct", passive: bool = False, **_: Any) -> None:  # noqa: A002
+        """Declares an exchange, for every process. Raises ChannelError when it exists with another type."""
+        kind = type or "direct"
+        if passive:
+            if self.topology.exchanges.get(exchange) is None:
+                raise _not_found("exchange", exchange)
+            return
+        found = self.topology.declare_exchange(exchange, kind)
+        if found != kind:
+            text = f"PRECONDITION_FAILED - exchange {exchange!r}: expected type {found}, found {kind}"
+            raise ChannelError(text, (40, 10), "Channel.exchange_declare", "406")
+
+    def exchange_delete(self, exchange: str, **_: Any) -> None:
+        """Deletes the exchange and its bindings."""
+        self.topology.delete_exchange(exchange)
+
+    def queue_declare(
+        self, queue: str = "", passive: bool = False, exclusive: bool = False, auto_delete: bool = False, **_: Any
+    ) -> queue_declare_ok_t:
+        """Declares a queue; an exclusive or auto-delete one lives as long as a process that declared it."""
+        queue = queue or f"amq.gen-{uuid()}"
+        if passive:
+            if not self.topology.has_queue(queue):
+                raise _not_found("queue", queue)
+        else:
+            temporary = exclusive or auto_delete
+            self.topology.declare_queue(queue, temporary)
+            if temporary:
+                self._own.add(queue)
+        return queue_declare_ok_t(queue, self._size(queue), 0)
+
+    def queue_bind(self, queue: str, exchange: str = "", routing_key: str = "", **_: Any) -> None:
+        """Binds the queue, for every process. To the exchange without a name every queue is bound."""
+        if exchange and not self.topology.bind(exchange, routing_key or "", queue):
+            raise _not_found("exchange", exchange)
+
+    def queue_unbind(self, queue: str, exchange: str = "", routing_key: str = "", **_: Any) -> None:
+        """Takes the binding away."""
+        self.topology.unbind(exchange, routing_key or "", queue)
+
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+        """Deletes the queue, its bindings and the messages in it."""
+        if if_empty and self._size(queue):
+            return
+        self.topology.delete_queue(queue)
+        self.messages.forget(queue)
+
+    def list_bindings(self) -> list[tuple[str, str, str]]:
+        """(queue, exchange, routing key) of every binding."""
+        tables = self.topology.exchanges.all()
+        return [(binding.queue, table.name, binding.key) for table in tables for binding in table.bindings]
+
+    # -- publish -----------------------------------------------------------------------------------------------------
+
+    def basic_publish(self, message: dict[str, Any], exchange: str, routing_key: str, **_: Any) -> None:
+        """Puts the message into every queue that it is routed to; a persistent one is on disk when this returns.
+
+        Raises NoRoute when a persistent message reaches no queue, OSError when it could not be written.
+        """
+        self._inplace_augment_message(message, exchange, routing_key)
+        persistent = message["properties"].get("delivery_mode") == 2
+        content = dumps(message).encode()
+        reached = 0
+        for queue in self.topology.route(exchange, routing_key):
+            with suppress(NoQueue):  # deleted since the binding was read
+                self.messages.put(queue, content, persistent)
+                reached += 1
+        if reached or not persistent:
+            return
+        table = self.topology.exchanges.get(exchange) if exchange else None
+        if table is None or table.kind != "fanout":
+            text = f"NO_ROUTE - exchange {exchange!r}: expected a queue bound for routing key {routing_key!r}, found none"
+            raise NoRoute(f"{text}; declare the queue, or correct the routing key", (60, 40), "Channel.basic_publish", "312")
+
+    # -- consume -----------------------------------------------------------------------------------------------------
+
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
+        """Delivers the queue's messages to `callback` from now on."""
+        if no_ack:
+            self._no_ack.add(queue)
+        else:
+            self._no_ack.discard(queue)
+        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Ends a consumer; a temporary queue that nobody uses any more goes with it."""
+        queue = self._tag_to_queue.get(consumer_tag)
+        super().basic_cancel(consumer_tag)
+        if queue in self._own:
+            self._own.discard(queue)
+            self.topology.release_queue(queue)
+            self.messages.forget(queue)
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        """The next message, or None."""
+        message = super().basic_get(queue, no_ack=no_ack, **kwargs)
+        if no_ack and message is not None:
+            self.messages.ack(message.delivery_tag)
+        return message
+
+    def _get_and_deliver(self, queue: str, callback: Any) -> None:
+        payload = self._get(queue)
+        if queue in self._no_ack:
+            self.messages.ack(payload["properties"]["delivery_tag"])
+        callback(payload, queue)
+
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+        while (tag := self.messages.take(queue)) is not None:
+            try:
+                return _payload(self.messages.read(tag), tag)
+            except ValueError as error:
+                # A foreign file, or a transient message torn by a power cut. It must not stop the messages behind it.
+                self.messages.reject(tag, f"not a message: {error}")
+            except OSError:
+                self.messages.give_back(tag)
+                raise
+        raise Empty
+
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        return bool(self.topology.has_queue(queue))
+
+    def _size(self, queue: str) -> int:
+        return int(self.messages.size(queue))
+
+    def _purge(self, queue: str) -> int:
+        return int(self.messages.purge(queue))
+
+
+def _payload(content: bytes, tag: str) -> dict[str, Any]:
+    """The message as kombu hands it on. Raises ValueError for what is no message."""
+    try:
+        payload: dict[str, Any] = loads(content)
+        properties = payload["properties"]
+        codec = virtual.Channel.codecs.get(properties.pop("body_encoding", None))
+        if codec is not None:
+            payload["body"] = codec.decode(payload["body"])
+        properties["delivery_tag"] = tag
+        properties["delivery_info"]["redelivered"] = returns_of(tag) > 0
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return payload
+
+
+def _not_found(what: str, name: str) -> ChannelError:
+    return ChannelError(f"NOT_FOUND - no {what} {name!r}", (50, 10), f"Channel.{what}_declare", "404")

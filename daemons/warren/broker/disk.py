@@ -1,0 +1,60 @@
+"""What the embedded broker asks of a file system: all or nothing, on disk when said so, and cheap looks."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+#: Changes are stamped by a clock that ticks every few milliseconds: within this time (ns) two of them may bear the same stamp.
+_SETTLED = 100_000_000
+
+
+def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
+    """Writes a file that is complete or not there at all; raises OSError and leaves nothing behind.
+
+    `temp` is a path on the same file system that nobody else uses. `durable`: the content (not yet the name, see
+    `sync_folder`) is on disk when this returns.
+    """
+    try:
+        with open(temp, "xb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())  # before the rename: a name must not reach the disk ahead of what it names
+        os.rename(temp, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temp)
+        raise
+
+
+def sync_folder(path: str) -> None:
+    """Puts the names in a folder on disk."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class Glance:
+    """A cheap look (one stat) that tells whether a file or folder is certainly the same as when it was last read."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def unchanged(self) -> bool:
+        """True when it is certainly the same as at the last look that said False; after a False the caller reads it."""
+        try:
+            stat = os.stat(self._path)
+        except FileNotFoundError:
+            self._seen = None
+            return False
+        seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if seen == self._seen:
+            return True
+        # Taken before the reading. Only a stamp that is old enough is trusted: a change after it would bear another one.
+        self._seen = seen if time.time_ns() - stat.st_mtime_ns > _SETTLED else None
+        return False

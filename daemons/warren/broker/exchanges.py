@@ -1,0 +1,88 @@
+"""The exchanges of the embedded broker: one small file each, with its type and bindings, seen by every process."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from warren.broker.disk import Glance, sync_folder, write_whole
+from warren.broker.names import folder_name, owner
+from warren.broker.routing import KINDS, Binding
+
+
+class Table(NamedTuple):
+    """What is known of an exchange."""
+
+    name: str
+    kind: str
+    bindings: tuple[Binding, ...] = ()
+
+
+class Exchanges:
+    """The tables below `folder`. Reading needs no lock: a table is replaced as a whole. Writers hold the broker's lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._incoming = f"{folder}/exchanges", f"{folder}/incoming"
+        self._known: dict[str, tuple[Glance, Table]] = {}
+        self._serials = count()
+
+    def open(self) -> None:
+        """Makes the folder. Raises OSError."""
+        os.makedirs(self._folder, mode=0o750, exist_ok=True)
+
+    def get(self, name: str) -> Table | None:
+        """The exchange as it is now; None when nobody declared it. Raises OSError, also for a damaged table."""
+        path = self._path(name)
+        known = self._known.get(name)
+        glance = known[0] if known else Glance(path)
+        if glance.unchanged() and known:
+            return known[1]
+        table = _read(path)
+        if table is None:
+            self._known.pop(name, None)
+        else:
+            self._known[name] = (glance, table)
+        return table
+
+    def put(self, table: Table) -> None:
+        """Replaces the exchange's table; on disk when this returns. Raises OSError, and then the old one stands."""
+        content = json.dumps({"name": table.name, "type": table.kind, "bindings": table.bindings}, indent=1).encode()
+        temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
+        write_whole(self._path(table.name), temp, content, durable=True)
+        sync_folder(self._folder)
+
+    def remove(self, name: str) -> None:
+        """Removes the exchange; its queues stay."""
+        Path(self._path(name)).unlink(missing_ok=True)
+
+    def all(self) -> Iterator[Table]:
+        """Every exchange."""
+        for safe in os.listdir(self._folder):
+            table = _read(f"{self._folder}/{safe}")
+            if table is not None:
+                yield table
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{folder_name(name)}"
+
+
+def _read(path: str) -> Table | None:
+    try:
+        with open(path, "rb") as file:
+            found = json.load(file)
+        bindings = tuple(Binding(str(key), str(queue)) for key, queue in found["bindings"])
+        table = Table(str(found["name"]), str(found["type"]), bindings)
+        if table.kind not in KINDS:
+            raise ValueError(table.kind)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        # As an error of the connection, so that workers wait and try again instead of ending.
+        text = f"damaged exchange table ({error}); remove the file and restart the workers, who declare it anew"
+        raise OSError(errno.EIO, text, path) from error
+    return table

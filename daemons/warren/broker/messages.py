@@ -1,0 +1,214 @@
+"""The messages of the embedded broker: files that move between folders, one atomic rename a step.
+
+    incoming/OWNER.N         being written by a publisher
+    queues/QUEUE/NAME        ready
+    unacked/OWNER/QUEUE/NAME taken by a process and not yet settled
+    rejected/QUEUE/NAME      set aside
+
+A message is in exactly one folder at any instant, so a process that is killed between any two instructions loses nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+
+from warren.broker.disk import Glance, sync_folder, write_whole
+from warren.broker.names import folder_name, message_name, owner, returned_name
+from warren.events import Event
+from warren.log import get
+
+#: Names of one queue that a taker remembers; more than that is listed again later.
+_LISTED = 100_000
+#: Seconds after which a taker lists a queue again although it still knows names: what came back to its front is seen then.
+_STALE = 1.0
+
+
+class NoQueue(Exception):
+    """The queue does not exist."""
+
+
+class Messages:
+    """The message folders below `folder`. Safe to use by any number of processes and threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._incoming, self._queues = f"{folder}/incoming", f"{folder}/queues"
+        self._unacked, self._rejected = f"{folder}/unacked", f"{folder}/rejected"
+        self._listings: dict[str, _Listing] = {}
+        self._serials = count()
+        #: Messages that this process should have given back and could not (full disk): nobody else will while it lives.
+        self._stranded: set[str] = set()
+
+    def open(self) -> None:
+        """Makes the folders. Raises OSError."""
+        for path in (self._incoming, self._queues, self._unacked, self._rejected):
+            os.makedirs(path, mode=0o750, exist_ok=True)
+
+    # -- publish -----------------------------------------------------------------------------------------------------
+
+    def put(self, queue: str, content: bytes, durable: bool) -> None:
+        """Adds a message at the end of the queue; `durable`: on disk when this returns. Raises NoQueue, OSError."""
+        folder = f"{self._queues}/{folder_name(queue)}"
+        temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
+        try:
+            write_whole(f"{folder}/{message_name()}", temp, content, durable)
+            if durable:
+                sync_folder(folder)
+        except FileNotFoundError as error:
+            raise NoQueue(queue) from error
+        except OSError as error:
+            remedy = f"the message for queue {queue!r} was not stored: free space, or mend the folder"
+            raise OSError(error.errno, f"{error.strerror}; {remedy}", str(self.folder)) from error
+
+    # -- take and settle ---------------------------------------------------------------------------------------------
+
+    def take(self, queue: str) -> str | None:
+        """Takes the first message for this process; its tag, or None when there is none. Raises OSError.
+
+        The tag is where the message is kept until it is settled; no tag is ever used twice.
+        """
+        safe = folder_name(queue)
+        listing = self._listings.get(queue)
+        if listing is None:
+            listing = self._listings[queue] = _Listing(f"{self._queues}/{safe}")
+        own = f"{owner()}/{safe}"
+        while (name := listing.pop()) is not None:
+            try:
+                # Of several takers exactly one succeeds. It is this process's from here on, named so in the same instant.
+                os.rename(f"{listing.folder}/{name}", f"{self._unacked}/{own}/{name}")
+                return f"{own}/{name}"
+            except FileNotFoundError:
+                if not os.path.isdir(f"{self._unacked}/{own}"):
+                    os.makedirs(f"{self._unacked}/{own}", mode=0o750, exist_ok=True)
+                    listing.push(name)
+                # else somebody else took it: on to the next
+        return None
+
+    def read(self, tag: str) -> bytes:
+        """The content of a taken message."""
+        with open(f"{self._unacked}/{tag}", "rb") as file:
+            return file.read()
+
+    def ack(self, tag: str) -> None:
+        """Done: the message is removed. Nothing happens to one that was settled or given back before."""
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._unacked}/{tag}")
+
+    def give_back(self, tag: str) -> bool:
+        """Puts a taken message back to its place in the queue, counted; False when it was not there to give.
+
+        Its queue deleted meanwhile, it is set aside. Raises OSError; then it is tried again by `retry_stranded`.
+        """
+        try:
+            returned = self._give_back(tag)
+        except OSError:
+            self._stranded.add(tag)
+            raise
+        self._stranded.discard(tag)
+        return returned
+
+    def _give_back(self, tag: str) -> bool:
+        _, safe, name = tag.split("/")
+        returned = returned_name(name)
+        try:
+            os.rename(f"{self._unacked}/{tag}", f"{self._queues}/{safe}/{returned}")
+        except FileNotFoundError:
+            if not os.path.exists(f"{self._unacked}/{tag}"):
+                return False  # settled, or given back by somebody else who saw its taker dead
+            self.reject(tag, "its queue was deleted")
+            return True
+        for listing in self._listings.values():
+            if listing.folder == f"{self._queues}/{safe}":
+                listing.push(returned)
+        return True
+
+    def reject(self, tag: str, reason: str) -> None:
+        """Moves a taken message to the rejected ones, where it stays until somebody looks. Raises OSError."""
+        _, safe, name = tag.split("/")
+        os.makedirs(f"{self._rejected}/{safe}", mode=0o750, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
+            get().warning(Event.MESSAGE_SET_ASIDE, reason=reason, path=f"{self._rejected}/{safe}/{name}")
+
+    def retry_stranded(self) -> int:
+        """Gives back what could not be given back before; how many messages. Raises OSError."""
+        done = 0
+        for tag in list(self._stranded):
+            if tag.startswith(f"{owner()}/"):
+                done += self.give_back(tag)
+            else:  # inherited over a fork, or of a dead process: not this one's to give
+                self._stranded.discard(tag)
+        return done
+
+    # -- the queue as a whole ------------------------------------------------------------------------------------------
+
+    def size(self, queue: str) -> int:
+        """Messages ready in the queue; 0 when there is no such queue."""
+        return len(_names(f"{self._queues}/{folder_name(queue)}"))
+
+    def forget(self, queue: str) -> None:
+        """Drops what this process remembers of a queue that it consumes no more."""
+        self._listings.pop(queue, None)
+
+    def purge(self, queue: str) -> int:
+        """Removes what is ready in the queue; how many messages."""
+        purged = 0
+        folder = f"{self._queues}/{folder_name(queue)}"
+        for name in _names(folder):
+            with suppress(FileNotFoundError):  # taken by a consumer just now
+                os.unlink(f"{folder}/{name}")
+                purged += 1
+        return purged
+
+
+@lru_cache
+def messages_in(folder: Path) -> Messages:
+    """The one `Messages` of this process for that folder: all its connections share what is known of the queues."""
+    return Messages(folder)
+
+
+class _Listing:
+    """The first names of a queue in their order, listed once for many takes."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._names: deque[str] = deque()
+        self._until = 0.0
+        self._glance = Glance(folder)
+
+    def pop(self) -> str | None:
+        """The next name, which another process may have taken already."""
+        if not self._names or time.monotonic() > self._until:
+            self._read()
+        try:
+            return self._names.popleft()
+        except IndexError:
+            return None
+
+    def push(self, name: str) -> None:
+        """A name at the front; one that belongs further back is found at the next reading."""
+        if not self._names or name < self._names[0]:
+            self._names.appendleft(name)
+
+    def _read(self) -> None:
+        if not self._names and self._glance.unchanged():
+            return  # it was empty and still is: no need to list a folder that may once have held a million names
+        begun = time.monotonic()
+        names = _names(self.folder)
+        self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
+        ended = time.monotonic()
+        self._until = ended + max(_STALE, 20 * (ended - begun))  # at most a twentieth of the time goes into listing
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,159 @@
+"""The embedded broker: a kombu transport whose queues are folders of this host. No server, nothing to install.
+
+Celery settings: `broker_url = "warren://"`, `broker_transport = "warren.broker.spool:Transport"`,
+`broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}`.
+
+It behaves as RabbitMQ does for Celery: direct, topic and fanout exchanges between processes, acknowledgements, prefetch,
+remote control, and the worker's event loop with a prefork pool. Delivery is at least once: after a power cut a message that
+was acknowledged just before may come again.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from kombu.exceptions import ChannelError
+from kombu.exceptions import ConnectionError as BrokerConnectionError
+from kombu.transport import virtual
+
+from warren.broker.channel import Channel, NoRoute
+from warren.broker.messages import messages_in
+from warren.broker.restore import restore_dead
+from warren.broker.topology import Topology
+from warren.events import Event
+from warren.log import get
+
+__all__ = ["NoRoute", "Transport", "restore_dead"]
+
+#: Messages handed to the worker in one turn of its main loop, so that results and the heart are never kept waiting.
+BATCH = 100
+#: Seconds between two looks of a consumer for dead takers.
+RESTORE_EVERY = 5.0
+#: Seconds after which taking is tried again on a full disk.
+FULL_DISK_PAUSE = 1.0
+
+
+class Transport(virtual.Transport):
+    """A connection to the embedded broker.
+
+    An OSError (full disk, a folder that cannot be written) is an error of the connection: publishers try again and then say so,
+    workers connect anew until it is mended.
+    """
+
+    Channel = Channel
+    can_parse_url = True  # so that the connection is called warren:///FOLDER in logs
+    driver_type = driver_name = "warren"
+    polling_interval = 0.05
+    connection_errors = (BrokerConnectionError, OSError)
+    channel_errors = (ChannelError,)
+    recoverable_connection_errors = connection_errors
+    recoverable_channel_errors = ()
+    implements = virtual.Transport.implements.extend(asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"]))
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)
+        self.folder = Path(client.transport_options["folder"])
+        self.messages = messages_in(self.folder)
+        self.topology = Topology(self.folder)
+        self._loop: Any = None
+        self._timer: Any = None
+        self._due = False
+        self._restored_at = 0.0
+        self._pause_until = 0.0
+
+    def driver_version(self) -> str:
+        """None of its own."""
+        return "N/A"
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """warren:///FOLDER"""
+        return f"warren://{self.folder}"
+
+    def establish_connection(self) -> Transport:
+        """Makes the folders and gives back what dead processes had. Raises OSError."""
+        try:
+            self.messages.open()
+            self.topology.open()
+            self._restore()
+        except OSError as error:
+            text = f"{error.strerror}: the embedded broker cannot use its folder"
+            raise OSError(error.errno, text, str(self.folder)) from error
+        super().establish_connection()
+        return self
+
+    def close_connection(self, connection: Any) -> None:
+        """Gives back what is not settled. The main loop polls no more."""
+        self._leave_loop()
+        super().close_connection(connection)
+
+    # -- a consumer that waits -----------------------------------------------------------------------------------------
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Waits for one message; raises TimeoutError."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = self.polling_interval if deadline is None else min(self.polling_interval, deadline - time.monotonic())
+            self._restore_now_and_then()
+            try:
+                self.cycle.get(self._deliver)
+                return
+            except Empty:
+                if left <= 0:
+                    raise TimeoutError from None
+                time.sleep(left)
+
+    # -- a consumer with a main loop -------------------------------------------------------------------------------------
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Has `loop` take messages, every `polling_interval` seconds and whenever one was acknowledged."""
+        self._leave_loop()
+        self._loop = loop
+        self._timer = loop.call_repeatedly(self.polling_interval, self._fall_due)
+        loop.on_tick.add(self._turn)
+
+    def room_made(self) -> None:
+        """A message was acknowledged: the next turn of the main loop takes another."""
+        self._due = True
+
+    def _fall_due(self) -> None:
+        self._due = True
+
+    def _leave_loop(self) -> None:
+        if self._loop is not None:
+            self._timer.cancel()
+            self._loop.on_tick.discard(self._turn)
+            self._loop = None
+
+    def _turn(self) -> None:
+        if not self._due or time.monotonic() < self._pause_until:
+            return
+        self._due = False
+        try:
+            self._restore_now_and_then()
+            for _ in range(BATCH):
+                self.cycle.get(self._deliver)
+            self._due = True  # there may be more
+        except Empty:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # Connecting anew would hand running tasks out a second time and mend nothing: what runs goes on and frees space.
+            self._pause_until = time.monotonic() + FULL_DISK_PAUSE
+            get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="no message is taken")
+
+    # -- what the dead left --------------------------------------------------------------------------------------------
+
+    def _restore_now_and_then(self) -> None:
+        if time.monotonic() - self._restored_at > RESTORE_EVERY:
+            self._restore()
+
+    def _restore(self) -> None:
+        self._restored_at = time.monotonic()
+        restored = self.messages.retry_stranded() + restore_dead(self.folder)
+        if restored:
+            get().warning(Event.MESSAGES_RESTORED, messages=restored)
