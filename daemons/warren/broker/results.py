@@ -1,0 +1,50 @@
+"""Task results as files of this host: `result_backend = "warren.broker.results:Backend+file:///var/lib/warren/results"`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import suppress
+
+from celery.backends.filesystem import FilesystemBackend
+
+from warren.broker.disk import write_whole
+
+
+class Backend(FilesystemBackend):
+    """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None."""
+        # Results are not forced to disk: a power cut may leave an empty file, which is no result.
+        return super().get(key) or None
+
+    def set(self, key: bytes, value: str | bytes) -> None:
+        """Stores the value; replaces an older one as a whole. Raises OSError."""
+        path = os.fsdecode(self._filename(key))
+        folder = os.fsdecode(self.path)
+        content = value.encode() if isinstance(value, str) else value
+        write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
+
+    def delete(self, key: bytes) -> None:
+        """Removes the value if there is one."""
+        with suppress(FileNotFoundError):
+            super().delete(key)
+
+    def cleanup(self) -> None:
+        """Removes what is older than `result_expires`, and what killed writers left."""
+        if not self.expires:
+            return
+        oldest = time.time() - float(self.expires)
+        prefixes = (self.task_keyprefix, self.group_keyprefix, self.chord_keyprefix, b".")
+        folder: bytes = self.path
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            with suppress(FileNotFoundError):  # somebody else cleans up too
+                if name.startswith(prefixes) and os.stat(path).st_mtime < oldest:
+                    os.unlink(path)
+
+    def _do_directory_test(self, key: bytes) -> None:
+        # The base writes a file to see whether it can. A full disk would then stop a worker from starting at all.
+        os.makedirs(self.path, mode=0o750, exist_ok=True)
