@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,10 +27,14 @@ queues = default
 """
 
 
+#: The tests' own, but for what Warren would read of it.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
+
+
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `warren` as a process of its own, because it imports task modules."""
     command = [sys.executable, "-m", "warren", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", **environment})
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**_ENVIRONMENT, **environment})
 
 
 def test_check_fine(etc: Written) -> None:

@@ -12,6 +12,9 @@ from warren.config import Rate, Settings, WorkerSettings
 Loaded = Callable[..., Settings]
 
 FLEET = """
+[queue:two]
+tasks = shop.crawl.2
+
 [worker:crawl]
 queues = crawl,
     default
@@ -87,6 +90,7 @@ def test_queue_and_quotas_of_a_task(loaded: Loaded) -> None:
     """A task goes to the queue that names it, else to the one whose pattern matches, else to `default`, under all its quotas."""
     settings = loaded(FLEET)
     assert settings.queue_of("shop.crawl.one") == "one"
+    assert settings.queue_of("shop.crawl.2") == "two"
     assert settings.queue_of("shop.crawl.two") == "crawl"
     assert settings.queue_of("shop.mail") == "default"
     assert settings.quotas_of("shop.crawl.two") == ("all", "site")

@@ -68,6 +68,12 @@ def test_all_problems_of_a_file_at_once() -> None:
     ]
 
 
+def test_empty_line_ends_a_value() -> None:
+    """Behind an empty line an indented option is an option, no continuation of the value above."""
+    ini = read_text("[app]\nname = a\n\n  timezone = UTC\n")
+    assert {option: value.text for option, value in ini.sections["app"].items()} == {"name": "a", "timezone": "UTC"}
+
+
 def test_password_in_a_stray_line_is_not_shown() -> None:
     """A line that is no option is quoted without the password that stands in it."""
     ini = read_text("[broker]\nurl =\namqp://warren:hush@rabbit/v\n")
