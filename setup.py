@@ -10,7 +10,6 @@ setup(
     description="Runs a Celery processing queue in production on plain Linux hosts",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="MIT",
     python_requires=">=3.11",
     package_dir={"": "daemons"},
     packages=find_packages("daemons"),

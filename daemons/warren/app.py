@@ -26,6 +26,7 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(_results(settings))
     app.conf.update(_tasks(settings))
     app.conf.update(_worker())
+    app.conf.warren_state_dir = str(settings.app.state_dir)  # for tasks that keep files there
     signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.stamp")
     app.conf.update(settings.celery)  # the operator's own words; the validator refused what would break a promise
     return app

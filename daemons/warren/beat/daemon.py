@@ -60,7 +60,7 @@ class Beat:
             self.leading = False  # no leadership, no send: it is asked for anew at the next turn
             get().error(Event.TICK_FAILED, reason=str(error), broker=self._broker, consequence="it is tried again")
             doing = "connecting"
-        self.daemon.heart.beat(doing, leading=self.leading, ticks=self.ticks)
+        self.daemon.heart.beat(doing, leading=self.leading, entries=sorted(self._entries()))
 
     # -- leadership --------------------------------------------------------------------------------------------------
 
