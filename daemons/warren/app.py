@@ -66,7 +66,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
     }
     if broker.kind == "embedded":
         folder = settings.app.state_dir / "broker"
-        conf["broker_url"] = "warren://"
+        conf["broker_url"], conf["broker_transport"] = "warren://", "warren.broker.spool:Transport"
         conf["broker_transport_options"] = {"folder": str(folder), "polling_interval": broker.polling_interval}
     else:
         assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
