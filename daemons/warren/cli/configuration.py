@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,8 @@ def _check_surroundings(settings: Settings) -> None:
 
     problems = check_folders(settings)
     try:
-        import_tasks(make_app(settings), settings)
+        with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
+            import_tasks(make_app(settings), settings)
     except ConfigError as error:
         problems += error.problems
     if problems:

@@ -19,6 +19,8 @@ _ROUTES = "say it with [queue:NAME] tasks and binding_key"
 _SCHEDULE = "say it with [schedule:NAME]"
 _JSON_LOGS = "every line of Warren's logs is JSON; see [log]"
 _KEPT = "a task whose worker dies must go back to the broker"
+_OUTAGE = "a daemon waits for a broker that is away"
+_SUCCESSOR = "the broker would keep the queue of a killed worker from its successor"
 _ONLY_JSON = "Warren takes and sends JSON only: a pickle runs code of whoever sent it"
 
 #: Settings that have an option of their own, or none, with what to do instead.
@@ -65,6 +67,12 @@ FIXED: Mapping[str, tuple[Any, str]] = {
     "task_always_eager": (False, "tasks would run in the program that calls them"),
     "enable_utc": (True, "all times are UTC; for cron lines set [app] timezone"),
     "worker_hijack_root_logger": (False, _JSON_LOGS),
+    "worker_redirect_stdouts": (False, _JSON_LOGS),
+    "task_store_errors_even_if_ignored": (True, "errors are kept also of tasks whose results nobody wants"),
+    "broker_connection_retry": (True, _OUTAGE),
+    "broker_connection_retry_on_startup": (True, _OUTAGE),
+    "control_queue_exclusive": (False, _SUCCESSOR),
+    "event_queue_exclusive": (False, _SUCCESSOR),
 }
 
 

@@ -71,7 +71,9 @@ class BrokerSettings(Section):
     visibility_timeout: Annotated[float, duration(1)] = option(
         3600.0, "Redis: an unacknowledged message is delivered again after this. Longer than the longest task."
     )
-    polling_interval: Annotated[float, duration(0.001, 60)] = option(0.05, "Embedded broker: how often its queues are looked at.")
+    polling_interval: Annotated[float, duration(0.001, 60)] = option(
+        0.05, "Embedded broker and Redis: how often the queues are looked at."
+    )
 
     @property
     def kind(self) -> BrokerKind:
