@@ -23,8 +23,6 @@ from warren.beat.memory import Memory
 from warren.config import Settings
 from warren.errors import Unavailable
 
-LEADER = "warren.beat.leader"
-TICKS = "warren.beat.ticks"
 #: Seconds that a leader on Redis may be silent; it renews every second. Long beside the renewal: a late one is no lost one.
 LEASE = 15.0
 #: RabbitMQ notices a dead leader's connection within two of these (seconds).
@@ -61,6 +59,11 @@ def leader(settings: Settings, app: Celery) -> Leader:
     return HostLeader(Memory(settings.app.state_dir / "beat" / "ticks.json"))
 
 
+def names(app: Celery) -> tuple[str, str]:
+    """What holds the leadership and the last ticks on the broker: one of each for an app, however many hosts it has."""
+    return f"{app.main}.beat.leader", f"{app.main}.beat.ticks"
+
+
 class HostLeader:
     """The only beat of the only host: the lock of the daemon is the leadership."""
 
@@ -88,10 +91,11 @@ class HostLeader:
 
 
 class QueueLeader:
-    """RabbitMQ: the queue LEADER exists while the leader's connection does, and nobody else may touch it."""
+    """RabbitMQ: the leader's queue exists while the leader's connection does, and nobody else may touch it."""
 
     def __init__(self, app: Celery) -> None:
         self.app = app
+        self._leader, self._ticks = names(app)
         self._connection: Any = None
         self._leading = False
         self._refused = -ASK_AGAIN
@@ -103,7 +107,7 @@ class QueueLeader:
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
                 channel = self._connection.channel()
-                channel.queue_declare(LEADER, exclusive=True, durable=False, auto_delete=False)
+                channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
                 channel.close()
                 self._leading = True
             self._pulse()
@@ -118,7 +122,7 @@ class QueueLeader:
         try:
             channel = self._connection.channel()
             self._declare(channel)
-            message = channel.basic_get(TICKS)
+            message = channel.basic_get(self._ticks)
             ticks = _ticks(message.body) if message is not None else {}
             if message is not None:
                 # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
@@ -160,41 +164,42 @@ class QueueLeader:
 
     def _declare(self, channel: Any) -> None:
         arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
-        channel.queue_declare(TICKS, durable=True, auto_delete=False, arguments=arguments)
+        channel.queue_declare(self._ticks, durable=True, auto_delete=False, arguments=arguments)
 
     def _publish(self, channel: Any, ticks: dict[str, float]) -> None:
         message = channel.prepare_message(json.dumps(ticks), None, "application/json", "utf-8", None, {"delivery_mode": 2})
-        channel.basic_publish(message, exchange="", routing_key=TICKS)
+        channel.basic_publish(message, exchange="", routing_key=self._ticks)
 
 
 class KeyLeader:
-    """Redis: the key LEADER holds the leader's name for LEASE seconds, renewed at each turn."""
+    """Redis: the leader's key holds the leader's name for LEASE seconds, renewed at each turn."""
 
     RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2])"
     RESIGN = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1])"
 
     def __init__(self, app: Celery) -> None:
         self._redis: Redis = Redis.from_url(app.conf.broker_url.split(";")[0], socket_timeout=5, socket_connect_timeout=5)
+        self._leader, self._ticks = names(app)
         self._name = secrets.token_hex(16)
 
     def lead(self) -> bool:
         lease = int(LEASE * 1000)
         try:
             # Compared and renewed in one step on the server: nobody renews a key that has become another's.
-            renewed = self._redis.eval(self.RENEW, 1, LEADER, self._name, lease)
-            return bool(renewed) or bool(self._redis.set(LEADER, self._name, nx=True, px=lease))
+            renewed = self._redis.eval(self.RENEW, 1, self._leader, self._name, lease)
+            return bool(renewed) or bool(self._redis.set(self._leader, self._name, nx=True, px=lease))
         except RedisError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 
     def recall(self) -> dict[str, float]:
         try:
-            return _ticks(self._redis.get(TICKS) or b"{}")
+            return _ticks(self._redis.get(self._ticks) or b"{}")
         except RedisError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 
     def keep(self, ticks: dict[str, float]) -> None:
         try:
-            self._redis.set(TICKS, json.dumps(ticks))
+            self._redis.set(self._ticks, json.dumps(ticks))
         except RedisError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 
@@ -203,7 +208,7 @@ class KeyLeader:
 
     def resign(self) -> None:
         with suppress(RedisError):
-            self._redis.eval(self.RESIGN, 1, LEADER, self._name)
+            self._redis.eval(self.RESIGN, 1, self._leader, self._name)
 
 
 def _ticks(text: Any) -> dict[str, float]:
