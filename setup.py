@@ -26,6 +26,7 @@ setup(
         "sdnotify>=0.3.2",
         "structlog>=24.1",
         "supervisor>=4.2.5",
+        "tzdata",  # time zones on hosts without a zone database
     ],
     extras_require={
         "test": [

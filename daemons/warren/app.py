@@ -28,7 +28,9 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(_worker())
     app.conf.warren_state_dir = str(settings.app.state_dir)  # for tasks that keep files there
     signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.stamp")
-    app.conf.update(settings.celery)  # the operator's own words; the validator refused what would break a promise
+    # The operator's own words; the validator refused what would break a promise. Warren's options of the transport stay.
+    transport = {**settings.celery.get("broker_transport_options", {}), **app.conf.broker_transport_options}
+    app.conf.update({**settings.celery, "broker_transport_options": transport})
     return app
 
 
