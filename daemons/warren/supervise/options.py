@@ -13,6 +13,7 @@ from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 from warren.errors import ConfigError, Origin, Problem, WarrenError
 from warren.supervise.process import DaemonConfig
 from warren.supervise.records import RecordLogger
+from warren.supervise.wake import Waker
 
 
 class Options(ServerOptions):
@@ -66,6 +67,7 @@ class Options(ServerOptions):
         super().setsignals()
         for number in (signal.SIGHUP, signal.SIGUSR1):  # supervisord would stop every program on SIGHUP
             signal.signal(number, self.own_signals.receive)
+        Waker()
 
     def processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
         source = Path(parser.section_to_file.get(section, ""))
