@@ -74,7 +74,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
         conf["broker_url"] = broker.url.get_secret_value()
     if broker.kind == "redis":
-        # kombu asks Redis in one blocking call for all queues of the moment: a queue that is taken up again after a pause waits for
+        # kombu asks Redis in one blocking call for all queues of the moment: a queue taken up again after a pause waits for
         # the end of that call, which `polling_interval` shortens.
         waits = {"visibility_timeout": broker.visibility_timeout, "polling_interval": broker.polling_interval}
         conf["broker_transport_options"] = waits

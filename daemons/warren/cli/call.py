@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 from celery.exceptions import TimeoutError as ResultTimeout
-from kombu.exceptions import OperationalError
 
 from warren.app import make_app
+from warren.broker.reach import reach
 from warren.config import load
-from warren.errors import ExitCode, Unavailable
+from warren.errors import ExitCode
 
 
 def _value(text: str) -> Any:
@@ -54,13 +54,9 @@ def call(
         raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {kwargs!r}", param_hint="--kwargs")
     app = make_app(load(**context.obj))
     options = {"queue": queue} if queue else {}
-    try:
-        result = app.send_task(task, [_value(text) for text in arguments], named, retry=False, **options)
-    except (OperationalError, OSError) as error:
-        raise Unavailable(
-            f"{app.connection_for_write().as_uri()}: expected a broker that takes the task, found: {error}; "
-            "nothing was sent: mend that, then call again"
-        ) from error
+    with reach(app) as connection:
+        values = [_value(text) for text in arguments]
+        result = app.send_task(task, values, named, connection=connection, retry=False, **options)
     said: dict[str, Any] = {"task_id": result.id, "task": task}
     if wait is not None:
         with suppress(ResultTimeout):

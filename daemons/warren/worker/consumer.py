@@ -13,6 +13,7 @@ from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
+from kombu.exceptions import ContentDisallowed
 from kombu.utils.url import maybe_sanitize_url
 
 from warren.events import Event
@@ -70,7 +71,8 @@ class Consumer(CeleryConsumer):
 
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A task message whose fields are not of the protocol."""
-        self._set_aside(message, f"expected a valid task message, found: {exc}", exc)
+        expected = "JSON and nothing else" if isinstance(exc, ContentDisallowed) else "a valid task message"
+        self._set_aside(message, f"expected {expected}, found: {exc}", exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A task that no module of this worker registers: whoever waits for its result is told."""

@@ -1,0 +1,27 @@
+"""A connection to the broker for a command: there at once, or a clear word why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from warren.errors import Unavailable
+
+
+@contextmanager
+def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
+    """A kombu connection that answers within `timeout` seconds. Raises Unavailable, also for what fails inside the block."""
+    connection = app.connection_for_write()
+    try:
+        with connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+            yield connection
+    except (OperationalError, OSError, *connection.connection_errors) as error:
+        raise Unavailable(
+            f"{connection.as_uri()}: expected a broker that answers, found: {str(error) or type(error).__name__}; "
+            "start it, free its disk, or correct [broker] url"
+        ) from error

@@ -1,0 +1,193 @@
+"""kill -9 of everything that Warren runs, while it collects documents under a quota: nothing is refused, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from support.servers import process
+from support.suite import ENVIRONMENT, Suite, children
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+from warren.process import of
+
+LIMIT, WINDOW, DOCUMENTS = 60, 3, 300
+#: Victims of one run, each kind this often; shuffled by the seed.
+KILLS = 3
+
+INI = """
+{broker}
+[queue:documents{suffix}]
+tasks = warren.demo.collect
+[worker:one{suffix}]
+queues = documents{suffix}
+[worker:two{suffix}]
+queues = documents{suffix}
+[quota:documents]
+limit = {limit}/{window}s
+tasks = warren.demo.collect
+longest_call = 2s
+[beat]
+enabled = no
+"""
+
+
+class Api:
+    """The demo's provider, as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key, self.announce = folder / "api.key", folder / "api.json"
+        record = ("--key-file", str(self.key), "--record", str(folder / "calls.jsonl"), "--announce", str(self.announce))
+        self.words = [sys.executable, "-m", "warren.demo.api", "--limit", f"{LIMIT}/{WINDOW}s", *record]
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it does."""
+        return str(json.loads(self.announce.read_text(encoding="utf-8"))["url"])
+
+    def summary(self) -> dict[str, Any]:
+        """What it saw: calls, refused, worst window."""
+        said: dict[str, Any] = requests.get(f"{self.url}/record", timeout=10).json()
+        return said
+
+
+@pytest.fixture
+def api(scratch: Path) -> Iterator[Api]:
+    """The provider with the same limit as the quota."""
+    made = Api(scratch)
+    with process(made.words, scratch / "api.log", ENVIRONMENT):
+        until(made.announce.exists, 20, "the API to listen")
+        yield made
+
+
+@pytest.fixture(params=["embedded", "rabbitmq", "redis"])
+def broker(request: pytest.FixtureRequest, scratch: Path) -> str:
+    """The [broker] section of each kind of broker."""
+    if request.param == "embedded":
+        return ""
+    url = request.getfixturevalue("redis_url") if request.param == "redis" else request.getfixturevalue("rabbitmq").url
+    secret = scratch / "url"
+    secret.touch(mode=0o600)
+    secret.write_text(url, encoding="utf-8")
+    # Redis delivers what a killed worker had again only after this long.
+    return f"[broker]\nurl_file = {secret}\nvisibility_timeout = 6s"
+
+
+class Run:
+    """One suite, started again by hand whenever its supervisord is killed, as systemd would."""
+
+    def __init__(self, suite: Suite, stack: ExitStack, dice: random.Random) -> None:
+        self.suite, self.stack, self.dice = suite, stack, dice
+        self.killed: Counter[str] = Counter()
+        self.start()
+
+    def start(self) -> None:
+        """Starts supervisord and waits for the daemons."""
+        self.supervisor = self.stack.enter_context(self.suite.running("supervise"))
+        until(self.suite.ready, 60, "the suite to be ready")
+
+    def pids(self, prefix: str) -> list[int]:
+        """The processes of the programs whose name begins so."""
+        status = self.suite.status() or {"programs": []}
+        return [row["pid"] for row in status["programs"] if row["program"].startswith(prefix) and row["pid"]]
+
+    def kill(self, kind: str) -> None:
+        """kill -9 of one process of that kind, chosen by the dice, and a wait until something stands in its place."""
+        victim = {
+            "child": lambda: self.dice.choice([child for pid in self.pids("worker") for child in children(pid)]),
+            "worker": lambda: self.dice.choice(self.pids("worker")),
+            "watchdog": lambda: self.pids("quota-watchdog")[0],
+            "supervisord": lambda: self.supervisor.pid,
+        }[kind]()
+        found = of(victim)
+        assert found is not None
+        os.kill(victim, signal.SIGKILL)
+        self.killed[kind] += 1
+        if kind == "supervisord":
+            self.supervisor.wait()
+            self.start()
+        elif kind != "child":
+            until(lambda: not found.alive and self.suite.ready(), 60, f"a new {kind}")
+
+
+def collected(folder: Path) -> int:
+    """Whole documents so far."""
+    return len(list((folder / "files").glob("*.txt")))
+
+
+@pytest.mark.timeout(240)
+def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, broker: str) -> None:
+    """Children, workers, watchdog and supervisord killed at random: the API refuses nothing and every document arrives."""
+    seed = int(os.environ.get("WARREN_TEST_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"WARREN_TEST_SEED={seed}")
+    dice = random.Random(seed)
+    suffix = f"-{scratch.name[-8:]}" if broker else ""
+    ini = INI.format(broker=broker, suffix=suffix, limit=LIMIT, window=WINDOW)
+    suite = Suite(scratch, ini, modules="warren.demo.tasks")
+    demo = scratch / "state" / "demo"
+    demo.mkdir(parents=True)
+    said = {"api": api.url, "key_file": str(api.key), "folder": str(demo / "files")}
+    (demo / "demo.json").write_text(json.dumps(said), encoding="utf-8")
+    victims = [kind for kind in ("child", "worker", "watchdog", "supervisord") for _ in range(KILLS)]
+    dice.shuffle(victims)
+
+    with ExitStack() as stack:
+        run = Run(suite, stack, dice)
+        app = make_app(load(suite.etc))
+        for number in range(DOCUMENTS):
+            app.send_task("warren.demo.collect", [number], ignore_result=True)
+        for position, kind in enumerate(victims):
+            share = (position + 1) * DOCUMENTS // (len(victims) + 2)
+            until(lambda share=share: collected(demo) >= share, 60, f"{share} documents")  # type: ignore[misc]
+            run.kill(kind)
+        until(lambda: collected(demo) == DOCUMENTS, 90, "every document")
+        summary = api.summary()
+        assert run.killed == Counter(dict.fromkeys(set(victims), KILLS))
+        assert summary["refused"] == 0
+        assert summary["worst_window"] <= LIMIT
+        assert summary["calls"] >= DOCUMENTS
+        no_orphans(scratch, run.supervisor.pid)
+    for daemon in ("worker", "quota-watchdog", "supervisord"):
+        assert suite.log(daemon), f"every line of {daemon}.log is JSON"
+
+
+def no_orphans(folder: Path, supervisor: int) -> None:
+    """Every daemon of this suite that runs descends from this supervisord, as soon as those of killed ones have ended."""
+
+    def strays() -> list[int]:
+        family = set(_descendants(supervisor))
+        return [pid for pid in _mentioning(f"{folder}/etc") if pid not in family]
+
+    until(lambda: not strays(), 30, "no process of an earlier supervisord")
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    yield pid
+    for child in children(pid):
+        yield from _descendants(child)
+
+
+def _mentioning(word: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if word.encode() in words:
+                found.append(int(entry.name))
+    return found
