@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from contextlib import suppress
 from queue import Empty
 from typing import Any
@@ -12,9 +14,15 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 from kombu.utils.uuid import uuid
 
-from warren.broker.messages import NoQueue
+from warren.broker.messages import Messages, NoQueue
 from warren.broker.names import returns_of
+from warren.broker.topology import Topology
 from warren.broker.unacked import QoS
+from warren.events import Event
+from warren.log import get
+
+#: Seconds after which taking is tried again on a full disk.
+FULL_DISK_PAUSE = 1.0
 
 
 class NoRoute(OperationalError, ChannelError):
@@ -31,10 +39,11 @@ class Channel(virtual.Channel):
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        self.messages = connection.messages
-        self.topology = connection.topology
+        self.messages: Messages = connection.messages
+        self.topology: Topology = connection.topology
         self._no_ack: set[str] = set()
         self._own: set[str] = set()
+        self._pause_until = 0.0
 
     # -- declare -----------------------------------------------------------------------------------------------------
 
@@ -128,7 +137,8 @@ class Channel(virtual.Channel):
         super().basic_cancel(consumer_tag)
         if queue in self._own:
             self._own.discard(queue)
-            self.topology.release_queue(queue)
+            with suppress(OSError):  # or a full disk would keep a closing channel from giving its messages back
+                self.topology.release_queue(queue)
             self.messages.forget(queue)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
@@ -145,25 +155,38 @@ class Channel(virtual.Channel):
         callback(payload, queue)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
-        while (tag := self.messages.take(queue)) is not None:
+        while (tag := self._take(queue)) is not None:
             try:
                 return _payload(self.messages.read(tag), tag)
             except ValueError as error:
                 # A foreign file, or a transient message torn by a power cut. It must not stop the messages behind it.
-                self.messages.reject(tag, f"not a message: {error}")
+                self.messages.set_aside(tag, f"expected a message, found {error}")
             except OSError:
                 self.messages.give_back(tag)
                 raise
         raise Empty
 
+    def _take(self, queue: str) -> str | None:
+        if time.monotonic() < self._pause_until:
+            return None
+        try:
+            return self.messages.take(queue)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # As an error of the connection it would hand running tasks out a second time and mend nothing: they free space.
+            self._pause_until = time.monotonic() + FULL_DISK_PAUSE
+            get().error(Event.CANNOT_WRITE, path=str(self.messages.folder), reason=str(error), consequence="no message is taken")
+            return None
+
     def _has_queue(self, queue: str, **_: Any) -> bool:
-        return bool(self.topology.has_queue(queue))
+        return self.topology.has_queue(queue)
 
     def _size(self, queue: str) -> int:
-        return int(self.messages.size(queue))
+        return self.messages.size(queue)
 
     def _purge(self, queue: str) -> int:
-        return int(self.messages.purge(queue))
+        return self.messages.purge(queue)
 
 
 def _payload(content: bytes, tag: str) -> dict[str, Any]:

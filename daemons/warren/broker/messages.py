@@ -75,9 +75,7 @@ class Messages:
         The tag is where the message is kept until it is settled; no tag is ever used twice.
         """
         safe = folder_name(queue)
-        listing = self._listings.get(queue)
-        if listing is None:
-            listing = self._listings[queue] = _Listing(f"{self._queues}/{safe}")
+        listing = self._listings.get(safe) or self._listings.setdefault(safe, _Listing(f"{self._queues}/{safe}"))
         own = f"{owner()}/{safe}"
         while (name := listing.pop()) is not None:
             try:
@@ -122,20 +120,24 @@ class Messages:
         except FileNotFoundError:
             if not os.path.exists(f"{self._unacked}/{tag}"):
                 return False  # settled, or given back by somebody else who saw its taker dead
-            self.reject(tag, "its queue was deleted")
+            self.set_aside(tag, "its queue was deleted")
             return True
-        for listing in self._listings.values():
-            if listing.folder == f"{self._queues}/{safe}":
-                listing.push(returned)
+        if listing := self._listings.get(safe):
+            listing.push(returned)
         return True
 
-    def reject(self, tag: str, reason: str) -> None:
+    def reject(self, tag: str) -> None:
         """Moves a taken message to the rejected ones, where it stays until somebody looks. Raises OSError."""
         _, safe, name = tag.split("/")
         os.makedirs(f"{self._rejected}/{safe}", mode=0o750, exist_ok=True)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # settled before
             os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
-            get().warning(Event.MESSAGE_SET_ASIDE, reason=reason, path=f"{self._rejected}/{safe}/{name}")
+
+    def set_aside(self, tag: str, reason: str) -> None:
+        """Rejects a message that no consumer has seen, and says so. Raises OSError."""
+        self.reject(tag)
+        _, safe, name = tag.split("/")
+        get().error(Event.MESSAGE_SET_ASIDE, reason=reason, path=f"{self._rejected}/{safe}/{name}")
 
     def retry_stranded(self) -> int:
         """Gives back what could not be given back before; how many messages. Raises OSError."""
@@ -155,7 +157,7 @@ class Messages:
 
     def forget(self, queue: str) -> None:
         """Drops what this process remembers of a queue that it consumes no more."""
-        self._listings.pop(queue, None)
+        self._listings.pop(folder_name(queue), None)
 
     def purge(self, queue: str) -> int:
         """Removes what is ready in the queue; how many messages."""
@@ -194,8 +196,9 @@ class _Listing:
 
     def push(self, name: str) -> None:
         """A name at the front; one that belongs further back is found at the next reading."""
-        if not self._names or name < self._names[0]:
-            self._names.appendleft(name)
+        names = self._names
+        if name < next(iter(names), "~"):  # "~" sorts behind every name
+            names.appendleft(name)
 
     def _read(self) -> None:
         if not self._names and self._glance.unchanged():

@@ -10,8 +10,8 @@ was acknowledged just before may come again.
 
 from __future__ import annotations
 
-import errno
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -33,8 +33,6 @@ __all__ = ["NoRoute", "Transport", "restore_dead"]
 BATCH = 100
 #: Seconds between two looks of a consumer for dead takers.
 RESTORE_EVERY = 5.0
-#: Seconds after which taking is tried again on a full disk.
-FULL_DISK_PAUSE = 1.0
 
 
 class Transport(virtual.Transport):
@@ -63,7 +61,6 @@ class Transport(virtual.Transport):
         self._timer: Any = None
         self._due = False
         self._restored_at = 0.0
-        self._pause_until = 0.0
 
     def driver_version(self) -> str:
         """None of its own."""
@@ -129,22 +126,14 @@ class Transport(virtual.Transport):
             self._loop = None
 
     def _turn(self) -> None:
-        if not self._due or time.monotonic() < self._pause_until:
+        if not self._due:
             return
         self._due = False
-        try:
-            self._restore_now_and_then()
+        self._restore_now_and_then()
+        with suppress(Empty):
             for _ in range(BATCH):
                 self.cycle.get(self._deliver)
             self._due = True  # there may be more
-        except Empty:
-            pass
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            # Connecting anew would hand running tasks out a second time and mend nothing: what runs goes on and frees space.
-            self._pause_until = time.monotonic() + FULL_DISK_PAUSE
-            get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="no message is taken")
 
     # -- what the dead left --------------------------------------------------------------------------------------------
 
@@ -154,6 +143,11 @@ class Transport(virtual.Transport):
 
     def _restore(self) -> None:
         self._restored_at = time.monotonic()
-        restored = self.messages.retry_stranded() + restore_dead(self.folder)
+        try:
+            restored = self.messages.retry_stranded() + restore_dead(self.folder)
+        except OSError as error:
+            # Tried again soon. A full disk that keeps it from tidying up must not keep it from working.
+            get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="messages of the dead wait")
+            return
         if restored:
             get().warning(Event.MESSAGES_RESTORED, messages=restored)

@@ -36,7 +36,7 @@ class QoS(virtual.QoS):
         if requeue:
             self.channel.messages.give_back(delivery_tag)
         else:
-            self.channel.messages.reject(delivery_tag, "rejected by its consumer")
+            self.channel.messages.reject(delivery_tag)
         self._settled(delivery_tag)
 
     def restore_unacked(self) -> list[Any]:

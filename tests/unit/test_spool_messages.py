@@ -1,0 +1,235 @@
+"""The message folders of the embedded broker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from support.wait import until
+from warren.broker.messages import Messages, NoQueue
+from warren.broker.names import folder_name, owner, returns_of
+from warren.broker.restore import restore_dead
+from warren.broker.topology import Topology
+
+
+@pytest.fixture
+def messages(tmp_path: Path) -> Messages:
+    """A broker's folder with the queue `q`."""
+    found = Messages(tmp_path)
+    found.open()
+    topology = Topology(tmp_path)
+    topology.open()
+    topology.declare_queue("q", temporary=False)
+    return found
+
+
+def taken(messages: Messages, queue: str = "q") -> list[bytes]:
+    """Everything that can be taken now, acknowledged at once."""
+    contents = []
+    while (tag := messages.take(queue)) is not None:
+        contents.append(messages.read(tag))
+        messages.ack(tag)
+    return contents
+
+
+def files(folder: Path) -> list[Path]:
+    """The message files anywhere below."""
+    parts = ("incoming", "queues", "unacked", "rejected")
+    return [path for part in parts for path in (folder / part).rglob("*") if path.is_file()]
+
+
+def test_first_in_first_out(messages: Messages) -> None:
+    """Messages are taken in the order in which they were published."""
+    for number in range(50):
+        messages.put("q", b"%d" % number, durable=number % 10 == 0)
+    assert taken(messages) == [b"%d" % number for number in range(50)]
+    assert files(messages.folder) == []
+
+
+def test_a_message_for_no_queue_is_refused(messages: Messages) -> None:
+    """Publishing to a queue that does not exist says so and leaves nothing behind."""
+    with pytest.raises(NoQueue):
+        messages.put("nowhere", b"lost?", durable=True)
+    assert files(messages.folder) == []
+
+
+def test_taken_stays_until_acknowledged(messages: Messages) -> None:
+    """A taken message is kept under its taker's name until it is acknowledged, and nobody else gets it."""
+    messages.put("q", b"one", durable=True)
+    tag = messages.take("q")
+    assert tag is not None
+    assert tag.startswith(f"{owner()}/")
+    assert Messages(messages.folder).take("q") is None
+    assert [path.read_bytes() for path in files(messages.folder)] == [b"one"]
+    messages.ack(tag)
+    assert files(messages.folder) == []
+
+
+def test_given_back_goes_to_the_front(messages: Messages) -> None:
+    """A message that is given back is the next to be taken, by its taker at once and by others soon."""
+    other = Messages(messages.folder)
+    for content in (b"one", b"two", b"three", b"four"):
+        messages.put("q", content, durable=False)
+    messages.ack(other.take("q") or "")  # the other knows the names now
+    tag = messages.take("q")
+    assert tag is not None
+    assert messages.read(tag) == b"two"
+    assert messages.give_back(tag)
+    again = messages.take("q")
+    assert again is not None
+    assert (messages.read(again), returns_of(again)) == (b"two", 1)
+    messages.give_back(again)
+    time_to_relist = time.monotonic() + 5
+
+    def front_is_seen() -> bool:
+        tag = other.take("q")
+        assert tag is not None
+        assert time.monotonic() < time_to_relist
+        if other.read(tag) == b"two":
+            return returns_of(tag) >= 2
+        other.give_back(tag)
+        return False
+
+    assert until(front_is_seen, 5, "the other taker to see the returned message")
+
+
+def test_a_late_acknowledgement_harms_nobody(messages: Messages) -> None:
+    """Acknowledging a message that was given back and taken anew does not touch it."""
+    messages.put("q", b"one", durable=False)
+    first = messages.take("q")
+    assert first is not None
+    messages.give_back(first)
+    second = messages.take("q")
+    assert second is not None
+    messages.ack(first)
+    messages.reject(first)
+    assert not messages.give_back(first)
+    assert messages.read(second) == b"one"
+
+
+def test_rejected_is_kept(messages: Messages) -> None:
+    """A rejected message is kept in a folder of its queue."""
+    messages.put("q", b"one", durable=False)
+    messages.reject(messages.take("q") or "")
+    assert [path.read_bytes() for path in (messages.folder / "rejected" / "q").iterdir()] == [b"one"]
+    assert messages.take("q") is None
+
+
+def test_returned_to_a_deleted_queue_is_kept(messages: Messages) -> None:
+    """A message whose queue was deleted while it was out is set aside, and does not bring the queue back."""
+    messages.put("q", b"one", durable=False)
+    tag = messages.take("q")
+    Topology(messages.folder).delete_queue("q")
+    assert messages.give_back(tag or "")
+    assert [path.read_bytes() for path in (messages.folder / "rejected" / "q").iterdir()] == [b"one"]
+    assert not (messages.folder / "queues" / "q").exists()
+
+
+def test_size_and_purge(messages: Messages) -> None:
+    """The size counts what is ready, and a purge removes just that."""
+    for number in range(5):
+        messages.put("q", b"%d" % number, durable=False)
+    tag = messages.take("q")
+    assert (messages.size("q"), messages.size("nowhere")) == (4, 0)
+    assert messages.purge("q") == 4
+    assert messages.size("q") == 0
+    assert messages.read(tag or "") == b"0"
+
+
+def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> None:
+    """However often an empty queue was looked at, the next message is found at the next look."""
+    folder = messages.folder / "queues" / "q"
+    for number in range(20):
+        until(lambda: time.time_ns() - folder.stat().st_mtime_ns > 120_000_000, 5, "the folder to have settled")
+        assert messages.take("q") is None
+        assert messages.take("q") is None
+        messages.put("q", b"%d" % number, durable=False)
+        assert taken(messages) == [b"%d" % number]
+
+
+def test_a_stepped_clock_loses_no_message(messages: Messages) -> None:
+    """Messages stamped in the future, in the past and now are all taken."""
+    folder = messages.folder / "queues" / "q"
+    for number, stamp in enumerate((0, 4102444800_000000000, time.time_ns())):
+        (folder / f"{stamp:020d}-{number:012d}-aa.0").write_bytes(b"%d" % number)
+        os.utime(folder, ns=(stamp, stamp))
+        assert messages.take("q") is not None
+    messages.put("q", b"new", durable=False)
+    assert taken(messages) == [b"new"]
+
+
+def test_what_the_dead_had_goes_back(messages: Messages) -> None:
+    """What a process of another boot or a dead one had taken, and the rest of a file it was writing, is put right."""
+    messages.put("q", b"one", durable=True)
+    messages.put("q", b"two", durable=True)
+    tags = [messages.take("q") or "", messages.take("q") or ""]
+    assert restore_dead(messages.folder) == 0  # this process lives
+    where, pid, start = owner().rsplit(".", 2)
+    for tag, dead in zip(tags, (f"earlier-boot.{pid}.{start}", f"{where}.{pid}.{int(start) - 1}"), strict=True):
+        _, queue, name = tag.split("/")
+        (messages.folder / "unacked" / dead / queue).mkdir(parents=True)
+        os.rename(messages.folder / "unacked" / tag, messages.folder / "unacked" / dead / queue / name)
+        (messages.folder / "incoming" / f"{dead}.0.ff").write_bytes(b"to")
+    assert restore_dead(messages.folder) == 2
+    assert restore_dead(messages.folder) == 0
+    assert sorted(path.name for path in (messages.folder / "unacked").iterdir()) == [owner()]
+    tag = messages.take("q") or ""
+    assert (messages.read(tag), returns_of(tag)) == (b"one", 1)
+    messages.ack(tag)
+    assert taken(messages) == [b"two"]
+    assert list((messages.folder / "incoming").iterdir()) == []
+
+
+def test_restoring_is_harmless_where_there_is_no_broker(tmp_path: Path) -> None:
+    """Restoring in a folder that does not exist yet does nothing."""
+    assert restore_dead(tmp_path / "broker") == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stray_file_does_not_stop_the_restorer(messages: Messages) -> None:
+    """What somebody put among the takers by hand is in nobody's way."""
+    (messages.folder / "unacked" / "notes.txt").write_text("hello")
+    dead = messages.folder / "unacked" / "x.1.1"
+    (dead / "q").mkdir(parents=True)
+    (dead / "readme").write_text("hello")
+    (dead / "q" / "m.0").write_bytes(b"one")
+    assert restore_dead(messages.folder) == 1
+    assert taken(messages) == [b"one"]
+
+
+def test_a_removed_folder_of_the_taker_is_made_again(messages: Messages) -> None:
+    """A taker whose own folder vanished makes it anew and loses no message."""
+    messages.put("q", b"one", durable=False)
+    messages.put("q", b"two", durable=False)
+    messages.ack(messages.take("q") or "")
+    shutil.rmtree(messages.folder / "unacked" / owner())
+    assert taken(messages) == [b"two"]
+
+
+def test_queue_names_with_slashes_stay_inside(messages: Messages, tmp_path: Path) -> None:
+    """A queue called ../../x is a folder of the broker like any other."""
+    topology = Topology(messages.folder)
+    topology.declare_queue("../../x", temporary=False)
+    messages.put("../../x", b"one", durable=True)
+    assert (tmp_path / "queues" / folder_name("../../x")).is_dir()
+    assert taken(messages, "../../x") == [b"one"]
+
+
+def test_stranded_messages_are_given_back_later(messages: Messages) -> None:
+    """A message that could not be given back is tried again, by the process that had it."""
+    messages.put("q", b"one", durable=False)
+    tag = messages.take("q") or ""
+    queues, away = messages.folder / "queues", messages.folder / "away"
+    os.rename(queues, away)
+    queues.write_bytes(b"")  # a file in place of the folder: ENOTDIR stands for any error of the disk
+    with pytest.raises(NotADirectoryError):
+        messages.give_back(tag)
+    queues.unlink()
+    os.rename(away, queues)
+    assert messages.retry_stranded() == 1
+    assert messages.retry_stranded() == 0
+    assert taken(messages) == [b"one"]
