@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from celery import Celery, Task
+from celery.contrib.testing.worker import start_worker
+from celery.exceptions import TimeoutError  # noqa: A004
 
-from warren.tasks.progress import Progress, progress, read
+from warren.tasks.progress import Progress, follow, progress, read
+
+WAIT = 20.0
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def test_what_a_task_tells_is_read_while_it_runs_and_its_end_after(app: Celery) 
     """A reader sees steps and note of a running task, then that it has ended."""
     seen = []
 
-    @app.task(bind=True)
+    @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
         seen.append(read(self.AsyncResult(self.request.id or "")))
         progress(self, 1, 4, "first")
@@ -33,11 +38,48 @@ def test_what_a_task_tells_is_read_while_it_runs_and_its_end_after(app: Celery) 
     assert ended.fraction == 1.0
 
 
+@pytest.mark.parametrize("backend", ["cache+memory://", "rpc://"])
+def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
+    """The sender of a task sees it move and end, whether its results are kept or sent, after other results came."""
+    app = Celery("test", broker="memory://", backend=backend, set_as_current=False)
+    app.conf.update(broker_transport_options={"polling_interval": 0.01}, task_default_queue=backend)
+    go_on = threading.Event()
+
+    @app.task(bind=True, name="work", shared=False)
+    def work(self: Task[..., Any]) -> str:
+        progress(self, 0, 2, "begun")
+        assert go_on.wait(WAIT)
+        progress(self, 2, 2, "done")
+        return "result"
+
+    @app.task(name="quick", shared=False)
+    def quick() -> int:
+        return 1
+
+    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR"):
+        assert quick.delay().get(timeout=WAIT, interval=0.02) == 1
+        result = work.delay()
+        told = []
+        for step in follow(result, WAIT):
+            told.append(step)
+            go_on.set()
+        assert result.get(timeout=0.1) == "result"
+    assert told[0] == Progress(0, 2, "begun")
+    assert told[-1].ended
+    assert [step.ended for step in told].count(True) == 1
+
+
+def test_who_follows_a_task_that_never_ends_is_told_so(app: Celery) -> None:
+    """Following gives up after the time that was given, naming the task."""
+    with pytest.raises(TimeoutError, match=r"task nobody: expected to end within 0\.2 s"):
+        list(follow(app.AsyncResult("nobody"), 0.2))
+
+
 def test_a_hot_loop_does_not_flood_the_backend(app: Celery) -> None:
     """Of many steps within a moment the first and the last are published, and next to nothing between."""
     published: list[bool] = []
 
-    @app.task(bind=True)
+    @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
         published.extend(progress(self, done, 5000) for done in range(5001))
 
@@ -51,7 +93,7 @@ def test_each_run_publishes_its_own_first_step(app: Celery) -> None:
     """A second run right after the first is not silenced by it."""
     published: list[bool] = []
 
-    @app.task(bind=True)
+    @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
         published.append(progress(self, 0, 10))
 
@@ -63,7 +105,7 @@ def test_each_run_publishes_its_own_first_step(app: Celery) -> None:
 def test_a_plain_call_publishes_nothing(app: Celery) -> None:
     """A task called as a function, outside any run, has no one to tell."""
 
-    @app.task(bind=True)
+    @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> bool:
         return progress(self, 1, 2)
 
@@ -74,7 +116,7 @@ def test_a_plain_call_publishes_nothing(app: Celery) -> None:
 def test_steps_outside_the_total_are_refused(app: Celery, done: int, total: int) -> None:
     """A count that cannot be is an error of the task's author and is said so."""
 
-    @app.task(bind=True)
+    @app.task(bind=True, shared=False)
     def work(self: Task[..., Any]) -> None:
         progress(self, done, total)
 
