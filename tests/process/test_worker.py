@@ -1,0 +1,208 @@
+"""The life of a worker as a process: how it ends, what its signals mean, what it logs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.servers import process
+from support.suite import ENVIRONMENT, WARREN, Suite, children
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+from warren.process import of
+
+JOBS = '''
+import logging, os, signal, time
+from celery import shared_task
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    logging.getLogger("jobs").info("adding")
+    return a + b
+
+@shared_task(name="jobs.wait", bind=True)
+def wait(self, folder, seconds):
+    """Says that it began, then waits for a file named go, or so many seconds."""
+    open(f"{folder}/began-{self.request.id}", "a").write(f"{os.getpid()}\\n")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not os.path.exists(f"{folder}/go"):
+        time.sleep(0.02)
+    return "done"
+
+@shared_task(name="jobs.fail", bind=True, max_retries=2)
+def fail(self):
+    try:
+        raise ValueError("no luck")
+    except ValueError as error:
+        raise self.retry(exc=error, countdown=0.1)
+'''
+
+INI = "[worker:a]\nconcurrency = 2\nstop_timeout = {stop}s\n"
+
+
+@pytest.fixture
+def suite(scratch: Path) -> Suite:
+    """A worker on the embedded broker."""
+    made = Suite(scratch, INI.format(stop=20), modules="jobs")
+    made.module("jobs", JOBS)
+    return made
+
+
+@pytest.fixture
+def app(suite: Suite) -> Any:
+    """The app of the suite."""
+    return make_app(load(suite.etc))
+
+
+@pytest.fixture
+def worker(suite: Suite) -> Iterator[Any]:
+    """The running worker."""
+    with suite.running("worker", "a") as running:
+        suite.await_event("worker", "ready")
+        yield running
+
+
+def began(folder: Path, task_id: str) -> list[int]:
+    """The processes in which the task began, in order."""
+    path = folder / f"began-{task_id}"
+    return [int(line) for line in path.read_text(encoding="ascii").split()] if path.exists() else []
+
+
+def test_asked_to_stop_it_lets_running_tasks_finish(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
+    """SIGTERM: the running task ends well, the waiting ones stay with the broker, the exit code is 0."""
+    first = app.send_task("jobs.wait", [str(scratch), 60])
+    until(lambda: began(scratch, first.id), 20, "the task to begin")
+    worker.send_signal(signal.SIGTERM)
+    suite.await_event("worker", "stopping", reason="asked to stop")
+    waiting = app.send_task("jobs.add", [1, 2])
+    (scratch / "go").touch()
+    assert worker.wait(30) == 0
+    assert first.get(timeout=5) == "done"
+    assert suite.logged("worker", "stopped", exit_code=0)
+    with suite.running("worker", "a"):
+        assert waiting.get(timeout=30) == 3
+
+
+def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch: Path) -> None:
+    """After stop_timeout the unfinished task is handed back, logged, and run by the next worker."""
+    suite.write(INI.format(stop=1))
+    with suite.running("worker", "a") as worker:
+        result = app.send_task("jobs.wait", [str(scratch), 60])
+        until(lambda: began(scratch, result.id), 20, "the task to begin")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+    (scratch / "go").touch()
+    with suite.running("worker", "a"):
+        assert result.get(timeout=30) == "done"
+    assert len(began(scratch, result.id)) == 2
+
+
+def test_a_killed_child_costs_no_task(worker: Any, app: Any, scratch: Path) -> None:
+    """kill -9 of the child that runs a task: the task runs again in another child."""
+    result = app.send_task("jobs.wait", [str(scratch), 60])
+    (child,) = until(lambda: began(scratch, result.id), 20, "the task to begin")
+    os.kill(child, signal.SIGKILL)
+    until(lambda: len(began(scratch, result.id)) == 2, 30, "the task to begin again")
+    (scratch / "go").touch()
+    assert result.get(timeout=30) == "done"
+    assert worker.poll() is None
+
+
+def test_children_end_with_a_killed_worker(worker: Any, app: Any, scratch: Path) -> None:
+    """kill -9 of the worker: no child is left that could still make a call."""
+    result = app.send_task("jobs.wait", [str(scratch), 60])
+    until(lambda: began(scratch, result.id), 20, "the task to begin")
+    family = [found for found in map(of, children(worker.pid)) if found]
+    assert len(family) >= 2
+    worker.kill()
+    worker.wait()
+    until(lambda: not any(child.alive for child in family), 5, "the children to end")
+
+
+def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch: Path) -> None:
+    """It hands back what it has not finished and ends at once, and its successor runs it."""
+    # A supervisor of one line: it starts the worker with the word that supervisord sets, and can be killed.
+    script = f"import subprocess, sys; subprocess.run(sys.argv[1:], env={ENVIRONMENT | {'SUPERVISOR_ENABLED': '1'}!r})"
+    words = [sys.executable, "-c", script, str(WARREN), "--config", str(suite.etc), "worker", "a"]
+    with process(words, scratch / "supervisor", ENVIRONMENT) as supervisor:
+        suite.await_event("worker", "ready")
+        (pid,) = children(supervisor.pid)
+        orphan = of(pid)
+        assert orphan is not None
+        result = app.send_task("jobs.wait", [str(scratch), 60])
+        until(lambda: began(scratch, result.id), 20, "the task to begin")
+        supervisor.kill()
+        supervisor.wait()
+        with suite.running("worker", "a"):  # it starts while the orphan may still be there, and waits for it
+            until(lambda: not orphan.alive, 15, "the orphan to end")
+            suite.await_event("worker", "supervisor_lost")
+            (scratch / "go").touch()
+            assert result.get(timeout=30) == "done"
+    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+
+
+def test_an_edit_that_concerns_it_starts_it_anew(worker: Any, app: Any, suite: Suite) -> None:
+    """SIGHUP: the same settings change nothing; others drain it, and it ends with the code that has it started again."""
+    worker.send_signal(signal.SIGHUP)
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
+    assert worker.poll() is None
+    suite.write(INI.format(stop=20).replace("concurrency = 2", "concurrency = 1"))
+    worker.send_signal(signal.SIGHUP)
+    assert worker.wait(30) == 75
+    assert suite.logged("worker", "reloaded")
+
+
+def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
+    """SIGUSR1: one line names the running tasks and shows the stack of the main thread."""
+    result = app.send_task("jobs.wait", [str(scratch), 60])
+    until(lambda: began(scratch, result.id), 20, "the task to begin")
+    worker.send_signal(signal.SIGUSR1)
+    line = suite.await_event("worker", "state_dumped")
+    assert line["running"] == [result.id]
+    assert "MainThread" in line["stacks"]
+    (scratch / "go").touch()
+
+
+@pytest.mark.usefixtures("worker")
+def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
+    """Succeeded, retried, failed: one line each with the task's fields; a task's own lines carry its id; no arguments."""
+    good = app.send_task("jobs.add", [11, 31])
+    bad = app.send_task("jobs.fail")
+    assert good.get(timeout=20) == 42
+    assert isinstance(bad.get(timeout=20, propagate=False), ValueError)
+    (line,) = suite.logged("worker", "task_succeeded", task_id=good.id)
+    assert {"task": "jobs.add", "queue": "default", "attempt": 1, "root_id": good.id}.items() <= line.items()
+    assert 0 <= line["waited_s"] < 20
+    assert 0 <= line["ran_s"] < 20
+    (own,) = [line for line in suite.log("worker") if line.get("logger") == "jobs"]
+    assert (own["message"], own["task_id"]) == ("adding", good.id)
+    retried = suite.logged("worker", "task_retried", task_id=bad.id)
+    assert [line["attempt"] for line in retried] == [1, 2]
+    failed = until(lambda: suite.logged("worker", "task_failed", task_id=bad.id), 10)
+    assert [line["attempt"] for line in failed] == [3]
+    assert "no luck" in failed[0]["reason"]
+    assert not [line for line in suite.log("worker") if "31" in str(line.get("args", ""))]
+
+
+def test_a_second_worker_of_one_name_is_refused(worker: Any, suite: Suite) -> None:
+    """It ends with 76 and names the one that runs, which goes on."""
+    ended = suite.warren("worker", "a")
+    assert ended.returncode == 76
+    assert str(worker.pid) in ended.stderr
+    assert worker.poll() is None
+
+
+def test_an_unknown_worker_is_refused(suite: Suite) -> None:
+    """The name of a worker that no section has ends with 78 and the names that there are."""
+    ended = suite.warren("worker", "b")
+    assert ended.returncode == 78
+    assert "[worker:b]" in ended.stderr
+    assert "only: a" in ended.stderr
