@@ -1,0 +1,48 @@
+"""`python -m warren.demo.quickstart`, which is what scripts/quickstart runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from warren.demo.quickstart import figures, keep, scratch, show
+from warren.demo.quickstart.run import run
+from warren.errors import ExitCode, WarrenError
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--broker", metavar="URL", help="RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures alone, as one object in the last line.")
+@click.option("--keep", "kept", is_flag=True, help="Leave everything running; says how to look and how to stop.")
+@click.option("--documents", type=click.IntRange(1), default=300, show_default=True, help="How many to collect.")
+@click.option("--folder", type=_FOLDER, help="An empty folder for settings, logs and state; by default one in /tmp.")
+@click.option("--stop", "home", type=_FOLDER, metavar="DIR", help="Stop the run that was kept in this folder.")
+def quickstart(broker: str | None, as_json: bool, kept: bool, documents: int, folder: Path | None, home: Path | None) -> None:
+    """Run the whole suite for about a minute: collect documents from an API that allows 60 calls in 10 s, with two
+    workers, a batch, a schedule entry and a report; then say what happened.
+
+    Exit codes: 0 all went as promised, 1 something did not (the last lines say what), 69 the broker does not answer.
+    """
+    try:
+        if home:
+            keep.stop(home)
+            click.echo(f"stopped; what it wrote is in {home}")
+            return
+        found = run(scratch.make(folder, broker), documents, show.Show(quiet=as_json), kept)
+    except WarrenError as error:
+        show.insist(str(error))
+        sys.exit(error.exit_code)
+    problems = figures.problems(found)
+    for problem in problems:
+        show.insist(problem)
+    if as_json:
+        click.echo(found.as_json())
+    sys.exit(ExitCode.FAILURE if problems else ExitCode.OK)
+
+
+if __name__ == "__main__":
+    quickstart()

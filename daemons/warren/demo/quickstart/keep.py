@@ -1,0 +1,51 @@
+"""`--keep` and `--stop`: a run that goes on without the command that started it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from warren.app import make_app
+from warren.config import load
+from warren.demo.quickstart.processes import end
+from warren.demo.quickstart.scratch import Scratch
+from warren.demo.quickstart.suite import Suite, delete_queues
+from warren.errors import WarrenError
+from warren.process import Process, boot
+
+_FILE = "kept.json"
+
+
+def keep(suite: Suite) -> str:
+    """Writes down what `stop` needs; returns what to tell the user."""
+    home = suite.scratch.home
+    processes = [[process.pid, process.start] for process in suite.running()]
+    told = {"boot": boot(), "processes": processes, "suffix": suite.scratch.suffix}
+    (home / _FILE).write_text(json.dumps(told), encoding="utf-8")
+    return (
+        "The suite goes on. To look:\n"
+        f"  .venv/bin/warren --config {home}/config status\n"
+        f"  tail -f {home}/log/*.log | jq\n"
+        f"  .venv/bin/warren --config {home}/config call warren.demo.add --args '[2, 2]'\n"
+        "To stop:\n"
+        f"  ./scripts/quickstart --stop {home}"
+    )
+
+
+def stop(home: Path) -> None:
+    """Ends a run that was kept; what it wrote stays. Raises WarrenError where there is none."""
+    file = home.absolute() / _FILE
+    try:
+        told = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise WarrenError(
+            f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the folder that it printed"
+        ) from error
+    if told["boot"] == boot():  # else its numbers are those of other processes by now
+        for pid, start in told["processes"]:
+            end(Process(pid, start))
+    scratch = Scratch(file.parent, told["suffix"])
+    settings = load(scratch.config)
+    if not settings.broker.embedded:
+        delete_queues(make_app(settings), scratch.queues)
+    file.unlink()

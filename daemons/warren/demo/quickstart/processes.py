@@ -1,0 +1,65 @@
+"""The two processes that a run starts: the API and the suite. Whatever happens, they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from warren.errors import WarrenError
+from warren.process import Process, die_with_parent, of
+
+PATIENCE = 30.0  # seconds; more than the workers' stop_timeout
+
+
+def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
+    """Starts `python -m` these words in a session of its own, which is what `end` ends; its output goes to `out`.
+
+    Without `keep` it is asked to stop as well when this process is killed.
+    """
+    with out.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=out.parent,
+            start_new_session=True,
+            preexec_fn=None if keep else partial(die_with_parent, signal.SIGTERM),
+        )
+
+
+def alive_or_raise(process: subprocess.Popen[bytes], out: Path) -> None:
+    """Raises WarrenError with the end of its output when the process has ended."""
+    if process.poll() is not None:
+        said = "\n".join(out.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise WarrenError(f"{out}: expected this program to run, found that it ended with {process.returncode}:\n{said}")
+
+
+def end(process: Process, patience: float = PATIENCE) -> None:
+    """Asks the process to stop, and kills what is left of its session after `patience` seconds."""
+    if process.alive:
+        os.kill(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while process.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for member in session(process):
+        with suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+
+
+def session(leader: Process) -> Iterator[int]:
+    """What still runs of the session that this process began."""
+    if of(leader.pid) not in (None, leader):
+        return  # its number is another's by now, and so is a session of that number
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(ProcessLookupError):
+                if os.getsid(int(entry.name)) == leader.pid:
+                    yield int(entry.name)

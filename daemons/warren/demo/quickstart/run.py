@@ -1,0 +1,85 @@
+"""One run, from an empty folder to the figures."""
+
+from __future__ import annotations
+
+from warren.config import load
+from warren.demo.quickstart import client, figures, keep
+from warren.demo.quickstart.figures import Figures
+from warren.demo.quickstart.scratch import EVERY, LIMIT, Scratch
+from warren.demo.quickstart.show import Show, insist
+from warren.demo.quickstart.suite import Suite, stop_on_signals
+from warren.demo.settings import DemoSettings
+
+_TIMEOUT = 60.0  # seconds for what waits for no quota
+
+
+def run(scratch: Scratch, documents: int, show: Show, kept: bool) -> Figures:
+    """Starts the suite in this folder, has it do everything once, and stops it unless it is to be kept.
+
+    Raises WarrenError when something could not be started or ended before its time.
+    """
+    suite = Suite(scratch, load(scratch.config), kept)
+    stop_on_signals()
+    stopping = True
+    try:
+        show.say(f"starting the API, two workers, beat and quota-watchdog in {scratch.home} ...")
+        demo = suite.start(documents)
+        found, report = _work(suite, demo, documents, show)
+        stopping = not kept
+    finally:
+        if stopping:
+            suite.stop()
+    show.figures(found, report)
+    if kept:
+        insist(keep.keep(suite))
+    else:
+        show.say(_where(scratch))
+    return found
+
+
+def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple[Figures, str]:
+    shortest = figures.shortest(documents, LIMIT.calls, LIMIT.seconds)
+    note = f"under {LIMIT}: {shortest:.0f} s at the least"
+    with show:
+        client.submit(suite.app, documents)
+        show.at("documents", 0, documents, note)
+        show.at("ticks", 0, 1, f"one every {EVERY} s")
+        batch = client.batch(suite.app, _TIMEOUT)  # in a queue of its own, so it does not wait for the quota
+        show.at("batch", len(batch), len(figures.BATCH), str(batch))
+        for collected, ticks in client.watch(demo, documents, client.patience()):
+            suite.check()
+            show.at("documents", collected, documents, note)
+            show.at("ticks", min(ticks, 1), 1, f"one every {EVERY} s")
+        path = ""
+        for told in client.report(suite.app, _TIMEOUT):
+            if isinstance(told, str):
+                path = told
+                show.at("report", documents, documents)
+            else:
+                show.at("report", told.done, told.total, told.note)
+    return _figures(demo, documents, batch), path
+
+
+def _figures(demo: DemoSettings, documents: int, batch: list[int]) -> Figures:
+    saw = client.what_the_api_saw(demo)
+    return Figures(
+        documents=documents,
+        calls=saw["calls"],
+        refused=saw["refused"],
+        worst_window=saw["worst_window"],
+        limit=saw["limit"],
+        window=saw["window"],
+        duration=(saw["last"] or 0.0) - (saw["first"] or 0.0),
+        batch=batch,
+        ticks=client.ticks(demo),
+        lost=client.lost(demo, documents),
+    )
+
+
+def _where(scratch: Scratch) -> str:
+    return (
+        f"Everything is stopped; what it wrote is in {scratch.home}. To look further:\n"
+        f"  jq . {scratch.log}/worker.log | less\n"
+        f"  jq -c 'select(.event == \"tick_sent\")' {scratch.log}/beat.log\n"
+        f"  cat {scratch.config}/warren.ini"
+    )

@@ -1,0 +1,75 @@
+"""What a run shows: bars on a terminal, a line now and then in a pipe, nothing but the figures for a machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from warren.demo.quickstart.figures import Figures, allowed
+
+_PAUSE = 5.0  # seconds between two lines about the same thing
+
+
+class Show:
+    """Tells how far each named piece of work is. `quiet`: tells nothing."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(quiet=quiet)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._told: dict[str, float] = {}
+        if self.console.is_terminal and not quiet:
+            columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bars = Progress(*columns, TextColumn("{task.fields[note]}", style="dim"), console=self.console)
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Lines for a person."""
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def at(self, name: str, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` steps of the work `name` are done; call it as often as you like."""
+        if self._bars:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(name, total=total, note=note)
+            self._bars.update(self._tasks[name], completed=done, total=total, note=note)
+            return
+        now = time.monotonic()
+        if self._told.get(name) != float("inf") and (done >= total or now >= self._told.get(name, 0.0) + _PAUSE):
+            self._told[name] = float("inf") if done >= total else now
+            self.say(f"{name:<10} {done}/{total} {note}".rstrip())
+
+    def figures(self, figures: Figures, report: str) -> None:
+        """The table of what happened."""
+        most = allowed(figures.limit, figures.window, figures.duration)
+        self.say("")
+        for name, value in (
+            ("documents", f"{figures.documents - figures.lost} of {figures.documents} collected"),
+            ("calls", f"{figures.calls} in {figures.duration:.1f} s"),
+            ("refused", f"{figures.refused} by the API"),
+            ("worst window", f"{figures.worst_window} calls in {figures.window:g} s, limit {figures.limit}"),
+            ("use", f"{figures.use:.1%} of the {most:.0f} calls that the limit allows in that time"),
+            ("batch", f"2+2, 4+4, 8+8, 16+16 gave {figures.batch}"),
+            ("ticks", f"{figures.ticks} of the schedule entry"),
+            ("report", report),
+        ):
+            self.say(f"{name:<12}  {value}")  # no table of rich's, which would cut a path to the width of the terminal
+        self.say("")
+
+
+def insist(text: str) -> None:
+    """Says what must be known even by who asked for the figures alone, and does not disturb what a machine reads."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,120 @@
+"""The API and the suite of one run: started together, ready or named why not, and ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from celery import Celery
+
+from warren.app import make_app
+from warren.broker.reach import reach
+from warren.config import Settings
+from warren.demo import settings as demo_settings
+from warren.demo.quickstart.processes import alive_or_raise, end, start
+from warren.demo.quickstart.scratch import LIMIT, Scratch
+from warren.demo.settings import DemoSettings
+from warren.errors import Unavailable, WarrenError
+from warren.process import Process, of
+
+_START_TIMEOUT = 90.0  # seconds
+
+
+class Suite:
+    """What runs on behalf of one run. `keep`: it outlives this process."""
+
+    def __init__(self, scratch: Scratch, settings: Settings, keep: bool) -> None:
+        self.scratch = scratch
+        self.app = make_app(settings)
+        self._shared = not settings.broker.embedded
+        self._keep = keep
+        self._api: subprocess.Popen[bytes] | None = None
+        self._supervise: subprocess.Popen[bytes] | None = None
+
+    def start(self, documents: int) -> DemoSettings:
+        """Starts an API with at least so many documents, then the suite; returns what the demo's tasks know, once every
+        program is ready. Raises WarrenError."""
+        with reach(self.app):  # a broker that does not answer is told now, not found by five daemons later
+            pass
+        demo = self._start_api(documents)
+        demo_settings.write(self.scratch.settings_file, demo)
+        words = ["warren", "--config", str(self.scratch.config), "supervise"]
+        self._supervise = start(words, self.scratch.log / "supervise.out", self._keep)
+        self._wait("the programs of the suite", self._ready)
+        return demo
+
+    def check(self) -> None:
+        """Raises WarrenError when the API or the suite has ended."""
+        for process, out in ((self._api, "api.out"), (self._supervise, "supervise.out")):
+            if process is not None:
+                alive_or_raise(process, self.scratch.log / out)
+
+    def running(self) -> list[Process]:
+        """Both processes, in the order in which they are to be ended."""
+        started = [process for process in (self._supervise, self._api) if process is not None]
+        return [process for process in (of(each.pid) for each in started) if process is not None]
+
+    def stop(self) -> None:
+        """Ends both, whatever they do, and removes the queues that the run has made on a broker of others."""
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+        for process in self.running():
+            end(process)
+        for child in (self._supervise, self._api):
+            if child is not None:
+                child.wait()
+        if self._shared:
+            delete_queues(self.app, self.scratch.queues)
+
+    def _start_api(self, documents: int) -> DemoSettings:
+        announced = self.scratch.home / "api.json"
+        demo = self.scratch.settings("")
+        words = ["warren.demo.api", "--limit", str(LIMIT), "--key-file", str(demo.key_file)]
+        words += ["--record", str(self.scratch.log / "api-calls.jsonl"), "--announce", str(announced)]
+        self._api = start(words, self.scratch.log / "api.out", self._keep)
+        self._wait("the API", announced.exists)
+        told = json.loads(announced.read_bytes())
+        if documents > told["documents"]:
+            raise WarrenError(f"--documents: expected 1 to {told['documents']}, which the API has, found {documents}")
+        return self.scratch.settings(told["url"])
+
+    def _wait(self, what: str, ready: Any) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise WarrenError(f"{what}: expected to be ready within {_START_TIMEOUT:g} s; see {self.scratch.log}")
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        words = [sys.executable, "-P", "-m", "warren", "--config", str(self.scratch.config), "status", "--json"]
+        answer = subprocess.run(words, capture_output=True, check=False, cwd=self.scratch.home).stdout
+        return bool(answer.strip()) and bool(json.loads(answer)["ready"])
+
+
+def delete_queues(app: Celery, names: tuple[str, ...]) -> None:
+    """Removes queues with what is in them. A broker that is away by now keeps them; that is no reason to fail."""
+    with suppress(Unavailable), reach(app) as connection, connection.channel() as channel:
+        for name in names:
+            queue = app.amqp.queues[name].bind(channel)
+            queue.declare()  # on Redis only a queue that this connection has bound is unbound again
+            queue.delete()
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stop_on_signals() -> None:
+    """Turns the signals that ask for an end into an exception, so that everything is stopped on the way out."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    for number in STOPPING:
+        signal.signal(number, leave)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from warren.demo.quickstart.figures import Figures
+from warren.demo.quickstart.show import Show
+
+GOOD = Figures(
+    documents=300,
+    calls=300,
+    refused=0,
+    worst_window=60,
+    limit=60,
+    window=10.0,
+    duration=40.0,
+    batch=[4, 8, 16, 32],
+    ticks=1,
+    lost=0,
+)
+
+
+def test_in_a_pipe_there_are_few_lines_and_whole_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no bar can be drawn, each work has its first line, its last, and no flood between; paths are not cut."""
+    long = "/" + "x" * 300
+    with Show(quiet=False) as show:
+        for done in range(1001):
+            show.at("documents", done, 1000)
+        show.at("documents", 1000, 1000)
+    show.figures(GOOD, long)
+    lines = capsys.readouterr().out.splitlines()
+    told = [line.split()[:2] for line in lines if line.startswith("documents")]
+    assert told == [["documents", "0/1000"], ["documents", "1000/1000"], ["documents", "300"]]
+    assert any(line.endswith(long) for line in lines)
+
+
+def test_for_a_machine_there_is_nothing_but_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json nothing is shown on the way."""
+    with Show(quiet=True) as show:
+        show.say("hello")
+        show.at("documents", 1, 1)
+    show.figures(GOOD, "report")
+    assert capsys.readouterr().out == ""
