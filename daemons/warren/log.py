@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from getpass import getuser
 from pathlib import Path
@@ -19,18 +16,12 @@ from typing import Protocol, cast
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor
+from structlog.typing import Processor
 
 from warren.errors import CannotWrite
 from warren.events import Event
 from warren.log_file import LineFile, complain
-from warren.log_line import mask, render, safe_text
-
-LEVELS = ("debug", "info", "warning", "error", "critical")
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "_logger", "_name"}
-_TASK = ("task_id", "root_id", "task", "queue", "attempt", "waited_s", "ran_s")
-_FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message"))
+from warren.log_line import Writer, extra, mask, render, safe_text
 
 
 class Logger(Protocol):
@@ -58,10 +49,10 @@ def get() -> Logger:
 def configure(daemon: str, program: str, host: str, folder: Path, level: str = "info", also_stderr: bool = False) -> None:
     """From here on every record of this process is a line in `folder`/`daemon`.log; a second call replaces the first.
 
-    `level` is one of LEVELS. `also_stderr` repeats each line there, for a person at a terminal.
+    `level` is debug, info, warning, error or critical. `also_stderr` repeats each line there, for a person at a terminal.
     Raises CannotWrite when the file cannot be opened; later failures never reach the caller of a logger.
     """
-    writer = _Writer(daemon, program, host)
+    writer = Writer(daemon, program, host)
     path = folder / f"{daemon}.log"
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -99,63 +90,17 @@ def task_fields(*, task_id: str, root_id: str, task: str, queue: str, attempt: i
         yield
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """Who writes: the fields that every line begins with."""
-
-    daemon: str
-    program: str
-    host: str
-
-    def line(self, created: float, level: str, event: str, program: str | None = None) -> dict[str, object]:
-        """`created` in seconds since the epoch. A line of supervisord may be about another program."""
-        moment = datetime.fromtimestamp(created, UTC)
-        return {
-            "timestamp": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "level": level,
-            "event": event,
-            "daemon": self.daemon,
-            "program": program or self.program,
-            "host": self.host,
-            "pid": os.getpid(),  # asked each time: pool children inherit this object
-        }
-
-    def shape(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
-        """Fixed fields first; what is not in events.py is a library's or a task author's message."""
-        record, event = fields.pop("_record"), fields.pop("event")
-        fields.pop("_from_structlog")
-        known = isinstance(event, Event)
-        name = str(event.value) if known else str(Event.RECORD.value)
-        line = self.line(record.created, level_name(record.levelno), name, fields.pop("program", None))
-        if not known:
-            line |= {"logger": record.name, "message": event}
-        line |= {key: fields.pop(key) for key in _TASK if key in fields}
-        for key, value in fields.items():
-            line[f"extra_{key}" if key in line else key] = value
-        return line
-
-    def unformatted(self, record: logging.LogRecord, error: Exception) -> str:
-        """A record whose message and arguments do not fit is still a line."""
-        line = self.line(record.created, level_name(record.levelno), Event.RECORD.value)
-        line |= {"logger": record.name, "message": safe_text(record.msg), "arguments": safe_text(record.args)}
-        return render(line | {"unformatted": safe_text(error)})
-
-    def lines_lost(self, path: Path, number: int, error: str) -> bytes:
-        line = self.line(datetime.now(UTC).timestamp(), "error", Event.CANNOT_WRITE.value)
-        return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
-
-
 class _Handler(logging.Handler):
     """Writes under the handler's lock, which logging renews in a forked child: a child never waits for a dead owner."""
 
-    def __init__(self, file: LineFile, writer: _Writer, also_stderr: bool) -> None:
+    def __init__(self, file: LineFile, writer: Writer, also_stderr: bool) -> None:
         super().__init__()
         self.file = file
         self.writer = writer
         self.also_stderr = also_stderr
         self.setFormatter(
             ProcessorFormatter(
-                foreign_pre_chain=[structlog.contextvars.merge_contextvars, _extra],
+                foreign_pre_chain=[structlog.contextvars.merge_contextvars, extra],
                 processors=[
                     structlog.stdlib.PositionalArgumentsFormatter(),
                     structlog.processors.format_exc_info,
@@ -177,22 +122,6 @@ class _Handler(logging.Handler):
     def close(self) -> None:
         self.file.close()
         super().close()
-
-
-def level_name(number: int) -> str:
-    """The level at or below `number`; libraries invent levels in between."""
-    return LEVELS[max(0, min(number // 10, len(LEVELS)) - 1)]
-
-
-def _extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
-    """What a caller gave as `extra=`, never in the place of a field that says who wrote the line."""
-    record: logging.LogRecord = fields["_record"]
-    for key, value in vars(record).items():
-        # Celery's `data` holds a task's arguments, which are nobody's business.
-        if key in _STANDARD or (key == "data" and record.name.startswith("celery.")):
-            continue
-        fields[f"extra_{key}" if key in fields or key in _FIXED else key] = value
-    return fields
 
 
 def _install(handler: _Handler, level: str) -> None:

@@ -1,14 +1,27 @@
-"""One log line: any values in, one line of JSON text out, with no secret in it. Never raises."""
+"""One log line: which fields it has, and how any values become one line of JSON text with no secret in it."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
 from collections.abc import Mapping
-from datetime import date, time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
 from uuid import UUID
+
+from structlog.typing import EventDict
+
+from warren.events import Event
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "_logger", "_name"}
+_TASK = ("task_id", "root_id", "task", "queue", "attempt", "waited_s", "ran_s")
+_FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message"))
 
 #: Nesting past this is written as text: nobody reads it, and a value that contains itself must end somewhere.
 DEPTH = 8
@@ -19,6 +32,68 @@ _PASSWORD = re.compile(r"(://[^\s:/@]*:)(?!\d+[/?#])(?:(?!://)\S)+@")
 
 # Valid in JSON, but half of a character, or the end of a line for some readers (str.splitlines among them).
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who writes: the fields that every line begins with."""
+
+    daemon: str
+    program: str
+    host: str
+
+    def line(self, created: float, level: str, event: str, program: str | None = None) -> dict[str, object]:
+        """`created` in seconds since the epoch. A line of supervisord may be about another program."""
+        moment = datetime.fromtimestamp(created, UTC)
+        return {
+            "timestamp": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "level": level,
+            "event": event,
+            "daemon": self.daemon,
+            "program": program or self.program,
+            "host": self.host,
+            "pid": os.getpid(),  # asked each time: pool children inherit this object
+        }
+
+    def shape(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
+        """Fixed fields first; what is not in events.py is a library's or a task author's message."""
+        record, event = fields.pop("_record"), fields.pop("event")
+        fields.pop("_from_structlog")
+        known = isinstance(event, Event)
+        name = str(event.value) if known else str(Event.RECORD.value)
+        line = self.line(record.created, level_name(record.levelno), name, fields.pop("program", None))
+        if not known:
+            line |= {"logger": record.name, "message": event}
+        line |= {key: fields.pop(key) for key in _TASK if key in fields}
+        for key, value in fields.items():
+            line[f"extra_{key}" if key in line else key] = value
+        return line
+
+    def unformatted(self, record: logging.LogRecord, error: Exception) -> str:
+        """A record whose message and arguments do not fit is still a line."""
+        line = self.line(record.created, level_name(record.levelno), Event.RECORD.value)
+        line |= {"logger": record.name, "message": safe_text(record.msg), "arguments": safe_text(record.args)}
+        return render(line | {"unformatted": safe_text(error)})
+
+    def lines_lost(self, path: Path, number: int, error: str) -> bytes:
+        line = self.line(datetime.now(UTC).timestamp(), "error", Event.CANNOT_WRITE.value)
+        return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
+
+
+def level_name(number: int) -> str:
+    """The level at or below `number`; libraries invent levels in between."""
+    return LEVELS[max(0, min(number // 10, len(LEVELS)) - 1)]
+
+
+def extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """What a caller gave as `extra=`, never in the place of a field that says who wrote the line."""
+    record: logging.LogRecord = fields["_record"]
+    for key, value in vars(record).items():
+        # Celery's `data` holds a task's arguments, which are nobody's business.
+        if key in _STANDARD or (key == "data" and record.name.startswith("celery.")):
+            continue
+        fields[f"extra_{key}" if key in fields or key in _FIXED else key] = value
+    return fields
 
 
 def mask(text: str) -> str:

@@ -78,7 +78,7 @@ def reload(suite: Suite, supervisor: Process, event: str = "reloaded") -> None:
 
 
 def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
-    """Ready is said when every program runs; SIGTERM ends all, beat first, leaves nothing behind, and the code is 0."""
+    """Ready is said when every program runs; SIGTERM ends all, leaves nothing behind, and the code is 0."""
     with suite.running("supervise") as started:
         ready = suite.await_event("supervisord", "ready", 40)
         assert sorted(ready["programs"]) == ["beat", "worker-a"]
@@ -89,11 +89,20 @@ def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
         started.terminate()
         assert started.wait(40) == 0
     assert not any(member.alive for member in family)
-    stopped = [line["program"] for line in suite.log("supervisord") if line.get("message", "").startswith("stopped: ")]
-    assert stopped == ["beat", "worker-a"]
     assert [line["event"] for line in suite.log("supervisord")][-1] == "stopped"
     assert not (suite.folder / "run" / "supervisor.sock").exists()
     assert not (suite.folder / "run" / "supervisord.pid").exists()
+
+
+def test_workers_stop_side_by_side(suite: Suite) -> None:
+    """Beat stops before the workers, they all drain at once, and the watchdog is there until the last one has ended."""
+    suite.write("[worker:a]\nconcurrency = 1\n[worker:b]\nconcurrency = 1\n")
+    with supervised(suite):
+        pass
+    stopped = [line["program"] for line in suite.log("supervisord") if line.get("message", "").startswith("stopped: ")]
+    assert (stopped[0], stopped[-1], len(stopped)) == ("beat", "quota-watchdog", 4)
+    drained = [line["event"] for line in suite.log("worker") if line["event"] in ("stopping", "stopped")]
+    assert drained == ["stopping", "stopping", "stopped", "stopped"]
 
 
 def test_nobody_else_can_look_or_meddle(standing: tuple[Suite, Process]) -> None:
@@ -182,6 +191,7 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(suite: Suite) -> None:
         until(lambda: not supervisor.alive, 10)
         with supervised(suite):
             assert {program.state for program in programs(suite).values()} == {"RUNNING"}
+            assert suite.output("supervise") == ""
 
 
 def test_a_reload_touches_only_what_changed(suite: Suite) -> None:

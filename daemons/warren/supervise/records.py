@@ -10,6 +10,7 @@ from supervisor.loggers import Logger, LogRecord
 from warren import log
 from warren.errors import ExitCode
 from warren.events import Event
+from warren.log_line import level_name
 
 _FORMS = tuple(
     re.compile(form)
@@ -67,5 +68,5 @@ class RecordLogger(Logger):
         """Each message becomes one supervisor_record; `level` in supervisor's numbers."""
         message = LogRecord(level, msg, **kw).asdict()["message"].rstrip()
         if not is_noise(message):
-            write = getattr(self._logger, log.level_name(level))
+            write = getattr(self._logger, level_name(level))
             write(Event.SUPERVISOR_RECORD, message=message, **about(message))

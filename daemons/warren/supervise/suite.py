@@ -18,7 +18,7 @@ from warren.supervise.options import Options
 from warren.supervise.process import DaemonProcess
 from warren.supervise.reload import Changes, Reload
 
-#: Daemons that ended by themselves, so that new settings may be what they were waiting for.
+#: Daemons that ended by themselves, which no operator stopped: new settings may be what they were waiting for.
 _ENDED = (ProcessStates.FATAL, ProcessStates.EXITED)
 
 
@@ -96,7 +96,7 @@ class Suite(Supervisor):
                 self._to_tell.append((process, process.pid))
             elif process.state == ProcessStates.BACKOFF:
                 process.delay = 0
-            elif process.state in _ENDED and not process.administrative_stop:
+            elif process.state in _ENDED:
                 process.spawn()
 
     def _exchange_groups(self) -> None:
