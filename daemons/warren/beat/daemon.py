@@ -19,6 +19,8 @@ from warren.log import get, set_level
 
 #: Seconds at most between two turns of the main loop.
 TURN = 1.0
+#: Removes results that have expired; Celery brings the task.
+CLEANUP = ScheduleSettings(task="celery.backend_cleanup", cron="0 4 * * *")
 
 
 class Beat:
@@ -109,7 +111,10 @@ class Beat:
     # -- settings --------------------------------------------------------------------------------------------------
 
     def _entries(self) -> dict[str, ScheduleSettings]:
-        return {name: entry for name, entry in self.settings.schedules.items() if entry.enabled}
+        entries = {name: entry for name, entry in self.settings.schedules.items() if entry.enabled}
+        # As Celery's own beat does, for results that do not expire by themselves.
+        own = {} if self.app.backend.supports_autoexpire else {CLEANUP.task: CLEANUP}
+        return {**own, **entries}
 
     @property
     def _zone(self) -> ZoneInfo:
