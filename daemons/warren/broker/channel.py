@@ -57,7 +57,7 @@ class Channel(virtual.Channel):
         found = self.topology.declare_exchange(exchange, kind)
         if found != kind:
             text = f"PRECONDITION_FAILED - exchange {exchange!r}: expected type {found}, found {kind}"
-            raise ChannelError(text, (40, 10), "Channel.exchange_declare", "406")
+            raise ChannelError(text, (40, 10), "Channel.exchange_declare", 406)
 
     def exchange_delete(self, exchange: str, **_: Any) -> None:
         """Deletes the exchange and its bindings."""
@@ -119,7 +119,7 @@ class Channel(virtual.Channel):
         table = self.topology.exchanges.get(exchange) if exchange else None
         if table is None or table.kind != "fanout":
             text = f"NO_ROUTE - exchange {exchange!r}: expected a queue bound for routing key {routing_key!r}, found none"
-            raise NoRoute(f"{text}; declare the queue, or correct the routing key", (60, 40), "Channel.basic_publish", "312")
+            raise NoRoute(f"{text}; declare the queue, or correct the routing key", (60, 40), "Channel.basic_publish", 312)
 
     # -- consume -----------------------------------------------------------------------------------------------------
 
@@ -197,6 +197,8 @@ def _payload(content: bytes, tag: str) -> dict[str, Any]:
         codec = virtual.Channel.codecs.get(properties.pop("body_encoding", None))
         if codec is not None:
             payload["body"] = codec.decode(payload["body"])
+        if not isinstance(payload.setdefault("headers", {}), dict):
+            raise TypeError("headers are no object")
         properties["delivery_tag"] = tag
         properties["delivery_info"]["redelivered"] = returns_of(tag) > 0
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -205,4 +207,4 @@ def _payload(content: bytes, tag: str) -> dict[str, Any]:
 
 
 def _not_found(what: str, name: str) -> ChannelError:
-    return ChannelError(f"NOT_FOUND - no {what} {name!r}", (50, 10), f"Channel.{what}_declare", "404")
+    return ChannelError(f"NOT_FOUND - no {what} {name!r}", (50, 10), f"Channel.{what}_declare", 404)
