@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from warren.supervise import client
 
 QUIET = "[quota-watchdog]\nenabled = false\n"
 INI = QUIET + "[worker:a]\nconcurrency = 1\n"
+SHIPPED = Path(__file__).parents[2] / "etc" / "warren" / "supervisord.conf"
 TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 
 
@@ -53,6 +55,7 @@ def standing() -> Iterator[tuple[Suite, Process]]:
     """A suite that runs with its supervisord, for tests that leave it as they found it."""
     with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         made = make(Path(folder))
+        shutil.copy(SHIPPED, made.etc)  # the others run without a file of their own
         old = os.umask(0)  # the weakest that there is
         try:
             with supervised(made) as supervisor:

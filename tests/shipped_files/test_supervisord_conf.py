@@ -1,0 +1,14 @@
+"""etc/warren/supervisord.conf is what `warren supervise` uses where the settings folder has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from warren.supervise.render import MAIN
+
+SHIPPED = Path(__file__).parents[2] / "etc" / "warren" / "supervisord.conf"
+
+
+def test_the_shipped_file_is_the_built_in_one() -> None:
+    """An operator who edits the shipped file begins with what runs without it."""
+    assert SHIPPED.read_text(encoding="utf-8") == MAIN
