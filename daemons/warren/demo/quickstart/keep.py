@@ -9,7 +9,8 @@ from warren.app import make_app
 from warren.config import load
 from warren.demo.quickstart.processes import end
 from warren.demo.quickstart.scratch import Scratch
-from warren.demo.quickstart.suite import Suite, delete_queues
+from warren.demo.quickstart.suite import Suite
+from warren.demo.quickstart.traces import remove_traces
 from warren.errors import WarrenError
 from warren.process import Process, boot
 
@@ -25,8 +26,8 @@ def keep(suite: Suite) -> str:
     return (
         "The suite goes on. To look:\n"
         f"  .venv/bin/warren --config {home}/config status\n"
-        f"  tail -f {home}/log/*.log | jq\n"
-        f"  .venv/bin/warren --config {home}/config call warren.demo.add --args '[2, 2]'\n"
+        f"  tail -qf {home}/log/*.log | jq\n"
+        f"  .venv/bin/warren --config {home}/config call warren.demo.add 2 2 --wait 10\n"
         "To stop:\n"
         f"  ./scripts/quickstart --stop {home}"
     )
@@ -47,5 +48,5 @@ def stop(home: Path) -> None:
     scratch = Scratch(file.parent, told["suffix"])
     settings = load(scratch.config)
     if not settings.broker.embedded:
-        delete_queues(make_app(settings), scratch.queues)
+        remove_traces(make_app(settings), scratch.queues)
     file.unlink()

@@ -7,11 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from types import FrameType
 from typing import Any
-
-from celery import Celery
 
 from warren.app import make_app
 from warren.broker.reach import reach
@@ -19,8 +16,9 @@ from warren.config import Settings
 from warren.demo import settings as demo_settings
 from warren.demo.quickstart.processes import alive_or_raise, end, start
 from warren.demo.quickstart.scratch import LIMIT, Scratch
+from warren.demo.quickstart.traces import remove_traces
 from warren.demo.settings import DemoSettings
-from warren.errors import Unavailable, WarrenError
+from warren.errors import WarrenError
 from warren.process import Process, of
 
 _START_TIMEOUT = 90.0  # seconds
@@ -61,7 +59,7 @@ class Suite:
         return [process for process in (of(each.pid) for each in started) if process is not None]
 
     def stop(self) -> None:
-        """Ends both, whatever they do, and removes the queues that the run has made on a broker of others."""
+        """Ends both, whatever they do, and leaves nothing of the run on a broker of others."""
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         for process in self.running():
@@ -70,7 +68,7 @@ class Suite:
             if child is not None:
                 child.wait()
         if self._shared:
-            delete_queues(self.app, self.scratch.queues)
+            remove_traces(self.app, self.scratch.queues)
 
     def _start_api(self, documents: int) -> DemoSettings:
         announced = self.scratch.home / "api.json"
@@ -96,15 +94,6 @@ class Suite:
         words = [sys.executable, "-P", "-m", "warren", "--config", str(self.scratch.config), "status", "--json"]
         answer = subprocess.run(words, capture_output=True, check=False, cwd=self.scratch.home).stdout
         return bool(answer.strip()) and bool(json.loads(answer)["ready"])
-
-
-def delete_queues(app: Celery, names: tuple[str, ...]) -> None:
-    """Removes queues with what is in them. A broker that is away by now keeps them; that is no reason to fail."""
-    with suppress(Unavailable), reach(app) as connection, connection.channel() as channel:
-        for name in names:
-            queue = app.amqp.queues[name].bind(channel)
-            queue.declare()  # on Redis only a queue that this connection has bound is unbound again
-            queue.delete()
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,0 +1,28 @@
+"""What a run leaves on a broker that others use as well, and its removal."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from celery import Celery
+
+from warren.beat.leader import names
+from warren.broker.reach import reach
+from warren.errors import Unavailable
+
+
+def remove_traces(app: Celery, queues: tuple[str, ...]) -> None:
+    """Removes from a broker what has the names of this run alone: its queues, and what its beats remember.
+
+    A broker that is away by now keeps them; that is no reason to fail.
+    """
+    with suppress(Unavailable), reach(app) as connection, connection.channel() as channel:
+        for name in queues:
+            queue = app.amqp.queues[name].bind(channel)
+            queue.declare()  # on Redis only a queue that this connection has bound is unbound again
+            queue.delete()
+        for name in names(app):
+            if connection.transport.driver_type == "redis":
+                channel.client.delete(name)
+            else:
+                channel.queue_delete(name)
