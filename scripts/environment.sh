@@ -17,11 +17,12 @@ make_environment() {
     flock 9 # two scripts at once make one environment
     if ! { python_works "$venv/bin/python" && grep -qsxF "$wanted" "$made"; }; then
         say "making the Python environment in .venv (once, about a minute) ..."
-        if ! { python_works "$venv/bin/python" -m pip --version && fill "$venv" "$extra"; }; then
+        # The programs of an environment hold its path: one that was moved is no good, one that is only behind is mended.
+        if ! { grep -qsF "$venv/bin/python" "$venv/bin/pip" && python_works "$venv/bin/python" -m pip --version; }; then
             new_environment "$venv"
-            fill "$venv" "$extra" || fail "$(cat "$venv/pip.log")" $'\n'"scripts: expected pip to install what" \
-                "constraints.txt names, found the errors above; check the network and run it again"
         fi
+        fill "$venv" "$extra" || fail "$(cat "$venv/pip.log")" $'\n'"scripts: expected pip to install what" \
+            "constraints.txt names, found the errors above; check the network, or remove .venv, and run it again"
         printf '%s\n' "$wanted" | tee "$venv/made" >"$made" # with an extra it also is what one without would be
     fi
     exec 9<&-
