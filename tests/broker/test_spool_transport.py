@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from kombu.asynchronous.hub import Hub
 from kombu.exceptions import ChannelError, OperationalError
 
 from support.wait import until
-from warren.broker.names import owner
 
 Connected = Callable[[], Any]
 TASKS = Exchange("tasks", type="topic")
@@ -162,7 +159,7 @@ def test_prefetch_is_respected(connected: Connected) -> None:
         assert [message.payload for message in received] == [0, 1, 2]
 
 
-def test_closing_gives_back(connected: Connected) -> None:
+def test_closing_gives_back(connected: Connected, tmp_path: Path) -> None:
     """A closed channel gives back what it had not settled, in order, and its late acknowledgements do nothing."""
     connection = connected()
     channel = connection.channel()
@@ -174,6 +171,7 @@ def test_closing_gives_back(connected: Connected) -> None:
     messages[1].ack()
     channel.close()
     messages[0].ack()
+    assert not [path for path in (tmp_path / "unacked").rglob("*") if path.is_file()]
     again = CRAWL(connection.channel())
     returned = [again.get(), again.get()]
     assert [(message.payload, message.delivery_info["redelivered"]) for message in returned] == [(0, True), (2, True)]
@@ -232,10 +230,17 @@ def test_what_is_no_message_is_set_aside(connected: Connected, tmp_path: Path) -
 
 def test_a_temporary_queue_goes_with_its_consumer(connected: Connected, tmp_path: Path) -> None:
     """An auto-delete queue is deleted when its consumer ends, so that reply queues do not pile up."""
-    channel = connected().channel()
     news = Exchange("news", type="fanout")
-    with Consumer(channel, [Queue("mine", news, auto_delete=True)], no_ack=True):
+    connection = connected()
+    channel = connection.channel()
+    received: list[Any] = []
+    mine = Queue("mine", news, auto_delete=True)
+    with Consumer(channel, [mine], no_ack=True, callbacks=[lambda _, message: received.append(message)]):
+        publish(connection, 1, "", news)
+        connection.drain_events(timeout=5)
+        assert received[0].payload == 1
         assert (tmp_path / "queues" / "mine").exists()
+        assert not [path for path in (tmp_path / "unacked").rglob("*") if path.is_file()]
     assert not (tmp_path / "queues" / "mine").exists()
     assert channel.list_bindings() == []
 
@@ -275,6 +280,26 @@ def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected)
     hub.close()
 
 
+def test_an_acknowledgement_lets_the_next_message_in_at_once(connected: Connected) -> None:
+    """After an acknowledgement the main loop takes the next message without waiting for its next poll."""
+    hub = Hub()
+    connection = connected()
+    connection.transport.polling_interval = 60
+    connection.transport.register_with_event_loop(connection.connection, hub)
+    channel = connection.channel()
+    channel.basic_qos(0, 1, False)
+    received: list[Any] = []
+    Consumer(channel, [CRAWL], callbacks=[lambda _, message: received.append(message)]).consume()
+    for number in range(20):
+        publish(connection, number)
+    for number in range(20):
+        spin(hub, lambda: received)  # fails when it takes 10 s
+        message = received.pop()
+        assert message.payload == number
+        message.ack()
+    hub.close()
+
+
 def test_an_error_of_the_disk_reaches_the_worker_as_one_of_the_connection(connected: Connected, tmp_path: Path) -> None:
     """A folder that cannot be used any more is an error on which Celery connects anew."""
     connection = connected()
@@ -298,53 +323,3 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_connection(tmp_path: Pa
     with pytest.raises(connection.connection_errors, match=r"embedded broker cannot use its folder.*file/broker"):
         connection.connect()
     assert connection.as_uri() == f"warren://{tmp_path}/file/broker"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    if os.geteuid() != 0:
-        if os.environ.get("CI"):
-            pytest.fail("a small file system can only be mounted by root")
-        pytest.skip("a small file system can only be mounted by root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=200", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(connection: Any) -> tuple[int, OSError]:
-    """Publishes until the disk is full: how many messages, and the error after them."""
-    for number in range(1000):
-        try:
-            publish(connection, {"n": number, "body": "x" * 20_000})
-        except OSError as error:
-            return number, error
-    raise AssertionError("expected the disk to be full")
-
-
-def test_a_full_disk(small_disk: Path) -> None:
-    """On a full disk a publisher is told and nothing torn is left; what was published is all there, and is taken and settled."""
-    options = {"folder": small_disk / "broker"}
-    connection = Connection("warren://", transport="warren.broker.spool:Transport", transport_options=options)
-    queue = CRAWL(connection.channel())
-    queue.declare()
-    published, error = fill(connection)
-    assert published > 10
-    assert "No space left on device; the message for queue 'crawl' was not stored: free space" in str(error)
-    assert list((small_disk / "broker" / "incoming").iterdir()) == []
-    producer = Producer(connection.channel())
-    with pytest.raises(OperationalError, match="No space left"):
-        producer.publish("x" * 20_000, exchange=TASKS, routing_key="crawl.page", retry=True, retry_policy={"max_retries": 1})
-    begun = time.monotonic()
-    for number in range(published):
-        message = until(queue.get, 10, "a message, though the disk was full")
-        assert message.payload["n"] == number
-        message.ack()
-    assert queue.get() is None
-    assert time.monotonic() - begun < 30
-    publish(connection, 1)
-    assert queue.get().payload == 1
-    assert [path.name for path in (small_disk / "broker" / "unacked").iterdir()] == [owner()]
-    connection.close()

@@ -151,6 +151,13 @@ def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> 
         assert taken(messages) == [b"%d" % number]
 
 
+def test_messages_are_seen_however_fast_they_follow(messages: Messages) -> None:
+    """Looking at an empty queue right after a change and right before the next one misses nothing."""
+    for number in range(2000):
+        messages.put("q", b"%d" % number, durable=False)
+        assert taken(messages) == [b"%d" % number]
+
+
 def test_a_stepped_clock_loses_no_message(messages: Messages) -> None:
     """Messages stamped in the future, in the past and now are all taken."""
     folder = messages.folder / "queues" / "q"

@@ -84,8 +84,8 @@ class Messages:
                 return f"{own}/{name}"
             except FileNotFoundError:
                 if not os.path.isdir(f"{self._unacked}/{own}"):
-                    os.makedirs(f"{self._unacked}/{own}", mode=0o750, exist_ok=True)
                     listing.push(name)
+                    os.makedirs(f"{self._unacked}/{own}", mode=0o750, exist_ok=True)
                 # else somebody else took it: on to the next
         return None
 
@@ -183,6 +183,7 @@ class _Listing:
         self.folder = folder
         self._names: deque[str] = deque()
         self._until = 0.0
+        self._empty = False
         self._glance = Glance(folder)
 
     def pop(self) -> str | None:
@@ -201,10 +202,11 @@ class _Listing:
             names.appendleft(name)
 
     def _read(self) -> None:
-        if not self._names and self._glance.unchanged():
+        if self._glance.unchanged() and self._empty and not self._names:
             return  # it was empty and still is: no need to list a folder that may once have held a million names
         begun = time.monotonic()
         names = _names(self.folder)
+        self._empty = not names
         self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
         ended = time.monotonic()
         self._until = ended + max(_STALE, 20 * (ended - begun))  # at most a twentieth of the time goes into listing

@@ -110,6 +110,7 @@ class Transport(virtual.Transport):
         self._leave_loop()
         self._loop = loop
         self._timer = loop.call_repeatedly(self.polling_interval, self._fall_due)
+        self._due = True
         loop.on_tick.add(self._turn)
 
     def room_made(self) -> None:

@@ -1,0 +1,79 @@
+"""Task results as files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.result import AsyncResult
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Celery]:
+    """An app that keeps its results in a folder which does not exist yet."""
+    found = Celery("client", set_as_current=False)
+    found.conf.result_backend = f"warren.broker.results:Backend+file://{tmp_path}/state/results"
+    yield found
+    found.close()
+
+
+def test_a_result_is_read_back(app: Celery, tmp_path: Path) -> None:
+    """A stored result is read by whoever has its id; one forgotten twice or never stored is pending."""
+    app.backend.store_result("one", {"n": 1}, "SUCCESS")
+    assert AsyncResult("one", app=app).get(timeout=5) == {"n": 1}
+    assert [path.name for path in (tmp_path / "state" / "results").iterdir()] == ["celery-task-meta-one"]
+    for _ in range(2):
+        AsyncResult("one", app=app).forget()
+    assert AsyncResult("one", app=app).state == "PENDING"
+
+
+def test_an_empty_file_is_no_result(app: Celery, tmp_path: Path) -> None:
+    """A result that a power cut left empty is as good as none."""
+    app.backend.store_result("one", 1, "SUCCESS")
+    (tmp_path / "state" / "results" / "celery-task-meta-one").write_bytes(b"")
+    assert AsyncResult("one", app=app).state == "PENDING"
+
+
+def test_a_reader_never_meets_half_a_result(app: Celery) -> None:
+    """While a result is replaced again and again, each reading finds one or the other, whole."""
+    app.backend.store_result("one", "a" * 300_000, "SUCCESS")
+    child = os.fork()
+    if child == 0:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:  # until it is killed
+            for letter in "ba":
+                app.backend.store_result("two", letter * 300_000, "STARTED")
+        os._exit(0)
+    seen: set[str] = set()
+    deadline = time.monotonic() + 10
+    reads = 0
+    while reads < 300 and time.monotonic() < deadline:
+        found: Any = app.backend.get(app.backend.get_key_for_task("two"))
+        if found is not None:
+            reads += 1
+            value = app.backend.decode_result(found)["result"]
+            assert len(value) == 300_000
+            assert len(set(value)) == 1
+            seen.add(value[0])
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    assert seen == {"a", "b"}
+
+
+def test_old_results_are_cleaned_up(app: Celery, tmp_path: Path) -> None:
+    """A clean-up removes what has expired, rests of killed writers included, and nothing else."""
+    folder = tmp_path / "state" / "results"
+    app.conf.result_expires = 100
+    for name in ("old", "new"):
+        app.backend.store_result(name, 1, "SUCCESS")
+    (folder / ".rest").write_bytes(b"to")
+    (folder / "notes.txt").write_bytes(b"mine")
+    for name in ("celery-task-meta-old", ".rest", "notes.txt"):
+        os.utime(folder / name, (time.time() - 200, time.time() - 200))
+    app.backend.cleanup()
+    assert sorted(path.name for path in folder.iterdir()) == ["celery-task-meta-new", "notes.txt"]
