@@ -17,7 +17,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         return min(float(text), LONGEST_PAUSE)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a number that no date can hold
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
