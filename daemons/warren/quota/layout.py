@@ -16,6 +16,8 @@ HEADER_WORDS = 512
 SLOT_WORDS = 10
 #: No slot: the end of a list.
 NIL = -1
+#: Durations and serials of a sound ledger lie below this, so that no sum of a few of them leaves the word.
+MOST = 2**61
 
 
 class Head(IntEnum):
@@ -29,16 +31,18 @@ class Head(IntEnum):
     WINDOW = 5  # ns that a slot cools after the response
     LONGEST_CALL = 6  # ns that a call of unknown outcome may still be under way
     BUSY = 7  # 1 while the lists are being changed: found at 1, they are rebuilt from the slots
-    FREE_HEAD = 8
+    FREE_HEAD = 8  # sorted by UNTIL, too: the slots remember the last calls that were made, whatever the window
     FREE_COUNT = 9
     COOL_HEAD = 10  # sorted by UNTIL, the soonest first
     COOL_TAIL = 11
     RETIRED_COUNT = 12
     SERIAL = 13  # of the last reservation
     CLOSED_UNTIL = 14  # nothing is admitted before (Retry-After)
-    HIGH_WATER = 15  # durable on disk before more slots than this are in use
+    HIGH_WATER = 15  # never more slots than this are in use; on disk before they are
     ADMITTED = 16  # since the ledger was made, for people
     REFUSED = 17
+    FREE_TAIL = 18
+    DURABLE = 19  # as much of HIGH_WATER as is known to be on disk: stored after the sync, which may fail or be cut off
 
 
 class Slot(IntEnum):

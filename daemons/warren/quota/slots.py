@@ -9,11 +9,18 @@ a call too many rather than one too few. The lists are a convenience: BUSY marks
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from warren.process import Process
 from warren.quota.layout import HEADER_WORDS, NIL, SLOT_WORDS, Head, Slot, State
+
+
+class Contradiction(Exception):
+    """The words contradict each other though no change was cut off: somebody else wrote them, and nothing may be admitted."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,6 @@ class Slots:
     def __init__(self, words: memoryview) -> None:
         self.words = words
 
-    # -- one slot --------------------------------------------------------------------------------------------------
-
     def get(self, slot: int, word: Slot) -> int:
         """One word of one slot."""
         return int(self.words[HEADER_WORDS + slot * SLOT_WORDS + word])
@@ -60,13 +65,20 @@ class Slots:
         """Stores one word of one slot."""
         self.words[HEADER_WORDS + slot * SLOT_WORDS + word] = value
 
+    def column(self, word: Slot) -> memoryview:
+        """One word of every slot, by number."""
+        return self.words[HEADER_WORDS + word : HEADER_WORDS + int(self.words[Head.CAPACITY]) * SLOT_WORDS : SLOT_WORDS]
+
     def holds(self, ticket: Ticket) -> bool:
         """Whether the reservation of this ticket still stands."""
-        return (
-            0 <= ticket.slot < self.words[Head.CAPACITY]
-            and self.get(ticket.slot, Slot.STATE) == State.OPEN
-            and self.get(ticket.slot, Slot.SERIAL) == ticket.serial
-        )
+        slot = ticket.slot
+        known = 0 <= slot < self.words[Head.CAPACITY] and self.get(slot, Slot.SERIAL) == ticket.serial
+        return known and self.get(slot, Slot.STATE) == State.OPEN
+
+    @property
+    def in_service(self) -> int:
+        """Slots that are not retired."""
+        return int(self.words[Head.CAPACITY] - self.words[Head.RETIRED_COUNT])
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -76,13 +88,16 @@ class Slots:
         return bool(self.words[Head.FREE_COUNT] >= count and self.words[Head.CLOSED_UNTIL] <= now)
 
     def reserve(self, owner: Process, now: int) -> Ticket:
-        """Opens a free slot for `owner`. The caller has asked `available` under the same lock."""
+        """Opens a free slot for `owner`. The caller has asked `available` under the same lock. Raises Contradiction."""
         words = self.words
-        slot = int(words[Head.FREE_HEAD])
+        # The list only says where to look. The limit must not hang on it.
+        slot = self._resting(int(words[Head.FREE_HEAD]), now)
         serial = int(words[Head.SERIAL]) + 1
         words[Head.BUSY] = 1
         words[Head.SERIAL] = serial
-        words[Head.FREE_HEAD] = self.get(slot, Slot.NEXT)
+        words[Head.FREE_HEAD] = after = self.get(slot, Slot.NEXT)
+        if after == NIL:
+            words[Head.FREE_TAIL] = NIL
         words[Head.FREE_COUNT] -= 1
         words[Head.ADMITTED] += 1
         self.put(slot, Slot.SERIAL, serial)
@@ -115,14 +130,17 @@ class Slots:
         self.words[Head.BUSY] = 0
         return True
 
-    def refund(self, ticket: Ticket) -> bool:
-        """Frees the slot at once: only for a call that was provably not sent. UNTIL keeps the slot's last real use."""
+    def refund(self, ticket: Ticket, now: int) -> bool:
+        """Gives the slot back: only for a call that was provably not sent. UNTIL keeps the slot's last real use."""
         if not self.holds(ticket):
             return False
         self.words[Head.BUSY] = 1
         self.words[Head.ADMITTED] -= 1
         self.put(ticket.slot, Slot.STATE, State.RESTING)
-        self._free(ticket.slot)
+        if self.get(ticket.slot, Slot.UNTIL) > now:
+            self._cool(ticket.slot)  # the window was made longer meanwhile: that last use counts again
+        else:
+            self._free_or_retire(ticket.slot)
         self.words[Head.BUSY] = 0
         return True
 
@@ -133,6 +151,7 @@ class Slots:
             slot = int(words[Head.COOL_HEAD])
             if self.get(slot, Slot.UNTIL) > now:
                 return
+            self._resting(slot, now)
             words[Head.BUSY] = 1
             after = self.get(slot, Slot.NEXT)
             words[Head.COOL_HEAD] = after
@@ -140,11 +159,7 @@ class Slots:
                 words[Head.COOL_TAIL] = NIL
             else:
                 self.put(after, Slot.PREV, NIL)
-            if words[Head.CAPACITY] - words[Head.RETIRED_COUNT] > words[Head.LIMIT]:
-                self.put(slot, Slot.STATE, State.RETIRED)
-                words[Head.RETIRED_COUNT] += 1
-            else:
-                self._free(slot)
+            self._free_or_retire(slot)
             words[Head.BUSY] = 0
             most -= 1
 
@@ -152,9 +167,7 @@ class Slots:
 
     def open_tickets(self) -> Iterator[tuple[Ticket, Process]]:
         """Every reservation that stands, with its owner."""
-        base, end = HEADER_WORDS, HEADER_WORDS + int(self.words[Head.CAPACITY]) * SLOT_WORDS
-        states = self.words[base + Slot.STATE : end : SLOT_WORDS].tolist()
-        for slot, state in enumerate(states):
+        for slot, state in enumerate(self.column(Slot.STATE).tolist()):
             if state == State.OPEN:
                 ticket = Ticket(slot, self.get(slot, Slot.SERIAL))
                 yield ticket, Process(self.get(slot, Slot.PID), self.get(slot, Slot.START))
@@ -167,78 +180,113 @@ class Slots:
         until = clock() + int(self.words[Head.WINDOW]) + int(self.words[Head.LONGEST_CALL])
         return sum(self.settle(ticket, until) for ticket in dead)
 
-    # -- reading ---------------------------------------------------------------------------------------------------
-
     def counts(self, now: int) -> Counts:
         """Where the slots are at `now`; O(limit), for the watchdog and for people."""
         words = self.words
-        end = HEADER_WORDS + int(words[Head.CAPACITY]) * SLOT_WORDS
-        states = words[HEADER_WORDS + Slot.STATE : end : SLOT_WORDS].tolist()
-        untils = words[HEADER_WORDS + Slot.UNTIL : end : SLOT_WORDS].tolist()
+        states, untils = self.column(Slot.STATE).tolist(), self.column(Slot.UNTIL).tolist()
         resting = [until for state, until in zip(states, untils, strict=True) if state == State.RESTING]
         cooling = [until for until in resting if until > now]
+        limit, opened = int(words[Head.LIMIT]), states.count(State.OPEN)
+        # Above a lowered limit a slot that has cooled is as good as retired.
+        free = min(len(resting) - len(cooling), max(0, limit - opened - len(cooling)))
         return Counts(
-            limit=int(words[Head.LIMIT]),
-            free=len(resting) - len(cooling),
-            open=states.count(State.OPEN),
+            limit=limit,
+            free=free,
+            open=opened,
             cooling=len(cooling),
-            retired=states.count(State.RETIRED),
+            retired=len(states) - opened - len(cooling) - free,
             next_free=min(cooling, default=None),
-            closed_until=int(words[Head.CLOSED_UNTIL]),
-            admitted=int(words[Head.ADMITTED]),
-            refused=int(words[Head.REFUSED]),
+            **{name: int(words[Head[name.upper()]]) for name in ("closed_until", "admitted", "refused")},
         )
 
-    def next_free(self, now: int) -> int | None:
-        """When (ns) the next slot may be free: the soonest cooling one, not before CLOSED_UNTIL; None when all are open."""
+    def next_free(self, count: int, now: int) -> int | None:
+        """When (ns) `count` slots may be free at once, not before CLOSED_UNTIL; None when too many are open to know. O(count)."""
         words = self.words
-        closed = int(words[Head.CLOSED_UNTIL])
-        if words[Head.FREE_COUNT] > 0:
-            return max(now, closed)
-        if words[Head.COOL_HEAD] == NIL:
-            return None
-        return max(self.get(int(words[Head.COOL_HEAD]), Slot.UNTIL), closed)
+        missing = count - int(words[Head.FREE_COUNT])
+        if missing <= 0:
+            return max(now, int(words[Head.CLOSED_UNTIL]))
+        # What a lowered limit retires cools first and serves nobody.
+        missing += max(0, self.in_service - int(words[Head.LIMIT]))
+        slot = int(words[Head.COOL_HEAD])
+        while slot != NIL and missing > 1:
+            slot, missing = self.get(slot, Slot.NEXT), missing - 1
+        return None if slot == NIL else max(self.get(slot, Slot.UNTIL), int(words[Head.CLOSED_UNTIL]))
 
-    # -- lists -----------------------------------------------------------------------------------------------------
+    # -- all slots -------------------------------------------------------------------------------------------------
 
     def rebuild(self, now: int) -> None:
         """Makes the lists anew from STATE and UNTIL, with LIMIT slots in service if that many are not in use."""
         words = self.words
         words[Head.BUSY] = 1
-        slots = range(int(words[Head.CAPACITY]))
-        states = [self.get(slot, Slot.STATE) for slot in slots]
-        resting = sorted((self.get(slot, Slot.UNTIL), slot) for slot in slots if states[slot] != State.OPEN)
-        words[Head.FREE_HEAD] = words[Head.COOL_HEAD] = words[Head.COOL_TAIL] = NIL
-        words[Head.FREE_COUNT] = words[Head.RETIRED_COUNT] = 0
-        cooling = [slot for until, slot in resting if until > now]
-        spare = int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling)
-        for slot in cooling:
+        states, untils = self.column(Slot.STATE).tolist(), self.column(Slot.UNTIL).tolist()
+        latest = now + int(words[Head.WINDOW]) + int(words[Head.LONGEST_CALL])
+        for slot in [slot for slot, until in enumerate(untils) if until > latest]:
+            # Longer than a call of this moment could count: the window was made shorter.
+            untils[slot] = latest
+            self.put(slot, Slot.UNTIL, latest)
+        resting = sorted((slot for slot, state in enumerate(states) if state != State.OPEN), key=untils.__getitem__)
+        cooled = bisect_right(resting, now, key=untils.__getitem__)
+        cooling = resting[cooled:]
+        serving = max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling))
+        # Those used last serve on, so that the slots in service remember the last calls.
+        retired, free = resting[: max(0, cooled - serving)], resting[max(0, cooled - serving) : cooled]
+        for slot in retired:
+            self.put(slot, Slot.STATE, State.RETIRED)
+        for slot in (*free, *cooling):
             # A retired slot that cools (its window was made longer) serves again: its last call may be counted once more.
             self.put(slot, Slot.STATE, State.RESTING)
-            self._cool(slot)
-        for until, slot in resting:
-            if until > now:
-                break
-            if spare > 0:
-                self.put(slot, Slot.STATE, State.RESTING)
-                self._free(slot)
-                spare -= 1
-            else:
-                self.put(slot, Slot.STATE, State.RETIRED)
-                words[Head.RETIRED_COUNT] += 1
+        after, before = array("q", [NIL]) * len(states), array("q", [NIL]) * len(states)
+        for chain in (free, cooling):
+            for first, second in pairwise(chain):
+                after[first], before[second] = second, first
+        self.column(Slot.NEXT)[:] = memoryview(after)
+        self.column(Slot.PREV)[:] = memoryview(before)
+        words[Head.FREE_HEAD], words[Head.FREE_TAIL] = (free[0], free[-1]) if free else (NIL, NIL)
+        words[Head.COOL_HEAD], words[Head.COOL_TAIL] = (cooling[0], cooling[-1]) if cooling else (NIL, NIL)
+        words[Head.FREE_COUNT], words[Head.RETIRED_COUNT] = len(free), len(retired)
         words[Head.BUSY] = 0
 
-    def _free(self, slot: int) -> None:
-        self.put(slot, Slot.NEXT, int(self.words[Head.FREE_HEAD]))
-        self.words[Head.FREE_HEAD] = slot
-        self.words[Head.FREE_COUNT] += 1
+    # -- lists -----------------------------------------------------------------------------------------------------
+
+    def _resting(self, slot: int, now: int) -> int:
+        """`slot`, taken from a list. Raises Contradiction when it has no business there, by the slot's own words."""
+        if not 0 <= slot < self.words[Head.CAPACITY]:
+            raise Contradiction(f"expected a slot of 0 to {self.words[Head.CAPACITY] - 1} in a list, found {slot}")
+        if self.get(slot, Slot.STATE) != State.RESTING or self.get(slot, Slot.UNTIL) > now:
+            raise Contradiction(f"expected slot {slot} to rest, found state {self.get(slot, Slot.STATE)}")
+        return slot
+
+    def _free_or_retire(self, slot: int) -> None:
+        words = self.words
+        if self.in_service > words[Head.LIMIT]:
+            self.put(slot, Slot.STATE, State.RETIRED)
+            words[Head.RETIRED_COUNT] += 1
+            return
+        until, before, after = self.get(slot, Slot.UNTIL), int(words[Head.FREE_TAIL]), NIL
+        if before != NIL and self.get(before, Slot.UNTIL) > until:
+            # A refund: it goes back to near the head, where it was taken from.
+            before, after = NIL, int(words[Head.FREE_HEAD])
+            while after != NIL and self.get(after, Slot.UNTIL) < until:
+                before, after = after, self.get(after, Slot.NEXT)
+        self.put(slot, Slot.NEXT, after)
+        if before == NIL:
+            words[Head.FREE_HEAD] = slot
+        else:
+            self.put(before, Slot.NEXT, slot)
+        if after == NIL:
+            words[Head.FREE_TAIL] = slot
+        words[Head.FREE_COUNT] += 1
 
     def _cool(self, slot: int) -> None:
         """Enters a resting slot into the cooling list, from the tail: only calls of unknown outcome stand out of order there."""
         words, until = self.words, self.get(slot, Slot.UNTIL)
         before = int(words[Head.COOL_TAIL])
-        while before != NIL and self.get(before, Slot.UNTIL) > until:
+        for _ in range(int(words[Head.CAPACITY])):
+            if before == NIL or self.get(before, Slot.UNTIL) <= until:
+                break
             before = self.get(before, Slot.PREV)
+        else:
+            raise Contradiction("expected the cooling list to end, found a circle")
         after = int(words[Head.COOL_HEAD]) if before == NIL else self.get(before, Slot.NEXT)
         self.put(slot, Slot.PREV, before)
         self.put(slot, Slot.NEXT, after)

@@ -1,0 +1,56 @@
+"""Changes that touch every slot: other terms of the settings, another boot. The caller holds the lock and rebuilds the lists."""
+
+from __future__ import annotations
+
+from warren.quota.layout import Head, Slot, State
+from warren.quota.slots import Slots
+from warren.quota.store import boot_word
+
+
+def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
+    """Gives the quota another WINDOW and LONGEST_CALL (ns), also for the calls that were made before. Leaves BUSY set.
+
+    Safe to be killed in, and to be begun again with any terms: until the new terms are stored every slot cools long enough for
+    the old and the new ones, however often that is done; and what cools longer than the new ones ask, rebuild shortens.
+    """
+    words, states = slots.words, slots.column(Slot.STATE).tolist()
+    old_window, old_longest = int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
+    words[Head.BUSY] = 1
+    # A longer window counts calls further back. The slots in service remember the last ones: those that are free as well, and
+    # those open, which may be refunded. Calls that no slot remembers had cooled before any of these, so a slot that comes into
+    # service now counts for one of them.
+    more = max(0, window - old_window) + max(0, longest_call - old_longest)
+    most = now + max(window, old_window) + max(longest_call, old_longest)
+    untils = slots.column(Slot.UNTIL).tolist()
+    forgotten = min((until for state, until in zip(states, untils, strict=True) if state == State.RESTING), default=now)
+    for slot, (state, until) in enumerate(zip(states, untils, strict=True)):
+        used = max(until, min(forgotten, now)) if state == State.RETIRED else until
+        if more and used:
+            slots.put(slot, Slot.UNTIL, min(used + more, most))
+    words[Head.WINDOW], words[Head.LONGEST_CALL] = window, longest_call
+
+
+def take_over(slots: Slots, window: int, longest_call: int, now: int) -> bool:
+    """Makes a ledger of an earlier boot this boot's, under the coming terms (ns); False when it is this boot's already.
+
+    What was in use then cools for a full window from now. After a power cut the file may be older than the last calls, but
+    HIGH_WATER was on disk before that many slots were in use: as many cool, whichever they were. Leaves BUSY set.
+    """
+    words = slots.words
+    if words[Head.BOOT] == boot_word():
+        return False
+    capacity = int(words[Head.CAPACITY])
+    unknown = max(slots.in_service - int(words[Head.FREE_COUNT]), int(words[Head.HIGH_WATER]))
+    if words[Head.BUSY] or window > words[Head.WINDOW]:
+        # The lists are unsure, or a longer window counts calls of slots that were free again: when those were is not known.
+        unknown = capacity
+    until = now + max(window, int(words[Head.WINDOW])) + max(longest_call, int(words[Head.LONGEST_CALL]))
+    # BUSY first and BOOT last: killed in between, the next one finds the lists unsure and lets every slot cool.
+    words[Head.BUSY] = 1
+    for slot in range(capacity):
+        # The others have cooled by now, and not before now: a window made longer later would reach their calls.
+        slots.put(slot, Slot.UNTIL, until if slot < unknown else now)
+        slots.put(slot, Slot.STATE, State.RESTING)
+    words[Head.CLOSED_UNTIL] = 0
+    words[Head.BOOT] = boot_word()
+    return True

@@ -1,0 +1,76 @@
+"""Ledgers with real files, and processes that use them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from warren.process import Process
+from warren.quota.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
+from warren.quota.ledger import Ledger
+from warren.quota.slots import Counts
+
+WINDOW, LONGEST = 3600.0, 5.0
+NOBODY = Process(2**22 + 1, 1)  # above the highest process number there can be
+
+
+def fresh(path: Path, limit: int = 4, window: float = WINDOW) -> Ledger:
+    """A configured ledger."""
+    ledger = Ledger(path)
+    ledger.configure(limit, window, LONGEST)
+    return ledger
+
+
+def child(work: Callable[[], object]) -> int:
+    """Forks a process that does `work`; it ends with 0 when that raised nothing. Gives its number."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def end(pid: int) -> int:
+    """Waits for a child; its exit code, or minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def poke(path: Path, **words: int) -> None:
+    """Writes words of the header as somebody else would, behind everybody's back."""
+    with open(path, "r+b") as file:
+        for name, value in words.items():
+            file.seek(Head[name] * WORD)
+            file.write(struct.pack("q", value))
+
+
+def poke_slot(path: Path, slot: int, word: Slot, value: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek((HEADER_WORDS + slot * SLOT_WORDS + word) * WORD)
+        file.write(struct.pack("q", value))
+
+
+def whole(ledger: Ledger, limit: int) -> Counts:
+    """Makes the lists anew and reaps; checks that they lost nothing. Every slot in service is then free or cools."""
+    ledger.reap()
+    counts = ledger.counts()
+    assert counts.limit == limit
+    assert counts.open == 0
+    assert counts.free + counts.cooling >= limit
+    return counts
+
+
+def free_to_lock(path: Path) -> bool:
+    """Whether nobody holds the ledger's lock."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,78 @@
+"""Slots in plain memory, and what holds of them always."""
+
+from __future__ import annotations
+
+from array import array
+
+from warren.process import Process
+from warren.quota.layout import HEADER_WORDS, MAGIC, NIL, SLOT_WORDS, VERSION, Head, Slot, State
+from warren.quota.slots import Slots, Ticket
+from warren.quota.store import boot_word
+
+ME, OTHER, DEAD = Process(11, 100), Process(12, 200), Process(13, 300)
+WINDOW, LONGEST = 100, 7
+#: Slots that there is room for.
+MOST = 9
+
+
+def make(limit: int, capacity: int = 0) -> Slots:
+    """Slots in plain memory that were never used, with the lists built."""
+    words = memoryview(array("q", bytes(8 * (HEADER_WORDS + MOST * SLOT_WORDS))))
+    words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity or limit
+    words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = limit, WINDOW, LONGEST
+    words[Head.BOOT] = boot_word()
+    slots = Slots(words)
+    slots.rebuild(0)
+    return slots
+
+
+def copy(slots: Slots) -> Slots:
+    """The same words, elsewhere."""
+    return Slots(memoryview(array("q", slots.words.tolist())))
+
+
+def chain(slots: Slots, head: Head) -> list[int]:
+    """The slots of a list, in its order."""
+    found: list[int] = []
+    slot = int(slots.words[head])
+    while slot != NIL:
+        assert slot not in found, "a list runs in a circle"
+        found.append(slot)
+        slot = slots.get(slot, Slot.NEXT)
+    return found
+
+
+def check_lists(slots: Slots, now: int) -> None:
+    """The lists hold exactly the resting slots, in order, and are what `rebuild` would make of the slots."""
+    words = slots.words
+    assert words[Head.BUSY] == 0
+    free, cooling = chain(slots, Head.FREE_HEAD), chain(slots, Head.COOL_HEAD)
+    states = slots.column(Slot.STATE).tolist()
+    assert len(free) == words[Head.FREE_COUNT]
+    assert sorted(free + cooling) == [slot for slot, state in enumerate(states) if state == State.RESTING]
+    assert words[Head.RETIRED_COUNT] == states.count(State.RETIRED)
+    for row, tail in ((free, Head.FREE_TAIL), (cooling, Head.COOL_TAIL)):
+        untils = [slots.get(slot, Slot.UNTIL) for slot in row]
+        assert untils == sorted(untils)
+        assert words[tail] == (row[-1] if row else NIL)
+    assert [slots.get(slot, Slot.PREV) for slot in cooling] == [NIL, *cooling[:-1]][: len(cooling)]
+    thawed, rebuilt = copy(slots), copy(slots)
+    thawed.thaw(now, len(states))
+    rebuilt.rebuild(now)
+    for head in (Head.FREE_COUNT, Head.RETIRED_COUNT):
+        assert thawed.words[head] == rebuilt.words[head]
+    assert sorted(chain(thawed, Head.COOL_HEAD)) == sorted(chain(rebuilt, Head.COOL_HEAD))
+
+
+#: When the scene is.
+NOW = 1000
+
+
+def scene() -> tuple[Slots, dict[str, Ticket]]:
+    """Six slots: one open of mine, one of a dead process, one cooling, one cooled but not brought in, two free; one retired."""
+    slots = make(6, 7)
+    at = NOW - WINDOW - 20
+    tickets = {name: slots.reserve(owner, at) for name, owner in {"cooled": ME, "cooling": ME, "mine": ME, "dead": DEAD}.items()}
+    slots.settle(tickets["cooled"], NOW - 20)
+    slots.settle(tickets["cooling"], NOW + 50)
+    return slots, tickets

@@ -1,0 +1,261 @@
+"""The ledger with real files: calls, boots, power cuts, other terms, full disks."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from support.ledgers import LONGEST, NOBODY, WINDOW, child, end, fresh
+from warren.process import this
+from warren.quota import store
+from warren.quota.layout import HEADER_WORDS, WORD, Head, Slot
+from warren.quota.ledger import BATCH, Ledger, Opened, now_ns
+from warren.quota.mapped import MappedFile
+from warren.quota.store import LedgerDamaged
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger of a test is."""
+    return tmp_path / "quota" / "x.ledger"
+
+
+def test_a_new_ledger(path: Path) -> None:
+    """A ledger that never was begins with its whole limit free, and is left alone by the next start."""
+    assert Ledger(path).configure(4, WINDOW, LONGEST) == Opened(created=True)
+    ledger = Ledger(path)
+    assert ledger.configure(4, WINDOW, LONGEST) == Opened()
+    assert ledger.counts().free == 4
+
+
+def test_reserve_is_all_or_none(path: Path) -> None:
+    """Several slots are given together or not at all, and who asked for too many is counted as refused."""
+    ledger = fresh(path)
+    assert len(ledger.reserve(3, this()) or ()) == 3
+    assert ledger.reserve(2, this()) is None
+    assert (ledger.counts().free, ledger.counts().refused) == (1, 1)
+
+
+def test_a_slot_cools_for_the_window_and_the_drift_of_clocks(path: Path) -> None:
+    """An answered call cools its slot for slightly more than the window, an unknown one for the longest call besides."""
+    ledger = fresh(path, 2)
+    for answered, least in ((True, WINDOW), (False, WINDOW + LONGEST)):
+        before = now_ns()
+        assert ledger.settle(ledger.reserve(1, this()) or (), answered=answered) == 1
+        with ledger._file.locked() as slots:
+            until = max(slots.column(Slot.UNTIL).tolist())
+        assert least < (until - before) / 1e9 < least * 1.001
+
+
+def test_what_a_restart_finds(path: Path) -> None:
+    """Another process finds the slots as they were left, and cannot use a ticket twice."""
+    tickets = fresh(path).reserve(2, this()) or ()
+    ledger = fresh(path)
+    assert ledger.settle(tickets, answered=True) == 2
+    assert ledger.settle(tickets, answered=True) == 0
+    assert ledger.refund(tickets) == 0
+    assert not ledger.claim(tickets, this())
+    assert (ledger.counts().free, ledger.counts().cooling) == (2, 2)
+
+
+def test_wait(path: Path) -> None:
+    """`wait_s` says 0 for what is free now, the time of the last of several slots, and nothing when they are open."""
+    ledger = fresh(path)
+    tickets = ledger.reserve(4, this()) or ()
+    assert ledger.wait_s() is None
+    ledger.refund(tickets[:1])
+    assert ledger.wait_s() == 0.0
+    assert ledger.wait_s(2) is None
+    ledger.settle(tickets[1:2], answered=True)
+    assert WINDOW - 5 < (ledger.wait_s(2) or 0) < WINDOW + 5
+
+
+def test_close_for(path: Path) -> None:
+    """A pause that a provider asks for is kept, never shortened, and no longer than a week."""
+    ledger = fresh(path)
+    ledger.close_for(1000)
+    ledger.close_for(10)
+    assert ledger.reserve(1, this()) is None
+    assert 990 < (ledger.wait_s() or 0) <= 1000
+    ledger.close_for(1e18)
+    assert (ledger.wait_s() or 0) <= 7 * 86400
+    assert not ledger.configure(4, WINDOW, LONGEST).damage
+
+
+def test_reap(path: Path) -> None:
+    """The slot of a process that ended cools, from then; that of a living or stopped one stays its own."""
+
+    def reserve_and_stop() -> None:
+        ledger.reserve(1, this())
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    ledger = fresh(path)
+    pid = child(reserve_and_stop)
+    os.waitpid(pid, os.WUNTRACED)
+    ledger.reserve(1, this())
+    assert ledger.reap() == 0
+    os.kill(pid, signal.SIGKILL)
+    end(pid)
+    assert ledger.reap() == 1
+    assert (ledger.counts().open, ledger.counts().cooling) == (1, 1)
+
+
+def test_relax_brings_in_what_has_cooled(path: Path) -> None:
+    """What has cooled is brought in, in batches that hold the lock for a short time only."""
+    ledger = fresh(path, BATCH + 5, 1.0)
+    with ledger._file.locked() as slots:
+        tickets = [slots.reserve(NOBODY, 0) for _ in range(BATCH + 5)]
+        for ticket in tickets:
+            slots.settle(ticket, 1)
+    for free in (BATCH, BATCH + 5):
+        ledger.relax()
+        with ledger._file.locked() as slots:
+            assert slots.words[Head.FREE_COUNT] == free
+
+
+def test_after_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a boot as many slots as were in use cool for a full window; the others are free."""
+    ledger = fresh(path, 40)
+    tickets = ledger.reserve(5, this()) or ()
+    ledger.settle(tickets[:2], answered=True)
+    monkeypatch.setattr(store, "boot", lambda: "the next one")
+    assert ledger.configure(40, WINDOW, LONGEST) == Opened(taken_over=True)
+    counts = ledger.counts()
+    assert counts.open == 0
+    assert 5 <= counts.cooling <= 5 + 40 // 16
+    assert counts.free == 40 - counts.cooling
+    assert ((counts.next_free or 0) - now_ns()) / 1e9 > WINDOW
+    assert not ledger.claim(tickets, this())
+    assert ledger.configure(40, WINDOW, LONGEST) == Opened()
+
+
+def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the power goes, the header that was synced last covers every slot in use, even with slots of long before."""
+    synced = bytearray(HEADER_WORDS * WORD)
+    sync = MappedFile.sync_header
+
+    def watched(file: MappedFile) -> None:
+        sync(file)
+        synced[:] = path.read_bytes()[: HEADER_WORDS * WORD]
+
+    monkeypatch.setattr(MappedFile, "sync_header", watched)
+    ledger = fresh(path, 64)
+    old = path.read_bytes()[HEADER_WORDS * WORD :]
+    synced[:] = path.read_bytes()[: HEADER_WORDS * WORD]
+    syncs = 0
+    for step in range(64):
+        before = bytes(synced)
+        assert ledger.reserve(1, this())
+        syncs += before != bytes(synced)
+        if step % 9 == 0:
+            ledger.relax()
+        disk = tmp_path / f"disk-{step}" / "x.ledger"
+        disk.parent.mkdir()
+        disk.write_bytes(bytes(synced) + old)
+        with monkeypatch.context() as reboot:
+            reboot.setattr(store, "boot", lambda: "after the cut")
+            after = fresh(disk, 64)
+            assert after.counts().cooling >= step + 1
+    assert syncs <= 16 + 8  # and it does not cost a sync for each call
+
+
+def test_a_sync_that_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk does not take the mark, no slot is handed out; not even at the second attempt."""
+    ledger = fresh(path)
+
+    def failing(file: MappedFile) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MappedFile, "sync_header", failing)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                ledger.reserve(1, this())
+        assert ledger.counts().open == 0
+    assert ledger.reserve(1, this())
+
+
+def test_limit_raised_and_lowered_while_others_use_it(path: Path) -> None:
+    """Who has the ledger mapped follows a new limit at its next use; a lowered one admits nothing above it."""
+    other = fresh(path, 2)
+    tickets = other.reserve(2, this()) or ()
+    ledger = Ledger(path)
+    assert ledger.configure(500, WINDOW, LONGEST) == Opened(changed=True)
+    assert len(other.reserve(498, this()) or ()) == 498
+    assert other.reserve(1, this()) is None
+    ledger.configure(3, WINDOW, LONGEST)
+    assert other.reserve(1, this()) is None
+    other.refund(tickets)
+    assert other.reserve(1, this()) is None
+    assert other.counts().free == 0
+    assert path.stat().st_size == store.size(500)
+
+
+def test_a_window_made_longer(path: Path) -> None:
+    """After the window was made longer, calls that had cooled by the old one cool by the new one."""
+    ledger = fresh(path, 2, 3600.0)
+    ledger.settle(ledger.reserve(1, this()) or (), answered=True)
+    with ledger._file.locked() as slots:
+        used = slots.column(Slot.UNTIL).tolist().index(max(slots.column(Slot.UNTIL).tolist()))
+        slots.put(used, Slot.UNTIL, now_ns() - 10**9)  # it ended an hour and a second ago
+        slots.thaw(now_ns(), 9)
+        assert slots.counts(now_ns()).free == 2
+    ledger.configure(2, 7200.0, LONGEST)
+    counts = ledger.counts()
+    assert (counts.free, counts.cooling) == (1, 1)
+    assert 3590 < ((counts.next_free or 0) - now_ns()) / 1e9 < 3610
+
+
+def test_a_window_made_shorter(path: Path) -> None:
+    """A shorter window frees what it no longer counts, and is no damage to the next start."""
+    ledger = fresh(path)
+    ledger.settle(ledger.reserve(1, this()) or (), answered=True)
+    ledger.configure(4, 10.0, LONGEST)
+    assert 9 < (ledger.wait_s(4) or 0) < 10.01 + LONGEST
+    assert ledger.configure(4, 10.0, LONGEST) == Opened()
+
+
+def test_full_disk(path: Path) -> None:
+    """When a ledger cannot grow or be made, that is an OSError, and what stood there is as it was."""
+
+    def in_vain() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (store.size(10), store.size(10)))
+        for _ in range(3):
+            with pytest.raises(OSError, match="too large"):
+                ledger.configure(500, 2 * WINDOW, LONGEST)
+            with pytest.raises(OSError, match="too large"):
+                Ledger(path.with_name("y.ledger")).configure(500, WINDOW, LONGEST)
+        os.truncate(path, 100)
+        for _ in range(3):
+            with pytest.raises(OSError, match="too large"):
+                ledger.configure(500, WINDOW, LONGEST)
+            with pytest.raises(LedgerDamaged):
+                ledger.reserve(1, this())
+
+    ledger = fresh(path, 4)
+    ledger.settle(ledger.reserve(3, this()) or (), answered=True)
+    assert end(child(in_vain)) == 0
+    assert [file.name for file in sorted(path.parent.iterdir()) if not file.name.startswith(".")] == ["x.ledger"]
+    assert ledger.configure(4, WINDOW, LONGEST).damage
+    assert ledger.counts().cooling == 4
+
+
+def test_growing_on_a_full_disk_changes_nothing(path: Path) -> None:
+    """A limit that the disk has no room for leaves limit, window and cooling times as they were, however often it is tried."""
+
+    def in_vain() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (store.size(10), store.size(10)))
+        for _ in range(5):
+            with pytest.raises(OSError, match="too large"):
+                ledger.configure(500, 2 * WINDOW, LONGEST)
+
+    ledger = fresh(path, 4)
+    ledger.settle(ledger.reserve(3, this()) or (), answered=True)
+    before = ledger.counts()
+    assert end(child(in_vain)) == 0
+    assert ledger.counts() == before
+    assert ledger.configure(4, WINDOW, LONGEST) == Opened()

@@ -1,0 +1,203 @@
+"""Ledgers that somebody cut, overwrote, removed or replaced."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support.ledgers import LONGEST, NOBODY, WINDOW, fresh, poke, poke_slot, whole
+from warren.process import this
+from warren.quota import layout, store
+from warren.quota.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
+from warren.quota.ledger import Ledger, now_ns
+from warren.quota.mapped import LedgerBusy
+from warren.quota.slots import Ticket
+from warren.quota.store import LedgerDamaged
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger of a test is."""
+    return tmp_path / "quota" / "x.ledger"
+
+
+def cut(length: int) -> Callable[[Path], None]:
+    return lambda path: os.truncate(path, length)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "empty": cut(0),
+    "short": cut(100),
+    "header only": cut(HEADER_WORDS * WORD),
+    "one byte too few": cut(store.size(4) - 1),
+    "text": lambda path: path.write_text("limit = 4\n" * 1000),
+    "zeros": lambda path: path.write_bytes(bytes(store.size(4))),
+    "version": lambda path: poke(path, VERSION=layout.VERSION + 1),
+    "capacity 0": lambda path: poke(path, CAPACITY=0),
+    "capacity too high": lambda path: poke(path, CAPACITY=2**60),
+    "capacity negative": lambda path: poke(path, CAPACITY=-4),
+    "limit 0": lambda path: poke(path, LIMIT=0),
+    "limit too high": lambda path: poke(path, LIMIT=5),
+    "window 0": lambda path: poke(path, WINDOW=0),
+    "window too long": lambda path: poke(path, WINDOW=2**62),
+    "longest call negative": lambda path: poke(path, LONGEST_CALL=-1),
+    "serial negative": lambda path: poke(path, SERIAL=-1),
+    "serial at its end": lambda path: poke(path, SERIAL=2**63 - 1),
+    "high water too high": lambda path: poke(path, HIGH_WATER=5),
+    "high water below what is on disk": lambda path: poke(path, HIGH_WATER=0),
+    "closed for a year": lambda path: poke(path, CLOSED_UNTIL=now_ns() + 366 * 86400 * 10**9),
+    "unknown state": lambda path: poke_slot(path, 3, Slot.STATE, 3),
+    "negative time": lambda path: poke_slot(path, 2, Slot.UNTIL, -1),
+    "far time": lambda path: poke_slot(path, 2, Slot.UNTIL, now_ns() + 10 * 3600 * 10**9),
+}
+
+
+@pytest.mark.parametrize("form", DAMAGE)
+def test_damage(path: Path, form: str) -> None:
+    """A damaged ledger is kept under another name, and the new one begins with every slot cooling, for everybody."""
+    other = fresh(path)
+    tickets = other.reserve(2, this()) or ()
+    DAMAGE[form](path)
+    content = path.read_bytes()
+    ledger = Ledger(path)
+    found = ledger.configure(4, WINDOW, LONGEST)
+    assert found.created
+    assert "expected" in found.damage
+    assert found.aside is not None
+    assert found.aside.read_bytes()[WORD:] == content[WORD:]
+    for user in (ledger, other):
+        assert user.reserve(1, this()) is None
+        assert not user.claim(tickets, this())
+        assert user.settle(tickets, answered=True) == 0
+        assert user.counts().cooling == 4
+        assert WINDOW < (user.wait_s() or 0) < WINDOW * 1.001 + LONGEST
+    assert sorted(path.parent.glob("x.ledger*")) == sorted([path, found.aside])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"FREE_HEAD": 10**9},
+        {"FREE_HEAD": -7},
+        {"FREE_HEAD": 2, "FREE_TAIL": 2},
+        {"COOL_HEAD": 10**9, "COOL_TAIL": -3},
+        {"FREE_COUNT": 99},
+        {"RETIRED_COUNT": -50},
+        {"BUSY": 77},
+    ],
+)
+def test_lists_are_never_trusted_from_a_file(path: Path, words: dict[str, int]) -> None:
+    """Whatever the lists of a file say, a start makes them from the slots."""
+    ledger = fresh(path)
+    ledger.settle((ledger.reserve(2, this()) or ())[:1], answered=True)
+    poke(path, **words)
+    fresh(path)
+    counts = ledger.counts()
+    assert (counts.free, counts.open, counts.cooling) == (2, 1, 1)
+    assert len(ledger.reserve(2, this()) or ()) == 2
+    assert ledger.reserve(1, this()) is None
+
+
+@pytest.mark.parametrize("form", ["empty", "short", "text", "zeros", "capacity too high"])
+def test_damage_under_the_hands(path: Path, form: str) -> None:
+    """Who has the ledger mapped while it is cut or overwritten is told; nobody dies of it."""
+    ledger = fresh(path)
+    ledger.reserve(1, this())
+    DAMAGE[form](path)
+    with pytest.raises(LedgerDamaged):
+        ledger.reserve(1, this())
+
+
+def test_a_list_that_lies_under_the_hands(path: Path) -> None:
+    """Lists that contradict the slots end the ledger at once, so that it is made anew with every slot cooling."""
+    ledger = fresh(path)
+    tickets = ledger.reserve(1, this()) or ()
+    poke(path, FREE_HEAD=tickets[0].slot)
+    with pytest.raises(LedgerDamaged):
+        ledger.reserve(1, this())
+    with pytest.raises(LedgerDamaged):
+        Ledger(path).reserve(1, this())
+    assert ledger.configure(4, WINDOW, LONGEST).damage
+    assert ledger.counts().cooling == 4
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_words_at_all(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever words somebody writes into the file, no other exception than the documented ones leaves the ledger."""
+    path = tmp_path_factory.mktemp("words") / "x.ledger"
+    ledger = fresh(path)
+    tickets: list[Ticket] = list(ledger.reserve(2, NOBODY) or ())
+    ledger.settle(tickets[:1], answered=True)
+    values = st.integers(-3, 6) | st.integers(-(2**63), 2**63 - 1) | st.just(now_ns())
+    places = st.integers(0, Head.DURABLE) | st.integers(HEADER_WORDS, HEADER_WORDS + 4 * SLOT_WORDS - 1)
+    for place, value in data.draw(st.lists(st.tuples(places, values), min_size=1, max_size=4)):
+        with open(path, "r+b") as file:
+            file.seek(place * WORD)
+            file.write(struct.pack("q", value))
+    acts: dict[str, Callable[[], object]] = {
+        "reserve": lambda: tickets.extend(ledger.reserve(1, NOBODY) or ()),
+        "settle": lambda: ledger.settle(tickets, answered=False),
+        "refund": lambda: ledger.refund(tickets),
+        "claim": lambda: ledger.claim(tickets, NOBODY),
+        "reap": ledger.reap,
+        "relax": ledger.relax,
+        "counts": ledger.counts,
+        "wait": lambda: ledger.wait_s(3),
+        "close": lambda: ledger.close_for(3),
+        "configure": lambda: ledger.configure(4, WINDOW, LONGEST),
+    }
+    for act in data.draw(st.lists(st.sampled_from(sorted(acts)), max_size=6)):
+        with suppress(LedgerDamaged, LedgerBusy):
+            acts[act]()
+    ledger.configure(4, WINDOW, LONGEST)
+    whole(ledger, 4)
+
+
+def test_trailing_bytes(path: Path) -> None:
+    """Bytes after the last slot, as many as there may be, are no damage."""
+    fresh(path)
+    with open(path, "ab") as file:
+        file.write(b"abc")
+    assert fresh(path, 6).counts().free == 6
+
+
+def test_removed_while_it_is_used(path: Path) -> None:
+    """A ledger that somebody removed admits nothing more, and the next one begins with every slot cooling."""
+    ledger = fresh(path)
+    ledger.reserve(2, this())
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        ledger.reserve(1, this())
+    found = Ledger(path).configure(4, WINDOW, LONGEST)
+    assert found.created
+    assert "found none" in found.damage
+    assert ledger.reserve(1, this()) is None
+    assert ledger.counts().cooling == 4
+
+
+def test_replaced_while_it_is_used(path: Path, tmp_path: Path) -> None:
+    """Everybody follows when another ledger is put in the place of the one that they use."""
+    ledger = fresh(path)
+    assert ledger.reserve(3, this())
+    fresh(tmp_path / "y.ledger", 1)
+    os.rename(tmp_path / "y.ledger", path)
+    assert ledger.counts().limit == 1
+
+
+def test_no_folder_and_no_permission(tmp_path: Path) -> None:
+    """What cannot be opened or made is an OSError, of every method."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.ledger").mkdir()
+    for path in (tmp_path / "file" / "x.ledger", tmp_path / "folder.ledger"):
+        ledger = Ledger(path)
+        for act in (ledger.reap, ledger.counts, ledger.relax, ledger.wait_s, lambda at=ledger: at.configure(1, 1, 1)):
+            with pytest.raises(OSError, match=r"x\.ledger|folder\.ledger|file"):
+                act()

@@ -1,0 +1,189 @@
+"""Who may use a ledger when: processes and threads, stopped, interrupted, raced."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from support.ledgers import LONGEST, NOBODY, WINDOW, child, end, free_to_lock, fresh, whole
+from warren.process import this
+from warren.quota import mapped
+from warren.quota.layout import Head
+from warren.quota.ledger import Ledger
+from warren.quota.mapped import LedgerBusy
+from warren.quota.slots import Ticket
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger of a test is."""
+    return tmp_path / "quota" / "x.ledger"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a lock."""
+    monkeypatch.setattr(mapped, "PATIENCE", 0.05)
+    monkeypatch.setattr(mapped, "MAKING_PATIENCE", 0.05)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_stopped_holder(path: Path) -> None:
+    """A process that is stopped with the lock costs the others LedgerBusy, and nothing once it is killed."""
+
+    def hold() -> None:
+        with ledger._file.locked() as slots:
+            slots.words[Head.BUSY] = 1
+            slots.words[Head.FREE_HEAD] = 77  # in the middle of a change
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    ledger = fresh(path)
+    pid = child(hold)
+    os.waitpid(pid, os.WUNTRACED)
+    for act in (ledger.reap, ledger.counts, lambda: ledger.reserve(1, this()), lambda: ledger.configure(4, WINDOW, LONGEST)):
+        began = time.monotonic()
+        with pytest.raises(LedgerBusy):
+            act()
+        assert time.monotonic() - began < 1.0
+    os.kill(pid, signal.SIGKILL)
+    end(pid)
+    assert len(ledger.reserve(4, this()) or ()) == 4
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_stopped_maker(path: Path) -> None:
+    """A process that is stopped while it makes a ledger does not hold up the others for ever."""
+
+    def hold() -> None:
+        with mapped.making(path):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    fresh(path)
+    pid = child(hold)
+    os.waitpid(pid, os.WUNTRACED)
+    with pytest.raises(LedgerBusy):
+        fresh(path)
+    os.kill(pid, signal.SIGKILL)
+    end(pid)
+    fresh(path)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
+    """Neither growing the file, nor another open and close of it, nor a forked child ends the lock of its holder."""
+
+    def use() -> None:
+        with pytest.raises(LedgerBusy):
+            ledger.reserve(1, this())
+
+    ledger = fresh(path, 2)
+    other = Ledger(path)
+    with ledger._file.locked():
+        ledger._file.grow(100)
+        path.read_bytes()
+        assert not free_to_lock(path)
+        assert end(child(use)) == 0
+        with pytest.raises(LedgerBusy):
+            other.reserve(1, this())
+        assert not free_to_lock(path)
+    assert free_to_lock(path)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_used_within_itself(path: Path) -> None:
+    """A signal handler that uses the ledger which it interrupted is refused instead of let in between two stores."""
+    ledger = fresh(path)
+    with ledger._file.locked():
+        with pytest.raises(LedgerBusy):
+            ledger.reserve(1, this())
+        assert not free_to_lock(path)
+    assert ledger.reserve(1, this())
+
+
+def test_threads_with_ledgers_of_their_own(path: Path) -> None:
+    """Threads of one process share the limit, whether they share the object or have one each."""
+    shared = fresh(path, 300)
+    ledgers = [shared, shared, Ledger(path), Ledger(path)]
+    taken: list[Ticket] = []
+
+    def take(ledger: Ledger) -> None:
+        while tickets := ledger.reserve(1, this()):
+            taken.extend(tickets)
+
+    threads = [threading.Thread(target=take, args=(ledger,)) for ledger in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len({ticket.slot for ticket in taken}) == 300
+
+
+def test_two_openers_at_once(path: Path) -> None:
+    """Of many processes that start at once one makes the ledger, and all have the same one."""
+
+    def opener() -> None:
+        ledger = fresh(path, 50)
+        for _ in range(10):
+            assert ledger.reserve(1, this())
+
+    pids = [child(opener) for _ in range(5)]
+    assert [end(pid) for pid in pids] == [0] * 5
+    ledger = fresh(path, 50)
+    assert ledger.counts().open == 50
+    assert ledger.reap() == 50
+
+
+def test_processes_while_the_limit_changes(path: Path) -> None:
+    """Processes that reserve and settle while the limit goes up and down never hold more than the highest, and lose nothing."""
+    ledger = fresh(path, 30)
+
+    def worker() -> None:
+        for round_ in range(150):
+            tickets = ledger.reserve(1 + round_ % 3, this())
+            if tickets and round_ % 4:
+                ledger.refund(tickets)
+            elif tickets:
+                ledger.settle(tickets, answered=bool(round_ % 8))
+
+    pids = [child(worker) for _ in range(4)]
+    for limit in (5, 60, 10, 90, 1, 70, 30):
+        fresh(path, limit)
+        counts = ledger.counts()
+        assert counts.open + counts.cooling <= 90
+    assert [end(pid) for pid in pids] == [0] * 4
+    whole(ledger, 30)
+
+
+def test_interrupted_in_a_call(path: Path) -> None:
+    """An exception from a signal, such as a soft time limit, leaves no lock behind whenever it comes, and lists that work."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("soft time limit")
+
+    ledger = fresh(path, 3000)
+    dice = random.Random(7)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for _ in range(1500):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, dice.uniform(1e-6, 60e-6))
+                ledger.settle(ledger.reserve(1, NOBODY) or (), answered=True)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except TimeoutError:
+                interrupted += 1
+            assert free_to_lock(path)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 100
+    assert len(ledger.reserve(1, this()) or ()) == 1
+    ledger.reap()
+    counts = ledger.counts()
+    assert (counts.open, counts.free + counts.cooling) == (1, 2999)

@@ -1,0 +1,115 @@
+"""The arithmetic of slots: terms that change, boots, words that somebody else wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.slots import LONGEST, ME, NOW, WINDOW, make, scene
+from warren.quota.layout import NIL, Head, Slot, State
+from warren.quota.slots import Contradiction
+from warren.quota.terms import retime, take_over
+
+
+def test_refund_after_a_longer_window() -> None:
+    """A slot that is refunded after the window was made longer cools for its last real call."""
+    slots = make(1)
+    slots.settle(slots.reserve(ME, 0), WINDOW)
+    assert slots.available(1, WINDOW + 5)
+    ticket = slots.reserve(ME, WINDOW + 5)
+    retime(slots, WINDOW * 3, LONGEST, WINDOW + 10)
+    slots.rebuild(WINDOW + 10)
+    slots.refund(ticket, WINDOW + 20)
+    assert not slots.available(1, WINDOW * 3 - 1)
+    assert slots.available(1, WINDOW * 3)
+
+
+def test_a_lowered_limit_takes_refunds_out_of_service() -> None:
+    """Below a lowered limit no refunded slot serves again until as few are in use as the limit says."""
+    slots = make(4)
+    tickets = [slots.reserve(ME, 0) for _ in range(4)]
+    slots.words[Head.LIMIT] = 2
+    slots.rebuild(0)
+    for ticket in tickets[:2]:
+        slots.refund(ticket, 1)
+        assert not slots.available(1, 1)
+    slots.refund(tickets[2], 1)
+    assert slots.available(1, 1)
+    assert not slots.available(2, 1)
+
+
+def test_a_boot_with_the_lists_half_changed() -> None:
+    """When the machine went down in the middle of a change, every slot cools."""
+    slots, _ = scene()
+    slots.words[Head.BUSY], slots.words[Head.BOOT] = 1, 5
+    assert take_over(slots, WINDOW, LONGEST, NOW)
+    slots.rebuild(NOW)
+    assert slots.counts(NOW + WINDOW + LONGEST - 1).cooling == 7
+
+
+def test_calls_before_a_boot_count_in_a_longer_window() -> None:
+    """A window that is made longer with the boot, or after it, reaches the calls of the boot before."""
+    for late in (False, True):
+        slots = make(3)
+        slots.settle(slots.reserve(ME, 0), WINDOW)
+        slots.thaw(WINDOW, 9)
+        slots.words[Head.BOOT] = 5
+        take_over(slots, WINDOW if late else WINDOW * 9, LONGEST, 20)
+        retime(slots, WINDOW * 9, LONGEST, 30)
+        slots.rebuild(30)
+        assert slots.counts(20 + WINDOW * 8 - 1).free == 0
+
+
+def test_the_high_water_mark_outweighs_the_lists() -> None:
+    """After a power cut as many slots cool as the mark says, though the lists of the file know of fewer."""
+    slots = make(6)
+    slots.reserve(ME, NOW)
+    slots.words[Head.HIGH_WATER] = 4
+    slots.words[Head.BOOT] = 5
+    take_over(slots, WINDOW, LONGEST, NOW)
+    slots.rebuild(NOW)
+    assert (slots.counts(NOW).cooling, slots.counts(NOW).free) == (4, 2)
+    assert not take_over(slots, WINDOW, LONGEST, NOW)
+
+
+@pytest.mark.parametrize("slot", ["mine", "cooling", "retired", NIL, -60, 7, 10**6])
+def test_a_list_that_lies(slot: int | str) -> None:
+    """A free list that names an open, cooling or unknown slot is found out before the slot is given away."""
+    slots, tickets = scene()
+    known = {name: ticket.slot for name, ticket in tickets.items()}
+    known["retired"] = slots.column(Slot.STATE).tolist().index(State.RETIRED)
+    slots.words[Head.FREE_HEAD] = known[slot] if isinstance(slot, str) else slot
+    before = slots.words.tolist()
+    with pytest.raises(Contradiction):
+        slots.reserve(ME, NOW)
+    assert slots.words.tolist() == before
+
+
+def test_a_cooling_list_in_a_circle() -> None:
+    """A circle among the cooling slots is told, not walked for ever."""
+    slots = make(3)
+    first, second, third = (slots.reserve(ME, 0) for _ in range(3))
+    slots.settle(first, 500)
+    slots.settle(second, 600)
+    slots.put(first.slot, Slot.PREV, second.slot)
+    with pytest.raises(Contradiction):
+        slots.settle(third, 100)
+
+
+def test_closed_until() -> None:
+    """A closed quota admits nothing, and says when it opens."""
+    slots = make(2)
+    slots.words[Head.CLOSED_UNTIL] = 50
+    assert not slots.available(1, 49)
+    assert slots.next_free(1, 49) == 50
+    assert slots.available(1, 50)
+
+
+def test_next_free_counts_the_slots_that_are_asked_for() -> None:
+    """Who needs several slots is told when all of them are free, and nothing is promised of open ones."""
+    slots = make(3)
+    tickets = [slots.reserve(ME, 0) for _ in range(3)]
+    slots.settle(tickets[0], 10)
+    slots.settle(tickets[1], 20)
+    assert [slots.next_free(count, 5) for count in (1, 2, 3)] == [10, 20, None]
+    slots.thaw(10, 9)
+    assert [slots.next_free(count, 12) for count in (1, 2)] == [12, 20]
