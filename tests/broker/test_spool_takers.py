@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from warren.broker.messages import Messages
+from support.wait import until
+from warren.broker.messages import Listing, Messages
 from warren.broker.restore import restore_dead
 from warren.broker.topology import Topology
 
@@ -178,20 +179,33 @@ def _consume(folder: Path, log: str, stay: float) -> None:
     os._exit(0)
 
 
-def test_each_message_is_taken_once(tmp_path: Path) -> None:
-    """Four processes that take from the same queues at once get each message exactly once among them."""
+@pytest.mark.parametrize("renewing", [False, True])
+def test_each_message_is_taken_once(tmp_path: Path, renewing: bool) -> None:
+    """Four processes that take at once get each message exactly once among them, also while the folders are renewed."""
     messages = broker(tmp_path)
-    log = str(tmp_path / "done")
-    takers = [_fork.Process(target=_consume, args=(tmp_path, log, 1.0), daemon=True) for _ in range(4)]
-    for taker in takers[:3]:
-        taker.start()
+    log = tmp_path / "done"
+    processes = [_fork.Process(target=_consume, args=(tmp_path, str(log), 60.0), daemon=True) for _ in range(4)]
+    if renewing:
+        processes.append(_fork.Process(target=_renew_for_ever, args=(tmp_path,), daemon=True))
+    for process in processes:
+        process.start()
     for number in range(2000):
         messages.put(QUEUES[number % 2], b"%d" % number, durable=False)
-        if number == 1000:
-            takers[3].start()
-    for taker in takers:
-        taker.join(60)
-    assert Counter(Path(log).read_bytes().split()) == Counter(b"%d" % number for number in range(2000))
+    until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 2000, 30, "every message to be done")
+    until(lambda: not left(tmp_path), 10, "every message to be acknowledged")
+    for process in processes:
+        assert process.is_alive()
+        process.kill()
+        process.join()
+    assert Counter(log.read_bytes().split()) == Counter(b"%d" % number for number in range(2000))
+    assert contents(tmp_path / "rejected") == Counter()
+
+
+def _renew_for_ever(folder: Path) -> None:
+    while True:
+        for queue in QUEUES:
+            Listing(folder, queue).renew()
+            restore_dead(folder)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

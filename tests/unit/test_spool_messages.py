@@ -240,3 +240,27 @@ def test_stranded_messages_are_given_back_later(messages: Messages) -> None:
     assert messages.retry_stranded() == 1
     assert messages.retry_stranded() == 0
     assert taken(messages) == [b"one"]
+
+
+def test_a_folder_that_was_huge_is_renewed(messages: Messages) -> None:
+    """An empty queue that once held very many messages gets a fresh folder, and what was published in that moment arrives."""
+    folder = messages.folder / "queues" / "q"
+    serial = 0
+    while folder.stat().st_size <= 1 << 20:
+        for _ in range(1000):
+            (folder / f"{serial:0200d}").touch()
+            serial += 1
+        if serial >= 20_000:
+            pytest.skip("this file system keeps no large folders")  # then there is nothing to renew
+    assert messages.purge("q") == serial
+    before = folder.stat().st_ino
+    assert messages.take("q") is None
+    if folder.stat().st_size > 1 << 20:
+        pytest.skip("this file system cannot swap folders")
+    assert folder.stat().st_ino != before
+    (aside,) = (messages.folder / "unacked").iterdir()
+    messages.put("q", b"new", durable=True)
+    (aside / "q" / "00.0").write_bytes(b"published in the last moment")
+    assert restore_dead(messages.folder) == 1
+    assert not aside.exists()
+    assert sorted(taken(messages)) == [b"new", b"published in the last moment"]

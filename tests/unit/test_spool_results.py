@@ -54,7 +54,9 @@ def test_a_reader_never_meets_half_a_result(app: Celery) -> None:
     reads = 0
     while reads < 300 and time.monotonic() < deadline:
         found: Any = app.backend.get(app.backend.get_key_for_task("two"))
-        if found is not None:
+        if found is None:
+            assert not seen, "a result that was there is gone while it is replaced"
+        else:
             reads += 1
             value = app.backend.decode_result(found)["result"]
             assert len(value) == 300_000

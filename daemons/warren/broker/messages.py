@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import secrets
 import time
 from collections import deque
 from contextlib import suppress
@@ -19,7 +20,7 @@ from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
-from warren.broker.disk import Glance, sync_folder, write_whole
+from warren.broker.disk import Glance, swap, sync_folder, write_whole
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.events import Event
 from warren.log import get
@@ -28,6 +29,8 @@ from warren.log import get
 _LISTED = 100_000
 #: Seconds after which a taker lists a queue again although it still knows names: what came back to its front is seen then.
 _STALE = 1.0
+#: An empty queue whose folder is larger (bytes) once held some ten thousand messages, and gets a fresh folder.
+_HUGE = 1 << 20
 
 
 class NoQueue(Exception):
@@ -41,7 +44,7 @@ class Messages:
         self.folder = folder
         self._incoming, self._queues = f"{folder}/incoming", f"{folder}/queues"
         self._unacked, self._rejected = f"{folder}/unacked", f"{folder}/rejected"
-        self._listings: dict[str, _Listing] = {}
+        self._listings: dict[str, Listing] = {}
         self._serials = count()
         #: Messages that this process should have given back and could not (full disk): nobody else will while it lives.
         self._stranded: set[str] = set()
@@ -56,9 +59,8 @@ class Messages:
     def put(self, queue: str, content: bytes, durable: bool) -> None:
         """Adds a message at the end of the queue; `durable`: on disk when this returns. Raises NoQueue, OSError."""
         folder = f"{self._queues}/{folder_name(queue)}"
-        temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
         try:
-            write_whole(f"{folder}/{message_name()}", temp, content, durable)
+            self._add(folder, content, durable)
             if durable:
                 sync_folder(folder)
         except FileNotFoundError as error:
@@ -66,6 +68,17 @@ class Messages:
         except OSError as error:
             remedy = f"the message for queue {queue!r} was not stored: free space, or mend the folder"
             raise OSError(error.errno, f"{error.strerror}; {remedy}", str(self.folder)) from error
+
+    def _add(self, folder: str, content: bytes, durable: bool) -> None:
+        while True:
+            temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
+            try:
+                write_whole(f"{folder}/{message_name()}", temp, content, durable)
+                return
+            except FileNotFoundError:
+                # The kernel looks the folder up and then uses it: in between it may have been renewed. Once more, then.
+                if not (os.path.isdir(folder) and os.path.isdir(self._incoming)):
+                    raise
 
     # -- take and settle ---------------------------------------------------------------------------------------------
 
@@ -75,7 +88,7 @@ class Messages:
         The tag is where the message is kept until it is settled; no tag is ever used twice.
         """
         safe = folder_name(queue)
-        listing = self._listings.get(safe) or self._listings.setdefault(safe, _Listing(f"{self._queues}/{safe}"))
+        listing = self._listings.get(safe) or self._listings.setdefault(safe, Listing(self.folder, safe))
         own = f"{owner()}/{safe}"
         while (name := listing.pop()) is not None:
             try:
@@ -120,6 +133,8 @@ class Messages:
         except FileNotFoundError:
             if not os.path.exists(f"{self._unacked}/{tag}"):
                 return False  # settled, or given back by somebody else who saw its taker dead
+            if os.path.isdir(f"{self._queues}/{safe}"):  # renewed in that instant
+                return self._give_back(tag)
             self.set_aside(tag, "its queue was deleted")
             return True
         if listing := self._listings.get(safe):
@@ -176,15 +191,16 @@ def messages_in(folder: Path) -> Messages:
     return Messages(folder)
 
 
-class _Listing:
+class Listing:
     """The first names of a queue in their order, listed once for many takes."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, broker: Path, queue: str) -> None:
+        self.folder = f"{broker}/queues/{queue}"
+        self._aside = f"{broker}/unacked/{{}}/{queue}"
         self._names: deque[str] = deque()
         self._until = 0.0
         self._empty = False
-        self._glance = Glance(folder)
+        self._glance = Glance(self.folder)
 
     def pop(self) -> str | None:
         """The next name, which another process may have taken already."""
@@ -210,6 +226,18 @@ class _Listing:
         self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
         ended = time.monotonic()
         self._until = ended + max(_STALE, 20 * (ended - begun))  # at most a twentieth of the time goes into listing
+        if self._empty:
+            with suppress(FileNotFoundError):
+                if os.stat(self.folder).st_size > _HUGE:
+                    self.renew()
+
+    def renew(self) -> None:
+        """Puts a fresh folder in the place of one that was huge: ext4 never makes one smaller, and reads all of it each time."""
+        # The old one stands where the dead leave what they had taken: what was published in the last moment goes back from there.
+        old = self._aside.format(f"renewed-{secrets.token_hex(8)}")
+        with suppress(OSError):  # a file system that cannot swap: slower, nothing else
+            os.makedirs(old, mode=0o750)
+            swap(old, self.folder)
 
 
 def _names(folder: str) -> list[str]:
