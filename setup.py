@@ -15,12 +15,11 @@ setup(
     packages=find_packages("daemons"),
     package_data={"warren": ["py.typed"]},
     install_requires=[
-        "celery>=5.7",  # exposes Task.Strategy with prefetch accounting that survives a reconnect
+        "celery[redis]>=5.7",  # exposes Task.Strategy with prefetch accounting that survives a reconnect
         "click>=8.1",
         "cronsim>=2.5",
         "pydantic>=2.7",
         "python-daemon>=3.0",
-        "redis>=5.0",
         "requests>=2.31",
         "rich>=13.7",
         "sdnotify>=0.3.2",
@@ -35,6 +34,7 @@ setup(
             "pytest>=8.2",
             "pytest-randomly>=3.15",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.6",
             "types-requests>=2.31",
         ],

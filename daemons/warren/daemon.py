@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from warren.config import Settings, load
@@ -46,6 +48,7 @@ class Daemon:
     def start(self) -> None:
         """Opens the log, becomes the one instance, takes the signals. Raises CannotWrite or AlreadyRunning."""
         app = self.settings.app
+        _make(app.state_dir)
         configure(self.name, self.program, self.settings.host, app.log_dir, self.settings.log.level)
         self._follow_supervisor()
         self._lock()
@@ -148,3 +151,14 @@ class Daemon:
     def _on_dump(self, number: int, frame: FrameType | None) -> None:
         self.dumping = True
         self.wake.set()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CannotWrite(
+            f"{folder}: expected a folder to write to, found: {error.strerror}; give it to this user, or set [app] state_dir"
+        ) from error

@@ -57,6 +57,16 @@ class Consumer(CeleryConsumer):
         get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__)
         super().on_connection_error_after_connected(exc)
 
+    def connect(self) -> Any:
+        """Connects, and declares every queue of the settings: also those that another host's worker consumes.
+
+        Celery binds all of them for delayed delivery, and gives that up where one is missing.
+        """
+        connection = super().connect()
+        for queue in self.app.conf.task_queues:
+            queue(connection.default_channel).declare()
+        return connection
+
     # -- messages that cannot be run ---------------------------------------------------------------------------------
     # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes: the
     # embedded broker keeps a rejected message in a folder, RabbitMQ gives it to a dead-letter exchange where a policy names one.
