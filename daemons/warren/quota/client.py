@@ -12,15 +12,23 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from warren.errors import WarrenError
+from warren.events import Event
+from warren.log import get
 from warren.process import this
 from warren.quota.headers import retry_after
 from warren.quota.ledger import Ledger, LedgerBusy
 from warren.quota.slots import Ticket
+from warren.quota.store import LedgerDamaged
 
 #: The slots that admitted the running task and were not used for a call yet, by quota.
 held: ContextVar[dict[str, list[Ticket]] | None] = ContextVar("held", default=None)
 
+#: Means that a ledger cannot be used now: the watchdog mends it, or its lock becomes free.
+_TROUBLE = (LedgerBusy, LedgerDamaged, OSError)
+
 _book: Mapping[str, Ledger] = {}
+#: The slots of calls that are over and could not be settled then, by quota; they are never used for another call.
+_owed: dict[str, list[Ticket]] = {}
 
 
 class NoAllowance(WarrenError):
@@ -57,23 +65,54 @@ class Quota:
 
     def take(self, timeout: float | None) -> Ticket:
         """The slot that admitted the task, else one of its own, as soon as there is one."""
-        mine = (held.get() or {}).get(self.name)
-        if mine:
-            return mine.pop()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
-                tickets = self.ledger.reserve(1, this())
-                if tickets:
-                    return tickets[0]
+                ticket = self._mine() or self._another()
+                if ticket:
+                    return ticket
                 wait = self.ledger.wait_s()
-            except LedgerBusy:
+            except _TROUBLE:
                 wait = None
             # At most a second at a time: another process may give back a slot earlier than the ledger says now.
             pause = 0.25 if wait is None else min(max(wait, 0.005), 1.0)
             if deadline is not None and time.monotonic() + pause > deadline:
                 raise NoAllowance(f"quota {self.name}: expected a free slot within {timeout:g} s, found none; try again later")
             time.sleep(pause)
+
+    def give_back(self, ticket: Ticket, *, sent: bool, answered: bool) -> None:
+        """Settles or refunds the slot of a call that is over, and what was left of earlier ones."""
+        try:
+            if sent:
+                self.ledger.settle([ticket], answered=answered)
+            else:
+                self.ledger.refund([ticket])
+            self._pay()
+        except _TROUBLE as trouble:
+            # The call is made, and the task need not fail for this. The slot stays open until it can be settled, or this process
+            # ends; it must not come into `held`, where the next call would use it once more.
+            _owed.setdefault(self.name, []).append(ticket)
+            get().warning(Event.LEDGER_BUSY, quota=self.name, reason=str(trouble), consequence="the slot is settled later")
+
+    def _mine(self) -> Ticket | None:
+        mine = (held.get() or {}).get(self.name)
+        while mine:
+            # Asked again: a ledger that was damaged and made anew since the task was admitted knows nothing of this slot.
+            if self.ledger.claim(mine[-1:], this()):
+                return mine.pop()
+            mine.pop()
+        return None
+
+    def _another(self) -> Ticket | None:
+        self._pay()
+        tickets = self.ledger.reserve(1, this())
+        return tickets[0] if tickets else None
+
+    def _pay(self) -> None:
+        owed = _owed.get(self.name)
+        if owed:
+            self.ledger.settle(owed, answered=False)
+            del _owed[self.name]
 
 
 class Call:
@@ -86,27 +125,26 @@ class Call:
         self._ticket: Ticket | None = None
 
     def __enter__(self) -> Call:
+        if self._ticket is not None:
+            raise RuntimeError("expected a call of its own for each `with` block, found one that is under way")
+        self._sent = True
         self._ticket = self._quota.take(self._timeout)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._ticket is None:
-            return
-        try:
-            if not self._sent:
-                self._quota.ledger.refund([self._ticket])
-            else:
-                # An error says nothing about whether the provider has counted the call, nor about when it will.
-                self._quota.ledger.settle([self._ticket], answered=kind is None)
-        except LedgerBusy:
-            # The slot stays open with this process as its owner; the end of the task settles it, or the end of the process.
-            (held.get() or {}).setdefault(self._quota.name, []).append(self._ticket)
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            # An error says nothing about whether the provider has counted the call, nor about when it will.
+            self._quota.give_back(ticket, sent=self._sent, answered=kind is None)
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Takes in what a response says: a 429 or 503 with Retry-After closes the quota for so long."""
         seconds = retry_after(headers, datetime.now(UTC)) if status in (429, 503) else None
         if seconds:
-            self._quota.ledger.close_for(seconds)
+            try:
+                self._quota.ledger.close_for(seconds)
+            except _TROUBLE as trouble:
+                get().warning(Event.LEDGER_BUSY, quota=self._quota.name, reason=str(trouble), consequence="the pause is not kept")
 
     def not_sent(self) -> None:
         """Gives the slot back: only when the call provably never left, such as a refused connection."""
