@@ -1,0 +1,95 @@
+"""What beat remembers over a restart on the embedded broker."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.ledgers import child, end
+from warren.beat import memory
+from warren.beat.memory import Memory
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the memory of a test is."""
+    return tmp_path / "beat" / "ticks.json"
+
+
+@given(ticks=st.dictionaries(st.text(), st.floats(0, 4e9)))
+def test_it_remembers(tmp_path_factory: pytest.TempPathFactory, ticks: dict[str, float]) -> None:
+    """Another beat reads exactly what was written, whatever the entries are called."""
+    path = tmp_path_factory.mktemp("memory") / "beat" / "ticks.json"
+    Memory(path).write({"old": 1.0})
+    Memory(path).write(ticks)
+    assert Memory(path).read() == ticks
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"7", b'{"a": "soon"}', b'{"a": null}', b'{"a": [1]}', b"\xff\xfe", b'{"a": 1', b"\x00" * 4096],
+)
+def test_what_is_not_ours(path: Path, content: bytes) -> None:
+    """A damaged file is as good as none, and is replaced by the next tick."""
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert Memory(path).read() == {}
+    Memory(path).write({"a": 1.0})
+    assert Memory(path).read() == {"a": 1.0}
+
+
+def test_nothing_there(path: Path) -> None:
+    """Without a file nothing is known."""
+    assert Memory(path).read() == {}
+
+
+def test_full_disk(path: Path) -> None:
+    """When the file cannot be written that is an OSError, and the old one stays whole."""
+
+    def in_vain() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+        with pytest.raises(OSError, match="too large"):
+            Memory(path).write({"a" * 100: 2.0})
+
+    Memory(path).write({"a": 1.0})
+    assert end(child(in_vain)) == 0
+    assert Memory(path).read() == {"a": 1.0}
+
+
+def test_killed_while_it_writes(path: Path) -> None:
+    """Killed at any line of writing, the next beat reads the old ticks or the new ones."""
+
+    def write(line: int) -> None:
+        left = [line]
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            if frame.f_code.co_filename != memory.__file__:
+                return None
+            if event == "line":
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left[0] -= 1
+            return trace
+
+        sys.settrace(trace)
+        Memory(path).write({"a": 2.0})
+
+    seen = set()
+    for line in range(50):
+        Memory(path).write({"a": 1.0})
+        code = end(child(lambda line=line: write(line)))  # type: ignore[misc]
+        seen.add(Memory(path).read()["a"])
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert code == 0
+    assert seen == {1.0, 2.0}

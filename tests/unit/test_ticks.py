@@ -1,0 +1,184 @@
+"""When schedule entries tick: over any length, zone, day of a change of clocks, and step of the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warren.beat.ticks import GRACE, Due, due, last_tick, next_tick, pause, task_id
+from warren.config import ScheduleSettings
+
+BERLIN = ZoneInfo("Europe/Berlin")
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu"]
+#: Midnight (UTC) before the clocks change somewhere of ZONES, and of days on which none does.
+DAYS = [
+    datetime(*day, tzinfo=UTC).timestamp() for day in ((2025, 3, 29), (2025, 10, 25), (2025, 11, 1), (2025, 3, 8), (2025, 4, 5))
+]
+CRONS = [
+    "* * * * *",
+    "*/15 * * * *",
+    "30 2 * * *",
+    "0 0 * * *",
+    "30 1 * * *",
+    "0 2,3 * * *",
+    "15 2 * * sun",
+    "59 23 * * *",
+    "0 12 1 * *",
+]
+
+
+def entry(every: float | None = None, cron: str | None = None, misfire: str = "run") -> ScheduleSettings:
+    """A schedule entry."""
+    return ScheduleSettings.model_validate({"task": "t", "every": every, "cron": cron, "misfire": misfire})
+
+
+def sent_by(one: ScheduleSettings, clock: Iterator[float], sent: float, zone: ZoneInfo) -> list[Due]:
+    """What a beat sends that looks at these times."""
+    found: list[Due] = []
+    for now in clock:
+        tick = due(one, sent, now, zone)
+        if tick is not None:
+            sent = tick.tick
+            found += [tick] if tick.send else []
+    return found
+
+
+def walk(one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo, delays: list[float]) -> Iterator[float]:
+    """The times at which beat's loop looks: at the next tick or a turn (here: half an hour) later, and late by `delays`."""
+    now, turn = begin, 0
+    while now < end:
+        yield now
+        now += pause([next_tick(one, now, zone)], now, 1800.0) + delays[turn % len(delays)]
+        turn += 1
+
+
+def ticks_between(one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo) -> list[float]:
+    """All ticks after `begin` and not after `end`, by looking forward only."""
+    found: list[float] = []
+    tick = next_tick(one, begin, zone)
+    while tick <= end:
+        found.append(tick)
+        tick = next_tick(one, tick, zone)
+    return found
+
+
+@given(
+    every=st.sampled_from([0.1, 0.3, 1.0, 7.0, 30.0, 3600.0, 86400.0]) | st.floats(0.1, 1e6),
+    now=st.floats(1.6e9, 2.2e9),
+)
+def test_every(every: float, now: float) -> None:
+    """Now lies between the last tick and the next, which are one length apart, to the precision of a clock."""
+    last, following = last_tick(entry(every), now, BERLIN), next_tick(entry(every), now, BERLIN)
+    assert last <= now + 1e-6
+    assert following >= now - 1e-6
+    assert following - last == pytest.approx(every, abs=1e-5)
+    assert last_tick(entry(every), last + every / 2, BERLIN) == last
+
+
+@given(
+    every=st.sampled_from([0.1, 0.3, 1.0, 7.0, 30.0, 3600.0]) | st.floats(0.1, 4000),
+    begin=st.floats(1.6e9, 2.2e9),
+    delays=st.lists(st.floats(1e-6, 0.05), min_size=1, max_size=5),
+)
+@settings(deadline=None)
+def test_every_while_beat_runs(every: float, begin: float, delays: list[float]) -> None:
+    """While beat runs each tick is sent once: none twice, none left out, each within its turn."""
+    one, end = entry(every), begin + 20.5 * every
+    found = sent_by(one, walk(one, begin, end, BERLIN, delays), last_tick(one, begin, BERLIN), BERLIN)
+    ticks = [due.tick for due in found]
+    assert 19 <= len(ticks) <= 21
+    assert all(after - before == pytest.approx(every, abs=1e-5) for before, after in pairwise(ticks))
+    assert all(tick.late < 0.2 and not tick.missed for tick in found)
+
+
+@given(
+    cron=st.sampled_from(CRONS),
+    zone=st.sampled_from(ZONES).map(ZoneInfo),
+    day=st.sampled_from(DAYS),
+    delays=st.lists(st.floats(0.001, 9.0), min_size=1, max_size=5),
+)
+@settings(deadline=None, max_examples=40)
+def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: list[float]) -> None:
+    """On the days on which the clocks change, too, each tick is sent once and in order while beat runs."""
+    one, end = entry(cron=cron), day + 50 * 3600
+    times = list(walk(one, day, end, zone, delays))
+    found = sent_by(one, iter(times), last_tick(one, day, zone), zone)
+    assert [due.tick for due in found] == ticks_between(one, day, times[-1], zone)
+    assert not any(tick.missed for tick in found)
+
+
+@pytest.mark.parametrize(
+    ("cron", "day", "sent"),
+    [
+        ("30 2 * * *", (2025, 3, 30), ["03:00+0200"]),  # there is no 02:30 on that day: as Debian's cron, at once afterwards
+        ("30 2 * * *", (2025, 10, 26), ["02:30+0200"]),  # 02:30 comes twice
+        ("0,30 2 * * *", (2025, 10, 26), ["02:00+0200", "02:30+0200"]),
+        (
+            "0 * * * *",
+            (2025, 10, 26),
+            [f"{hour:02}:00+0200" for hour in range(3)] + [f"{hour:02}:00+0100" for hour in range(2, 24)],
+        ),
+    ],
+)
+def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: list[str]) -> None:
+    """A time that the day does not have is made up for, one that it has twice ticks once; what ticks all day goes on."""
+    begin = datetime(*day, tzinfo=BERLIN).timestamp() - 1
+    end = datetime(*day, 23, 59, tzinfo=BERLIN).timestamp()
+    one = entry(cron=cron)
+    found = sent_by(one, walk(one, begin, end, BERLIN, [7.0]), last_tick(one, begin, BERLIN), BERLIN)
+    assert [datetime.fromtimestamp(due.tick, BERLIN).strftime("%H:%M%z") for due in found] == sent
+
+
+@given(
+    every=st.sampled_from([0.5, 1.0, 30.0, 3600.0]),
+    steps=st.lists(st.floats(-7200, 7200) | st.floats(0.001, 1.0), min_size=5, max_size=60),
+)
+def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
+    """However the clock is set, forward or back, no tick is sent twice and ticks go on once it passes the last one."""
+    one, now = entry(every), 1.8e9
+    times = [now := now + step for step in steps]
+    found = sent_by(one, iter(times), last_tick(one, 1.8e9, BERLIN), BERLIN)
+    ticks = [due.tick for due in found]
+    assert ticks == sorted(set(ticks))
+    assert (ticks or [last_tick(one, 1.8e9, BERLIN)])[-1] >= last_tick(one, max(times), BERLIN)
+
+
+@pytest.mark.parametrize(("away", "misfire", "sent"), [(5.0, "run", 1), (5.0, "skip", 1), (95.0, "run", 1), (95.0, "skip", 0)])
+def test_missed(away: float, misfire: str, sent: int) -> None:
+    """Of the ticks that came due while no beat ran only the newest counts; late by more than GRACE, by the entry's misfire."""
+    one = entry(100.0, misfire=misfire)
+    found = due(one, 1_800_000_000.0, 1_800_000_500.0 + away, BERLIN)
+    assert found == Due(1_800_000_500.0, away, bool(sent))
+    assert found.missed == (away > GRACE)
+    assert due(one, found.tick, 1_800_000_501.0 + away, BERLIN) is None
+
+
+@given(now=st.floats(1.6e9, 2.2e9), every=st.floats(0.1, 1e5), longest=st.floats(0.1, 5.0))
+def test_pause(now: float, every: float, longest: float) -> None:
+    """Beat sleeps until the next tick, never less than nothing and never longer than its turn; without entries, its turn."""
+    ticks = [next_tick(entry(every), now, BERLIN)]
+    assert 0.0 <= pause(ticks, now, longest) <= min(longest, every + 1e-5)
+    assert pause([], now, longest) == longest
+    assert pause([now - 5.0], now, longest) == 0.0
+
+
+def test_task_ids() -> None:
+    """App, entry and tick make the id: the same on every host, another for each of them."""
+    assert task_id("shop", "a", 1.8e9) == task_id("shop", "a", 1.8e9)
+    assert (
+        len(
+            {
+                task_id("shop", "a", 1.8e9),
+                task_id("shop", "b", 1.8e9),
+                task_id("shap", "a", 1.8e9),
+                task_id("shop", "a", 1.8e9 + 0.1),
+            }
+        )
+        == 4
+    )
