@@ -57,9 +57,20 @@ class LineFile:
             text = b"\n" + text
         self._last = now
         written = os.write(self._fd, text)
-        if written < len(text):  # the disk filled up within the line: whoever writes next closes it
+        if written < len(text):  # the disk filled up within the line
+            self._take_back(written)
             raise OSError(0, f"only {written} of {len(text)} bytes fitted")
         self.lost = 0
+
+    def _take_back(self, written: int) -> None:
+        """Removes the half line that was just written, so that no reader meets it.
+
+        Only while it is the end of the file. Another process that appended since has closed it with a newline; one that appends
+        between the look and the cut meets a full disk as well, and its line is lost like ours.
+        """
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)  # where O_APPEND has put our bytes
+        if os.fstat(self._fd).st_size == end:
+            os.ftruncate(self._fd, end - written)
 
     def _follow(self) -> None:
         """Opens the file anew when it was renamed or removed (one stat(2) a line)."""

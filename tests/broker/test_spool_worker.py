@@ -18,7 +18,7 @@ from celery import Celery, chord, signature
 
 from support.wait import until
 
-APP = '''
+APP = """
 import os, time
 from pathlib import Path
 from celery import Celery
@@ -64,7 +64,7 @@ def flaky(self):
     if self.request.retries < 2:
         raise self.retry(countdown=0.3)
     return self.request.retries
-'''
+"""
 
 
 class Fleet:
@@ -235,5 +235,3 @@ def test_an_idle_worker_does_not_work(fleet: Fleet) -> None:
     begun, before = time.monotonic(), used()
     until(lambda: time.monotonic() - begun > 3, 10)
     assert (used() - before) / (time.monotonic() - begun) < 0.1
-
-
