@@ -88,7 +88,7 @@ def test_good_texts(parse: Callable[[str], Any], text: str, value: object) -> No
     assert parse(text) == value
 
 
-@pytest.mark.parametrize(("parse", "text", "message"), BAD, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(("parse", "text", "message"), BAD, ids=lambda each: getattr(each, "__name__", str(each))[:40])
 def test_bad_texts(parse: Callable[[str], Any], text: str, message: str) -> None:
     """A text that is no such value is refused with what was expected and what was found, however long or odd it is."""
     with pytest.raises(Unexpected) as caught:
