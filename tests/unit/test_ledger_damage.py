@@ -42,6 +42,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "version": lambda path: poke(path, VERSION=layout.VERSION + 1),
     "capacity 0": lambda path: poke(path, CAPACITY=0),
     "capacity too high": lambda path: poke(path, CAPACITY=2**60),
+    "capacity too low": lambda path: poke(path, CAPACITY=1),
     "capacity negative": lambda path: poke(path, CAPACITY=-4),
     "limit 0": lambda path: poke(path, LIMIT=0),
     "limit too high": lambda path: poke(path, LIMIT=5),
@@ -59,20 +60,21 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("attached", [False, True])
 @pytest.mark.parametrize("form", DAMAGE)
-def test_damage(path: Path, form: str) -> None:
+def test_damage(path: Path, form: str, attached: bool) -> None:
     """A damaged ledger is kept under another name, and the new one begins with every slot cooling, for everybody."""
     other = fresh(path)
     tickets = other.reserve(2, this()) or ()
     DAMAGE[form](path)
     content = path.read_bytes()
-    ledger = Ledger(path)
+    ledger = other if attached else Ledger(path)
     found = ledger.configure(4, WINDOW, LONGEST)
     assert found.created
     assert "expected" in found.damage
     assert found.aside is not None
     assert found.aside.read_bytes()[WORD:] == content[WORD:]
-    for user in (ledger, other):
+    for user in (ledger, other, Ledger(path)):
         assert user.reserve(1, this()) is None
         assert not user.claim(tickets, this())
         assert user.settle(tickets, answered=True) == 0

@@ -92,11 +92,14 @@ def attach(fd: int) -> mmap.mmap:
 
 
 def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
-    """Looks at every slot; raises LedgerDamaged for a state that does not exist or a time (ns) later than may be.
+    """Looks at every word; raises LedgerDamaged for a state that does not exist or a time (ns) later than may be.
 
     horizon: no slot of this boot cools beyond it. closed_horizon: nor is the quota closed beyond this one.
     """
     words = slots.words
+    problem = _header_problem(words, len(words) * WORD)  # since it was attached somebody may have written
+    if problem:
+        raise LedgerDamaged(problem)
     states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
     wrong = set(states) - set(State)
     if wrong:
