@@ -1,0 +1,265 @@
+"""The chaos proof of the ledger: everybody is killed and stopped at random while calls go on, and a provider counts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import struct
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from support.wait import until
+from warren.process import die_with_parent, this
+from warren.quota import client
+from warren.quota.client import NoAllowance, quota
+from warren.quota.ledger import Ledger, LedgerBusy, now_ns
+from warren.quota.store import LedgerDamaged
+
+LIMIT, WINDOW, LONGEST = 50, 1.0, 0.5
+CALLERS, CHAOS = 6, 15.0
+#: Seconds at most that the provider takes for a call.
+LATENCY = 0.03
+
+
+def worst_window(stamps: list[int], length: int) -> int:
+    """The most calls that lie in any window of this length (ns)."""
+    worst, first = 0, 0
+    for last, stamp in enumerate(stamps):
+        while stamp - stamps[first] >= length:
+            first += 1
+        worst = max(worst, last - first + 1)
+    return worst
+
+
+# -- processes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Troop:
+    """The processes under chaos. Each role is started anew when its process was killed."""
+
+    folder: Path
+    seed: int
+    roles: dict[str, Callable[[random.Random], None]]
+    pids: dict[str, int] = field(default_factory=dict)
+    births: int = 0
+    kills: int = 0
+    stops: int = 0
+
+    def start(self, role: str) -> None:
+        """Forks the process of `role`."""
+        self.births += 1
+        dice = random.Random(self.seed * 1000 + self.births)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(signal.SIGKILL)
+                self.roles[role](dice)
+            except BaseException:  # noqa: BLE001 - the test wants to see every kind
+                (self.folder / f"error-{os.getpid()}").write_text(traceback.format_exc())
+            finally:
+                os._exit(0)
+        self.pids[role] = pid
+
+    def kill(self, role: str) -> None:
+        """Ends the process of `role` for good."""
+        pid = self.pids.pop(role, 0)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def chaos(self, dice: random.Random, seconds: float) -> None:
+        """Kills, stops and continues everybody at random."""
+        end, stopped = time.monotonic() + seconds, dict[str, float]()
+        for role in self.roles:
+            self.start(role)
+        while time.monotonic() < end:
+            for role in [role for role, wake in stopped.items() if wake < time.monotonic()]:
+                os.kill(self.pids[role], signal.SIGCONT)
+                del stopped[role]
+            role = dice.choice(sorted(self.roles))
+            if dice.random() < 0.6:
+                self.kill(role)
+                stopped.pop(role, None)
+                self.start(role)
+                self.kills += 1
+            elif role not in stopped:
+                os.kill(self.pids[role], signal.SIGSTOP)
+                # Some for longer than anybody waits for the lock.
+                stopped[role] = time.monotonic() + (dice.uniform(2.0, 3.0) if dice.random() < 0.05 else dice.uniform(0.0, 0.3))
+                self.stops += 1
+            time.sleep(dice.uniform(0.0, 0.06))  # not a wait for anything: the pace of the chaos
+
+    def end(self) -> None:
+        """Kills all."""
+        for role in list(self.pids):
+            self.kill(role)
+
+
+def provider(path: Path, record: Path) -> Callable[[random.Random], None]:
+    """A provider that stamps each call at its receipt, on disk, before anything else, and answers after a random time."""
+
+    def run(dice: random.Random) -> None:
+        out = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if await reader.read(1):
+                os.write(out, struct.pack("q", now_ns()))
+                await asyncio.sleep(dice.uniform(0.0, LATENCY))
+                writer.write(b"k")
+            writer.close()
+
+        async def serve() -> None:
+            server = await asyncio.start_unix_server(answer, path.with_suffix(".new"), backlog=1000)
+            os.rename(path.with_suffix(".new"), path)
+            await server.serve_forever()
+
+        asyncio.run(serve())
+
+    return run
+
+
+def call(path: Path) -> None:
+    """One call to the provider; returns when it has answered."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b"c")
+        connection.recv(1)
+
+
+def configured(ledger: Ledger) -> None:
+    """What each daemon does when it starts."""
+    while True:
+        try:
+            ledger.configure(LIMIT, WINDOW, LONGEST)
+            return
+        except LedgerBusy:
+            continue
+
+
+def caller(ledger: Path, api: Path) -> Callable[[random.Random], None]:
+    """A task that calls again and again through the client; some of its calls are given back."""
+
+    def run(dice: random.Random) -> None:
+        client.use({"x": Ledger(ledger)})
+        configured(client._book["x"])
+        while True:
+            with quota("x").call() as one:
+                if dice.random() < 0.05:
+                    one.not_sent()
+                else:
+                    call(api)
+
+    return run
+
+
+def gate(ledger: Path, api: Path) -> Callable[[random.Random], None]:
+    """A worker: it reserves for a task, a child of it claims the slot and calls, and it settles what a killed child left."""
+
+    def work(book: Ledger, tickets: object) -> None:
+        client.use({"x": book})
+        client.held.set({"x": list(tickets)})  # type: ignore[call-overload]
+        die_with_parent(signal.SIGKILL)
+        try:
+            with quota("x").call(0.0):
+                call(api)
+        except NoAllowance:
+            pass  # the slot was lost: no call
+
+    def run(dice: random.Random) -> None:
+        book = Ledger(ledger)
+        configured(book)
+        while True:
+            try:
+                tickets = book.reserve(1, this())
+                if not tickets:
+                    time.sleep(min(book.wait_s() or 0.01, 0.1))
+                    continue
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        work(book, tickets)
+                    finally:
+                        os._exit(0)
+                if dice.random() < 0.1:
+                    os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                book.settle(tickets, answered=False)
+            except LedgerBusy:
+                continue
+
+    return run
+
+
+def watchdog(ledger: Path) -> Callable[[random.Random], None]:
+    """Reaps and relaxes, and mends a damaged ledger."""
+
+    def run(dice: random.Random) -> None:
+        book = Ledger(ledger)
+        configured(book)
+        while True:
+            try:
+                book.reap()
+                book.relax()
+            except LedgerBusy:
+                pass
+            except LedgerDamaged:
+                configured(book)
+            time.sleep(dice.uniform(0.0, 0.05))
+
+    return run
+
+
+# -- the proof -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seed() -> int:
+    """A new seed each time, printed when the test fails; CHAOS_SEED gives one again."""
+    number = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+    print(f"CHAOS_SEED={number}")
+    return number
+
+
+def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int) -> None:
+    """With everybody killed and stopped at random no window of the provider holds more calls, and no slot is lost."""
+    path, api, record = scratch / "x.ledger", scratch / "api", scratch / "calls"
+    troop = Troop(scratch, seed, {})
+    troop.roles["api"] = provider(api, record)
+    troop.start("api")
+    troop.roles.clear()
+    roles = {f"caller-{number}": caller(path, api) for number in range(CALLERS)}
+    roles |= {f"gate-{number}": gate(path, api) for number in range(2)} | {"watchdog": watchdog(path)}
+    try:
+        until(api.exists, 10, "the provider's socket")
+        Ledger(path).configure(LIMIT, WINDOW, LONGEST)
+        troop.roles.update(roles)
+        began = time.monotonic()
+        troop.chaos(random.Random(seed), CHAOS)
+        took = time.monotonic() - began
+        for role in roles:
+            troop.kill(role)
+        ledger = Ledger(path)
+        ledger.reap()
+        last = now_ns()
+        until(lambda: ledger.counts().free == LIMIT, WINDOW + LONGEST + 2, "every slot to be free again")
+        assert now_ns() - last < (WINDOW + LONGEST + 1) * 1e9
+        until(lambda: ledger.reserve(LIMIT, this()) is not None, 1, "the whole limit at once")
+    finally:
+        troop.end()
+    errors = [error.read_text() for error in scratch.glob("error-*")]
+    stamps = [stamp for (stamp,) in struct.iter_unpack("q", record.read_bytes())]
+    worst, use = worst_window(stamps, int(WINDOW * 1e9)), len(stamps) / (LIMIT * (took / WINDOW + 1))
+    print(f"{troop.kills} kills, {troop.stops} stops, {len(stamps)} calls, worst window {worst} of {LIMIT}, use {use:.1%}")
+    assert errors == []
+    assert list(scratch.glob("*.damaged-*")) == []
+    assert worst <= LIMIT
+    assert use > 0.3, "the proof says little when hardly anybody calls"
