@@ -1,0 +1,143 @@
+"""SIGHUP to a real `warren supervise`: only what changed, or nothing at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from support.suite import Suite, children
+from support.supervised import INI, QUIET, programs, refused, reload, supervised
+from support.wait import until
+from warren.process import Process
+
+
+def words(pid: int) -> list[str]:
+    """The command line of a process; empty once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+    except OSError:
+        return []
+
+
+def test_a_reload_touches_only_what_changed(suite: Suite) -> None:
+    """A new worker starts, a removed daemon stops, and the others keep running."""
+    with supervised(suite) as supervisor:
+        kept = programs(suite)["worker-a"].pid
+        suite.write(INI + "[worker:b]\nconcurrency = 1\n[beat]\nenabled = false\n")
+        reload(suite, supervisor)
+        [line] = suite.logged("supervisord", "reloaded")
+        assert (line["added"], line["changed"], line["removed"]) == (["worker-b"], [], ["beat"])
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 20, "ready again")
+        assert sorted(programs(suite)) == ["worker-a", "worker-b"]
+        assert programs(suite)["worker-a"].pid == kept
+        assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir()) == ["worker-a.conf", "worker-b.conf"]
+
+
+def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -> None:
+    """A worker that needs another supervision, such as more time to stop, is stopped in order and started with it."""
+    with supervised(suite) as supervisor:
+        before = programs(suite)["worker-a"].pid
+        suite.write(INI + "stop_timeout = 50s\n")
+        reload(suite, supervisor)
+        assert suite.logged("supervisord", "reloaded")[0]["changed"] == ["worker-a"]
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 20, "ready again")
+        assert programs(suite)["worker-a"].pid not in (None, before)
+        assert "stopwaitsecs = 60" in (suite.folder / "run" / "supervisor" / "worker-a.conf").read_text()
+
+
+def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) -> None:
+    """A program that one reload removes and the next one brings back runs in the end."""
+    with supervised(suite) as supervisor:
+        suite.write(INI + "enabled = false\n")
+        reload(suite, supervisor)
+        suite.write(INI)
+        reload(suite, supervisor)
+        until(lambda: programs(suite).get("worker-a", None) and programs(suite)["worker-a"].state == "RUNNING", 20, "worker-a")
+
+
+def test_daemons_that_stay_are_told(standing: tuple[Suite, Process]) -> None:
+    """A reload that changes no program reaches the daemons, who take up the new settings by themselves."""
+    suite, supervisor = standing
+    before = programs(suite)["beat"].pid
+
+    def last() -> list[bool]:
+        """Whether the entry was there at the latest reload of beat."""
+        return ["s" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:]
+
+    suite.write(INI + "[schedule:s]\ntask = jobs.tick\nevery = 1h\n")
+    reload(suite, supervisor)
+    until(lambda: last() == [True], 20, "beat to take up the entry")
+    suite.write(INI)
+    reload(suite, supervisor)
+    until(lambda: last() == [False], 20, "beat to drop the entry")
+    assert programs(suite)["beat"].pid == before
+
+
+def test_the_last_of_several_requests_counts(standing: tuple[Suite, Process]) -> None:
+    """A SIGHUP that comes while an earlier one is still being checked is not forgotten: the newest edit ends up in force."""
+    suite, supervisor = standing
+    for name in ("first", "second", "third"):
+        suite.write(f"{INI}[schedule:{name}]\ntask = jobs.tick\nevery = 1h\n")
+        os.kill(supervisor.pid, signal.SIGHUP)
+        until(lambda: any("check" in words(child) for child in children(supervisor.pid)), 10, "the check to run")
+    until(lambda: ["third" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], 20, "the third edit")
+    suite.write(INI)
+    reload(suite, supervisor)
+
+
+def test_a_bad_reload_changes_nothing(standing: tuple[Suite, Process]) -> None:
+    """A reload with a bad file logs every problem and leaves every program, and every rendered file, as it was."""
+    suite, supervisor = standing
+    folder = suite.folder / "run" / "supervisor"
+    before, files = programs(suite), {path: path.read_text() for path in folder.iterdir()}
+    suite.write(QUIET + "[worker:b]\nconcurency = 1\n[worker:c]\nprefetch = many\n")
+    os.kill(supervisor.pid, signal.SIGHUP)
+    until(lambda: any("concurency" in text for text in refused(suite)), 20, "the first problem")
+    until(lambda: any("[worker:c] prefetch" in text for text in refused(suite)), 20, "the second problem")
+    suite.write(INI)
+    assert programs(suite) == before
+    assert {path: path.read_text() for path in folder.iterdir()} == files
+
+
+def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None:
+    """A reload with a wrong file in supervisor.d is refused, and the rendered programs stay as they were."""
+    with supervised(suite) as supervisor:
+        files = sorted((suite.folder / "run" / "supervisor").iterdir())
+        (suite.etc / "supervisor.d").mkdir()
+        (suite.etc / "supervisor.d" / "own.conf").write_text("[program:own]\n")
+        suite.write(INI + "[worker:b]\nconcurrency = 1\n")
+        reload(suite, supervisor, "reload_refused")
+        assert "own.conf" in refused(suite)[0]
+        assert sorted((suite.folder / "run" / "supervisor").iterdir()) == files
+        (suite.etc / "supervisor.d" / "own.conf").write_text("[program:own]\ncommand = sleep 60\n")
+        reload(suite, supervisor)
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 20, "ready again")
+        assert sorted(programs(suite)) == ["beat", "own", "worker-a", "worker-b"]
+
+
+def test_the_run_folder_cannot_move_under_a_running_suite(standing: tuple[Suite, Process]) -> None:
+    """Another run_dir needs a stop: the reload is refused and says so."""
+    suite, supervisor = standing
+    head = suite.head
+    suite.head = head.replace(f"{suite.folder}/run", f"{suite.folder}/elsewhere")
+    suite.write(INI)
+    os.kill(supervisor.pid, signal.SIGHUP)
+    until(lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)), 20, "the refusal")
+    suite.head = head
+    suite.write(INI)
+    assert not (suite.folder / "elsewhere").exists()
+
+
+def test_a_final_exit_code_is_not_tried_again_until_a_reload(suite: Suite) -> None:
+    """A daemon whose configuration went wrong ends once, not for ever, and runs again after a reload that mends it."""
+    with supervised(suite) as supervisor:
+        suite.module("jobs", "raise ImportError('gone')\n")
+        os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
+        given_up = suite.await_event("supervisord", "supervisor_record", program="worker-a", state="FATAL")
+        assert "78" in given_up["message"]
+        assert len(suite.logged("supervisord", "supervisor_record", program="worker-a", exit_status=78)) == 1
+        assert programs(suite)["worker-a"].exit_status == 78
+        suite.module("jobs", "")
+        reload(suite, supervisor)
+        until(lambda: programs(suite)["worker-a"].state == "RUNNING", 20, "the worker to run")

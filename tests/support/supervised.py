@@ -1,0 +1,56 @@
+"""A suite under the real `warren supervise`, and what tests ask of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.suite import Suite
+from support.wait import until
+from warren.config import Settings, load
+from warren.process import Process, of
+from warren.supervise import client
+
+QUIET = "[quota-watchdog]\nenabled = false\n"
+INI = QUIET + "[worker:a]\nconcurrency = 1\n"
+SHIPPED = Path(__file__).parents[2] / "etc" / "warren" / "supervisord.conf"
+TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
+
+
+def make(folder: Path) -> Suite:
+    made = Suite(folder, INI, modules="jobs")
+    made.module("jobs", TASK)
+    return made
+
+
+@contextmanager
+def supervised(suite: Suite) -> Iterator[Process]:
+    """The supervisord of a suite that is ready; when the block ends, nothing of it is left."""
+    before = len(suite.logged("supervisord", "ready"))
+    with suite.running("supervise") as started:
+        until(lambda: len(suite.logged("supervisord", "ready")) > before, 40, f"ready; {suite.output('supervise')}")
+        found = of(started.pid)
+        assert found is not None
+        yield found
+
+
+def settings(suite: Suite) -> Settings:
+    return load(suite.etc)
+
+
+def programs(suite: Suite) -> dict[str, client.Program]:
+    return {program.program: program for program in client.programs(settings(suite))}
+
+
+def reload(suite: Suite, supervisor: Process, event: str = "reloaded") -> None:
+    """Sends SIGHUP and waits for the answer."""
+    before = len(suite.logged("supervisord", event))
+    os.kill(supervisor.pid, signal.SIGHUP)
+    until(lambda: len(suite.logged("supervisord", event)) > before, 20, event)
+
+
+def refused(suite: Suite) -> list[str]:
+    return [line["problem"] for line in suite.logged("supervisord", "reload_refused")]
