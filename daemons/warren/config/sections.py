@@ -91,7 +91,9 @@ class BrokerSettings(Section):
 class ResultsSettings(Section):
     """Where the results of tasks live."""
 
-    url: Annotated[SecretStr | None, RESULTS_URL] = option(None, "Where results are kept. Empty: with the broker.")
+    url: Annotated[SecretStr | None, RESULTS_URL] = option(
+        None, "Where results are kept. Empty: with the broker; on RabbitMQ only the sender of a task sees its result then."
+    )
     url_file: Annotated[Path | None, PATH.or_none()] = option(
         None, "File with that URL instead. Only its owner may read it (chmod 600)."
     )
@@ -144,7 +146,9 @@ class QuotaSettings(Section):
         (), "Tasks that need a slot to start. They need a queue of their own: [queue:NAME] tasks."
     )
     cost: Annotated[int, whole(1, 10**6)] = option(1, "Slots that one task takes.")
-    longest_call: Annotated[float, duration(0.001)] = option(5.0, "How long one call takes at most, as a rule.")
+    longest_call: Annotated[float, duration(0.001)] = option(
+        5.0, "Time after which a call without an answer cannot reach the provider any more: its slot cools for so much longer."
+    )
 
 
 class BeatSettings(Section):
