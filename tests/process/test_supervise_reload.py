@@ -74,14 +74,16 @@ def test_daemons_that_stay_are_told(standing: tuple[Suite, Process]) -> None:
     assert programs(suite)["beat"].pid == before
 
 
-def test_the_last_of_several_requests_counts(standing: tuple[Suite, Process]) -> None:
-    """A SIGHUP that comes while an earlier one is still being checked is not forgotten: the newest edit ends up in force."""
+def test_a_request_during_a_reload_is_served_after_it(standing: tuple[Suite, Process]) -> None:
+    """A SIGHUP that comes while an earlier one is still being checked is checked and applied as well."""
     suite, supervisor = standing
-    for name in ("first", "second", "third"):
-        suite.write(f"{INI}[schedule:{name}]\ntask = jobs.tick\nevery = 1h\n")
-        os.kill(supervisor.pid, signal.SIGHUP)
-        until(lambda: any("check" in words(child) for child in children(supervisor.pid)), 10, "the check to run")
-    until(lambda: ["third" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], 20, "the third edit")
+    before = len(suite.logged("supervisord", "reloaded"))
+    os.kill(supervisor.pid, signal.SIGHUP)
+    until(lambda: any("check" in words(child) for child in children(supervisor.pid)), 10, "the check to run")
+    suite.write(INI + "[schedule:late]\ntask = jobs.tick\nevery = 1h\n")
+    os.kill(supervisor.pid, signal.SIGHUP)
+    until(lambda: len(suite.logged("supervisord", "reloaded")) == before + 2, 20, "the second reload")
+    until(lambda: ["late" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], 20, "the late edit")
     suite.write(INI)
     reload(suite, supervisor)
 
