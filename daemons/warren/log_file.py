@@ -35,6 +35,7 @@ class LineFile:
         self._fd = -1
         self._name = os.fspath(path)
         self._identity = (0, 0)
+        self._pid = 0
         self._reopen()
 
     def write(self, line: bytes) -> None:
@@ -73,10 +74,13 @@ class LineFile:
             os.ftruncate(self._fd, end - written)
 
     def _follow(self) -> None:
-        """Opens the file anew when it was renamed or removed (one stat(2) a line)."""
+        """Opens the file anew when it was renamed or removed (one stat(2) a line), and after a fork.
+
+        What a child inherits shares its position with the parent's, and `_take_back` must know where its own bytes ended.
+        """
         try:
             found = os.stat(self._name)
-            if (found.st_dev, found.st_ino) == self._identity:
+            if (found.st_dev, found.st_ino) == self._identity and os.getpid() == self._pid:
                 return
         except FileNotFoundError:
             pass
@@ -90,7 +94,7 @@ class LineFile:
     def _reopen(self) -> None:
         fd = _open(self._name)
         status = os.fstat(fd)
-        old, self._fd, self._identity = self._fd, fd, (status.st_dev, status.st_ino)
+        old, self._fd, self._identity, self._pid = self._fd, fd, (status.st_dev, status.st_ino), os.getpid()
         if old >= 0:  # only now: a signal handler that logs between these lines always finds an open file
             os.close(old)
 

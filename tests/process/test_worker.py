@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.servers import process
+from support.servers import free_port, process
 from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.wait import until
 from warren.app import make_app
@@ -158,6 +158,25 @@ def test_an_edit_that_concerns_it_starts_it_anew(worker: Any, app: Any, suite: S
     worker.send_signal(signal.SIGHUP)
     assert worker.wait(30) == 75
     assert suite.logged("worker", "reloaded")
+
+
+def test_an_edit_reaches_a_worker_without_a_broker(suite: Suite) -> None:
+    """SIGHUP while the broker of the old settings is away: the worker ends with the code that has it started on the new one."""
+    suite.write(f"[broker]\nurl = redis://127.0.0.1:{free_port()}/0\n" + INI.format(stop=20))
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "broker_unreachable")
+        suite.write(INI.format(stop=20))
+        worker.send_signal(signal.SIGHUP)
+        assert worker.wait(30) == 75
+
+
+def test_asked_to_stop_without_a_broker_it_ends(suite: Suite) -> None:
+    """SIGTERM while the broker is away: there is nothing to hand back, and the exit code is 0."""
+    suite.write(f"[broker]\nurl = redis://127.0.0.1:{free_port()}/0\n" + INI.format(stop=20))
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "broker_unreachable")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
 
 
 def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:

@@ -43,7 +43,7 @@ BAD = [
         "[app]\npath = /nowhere/at/all",
         "2: [app] path: expected a folder that holds the modules, found nothing at /nowhere/at/all",
     ),
-    (f"[app]\nrun_dir = /{'r' * 100}", "2: [app] run_dir: expected a folder so short that ... 107 bytes, found 117 bytes"),
+    (f"[app]\nrun_dir = /{'r' * 100}", "2: [app] run_dir: expected a folder so short that ... 99 bytes, found 117 bytes"),
     (
         "[app]\nname = a\n  level = b",
         "2: [app] name: ..., found 'a\\nlevel = b'; a line that begins with white space continues ...",

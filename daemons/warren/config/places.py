@@ -15,7 +15,7 @@ from warren.config.units import Unexpected
 from warren.errors import Problem
 
 _FOLDERS = ("state_dir", "log_dir", "run_dir")
-_LONGEST_SOCKET = 107  # bytes; unix(7) keeps a path in 108, a NUL included
+_LONGEST_SOCKET = 99  # bytes; unix(7) has room for 107, and supervisord first binds one with its process number behind
 _LONGEST_SECRET = 65536
 
 

@@ -115,6 +115,8 @@ class Worker:
     def pulse(self, consumer: Any) -> None:
         """The heart. Without a consumer the broker is away: then only the end of the worker is looked for."""
         if consumer is None:
+            if self.daemon.reloading:  # another broker may be what the new settings name
+                self.daemon.reload(self._apply)
             self._notice_end()
             if self.drain.begun:
                 state.should_stop = 0
