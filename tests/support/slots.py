@@ -6,6 +6,7 @@ from array import array
 
 from warren.process import Process
 from warren.quota.layout import HEADER_WORDS, MAGIC, NIL, SLOT_WORDS, VERSION, Head, Slot, State
+from warren.quota.rebuild import rebuild
 from warren.quota.slots import Slots, Ticket
 from warren.quota.store import boot_word
 
@@ -22,7 +23,7 @@ def make(limit: int, capacity: int = 0) -> Slots:
     words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = limit, WINDOW, LONGEST
     words[Head.BOOT] = boot_word()
     slots = Slots(words)
-    slots.rebuild(0)
+    rebuild(slots, 0)
     return slots
 
 
@@ -51,14 +52,15 @@ def check_lists(slots: Slots, now: int) -> None:
     assert len(free) == words[Head.FREE_COUNT]
     assert sorted(free + cooling) == [slot for slot, state in enumerate(states) if state == State.RESTING]
     assert words[Head.RETIRED_COUNT] == states.count(State.RETIRED)
+    assert max((slots.get(slot, Slot.UNTIL) for slot in free), default=0) <= now
+    untils = [slots.get(slot, Slot.UNTIL) for slot in cooling]
+    assert untils == sorted(untils)
     for row, tail in ((free, Head.FREE_TAIL), (cooling, Head.COOL_TAIL)):
-        untils = [slots.get(slot, Slot.UNTIL) for slot in row]
-        assert untils == sorted(untils)
         assert words[tail] == (row[-1] if row else NIL)
     assert [slots.get(slot, Slot.PREV) for slot in cooling] == [NIL, *cooling[:-1]][: len(cooling)]
     thawed, rebuilt = copy(slots), copy(slots)
     thawed.thaw(now, len(states))
-    rebuilt.rebuild(now)
+    rebuild(rebuilt, now)
     for head in (Head.FREE_COUNT, Head.RETIRED_COUNT):
         assert thawed.words[head] == rebuilt.words[head]
     assert sorted(chain(thawed, Head.COOL_HEAD)) == sorted(chain(rebuilt, Head.COOL_HEAD))

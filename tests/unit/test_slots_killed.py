@@ -9,6 +9,7 @@ import pytest
 from support.slots import DEAD, LONGEST, ME, NOW, OTHER, WINDOW, check_lists, copy, scene
 from warren.process import Process
 from warren.quota.layout import Head, Slot, State
+from warren.quota.rebuild import rebuild
 from warren.quota.slots import Slots, Ticket
 from warren.quota.terms import retime, take_over
 
@@ -59,7 +60,7 @@ def crashes(act: Callable[[Slots, dict[str, Ticket]], object]) -> Iterator[tuple
 def recover(slots: Slots, now: int = NOW) -> None:
     """What the next process does that gets the lock."""
     if slots.words[Head.BUSY]:
-        slots.rebuild(now)
+        rebuild(slots, now)
 
 
 def cooling_until(slots: Slots, ticket: Ticket) -> int:
@@ -77,7 +78,7 @@ ACTS: dict[str, Callable[[Slots, dict[str, Ticket]], object]] = {
     "refund": lambda slots, tickets: slots.refund(tickets["mine"], NOW),
     "thaw": lambda slots, tickets: slots.thaw(NOW, 9),
     "reap": lambda slots, tickets: slots.reap(lambda owner: owner != DEAD, lambda: NOW),
-    "rebuild": lambda slots, tickets: slots.rebuild(NOW),
+    "rebuild": lambda slots, tickets: rebuild(slots, NOW),
 }
 #: From the end of the act: what must cool at least so long, whether the act was done in part or wholly.
 MUST = {"settle": NOW + WINDOW, "settle unknown": NOW + WINDOW + LONGEST, "settle out of order": NOW + 30}
@@ -104,7 +105,7 @@ def test_killed_while_it_mends_what_another_left(act: str) -> None:
             twice = copy(slots)
             if twice.words[Head.BUSY]:
                 try:
-                    Slots(Dying(twice.words, [again])).rebuild(NOW)  # type: ignore[arg-type]
+                    rebuild(Slots(Dying(twice.words, [again])), NOW)  # type: ignore[arg-type]
                 except KilledError:
                     recover(twice)
             check_lists(twice, NOW)
@@ -140,7 +141,7 @@ def test_killed_while_terms_change(terms: tuple[int, int], revert: bool) -> None
         final = (WINDOW, LONGEST) if revert else terms
         for _ in range(3):  # a start that fails again and again, as on a full disk
             retime(slots, *final, NOW + 1)
-        slots.rebuild(NOW + 1)
+        rebuild(slots, NOW + 1)
         check_lists(slots, NOW + 1)
         # These calls ended a WINDOW (old) before their slots were to be free.
         for name, ended in (("cooling", NOW + 50 - WINDOW), ("cooled", NOW - 20 - WINDOW)):
@@ -160,7 +161,7 @@ def test_killed_while_a_boot_is_taken_over(window: int) -> None:
     for stores, slots, _ in crashes(act):
         take_over(slots, window, LONGEST, NOW + 1)
         retime(slots, window, LONGEST, NOW + 1)
-        slots.rebuild(NOW + 1)
+        rebuild(slots, NOW + 1)
         check_lists(slots, NOW + 1)
         if stores:  # before the first one it is still this boot's
             counts = slots.counts(NOW + window)

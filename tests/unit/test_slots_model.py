@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make
 from warren.process import Process
 from warren.quota.layout import Head, Slot, State
+from warren.quota.rebuild import rebuild
 from warren.quota.slots import Ticket
 from warren.quota.terms import retime
 
@@ -163,7 +164,7 @@ class Provider(RuleBasedStateMachine):
             self.slots.put(slot, Slot.STATE, State.RETIRED)  # as the file grows
         retime(self.slots, window, longest, self.now)
         self.slots.words[Head.LIMIT] = self.limit
-        self.slots.rebuild(self.now)
+        rebuild(self.slots, self.now)
 
     @precondition(lambda self: not self.terms_changed)
     @rule(count=st.integers(1, 3))

@@ -31,7 +31,7 @@ class Head(IntEnum):
     WINDOW = 5  # ns that a slot cools after the response
     LONGEST_CALL = 6  # ns that a call of unknown outcome may still be under way
     BUSY = 7  # 1 while the lists are being changed: found at 1, they are rebuilt from the slots
-    FREE_HEAD = 8  # sorted by UNTIL, too: the slots remember the last calls that were made, whatever the window
+    FREE_HEAD = 8  # a queue: what was free first serves first, so that the slots remember the last calls
     FREE_COUNT = 9
     COOL_HEAD = 10  # sorted by UNTIL, the soonest first
     COOL_TAIL = 11
@@ -43,6 +43,7 @@ class Head(IntEnum):
     REFUSED = 17
     FREE_TAIL = 18
     DURABLE = 19  # as much of HIGH_WATER as is known to be on disk: stored after the sync, which may fail or be cut off
+    FORGOTTEN = 20  # until then a call may count that no slot remembers: for slots that come into service
 
 
 class Slot(IntEnum):

@@ -19,6 +19,7 @@ from warren.quota.layout import Head
 from warren.quota.mapped import LedgerBusy as LedgerBusy
 from warren.quota.mapped import MappedFile, making
 from warren.quota.mapped import now_ns as now_ns
+from warren.quota.rebuild import rebuild
 from warren.quota.slots import Counts, Slots, Ticket
 from warren.quota.store import LedgerDamaged
 from warren.quota.terms import retime, take_over
@@ -127,7 +128,7 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with making(self.path) as memo:
             found = self._open_or_create(memo, limit, window, longest)
-            with self._file.locked(rebuild=False) as slots:
+            with self._file.locked(mend=False) as slots:
                 taken_over = take_over(slots, window, longest, now_ns())
                 changed = self._apply(slots, limit, window, longest)
         return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created)
@@ -137,7 +138,7 @@ class Ledger:
     def _open_or_create(self, memo: int, limit: int, window: int, longest: int) -> Opened:
         aside = None
         try:
-            with self._file.locked(rebuild=False) as slots:
+            with self._file.locked(mend=False) as slots:
                 now = now_ns()
                 terms = max(window, int(slots.words[Head.WINDOW])) + max(longest, int(slots.words[Head.LONGEST_CALL]))
                 store.examine(slots, now + terms, now + int(LONGEST_PAUSE * NS))
@@ -163,7 +164,7 @@ class Ledger:
         now = now_ns()
         retime(slots, window, longest, now)
         slots.words[Head.LIMIT] = limit
-        slots.rebuild(now)
+        rebuild(slots, now)
         return terms != (limit, window, longest)
 
     def _raise_high_water(self, slots: Slots, count: int) -> None:

@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 from warren.quota import store
 from warren.quota.layout import MAGIC, SLOT_WORDS, WORD, Head, Slot, State
+from warren.quota.rebuild import rebuild
 from warren.quota.slots import Contradiction, Slots
 from warren.quota.store import LedgerDamaged
 
@@ -49,8 +50,8 @@ class MappedFile:
         _all.add(self)
 
     @contextmanager
-    def locked(self, rebuild: bool = True) -> Iterator[Slots]:
-        """The slots, and nobody else uses them meanwhile. Not `rebuild`: the caller makes the lists anew."""
+    def locked(self, mend: bool = True) -> Iterator[Slots]:
+        """The slots, and nobody else uses them meanwhile. Not `mend`: the caller makes the lists anew."""
         with self._threads:
             if self._inside:  # a signal handler, or code that iterates over the slots
                 raise LedgerBusy(f"{self.path}: expected one use at a time, found another one by the same thread")
@@ -59,8 +60,8 @@ class MappedFile:
                 slots = self._enter()
                 try:
                     # Killed while it changed the lists: they are made anew from the slots, which are always right.
-                    if rebuild and slots.words[Head.BUSY]:
-                        slots.rebuild(now_ns())
+                    if mend and slots.words[Head.BUSY]:
+                        rebuild(slots, now_ns())
                     yield slots
                 except (Contradiction, IndexError, ValueError) as error:
                     # Nobody may go on with words that somebody else wrote: the next user finds no ledger, and it is made anew.

@@ -4,16 +4,13 @@ A quota of `limit` calls per window is exactly `limit` slots. A call holds its s
 after its response, so at most `limit` calls lie in any window of the provider's. Reserve and settle touch a few slots only.
 
 Why it is safe to be killed anywhere: STATE and UNTIL of each slot are the truth, written in an order in which every prefix counts
-a call too many rather than one too few. The lists are a convenience: BUSY marks a change, and who finds it set rebuilds them.
+a call too many rather than one too few. The lists are a convenience: BUSY marks a change, and who finds it set makes them anew.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from warren.process import Process
 from warren.quota.layout import HEADER_WORDS, NIL, SLOT_WORDS, Head, Slot, State
@@ -131,16 +128,19 @@ class Slots:
         return True
 
     def refund(self, ticket: Ticket, now: int) -> bool:
-        """Gives the slot back: only for a call that was provably not sent. UNTIL keeps the slot's last real use."""
+        """Gives the slot back: only for a call that was provably not sent."""
         if not self.holds(ticket):
             return False
+        slot = ticket.slot
         self.words[Head.BUSY] = 1
         self.words[Head.ADMITTED] -= 1
-        self.put(ticket.slot, Slot.STATE, State.RESTING)
-        if self.get(ticket.slot, Slot.UNTIL) > now:
-            self._cool(ticket.slot)  # the window was made longer meanwhile: that last use counts again
+        # Slots that were free longer may have served meanwhile, so this one no longer stands for the oldest call.
+        self.put(slot, Slot.UNTIL, max(now, self.get(slot, Slot.UNTIL), int(self.words[Head.FORGOTTEN])))
+        self.put(slot, Slot.STATE, State.RESTING)
+        if self.get(slot, Slot.UNTIL) > now:
+            self._cool(slot)  # the window was made longer meanwhile: its last use counts again
         else:
-            self._free_or_retire(ticket.slot)
+            self._free_or_retire(slot)
         self.words[Head.BUSY] = 0
         return True
 
@@ -212,40 +212,6 @@ class Slots:
             slot, missing = self.get(slot, Slot.NEXT), missing - 1
         return None if slot == NIL else max(self.get(slot, Slot.UNTIL), int(words[Head.CLOSED_UNTIL]))
 
-    # -- all slots -------------------------------------------------------------------------------------------------
-
-    def rebuild(self, now: int) -> None:
-        """Makes the lists anew from STATE and UNTIL, with LIMIT slots in service if that many are not in use."""
-        words = self.words
-        words[Head.BUSY] = 1
-        states, untils = self.column(Slot.STATE).tolist(), self.column(Slot.UNTIL).tolist()
-        latest = now + int(words[Head.WINDOW]) + int(words[Head.LONGEST_CALL])
-        for slot in [slot for slot, until in enumerate(untils) if until > latest]:
-            # Longer than a call of this moment could count: the window was made shorter.
-            untils[slot] = latest
-            self.put(slot, Slot.UNTIL, latest)
-        resting = sorted((slot for slot, state in enumerate(states) if state != State.OPEN), key=untils.__getitem__)
-        cooled = bisect_right(resting, now, key=untils.__getitem__)
-        cooling = resting[cooled:]
-        serving = max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling))
-        # Those used last serve on, so that the slots in service remember the last calls.
-        retired, free = resting[: max(0, cooled - serving)], resting[max(0, cooled - serving) : cooled]
-        for slot in retired:
-            self.put(slot, Slot.STATE, State.RETIRED)
-        for slot in (*free, *cooling):
-            # A retired slot that cools (its window was made longer) serves again: its last call may be counted once more.
-            self.put(slot, Slot.STATE, State.RESTING)
-        after, before = array("q", [NIL]) * len(states), array("q", [NIL]) * len(states)
-        for chain in (free, cooling):
-            for first, second in pairwise(chain):
-                after[first], before[second] = second, first
-        self.column(Slot.NEXT)[:] = memoryview(after)
-        self.column(Slot.PREV)[:] = memoryview(before)
-        words[Head.FREE_HEAD], words[Head.FREE_TAIL] = (free[0], free[-1]) if free else (NIL, NIL)
-        words[Head.COOL_HEAD], words[Head.COOL_TAIL] = (cooling[0], cooling[-1]) if cooling else (NIL, NIL)
-        words[Head.FREE_COUNT], words[Head.RETIRED_COUNT] = len(free), len(retired)
-        words[Head.BUSY] = 0
-
     # -- lists -----------------------------------------------------------------------------------------------------
 
     def _resting(self, slot: int, now: int) -> int:
@@ -262,19 +228,13 @@ class Slots:
             self.put(slot, Slot.STATE, State.RETIRED)
             words[Head.RETIRED_COUNT] += 1
             return
-        until, before, after = self.get(slot, Slot.UNTIL), int(words[Head.FREE_TAIL]), NIL
-        if before != NIL and self.get(before, Slot.UNTIL) > until:
-            # A refund: it goes back to near the head, where it was taken from.
-            before, after = NIL, int(words[Head.FREE_HEAD])
-            while after != NIL and self.get(after, Slot.UNTIL) < until:
-                before, after = after, self.get(after, Slot.NEXT)
-        self.put(slot, Slot.NEXT, after)
+        before = int(words[Head.FREE_TAIL])
+        self.put(slot, Slot.NEXT, NIL)
         if before == NIL:
             words[Head.FREE_HEAD] = slot
         else:
             self.put(before, Slot.NEXT, slot)
-        if after == NIL:
-            words[Head.FREE_TAIL] = slot
+        words[Head.FREE_TAIL] = slot
         words[Head.FREE_COUNT] += 1
 
     def _cool(self, slot: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warren.quota.layout import Head, Slot, State
+from warren.quota.rebuild import oldest_use
 from warren.quota.slots import Slots
 from warren.quota.store import boot_word
 
@@ -13,20 +14,18 @@ def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
     Safe to be killed in, and to be begun again with any terms: until the new terms are stored every slot cools long enough for
     the old and the new ones, however often that is done; and what cools longer than the new ones ask, rebuild shortens.
     """
-    words, states = slots.words, slots.column(Slot.STATE).tolist()
+    words = slots.words
     old_window, old_longest = int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
     words[Head.BUSY] = 1
-    # A longer window counts calls further back. The slots in service remember the last ones: those that are free as well, and
-    # those open, which may be refunded. Calls that no slot remembers had cooled before any of these, so a slot that comes into
-    # service now counts for one of them.
     more = max(0, window - old_window) + max(0, longest_call - old_longest)
     most = now + max(window, old_window) + max(longest_call, old_longest)
-    untils = slots.column(Slot.UNTIL).tolist()
-    forgotten = min((until for state, until in zip(states, untils, strict=True) if state == State.RESTING), default=now)
-    for slot, (state, until) in enumerate(zip(states, untils, strict=True)):
-        used = max(until, min(forgotten, now)) if state == State.RETIRED else until
-        if more and used:
-            slots.put(slot, Slot.UNTIL, min(used + more, most))
+    if more:
+        # A longer window counts calls further back: the last ones, which the slots remember, and those that no slot does.
+        forgotten = max(oldest_use(slots, now), int(words[Head.FORGOTTEN]))
+        words[Head.FORGOTTEN] = min(forgotten + more, most) if forgotten else 0
+        for slot, until in enumerate(slots.column(Slot.UNTIL).tolist()):
+            if until:
+                slots.put(slot, Slot.UNTIL, min(until + more, most))
     words[Head.WINDOW], words[Head.LONGEST_CALL] = window, longest_call
 
 
@@ -47,10 +46,13 @@ def take_over(slots: Slots, window: int, longest_call: int, now: int) -> bool:
     until = now + max(window, int(words[Head.WINDOW])) + max(longest_call, int(words[Head.LONGEST_CALL]))
     # BUSY first and BOOT last: killed in between, the next one finds the lists unsure and lets every slot cool.
     words[Head.BUSY] = 1
+    serving = max(unknown, slots.in_service)
     for slot in range(capacity):
         # The others have cooled by now, and not before now: a window made longer later would reach their calls.
         slots.put(slot, Slot.UNTIL, until if slot < unknown else now)
-        slots.put(slot, Slot.STATE, State.RESTING)
+        slots.put(slot, Slot.STATE, State.RESTING if slot < serving else State.RETIRED)
+    if words[Head.FORGOTTEN]:
+        words[Head.FORGOTTEN] = until
     words[Head.CLOSED_UNTIL] = 0
     words[Head.BOOT] = boot_word()
     return True

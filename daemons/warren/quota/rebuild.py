@@ -1,0 +1,65 @@
+"""The lists made anew from the slots: after a change that was cut off, and when the terms have changed."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from itertools import pairwise
+
+from warren.quota.layout import NIL, Head, Slot, State
+from warren.quota.slots import Slots
+
+
+def rebuild(slots: Slots, now: int) -> None:
+    """Makes the lists from STATE and UNTIL, with LIMIT slots in service if that many are not in use. O(limit log limit)."""
+    words = slots.words
+    words[Head.BUSY] = 1
+    states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
+    latest = now + int(words[Head.WINDOW]) + int(words[Head.LONGEST_CALL])
+    for slot in [slot for slot, until in enumerate(untils) if until > latest]:
+        # Longer than a call of this moment could count: the window was made shorter.
+        untils[slot] = latest
+        slots.put(slot, Slot.UNTIL, latest)
+    forgotten = max(oldest_use(slots, now), min(latest, int(words[Head.FORGOTTEN])))
+    words[Head.FORGOTTEN] = forgotten if forgotten > now else 0
+    closed = [slot for slot, state in enumerate(states) if state != State.OPEN]
+    # A retired slot that cools (its window was made longer) serves again: its last call may be counted once more.
+    cooling = [slot for slot in closed if untils[slot] > now]
+    cooled = [slot for slot in closed if untils[slot] <= now]
+    # Those in service before the retired ones, those used last before the others: they remember the last calls.
+    cooled.sort(key=lambda slot: (states[slot] == State.RESTING, untils[slot]))
+    out = max(0, len(cooled) - max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling)))
+    for slot in cooled[:out]:
+        slots.put(slot, Slot.STATE, State.RETIRED)
+    for slot in cooled[out:]:
+        if states[slot] == State.RETIRED and untils[slot] < forgotten:
+            untils[slot] = forgotten
+            slots.put(slot, Slot.UNTIL, forgotten)
+    serving = sorted((*cooled[out:], *cooling), key=untils.__getitem__)
+    for slot in serving:
+        slots.put(slot, Slot.STATE, State.RESTING)
+    first = bisect_right(serving, now, key=untils.__getitem__)
+    _link(slots, serving[:first], serving[first:])
+    words[Head.RETIRED_COUNT] = out
+    words[Head.BUSY] = 0
+
+
+def oldest_use(slots: Slots, now: int) -> int:
+    """Calls that no slot remembers have cooled by then (ns), for what was free first served first. 0: no slot served twice."""
+    states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
+    return min(
+        (until for state, until in zip(states, untils, strict=True) if state == State.RESTING and until < now), default=now
+    )
+
+
+def _link(slots: Slots, free: list[int], cooling: list[int]) -> None:
+    words = slots.words
+    after, before = (array("q", [NIL]) * int(words[Head.CAPACITY]) for _ in range(2))
+    for row in (free, cooling):
+        for first, second in pairwise(row):
+            after[first], before[second] = second, first
+    slots.column(Slot.NEXT)[:] = memoryview(after)
+    slots.column(Slot.PREV)[:] = memoryview(before)
+    words[Head.FREE_HEAD], words[Head.FREE_TAIL] = (free[0], free[-1]) if free else (NIL, NIL)
+    words[Head.COOL_HEAD], words[Head.COOL_TAIL] = (cooling[0], cooling[-1]) if cooling else (NIL, NIL)
+    words[Head.FREE_COUNT] = len(free)
