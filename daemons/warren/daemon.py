@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from warren.config import Settings, load
-from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode
+from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains
 from warren.events import Event
 from warren.heartbeat import Heart
 from warren.log import configure, get
@@ -41,6 +41,8 @@ class Daemon:
         self.reloading = False
         self.dumping = False
         self.wake = threading.Event()
+        # supervisord sets this word for its children. Started by hand, a daemon outlives its shell as any other does.
+        self._supervised = bool(os.environ.get("SUPERVISOR_ENABLED"))
         self._parent = os.getppid()
 
     # -- start -----------------------------------------------------------------------------------------------------
@@ -60,8 +62,7 @@ class Daemon:
         self.heart.beat("starting")
 
     def _follow_supervisor(self) -> None:
-        # supervisord sets this word for its children. Started by hand, a daemon outlives its shell as any other does.
-        if os.environ.get("SUPERVISOR_ENABLED"):
+        if self._supervised:
             die_with_parent(signal.SIGTERM)
             self._parent = os.getppid()
 
@@ -73,7 +74,7 @@ class Daemon:
             # A POSIX lock: not inherited by pool children, who may outlive a killed worker for a moment.
             self._take_lock()
             self._lock_file.truncate(0)
-            supervisor = of(self._parent) if os.environ.get("SUPERVISOR_ENABLED") else None
+            supervisor = of(self._parent) if self._supervised else None
             self._lock_file.write(json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]))
             self._lock_file.flush()
         except OSError as error:
@@ -93,7 +94,8 @@ class Daemon:
             holder, orphan = self._holder()
             # An orphan is about to end: refusing to start now would leave the host without this daemon for good.
             if not orphan or time.monotonic() > deadline:
-                raise AlreadyRunning(
+                refusal = OrphanRemains if orphan else AlreadyRunning
+                raise refusal(
                     f"{self._lock_file.name}: expected no other {self.program} on this host, found process {holder}; "
                     f"stop it first, or run one of them only"
                 )
@@ -111,8 +113,8 @@ class Daemon:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the supervisor that started this daemon has vanished."""
-        return os.getppid() != self._parent
+        """Whether the supervisor that started this daemon has vanished; a shell that has ended is none."""
+        return self._supervised and os.getppid() != self._parent
 
     def reload(self, apply: Callable[[Settings], None]) -> None:
         """Reads the settings anew and hands them to `apply`, which may refuse them too; wrong ones change nothing."""

@@ -61,6 +61,12 @@ class AlreadyRunning(WarrenError):
     exit_code = ExitCode.RUNNING
 
 
+class OrphanRemains(WarrenError):
+    """A daemon whose supervisor has vanished is still ending: to be tried again, unlike AlreadyRunning."""
+
+    exit_code = ExitCode.RESTART
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a value was written: a file and a line (1-based), or neither for a default."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Heart:
 
     def stop(self) -> None:
         """Takes the file away: a daemon that ended in order has no heart to be missed."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
 
 
 def read(run_dir: Path) -> dict[str, Beat]:

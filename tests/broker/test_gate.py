@@ -15,6 +15,7 @@ from support.suite import Suite
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
+from warren.quota.book import Book
 
 JOBS = '''
 import os, time
@@ -33,6 +34,13 @@ def call(path):
         os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\\n".encode())
         os.close(fd)
 
+@shared_task(name="jobs.hold")
+def hold(path):
+    """Keeps its child busy until somebody makes the file."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not os.path.exists(path):
+        time.sleep(0.02)
+
 @shared_task(name="jobs.silent")
 def silent(path):
     """The same without a line of code for the quota."""
@@ -46,7 +54,7 @@ LIMIT, WINDOW = 10, 2.0
 INI = """
 {broker}
 [queue:calls{suffix}]
-tasks = jobs.call, jobs.silent
+tasks = jobs.call, jobs.silent, jobs.hold
 [queue:other{suffix}]
 tasks = jobs.add
 [worker:a]
@@ -54,7 +62,7 @@ queues = calls{suffix}, other{suffix}
 prefetch = 4
 [quota:provider]
 limit = {limit}/{window}s
-tasks = jobs.call, jobs.silent
+tasks = jobs.call, jobs.silent, jobs.hold
 """
 
 
@@ -157,3 +165,26 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
         until(lambda: len(calls(path)) >= 5 * LIMIT, 60, "every call")
     rabbitmq.ctl("clear_policy", "strict")
     assert len(calls(path)) == 5 * LIMIT
+
+
+def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path) -> None:
+    """Tasks that were admitted and wait for a child when the connection breaks give their slots back, and run in the end."""
+    suite, path, go = make(scratch, rabbitmq.url), scratch / "calls", scratch / "go"
+    suite.write(
+        (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head).replace("prefetch = 4", "prefetch = 2")
+    )
+    settings = load(suite.etc)
+    app, ledger = make_app(settings), Book(settings)["provider"]
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        for _ in range(2):
+            app.send_task("jobs.hold", [str(go)], ignore_result=True)
+        until(lambda: ledger.counts().open == 2, 20, "both children busy")
+        for _ in range(2):
+            app.send_task("jobs.call", [str(path)], ignore_result=True)
+        until(lambda: ledger.counts().open == 4, 20, "two more admitted")
+        rabbitmq.ctl("close_all_connections", "a test")
+        suite.await_event("worker", "broker_lost")
+        go.touch()
+        until(lambda: len(calls(path)) >= 2, 30, "the calls")
+        until(lambda: ledger.counts().open == 0, 30, "no open slot")

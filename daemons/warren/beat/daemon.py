@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from zoneinfo import ZoneInfo
 
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from warren.app import import_tasks, make_app
@@ -103,10 +103,21 @@ class Beat:
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
             self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=identity, retry=False, **options)
+        except ChannelError as error:
+            self._leave_out(name, found, error)  # this message reaches no queue; the broker itself is well
+            return
         except (OperationalError, OSError) as error:
             self.leader.resign()
             raise Unavailable(f"entry {name}: {error or type(error).__name__}") from error
+        except Exception as error:  # noqa: BLE001  arguments that the task does not take, or that are not JSON
+            self._leave_out(name, found, error)
+            return
         get().info(Event.TICK_SENT, entry=name, tick=found.tick, late_s=round(found.late, 3), task_id=identity, task=entry.task)
+
+    def _leave_out(self, name: str, found: Due, error: Exception) -> None:
+        """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
+        reason = f"{type(error).__name__}: {error}"
+        get().error(Event.TICK_FAILED, entry=name, tick=found.tick, reason=reason, consequence="this tick is left out")
 
     # -- settings --------------------------------------------------------------------------------------------------
 

@@ -1,17 +1,18 @@
 """Who sends: of all beats of a fleet the one that holds the leadership, and what the next leader must know.
 
-Embedded broker: one host, whose daemon lock is the leadership, and a file. RabbitMQ: an exclusive queue, and the leader sends
+Embedded broker: one host, a lock and a file. RabbitMQ: an exclusive queue, and the leader sends
 over the very connection that holds it: no leadership, no send. Redis: a key that expires. Everywhere the ids of the tasks follow
 from entry and tick, so that a tick that two leaders send around a hand-over is one task.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import time
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from amqp.exceptions import ResourceLocked
 from celery import Celery
@@ -65,13 +66,25 @@ def names(app: Celery) -> tuple[str, str]:
 
 
 class HostLeader:
-    """The only beat of the only host: the lock of the daemon is the leadership."""
+    """The only host: a lock beside the ticks is the leadership."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
+        self._lock: TextIO | None = None
 
     def lead(self) -> bool:
-        return True
+        # Beside the ticks, not in the run folder, which somebody may clean up under a running beat.
+        path = self.memory.path.with_suffix(".lock")
+        try:
+            if self._lock is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = open(path, "a", encoding="utf-8")  # noqa: SIM115  held open for as long as this beat leads
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as error:
+            raise Unavailable(f"{path}: expected to lock it, found: {error.strerror}; free space, or its owner") from error
 
     def recall(self) -> dict[str, float]:
         return self.memory.read()
@@ -87,7 +100,9 @@ class HostLeader:
         return {}
 
     def resign(self) -> None:
-        pass
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 class QueueLeader:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from warren.config import Settings
-from warren.errors import CannotWrite
+from warren.errors import CannotWrite, WarrenError
 from warren.events import Event
 from warren.log import get
-from warren.quota.ledger import Ledger, Opened
+from warren.quota.ledger import Ledger, LedgerBusy, Opened
 from warren.quota.store import LedgerDamaged
 
 #: What a ledger may answer instead of an answer: each means that nothing may be admitted now.
@@ -43,6 +43,8 @@ class Book(Mapping[str, Ledger]):
         ledger = self[name]
         try:
             found = ledger.configure(terms.limit.calls, terms.limit.seconds, terms.longest_call)
+        except LedgerBusy as busy:
+            raise WarrenError(f"{busy}; start again") from busy
         except OSError as error:
             raise CannotWrite(
                 f"{ledger.path}: expected to write the ledger of quota {name}, found: {error.strerror}; "

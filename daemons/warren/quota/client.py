@@ -5,6 +5,7 @@ A task that a quota governs was admitted with a slot; its first call uses that o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -29,6 +30,15 @@ _TROUBLE = (LedgerBusy, LedgerDamaged, OSError)
 _book: Mapping[str, Ledger] = {}
 #: The slots of calls that are over and could not be settled then, by quota; they are never used for another call.
 _owed: dict[str, list[Ticket]] = {}
+
+
+def _forget_inherited() -> None:
+    """A process that a task forks has no slots: two processes would call with each of them."""
+    held.set(None)
+    _owed.clear()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
 
 
 class NoAllowance(WarrenError):

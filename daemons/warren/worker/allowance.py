@@ -25,6 +25,7 @@ class Allowance:
     def __init__(self, settings: Settings, book: Book) -> None:
         self.settings = settings
         self.book = book
+        self._task_id: str | None = None
         client.use(book)
 
     def connect(self) -> None:
@@ -49,12 +50,13 @@ class Allowance:
             # task; ending this process can, and the message goes back to the broker as for any lost process.
             os.kill(os.getpid(), signal.SIGKILL)
         client.held.set(tickets)
+        self._task_id = task.request.id
 
-    def after(self, task: Any = None, state: str | None = None, **_: Any) -> None:
+    def after(self, task_id: str | None = None, state: str | None = None, **_: Any) -> None:
         """Settles the slots that no `with quota(...).call()` has used: the task may have called all the same."""
         tickets = client.held.get()
-        if tickets is None:
-            return
+        if tickets is None or task_id != self._task_id:
+            return  # also the end of a task that the admitted one runs itself, with `apply`: the slots are still needed
         client.held.set(None)
         for name, own in tickets.items():
             try:

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from celery import signals
 from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
 from celery.worker.consumer import Consumer as CeleryConsumer
-from celery.worker.state import maybe_shutdown
+from celery.worker.state import maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 from kombu.utils.url import maybe_sanitize_url
 
 from warren.events import Event
 from warren.log import get
+from warren.worker.message import malformed
 
 _logger = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ class Consumer(CeleryConsumer):
     """Consumes the worker's queues. `pulse` is called at least once a second while the broker is away."""
 
     pulse: ClassVar[Any] = staticmethod(lambda: None)
+    #: Called with each request that a broken connection took from the worker before any pool child had it.
+    dropped: ClassVar[Any] = staticmethod(lambda request: None)
 
     # -- connection --------------------------------------------------------------------------------------------------
 
@@ -67,9 +71,35 @@ class Consumer(CeleryConsumer):
             queue(connection.default_channel).declare()
         return connection
 
+    def on_close(self) -> None:
+        """The connection is over: what waits for a pool child is dropped, and the broker delivers it again."""
+        waiting = [request for request in reserved_requests if request._apply_result is None]
+        super().on_close()
+        for request in waiting:
+            type(self).dropped(request)
+
     # -- messages that cannot be run ---------------------------------------------------------------------------------
     # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes: the
     # embedded broker keeps a rejected message in a folder, RabbitMQ gives it to a dead-letter exchange where a policy names one.
+
+    def create_task_handler(self, **options: Any) -> Callable[[Any], None]:
+        """Celery's handler behind a check of the message's shape: no message may end the worker."""
+        handle = super().create_task_handler(**options)
+        trouble = (*self.connection_errors, *self.channel_errors)
+
+        def checked(message: Any) -> None:
+            problem = malformed(message)
+            if problem:
+                self._set_aside(message, problem, None)
+                return
+            try:
+                handle(message)
+            except trouble:
+                raise  # the connection's: Celery connects anew
+            except Exception as error:  # noqa: BLE001  a message that nobody foresaw costs itself, not the worker
+                self._set_aside(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
+
+        return checked
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """A message that is no task message at all."""

@@ -63,6 +63,7 @@ class Worker:
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
+        Consumer.dropped = staticmethod(self.gate.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
         options = app.conf.broker_transport_options
@@ -71,7 +72,7 @@ class Worker:
 
     def _run(self, app: Celery) -> None:
         setup_worker_optimizations(app, f"{self.name}@{self.settings.host}")
-        controller = WorkController(
+        self._controller = controller = WorkController(
             app=app,
             hostname=f"{self.name}@{self.settings.host}",
             queues=list(self.terms.queues),
@@ -90,6 +91,10 @@ class Worker:
             ready_callback=self._ready,
         )
         controller.start()
+        # Celery catches what ends its main loop, logs it and stops in order: to the supervisor that must not look like a wish.
+        if controller.exitcode and self.code == ExitCode.OK:
+            self.code = ExitCode.SOFTWARE
+            get().critical(Event.CRASHED, reason="an error of the main loop; the record before this one has it")
 
     def _begin_child(self, **_: Any) -> None:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
@@ -118,8 +123,7 @@ class Worker:
             if self.daemon.reloading:  # another broker may be what the new settings name
                 self.daemon.reload(self._apply)
             self._notice_end()
-            if self.drain.begun:
-                state.should_stop = 0
+            self.drain.turn_without_broker(self._controller.consumer)
         if time.monotonic() - self._pulsed < PULSE:
             return
         self._pulsed = time.monotonic()
@@ -185,6 +189,7 @@ def _quiet() -> None:
     signals.setup_logging.connect(_keep_log, weak=False)
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("celery.pool").setLevel(logging.INFO)  # at debug it recites the arguments of tasks
     # Two lines at each pause of a queue; a full quota pauses many times a second.
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.WARNING)
 

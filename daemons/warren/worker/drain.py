@@ -45,9 +45,22 @@ class Drain:
         if not state.reserved_requests:
             state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
         elif time.monotonic() >= self.deadline:
-            # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until
-            # the watchdog sees these processes dead, and cool from then.
-            for request in state.active_requests:
-                get().warning(Event.TASK_HANDED_BACK, task_id=request.id, root_id=request.root_id, task=request.name)
-            consumer.cancel_active_requests()
-            state.should_terminate = 0
+            self._hand_back(consumer)
+
+    def turn_without_broker(self, consumer: Any) -> None:
+        """The same while there is no broker: nobody takes in results then, so a running task is given its time and no more."""
+        if self.deadline is None:
+            return
+        if not state.active_requests:
+            state.should_stop = 0
+        elif time.monotonic() >= self.deadline:
+            self._hand_back(consumer)
+
+    @staticmethod
+    def _hand_back(consumer: Any) -> None:
+        # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until the
+        # watchdog sees these processes dead, and cool from then.
+        for request in state.active_requests:
+            get().warning(Event.TASK_HANDED_BACK, task_id=request.id, root_id=request.root_id, task=request.name)
+        consumer.cancel_active_requests()
+        state.should_terminate = 0

@@ -75,6 +75,9 @@ class Gate:
                 consumer.qos.increment_eventually()
                 consumer.timer.call_after(delay, fall_due, (message, body, ack, reject, callbacks))
                 return
+            if _expired(message.headers) or message.headers.get("id") in consumer.controller.state.revoked:
+                admit(message, body, ack, reject, callbacks, **rest)  # Celery lets it drop: it will not call
+                return
             tickets = self._reserve(quotas)
             if tickets is None:
                 self._hand_back(consumer, message, queue)
@@ -88,6 +91,11 @@ class Gate:
                 raise
 
         return handle
+
+    def drop(self, request: Any) -> None:
+        """Frees the slots of a request that no pool child ever had: it was provably not sent."""
+        given = request.request_dict.get(TICKETS) or {}
+        self._refund({name: tuple(Ticket(*ticket) for ticket in own) for name, own in given.items() if name in self.book})
 
     # -- slots -----------------------------------------------------------------------------------------------------
 
@@ -192,19 +200,28 @@ class Gate:
     def _wait(quotas: Quotas) -> float:
         """Seconds until all of these quotas may have a free slot, as far as their ledgers can tell."""
         try:
-            waits = [ledger.wait_s() for _, ledger, _ in quotas]
+            waits = [ledger.wait_s(cost) for _, ledger, cost in quotas]
         except (LedgerBusy, *LEDGER_ERRORS):
             return TROUBLE_WAIT
         return max(UNKNOWN_WAIT if wait is None else wait for wait in waits)
 
 
+def _expired(headers: Mapping[str, Any]) -> bool:
+    """Whether the task was to run before now; Celery looks again, later, and finds the same."""
+    return _seconds_until(headers.get("expires")) < 0
+
+
 def _due_in(headers: Mapping[str, Any]) -> float:
     """Seconds until the task's ETA; 0 or less when it is due, has none, or has one that Celery will refuse."""
-    eta = headers.get("eta")
-    if not isinstance(eta, str):
+    return _seconds_until(headers.get("eta"))
+
+
+def _seconds_until(text: Any) -> float:
+    """Seconds until a moment in ISO 8601, UTC unless it says otherwise; 0 for what is none."""
+    if not isinstance(text, str):
         return 0.0
     try:
-        due = datetime.fromisoformat(eta)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return 0.0
-    return (due if due.tzinfo else due.replace(tzinfo=UTC)).timestamp() - time.time()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from celery import signals
 from celery.worker.request import Request as CeleryRequest
+from celery.worker.state import task_ready
 
 from warren.app import SENT_AT
 from warren.config import Settings
 from warren.events import Event
 from warren.log import bind, get, unbind
+from warren.log_line import safe_text
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A task that this process is running: its fields in the log, when it began (monotonic), how long it had waited."""
+
+    fields: dict[str, Any]
+    began: float
+    waited_s: float | None
+
 
 FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
 
 
 class Request(CeleryRequest):
     """Celery's request, which says so when its task goes back to the broker."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """The task raised. Celery raises a MemoryError again, in the worker's own process, which has memory enough."""
+        error = exc_info.exception
+        if isinstance(getattr(error, "exc", error), MemoryError):
+            task_ready(self)
+            self.acknowledge()
+            return
+        super().on_failure(exc_info, send_failed_event, return_ok)
 
     def reject(self, requeue: bool = False) -> None:
         """Rejects the message; with `requeue` the broker delivers it again."""
@@ -31,8 +54,7 @@ class Records:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._began = 0.0
-        self._waited: float | None = None
+        self._running: list[_Running] = []
 
     def connect(self) -> None:
         """Listens to the tasks of this process and of the pool children that it forks."""
@@ -45,18 +67,23 @@ class Records:
     def began(self, task: Any = None, **_: Any) -> None:
         """Gives the task's own log lines its fields."""
         request = task.request
-        self._began, self._waited = time.monotonic(), _waited(request)
-        bind(
-            task_id=request.id,
-            root_id=request.root_id,
-            task=task.name,
-            queue=self.settings.queue_of(task.name),
-            attempt=(request.retries or 0) + 1,
-        )
+        fields = {
+            "task_id": request.id,
+            "root_id": request.root_id,
+            "task": task.name,
+            "queue": self.settings.queue_of(task.name),
+            "attempt": (request.retries or 0) + 1,
+        }
+        self._running.append(_Running(fields, time.monotonic(), _waited(request)))
+        bind(**fields)
 
     def ended(self, **_: Any) -> None:
-        """After this a line belongs to no task."""
+        """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
         unbind(*FIELDS)
+        if self._running:
+            self._running.pop()
+        if self._running:
+            bind(**self._running[-1].fields)
 
     def succeeded(self, sender: Any = None, **_: Any) -> None:
         """The task returned."""
@@ -64,20 +91,27 @@ class Records:
 
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
         """The task raised and comes again."""
-        get().warning(Event.TASK_RETRIED, reason=repr(reason), **self._fields(request))
+        get().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **self._fields(request))
 
     def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
         """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so."""
         request = sender.request
-        if request.id == task_id and self._began:
+        if self._running and self._running[-1].fields["task_id"] == task_id:
             fields = self._fields(request)
         else:
             fields = {"task_id": task_id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
-        get().error(Event.TASK_FAILED, reason=repr(exception), exception=str(getattr(einfo, "traceback", "")) or None, **fields)
+        trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
+        get().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
 
     def _fields(self, request: Any) -> dict[str, Any]:
-        times = {"waited_s": self._waited, "ran_s": round(time.monotonic() - self._began, 6)}
+        running = self._running[-1]
+        times = {"waited_s": running.waited_s, "ran_s": round(time.monotonic() - running.began, 6)}
         return {**times, "args": request.args, "kwargs": request.kwargs} if self.settings.log.arguments else times
+
+
+def _without_arguments(text: str) -> str:
+    """Celery's MaxRetriesExceededError recites the arguments of the task, which the log does not hold."""
+    return re.sub(r"(Can't retry \S+) args:.*", r"\1", text)
 
 
 def _waited(request: Any) -> float | None:

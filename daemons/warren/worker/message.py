@@ -1,0 +1,61 @@
+"""What a task message must look like. Pure.
+
+Celery takes its fields as they come: a list where a name belongs, or a time limit that is a word, ends the whole worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXTS = ("eta", "expires", "root_id", "parent_id", "group", "reply_to", "correlation_id")
+
+
+def malformed(message: Any) -> str:
+    """What is wrong with a message that names a task in its headers (protocol 2); empty when nothing is.
+
+    A message without such headers, or whose body cannot be decoded, is left to Celery, which handles both.
+    """
+    headers = message.headers
+    if not isinstance(headers, dict) or "task" not in headers:
+        return ""
+    problem = _headers(headers)
+    if problem:
+        return problem
+    try:
+        body = message.payload
+    except Exception:  # noqa: BLE001  not JSON, or a type that is refused: Celery says which
+        return ""
+    return _body(body)
+
+
+def _headers(headers: dict[str, Any]) -> str:
+    for name in ("task", "id"):
+        if not isinstance(headers.get(name), str) or not headers[name]:
+            return f"expected a text in the header {name}, found {_kind(headers.get(name))}"
+    for name in _TEXTS:
+        if not isinstance(headers.get(name), str | None):
+            return f"expected a text or null in the header {name}, found {_kind(headers[name])}"
+    if not _is_timelimit(headers.get("timelimit")):
+        return "expected two numbers above 0, or null, in the header timelimit"
+    if not isinstance(headers.get("stamps"), dict | None) or not isinstance(headers.get("stamped_headers"), list | tuple | None):
+        return "expected an object in the header stamps and a list in stamped_headers"
+    return ""
+
+
+def _is_timelimit(value: Any) -> bool:
+    if value is None:
+        return True
+    pair = isinstance(value, list | tuple) and len(value) == 2
+    return pair and all(each is None or (isinstance(each, int | float) and each > 0) for each in value)
+
+
+def _body(body: Any) -> str:
+    if isinstance(body, list | tuple) and len(body) == 3:
+        arguments, keywords, embed = body
+        if isinstance(arguments, list | tuple) and isinstance(keywords, dict) and isinstance(embed, dict | None):
+            return ""
+    return "expected a body of a list of arguments, an object of keyword arguments and an object of callbacks"
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else type(value).__name__

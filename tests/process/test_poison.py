@@ -1,0 +1,220 @@
+"""Tasks and messages that would end a stock worker, or bend a quota: each costs itself and nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Exchange
+
+from support.suite import ENVIRONMENT, WARREN, Suite
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+from warren.process import Process
+from warren.quota.book import Book
+
+JOBS = """
+import os, time
+from celery import shared_task
+from warren.quota.client import quota
+
+def note(path):
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\\n".encode())
+    os.close(fd)
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+
+@shared_task(name="jobs.memory")
+def memory():
+    raise MemoryError("x")
+
+@shared_task(name="jobs.secret", bind=True, max_retries=0)
+def secret(self, word):
+    self.retry(countdown=0)
+
+@shared_task(name="jobs.call")
+def call(path):
+    note(path)
+
+@shared_task(name="jobs.eager")
+def eager(path):
+    add.apply([1, 2])
+    time.sleep(0.3)
+    note(path)
+
+@shared_task(name="jobs.fork")
+def fork(path):
+    child = os.fork()
+    with quota("provider").call():
+        note(path)
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+LIMIT, WINDOW = 2, 3.0
+
+INI = """
+[queue:calls]
+tasks = jobs.call, jobs.eager, jobs.fork
+[worker:a]
+queues = default, calls
+concurrency = {concurrency}
+prefetch = 4
+[quota:provider]
+limit = 2/3s
+tasks = jobs.call, jobs.eager, jobs.fork
+longest_call = 1s
+cost = {cost}
+"""
+
+
+@pytest.fixture
+def suite(scratch: Path) -> Suite:
+    """A worker with a small quota on the embedded broker."""
+    made = Suite(scratch, INI.format(cost=1, concurrency=2), modules="jobs")
+    made.module("jobs", JOBS)
+    return made
+
+
+@pytest.fixture
+def app(suite: Suite) -> Any:
+    """The app of the suite."""
+    return make_app(load(suite.etc))
+
+
+@pytest.fixture
+def worker(suite: Suite) -> Iterator[Any]:
+    """The running worker."""
+    with suite.running("worker", "a") as running:
+        suite.await_event("worker", "ready")
+        yield running
+
+
+def calls(path: Path) -> list[float]:
+    """When the provider was called, in seconds."""
+    return sorted(int(line) / 1e9 for line in path.read_text(encoding="ascii").split()) if path.exists() else []
+
+
+def worst(times: list[float]) -> int:
+    """The most calls in any interval of the window's length."""
+    return max(sum(start <= other < start + WINDOW for other in times) for start in times)
+
+
+def test_a_memory_error_is_a_failure_like_others(worker: Any, app: Any, suite: Suite) -> None:
+    """The task fails once, is logged, and the worker goes on."""
+    bad = app.send_task("jobs.memory")
+    assert isinstance(bad.get(timeout=20, propagate=False), MemoryError)
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
+    assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
+    assert worker.poll() is None
+
+
+MALFORMED: dict[str, tuple[dict[str, Any], Any]] = {
+    "id is a list": ({"id": [1]}, [[1, 2], {}, {}]),
+    "id is missing": ({"id": None}, [[1, 2], {}, {}]),
+    "task is an object": ({"task": {"a": 1}}, [[1, 2], {}, {}]),
+    "expires is an object": ({"expires": {}}, [[1, 2], {}, {}]),
+    "timelimit is a word": ({"timelimit": "x"}, [[1, 2], {}, {}]),
+    "timelimit is below 0": ({"timelimit": [-1, -1]}, [[1, 2], {}, {}]),
+    "timelimit is words": ({"timelimit": ["a", "b"]}, [[1, 2], {}, {}]),
+    "stamps are a number": ({"stamps": 5, "stamped_headers": 7}, [[1, 2], {}, {}]),
+    "body is null": ({}, None),
+    "body is a text": ({}, "x"),
+    "body is too short": ({}, [1]),
+    "arguments are a number": ({}, [7, {}, {}]),
+}
+
+
+@pytest.mark.parametrize("task", ["jobs.add", "jobs.call"])
+def test_a_malformed_message_costs_itself(worker: Any, app: Any, suite: Suite, scratch: Path, task: str) -> None:
+    """Each is set aside with a reason; the worker lives, holds no slot for it, and runs what comes after."""
+    key = "calls" if task == "jobs.call" else "default"
+    with app.connection_for_write() as connection:
+        producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key=key)
+        for number, (headers, body) in enumerate(MALFORMED.values()):
+            whole = {"task": task, "id": f"bad-{number}"} | headers
+            producer.publish(json.dumps(body), headers=whole, content_type="application/json", content_encoding="utf-8")
+    until(lambda: len(suite.logged("worker", "message_set_aside")) == len(MALFORMED), 30, "every reason")
+    assert all(line["reason"].startswith("expected ") for line in suite.logged("worker", "message_set_aside"))
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
+    app.send_task("jobs.call", [str(scratch / "calls")]).get(timeout=20)
+    assert worker.poll() is None
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("task", ["jobs.eager", "jobs.fork"])
+def test_what_a_task_starts_itself_does_not_bend_the_limit(app: Any, scratch: Path, task: str) -> None:
+    """A task that runs another one with `apply`, or forks: no window holds more calls than the limit."""
+    path = scratch / "calls"
+    for _ in range(3):
+        app.send_task(task, [str(path)], ignore_result=True)
+    expected = 6 if task == "jobs.fork" else 3
+    until(lambda: len(calls(path)) == expected, 40, "every call")
+    assert worst(calls(path)) <= LIMIT
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_expired_task_takes_no_slot(app: Any, suite: Suite, scratch: Path) -> None:
+    """Tasks whose time is over are dropped without a call, and the allowance is there for those that still count."""
+    past = datetime.now(UTC) - timedelta(seconds=5)
+    for _ in range(2 * LIMIT):
+        app.send_task("jobs.call", [str(scratch / "late")], expires=past, ignore_result=True)
+    app.send_task("jobs.call", [str(scratch / "calls")]).get(timeout=20)
+    assert not calls(scratch / "late")
+    assert Book(load(suite.etc))["provider"].counts().admitted == 1
+
+
+def test_the_worker_sleeps_until_all_slots_of_a_cost_are_free(suite: Suite, scratch: Path) -> None:
+    """With a cost of 2 of 2 slots and one in use the queue is not taken up again and again."""
+    suite.write(INI.format(cost=2, concurrency=1))
+    app, path = make_app(load(suite.etc)), scratch / "calls"
+    with suite.running("worker", "a"):
+        for _ in range(3):
+            app.send_task("jobs.call", [str(path)], ignore_result=True)
+        until(lambda: len(calls(path)) == 3, 40, "every call")
+    assert worst(calls(path)) == 1
+    assert Book(load(suite.etc))["provider"].counts().refused < 40
+
+
+@pytest.mark.usefixtures("worker")
+def test_no_argument_reaches_the_log(app: Any, suite: Suite) -> None:
+    """Also not by the words of Celery's own errors."""
+    failed = app.send_task("jobs.secret", ["S3CRET"])
+    failed.get(timeout=20, propagate=False)
+    until(lambda: suite.logged("worker", "task_failed", task_id=failed.id), 10)
+    assert "S3CRET" not in (suite.folder / "log" / "worker.log").read_text(encoding="utf-8")
+
+
+def test_a_schedule_entry_that_cannot_be_sent_stops_no_other(suite: Suite) -> None:
+    """Its ticks are left out and logged; beat lives and sends those of the other entries."""
+    bad = "[schedule:bad]\ntask = jobs.add\nargs = [1]\nevery = 1s\n"
+    suite.write(INI.format(cost=1, concurrency=1) + bad + "[schedule:good]\ntask = jobs.add\nargs = [1, 2]\nevery = 1s\n")
+    with suite.running("beat") as beat:
+        until(lambda: len(suite.logged("beat", "tick_sent", entry="good")) >= 2, 20, "ticks of the good entry")
+        assert suite.logged("beat", "tick_failed", entry="bad")
+        assert beat.poll() is None
+
+
+def test_a_daemon_started_by_hand_outlives_its_shell(suite: Suite) -> None:
+    """Only a supervisor's end is a daemon's end."""
+    script = f"nohup {WARREN} --config {suite.etc} quota-watchdog >/dev/null 2>&1 &"
+    subprocess.run(["bash", "-c", script], env=ENVIRONMENT, check=True)
+    beat = until(lambda: suite.heart("quota-watchdog"), 20, "a heart") or {}
+    daemon = Process(beat["pid"], beat["start"])
+    try:
+        until(lambda: (suite.heart("quota-watchdog") or beat)["at"] > beat["at"] + 3, 20, "beats after the shell has ended")
+        assert daemon.alive
+    finally:
+        os.kill(daemon.pid, 15)
+        until(lambda: not daemon.alive, 20, "the end")
