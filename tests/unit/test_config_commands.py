@@ -112,7 +112,7 @@ def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
 def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --json each value comes with the file and line of its origin; a URL from a secret file has its origin there."""
     secret = tmp_path / "secret"
-    secret.write_text("redis://:hush@h/0?password=hush")
+    secret.write_text("rediss://hush@h/0?ssl_keyfile=hush")
     secret.chmod(0o600)
     folder = etc(
         f"[broker]\nurl_file = {secret}\n[schedule:s]\ntask = t\nevery = 1s\n" + 'kwargs = {"api_key": "hush", "n": 1}\n'
@@ -121,7 +121,7 @@ def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     sections = json.loads(out)["sections"]
     assert sections["broker"]["url"] == {
-        "value": "redis://:***@h/0?password=***",
+        "value": "rediss://***@h/0?ssl_keyfile=***",
         "origin": {"file": str(secret), "line": None},
     }
     assert sections["schedule:s"]["kwargs"]["value"] == '{"api_key": "***", "n": 1}'

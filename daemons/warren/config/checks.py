@@ -18,6 +18,7 @@ def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[
     yield from _workers(settings, declared)
     yield from _schedules(settings, declared)
     yield from _costs(settings)
+    yield from _results(settings)
     if not any(heading.startswith(("queue:", "quota:")) for heading in broken):
         yield from _claims(settings)
         yield from _shared_queues(settings)
@@ -64,6 +65,17 @@ def _costs(settings: Settings) -> Iterator[Problem]:
             expected = f"at most the {quota.limit.calls} calls of limit = {quota.limit}"
             remedy = "no task could ever start"
             yield Problem(settings.origin(heading, "cost"), heading, "cost", expected, str(quota.cost), remedy)
+
+
+def _results(settings: Settings) -> Iterator[Problem]:
+    """Results that would be kept with a broker of several servers: a result is on one of them."""
+    broker, results = settings.broker, settings.results
+    alone = results.url is None and results.url_file is None
+    if alone and broker.kind == "redis" and broker.url is not None and ";" in broker.url.get_secret_value():
+        option = "url" if broker.url_file is None else "url_file"
+        expected = "one URL, because results are kept there"
+        remedy = "set [results] url to the one that is to keep them"
+        yield Problem(settings.origin("broker", option), "broker", option, expected, "several", remedy)
 
 
 def _claims(settings: Settings) -> Iterator[Problem]:

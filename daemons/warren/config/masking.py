@@ -7,14 +7,16 @@ from typing import Any
 
 MASK = "***"
 
-_USER_AND_PASSWORD = re.compile(r"(://[^:@/;\s]*):[^\s;]*@")  # greedy: a password may hold '@' and '/'
+_PASSWORD = re.compile(r"(://[^:@/;\s]*):[^\s;]+@")  # greedy: a password may hold '@' and '/'
+_LONE_WORD = re.compile(r"(rediss?://)[^:;\s]+@", re.IGNORECASE)  # people forget the ':' before Redis' password
 _SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&;\s]+", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"pass(word|phrase|wd)?\b|secret|token|credential|(api|access|private|security|auth)_?key", re.I)
 
 
 def masked_url(text: str) -> str:
-    """The URL, or several, without a password."""
-    return _SECRET_QUERY.sub(rf"\1{MASK}", _USER_AND_PASSWORD.sub(rf"\1:{MASK}@", text))
+    """Any text, such as a URL, a message or a traceback, without the passwords of the URLs in it."""
+    text = _LONE_WORD.sub(rf"\1{MASK}@", _PASSWORD.sub(rf"\1:{MASK}@", text))
+    return _SECRET_QUERY.sub(rf"\1{MASK}", text)
 
 
 def masked(value: Any, name: str = "") -> Any:

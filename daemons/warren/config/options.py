@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretS
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from warren.config import units, values
+from warren.config import units, urls, values
 from warren.config.masking import masked, masked_url
 
 
@@ -70,8 +70,8 @@ def choice(*known: str) -> Kind:
     return Kind(_either(known), partial(values.choice, known=known))
 
 
-def url(*schemes: str) -> Kind:
-    return Kind(f"URL of {_either(schemes)}", partial(values.url, schemes=schemes), _masked_secret).or_none()
+def url(*schemes: str, several: bool = False) -> Kind:
+    return Kind(f"URL of {_either(schemes)}", partial(urls.url, schemes=schemes, several=several), _masked_secret).or_none()
 
 
 def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:

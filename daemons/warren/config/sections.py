@@ -29,7 +29,7 @@ from warren.config.units import Rate
 
 BrokerKind = Literal["embedded", "redis", "rabbitmq"]
 
-BROKER_URL = url("amqp", "amqps", "redis", "rediss")
+BROKER_URL = url("amqp", "amqps", "redis", "rediss", several=True)
 RESULTS_URL = url("redis", "rediss", "rpc", "file")
 NAMES = listed("list of names", values.names)
 PATTERNS = listed("list of task names or patterns", values.patterns)

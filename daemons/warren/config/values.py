@@ -1,4 +1,4 @@
-"""Values that are words: names, module paths, patterns, folders, time zones, cron lines, URLs.
+"""Values that are words: names, module paths, patterns, folders, time zones, cron lines.
 
 Pure but for the time zone, which the machine's own list decides.
 """
@@ -10,17 +10,14 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import SecretStr
 
 from warren.config.units import Unexpected, items, shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -112,26 +109,6 @@ def cron(text: str) -> str:
     except (CronSimError, ValueError) as error:
         raise Unexpected(expected, f"{shown(text)} ({str(error)[:60]})") from None
     return text
-
-
-def url(text: str, schemes: tuple[str, ...]) -> SecretStr:
-    """One URL, or several separated by ';' that are tried in turn. No message quotes it: it may hold a password."""
-    expected = f"a URL that begins with {', '.join(f'{scheme}://' for scheme in schemes)}"
-    kinds = set()
-    for each in text.split(";"):
-        found = _SCHEME.match(each)
-        if not found or found[1].lower() not in schemes:
-            raise Unexpected(expected, f"one that begins with {found[0]}" if found else "a text that is no URL")
-        kinds.add(found[1].lower()[:4])
-        if any(character.isspace() for character in each):
-            raise Unexpected(expected, "a URL with white space in it")
-        try:
-            _ = urlsplit(each).port
-        except ValueError:
-            raise Unexpected(expected, "a URL whose host or port cannot be read; is the password percent-encoded?") from None
-    if len(kinds) > 1:
-        raise Unexpected("alternative URLs of the same kind", "different ones")
-    return SecretStr(text)
 
 
 def _is_task(text: str) -> bool:
