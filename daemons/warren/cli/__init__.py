@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -12,6 +13,8 @@ import click
 
 from warren import __version__
 from warren.config import DEFAULT_FOLDER
+from warren.config.masking import masked_url
+from warren.config.values import nearest
 from warren.errors import ExitCode, WarrenError
 
 #: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
@@ -25,6 +28,8 @@ VERBS = {
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",
 }
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Verbs(click.Group):
@@ -41,6 +46,18 @@ class Verbs(click.Group):
         module, _, attribute = VERBS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the words begin with. Raises UsageError, which names the one that was meant."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            raise click.UsageError(f"expected a verb, found {args[0]!r}; {nearest(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each verb with its whole first sentence, which click would cut off at the end of a line."""
+        commands = [(verb, self.get_command(ctx, verb)) for verb in VERBS]
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, command.get_short_help_str(1000)) for verb, command in commands if command])
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,18 +94,28 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Not click's standalone mode: it would end the process with 1 for every failure.
         code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)
+        sys.stdout.flush()  # at exit it would be too late to say that there is no room for the output
         return code if isinstance(code, int) else ExitCode.OK
     except WarrenError as error:
-        click.echo(error, err=True)
+        click.echo(masked_url(str(error)), err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILURE
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough; at exit Python would complain once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        _drop_output()
         return ExitCode.FAILURE
-    except Exception:  # noqa: BLE001  nobody foresaw it: its own exit code, and all there is to know about it
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001  nobody foresaw it: its own exit code, and all there is to know about it
+        if isinstance(error, OSError) and error.errno in _FULL:
+            click.echo(f"expected room to write, found: {error.strerror}", err=True)
+            _drop_output()
+            return ExitCode.CANTCREAT
+        click.echo(masked_url(traceback.format_exc()), err=True, nl=False)
         return ExitCode.SOFTWARE
+
+
+def _drop_output() -> None:
+    """What could not be written is dropped: Python would try once more at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,73 @@
+"""How `warren` ends: its exit codes, and what it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from warren.cli import VERBS, main, warren
+from warren.errors import ExitCode, Unavailable
+
+Written = Callable[..., Path]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
+    """Makes every verb a command that raises the error."""
+
+    def use(error: Exception) -> None:
+        @click.command()
+        def command() -> None:
+            raise error
+
+        monkeypatch.setattr(type(warren), "get_command", lambda *_: command)
+
+    return use
+
+
+def test_a_traceback_is_masked(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """An unforeseen error ends with 70 and its traceback, in which no password of a URL can be read."""
+    failing(ValueError("cannot use redis://secret77@host or amqp://u:secret77@host"))
+    assert main(["check"]) == ExitCode.SOFTWARE
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "ValueError: cannot use redis://***@host or amqp://u:***@host" in said
+    assert "secret77" not in said.replace('ValueError("cannot use redis://secret77@host or amqp://u:secret77@host")', "")
+
+
+def test_a_message_is_masked(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """A foreseen failure shows no password, and the one mask that is used everywhere."""
+    failing(Unavailable("redis://:**@host and redis://secret77@host"))
+    assert main(["check"]) == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().err == "redis://:***@host and redis://***@host\n"
+
+
+def test_a_mistyped_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    """A verb that does not exist ends with 2 and the one that was meant."""
+    assert main(["chek"]) == ExitCode.USAGE
+    assert "expected a verb, found 'chek'; did you mean check?" in capsys.readouterr().err
+
+
+def test_help_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list of verbs has each with its whole first sentence, within 80 columns."""
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert "..." not in said.partition("Commands:")[2]
+    assert all(f"\n  {verb} " in said for verb in VERBS)
+    assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["show-config", "show-config --json", "check", "--help"])
+def test_no_room_for_the_output(etc: Written, words: str, unbuffered: str) -> None:
+    """Output that cannot be written ends with 73 and one line."""
+    command = f"{sys.executable} -m warren --config {etc()} {words} > /dev/full"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (73, "expected room to write, found: No space left on device\n")
