@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
+from celery import Celery
+from celery.exceptions import BackendError, ImproperlyConfigured
 from celery.exceptions import TimeoutError as ResultTimeout
+from kombu.exceptions import KombuError
 
 from warren.app import make_app
+from warren.broker.depth import depths
 from warren.broker.reach import reach
-from warren.config import load
-from warren.errors import ExitCode
+from warren.config import Settings, load, values
+from warren.config.masking import masked_url
+from warren.config.units import LONGEST, Unexpected, duration, json_value
+from warren.errors import ExitCode, Unavailable
+
+#: What libraries raise for options of the broker or the results that nobody can use.
+_BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
 
 
-def _value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+class _Wait(click.ParamType[float]):
+    """A duration as in the INI files; a number alone is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, more than 0. Fails with a usage error."""
+        text = f"{value}s" if re.fullmatch(r"[0-9.]+", value) else value
+        try:
+            return duration(text, minimum=0.001, maximum=LONGEST)
+        except Unexpected as error:
+            self.fail(f"expected {error.expected}, found {value!r}", param, ctx)
 
 
 @click.command()
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
 @click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments, as a JSON object.")
-@click.option("--queue", default=None, help="Queue to send to; by default the queue of the task.")
-@click.option("--wait", type=float, default=None, metavar="SECONDS", help="Wait so long for the result and print it.")
+@click.option("--queue", default=None, metavar="NAME", help="Queue to send to; by default the queue of the task.")
+@click.option("--wait", type=_Wait(), metavar="DURATION", help="Wait so long (10, 10s, 2m) for the result and print it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def call(
@@ -43,24 +60,89 @@ def call(
 ) -> None:
     """Send TASK with ARGUMENTS (each JSON, or a text) and print its id.
 
-    The task's code need not be here: it is sent by its name.
+    The task's code need not be here: it is sent by its name. Arguments that begin with a dash stand behind --, as in:
+    warren call --wait 10s shop.add -- -1 2
 
     Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 69 the broker did not take it.
 
-    Example: warren call warren.demo.add 2 2 --wait 10
+    Example: warren call warren.demo.add 2 2 --wait 10s
     """
     named = _value(kwargs)
     if not isinstance(named, dict):
         raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {kwargs!r}", param_hint="--kwargs")
-    app = make_app(load(**context.obj))
-    options = {"queue": queue} if queue else {}
-    with reach(app) as connection:
-        values = [_value(text) for text in arguments]
-        result = app.send_task(task, values, named, connection=connection, retry=False, **options)
-    said: dict[str, Any] = {"task_id": result.id, "task": task}
-    if wait is not None:
-        with suppress(ResultTimeout):
-            result.get(timeout=wait, propagate=False)
-        said |= {"state": result.state, "result": result.result if result.successful() else str(result.result or "") or None}
+    try:
+        values.task(task)
+    except Unexpected as error:
+        raise click.BadParameter(str(error), param_hint="TASK") from None
+    settings = load(**context.obj)
+    if queue is not None and queue not in settings.queues:
+        hint = values.nearest(queue, settings.queues)
+        found = f"expected a declared queue, found {queue!r}{'; ' if hint else ''}{hint}"
+        raise click.BadParameter(found, param_hint="--queue")
+    app = make_app(settings)
+    with _told(app):
+        with reach(app) as connection:
+            positional = [_value(text) for text in arguments]
+            options = {"queue": queue} if queue else {}
+            result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
+        done, said = _outcome(result, wait)
+    said = {"task_id": result.id, "task": task, **said}
     click.echo(json.dumps(said) if as_json else "  ".join(str(value) for value in said.values()))
-    sys.exit(ExitCode.OK if wait is None or result.successful() else ExitCode.FAILURE)
+    if wait is not None and not done:
+        click.echo(_why(app, settings, queue or settings.queue_of(task), said["state"], wait), err=True)
+    sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, else the text itself."""
+    try:
+        return json_value(text)
+    except Unexpected:
+        return text
+
+
+def _outcome(result: Any, wait: float | None) -> tuple[bool, dict[str, Any]]:
+    """Whether the task is done, and its state and result as far as known; nothing when nobody waits."""
+    if wait is None:
+        return False, {}
+    try:
+        result.get(timeout=wait, propagate=False)
+    except ResultTimeout:
+        return False, {"state": result.state, "result": None}
+    found = result.result
+    return True, {"state": result.state, "result": _error(found) if isinstance(found, BaseException) else found}
+
+
+def _error(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _why(app: Celery, settings: Settings, queue: str, state: str, wait: float) -> str:
+    """One line for a task that is not done in time, as far as anybody knows."""
+    where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(state, "still with the broker or running")
+    try:
+        waiting = depths(app, [queue])[queue]
+    except Unavailable:
+        waiting = None
+    number = "" if waiting is None else f", {waiting} {'message waits' if waiting == 1 else 'messages wait'}"
+    return f"not done after {wait:g} s: {where} (queue {queue}{number})"
+
+
+def _connection_errors(app: Celery) -> tuple[type[Exception], ...]:
+    return (*app.connection_for_write().connection_errors, *getattr(app.backend, "connection_errors", ()))
+
+
+@contextmanager
+def _told(app: Celery) -> Iterator[None]:
+    """Turns what broker and results raise into Unavailable."""
+    try:
+        yield
+    except Unavailable as error:
+        connection = app.connection_for_write()
+        # kombu's own text puts a mask also where there is no password, and takes a lone password for a user.
+        told = str(error).replace(connection.as_uri(), masked_url(connection.as_uri(include_password=True)))
+        raise Unavailable(told) from error
+    except _BROKEN as error:
+        raise Unavailable(f"expected options that broker and results can use, found: {_error(error)}; see [broker]") from error
+    except (OSError, RuntimeError, KombuError, BackendError, *_connection_errors(app)) as error:
+        raise Unavailable(f"expected broker and results to answer, found: {_error(error)}") from error

@@ -1,0 +1,131 @@
+"""`warren call`: what it refuses, and what it says of a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from celery.backends.base import Backend
+from celery.exceptions import NotRegistered
+
+from warren.app import make_app
+from warren.broker.depth import depths
+from warren.broker.reach import reach
+from warren.cli import main
+from warren.config import Settings, load
+from warren.errors import ExitCode
+
+Written = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(etc: Written, tmp_path: Path) -> Path:
+    """An embedded broker with a queue `pages`."""
+    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    return etc(f"[app]\n{folders}[queue:pages]\ntasks = shop.page\n")
+
+
+def call(folder: Path, *words: str) -> int:
+    """The exit code of `warren call WORDS`."""
+    try:
+        return main(["--config", str(folder), "--host", "here", "call", *words])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def settings_of(folder: Path) -> Settings:
+    return load(folder, "here")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("shop.page", "--queue", "page"), "expected a declared queue, found 'page'; did you mean pages?"),
+        (("",), "expected the name of a task such as shop.tasks.collect, found nothing"),
+        (("shop page",), "found 'shop page'"),
+        (("shop.page", "--wait", "nan"), "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found 'nan'"),
+        (("shop.page", "--wait", "-1"), "found '-1'"),
+        (("shop.page", "--wait", "0"), "found '0'"),
+        (("shop.page", "--wait", "1.2.3"), "found '1.2.3'"),
+        (("shop.page", "--kwargs", "[1]"), "expected a JSON object"),
+    ],
+)
+def test_usage(folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
+    """What no task can be sent with ends with 2 and a word on what was expected; nothing is sent."""
+    assert call(folder, *words) == ExitCode.USAGE
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (folder.parent / "state").exists()
+
+
+def test_a_text_that_looks_like_json(folder: Path) -> None:
+    """An argument that JSON cannot hold, however deep it is nested, is sent as a text."""
+    texts = ("[" * 5000, "NaN", "9" * 5000, "plain")
+    assert call(folder, "shop.page", "--", *texts, "-1", "[2]") == 0
+    app = make_app(settings_of(folder))
+    with reach(app) as connection:
+        message = connection.SimpleQueue(app.amqp.queues["pages"]).get(timeout=5)
+    assert message.payload[0] == [*texts, -1, [2]]
+
+
+@pytest.mark.parametrize("wait", ["0.2", "200ms", "0.2s"])
+def test_not_done_in_time(folder: Path, capsys: pytest.CaptureFixture[str], wait: str) -> None:
+    """A wait that runs out ends with 1 and a line that says where the task is, as far as anybody knows."""
+    for number, words in enumerate(("1 message waits", "2 messages wait"), start=1):
+        assert call(folder, "shop.page", "--wait", wait) == ExitCode.FAILURE
+        captured = capsys.readouterr()
+        assert captured.err == f"not done after 0.2 s: still with the broker or running (queue pages, {words})\n"
+        assert "PENDING" in captured.out
+        assert depths(make_app(settings_of(folder)), ["pages"])["pages"] == number
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "said"),
+    [("FAILURE", ValueError("no luck"), "ValueError: no luck"), ("FAILURE", NotRegistered("x"), "NotRegistered: 'x'")],
+)
+def test_a_failed_task(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, error: Exception, said: str
+) -> None:
+    """A task that failed ends with 1 and says the type of its exception, too."""
+    app = make_app(settings_of(folder))
+    monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
+    app.backend.store_result("known", error, state)
+    assert isinstance(app.backend, Backend)
+    assert call(folder, "shop.page", "--wait", "5", "--json") == ExitCode.FAILURE
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert (told["state"], told["result"], captured.err) == (state, said, "")
+
+
+@pytest.mark.parametrize(
+    ("ini", "code"),
+    [
+        ("[broker]\nurl = amqp://u:secret77@127.0.0.1:1/v?heartbeat=abc", ExitCode.CONFIG),
+        ("[broker]\nurl = redis://:secret77@127.0.0.1:1/x", ExitCode.CONFIG),
+        ("[broker]\nurl = redis://:12345/secret77@h/0", ExitCode.CONFIG),
+        ("[results]\nurl = redis://:secret77@h/0;redis://:secret77@i/0", ExitCode.CONFIG),
+        ("[broker]\nurl = redis://secret77@127.0.0.1:1/0", ExitCode.UNAVAILABLE),
+        ("[broker]\nurl = rediss://:secret77@127.0.0.1:1/0", ExitCode.UNAVAILABLE),
+        ("[broker]\nurl = amqp://u:secret77@127.0.0.1:1/v", ExitCode.UNAVAILABLE),
+        ('[broker]\nurl = redis://127.0.0.1:1/0\n[celery]\nbroker_transport_options = {"max_connections": "x"}', 69),
+        ("[celery]\nbroker_heartbeat = abc", ExitCode.CONFIG),
+    ],
+)
+def test_broken_broker(etc: Written, capsys: pytest.CaptureFixture[str], ini: str, code: int) -> None:
+    """A broker that cannot be used, or cannot be reached, ends with 78 or 69, without a traceback and without a password."""
+    assert call(etc(ini), "shop.page") == code
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "secret77" not in said
+    assert said
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0: "), ("redis://secret77@127.0.0.1:1/0", "redis://***@127.0.0.1:1/0: ")],
+)
+def test_the_broker_in_a_message(etc: Written, capsys: pytest.CaptureFixture[str], url: str, shown: str) -> None:
+    """The message names the broker with a mask where a password was given, and with none where none was."""
+    assert call(etc(f"[broker]\nurl = {url}"), "shop.page") == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().err.startswith(shown)
