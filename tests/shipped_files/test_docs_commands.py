@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from support.suite import ENVIRONMENT, WARREN
+from warren.cli.status import ProgramStatus
 from warren.config import load
 from warren.errors import FINAL, ExitCode
+from warren.quota.slots import Counts
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -85,6 +88,13 @@ def test_the_readme_lists_the_exit_codes() -> None:
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (.*) \|$", text, re.MULTILINE)
     assert rows == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
     assert "unless it ended with {}, {}, {} or {}:".format(*map(int, FINAL)) in text
+
+
+def test_the_page_of_the_status_names_every_field() -> None:
+    """docs/status.md has a row for each field of a program and of a quota."""
+    text = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
+    named = {name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert {field.name for row in (ProgramStatus, Counts) for field in fields(row)} <= named
 
 
 def test_the_readme_names_every_room() -> None:

@@ -1,0 +1,26 @@
+"""Two tasks of a shop that watches prices. Plain Celery: `shared_task`, and names of your choice."""
+
+import logging
+
+from celery import shared_task
+
+from warren.quota.client import quota
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="shop.fetch_price")
+def fetch_price(article: int) -> float:
+    """The price of an article; one call to the provider."""
+    with quota("provider").call():  # nothing in here but the call; the task was admitted with a slot for it
+        price = 100.0 + article  # requests.get(...) in a real shop
+    log.info("price of %s", article)  # a line of JSON in worker.log, with the task's id
+    return price
+
+
+@shared_task(name="shop.report")
+def report() -> str:
+    """Sends further tasks."""
+    for article in range(3):
+        fetch_price.delay(article)
+    return "three prices asked for"
