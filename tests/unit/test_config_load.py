@@ -20,6 +20,9 @@ queues = crawl,
     default
 concurrency = 4
 
+[worker:others]
+queues = one, two
+
 [queue:crawl]
 binding_key = crawl_task
 tasks = shop.crawl.*

@@ -87,6 +87,14 @@ def test_secret_that_is_no_file(refused: Refused, tmp_path: Path) -> None:
         assert problem.found == f"{found} at {path}"
 
 
+def test_missing_secret(refused: Refused, tmp_path: Path) -> None:
+    """Whoever named a secret that is not there reads how to make it, and how to do without."""
+    (problem,) = refused(f"[broker]\nurl_file = {tmp_path}/none")
+    assert problem.remedy == "make the file with the URL (chmod 600), or remove the line for the embedded broker"
+    (problem,) = refused(f"[results]\nurl_file = {tmp_path}/none")
+    assert problem.remedy == "make the file with the URL (chmod 600), or remove the line to keep results with the broker"
+
+
 def test_url_and_file(refused: Refused, secret: Callable[..., Path]) -> None:
     """A URL and a file with one are one too many, and the message says where both stand."""
     (problem,) = refused("[broker]\nurl = amqp://h", {"hosts/here.ini": f"[broker]\nurl_file = {secret()}"})

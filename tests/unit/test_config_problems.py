@@ -77,6 +77,22 @@ BAD = [
         "[worker:a]\ntime_limit = 60s\nsoft_time_limit = 1m",
         "3: [worker:a] soft_time_limit: expected less than time_limit, which is 1m, found 1m",
     ),
+    # what the value as written shows
+    ("[log]\nlevel = info # more", "2: [log] level: ..., found 'info # more'; a comment needs a line of its own"),
+    ("[worker:a]\nqueues = default ; all", "2: [worker:a] queues: ...; a comment needs a line of its own"),
+    ("[app]\npath = /nowhere # mine", "2: [app] path: ..., found nothing at /nowhere # mine; a comment needs a line of its own"),
+    ("[worker:a]\nqueues = default pages", "2: [worker:a] queues: ..., found 'default pages'; separate names by commas"),
+    ("[queue:a]\ntasks = shop.a shop.b", "2: [queue:a] tasks: ..., found 'shop.a shop.b'; separate names by commas"),
+    ("[app]\nmodules = shop.a shop.b", "2: [app] modules: ..., found 'shop.a shop.b'; separate names by commas"),
+    # queues that nobody consumes
+    (
+        "[queue:q]\n[worker:a]",
+        "1: [queue:q]: expected a worker that consumes it, found none; add q to the queues of [worker:a]",
+    ),
+    (
+        "[worker:a]\n[worker:b]\n[worker:c]\nqueues = q\nenabled = no\n[queue:q]",
+        "6: [queue:q]: expected a worker that consumes it, found none; add q to queues of one of [worker:a], [worker:b]",
+    ),
     ("[schedule:s]\ntask = t", "1: [schedule:s]: expected one of every and cron, found neither"),
     ("[schedule:s]\ntask = t\nevery = 5s\ncron = * * * * *", "4: [schedule:s] cron: expected one of every and cron, found both"),
     ("[schedule:s]\ntask = t\ncron = hourly", "3: [schedule:s] cron: expected a cron expression such as ..., found 'hourly'"),
@@ -156,6 +172,10 @@ GOOD = [
     '[celery]\nbroker_use_ssl = {"ca_certs": "/etc/ssl/ca.pem"}\ntask_annotations = {"*": {"max_retries": 2}}',
     "[broker]\nurl = amqp://a;amqp://b",
     "[log]\nLEVEL = DEBUG",
+    "[queue:q]\n[worker:a]\nenabled = no",
+    "[queue:q]\n[beat]\nenabled = yes",
+    "[broker]\nurl = redis://h\n[queue:q]\n[worker:a]",
+    "[queue:q]\n[worker:a]\nqueues = q",
 ]
 
 

@@ -67,9 +67,10 @@ def load(folder: Path | None = None, host: str | None = None) -> Settings:
     ini = reader.read(folder, host)
     settings, problems = validator.build(ini, folder, host)
     settings, found = places.with_secrets(settings)
-    problems += [*ini.problems, *found, *places.check(settings)]
+    problems += [*found, *places.check(settings)]
     if ini.complete:  # else a queue that no file seems to declare may stand in the one that cannot be read
         problems += checks.check(settings, broken=_broken(ini, settings))
+    problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]
     if problems:
         raise ConfigError(sorted(set(problems), key=_by_place))
     return settings

@@ -19,6 +19,8 @@ def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[
     yield from _schedules(settings, declared)
     yield from _costs(settings)
     yield from _results(settings)
+    if not any(heading == "broker" or heading.startswith("worker:") for heading in broken):
+        yield from _unconsumed(settings)
     if not any(heading.startswith(("queue:", "quota:")) for heading in broken):
         yield from _claims(settings)
         yield from _shared_queues(settings)
@@ -56,6 +58,26 @@ def _undeclared(settings: Settings, heading: str, option: str, queue: str, decla
     if hint.startswith("did you mean"):
         remedy = f"{hint} Else {remedy}"
     return Problem(settings.origin(heading, option), heading, option, "a declared queue", shown(queue), remedy)
+
+
+def _unconsumed(settings: Settings) -> Iterator[Problem]:
+    """Queues that nobody consumes. The embedded broker is this host's own: no other host can.
+
+    A host without any worker is none that forgot a queue; it only sends, or is being set up.
+    """
+    running = {name: worker for name, worker in settings.workers.items() if worker.enabled}
+    if not settings.broker.embedded or settings.broker.url_file is not None or not running:
+        return
+    consumed = {queue for worker in running.values() for queue in worker.queues}
+    for name in settings.queues:
+        heading = f"queue:{name}"
+        origin = settings.origin(heading)
+        if name not in consumed and origin.file is not None:
+            workers = ", ".join(f"[worker:{worker}]" for worker in running)
+            remedy = (
+                f"add {name} to the queues of {workers}" if len(running) == 1 else f"add {name} to queues of one of {workers}"
+            )
+            yield Problem(origin, heading, "", "a worker that consumes it", "none", remedy)
 
 
 def _costs(settings: Settings) -> Iterator[Problem]:

@@ -17,6 +17,10 @@ from warren.errors import Problem
 _FOLDERS = ("state_dir", "log_dir", "run_dir")
 _LONGEST_SOCKET = 99  # bytes; unix(7) has room for 107, and supervisord first binds one with its process number behind
 _LONGEST_SECRET = 65536
+_MAKE_SECRET = {
+    "broker": "make the file with the URL (chmod 600), or remove the line for the embedded broker",
+    "results": "make the file with the URL (chmod 600), or remove the line to keep results with the broker",
+}
 
 
 def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
@@ -35,7 +39,8 @@ def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
             url = kind(type(part).model_fields["url"]).read(read_secret(part.url_file))
         except Unexpected as error:
             where = f"{error.found} at {part.url_file}"
-            problems.append(Problem(origin, section, "url_file", error.expected, where))
+            remedy = "" if os.path.lexists(part.url_file) else _MAKE_SECRET[section]
+            problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
         else:
             settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
     return settings, problems

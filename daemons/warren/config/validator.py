@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from warren.config import celery_settings
+from warren.config.options import kind as option_kind
 from warren.config.reader import Ini, Value
 from warren.config.sections import QueueSettings
 from warren.config.settings import CELERY, DEFAULT_QUEUE, KINDS, SectionKind, Settings
@@ -17,6 +20,7 @@ from warren.config.values import name, nearest
 from warren.errors import Origin, Problem
 
 _CONTINUED = "a line that begins with white space continues the value above it"
+_COMMENT = re.compile(r"\s[#;]")
 
 
 def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
@@ -33,6 +37,24 @@ def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
     origins = {(section, ""): origin for section, origin in ini.headers.items()}
     origins |= {(section, option): value.origin for section, values in ini.sections.items() for option, value in values.items()}
     return Settings(folder=folder, host=host, files=tuple(ini.files), origins=origins, **parts), problems
+
+
+def hinted(problem: Problem, ini: Ini) -> Problem:
+    """The problem with the remedy for what its value as written shows: a comment behind it, a list without commas."""
+    value = ini.sections.get(problem.section, {}).get(problem.option)
+    if value is None or value.origin != problem.origin:
+        return problem
+    if _COMMENT.search(value.text):
+        return replace(problem, remedy="a comment needs a line of its own")
+    if not problem.remedy and "\n" not in value.text and " " in value.text and _is_list(problem):
+        return replace(problem, remedy="separate names by commas")
+    return problem
+
+
+def _is_list(problem: Problem) -> bool:
+    model = next((each.model for each in KINDS if each.word == problem.section.partition(":")[0]), None)
+    field = model.model_fields.get(problem.option) if model else None
+    return field is not None and option_kind(field).form.startswith("list of")
 
 
 def _add_section(section: str, values: dict[str, Value], header: Origin, parts: dict[str, Any]) -> list[Problem]:
