@@ -38,6 +38,11 @@ def add(a, b):
 def memory():
     raise MemoryError("x")
 
+@shared_task(name="jobs.die")
+def die(path):
+    note(path)
+    os._exit(7)
+
 @shared_task(name="jobs.secret", bind=True, max_retries=0)
 def secret(self, word):
     self.retry(countdown=0)
@@ -116,6 +121,18 @@ def test_a_memory_error_is_a_failure_like_others(worker: Any, app: Any, suite: S
     bad = app.send_task("jobs.memory")
     assert isinstance(bad.get(timeout=20, propagate=False), MemoryError)
     assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
+    assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
+    assert worker.poll() is None
+
+
+def test_a_task_that_ends_every_process_is_given_up(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
+    """It runs five times, then it has failed; the tasks around it run."""
+    path = scratch / "runs"
+    bad = app.send_task("jobs.die", [str(path)])
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
+    assert "WorkerLost" in type(bad.get(timeout=60, propagate=False)).__name__
+    assert len(calls(path)) == 5
+    assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
     assert worker.poll() is None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.servers import free_port, process
+from support.servers import free_port, process, redis_server_at
 from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.wait import until
 from warren.app import make_app
@@ -177,6 +177,22 @@ def test_asked_to_stop_without_a_broker_it_ends(suite: Suite) -> None:
         suite.await_event("worker", "broker_unreachable")
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(30) == 0
+
+
+def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) -> None:
+    """The broker goes away under a running task: asked to stop, the worker gives it its time, then ends with code 0."""
+    port, password = free_port(), "of-the-test"
+    suite.write(f"[broker]\nurl = redis://:{password}@127.0.0.1:{port}/0\n" + INI.format(stop=2))
+    with suite.running("worker", "a") as worker:
+        with redis_server_at(scratch, port, password):
+            result = make_app(load(suite.etc)).send_task("jobs.wait", [str(scratch), 100])
+            (child,) = until(lambda: began(scratch, result.id), 30, "the task to begin")
+        suite.await_event("worker", "broker_unreachable")
+        assert of(child) is not None
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+        assert of(child) is None
+    assert suite.logged("worker", "task_handed_back", task_id=result.id)
 
 
 def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:

@@ -16,7 +16,7 @@ from warren.quota import client
 from warren.quota.book import LEDGER_ERRORS, Book
 from warren.quota.ledger import LedgerBusy
 from warren.quota.slots import Ticket
-from warren.worker.gate import TICKETS
+from warren.worker.message import TICKETS
 
 
 class Allowance:

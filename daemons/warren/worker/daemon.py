@@ -57,7 +57,7 @@ class Worker:
         import_tasks(app, self.settings)
         self.gate.guard(app.tasks)
         for task in app.tasks.values():
-            task.Request = "warren.worker.records:Request"
+            task.Request = "warren.worker.request:Request"
         Records(self.settings).connect()
         Allowance(self.settings, self.book).connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)

@@ -13,7 +13,6 @@ from typing import Any
 
 from celery import Task
 from celery.worker.strategy import default as stock_strategy
-from kombu import Producer
 
 from warren.app import EXCHANGE
 from warren.config import Settings
@@ -23,18 +22,14 @@ from warren.process import this
 from warren.quota.book import LEDGER_ERRORS, Book
 from warren.quota.ledger import Ledger, LedgerBusy
 from warren.quota.slots import Ticket
+from warren.worker.message import TICKETS, publish_copy
 
-#: Under this header the worker tells its pool child which slots the task was admitted with.
-TICKETS = "warren_tickets"
 #: Seconds until a paused queue is looked at again when nobody can know: every slot is open.
 UNKNOWN_WAIT = 0.1
 #: Seconds until it is tried again after the ledger or the broker could not be reached.
 TROUBLE_WAIT = 1.0
 #: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full quota runs.
 NOTEWORTHY = 1.0
-
-#: What a copy of a message keeps of its properties; the broker makes the others anew.
-PROPERTIES = ("correlation_id", "reply_to", "priority")
 
 Tickets = dict[str, tuple[Ticket, ...]]
 #: The quotas of a task: name, ledger, cost (slots).
@@ -145,18 +140,8 @@ class Gate:
         if queue not in self._counting(consumer.app) and self._came_from(message, queue):
             message.requeue()
             return
-        # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy. On one channel
-        # the broker takes the copy before the acknowledgement: cut off between them, the task is there twice, never not at all.
-        Producer(message.channel, auto_declare=False).publish(
-            message.body,
-            exchange="",
-            routing_key=queue,
-            content_type=message.content_type,
-            content_encoding=message.content_encoding,
-            headers={name: value for name, value in message.headers.items() if name not in (TICKETS, "x-delivery-count")},
-            delivery_mode=2,
-            **{name: message.properties[name] for name in PROPERTIES if message.properties.get(name)},
-        )
+        # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
+        publish_copy(message, "", queue)
         message.ack()
 
     def _came_from(self, message: Any, queue: str) -> bool:

@@ -1,13 +1,41 @@
-"""What a task message must look like. Pure.
+"""What a task message must look like, and how a fresh copy of one goes back to the broker.
 
-Celery takes its fields as they come: a list where a name belongs, or a time limit that is a word, ends the whole worker.
+Celery takes a message's fields as they come: a list where a name belongs, or a time limit that is a word, ends the whole worker.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from kombu import Producer
+
+#: The header in which the worker tells its pool child which slots the task was admitted with.
+TICKETS = "warren_tickets"
+#: The header that counts how often a process was lost while it ran this task.
+LOSSES = "warren_losses"
+#: What a copy keeps of a message's properties; the broker makes the others anew.
+PROPERTIES = ("correlation_id", "reply_to", "priority")
+
 _TEXTS = ("eta", "expires", "root_id", "parent_id", "group", "reply_to", "correlation_id")
+
+
+def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) -> None:
+    """Publishes the message anew with these headers added; its acknowledgement has to follow on the same channel.
+
+    On one channel the broker takes the copy before the acknowledgement: cut off between them, the task is there twice, never not
+    at all.
+    """
+    kept = {name: value for name, value in message.headers.items() if name not in (TICKETS, "x-delivery-count")}
+    Producer(message.channel, auto_declare=False).publish(
+        message.body,
+        exchange=exchange,
+        routing_key=routing_key,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        headers={**kept, **headers},
+        delivery_mode=2,
+        **{name: message.properties[name] for name in PROPERTIES if message.properties.get(name)},
+    )
 
 
 def malformed(message: Any) -> str:

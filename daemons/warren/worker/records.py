@@ -1,4 +1,4 @@
-"""One line in the log for each end of a task: succeeded, failed, to be retried, handed back."""
+"""One line in the log for each end of a task: succeeded, failed, to be retried."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import signals
-from celery.worker.request import Request as CeleryRequest
-from celery.worker.state import task_ready
 
 from warren.app import SENT_AT
 from warren.config import Settings
@@ -28,25 +26,6 @@ class _Running:
 
 
 FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
-
-
-class Request(CeleryRequest):
-    """Celery's request, which says so when its task goes back to the broker."""
-
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
-        """The task raised. Celery raises a MemoryError again, in the worker's own process, which has memory enough."""
-        error = exc_info.exception
-        if isinstance(getattr(error, "exc", error), MemoryError):
-            task_ready(self)
-            self.acknowledge()
-            return
-        super().on_failure(exc_info, send_failed_event, return_ok)
-
-    def reject(self, requeue: bool = False) -> None:
-        """Rejects the message; with `requeue` the broker delivers it again."""
-        if requeue:
-            get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name)
-        super().reject(requeue)
 
 
 class Records:

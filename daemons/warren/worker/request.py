@@ -1,0 +1,67 @@
+"""Celery's request of a task, where Warren ends one in another way. `Task.Request` is Celery's hook for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import signals
+from celery.worker import state
+from celery.worker.request import Request as CeleryRequest
+
+from warren.app import EXCHANGE
+from warren.events import Event
+from warren.log import get
+from warren.worker.message import LOSSES, publish_copy
+
+#: A task whose process was lost so often (killed, crashed, out of memory) is given up: it would take every process with it.
+MOST_LOSSES = 5
+
+
+class Request(CeleryRequest):
+    """A task between its message and its end."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """The task raised, or its process was lost."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, MemoryError):
+            # Celery raises it again, in the worker's own process, which has memory enough. The child has stored the failure.
+            state.task_ready(self)
+            self.acknowledge()
+        elif isinstance(error, WorkerLostError) and self.task.acks_late and not self._ends_otherwise():
+            self._lost(error, exc_info)
+        else:
+            super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def reject(self, requeue: bool = False) -> None:
+        """Rejects the message; with `requeue` the broker delivers it again."""
+        if requeue:
+            get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name)
+        super().reject(requeue)
+
+    def _lost(self, error: WorkerLostError, exc_info: Any) -> None:
+        """The task runs again, as a copy that counts its losses; after MOST_LOSSES it has failed."""
+        state.task_ready(self)
+        losses = self._losses() + 1
+        if losses < MOST_LOSSES:
+            get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, losses=losses)
+            publish_copy(self.message, EXCHANGE, self._routing_key(), **{LOSSES: losses})
+        else:
+            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+            details = {"args": self.args, "kwargs": self.kwargs, "traceback": exc_info.traceback, "einfo": exc_info}
+            signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
+        self.acknowledge()  # last: cut off before, the broker delivers the message again
+
+    def _ends_otherwise(self) -> bool:
+        """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
+        return bool(state.should_terminate or self._already_cancelled or self._success_was_stored())
+
+    def _losses(self) -> int:
+        counted = self.request_dict.get(LOSSES)
+        return counted if isinstance(counted, int) else 0
+
+    def _routing_key(self) -> str:
+        """The key that the message came with, unless it went round by delayed delivery or was sent to a queue by its name."""
+        if self.delivery_info["exchange"] == EXCHANGE:
+            return str(self.delivery_info["routing_key"])
+        return str(self._app.amqp.router.route({}, self.name)["routing_key"])
