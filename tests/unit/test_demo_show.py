@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from warren.demo.quickstart.figures import Figures
@@ -40,3 +42,11 @@ def test_for_a_machine_there_is_nothing_but_the_figures(capsys: pytest.CaptureFi
         show.at("documents", 1, 1)
     show.figures(GOOD, "report")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("documents", "told"), [(179, "too short to tell"), (180, "100.0% of the 300 calls")])
+def test_a_short_run_says_nothing_of_the_use(capsys: pytest.CaptureFixture[str], documents: int, told: str) -> None:
+    """Below three windows' worth of documents the table has no figure that would be mostly the first burst's."""
+    Show(quiet=False).figures(replace(GOOD, documents=documents), "report")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("use ")]
+    assert told in line

@@ -32,6 +32,11 @@ class Figures:
         """The calls made as a share of those that the limit allowed in the time they took."""
         return self.calls / allowed(self.limit, self.window, self.duration)
 
+    @property
+    def telling(self) -> bool:
+        """Whether `use` says anything: a run of less than three windows' worth of documents is mostly its first burst."""
+        return self.documents >= 3 * self.limit
+
     def as_json(self) -> str:
         """The figures as one object on one line."""
         names = ("documents", "calls", "refused", "worst_window", "limit", "use", "batch", "ticks", "lost")

@@ -55,13 +55,14 @@ class Show:
     def figures(self, figures: Figures, report: str) -> None:
         """The table of what happened."""
         most = allowed(figures.limit, figures.window, figures.duration)
+        used = f"{figures.use:.1%} of the {most:.0f} calls that the limit allows in that time"
         self.say("")
         for name, value in (
             ("documents", f"{figures.documents - figures.lost} of {figures.documents} collected"),
             ("calls", f"{figures.calls} in {figures.duration:.1f} s"),
             ("refused", f"{figures.refused} by the API"),
             ("worst window", f"{figures.worst_window} calls in {figures.window:g} s, limit {figures.limit}"),
-            ("use", f"{figures.use:.1%} of the {most:.0f} calls that the limit allows in that time"),
+            ("use", used if figures.telling else "too short to tell"),
             ("batch", f"2+2, 4+4, 8+8, 16+16 gave {figures.batch}"),
             ("ticks", f"{figures.ticks} of the schedule entry"),
             ("report", report),
