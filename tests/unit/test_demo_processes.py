@@ -102,24 +102,28 @@ def test_a_program_that_ended_is_told_with_its_last_words(tmp_path: Path) -> Non
     out = tmp_path / "program.out"
     process = processes.start(["warren.demo.api", "--nonsense"], out, keep=False)
     process.wait(30)
+    assert out.stat().st_mode & 0o027 == 0
     with pytest.raises(WarrenError, match=r"program\.out: expected this program to run(?s:.)*--nonsense"):
         processes.alive_or_raise(process, out)
 
 
 def test_stopping_a_folder_without_a_kept_run_says_so(tmp_path: Path) -> None:
     """`--stop` on any other folder touches nothing and says what was expected there."""
-    with pytest.raises(WarrenError, match=r"kept\.json: expected the file that `quickstart --keep` left"):
+    with pytest.raises(WarrenError, match=f"{tmp_path}: expected a run that --keep left, found none"):
         keep.stop(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stopping_a_kept_run_ends_what_it_left(tmp_path: Path) -> None:
-    """`--stop` ends every process of the run, and a second time finds no run to stop."""
+    """`--stop` ends every process of the run, removes the broker's URL, and a second time finds no run to stop."""
     made = scratch.make(tmp_path / "home", None)
+    made.broker_url.touch()
     child, identity = begin(tmp_path, STUBBORN.replace("SIG_IGN", "SIG_DFL"))
     told = {"boot": boot(), "processes": [[identity.pid, identity.start]], "suffix": ""}
     (made.home / "kept.json").write_text(json.dumps(told), encoding="utf-8")
     keep.stop(made.home)
     assert child.wait(10) == -signal.SIGTERM
+    assert not made.broker_url.exists()
     with pytest.raises(WarrenError, match="kept"):
         keep.stop(made.home)
 

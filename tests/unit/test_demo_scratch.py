@@ -64,6 +64,15 @@ def test_a_folder_of_its_own_is_private_and_short() -> None:
             subprocess.run(["rm", "-r", str(home)], check=True)
 
 
+def test_only_a_folder_of_its_own_is_discarded(tmp_path: Path) -> None:
+    """What never began leaves nothing; in a folder that the user named only the broker's URL goes."""
+    own, named = scratch.make(None, "redis://127.0.0.1/0"), scratch.make(tmp_path, "redis://127.0.0.1/0")
+    for made in (own, named):
+        made.discard()
+    assert not own.home.exists()
+    assert [path.name for path in named.config.iterdir()] == ["warren.ini"]
+
+
 def test_the_names_of_a_scratch_say_where_things_are() -> None:
     """Tasks and quickstart agree on the files of a run."""
     made = Scratch(Path("/home"))

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from warren.demo.quickstart import figures, keep, scratch, show
+from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.run import run
+from warren.demo.quickstart.scratch import Scratch
 from warren.errors import ExitCode, WarrenError
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -32,7 +34,8 @@ def quickstart(broker: str | None, as_json: bool, kept: bool, documents: int, fo
             keep.stop(home)
             click.echo(f"stopped; what it wrote is in {home}")
             return
-        found = run(scratch.make(folder, broker), documents, show.Show(quiet=as_json), kept)
+        made = scratch.make(folder, broker)
+        found = _run_or_say_where(made, documents, show.Show(quiet=as_json), kept)
     except WarrenError as error:
         show.insist(str(error))
         sys.exit(error.exit_code)
@@ -44,5 +47,13 @@ def quickstart(broker: str | None, as_json: bool, kept: bool, documents: int, fo
     sys.exit(ExitCode.FAILURE if problems else ExitCode.OK)
 
 
+def _run_or_say_where(made: Scratch, documents: int, shown: show.Show, kept: bool) -> Figures:
+    try:
+        return run(made, documents, shown, kept)
+    except SystemExit:  # a signal asked for the end
+        show.insist(f"stopped; what it wrote is in {made.home}" if made.home.exists() else "stopped; nothing was started")
+        raise
+
+
 if __name__ == "__main__":
-    quickstart()
+    quickstart(prog_name="./scripts/quickstart")

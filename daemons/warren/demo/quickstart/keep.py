@@ -26,8 +26,9 @@ def keep(suite: Suite) -> str:
     return (
         "The suite goes on. To look:\n"
         f"  .venv/bin/warren --config {home}/config status\n"
-        f"  tail -qf {home}/log/*.log | jq\n"
+        f"  tail -qf {home}/log/*.log\n"
         f"  .venv/bin/warren --config {home}/config call warren.demo.add 2 2 --wait 10\n"
+        "(one JSON object a line: with jq, which is optional, add | jq to the tail)\n"
         "To stop:\n"
         f"  ./scripts/quickstart --stop {home}"
     )
@@ -38,6 +39,8 @@ def stop(home: Path) -> None:
     file = home.absolute() / _FILE
     try:
         told = json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WarrenError(f"{home}: expected a run that --keep left, found none; name the folder that it printed") from error
     except (OSError, ValueError) as error:
         raise WarrenError(
             f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the folder that it printed"
@@ -49,4 +52,5 @@ def stop(home: Path) -> None:
     settings = load(scratch.config)
     if not settings.broker.embedded:
         remove_traces(make_app(settings), scratch.queues)
+    scratch.forget()
     file.unlink()

@@ -19,11 +19,11 @@ PATIENCE = 30.0  # seconds; more than the workers' stop_timeout
 
 
 def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
-    """Starts `python -m` these words in a session of its own, which is what `end` ends; its output goes to `out`.
+    """Starts `python -m` these words in a session of its own, which is what `end` ends; its output goes to `out` (0640).
 
     Without `keep` it is asked to stop as well when this process is killed.
     """
-    with out.open("ab") as output:
+    with os.fdopen(os.open(out, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "ab") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", *words],
             stdin=subprocess.DEVNULL,

@@ -18,23 +18,33 @@ def run(scratch: Scratch, documents: int, show: Show, kept: bool) -> Figures:
 
     Raises WarrenError when something could not be started or ended before its time.
     """
-    suite = Suite(scratch, load(scratch.config), kept)
     stop_on_signals()
-    stopping = True
+    suite, stopping = None, True
     try:
+        suite = Suite(scratch, load(scratch.config), kept)
         show.say(f"starting the API, two workers, beat and quota-watchdog in {scratch.home} ...")
         demo = suite.start(documents)
         found, report = _work(suite, demo, documents, show)
         stopping = not kept
     finally:
         if stopping:
-            suite.stop()
+            _end(suite, scratch)
     show.figures(found, report)
     if kept:
         insist(keep.keep(suite))
     else:
         show.say(_where(scratch))
     return found
+
+
+def _end(suite: Suite | None, scratch: Scratch) -> None:
+    if suite is None or not suite.begun:
+        scratch.discard()
+        return
+    try:
+        suite.stop()
+    finally:
+        scratch.forget()
 
 
 def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple[Figures, str]:
@@ -79,7 +89,8 @@ def _figures(demo: DemoSettings, documents: int, batch: list[int]) -> Figures:
 def _where(scratch: Scratch) -> str:
     return (
         f"Everything is stopped; what it wrote is in {scratch.home}. To look further:\n"
-        f"  jq . {scratch.log}/worker.log | less\n"
-        f"  jq -c 'select(.event == \"tick_sent\")' {scratch.log}/beat.log\n"
-        f"  cat {scratch.config}/warren.ini"
+        f"  less {scratch.log}/worker.log\n"
+        f"  grep '\"tick_sent\"' {scratch.log}/beat.log\n"
+        f"  cat {scratch.config}/warren.ini\n"
+        "Logs are one JSON object a line; jq, which is optional, shows them well: jq . FILE"
     )

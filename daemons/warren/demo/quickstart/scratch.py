@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ class Scratch:
 
     home: Path
     suffix: str = ""  # sets the names apart on a broker that others use as well
+    own: bool = False  # a folder that nobody named
 
     @property
     def config(self) -> Path:
@@ -89,6 +91,22 @@ class Scratch:
         place = self.settings_file.parent
         return DemoSettings(api, self.home / "api.key", place / "files", place / "ticks.jsonl")
 
+    @property
+    def broker_url(self) -> Path:
+        """The file of the broker's URL, where a run has one."""
+        return self.config / "broker.url"
+
+    def forget(self) -> None:
+        """Removes the broker's URL: a password must not lie about when the run that needed it is over."""
+        self.broker_url.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Removes all of a run that never began, but for a folder that the user named: there only the broker's URL."""
+        if self.own:
+            shutil.rmtree(self.home, ignore_errors=True)
+        else:
+            self.forget()
+
 
 def make(folder: Path | None, broker: str | None) -> Scratch:
     """Makes the folder, by default a new one with a short path, and writes the INI files for this broker into it.
@@ -96,11 +114,11 @@ def make(folder: Path | None, broker: str | None) -> Scratch:
     The URL may hold a password, so it goes into a file of its own that only its owner may read.
     Raises CannotWrite where the folder cannot be made or holds anything.
     """
-    scratch = Scratch(_home(folder), f"-{secrets.token_hex(3)}" if broker else "")
+    scratch = Scratch(_home(folder), f"-{secrets.token_hex(3)}" if broker else "", own=folder is None)
     scratch.config.mkdir()
     scratch.log.mkdir()
     if broker:
-        secret = os.open(scratch.config / "broker.url", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        secret = os.open(scratch.broker_url, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(secret, "w", encoding="utf-8") as file:
             file.write(broker + "\n")
     (scratch.config / "warren.ini").write_text(ini(scratch, bool(broker)), encoding="utf-8")
@@ -113,7 +131,7 @@ def ini(scratch: Scratch, broker: bool) -> str:
     return _INI.format(
         app=f"quickstart{scratch.suffix}",
         home=scratch.home,
-        broker=f"\n[broker]\nurl_file = {scratch.config}/broker.url\n" if broker else "",
+        broker=f"\n[broker]\nurl_file = {scratch.broker_url}\n" if broker else "",
         documents=documents,
         others=others,
         tasks=", ".join(f"warren.demo.{name}" for name in _OTHERS),

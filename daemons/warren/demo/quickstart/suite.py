@@ -47,6 +47,11 @@ class Suite:
         self._wait("the programs of the suite", self._ready)
         return demo
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was started."""
+        return self._api is not None
+
     def check(self) -> None:
         """Raises WarrenError when the API or the suite has ended."""
         for process, out in ((self._api, "api.out"), (self._supervise, "supervise.out")):

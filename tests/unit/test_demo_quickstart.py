@@ -1,0 +1,51 @@
+"""The command of the quickstart, where it ends before its time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+WORDS = [sys.executable, "-P", "-m", "warren.demo.quickstart"]
+AWAY = "redis://:secret@127.0.0.1:1/0"
+
+
+def ended(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*WORDS, *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(("url", "code"), [(AWAY, 69), ("nonsense://secret", 78)])
+def test_a_run_that_never_began_keeps_no_password(tmp_path: Path, url: str, code: int) -> None:
+    """With a broker that is away or a URL that is none, the URL is in no file afterwards."""
+    assert ended("--broker", url, "--folder", str(tmp_path)).returncode == code
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
+    """`--stop` on a folder without a kept run fails with one line."""
+    done = ended("--stop", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{tmp_path}: expected a run that --keep left, found none")
+
+
+def test_the_usage_names_what_was_typed() -> None:
+    """The help shows the script's name, not that of a module."""
+    assert ended("--help").stdout.startswith("Usage: ./scripts/quickstart [OPTIONS]")
+
+
+def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
+    """Ctrl-C stops what was started, and the last line names the folder."""
+    run = subprocess.Popen([*WORDS, "--folder", str(scratch)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (scratch / "log" / "supervise.out").exists():
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGINT
+    assert err.splitlines()[-1] == f"stopped; what it wrote is in {scratch}"
