@@ -71,3 +71,22 @@ def test_no_room_for_the_output(etc: Written, words: str, unbuffered: str) -> No
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=60, env=environment)
     assert (done.returncode, done.stderr) == (73, "expected room to write, found: No space left on device\n")
+
+
+def test_no_word_of_units_that_are_not_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Help, guide and shipped file name what starts and reloads the suite, and no unit of systemd."""
+    for verb in VERBS:
+        assert main([verb, "--help"]) == 0
+    said = capsys.readouterr().out
+    root = Path(__file__).parents[2]
+    for name in ("etc/warren/warren.ini", "docs/configuration.md"):
+        said += (root / name).read_text(encoding="utf-8")
+    assert "systemctl" not in said
+    assert said.count("kill -HUP $(cat /run/warren/supervisord.pid)") == 3
+
+
+def test_a_suite_that_does_not_run(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks a suite that does not run reads how to start it."""
+    assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}/run\n")), "status"]) == ExitCode.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert said.endswith("start the suite with warren supervise\n")

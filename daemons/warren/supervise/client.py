@@ -89,7 +89,7 @@ def _call(settings: Settings, method: str, *arguments: object, fine: int | None 
     except (OSError, http.client.HTTPException, Error) as error:
         raise Unavailable(
             f"{path}: expected supervisord to answer, found: {error or type(error).__name__}; "
-            "start the suite with systemctl start warren, or warren supervise"
+            "start the suite with warren supervise"
         ) from error
     finally:
         transport.close()
