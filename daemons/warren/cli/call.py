@@ -80,7 +80,7 @@ def call(
         found = f"expected a declared queue, found {queue!r}{'; ' if hint else ''}{hint}"
         raise click.BadParameter(found, param_hint="--queue")
     app = make_app(settings)
-    with _told(app):
+    with told(app):
         with reach(app) as connection:
             positional = [_value(text) for text in arguments]
             options = {"queue": queue} if queue else {}
@@ -133,7 +133,7 @@ def _connection_errors(app: Celery) -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def _told(app: Celery) -> Iterator[None]:
+def told(app: Celery) -> Iterator[None]:
     """Turns what broker and results raise into Unavailable."""
     try:
         yield

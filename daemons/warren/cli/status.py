@@ -10,18 +10,23 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from warren import heartbeat
 from warren.app import make_app
 from warren.broker.depth import depths
+from warren.cli.call import told
 from warren.config import Settings, load
-from warren.errors import ExitCode, Unavailable
+from warren.config.masking import masked_url
+from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.quota.book import LEDGER_ERRORS, Book
 from warren.quota.ledger import NS, LedgerBusy, now_ns
 from warren.supervise.client import programs
 
 #: A heart older than this (seconds) does not count as beating.
 STALE = 10.0
+#: Characters of a list in a table of 80 columns, beside the names of program and fact.
+_LINE = 35
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,12 @@ def status(context: click.Context, as_json: bool) -> None:
 
     Example: warren status --json | jq .quotas
     """
-    settings = load(**context.obj)
+    try:
+        settings = load(**context.obj)
+    except ConfigError as error:
+        click.echo(masked_url(str(error)), err=True)
+        click.echo("a suite that already runs goes on with its old settings; correct the files, then ask again", err=True)
+        sys.exit(error.exit_code)
     running = program_status(settings)
     queues, trouble = _queues(settings)
     quotas = _quotas(settings)
@@ -88,9 +98,11 @@ def program_status(settings: Settings) -> list[ProgramStatus]:
 
 def _queues(settings: Settings) -> tuple[list[dict[str, Any]], str]:
     try:
-        found = depths(make_app(settings), settings.queues)
+        app = make_app(settings)
+        with told(app):
+            found = depths(app, settings.queues)
     except Unavailable as error:
-        return [], str(error)
+        return [], masked_url(str(error))
     return [{"queue": queue, "messages": messages} for queue, messages in found.items()], ""
 
 
@@ -111,17 +123,22 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
 
 def _print(running: list[ProgramStatus], queues: list[dict[str, Any]], quotas: list[dict[str, Any]], trouble: str) -> None:
     console = Console()
-    table = _table("program", "state", "pid", "heart", "age", "doing")
+    table = _table("program", "state", "pid", "heart", "age")
     for program in running:
         colour = "green" if program.ready else "red"
         age = "" if program.heart_age_s is None else f"{program.heart_age_s:.1f} s"
-        doing = ", ".join(f"{key}: {_short(value)}" for key, value in program.evidence.items() if value not in (None, [], {}))
-        table.add_row(program.program, f"[{colour}]{program.state}[/]", str(program.pid or ""), program.heart, age, doing)
+        table.add_row(program.program, f"[{colour}]{program.state}[/]", str(program.pid or ""), program.heart, age)
     console.print(table)
+    table = _table("program", "doing", "")  # a fact a line: side by side they would wrap
+    for program in running:
+        for number, fact in enumerate(_facts(program.evidence)):
+            table.add_row("" if number else program.program, *fact)
+    if table.row_count:
+        console.print(table)
     table = _table("queue", "messages")
     for queue in queues:
         table.add_row(queue["queue"], "-" if queue["messages"] is None else str(queue["messages"]))
-    console.print(trouble or table)
+    console.print(Text(trouble) if trouble else table)
     if quotas:
         table = _table("quota", "limit", "free", "open", "cooling", "next free")
         for quota in quotas:
@@ -140,5 +157,18 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _facts(evidence: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the heart says, name and value, each short enough for its line."""
+    said = {key: value for key, value in evidence.items() if value not in (None, [], {})}
+    return [(key, short(value) if isinstance(value, list) else str(value)) for key, value in said.items()]
+
+
+def short(entries: list[Any]) -> str:
+    """The entries with commas between them, as many as fit a line, and how many there are beyond."""
+    line = ""
+    for number, entry in enumerate(map(str, entries)):
+        longer = f"{line}, {entry}" if line else entry
+        if number and len(longer) > _LINE:
+            return f"{line}, and {len(entries) - number} more"
+        line = longer
+    return line
