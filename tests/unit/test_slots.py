@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from support.slots import LONGEST, ME, NOW, WINDOW, make, scene
+from support.slots import LONGEST, ME, NOW, WINDOW, copy, make, scene
 from warren.quota.layout import NIL, Head, Slot, State
 from warren.quota.rebuild import rebuild
-from warren.quota.slots import Contradiction
+from warren.quota.slots import Contradiction, Slots
 from warren.quota.terms import retime, take_over
 
 
@@ -22,6 +22,65 @@ def test_refund_after_a_longer_window() -> None:
     slots.refund(ticket, WINDOW + 20)
     assert not slots.available(1, WINDOW * 3 - 1)
     assert slots.available(1, WINDOW * 3 + 10)
+
+
+def called_often(*ends: int) -> Slots:
+    """One slot that served calls which ended at these times, and cooled after each."""
+    slots = make(1)
+    for at in ends:
+        assert slots.available(1, at)
+        slots.settle(slots.reserve(ME, at), at + WINDOW)
+    return slots
+
+
+def terms(slots: Slots, limit: int, window: int, now: int) -> None:
+    """Changes the terms, and makes room for a higher limit as a file that grows does."""
+    for slot in range(int(slots.words[Head.CAPACITY]), limit):
+        slots.words[Head.CAPACITY] = slot + 1
+        slots.put(slot, Slot.STATE, State.RETIRED)
+    retime(slots, window, LONGEST, now)
+    slots.words[Head.LIMIT] = limit
+    rebuild(slots, now)
+
+
+@pytest.mark.parametrize("steps", [[(3, 5 * WINDOW)], [(3, WINDOW), (3, 5 * WINDOW)], [(1, 5 * WINDOW), (3, 5 * WINDOW)]])
+def test_calls_that_no_slot_remembers(steps: list[tuple[int, int]]) -> None:
+    """A slot that comes into service stands for calls whose slot has served again, before, with or after a longer window."""
+    slots = called_often(0, WINDOW, 2 * WINDOW)
+    for limit, window in steps:
+        terms(slots, limit, window, 3 * WINDOW + 10)
+    # Three calls count in a window of 5 * WINDOW until the first of them, which ended at 0, leaves it.
+    assert slots.counts(5 * WINDOW - 1).free == 0
+    assert not slots.available(1, 5 * WINDOW - 1)
+    assert slots.available(3, 8 * WINDOW)
+
+
+def test_a_longest_call_made_longer() -> None:
+    """A lost call that cools does so as long as a call may now be under way."""
+    slots = make(1)
+    slots.settle(slots.reserve(ME, 0), WINDOW + LONGEST)
+    retime(slots, WINDOW, 5 * LONGEST, 10)
+    rebuild(slots, 10)
+    assert not slots.available(1, WINDOW + 5 * LONGEST - 1)
+    assert slots.available(1, WINDOW + 5 * LONGEST)
+
+
+def test_a_refund_stands_for_calls_that_no_slot_remembers() -> None:
+    """A slot that was open while others served again and again, and is given back then, does not make room for more."""
+    slots = make(2)
+    unsent = slots.reserve(ME, 0)
+    for at in (0, WINDOW, 2 * WINDOW):
+        assert slots.available(1, at)
+        slots.settle(slots.reserve(ME, at), at + WINDOW)
+    for first in ("refund", "terms"):
+        again = copy(slots)
+        now = 3 * WINDOW + 10
+        if first == "refund":
+            again.refund(unsent, now)
+        terms(again, 2, 5 * WINDOW, now)
+        again.refund(unsent, now + 1)
+        assert not again.available(1, 5 * WINDOW - 1)  # three calls count: of 0, 1 and 2 windows
+        assert again.available(2, 8 * WINDOW)
 
 
 def test_a_lowered_limit_takes_refunds_out_of_service() -> None:
@@ -58,6 +117,22 @@ def test_calls_before_a_boot_count_in_a_longer_window() -> None:
         retime(slots, WINDOW * 9, LONGEST, 30)
         rebuild(slots, 30)
         assert slots.counts(20 + WINDOW * 8 - 1).free == 0
+
+
+def test_calls_that_no_slot_remembers_over_a_boot() -> None:
+    """A limit that is raised with a boot makes no room for calls of a longer window that no slot remembers."""
+    slots = make(3)
+    for _ in range(3):
+        slots.settle(slots.reserve(ME, 0), WINDOW)
+    terms(slots, 1, WINDOW, WINDOW)
+    for at in range(WINDOW, 11 * WINDOW, WINDOW):
+        assert slots.available(1, at)
+        slots.settle(slots.reserve(ME, at), at + WINDOW)
+    terms(slots, 1, 5 * WINDOW, 11 * WINDOW)
+    slots.words[Head.BOOT] = 5
+    assert take_over(slots, 5 * WINDOW, LONGEST, 20)
+    terms(slots, 3, 5 * WINDOW, 20)
+    assert slots.counts(20 + 5 * WINDOW - 1).free == 0
 
 
 def test_the_high_water_mark_outweighs_the_lists() -> None:
@@ -114,3 +189,14 @@ def test_next_free_counts_the_slots_that_are_asked_for() -> None:
     assert [slots.next_free(count, 5) for count in (1, 2, 3)] == [10, 20, None]
     slots.thaw(10, 9)
     assert [slots.next_free(count, 12) for count in (1, 2)] == [12, 20]
+
+
+def test_next_free_below_a_lowered_limit() -> None:
+    """What leaves service when it has cooled is nobody's next free slot."""
+    slots = make(3)
+    for until in (10, 20, 30):
+        slots.settle(slots.reserve(ME, 0), until)
+    terms(slots, 1, WINDOW, 5)
+    assert slots.next_free(1, 5) == 30
+    assert not slots.available(1, 29)
+    assert slots.available(1, 30)

@@ -16,18 +16,16 @@ def rebuild(slots: Slots, now: int) -> None:
     words[Head.BUSY] = 1
     states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
     latest = now + int(words[Head.WINDOW]) + int(words[Head.LONGEST_CALL])
-    for slot in [slot for slot, until in enumerate(untils) if until > latest]:
-        # Longer than a call of this moment could count: the window was made shorter.
-        untils[slot] = latest
-        slots.put(slot, Slot.UNTIL, latest)
+    for slot, until in enumerate(untils):
+        if until > latest:  # longer than a call of this moment could count: the window was made shorter
+            slots.put(slot, Slot.UNTIL, latest)
     forgotten = max(oldest_use(slots, now), min(latest, int(words[Head.FORGOTTEN])))
     words[Head.FORGOTTEN] = forgotten if forgotten > now else 0
     closed = [slot for slot, state in enumerate(states) if state != State.OPEN]
     # A retired slot that cools (its window was made longer) serves again: its last call may be counted once more.
     cooling = [slot for slot in closed if untils[slot] > now]
-    cooled = [slot for slot in closed if untils[slot] <= now]
-    # Those in service before the retired ones, those used last before the others: they remember the last calls.
-    cooled.sort(key=lambda slot: (states[slot] == State.RESTING, untils[slot]))
+    # Those used last serve on: they remember the last calls.
+    cooled = sorted((slot for slot in closed if untils[slot] <= now), key=untils.__getitem__)
     out = max(0, len(cooled) - max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling)))
     for slot in cooled[:out]:
         slots.put(slot, Slot.STATE, State.RETIRED)

@@ -18,14 +18,13 @@ def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
     old_window, old_longest = int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
     words[Head.BUSY] = 1
     more = max(0, window - old_window) + max(0, longest_call - old_longest)
-    most = now + max(window, old_window) + max(longest_call, old_longest)
     if more:
         # A longer window counts calls further back: the last ones, which the slots remember, and those that no slot does.
         forgotten = max(oldest_use(slots, now), int(words[Head.FORGOTTEN]))
-        words[Head.FORGOTTEN] = min(forgotten + more, most) if forgotten else 0
+        words[Head.FORGOTTEN] = forgotten + more if forgotten else 0
         for slot, until in enumerate(slots.column(Slot.UNTIL).tolist()):
             if until:
-                slots.put(slot, Slot.UNTIL, min(until + more, most))
+                slots.put(slot, Slot.UNTIL, until + more)
     words[Head.WINDOW], words[Head.LONGEST_CALL] = window, longest_call
 
 
