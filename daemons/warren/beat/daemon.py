@@ -6,12 +6,12 @@ import time
 from zoneinfo import ZoneInfo
 
 from kombu.exceptions import ChannelError, OperationalError
-from kombu.utils.url import maybe_sanitize_url
 
 from warren.app import import_tasks, make_app
 from warren.beat.leader import leader
 from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id
 from warren.config import ScheduleSettings, Settings
+from warren.config.masking import masked_url
 from warren.daemon import Daemon
 from warren.errors import ExitCode, Unavailable
 from warren.events import Event
@@ -133,7 +133,7 @@ class Beat:
 
     @property
     def _broker(self) -> str:
-        return str(maybe_sanitize_url(self.app.connection_for_write().as_uri()))
+        return masked_url(self.app.connection_for_write().as_uri(include_password=True))
 
     def _pause(self) -> float:
         now = time.time()

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from warren.config.masking import masked_url
 from warren.errors import Unavailable
 
 
@@ -21,7 +22,7 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
             yield connection
     except (OperationalError, OSError, *connection.connection_errors) as error:
+        where, found = masked_url(connection.as_uri(include_password=True)), str(error) or type(error).__name__
         raise Unavailable(
-            f"{connection.as_uri()}: expected a broker that answers, found: {str(error) or type(error).__name__}; "
-            "start it, free its disk, or correct [broker] url"
+            f"{where}: expected a broker that answers, found: {found}; start it, free its disk, or correct [broker] url"
         ) from error

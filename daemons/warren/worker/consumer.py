@@ -15,8 +15,8 @@ from celery.utils.objects import Bunch
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
-from kombu.utils.url import maybe_sanitize_url
 
+from warren.config.masking import masked_url
 from warren.events import Event
 from warren.log import get
 from warren.worker.message import malformed
@@ -39,7 +39,7 @@ class Consumer(CeleryConsumer):
         def failed(error: BaseException, interval: float) -> None:
             get().error(
                 Event.BROKER_UNREACHABLE,
-                broker=maybe_sanitize_url(conn.as_uri()),
+                broker=masked_url(conn.as_uri(include_password=True)),
                 reason=str(error) or type(error).__name__,
                 retry_in_s=interval,
                 remedy="start the broker, or correct [broker] url",
@@ -53,13 +53,18 @@ class Consumer(CeleryConsumer):
         connected = conn.ensure_connection(failed, None, interval_start=1, interval_step=1, interval_max=3, callback=waiting)
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
-        get().info(Event.BROKER_CONNECTED, broker=maybe_sanitize_url(conn.as_uri()))
+        get().info(Event.BROKER_CONNECTED, broker=masked_url(conn.as_uri(include_password=True)))
         return connected
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """The connection broke: running tasks go on, and their messages come again."""
         get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__)
-        super().on_connection_error_after_connected(exc)
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001
+            # The last of it is to close what is broken, at which kombu's Redis transport fails when messages were unacknowledged.
+            # The connection is gone by then, and the error would end the worker.
+            get().warning(Event.BROKER_LOST, reason=str(error), consequence="the worker connects anew")
 
     def connect(self) -> Any:
         """Connects, and declares every queue of the settings: also those that another host's worker consumes.
