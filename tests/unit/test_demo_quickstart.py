@@ -39,7 +39,14 @@ def test_the_usage_names_what_was_typed() -> None:
 
 def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
     """Ctrl-C stops what was started, and the last line names the folder."""
-    run = subprocess.Popen([*WORDS, "--folder", str(scratch)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [*WORDS, "--folder", str(scratch)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell runs in the background ignores SIGINT, and so would everything that the tests start from there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
     deadline = time.monotonic() + 30
     while not (scratch / "log" / "supervise.out").exists():
         assert run.poll() is None

@@ -57,6 +57,7 @@ class Suite:
         for process, out in ((self._api, "api.out"), (self._supervise, "supervise.out")):
             if process is not None:
                 alive_or_raise(process, self.scratch.log / out)
+        leave_if_asked()
 
     def running(self) -> list[Process]:
         """Both processes, in the order in which they are to be ended."""
@@ -104,11 +105,21 @@ class Suite:
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+_asked: list[int] = []
+
+
 def stop_on_signals() -> None:
     """Turns the signals that ask for an end into an exception, so that everything is stopped on the way out."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        _asked.append(number)
         sys.exit(128 + number)
 
     for number in STOPPING:
         signal.signal(number, leave)
+
+
+def leave_if_asked() -> None:
+    """Raises the exception again: Python drops one that a handler raises while an object is being finalized."""
+    if _asked:
+        sys.exit(128 + _asked[0])
