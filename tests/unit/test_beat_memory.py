@@ -52,6 +52,14 @@ def test_nothing_there(path: Path) -> None:
     assert Memory(path).read() == {}
 
 
+def test_replaced_whole(path: Path) -> None:
+    """Who reads while it is written reads the old ticks whole."""
+    Memory(path).write({"a": 1.0})
+    with open(path, encoding="utf-8") as old:
+        Memory(path).write({"a": 2.0, "b": 3.0})
+        assert old.read() == '{"a": 1.0}'
+
+
 def test_full_disk(path: Path) -> None:
     """When the file cannot be written that is an OSError, and the old one stays whole."""
 
