@@ -20,7 +20,9 @@ from support.wait import until
 from warren.process import die_with_parent, this
 from warren.quota import client
 from warren.quota.client import NoAllowance, quota
+from warren.quota.layout import Slot
 from warren.quota.ledger import Ledger, LedgerBusy, now_ns
+from warren.quota.slots import Slots
 from warren.quota.store import LedgerDamaged
 
 LIMIT, WINDOW, LONGEST = 50, 1.0, 0.5
@@ -85,6 +87,11 @@ class Troop:
             for role in [role for role, wake in stopped.items() if wake < time.monotonic()]:
                 os.kill(self.pids[role], signal.SIGCONT)
                 del stopped[role]
+            for role in [role for role, pid in self.pids.items() if os.waitpid(pid, os.WNOHANG)[0]]:
+                del self.pids[role]  # it has killed itself
+                stopped.pop(role, None)
+                self.start(role)
+                self.kills += 1
             role = dice.choice(sorted(self.roles))
             if dice.random() < 0.6:
                 self.kill(role)
@@ -157,6 +164,22 @@ def caller(ledger: Path, api: Path) -> Callable[[random.Random], None]:
                     one.not_sent()
                 else:
                     call(api)
+
+    return run
+
+
+def clumsy(ledger: Path, api: Path) -> Callable[[random.Random], None]:
+    """A caller that is killed between two stores of a change, with the lock held, about once in ten calls."""
+    put = Slots.put
+
+    def run(dice: random.Random) -> None:
+        def put_or_die(slots: Slots, slot: int, word: Slot, value: int) -> None:
+            if dice.random() < 0.01:
+                os.kill(os.getpid(), signal.SIGKILL)
+            put(slots, slot, word, value)
+
+        Slots.put = put_or_die  # type: ignore[method-assign, assignment]
+        caller(ledger, api)(dice)
 
     return run
 
@@ -237,6 +260,7 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int) -> None:
     troop.start("api")
     troop.roles.clear()
     roles = {f"caller-{number}": caller(path, api) for number in range(CALLERS)}
+    roles |= {f"clumsy-{number}": clumsy(path, api) for number in range(2)}
     roles |= {f"gate-{number}": gate(path, api) for number in range(2)} | {"watchdog": watchdog(path)}
     try:
         until(api.exists, 10, "the provider's socket")
