@@ -10,7 +10,7 @@ from dataclasses import asdict
 from warren.broker.spool import restore_dead
 from warren.config import Settings
 from warren.daemon import Daemon
-from warren.errors import CannotWrite, ExitCode
+from warren.errors import ExitCode, WarrenError
 from warren.events import Event
 from warren.log import get, set_level
 from warren.quota.book import Book
@@ -72,7 +72,7 @@ class Watchdog:
     def _mend(self, name: str) -> None:
         try:
             self.book.configure_one(name)
-        except CannotWrite as error:
+        except WarrenError as error:
             get().error(Event.CANNOT_WRITE, quota=name, reason=str(error))
 
     def _tell_level(self, name: str, counts: Counts) -> None:

@@ -79,8 +79,10 @@ class Gate:
                 self._pause(consumer, queue, quotas)
                 return
             message.headers[TICKETS] = {name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()}
+            # A task that is acknowledged early is so before its call: its slots are settled by the child, or reaped with it.
+            answer = self._settling(tickets, ack) if task.acks_late else ack
             try:
-                admit(message, body, self._settling(tickets, ack), self._settling(tickets, reject), callbacks, **rest)
+                admit(message, body, answer, self._settling(tickets, reject), callbacks, **rest)
             except BaseException:
                 self._refund(tickets)  # refused before any process could run it: not sent
                 raise
