@@ -6,10 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
+from support.suite import Suite
+from warren.app import make_app
+from warren.config import load
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +36,17 @@ def scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def app(suite: Suite) -> Any:
+    """The app of the test's own `suite`."""
+    return make_app(load(suite.etc))
+
+
+@pytest.fixture
+def worker(suite: Suite) -> Iterator[Any]:
+    """The running worker `a` of the test's own `suite`."""
+    with suite.running("worker", "a") as running:
+        suite.await_event("worker", "ready")
+        yield running

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from kombu import Exchange
 
+from support.calls import calls, worst
 from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import until
 from warren.app import make_app
@@ -92,30 +92,6 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-@pytest.fixture
-def app(suite: Suite) -> Any:
-    """The app of the suite."""
-    return make_app(load(suite.etc))
-
-
-@pytest.fixture
-def worker(suite: Suite) -> Iterator[Any]:
-    """The running worker."""
-    with suite.running("worker", "a") as running:
-        suite.await_event("worker", "ready")
-        yield running
-
-
-def calls(path: Path) -> list[float]:
-    """When the provider was called, in seconds."""
-    return sorted(int(line) / 1e9 for line in path.read_text(encoding="ascii").split()) if path.exists() else []
-
-
-def worst(times: list[float]) -> int:
-    """The most calls in any interval of the window's length."""
-    return max(sum(start <= other < start + WINDOW for other in times) for start in times)
-
-
 def test_a_memory_error_is_a_failure_like_others(worker: Any, app: Any, suite: Suite) -> None:
     """The task fails once, is logged, and the worker goes on."""
     bad = app.send_task("jobs.memory")
@@ -178,7 +154,7 @@ def test_what_a_task_starts_itself_does_not_bend_the_limit(app: Any, scratch: Pa
         app.send_task(task, [str(path)], ignore_result=True)
     expected = 6 if task == "jobs.fork" else 3
     until(lambda: len(calls(path)) == expected, 40, "every call")
-    assert worst(calls(path)) <= LIMIT
+    assert worst(calls(path), WINDOW) <= LIMIT
 
 
 @pytest.mark.usefixtures("worker")
@@ -200,7 +176,7 @@ def test_the_worker_sleeps_until_all_slots_of_a_cost_are_free(suite: Suite, scra
         for _ in range(3):
             app.send_task("jobs.call", [str(path)], ignore_result=True)
         until(lambda: len(calls(path)) == 3, 40, "every call")
-    assert worst(calls(path)) == 1
+    assert worst(calls(path), WINDOW) == 1
     assert Book(load(suite.etc))["provider"].counts().refused < 40
 
 

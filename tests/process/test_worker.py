@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +52,6 @@ def suite(scratch: Path) -> Suite:
     made = Suite(scratch, INI.format(stop=20), modules="jobs")
     made.module("jobs", JOBS)
     return made
-
-
-@pytest.fixture
-def app(suite: Suite) -> Any:
-    """The app of the suite."""
-    return make_app(load(suite.etc))
-
-
-@pytest.fixture
-def worker(suite: Suite) -> Iterator[Any]:
-    """The running worker."""
-    with suite.running("worker", "a") as running:
-        suite.await_event("worker", "ready")
-        yield running
 
 
 def began(folder: Path, task_id: str) -> list[int]:
