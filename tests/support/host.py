@@ -1,0 +1,258 @@
+"""Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes with their last process.
+
+A host's root is an overlay over the machine's own, so it has the machine's packages and keeps its changes to itself. Its
+mounts and its network live in namespaces held open by one idle process, the holder. Nothing has to be cleaned up: when the
+holder ends, for whatever reason, the kernel takes mounts, network and every process of the host away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.servers import missing
+from support.suite import children
+from support.wait import until
+
+#: What commands on a host get of the environment: nothing of the machine that runs the tests.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+#: The machine's services that no host of a test needs; a test asks for those that it does: `Host.start("rabbitmq-server")`.
+_MASKED = ("rabbitmq-server", "redis-server", "monit", "postgresql", "console-getty", "systemd-logind", "e2scrub_reap")
+_TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "logrotate.timer", "e2scrub_all.timer")
+#: Where the holder's namespace keeps the host's files: any folder that every machine has.
+_BASE = Path("/mnt")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class Host:
+    """One booted host. `address` is its own in the network that it shares with the others of its `Network`."""
+
+    def __init__(self, name: str, address: str, peers: dict[str, str], holder: int, console: Path) -> None:
+        self.name = name
+        self.address = address
+        self._peers = peers
+        self._holder = holder
+        self._console = console
+        self._machine: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+        self._prepare()
+
+    # -- power -------------------------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Returns when systemd has started all that is enabled."""
+        words = ["systemd-nspawn", "-D", str(_BASE / "root"), "-M", f"{self.name}-{self._holder}", "--hostname", self.name]
+        words += [f"--network-namespace-path=/proc/{self._holder}/ns/net", "--boot", "--register=no", "--keep-unit"]
+        words += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
+        with open(self._console, "ab") as out:
+            self._machine = machine = subprocess.Popen(
+                ["nsenter", "--target", str(self._holder), "--mount", "--", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        until(lambda: self._running(machine) and children(machine.pid), 30, f"a booting {self.name}")
+        self._leader = children(machine.pid)[0]
+        until(lambda: self._running(machine) and self._state() in ("running", "degraded"), 90, f"a booted {self.name}")
+
+    def power_cut(self) -> None:
+        """Every process of the host ends at once; what it had not written to its disk is as lost as systemd allows."""
+        if self._machine is None:
+            return
+        os.kill(self._leader, signal.SIGKILL)
+        self._machine.wait(30)
+        self._machine = None
+
+    def power_off(self) -> None:
+        """Shuts down in order."""
+        assert self._machine is not None
+        self.run("systemctl", "poweroff", "--no-block")
+        self._machine.wait(120)
+        self._machine = None
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    def run(self, *words: str, check: bool = True, within: float = 60, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs a command as root on the host to its end; a failure fails the test with what it printed."""
+        done = subprocess.run(
+            self.command(*words), env=ENVIRONMENT, input=given, capture_output=True, text=True, timeout=within, check=False
+        )
+        assert not check or done.returncode == 0, f"{self.name}: {words} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done
+
+    def sh(self, script: str, check: bool = True, within: float = 60) -> str:
+        """Runs a shell line as root; its output."""
+        return self.run("sh", "-ec", script, check=check, within=within).stdout
+
+    def command(self, *words: str) -> list[str]:
+        """The words that run a command on this host, for those who start it themselves with `ENVIRONMENT`."""
+        return ["nsenter", "--target", str(self._leader), "--all", "--wd=/", "--", *words]
+
+    def start(self, *units: str) -> None:
+        """Unmasks, enables and starts services of the machine's packages."""
+        self.run("systemctl", "unmask", "--quiet", *units)
+        self.run("systemctl", "enable", "--quiet", *units)
+        self.run("systemctl", "start", *units, within=120)
+
+    def show(self, unit: str, name: str) -> str:
+        """One property of a unit, as `systemctl show` says it."""
+        return self.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
+
+    def journal(self, unit: str) -> str:
+        """Every message of a unit since the host was made, one a line."""
+        return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit).stdout
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Path:
+        """The host's files as this process reaches them while the host runs."""
+        return Path(f"/proc/{self._leader}/root")
+
+    def path(self, path: str) -> Path:
+        """A path of the host, as this process reaches it. The last part must not be an absolute symbolic link."""
+        return self.root / path.lstrip("/")
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Makes a file, and the folders above it."""
+        there = self.path(path)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_text(text, encoding="utf-8")
+        there.chmod(mode)
+
+    def read(self, path: str) -> str:
+        """The text of a file; empty when there is none."""
+        try:
+            return self.path(path).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def copy(self, source: Path, target: str) -> None:
+        """Copies a file of the machine to the host."""
+        shutil.copy(source, self.path(target))
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        base, root = _BASE, _BASE / "root"
+        hosts = "\n".join(("127.0.0.1 localhost", *(f"{address} {name}" for name, address in self._peers.items())))
+        script = f"""
+            mount -t tmpfs -o size=4g,mode=755 tmpfs {base}
+            mkdir {base}/upper {base}/work {root}
+            mount -t overlay overlay -o lowerdir=/,upperdir={base}/upper,workdir={base}/work {root}
+            echo {self.name} >{root}/etc/hostname
+            echo '{hosts}' >{root}/etc/hosts
+            rm -f {root}/usr/sbin/policy-rc.d {root}/etc/machine-id
+            systemd-machine-id-setup --root={root} >/dev/null 2>&1
+            mkdir -p {root}/var/log/journal
+            for unit in {" ".join(_MASKED)} {" ".join(_TIMERS)}; do
+                case $unit in *.*) ;; *) unit=$unit.service ;; esac
+                ln -sf /dev/null {root}/etc/systemd/system/$unit
+            done
+        """
+        done = subprocess.run(
+            ["nsenter", "--target", str(self._holder), "--mount", "--wd=/", "--", "sh", "-ec", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _state(self) -> str:
+        try:
+            return self.run("systemctl", "is-system-running", check=False, within=10).stdout.strip()
+        except subprocess.TimeoutExpired:
+            return "unknown"
+
+    def _running(self, machine: subprocess.Popen[bytes]) -> bool:
+        assert machine.poll() is None, f"{self.name} did not boot: {self._console.read_text(errors='replace')[-2000:]}"
+        return True
+
+
+class Network:
+    """Hosts that reach each other and nothing else: their bridge is in a network namespace of its own."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._addresses: dict[str, str] = {}
+        self._switch = _holder(stack)
+        _ip(self._switch, "link add bridge0 type bridge", "link set bridge0 up")
+
+    def hosts(self, *names: str) -> list[Host]:
+        """Boots hosts of these names, which know each other and those that the network had before."""
+        for name in names:
+            self._addresses[name] = f"10.213.7.{len(self._addresses) + 2}"
+        return [self._host(name, self._addresses[name], dict(self._addresses)) for name in names]
+
+    def _host(self, name: str, address: str, peers: dict[str, str]) -> Host:
+        holder = _holder(self._stack)
+        _ip(self._switch, f"link add {name} type veth peer name eth0 netns {holder}", f"link set {name} master bridge0 up")
+        _ip(holder, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up")
+        host = Host(name, address, peers, holder, self._folder / f"{name}.console")
+        self._stack.callback(host.power_cut)
+        host.boot()
+        return host
+
+
+@contextmanager
+def network(folder: Path) -> Iterator[Network]:
+    """A network for hosts, which all end with the block. Needs root."""
+    for program, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux")):
+        if shutil.which(program) is None:
+            missing(package)
+    if os.geteuid() != 0:
+        text = "booted hosts need root"
+        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+    with ExitStack() as stack:
+        yield Network(stack, folder)
+
+
+def _holder(stack: ExitStack) -> int:
+    """An idle process with a mount and a network namespace of its own; its number."""
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", "echo; exec sleep infinity"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+    stack.callback(_end, holder)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"\n", "expected unshare to make the namespaces"
+    return holder.pid
+
+
+def _end(holder: subprocess.Popen[bytes]) -> None:
+    holder.kill()
+    holder.wait(10)
+    if holder.stdout is not None:
+        holder.stdout.close()
+
+
+def _ip(holder: int, *lines: str) -> None:
+    subprocess.run(
+        ["nsenter", "--target", str(holder), "--net", "--", "ip", "-batch", "-"],
+        input="\n".join(lines) + "\n",
+        check=True,
+        text=True,
+        capture_output=True,
+        timeout=20,
+    )
+
+
+def _die_with_parent() -> None:
+    """In the child: the kernel ends it when the test run vanishes. Kept across exec."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
