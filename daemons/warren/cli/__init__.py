@@ -1,20 +1,20 @@
-"""The command `warren`: its global options, its verbs, and how a failure ends it."""
+"""The command `warren`: its global options, its verbs, and how a failure ends it.
+
+What only a failure needs is imported when there is one: monitors call `warren health` again and again.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 
 import click
 
-from warren import __version__
 from warren.config import DEFAULT_FOLDER
 from warren.config.masking import masked_url
-from warren.config.values import nearest
 from warren.errors import ExitCode, WarrenError
 
 #: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
@@ -50,6 +50,8 @@ class Verbs(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb that the words begin with. Raises UsageError, which names the one that was meant."""
         if args[0] not in VERBS and not args[0].startswith("-"):
+            from warren.config.values import nearest
+
             raise click.UsageError(f"expected a verb, found {args[0]!r}; {nearest(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -79,7 +81,7 @@ class Verbs(click.Group):
     show_envvar=True,
     help="Host whose hosts/NAME.ini counts; by default this host's short name.",
 )
-@click.version_option(__version__, prog_name="warren")
+@click.version_option(package_name="warren", prog_name="warren")
 @click.pass_context
 def warren(context: click.Context, folder: Path, host: str | None) -> None:
     """Run a Celery processing queue in production: workers, beat and quota-watchdog, set up in INI files.
@@ -112,6 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
             click.echo(f"expected room to write, found: {error.strerror}", err=True)
             _drop_output()
             return ExitCode.CANTCREAT
+        import traceback
+
         click.echo(masked_url(traceback.format_exc()), err=True, nl=False)
         return ExitCode.SOFTWARE
 

@@ -1,90 +1,45 @@
-"""The configuration of one host: INI files in, frozen typed settings out, or every problem at once."""
+"""The configuration of one host: INI files in, frozen typed settings out, or every problem at once.
+
+What is named here is imported when it is first asked for: pydantic alone costs more CPU than `warren health` may use, which reads
+the INI files of this room, and none of its types.
+"""
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from warren.config import checks, places, reader, validator
-from warren.config.places import check_folders
-from warren.config.registered import check_modules, check_tasks
-from warren.config.sections import (
-    AppSettings,
-    BeatSettings,
-    BrokerSettings,
-    LogSettings,
-    QueueSettings,
-    QuotaSettings,
-    ResultsSettings,
-    ScheduleSettings,
-    SuperviseSettings,
-    WatchdogSettings,
-    WorkerSettings,
-)
-from warren.config.settings import Settings
-from warren.config.units import Rate, Unexpected
-from warren.config.values import name
-from warren.errors import ConfigError, Origin, Problem
+if TYPE_CHECKING:
+    from warren.config.folders import DEFAULT_FOLDER as DEFAULT_FOLDER
+    from warren.config.folders import short_host as short_host
+    from warren.config.loading import load as load
+    from warren.config.places import check_folders as check_folders
+    from warren.config.registered import check_modules as check_modules
+    from warren.config.registered import check_tasks as check_tasks
+    from warren.config.sections import AppSettings as AppSettings
+    from warren.config.sections import BeatSettings as BeatSettings
+    from warren.config.sections import QueueSettings as QueueSettings
+    from warren.config.sections import ScheduleSettings as ScheduleSettings
+    from warren.config.sections import WatchdogSettings as WatchdogSettings
+    from warren.config.sections import WorkerSettings as WorkerSettings
+    from warren.config.settings import Settings as Settings
+    from warren.config.units import Rate as Rate
 
-__all__ = [
-    "DEFAULT_FOLDER",
-    "AppSettings",
-    "BeatSettings",
-    "BrokerSettings",
-    "LogSettings",
-    "QueueSettings",
-    "QuotaSettings",
-    "Rate",
-    "ResultsSettings",
-    "ScheduleSettings",
-    "Settings",
-    "SuperviseSettings",
-    "WatchdogSettings",
-    "WorkerSettings",
-    "check_folders",
-    "check_modules",
-    "check_tasks",
-    "load",
-    "short_host",
-]
-
-DEFAULT_FOLDER = Path("/etc/warren")
+#: The modules of this room, and what of each the other rooms use.
+_NAMES = {
+    "folders": ("DEFAULT_FOLDER", "short_host"),
+    "loading": ("load",),
+    "places": ("check_folders",),
+    "registered": ("check_modules", "check_tasks"),
+    "sections": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),
+    "settings": ("Settings",),
+    "units": ("Rate",),
+}
 
 
-def load(folder: Path | None = None, host: str | None = None) -> Settings:
-    """The settings that the files in `folder` give the host; by default /etc/warren and this host's short name.
-
-    Reads warren.ini, then conf.d/*.ini by name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all
-    problems of all files, sorted by file and line.
-    """
-    folder = (folder or DEFAULT_FOLDER).absolute()
-    host = host or short_host()
-    try:
-        name(host)
-    except Unexpected as error:
-        remedy = "name it with --host or WARREN_HOST"
-        raise ConfigError([Problem(Origin(), "", "host", error.expected, error.found, remedy)]) from None
-    ini = reader.read(folder, host)
-    settings, problems = validator.build(ini, folder, host)
-    settings, found = places.with_secrets(settings)
-    problems += [*found, *places.check(settings)]
-    if ini.complete:  # else a queue that no file seems to declare may stand in the one that cannot be read
-        problems += checks.check(settings, broken=_broken(ini, settings))
-    problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]
-    if problems:
-        raise ConfigError(sorted(set(problems), key=_by_place))
-    return settings
-
-
-def short_host() -> str:
-    """This host's name without its domain."""
-    return socket.gethostname().partition(".")[0]
-
-
-def _broken(ini: reader.Ini, settings: Settings) -> frozenset[str]:
-    """Headings of the sections that were left out of the settings."""
-    return frozenset(ini.sections) - {heading for heading, _ in settings.sections()}
-
-
-def _by_place(problem: Problem) -> tuple[str, int, str, str]:
-    return str(problem.origin.file or ""), problem.origin.line or 0, problem.option, problem.expected
+def __getattr__(name: str) -> Any:
+    """PEP 562: asked for a name that is not here yet."""
+    for module, names in _NAMES.items():
+        if name in names:
+            return globals().setdefault(name, getattr(import_module(f"warren.config.{module}"), name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

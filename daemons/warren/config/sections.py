@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import SecretStr
 
 from warren.config import values
+from warren.config.folders import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
 from warren.config.options import (
     BOOLEAN,
     PATH,
@@ -47,11 +48,11 @@ class AppSettings(Section):
     )
     timezone: Annotated[str, Kind("time zone", values.zone)] = option("UTC", "Time zone in which cron lines are read.")
     state_dir: Annotated[Path, PATH] = option(
-        Path("/var/lib/warren"), "Folder of what must survive a reboot: ledgers, embedded broker, last ticks."
+        DEFAULT_STATE_DIR, "Folder of what must survive a reboot: ledgers, embedded broker, last ticks."
     )
-    log_dir: Annotated[Path, PATH] = option(Path("/var/log/warren"), "Folder of the log files.")
+    log_dir: Annotated[Path, PATH] = option(DEFAULT_LOG_DIR, "Folder of the log files.")
     run_dir: Annotated[Path, PATH] = option(
-        Path("/run/warren"), "Folder of what a reboot may forget: sockets, pid files, heartbeats."
+        DEFAULT_RUN_DIR, "Folder of what a reboot may forget: sockets, pid files, heartbeats."
     )
 
 
