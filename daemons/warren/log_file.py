@@ -51,6 +51,12 @@ class LineFile:
             self._fd = -1
 
     def _append(self, line: bytes) -> None:
+        self._put(line)
+        if os.fstat(self._fd).st_nlink == 0:
+            # Between the look and the write the file was rotated, compressed and removed: a process may be paused for so long.
+            self._put(line)
+
+    def _put(self, line: bytes) -> None:
         self._follow()
         text = self._told(self.lost, self._error) + line if self.lost else line
         now = time.monotonic()
@@ -59,24 +65,28 @@ class LineFile:
         self._last = now
         written = os.write(self._fd, text)
         if written < len(text):  # the disk filled up within the line
-            self._take_back(written)
+            if written:
+                self._blank(written)
             raise OSError(0, f"only {written} of {len(text)} bytes fitted")
         self.lost = 0
 
-    def _take_back(self, written: int) -> None:
-        """Removes the half line that was just written, so that no reader meets it.
+    def _blank(self, written: int) -> None:
+        """Turns the half line that was just written into a blank one, which readers of JSON pass over.
 
-        Only while it is the end of the file. Another process that appended since has closed it with a newline; one that appends
-        between the look and the cut meets a full disk as well, and its line is lost like ours.
+        It is not cut off: another process may append at any moment, and a cut would take its line too. These bytes are
+        ours alone, wherever the file ends by now, and to write over them takes no room.
         """
         end = os.lseek(self._fd, 0, os.SEEK_CUR)  # where O_APPEND has put our bytes
-        if os.fstat(self._fd).st_size == end:
-            os.ftruncate(self._fd, end - written)
+        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)  # O_APPEND would send the blanks to the end
+        try:
+            os.pwrite(fd, b" " * (written - 1) + b"\n", end - written)
+        finally:
+            os.close(fd)
 
     def _follow(self) -> None:
         """Opens the file anew when it was renamed or removed (one stat(2) a line), and after a fork.
 
-        What a child inherits shares its position with the parent's, and `_take_back` must know where its own bytes ended.
+        What a child inherits shares its position with the parent's, and `_blank` must know where its own bytes ended.
         """
         try:
             found = os.stat(self._name)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kombu import Connection, Exchange
 
-from support.servers import free_port, missing, redis_server_at
+from support.disk import fill, small_disk
+from support.servers import free_port, redis_server_at
 from support.suite import Suite
 from support.wait import until
 from warren.app import make_app
@@ -213,30 +210,6 @@ def send_raw(connection: Connection, body: bytes, headers: dict[str, str], conte
     """A message that Celery would not send."""
     producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key="default")
     producer.publish(body, headers=headers, content_type=content_type, content_encoding="utf-8")
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own at `folder`, as small as said."""
-    if os.geteuid() != 0:
-        missing("the right to mount (root)")
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "warren-test", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Writes a file that leaves no room."""
-    path = folder / "filler"
-    with open(path, "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            return path
 
 
 def test_a_full_disk_under_the_state_folder_stops_the_start_with_a_reason(suite: Suite) -> None:

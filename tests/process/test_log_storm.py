@@ -108,10 +108,11 @@ def test_a_fork_in_the_middle_of_a_line_does_not_hang_the_child(tmp_path: Path) 
 
 
 def test_a_full_disk_costs_only_the_lines_it_had_no_room_for(tmp_path: Path) -> None:
-    """Half a line that did not fit is taken back, what was lost is told, and every line parses."""
+    """Half a line that did not fit becomes a blank one, what was lost is told, and every line parses."""
     said = end(start(TORN, tmp_path))
     assert said.count("\n") == 1, said
-    before, told, after = (tmp_path / "worker.log").read_text().splitlines()
+    before, blank, told, after = (tmp_path / "worker.log").read_text().splitlines()
+    assert blank == " " * 29
     assert [json.loads(line)["message"] for line in (before, after)] == ["before", "after"]
     assert json.loads(told)["event"] == "cannot_write"
     assert json.loads(told)["lost"] == 2

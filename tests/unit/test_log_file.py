@@ -112,3 +112,23 @@ def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
     """A log that cannot be opened at all is said at once, not counted."""
     with pytest.raises(FileNotFoundError):
         LineFile(tmp_path / "nowhere" / "a.log", told)
+
+
+def test_a_line_that_went_to_a_removed_file_is_written_again(
+    file: LineFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was paused while its file was rotated, compressed and removed loses no line."""
+    write = os.write
+    calls: list[bytes] = []
+
+    def late(fd: int, data: bytes) -> int:
+        if not calls:
+            file.path.unlink()
+        calls.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", late)
+    file.write(b"late\n")
+    monkeypatch.undo()
+    assert file.path.read_bytes() == b"late\n"
+    assert calls == [b"late\n"] * 2
