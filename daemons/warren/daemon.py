@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import json
@@ -12,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -77,10 +79,26 @@ class Daemon:
             supervisor = of(self._parent) if self._supervised else None
             self._lock_file.write(json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]))
             self._lock_file.flush()
+            self._write_pid()
         except OSError as error:
             raise CannotWrite(
                 f"{path}: expected to write the daemon's lock, found: {error.strerror}; set [app] run_dir"
             ) from error
+
+    def _write_pid(self) -> None:
+        """For scripts. Only the holder of the lock writes; killed before the rename it leaves the old one, stale anyway."""
+        self._pid_file = self.settings.app.run_dir / f"{self.program}.pid"
+        fresh = self._pid_file.with_suffix(".pid.new")
+        fresh.write_text(f"{os.getpid()}\n", encoding="ascii")
+        os.replace(fresh, self._pid_file)
+        # At the end of whatever kind. Being registered keeps this object, and with it the lock, until the file is gone: a
+        # successor cannot have written its own by then.
+        atexit.register(self._forget_pid, os.getpid())
+
+    def _forget_pid(self, owner: int) -> None:
+        if os.getpid() == owner:  # a forked child that comes by here is not the daemon
+            with suppress(OSError):
+                self._pid_file.unlink()
 
     def _take_lock(self) -> None:
         deadline = time.monotonic() + ORPHAN_PATIENCE

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
+import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+#: struct flock of fcntl(2): kind, whence, start, length, pid.
+_FLOCK = "hhqqi0q"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,6 +58,27 @@ def die_with_parent(death: signal.Signals) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it ended between the two calls: the kernel sends nothing for that
         os.kill(os.getpid(), death)
+
+
+def adopt_orphans() -> None:
+    """From here on the descendants of this process that lose their parent become its children, whose end it can wait for."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def lock_holder(path: Path) -> int:
+    """The number of the process that holds the POSIX lock on a file, as the kernel says; 0 when nobody does.
+
+    Minus one when somebody does whom this process cannot see, as from within another container. Raises OSError.
+    """
+    question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with open(path, "r+b") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+    except FileNotFoundError:
+        return 0
+    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
+    return 0 if kind == fcntl.F_UNLCK else pid or -1
 
 
 @lru_cache(maxsize=1)

@@ -1,23 +1,24 @@
-"""`warren worker`, `warren beat`, `warren quota-watchdog`: the daemons, each in the foreground."""
+"""`warren worker`, `warren beat`, `warren quota-watchdog`: the daemons."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 
 import click
 
-from warren.config import load
+from warren.cli.background import Place, background, become
+from warren.config import Settings, load
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event
 from warren.log import get
+from warren.supervise.render import STOP_MARGIN
 
 
-def _run(start: Callable[[], ExitCode]) -> None:
-    """Runs a daemon and ends with its exit code; what ended it is in its log too, where there is one by then."""
+def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode:
+    """Runs a daemon; what ended it is in its log too, where there is one by then."""
     try:
-        sys.exit(start())
+        return start(settings)
     except WarrenError as error:
         if logging.getLogger().handlers:
             get().error(Event.REFUSED, reason=str(error), exit_code=int(error.exit_code))
@@ -29,43 +30,68 @@ def _run(start: Callable[[], ExitCode]) -> None:
 
 @click.command()
 @click.argument("name")
+@background
 @click.pass_context
-def worker(context: click.Context, name: str) -> None:
-    """Run the worker NAME of the settings, [worker:NAME], in the foreground.
+def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None:
+    """Run the worker NAME of the settings, [worker:NAME], in the foreground or, with --detach, in the background.
 
     SIGTERM: take nothing more, let running tasks finish within stop_timeout, hand back the rest.
     SIGHUP: read the settings anew. SIGUSR1: log what it is doing.
 
     Example: warren worker crawl
     """
-    from warren.worker import daemon
+    become(user)
+    settings = load(**context.obj)
+    program = f"worker-{name}"
 
-    _run(lambda: daemon.start(load(**context.obj), name))
+    def start(settings: Settings) -> ExitCode:
+        from warren.worker import daemon
+
+        return daemon.start(settings, name)
+
+    patience = settings.worker(name).stop_timeout + STOP_MARGIN
+    Place(settings, ("worker", name), program, [program], patience).run(lambda: _told(start, settings), **how)
 
 
 @click.command()
+@background
 @click.pass_context
-def beat(context: click.Context) -> None:
-    """Run beat, which sends the tasks of the schedule entries, in the foreground.
+def beat(context: click.Context, /, user: str, **how: bool) -> None:
+    """Run beat, which sends the tasks of the schedule entries, in the foreground or, with --detach, in the background.
 
     SIGTERM: stop. SIGHUP: read the settings anew. SIGUSR1: log what it is doing.
 
     Example: warren beat
     """
-    from warren.beat import daemon
+    become(user)
+    settings = load(**context.obj)
 
-    _run(lambda: daemon.start(load(**context.obj)))
+    def start(settings: Settings) -> ExitCode:
+        from warren.beat import daemon
+
+        return daemon.start(settings)
+
+    Place(settings, ("beat",), "beat", ["beat"], STOP_MARGIN).run(lambda: _told(start, settings), **how)
 
 
 @click.command("quota-watchdog")
+@background
 @click.pass_context
-def quota_watchdog(context: click.Context) -> None:
-    """Run the watchdog of this host's quotas in the foreground.
+def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
+    """Run the watchdog of this host's quotas in the foreground or, with --detach, in the background.
 
     SIGTERM: stop. SIGHUP: read the settings anew. SIGUSR1: log what it is doing.
 
     Example: warren quota-watchdog
     """
-    from warren.quota import watchdog
+    become(user)
+    settings = load(**context.obj)
 
-    _run(lambda: watchdog.start(load(**context.obj)))
+    def start(settings: Settings) -> ExitCode:
+        from warren.quota import watchdog
+
+        return watchdog.start(settings)
+
+    Place(settings, ("quota-watchdog",), "quota-watchdog", ["quota-watchdog"], STOP_MARGIN).run(
+        lambda: _told(start, settings), **how
+    )

@@ -1,16 +1,20 @@
-"""`warren supervise`: the whole suite of this host, in the foreground."""
+"""`warren supervise`: the whole suite of this host."""
 
 from __future__ import annotations
 
 import click
 
+from warren.cli.background import Place, background, become
 from warren.config import load
+from warren.errors import ExitCode
+from warren.supervise.render import STOP_MARGIN, daemons
 
 
 @click.command()
+@background
 @click.pass_context
-def supervise(context: click.Context) -> int:
-    """Run every daemon of this host under supervisord, in the foreground.
+def supervise(context: click.Context, /, user: str, **how: bool) -> None:
+    """Run every daemon of this host under supervisord, in the foreground or, with --detach, in the background.
 
     SIGTERM: stop all in order; running tasks finish within their worker's stop_timeout. SIGHUP: read the settings anew;
     daemons that nothing changed for go on. SIGUSR1: log the state of every program. SIGUSR2: reopen capture files.
@@ -20,6 +24,16 @@ def supervise(context: click.Context) -> int:
 
     Example: warren --config /etc/warren supervise
     """
-    from warren.supervise import daemon  # loads supervisor, which other verbs do without
+    become(user)
+    settings = load(**context.obj)
+    programs = daemons(settings)
+    # They stop one after the other, workers side by side: twice the longest is more than all of that.
+    patience = 2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
 
-    return daemon.start(load(**context.obj))
+    def start() -> ExitCode:
+        from warren.supervise import daemon  # loads supervisor, which other verbs do without
+
+        return daemon.start(settings)
+
+    names = [program.program for program in programs]
+    Place(settings, ("supervise",), "supervisord", names, patience).run(start, **how)

@@ -24,7 +24,7 @@ from warren.config.sections import (
     WatchdogSettings,
     WorkerSettings,
 )
-from warren.errors import Origin
+from warren.errors import ConfigError, Origin, Problem
 
 DEFAULT_QUEUE = "default"
 
@@ -86,6 +86,14 @@ class Settings(BaseModel):
     def origin(self, section: str, option: str = "") -> Origin:
         """Where the option was written; without one, where the section begins. The default's origin if nowhere."""
         return self.origins.get((section, option), Origin())
+
+    def worker(self, name: str) -> WorkerSettings:
+        """The section [worker:NAME]. Raises ConfigError when there is none."""
+        if name not in self.workers:
+            known = ", ".join(sorted(self.workers)) or "none"
+            found = f"only: {known}"
+            raise ConfigError([Problem(Origin(self.folder), f"worker:{name}", "", "a section of this name", found, "add it")])
+        return self.workers[name]
 
     def queue_of(self, task: str) -> str:
         """The queue that a task goes to unless the call says otherwise; its exact name wins over a pattern."""

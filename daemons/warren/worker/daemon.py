@@ -14,7 +14,7 @@ from celery.worker import WorkController, state
 from warren.app import import_tasks, make_app
 from warren.config import Settings
 from warren.daemon import Daemon
-from warren.errors import ConfigError, ExitCode, Origin, Problem
+from warren.errors import ExitCode
 from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, settings: Settings, name: str) -> None:
         self.settings = settings
         self.name = name
-        self.terms = settings.workers[name]
+        self.terms = settings.worker(name)
         self.daemon = Daemon(settings, "worker", f"worker-{name}")
         self.book = Book(settings)
         self.gate = Gate(settings, self.book)
@@ -154,11 +154,6 @@ class Worker:
 
 def start(settings: Settings, name: str) -> ExitCode:
     """Runs the worker `name` of the settings. Raises ConfigError when there is none."""
-    if name not in settings.workers:
-        known = ", ".join(sorted(settings.workers)) or "none"
-        raise ConfigError(
-            [Problem(Origin(settings.folder), f"worker:{name}", "", "a section of this name", f"only: {known}", "add it")]
-        )
     return Worker(settings, name).start()
 
 

@@ -1,0 +1,110 @@
+"""What the verbs of the daemons share for hosts without systemd: --detach, --stop and --user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import select
+import signal
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from warren.config import Settings
+from warren.errors import ExitCode, WarrenError
+from warren.process import lock_holder
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def background(verb: Verb) -> Verb:
+    """Adds the options; the verb gets `user`, and the others for `Place.run`."""
+    for option in (
+        click.option("--user", default="", metavar="NAME", help="As root: become this user, for good, before anything else."),
+        click.option("--stop", is_flag=True, help="Ask the one that runs to end, and wait until it has."),
+        click.option("--detached", is_flag=True, hidden=True),  # it is in the background already, and has started anew there
+        click.option("--detach", is_flag=True, help="Go into the background; return when it is ready, or with its exit code."),
+    ):
+        verb = option(verb)
+    return verb
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a verb runs, and where: `verb` are its words after `warren`, `program` its name in files.
+
+    `expected` are the programs whose hearts make it ready, `patience` the seconds that it may take to end.
+    """
+
+    settings: Settings
+    verb: tuple[str, ...]
+    program: str
+    expected: Collection[str]
+    patience: float
+
+    def run(self, start: Callable[[], ExitCode], *, detach: bool, detached: bool, stop: bool) -> NoReturn:
+        """Does what the options ask for; ends with the exit code of it, or of `start`."""
+        if detach and stop:
+            raise click.UsageError("expected one of --detach and --stop, found both")
+        if stop:
+            click.echo(_stop(self.settings.app.run_dir / f"{self.program}.lock", self.program, self.patience))
+            sys.exit()
+        if detach:
+            from warren.detach import into_background  # what it needs takes time to load
+
+            into_background(self.settings, self.program, self.expected)
+        code = start()
+        if code == ExitCode.RESTART and (detach or detached):
+            from warren.detach import start_anew
+
+            start_anew(self.settings, *self.verb, "--detached")
+        sys.exit(code)
+
+
+def become(user: str) -> None:
+    """Gives up root's rights for good, with groups and environment of the user. Raises WarrenError."""
+    if not user:
+        return
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise WarrenError(f"--user: expected a user of this host, found {user!r}; make it, or name another") from None
+    if os.geteuid() == entry.pw_uid:
+        return
+    if os.geteuid() != 0:
+        raise WarrenError(f"--user {user}: expected to be root, found user {os.geteuid()}; call it as root or as {user}")
+    # Not python-daemon's own: asked for the supplementary groups it leaves the group itself as root's.
+    os.initgroups(user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+    os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
+
+
+def _stop(lock: Path, program: str, patience: float) -> str:
+    """Sends SIGTERM and waits; what to tell. The holder of the lock is the daemon, whatever a pid file says."""
+    try:
+        pid = lock_holder(lock)
+        if not pid:
+            return f"{program} does not run"
+        process = os.pidfd_open(pid) if pid > 0 else -1
+    except ProcessLookupError:
+        return f"{program} has ended"
+    except OSError as error:
+        raise WarrenError(f"{lock}: expected to ask for its holder, found: {error.strerror}; call it as its user") from error
+    if process < 0:
+        raise WarrenError(f"{lock}: expected a process of this host, found one of another container; stop it there")
+    if lock_holder(lock) != pid:  # it ended before the handle was ours, which may be of another process with its number
+        return f"{program} has ended"
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+    except PermissionError:
+        raise WarrenError(f"{program}: expected to be allowed to stop process {pid}; call it as its user or as root") from None
+    waiting = select.poll()
+    waiting.register(process, select.POLLIN)
+    if not waiting.poll(patience * 1000):
+        raise WarrenError(f"{program}: expected process {pid} to end within {patience:g} s, found it at work; see its log")
+    return f"{program} has stopped"
