@@ -12,14 +12,20 @@ from typing import Any
 
 from warren.process import Process, this
 
+#: A heart older than this (seconds) does not count as beating.
+STALE = 10.0
+
 
 @dataclass(frozen=True)
 class Beat:
-    """What a heartbeat file said. `at` is in seconds of CLOCK_BOOTTIME, `evidence` what the daemon adds for people."""
+    """What a heartbeat file said. `at` is in seconds of CLOCK_BOOTTIME, as is `since`, when `state` began; `evidence` is what the
+    daemon adds for people.
+    """
 
     program: str
     process: Process
     at: float
+    since: float
     state: str
     evidence: dict[str, Any]
 
@@ -35,13 +41,15 @@ class Heart:
     def __init__(self, run_dir: Path, program: str) -> None:
         self.path = run_dir / "heart" / f"{program}.json"
         self.program = program
+        self._state, self._since = "", 0.0
 
     def beat(self, state: str, **evidence: Any) -> bool:
         """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon."""
-        me = this()
-        text = json.dumps(
-            {"program": self.program, "pid": me.pid, "start": me.start, "at": _now(), "state": state, "evidence": evidence}
-        )
+        me, now = this(), _now()
+        if state != self._state:
+            self._state, self._since = state, now
+        who = {"program": self.program, "pid": me.pid, "start": me.start}
+        text = json.dumps({**who, "at": now, "state": state, "since": self._since, "evidence": evidence})
         fresh = self.path.with_suffix(f".{me.pid}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,8 @@ def read(run_dir: Path) -> dict[str, Beat]:
 def _read(path: Path) -> Beat | None:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        return Beat(said["program"], Process(said["pid"], said["start"]), said["at"], said["state"], said["evidence"])
+        process = Process(said["pid"], said["start"])
+        return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"])
     except (OSError, ValueError, KeyError, TypeError):  # gone between the listing and now, or not ours
         return None
 

@@ -73,6 +73,17 @@ def test_leaves_import_nothing_but_leaves(leaf: str) -> None:
     assert imports()[leaf] <= LEAVES
 
 
+def test_health_knows_files_only() -> None:
+    """What a monitor asks for each cycle loads no room, whatever it may cost."""
+    wrong = {
+        (module, target)
+        for module, targets in imports().items()
+        for target in targets
+        if within(module, "health") and not within(target, "health") and target not in LEAVES
+    }
+    assert not wrong
+
+
 def test_configuration_knows_no_daemon() -> None:
     """Settings flow into the daemons, never back."""
     wrong = {

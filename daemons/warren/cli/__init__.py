@@ -24,6 +24,7 @@ VERBS = {
     "beat": "warren.cli.daemons:beat",
     "quota-watchdog": "warren.cli.daemons:quota_watchdog",
     "status": "warren.cli.status:status",
+    "health": "warren.cli.health:health",
     "call": "warren.cli.call:call",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",

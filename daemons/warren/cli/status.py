@@ -19,12 +19,11 @@ from warren.cli.call import told
 from warren.config import Settings, load
 from warren.config.masking import masked_url
 from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.heartbeat import STALE
 from warren.quota.book import LEDGER_ERRORS, Book
 from warren.quota.ledger import NS, LedgerBusy, now_ns
 from warren.supervise.client import programs
 
-#: A heart older than this (seconds) does not count as beating.
-STALE = 10.0
 #: Characters of a list in a table of 80 columns, beside the names of program and fact.
 _LINE = 35
 

@@ -182,9 +182,28 @@ class WatchdogSettings(Section):
 
     enabled: Annotated[bool, BOOLEAN] = option(True, "Whether this host runs it.")
     interval: Annotated[float, duration(0.1, 60)] = option(1.0, "How often it looks.")
+    survey_interval: Annotated[float, duration(1, 60)] = option(
+        5.0, "How often it asks the broker for its alarms and the depth of the queues."
+    )
 
 
 class SuperviseSettings(Section):
     """The supervision of the daemons."""
 
     start_timeout: Annotated[float, duration(1, 3600)] = option(30.0, "How long a daemon may take until it is ready.")
+
+
+class HealthSettings(Section):
+    """When `warren health`, and so Monit, warns."""
+
+    disk_warning: Annotated[int, whole(0, 100)] = option(
+        10, "Percent of a disk: a warning when less is free under the state, log or run folder."
+    )
+    disk_critical: Annotated[int, whole(0, 100)] = option(5, "Percent of a disk: critical when less is free.")
+    queue_warning: Annotated[int, whole(1)] = option(100_000, "A queue with so many messages is a warning.")
+    queue_critical: Annotated[int, whole(1)] = option(
+        1_000_000, "A queue with so many messages is critical; a warning when it will hold them within an hour."
+    )
+    quota_warning: Annotated[int, whole(0, 100)] = option(
+        0, "Percent of a limit: a warning when less of a quota is free. 0: never, a quota is there to be used."
+    )

@@ -15,6 +15,7 @@ from warren.config.sections import (
     AppSettings,
     BeatSettings,
     BrokerSettings,
+    HealthSettings,
     LogSettings,
     QueueSettings,
     QuotaSettings,
@@ -56,6 +57,7 @@ KINDS = (
     SectionKind("schedule", "schedules", ScheduleSettings, named=True),
     SectionKind("quota-watchdog", "watchdog", WatchdogSettings),
     SectionKind("supervise", "supervise", SuperviseSettings),
+    SectionKind("health", "health", HealthSettings),
 )
 #: The one section whose options are Celery's, not Warren's.
 CELERY = "celery"
@@ -80,6 +82,7 @@ class Settings(BaseModel):
     schedules: dict[str, ScheduleSettings] = {}
     watchdog: WatchdogSettings = WatchdogSettings()
     supervise: SuperviseSettings = SuperviseSettings()
+    health: HealthSettings = HealthSettings()
     celery: dict[str, Any] = Field({}, repr=False)  # may hold passwords
     origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
 

@@ -1,0 +1,36 @@
+"""`warren health`: one line and an exit code for monitors, from files alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from warren.config.folders import folders
+from warren.health.evidence import look
+from warren.health.finding import CHECKS
+from warren.health.report import judge, line, worst
+
+
+@click.command()
+@click.argument("check", required=False, type=click.Choice(CHECKS))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the line.")
+@click.pass_context
+def health(context: click.Context, check: str | None, as_json: bool) -> None:
+    """Say in one line whether this host's suite is well, for Monit and other monitors.
+
+    CHECK picks one thing to look at; without it all are. Exit codes of this verb: 0 well, 1 warning, 2 critical.
+
+    Example: warren health queues
+    """
+    places = folders(**context.obj)
+    found = judge(look(places.run, (places.state, places.log, places.run)), [check] if check else CHECKS)
+    level = worst(found)
+    if as_json:
+        said = [{**asdict(finding), "level": finding.level.name.lower()} for finding in found]
+        click.echo(json.dumps({"level": level.name.lower(), "findings": said}))
+    else:
+        click.echo(line(found))
+    sys.exit(level)

@@ -1,0 +1,89 @@
+"""What the run folder and the disks say now: the only file of this room that looks at the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warren import heartbeat
+from warren.heartbeat import Beat
+from warren.process import Process
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file that a daemon writes again and again: what it said, or why it says nothing."""
+
+    said: dict[str, Any] | None
+    trouble: str = ""
+
+    def age(self, now: float) -> float:
+        """Seconds since it was written."""
+        return max(0.0, now - self.said["at"]) if self.said else 0.0
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The free part, 0 to 1, of the room and of the file entries that an ordinary user may use; None: it could not be asked."""
+
+    folder: Path
+    room: float | None
+    entries: float | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that is judged. `now` is CLOCK_BOOTTIME in seconds, as is every time in the files."""
+
+    now: float
+    programs: Published
+    survey: Published
+    supervisor_alive: bool
+    beats: dict[str, Beat]
+    ended: frozenset[str]  # programs whose heart belongs to a process that has ended
+    disks: tuple[Disk, ...]
+
+
+def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
+    """Reads the files of `run_dir` and asks for the free room of `folders`. Raises nothing."""
+    programs = published(run_dir / "programs.json", "programs", "pid", "start")
+    said = programs.said or {"pid": 0, "start": 0}
+    beats = heartbeat.read(run_dir)
+    return Evidence(
+        now=time.clock_gettime(time.CLOCK_BOOTTIME),
+        programs=programs,
+        survey=published(run_dir / "survey.json", "broker", "queues", "quotas"),
+        supervisor_alive=Process(said["pid"], said["start"]).alive,
+        beats=beats,
+        ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
+        disks=tuple(map(_disk, folders)),
+    )
+
+
+def published(path: Path, *needed: str) -> Published:
+    """What such a file says, with `at` and all that is `needed`."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return Published(None, f"{path}: {error.strerror}")
+    except ValueError:
+        return Published(None, f"{path}: expected JSON, found other text")
+    if not isinstance(said, dict) or not {"at", *needed} <= said.keys():
+        return Published(None, f"{path}: expected {', '.join(('at', *needed))}, found other keys")
+    return Published(said)
+
+
+def _disk(folder: Path) -> Disk:
+    try:
+        found = os.statvfs(folder)
+    except OSError as error:
+        return Disk(folder, None, trouble=error.strerror or str(error))
+    used = found.f_blocks - found.f_bfree
+    room = found.f_bavail / max(1, used + found.f_bavail)  # as df has it: what is kept for root is not free
+    entries = found.f_favail / found.f_files if found.f_files else None  # some file systems do not count them
+    return Disk(folder, room, entries)

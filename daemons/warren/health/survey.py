@@ -1,0 +1,77 @@
+"""How broker, queues and quotas stand, by what the quota-watchdog has published. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from warren.health.evidence import Evidence
+from warren.health.finding import Finding, Level, span
+from warren.health.programs import listed, not_running
+
+#: A survey older than so many of its own intervals is old.
+_MISSED = 3
+_WATCHDOG = "quota-watchdog"
+
+
+def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
+    """One of broker, queues and quotas: what is in trouble, else one finding for all of them."""
+    survey = evidence.survey
+    if trouble := not_running(evidence):
+        yield Finding(check, Level.CRITICAL, trouble)
+    elif not listed(evidence, _WATCHDOG):
+        yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
+    elif survey.said is None:
+        yield _without(evidence, check, survey.trouble)
+    elif survey.age(evidence.now) > max(15.0, _MISSED * survey.said.get("every", 0.0)):
+        yield _without(evidence, check, f"the last survey is {span(survey.age(evidence.now))} old")
+    else:
+        found = [Finding(check, level, text) for level, text in _JUDGES[check](survey.said)]
+        bad = [finding for finding in found if finding.level]
+        yield from bad or [Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")]
+
+
+def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
+    """A watchdog that has just started has no survey yet."""
+    (watchdog,) = listed(evidence, _WATCHDOG)
+    young = evidence.now - watchdog["since"] < 15.0
+    return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {trouble}")
+
+
+def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+    broker = said["broker"]
+    if not broker["reachable"]:
+        yield Level.CRITICAL, f"broker away: {broker['reason']}"
+        return
+    for alarm in broker["alarms"]:
+        yield Level.CRITICAL, f"broker alarm: {alarm}"
+    yield Level.OK, f"broker {broker['kind']} answers"
+
+
+def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+    """The fullest first: the line may be cut."""
+    queues = said["queues"]
+    for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
+        yield Level(queues[name].get("level", 0)), f"{name} {backlog(queues[name])}"
+
+
+def backlog(queue: dict[str, Any]) -> str:
+    """A queue's depth and where it goes: 12 messages, empty in 3 min."""
+    if queue["messages"] is None:
+        return "unknown"
+    text = f"{queue['messages']} message{'' if queue['messages'] == 1 else 's'}"
+    growth = queue["growth_per_s"]
+    if queue["messages"] and queue["empty_in_s"] is not None:
+        return f"{text}, empty in {span(queue['empty_in_s'])}"
+    return f"{text}, {growth:+.2g}/s" if growth >= 0.01 else text
+
+
+def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+    for name, quota in said["quotas"].items():
+        if "error" in quota:
+            yield Level.CRITICAL, f"quota {name}: {quota['error']}"
+        else:
+            yield Level(quota.get("level", 0)), f"quota {name} {quota['free']} of {quota['limit']} left"
+
+
+_JUDGES = {"broker": _broker, "queues": _queues, "quotas": _quotas}

@@ -1,0 +1,261 @@
+"""`warren health`: the judgement of each thing that the files can say, and the line that tells it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.suite import ENVIRONMENT
+from warren.cli import main
+from warren.health.evidence import Disk, Evidence, Published, look
+from warren.health.finding import CHECKS, Finding, Level, span
+from warren.health.report import LONGEST, judge, line, worst
+from warren.heartbeat import Beat, Heart
+from warren.process import Process, this
+
+NOW = 10_000.0
+PROGRAMS = ("worker-main", "beat", "quota-watchdog")
+
+
+def program(name: str, **other: Any) -> dict[str, Any]:
+    """An entry of programs.json, of a program that has run for a long time."""
+    said = {
+        "program": name,
+        "state": "RUNNING",
+        "pid": 7,
+        "since": 100.0,
+        "ready": True,
+        "held": False,
+        "restarts": 0,
+        "trouble": "",
+    }
+    return said | other
+
+
+def beat(name: str, **other: Any) -> Beat:
+    """A heart that has just beaten."""
+    return replace(Beat(name, Process(7, 1), NOW - 0.5, 100.0, "ready", {}), **other)
+
+
+def survey(**other: Any) -> dict[str, Any]:
+    """A survey.json without trouble."""
+    queue = {"messages": 12, "growth_per_s": -0.07, "empty_in_s": 171.0, "level": 0}
+    quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
+    broker = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []}
+    said = {"at": NOW - 3, "every": 5.0, "broker": broker, "queues": {"default": queue}, "quotas": {"provider": quota}}
+    return said | {"disk": {"warning": 10.0, "critical": 5.0}} | other
+
+
+def evidence(
+    programs: dict[str, dict[str, Any]] | None = None,
+    beats: dict[str, dict[str, Any]] | None = None,
+    surveyed: dict[str, Any] | None = None,
+    state: str = "running",
+    **other: Any,
+) -> Evidence:
+    """A suite that is well, but for what is named."""
+    listed = [program(name, **(programs or {}).get(name, {})) for name in PROGRAMS]
+    said = {"at": NOW - 1, "pid": 5, "start": 1, "state": state, "programs": listed}
+    hearts = {name: beat(name, **(beats or {}).get(name, {})) for name in PROGRAMS}
+    disks = tuple(Disk(Path(f"/{name}"), 0.8, 0.9) for name in ("state", "log", "run"))
+    whole = Evidence(NOW, Published(said), Published(survey(**(surveyed or {}))), True, hearts, frozenset(), disks)
+    return replace(whole, **other)
+
+
+def test_a_suite_that_is_well() -> None:
+    """Everything is said in one line, in the order of the checks."""
+    found = judge(evidence())
+    assert worst(found) == Level.OK
+    assert line(found) == (
+        "OK: supervisord running; worker-main ready; beat ready; quota-watchdog ready; broker rabbitmq answers; "
+        "default 12 messages, empty in 3 min; quota provider 40 of 60 left; disk 80 % free"
+    )
+    assert {finding.check for finding in found} == set(CHECKS)
+
+
+QUEUE = {"messages": 12, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
+AWAY = {"kind": "redis", "reachable": False, "reason": "redis://h: expected a broker that answers, found: refused", "alarms": []}
+ALARM = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": ["low on disk"]}
+OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "check", "level", "text"),
+    [
+        (evidence(state="starting"), "supervisord", 1, "the suite is starting"),
+        (evidence(state="reloading"), "supervisord", 0, "supervisord reloading"),
+        (evidence(state="stopping"), "supervisord", 1, "the suite is stopping"),
+        (evidence(supervisor_alive=False), "supervisord", 2, "the suite is not running: supervisord, process 5, has ended"),
+        (evidence(now=NOW + 15), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
+        (evidence(programs={"worker-main": {"state": "EXITED"}}), "worker", 2, "worker-main is EXITED"),
+        (
+            evidence(programs={"worker-main": {"state": "FATAL", "trouble": "spawn error"}}),
+            "worker",
+            2,
+            "worker-main is FATAL: spawn error",
+        ),
+        (
+            evidence(programs={"beat": {"held": True, "state": "STOPPED", "trouble": "5 ends in a minute"}}),
+            "beat",
+            2,
+            "beat is held: 5 ends in a minute",
+        ),
+        (evidence(programs={"beat": {"state": "STARTING", "since": NOW - 3}}), "beat", 1, "beat is starting, for 3 s"),
+        (evidence(programs={"beat": {"state": "STOPPING", "since": NOW - 300}}), "beat", 2, "beat is stopping, for 5 min"),
+        (evidence(beats={"beat": {"state": "standby"}}), "beat", 0, "beat ready"),
+        (evidence(beats={"worker-main": {"at": NOW - 34}}), "worker", 2, "worker-main hangs: silent for 34 s"),
+        (
+            evidence(programs={"worker-main": {"pid": 8, "since": NOW - 2}}),
+            "worker",
+            1,
+            "worker-main has no heart yet, for 2 s",
+        ),
+        (evidence(beats={}, programs={"beat": {"pid": 8}}), "beat", 2, "beat has no heart yet, for 3 h"),
+        (
+            evidence(beats={"worker-main": {"state": "connecting", "since": NOW - 20}}),
+            "worker",
+            1,
+            "worker-main is connecting, for 20 s",
+        ),
+        (
+            evidence(beats={"worker-main": {"state": "connecting", "since": NOW - 90}}),
+            "worker",
+            2,
+            "worker-main is connecting, for 90 s",
+        ),
+        (evidence(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
+        (evidence(), "quota-watchdog", 0, "quota-watchdog ready"),
+        (replace(evidence(), programs=Published(OTHER)), "beat", 0, "beat is not enabled on this host"),
+        (
+            replace(evidence(), programs=Published(OTHER)),
+            "queues",
+            0,
+            "queues not watched: quota-watchdog is not enabled on this host",
+        ),
+        (evidence(surveyed={"broker": AWAY}), "broker", 2, f"broker away: {AWAY['reason']}"),
+        (evidence(surveyed={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
+        (evidence(surveyed={"queues": {"default": QUEUE}}), "queues", 0, "default 12 messages"),
+        (
+            evidence(surveyed={"queues": {"default": QUEUE | {"growth_per_s": 4.0, "messages": 1, "level": 1}}}),
+            "queues",
+            1,
+            "default 1 message, +4/s",
+        ),
+        (
+            evidence(surveyed={"queues": {"a": QUEUE, "b": QUEUE | {"messages": 99}}}),
+            "queues",
+            0,
+            "b 99 messages, a 12 messages",
+        ),
+        (evidence(surveyed={"queues": {"a": QUEUE | {"messages": None}}}), "queues", 0, "a unknown"),
+        (evidence(surveyed={"quotas": {}}), "quotas", 0, "no quotas"),
+        (evidence(surveyed={"quotas": {"a": {"error": "it is damaged"}}}), "quotas", 2, "quota a: it is damaged"),
+        (
+            evidence(surveyed={"quotas": {"a": {"free": 0, "limit": 60, "level": 1}}}),
+            "quotas",
+            1,
+            "quota a 0 of 60 left",
+        ),
+        (evidence(surveyed={"at": NOW - 40}), "broker", 2, "broker unknown: the last survey is 40 s old"),
+        (evidence(surveyed={"at": NOW - 40, "every": 30.0}), "broker", 0, "broker rabbitmq answers"),
+        (
+            evidence(survey=Published(None, "/run/survey.json: nothing"), programs={"quota-watchdog": {"since": NOW - 3}}),
+            "broker",
+            1,
+            "broker unknown: /run/survey.json: nothing",
+        ),
+        (evidence(disks=(Disk(Path("/log"), 0.08), Disk(Path("/state"), 0.5))), "disk", 1, "disk of /log 8 % free"),
+        (evidence(disks=(Disk(Path("/log"), 0.9, 0.01),)), "disk", 2, "disk of /log 1 % of its inodes free"),
+        (evidence(disks=(Disk(Path("/log"), None, None, "no such folder"),)), "disk", 2, "disk of /log: no such folder"),
+        (evidence(surveyed={"disk": {"warning": 90.0, "critical": 85.0}}), "disk", 2, "disk of /state 80 % free"),
+    ],
+)
+def test_the_judgement(seen: Evidence, check: str, level: int, text: str) -> None:
+    """Each thing that the files can say has its level and its words."""
+    assert judge(seen, [check])[0] == Finding(check, Level(level), text)
+
+
+def test_what_is_behind_all_is_said_once() -> None:
+    """A suite that is not running is one finding, not one for each check; the disk is still looked at."""
+    found = judge(evidence(programs=None, supervisor_alive=False))
+    assert [finding.check for finding in found] == ["supervisord", "disk"]
+
+
+def test_the_worst_comes_first() -> None:
+    """The line begins with the worst level, names what is less bad as such, and leaves out what is well."""
+    found = judge(evidence(beats={"beat": {"at": NOW - 34}}, disks=(Disk(Path("/log"), 0.08),), state="starting"))
+    assert line(found) == "CRITICAL: beat hangs: silent for 34 s; warning: the suite is starting; warning: disk of /log 8 % free"
+
+
+@pytest.mark.parametrize("text", ["word " * 5, "ä" * 400, "x" * 4000, "two\nlines"])
+def test_the_line_is_short(text: str) -> None:
+    """It has at most 512 bytes and no line end, however much there is to say, and says that there is more."""
+    said = line([Finding("queues", Level.WARNING, f"{number} {text}") for number in range(100)])
+    assert len(said.encode()) <= LONGEST
+    assert "\n" not in said
+    assert said.endswith("more")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (99.0, "99 s"), (100.0, "2 min"), (7199, "120 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_spans(seconds: float, text: str) -> None:
+    """A time is said in the unit in which people think of it."""
+    assert span(seconds) == text
+
+
+def test_the_files_of_a_run_folder(tmp_path: Path) -> None:
+    """What daemons write there is what is judged; what cannot be read is said by name."""
+    run = tmp_path / "run"
+    me, now = this(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    Heart(run, "beat").beat("ready")
+    listed = [program("beat", pid=me.pid, since=now)]
+    said = {"at": now, "pid": me.pid, "start": me.start, "state": "running", "programs": listed}
+    (run / "programs.json").write_text(json.dumps(said))
+    (run / "survey.json").write_text("no JSON")
+    seen = look(run, (tmp_path, tmp_path / "gone"))
+    assert line(judge(seen, ["supervisord", "worker", "beat"])) == (
+        "OK: supervisord running; worker is not enabled on this host; beat ready"
+    )
+    assert seen.survey.trouble == f"{run}/survey.json: expected JSON, found other text"
+    (finding,) = judge(seen, ["disk"])
+    assert finding.text == f"disk of {tmp_path}/gone: No such file or directory"
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"at": 1, "programs": []}'])
+def test_a_file_that_says_something_else(tmp_path: Path, text: str) -> None:
+    """A file of another shape is as good as none."""
+    (tmp_path / "programs.json").write_text(text)
+    assert "expected at, programs, pid, start, found other keys" in judge(look(tmp_path, ()), ["worker"])[0].text
+
+
+def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stopped suite ends the verb with 2, as a line or as JSON, also where other parts of the INI are wrong."""
+    (tmp_path / "warren.ini").write_text(f"[app]\nrun_dir = {tmp_path}/run\n[nonsense]\na = b\n", encoding="utf-8")
+    for words in (["health", "worker"], ["health", "worker", "--json"]):
+        with pytest.raises(SystemExit) as end:
+            main(["--config", str(tmp_path), *words])
+        assert end.value.code == 2
+    text = f"the suite is not running: {tmp_path}/run/programs.json: No such file or directory"
+    said, parsed = capsys.readouterr().out.splitlines()
+    assert said == f"CRITICAL: {text}"
+    finding = {"check": "worker", "level": "critical", "text": text}
+    assert json.loads(parsed) == {"level": "critical", "findings": [finding]}
+
+
+def test_it_is_cheap() -> None:
+    """The verb loads none of the libraries that would make it too dear to be asked each cycle."""
+    heavy = ("pydantic", "celery", "kombu", "rich", "structlog", "supervisor", "importlib.metadata")
+    code = (
+        "import sys; sys.argv = ['warren', 'health']; from warren.cli import main\n"
+        f"try: main()\nfinally: print(sorted(set({heavy}) & set(sys.modules)), 'click' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1] == "[] True"
