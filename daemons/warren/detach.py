@@ -21,7 +21,7 @@ from rich.console import Console
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
 from warren.heartbeat import read
-from warren.process import Process, adopt_orphans, of
+from warren.process import Process, adopt_orphans, lock_holder, of
 
 #: Seconds between two looks at the daemon that starts.
 LOOK = 0.05
@@ -150,7 +150,10 @@ class _Start:
 
     def _missing(self) -> dict[str, str]:
         """What is not ready yet, and what its heart says. A heart of an earlier process says nothing."""
-        beats = read(self.settings.app.run_dir)
+        run_dir = self.settings.app.run_dir
+        if lock_holder(run_dir / f"{self.program}.lock") != self.daemon.pid:
+            return {self.program: "starting"}
+        beats = read(run_dir)
         missing = {}
         for program in self.expected:
             beat = beats.get(program)
