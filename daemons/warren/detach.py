@@ -118,15 +118,11 @@ class _Start:
 
     def watch(self, capture: TextIO, printed: int) -> int:
         """The exit code of the caller. What stands in `capture` from byte `printed` on is the daemon's."""
-        deadline = time.monotonic() + self.settings.supervise.start_timeout
-        with Console(stderr=True).status(f"{self.program}: process {self.daemon.pid} starts") as progress:
-            while True:
-                code = self._ended()
-                missing = self._missing()
-                if code is not None or not missing or time.monotonic() > deadline:
-                    break
-                progress.update(f"{self.program}: process {self.daemon.pid}, waiting for {_listed(missing)}")
-                time.sleep(LOOK)
+        try:
+            code, missing = self._await_end_or_readiness()
+        except KeyboardInterrupt:  # in a session of its own, the daemon has not heard it
+            print(f"{self.program}: process {self.daemon.pid} goes on in the background; --stop ends it", file=sys.stderr)
+            return ExitCode.FAILURE
         if code is not None:
             capture.seek(printed)
             return self._tell_end(code, capture.read())
@@ -139,6 +135,18 @@ class _Start:
         else:
             print(f"{self.program} is ready, process {self.daemon.pid}")
         return ExitCode.OK
+
+    def _await_end_or_readiness(self) -> tuple[int | None, dict[str, str]]:
+        """The exit code if it has ended, and what is missing; start_timeout may have passed."""
+        deadline = time.monotonic() + self.settings.supervise.start_timeout
+        with Console(stderr=True).status(f"{self.program}: process {self.daemon.pid} starts") as progress:
+            while True:
+                code = self._ended()
+                missing = self._missing()
+                if code is not None or not missing or time.monotonic() > deadline:
+                    return code, missing
+                progress.update(f"{self.program}: process {self.daemon.pid}, waiting for {_listed(missing)}")
+                time.sleep(LOOK)
 
     def _ended(self) -> int | None:
         """The daemon's exit code, minus the signal that ended it; None while it runs."""

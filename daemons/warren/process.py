@@ -70,6 +70,7 @@ def lock_holder(path: Path) -> int:
     """The number of the process that holds the POSIX lock on a file, as the kernel says; 0 when nobody does.
 
     Minus one when somebody does whom this process cannot see, as from within another container. Raises OSError.
+    Not for the holder itself: its lock would be gone when the file is closed here.
     """
     question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:

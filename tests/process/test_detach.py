@@ -197,6 +197,20 @@ def test_a_broker_that_is_away_does_not_hold_the_caller(suite: Suite) -> None:
     until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", 60, "it to try")
 
 
+def test_ctrl_c_while_it_waits_says_that_the_daemon_goes_on(suite: Suite) -> None:
+    """Who gives up waiting has not stopped the daemon, and is told so."""
+    suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 90s\n[worker:a]\nconcurrency = 1\n")
+    with suite.running("worker", "a", "--detach") as caller:
+        until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", 60, "it to try")
+        caller.send_signal(signal.SIGINT)
+        assert caller.wait(20) == 1
+        found = daemon(suite)
+        assert suite.output("worker", "a", "--detach").endswith(
+            f"worker-a: process {found.pid} goes on in the background; --stop ends it\n"
+        )
+        assert found.alive
+
+
 def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
     """--stop drains as SIGTERM does, returns when the daemon has ended, and its pid file is gone."""
     found = detached(suite, "worker", "a")
