@@ -95,6 +95,17 @@ def test_configuration_knows_no_daemon() -> None:
     assert not wrong
 
 
+def test_reading_logs_needs_no_settings_and_no_daemon() -> None:
+    """Logs are read back also where the settings are wrong or the suite is gone."""
+    wrong = {
+        (module, target)
+        for module, targets in imports().items()
+        for target in targets
+        if within(module, "reading") and not within(target, "reading") and target not in LEAVES
+    }
+    assert not wrong
+
+
 @pytest.mark.parametrize("room", ["cli", "demo"])
 def test_nobody_needs_the_command_line_or_the_demo(room: str) -> None:
     """The command line stands before the house and the demo beside it."""

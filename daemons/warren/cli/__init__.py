@@ -25,6 +25,7 @@ VERBS = {
     "quota-watchdog": "warren.cli.daemons:quota_watchdog",
     "status": "warren.cli.status:status",
     "health": "warren.cli.health:health",
+    "logs": "warren.cli.logs:logs",
     "call": "warren.cli.call:call",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",

@@ -1,0 +1,129 @@
+"""`warren logs`: the lines of every daemon in one stream, by time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from warren.config import load
+from warren.config.units import Unexpected, duration
+from warren.log_line import LEVELS
+from warren.reading.line import fields_of, moment
+from warren.reading.order import Timed
+from warren.reading.reader import Reader
+from warren.reading.selection import SHORT_ID, Selection
+from warren.reading.show import printable, shown
+
+#: How often (seconds) --follow looks for more.
+LOOK = 0.2
+#: With --follow and nothing else said, so many lines stand above those to come.
+ABOVE = 10
+
+
+class _Moment(click.ParamType[datetime]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """A time with a zone; a duration counts back from now. Fails with a usage error."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - timedelta(seconds=duration(value))
+        except Unexpected:
+            pass
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, found {value!r}", param, ctx)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class _TaskId(click.ParamType[str]):
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """An id, or enough of its beginning. Fails with a usage error."""
+        if len(value) < SHORT_ID:
+            self.fail(f"expected the id of a task, or at least its first {SHORT_ID} characters, found {value!r}", param, ctx)
+        return str(value)
+
+
+@click.command()
+@click.option("--task", type=_TaskId(), metavar="ID", help="Lines of this task and of all that it started.")
+@click.option("--daemon", metavar="NAME", help="Lines of this daemon or program: worker, worker-crawl, supervisord.")
+@click.option("--since", type=_Moment(), metavar="TIME", help="From here on: 10m (ago), or 2026-01-31T10:00:00Z.")
+@click.option("--until", type=_Moment(), metavar="TIME", help="Up to here.")
+@click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", help=f"The least: {', '.join(LEVELS)}.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="NUMBER", help="Only so many, the last.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what the daemons write from now on, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they were written, as in a pipe.")
+@click.option(
+    "--dir",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of logs instead of log_dir; several, such as copies from several hosts, are merged.",
+)
+@click.pass_context
+def logs(
+    context: click.Context,
+    task: str | None,
+    daemon: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    level: str | None,
+    lines: int | None,
+    follow: bool,
+    as_json: bool,
+    folders: tuple[Path, ...],
+) -> None:
+    """Show the logs of all daemons by time: current and rotated files, compressed ones too.
+
+    On a terminal a line is made for people, with times in UTC; in a pipe it is the JSON that was written. What a program
+    prints without logging is not among them: it is in log_dir, in PROGRAM.out.
+
+    Example: warren logs --task 6f1c2a9e --since 1h
+    """
+    asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
+    places = folders or (load(**context.obj).app.log_dir,)
+    reader = Reader(places, asked, since.timestamp() if since else 0.0)
+    write = _json if as_json or not sys.stdout.isatty() else partial(_for_people, with_host=len(places) > 1)
+    if lines is None and follow and since is None:
+        lines = ABOVE
+    try:
+        write(reader.there() if lines is None else deque(reader.there(), maxlen=lines))
+        while follow:
+            time.sleep(LOOK)
+            write(reader.more())
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    for trouble in reader.troubles():
+        click.echo(trouble, err=True)
+    if not follow and not reader.found:
+        click.echo(f"no line fits in {', '.join(map(str, places))}", err=True)
+
+
+def _json(lines: Iterable[Timed]) -> None:
+    """Writes the lines as they are."""
+    for _, raw in lines:
+        sys.stdout.buffer.write(raw)
+    sys.stdout.flush()
+
+
+def _for_people(lines: Iterable[Timed], with_host: bool) -> None:
+    for _, raw in lines:
+        try:
+            text = shown(fields_of(raw), with_host)
+        except ValueError:  # half a line that happens to end as a whole one does
+            text = printable(raw.decode(errors="replace").rstrip())
+        click.echo(text)

@@ -1,0 +1,48 @@
+"""Lines of several files in the order of their times, without holding more than seconds of them."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from operator import itemgetter
+
+from warren.reading.line import moment
+
+#: A line may stand in its file so many seconds later than its time says, and still comes out in its place: processes that
+#: share a file write in turns, and one may be held up between the making of a line and its write.
+DISORDER = 1.0
+
+#: When it was made, and the line.
+Timed = tuple[bytes, bytes]
+
+_SECOND = len("2026-01-31T23:59:59")
+_time = itemgetter(0)
+
+
+def merged(files: Iterable[Iterable[Timed]]) -> Iterator[Timed]:
+    """All lines of all files, by time; none is left out, however great the disorder is."""
+    return heapq.merge(*map(in_order, files))
+
+
+def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
+    """The lines of one file, by time. It holds back those of the last DISORDER + 1 seconds."""
+    held: list[Timed] = []
+    second = b""
+    for line in lines:
+        # Another second, not a later one: after a clock was set back, a whole hour would be held.
+        if line[0][:_SECOND] != second:
+            second = line[0][:_SECOND]
+            held.sort(key=_time)
+            ripe = bisect_left(held, _earlier(second), key=_time)
+            yield from held[:ripe]
+            del held[:ripe]
+        held.append(line)
+    held.sort(key=_time)
+    yield from held
+
+
+def _earlier(second: bytes) -> bytes:
+    """DISORDER before the beginning of the second."""
+    return moment(datetime.fromisoformat(f"{second.decode()}Z") - timedelta(seconds=DISORDER))

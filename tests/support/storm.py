@@ -1,0 +1,58 @@
+"""Processes that write to one log as fast as they can, and the count of what they wrote."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+WRITERS = 4
+
+# Writes until it is told to end, then one line more. It prints how many lines that were.
+_WRITER = """
+import logging, pathlib, select, sys
+from warren import log
+log.configure("worker", sys.argv[2], "alpha", pathlib.Path(sys.argv[1]))
+number = 0
+print("begun", flush=True)
+while not (number % 100 == 0 and select.select([sys.stdin], [], [], 0)[0]):
+    logging.getLogger("storm").info("line", extra={"number": number, "pad": "x" * (number % 700)})
+    number += 1
+logging.getLogger("storm").info("last", extra={"number": number})
+print(number + 1)
+"""
+
+
+class Storm:
+    """Four programs write to worker.log in `folder` from entering to leaving the block.
+
+    `written` then says how many lines each wrote: their field `number` counts from 0.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "worker.log"
+        self.written: dict[str, int] = {}
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Storm:
+        for number in range(WRITERS):
+            words = [sys.executable, "-c", _WRITER, str(self.log.parent), f"worker-{number}"]
+            pipe, null = subprocess.PIPE, subprocess.DEVNULL
+            self._processes.append(subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=null, text=True))
+        for process in self._processes:
+            assert process.stdout
+            assert process.stdout.readline() == "begun\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            counts = [int(process.communicate("end", timeout=60)[0]) for process in self._processes]
+            self.written = {f"worker-{number}": count for number, count in enumerate(counts)}
+        finally:
+            for process in self._processes:
+                process.kill()
+                process.wait()
+
+    def grown(self) -> bool:
+        """Whether the log is long enough for a rotation of it to mean something."""
+        return self.log.exists() and self.log.stat().st_size > 100_000

@@ -1,0 +1,83 @@
+"""`warren logs`: what it is asked, and what it says where there is nothing to show."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from warren.cli import main
+from warren.errors import ExitCode
+
+
+def line(time: datetime, event: str) -> str:
+    return f'{{"timestamp":"{time.isoformat(timespec="microseconds").replace("+00:00", "Z")}","event":"{event}"}}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Logs with a line of two hours ago and one of a minute ago."""
+    now = datetime.now(UTC)
+    text = line(now - timedelta(hours=2), "old") + line(now - timedelta(minutes=1), "new")
+    (tmp_path / "worker.log").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "events"),
+    [
+        ([], ["old", "new"]),
+        (["--since", "1h"], ["new"]),
+        (["--until", "1h"], ["old"]),
+        (["--since", "3h", "--until", "1h"], ["old"]),
+        (["--since", "2000-01-31"], ["old", "new"]),
+        (["--until", "2000-01-31T10:00:00+02:00"], []),
+        (["-n", "1"], ["new"]),
+    ],
+)
+def test_times_and_numbers(folder: Path, capsysbinary: pytest.CaptureFixture[bytes], words: list[str], events: list[str]) -> None:
+    """Durations count back from now, times stand as they are, and -n keeps the last."""
+    assert main(["logs", "--dir", str(folder), *words]) == 0
+    said = capsysbinary.readouterr()
+    assert [text.split(b'"event":"')[1][:3].decode() for text in said.out.splitlines()] == events
+    assert said.err.decode() == ("" if events else f"no line fits in {folder}\n")
+
+
+def test_logs_of_several_hosts(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Folders that were copied from other hosts are merged by time."""
+    other = folder / "other"
+    other.mkdir()
+    (other / "worker.log").write_text(line(datetime.now(UTC) - timedelta(hours=1), "mid"), encoding="utf-8")
+    assert main(["logs", "--dir", str(folder), "--dir", str(other)]) == 0
+    assert [text.split(b'"event":"')[1][:3] for text in capsysbinary.readouterr().out.splitlines()] == [b"old", b"mid", b"new"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task", "abc"], "expected the id of a task, or at least its first 8 characters, found 'abc'"),
+        (["--since", "yesterday"], "expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, found 'yesterday'"),
+        (["--level", "loud"], "loud"),
+    ],
+)
+def test_what_cannot_be_asked(folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    """A wrong value is refused with what was expected."""
+    assert main(["logs", "--dir", str(folder), *words]) == ExitCode.USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_no_line_is_said_on_stderr(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The output stays JSON; where something else stood is said beside it."""
+    with (folder / "worker.log").open("a", encoding="utf-8") as file:
+        file.write("a print\n")
+    assert main(["logs", "--dir", str(folder)]) == 0
+    said = capsysbinary.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert said.err.decode() == f"{folder}/worker.log: expected one JSON object a line, found 1 that are none; left out\n"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with 1, the folder, and what to do."""
+    assert main(["logs", "--dir", str(tmp_path / "nowhere")]) == ExitCode.FAILURE
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/nowhere: expected logs that can be read, found: No such file")
