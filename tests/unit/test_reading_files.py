@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,19 @@ def test_following_over_rotations_loses_nothing(put: Put, tmp_path: Path) -> Non
     put("beat.log", 6)
     assert numbers(reader.more()) == [5, 6]
     assert numbers(reader.more()) == []
+
+
+def test_a_rename_during_the_listing_shows_no_line_twice(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a look has missed, since it had its old name before and its new one after it, is not new afterwards."""
+    put("worker.log", 1)
+    reader = Reader([tmp_path], Selection())
+    assert numbers(reader.there()) == [1]
+    with monkeypatch.context() as listing:
+        listing.setattr("os.scandir", lambda folder: nullcontext([]))
+        assert numbers(reader.more()) == []
+    with (tmp_path / "worker.log").open("a", encoding="utf-8") as log:
+        log.write(text(2))
+    assert numbers(reader.more()) == [2]
 
 
 def test_half_a_line_waits_for_its_end(put: Put, tmp_path: Path) -> None:

@@ -40,6 +40,13 @@ def test_lines_come_out_by_time(found: list[list[Timed]]) -> None:
     assert sorted(out) == sorted(each for file in found for each in file)
 
 
+def test_the_bound_holds_to_its_end() -> None:
+    """A line that was written just the bound too late has its place before one that came between."""
+    late = 10.0 - DISORDER
+    written = [line(1, late + 0.001), line(2, 10.0), line(3, late), line(4, 20.0)]
+    assert list(in_order(written)) == sorted(written)
+
+
 @given(st.lists(st.lists(st.floats(-10_000, 10_000).map(lambda seconds: line(0, seconds)), max_size=50), max_size=3))
 def test_no_disorder_loses_a_line(found: list[list[Timed]]) -> None:
     """A clock that jumps costs the order, and no line."""

@@ -24,8 +24,9 @@ from warren.reading.show import printable, shown
 
 #: How often (seconds) --follow looks for more.
 LOOK = 0.2
-#: With --follow and nothing else said, so many lines stand above those to come.
-ABOVE = 10
+#: With --follow and nothing else said, so many lines stand above those to come, from files of the last hour: a person who
+#: wants to see what happens now must not wait until weeks of rotated files are read.
+ABOVE, RECENT = 10, timedelta(hours=1)
 
 
 class _Moment(click.ParamType[datetime]):
@@ -95,10 +96,11 @@ def logs(
     """
     asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
     places = folders or (load(**context.obj).app.log_dir,)
-    reader = Reader(places, asked, since.timestamp() if since else 0.0)
     write = _json if as_json or not sys.stdout.isatty() else partial(_for_people, with_host=len(places) > 1)
+    opened_since = since
     if lines is None and follow and since is None:
-        lines = ABOVE
+        lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
+    reader = Reader(places, asked, opened_since.timestamp() if opened_since else 0.0)
     try:
         write(reader.there() if lines is None else deque(reader.there(), maxlen=lines))
         while follow:

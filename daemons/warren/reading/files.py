@@ -51,7 +51,13 @@ class LogFile:
         status = os.fstat(self._plain.fileno())
         return status.st_dev, status.st_ino
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether somebody may still append to it: it is not compressed, and not removed."""
+        return self._lines is self._plain and os.fstat(self._plain.fileno()).st_nlink > 0
+
     def close(self) -> None:
+        """Lets go of it."""
         self._lines.close()
         self._plain.close()
 
@@ -67,6 +73,7 @@ class LogFolder:
         self.folder = folder
         self._since = since
         self._open: dict[Identity, LogFile] = {}
+        self._gone: list[LogFile] = []
         before: set[Identity] = set()
         for _ in range(_LOOKS):
             self._look(compressed=True)
@@ -81,14 +88,16 @@ class LogFolder:
 
     def grown(self) -> list[LogFile]:
         """The files that may have more lines by now, those made since included. Files that are gone come a last time."""
+        for file in self._gone:
+            file.close()
         before = self._open
         self._look(compressed=False)
         # A file that is compressed is gone; whoever still writes to it finds that out and writes its line again.
-        gone = [file for identity, file in before.items() if identity not in self._open]
-        return [*gone, *self.files]
+        self._gone = [file for identity, file in before.items() if identity not in self._open]
+        return [*self._gone, *self.files]
 
     def _look(self, compressed: bool) -> None:
-        """Makes `_open` hold exactly what is in the folder now."""
+        """Makes `_open` hold what is in the folder now."""
         found: dict[Identity, LogFile] = {}
         for path, identity in self._listed(compressed).items():
             try:
@@ -98,7 +107,9 @@ class LogFolder:
             except OSError as error:
                 raise _unreadable(path, error) from error
             found[file.identity] = file
-        self._open = found
+        # A file that is renamed during the listing may be met under neither name, and must not be new the next time.
+        missed = {identity: file for identity, file in self._open.items() if identity not in found and file.may_grow}
+        self._open = found | missed
 
     def _listed(self, compressed: bool) -> dict[Path, Identity]:
         try:
