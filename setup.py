@@ -4,16 +4,26 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+
+
+def shared(*folders: str) -> list[tuple[str, list[str]]]:
+    """The files of these folders for PREFIX/share/warren: an absolute place would end up inside site-packages."""
+    files = [path.relative_to(ROOT) for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    return [(f"share/warren/{file.parent}", [str(file)]) for file in files]
+
+
 setup(
     name="warren",
     version="0.1.0",
     description="Runs a Celery processing queue in production on plain Linux hosts",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     package_dir={"": "daemons"},
     packages=find_packages("daemons"),
     package_data={"warren": ["py.typed"]},
+    data_files=shared("etc", "systemd", "monit"),
     install_requires=[
         "celery[redis]>=5.7",  # exposes Task.Strategy with prefetch accounting that survives a reconnect
         "click>=8.1",

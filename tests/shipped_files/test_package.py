@@ -1,0 +1,108 @@
+"""What is in the Debian package, compared with the tree that it was built from."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.package import ROOT, deb
+
+HOME = Path("usr/lib/warren")
+#: Folders of the tree whose every file has its place on a host.
+PLACED = ("etc", "systemd", "monit")
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The package of this tree."""
+    return deb()
+
+
+@pytest.fixture(scope="session")
+def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of the package, and its scripts in DEBIAN/."""
+    folder = tmp_path_factory.mktemp("package") / "root"
+    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(folder)], check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def files(unpacked: Path) -> set[Path]:
+    """Every file and link of the package, but for the libraries."""
+    found = (path.relative_to(unpacked) for path in unpacked.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path for path in found if path.parts[0] != "DEBIAN" and not path.is_relative_to(HOME / "lib")}
+
+
+def test_every_file_of_the_tree_has_a_place(unpacked: Path, files: set[Path]) -> None:
+    """Each file that the tree keeps for a host is in the package as it is; scripts/install is told of new ones."""
+    placed = [unpacked / path for path in files if not path.is_relative_to(HOME)]
+    shipped = {path.read_bytes() for path in placed}
+    sources = [path for folder in PLACED for path in (ROOT / folder).rglob("*") if path.is_file()]
+    assert len(sources) > 5
+    assert [str(path.relative_to(ROOT)) for path in sources if path.read_bytes() not in shipped] == []
+
+
+def test_nothing_but_what_is_expected_is_outside_the_environment(files: set[Path]) -> None:
+    """The folders that the package writes to; nothing of the builder's is among them."""
+    folders = {str(path.parent) for path in files if not path.is_relative_to("usr/share/doc") and not path.is_relative_to(HOME)}
+    assert folders == {
+        "etc/logrotate.d",
+        "etc/warren",
+        "etc/warren/conf.d",
+        "lib/systemd/system",
+        "usr/bin",
+        "usr/lib/sysusers.d",
+        "usr/lib/tmpfiles.d",
+        "usr/share/bash-completion/completions",
+        "usr/share/fish/vendor_completions.d",
+        "usr/share/lintian/overrides",
+        "usr/share/zsh/vendor-completions",
+    }
+    assert {path.name for path in files if path.parent == HOME / "bin"} == {"python", "python3", "python3.11"}
+
+
+def test_files_that_operators_edit_are_conffiles(unpacked: Path, files: set[Path]) -> None:
+    """An upgrade asks before it replaces an edited file of /etc, and replaces all others."""
+    conffiles = (unpacked / "DEBIAN" / "conffiles").read_text(encoding="utf-8").splitlines()
+    assert sorted(conffiles) == sorted(f"/{path}" for path in files if path.parts[0] == "etc")
+    assert "/etc/warren/warren.ini" in conffiles
+
+
+def test_the_environment_is_the_pinned_one(unpacked: Path) -> None:
+    """The libraries are those of constraints.txt in these versions, with nothing of the tests and no pip among them."""
+    pinned = re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    wanted = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in pinned}
+    infos = (unpacked / HOME).glob("lib/python3.11/site-packages/*.dist-info")
+    found = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in (info.stem.rsplit("-", 1) for info in infos)}
+    found = {(name, version) for name, version in found if name != "warren"}
+    assert found <= wanted
+    assert {"celery", "pydantic", "supervisor"} <= {name for name, _ in found}
+    assert {"pip", "setuptools", "pytest", "mypy"}.isdisjoint(name for name, _ in found)
+
+
+def test_no_path_of_the_builder_is_left(unpacked: Path) -> None:
+    """The environment works where it is installed: settings, command and compiled files name only that place."""
+    assert (unpacked / "usr/bin/warren").read_text(encoding="utf-8").startswith("#!/usr/lib/warren/bin/python -I\n")
+    assert "/usr/bin" in (unpacked / HOME / "pyvenv.cfg").read_text(encoding="utf-8")
+    site = unpacked / HOME / "lib/python3.11/site-packages"
+    compiled = (site / "warren/__pycache__/errors.cpython-311.pyc").read_bytes()
+    assert b"/usr/lib/warren/lib/python3.11/site-packages/warren/errors.py" in compiled
+    staged = [path for path in site.rglob("*") if path.is_file() and b"debian/warren/usr" in path.read_bytes()]
+    assert staged == []
+
+
+def test_the_scripts_of_the_package_can_be_read(unpacked: Path) -> None:
+    """Each maintainer script is plain sh."""
+    scripts = [path for path in (unpacked / "DEBIAN").iterdir() if path.name in {"preinst", "postinst", "prerm", "postrm"}]
+    assert scripts
+    for script in scripts:
+        subprocess.run(["sh", "-n", str(script)], check=True, timeout=10)
+
+
+def test_an_upgrade_stops_the_suite_before_its_files_change(unpacked: Path) -> None:
+    """The suite imports late: it must not find another version's modules. The new one is started when it is whole."""
+    assert "stop 'warren.service'" in (unpacked / "DEBIAN/preinst").read_text(encoding="utf-8")
+    assert "start 'warren.service'" in (unpacked / "DEBIAN/postinst").read_text(encoding="utf-8")

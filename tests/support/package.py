@@ -1,0 +1,59 @@
+"""The Debian package of this tree, built once for all tests that install it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from support.servers import missing
+
+ROOT = Path(__file__).parents[2]
+#: What the package is made of.
+_SOURCES = ("daemons/warren", "debian", "docs", "etc", "examples", "monit", "scripts", "systemd")
+_FILES = ("CHANGELOG.md", "README.md", "constraints.txt", "pyproject.toml", "setup.py")
+#: Packages of so many trees are kept, newest first.
+_KEPT = 6
+
+
+def deb(version: str = "") -> Path:
+    """The package, built unless it has been for the same tree; as another version than the tree's when one is given.
+
+    Another process that wants it waits: half a minute, and only after a change.
+    """
+    if shutil.which("dh") is None:
+        missing("debhelper")
+    cache = Path(tempfile.gettempdir()) / f"warren-packages-{os.geteuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{cache}: expected a folder of this user")
+    folder = cache / _fingerprint(version)
+    with open(cache / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _build(folder, version)
+            for old in sorted(cache.glob("*/"), key=lambda each: each.stat().st_mtime, reverse=True)[_KEPT:]:
+                shutil.rmtree(old)
+    (package,) = folder.glob("warren_*.deb")
+    return package
+
+
+def _build(folder: Path, version: str) -> None:
+    fresh = folder.with_suffix(".new")
+    words = [str(ROOT / "scripts" / "build-deb"), "--fast", *(["--version", version] if version else []), str(fresh)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    fresh.rename(folder)
+
+
+def _fingerprint(version: str) -> str:
+    found = hashlib.sha256(version.encode())
+    files = [path for folder in _SOURCES for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in sorted([*files, *(ROOT / name for name in _FILES)]):
+        found.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o}\n".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
