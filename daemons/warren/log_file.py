@@ -53,7 +53,8 @@ class LineFile:
     def _append(self, line: bytes) -> None:
         self._put(line)
         if os.fstat(self._fd).st_nlink == 0:
-            # Between the look and the write the file was rotated, compressed and removed: a process may be paused for so long.
+            # While this process stood still the file was rotated, compressed and removed. Whether the line was there in time
+            # nobody knows: better twice than not at all.
             self._put(line)
 
     def _put(self, line: bytes) -> None:

@@ -54,5 +54,10 @@ class Storm:
                 process.wait()
 
     def grown(self) -> bool:
-        """Whether the log is long enough for a rotation of it to mean something."""
-        return self.log.exists() and self.log.stat().st_size > 100_000
+        """Whether every program has written to the log since the last rotation, and enough for one more to mean something.
+
+        On a busy machine a program may stand still for longer than two rotations by a test take. A real one that did, within
+        a write, would write that line once more.
+        """
+        text = self.log.read_bytes() if self.log.exists() else b""
+        return len(text) > 100_000 and all(f'"program":"worker-{number}"'.encode() in text for number in range(WRITERS))

@@ -80,12 +80,12 @@ class Suite:
     # -- what can be seen ------------------------------------------------------------------------------------------
 
     def log(self, daemon: str) -> list[dict[str, Any]]:
-        """Every line of a daemon's log. A line that is not JSON fails here; one still being written is not a line yet."""
+        """Every line of a daemon's log. One that is neither JSON nor blank fails here; one still being written is no line yet."""
         path = self.folder / "log" / f"{daemon}.log"
         if not path.exists():
             return []
         text = path.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
 
     def logged(self, daemon: str, event: str, **fields: Any) -> list[dict[str, Any]]:
         """The lines of one event that have these fields."""
