@@ -41,6 +41,7 @@ class Daemon:
         self.heart = Heart(settings.app.run_dir, program)
         self.stopping = False
         self.reloading = False
+        self.reloads = 0  # SIGHUPs answered: what the heart says after one tells what became of it
         self.dumping = False
         self.wake = threading.Event()
         # supervisord sets this word for its children. Started by hand, a daemon outlives its shell as any other does.
@@ -142,6 +143,8 @@ class Daemon:
         except ConfigError as error:
             for problem in error.problems:
                 get().error(Event.RELOAD_REFUSED, problem=str(problem))
+        finally:
+            self.reloads += 1
 
     def dump(self, **evidence: object) -> None:
         """Logs what every thread is doing."""

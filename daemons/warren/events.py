@@ -19,7 +19,7 @@ class Event(StrEnum):
     # daemons
     STARTED = "started", "a daemon has read its settings and begins"
     READY = "ready", "a daemon does its work: a worker consumes, beat ticks, the watchdog watches"
-    NOT_READY = "not_ready", "supervise: `programs` do not run although start_timeout has passed"
+    NOT_READY = "not_ready", "supervise: `programs` are not ready although start_timeout has passed"
     STOPPING = "stopping", "a daemon was asked to stop; `reason` says by what"
     STOPPED = "stopped", "a daemon has ended in order"
     REFUSED = "refused", "a daemon could not start; `reason` says why and what to do"
@@ -32,6 +32,20 @@ class Event(StrEnum):
     CANNOT_WRITE = "cannot_write", "a file of Warren could not be written (permission, full disk)"
     RECORD = "record", "a line of a library: `logger` says of which, `message` what"
     SUPERVISOR_RECORD = "supervisor_record", "a line of supervisord: a program started, ended, was restarted"
+
+    # supervision
+    PROGRAM_HUNG = (
+        "program_hung",
+        "a heart stood still for `silent_s`: the daemon's stacks go to its capture file, and it is started anew",
+    )
+    PROGRAM_HELD = "program_held", "a daemon ended `failures` times too soon: it is tried again every `retry_every_s`"
+    PROGRAM_RELEASED = "program_released", "a daemon that was held does its work again"
+    PROGRAM_TOO_BIG = "program_too_big", "a daemon has grown beyond its max_memory and is started anew, in order"
+    WORKER_STUCK = (
+        "worker_stuck",
+        "a worker took nothing although there were messages and it had room: it is started anew, in order",
+    )
+    NOTIFY_FAILED = "notify_failed", "systemd could not be told how the suite is"
 
     # broker
     BROKER_CONNECTED = "broker_connected", "a daemon has reached the broker"

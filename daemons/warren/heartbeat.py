@@ -19,7 +19,8 @@ STALE = 10.0
 @dataclass(frozen=True)
 class Beat:
     """What a heartbeat file said. `at` is in seconds of CLOCK_BOOTTIME, as is `since`, when `state` began; `evidence` is what the
-    daemon adds for people.
+    daemon adds for people. `mark` differs from that of the beat before, also when that beat could not be written and only touched
+    the file.
     """
 
     program: str
@@ -28,6 +29,7 @@ class Beat:
     since: float
     state: str
     evidence: dict[str, Any]
+    mark: tuple[float, int] = (0.0, 0)
 
     @property
     def age(self) -> float:
@@ -44,7 +46,10 @@ class Heart:
         self._state, self._since = "", 0.0
 
     def beat(self, state: str, **evidence: Any) -> bool:
-        """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon."""
+        """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon.
+
+        Then the last beat is touched, which needs no room: a full disk must not make a daemon at work look like one that hangs.
+        """
         me, now = this(), _now()
         if state != self._state:
             self._state, self._since = state, now
@@ -56,6 +61,10 @@ class Heart:
             fresh.write_text(text, encoding="utf-8")
             os.replace(fresh, self.path)
         except OSError:
+            with suppress(OSError):
+                fresh.unlink()
+            with suppress(OSError):
+                os.utime(self.path)
             return False
         return True
 
@@ -73,9 +82,10 @@ def read(run_dir: Path) -> dict[str, Beat]:
 
 def _read(path: Path) -> Beat | None:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        process = Process(said["pid"], said["start"])
-        return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"])
+        with open(path, encoding="utf-8") as file:  # one file for both: a beat may replace it at any moment
+            said, touched = json.loads(file.read()), os.fstat(file.fileno()).st_mtime_ns
+        process, mark = Process(said["pid"], said["start"]), (said["at"], touched)
+        return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"], mark)
     except (OSError, ValueError, KeyError, TypeError):  # gone between the listing and now, or not ours
         return None
 

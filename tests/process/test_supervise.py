@@ -57,7 +57,8 @@ def test_nobody_else_can_look_or_meddle(standing: tuple[Suite, Process]) -> None
 def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
     """supervisord says nothing on stdout or stderr, nothing that sounds worse than it is, and no secret."""
     suite.write("[broker]\nurl = redis://user:s3cret@127.0.0.1:1/0\nconnect_timeout = 100ms\n" + INI)
-    with supervised(suite):
+    with suite.running("supervise"):
+        suite.await_event("supervisord", "supervisor_record", program="beat", state="RUNNING")
         assert suite.output("supervise") == ""
     assert {line["level"] for line in suite.log("supervisord")} <= {"info", "warning"}
     assert "s3cret" not in "".join(path.read_text() for path in (suite.folder / "log").iterdir())

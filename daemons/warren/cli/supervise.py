@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from warren.cli.background import Place, background, become
 from warren.config import load
 from warren.errors import ExitCode
+from warren.supervise import notify
 from warren.supervise.render import STOP_MARGIN, daemons
 
 
@@ -25,7 +28,9 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     Example: warren --config /etc/warren supervise
     """
     become(user)
-    settings = load(**context.obj)
+    notifier = notify.take(os.environ)
+    with notifier.refusals():
+        settings = load(**context.obj)
     programs = daemons(settings)
     # They stop one after the other, workers side by side: twice the longest is more than all of that.
     patience = 2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
@@ -33,7 +38,8 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     def start() -> ExitCode:
         from warren.supervise import daemon  # loads supervisor, which other verbs do without
 
-        return daemon.start(settings)
+        with notifier.refusals():
+            return daemon.start(settings, notifier)
 
     names = [program.program for program in programs]
     Place(settings, ("supervise",), "supervisord", names, patience).run(start, **how)

@@ -119,6 +119,7 @@ class WorkerSettings(Section):
     prefetch: Annotated[int, whole(1, 1000)] = option(1, "Messages fetched ahead for each child.")
     max_tasks_per_child: Annotated[int, whole()] = option(0, "A child is replaced after so many tasks. 0: never.")
     max_memory_per_child: Annotated[int, SIZE] = option(0, "A child is replaced once it has grown to this. 0: never.")
+    max_memory: Annotated[int, SIZE] = option(0, "The daemon itself is started again, in order, above this size. 0: never.")
     time_limit: Annotated[float, duration()] = option(0.0, "A task that takes longer is killed. 0: no limit.")
     soft_time_limit: Annotated[float, duration()] = option(
         0.0, "A task that takes longer gets SoftTimeLimitExceeded. 0: no limit."
@@ -156,6 +157,7 @@ class BeatSettings(Section):
     """The daemon that sends the tasks of the schedule."""
 
     enabled: Annotated[bool, BOOLEAN] = option(True, "Whether this host runs it; of all that do, one sends.")
+    max_memory: Annotated[int, SIZE] = option(0, "The daemon is started again, in order, above this size. 0: never.")
 
 
 class ScheduleSettings(Section):
@@ -185,12 +187,19 @@ class WatchdogSettings(Section):
     survey_interval: Annotated[float, duration(1, 60)] = option(
         5.0, "How often it asks the broker for its alarms and the depth of the queues."
     )
+    max_memory: Annotated[int, SIZE] = option(0, "The daemon is started again, in order, above this size. 0: never.")
 
 
 class SuperviseSettings(Section):
     """The supervision of the daemons."""
 
     start_timeout: Annotated[float, duration(1, 3600)] = option(30.0, "How long a daemon may take until it is ready.")
+    heart_timeout: Annotated[float, duration(5, 3600)] = option(
+        20.0, "A daemon whose main loop shows no life for this long hangs: it is killed and started again."
+    )
+    stuck_timeout: Annotated[float, duration(5, 86400)] = option(
+        60.0, "A worker that takes nothing for this long, although there are messages and it has room, is started again in order."
+    )
 
 
 class HealthSettings(Section):

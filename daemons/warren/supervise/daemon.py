@@ -12,26 +12,30 @@ from warren import log
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode
 from warren.events import Event
-from warren.supervise.check import check
+from warren.supervise import programs
+from warren.supervise.check import PATIENCE, check
 from warren.supervise.folders import make_folders, sole, write_programs
+from warren.supervise.journal import journal
+from warren.supervise.notify import Notifier
 from warren.supervise.options import Options
 from warren.supervise.render import MAIN, expansions, programs_folder, render
 from warren.supervise.suite import Suite
 
 
-def start(settings: Settings) -> ExitCode:
-    """Runs the suite until it is told to stop; returns the exit code.
+def start(settings: Settings, notifier: Notifier) -> ExitCode:
+    """Runs the suite until it is told to stop, and tells systemd how it is; returns the exit code.
 
     Raises ConfigError, CannotWrite, or AlreadyRunning when another supervisord has the run folder.
     """
     os.umask(0o027)  # the capture files are no more public than the logs
+    notifier.extend(PATIENCE)
     check(settings.folder, settings.host)
     make_folders(settings)
     with sole(settings.app.run_dir):
-        log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level)
+        log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level, journal())
         folder = programs_folder(settings.app.run_dir)
         write_programs(folder, render(settings))
-        return _run(Options(_configfile(settings), expansions(settings), folder), settings)
+        return _run(Options(_configfile(settings), expansions(settings), folder), settings, notifier)
 
 
 def _configfile(settings: Settings) -> Path:
@@ -47,11 +51,11 @@ def _configfile(settings: Settings) -> Path:
     return path
 
 
-def _run(options: Options, settings: Settings) -> ExitCode:
+def _run(options: Options, settings: Settings, notifier: Notifier) -> ExitCode:
     logger = log.get()
     logger.info(Event.STARTED, config=str(settings.folder))
     try:
-        Suite(options, settings).main()
+        Suite(options, settings, notifier).main()
     except asyncore.ExitNow:  # how supervisord says that every program has ended
         pass
     except Exception:
@@ -59,6 +63,7 @@ def _run(options: Options, settings: Settings) -> ExitCode:
         raise
     finally:
         options.close_httpservers()
+        programs.remove(settings.app.run_dir)
     code = ExitCode.RESTART if options.mood == SupervisorStates.RESTARTING else ExitCode.OK
     logger.info(Event.STOPPED, exit_code=int(code))
     return code

@@ -1,40 +1,162 @@
-"""A daemon as a child of supervisord: when it is started again, and when not."""
+"""A daemon as a child of supervisord: when it is started again, how soon, and when not."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
 from typing import Any
 
 from supervisor.options import ProcessConfig, decode_wait_status
 from supervisor.process import Subprocess
-from supervisor.states import ProcessStates
+from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 
-#: The longest wait, in seconds, before a daemon that keeps crashing is started again.
-LONGEST_WAIT = 60
+from warren.errors import ExitCode
+from warren.events import Event
+from warren.log import get
+from warren.supervise.programs import now as seconds
+
+#: After so many failures in a row a daemon is held, and tried again at this pace (seconds).
+TRIES = 5
+HELD_PAUSE = 60
+#: A daemon that has done its work for so many seconds has started well; one that ends sooner has failed.
+PROOF = 10.0
+#: Seconds that a hung daemon has to write its stacks, before its whole group is killed.
+LAST_WORDS = 2.0
+_MEANINGS = {int(code): code.meaning for code in ExitCode}
 
 
 class DaemonProcess(Subprocess):
-    """Differs from any other child of supervisord in what follows an end within startsecs.
+    """Differs from any other child of supervisord in what follows an end.
 
-    Supervisor would try so often and then give up, whatever the exit code. A wrong configuration need not be tried
-    again at all, and a broker or disk that comes back after an hour must find its daemons waiting.
+    Supervisor would try so often and then give up, whatever the exit code, and would start one that ends after startsecs again
+    and again without a pause. A wrong configuration need not be tried again at all, and a broker or disk that comes back after
+    an hour must find its daemons waiting.
     """
 
+    def __init__(self, config: ProcessConfig) -> None:
+        super().__init__(config)
+        self.since = seconds()  # CLOCK_BOOTTIME at which its state began
+        self.starts = 0
+        self.failures = 0
+        self.held = False
+        self.ending = ""  # how its last process ended
+        self._proven = False
+        self._at_work: float | None = None
+        self._again = False
+        self._doomed: float | None = None
+
+    # -- what the suite does to it ---------------------------------------------------------------------------------
+
+    @property
+    def trouble(self) -> str:
+        """How it ended last, or why it could not start; empty while it runs well."""
+        if (self.pid and self._proven) or self.state == ProcessStates.STOPPED:
+            return ""
+        return str(self.spawnerr or self.ending) if not self.pid else self.ending
+
+    @property
+    def age(self) -> float:
+        """Seconds in its state."""
+        return seconds() - self.since
+
+    def restart(self) -> None:
+        """Stops it in order, as a stop by an operator would, and starts it again then."""
+        if self.state == ProcessStates.RUNNING:
+            self._again = True
+            self.kill(self.config.stopsignal)
+
+    def abort(self) -> None:
+        """Ends one that hangs: faulthandler writes its stacks to the capture file, then SIGKILL follows to its group."""
+        self._doomed = time.monotonic() + LAST_WORDS
+        for number in (signal.SIGABRT, signal.SIGCONT):  # a stopped process meets the first when the second wakes it
+            os.kill(self.pid, number)
+
+    @property
+    def doomed(self) -> bool:
+        """Whether its process was told to end because it hangs."""
+        return self._doomed is not None
+
+    def seen_at_work(self, working: bool) -> None:
+        """Told in each turn of the loop; a daemon that keeps at its work has started well, and what it failed before is past."""
+        if not working:
+            self._at_work = None
+            return
+        if self._at_work is None:
+            self._at_work = time.monotonic()
+        if not self._proven and time.monotonic() - self._at_work >= PROOF:
+            self._proven = True
+            self.failures = 0
+            self._release()
+
+    # -- what supervisord does to it -------------------------------------------------------------------------------
+
+    def spawn(self) -> Any:
+        self._again = False
+        self._doomed = None
+        self._proven = False
+        self._at_work = None
+        self.starts += 1
+        pid = super().spawn()
+        self._hold()  # there may have been nothing to execute, or no room for a process
+        return pid
+
+    def stop(self) -> Any:
+        self._again = False  # an operator, or the end of the suite, wants it gone
+        self.failures = 0
+        self.held = False
+        return super().stop()
+
+    def transition(self) -> None:
+        super().transition()
+        if self._doomed is not None and self.pid and time.monotonic() > self._doomed:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        running = self.config.options.mood == SupervisorStates.RUNNING
+        if self._again and self.state == ProcessStates.STOPPED and running and not self.administrative_stop:
+            self.spawn()
+
     def finish(self, pid: int, sts: int) -> None:
+        status, words = decode_wait_status(sts)
+        self.ending = f"{words}: {_MEANINGS[status]}" if status in _MEANINGS else str(words)
+        final = status in self.config.exitcodes
+        proven = self._proven
+        self._doomed = None
         super().finish(pid, sts)
-        status, _ = decode_wait_status(sts)
-        if self.state == ProcessStates.BACKOFF and status in self.config.exitcodes:
+        if self.state == ProcessStates.BACKOFF and final:
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"
             self.give_up()
+            self.held = False
             name = self.config.name
             self.config.options.logger.error(f"gave up: {name} entered FATAL state, exit status {status} is final")
+        elif self.state == ProcessStates.EXITED and not (final or proven or status == ExitCode.RESTART):
+            self.change_state(ProcessStates.BACKOFF)
+        if self.state == ProcessStates.BACKOFF:
+            self.spawnerr = ""  # it says less than `ending`
+        self._hold()
 
     def change_state(self, new_state: int, expected: bool = True) -> Any:
         changed = super().change_state(new_state, expected)
+        self.since = seconds()
         if new_state == ProcessStates.BACKOFF:
-            self.delay = time.time() + min(self.backoff, LONGEST_WAIT)
+            self.failures += 1
+            # supervisord keeps the two in step when the wall clock is set back.
+            self.backoff = self.failures if self.failures < TRIES else HELD_PAUSE
+            self.delay = time.time() + self.backoff
         return changed
+
+    def _hold(self) -> None:
+        if self.state == ProcessStates.BACKOFF and self.failures >= TRIES and not self.held:
+            self.held = True
+            name = self.config.name
+            get().error(Event.PROGRAM_HELD, program=name, failures=self.failures, trouble=self.trouble, retry_every_s=HELD_PAUSE)
+
+    def _release(self) -> None:
+        if self.held:
+            self.held = False
+            get().info(Event.PROGRAM_RELEASED, program=self.config.name)
 
 
 class DaemonConfig(ProcessConfig):
@@ -44,3 +166,8 @@ class DaemonConfig(ProcessConfig):
         process = DaemonProcess(self)
         process.group = group
         return process
+
+
+def state_of(process: Any) -> str:
+    """supervisord's word for the state of a process."""
+    return str(getProcessStateDescription(process.state))

@@ -10,7 +10,9 @@ from warren.config import Settings, load
 from warren.errors import ConfigError, Problem
 from warren.supervise.check import Check
 from warren.supervise.folders import make_folders, read_programs, write_programs
+from warren.supervise.journal import journal
 from warren.supervise.options import Options, unreadable
+from warren.supervise.programs import now
 from warren.supervise.render import expansions, programs_folder, render
 
 
@@ -18,6 +20,7 @@ from warren.supervise.render import expansions, programs_folder, render
 class Changes:
     """What a reload brings; the groups are supervisor's configurations."""
 
+    begun: float  # seconds of CLOCK_BOOTTIME: every edit before it was read
     settings: Settings
     added: list[Any]
     changed: list[Any]
@@ -37,12 +40,19 @@ class Reload:
         self._options = options
         self._check: Check | None = None
         self._again = False
+        self.begun = 0.0
+
+    @property
+    def going_on(self) -> bool:
+        """Whether a check is running."""
+        return self._check is not None
 
     def begin(self) -> None:
         """Starts the check of the new settings, which goes on beside supervisord's loop."""
         if self._check is not None:
             self._again = True
             return
+        self.begun = now()
         self._check = Check(self._settings.folder, self._settings.host)
         self._options.pidhistory[self._check.pid] = self._check
 
@@ -79,9 +89,9 @@ class Reload:
             self._options.expand(expansions(self._settings))
             raise unreadable(self._options.configfile, error) from None
         app = settings.app
-        log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level)
+        log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
         self._options.logger.level = self._options.loglevel
-        return Changes(settings, *suite.diff_to_active())
+        return Changes(self.begun, settings, *suite.diff_to_active())
 
     def _refuse_to_move(self, settings: Settings) -> None:
         here, there = self._settings.app.run_dir, settings.app.run_dir

@@ -30,6 +30,8 @@ class Consumer(CeleryConsumer):
     pulse: ClassVar[Any] = staticmethod(lambda: None)
     #: Called with each request that a broken connection took from the worker before any pool child had it.
     dropped: ClassVar[Any] = staticmethod(lambda request: None)
+    #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
+    taken: ClassVar[int] = 0
 
     # -- connection --------------------------------------------------------------------------------------------------
 
@@ -49,6 +51,7 @@ class Consumer(CeleryConsumer):
             type(self).pulse()
             maybe_shutdown()
 
+        type(self).pulse()  # an attempt may take long, and the heart should say what it is waiting for
         # At most 3 s between two attempts, so that tasks run again within seconds of the broker's return.
         connected = conn.ensure_connection(failed, None, interval_start=1, interval_step=1, interval_max=3, callback=waiting)
         self.first_connection_attempt = False
@@ -93,6 +96,7 @@ class Consumer(CeleryConsumer):
         trouble = (*self.connection_errors, *self.channel_errors)
 
         def checked(message: Any) -> None:
+            Consumer.taken += 1
             problem = malformed(message)
             if problem:
                 self._set_aside(message, problem, None)

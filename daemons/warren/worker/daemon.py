@@ -43,6 +43,7 @@ class Worker:
         self.drain = Drain(self.gate)
         self.code = ExitCode.OK
         self._pulsed = 0.0
+        self._told = ("", 0)
 
     def start(self) -> ExitCode:
         """Runs until it is told to stop; returns the exit code."""
@@ -124,12 +125,17 @@ class Worker:
                 self.daemon.reload(self._apply)
             self._notice_end()
             self.drain.turn_without_broker(self._controller.consumer)
-        if time.monotonic() - self._pulsed < PULSE:
-            return
-        self._pulsed = time.monotonic()
         doing = "stopping" if self.drain.begun else "ready" if consumer else "connecting"
+        # The supervisor waits for what a reload has come to, and should not take a slow connection for a loop that hangs.
+        news = (doing, self.daemon.reloads)
+        if time.monotonic() - self._pulsed < PULSE and news == self._told:
+            return
+        self._pulsed, self._told = time.monotonic(), news
         self.daemon.heart.beat(
             doing,
+            reloads=self.daemon.reloads,
+            concurrency=self.terms.concurrency,
+            taken=Consumer.taken,
             queues=sorted(set(self.terms.queues) - self.gate.paused),
             paused=sorted(self.gate.paused),
             running=len(state.active_requests),
@@ -144,7 +150,7 @@ class Worker:
             self.drain.begin(self.terms.stop_timeout, "asked to stop")
 
     def _apply(self, settings: Settings) -> None:
-        if _of_worker(settings, self.name) == _of_worker(self.settings, self.name):
+        if settings.of_worker(self.name) == self.settings.of_worker(self.name):
             return
         # The supervisor starts the worker anew with the new settings; the pool cannot change its tasks' gates while they run.
         self.code = ExitCode.RESTART
@@ -155,12 +161,6 @@ class Worker:
 def start(settings: Settings, name: str) -> ExitCode:
     """Runs the worker `name` of the settings. Raises ConfigError when there is none."""
     return Worker(settings, name).start()
-
-
-def _of_worker(settings: Settings, name: str) -> tuple[object, ...]:
-    """The part of the settings that a worker's behaviour depends on."""
-    shared = (settings.app, settings.broker, settings.results, settings.log, settings.queues, settings.quotas, settings.celery)
-    return (settings.workers.get(name), *shared)
 
 
 def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:

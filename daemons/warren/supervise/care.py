@@ -1,0 +1,93 @@
+"""What the supervisor does for daemons that run but do not work: hung ones, stuck ones, those that grew too big."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from supervisor.states import ProcessStates
+
+from warren.config import Settings
+from warren.events import Event
+from warren.log import get
+from warren.process import resident
+from warren.supervise.hearts import LONGEST_TURN, Sight, at_work, patience
+from warren.supervise.process import DaemonProcess
+from warren.supervise.stuck import Idleness, is_stuck, judge, survey, waiting
+
+#: A daemon is let grow for so many seconds after its start: a ceiling below what it needs must not become a storm of restarts.
+_GROWTH = 60.0
+
+
+class Care:
+    """Looks at every daemon in each turn of supervisord's loop, and restarts those that need it."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, Idleness] = {}
+
+    def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, turn: float) -> None:
+        """One look, `turn` seconds after the last one."""
+        queues = survey(settings.app.run_dir)
+        for process in processes:
+            sight = sights.get(process.config.name)
+            process.seen_at_work(process.state == ProcessStates.RUNNING and at_work(sight, settings))
+            if process.state != ProcessStates.RUNNING or process.doomed or sight is None:
+                continue
+            name = process.config.name
+            if sight.silence >= patience(name, sight, settings):
+                self._abort(process, sight)
+            elif not self._too_big(process, settings) and name.startswith("worker-"):
+                self._watch(process, sight, queues, settings, min(turn, LONGEST_TURN))
+
+    def _abort(self, process: DaemonProcess, sight: Sight) -> None:
+        get().error(
+            Event.PROGRAM_HUNG,
+            program=process.config.name,
+            child_pid=process.pid,
+            silent_s=round(sight.silence, 1),
+            heart=sight.state or "none yet",
+            evidence=sight.beat.evidence if sight.beat else {},
+            stacks=process.config.stdout_logfile,
+        )
+        process.abort()
+
+    def _too_big(self, process: DaemonProcess, settings: Settings) -> bool:
+        ceiling = _ceiling(process.config.name, settings)
+        if not ceiling or process.age < _GROWTH:
+            return False
+        size = resident(process.pid)
+        if size <= ceiling:
+            return False
+        sizes = {"resident_bytes": size, "max_memory_bytes": ceiling}
+        get().warning(Event.PROGRAM_TOO_BIG, program=process.config.name, child_pid=process.pid, **sizes)
+        process.restart()
+        return True
+
+    def _watch(self, process: DaemonProcess, sight: Sight, queues: Mapping[str, int], settings: Settings, turn: float) -> None:
+        name, patience = process.config.name, settings.supervise.stuck_timeout
+        idle = judge(self._idle.get(name), sight, queues, turn)
+        if idle is None:
+            return
+        self._idle[name] = idle
+        if is_stuck(idle, patience):
+            self._idle[name] = replace(idle, seconds=0.0, restarts=idle.restarts + 1)
+            evidence: dict[str, Any] = sight.beat.evidence if sight.beat else {}
+            get().error(
+                Event.WORKER_STUCK,
+                program=name,
+                child_pid=process.pid,
+                idle_s=round(idle.seconds, 1),
+                waiting=waiting(sight, queues),
+                evidence=evidence,
+                restarts_without_effect=idle.restarts,
+            )
+            process.restart()
+
+
+def _ceiling(program: str, settings: Settings) -> int:
+    """Bytes that the daemon may keep; 0 is no ceiling."""
+    if program.startswith("worker-"):
+        worker = settings.workers.get(program.removeprefix("worker-"))
+        return worker.max_memory if worker else 0
+    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}[program]

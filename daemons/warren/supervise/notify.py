@@ -1,0 +1,132 @@
+"""What systemd is told of the suite: the datagrams of sd_notify(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+
+from warren.errors import WarrenError
+from warren.events import Event
+from warren.log import get
+
+#: systemd reads 4096 bytes of a datagram and drops a longer one whole; so many of them may be the STATUS line.
+LONGEST_STATUS = 1000
+#: Seconds by which each request for more time extends a start, reload or stop, and the seconds between two requests.
+MORE_TIME = 15.0
+_BETWEEN = 3.0
+_MICRO = 1_000_000
+#: Datagrams that wait for room in systemd's socket; beyond them the oldest are dropped.
+_BACKLOG = 50
+
+
+class Notifier:
+    """Tells systemd at `address` (a path, or an abstract name after '@'); without one it tells nobody.
+
+    `watchdog` is the time in seconds after which systemd would give the service up, None when it would not. No call blocks
+    or raises.
+
+    Warren sends the datagrams itself: the package sdnotify swallows every error and encodes the status as latin-1.
+    """
+
+    def __init__(self, address: str = "", watchdog: float | None = None) -> None:
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._interval = None if watchdog is None else watchdog / 4
+        self._pinged = self._extended = float("-inf")
+        self._status = ""
+        self._waiting: list[bytes] = []
+        self._failed = False
+
+    def ready(self, status: str) -> None:
+        """A start or a reload has come to its end."""
+        self._status = clean(status)
+        self._send("READY=1", f"STATUS={self._status}")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` ends it."""
+        self._extended = float("-inf")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self, status: str) -> None:
+        """The suite was asked to stop."""
+        self._extended = float("-inf")
+        self._status = clean(status)
+        self._send("STOPPING=1", f"STATUS={self._status}")
+
+    def status(self, status: str) -> None:
+        """One line for people; sent when it differs from the last one."""
+        line = clean(status)
+        if line != self._status:
+            self._status = line
+            self._send(f"STATUS={line}")
+
+    def alive(self) -> None:
+        """The loop turns: to be called in each turn of it, and by nobody else. Sent at a quarter of the watchdog's time."""
+        self._flush()
+        now = time.monotonic()
+        if self._interval is not None and now - self._pinged >= self._interval:
+            self._pinged = now
+            self._send("WATCHDOG=1")
+
+    def extend(self, seconds: float = MORE_TIME) -> None:
+        """There is progress: the timeout of the start, reload or stop going on ends in `seconds` at the earliest."""
+        now = time.monotonic()
+        if now - self._extended >= _BETWEEN:
+            self._extended = now
+            self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * _MICRO)}")
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """What ends the block is the last word of STATUS, so that `systemctl status` says why a start was refused."""
+        try:
+            yield
+        except WarrenError as error:
+            self.status(f"refused: {first_problem(error)}")
+            raise
+
+    def _send(self, *words: str) -> None:
+        if self._address:
+            self._waiting = [*self._waiting, "\n".join(words).encode(errors="replace")][-_BACKLOG:]
+            self._flush()
+
+    def _flush(self) -> None:
+        """Sends what waits, in order. A systemd that reads slowly is not waited for: this is supervisord's own loop."""
+        while self._waiting:
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:
+                    sending.sendto(self._waiting[0], self._address)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail(error)
+            del self._waiting[0]
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failed:
+            self._failed = True
+            get().error(
+                Event.NOTIFY_FAILED, reason=f"NOTIFY_SOCKET: expected systemd to take a datagram, found: {error.strerror}"
+            )
+
+
+def take(environment: MutableMapping[str, str]) -> Notifier:
+    """The notifier that the environment names; its variables are removed, so that no child takes itself for the service."""
+    address = environment.pop("NOTIFY_SOCKET", "")
+    usec = environment.pop("WATCHDOG_USEC", "")
+    pid = environment.pop("WATCHDOG_PID", "")
+    ours = usec.isdigit() and int(usec) > 0 and pid in ("", str(os.getpid()))
+    return Notifier(address, int(usec) / _MICRO if ours else None)
+
+
+def first_problem(error: WarrenError) -> str:
+    """The first problem of an error in one line, and how many there are beyond it."""
+    problems = [str(problem) for problem in getattr(error, "problems", ())] or [str(error)]
+    return problems[0] if len(problems) == 1 else f"{problems[0]} (and {len(problems) - 1} more)"
+
+
+def clean(status: str) -> str:
+    """One line of UTF-8, short enough for a datagram; systemd refuses anything else."""
+    line = " ".join(status.split()).encode(errors="replace")
+    return line.decode() if len(line) <= LONGEST_STATUS else f"{line[: LONGEST_STATUS - 3].decode(errors='ignore')}..."

@@ -1,0 +1,113 @@
+"""programs.json in the run folder: how the suite stands, for whoever may read it and must not have to ask supervisord."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warren.errors import ExitCode
+from warren.process import Process, this
+from warren.supervise.standing import Standing, as_json
+
+NAME = "programs.json"
+#: Seconds between two writings when nothing changes.
+PAUSE = 1.0
+_REMEMBERED = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one reload. `begun` is the second of CLOCK_BOOTTIME at which its check began: it has read every edit before.
+
+    `outcome` is applied, late (in force, but `problems` says what is not ready), refused (nothing was changed) or
+    failed (a worker did not come back, and those after it were left alone); `code` is an ExitCode.
+    """
+
+    begun: float
+    outcome: str
+    problems: list[str] = field(default_factory=list)
+    code: int = int(ExitCode.OK)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What programs.json said: who wrote it, when (seconds of CLOCK_BOOTTIME), and what."""
+
+    process: Process
+    at: float
+    state: str
+    status: str
+    programs: list[dict[str, Any]]
+    reloads: list[Outcome]
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was written."""
+        return max(0.0, now() - self.at)
+
+
+class Programs:
+    """Writes the file of one run folder."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / NAME
+        self._reloads: deque[Outcome] = deque(maxlen=_REMEMBERED)
+        self._written: dict[str, Any] = {}
+        self._at = float("-inf")
+
+    def note(self, outcome: Outcome) -> None:
+        """Remembers what became of a reload; the last few are in the file."""
+        self._reloads.append(outcome)
+
+    def write(self, state: str, status: str, standings: Sequence[Standing]) -> None:
+        """Writes the file, whole, when something has changed or a second has passed. Raises OSError."""
+        me = this()
+        said = {
+            "pid": me.pid,
+            "start": me.start,
+            "state": state,
+            "status": status,
+            "programs": [as_json(standing) for standing in standings],
+            "reloads": [asdict(outcome) for outcome in self._reloads],
+        }
+        at = now()
+        if said == self._written and at - self._at < PAUSE:
+            return
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps({"at": at, **said}), encoding="utf-8")
+            os.replace(fresh, self._path)
+        except OSError:
+            with suppress(OSError):
+                fresh.unlink()  # what was written of it may be the room that the hearts need
+            raise
+        self._written, self._at = said, at
+
+
+def read(run_dir: Path) -> Report | None:
+    """What the suite of this run folder said last; None when there is nothing that could be read."""
+    try:
+        said = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
+        process = Process(said["pid"], said["start"])
+        reloads = [Outcome(**outcome) for outcome in said["reloads"]]
+        return Report(process, said["at"], said["state"], said["status"], said["programs"], reloads)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remove(run_dir: Path) -> None:
+    """Takes the file away: a suite that has stopped in order stands nowhere."""
+    with suppress(OSError):
+        (run_dir / NAME).unlink()
+
+
+def now() -> float:
+    """Seconds of CLOCK_BOOTTIME."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

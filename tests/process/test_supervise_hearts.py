@@ -1,0 +1,159 @@
+"""Daemons that run but do not work, under a real `warren supervise`."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from support.suite import Suite, descendants
+from support.supervised import INI, QUIET, programs, supervised
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+
+WHOLE = "[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\nstuck_timeout = 5s\n"
+
+
+@pytest.mark.parametrize("program", ["worker-a", "beat", "quota-watchdog"])
+def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str) -> None:
+    """kill -STOP of a daemon: its stacks are in the capture file, none of its processes is left, and another one works."""
+    suite.write(WHOLE.replace("stuck_timeout = 5s\n", ""))
+    with supervised(suite):
+        hung = programs(suite)[program].pid
+        assert hung
+        family = descendants(hung)
+        begun = time.monotonic()
+        os.kill(hung, signal.SIGSTOP)
+        line = suite.await_event("supervisord", "program_hung", program=program)
+        assert line["child_pid"] == hung
+        assert 5 <= line["silent_s"] < 30
+        assert line["heart"] == "ready"
+        assert line["evidence"]
+        until(lambda: (suite.heart(program) or {}).get("pid") not in (None, hung), 30, "a new heart")
+        until(lambda: (suite.heart(program) or {})["state"] == "ready", 30, "a heart that is ready")
+        assert time.monotonic() - begun < 60
+        assert not any(member.alive for member in family)
+        assert "most recent call first" in Path(line["stacks"]).read_text(encoding="utf-8")
+        assert len(suite.logged("supervisord", "program_hung")) == 1
+
+
+def test_one_that_does_not_even_end_is_killed(suite: Suite) -> None:
+    """A daemon that ignores SIGABRT gets SIGKILL with its whole group."""
+    suite.write(QUIET + WHOLE)
+    suite.module("jobs", "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT})\n")
+    with supervised(suite):
+        hung = programs(suite)["beat"].pid
+        assert hung
+        os.kill(hung, signal.SIGSTOP)
+        suite.await_event("supervisord", "program_hung", program="beat")
+        line = suite.await_event("supervisord", "supervisor_record", program="beat", signal="SIGKILL")
+        assert line["expected"] is False
+        until(lambda: programs(suite)["beat"].pid not in (None, hung), 30, "another beat")
+
+
+def test_a_supervisor_that_was_stopped_finds_no_heart_stale(suite: Suite) -> None:
+    """After SIGCONT of the whole suite, as after a suspend, no daemon is taken for one that hangs."""
+    suite.write(QUIET + WHOLE)
+    with supervised(suite) as supervisor:
+        family = descendants(supervisor.pid)
+        before = {name: program.pid for name, program in programs(suite).items()}
+        for member in family:
+            os.kill(member.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        until(lambda: time.monotonic() - stopped > 8, 20, "more than heart_timeout to pass")
+        for member in family:
+            os.kill(member.pid, signal.SIGCONT)
+        at = {name: (suite.heart(name) or {})["at"] for name in before}
+        until(lambda: all((suite.heart(name) or {})["at"] > at[name] + 3 for name in before), 30, "the hearts to go on")
+        assert {name: program.pid for name, program in programs(suite).items()} == before
+        assert suite.logged("supervisord", "program_hung") == []
+
+
+def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
+    """A daemon that cannot write its heart any more, and a supervisor that cannot write either, leave each other alone."""
+    suite.write(QUIET + WHOLE)
+    with supervised(suite) as supervisor:
+        before = {name: program.pid for name, program in programs(suite).items()}
+        beat = before["beat"]
+        assert beat
+        resource.prlimit(beat, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # each write fails, as on a full disk
+        at = (suite.heart("beat") or {})["at"]
+        path = suite.folder / "run" / "heart" / "beat.json"
+        until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 9, 20, "more than heart_timeout to pass")
+        assert json.loads(path.read_text(encoding="utf-8"))["at"] < at + 2
+        assert {name: program.pid for name, program in programs(suite).items()} == before
+        resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        report = suite.folder / "run" / "programs.json"
+
+        def age() -> float:
+            """Seconds since supervise could write how the programs stand."""
+            at: float = json.loads(report.read_text(encoding="utf-8"))["at"]
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - at
+
+        until(lambda: age() > 4, 20, "a supervisor that cannot write")
+        resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        until(lambda: age() < 2, 20, "a supervisor that writes again")
+        assert suite.logged("supervisord", "program_hung") == []
+
+
+def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
+    """A worker whose consumer was cancelled has messages before it and room: it is restarted in order, and takes them."""
+    suite.write(QUIET + WHOLE)
+    survey = suite.folder / "run" / "survey.json"
+    app = make_app(load(suite.etc))
+
+    def seen() -> bool:
+        """What the quota-watchdog would have written."""
+        at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        survey.write_text(json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8")
+        return bool(suite.logged("supervisord", "worker_stuck"))
+
+    with supervised(suite):
+        before = programs(suite)["worker-a"].pid
+        app.control.cancel_consumer("default", reply=True, timeout=5)
+        app.send_task("jobs.tick", queue="default")
+        until(seen, 40, "worker_stuck")
+        line = suite.logged("supervisord", "worker_stuck")[0]
+        assert (line["program"], line["child_pid"], line["waiting"]) == ("worker-a", before, {"default": 1})
+        assert line["idle_s"] >= 5
+        suite.await_event("worker", "task_succeeded")
+        assert suite.logged("worker", "stopping", reason="asked to stop")
+        assert programs(suite)["worker-a"].pid != before
+
+
+def test_a_worker_that_grew_too_big_is_started_again(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon above its max_memory stops in order and starts anew, with both numbers in the log; not in its first minute."""
+    suite.write(QUIET + "[worker:a]\nconcurrency = 1\nmax_memory = 10MB\n")
+    with supervised(suite):
+        before = programs(suite)["worker-a"].pid
+        line = suite.await_event("supervisord", "program_too_big", 90)
+        assert line["resident_bytes"] > line["max_memory_bytes"] == 10_000_000
+        assert (line["program"], line["child_pid"]) == ("worker-a", before)
+        until(lambda: programs(suite)["worker-a"].pid not in (None, before), 30, "another worker")
+        assert suite.logged("worker", "stopping", reason="asked to stop")
+        assert len(suite.logged("supervisord", "program_too_big")) == 1
+
+
+def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
+    """After five failures it is held, said once, tried each minute, and released when it does its work for a while."""
+    suite.write(INI)
+    with supervised(suite) as supervisor:
+        suite.module("jobs", "import os\nos._exit(1)\n")
+        os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
+        held = suite.await_event("supervisord", "program_held", 90, program="worker-a")
+        assert held["failures"] == 5
+        assert held["trouble"].startswith("exit status 1: the command could not do")
+        report = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+        assert [each["held"] for each in report["programs"]] == [True, False]
+        assert "held: worker-a (exit status 1" in report["status"]
+        assert programs(suite)["beat"].state == "RUNNING"
+        suite.module("jobs", "")
+        os.kill(supervisor.pid, signal.SIGHUP)  # a reload has it tried at once
+        suite.await_event("supervisord", "program_released", 60, program="worker-a")
+        assert len(suite.logged("supervisord", "program_held")) == 1

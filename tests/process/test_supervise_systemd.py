@@ -1,0 +1,117 @@
+"""What a real `warren supervise` tells systemd, and what it writes into the run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from support.suite import Suite, descendants
+from support.supervised import INI, QUIET, programs
+from support.systemd import systemd
+from support.wait import until
+
+
+def report(suite: Suite) -> dict[str, Any]:
+    """programs.json as it is now; empty without one."""
+    try:
+        said: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return said
+
+
+def test_a_whole_life_is_told(suite: Suite) -> None:
+    """READY once every heart is ready, the watchdog fed from then on, a reload told from begin to end, and the stop."""
+    with (
+        systemd(suite.folder) as listener,
+        suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="2000000") as started,
+    ):
+        until(lambda: listener.said("READY"), 40, "READY")
+        assert {suite.heart(name)["state"] for name in ("worker-a", "beat")} == {"ready"}  # type: ignore[index]
+        assert listener.said("STATUS")[-1] == "ready: 1 worker, beat leads"
+        assert listener.said("EXTEND_TIMEOUT_USEC")
+        for child in descendants(started.pid)[1:]:
+            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child.pid}/environ").read_bytes()
+        fed = len(listener.said("WATCHDOG"))
+        until(lambda: len(listener.said("WATCHDOG")) > fed + 2, 20, "the watchdog to be fed")
+
+        os.kill(started.pid, signal.SIGHUP)
+        until(lambda: len(listener.said("READY")) == 2, 30, "READY after the reload")
+        words = [word for said in listener.listen() for word in said if word in ("READY", "RELOADING")]
+        assert words == ["READY", "RELOADING", "READY"]
+        assert report(suite)["reloads"][-1]["outcome"] == "applied"
+
+        suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
+        os.kill(started.pid, signal.SIGHUP)
+        until(lambda: len(listener.said("READY")) == 3, 30, "READY after the refused reload")
+        status = listener.said("STATUS")[-1]
+        assert status.startswith("ready: 1 worker, beat leads; reload refused, the suite goes on as before: ")
+        assert f"{suite.etc}/warren.ini:10" in status
+        assert "concurency" in status
+        assert report(suite)["reloads"][-1]["outcome"] == "refused"
+
+        started.terminate()
+        assert started.wait(40) == 0
+        assert listener.said("STOPPING") == ["1"]
+        assert listener.said("STATUS")[-1].startswith("stopping")
+        assert report(suite) == {}
+
+
+def test_a_refused_start_is_told(suite: Suite) -> None:
+    """The located problem is the last STATUS, and READY is never said."""
+    suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
+    with systemd(suite.folder) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as started:
+        assert started.wait(30) == 78
+        assert f"refused: {suite.etc}/warren.ini:10" in listener.said("STATUS")[-1]
+        assert listener.said("READY") == []
+
+
+def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
+    """After start_timeout READY is said, STATUS says what is not ready; the watchdog is fed, and nothing is restarted."""
+    broker = "[broker]\nurl = redis://127.0.0.1:1/0\nconnect_timeout = 100ms\n"
+    suite.write(broker + INI + "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n")
+    with (
+        systemd(suite.folder, abstract=True) as listener,
+        suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="4000000"),
+    ):
+        until(lambda: listener.said("READY"), 40, "READY")
+        suite.await_event("supervisord", "not_ready")
+        until(lambda: "worker-a (connecting)" in listener.said("STATUS")[-1], 20, "the worker to connect")
+        before = {name: program.pid for name, program in programs(suite).items()}
+        fed = len(listener.said("WATCHDOG"))
+        until(lambda: len(listener.said("WATCHDOG")) > fed + 12, 40, "twelve seconds of a fed watchdog")
+        assert {name: program.pid for name, program in programs(suite).items()} == before
+        assert suite.logged("supervisord", "program_hung") == []
+
+
+def test_the_journal_gets_every_record_as_json(suite: Suite) -> None:
+    """With stderr in the journal supervisord's records go there as well; otherwise nothing is printed."""
+    out = suite.folder / "out" / "supervise"
+    out.parent.mkdir()
+    out.touch()
+    found = out.stat()
+    with suite.running("supervise", JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}") as started:
+        suite.await_event("supervisord", "ready", 40)
+        started.terminate()
+        started.wait(40)
+    printed = [json.loads(line) for line in suite.output("supervise").splitlines()]
+    assert printed == suite.log("supervisord")
+
+
+def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None:
+    """programs.json names every program with its state, says who wrote it, and is renewed while nothing changes."""
+    with suite.running("supervise") as started:
+        until(lambda: report(suite).get("state") == "running", 40, "the suite to run")
+        first = report(suite)
+        assert first["pid"] == started.pid
+        assert [each["program"] for each in first["programs"]] == ["worker-a", "beat"]
+        for each in first["programs"]:
+            assert set(each) == {"program", "state", "pid", "since", "ready", "held", "restarts", "trouble"}
+            assert (each["state"], each["ready"], each["held"], each["restarts"]) == ("RUNNING", True, False, 0)
+            assert each["since"] <= first["at"]
+        until(lambda: report(suite)["at"] > first["at"], 10, "a newer report")
+        os.kill(first["programs"][0]["pid"], signal.SIGKILL)
+        until(lambda: report(suite)["programs"][0]["restarts"] == 1, 20, "the restart to be counted")

@@ -1,0 +1,81 @@
+"""When a worker counts as stuck."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warren.heartbeat import Beat
+from warren.process import Process
+from warren.supervise.hearts import Sight
+from warren.supervise.stuck import Idleness, is_stuck, judge, survey
+
+EVIDENCE = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "done": 4}
+FULL = {"default": 3}
+
+
+def sight(pid: int = 7, state: str = "ready", silence: float = 0.0, **evidence: Any) -> Sight:
+    return Sight(pid, Beat("worker-a", Process(pid, 1), 1.0, 0.0, state, {**EVIDENCE, **evidence}), silence)
+
+
+BEFORE = Idleness(7, (5, 4), 50.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "queues", "seconds", "restarts"),
+    [
+        (sight(), FULL, 51.0, 1),
+        (sight(), {"default": 0}, 0.0, 1),  # nothing to take
+        (sight(), {}, 0.0, 1),  # nobody has looked
+        (sight(), {"other": 3}, 0.0, 1),  # not its own
+        (sight(queues=[], paused=["default"]), FULL, 0.0, 1),  # a quota pauses the queue
+        (sight(running=2), FULL, 0.0, 1),  # no room
+        (sight(state="connecting"), FULL, 0.0, 1),
+        (sight(state="stopping"), FULL, 0.0, 1),
+        (sight(silence=6.0), FULL, 0.0, 1),  # a matter of its heart
+        (sight(taken=6), FULL, 0.0, 0),  # it moves, and what was done about it before is past
+        (sight(done=5), FULL, 0.0, 0),
+        (sight(pid=8), FULL, 0.0, 1),  # a new process, of which nothing is known
+    ],
+)
+def test_idleness(seen: Sight, queues: dict[str, int], seconds: float, restarts: int) -> None:
+    """Seconds count only while the worker could take and does not."""
+    found = judge(BEFORE, seen, queues, 1.0)
+    assert found is not None
+    assert (found.seconds, found.restarts) == (seconds, restarts)
+
+
+def test_a_heart_that_does_not_say_is_not_judged() -> None:
+    """A worker of another version is left alone."""
+    assert judge(None, sight(taken=None), FULL, 1.0) is None
+    assert judge(None, sight(done=None), FULL, 1.0) is None
+    assert judge(None, Sight(7), FULL, 1.0) is None
+
+
+def test_restarts_that_do_not_help_become_rare() -> None:
+    """The patience doubles with each of them: tasks that run must not be handed back every minute for nothing."""
+    assert is_stuck(Idleness(7, (5, 4), 60.0), 60.0)
+    assert not is_stuck(Idleness(7, (5, 4), 60.0, 1), 60.0)
+    assert is_stuck(Idleness(7, (5, 4), 240.0, 2), 60.0)
+    assert is_stuck(Idleness(7, (5, 4), 64 * 60.0, 1000), 60.0)
+
+
+def test_a_survey_counts_while_it_is_fresh(tmp_path: Path) -> None:
+    """Queues without a number are left out; an old survey, one from before the boot and a broken one say nothing."""
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    queues = {"default": {"messages": 3}, "other": {"messages": None}}
+    for text, expected in (
+        (json.dumps({"at": now, "queues": queues}), {"default": 3}),
+        (json.dumps({"at": now - 31, "queues": queues}), {}),
+        (json.dumps({"at": now + 1000, "queues": queues}), {}),
+        (json.dumps({"at": now, "queues": [1]}), {}),
+        ("{", {}),
+    ):
+        (tmp_path / "survey.json").write_text(text)
+        assert survey(tmp_path) == expected, text
+    (tmp_path / "survey.json").unlink()
+    assert survey(tmp_path) == {}
