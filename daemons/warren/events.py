@@ -51,6 +51,10 @@ class Event(StrEnum):
     BROKER_CONNECTED = "broker_connected", "a daemon has reached the broker"
     BROKER_UNREACHABLE = "broker_unreachable", "the broker does not answer; the daemon keeps trying"
     BROKER_LOST = "broker_lost", "the connection to the broker broke"
+    BROKER_ALARM = "broker_alarm", "the broker takes no messages; `alarm` says why, in its own words"
+    BROKER_ALARM_CLEARED = "broker_alarm_cleared", "the broker takes messages again"
+    BACKLOG_GROWS = "backlog_grows", "a queue reached a level of [health], or will within an hour"
+    BACKLOG_SHRINKS = "backlog_shrinks", "a queue is below the levels of [health] again"
     MESSAGES_RESTORED = "messages_restored", "embedded broker: messages of a dead process went back to their queue"
     MESSAGE_SET_ASIDE = "message_set_aside", "a message that cannot be run was rejected; `reason` says why"
 

@@ -13,7 +13,12 @@ from warren.broker.reach import reach
 def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
     """Messages ready in each queue; None for a queue that nobody has declared yet. Raises Unavailable."""
     with reach(app) as connection:
-        return {queue: _depth(connection, queue) for queue in queues}
+        return depths_over(connection, queues)
+
+
+def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:
+    """The same over a kombu connection that is held. Raises the errors of the connection."""
+    return {queue: _depth(connection, queue) for queue in queues}
 
 
 def _depth(connection: Any, queue: str) -> int | None:

@@ -9,8 +9,8 @@ from warren.health.evidence import Evidence
 from warren.health.finding import Finding, Level, span
 from warren.health.programs import listed, not_running
 
-#: A survey older than so many of its own intervals is old.
-_MISSED = 3
+#: Seconds after which survey.json, written each second, is old.
+_OLD = 15.0
 _WATCHDOG = "quota-watchdog"
 
 
@@ -23,7 +23,7 @@ def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
         yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
     elif survey.said is None:
         yield _without(evidence, check, survey.trouble)
-    elif survey.age(evidence.now) > max(15.0, _MISSED * survey.said.get("every", 0.0)):
+    elif survey.age(evidence.now) > _OLD:
         yield _without(evidence, check, f"the last survey is {span(survey.age(evidence.now))} old")
     else:
         found = [Finding(check, level, text) for level, text in _JUDGES[check](survey.said)]
@@ -34,7 +34,7 @@ def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
 def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
     """A watchdog that has just started has no survey yet."""
     (watchdog,) = listed(evidence, _WATCHDOG)
-    young = evidence.now - watchdog["since"] < 15.0
+    young = evidence.now - watchdog["since"] < _OLD
     return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {trouble}")
 
 

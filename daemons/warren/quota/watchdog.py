@@ -1,10 +1,11 @@
-"""The quota-watchdog daemon: frees what dead processes held, follows edits, and tells people how the quotas stand.
+"""The quota-watchdog daemon: frees what dead processes held, follows edits, and tells people how broker and quotas stand.
 
 It is never on the way of a call: with it stopped, limits hold, and only slots of dead processes stay unused.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 
 from warren.broker.spool import restore_dead
@@ -18,6 +19,10 @@ from warren.quota.ledger import LedgerBusy
 from warren.quota.levels import crossed, level
 from warren.quota.slots import Counts
 from warren.quota.store import LedgerDamaged
+from warren.quota.survey import Survey
+
+#: Seconds between two turns of the main loop at most: its heart and its survey do not wait for the next look at the quotas.
+TURN = 1.0
 
 
 class Watchdog:
@@ -28,16 +33,20 @@ class Watchdog:
         self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
         self.book = Book(settings)
         self.levels: dict[str, int] = {}
+        self.counts: dict[str, Counts | str] = {}  # or why there are none
+        self._due = 0.0
 
     def start(self) -> ExitCode:
         """Runs until it is told to stop; returns the exit code."""
         self.daemon.start()
         self.book.configure()
+        self.survey = Survey(self.settings)
         get().info(Event.READY, quotas=sorted(self.book))
         while not (self.daemon.stopping or self.daemon.orphaned):
             self._turn()
-            self.daemon.wake.wait(self.settings.watchdog.interval)
+            self.daemon.wake.wait(min(TURN, self.settings.watchdog.interval))
             self.daemon.wake.clear()
+        self.survey.stop()
         if self.daemon.orphaned:
             get().error(Event.SUPERVISOR_LOST, consequence="this watchdog ends")
         return self.daemon.stop()
@@ -47,9 +56,12 @@ class Watchdog:
             self.daemon.dump(quotas=sorted(self.book))
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
-        for name in self.book:
-            self._watch(name)
-        self._restore_messages()
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + self.settings.watchdog.interval
+            for name in self.book:
+                self._watch(name)
+            self._restore_messages()
+        self.survey.publish(self.counts)
         self.daemon.heart.beat("ready", quotas=sorted(self.book))
 
     def _watch(self, name: str) -> None:
@@ -61,10 +73,13 @@ class Watchdog:
             counts = ledger.counts()
         except LedgerBusy as busy:
             get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+            self.counts[name] = str(busy)
             return
-        except (LedgerDamaged, FileNotFoundError):
+        except (LedgerDamaged, FileNotFoundError) as damage:
+            self.counts[name] = str(damage)
             self._mend(name)
             return
+        self.counts[name] = counts
         if reaped:
             get().warning(Event.SLOTS_REAPED, quota=name, slots=reaped, consequence="they cool for a window and the longest call")
         self._tell_level(name, counts)
@@ -100,6 +115,8 @@ class Watchdog:
         self.settings = settings
         self.book = Book(settings)
         self.book.configure()
+        self.survey.stop()
+        self.survey, self.counts, self._due = Survey(settings), {}, 0.0
         get().info(Event.RELOADED, quotas=sorted(self.book))
 
 

@@ -1,0 +1,40 @@
+"""How a queue's depth has gone of late, and whether that is worth a word. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from warren.broker.forecast import Forecast, Sample, forecast, remembered
+
+#: Seconds within which a queue that grows to `critical` is a warning.
+SOON = 3600.0
+#: A level that was reached holds until the depth is below this part of it: a queue swings around any number.
+_RELEASE = 0.9
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The depths of one queue, oldest first, and its level: 0 fine, 1 warning, 2 critical."""
+
+    samples: tuple[Sample, ...] = ()
+    level: int = 0
+
+    @property
+    def forecast(self) -> Forecast:
+        """Where the depth goes."""
+        return forecast(self.samples)
+
+    def seen(self, at: float, depth: int, warning: int, critical: int) -> Backlog:
+        """The same queue with one sample more; `warning` and `critical` are numbers of messages."""
+        samples = (*remembered(self.samples, at), (at, depth))
+        return Backlog(samples, _level(depth, forecast(samples).reaches(critical, depth), warning, critical, self.level))
+
+
+def _level(depth: int, critical_in_s: float | None, warning: int, critical: int, before: int) -> int:
+    def holds(limit: int, level: int) -> bool:
+        return depth >= (limit * _RELEASE if before >= level else limit)
+
+    if holds(critical, 2):
+        return 2
+    soon = SOON * 2 if before else SOON  # the same for a rate that swings
+    return int(holds(warning, 1) or (critical_in_s is not None and critical_in_s <= soon))

@@ -1,0 +1,81 @@
+"""Looks at the broker from a thread of its own: a broker that hangs keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from celery import Celery
+
+from warren.app import make_app
+from warren.broker.alarms import alarms
+from warren.broker.depth import depths_over
+from warren.broker.reach import reach
+from warren.config import Settings
+from warren.config.masking import masked_url
+from warren.errors import Unavailable
+
+#: Seconds that the broker may take for one answer.
+PATIENCE = 3.0
+#: At most one part in so many of the time goes into looking: the embedded broker counts by listing its folders.
+_SHARE = 20
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of the broker, at `at` (seconds of CLOCK_BOOTTIME)."""
+
+    at: float
+    reachable: bool
+    reason: str = ""
+    alarms: tuple[str, ...] = ()
+    depths: dict[str, int | None] = field(default_factory=dict)  # None: nobody has declared that queue yet
+
+
+class BrokerSurvey(threading.Thread):
+    """Holds connections to the broker and keeps `latest`, replaced as a whole at each look. Nobody waits for this thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="broker-survey", daemon=True)
+        self.settings = settings
+        self.latest: Look | None = None
+        self.pause = settings.watchdog.survey_interval  # seconds from one look to the next
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Has the thread end soon; its connections end with it."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Looks until it is stopped, connecting anew as often as it must."""
+        app = make_app(self.settings)
+        # No confirmation is waited for: under an alarm it never comes. No heartbeat: the looks are more frequent.
+        waits = {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
+        if self.settings.broker.kind == "rabbitmq":
+            app.conf.update(broker_transport_options=waits, broker_heartbeat=0)
+        elif self.settings.broker.kind == "redis":
+            app.conf.broker_transport_options.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        while not self._stopped.is_set():
+            try:
+                self._hold(app)
+            except Unavailable as error:
+                self.latest = Look(_now(), False, masked_url(str(error)))
+            except Exception as error:  # noqa: BLE001  a library's error that is no connection's; the thread must outlive it
+                self.latest = Look(_now(), False, masked_url(f"{type(error).__name__}: {error}"))
+            self._stopped.wait(self.pause)
+
+    def _hold(self, app: Celery) -> None:
+        """Looks again and again over one connection. Raises Unavailable."""
+        kind = self.settings.broker.kind
+        with reach(app, PATIENCE) as connection, alarms(app, kind, connection) as raised:
+            while not self._stopped.is_set():
+                begun = _now()
+                found = depths_over(connection, self.settings.queues)
+                self.latest = Look(begun, True, alarms=raised(), depths=found)
+                self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (_now() - begun))
+                self._stopped.wait(self.pause)
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,139 @@
+"""survey.json: what the quota-watchdog sees of broker, queues and quotas, for all who must not ask them themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from warren.broker.backlog import Backlog
+from warren.broker.survey import PATIENCE, BrokerSurvey, Look
+from warren.config import Settings
+from warren.events import Event
+from warren.log import get
+from warren.quota.ledger import NS
+from warren.quota.levels import crossed
+from warren.quota.slots import Counts
+
+#: Seconds without a look after which the thread that looks is stuck in one: each of its steps ends well before.
+_STUCK = 5 * PATIENCE
+#: Seconds between two writings when the broker was not asked anew.
+PAUSE = 1.0
+
+
+class Survey:
+    """The survey of one host. Its file is written by the watchdog's own loop, which never waits for the broker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._path = settings.app.run_dir / "survey.json"
+        self._broker = BrokerSurvey(settings)
+        self._begun, self._written = _now(), 0.0
+        self._look: Look | None = None
+        self._backlogs: dict[str, Backlog] = {}
+        self._alarms: tuple[str, ...] = ()
+        self._broker.start()
+
+    def stop(self) -> None:
+        """Ends the thread that asks the broker, at its next turn. The file stays, and its age says what it is worth."""
+        self._broker.stop()
+
+    def publish(self, quotas: dict[str, Counts | str]) -> None:
+        """Writes the file, with the counts of each quota or why there are none; logs what has changed for people.
+
+        Nothing is written before the broker was asked once: what is unknown yet is neither well nor in trouble.
+        """
+        look = self._latest()
+        if look is None:
+            return
+        news = self._look is None or look.at > self._look.at
+        if news:
+            self._follow(look)
+        elif _now() - self._written < PAUSE:
+            return
+        self._written = _now()
+        broker = {"kind": self.settings.broker.kind, "reachable": look.reachable, "reason": look.reason}
+        said = {
+            "at": self._written,
+            "broker": {**broker, "alarms": look.alarms, "asked_at": look.at},
+            "queues": {queue: self._queue(queue, look) for queue in self.settings.queues},
+            "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
+            "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
+        }
+        self._write(said)
+
+    def _latest(self) -> Look | None:
+        look, now = self._broker.latest, _now()
+        last = look.at if look else self._begun
+        if now - last > _STUCK + 2 * self._broker.pause:
+            return Look(now, False, f"no answer for {now - last:.0f} s")
+        return look
+
+    # -- what changed --------------------------------------------------------------------------------------------------
+
+    def _follow(self, look: Look) -> None:
+        """Takes a new look in. Each change is logged once: an alarm or an outage that lasts is not news at every look."""
+        was_reachable = self._look.reachable if self._look else None
+        self._look = look
+        if look.reachable != was_reachable:
+            if look.reachable:
+                get().info(Event.BROKER_CONNECTED)
+            else:
+                get().error(Event.BROKER_UNREACHABLE, reason=look.reason)
+        if not look.reachable:
+            return  # its alarms and depths are unknown, not gone
+        for alarm in set(look.alarms) - set(self._alarms):
+            get().error(Event.BROKER_ALARM, alarm=alarm, consequence="it takes no message until the alarm is over")
+        if self._alarms and not look.alarms:
+            get().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
+        self._alarms = look.alarms
+        for queue, depth in look.depths.items():
+            self._measure(queue, look.at, depth)
+
+    def _measure(self, queue: str, at: float, depth: int | None) -> None:
+        terms, before = self.settings.health, self._backlogs.get(queue, Backlog())
+        now = before.seen(at, depth or 0, terms.queue_warning, terms.queue_critical)
+        self._backlogs[queue] = now
+        if crossed(before.level, now.level):
+            tell, event = (get().warning, Event.BACKLOG_GROWS) if now.level else (get().info, Event.BACKLOG_SHRINKS)
+            tell(event, queue=queue, messages=depth, growth_per_s=round(now.forecast.growth_per_s, 3), critical=now.level == 2)
+
+    # -- the file ------------------------------------------------------------------------------------------------------
+
+    def _queue(self, queue: str, look: Look) -> dict[str, Any]:
+        backlog = self._backlogs.get(queue)
+        if backlog is None or not look.reachable:
+            return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
+        seen = backlog.forecast
+        empty = None if seen.empty_in_s is None else round(seen.empty_in_s, 1)
+        growth = round(seen.growth_per_s, 3)
+        return {"messages": look.depths.get(queue), "growth_per_s": growth, "empty_in_s": empty, "level": backlog.level}
+
+    def _quota(self, name: str, counts: Counts | str) -> dict[str, Any]:
+        if isinstance(counts, str):
+            return {"error": counts}
+        terms = self.settings.quotas[name].limit
+        wait = None if counts.next_free is None else round(max(0.0, counts.next_free / NS - _now()), 3)
+        return {
+            **asdict(counts),
+            "used": counts.used,
+            "window_s": terms.seconds,
+            "next_free_s": 0.0 if counts.free else wait,
+            "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
+        }
+
+    def _write(self, said: dict[str, Any]) -> None:
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(said), encoding="utf-8")
+            os.replace(fresh, self._path)
+        except OSError:  # a full disk: the file grows old, which is what its readers are told
+            with suppress(OSError):
+                fresh.unlink()
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
