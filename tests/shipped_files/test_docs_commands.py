@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.suite import ENVIRONMENT, WARREN
-from warren.cli.status import ProgramStatus
+from warren.cli.programs import ProgramStatus
 from warren.config import load
 from warren.errors import FINAL, ExitCode
 from warren.quota.slots import Counts

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from warren.cli import main, status
-from warren.cli.status import ProgramStatus
+from warren.cli.programs import ProgramStatus
 from warren.errors import ExitCode
 
 Written = Callable[..., Path]
@@ -75,3 +77,65 @@ def test_broker_that_does_not_answer(
         said = " ".join(capsys.readouterr().out.split())
         assert shown in said
         assert "secret77" not in said
+
+
+def surveyed(run: Path, **broker: object) -> None:
+    """Writes a fresh survey.json."""
+    queue = {"messages": 120, "growth_per_s": 2.5, "empty_in_s": None, "level": 0}
+    quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
+    said = {
+        "at": time.clock_gettime(time.CLOCK_BOOTTIME),
+        "broker": {"kind": "redis", "reachable": True, "reason": "", "alarms": [], **broker},
+        "queues": {"default": queue},
+        "quotas": {"site": quota, "other": {"error": "it is damaged"}},
+    }
+    run.mkdir()
+    (run / "survey.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+@pytest.fixture
+def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A configuration whose broker nobody can ask, and whose one program is in trouble."""
+    held = ProgramStatus("worker-a", "BACKOFF", None, "", None, {}, held=True, trouble="ended with 70, 5 times in a minute")
+    monkeypatch.setattr(status, "program_status", lambda _: [held])
+    monkeypatch.setenv("COLUMNS", "80")
+    return str(etc(f"[app]\nrun_dir = {tmp_path}/run\n[broker]\nurl = redis://127.0.0.1:1/0\n"))
+
+
+def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a survey neither the broker nor a ledger is asked, and growth, alarms and trouble are shown."""
+    surveyed(tmp_path / "run", alarms=["low on disk"])
+    with pytest.raises(SystemExit) as end:
+        main(["--config", config, "status"])
+    assert end.value.code == ExitCode.FAILURE
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "worker-a is held: ended with 70, 5 times in a minute" in lines
+    assert "default 120 +2.5/s" in lines
+    assert "the broker takes no messages: low on disk" in lines
+    assert "site 60/10s 40 1 19 0.0 s" in lines
+    assert "other it is damaged" in lines
+
+
+def test_a_survey_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as one object, which says how old it is; a broker that the survey did not reach ends with 69."""
+    surveyed(tmp_path / "run", reachable=False, reason="it does not answer")
+    with pytest.raises(SystemExit) as end:
+        main(["--config", config, "status", "--json"])
+    assert end.value.code == ExitCode.UNAVAILABLE
+    said = json.loads(capsys.readouterr().out)
+    assert (said["queues"], said["broker_error"], said["alarms"]) == ([], "it does not answer", [])
+    assert said["quotas"][0] | {"free": 40, "limit": "60/10s"} == said["quotas"][0]
+    assert 0 <= said["survey_age_s"] < 15
+    assert (said["programs"][0]["held"], said["ready"]) == (True, False)
+
+
+def test_an_old_survey_is_not_believed(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the watchdog said long ago counts for nothing: the broker is asked."""
+    surveyed(tmp_path / "run")
+    path = tmp_path / "run" / "survey.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"at": 0.0}), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["--config", config, "status", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert "expected a broker that answers" in said["broker_error"]
+    assert said["survey_age_s"] is None

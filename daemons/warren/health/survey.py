@@ -10,7 +10,7 @@ from warren.health.finding import Finding, Level, span
 from warren.health.programs import listed, not_running
 
 #: Seconds after which survey.json, written each second, is old.
-_OLD = 15.0
+OLD = 15.0
 _WATCHDOG = "quota-watchdog"
 
 
@@ -23,7 +23,7 @@ def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
         yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
     elif survey.said is None:
         yield _without(evidence, check, survey.trouble)
-    elif survey.age(evidence.now) > _OLD:
+    elif survey.age(evidence.now) > OLD:
         yield _without(evidence, check, f"the last survey is {span(survey.age(evidence.now))} old")
     else:
         found = [Finding(check, level, text) for level, text in _JUDGES[check](survey.said)]
@@ -34,7 +34,7 @@ def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
 def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
     """A watchdog that has just started has no survey yet."""
     (watchdog,) = listed(evidence, _WATCHDOG)
-    young = evidence.now - watchdog["since"] < _OLD
+    young = evidence.now - watchdog["since"] < OLD
     return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {trouble}")
 
 
@@ -52,18 +52,24 @@ def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
     """The fullest first: the line may be cut."""
     queues = said["queues"]
     for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
-        yield Level(queues[name].get("level", 0)), f"{name} {backlog(queues[name])}"
+        yield Level(queues[name].get("level", 0)), f"{name} {_backlog(queues[name])}"
 
 
-def backlog(queue: dict[str, Any]) -> str:
+def _backlog(queue: dict[str, Any]) -> str:
     """A queue's depth and where it goes: 12 messages, empty in 3 min."""
     if queue["messages"] is None:
         return "unknown"
     text = f"{queue['messages']} message{'' if queue['messages'] == 1 else 's'}"
-    growth = queue["growth_per_s"]
+    goes = tendency(queue)
+    return f"{text}, {goes}" if goes else text
+
+
+def tendency(queue: dict[str, Any]) -> str:
+    """Where a queue's depth goes: empty in 3 min, +20/s; empty when it goes nowhere."""
     if queue["messages"] and queue["empty_in_s"] is not None:
-        return f"{text}, empty in {span(queue['empty_in_s'])}"
-    return f"{text}, {growth:+.2g}/s" if growth >= 0.01 else text
+        return f"empty in {span(queue['empty_in_s'])}"
+    growth = queue["growth_per_s"]
+    return f"{growth:+.2g}/s" if growth >= 0.01 else ""
 
 
 def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
