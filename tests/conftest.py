@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 from support.suite import Suite
 from warren.app import make_app
 from warren.config import load
+
+# Its deadline of 200 ms an example fails a test because the machine is busy; pytest has a limit of its own.
+settings.register_profile("warren", deadline=None)
+settings.load_profile("warren")
 
 
 @pytest.fixture(scope="session")
