@@ -19,6 +19,9 @@ from warren.errors import ExitCode, WarrenError
 
 #: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
 VERBS = {
+    "start": "warren.cli.service:start",
+    "stop": "warren.cli.service:stop",
+    "restart": "warren.cli.service:restart",
     "supervise": "warren.cli.supervise:supervise",
     "worker": "warren.cli.daemons:worker",
     "beat": "warren.cli.daemons:beat",

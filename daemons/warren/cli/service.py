@@ -1,0 +1,106 @@
+"""`warren start`, `stop` and `restart`: the suite as a service of this host, with systemd and Monit in step."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from warren import heartbeat
+from warren.config import load
+from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.service import Action, run
+
+_DONE = {Action.START: "started", Action.STOP: "stopped", Action.RESTART: "restarted"}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a line.")
+
+
+@click.command()
+@as_json
+@click.pass_context
+def start(context: click.Context, as_json: bool) -> int:
+    """Start the suite as a service, and have Monit watch it.
+
+    Checks the configuration first. Returns when every program is ready. Needs root.
+
+    Exit codes: 0 started, 1 not started, 69 this host is not run by systemd, 78 the configuration is wrong.
+
+    Example: sudo warren start
+    """
+    return _act(context, Action.START, as_json)
+
+
+@click.command()
+@as_json
+@click.pass_context
+def stop(context: click.Context, as_json: bool) -> int:
+    """Stop the suite, with Monit's knowledge.
+
+    Running tasks finish within their worker's stop_timeout; the rest goes back to the broker. Returns when all has ended.
+    Needs root.
+
+    Exit codes: 0 stopped, 1 not stopped, 69 this host is not run by systemd.
+
+    Example: sudo warren stop
+    """
+    return _act(context, Action.STOP, as_json)
+
+
+@click.command()
+@as_json
+@click.pass_context
+def restart(context: click.Context, as_json: bool) -> int:
+    """Stop the suite and start it again, with Monit's knowledge.
+
+    Checks the configuration first: a wrong one leaves the suite running as it is. Needs root. An edit of the INI files
+    needs no restart, a reload will do.
+
+    Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd, 78 the configuration is wrong.
+
+    Example: sudo warren restart
+    """
+    return _act(context, Action.RESTART, as_json)
+
+
+def _act(context: click.Context, action: Action, as_json: bool) -> int:
+    if os.geteuid() != 0:
+        raise WarrenError(f"user: expected root, found {getpass.getuser()}; sudo warren {action}")
+    run_dir = _run_dir(context, action)
+    began = time.monotonic()
+    console = Console(stderr=True)
+    with console.status(f"{action} ...") as line:  # shown on a terminal only
+        outcome = run(action, lambda: line.update(f"{action} ... {_doing(run_dir)}"))
+    seconds = round(time.monotonic() - began, 1)
+    if as_json:
+        said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None}
+        click.echo(json.dumps({**said, "notes": outcome.notes, "seconds": seconds}))
+    else:
+        for note in outcome.notes:
+            click.echo(note, err=True)
+        if outcome.reason:
+            raise WarrenError(outcome.reason)
+        click.echo(f"{_DONE[action]} in {seconds} s")
+    return ExitCode.FAILURE if outcome.reason else ExitCode.OK
+
+
+def _run_dir(context: click.Context, action: Action) -> Path | None:
+    """Where the hearts are. A configuration that is wrong stops whatever would start with it, and never a stop."""
+    try:
+        return load(**context.obj).app.run_dir
+    except ConfigError:
+        if action is Action.STOP:
+            return None
+        raise
+
+
+def _doing(run_dir: Path | None) -> str:
+    """How many tasks each worker still runs, from its heart."""
+    beats = heartbeat.read(run_dir) if run_dir else {}
+    found = {name: beat.evidence.get("running") for name, beat in beats.items() if beat.process.alive}
+    return ", ".join(f"{name}: {count} running" for name, count in found.items() if count)

@@ -1,0 +1,124 @@
+"""monit/: the services that Monit shows, and its page. Read by the real Monit, from copies."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.servers import missing
+from support.suite import WARREN
+
+ROOT = Path(__file__).parents[2]
+SERVICES = (ROOT / "monit" / "warren").read_text(encoding="utf-8")
+PAGE_PASSWORD = ROOT / "monit" / "page-password"
+
+
+@pytest.fixture
+def monit(tmp_path: Path) -> Path:
+    """A folder as /etc/monit is on Debian, with the services of Warren; the commands that they name are this tree's."""
+    folder = tmp_path / "monit"
+    (folder / "conf.d").mkdir(parents=True)
+    folder.chmod(0o700)
+    places = "".join(f"set {name}file {folder}/{name}\n" for name in ("id", "state", "pid"))
+    (folder / "monitrc").write_text(f"set daemon 120\n{places}include {folder}/conf.d/*\n", encoding="utf-8")
+    (folder / "monitrc").chmod(0o600)
+    services = SERVICES.replace("/usr/bin/warren", str(WARREN)).replace("as uid warren and gid warren", "")
+    (folder / "conf.d" / "warren").write_text(services, encoding="utf-8")
+    return folder
+
+
+def read_by_monit(folder: Path, *words: str) -> str:
+    """What Monit says of such a folder; fails when Monit refuses it."""
+    if shutil.which("monit") is None:
+        missing("monit")
+    words = ("monit", "-c", str(folder / "monitrc"), *words, "-t")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def set_up(folder: Path) -> str:
+    return subprocess.run([str(PAGE_PASSWORD), str(folder)], check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+def test_monit_reads_the_services(monit: Path) -> None:
+    """The shipped file is right, and leaves Monit's cycle and page to the administrator."""
+    said = read_by_monit(monit, "-v")
+    assert re.findall(r"^(?:Process|Program) Name +=\s(.*)$", said, re.MULTILINE) == [
+        "warren",
+        *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")),
+    ]
+    assert "Poll time          = 120 seconds" in said
+    assert "Start monit httpd  = True" not in said
+
+
+def test_monit_refuses_what_is_wrong(monit: Path) -> None:
+    """The test would notice if Monit read nothing."""
+    with (monit / "conf.d" / "warren").open("a", encoding="utf-8") as file:
+        file.write("check proces typo\n")
+    with pytest.raises(AssertionError, match="syntax error"):
+        read_by_monit(monit)
+
+
+def test_every_service_is_in_the_guide() -> None:
+    """docs/operate.md has each service of the file, and no other."""
+    guide = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`warren[^|]*) \|", guide, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(.*?)`", row)]
+    assert named == re.findall(r"^check (?:process|program) (\S+)", SERVICES, re.MULTILINE)
+
+
+def test_a_trouble_has_one_cause() -> None:
+    """Each service waits while the suite itself is down, so that one cause makes one alert."""
+    blocks = re.split(r"^check program ", SERVICES, flags=re.MULTILINE)[1:]
+    assert len(blocks) == 7
+    assert all("depends on warren\n" in block and "if status != 0 for 2 cycles then alert\n" in block for block in blocks)
+
+
+@pytest.fixture
+def opened(monit: Path) -> Path:
+    """The same folder with the page."""
+    said = set_up(monit)
+    assert said == f"Monit's page: user warren, password in {monit}/conf.d/warren-page\n"
+    return monit
+
+
+def test_the_page_is_for_this_host_and_one_user(opened: Path) -> None:
+    """Monit opens it on 127.0.0.1, asks for the password, and nobody but the owner of the file can read that."""
+    said = read_by_monit(opened, "-v")
+    assert "httpd bind address = 127.0.0.1" in said
+    assert "httpd auth. style  = Basic Authentication and Host/Net allow list" in said
+    page = opened / "conf.d" / "warren-page"
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert re.search(r'allow warren:"[\w-]{32}"\n', page.read_text(encoding="utf-8"))
+    assert sorted(path.name for path in page.parent.iterdir()) == ["warren", "warren-page"]
+
+
+def test_a_password_is_made_once(opened: Path, tmp_path: Path) -> None:
+    """An upgrade keeps it; another host has another one."""
+    before = (opened / "conf.d" / "warren-page").read_text(encoding="utf-8")
+    set_up(opened)
+    assert (opened / "conf.d" / "warren-page").read_text(encoding="utf-8") == before
+    set_up(tmp_path / "other")
+    assert (tmp_path / "other" / "conf.d" / "warren-page").read_text(encoding="utf-8") != before
+
+
+@pytest.mark.parametrize("place", ["monitrc", "conf.d/local", "conf-enabled/page"])
+def test_a_page_of_the_administrator_stays(monit: Path, place: str) -> None:
+    """A host whose page is set up already gets no second one, and whoever installs reads where the first one is."""
+    (monit / "conf-enabled").mkdir()
+    with (monit / place).open("a", encoding="utf-8") as file:
+        file.write(" SET HTTPD port 2812\n  allow localhost\n")
+    assert set_up(monit) == f"Monit's page: left as it is set up in {monit / place}\n"
+    assert not (monit / "conf.d" / "warren-page").exists()
+
+
+def test_a_comment_is_no_page(monit: Path) -> None:
+    """Debian's monitrc names the statement in a comment."""
+    with (monit / "monitrc").open("a", encoding="utf-8") as file:
+        file.write("# set httpd port 2812 and\n")
+    assert "user warren" in set_up(monit)

@@ -1,0 +1,117 @@
+"""What systemd and Monit are told, in which order."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warren import service
+from warren.cli import main
+from warren.errors import ExitCode, Unavailable
+from warren.service import Action, run, steps
+
+Told = Callable[..., None]
+
+UNMONITOR, MONITOR = "monit -g warren unmonitor", "monit -g warren monitor"
+FORGET = "systemctl reset-failed warren"
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        (Action.START, [FORGET, "systemctl start warren", MONITOR]),
+        (Action.STOP, [UNMONITOR, "systemctl stop warren"]),
+        (Action.RESTART, [UNMONITOR, FORGET, "systemctl restart warren", MONITOR]),
+    ],
+)
+def test_the_order(action: Action, expected: list[str]) -> None:
+    """Monit looks away before the suite ends and looks again after it was started; without Monit only systemd is told."""
+    assert [" ".join(step.words) for step in steps(action, monit=True)] == expected
+    without = [line for line in expected if not line.startswith("monit")]
+    assert [" ".join(step.words) for step in steps(action, monit=False)] == without
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Puts a systemctl and a monit before the real ones, which note what they are told and end as they are asked to."""
+    monkeypatch.setattr(service, "_BOOTED", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def use(systemctl: str = "exit 0", monit: str = "exit 0") -> None:
+        for name, end in (("systemctl", systemctl), ("monit", monit)):
+            script = tmp_path / name
+            script.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/told\n{end}\n', encoding="utf-8")
+            script.chmod(0o755)
+
+    return use
+
+
+def heard(folder: Path) -> list[str]:
+    return (folder / "told").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_start_that_fails_is_watched(told: Told, tmp_path: Path) -> None:
+    """Why systemd refused is the reason, in one line; Monit is told to look all the same, so that its page shows red."""
+    told(systemctl='[ "$1" = reset-failed ] || { echo; echo Job failed.; echo more; exit 1; }')
+    outcome = run(Action.START, lambda: None)
+    assert outcome.reason == "systemctl start warren: expected it to be done, found: Job failed.; see journalctl -u warren"
+    assert heard(tmp_path)[-1] == MONITOR
+
+
+def test_an_interrupted_restart_is_watched(told: Told, tmp_path: Path) -> None:
+    """Ctrl-C while the suite restarts does not leave Monit looking away."""
+    told(systemctl='[ "$1" = reset-failed ] || sleep 1')
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Action.RESTART, interrupt)
+    assert heard(tmp_path)[-1] == MONITOR
+
+
+def test_a_unit_that_has_nothing_to_forget(told: Told) -> None:
+    """reset-failed fails for a unit that is not loaded: that is neither a reason nor a note."""
+    told(systemctl='[ "$1" != reset-failed ]')
+    assert run(Action.START, lambda: None) == service.Outcome("", ())
+
+
+def test_a_monit_that_cannot_be_told(told: Told, tmp_path: Path) -> None:
+    """A Monit that does not run is a note and keeps nobody from stopping the suite."""
+    told(monit="echo the monit daemon is not running; exit 1")
+    outcome = run(Action.STOP, lambda: None)
+    assert outcome.reason == ""
+    assert outcome.notes == (f"{UNMONITOR}: expected it to be done, found: the monit daemon is not running",)
+    assert heard(tmp_path) == [UNMONITOR, "systemctl stop warren"]
+
+
+def test_a_host_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is said what to use instead, and nothing is told to anybody."""
+    monkeypatch.setattr(service, "_BOOTED", tmp_path / "none")
+    with pytest.raises(Unavailable, match="warren supervise --detach"):
+        run(Action.START, lambda: None)
+
+
+def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It keeps the suite from being restarted, before anything is told to anybody, and never from being stopped."""
+    if os.geteuid() != 0:
+        pytest.skip(f"needs root, found {getpass.getuser()}")
+    told()
+    folder = str(etc("[worker:a]\nconcurency = 2\n"))
+    assert main(["--config", folder, "restart"]) == ExitCode.CONFIG
+    assert not (tmp_path / "told").exists()
+    assert main(["--config", folder, "stop"]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert "did you mean concurrency?" in said.err
+    assert said.out.startswith("stopped in ")
+
+
+def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody who may not do it reads how to."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["stop"]) == ExitCode.FAILURE
+    assert capsys.readouterr().err.endswith("; sudo warren stop\n")
