@@ -11,6 +11,7 @@ import pytest
 
 from support.servers import missing
 from support.suite import WARREN
+from warren.health.finding import CHECKS
 
 ROOT = Path(__file__).parents[2]
 SERVICES = (ROOT / "monit" / "warren").read_text(encoding="utf-8")
@@ -70,6 +71,11 @@ def test_every_service_is_in_the_guide() -> None:
     rows = re.findall(r"^\| (`warren[^|]*) \|", guide, re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`(.*?)`", row)]
     assert named == re.findall(r"^check (?:process|program) (\S+)", SERVICES, re.MULTILINE)
+
+
+def test_every_check_is_shown() -> None:
+    """Monit asks for each check of `warren health`, but for supervisord's, whose process it watches itself."""
+    assert set(re.findall(r"/usr/bin/warren health ([\w-]+)", SERVICES)) == set(CHECKS) - {"supervisord"}
 
 
 def test_a_trouble_has_one_cause() -> None:

@@ -31,7 +31,7 @@ def start(context: click.Context, as_json: bool) -> int:
 
     Exit codes: 0 started, 1 not started, 69 this host is not run by systemd, 78 the configuration is wrong.
 
-    Example: sudo warren start
+    Example: warren start
     """
     return _act(context, Action.START, as_json)
 
@@ -47,7 +47,7 @@ def stop(context: click.Context, as_json: bool) -> int:
 
     Exit codes: 0 stopped, 1 not stopped, 69 this host is not run by systemd.
 
-    Example: sudo warren stop
+    Example: warren stop
     """
     return _act(context, Action.STOP, as_json)
 
@@ -63,7 +63,7 @@ def restart(context: click.Context, as_json: bool) -> int:
 
     Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd, 78 the configuration is wrong.
 
-    Example: sudo warren restart
+    Example: warren restart
     """
     return _act(context, Action.RESTART, as_json)
 
