@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
+from signal import SIGKILL
 from typing import Any
 
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
@@ -12,14 +15,40 @@ from celery.worker.request import Request as CeleryRequest
 from warren.app import EXCHANGE
 from warren.events import Event
 from warren.log import get
-from warren.worker.message import LOSSES, publish_copy
+from warren.process import Process, of
+from warren.worker.message import LOSSES, TICKETS, publish_copy
 
 #: A task whose process was lost so often (killed, crashed, out of memory) is given up: it would take every process with it.
 MOST_LOSSES = 5
+#: Seconds that the main loop waits at most for a killed child to be gone.
+DEATH = 2.0
 
 
 class Request(CeleryRequest):
     """A task between its message and its end."""
+
+    #: The pool child that runs it, for a task that was admitted with slots.
+    _child: Process | None = None
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """A pool child has begun with the task."""
+        if TICKETS in self.request_dict:
+            self._child = of(pid)
+        super().on_accepted(pid, time_accepted)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """The task takes longer than its limit."""
+        if not soft and self._child:
+            # What follows acknowledges the task and lets its slots cool; the pool ends the child, with SIGTERM, only after that.
+            # It could call in between, and its call would count for longer than its slot cools.
+            _end(self._child)
+        super().on_timeout(soft, timeout)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Somebody revoked the task and wants it ended."""
+        if self.time_start and self._child:
+            _end(self._child)  # as above: whatever the signal is, the task calls no more once its slots cool
+        super().terminate(pool, signal)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The task raised, or its process was lost."""
@@ -30,7 +59,8 @@ class Request(CeleryRequest):
             self.acknowledge()
         elif isinstance(error, WorkerLostError) and self.task.acks_late and not self._ends_otherwise():
             self._lost(error, exc_info)
-        else:
+        elif not (isinstance(error, TimeLimitExceeded) and not return_ok):
+            # The pool says so of a task that it ends at its limit, and calls on_timeout next, which tells it all a second time.
             super().on_failure(exc_info, send_failed_event, return_ok)
 
     def reject(self, requeue: bool = False) -> None:
@@ -65,3 +95,11 @@ class Request(CeleryRequest):
         if self.delivery_info["exchange"] == EXCHANGE:
             return str(self.delivery_info["routing_key"])
         return str(self._app.amqp.router.route({}, self.name)["routing_key"])
+
+
+def _end(child: Process) -> None:
+    """Kills the child and waits until it runs nothing any more, which takes the kernel a few milliseconds."""
+    deadline = time.monotonic() + DEATH
+    while child.alive and time.monotonic() < deadline:
+        os.kill(child.pid, SIGKILL)
+        time.sleep(0.001)
