@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,15 +12,17 @@ from typing import Any
 import pytest
 
 from support.calls import calls, worst
+from support.ledgers import child, end
 from support.servers import RabbitMQNode
-from support.suite import Suite
+from support.suite import Suite, children
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
 from warren.quota.book import Book
+from warren.quota.ledger import DRIFT
 
 JOBS = '''
-import os, time
+import os, signal, time
 from celery import shared_task
 from warren.quota.client import quota
 
@@ -41,6 +45,19 @@ def hold(path):
     while time.monotonic() < end and not os.path.exists(path):
         time.sleep(0.02)
 
+@shared_task(name="jobs.endless")
+def endless(path):
+    """Calls and calls, and does not end for SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    while True:
+        os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\\n".encode())
+
+@shared_task(name="jobs.cut_off")
+def cut_off():
+    """A call that a soft time limit ends before its block begins: nobody knows the slot any more."""
+    quota("provider").call().__enter__()
+
 @shared_task(name="jobs.silent")
 def silent(path):
     """The same without a line of code for the quota."""
@@ -54,15 +71,15 @@ LIMIT, WINDOW = 10, 2.0
 INI = """
 {broker}
 [queue:calls{suffix}]
-tasks = jobs.call, jobs.silent, jobs.hold
+tasks = jobs.call, jobs.silent, jobs.hold, jobs.endless
 [queue:other{suffix}]
-tasks = jobs.add
+tasks = jobs.add, jobs.cut_off
 [worker:a]
 queues = calls{suffix}, other{suffix}
 prefetch = 4
 [quota:provider]
 limit = {limit}/{window}s
-tasks = jobs.call, jobs.silent, jobs.hold
+tasks = jobs.call, jobs.silent, jobs.hold, jobs.endless
 """
 
 
@@ -143,6 +160,70 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
     assert len(calls(path)) == 5 * LIMIT
 
 
+def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path) -> None:
+    """While a process is stopped with the ledger's lock, the worker's heart and other queues go on; then the tasks run."""
+    suite, path = make(scratch, ""), scratch / "calls"
+    settings = load(suite.etc)
+    app, ledger = make_app(settings), Book(settings)["provider"]
+
+    def hold() -> None:
+        with ledger._file.locked():
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        holder = child(hold)
+        try:
+            os.waitpid(holder, os.WUNTRACED)
+            for _ in range(8):
+                app.send_task("jobs.call", [str(path)], ignore_result=True)
+            suite.await_event("worker", "ledger_busy")
+            results = [app.send_task("jobs.add", [n, n]) for n in range(20)]
+            assert [result.get(timeout=60) for result in results] == [2 * n for n in range(20)]
+            # With the patience of a child, each of the 8 messages would cost the main loop more than 2 s.
+            assert max(line["waited_s"] for line in suite.logged("worker", "task_succeeded", task="jobs.add")) < 6
+        finally:
+            os.kill(holder, signal.SIGKILL)
+            end(holder)
+        until(lambda: len(calls(path)) == 8, 30, "the calls")
+        until(lambda: ledger.counts().open == 0, 30, "no open slot")
+
+
+def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None:
+    """A task that its time limit ends calls no more once its slot cools, however short the longest call is said to be."""
+    suite, path = make(scratch, ""), scratch / "calls"
+    text = (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
+    suite.write(text.replace("prefetch = 4", "time_limit = 3s").replace("/2s", "/1h\nlongest_call = 1ms"))
+    settings = load(suite.etc)
+    app, ledger = make_app(settings), Book(settings)["provider"]
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        app.send_task("jobs.endless", [str(path)], ignore_result=True)
+        until(lambda: calls(path), 20, "the first call")
+        with ledger._file.locked() as slots:
+            ((_, caller),) = slots.open_tickets()
+        suite.await_event("worker", "task_failed")
+        until(lambda: ledger.counts().cooling == 1, 20, "the slot to cool")
+        until(lambda: not caller.alive, 20, "the end of the process that calls")
+        last = max(calls(path))
+    cools_until = (ledger.counts().next_free or 0) / 1e9
+    assert last < cools_until - 3600 * (1 + 1 / DRIFT) - 0.001
+    assert len(suite.logged("worker", "task_failed")) == 1
+
+
+def test_a_call_that_is_cut_off_leaks_no_slot(scratch: Path) -> None:
+    """The slot of a call that was cut off cools when its task ends, though its process lives on."""
+    suite = make(scratch, "")
+    settings = load(suite.etc)
+    app, ledger = make_app(settings), Book(settings)["provider"]
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        app.send_task("jobs.cut_off", ignore_result=True)
+        suite.await_event("worker", "task_succeeded")
+        until(lambda: ledger.counts().open == 0, 20, "no open slot")
+        assert ledger.counts().admitted == 1
+
+
 def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path) -> None:
     """Tasks that were admitted and wait for a child when the connection breaks give their slots back, and run in the end."""
     suite, path, go = make(scratch, rabbitmq.url), scratch / "calls", scratch / "go"
@@ -163,4 +244,31 @@ def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path
         suite.await_event("worker", "broker_lost")
         go.touch()
         until(lambda: len(calls(path)) >= 2, 30, "the calls")
+        until(lambda: ledger.counts().open == 0, 30, "no open slot")
+
+
+def test_a_connection_that_breaks_before_a_child_takes_up_its_task(rabbitmq: RabbitMQNode, scratch: Path) -> None:
+    """Tasks on their way to a pool child when the connection breaks give their slots back, and run in the end."""
+    suite, path = make(scratch, rabbitmq.url), scratch / "calls"
+    settings = load(suite.etc)
+    app, ledger = make_app(settings), Book(settings)["provider"]
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        until(lambda: len(children(worker.pid)) == 2, 20, "the pool's children")
+        pool = children(worker.pid)
+        try:
+            for pid in pool:
+                os.kill(pid, signal.SIGSTOP)
+            for _ in range(2):
+                app.send_task("jobs.call", [str(path)], ignore_result=True)
+            until(lambda: ledger.counts().open == 2, 20, "both admitted")
+            suite.warren("status")  # the worker has written the tasks to its children by now
+            refunds = ledger.counts().admitted
+            rabbitmq.ctl("close_all_connections", "a test")
+            suite.await_event("worker", "broker_lost")
+            until(lambda: ledger.counts().admitted < refunds, 20, "the slots given back")
+        finally:
+            for pid in pool:
+                os.kill(pid, signal.SIGCONT)
+        until(lambda: len(calls(path)) >= 2, 60, "the calls")
         until(lambda: ledger.counts().open == 0, 30, "no open slot")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from support.ledgers import LONGEST, WINDOW, child, end, fresh, poke
 from warren.process import Process, this
@@ -26,6 +30,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     client.use({})
     client.held.set(None)
     client._owed.clear()
+    client._under_way.clear()
 
 
 def admit(ledger: Ledger, slots: int = 1) -> None:
@@ -177,6 +182,74 @@ def test_a_task_that_dies_in_its_call(ledger: Ledger) -> None:
     assert end(child(die)) == 0
     assert use_of(ledger) == (3, 1, 0)
     assert ledger.reap() == 1
+    assert use_of(ledger) == (3, 0, 1)
+
+
+def test_calls_that_are_cut_off(ledger: Ledger) -> None:
+    """Wherever a soft time limit cuts a call off, after the task no slot of it is open; while a thread calls, all stay."""
+
+    def cut_at(event_number: int) -> Any:
+        left = [event_number]
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            # Where Python delivers signals: when a function begins, and in the caller when it has returned.
+            if not frame.f_code.co_filename.endswith(("quota/client.py", "quota/ledger.py", "quota/slots.py")):
+                return None
+            if event in ("call", "return"):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise SoftTimeLimitExceeded
+            return trace
+
+        return trace
+
+    def call_until(event_number: int) -> bool:
+        call, before = quota("x").call(), sys.gettrace()
+        try:
+            sys.settrace(cut_at(event_number))
+            with call:
+                pass
+        except SoftTimeLimitExceeded:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    ledger.configure(300, WINDOW, LONGEST)
+    events = 0
+    while call_until(events):
+        events += 1
+        ledger.counts()  # makes the lists anew that the cut has left: else the next call begins with that
+    assert events > 20
+    left = ledger.counts().open
+    assert left > 5
+    calling, done = threading.Event(), threading.Event()
+
+    def call() -> None:
+        with quota("x").call():
+            calling.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    calling.wait(30)
+    client.settle_cut_off()
+    assert ledger.counts().open == left + 1
+    done.set()
+    thread.join()
+    client.settle_cut_off()
+    assert ledger.counts().open == 0
+
+
+def test_a_busy_ledger_after_a_cut(ledger: Ledger) -> None:
+    """What cannot be settled after one task is settled after the next."""
+    hasty = Ledger(ledger.path, patience=0.02)
+    client.use({"x": hasty})
+    quota("x").call().__enter__()
+    with ledger._file.locked():
+        client.settle_cut_off()
+    assert use_of(ledger) == (3, 1, 0)
+    client.settle_cut_off()
     assert use_of(ledger) == (3, 0, 1)
 
 

@@ -104,6 +104,41 @@ def test_reap(path: Path) -> None:
     assert (ledger.counts().open, ledger.counts().cooling) == (1, 1)
 
 
+def test_take_back(path: Path) -> None:
+    """A slot that nobody has claimed from its owner is free again at once, and its claim is refused then; a claimed one stays."""
+    ledger = fresh(path)
+    mine, theirs, settled = ((ledger.reserve(1, this()) or ()) for _ in range(3))
+    assert ledger.claim(theirs, NOBODY)
+    ledger.settle(settled, answered=True)
+    assert ledger.take_back((*mine, *theirs, *settled), this()) == 1
+    assert (ledger.counts().free, ledger.counts().open, ledger.counts().cooling) == (2, 1, 1)
+    assert not ledger.claim(mine, NOBODY)
+
+
+def test_renounce(path: Path) -> None:
+    """All slots of one owner cool, as long as a dead one's; those of others stay open."""
+    ledger = fresh(path)
+    ledger.reserve(2, this())
+    ledger.reserve(1, NOBODY)
+    assert ledger.renounce(this()) == 2
+    assert (ledger.counts().open, ledger.counts().cooling) == (1, 2)
+    assert (ledger.wait_s(3) or 0) > WINDOW + LONGEST - 1
+
+
+def test_close(path: Path) -> None:
+    """A ledger that is closed keeps no file open, and opens it again when it is used."""
+    before = len(os.listdir("/proc/self/fd"))
+    ledgers = [Ledger(path) for _ in range(10)]
+    for ledger in ledgers:
+        ledger.configure(4, WINDOW, LONGEST)
+    assert len(os.listdir("/proc/self/fd")) >= before + 10
+    for ledger in ledgers:
+        ledger.close()
+        ledger.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert ledgers[0].counts().free == 4
+
+
 def test_relax_brings_in_what_has_cooled(path: Path) -> None:
     """What has cooled is brought in, in batches that hold the lock for a short time only."""
     ledger = fresh(path, BATCH + 5, 1.0)

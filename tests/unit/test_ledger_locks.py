@@ -57,6 +57,23 @@ def test_a_stopped_holder(path: Path) -> None:
     assert len(ledger.reserve(4, this()) or ()) == 4
 
 
+def test_one_who_must_not_wait(path: Path) -> None:
+    """Who has less patience is told sooner that the lock is held; the others wait on for a holder that is only slow."""
+    fresh(path)
+    holder, hasty, patient = Ledger(path), Ledger(path, patience=0.05), Ledger(path)
+    with holder._file.locked():
+        began = time.monotonic()
+        with pytest.raises(LedgerBusy, match=r"within 0\.05 s"):
+            hasty.reserve(1, this())
+        assert time.monotonic() - began < 1.0
+        waiting = threading.Thread(target=patient.reserve, args=(1, this()))
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert fresh(path).counts().open == 1
+
+
 @pytest.mark.usefixtures("hurried")
 def test_a_stopped_maker(path: Path) -> None:
     """A process that is stopped while it makes a ledger does not hold up the others for ever."""

@@ -17,8 +17,8 @@ from warren.config.masking import masked_url
 from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.health.evidence import published
 from warren.health.survey import OLD
-from warren.quota.book import LEDGER_ERRORS, Book
-from warren.quota.ledger import NS, LedgerBusy, now_ns
+from warren.quota.book import Book
+from warren.quota.ledger import LEDGER_ERRORS, NS, now_ns
 
 
 @click.command()
@@ -95,7 +95,7 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"quota": name, "limit": str(settings.quotas[name].limit)}
         try:
             counts = ledger.counts()
-        except (LedgerBusy, *LEDGER_ERRORS) as error:
+        except LEDGER_ERRORS as error:
             rows.append({**row, "error": str(error)})
             continue
         wait = None if counts.next_free is None else round(max(0.0, (counts.next_free - now_ns()) / NS), 3)

@@ -9,19 +9,18 @@ from warren.errors import CannotWrite, WarrenError
 from warren.events import Event
 from warren.log import get
 from warren.quota.ledger import Ledger, LedgerBusy, Opened
-from warren.quota.store import LedgerDamaged
-
-#: What a ledger may answer instead of an answer: each means that nothing may be admitted now.
-LEDGER_ERRORS = (LedgerDamaged, OSError)
 
 
 class Book(Mapping[str, Ledger]):
-    """The ledgers under `folder`. `configure` makes each what the settings say."""
+    """The ledgers under `folder`. `configure` makes each what the settings say.
 
-    def __init__(self, settings: Settings) -> None:
+    patience: seconds to wait for a ledger's lock at each use; by default `mapped.PATIENCE`.
+    """
+
+    def __init__(self, settings: Settings, patience: float | None = None) -> None:
         self.settings = settings
         self.folder = settings.app.state_dir / "quota"
-        self._ledgers = {name: Ledger(self.folder / f"{name}.ledger") for name in settings.quotas}
+        self._ledgers = {name: Ledger(self.folder / f"{name}.ledger", patience) for name in settings.quotas}
 
     def __getitem__(self, name: str) -> Ledger:
         return self._ledgers[name]
@@ -31,6 +30,11 @@ class Book(Mapping[str, Ledger]):
 
     def __len__(self) -> int:
         return len(self._ledgers)
+
+    def close(self) -> None:
+        """Lets go of every ledger's file: for a book that another one replaces."""
+        for ledger in self._ledgers.values():
+            ledger.close()
 
     def configure(self) -> None:
         """Creates, mends or adjusts every ledger, and logs what it found. Raises CannotWrite."""
@@ -59,8 +63,8 @@ def _tell(name: str, limit: str, found: Opened) -> None:
             Event.LEDGER_DAMAGED,
             quota=name,
             reason=found.damage,
-            kept_as=str(found.aside),
             consequence="every slot cools for a window",
+            **({"kept_as": str(found.aside)} if found.aside else {}),
         )
     elif found.changed or found.taken_over:
         get().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over)

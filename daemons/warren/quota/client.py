@@ -6,6 +6,7 @@ A task that a quota governs was admitted with a slot; its first call uses that o
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -17,25 +18,27 @@ from warren.events import Event
 from warren.log import get
 from warren.process import this
 from warren.quota.headers import retry_after
-from warren.quota.ledger import Ledger, LedgerBusy
+from warren.quota.ledger import LEDGER_ERRORS, Ledger
 from warren.quota.slots import Ticket
-from warren.quota.store import LedgerDamaged
 
 #: The slots that admitted the running task and were not used for a call yet, by quota.
 held: ContextVar[dict[str, list[Ticket]] | None] = ContextVar("held", default=None)
 
-#: Means that a ledger cannot be used now: the watchdog mends it, or its lock becomes free.
-_TROUBLE = (LedgerBusy, LedgerDamaged, OSError)
-
 _book: Mapping[str, Ledger] = {}
 #: The slots of calls that are over and could not be settled then, by quota; they are never used for another call.
 _owed: dict[str, list[Ticket]] = {}
+#: The calls that have begun and not ended in order, and the threads that make them.
+_under_way: dict[Call, int] = {}
+_beginning = threading.RLock()
 
 
 def _forget_inherited() -> None:
     """A process that a task forks has no slots: two processes would call with each of them."""
     held.set(None)
     _owed.clear()
+    _under_way.clear()
+    global _beginning
+    _beginning = threading.RLock()  # another thread of the parent may have had it
 
 
 os.register_at_fork(after_in_child=_forget_inherited)
@@ -57,6 +60,23 @@ def quota(name: str) -> Quota:
         known = ", ".join(sorted(_book)) or "none"
         raise NoAllowance(f"quota {name}: expected a [quota:{name}] of this host, found {known}; add the section")
     return Quota(name, _book[name])
+
+
+def settle_cut_off() -> None:
+    """At the end of a task: lets the slots cool of calls that were cut off, as a soft time limit does between any two lines.
+
+    Such a slot may be known to nobody, so all that this process has cool. While another thread of the task makes a call they stay
+    open instead, until the end of a later task or of this process; and none begins one meanwhile.
+    """
+    with _beginning:
+        if not _under_way or set(_under_way.values()) != {threading.get_ident()}:
+            return
+        try:
+            for ledger in _book.values():
+                ledger.renounce(this())
+            _under_way.clear()
+        except LEDGER_ERRORS as trouble:
+            get().warning(Event.LEDGER_BUSY, reason=str(trouble), consequence="the slots are settled after the next task")
 
 
 class Quota:
@@ -82,7 +102,7 @@ class Quota:
                 if ticket:
                     return ticket
                 wait = self.ledger.wait_s()
-            except _TROUBLE:
+            except LEDGER_ERRORS:
                 wait = None
             # At most a second at a time: another process may give back a slot earlier than the ledger says now.
             pause = 0.25 if wait is None else min(max(wait, 0.005), 1.0)
@@ -98,7 +118,7 @@ class Quota:
             else:
                 self.ledger.refund([ticket])
             self._pay()
-        except _TROUBLE as trouble:
+        except LEDGER_ERRORS as trouble:
             # The call is made, and the task need not fail for this. The slot stays open until it can be settled, or this process
             # ends; it must not come into `held`, where the next call would use it once more.
             _owed.setdefault(self.name, []).append(ticket)
@@ -138,7 +158,13 @@ class Call:
         if self._ticket is not None:
             raise RuntimeError("expected a call of its own for each `with` block, found one that is under way")
         self._sent = True
-        self._ticket = self._quota.take(self._timeout)
+        with _beginning:
+            _under_way[self] = threading.get_ident()  # before it has a slot: cut off anywhere, the end of the task looks for one
+        try:
+            self._ticket = self._quota.take(self._timeout)
+        except NoAllowance:
+            _under_way.pop(self, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -146,6 +172,7 @@ class Call:
         if ticket is not None:
             # An error says nothing about whether the provider has counted the call, nor about when it will.
             self._quota.give_back(ticket, sent=self._sent, answered=kind is None)
+        _under_way.pop(self, None)
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Takes in what a response says: a 429 or 503 with Retry-After closes the quota for so long."""
@@ -153,7 +180,7 @@ class Call:
         if seconds:
             try:
                 self._quota.ledger.close_for(seconds)
-            except _TROUBLE as trouble:
+            except LEDGER_ERRORS as trouble:
                 get().warning(Event.LEDGER_BUSY, quota=self._quota.name, reason=str(trouble), consequence="the pause is not kept")
 
     def not_sent(self) -> None:

@@ -25,6 +25,8 @@ from warren.quota.store import LedgerDamaged
 from warren.quota.terms import retime, take_over
 
 NS = 1_000_000_000
+#: What a ledger may answer instead of an answer: each means that nothing may be admitted now.
+LEDGER_ERRORS = (LedgerBusy, LedgerDamaged, OSError)
 #: A window is measured longer by one part in so many: this host's clock may run that much faster than the provider's (the kernel
 #: corrects a clock by 500 parts in a million at most).
 DRIFT = 2000
@@ -44,11 +46,18 @@ class Opened:
 
 
 class Ledger:
-    """One quota's slots, shared by every process of the host. All methods raise LedgerBusy, LedgerDamaged or OSError."""
+    """One quota's slots, shared by every process of the host. All methods raise LEDGER_ERRORS.
 
-    def __init__(self, path: Path) -> None:
+    patience: seconds to wait for the lock before LedgerBusy; by default `mapped.PATIENCE`.
+    """
+
+    def __init__(self, path: Path, patience: float | None = None) -> None:
         self.path = path
-        self._file = MappedFile(path)
+        self._file = MappedFile(path, patience)
+
+    def close(self) -> None:
+        """Lets go of the file; the next use opens it again."""
+        self._file.close()
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -84,6 +93,15 @@ class Ledger:
             now = now_ns()
             return sum(slots.refund(ticket, now) for ticket in tickets)
 
+    def take_back(self, tickets: Sequence[Ticket], owner: Process) -> int:
+        """Gives back at once those slots that `owner` still has; says how many.
+
+        What nobody has claimed from `owner` was not sent, and will not be: a later claim is refused.
+        """
+        with self._file.locked() as slots:
+            now = now_ns()
+            return sum(slots.refund(ticket, now) for ticket in tickets if slots.owner(ticket) == owner)
+
     def close_for(self, seconds: float) -> None:
         """Admits nothing for so long (the provider said so), LONGEST_PAUSE at most; never shortens an earlier pause."""
         pause = int(min(seconds, LONGEST_PAUSE) * NS)
@@ -96,6 +114,11 @@ class Ledger:
             now = now_ns()
             free = slots.next_free(count, now)
             return None if free is None else max(0.0, (free - now) / NS)
+
+    def renounce(self, owner: Process) -> int:
+        """Lets every slot of `owner` cool as if it were dead; says how many. It must not be about to call with any of them."""
+        with self._file.locked() as slots:
+            return slots.reap(lambda other: other != owner, now_ns)
 
     # -- the watchdog and people -----------------------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ from warren.quota.rebuild import rebuild
 from warren.quota.slots import Contradiction, Slots
 from warren.quota.store import LedgerDamaged
 
-#: Seconds that a caller waits for the lock. Holders need microseconds; one stopped inside is ended by its supervisor.
+#: Seconds that a caller waits for the lock, unless it has less. Holders need microseconds; one stopped inside is ended by its
+#: supervisor.
 PATIENCE = 2.0
 #: The same for making, mending or growing a ledger, which waits for the disk.
 MAKING_PATIENCE = 15.0
@@ -39,10 +40,14 @@ def now_ns() -> int:
 
 
 class MappedFile:
-    """One ledger's file in this process. All methods raise LedgerBusy, LedgerDamaged or OSError."""
+    """One ledger's file in this process. All methods raise LedgerBusy, LedgerDamaged or OSError.
 
-    def __init__(self, path: Path) -> None:
+    patience: seconds to wait for the lock at each use; by default PATIENCE.
+    """
+
+    def __init__(self, path: Path, patience: float | None = None) -> None:
         self.path = path
+        self._patience = PATIENCE if patience is None else patience
         self._inside = False
         self._memory: mmap.mmap | None = None
         self._slots: Slots | None = None
@@ -92,13 +97,20 @@ class MappedFile:
         if self._memory is not None:
             self._memory.flush(0, min(mmap.PAGESIZE, len(self._memory)))
 
+    def close(self) -> None:
+        """Lets go of the file; the next use opens it again."""
+        with self._threads:
+            if self._inside:
+                raise LedgerBusy(f"{self.path}: expected nobody inside at its close, found a use by the same thread")
+            self._detach()
+
     # -- the file --------------------------------------------------------------------------------------------------
 
     def _enter(self) -> Slots:
         """The lock, and the slots of the file that has the path now."""
         while True:
             slots = self._slots or self._attach()
-            lock(self._fd, PATIENCE, self.path)
+            lock(self._fd, self._patience, self.path)
             there = os.stat(self.path)
             mapped = len(slots.words) * WORD
             # The size first: to touch a page beyond the end of the file is death.

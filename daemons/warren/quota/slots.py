@@ -72,6 +72,12 @@ class Slots:
         known = 0 <= slot < self.words[Head.CAPACITY] and self.get(slot, Slot.SERIAL) == ticket.serial
         return known and self.get(slot, Slot.STATE) == State.OPEN
 
+    def owner(self, ticket: Ticket) -> Process | None:
+        """Who may make the ticket's call; None when its reservation no longer stands."""
+        if not self.holds(ticket):
+            return None
+        return Process(self.get(ticket.slot, Slot.PID), self.get(ticket.slot, Slot.START))
+
     @property
     def in_service(self) -> int:
         """Slots that are not retired."""

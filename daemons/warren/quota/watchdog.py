@@ -113,6 +113,7 @@ class Watchdog:
             return
         set_level(settings.log.level)
         self.settings = settings
+        self.book.close()
         self.book = Book(settings)
         self.book.configure()
         self.survey.stop()

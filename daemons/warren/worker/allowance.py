@@ -13,8 +13,8 @@ from warren.events import Event
 from warren.log import get
 from warren.process import this
 from warren.quota import client
-from warren.quota.book import LEDGER_ERRORS, Book
-from warren.quota.ledger import LedgerBusy
+from warren.quota.book import Book
+from warren.quota.ledger import LEDGER_ERRORS
 from warren.quota.slots import Ticket
 from warren.worker.message import TICKETS
 
@@ -35,32 +35,37 @@ class Allowance:
 
     def before(self, task: Any = None, **_: Any) -> None:
         """Takes the slots over from the worker."""
+        if task.request.is_eager:
+            return  # a task that another one runs itself, with `apply`: the slots are the other's
+        self._task_id = task.request.id
         quotas = self.settings.quotas_of(task.name)
         given = task.request.get(TICKETS) if quotas else None  # the header of a task that no quota governs is nobody's word
         if not given:
             return
         tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
+        mine = False
         try:
             mine = all(self.book[name].claim(own, this()) for name, own in tickets.items())
-        except (LedgerBusy, *LEDGER_ERRORS) as error:
+        except LEDGER_ERRORS as error:
             get().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")
-            mine = False
-        if not mine:
-            # The slot was taken for a dead worker's; another task may have it by now. A receiver of this signal cannot stop the
-            # task; ending this process can, and the message goes back to the broker as for any lost process.
-            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            # The slot was taken back, or for a dead worker's; another task may have it by now. A receiver of this signal cannot
+            # stop the task, whatever it raises (a soft time limit does, too); ending this process can, and the message goes back
+            # to the broker as for any lost process.
+            if not mine:
+                os.kill(os.getpid(), signal.SIGKILL)
         client.held.set(tickets)
-        self._task_id = task.request.id
 
     def after(self, task_id: str | None = None, state: str | None = None, **_: Any) -> None:
         """Settles the slots that no `with quota(...).call()` has used: the task may have called all the same."""
-        tickets = client.held.get()
-        if tickets is None or task_id != self._task_id:
-            return  # also the end of a task that the admitted one runs itself, with `apply`: the slots are still needed
+        if task_id != self._task_id:
+            return  # the end of a task that this process's own one runs with `apply`: the slots are still needed
+        tickets = client.held.get() or {}
         client.held.set(None)
+        client.settle_cut_off()
         for name, own in tickets.items():
             try:
                 self.book[name].settle(own, answered=state == states.SUCCESS)
-            except (LedgerBusy, *LEDGER_ERRORS) as error:
+            except LEDGER_ERRORS as error:
                 # The worker settles what still stands when it acknowledges the task.
                 get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))

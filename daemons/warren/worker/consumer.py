@@ -13,7 +13,7 @@ from celery import signals
 from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
 from celery.worker.consumer import Consumer as CeleryConsumer
-from celery.worker.state import maybe_shutdown, reserved_requests
+from celery.worker.state import active_requests, maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 
 from warren.config.masking import masked_url
@@ -28,7 +28,7 @@ class Consumer(CeleryConsumer):
     """Consumes the worker's queues. `pulse` is called at least once a second while the broker is away."""
 
     pulse: ClassVar[Any] = staticmethod(lambda: None)
-    #: Called with each request that a broken connection took from the worker before any pool child had it.
+    #: Called with each request that a broken connection took from the worker before a pool child had said that it runs it.
     dropped: ClassVar[Any] = staticmethod(lambda request: None)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
@@ -80,8 +80,8 @@ class Consumer(CeleryConsumer):
         return connection
 
     def on_close(self) -> None:
-        """The connection is over: what waits for a pool child is dropped, and the broker delivers it again."""
-        waiting = [request for request in reserved_requests if request._apply_result is None]
+        """The connection is over: what no pool child has taken up is dropped, and the broker delivers it again."""
+        waiting = tuple(reserved_requests - active_requests)
         super().on_close()
         for request in waiting:
             type(self).dropped(request)

@@ -39,7 +39,7 @@ class Worker:
         self.terms = settings.worker(name)
         self.daemon = Daemon(settings, "worker", f"worker-{name}")
         self.book = Book(settings)
-        self.gate = Gate(settings, self.book)
+        self.gate = Gate(settings)
         self.drain = Drain(self.gate)
         self.code = ExitCode.OK
         self._pulsed = 0.0
@@ -131,6 +131,7 @@ class Worker:
         if time.monotonic() - self._pulsed < PULSE and news == self._told:
             return
         self._pulsed, self._told = time.monotonic(), news
+        self.gate.pay()
         self.daemon.heart.beat(
             doing,
             reloads=self.daemon.reloads,

@@ -7,8 +7,10 @@ Tasks that no quota governs keep the stock handler: other queues of the worker n
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from celery import Task
@@ -19,13 +21,17 @@ from warren.config import Settings
 from warren.events import Event
 from warren.log import get
 from warren.process import this
-from warren.quota.book import LEDGER_ERRORS, Book
-from warren.quota.ledger import Ledger, LedgerBusy
+from warren.quota.book import Book
+from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
 from warren.quota.slots import Ticket
 from warren.worker.message import TICKETS, publish_copy
 
+#: Seconds that the worker's main loop waits for a ledger's lock: one stopped holder must not hold up its heart and other queues.
+PATIENCE = 0.05
 #: Seconds until a paused queue is looked at again when nobody can know: every slot is open.
 UNKNOWN_WAIT = 0.1
+#: Seconds until a ledger whose lock was held is asked again: long beside PATIENCE, so that the main loop mostly turns.
+BUSY_WAIT = 0.5
 #: Seconds until it is tried again after the ledger or the broker could not be reached.
 TROUBLE_WAIT = 1.0
 #: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full quota runs.
@@ -37,13 +43,14 @@ Quotas = list[tuple[str, Ledger, int]]
 
 
 class Gate:
-    """The gate of one worker process."""
+    """The gate of one worker process, in its main loop."""
 
-    def __init__(self, settings: Settings, book: Book) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.book = book
+        self.book = Book(settings, PATIENCE)
         self.paused: set[str] = set()
         self.closed = False
+        self._owed: deque[tuple[str, Callable[[], object]]] = deque()
 
     def guard(self, tasks: Mapping[str, Task]) -> None:
         """Puts the gate before every task that a quota governs."""
@@ -73,7 +80,8 @@ class Gate:
             if _expired(message.headers) or message.headers.get("id") in consumer.controller.state.revoked:
                 admit(message, body, ack, reject, callbacks, **rest)  # Celery lets it drop: it will not call
                 return
-            tickets = self._reserve(quotas)
+            # Of a paused queue the quotas were asked a moment ago: not once more for each message that was fetched ahead.
+            tickets = None if queue in self.paused else self._reserve(quotas)
             if tickets is None:
                 self._hand_back(consumer, message, queue)
                 self._pause(consumer, queue, quotas)
@@ -90,9 +98,21 @@ class Gate:
         return handle
 
     def drop(self, request: Any) -> None:
-        """Frees the slots of a request that no pool child ever had: it was provably not sent."""
+        """Frees the slots of a request that no pool child has taken up, or that it takes up too late: then it may not call."""
         given = request.request_dict.get(TICKETS) or {}
-        self._refund({name: tuple(Ticket(*ticket) for ticket in own) for name, own in given.items() if name in self.book})
+        for name in given.keys() & self.book.keys():
+            tickets = [Ticket(*ticket) for ticket in given[name]]
+            self._give_back(name, partial(self.book[name].take_back, tickets, this()))
+
+    def pay(self) -> None:
+        """Gives back what a ledger did not take before: else those slots would be open for as long as this worker lives."""
+        while self._owed:
+            name, give_back = self._owed.popleft()
+            try:
+                give_back()
+            except LEDGER_ERRORS:
+                self._owed.append((name, give_back))
+                return  # a stopped holder of one lock costs the main loop one wait, however much is owed
 
     # -- slots -----------------------------------------------------------------------------------------------------
 
@@ -117,23 +137,24 @@ class Gate:
 
     def _refund(self, tickets: Tickets) -> None:
         for name, own in tickets.items():
-            try:
-                self.book[name].refund(own)
-            except (LedgerBusy, *LEDGER_ERRORS) as error:
-                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))
+            self._give_back(name, partial(self.book[name].refund, own))
 
     def _settling(self, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
         """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome."""
 
         def settle_and_answer(*arguments: Any) -> Any:
             for name, own in tickets.items():
-                try:
-                    self.book[name].settle(own, answered=False)
-                except (LedgerBusy, *LEDGER_ERRORS) as error:
-                    get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))
+                self._give_back(name, partial(self.book[name].settle, own, answered=False))
             return answer(*arguments)
 
         return settle_and_answer
+
+    def _give_back(self, name: str, give_back: Callable[[], object]) -> None:
+        try:
+            give_back()
+        except LEDGER_ERRORS as error:
+            self._owed.append((name, give_back))
+            get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error), consequence="the slots are given back later")
 
     # -- queue -----------------------------------------------------------------------------------------------------
 
@@ -162,11 +183,12 @@ class Gate:
         if queue in self.paused:
             return
         self.paused.add(queue)
-        consumer.cancel_task_queue(queue)
         wait = self._wait(quotas)
+        # First of all: a connection that breaks in the cancelling must not leave a queue that is never taken up again.
+        consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
+        consumer.cancel_task_queue(queue)
         if wait >= NOTEWORTHY:
             get().info(Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(wait, 3))
-        consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
 
     def _resume(self, consumer: Any, queue: str, quotas: Quotas) -> None:
         if self.closed:
@@ -188,7 +210,9 @@ class Gate:
         """Seconds until all of these quotas may have a free slot, as far as their ledgers can tell."""
         try:
             waits = [ledger.wait_s(cost) for _, ledger, cost in quotas]
-        except (LedgerBusy, *LEDGER_ERRORS):
+        except LedgerBusy:
+            return BUSY_WAIT
+        except LEDGER_ERRORS:
             return TROUBLE_WAIT
         return max(UNKNOWN_WAIT if wait is None else wait for wait in waits)
 

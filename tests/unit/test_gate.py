@@ -1,0 +1,53 @@
+"""What the gate does with slots, on real ledgers; what it does with messages, a real worker shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from celery.utils.objects import Bunch
+
+from support.ledgers import NOBODY
+from warren.config import Settings
+from warren.process import this
+from warren.quota.book import Book
+from warren.quota.ledger import Ledger
+from warren.quota.slots import Ticket
+from warren.worker.gate import Gate
+from warren.worker.message import TICKETS
+
+
+@pytest.fixture
+def gate(loaded: Callable[[str], Settings], tmp_path: Path) -> Gate:
+    """The gate of a worker with one quota."""
+    settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n")
+    Book(settings).configure()
+    return Gate(settings)
+
+
+def dropped(*tickets: Ticket) -> Bunch:
+    """A request that was admitted with these slots and that no pool child has taken up."""
+    return Bunch(request_dict={TICKETS: {"x": [[ticket.slot, ticket.serial] for ticket in tickets], "gone": [[0, 1]]}})
+
+
+def test_a_dropped_request_gives_back_what_no_child_has_claimed(gate: Gate) -> None:
+    """The slot of a request that no child has taken up is free again; one that a child claimed meanwhile is the child's."""
+    ledger = gate.book["x"]
+    tickets = ledger.reserve(2, this()) or ()
+    ledger.claim(tickets[1:], NOBODY)
+    gate.drop(dropped(*tickets))
+    assert (ledger.counts().free, ledger.counts().open) == (3, 1)
+
+
+def test_what_a_busy_ledger_did_not_take(gate: Gate) -> None:
+    """A slot that cannot be given back while the ledger's lock is held is given back later, at a turn of the main loop."""
+    ledger = gate.book["x"]
+    tickets = ledger.reserve(2, this()) or ()
+    with Ledger(ledger.path)._file.locked():
+        for ticket in tickets:
+            gate.drop(dropped(ticket))
+        gate.pay()
+    assert ledger.counts().open == 2
+    gate.pay()
+    assert ledger.counts().free == 4
