@@ -79,4 +79,8 @@ class Event(StrEnum):
     LEADER_LOST = "leader_lost", "this beat does not lead any more and stands by"
     TICK_SENT = "tick_sent", "beat sent the task of a schedule entry"
     TICK_MISSED = "tick_missed", "a tick came due while no beat ran; `sent` says whether it was made up for"
+    CLOCK_SET_BACK = (
+        "clock_set_back",
+        "the last tick of an entry lies far ahead: this host's clock, or the last leader's, was wrong",
+    )
     TICK_FAILED = "tick_failed", "beat could not send a task and tries again"

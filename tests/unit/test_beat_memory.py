@@ -36,7 +36,22 @@ def test_it_remembers(tmp_path_factory: pytest.TempPathFactory, ticks: dict[str,
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"7", b'{"a": "soon"}', b'{"a": null}', b'{"a": [1]}', b"\xff\xfe", b'{"a": 1', b"\x00" * 4096],
+    [
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"7",
+            b'{"a": "soon"}',
+            b'{"a": null}',
+            b'{"a": [1]}',
+            b"\xff\xfe",
+            b'{"a": 1',
+            b"\x00" * 4096,
+        ),
+        *(b'{"a": Infinity}', b'{"a": NaN, "b": 1.0}', b'{"a": 1e999}', b'{"a": 1' + b"0" * 400 + b"}", b"[" * 100_000),
+    ],
 )
 def test_what_is_not_ours(path: Path, content: bytes) -> None:
     """A damaged file is as good as none, and is replaced by the next tick."""

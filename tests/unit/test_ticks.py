@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warren.beat.ticks import GRACE, Due, due, last_tick, next_tick, pause, task_id
+from warren.beat.ticks import AHEAD, GRACE, Due, due, last_tick, next_tick, pause, task_id, trusted
 from warren.config import ScheduleSettings
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -20,6 +21,8 @@ ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Austr
 DAYS = [
     datetime(*day, tzinfo=UTC).timestamp() for day in ((2025, 3, 29), (2025, 10, 25), (2025, 11, 1), (2025, 3, 8), (2025, 4, 5))
 ]
+#: Zones whose clocks change by an hour, by half of one, by two, and at midnight.
+CHANGING = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Antarctica/Troll", "Asia/Beirut", "America/Havana"]
 CRONS = [
     "* * * * *",
     "*/15 * * * *",
@@ -31,6 +34,15 @@ CRONS = [
     "59 23 * * *",
     "0 12 1 * *",
 ]
+
+
+@cache
+def changes(zone: str) -> list[float]:
+    """When the clocks of a zone change within some years (seconds since the epoch)."""
+    hours = range(int(datetime(2023, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), 1800)
+    place = ZoneInfo(zone)
+    offsets = [datetime.fromtimestamp(hour, place).utcoffset() for hour in hours]
+    return [float(hour) for hour, before, after in zip(hours[1:], offsets, offsets[1:], strict=False) if before != after]
 
 
 def entry(every: float | None = None, cron: str | None = None, misfire: str = "run") -> ScheduleSettings:
@@ -113,6 +125,27 @@ def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: lis
     assert not any(tick.missed for tick in found)
 
 
+@given(
+    cron=st.sampled_from([*CRONS, "15 0-23 * * *", "0 1-3 * * *", "30 0 * * *", "0 */2 * * *"]),
+    zone=st.sampled_from(CHANGING),
+    change=st.integers(0, 9),
+    around=st.floats(-4 * 3600, 4 * 3600),
+)
+@settings(deadline=None, max_examples=400)
+def test_ticks_do_not_depend_on_when_one_looks(cron: str, zone: str, change: int, around: float) -> None:
+    """Around each change of clocks all hosts agree, whenever they look: the next tick lies ahead, the last is the one before."""
+    one, at, place = entry(cron=cron), changes(zone)[change % len(changes(zone))], ZoneInfo(zone)
+    now = at + around
+    ticks = ticks_between(one, at - 30 * 3600, at + 30 * 3600, place)
+    assert ticks == sorted(set(ticks))
+    following, last = next_tick(one, now, place), last_tick(one, now, place)
+    assert last <= now < following
+    assert following == min((tick for tick in ticks if tick > now), default=following)
+    assert last == max((tick for tick in ticks if tick <= now), default=last)
+    assert next_tick(one, last, place) == following
+    assert last_tick(one, following, place) == following
+
+
 @pytest.mark.parametrize(
     ("cron", "day", "sent"),
     [
@@ -147,6 +180,16 @@ def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
     ticks = [due.tick for due in found]
     assert ticks == sorted(set(ticks))
     assert (ticks or [last_tick(one, 1.8e9, BERLIN)])[-1] >= last_tick(one, max(times), BERLIN)
+
+
+@pytest.mark.parametrize(("ahead", "ticks"), [(AHEAD - 100, 0), (AHEAD + 100, 1), (1e9, 1)])
+def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
+    """A clock that was ahead by more than AHEAD silences no entry: what is due from now on is sent."""
+    one, now = entry(60.0), 1_800_000_030.0
+    sent = trusted(one, now + ahead, now, BERLIN)
+    found = due(one, sent, now + 60, BERLIN)
+    assert (found is not None) == bool(ticks)
+    assert due(one, sent, now, BERLIN) is None
 
 
 @pytest.mark.parametrize(("away", "misfire", "sent"), [(5.0, "run", 1), (5.0, "skip", 1), (95.0, "run", 1), (95.0, "skip", 0)])

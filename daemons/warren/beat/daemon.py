@@ -9,7 +9,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from warren.app import import_tasks, make_app
 from warren.beat.leader import leader
-from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id
+from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id, trusted
 from warren.config import ScheduleSettings, Settings
 from warren.config.masking import masked_url
 from warren.daemon import Daemon
@@ -87,7 +87,12 @@ class Beat:
 
     def _tick(self, name: str, entry: ScheduleSettings) -> None:
         """Takes care of the entry's newest tick. Raises Unavailable."""
-        found = due(entry, self.ticks[name], time.time(), self._zone)
+        now, sent = time.time(), self.ticks[name]
+        self.ticks[name] = trusted(entry, sent, now, self._zone)
+        if self.ticks[name] != sent:
+            consequence = "ticks from now on are sent, also those that the wrong clock had sent"
+            get().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=round(sent - now, 3), consequence=consequence)
+        found = due(entry, self.ticks[name], now, self._zone)
         if found is None:
             return
         if found.send:

@@ -11,7 +11,8 @@ import fcntl
 import json
 import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TextIO
 
 from amqp.exceptions import ResourceLocked
@@ -20,7 +21,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from warren.beat.memory import Memory
+from warren.beat.memory import Memory, parse
 from warren.config import Settings
 from warren.errors import Unavailable
 
@@ -116,48 +117,34 @@ class QueueLeader:
         self._refused = -ASK_AGAIN
 
     def lead(self) -> bool:
-        try:
+        with self._reached():
             if self._connection is None:
                 self._connection = self.app.connection_for_write(heartbeat=HEARTBEAT)
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
-                channel = self._connection.channel()
-                channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
-                channel.close()
-                self._leading = True
+                self._ask()
             self._pulse()
-        except ResourceLocked:
-            self._refused = time.monotonic()  # another leads; the broker has closed the channel on which it was asked, no more
-        except (OperationalError, OSError, *self._errors()) as error:
-            self.resign()  # the queue went with the connection: whoever asks first leads next
-            raise Unavailable(str(error) or type(error).__name__) from error
         return self._leading
 
     def recall(self) -> dict[str, float]:
-        try:
+        with self._reached():
             channel = self._connection.channel()
             self._declare(channel)
             message = channel.basic_get(self._ticks)
-            ticks = _ticks(message.body) if message is not None else {}
+            ticks = parse(message.body) if message is not None else {}
             if message is not None:
                 # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
                 # between there are two, of which the older is dropped.
                 self._publish(channel, ticks)
                 channel.basic_ack(message.delivery_tag)
             channel.close()
-            return ticks
-        except (OperationalError, OSError, *self._errors()) as error:
-            self.resign()
-            raise Unavailable(str(error) or type(error).__name__) from error
+        return ticks
 
     def keep(self, ticks: dict[str, float]) -> None:
-        try:
+        with self._reached():
             channel = self._connection.channel()
             self._publish(channel, ticks)
             channel.close()
-        except (OperationalError, OSError, *self._errors()) as error:
-            self.resign()
-            raise Unavailable(str(error) or type(error).__name__) from error
 
     def options(self) -> dict[str, Any]:
         return {"connection": self._connection}
@@ -168,8 +155,27 @@ class QueueLeader:
             with suppress(OSError, *connection.connection_errors, *connection.channel_errors):
                 connection.close()
 
-    def _errors(self) -> tuple[type[BaseException], ...]:
-        return () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """A lost connection is a lost leadership: its queue went with it, and whoever asks first leads next."""
+        try:
+            yield
+        except Exception as error:
+            known = () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
+            if not isinstance(error, (OperationalError, OSError, *known)):
+                raise
+            self.resign()
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def _ask(self) -> None:
+        channel = self._connection.channel()
+        try:
+            channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
+        except ResourceLocked:
+            self._refused = time.monotonic()  # another leads; the broker has closed the channel on which it was asked, no more
+        else:
+            channel.close()
+            self._leading = True
 
     def _pulse(self) -> None:
         """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
@@ -208,7 +214,7 @@ class KeyLeader:
 
     def recall(self) -> dict[str, float]:
         try:
-            return _ticks(self._redis.get(self._ticks) or b"{}")
+            return parse(self._redis.get(self._ticks) or b"{}")
         except RedisError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 
@@ -224,10 +230,3 @@ class KeyLeader:
     def resign(self) -> None:
         with suppress(RedisError):
             self._redis.eval(self.RESIGN, 1, self._leader, self._name)
-
-
-def _ticks(text: Any) -> dict[str, float]:
-    try:
-        return {str(entry): float(tick) for entry, tick in json.loads(text).items()}
-    except (ValueError, AttributeError, TypeError):
-        return {}  # not ours: each entry begins with its next tick

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -26,8 +27,18 @@ class Memory:
     def read(self) -> dict[str, float]:
         """The ticks that were written last; none when there is no such file, or not one of ours."""
         try:
-            said = json.loads(self.path.read_text(encoding="utf-8"))
-            return {str(entry): float(tick) for entry, tick in said.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
-            # Nothing is known: each entry begins with its next tick. Making up for ticks would send some of them twice.
+            return parse(self.path.read_bytes())
+        except OSError:
             return {}
+
+
+def parse(text: str | bytes) -> dict[str, float]:
+    """The last ticks as JSON has them; none when it is not ours, in which case each entry begins with its next tick.
+
+    Making up for ticks that are not known would send some of them twice.
+    """
+    try:
+        ticks = {str(entry): float(tick) for entry, tick in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
+        return {}
+    return ticks if all(map(math.isfinite, ticks.values())) else {}

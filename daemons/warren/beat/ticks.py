@@ -16,6 +16,8 @@ from warren.config import ScheduleSettings
 _NAMESPACE = UUID("7b0c3ed2-4a86-5d0e-9d57-0f6c1d1c9a11")
 #: A tick sent this late (seconds) was missed: no beat was running when it came due.
 GRACE = 10.0
+#: A tick remembered from further ahead of now (seconds) was sent by a clock that was wrong, and is not waited for.
+AHEAD = 600.0
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,20 @@ def last_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
         return math.floor(now / entry.every) * entry.every
     # The search begins after `now` and excludes its own beginning, so that a tick at `now` itself is found.
     after = datetime.fromtimestamp(math.floor(now) + 1, zone)
-    return next(CronSim(entry.cron or "", after, reverse=True)).timestamp()
+    last = next(CronSim(entry.cron or "", after, reverse=True)).timestamp()
+    # In the hour that a day has twice, the search backward passes over ticks. Those forward are the ones that count.
+    while (following := next_tick(entry, last, zone)) <= now:
+        last = following
+    return last
 
 
 def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
     """The first tick after `now` (seconds since the epoch)."""
     if entry.every is not None:
         return (math.floor(now / entry.every) + 1) * entry.every
-    return next(CronSim(entry.cron or "", datetime.fromtimestamp(math.floor(now), zone))).timestamp()
+    ticks = CronSim(entry.cron or "", datetime.fromtimestamp(math.floor(now), zone))
+    # Begun in the second of two equal hours, the search finds the first one's ticks.
+    return next(tick for tick in (each.timestamp() for each in ticks) if tick > now)
 
 
 def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due | None:
@@ -61,6 +69,14 @@ def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due
         return None  # also when the wall clock stepped back: a tick that was sent is not sent again
     late = now - tick
     return Due(tick, late, send=late <= GRACE or entry.misfire == "run")
+
+
+def trusted(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> float:
+    """The last tick taken care of, or the newest tick there was where `sent` lies more than AHEAD in the future.
+
+    A clock that was set wrongly, to a later time, would else silence the entry until then.
+    """
+    return last_tick(entry, now, zone) if sent > now + AHEAD else sent
 
 
 def task_id(app: str, entry: str, tick: float) -> str:
