@@ -29,6 +29,7 @@ VERBS = {
     "status": "warren.cli.status:status",
     "health": "warren.cli.health:health",
     "logs": "warren.cli.logs:logs",
+    "reload": "warren.cli.reload:reload",
     "call": "warren.cli.call:call",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",

@@ -30,7 +30,7 @@ def check(context: click.Context, as_json: bool) -> int:
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
     Nothing is started and the broker is not asked.
 
-    Example: warren check && kill -HUP $(cat /run/warren/supervisord.pid)
+    Example: warren check && warren reload
     """
     try:
         settings = load(**context.obj)

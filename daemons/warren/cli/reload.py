@@ -1,0 +1,58 @@
+"""`warren reload`: new settings for the running suite, checked before and followed to the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from warren.config import load, short_host
+from warren.errors import ConfigError, ExitCode, WarrenError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def reload(context: click.Context, as_json: bool) -> int:
+    """Check the settings, have the running suite take them up, and return when it has.
+
+    Only what the edit concerns is touched, and workers change one at a time: running tasks finish within their stop_timeout.
+    Wrong settings change nothing; every problem is printed.
+
+    Exit codes: 0 in force, and every daemon works. 1 in force, but a daemon is not ready. 69 no suite runs, or it was stopped
+    meanwhile. 78 the settings are wrong. With --json also: outcome (applied, late, failed, refused, unavailable) and problems.
+
+    Example: warren reload
+    """
+    from warren.supervise import request  # with what follows it: no other verb needs it
+    from warren.supervise.check import check
+
+    folder: Path = context.obj["folder"].absolute()
+    try:
+        check(folder, context.obj["host"] or short_host())
+        outcome = request.reload(load(**context.obj).app.run_dir)
+    except WarrenError as error:
+        if not as_json:
+            raise
+        word = "refused" if isinstance(error, ConfigError) else "unavailable"
+        return _said(word, [str(problem) for problem in getattr(error, "problems", (error,))], error.exit_code)
+    if as_json:
+        return _said(outcome.outcome, outcome.problems, outcome.code)
+    for problem in outcome.problems:
+        click.echo(problem, err=True)
+    click.echo(_SENTENCES[outcome.outcome], err=bool(outcome.code))
+    return outcome.code
+
+
+_SENTENCES = {
+    "applied": "the new settings are in force, and every daemon works",
+    "late": "the new settings are in force, but not every daemon works",
+    "failed": "the new settings are in force only in part: correct what is wrong, then reload again",
+    "refused": "the suite refused the new settings and goes on with the old ones",
+}
+
+
+def _said(outcome: str, problems: list[str], code: int) -> int:
+    click.echo(json.dumps({"ok": code == ExitCode.OK, "outcome": outcome, "problems": problems}))
+    return code

@@ -1,0 +1,158 @@
+"""`warren reload` and rolling restarts, on a real suite."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from support.suite import ENVIRONMENT, WARREN, Suite, children
+from support.supervised import INI, QUIET, programs, settings, supervised
+from support.wait import until
+from warren.errors import WarrenError
+from warren.process import Process
+from warren.supervise import rolling
+
+PATIENCE = "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
+TWO = QUIET + "[worker:a]\nconcurrency = 1\n[worker:b]\nconcurrency = 1\n"
+
+
+def times(suite: Suite, event: str, **fields: Any) -> dict[str, str]:
+    """When each worker logged an event last."""
+    return {line["program"]: line["timestamp"] for line in suite.logged("worker", event, **fields)}
+
+
+def test_a_reload_returns_when_the_settings_are_in_force(standing: tuple[Suite, Process]) -> None:
+    """It ends with 0 once an edit has reached every daemon; nothing that the edit does not concern is touched."""
+    suite, _ = standing
+    before = {name: program.pid for name, program in programs(suite).items()}
+    suite.write(INI + "[supervise]\nstuck_timeout = 2m\n[schedule:s]\ntask = jobs.tick\nevery = 1h\n")
+    done = suite.warren("reload")
+    assert (done.returncode, done.stdout) == (0, "the new settings are in force, and every daemon works\n")
+    suite.write(INI)
+    done = suite.warren("reload", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "outcome": "applied", "problems": []})
+    assert {name: program.pid for name, program in programs(suite).items()} == before
+
+
+def test_a_wrong_edit_reaches_nobody(standing: tuple[Suite, Process]) -> None:
+    """Every problem is on stderr with file and line, the code is 78, and the suite has not even been asked."""
+    suite, _ = standing
+    before, refused = programs(suite), len(suite.logged("supervisord", "reload_refused"))
+    suite.write(QUIET + "[worker:b]\nconcurency = 1\n[worker:c]\nprefetch = many\n")
+    done = suite.warren("reload")
+    told = suite.warren("reload", "--json")
+    suite.write(INI)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "warren.ini:10" in done.stderr
+    assert "[worker:c] prefetch" in done.stderr
+    assert told.returncode == 78
+    assert json.loads(told.stdout)["outcome"] == "refused"
+    assert len(json.loads(told.stdout)["problems"]) == 2
+    assert programs(suite) == before
+    assert len(suite.logged("supervisord", "reload_refused")) == refused
+
+
+def test_without_a_suite_there_is_nothing_to_reload(suite: Suite) -> None:
+    """69 and what to do; a programs.json of a suite that was killed is not taken for one that runs."""
+    done = suite.warren("reload")
+    assert (done.returncode, "warren supervise" in done.stderr) == (69, True)
+    with supervised(suite) as supervisor:
+        os.kill(supervisor.pid, signal.SIGKILL)
+        until(lambda: not supervisor.alive, 10)
+        assert (suite.folder / "run" / "programs.json").exists()
+        assert suite.warren("reload").returncode == 69
+
+
+def test_a_suite_that_refuses_is_believed(suite: Suite) -> None:
+    """What only the suite can judge, such as an operator's own program, comes back with its problem and its code."""
+    with supervised(suite):
+        (suite.etc / "supervisor.d").mkdir()
+        (suite.etc / "supervisor.d" / "own.conf").write_text("[program:own]\n")
+        done = suite.warren("reload")
+        assert done.returncode == 78
+        assert "own.conf" in done.stderr
+
+
+def test_workers_change_one_at_a_time(suite: Suite) -> None:
+    """An edit that concerns both workers has the second one stop only when the first one is ready again."""
+    suite.write(TWO)
+    with supervised(suite):
+        before = {name: program.pid for name, program in programs(suite).items()}
+        # Told by SIGHUP, as the settings that only the worker knows; then by new programs, as supervisord's own.
+        for line in ("concurrency = 1\nprefetch = 2", "stop_timeout = 50s"):
+            suite.write(TWO.replace("concurrency = 1", line))
+            done = suite.warren("reload")
+            assert done.returncode == 0, done.stderr
+            after = {name: program.pid for name, program in programs(suite).items()}
+            assert after["beat"] == before["beat"]
+            assert after["worker-a"] != before["worker-a"]
+            assert after["worker-b"] != before["worker-b"]
+            before = after
+            first, second = sorted(times(suite, "stopping").items(), key=lambda item: item[1])
+            assert times(suite, "ready")[first[0]] < second[1]
+
+
+def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
+    """The workers after it keep their old settings and their processes, and the command says so; the next reload goes on."""
+    suite.write(TWO + PATIENCE)
+    with supervised(suite):
+        before = {name: program.pid for name, program in programs(suite).items()}
+        # The check passes where the worker fails: only its own process is refused.
+        suite.module("jobs", "import sys\nif 'worker' in sys.argv:\n    raise SystemExit(70)\n")
+        suite.write(
+            TWO.replace("concurrency = 1", "concurrency = 1\nprefetch = 2")
+            + "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
+        )
+        done = suite.warren("reload", within=120)
+        assert done.returncode == 1, done.stderr
+        assert "worker-a: expected it at work again" in done.stderr
+        assert "with the old settings go on: worker-b" in done.stderr
+        assert programs(suite)["worker-b"].pid == before["worker-b"]
+        suite.module("jobs", "")
+        done = suite.warren("reload", within=120)
+        assert done.returncode == 0, done.stderr
+        assert programs(suite)["worker-b"].pid != before["worker-b"]
+
+
+def test_a_rolling_restart_leaves_one_at_work(suite: Suite) -> None:
+    """Each worker is ready again before the next one is touched; beat is none of its business."""
+    suite.write(TWO)
+    with supervised(suite):
+        before = {name: program.pid for name, program in programs(suite).items()}
+        done: list[str] = []
+        given = settings(suite)
+        rolling.restart(given, rolling.workers(given), done.append)
+        after = {name: program.pid for name, program in programs(suite).items()}
+        assert done == ["worker-a", "worker-b"]
+        assert after["beat"] == before["beat"]
+        assert not {after["worker-a"], after["worker-b"]} & {before["worker-a"], before["worker-b"]}
+        assert times(suite, "ready")["worker-a"] < times(suite, "stopping")["worker-b"]
+        assert {program.state for program in programs(suite).values()} == {"RUNNING"}
+
+
+def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
+    """The error says which worker did not come back and which were not touched."""
+    suite.write(TWO)
+    with supervised(suite):
+        before = programs(suite)["worker-b"].pid
+        suite.module("jobs", "raise ImportError('gone')\n")
+        given = settings(suite)
+        with pytest.raises(WarrenError, match=r"worker-a: .*not touched: worker-b"):
+            rolling.restart(given, rolling.workers(given))
+        assert programs(suite)["worker-b"].pid == before
+
+
+def test_reloads_under_load_are_quick_and_touch_nobody(standing: tuple[Suite, Process]) -> None:
+    """Reloads that change nothing, two at a time, all end well; every process is the one that it was."""
+    suite, supervisor = standing
+    before = children(supervisor.pid)
+    command = [str(WARREN), "--config", str(suite.etc), "reload"]
+    for _ in range(3):
+        asked = [subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) for _ in range(2)]
+        assert [each.wait(60) for each in asked] == [0, 0]
+    assert children(supervisor.pid) == before
