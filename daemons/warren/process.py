@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,8 +29,14 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """False once the process has ended, a zombie included: a zombie runs nothing any more."""
-        return _stat(self.pid) == (self.start, True)
+        """False once the process has ended, a zombie included: a zombie runs nothing any more.
+
+        One that the kernel hides from this user (hidepid, proc(5)) counts as alive: it may be the one that was meant.
+        """
+        try:
+            return _stat(self.pid) == (self.start, True)
+        except PermissionError:
+            return True
 
 
 def this() -> Process:
@@ -38,8 +45,11 @@ def this() -> Process:
 
 
 def of(pid: int) -> Process | None:
-    """The process that has this number now; None when there is none."""
-    status = _stat(pid)
+    """The process that has this number now; None when there is none that this user may see."""
+    try:
+        status = _stat(pid)
+    except PermissionError:
+        return None
     return Process(pid, status[0]) if status else None
 
 
@@ -100,10 +110,12 @@ def _this(pid: int) -> Process:
 
 
 def _stat(pid: int) -> tuple[int, bool] | None:
-    """Start tick and whether it still runs, from /proc/PID/stat (proc(5), fields 3 and 22)."""
+    """Start tick and whether it still runs, from /proc/PID/stat (proc(5), fields 3 and 22). Raises PermissionError if hidden."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
+        with suppress(ProcessLookupError):
+            os.kill(pid, 0)  # asks only; raises PermissionError for another user's process, whose folder hidepid may hide
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the name before it may hold spaces and brackets
     return int(fields[19]), fields[0] not in (b"Z", b"X")

@@ -34,6 +34,7 @@ class Watchdog:
         self.book = Book(settings)
         self.levels: dict[str, int] = {}
         self.counts: dict[str, Counts | str] = {}  # or why there are none
+        self._said: dict[str, str] = {}  # what is wrong with the ledger of a quota, as it was logged
         self._due = 0.0
 
     def start(self) -> ExitCode:
@@ -79,7 +80,11 @@ class Watchdog:
             self.counts[name] = str(damage)
             self._mend(name)
             return
+        except OSError as error:
+            self._cannot(name, f"{ledger.path}: expected to use it, found: {error.strerror or error}; look at its disk")
+            return
         self.counts[name] = counts
+        self._said.pop(name, None)
         if reaped:
             get().warning(Event.SLOTS_REAPED, quota=name, slots=reaped, consequence="they cool for a window and the longest call")
         self._tell_level(name, counts)
@@ -87,8 +92,15 @@ class Watchdog:
     def _mend(self, name: str) -> None:
         try:
             self.book.configure_one(name)
-        except WarrenError as error:
-            get().error(Event.CANNOT_WRITE, quota=name, reason=str(error))
+        except (WarrenError, LedgerDamaged) as error:
+            self._cannot(name, str(error))
+
+    def _cannot(self, name: str, reason: str) -> None:
+        """The other quotas go on, and this one is tried again at each look; the log is told once."""
+        self.counts[name] = reason
+        if self._said.get(name) != reason:
+            self._said[name] = reason
+            get().error(Event.CANNOT_WRITE, quota=name, reason=reason)
 
     def _tell_level(self, name: str, counts: Counts) -> None:
         before, now = self.levels.get(name, 0), level(counts.used, counts.limit)

@@ -1,0 +1,37 @@
+"""Who a process is, also where the kernel hides the processes of others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.ledgers import child, end
+from warren.process import Process, of, this
+
+
+def test_the_dead_are_dead() -> None:
+    """A process that has ended is not alive, nor is another one that got its number."""
+    pid = child(lambda: None)
+    ended = of(pid)
+    end(pid)
+    assert ended is None or not ended.alive
+    assert this().alive
+    assert not Process(os.getpid(), this().start + 1).alive
+
+
+@pytest.mark.parametrize("hidden", [PermissionError(1, "hidepid=1"), FileNotFoundError(2, "hidepid=2")])
+def test_a_process_that_the_kernel_hides(monkeypatch: pytest.MonkeyPatch, hidden: OSError) -> None:
+    """A process that this user may not see counts as alive: its slots are not given away; but nothing is known of it."""
+
+    def refuse(*_: object) -> bytes:
+        raise hidden
+
+    def another_users(pid: int, number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "kill", another_users)
+    assert Process(4711, 1).alive
+    assert of(4711) is None
