@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,21 @@ def test_after_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ((counts.next_free or 0) - now_ns()) / 1e9 > WINDOW
     assert not ledger.claim(tickets, this())
     assert ledger.configure(40, WINDOW, LONGEST) == Opened()
+
+
+def test_a_pause_outlasts_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a boot the rest of a provider's pause is kept, by the wall clock and with a margin; all of it when that is wrong."""
+    fresh(path).close_for(1000)
+    asked, kept = time.time_ns(), path.read_bytes()
+    for number, (later, least, most) in enumerate(
+        [(0, 990, 1001), (300, 740, 770), (-(10**6), 990, 1001), (1059, 0, 2), (10**6, 0, 0)]
+    ):
+        path.write_bytes(kept)
+        with monkeypatch.context() as reboot:
+            reboot.setattr(store, "boot", lambda number=number: f"boot {number}")
+            reboot.setattr(time, "time_ns", lambda later=later: asked + later * 10**9)
+            ledger = fresh(path)
+            assert least <= (ledger.wait_s() or 0) <= most, later
 
 
 def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_a_boot_with_the_lists_half_changed() -> None:
     """When the machine went down in the middle of a change, every slot cools."""
     slots, _ = scene()
     slots.words[Head.BUSY], slots.words[Head.BOOT] = 1, 5
-    assert take_over(slots, WINDOW, LONGEST, NOW)
+    assert take_over(slots, WINDOW, LONGEST, NOW, 0)
     rebuild(slots, NOW)
     assert slots.counts(NOW + WINDOW + LONGEST - 1).cooling == 7
 
@@ -113,7 +113,7 @@ def test_calls_before_a_boot_count_in_a_longer_window() -> None:
         slots.settle(slots.reserve(ME, 0), WINDOW)
         slots.thaw(WINDOW, 9)
         slots.words[Head.BOOT] = 5
-        take_over(slots, WINDOW if late else WINDOW * 9, LONGEST, 20)
+        take_over(slots, WINDOW if late else WINDOW * 9, LONGEST, 20, 0)
         retime(slots, WINDOW * 9, LONGEST, 30)
         rebuild(slots, 30)
         assert slots.counts(20 + WINDOW * 8 - 1).free == 0
@@ -130,7 +130,7 @@ def test_calls_that_no_slot_remembers_over_a_boot() -> None:
         slots.settle(slots.reserve(ME, at), at + WINDOW)
     terms(slots, 1, 5 * WINDOW, 11 * WINDOW)
     slots.words[Head.BOOT] = 5
-    assert take_over(slots, 5 * WINDOW, LONGEST, 20)
+    assert take_over(slots, 5 * WINDOW, LONGEST, 20, 0)
     terms(slots, 3, 5 * WINDOW, 20)
     assert slots.counts(20 + 5 * WINDOW - 1).free == 0
 
@@ -141,10 +141,10 @@ def test_the_high_water_mark_outweighs_the_lists() -> None:
     slots.reserve(ME, NOW)
     slots.words[Head.HIGH_WATER] = 4
     slots.words[Head.BOOT] = 5
-    take_over(slots, WINDOW, LONGEST, NOW)
+    take_over(slots, WINDOW, LONGEST, NOW, 0)
     rebuild(slots, NOW)
     assert (slots.counts(NOW).cooling, slots.counts(NOW).free) == (4, 2)
-    assert not take_over(slots, WINDOW, LONGEST, NOW)
+    assert not take_over(slots, WINDOW, LONGEST, NOW, 0)
 
 
 @pytest.mark.parametrize("slot", ["mine", "cooling", "retired", NIL, -60, 7, 10**6])
@@ -177,6 +177,8 @@ def test_closed_until() -> None:
     slots.words[Head.CLOSED_UNTIL] = 50
     assert not slots.available(1, 49)
     assert slots.next_free(1, 49) == 50
+    assert slots.counts(49).wait_s(49) == 1e-9
+    assert slots.counts(50).wait_s(50) == 0.0
     assert slots.available(1, 50)
 
 

@@ -157,13 +157,13 @@ def test_killed_while_a_boot_is_taken_over(window: int) -> None:
 
     def act(slots: Slots, _: object) -> None:
         slots.words[Head.BOOT] = 5
-        take_over(slots, window, LONGEST, NOW)
+        take_over(slots, window, LONGEST, NOW, 0)
 
     for stores, slots, _ in crashes(act):
         if slots.words[Head.BOOT] == boot_word():  # done, for all that anybody can see
             recover(slots)
             check_lists(slots, NOW)
-        take_over(slots, window, LONGEST, NOW + 1)
+        take_over(slots, window, LONGEST, NOW + 1, 0)
         retime(slots, window, LONGEST, NOW + 1)
         rebuild(slots, NOW + 1)
         check_lists(slots, NOW + 1)

@@ -18,7 +18,7 @@ from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.health.evidence import published
 from warren.health.survey import OLD
 from warren.quota.book import Book
-from warren.quota.ledger import LEDGER_ERRORS, NS, now_ns
+from warren.quota.ledger import LEDGER_ERRORS, now_ns
 
 
 @click.command()
@@ -98,7 +98,6 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
         except LEDGER_ERRORS as error:
             rows.append({**row, "error": str(error)})
             continue
-        wait = None if counts.next_free is None else round(max(0.0, (counts.next_free - now_ns()) / NS), 3)
-        next_free = 0.0 if counts.free else wait
-        rows.append({**asdict(counts), **row, "used": counts.used, "next_free_s": next_free})
+        wait = counts.wait_s(now_ns())
+        rows.append({**asdict(counts), **row, "used": counts.used, "next_free_s": wait if wait is None else round(wait, 3)})
     return rows

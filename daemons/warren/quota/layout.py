@@ -43,6 +43,9 @@ class Head(IntEnum):
     REFUSED = 17
     FREE_TAIL = 18
     DURABLE = 19  # as much of HIGH_WATER as is known to be on disk: stored after the sync, which may fail or be cut off
+    # The pause of CLOSED_UNTIL for a later boot, which has the wall clock only. 0 in a ledger of before they were kept.
+    PAUSED_AT = 21  # ns since the epoch
+    PAUSED_FOR = 22  # ns
     FORGOTTEN = 20  # until then a call may count that no slot remembers: for slots that come into service
 
 

@@ -106,7 +106,16 @@ class Ledger:
         """Admits nothing for so long (the provider said so), LONGEST_PAUSE at most; never shortens an earlier pause."""
         pause = int(min(seconds, LONGEST_PAUSE) * NS)
         with self._file.locked() as slots:
-            slots.words[Head.CLOSED_UNTIL] = max(now_ns() + pause, slots.words[Head.CLOSED_UNTIL])
+            words, until = slots.words, now_ns() + pause
+            more = until - int(words[Head.CLOSED_UNTIL])
+            if more <= 0:
+                return
+            # In this order: killed in between, a later boot knows of a longer pause rather than of a shorter one.
+            words[Head.PAUSED_AT] = time.time_ns()
+            words[Head.PAUSED_FOR] = pause
+            words[Head.CLOSED_UNTIL] = until
+            if more > NS:  # a row of refusals makes the same pause a little longer each time: the disk need not know at once
+                self._file.sync_header()
 
     def wait_s(self, count: int = 1) -> float | None:
         """Seconds until `count` slots may be free at once, 0.0 when they are; None when too many are open to know."""
@@ -152,7 +161,7 @@ class Ledger:
         with making(self.path) as memo:
             found = self._open_or_create(memo, limit, window, longest)
             with self._file.locked(mend=False) as slots:
-                taken_over = take_over(slots, window, longest, now_ns())
+                taken_over = take_over(slots, window, longest, now_ns(), time.time_ns())
                 changed = self._apply(slots, limit, window, longest)
         return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created)
 

@@ -47,6 +47,12 @@ class Counts:
         """Slots that a provider may be counting now, 0 to the highest limit there ever was."""
         return self.open + self.cooling
 
+    def wait_s(self, now: int) -> float | None:
+        """Seconds from `now` (ns) until a slot may be had, 0.0 when one can be had now; None when all are open."""
+        if not self.free and self.next_free is None:
+            return None
+        return max(0, max(0 if self.free else self.next_free or 0, self.closed_until) - now) / 1e9
+
 
 class Slots:
     """The slots in `words` (a memoryview of format 'q'). The caller holds the ledger's lock around every call."""

@@ -14,7 +14,7 @@ from warren.broker.survey import PATIENCE, BrokerSurvey, Look
 from warren.config import Settings
 from warren.events import Event
 from warren.log import get
-from warren.quota.ledger import NS
+from warren.quota.ledger import now_ns
 from warren.quota.levels import crossed
 from warren.quota.slots import Counts
 
@@ -116,12 +116,12 @@ class Survey:
         if isinstance(counts, str):
             return {"error": counts}
         terms = self.settings.quotas[name].limit
-        wait = None if counts.next_free is None else round(max(0.0, counts.next_free / NS - _now()), 3)
+        wait = counts.wait_s(now_ns())
         return {
             **asdict(counts),
             "used": counts.used,
             "window_s": terms.seconds,
-            "next_free_s": 0.0 if counts.free else wait,
+            "next_free_s": wait if wait is None else round(wait, 3),
             "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
         }
 

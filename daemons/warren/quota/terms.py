@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from warren.quota.headers import LONGEST_PAUSE
 from warren.quota.layout import Head, Slot, State
 from warren.quota.rebuild import oldest_use
 from warren.quota.slots import Slots
@@ -28,8 +29,14 @@ def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
     words[Head.WINDOW], words[Head.LONGEST_CALL] = window, longest_call
 
 
-def take_over(slots: Slots, window: int, longest_call: int, now: int) -> bool:
+#: The wall clock of another boot is trusted to this (ns): it drifts, and is set after a boot only when the network is there.
+MARGIN = 60 * 10**9
+
+
+def take_over(slots: Slots, window: int, longest_call: int, now: int, wall: int) -> bool:
     """Makes a ledger of an earlier boot this boot's, under the coming terms (ns); False when it is this boot's already.
+
+    now: ns of CLOCK_BOOTTIME. wall: ns since the epoch, as far as this host knows.
 
     What was in use then cools for a full window from now. After a power cut the file may be older than the last calls, but
     HIGH_WATER was on disk before that many slots were in use: as many cool, whichever they were. Leaves BUSY set.
@@ -52,6 +59,12 @@ def take_over(slots: Slots, window: int, longest_call: int, now: int) -> bool:
         slots.put(slot, Slot.STATE, State.RESTING if slot < serving else State.RETIRED)
     if words[Head.FORGOTTEN]:
         words[Head.FORGOTTEN] = until
-    words[Head.CLOSED_UNTIL] = 0
+    words[Head.CLOSED_UNTIL] = now + _pause_left(int(words[Head.PAUSED_AT]), int(words[Head.PAUSED_FOR]), wall)
     words[Head.BOOT] = boot_word()
     return True
+
+
+def _pause_left(began: int, length: int, wall: int) -> int:
+    """How much of the provider's pause is left (ns), rather too much: all of it when the clock says that it has not begun."""
+    gone = max(0, wall - began - MARGIN)
+    return max(0, min(length, int(LONGEST_PAUSE * 10**9)) - gone)
