@@ -59,7 +59,9 @@ def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
     with supervised(suite):
         until(lambda: health(suite)[0] == Level.OK, 30, "a suite that is well")
         code, line = health(suite)
-        assert line.startswith("OK: supervisord running; worker-a ready; beat ready; quota-watchdog ready; broker embedded answers")
+        assert line.startswith(
+            "OK: supervisord running; worker-a ready; beat ready; quota-watchdog ready; broker embedded answers"
+        )
         assert "quota site 60 of 60 left" in line
         said: dict[str, Any] = json.loads(health(suite, "--json")[1])
         assert said["level"] == "ok"

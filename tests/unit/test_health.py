@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -65,7 +66,8 @@ def evidence(
     said = {"at": NOW - 1, "pid": 5, "start": 1, "state": state, "programs": listed}
     hearts = {name: beat(name, **(beats or {}).get(name, {})) for name in PROGRAMS}
     disks = tuple(Disk(Path(f"/{name}"), 0.8, 0.9) for name in ("state", "log", "run"))
-    whole = Evidence(NOW, Published(said), Published(survey(**(surveyed or {}))), True, hearts, frozenset(), disks)
+    silent = {name: NOW - heart.at for name, heart in hearts.items()}
+    whole = Evidence(NOW, Published(said), Published(survey(**(surveyed or {}))), True, hearts, silent, frozenset(), disks)
     return replace(whole, **other)
 
 
@@ -226,6 +228,18 @@ def test_the_files_of_a_run_folder(tmp_path: Path) -> None:
     assert seen.survey.trouble == f"{run}/survey.json: expected JSON, found other text"
     (finding,) = judge(seen, ["disk"])
     assert finding.text == f"disk of {tmp_path}/gone: No such file or directory"
+
+
+def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
+    """On a full disk a daemon touches its heart instead of writing it: it is at work, unless the wall clock was set since."""
+    Heart(tmp_path, "beat").beat("ready")
+    path = tmp_path / "heart" / "beat.json"
+    said = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(said | {"at": said["at"] - 30}), encoding="utf-8")
+    assert look(tmp_path, ()).silent["beat"] < 20
+    for moved in (-60, 3600):
+        os.utime(path, (time.time() + moved, time.time() + moved))
+        assert 25 < look(tmp_path, ()).silent["beat"] < 50
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"at": 1, "programs": []}'])

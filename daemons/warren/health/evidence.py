@@ -45,6 +45,7 @@ class Evidence:
     survey: Published
     supervisor_alive: bool
     beats: dict[str, Beat]
+    silent: dict[str, float]  # seconds since each heart showed life
     ended: frozenset[str]  # programs whose heart belongs to a process that has ended
     disks: tuple[Disk, ...]
 
@@ -54,12 +55,14 @@ def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
     programs = published(run_dir / "programs.json", "programs", "pid", "start")
     said = programs.said or {"pid": 0, "start": 0}
     beats = heartbeat.read(run_dir)
+    now, wall = time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
     return Evidence(
-        now=time.clock_gettime(time.CLOCK_BOOTTIME),
+        now=now,
         programs=programs,
         survey=published(run_dir / "survey.json", "broker", "queues", "quotas"),
         supervisor_alive=Process(said["pid"], said["start"]).alive,
         beats=beats,
+        silent={name: _silent(beat, now, wall) for name, beat in beats.items()},
         ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
         disks=tuple(map(_disk, folders)),
     )
@@ -76,6 +79,12 @@ def published(path: Path, *needed: str) -> Published:
     if not isinstance(said, dict) or not {"at", *needed} <= said.keys():
         return Published(None, f"{path}: expected {', '.join(('at', *needed))}, found other keys")
     return Published(said)
+
+
+def _silent(beat: Beat, now: float, wall: float) -> float:
+    written, touched = now - beat.at, wall - beat.mark[1] / 1e9
+    # On a full disk a beat is only touched, which the wall clock stamps. A stamp of the future is older than a step of that clock.
+    return max(0.0, min(written, touched) if touched >= 0 else written)
 
 
 def _disk(folder: Path) -> Disk:

@@ -56,7 +56,11 @@ def programs(evidence: Evidence, check: str) -> Iterator[Finding]:
 def listed(evidence: Evidence, check: str) -> list[dict[str, Any]]:
     """The entries of programs.json that belong to one daemon: worker-main and worker-crawl to `worker`."""
     known = _said(evidence)["programs"]
-    return [program for program in known if program["program"] == check or program["program"].startswith(f"{check}-")]
+    return [program for program in known if _daemon(program["program"]) == check]
+
+
+def _daemon(program: str) -> str:
+    return "worker" if program.startswith("worker-") else program
 
 
 def _said(evidence: Evidence) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
         return _passing(f"{name} has no heart yet", evidence.now - program["since"])
     if name in evidence.ended:
         return Level.CRITICAL, f"{name}: its process {beat.process.pid} has ended"
-    silent = evidence.now - beat.at
+    silent = evidence.silent[name]
     if silent > STALE:
         return Level.CRITICAL, f"{name} hangs: silent for {span(silent)}"
     if beat.state in _FINE:
