@@ -83,7 +83,7 @@ def published(path: Path, *needed: str) -> Published:
 
 def _silent(beat: Beat, now: float, wall: float) -> float:
     written, touched = now - beat.at, wall - beat.mark[1] / 1e9
-    # On a full disk a beat is only touched, which the wall clock stamps. A stamp of the future is older than a step of that clock.
+    # On a full disk a beat is only touched, which the wall clock stamps. A stamp of the future is older than a step of it.
     return max(0.0, min(written, touched) if touched >= 0 else written)
 
 

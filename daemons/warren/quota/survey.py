@@ -49,8 +49,7 @@ class Survey:
         look = self._latest()
         if look is None:
             return
-        news = self._look is None or look.at > self._look.at
-        if news:
+        if look is not self._look:
             self._follow(look)
         elif _now() - self._written < PAUSE:
             return

@@ -1,0 +1,84 @@
+"""survey.json where the thread that asks the broker says nothing, and where the disk is full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warren.broker.survey import BrokerSurvey, Look
+from warren.config import Settings
+from warren.quota import survey
+from warren.quota.slots import Counts
+
+Loaded = Callable[..., Settings]
+COUNTS = Counts(60, 5, 1, 54, 0, 20_000_000_000, 0, 0, 0)
+
+
+class Clock:
+    """CLOCK_BOOTTIME as the test sets it."""
+
+    now = 10.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The survey's clock; its thread asks nobody."""
+    found = Clock()
+    monkeypatch.setattr(survey, "_now", lambda: found.now)
+    monkeypatch.setattr(BrokerSurvey, "run", lambda self: None)
+    return found
+
+
+@pytest.fixture
+def settings(loaded: Loaded, tmp_path: Path) -> Settings:
+    """A quota that warns below ten percent."""
+    (tmp_path / "run").mkdir()
+    return loaded(f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\n[health]\nquota_warning = 10\n")
+
+
+def said(settings: Settings) -> dict[str, Any] | None:
+    """What survey.json says; None when there is none."""
+    path = settings.app.run_dir / "survey.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
+    """Before the first look nothing is published; a look that is missing for too long is an outage."""
+    watched = survey.Survey(settings)
+    watched.publish({})
+    assert said(settings) is None
+    clock.now += 60
+    watched.publish({})
+    found = said(settings)
+    assert found is not None
+    assert (found["broker"]["reachable"], found["broker"]["reason"]) == (False, "no answer for 60 s")
+    watched._broker.latest = Look(clock.now, True, depths={"default": 3})
+    watched.publish({})
+    assert (said(settings) or {})["queues"]["default"]["messages"] == 3
+    clock.now += 60
+    watched.publish({})
+    assert (said(settings) or {})["broker"]["reason"] == "no answer for 60 s"
+
+
+def test_quotas(settings: Settings, clock: Clock) -> None:
+    """A quota with little left has a level, and one that could not be counted says why."""
+    watched = survey.Survey(settings)
+    watched._broker.latest = Look(clock.now, True)
+    watched.publish({"site": COUNTS, "other": "it is damaged"})
+    found = (said(settings) or {})["quotas"]
+    assert found["other"] == {"error": "it is damaged"}
+    chosen = ("limit", "window_s", "free", "open", "cooling", "used", "next_free_s", "level")
+    assert [found["site"][name] for name in chosen] == [60, 60.0, 5, 1, 54, 55, 0.0, 1]
+
+
+def test_a_folder_that_cannot_be_written(settings: Settings, clock: Clock) -> None:
+    """A full disk does not end the watchdog: the file grows old, and nothing half-written is left."""
+    watched = survey.Survey(settings)
+    watched._broker.latest = Look(clock.now, True)
+    (settings.app.run_dir / "survey.json").mkdir()
+    watched.publish({})
+    assert [path.name for path in settings.app.run_dir.iterdir()] == ["survey.json"]
