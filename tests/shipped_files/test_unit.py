@@ -74,7 +74,7 @@ def test_final_exit_codes_are_not_tried_again() -> None:
 
 
 def test_timeouts_nest() -> None:
-    """A start has time for the check of the settings; any five failed starts end as `failed`; a hang is over in 30 s."""
+    """A start has time for the check of the settings; starts that fail slowly end as `failed` too; a hang is over in 30 s."""
     assert seconds("TimeoutStartSec") > PATIENCE
     longest = seconds("TimeoutStartSec") + seconds("RestartSec")
     assert seconds("StartLimitIntervalSec") >= int(value("StartLimitBurst")) * longest
