@@ -92,7 +92,7 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
             if said and step.failure is Failure.NOTED:
                 notes.append(said)
             elif said and step.failure is Failure.DECIDES:
-                reason = f"{said}; see journalctl -u {UNIT}"
+                reason = f"{said}; {_status() or f'see journalctl -u {UNIT}'}"
     finally:
         notes += [said for step in planned if step.always and (said := _failure(step, glance))]
     return Outcome(reason, tuple(notes))
@@ -100,7 +100,8 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
 
 def _failure(step: Step, glance: Callable[[], None]) -> str:
     """Runs one command; what it was and what it said when it failed, in one line, else nothing."""
-    with subprocess.Popen(step.words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    # Monit refuses to run in a folder that is gone.
+    with subprocess.Popen(step.words, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         while True:
             try:
                 said, _ = process.communicate(timeout=_GLANCE)
@@ -111,3 +112,9 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
         return ""
     line = next((line for line in said.splitlines() if line.strip()), f"exit status {process.returncode}")
     return f"{' '.join(step.words)}: expected it to be done, found: {line.strip()}"
+
+
+def _status() -> str:
+    """The last status line of the unit: what is wrong with the configuration, for one."""
+    words = ("systemctl", "show", "--value", "--property=StatusText", UNIT)
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
