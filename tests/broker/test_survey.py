@@ -83,6 +83,21 @@ def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
     assert len(suite.logged("quota-watchdog", "broker_alarm_cleared")) == 1
 
 
+def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """A user who may not publish to the exchange without a name sees the queues and hears of no alarm; it is no outage."""
+    password = secrets.token_hex(8)
+    rabbitmq.ctl("add_user", "narrow", password)
+    try:
+        rabbitmq.ctl("set_permissions", "narrow", ".*", "^warren$", ".*")
+        suite = made(scratch, rabbitmq.url.replace(f"warren:{rabbitmq.password}", f"narrow:{password}"))
+        with watched(suite):
+            seen = survey(suite)["broker"]["asked_at"]
+            assert broker(suite, lambda broker: broker["asked_at"] > seen + 6)["reachable"]
+        assert not suite.logged("quota-watchdog", "broker_unreachable")
+    finally:
+        rabbitmq.ctl("delete_user", "narrow")
+
+
 def test_rabbitmq_that_stops(scratch: Path, rabbitmq: RabbitMQNode) -> None:
     """A broker that goes away is said with the reason, told once, and asked again when it is back."""
     suite = made(scratch, rabbitmq.url)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from amqp import Message, spec
+from amqp import AccessRefused, Message, spec
 from amqp.serialization import loads
 from celery import Celery
 from kombu.transport import pyamqp
@@ -61,9 +61,10 @@ class _Listener(pyamqp.Connection):
 
 
 def _rabbitmq(connection: Any, channel: Any) -> tuple[str, ...]:
-    if not connection.reason:  # else it is not read, and what is written would pile up
+    # Blocked, it is not read, and what is written would pile up. Closed, this user may not publish there: it hears of no alarm.
+    if not connection.reason and channel.is_open:
         channel.basic_publish(Message(b""), exchange="", routing_key=_NOWHERE)
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, AccessRefused):
         while True:
             connection.drain_events(timeout=_LISTEN)
     return (connection.reason,) if connection.reason else ()
