@@ -65,27 +65,26 @@ def test_a_program_without_a_process_is_not_looked_at() -> None:
 
 
 def test_patience_depends_on_what_the_heart_says(loaded: Loaded) -> None:
-    """A start has its own time, an outage of the broker is not taken for a hang, and a slow watchdog may be slow."""
-    settings = loaded("[supervise]\nstart_timeout = 40s\nheart_timeout = 20s\n[quota-watchdog]\ninterval = 30s\n[worker:a]\n")
+    """A start has its own time, and an outage of the broker is not taken for a hang."""
+    settings = loaded("[supervise]\nstart_timeout = 40s\nheart_timeout = 20s\n[worker:a]\n")
     table = {
-        ("beat", ""): 40.0,
-        ("beat", "starting"): 40.0,
-        ("beat", "ready"): 20.0,
-        ("beat", "standby"): 20.0,
-        ("worker-a", "connecting"): 60.0,
-        ("worker-a", "stopping"): 60.0,
-        ("quota-watchdog", "ready"): 50.0,
+        "": 40.0,
+        "starting": 40.0,
+        "ready": 20.0,
+        "standby": 20.0,
+        "connecting": 60.0,
+        "stopping": 60.0,
     }
-    for (program, state), expected in table.items():
+    for state, expected in table.items():
         sight = Sight(7, beat(state=state)["beat"] if state else None)
-        assert patience(program, sight, settings) == expected, (program, state)
+        assert patience(sight, settings) == expected, state
 
 
 def test_a_slow_connection_is_no_hang(loaded: Loaded) -> None:
     """Whoever lets an attempt to connect take long gets a patience that is longer."""
     settings = loaded("[broker]\nurl = redis://localhost\nconnect_timeout = 30s\n[worker:a]\n")
-    assert patience("worker-a", Sight(7, beat()["beat"]), settings) == 65.0
-    assert patience("worker-a", Sight(7, beat(state="connecting")["beat"]), settings) == 90.0
+    assert patience(Sight(7, beat()["beat"]), settings) == 65.0
+    assert patience(Sight(7, beat(state="connecting")["beat"]), settings) == 90.0
 
 
 def test_who_is_at_work(loaded: Loaded) -> None:

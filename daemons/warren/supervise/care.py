@@ -35,7 +35,7 @@ class Care:
             if process.state != ProcessStates.RUNNING or process.doomed or sight is None:
                 continue
             name = process.config.name
-            if sight.silence >= patience(name, sight, settings):
+            if sight.silence >= patience(sight, settings):
                 self._abort(process, sight)
             elif not self._too_big(process, settings) and name.startswith("worker-"):
                 self._watch(process, sight, queues, settings, min(turn, LONGEST_TURN))

@@ -59,13 +59,12 @@ def at_work(sight: Sight | None, settings: Settings) -> bool:
     return sight is not None and sight.state in AT_WORK and sight.silence < settings.supervise.heart_timeout
 
 
-def patience(program: str, sight: Sight, settings: Settings) -> float:
+def patience(sight: Sight, settings: Settings) -> float:
     """Seconds of silence after which the program counts as hung."""
     terms = settings.supervise
     if sight.state in ("", "starting"):  # it imports the tasks, and no loop turns yet
         return max(terms.start_timeout, terms.heart_timeout)
     if sight.state not in AT_WORK:  # an outage of the broker, or of the network's names, is not mended by a restart
         return _PATIENCE * max(terms.heart_timeout, settings.broker.connect_timeout)
-    pause = settings.watchdog.interval if program == "quota-watchdog" else 0.0
     # Two attempts to reach a broker that has just vanished pass before the heart says `connecting`.
-    return max(terms.heart_timeout + pause, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)
+    return max(terms.heart_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)
