@@ -46,6 +46,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.6",
+            "selenium>=4.20",
             "types-requests>=2.31",
         ],
     },

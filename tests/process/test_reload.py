@@ -120,19 +120,20 @@ def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
 
 
 def test_a_rolling_restart_leaves_one_at_work(suite: Suite) -> None:
-    """Each worker is ready again before the next one is touched; beat is none of its business."""
+    """Each worker is ready again before the next one is touched; beat, and a worker that is not named, is left alone."""
     suite.write(TWO)
     with supervised(suite):
         before = {name: program.pid for name, program in programs(suite).items()}
-        done: list[str] = []
-        given = settings(suite)
-        rolling.restart(given, rolling.workers(given), done.append)
+        done = suite.warren("restart", "--rolling", "--json", within=120)
         after = {name: program.pid for name, program in programs(suite).items()}
-        assert done == ["worker-a", "worker-b"]
+        assert json.loads(done.stdout)["restarted"] == ["worker-a", "worker-b"]
         assert after["beat"] == before["beat"]
         assert not {after["worker-a"], after["worker-b"]} & {before["worker-a"], before["worker-b"]}
         assert times(suite, "ready")["worker-a"] < times(suite, "stopping")["worker-b"]
         assert {program.state for program in programs(suite).values()} == {"RUNNING"}
+        done = suite.warren("restart", "--rolling", "b", within=120)
+        assert (done.returncode, done.stdout[:22]) == (0, "restarted worker-b in ")
+        assert programs(suite)["worker-a"].pid == after["worker-a"]
 
 
 def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:

@@ -82,7 +82,16 @@ def test_a_trouble_has_one_cause() -> None:
     """Each service waits while the suite itself is down, so that one cause makes one alert."""
     blocks = re.split(r"^check program ", SERVICES, flags=re.MULTILINE)[1:]
     assert len(blocks) == 7
-    assert all("depends on warren\n" in block and "if status != 0 for 2 cycles then alert\n" in block for block in blocks)
+    assert all("depends on warren\n" in block and "if status != 0 for 3 cycles then alert\n" in block for block in blocks)
+
+
+@pytest.mark.parametrize(("verb", "limit"), [("start", "TimeoutStartSec"), ("stop", "TimeoutStopSec")])
+def test_timeouts_nest(verb: str, limit: str) -> None:
+    """Monit waits for longer than systemd does: what it calls failed has failed."""
+    unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
+    (minutes,) = re.findall(rf"^{limit}=(\d+)min$", unit, re.MULTILINE)
+    (seconds,) = re.findall(rf"^    {verb} program = .* with timeout (\d+) seconds$", SERVICES, re.MULTILINE)
+    assert int(seconds) > 60 * int(minutes)
 
 
 @pytest.fixture

@@ -115,3 +115,16 @@ def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(["stop"]) == ExitCode.FAILURE
     assert capsys.readouterr().err.endswith("; sudo warren stop\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mian"], "expected --rolling with the names of workers, found mian alone"),
+        (["--rolling", "mian"], "expected a worker of this host, found 'mian'; did you mean main?"),
+    ],
+)
+def test_a_mistyped_worker(etc: Callable[..., Path], words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker's name that means nothing restarts nothing."""
+    assert main(["--config", str(etc("[worker:main]\n")), "restart", *words]) == ExitCode.USAGE
+    assert said in capsys.readouterr().err

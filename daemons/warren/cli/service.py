@@ -13,6 +13,7 @@ from rich.console import Console
 
 from warren import heartbeat
 from warren.config import load
+from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
 from warren.service import Action, run
 
@@ -53,18 +54,26 @@ def stop(context: click.Context, as_json: bool) -> int:
 
 
 @click.command()
+@click.argument("workers", nargs=-1, metavar="[WORKER]...")
+@click.option("--rolling", is_flag=True, help="Restart the workers alone, or those that are named, one after the other.")
 @as_json
 @click.pass_context
-def restart(context: click.Context, as_json: bool) -> int:
+def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_json: bool) -> int:
     """Stop the suite and start it again, with Monit's knowledge.
 
     Checks the configuration first: a wrong one leaves the suite running as it is. Needs root. An edit of the INI files
-    needs no restart, a reload will do.
+    needs no restart, a reload will do. With --rolling, all workers but one are at work at any moment, and neither systemd
+    nor Monit has to know: for new code of tasks.
 
-    Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd, 78 the configuration is wrong.
+    Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd or (--rolling) a worker did not come back,
+    78 the configuration is wrong.
 
-    Example: warren restart
+    Example: warren restart --rolling
     """
+    if rolling:
+        return _roll(context, workers, as_json)
+    if workers:
+        raise click.UsageError(f"expected --rolling with the names of workers, found {' '.join(workers)} alone", context)
     return _act(context, Action.RESTART, as_json)
 
 
@@ -87,6 +96,37 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
             raise WarrenError(outcome.reason)
         click.echo(f"{_DONE[action]} in {seconds} s")
     return ExitCode.FAILURE if outcome.reason else ExitCode.OK
+
+
+def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
+    from warren.supervise import rolling  # loads supervisor's client, which the other actions do without
+
+    settings = load(**context.obj)
+    known = {daemon.program.removeprefix("worker-"): daemon for daemon in rolling.workers(settings)}
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context)
+    chosen = [daemon for name, daemon in known.items() if name in names or not names]
+    began, done, failure = time.monotonic(), list[str](), None
+    with Console(stderr=True).status("restart ...") as line:
+
+        def heard(program: str) -> None:
+            done.append(program)
+            line.update(f"restart ... {len(done)} of {len(chosen)} workers")
+
+        try:
+            rolling.restart(settings, chosen, heard)
+        except WarrenError as error:
+            if not as_json:
+                raise
+            failure = error
+    seconds = round(time.monotonic() - began, 1)
+    if as_json:
+        said = {"action": "restart", "done": failure is None, "reason": str(failure) if failure else None}
+        click.echo(json.dumps({**said, "restarted": done, "seconds": seconds}))
+    else:
+        click.echo(f"restarted {', '.join(done) or 'nothing'} in {seconds} s")
+    return failure.exit_code if failure else ExitCode.OK
 
 
 def _run_dir(context: click.Context, action: Action) -> Path | None:
