@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from support import figures
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 from support.suite import Suite
 from warren.app import make_app
@@ -55,3 +56,13 @@ def worker(suite: Suite) -> Iterator[Any]:
     with suite.running("worker", "a") as running:
         suite.await_event("worker", "ready")
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that the tests of this run have measured."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    found = figures.lines(each for report in reports for each in report.user_properties)
+    if found:
+        terminalreporter.section("figures")
+        for line in found:
+            terminalreporter.line(line)

@@ -1,12 +1,16 @@
-"""Hosts for the tests of this folder: booted once a module, each with an installed Warren where the module asks for it."""
+"""Hosts for the tests of this folder: booted once a module, with Warren installed from its package where a module asks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from support.figures import Figure, noting
 from support.host import Network, network
+from support.installed import RABBITMQ, WORKER, Installed
+from support.package import deb
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +18,33 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network without hosts."""
     with network(tmp_path_factory.mktemp("net")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The Debian package of this tree."""
+    return deb()
+
+
+@pytest.fixture(scope="module")
+def suite(net: Network, package: Path) -> Installed:
+    """A host with RabbitMQ, and the suite started on it: a worker, beat and the quota-watchdog."""
+    (host,) = net.hosts("server")
+    made = Installed(host, package, RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 5s\n")
+    made.start()
+    return made
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Figure:
+    """Notes what the test has measured; printed after the run."""
+    return noting(record_property)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of one module share its hosts, so one process of a parallel run takes all of them."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -1,8 +1,8 @@
 """Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes with their last process.
 
 A host's root is an overlay over the machine's own, so it has the machine's packages and keeps its changes to itself. Its
-mounts and its network live in namespaces held open by one idle process, the holder. Nothing has to be cleaned up: when the
-holder ends, for whatever reason, the kernel takes mounts, network and every process of the host away.
+mounts and its network live in namespaces held open by one idle process, the holder. When the holder ends, for whatever
+reason, the kernel takes mounts, network and every process of the host away; empty control groups go with the next host.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from support import cgroups
 from support.servers import missing
 from support.suite import children
 from support.wait import until
@@ -29,6 +30,12 @@ _MASKED = ("rabbitmq-server", "redis-server", "monit", "postgresql", "console-ge
 _TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "logrotate.timer", "e2scrub_all.timer")
 #: Where the holder's namespace keeps the host's files: any folder that every machine has.
 _BASE = Path("/mnt")
+#: Enters the host's control groups, then the holder's mounts, and becomes the command.
+_ENTER = """
+for group in $HOST_GROUPS; do echo $$ >"$group/cgroup.procs"; done
+holder=$1; shift
+exec nsenter --target "$holder" --mount -- "$@"
+"""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -42,6 +49,7 @@ class Host:
         self._peers = peers
         self._holder = holder
         self._console = console
+        self._groups = cgroups.make(holder)
         self._machine: subprocess.Popen[bytes] | None = None
         self._leader = 0
         self._prepare()
@@ -55,24 +63,31 @@ class Host:
         words += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         with open(self._console, "ab") as out:
             self._machine = machine = subprocess.Popen(
-                ["nsenter", "--target", str(self._holder), "--mount", "--", *words],
+                ["sh", "-ec", _ENTER, "sh", str(self._holder), *words],
+                env={**os.environ, "HOST_GROUPS": " ".join(map(str, self._groups))},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        until(lambda: self._running(machine) and children(machine.pid), 30, f"a booting {self.name}")
-        self._leader = children(machine.pid)[0]
+        self._leader = until(lambda: self._running(machine) and _leader(machine.pid), 30, f"a booting {self.name}")
         until(lambda: self._running(machine) and self._state() in ("running", "degraded"), 90, f"a booted {self.name}")
 
     def power_cut(self) -> None:
         """Every process of the host ends at once; what it had not written to its disk is as lost as systemd allows."""
         if self._machine is None:
             return
-        os.kill(self._leader, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self._leader, signal.SIGKILL)
+        self._machine.kill()
         self._machine.wait(30)
         self._machine = None
+
+    def end(self) -> None:
+        """Takes the host away for good."""
+        self.power_cut()
+        cgroups.remove(self._groups)
 
     def power_off(self) -> None:
         """Shuts down in order."""
@@ -202,7 +217,7 @@ class Network:
         _ip(self._switch, f"link add {name} type veth peer name eth0 netns {holder}", f"link set {name} master bridge0 up")
         _ip(holder, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up")
         host = Host(name, address, peers, holder, self._folder / f"{name}.console")
-        self._stack.callback(host.power_cut)
+        self._stack.callback(host.end)
         host.boot()
         return host
 
@@ -233,6 +248,17 @@ def _holder(stack: ExitStack) -> int:
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"\n", "expected unshare to make the namespaces"
     return holder.pid
+
+
+def _leader(machine: int) -> int:
+    """The child of systemd-nspawn that is process 1 of its own; 0 while there is only the one that prepares for it."""
+    for child in children(machine):
+        with suppress(OSError):
+            status = Path(f"/proc/{child}/status").read_text(encoding="ascii")
+            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+            if len(numbers) > 2 and numbers[-1] == "1":
+                return child
+    return 0
 
 
 def _end(holder: subprocess.Popen[bytes]) -> None:

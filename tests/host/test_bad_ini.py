@@ -1,0 +1,45 @@
+"""A wrong configuration is told where the operator looks, and disturbs nothing that runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.installed import RABBITMQ, WORKER, Installed
+
+GOOD = RABBITMQ + WORKER
+BAD = RABBITMQ + "[worker:main]\nconcurency = 2\n"
+#: Where, what was expected, what was found.
+TOLD = ("/etc/warren/warren.ini:7", "concurency", "concurrency")
+
+
+@pytest.mark.timeout(200)
+def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
+    """`systemctl reload` fails, says where, and every process goes on."""
+    suite.configure(GOOD)
+    suite.host.run("systemctl", "reload-or-restart", "warren", within=90)
+    before, main = suite.pid("worker-main"), suite.supervisord()
+    suite.configure(BAD)
+    assert suite.host.run("systemctl", "reload", "warren", check=False, within=60).returncode != 0
+    shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
+    for word in TOLD:
+        assert word in shown, shown
+        assert word in suite.host.journal("warren")
+    assert (suite.pid("worker-main"), suite.supervisord()) == (before, main)
+    assert suite.host.show("warren", "ActiveState") == "active"
+
+
+@pytest.mark.timeout(200)
+def test_a_start_with_a_bad_file(suite: Installed) -> None:
+    """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located message."""
+    suite.host.run("systemctl", "stop", "warren", within=120)
+    suite.configure(BAD)
+    assert suite.host.run("systemctl", "start", "warren", check=False, within=90).returncode != 0
+    shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
+    for word in TOLD:
+        assert word in shown, shown
+    assert suite.host.show("warren", "ActiveState") == "failed"
+    assert suite.host.show("warren", "NRestarts") == "0"
+    assert suite.host.show("warren", "ExecMainStatus") == "78"
+    suite.configure(GOOD)
+    suite.start()
+    assert suite.pid("worker-main")

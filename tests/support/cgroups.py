@@ -1,0 +1,51 @@
+"""Control groups of a booted host: its own in each hierarchy, or two hosts' systemd would meet in /system.slice."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+_PREFIX = "warren-host-"
+
+
+def make(owner: int) -> list[Path]:
+    """Makes one group in each hierarchy, named after a process; takes away what hosts of dead processes left."""
+    found = []
+    for parent in _own():
+        for stale in parent.glob(f"{_PREFIX}*"):
+            if not Path(f"/proc/{stale.name.removeprefix(_PREFIX)}").exists():
+                remove([stale])
+        group = parent / f"{_PREFIX}{owner}"
+        group.mkdir(exist_ok=True)
+        for file in ("cpuset.cpus", "cpuset.mems"):  # version 1: a group without them takes no process
+            if (group / file).exists():
+                (group / file).write_text((parent / file).read_text(encoding="ascii"), encoding="ascii")
+        found.append(group)
+    return found
+
+
+def remove(groups: list[Path]) -> None:
+    """Takes groups away with all below them; one that still has a process stays."""
+    for group in groups:
+        for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        with suppress(OSError):
+            group.rmdir()
+
+
+def _own() -> list[Path]:
+    """The group that this process is in, in each hierarchy that is mounted."""
+    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    found = []
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for mount, source in mounts:
+            kind, _, options = re.split(" ", source, maxsplit=2)
+            of_version_2 = kind == "cgroup2" and not controllers
+            of_version_1 = kind == "cgroup" and bool(controllers) and set(controllers.split(",")) <= set(options.split(","))
+            if of_version_2 or of_version_1:
+                found.append(Path(mount.split()[4]) / path.lstrip("/"))
+                break
+    return [folder for folder in found if folder.is_dir()]

@@ -1,0 +1,194 @@
+"""Warren installed from its package on a booted host, with tasks whose runs can be counted."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.host import Host
+from support.wait import until
+
+#: A run leaves two lines in files of its own number: when it begins and when it is done. One write each: no line is torn.
+TASKS = """
+import os, time
+from celery import shared_task
+
+def note(word, number):
+    line = f"{word} {number} {os.getpid()}\\n".encode()
+    handle = os.open("/var/lib/warren/runs", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)
+
+@shared_task(name="jobs.run")
+def run(number, seconds=0.0):
+    note("begin", number)
+    time.sleep(seconds)
+    note("end", number)
+
+@shared_task(name="jobs.nothing")
+def nothing(seconds=0.0):
+    time.sleep(seconds)
+"""
+#: Sends a task once for each list of arguments, over one connection.
+SENDER = """
+import json, sys
+from pathlib import Path
+from warren.app import make_app
+from warren.config import load
+task, calls = sys.argv[1], json.load(sys.stdin)
+app = make_app(load(Path("/etc/warren")))
+with app.producer_pool.acquire(block=True) as producer:
+    for arguments in calls:
+        app.send_task(task, arguments, producer=producer)
+"""
+HEAD = "[app]\nmodules = jobs\npath = /srv/jobs\n"
+RABBITMQ = HEAD + "[broker]\nurl_file = /etc/warren/secrets/broker-url\n"
+WORKER = "[worker:main]\nconcurrency = 2\n"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How often each task has begun and ended."""
+
+    begun: Counter[int]
+    ended: Counter[int]
+
+    def lost(self, first: int, last: int) -> list[int]:
+        """The numbers that never ended."""
+        return [number for number in range(first, last + 1) if not self.ended[number]]
+
+    def again(self) -> list[int]:
+        """The numbers that ended more than once."""
+        return [number for number, times in self.ended.items() if times > 1]
+
+
+class Installed:
+    """The suite of one host, as its package installed it."""
+
+    def __init__(self, host: Host, package: Path, ini: str, broker: bool = True) -> None:
+        self.host = host
+        if broker:
+            self.start_rabbitmq()
+        self.install(package)
+        host.run("systemctl", "stop", "warren", within=90)  # the package starts it with what it ships
+        host.write("/srv/jobs/jobs.py", TASKS)
+        host.write("/srv/jobs/send.py", SENDER)
+        if broker:
+            self._write_url()
+        self.configure(ini)
+
+    # -- set-up ------------------------------------------------------------------------------------------------------
+
+    def start_rabbitmq(self) -> None:
+        """The broker of Debian's package, with a user of its own for the suite."""
+        self.password = secrets.token_hex(8)
+        self.host.start("rabbitmq-server")
+        self.host.sh(
+            f"rabbitmqctl -q await_startup; rabbitmqctl -q add_user warren {self.password};"
+            "rabbitmqctl -q set_permissions -p / warren '.*' '.*' '.*'",
+            within=120,
+        )
+
+    def install(self, package: Path) -> None:
+        """As an operator would: apt install ./warren_*.deb; files that were edited stay."""
+        self.host.copy(package, f"/root/{package.name}")
+        keep = "-o=Dpkg::Options::=--force-confold"
+        self.host.sh(
+            f"DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends {keep} /root/{package.name}", within=170
+        )
+
+    def _write_url(self) -> None:
+        self.host.sh("install -d -o warren -g warren -m 700 /etc/warren/secrets")
+        self.host.write("/etc/warren/secrets/broker-url", f"amqp://warren:{self.password}@127.0.0.1:5672//\n", 0o600)
+        self.host.sh("chown warren:warren /etc/warren/secrets/broker-url")
+
+    def configure(self, ini: str) -> None:
+        """Replaces warren.ini, as an operator's editor does."""
+        self.host.write("/etc/warren/warren.ini", ini, 0o644)
+
+    def start(self) -> None:
+        """systemctl start, which returns when the suite is ready."""
+        self.host.run("systemctl", "start", "warren", within=90)
+
+    def reload(self) -> None:
+        """systemctl reload, which returns when the new settings are in force."""
+        done = self.host.run("systemctl", "reload", "warren", check=False, within=120)
+        assert done.returncode == 0, self.host.journal("warren")[-3000:]
+
+    # -- what can be seen --------------------------------------------------------------------------------------------
+
+    def heart(self, program: str) -> dict[str, Any]:
+        """The heartbeat file of a program; empty when it has none."""
+        return self._json(f"/run/warren/heart/{program}.json")
+
+    def pid(self, program: str) -> int:
+        """The process of a program that is ready; 0 when it is not."""
+        heart = self.heart(program)
+        return int(heart["pid"]) if heart.get("state") in ("ready", "standby") else 0
+
+    def another(self, program: str, than: int, within: float) -> float:
+        """Waits for a ready process of the program that is not `than`; the seconds it took."""
+        began = time.monotonic()
+        until(lambda: self.pid(program) not in (0, than), within, f"another {program} than {than}; {self.heart(program)}")
+        return time.monotonic() - began
+
+    def supervisord(self) -> int:
+        """The main process of the unit; 0 when there is none."""
+        return int(self.host.show("warren", "MainPID"))
+
+    def processes(self) -> dict[int, str]:
+        """Every process of the suite's user, by number, with its start and its words."""
+        listed = self.host.run("ps", "-u", "warren", "-o", "pid=,lstart=,args=", "-ww", check=False).stdout
+        return {int(line.split()[0]): line.split(maxsplit=1)[1] for line in listed.splitlines()}
+
+    def log(self, daemon: str) -> list[dict[str, Any]]:
+        """Every whole line of a daemon's log."""
+        text = self.host.read(f"/var/log/warren/{daemon}.log")
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def logged(self, daemon: str, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """The lines of one event that have these fields."""
+        return [line for line in self.log(daemon) if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
+
+    def _json(self, path: str) -> dict[str, Any]:
+        try:
+            said: dict[str, Any] = json.loads(self.host.read(path) or "{}")
+        except ValueError:
+            return {}
+        return said
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def send(self, first: int, last: int, seconds: float = 0.0) -> None:
+        """Sends tasks of these numbers, each of which takes so long."""
+        self.send_all("jobs.run", [[number, seconds] for number in range(first, last + 1)])
+
+    def send_all(self, task: str, calls: list[list[object]]) -> None:
+        """Sends a task once for each list of arguments."""
+        words = ("/usr/lib/warren/bin/python", "/srv/jobs/send.py", task)
+        self.host.run("runuser", "-u", "warren", "--", *words, within=120, given=json.dumps(calls))
+
+    def runs(self) -> Runs:
+        """What the tasks have noted so far."""
+        begun: Counter[int] = Counter()
+        ended: Counter[int] = Counter()
+        for line in self.host.read("/var/lib/warren/runs").splitlines():
+            word, number, _ = line.split()
+            {"begin": begun, "end": ended}.get(word, Counter())[int(number)] += 1
+        return Runs(begun, ended)
+
+    def all_done(self, first: int, last: int, within: float) -> Runs:
+        """Waits until every task of these numbers has ended."""
+        until(
+            lambda: not self.runs().lost(first, last),
+            within,
+            f"{last - first + 1} tasks done; lost {self.runs().lost(first, last)[:9]}",
+        )
+        return self.runs()
