@@ -10,11 +10,16 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Exchange, Queue
 
+from warren.broker import rabbitmq
 from warren.config import Settings, check_modules, check_tasks
 from warren.errors import ConfigError
 
 #: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
 EXCHANGE = "warren"
+#: Seconds between two signs of life on a consuming connection; two missed ones are a dead broker. Only RabbitMQ has them.
+HEARTBEAT = 10
+#: Seconds that Redis has for an answer. Twice as much in a row is still less than what a supervisor takes for a hung daemon.
+ANSWER = 5.0
 #: The header in which a publisher says when it sent the task (seconds, wall clock).
 SENT_AT = "warren_sent_at"
 
@@ -61,6 +66,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": broker.connect_timeout,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_heartbeat": HEARTBEAT,
         # A second worker of one name is refused by Warren's own lock. Exclusive, the queue of a killed worker would refuse its
         # successor until the broker has noticed the death.
         "control_queue_exclusive": False,
@@ -77,24 +83,32 @@ def _broker(settings: Settings) -> dict[str, Any]:
         # kombu asks Redis in one blocking call for all queues of the moment: a queue taken up again after a pause waits for
         # the end of that call, which `polling_interval` shortens.
         waits = {"visibility_timeout": broker.visibility_timeout, "polling_interval": broker.polling_interval}
-        conf["broker_transport_options"] = waits
+        conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
     if broker.kind == "rabbitmq":
+        rabbitmq.register()
         # A publish that the broker has not taken is an error, not a loss.
-        conf["broker_transport_options"] = {"confirm_publish": True}
+        conf["broker_transport_options"] = {
+            "confirm_publish": True,
+            "publish_timeout": broker.publish_timeout or None,
+            "write_timeout": rabbitmq.ANSWER,
+        }
     return conf
 
 
 def _results(settings: Settings) -> dict[str, Any]:
     results, broker = settings.results, settings.broker
+    replies = "warren.broker.replies:Backend+rpc://"
     if results.url is not None:
         url = results.url.get_secret_value()
     elif broker.kind == "redis" and broker.url is not None:
         url = broker.url.get_secret_value()
     elif broker.kind == "rabbitmq":
-        url = "rpc://"
+        url = replies
     else:
         url = f"warren.broker.results:Backend+file://{settings.app.state_dir / 'results'}"
-    return {"result_backend": url, "result_expires": results.expires, "result_persistent": True}
+    if url.startswith("rpc:") and broker.kind == "rabbitmq":
+        url = replies
+    return {"result_backend": url, "result_expires": results.expires, "result_persistent": True, "redis_socket_timeout": ANSWER}
 
 
 def _tasks(settings: Settings) -> dict[str, Any]:

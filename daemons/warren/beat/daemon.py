@@ -10,6 +10,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from warren.app import import_tasks, make_app
 from warren.beat.leader import leader
 from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id, trusted
+from warren.broker.rabbitmq import NotTaken
 from warren.config import ScheduleSettings, Settings
 from warren.config.masking import masked_url
 from warren.daemon import Daemon
@@ -111,6 +112,8 @@ class Beat:
         except ChannelError as error:
             self._leave_out(name, found, error)  # this message reaches no queue; the broker itself is well
             return
+        except NotTaken as error:
+            raise Unavailable(f"entry {name}: {error}") from error  # still the leader, and the same id next time
         except (OperationalError, OSError) as error:
             self.leader.resign()
             raise Unavailable(f"entry {name}: {error or type(error).__name__}") from error

@@ -22,6 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from warren.beat.memory import Memory, parse
+from warren.broker.rabbitmq import NotTaken
 from warren.config import Settings
 from warren.errors import Unavailable
 
@@ -29,6 +30,8 @@ from warren.errors import Unavailable
 LEASE = 15.0
 #: RabbitMQ notices a dead leader's connection within two of these (seconds).
 HEARTBEAT = 5
+#: Seconds that beat waits for RabbitMQ to take a message, whatever others wait: its heart must go on. It tries again.
+PATIENCE = 3.0
 #: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
 ASK_AGAIN = 3.0
 
@@ -119,7 +122,9 @@ class QueueLeader:
     def lead(self) -> bool:
         with self._reached():
             if self._connection is None:
-                self._connection = self.app.connection_for_write(heartbeat=HEARTBEAT)
+                self._connection = self.app.connection_for_write(
+                    heartbeat=HEARTBEAT, transport_options={"publish_timeout": PATIENCE}
+                )
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
                 self._ask()
@@ -160,6 +165,8 @@ class QueueLeader:
         """A lost connection is a lost leadership: its queue went with it, and whoever asks first leads next."""
         try:
             yield
+        except NotTaken:
+            raise  # an alarm: the connection stands, and with it the leadership
         except Exception as error:
             known = () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
             if not isinstance(error, (OperationalError, OSError, *known)):
@@ -179,6 +186,9 @@ class QueueLeader:
 
     def _pulse(self) -> None:
         """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
+        if not self._connection.connected:
+            # Asked anything, kombu would connect anew by itself, and this beat would send without the leader's queue.
+            raise ConnectionResetError("the connection was dropped: the broker had not answered in time")
         self._connection.heartbeat_check()
         with suppress(TimeoutError):
             self._connection.drain_events(timeout=0.001)

@@ -69,6 +69,11 @@ class BrokerSettings(Section):
         "auto", "Type of the queues on RabbitMQ; auto means quorum."
     )
     connect_timeout: Annotated[float, duration(0.1, 600)] = option(5.0, "How long one attempt to connect may take.")
+    publish_timeout: Annotated[float, duration(0, 3600)] = option(
+        10.0,
+        "RabbitMQ: how long sending waits for the broker to take a message, such as while its disk is full; then it is an error. "
+        "0: for ever.",
+    )
     visibility_timeout: Annotated[float, duration(1)] = option(
         3600.0, "Redis: an unacknowledged message is delivered again after this. Longer than the longest task."
     )

@@ -21,9 +21,11 @@ from warren.process import die_with_parent
 from warren.quota.book import Book
 from warren.worker.allowance import Allowance
 from warren.worker.consumer import Consumer
+from warren.worker.copies import Copies
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
 from warren.worker.records import Records
+from warren.worker.request import Request
 
 #: Seconds between two looks of the main loop at its flags; the heart beats once a second.
 TURN = 0.2
@@ -39,7 +41,8 @@ class Worker:
         self.terms = settings.worker(name)
         self.daemon = Daemon(settings, "worker", f"worker-{name}")
         self.book = Book(settings)
-        self.gate = Gate(settings)
+        self.copies = Copies()
+        self.gate = Gate(settings, self.copies)
         self.drain = Drain(self.gate)
         self.code = ExitCode.OK
         self._pulsed = 0.0
@@ -64,11 +67,14 @@ class Worker:
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
+        Request.copies = self.copies
         Consumer.dropped = staticmethod(self.gate.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
         options = app.conf.broker_transport_options
-        self._publishing = {name: options.pop(name) for name in ("confirm_publish",) if name in options}
+        self._publishing = {name: options.pop(name) for name in ("confirm_publish", "publish_timeout") if name in options}
+        if self._publishing:
+            options["publish_timeout"] = 0.0  # and what has an answer is refused at once on a connection that is not read
         return app
 
     def _run(self, app: Celery) -> None:
@@ -116,6 +122,7 @@ class Worker:
             daemon.reload(self._apply)
         self._notice_end()
         self.drain.turn(consumer)
+        self.copies.turn()
         self.pulse(consumer)
 
     def pulse(self, consumer: Any) -> None:
@@ -171,6 +178,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:
+            worker.copies.begin(consumer)
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
 
         def stop(self, consumer: Any) -> None:

@@ -24,7 +24,8 @@ from warren.process import this
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
 from warren.quota.slots import Ticket
-from warren.worker.message import TICKETS, publish_copy
+from warren.worker.copies import Copies
+from warren.worker.message import TICKETS
 
 #: Seconds that the worker's main loop waits for a ledger's lock: one stopped holder must not hold up its heart and other queues.
 PATIENCE = 0.05
@@ -45,9 +46,10 @@ Quotas = list[tuple[str, Ledger, int]]
 class Gate:
     """The gate of one worker process, in its main loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, copies: Copies) -> None:
         self.settings = settings
         self.book = Book(settings, PATIENCE)
+        self.copies = copies
         self.paused: set[str] = set()
         self.closed = False
         self._owed: deque[tuple[str, Callable[[], object]]] = deque()
@@ -83,7 +85,7 @@ class Gate:
             # Of a paused queue the quotas were asked a moment ago: not once more for each message that was fetched ahead.
             tickets = None if queue in self.paused else self._reserve(quotas)
             if tickets is None:
-                self._hand_back(consumer, message, queue)
+                self._hand_back(consumer, message, queue, partial(handle, message, body, ack, reject, callbacks))
                 self._pause(consumer, queue, quotas)
                 return
             message.headers[TICKETS] = {name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()}
@@ -158,14 +160,13 @@ class Gate:
 
     # -- queue -----------------------------------------------------------------------------------------------------
 
-    def _hand_back(self, consumer: Any, message: Any, queue: str) -> None:
+    def _hand_back(self, consumer: Any, message: Any, queue: str, again: Callable[[], None]) -> None:
         """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
         if queue not in self._counting(consumer.app) and self._came_from(message, queue):
             message.requeue()
             return
         # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
-        publish_copy(message, "", queue)
-        message.ack()
+        self.copies.give(message, "", queue, message.ack, again)
 
     def _came_from(self, message: Any, queue: str) -> bool:
         """Whether the message came by the queue's own binding. One sent elsewhere by hand goes to the queue where it belongs."""
@@ -195,13 +196,19 @@ class Gate:
             return
         wait = self._wait(quotas)
         if wait <= 0:
+            self.paused.discard(queue)
+            # What has not left yet (under an alarm the broker takes nothing back) comes first.
+            for again in self.copies.take_back(queue):
+                again()
+            if queue in self.paused:
+                return  # not all of it was admitted: the queue is paused anew
             try:
                 consumer.add_task_queue(queue)
-                self.paused.discard(queue)
                 return
             except (*consumer.connection_errors, *consumer.channel_errors, AttributeError):
                 # The connection is gone (with no task consumer there is nothing to add to): the queue stays paused over the
                 # reconnection, and is taken up again from here once there is a connection.
+                self.paused.add(queue)
                 wait = TROUBLE_WAIT
         consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
 

@@ -19,22 +19,29 @@ PROPERTIES = ("correlation_id", "reply_to", "priority")
 _TEXTS = ("eta", "expires", "root_id", "parent_id", "group", "reply_to", "correlation_id")
 
 
+def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
+    """The message anew, with these headers added, as a channel's `prepare_message` takes it."""
+    kept = {name: value for name, value in message.headers.items() if name not in (TICKETS, "x-delivery-count")}
+    properties = {name: message.properties[name] for name in PROPERTIES if message.properties.get(name)}
+    return {
+        "body": message.body,
+        "priority": properties.pop("priority", 0),
+        "content_type": message.content_type,
+        "content_encoding": message.content_encoding,
+        "headers": {**kept, **headers},
+        "properties": {"delivery_mode": 2, **properties},
+    }
+
+
 def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) -> None:
     """Publishes the message anew with these headers added; its acknowledgement has to follow on the same channel.
 
     On one channel the broker takes the copy before the acknowledgement: cut off between them, the task is there twice, never not
     at all.
     """
-    kept = {name: value for name, value in message.headers.items() if name not in (TICKETS, "x-delivery-count")}
+    fields = copy_of(message, **headers)
     Producer(message.channel, auto_declare=False).publish(
-        message.body,
-        exchange=exchange,
-        routing_key=routing_key,
-        content_type=message.content_type,
-        content_encoding=message.content_encoding,
-        headers={**kept, **headers},
-        delivery_mode=2,
-        **{name: message.properties[name] for name in PROPERTIES if message.properties.get(name)},
+        exchange=exchange, routing_key=routing_key, **{**fields, **fields.pop("properties")}
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from signal import SIGKILL
-from typing import Any
+from typing import Any, ClassVar
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
@@ -16,7 +16,8 @@ from warren.app import EXCHANGE
 from warren.events import Event
 from warren.log import get
 from warren.process import Process, of
-from warren.worker.message import LOSSES, TICKETS, publish_copy
+from warren.worker.copies import Copies
+from warren.worker.message import LOSSES, TICKETS
 
 #: A task whose process was lost so often (killed, crashed, out of memory) is given up: it would take every process with it.
 MOST_LOSSES = 5
@@ -27,6 +28,7 @@ DEATH = 2.0
 class Request(CeleryRequest):
     """A task between its message and its end."""
 
+    copies: ClassVar[Copies]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
 
@@ -75,12 +77,13 @@ class Request(CeleryRequest):
         losses = self._losses() + 1
         if losses < MOST_LOSSES:
             get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, losses=losses)
-            publish_copy(self.message, EXCHANGE, self._routing_key(), **{LOSSES: losses})
+            # Acknowledged last: cut off before, the broker delivers the message again.
+            self.copies.give(self.message, EXCHANGE, self._routing_key(), self.acknowledge, headers={LOSSES: losses})
         else:
             self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
             details = {"args": self.args, "kwargs": self.kwargs, "traceback": exc_info.traceback, "einfo": exc_info}
             signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
-        self.acknowledge()  # last: cut off before, the broker delivers the message again
+            self.acknowledge()  # last, too
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""

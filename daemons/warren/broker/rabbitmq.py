@@ -1,0 +1,231 @@
+"""RabbitMQ as Warren talks to it: every question and every publish ends in bounded time.
+
+A RabbitMQ that is low on disk or memory stops reading from each connection that publishes. On such a connection no confirmation
+comes, nor an answer to anything else, nor to its closing; kombu's own transport waits for all of them without end. The broker
+says that it has begun (connection.blocked) once the first message was on its way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from amqp import spec
+from amqp.basic_message import Message
+from amqp.exceptions import MessageNacked, RecoverableConnectionError
+from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES, pyamqp
+
+from warren.errors import Unavailable
+
+#: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
+ANSWER = 10.0
+#: A channel that has heard no confirmation for so long (seconds) asks with a message to nobody before it sends one that counts.
+SILENCE = 1.0
+#: The routing key of that message. No queue has this name, so that the broker confirms it and drops it.
+NOWHERE = "warren.nowhere"
+
+
+def question() -> Message:
+    """A message that asks whether the broker takes any. It has a body: the broker says at the header that it blocks."""
+    return Message("?")
+
+
+class NotTaken(OperationalError, Unavailable):
+    """The broker did not take a message in time. `sent` tells whether it may still take it."""
+
+    def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
+        found = "it does not take messages: low on disk or memory (connection.blocked)" if blocked else "no confirmation"
+        known = "the message was sent and may still be taken" if sent else "the message was not sent"
+        super().__init__(f"expected the broker to take the message within {waited:g} s, found: {found}; {known}; free its disk")
+        self.sent = sent
+
+
+class _Bounded:
+    """What a channel and a connection share: no wait without an end."""
+
+    def wait(self, method: Any, callback: Any = None, timeout: float | None = None, returns_tuple: bool = False) -> Any:
+        """As py-amqp's. Raises TimeoutError, which counts as a broken connection."""
+        bounded = ANSWER if timeout is None else timeout
+        return super().wait(method, callback, bounded, returns_tuple)  # type: ignore[misc]
+
+
+class Channel(_Bounded, pyamqp.Channel):
+    """A channel that knows each of its messages by the broker's number for it, so that a late confirmation is nobody else's."""
+
+    connection: Connection
+    _confirm_selected: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._last = 0
+        self._unconfirmed: dict[int, Callable[[bool], None] | None] = {}
+        self._refused: set[int] = set()
+        self._heard = float("-inf")
+        super().__init__(*args, **kwargs)
+
+    # -- publish -----------------------------------------------------------------------------------------------------
+
+    def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> None:
+        """Publishes, and returns when the broker has taken the message. Raises NotTaken, MessageNacked.
+
+        `confirm_timeout` or `timeout` (seconds) replaces the connection's publish_timeout.
+        """
+        given = kwargs.pop("confirm_timeout", None), kwargs.pop("timeout", None)
+        limit = next((each for each in given if each), self.connection.publish_timeout)
+        deadline = _Deadline(limit)
+        self._begin_confirms(deadline)
+        if time.monotonic() - self._heard > SILENCE:
+            # Not with the message itself: a broker under an alarm keeps the first one in hand and takes it when it is well again,
+            # long after the sender was told of a failure and has perhaps sent it anew.
+            # It may even confirm the first one, but only after it has said that it reads no more.
+            self._await(self._send(question(), exchange="", routing_key=NOWHERE), deadline, sent=False)
+            self.connection.look()
+        self.connection.until_unblocked(deadline)
+        self._await(self._send(*args, **kwargs), deadline, sent=True)
+
+    def publish_later(self, answered: Callable[[bool], None], *args: Any, **kwargs: Any) -> None:
+        """Publishes and returns at once; `answered` is told, by whoever reads the connection, whether the broker took it."""
+        self._begin_confirms(_Deadline(0.0))
+        self._unconfirmed[self._send(*args, **kwargs)] = answered
+
+    def _begin_confirms(self, deadline: _Deadline) -> None:
+        if not self._confirm_selected:
+            self.connection.look()
+            self.connection.until_unblocked(deadline)
+            self._last, self._unconfirmed, self._refused = 0, {}, set()  # numbers begin anew with a channel
+            self.events["basic_ack"].add(self._on_confirmed)
+            self.events["basic_nack"].add(self._on_refused)
+            self.confirm_select()
+            self._confirm_selected = True
+
+    def _send(self, *args: Any, **kwargs: Any) -> int:
+        self._basic_publish(*args, **kwargs)
+        self._last += 1
+        self._unconfirmed[self._last] = None
+        return self._last
+
+    def _await(self, number: int, deadline: _Deadline, sent: bool) -> None:
+        while number in self._unconfirmed:
+            if self.connection is None:
+                raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
+            if deadline.left == 0:
+                raise self.connection.given_up(deadline.length, sent)
+            with suppress(TimeoutError):
+                self.connection.blocking_read(deadline.left)
+        if number in self._refused:
+            self._refused.discard(number)
+            raise MessageNacked
+
+    def _on_confirmed(self, number: int, multiple: bool) -> None:
+        self._heard = time.monotonic()
+        self._on_answer(number, multiple, True)
+
+    def _on_refused(self, number: int, multiple: bool) -> None:
+        self._on_answer(number, multiple, False)
+
+    def _on_answer(self, number: int, multiple: bool, taken: bool) -> None:
+        for each in [known for known in self._unconfirmed if known == number or (multiple and known < number)]:
+            answered = self._unconfirmed.pop(each)
+            if answered is not None:
+                answered(taken)
+            elif not taken:
+                self._refused.add(each)
+
+    # -- everything else ---------------------------------------------------------------------------------------------
+
+    def send_method(self, sig: Any, *args: Any, wait: Any = None, **kwargs: Any) -> Any:
+        """As py-amqp's. What has an answer is not asked on a blocked connection. Raises NotTaken."""
+        if wait is not None and self.connection is not None:
+            closing = sig == spec.Channel.Close
+            self.connection.look()
+            self.connection.until_unblocked(_Deadline(0.0 if closing else self.connection.publish_timeout))
+        return super().send_method(sig, *args, wait=wait, **kwargs)
+
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        """Closes, or, on a blocked connection, forgets the channel: its number is not used again."""
+        with suppress(NotTaken):
+            super().close(*args, **kwargs)
+
+
+class Connection(_Bounded, pyamqp.Connection):
+    """A connection that knows whether the broker reads it. `publish_timeout` in seconds, None waits for ever."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, publish_timeout: float | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, on_blocked=self._begin_blocked, on_unblocked=self._end_blocked, **kwargs)
+        self.publish_timeout = publish_timeout
+        self.blocked = False
+
+    def look(self) -> None:
+        """Takes in what the broker has said so far; does not wait."""
+        with suppress(TimeoutError):
+            while self.connected:
+                self.blocking_read(0)
+
+    def until_unblocked(self, deadline: _Deadline) -> None:
+        """Returns when the broker, by what it has said so far, reads this connection. Raises NotTaken after the deadline."""
+        while self.blocked:
+            if deadline.left == 0:
+                raise NotTaken(deadline.length or 0.0, blocked=True, sent=False)
+            with suppress(TimeoutError):
+                self.blocking_read(deadline.left)  # one frame: drain_events would begin anew at each heartbeat
+
+    def given_up(self, waited: float | None, sent: bool) -> NotTaken:
+        """The error for a message without a confirmation."""
+        blocked = self.blocked
+        if not blocked:
+            self.collect()  # a broker that is silent without a reason hangs: the next message gets a new connection
+        return NotTaken(waited or 0.0, blocked, sent)
+
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        """Closes; a blocked connection is dropped, for nobody would answer."""
+        if self._transport is not None and self.connected:
+            self.look()
+        if self.blocked:
+            self.collect()
+        else:
+            super().close(*args, **kwargs)
+
+    def _begin_blocked(self, reason: str) -> None:
+        self.blocked = True
+
+    def _end_blocked(self) -> None:
+        self.blocked = False
+
+
+class Transport(pyamqp.Transport):
+    """kombu's transport with these connections."""
+
+    Connection = Connection
+
+
+class SSLTransport(pyamqp.SSLTransport):
+    """The same over TLS."""
+
+    Connection = Connection
+
+
+class _Deadline:
+    """A moment so many seconds from now, or never."""
+
+    def __init__(self, length: float | None) -> None:
+        self.length = length
+        self._end = None if length is None else time.monotonic() + length
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until then, 0 when it has passed, None without end."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+
+def register() -> None:
+    """Makes these the transports of amqp:// and amqps:// in this process.
+
+    kombu takes the transport of every URL from this table, also when it goes on to the next of several URLs and when it makes the
+    connections of a pool; a transport named elsewhere is lost there.
+    """
+    TRANSPORT_ALIASES["amqp"] = f"{__name__}:{Transport.__name__}"
+    TRANSPORT_ALIASES["amqps"] = f"{__name__}:{SSLTransport.__name__}"

@@ -1,0 +1,49 @@
+"""Results on RabbitMQ: messages to whoever has sent the task."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery.backends.rpc import RPCBackend
+from kombu.pools import ProducerPool
+
+
+class Backend(RPCBackend):
+    """Celery's rpc backend, whose results never wait for the broker.
+
+    While RabbitMQ takes no messages it goes on delivering tasks, and to run them is what makes room. A result that waited for its
+    confirmation would hold its task up, and one on the connection of the tasks that a task sends would block those. So results
+    have a connection of their own and are written to it, no more: the broker reads them when it takes messages again.
+    """
+
+    _producers: ProducerPool | None = None
+    _owner = 0
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        """Sends the result to the queue that the task names. Raises OperationalError when there is no broker."""
+        routing_key, correlation_id = self.destination_for(task_id, request)
+        if not routing_key:
+            return None
+        with self._pool().acquire(block=True) as producer:
+            producer.publish(
+                self._to_result(task_id, state, result, traceback, request),
+                exchange=self.exchange,
+                routing_key=routing_key,
+                correlation_id=correlation_id,
+                serializer=self.serializer,
+                retry=True,
+                retry_policy=self.retry_policy,
+                delivery_mode=self.delivery_mode,
+            )
+        return result
+
+    def _pool(self) -> ProducerPool:
+        """The pool of this process: after a fork the parent's sockets are not the child's to use or to close."""
+        if self._producers is None or self._owner != os.getpid():
+            options = {"confirm_publish": False, "publish_timeout": 0.0}
+            connections = self.app.connection_for_write(transport_options=options).Pool(1)
+            self._producers, self._owner = ProducerPool(connections, limit=1), os.getpid()
+        return self._producers

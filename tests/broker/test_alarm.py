@@ -1,0 +1,230 @@
+"""A RabbitMQ that is low on disk or memory: what goes on, and what is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.calls import calls, worst
+from support.servers import RabbitMQNode
+from support.suite import Suite
+from support.wait import until
+from warren.broker.depth import depths
+from warren.broker.rabbitmq import NotTaken
+from warren.config import load
+
+JOBS = """
+import os, time
+from celery import shared_task
+from kombu.exceptions import OperationalError
+
+def note(path, word=""):
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}{word}\\n".encode())
+    os.close(fd)
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+
+@shared_task(name="jobs.note")
+def plain(path):
+    note(path)
+
+@shared_task(name="jobs.nap")
+def nap(path):
+    time.sleep(0.1)
+    note(path)
+
+@shared_task(name="jobs.fail")
+def fail():
+    raise ValueError("no")
+
+@shared_task(name="jobs.call")
+def call(path):
+    note(path)
+
+@shared_task(name="jobs.again", bind=True, max_retries=1)
+def again(self):
+    raise self.retry(countdown=1)
+
+@shared_task(name="jobs.hold")
+def hold(go, path):
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not os.path.exists(go):
+        time.sleep(0.02)
+    send(path)
+
+@shared_task(name="jobs.send")
+def send(path):
+    began = time.monotonic()
+    try:
+        add.delay(1, 2)
+    except OperationalError as error:
+        note(path, f" {time.monotonic() - began:.1f} {error}")
+"""
+
+#: rabbitmqctl's word for the limit of each resource, a limit that no machine keeps, and one that it does.
+LIMITS = {
+    "disk": ("set_disk_free_limit", "10000GB", "10MB"),
+    "memory": ("set_vm_memory_high_watermark", "0.00001", "0.4"),
+}
+
+LIMIT, WINDOW, PATIENCE = 10, 2.0, 2.0
+
+INI = """
+[broker]
+url_file = {secret}
+publish_timeout = 2s
+[queue:calls{suffix}]
+tasks = jobs.call
+[queue:other{suffix}]
+tasks = jobs.*
+[worker:a]
+queues = calls{suffix}, other{suffix}
+prefetch = 4
+[quota:provider]
+limit = 10/2s
+tasks = jobs.call
+"""
+
+
+@pytest.fixture
+def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
+    """A worker of one queue under a quota and another one, and senders that wait two seconds."""
+    secret = scratch / "url"
+    secret.touch(mode=0o600)
+    secret.write_text(rabbitmq.url, encoding="utf-8")
+    made = Suite(scratch, INI.format(secret=secret, suffix=f"-{scratch.name[-8:]}"), modules="jobs")
+    made.module("jobs", JOBS)
+    return made
+
+
+@contextmanager
+def alarm(node: RabbitMQNode, kind: str = "disk") -> Iterator[None]:
+    """The broker takes no messages while the block runs."""
+    setting, low, well = LIMITS[kind]
+    node.ctl(setting, low)
+    try:
+        until(lambda: _alarmed(node), 20, "the alarm")
+        yield
+    finally:
+        node.ctl(setting, well)
+        until(lambda: not _alarmed(node), 20, "the end of the alarm")
+
+
+def _alarmed(node: RabbitMQNode) -> bool:
+    return "resource_limit" in node.ctl("eval", "rabbit_alarm:get_alarms().")
+
+
+def done(suite: Suite, task: str) -> int:
+    """How many tasks of this name have succeeded."""
+    return len(suite.logged("worker", "task_succeeded", task=task))
+
+
+@pytest.mark.parametrize("kind", ["disk", "memory"])
+def test_sending_ends_with_a_clear_error_in_bounded_time(app: Any, suite: Suite, rabbitmq: RabbitMQNode, kind: str) -> None:
+    """Under an alarm each send fails after publish_timeout and says why; nothing of it arrives later, and the next one works."""
+    app.send_task("jobs.add", [1, 2], ignore_result=True)
+    queue = load(suite.etc).queue_of("jobs.add")
+    with alarm(rabbitmq, kind):
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(NotTaken, match=r"connection\.blocked.*not sent"):
+                app.send_task("jobs.add", [1, 2], ignore_result=True)
+            assert PATIENCE <= time.monotonic() - began < PATIENCE + 5
+    app.send_task("jobs.add", [1, 2], ignore_result=True)
+    assert depths(app, [queue])[queue] == 2
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path) -> None:
+    """Under an alarm a worker goes on: plain tasks, results, failures, and tasks of a quota that is used up again and again."""
+    path, plain = scratch / "calls", scratch / "plain"
+    for _ in range(3 * LIMIT):
+        app.send_task("jobs.call", [str(path)], ignore_result=True)
+    until(lambda: calls(path), 30, "the first call")
+    for _ in range(300):
+        app.send_task("jobs.note", [str(plain)], ignore_result=True)
+    results = [app.send_task("jobs.add", [n, n]) for n in range(50)]
+    for _ in range(20):
+        app.send_task("jobs.fail")
+    with alarm(rabbitmq):
+        until(lambda: len(calls(plain)) == 300, 60, "the plain tasks")
+        # But for one that may have been on its way back when the alarm began: the broker has it in hand until the end.
+        until(lambda: len(calls(path)) >= 3 * LIMIT - 1, 60, "the tasks of the quota")
+        until(lambda: done(suite, "jobs.add") == 50, 60, "the tasks with a result")
+        until(lambda: len(suite.logged("worker", "task_failed")) == 20, 60, "the failures")
+        until(lambda: set(depths(app, [queue.name for queue in app.conf.task_queues]).values()) <= {0, None}, 30, "empty queues")
+    assert [result.get(timeout=30) for result in results] == [2 * n for n in range(50)]
+    until(lambda: len(calls(path)) >= 3 * LIMIT, 30, "every task of the quota")
+    assert len(calls(path)) == 3 * LIMIT
+    assert worst(calls(path), WINDOW) <= LIMIT
+    assert not suite.logged("worker", "broker_lost")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """`delay()` inside a task fails after publish_timeout under an alarm, and its pool child goes on."""
+    path, plain = scratch / "told", scratch / "plain"
+    for _ in range(2):
+        app.send_task("jobs.send", [str(path)], ignore_result=True)
+        app.send_task("jobs.note", [str(plain)], ignore_result=True)
+    until(lambda: len(calls(plain)) == 2, 30, "tasks before the alarm")
+    assert not path.exists()
+    go = [app.send_task("jobs.hold", [str(scratch / "go"), str(path)], ignore_result=True) for _ in range(2)]
+    assert len(go) == 2
+    with alarm(rabbitmq):
+        (scratch / "go").touch()
+        until(lambda: path.exists() and len(path.read_text().splitlines()) == 2, 30, "both errors")
+    for line in path.read_text().splitlines():
+        _, seconds, text = line.split(" ", 2)
+        assert PATIENCE - 0.1 <= float(seconds) < PATIENCE + 5
+        assert "connection.blocked" in text
+
+
+def test_remote_control_does_not_stop_a_worker(
+    app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
+) -> None:
+    """Questions whose answers the broker does not take leave the worker's loop turning: its heart beats and tasks run."""
+    plain = scratch / "plain"
+    until(lambda: app.control.ping(timeout=1), 30, "an answer before the alarm")
+    for _ in range(100):
+        app.send_task("jobs.nap", [str(plain)], ignore_result=True)
+    with alarm(rabbitmq):
+        for _ in range(3):
+            # The first message of a connection is taken even now: these questions reach the worker, which answers.
+            with app.connection_for_write(transport_options={"confirm_publish": False}) as connection, suppress(NotTaken):
+                app.control.inspect(connection=connection, timeout=0.5).ping()
+        until(lambda: len(calls(plain)) == 100, 60, "every task")
+        assert time.clock_gettime(time.CLOCK_BOOTTIME) - suite.heart("worker-a")["at"] < 5  # type: ignore[index]
+    until(lambda: app.control.ping(timeout=1), 30, "an answer after the alarm")
+
+
+def test_beat_goes_on_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq: RabbitMQNode) -> None:
+    """Under an alarm beat's heart beats and it says what is wrong; afterwards it sends the newest tick, and none twice."""
+    suite.write(
+        (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
+        + "[schedule:s]\ntask = jobs.add\nargs = [1, 2]\nevery = 2s\n"
+    )
+    queue = load(suite.etc).queue_of("jobs.add")
+    with app.connection_for_write() as connection:
+        next(each for each in app.conf.task_queues if each.name == queue)(connection.default_channel).declare()
+    with suite.running("beat"):
+        suite.await_event("beat", "tick_sent")
+        with alarm(rabbitmq):
+            suite.await_event("beat", "tick_failed")
+            before = len(suite.logged("beat", "tick_sent"))
+            for _ in range(3):
+                at = suite.heart("beat")["at"]  # type: ignore[index]
+                until(lambda at=at: suite.heart("beat")["at"] > at, 10, "a beat of the heart")  # type: ignore[index,misc]
+            assert len(suite.logged("beat", "tick_sent")) == before
+        until(lambda: len(suite.logged("beat", "tick_sent")) > before + 1, 15, "ticks after the alarm")
+    ticks = [line["tick"] for line in suite.logged("beat", "tick_sent")]
+    assert len(set(ticks)) == len(ticks)
+    assert depths(app, [queue])[queue] == len(ticks)
