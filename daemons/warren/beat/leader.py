@@ -30,7 +30,7 @@ from warren.errors import Unavailable
 LEASE = 15.0
 #: RabbitMQ notices a dead leader's connection within two of these (seconds).
 HEARTBEAT = 5
-#: Seconds that beat waits for RabbitMQ to take a message, whatever others wait: its heart must go on. It tries again.
+#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heart must go on. It tries again.
 PATIENCE = 3.0
 #: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
 ASK_AGAIN = 3.0
@@ -123,7 +123,9 @@ class QueueLeader:
         with self._reached():
             if self._connection is None:
                 self._connection = self.app.connection_for_write(
-                    heartbeat=HEARTBEAT, transport_options={"publish_timeout": PATIENCE}
+                    heartbeat=HEARTBEAT,
+                    connect_timeout=min(PATIENCE, self.app.conf.broker_connection_timeout),
+                    transport_options={"publish_timeout": PATIENCE},
                 )
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:

@@ -47,9 +47,15 @@ class _Bounded:
     """What a channel and a connection share: no wait without an end."""
 
     def wait(self, method: Any, callback: Any = None, timeout: float | None = None, returns_tuple: bool = False) -> Any:
-        """As py-amqp's. Raises TimeoutError, which counts as a broken connection."""
-        bounded = ANSWER if timeout is None else timeout
-        return super().wait(method, callback, bounded, returns_tuple)  # type: ignore[misc]
+        """As py-amqp's. Raises TimeoutError after ANSWER seconds, and drops the connection: its closing would wait as long."""
+        if timeout is not None:
+            return super().wait(method, callback, timeout, returns_tuple)  # type: ignore[misc]
+        connection: Any = self.connection or self  # type: ignore[attr-defined]
+        try:
+            return super().wait(method, callback, ANSWER, returns_tuple)  # type: ignore[misc]
+        except TimeoutError:
+            connection.collect()
+            raise
 
 
 class Channel(_Bounded, pyamqp.Channel):
