@@ -14,6 +14,7 @@ from warren.process import this
 from warren.quota.book import Book
 from warren.quota.ledger import Ledger
 from warren.quota.slots import Ticket
+from warren.worker.copies import Copies
 from warren.worker.gate import Gate
 from warren.worker.message import TICKETS
 
@@ -23,7 +24,7 @@ def gate(loaded: Callable[[str], Settings], tmp_path: Path) -> Gate:
     """The gate of a worker with one quota."""
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n")
     Book(settings).configure()
-    return Gate(settings)
+    return Gate(settings, Copies())
 
 
 def dropped(*tickets: Ticket) -> Bunch:
