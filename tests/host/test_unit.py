@@ -1,0 +1,71 @@
+"""The unit: what `systemctl start, status, reload, stop` and the boot do."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from support.figures import Figure
+from support.installed import RABBITMQ, WORKER, Installed
+from support.wait import until
+
+TWO = RABBITMQ + WORKER + "[worker:other]\nqueues = other\nconcurrency = {other}\n[queue:other]\n"
+PROGRAMS = ("worker-main", "beat", "quota-watchdog")
+
+
+@pytest.mark.timeout(200)
+def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) -> None:
+    """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line; the unit starts at boot."""
+    suite.host.run("systemctl", "stop", "warren", within=120)
+    began = time.monotonic()
+    suite.start()
+    figure("systemctl start", time.monotonic() - began, "returns when workers consume")
+    assert all(suite.pid(program) for program in PROGRAMS)
+    shown = suite.host.run("systemctl", "status", "--no-pager", "warren").stdout
+    assert re.search(r"Status: \"ready: 1 worker\b.*\"", shown), shown
+    assert suite.host.run("systemctl", "is-enabled", "warren").stdout == "enabled\n"
+
+
+@pytest.mark.timeout(200)
+def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
+    """`systemd-analyze security` of the installed unit gives 1.2 or better, and no process of the suite runs as root."""
+    said = suite.host.run("systemd-analyze", "security", "--no-pager", "warren").stdout
+    score = float(re.findall(r"exposure level for warren\.service: ([0-9.]+)", said)[0])
+    figure("systemd-analyze security", str(score), "<= 1.2")
+    assert score <= 1.2
+    cgroup = suite.host.run("systemctl", "status", "--no-pager", "warren").stdout
+    pids = {int(pid) for pid in re.findall(r"[├└]─(\d+) ", cgroup)}
+    assert pids, cgroup
+    assert pids <= set(suite.processes())
+
+
+@pytest.mark.timeout(200)
+def test_stop_lets_running_tasks_finish_and_hands_back_the_rest(suite: Installed) -> None:
+    """Two tasks of five seconds run and others wait: both finish, the others run once after the next start."""
+    suite.start()
+    suite.send(1, 8, 5)
+    until(lambda: len(suite.runs().begun) >= 2, 20, "two running tasks")
+    suite.host.run("systemctl", "stop", "warren", within=120)
+    runs = suite.runs()
+    assert runs.begun == runs.ended
+    assert 2 <= len(runs.ended) < 8
+    assert not suite.processes()
+    suite.start()
+    done = suite.all_done(1, 8, 60)
+    assert not done.again()
+
+
+@pytest.mark.timeout(200)
+def test_reload_changes_only_what_the_edit_touches(suite: Installed) -> None:
+    """One worker's concurrency is edited: that worker is another process after `systemctl reload`, all else is the same."""
+    suite.configure(TWO.format(other=1))
+    suite.reload()
+    programs = ("worker-main", "beat", "quota-watchdog")
+    until(lambda: suite.pid("worker-other"), 30, "the added worker")
+    before, other = [suite.supervisord(), *map(suite.pid, programs)], suite.pid("worker-other")
+    suite.configure(TWO.format(other=2))
+    suite.reload()
+    suite.another("worker-other", other, 30)
+    assert [suite.supervisord(), *map(suite.pid, programs)] == before
