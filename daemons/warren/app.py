@@ -8,14 +8,13 @@ import time
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Exchange, Queue
 
 from warren.broker import rabbitmq
+from warren.broker.queues import EXCHANGE as EXCHANGE
+from warren.broker.queues import amqp, are_quorum, queue
 from warren.config import Settings, check_modules, check_tasks
 from warren.errors import ConfigError
 
-#: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
-EXCHANGE = "warren"
 #: Seconds between two signs of life on a consuming connection; two missed ones are a dead broker. Only RabbitMQ has them.
 HEARTBEAT = 10
 #: Seconds that Redis has for an answer. Twice as much in a row is still less than what a supervisor takes for a hung daemon.
@@ -26,7 +25,7 @@ SENT_AT = "warren_sent_at"
 
 def make_app(settings: Settings) -> Celery:
     """The app of these settings: every daemon and every command uses one made here. It connects to nothing yet."""
-    app = Celery(settings.app.name, set_as_current=True)
+    app = Celery(settings.app.name, amqp=amqp(settings), set_as_current=True)
     app.conf.update(_broker(settings))
     app.conf.update(_results(settings))
     app.conf.update(_tasks(settings))
@@ -112,26 +111,20 @@ def _results(settings: Settings) -> dict[str, Any]:
 
 
 def _tasks(settings: Settings) -> dict[str, Any]:
-    quorum = settings.broker.kind == "rabbitmq" and settings.broker.queue_type != "classic"
-    exchange = Exchange(EXCHANGE, type="topic", durable=True)
-    arguments = {"x-queue-type": "quorum"} if quorum else None
-    queues = [
-        Queue(name, exchange, routing_key=queue.binding_key, durable=True, queue_arguments=arguments)
-        for name, queue in settings.queues.items()
-    ]
-
-    def route(name: str, *_: Any, **__: Any) -> dict[str, str]:
-        queue = settings.queue_of(name)
-        return {"queue": queue, "routing_key": settings.queues[queue].binding_key}
+    def route(name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, str] | None:
+        if options.get("queue"):
+            return None  # the call says otherwise, and the queue has a routing key of its own
+        own = settings.queue_of(name)
+        return {"queue": own, "routing_key": settings.queues[own].binding_key}
 
     return {
-        "task_queues": queues,
+        "task_queues": [queue(settings, name, terms.binding_key) for name, terms in settings.queues.items()],
         "task_routes": (route,),
         "task_default_queue": "default",
         "task_default_exchange": EXCHANGE,
         "task_default_exchange_type": "topic",
         "task_default_routing_key": settings.queues["default"].binding_key,
-        "task_default_queue_type": "quorum" if quorum else "classic",
+        "task_default_queue_type": "quorum" if are_quorum(settings) else "classic",
         "task_create_missing_queues": False,
         # Acknowledged when done: what a killed worker had begun runs again rather than never.
         "task_acks_late": True,

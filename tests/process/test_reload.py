@@ -13,11 +13,36 @@ import pytest
 from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.supervised import INI, QUIET, programs, settings, supervised
 from support.wait import until
-from warren.errors import WarrenError
+from warren.app import make_app
+from warren.errors import ExitCode, WarrenError
 from warren.process import Process
 from warren.supervise import rolling
 
 PATIENCE = "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
+ENTRY = "[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
+WATCHED = (
+    "[worker:a]\nqueues = default, calls\n[queue:calls]\ntasks = jobs.call\n[quota:site]\nlimit = 1/h\ntasks = jobs.call\n"
+    + ENTRY
+)
+JOBS = """
+from celery import current_app, shared_task
+
+@shared_task(name="jobs.tick")
+def tick():
+    pass
+
+@shared_task(name="jobs.call")
+def call():
+    pass
+
+@shared_task(name="jobs.sent")
+def sent():
+    pass
+
+@shared_task(name="jobs.send")
+def send():
+    current_app.send_task("jobs.sent", queue="own")
+"""
 TWO = QUIET + "[worker:a]\nconcurrency = 1\n[worker:b]\nconcurrency = 1\n"
 
 
@@ -37,6 +62,32 @@ def test_a_reload_returns_when_the_settings_are_in_force(standing: tuple[Suite, 
     done = suite.warren("reload", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "outcome": "applied", "problems": []})
     assert {name: program.pid for name, program in programs(suite).items()} == before
+
+
+def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
+    """A worker, its queue and an entry are added and a limit is raised: no process ends and beat goes on leading; the task that
+    waited for the quota runs within seconds, and a task of the old worker sends to the new queue.
+    """
+    suite.module("jobs", JOBS)
+    suite.write(WATCHED)
+    with supervised(suite):
+        before = {name: program.pid for name, program in programs(suite).items()}
+        app = make_app(settings(suite))
+        for _ in range(2):
+            app.send_task("jobs.call", ignore_result=True)
+        suite.await_event("worker", "quota_exhausted")
+        suite.write(WATCHED.replace("1/h", "2/h") + "[worker:b]\nqueues = own\n[queue:own]\n" + ENTRY.replace(":s", ":t"))
+        done = suite.warren("reload")
+        assert done.returncode == 0, done.stderr
+        until(lambda: len(suite.logged("worker", "task_succeeded", task="jobs.call")) == 2, 20, "the second call")
+        app.send_task("jobs.send", ignore_result=True)
+        suite.await_event("worker", "task_succeeded", task="jobs.sent", program="worker-b")
+        suite.await_event("beat", "tick_sent", entry="t")
+        after = {name: program.pid for name, program in programs(suite).items()}
+        assert {name: after[name] for name in before} == before
+        assert len(suite.logged("beat", "leader_taken")) == 1
+        ticks = [line["tick"] for line in suite.logged("beat", "tick_sent", entry="s")]
+        assert ticks == sorted(set(ticks))
 
 
 def test_a_wrong_edit_reaches_nobody(standing: tuple[Suite, Process]) -> None:
@@ -95,6 +146,9 @@ def test_workers_change_one_at_a_time(suite: Suite) -> None:
             before = after
             first, second = sorted(times(suite, "stopping").items(), key=lambda item: item[1])
             assert times(suite, "ready")[first[0]] < second[1]
+    ends = suite.logged("supervisord", "supervisor_record", exit_status=ExitCode.RESTART)
+    assert ends
+    assert all((end["level"], end["meaning"]) == ("info", ExitCode.RESTART.meaning) and end["expected"] for end in ends)
 
 
 def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:

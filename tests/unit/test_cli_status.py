@@ -31,7 +31,7 @@ def test_tables_do_not_wrap(
 ) -> None:
     """In 80 columns each fact of a program's heart stands on one line, however many queues a worker has."""
     queues = [f"provider-{number}" for number in range(30)]
-    evidence = {"queues": queues, "paused": ["slow-provider"], "running": 2, "done": 123456}
+    evidence = {"queues": queues, "paused": ["slow-provider"], "running": 2, "begun": 123456}
     worker = ProgramStatus("worker-collect", "RUNNING", 4194304, "ready", 0.25, evidence)
     watchdog = ProgramStatus("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
     monkeypatch.setattr(status, "program_status", lambda _: [worker, watchdog])
@@ -51,7 +51,7 @@ def test_tables_do_not_wrap(
         "worker-collect queues provider-0, provider-1, provider-2, and 27 more",
         "paused slow-provider",
         "running 2",
-        "done 123456",
+        "begun 123456",
         "quota-watchdog quotas a",
     ]
     assert max(map(len, lines)) <= 80

@@ -77,6 +77,16 @@ BAD = [
         "[worker:a]\ntime_limit = 60s\nsoft_time_limit = 1m",
         "3: [worker:a] soft_time_limit: expected less than time_limit, which is 1m, found 1m",
     ),
+    (
+        "[health]\nqueue_warning = 2000000",
+        "2: [health] queue_warning: expected at most queue_critical, which is 1000000, found 2000000; set queue_critical, too",
+    ),
+    (
+        "[health]\nqueue_critical = 10",
+        "2: [health] queue_critical: expected at least queue_warning, which is 100000, found 10; ...",
+    ),
+    ("[health]\ndisk_critical = 20", "2: [health] disk_critical: expected at most disk_warning, which is 10, found 20; ..."),
+    ("[health]\ndisk_warning = 3", "2: [health] disk_warning: expected at least disk_critical, which is 5, found 3; ..."),
     # what the value as written shows
     ("[log]\nlevel = info # more", "2: [log] level: ..., found 'info # more'; a comment needs a line of its own"),
     ("[worker:a]\nqueues = default ; all", "2: [worker:a] queues: ...; a comment needs a line of its own"),

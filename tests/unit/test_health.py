@@ -18,7 +18,7 @@ from warren.cli import main
 from warren.health.evidence import Disk, Evidence, Published, look
 from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.report import LONGEST, judge, line, worst
-from warren.heartbeat import Beat, Heart
+from warren.heartbeat import Beat, Heart, read
 from warren.process import Process, this
 
 NOW = 10_000.0
@@ -237,6 +237,7 @@ def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
     said = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(said | {"at": said["at"] - 30}), encoding="utf-8")
     assert look(tmp_path, ()).silent["beat"] < 20
+    assert read(tmp_path)["beat"].age < 20  # which is what `warren status` shows
     for moved in (-60, 3600):
         os.utime(path, (time.time() + moved, time.time() + moved))
         assert 25 < look(tmp_path, ()).silent["beat"] < 50

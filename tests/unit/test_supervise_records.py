@@ -18,6 +18,10 @@ from warren.supervise.records import about, is_noise
             "exited: worker-a (exit status 78; expected)",
             {"program": "worker-a", "exit_status": 78, "expected": True, "meaning": ExitCode.CONFIG.meaning},
         ),
+        (
+            "exited: worker-a (exit status 75; not expected)",
+            {"program": "worker-a", "exit_status": 75, "expected": True, "meaning": ExitCode.RESTART.meaning},
+        ),
         ("exited: own (exit status 9; not expected)", {"program": "own", "exit_status": 9, "expected": False}),
         (
             "exited: worker-a (terminated by SIGKILL; not expected)",

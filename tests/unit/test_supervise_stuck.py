@@ -14,7 +14,7 @@ from warren.process import Process
 from warren.supervise.hearts import Sight
 from warren.supervise.stuck import Idleness, is_stuck, judge, survey
 
-EVIDENCE = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "done": 4}
+EVIDENCE = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "begun": 4}
 FULL = {"default": 3}
 
 
@@ -38,7 +38,7 @@ BEFORE = Idleness(7, (5, 4), 50.0, 1)
         (sight(state="stopping"), FULL, 0.0, 1),
         (sight(silence=6.0), FULL, 0.0, 1),  # a matter of its heart
         (sight(taken=6), FULL, 0.0, 0),  # it moves, and what was done about it before is past
-        (sight(done=5), FULL, 0.0, 0),
+        (sight(begun=5), FULL, 0.0, 0),
         (sight(pid=8), FULL, 0.0, 1),  # a new process, of which nothing is known
     ],
 )
@@ -52,7 +52,7 @@ def test_idleness(seen: Sight, queues: dict[str, int], seconds: float, restarts:
 def test_a_heart_that_does_not_say_is_not_judged() -> None:
     """A worker of another version is left alone."""
     assert judge(None, sight(taken=None), FULL, 1.0) is None
-    assert judge(None, sight(done=None), FULL, 1.0) is None
+    assert judge(None, sight(begun=None), FULL, 1.0) is None
     assert judge(None, Sight(7), FULL, 1.0) is None
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.disk import fill, small_disk
 from warren.config import Settings
+from warren.quota.book import Book
+from warren.quota.slots import Counts
+from warren.quota.survey import Survey
 from warren.quota.watchdog import Watchdog
 
 
@@ -30,3 +35,46 @@ def test_a_disk_that_fails_one_ledger(
     for _ in range(2):
         watchdog._watch("bad")
     assert not isinstance(watchdog.counts["bad"], str)
+
+
+def limits(watchdog: Watchdog) -> dict[str, int | None]:
+    """What each ledger says after a look at it; None when it says nothing."""
+    for name in watchdog.book:
+        watchdog._watch(name)
+    return {name: counts.limit if isinstance(counts, Counts) else None for name, counts in watchdog.counts.items()}
+
+
+def test_a_full_disk_during_a_reload(loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A ledger that cannot grow keeps its old limit, said once; the others change, and it follows when there is room."""
+    with small_disk(tmp_path / "state", "4M"):
+        head = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:few]\nlimit = 9/h\n"
+        watchdog = Watchdog(loaded(f"{head}[quota:many]\nlimit = 4/h\n"))
+        watchdog.book.configure()
+        watchdog.survey = Survey(watchdog.settings)
+        filler = fill(tmp_path / "state")
+        try:
+            watchdog._apply(loaded(f"{head.replace('9/h', '5/h')}[quota:many]\nlimit = 9000/h\n[quota:new]\nlimit = 9000/h\n"))
+            for _ in range(3):
+                assert limits(watchdog) == {"few": 5, "many": 4, "new": None}
+            assert len([record for record in caplog.records if "cannot_write" in str(record.msg)]) == 2
+            filler.unlink()
+            limits(watchdog)  # a ledger that is missing is made in the first look, and read in the next
+            assert limits(watchdog) == {"few": 5, "many": 9000, "new": 9000}
+        finally:
+            watchdog.survey.stop()
+            watchdog.book.close()
+
+
+def test_a_lock_that_is_held_is_said_once(
+    loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line when the ledger cannot be looked at, however long that lasts, and one more when it happens again."""
+    watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:site]\nlimit = 4/h\n"))
+    watchdog.book = Book(watchdog.settings, patience=0.01)
+    watchdog.book.configure()
+    for _ in range(2):
+        with open(watchdog.book["site"].path, "rb") as holder:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            assert [limits(watchdog) for _ in range(3)] == [{"site": None}] * 3
+        assert limits(watchdog) == {"site": 4}
+    assert len([record for record in caplog.records if "ledger_busy" in str(record.msg)]) == 2

@@ -12,6 +12,7 @@ from warren.beat.leader import leader
 from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id, trusted
 from warren.broker.rabbitmq import NotTaken
 from warren.config import ScheduleSettings, Settings
+from warren.config.concern import concerns_sending
 from warren.config.masking import masked_url
 from warren.daemon import Daemon
 from warren.errors import ExitCode, Unavailable
@@ -148,14 +149,19 @@ class Beat:
         return pause([next_tick(entry, now, self._zone) for entry in self._entries().values()], now, TURN)
 
     def _apply(self, settings: Settings) -> None:
-        if settings == self.settings:
+        before, anew = self.settings, concerns_sending(self.settings, settings)
+        if not anew and (before.schedules, before.log) == (settings.schedules, settings.log):
+            self.settings = settings
             return
-        app = make_app(settings)
+        app = make_app(settings) if anew else self.app
         import_tasks(app, settings)  # may refuse: nothing has changed so far
         set_level(settings.log.level)
-        self.leader.resign()
-        self.settings, self.app, self.leader = settings, app, leader(settings, app)
-        self.leading = False
+        self.settings = settings
+        if anew:
+            self.leader.resign()
+            self.app, self.leader, self.leading = app, leader(settings, app), False
+        elif self.leading:
+            self._begin_entries(self.ticks)  # the others go on, under the same leadership
         get().info(Event.RELOADED, entries=sorted(self._entries()))
 
 

@@ -19,6 +19,7 @@ def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[
     yield from _schedules(settings, declared)
     yield from _costs(settings)
     yield from _results(settings)
+    yield from _levels(settings)
     if not any(heading == "broker" or heading.startswith("worker:") for heading in broken):
         yield from _unconsumed(settings)
     if not any(heading.startswith(("queue:", "quota:")) for heading in broken):
@@ -87,6 +88,24 @@ def _costs(settings: Settings) -> Iterator[Problem]:
             expected = f"at most the {quota.limit.calls} calls of limit = {quota.limit}"
             remedy = "no task could ever start"
             yield Problem(settings.origin(heading, "cost"), heading, "cost", expected, str(quota.cost), remedy)
+
+
+def _levels(settings: Settings) -> Iterator[Problem]:
+    """Levels of [health] at which it would be critical before it is a warning."""
+    terms = settings.health
+    if terms.queue_critical < terms.queue_warning:
+        yield _disorder(settings, "queue_warning", "queue_critical")
+    if 0 < terms.disk_warning < terms.disk_critical:  # 0 never warns
+        yield _disorder(settings, "disk_critical", "disk_warning")
+
+
+def _disorder(settings: Settings, low: str, high: str) -> Problem:
+    """`low` is above `high`; said of the one that is written, for the other may be a default."""
+    of_low = settings.origin("health", low).file is not None
+    option, other, order = (low, high, "at most") if of_low else (high, low, "at least")
+    values = settings.health.model_dump()
+    expected = f"{order} {other}, which is {values[other]}"
+    return Problem(settings.origin("health", option), "health", option, expected, str(values[option]), f"set {other}, too")
 
 
 def _results(settings: Settings) -> Iterator[Problem]:

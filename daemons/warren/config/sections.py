@@ -200,7 +200,9 @@ class SuperviseSettings(Section):
 
     start_timeout: Annotated[float, duration(1, 3600)] = option(30.0, "How long a daemon may take until it is ready.")
     heart_timeout: Annotated[float, duration(5, 3600)] = option(
-        20.0, "A daemon whose main loop shows no life for this long hangs: it is killed and started again."
+        20.0,
+        "A daemon whose main loop shows no life for this long hangs: it is killed and started again. At least twice the "
+        "connect_timeout of [broker] and 5 s, whatever is written here: so long a lost broker may keep it.",
     )
     stuck_timeout: Annotated[float, duration(5, 86400)] = option(
         60.0, "A worker that takes nothing for this long, although there are messages and it has room, is started again in order."

@@ -112,12 +112,6 @@ class Settings(BaseModel):
         """Names, sorted, of all the quotas that govern a task."""
         return tuple(sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks)))
 
-    def of_worker(self, name: str) -> tuple[object, ...]:
-        """The part that the behaviour of a worker depends on; what only its supervision needs is none of it."""
-        own = self.workers.get(name)
-        terms = own and own.model_copy(update={"enabled": True, "max_memory": 0})
-        return (terms, self.app, self.broker, self.results, self.log, self.queues, self.quotas, self.celery)
-
     def sections(self) -> list[tuple[str, Section]]:
         """Every section of Warren's own by its heading, such as `worker:crawl`, in the order of the documentation."""
         found: list[tuple[str, Section]] = []

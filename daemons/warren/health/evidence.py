@@ -55,14 +55,13 @@ def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
     programs = published(run_dir / "programs.json", "programs", "pid", "start")
     said = programs.said or {"pid": 0, "start": 0}
     beats = heartbeat.read(run_dir)
-    now, wall = time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
     return Evidence(
-        now=now,
+        now=time.clock_gettime(time.CLOCK_BOOTTIME),
         programs=programs,
         survey=published(run_dir / "survey.json", "broker", "queues", "quotas"),
         supervisor_alive=Process(said["pid"], said["start"]).alive,
         beats=beats,
-        silent={name: _silent(beat, now, wall) for name, beat in beats.items()},
+        silent={name: beat.age for name, beat in beats.items()},
         ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
         disks=tuple(map(_disk, folders)),
     )
@@ -79,12 +78,6 @@ def published(path: Path, *needed: str) -> Published:
     if not isinstance(said, dict) or not {"at", *needed} <= said.keys():
         return Published(None, f"{path}: expected {', '.join(('at', *needed))}, found other keys")
     return Published(said)
-
-
-def _silent(beat: Beat, now: float, wall: float) -> float:
-    written, touched = now - beat.at, wall - beat.mark[1] / 1e9
-    # On a full disk a beat is only touched, which the wall clock stamps. A stamp of the future is older than a step of it.
-    return max(0.0, min(written, touched) if touched >= 0 else written)
 
 
 def _disk(folder: Path) -> Disk:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from warren.broker.spool import restore_dead
 from warren.config import Settings
+from warren.config.concern import concerns_watchdog
 from warren.daemon import Daemon
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event
@@ -35,6 +36,7 @@ class Watchdog:
         self.levels: dict[str, int] = {}
         self.counts: dict[str, Counts | str] = {}  # or why there are none
         self._said: dict[str, str] = {}  # what is wrong with the ledger of a quota, as it was logged
+        self._unsettled: set[str] = set()  # quotas whose ledgers have not taken up the settings yet
         self._due = 0.0
 
     def start(self) -> ExitCode:
@@ -63,44 +65,59 @@ class Watchdog:
                 self._watch(name)
             self._restore_messages()
         self.survey.publish(self.counts)
+        self._beat()
+
+    def _beat(self) -> None:
         self.daemon.heart.beat("ready", quotas=sorted(self.book))
 
     def _watch(self, name: str) -> None:
         """One look at one quota."""
         ledger = self.book[name]
+        settled = name not in self._unsettled or self._settle(name)
         try:
             reaped = ledger.reap()
             ledger.relax()
             counts = ledger.counts()
         except LedgerBusy as busy:
-            get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
             self.counts[name] = str(busy)
+            if self._is_news(name, str(busy)):
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
             return
         except (LedgerDamaged, FileNotFoundError) as damage:
             self.counts[name] = str(damage)
-            self._mend(name)
+            self._settle(name)
             return
         except OSError as error:
             self._cannot(name, f"{ledger.path}: expected to use it, found: {error.strerror or error}; look at its disk")
             return
         self.counts[name] = counts
-        self._said.pop(name, None)
+        if settled:
+            self._said.pop(name, None)
         if reaped:
             get().warning(Event.SLOTS_REAPED, quota=name, slots=reaped, consequence="they cool for a window and the longest call")
         self._tell_level(name, counts)
 
-    def _mend(self, name: str) -> None:
+    def _settle(self, name: str) -> bool:
+        """Makes the ledger what the settings say, or leaves it as it is until the next look."""
         try:
             self.book.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
+            self._unsettled.add(name)
             self._cannot(name, str(error))
+            self._beat()  # it may have waited for a lock, and so may the next one
+            return False
+        self._unsettled.discard(name)
+        return True
 
     def _cannot(self, name: str, reason: str) -> None:
         """The other quotas go on, and this one is tried again at each look; the log is told once."""
         self.counts[name] = reason
-        if self._said.get(name) != reason:
-            self._said[name] = reason
-            get().error(Event.CANNOT_WRITE, quota=name, reason=reason)
+        if self._is_news(name, reason):
+            get().error(Event.CANNOT_WRITE, quota=name, reason=reason, consequence="it is tried again at each look")
+
+    def _is_news(self, name: str, reason: str) -> bool:
+        before, self._said[name] = self._said.get(name), reason
+        return before != reason
 
     def _tell_level(self, name: str, counts: Counts) -> None:
         before, now = self.levels.get(name, 0), level(counts.used, counts.limit)
@@ -121,13 +138,14 @@ class Watchdog:
             get().warning(Event.MESSAGES_RESTORED, messages=restored)
 
     def _apply(self, settings: Settings) -> None:
-        if settings == self.settings:
+        before, self.settings = self.settings, settings
+        if not concerns_watchdog(before, settings):
             return
         set_level(settings.log.level)
-        self.settings = settings
         self.book.close()
         self.book = Book(settings)
-        self.book.configure()
+        # One that a full disk fails keeps its old terms meanwhile: they are in the ledger, and limits hold.
+        self._unsettled = {name for name in self.book if not self._settle(name)}
         self.survey.stop()
         self.survey, self.counts, self._due = Survey(settings), {}, 0.0
         get().info(Event.RELOADED, quotas=sorted(self.book))

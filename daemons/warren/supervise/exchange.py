@@ -14,6 +14,7 @@ from typing import Any
 from supervisor.states import ProcessStates
 
 from warren.config import Settings
+from warren.config.concern import concerns_worker
 from warren.supervise.hearts import AT_WORK, Sight
 from warren.supervise.process import DaemonProcess
 from warren.supervise.reload import Changes
@@ -91,7 +92,7 @@ class Exchange:
         name = process.config.name
         if process.pid:
             worker = name.removeprefix("worker-") if name.startswith("worker-") else None
-            if worker and old.of_worker(worker) != new.of_worker(worker):
+            if worker and concerns_worker(old, new, worker):
                 self._line[name] = None
             else:
                 self._to_tell.append((process, process.pid))

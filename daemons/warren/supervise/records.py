@@ -46,7 +46,8 @@ def about(message: str) -> dict[str, object]:
         if name in fields:
             fields[name] = int(found[name])
     if "expected" in fields:
-        fields["expected"] = found["expected"] == "expected"
+        # An exit code that is `expected` by supervisord is one that it does not start a program again for.
+        fields["expected"] = found["expected"] == "expected" or fields.get("exit_status") == ExitCode.RESTART
     if fields.get("exit_status") in _MEANINGS:
         fields["meaning"] = _MEANINGS[int(found["exit_status"])]
     return fields
@@ -68,5 +69,6 @@ class RecordLogger(Logger):
         """Each message becomes one supervisor_record; `level` in supervisor's numbers."""
         message = LogRecord(level, msg, **kw).asdict()["message"].rstrip()
         if not is_noise(message):
-            write = getattr(self._logger, level_name(level))
-            write(Event.SUPERVISOR_RECORD, message=message, **about(message))
+            fields = about(message)
+            level_of = "info" if fields.get("exit_status") == ExitCode.RESTART else level_name(level)
+            getattr(self._logger, level_of)(Event.SUPERVISOR_RECORD, message=message, **fields)

@@ -23,7 +23,7 @@ _DOUBLINGS = 6
 class Idleness:
     """How long (seconds of the supervisor's loop) one worker process has taken nothing although it could have.
 
-    `progress` is what it had taken and done when it last moved. `restarts` counts those that have not helped.
+    `progress` is what it had taken and begun when it last moved. `restarts` counts those that have not helped.
     """
 
     pid: int
@@ -73,8 +73,8 @@ def survey(run_dir: Path) -> dict[str, int]:
 
 def _progress(sight: Sight) -> tuple[int, int] | None:
     said: dict[str, Any] = sight.beat.evidence if sight.beat else {}
-    taken, done = said.get("taken"), said.get("done")
-    return (taken, done) if isinstance(taken, int) and isinstance(done, int) else None
+    taken, begun = said.get("taken"), said.get("begun")
+    return (taken, begun) if isinstance(taken, int) and isinstance(begun, int) else None
 
 
 def _has_room(sight: Sight) -> bool:

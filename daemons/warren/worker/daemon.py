@@ -13,6 +13,7 @@ from celery.worker import WorkController, state
 
 from warren.app import import_tasks, make_app
 from warren.config import Settings
+from warren.config.concern import concerns_worker
 from warren.daemon import Daemon
 from warren.errors import ExitCode
 from warren.events import Event
@@ -147,7 +148,7 @@ class Worker:
             queues=sorted(set(self.terms.queues) - self.gate.paused),
             paused=sorted(self.gate.paused),
             running=len(state.active_requests),
-            done=sum(state.total_count.values()),
+            begun=sum(state.total_count.values()),
         )
 
     def _notice_end(self) -> None:
@@ -158,7 +159,8 @@ class Worker:
             self.drain.begin(self.terms.stop_timeout, "asked to stop")
 
     def _apply(self, settings: Settings) -> None:
-        if settings.of_worker(self.name) == self.settings.of_worker(self.name):
+        if not concerns_worker(self.settings, settings, self.name):
+            self.settings = settings
             return
         # The supervisor starts the worker anew with the new settings; the pool cannot change its tasks' gates while they run.
         self.code = ExitCode.RESTART

@@ -35,6 +35,8 @@ UNKNOWN_WAIT = 0.1
 BUSY_WAIT = 0.5
 #: Seconds until it is tried again after the ledger or the broker could not be reached.
 TROUBLE_WAIT = 1.0
+#: Seconds until a paused queue is looked at again at the latest: the watchdog may have raised the limit meanwhile.
+LONGEST_WAIT = 5.0
 #: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full quota runs.
 NOTEWORTHY = 1.0
 
@@ -186,7 +188,7 @@ class Gate:
         self.paused.add(queue)
         wait = self._wait(quotas)
         # First of all: a connection that breaks in the cancelling must not leave a queue that is never taken up again.
-        consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
+        consumer.timer.call_after(min(wait, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
         consumer.cancel_task_queue(queue)
         if wait >= NOTEWORTHY:
             get().info(Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(wait, 3))
@@ -210,7 +212,7 @@ class Gate:
                 # reconnection, and is taken up again from here once there is a connection.
                 self.paused.add(queue)
                 wait = TROUBLE_WAIT
-        consumer.timer.call_after(wait, self._resume, (consumer, queue, quotas))
+        consumer.timer.call_after(min(wait, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
 
     @staticmethod
     def _wait(quotas: Quotas) -> float:

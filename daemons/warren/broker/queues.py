@@ -1,0 +1,41 @@
+"""The queues of the settings as Celery declares them; one that was added since is found when somebody sends to it by name."""
+
+from __future__ import annotations
+
+from celery.app.amqp import AMQP
+from celery.app.amqp import Queues as CeleryQueues
+from kombu import Exchange, Queue
+
+from warren.config import Settings, load
+from warren.errors import ConfigError
+
+#: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
+EXCHANGE = "warren"
+
+
+def queue(settings: Settings, name: str, binding_key: str) -> Queue:
+    """A queue of the type that these settings ask for."""
+    arguments = {"x-queue-type": "quorum"} if are_quorum(settings) else None
+    exchange = Exchange(EXCHANGE, type="topic", durable=True)
+    return Queue(name, exchange, routing_key=binding_key, durable=True, queue_arguments=arguments)
+
+
+def are_quorum(settings: Settings) -> bool:
+    """Whether the queues are RabbitMQ's quorum queues."""
+    return settings.broker.kind == "rabbitmq" and settings.broker.queue_type != "classic"
+
+
+def amqp(settings: Settings) -> type[AMQP]:
+    """For `Celery(amqp=...)`: an added queue that changes no routing restarts no worker (config/concern.py), so that a task that
+    names it must find it in a process that is older than the queue.
+    """
+
+    class Queues(CeleryQueues):
+        def __missing__(self, name: str) -> Queue:
+            try:
+                added = load(settings.folder, settings.host).queues[name]
+            except (ConfigError, KeyError):
+                raise KeyError(name) from None
+            return self.add(queue(settings, name, added.binding_key))
+
+    return type("Amqp", (AMQP,), {"queues_cls": Queues})
