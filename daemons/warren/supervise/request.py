@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 from warren.errors import Unavailable
-from warren.process import lock_holder, of
-from warren.supervise.programs import Outcome, Report, now, read
+from warren.process import lock_holder
+from warren.supervise.programs import Outcome, now, read
 
 #: Seconds that a supervisord may take to begin its loop, and seconds without a word after which it counts as hung.
 _PATIENCE = 30.0
+#: Seconds within which a supervisord whose loop turns has written how its programs stand.
+_FRESH = 10.0
 _PAUSE = 0.05
 
 
@@ -24,10 +26,10 @@ def reload(run_dir: Path) -> Outcome:
     """
     supervisor = _running(run_dir)
     begun = now()
-    os.kill(supervisor.process.pid, signal.SIGHUP)
+    os.kill(supervisor, signal.SIGHUP)
     while True:
         # First whether it lives, then what it said: of one that ends right after its answer the answer counts.
-        alive, report = supervisor.process.alive, read(run_dir)
+        alive, report = _holder(run_dir) == supervisor, read(run_dir)
         outcomes = [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
         if outcomes:
             return outcomes[-1]
@@ -40,16 +42,23 @@ def reload(run_dir: Path) -> Outcome:
         time.sleep(_PAUSE)
 
 
-def _running(run_dir: Path) -> Report:
+def _running(run_dir: Path) -> int:
     """The supervisord that holds the run folder's lock, once its loop turns: before that, SIGHUP would end it."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        # The number comes from the kernel, the rest from the file: both must mean the same process.
-        pid, report = lock_holder(run_dir / "supervisord.lock"), read(run_dir)
+        pid, report = _holder(run_dir), read(run_dir)
         if pid == 0:
             raise Unavailable(f"{run_dir}: expected a running suite, found none; start it with warren supervise")
-        if report is not None and report.process == of(pid):
-            return report
+        # What one of the same number left behind is not fresh: the loop writes each second.
+        if report is not None and report.process.pid == pid and report.age < _FRESH:
+            return pid
         if time.monotonic() > deadline:
             raise Unavailable(f"{run_dir}: expected the suite to be at work, found process {pid} still starting; try again")
         time.sleep(_PAUSE)
+
+
+def _holder(run_dir: Path) -> int:
+    """The kernel's word for who runs the suite. /proc is not asked: systemd runs ExecReload= in a user namespace of its own
+    (PrivateUsers), from which the unit's other processes cannot be seen there.
+    """
+    return lock_holder(run_dir / "supervisord.lock")
