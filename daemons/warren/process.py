@@ -66,8 +66,10 @@ def boot() -> str:
 
     The namespace belongs to it: a container that restarts on a running kernel counts its processes anew.
     """
-    identity = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{identity} {os.stat('/proc/self/ns/pid').st_ino}"
+    # The unit hands down systemd's word for it. In a container the file is laid over /proc by whoever started the container, and
+    # the unit's own /proc (ProtectProc) shows the machine's: its daemons and a `warren` in a shell would not mean the same boot.
+    identity = os.environ.get("WARREN_BOOT_ID") or Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{identity.replace('-', '')} {os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def die_with_parent(death: signal.Signals) -> None:

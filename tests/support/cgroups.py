@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -28,11 +29,9 @@ def make(owner: int) -> list[Path]:
 def remove(groups: list[Path]) -> None:
     """Takes groups away with all below them; one that still has a process stays."""
     for group in groups:
-        for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+        for folder, _, _ in os.walk(group, topdown=False):  # another run may take them away meanwhile: walk does not mind
             with suppress(OSError):
-                folder.rmdir()
-        with suppress(OSError):
-            group.rmdir()
+                os.rmdir(folder)
 
 
 def _own() -> list[Path]:

@@ -77,7 +77,7 @@ class Installed:
         if broker:
             self.start_rabbitmq()
         self.install(package)
-        host.run("systemctl", "stop", "warren", within=90)  # the package starts it with what it ships
+        self.stop()  # the package starts it with what it ships
         host.write("/srv/jobs/jobs.py", TASKS)
         host.write("/srv/jobs/send.py", SENDER)
         if broker:
@@ -115,12 +115,19 @@ class Installed:
 
     def start(self) -> None:
         """systemctl start, which returns when the suite is ready."""
-        self.host.run("systemctl", "start", "warren", within=90)
+        self._systemctl("start")
 
     def reload(self) -> None:
         """systemctl reload, which returns when the new settings are in force."""
-        done = self.host.run("systemctl", "reload", "warren", check=False, within=120)
-        assert done.returncode == 0, self.host.journal("warren")[-3000:]
+        self._systemctl("reload")
+
+    def stop(self) -> None:
+        """systemctl stop, which lets running tasks finish."""
+        self._systemctl("stop")
+
+    def _systemctl(self, verb: str) -> None:
+        done = self.host.run("systemctl", verb, "warren", check=False, within=120)
+        assert done.returncode == 0, f"systemctl {verb}: {done.stderr}{self.host.journal('warren')[-3000:]}"
 
     # -- what can be seen --------------------------------------------------------------------------------------------
 
@@ -149,9 +156,9 @@ class Installed:
         return {int(line.split()[0]): line.split(maxsplit=1)[1] for line in listed.splitlines()}
 
     def log(self, daemon: str) -> list[dict[str, Any]]:
-        """Every whole line of a daemon's log."""
+        """Every whole line of a daemon's log; blanks stand where a full disk took only half a line."""
         text = self.host.read(f"/var/log/warren/{daemon}.log")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
 
     def logged(self, daemon: str, event: str, **fields: Any) -> list[dict[str, Any]]:
         """The lines of one event that have these fields."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -79,3 +80,22 @@ def test_old_results_are_cleaned_up(app: Celery, tmp_path: Path) -> None:
         os.utime(folder / name, (time.time() - 200, time.time() - 200))
     app.backend.cleanup()
     assert sorted(path.name for path in folder.iterdir()) == ["celery-task-meta-new", "notes.txt"]
+
+
+def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a worker's child asks for it, a full disk delays a result; elsewhere it is an error at once."""
+    full = [True, True]
+    store = app.backend.set
+
+    def set_when_there_is_room(key: bytes, value: str | bytes) -> None:
+        if full:
+            full.pop()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        store(key, value)
+
+    monkeypatch.setattr(app.backend, "set", set_when_there_is_room)
+    with pytest.raises(OSError, match="No space"):
+        app.backend.store_result("one", 1, "SUCCESS")
+    app.backend.always_retry = True
+    app.backend.store_result("one", 2, "SUCCESS")
+    assert AsyncResult("one", app=app).get(timeout=5) == 2

@@ -27,6 +27,10 @@ class Backend(FilesystemBackend):
         content = value.encode() if isinstance(value, str) else value
         write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
 
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Whether storing may be tried again, where `always_retry` says so: a full disk gets room again."""
+        return isinstance(exc, OSError)
+
     def delete(self, key: bytes) -> None:
         """Removes the value if there is one."""
         with suppress(FileNotFoundError):

@@ -108,6 +108,9 @@ class Worker:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
         die_with_parent(signal.SIGKILL)
         current_app.conf.broker_transport_options.update(self._publishing)
+        # A task that has run must not fail because its result cannot be stored just now (full disk): the child waits for room,
+        # unacknowledged, so a stop meanwhile hands the task back. Not so the parent, whose loop must not wait.
+        current_app.backend.always_retry = True
 
     def _ready(self, consumer: Any) -> None:
         get().info(Event.READY, queues=list(self.terms.queues), concurrency=self.terms.concurrency)
