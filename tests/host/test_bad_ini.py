@@ -16,7 +16,8 @@ TOLD = ("/etc/warren/warren.ini:7", "concurency", "concurrency")
 def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
     """`systemctl reload` fails, says where, and every process goes on."""
     suite.configure(GOOD)
-    suite.host.run("systemctl", "reload-or-restart", "warren", within=90)
+    suite.start()
+    suite.reload()
     before, main = suite.pid("worker-main"), suite.supervisord()
     suite.configure(BAD)
     assert suite.host.run("systemctl", "reload", "warren", check=False, within=60).returncode != 0
@@ -31,7 +32,7 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
 @pytest.mark.timeout(200)
 def test_a_start_with_a_bad_file(suite: Installed) -> None:
     """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located message."""
-    suite.host.run("systemctl", "stop", "warren", within=120)
+    suite.stop()
     suite.configure(BAD)
     assert suite.host.run("systemctl", "start", "warren", check=False, within=90).returncode != 0
     shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout

@@ -18,7 +18,7 @@ PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 @pytest.mark.timeout(200)
 def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) -> None:
     """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line; the unit starts at boot."""
-    suite.host.run("systemctl", "stop", "warren", within=120)
+    suite.stop()
     began = time.monotonic()
     suite.start()
     figure("systemctl start", time.monotonic() - began, "returns when workers consume")
@@ -47,7 +47,7 @@ def test_stop_lets_running_tasks_finish_and_hands_back_the_rest(suite: Installed
     suite.start()
     suite.send(1, 8, 5)
     until(lambda: len(suite.runs().begun) >= 2, 20, "two running tasks")
-    suite.host.run("systemctl", "stop", "warren", within=120)
+    suite.stop()
     runs = suite.runs()
     assert runs.begun == runs.ended
     assert 2 <= len(runs.ended) < 8

@@ -112,7 +112,7 @@ class Host:
 
     def command(self, *words: str) -> list[str]:
         """The words that run a command on this host, for those who start it themselves with `ENVIRONMENT`."""
-        return ["nsenter", "--target", str(self._leader), "--all", "--wd=/", "--", *words]
+        return ["nsenter", "--target", str(self._leader), "--all", "--", *words]
 
     def start(self, *units: str) -> None:
         """Unmasks, enables and starts services of the machine's packages."""

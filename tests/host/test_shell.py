@@ -1,0 +1,40 @@
+"""An operator's shell beside the hardened unit: both must mean the same processes and the same boot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.host import Network
+from support.installed import HEAD, WORKER, Installed
+from support.wait import until
+
+
+@pytest.fixture(scope="module")
+def plain(net: Network, package: Path) -> Installed:
+    """A suite on the embedded broker."""
+    (host,) = net.hosts("plain")
+    made = Installed(host, package, HEAD + WORKER, broker=False)
+    made.start()
+    return made
+
+
+@pytest.mark.timeout(200)
+def test_a_command_takes_no_running_task_for_a_dead_ones(plain: Installed) -> None:
+    """`warren call` as root looks for what dead processes left; the worker at work in the unit's own /proc is not dead."""
+    plain.send(1, 2, 4)
+    until(lambda: len(plain.runs().begun) == 2, 20, "two running tasks")
+    plain.host.run("warren", "call", "jobs.run", "3")
+    runs = plain.all_done(1, 3, 40)
+    assert max(runs.begun.values()) == 1
+    assert not any(plain.logged(daemon, "messages_restored") for daemon in ("worker", "quota-watchdog"))
+
+
+@pytest.mark.timeout(200)
+def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
+    """Status, health and logs work for the suite's user and for root; nobody else may read settings or logs."""
+    for verb in ("status", "health", "logs"):
+        for user in ("root", "warren"):
+            plain.host.run("runuser", "-u", user, "--", "warren", verb)
+    assert plain.host.run("runuser", "-u", "nobody", "--", "warren", "logs", check=False).returncode != 0

@@ -1,0 +1,57 @@
+"""The package on a host: installed, upgraded under load, removed, purged."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.figures import Figure
+from support.host import Network
+from support.installed import RABBITMQ, WORKER, Installed
+from support.package import deb
+from support.wait import until
+
+TASKS = 300
+EDITED = RABBITMQ + WORKER + "# edited by an operator\n"
+
+
+@pytest.fixture(scope="module")
+def older(net: Network) -> Installed:
+    """A host on which the version before this one is at work, with settings that an operator has edited."""
+    (host,) = net.hosts("older")
+    made = Installed(host, deb("0.0.9"), EDITED)
+    made.start()
+    return made
+
+
+@pytest.mark.timeout(400)
+def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -> None:
+    """apt installs the new package while tasks run: each is done once, the edited files stay, the new version is at work."""
+    assert older.host.run("warren", "--version").stdout.split()[-1] == "0.0.9"
+    older.send(1, TASKS, 0.1)
+    until(lambda: older.runs().ended, 20, "the first task to end")
+    before = older.pid("worker-main")
+    older.install(deb())
+    assert older.host.run("warren", "--version").stdout.split()[-1] != "0.0.9"
+    left = TASKS - len(older.runs().ended)
+    runs = older.all_done(1, TASKS, 120)
+    figure(f"upgrade with {TASKS} tasks queued: lost", len(runs.lost(1, TASKS)), "0")
+    figure(f"upgrade with {TASKS} tasks queued: run twice", len(runs.again()), "0")
+    assert left > 0, "the upgrade was to meet tasks at work"
+    assert not runs.again()
+    assert older.host.read("/etc/warren/warren.ini") == EDITED
+    assert older.host.show("warren", "ActiveState") == "active"
+    assert older.pid("worker-main") != before
+
+
+@pytest.mark.timeout(300)
+def test_remove_keeps_data_and_purge_takes_them(older: Installed) -> None:
+    """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code."""
+    older.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq remove warren", within=120)
+    assert not older.processes()
+    assert older.host.read("/etc/warren/warren.ini") == EDITED
+    assert older.host.read("/var/lib/warren/runs")
+    assert older.host.read("/var/log/warren/worker.log")
+    assert older.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
+    older.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren", within=120)
+    gone = ("/etc/warren", "/var/lib/warren", "/var/log/warren", "/usr/lib/warren", "/usr/bin/warren", "/etc/logrotate.d/warren")
+    assert [path for path in gone if older.host.run("test", "-e", path, check=False).returncode == 0] == []
