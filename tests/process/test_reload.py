@@ -73,15 +73,16 @@ def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
     with supervised(suite):
         before = {name: program.pid for name, program in programs(suite).items()}
         app = make_app(settings(suite))
-        for _ in range(2):
-            app.send_task("jobs.call", ignore_result=True)
+        app.send_task("jobs.call", ignore_result=True)
+        suite.await_event("worker", "task_succeeded", task="jobs.call")
+        app.send_task("jobs.call", ignore_result=True)
         suite.await_event("worker", "quota_exhausted")
         suite.write(WATCHED.replace("1/h", "2/h") + "[worker:b]\nqueues = own\n[queue:own]\n" + ENTRY.replace(":s", ":t"))
         done = suite.warren("reload")
         assert done.returncode == 0, done.stderr
         until(lambda: len(suite.logged("worker", "task_succeeded", task="jobs.call")) == 2, 20, "the second call")
         app.send_task("jobs.send", ignore_result=True)
-        suite.await_event("worker", "task_succeeded", task="jobs.sent", program="worker-b")
+        suite.await_event("worker", "task_succeeded", task="jobs.sent", program="worker-b", queue="own")
         suite.await_event("beat", "tick_sent", entry="t")
         after = {name: program.pid for name, program in programs(suite).items()}
         assert {name: after[name] for name in before} == before

@@ -91,6 +91,8 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
         path = suite.folder / "run" / "heart" / "beat.json"
         until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 12, 30, "more than heart_timeout to pass")
         assert json.loads(path.read_text(encoding="utf-8"))["at"] < at + 2
+        [told] = [program for program in (suite.status() or {})["programs"] if program["program"] == "beat"]
+        assert told["heart_age_s"] < 10
         assert {name: program.pid for name, program in programs(suite).items()} == before
         resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         report = suite.folder / "run" / "programs.json"

@@ -33,6 +33,7 @@ class Records:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._queues = {terms.binding_key: name for name, terms in settings.queues.items()}
         self._running: list[_Running] = []
 
     def connect(self) -> None:
@@ -50,7 +51,7 @@ class Records:
             "task_id": request.id,
             "root_id": request.root_id,
             "task": task.name,
-            "queue": self.settings.queue_of(task.name),
+            "queue": self._queues.get(_routing_key(request)) or self.settings.queue_of(task.name),
             "attempt": (request.retries or 0) + 1,
         }
         self._running.append(_Running(fields, time.monotonic(), _waited(request)))
@@ -86,6 +87,11 @@ class Records:
         running = self._running[-1]
         times = {"waited_s": running.waited_s, "ran_s": round(time.monotonic() - running.began, 6)}
         return {**times, "args": request.args, "kwargs": request.kwargs} if self.settings.log.arguments else times
+
+
+def _routing_key(request: Any) -> str:
+    """The key that the message came with: a call may have named another queue than the task's own."""
+    return str((request.delivery_info or {}).get("routing_key"))
 
 
 def _without_arguments(text: str) -> str:
