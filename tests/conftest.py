@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,12 @@ def worker(suite: Suite) -> Iterator[Any]:
     with suite.running("worker", "a") as running:
         suite.await_event("worker", "ready")
         yield running
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> figures.Figure:
+    """Notes what the test has measured; printed after the run."""
+    return figures.noting(record_property)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -50,8 +50,13 @@ def call(path):
     note(path)
 
 @shared_task(name="jobs.again", bind=True, max_retries=1)
-def again(self):
-    raise self.retry(countdown=1)
+def again(self, go, path):
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not os.path.exists(go):
+        time.sleep(0.02)
+    note(path, f" {self.request.retries}")
+    if not self.request.retries:
+        raise self.retry(countdown=0)
 
 @shared_task(name="jobs.hold")
 def hold(go, path):
@@ -186,6 +191,41 @@ def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNo
         _, seconds, text = line.split(" ", 2)
         assert PATIENCE - 0.1 <= float(seconds) < PATIENCE + 5
         assert "connection.blocked" in text
+
+
+def test_a_task_that_wants_to_be_tried_again_is_not_lost(
+    app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
+) -> None:
+    """A retry that cannot be sent under an alarm goes back to its queue, runs again after it and is retried then."""
+    path = scratch / "again"
+    app.send_task("jobs.again", [str(scratch / "go"), str(path)], ignore_result=True)
+    until(lambda: suite.heart("worker-a")["evidence"].get("running"), 30, "a running task")  # type: ignore[index]
+    with alarm(rabbitmq):
+        (scratch / "go").touch()
+        suite.await_event("worker", "task_handed_back")
+    until(lambda: path.read_text().splitlines()[-1].endswith(" 1"), 30, "the second attempt")
+    assert [line.split()[1] for line in path.read_text().splitlines()] == ["0", "0", "1"]
+
+
+def test_a_worker_that_stops_leaves_each_task_once(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path) -> None:
+    """Under an alarm a worker with messages that wait to go back ends soon; afterwards each of its tasks is run, once."""
+    path = scratch / "calls"
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        for _ in range(2 * LIMIT):
+            app.send_task("jobs.call", [str(path)], ignore_result=True)
+        until(lambda: len(calls(path)) == LIMIT, 30, "an exhausted quota")
+        with alarm(rabbitmq):
+            worker.terminate()
+            until(lambda: worker.poll() is not None, 10, "the end of the worker")
+            assert worker.returncode == 0
+    assert len(calls(path)) <= 2 * LIMIT
+    with suite.running("worker", "a"):
+        queues = [queue.name for queue in app.conf.task_queues]
+        until(lambda: len(calls(path)) >= 2 * LIMIT and not any(depths(app, queues).values()), 60, "every task")
+    # But for one copy that may have been on its way when the alarm began.
+    assert len(calls(path)) <= 2 * LIMIT + 1
+    assert worst(calls(path), WINDOW) <= LIMIT
 
 
 def test_remote_control_does_not_stop_a_worker(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.figures import Figure, noting
 from support.host import Network, network
 from support.installed import RABBITMQ, WORKER, Installed
 from support.package import deb
@@ -33,12 +32,6 @@ def suite(net: Network, package: Path) -> Installed:
     made = Installed(host, package, RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 5s\n")
     made.start()
     return made
-
-
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Figure:
-    """Notes what the test has measured; printed after the run."""
-    return noting(record_property)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups

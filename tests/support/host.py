@@ -212,6 +212,15 @@ class Network:
             self._addresses[name] = f"10.213.7.{len(self._addresses) + 2}"
         return [self._host(name, self._addresses[name], dict(self._addresses)) for name in names]
 
+    @contextmanager
+    def cut(self, host: Host) -> Iterator[None]:
+        """Nothing reaches the host or leaves it while the block runs, and nobody is told: its far end is out of the switch."""
+        _ip(self._switch, f"link set {host.name} nomaster")
+        try:
+            yield
+        finally:
+            _ip(self._switch, f"link set {host.name} master bridge0")
+
     def _host(self, name: str, address: str, peers: dict[str, str]) -> Host:
         holder = _holder(self._stack)
         _ip(self._switch, f"link add {name} type veth peer name eth0 netns {holder}", f"link set {name} master bridge0 up")

@@ -70,10 +70,11 @@ class Runs:
 
 
 class Installed:
-    """The suite of one host, as its package installed it."""
+    """The suite of one host, as its package installed it. Its RabbitMQ runs on `queue`, the same host unless another is named."""
 
-    def __init__(self, host: Host, package: Path, ini: str, broker: bool = True) -> None:
+    def __init__(self, host: Host, package: Path, ini: str, broker: bool = True, queue: Host | None = None) -> None:
         self.host = host
+        self.queue = queue or host
         if broker:
             self.start_rabbitmq()
         self.install(package)
@@ -89,8 +90,8 @@ class Installed:
     def start_rabbitmq(self) -> None:
         """The broker of Debian's package, with a user of its own for the suite."""
         self.password = secrets.token_hex(8)
-        self.host.start("rabbitmq-server")
-        self.host.sh(
+        self.queue.start("rabbitmq-server")
+        self.queue.sh(
             f"rabbitmqctl -q await_startup; rabbitmqctl -q add_user warren {self.password};"
             "rabbitmqctl -q set_permissions -p / warren '.*' '.*' '.*'",
             within=120,
@@ -106,7 +107,8 @@ class Installed:
 
     def _write_url(self) -> None:
         self.host.sh("install -d -o warren -g warren -m 700 /etc/warren/secrets")
-        self.host.write("/etc/warren/secrets/broker-url", f"amqp://warren:{self.password}@127.0.0.1:5672//\n", 0o600)
+        address = "127.0.0.1" if self.queue is self.host else self.queue.address
+        self.host.write("/etc/warren/secrets/broker-url", f"amqp://warren:{self.password}@{address}:5672//\n", 0o600)
         self.host.sh("chown warren:warren /etc/warren/secrets/broker-url")
 
     def configure(self, ini: str) -> None:

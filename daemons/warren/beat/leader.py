@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from warren.beat.memory import Memory, parse
 from warren.broker.rabbitmq import NotTaken
+from warren.broker.replies import Backend as Replies
 from warren.config import Settings
 from warren.errors import Unavailable
 
@@ -154,7 +155,10 @@ class QueueLeader:
             channel.close()
 
     def options(self) -> dict[str, Any]:
-        return {"connection": self._connection}
+        # Results that are sent to whoever asked: nobody here reads them. And to get them Celery would first ask the broker for a
+        # queue, without an end and over whatever connection it can make: a beat that sends without being the leader.
+        unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
+        return {"connection": self._connection, **unread}
 
     def resign(self) -> None:
         connection, self._connection, self._leading = self._connection, None, False

@@ -40,7 +40,11 @@ class NotTaken(OperationalError, Unavailable):
         found = "it does not take messages: low on disk or memory (connection.blocked)" if blocked else "no confirmation"
         known = "the message was sent and may still be taken" if sent else "the message was not sent"
         super().__init__(f"expected the broker to take the message within {waited:g} s, found: {found}; {known}; free its disk")
-        self.sent = sent
+        self.waited, self.blocked, self.sent = waited, blocked, sent
+
+    def __reduce__(self) -> tuple[type[NotTaken], tuple[float, bool, bool]]:
+        # From a pool child to its worker; a plain exception would be made anew from its text.
+        return NotTaken, (self.waited, self.blocked, self.sent)
 
 
 class _Bounded:
@@ -51,11 +55,15 @@ class _Bounded:
         if timeout is not None:
             return super().wait(method, callback, timeout, returns_tuple)  # type: ignore[misc]
         connection: Any = self.connection or self  # type: ignore[attr-defined]
+        # py-amqp counts anew at each frame, and a blocked connection still gets its heartbeats, a consuming one its messages.
+        before, connection.answer_by = connection.answer_by, time.monotonic() + ANSWER
         try:
             return super().wait(method, callback, ANSWER, returns_tuple)  # type: ignore[misc]
         except TimeoutError:
             connection.collect()
             raise
+        finally:
+            connection.answer_by = before
 
 
 class Channel(_Bounded, pyamqp.Channel):
@@ -78,6 +86,8 @@ class Channel(_Bounded, pyamqp.Channel):
 
         `confirm_timeout` or `timeout` (seconds) replaces the connection's publish_timeout.
         """
+        if self.connection is None:
+            raise RecoverableConnectionError("the connection was closed before the message was sent")  # kombu connects anew
         given = kwargs.pop("confirm_timeout", None), kwargs.pop("timeout", None)
         limit = next((each for each in given if each), self.connection.publish_timeout)
         deadline = _Deadline(limit)
@@ -164,6 +174,17 @@ class Connection(_Bounded, pyamqp.Connection):
         super().__init__(*args, on_blocked=self._begin_blocked, on_unblocked=self._end_blocked, **kwargs)
         self.publish_timeout = publish_timeout
         self.blocked = False
+        #: When the answer that is waited for has to be there (monotonic seconds); None while none is.
+        self.answer_by: float | None = None
+
+    def blocking_read(self, timeout: float | None = None) -> Any:
+        """As py-amqp's: reads one frame. Raises TimeoutError, also when the time for an answer is over."""
+        if self.answer_by is not None:
+            left = self.answer_by - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("expected the broker to answer, found that it did not in time")
+            timeout = left if timeout is None else min(timeout, left)
+        return super().blocking_read(timeout)
 
     def look(self) -> None:
         """Takes in what the broker has said so far; does not wait."""
@@ -188,8 +209,11 @@ class Connection(_Bounded, pyamqp.Connection):
 
     def close(self, *args: Any, **kwargs: Any) -> None:
         """Closes; a blocked connection is dropped, for nobody would answer."""
-        if self._transport is not None and self.connected:
+        try:
             self.look()
+        except self.connection_errors:
+            self.collect()  # it had broken already
+            raise
         if self.blocked:
             self.collect()
         else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from celery._state import task_join_will_block
 from celery.backends.rpc import RPCBackend
+from kombu.common import maybe_declare
 from kombu.pools import ProducerPool
 
 
@@ -19,6 +21,14 @@ class Backend(RPCBackend):
 
     _producers: ProducerPool | None = None
     _owner = 0
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Before a task is sent: the queue of its result. Raises OperationalError when there is no broker.
+
+        Celery's own tries without an end, and whoever sends would hang for as long as the broker is away.
+        """
+        if not task_join_will_block():
+            maybe_declare(self.binding(producer.channel), retry=True, **self.app.conf.task_publish_retry_policy)
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any

@@ -52,8 +52,8 @@ class Consumer(CeleryConsumer):
             maybe_shutdown()
 
         type(self).pulse()  # an attempt may take long, and the heart should say what it is waiting for
-        # At most 3 s between two attempts, so that tasks run again within seconds of the broker's return.
-        connected = conn.ensure_connection(failed, None, interval_start=1, interval_step=1, interval_max=3, callback=waiting)
+        # At most 2 s between two attempts, so that tasks run again within 5 s of the broker's return.
+        connected = conn.ensure_connection(failed, None, interval_start=1, interval_step=1, interval_max=2, callback=waiting)
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
         get().info(Event.BROKER_CONNECTED, broker=masked_url(conn.as_uri(include_password=True)))

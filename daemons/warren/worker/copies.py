@@ -2,19 +2,31 @@
 
 On RabbitMQ the connection that consumes must never publish. Under a disk or memory alarm the broker stops reading from whoever
 publishes, acknowledgements included, and the worker would no longer drain the queue that fills the disk. So copies leave by a
-connection of their own, and the main loop waits for none of them.
+connection of their own. The main loop waits for none of them, and when that connection breaks the consuming one stays: its end
+would have every running task run twice.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from warren.broker.rabbitmq import NOWHERE, question
+from kombu.exceptions import OperationalError
+
+from warren.broker.rabbitmq import NOWHERE, Transport, question
+from warren.events import Event
+from warren.log import get
 from warren.worker.message import copy_of, publish_copy
+
+#: Seconds until the broker is asked for a connection again: an attempt may hold up the main loop for connect_timeout.
+RETRY = 10.0
+#: Seconds for which the end of the worker waits for a confirmation, at most: it takes a few milliseconds, or as long as an alarm.
+CONFIRM = 3.0
+_TROUBLE = (OperationalError, *Transport.connection_errors, *Transport.channel_errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +47,20 @@ class Copies:
     def __init__(self) -> None:
         self._consumer: Any = None
         self._waiting: deque[_Copy] = deque()
-        self._connection: Any = None
+        self._closed = False
+        self._connection: Any = None  # py-amqp's: kombu's would connect anew by itself
         self._channel: Any = None
-        self._busy = False
-        self._asked = False
+        self._handle = -1
+        self._next_attempt = float("-inf")
+        #: Whether the broker was asked if it takes messages, and has said so; and the copy that it has, since when.
+        self._asking = self._asked = False
+        self._sent: _Copy | None = None
+        self._sent_at = 0.0
 
     def begin(self, consumer: Any) -> None:
         """A new connection of the worker: what was on its way was not acknowledged, and the broker delivers it again."""
-        if self._connection is not None:
-            self._connection.collect()
-        self._consumer, self._connection, self._channel = consumer, None, None
-        self._busy = self._asked = False
+        self._drop()
+        self._consumer, self._sent, self._next_attempt = consumer, None, float("-inf")
         self._waiting.clear()
 
     def give(
@@ -67,7 +82,7 @@ class Copies:
             done()
             return
         self._waiting.append(_Copy(message, exchange, routing_key, headers or {}, done, again))
-        self.turn()
+        self._soon()
 
     def take_back(self, queue: str) -> list[Callable[[], None]]:
         """How to run what waits to go back to the queue and has not been sent."""
@@ -75,44 +90,97 @@ class Copies:
         self._waiting = deque(each for each in self._waiting if each not in found)
         return [each.again for each in found if each.again is not None]
 
+    def end(self) -> bool:
+        """Begins no more copies: at the end of the worker what waits goes back as itself. True when none is with the broker.
+
+        One that has had no answer for CONFIRM seconds is not waited for: an alarm began while it was on its way. The broker takes
+        it when it is well, and the message itself now. Acknowledged, the task could be lost; so it may be there twice.
+        """
+        self._closed = True
+        return self._sent is None or time.monotonic() - self._sent_at >= CONFIRM
+
     def turn(self) -> None:
         """Sends the next one if the broker takes messages. Called a few times a second, and when one is done."""
-        if not self._waiting or self._busy:
-            return
-        if self._connection is None:
-            self._connect()
-        self._connection.connection.look()
-        if self._connection.connection.blocked:
-            self._asked = False
-            return
-        self._busy = True
-        if not self._asked:
-            # An alarm shows at the first message after it began: that one is nobody's task.
-            self._channel.publish_later(self._answered, question(), exchange="", routing_key=NOWHERE)
-            return
-        self._asked = False
-        copy = self._waiting.popleft()
-        fields = copy_of(copy.message, **copy.headers)
-        message = self._channel.prepare_message(**fields)
-        where = {"exchange": copy.exchange, "routing_key": copy.routing_key}
-        self._channel.publish_later(partial(self._settled, copy), message, **where)
+        with self._reached():
+            if self._connection is not None:
+                self._connection.heartbeat_tick()  # the broker closes a connection that is silent for two of them
+                self._read()
+            if self._waiting and not (self._closed or self._asking or self._sent):
+                self._send()
 
-    def _connect(self) -> None:
-        consumer = self._consumer
-        self._connection = consumer.app.connection_for_write(heartbeat=consumer.amqheartbeat)
-        self._connection.ensure_connection(max_retries=0)
-        self._channel = self._connection.channel()
-        # Its errors reach the main loop as those of the consuming connection do: the worker connects anew, with both.
-        self._connection.register_with_event_loop(consumer.hub)
+    def _send(self) -> None:
+        if self._connection is None and not self._connect():
+            return
+        if self._connection.blocked:
+            self._asked = False
+        elif not self._asked:
+            # An alarm shows at the first message after it began: that one is nobody's task.
+            self._asking = True
+            self._channel.publish_later(self._answered, question(), exchange="", routing_key=NOWHERE)
+        else:
+            self._asked = False
+            self._sent = copy = self._waiting.popleft()
+            self._sent_at = time.monotonic()
+            message = self._channel.prepare_message(**copy_of(copy.message, **copy.headers))
+            self._channel.publish_later(self._settled, message, exchange=copy.exchange, routing_key=copy.routing_key)
 
     def _answered(self, taken: bool) -> None:
-        self._asked, self._busy = True, False
-        self._consumer.hub.call_soon(self.turn)
+        self._asking, self._asked = False, True
+        self._soon()
 
-    def _settled(self, copy: _Copy, taken: bool) -> None:
+    def _settled(self, taken: bool) -> None:
+        copy, self._sent = self._sent, None
+        assert copy is not None  # noqa: S101  one at a time, and none outlives its channel
         if taken:
             copy.done()
+            self._soon()
         else:
-            self._waiting.append(copy)  # a queue that takes no more: the message stays here and is tried again
-        self._busy = False
+            self._waiting.append(copy)  # a queue that takes no more: the message stays here and is tried at a later turn
+
+    # -- connection --------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> bool:
+        if time.monotonic() < self._next_attempt:
+            return False
+        self._next_attempt = time.monotonic() + RETRY
+        wanted = self._consumer.app.connection_for_write(heartbeat=self._consumer.amqheartbeat)
+        wanted.ensure_connection(max_retries=max(0, len(wanted.alt) - 1))  # each of several URLs once
+        self._connection = wanted.connection
+        self._channel = self._connection.channel()
+        self._handle = self._connection.sock.fileno()
+        self._consumer.hub.add_reader(self._handle, self._readable)
+        return True
+
+    def _readable(self) -> None:
+        with self._reached():
+            self._read()
+
+    def _read(self) -> None:
+        self._connection.look()
+        if not self._connection.connected:
+            raise ConnectionResetError("the connection was closed")
+
+    def _soon(self) -> None:
         self._consumer.hub.call_soon(self.turn)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Trouble of this connection is nobody else's: it is made anew, and what was on its way is sent again.
+
+        The broker may have taken that already: then the task is there twice, and never not at all.
+        """
+        try:
+            yield
+        except _TROUBLE as error:
+            consequence = "messages on their way back to their queues wait; other tasks go on"
+            get().warning(Event.BROKER_LOST, reason=str(error) or type(error).__name__, consequence=consequence)
+            if self._sent is not None:
+                self._waiting.append(self._sent)
+                self._sent = None
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection, self._channel, self._asking, self._asked = self._connection, None, None, False, False
+        if connection is not None:
+            self._consumer.hub.remove_reader(self._handle)
+            connection.collect()

@@ -44,7 +44,7 @@ class Worker:
         self.book = Book(settings)
         self.copies = Copies()
         self.gate = Gate(settings, self.copies)
-        self.drain = Drain(self.gate)
+        self.drain = Drain(self.gate, self.copies)
         self.code = ExitCode.OK
         self._pulsed = 0.0
         self._told = ("", 0)

@@ -12,14 +12,16 @@ from celery.worker import state
 
 from warren.events import Event
 from warren.log import get
+from warren.worker.copies import Copies
 from warren.worker.gate import Gate
 
 
 class Drain:
     """One stop of one worker; `begin` may be called again to bring the deadline forward."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, copies: Copies) -> None:
         self.gate = gate
+        self.copies = copies
         self.deadline: float | None = None
 
     @property
@@ -42,9 +44,12 @@ class Drain:
             self.gate.closed = True  # a paused queue is not taken up again
             if consumer.task_consumer is not None:
                 consumer.task_consumer.cancel()
+        # A copy that is with the broker is waited for a little, also beyond the deadline: its message comes back as well when
+        # the connection closes before the confirmation is here. What has not been sent comes back once, as itself.
         if not state.reserved_requests:
-            state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
-        elif time.monotonic() >= self.deadline:
+            if self.copies.end():
+                state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
+        elif time.monotonic() >= self.deadline and self.copies.end():
             self._hand_back(consumer)
 
     def turn_without_broker(self, consumer: Any) -> None:

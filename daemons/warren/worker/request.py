@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
+from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
+from kombu.exceptions import OperationalError
 
 from warren.app import EXCHANGE
 from warren.events import Event
@@ -59,6 +61,8 @@ class Request(CeleryRequest):
             # Celery raises it again, in the worker's own process, which has memory enough. The child has stored the failure.
             state.task_ready(self)
             self.acknowledge()
+        elif isinstance(error, Reject) and isinstance(error.reason, OperationalError) and self.task.acks_late:
+            self._not_retried(error.reason)
         elif isinstance(error, WorkerLostError) and self.task.acks_late and not self._ends_otherwise():
             self._lost(error, exc_info)
         elif not (isinstance(error, TimeLimitExceeded) and not return_ok):
@@ -84,6 +88,15 @@ class Request(CeleryRequest):
             details = {"args": self.args, "kwargs": self.kwargs, "traceback": exc_info.traceback, "einfo": exc_info}
             signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
             self.acknowledge()  # last, too
+
+    def _not_retried(self, reason: OperationalError) -> None:
+        """It asked to be tried again, and the broker did not take that message: Celery would throw the task away.
+
+        It runs this attempt again, when the broker takes its copy.
+        """
+        state.task_ready(self)
+        get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, reason=str(reason))
+        self.copies.give(self.message, EXCHANGE, self._routing_key(), self.acknowledge)  # acknowledged last, as above
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""

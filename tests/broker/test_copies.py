@@ -1,0 +1,200 @@
+"""Copies of messages that go back to their queue, with a real broker and Celery's own event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kombu import Queue
+from kombu.asynchronous import Hub
+
+from support.servers import RabbitMQNode, free_port
+from support.suite import Suite
+from support.wait import until
+from warren.worker import copies as module
+from warren.worker.copies import Copies
+
+BODY = '[[1], {}, {"callbacks": null}]'
+
+
+class Bench:
+    """What copies see of a worker: its app, its loop, its connection; and a queue with one message on it."""
+
+    def __init__(self, app: Any, name: str) -> None:
+        self.app = app
+        self.name = name
+        self.connection = app.connection_for_read(heartbeat=10)
+        self.channel = self.connection.channel()
+        self.hub = Hub()
+        self._loop = self.hub.create_loop()
+        self.copies = Copies()
+        self.done: list[str] = []
+        self.consumer = SimpleNamespace(app=app, hub=self.hub, connection=self.connection, amqheartbeat=10)
+
+    def declare(self, **arguments: Any) -> None:
+        """The queue."""
+        Queue(self.name, durable=True, queue_arguments=arguments)(self.channel).declare()
+
+    def take(self, word: str) -> Any:
+        """A message of this task id, taken from the queue and not acknowledged."""
+        with self.app.connection_for_write() as connection:
+            connection.Producer().publish(
+                BODY, routing_key=self.name, headers={"id": word}, content_type="application/json", content_encoding="utf-8"
+            )
+        return until(self.get, 10, "the message")
+
+    def get(self) -> Any:
+        """The next message of the queue; None when there is none."""
+        message = self.channel.basic_get(self.name)
+        return message and self.channel.message_to_python(message)
+
+    def give(self, message: Any, **headers: Any) -> None:
+        """Gives it to the copies, as the gate does."""
+
+        def done() -> None:
+            message.ack()
+            self.done.append(message.headers["id"])
+
+        self.copies.give(message, "", self.name, done, lambda: None, headers)
+
+    def turn(self, condition: Callable[[], Any], within: float, what: str) -> None:
+        """Turns the worker's loop until the condition holds."""
+
+        def turned() -> Any:
+            self.copies.turn()
+            if condition():
+                return True
+            self.hub.call_soon(lambda: None)  # the loop does not wait for what nobody sends
+            next(self._loop)
+            return condition()
+
+        until(turned, within, what)
+
+
+@pytest.fixture
+def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
+    """The settings of an app on RabbitMQ."""
+    secret = scratch / "url"
+    secret.touch(mode=0o600)
+    secret.write_text(rabbitmq.url, encoding="utf-8")
+    return Suite(scratch, f"[broker]\nurl_file = {secret}\n[worker:a]\n")
+
+
+@pytest.fixture
+def bench(app: Any, scratch: Path) -> Iterator[Bench]:
+    """A bench with a queue of its own."""
+    made = Bench(app, f"copies-{scratch.name[-8:]}")
+    yield made
+    made.copies.begin(made.consumer)  # drops what is open
+    made.connection.collect()
+
+
+def test_a_copy_arrives_and_then_its_message_is_acknowledged(bench: Bench) -> None:
+    """The copy is the message with the headers added; the message itself is gone for good."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"), warren_losses=1)
+    bench.turn(lambda: bench.done, 10, "the acknowledgement")
+    copy = bench.get()
+    assert (copy.body, copy.headers) == (BODY, {"id": "one", "warren_losses": 1})
+    bench.connection.collect()
+    with bench.app.connection_for_read() as other:
+        assert other.default_channel.basic_get(bench.name).headers["id"] == "one"
+        assert other.default_channel.basic_get(bench.name) is None
+
+
+def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None:
+    """Through a pause of many heartbeats the broker keeps the connection: the next copy needs no new one."""
+    bench.declare()
+    bench.consumer.amqheartbeat = 1
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: bench.done, 10, "the first copy")
+    sock = bench.copies._connection.sock
+    end = time.monotonic() + 5
+    bench.turn(lambda: time.monotonic() > end, 10, "the end of the pause")
+    bench.give(bench.get())
+    bench.turn(lambda: len(bench.done) == 2, 10, "the second copy")
+    assert bench.copies._connection.sock is sock
+
+
+def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off with a copy on its way, the copy is sent again: the task is there, and the consuming connection as well."""
+    monkeypatch.setattr(module, "RETRY", 0.5)
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: bench.done, 10, "the first copy")
+    bench.give(bench.get())
+    bench.copies._connection.sock.shutdown(2)
+    bench.turn(lambda: len(bench.done) == 2, 10, "the second copy, over a connection that is new")
+    assert bench.connection.connected
+    assert bench.get().headers["id"] == "one"
+
+
+def test_a_broker_that_takes_no_new_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who gives hears of it, and the message stays unacknowledged; the copy leaves once there is a connection."""
+    monkeypatch.setattr(module, "RETRY", 0.5)
+    bench.declare()
+    connection_for_write = bench.app.connection_for_write
+    refused: list[float] = []
+
+    def nobody(**options: Any) -> Any:
+        refused.append(time.monotonic())
+        return connection_for_write(f"amqp://127.0.0.1:{free_port()}//", **options)
+
+    bench.consumer.app = SimpleNamespace(connection_for_write=nobody)
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: len(refused) == 3, 10, "three attempts")
+    assert refused[-1] - refused[0] >= 1.0  # one after the other, not as fast as the loop turns
+    assert not bench.done
+    bench.consumer.app = bench.app
+    bench.turn(lambda: bench.done, 10, "the acknowledgement")
+
+
+def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused copy is tried again, a few times a second, and its message is not acknowledged before one is taken."""
+    bench.declare(**{"x-max-length": 1, "x-overflow": "reject-publish"})
+    bench.copies.begin(bench.consumer)
+    held = bench.take("one")
+    with bench.app.connection_for_write() as connection:
+        connection.Producer().publish(BODY, routing_key=bench.name, headers={"id": "two"})
+    bench.give(held)
+    refused: list[bool] = []
+    settled = bench.copies._settled
+
+    def counted(taken: bool) -> None:
+        refused.append(taken)
+        settled(taken)
+
+    monkeypatch.setattr(bench.copies, "_settled", counted)
+    bench.turn(lambda: len(refused) == 3, 10, "three refusals")
+    assert not bench.done
+    until(bench.get, 10, "the other message").ack()
+    bench.turn(lambda: bench.done, 10, "the acknowledgement")
+    assert bench.get().headers["id"] == "one"
+
+
+def test_an_end_waits_for_the_copy_that_is_with_the_broker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop begins no copy, and goes on when the one on its way is confirmed, or has had no answer for too long."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    one, two = bench.take("one"), bench.take("two")
+    monkeypatch.setattr(bench.copies, "_soon", lambda: None)  # only the test's own turns send
+    bench.give(one)
+    bench.give(two)
+    bench.turn(lambda: bench.copies._sent, 10, "a copy on its way")
+    assert not bench.copies.end()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "CONFIRM", 0.0)
+        assert bench.copies.end()
+    bench.turn(bench.copies.end, 10, "the end")
+    assert bench.done == ["one"]
+    end = time.monotonic() + 1
+    bench.turn(lambda: time.monotonic() > end, 10, "a second")
+    assert bench.done == ["one"]

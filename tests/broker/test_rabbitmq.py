@@ -1,0 +1,107 @@
+"""Warren's connections to a real RabbitMQ: what they promise beside kombu's own."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from amqp import spec
+from amqp.exceptions import MessageNacked, NotFound, RecoverableConnectionError
+from kombu import Connection
+
+from support.servers import RabbitMQNode
+from support.wait import until
+from warren.broker import rabbitmq as module
+from warren.broker.rabbitmq import question, register
+
+
+@pytest.fixture
+def connection(rabbitmq: RabbitMQNode) -> Iterator[Any]:
+    """A connection that confirms."""
+    register()
+    options = {"confirm_publish": True, "publish_timeout": 5.0}
+    with Connection(rabbitmq.url, transport_options=options, heartbeat=1) as made:
+        yield made
+        made.collect()
+
+
+@pytest.fixture
+def channel(connection: Any) -> Any:
+    """A channel of it."""
+    return connection.channel()
+
+
+def queue(channel: Any, **arguments: Any) -> str:
+    """A queue that goes with the connection."""
+    name = f"rabbitmq-{secrets.token_hex(4)}"
+    channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=arguments)
+    return name
+
+
+def test_no_answer_ends_the_wait_and_the_connection(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for an answer ends in time although heartbeats come, and the connection is not asked to close."""
+    monkeypatch.setattr(module, "ANSWER", 2.0)
+    connection, began = channel.connection, time.monotonic()
+    assert connection.heartbeat == 1
+    with pytest.raises(TimeoutError):
+        channel.wait(spec.Queue.DeclareOk)  # nothing was asked
+    assert 1.9 <= time.monotonic() - began < 6
+    assert not connection.connected
+
+
+def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an answer the connection reads for as long as its reader likes."""
+    monkeypatch.setattr(module, "ANSWER", 1.0)
+    queue(channel)
+    end = time.monotonic() + 1.5
+    until(lambda: time.monotonic() > end, 5, "more than the time of an answer")
+    with pytest.raises(TimeoutError):
+        channel.connection.drain_events(timeout=0.01)
+    assert channel.connection.connected
+    channel.queue_declare(queue(channel), passive=True)
+
+
+def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: Any) -> None:
+    """kombu takes the error for a broken connection: with `retry` it connects anew, without it says so."""
+    producer = connection.Producer()
+    producer.publish("one", routing_key=module.NOWHERE)
+    producer.channel.connection.collect()
+    with pytest.raises(RecoverableConnectionError):
+        producer.publish("two", routing_key=module.NOWHERE)
+    producer.publish("three", routing_key=module.NOWHERE, retry=True, retry_policy={"max_retries": 1})
+
+
+def test_each_confirmation_is_of_its_own_message(channel: Any) -> None:
+    """Answers to messages that nobody waited for, late and several at once, are not taken for that of the next one."""
+    full = queue(channel, **{"x-max-length": 1, "x-overflow": "reject-publish"})
+    said: list[tuple[int, bool]] = []
+    for number in range(50):
+        where = full if number % 2 else module.NOWHERE
+        channel.publish_later(lambda taken, number=number: said.append((number, taken)), question(), routing_key=where)
+    channel.basic_publish(question(), routing_key=module.NOWHERE)  # taken, whatever became of the others
+    with pytest.raises(MessageNacked):
+        channel.basic_publish(question(), routing_key=full)
+    assert sorted(said) == [(number, number % 2 == 0 or number == 1) for number in range(50)]
+
+
+def test_a_channel_that_the_broker_has_closed_confirms_again(channel: Any) -> None:
+    """A message to an exchange that does not exist costs its sender an error; the next message is confirmed."""
+    with pytest.raises(NotFound):
+        channel.basic_publish(question(), exchange="nobody", routing_key="x")
+    name = queue(channel)
+    channel.basic_publish(question(), routing_key=name)
+    assert channel.basic_get(name).body == "?"
+
+
+def test_closing_a_connection_that_is_cut_leaves_no_socket(connection: Any) -> None:
+    """A connection whose other end is gone is let go of, however it had come to that."""
+    under = connection.connection
+    sock = under.sock
+    sock.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(OSError, match=r".*"):
+        under.close()
+    assert sock.fileno() == -1
