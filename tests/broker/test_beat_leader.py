@@ -115,3 +115,14 @@ def consecutive(suites: list[Suite]) -> None:
     ticks = sent(suites)
     assert ticks == [ticks[0] + 4 * number for number in range(len(ticks))]
     assert waiting(suites[0]) == len(ticks)
+
+
+def test_beat_asks_for_no_results(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """Nobody would read them; and while the broker is away Celery would ask for their queue without an end."""
+    (suite,) = hosts(scratch, rabbitmq.url, 1)
+    empty(suite)
+    before = set(rabbitmq.ctl("list_queues", "name").split())
+    with suite.running("beat"):
+        suite.await_event("beat", "tick_sent")
+        asked = set(rabbitmq.ctl("list_queues", "name").split()) - before
+    assert asked == {"warren.beat.leader", "warren.beat.ticks"}
