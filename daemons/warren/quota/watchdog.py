@@ -102,7 +102,6 @@ class Watchdog:
         try:
             self.book.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
-            self._unsettled.add(name)
             self._cannot(name, str(error))
             self._beat()  # it may have waited for a lock, and so may the next one
             return False
