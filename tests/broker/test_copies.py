@@ -198,3 +198,20 @@ def test_an_end_waits_for_the_copy_that_is_with_the_broker(bench: Bench, monkeyp
     end = time.monotonic() + 1
     bench.turn(lambda: time.monotonic() > end, 10, "a second")
     assert bench.done == ["one"]
+
+
+def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> None:
+    """A task that ends after its connection broke is delivered again by the broker: with a copy it would be there twice."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    message = bench.take("one")
+    bench.connection.collect()
+    bench.channel = bench.connection.channel()
+    bench.copies.begin(bench.consumer)
+    bench.give(message)
+    again = until(bench.get, 10, "the message itself")
+    assert again.headers["id"] == "one"
+    end = time.monotonic() + 1
+    bench.turn(lambda: time.monotonic() > end, 10, "a second")
+    assert not bench.done
+    assert bench.get() is None

@@ -77,6 +77,8 @@ class Copies:
         Until the broker takes it, for as long as an alarm lasts, the message stays unacknowledged: nothing is lost, whatever ends
         first. `take_back` gives it to `again` meanwhile.
         """
+        if message.channel.connection is None:
+            return  # what it came by is gone, and the broker delivers it again: a copy would be the task's second one
         if self._consumer.connection.transport.driver_type != "amqp":
             publish_copy(message, exchange, routing_key, **headers or {})
             done()
