@@ -22,7 +22,7 @@ from warren.app import make_app
 from warren.config import load
 
 #: Seconds within which an alarm or an outage is seen with the options' defaults.
-SEEN = 15
+SEEN = 40
 TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 
 

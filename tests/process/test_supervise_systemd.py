@@ -42,7 +42,7 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
         until(lambda: len(listener.said("READY")) == 2, 30, "READY after the reload")
         words = [word for said in listener.listen() for word in said if word in ("READY", "RELOADING")]
         assert words == ["READY", "RELOADING", "READY"]
-        assert report(suite)["reloads"][-1]["outcome"] == "applied"
+        until(lambda: report(suite)["reloads"][-1]["outcome"] == "applied", 10, "the outcome in the run folder")
 
         suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
         os.kill(started.pid, signal.SIGHUP)
@@ -51,7 +51,7 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
         assert status.startswith("ready: 1 worker, beat leads; reload refused, the suite goes on as before: ")
         assert f"{suite.etc}/warren.ini:10" in status
         assert "concurency" in status
-        assert report(suite)["reloads"][-1]["outcome"] == "refused"
+        until(lambda: report(suite)["reloads"][-1]["outcome"] == "refused", 10, "the outcome in the run folder")
 
         started.terminate()
         assert started.wait(40) == 0

@@ -97,22 +97,27 @@ class Beat:
         found = due(entry, self.ticks[name], now, self._zone)
         if found is None:
             return
-        if found.send:
-            self._send(name, entry, found)
+        identity = self._send(name, entry, found) if found.send else ""
         if found.missed:
             get().warning(Event.TICK_MISSED, entry=name, tick=found.tick, late_s=round(found.late, 3), sent=found.send)
         # After sending: stopped in between, the tick is sent again and is the same task, by its id. Before, it could be lost.
         self.ticks[name] = found.tick
-        self.leader.keep(self.ticks)
+        try:
+            self.leader.keep(self.ticks)
+        finally:
+            if identity:
+                told = {"late_s": round(found.late, 3), "task_id": identity, "task": entry.task}
+                get().info(Event.TICK_SENT, entry=name, tick=found.tick, **told)
 
-    def _send(self, name: str, entry: ScheduleSettings, found: Due) -> None:
+    def _send(self, name: str, entry: ScheduleSettings, found: Due) -> str:
+        """Sends the tick's task; its id, or nothing for one that cannot be sent. Raises Unavailable."""
         identity = task_id(self.settings.app.name, name, found.tick)
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
             self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=identity, retry=False, **options)
         except ChannelError as error:
             self._leave_out(name, found, error)  # this message reaches no queue; the broker itself is well
-            return
+            return ""
         except NotTaken as error:
             raise Unavailable(f"entry {name}: {error}") from error  # still the leader, and the same id next time
         except (OperationalError, OSError) as error:
@@ -120,8 +125,8 @@ class Beat:
             raise Unavailable(f"entry {name}: {error or type(error).__name__}") from error
         except Exception as error:  # noqa: BLE001  arguments that the task does not take, or that are not JSON
             self._leave_out(name, found, error)
-            return
-        get().info(Event.TICK_SENT, entry=name, tick=found.tick, late_s=round(found.late, 3), task_id=identity, task=entry.task)
+            return ""
+        return identity
 
     def _leave_out(self, name: str, found: Due, error: Exception) -> None:
         """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
