@@ -32,12 +32,3 @@ def suite(net: Network, package: Path) -> Installed:
     made = Installed(host, package, RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 5s\n")
     made.start()
     return made
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one module share its hosts, so one process of a parallel run takes all of them."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.parent == here:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -14,7 +14,7 @@ TASKS, RELOADS = 10_000, 50
 @pytest.mark.timeout(900)
 def test_fifty_reloads_while_ten_thousand_tasks_run(suite: Installed, figure: Figure) -> None:
     """Every other reload restarts the worker, the ones between touch only the schedule: no task is lost, none runs twice."""
-    suite.send(1, TASKS, 0.02)
+    suite.send(1, TASKS, 0.06)
     until(lambda: suite.runs().ended, 20, "the first task to end")
     worker = suite.pid("worker-main")
     for number in range(RELOADS):
@@ -26,10 +26,10 @@ def test_fifty_reloads_while_ten_thousand_tasks_run(suite: Installed, figure: Fi
         )
         suite.reload()
     at_work = TASKS - len(suite.runs().ended)
-    runs = suite.all_done(1, TASKS, 300)
+    runs = suite.all_done(1, TASKS, 400)
     figure(f"{RELOADS} reloads while {TASKS} tasks run: lost", len(runs.lost(1, TASKS)), "0")
     figure(f"{RELOADS} reloads while {TASKS} tasks run: run twice", len(runs.again()), "0 beyond what late ack explains")
     assert len(suite.logged("supervisord", "reloaded")) >= RELOADS
     assert suite.pid("worker-main") != worker
-    assert at_work >= 0
+    assert at_work > 0, "the last reload was to meet tasks at work"
     assert not runs.again()

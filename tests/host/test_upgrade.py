@@ -10,7 +10,7 @@ from support.installed import RABBITMQ, WORKER, Installed
 from support.package import deb
 from support.wait import until
 
-TASKS = 300
+TASKS = 400
 EDITED = RABBITMQ + WORKER + "# edited by an operator\n"
 
 
@@ -27,10 +27,11 @@ def older(net: Network) -> Installed:
 def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -> None:
     """apt installs the new package while tasks run: each is done once, the edited files stay, the new version is at work."""
     assert older.host.run("warren", "--version").stdout.split()[-1] == "0.0.9"
-    older.send(1, TASKS, 0.1)
+    newer = deb()
+    older.send(1, TASKS, 0.2)
     until(lambda: older.runs().ended, 20, "the first task to end")
     before = older.pid("worker-main")
-    older.install(deb())
+    older.install(newer)
     assert older.host.run("warren", "--version").stdout.split()[-1] != "0.0.9"
     left = TASKS - len(older.runs().ended)
     runs = older.all_done(1, TASKS, 120)
