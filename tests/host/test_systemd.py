@@ -42,6 +42,13 @@ def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
 
 
 @pytest.mark.timeout(200)
+def test_a_task_cannot_change_the_configuration(suite: Installed) -> None:
+    """What the suite sees of /etc/warren is read-only, also the secrets that belong to its user."""
+    inside = ("nsenter", "--target", str(suite.supervisord()), "--mount", "--", "touch", "/etc/warren/secrets/broker-url")
+    assert "Read-only file system" in suite.host.run(*inside, check=False).stderr
+
+
+@pytest.mark.timeout(200)
 def test_stop_lets_running_tasks_finish_and_hands_back_the_rest(suite: Installed) -> None:
     """Two tasks of five seconds run and others wait: both finish, the others run once after the next start."""
     suite.start()

@@ -230,6 +230,24 @@ def test_the_files_of_a_run_folder(tmp_path: Path) -> None:
     assert finding.text == f"disk of {tmp_path}/gone: No such file or directory"
 
 
+def test_a_run_folder_that_is_forbidden(tmp_path: Path) -> None:
+    """Who may not read the run folder hears so, and sees no traceback."""
+    Heart(tmp_path / "run", "beat").beat("ready")
+    tmp_path.chmod(0o700)
+    root = os.geteuid() == 0
+    (tmp_path / "run").chmod(0)
+    try:
+        if root:
+            os.seteuid(65534)
+        seen, beats = look(tmp_path / "run", ()), read(tmp_path / "run")
+    finally:
+        if root:
+            os.seteuid(0)
+        (tmp_path / "run").chmod(0o700)
+    assert beats == {}
+    assert seen.programs.trouble == f"{tmp_path}/run/programs.json: Permission denied"
+
+
 def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
     """On a full disk a daemon touches its heart instead of writing it: it is at work, unless the wall clock was set since."""
     Heart(tmp_path, "beat").beat("ready")
