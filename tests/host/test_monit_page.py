@@ -1,0 +1,190 @@
+"""Monit's page on a booted host: what an operator sees and does there, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from support.browser import browser
+from support.host import Host, Network
+from support.installed import RABBITMQ, TASKS, WORKER, Installed
+from support.wait import until
+
+PAGE = "127.0.0.1:2812"
+SERVICES = ("warren", *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")))
+#: A worker, and one for the tasks of a quota, which have a queue of their own.
+QUOTA = "[quota:site]\nlimit = 1000/h\ntasks = jobs.nothing\n[queue:site]\ntasks = jobs.nothing\n[worker:site]\nqueues = site\n"
+INI = RABBITMQ + WORKER + QUOTA
+GREEN, STOPPED, WAITING = "OK green-text", "Not monitored gray-text", "Initializing blue-text"
+#: What an administrator would add: a shorter cycle, and whom to tell.
+LOCAL = "set daemon 5\nset mailserver 127.0.0.1 port 2525\nset alert ops@example.org not on { instance, action }\n"
+#: Prints each mail that comes in.
+MAILS = "/usr/bin/python3 -W ignore -u -m smtpd -n -c DebuggingServer 127.0.0.1:2525"
+#: The rows of the page's tables: name, state, and the colour of the state.
+ROWS = """
+return [...document.querySelectorAll("#header-row tr")].map(row => [...row.cells]).filter(cells => cells[1]).map(
+    cells => [cells[0].innerText, cells[1].innerText, cells[1].querySelector("span")?.className ?? ""])
+"""
+
+
+@pytest.fixture(scope="module")
+def suite(net: Network, package: Path) -> Installed:
+    """The suite on a host with RabbitMQ and Monit, which tells its troubles by mail."""
+    (host,) = net.hosts("watched")
+    made = Installed(host, package, INI)
+    host.run("systemd-run", "--quiet", "--unit=mails", *MAILS.split())
+    host.write("/etc/monit/conf.d/local", LOCAL, 0o600)
+    host.run("warren", "start", within=120)
+    host.start("monit")
+    return made
+
+
+@pytest.fixture(scope="module")
+def password(suite: Installed) -> str:
+    """What root reads in the file that the installation has made."""
+    found = re.search(r'allow warren:"(.*)"', suite.host.read("/etc/monit/conf.d/warren-page"))
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def page(suite: Installed, password: str) -> Iterator[Chrome]:
+    """A browser that has logged in."""
+    with browser(suite.host) as driver:
+        until(lambda: answers(password), 20, "a page")
+        driver.get(f"http://warren:{password}@{PAGE}/")
+        yield driver
+
+
+def answers(password: str) -> int:
+    try:
+        return requests.get(f"http://{PAGE}/", auth=("warren", password), timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def states(page: Chrome) -> dict[str, str]:
+    """The state of each of Warren's services as the page shows it now, with its colour when it has one."""
+    page.get(f"http://{PAGE}/")
+    rows = page.execute_script(ROWS)
+    return {name: f"{state} {colour}".strip() for name, state, colour in rows if name in SERVICES}
+
+
+def all_are(page: Chrome, state: str, within: float = 60) -> None:
+    until(lambda: states(page) == dict.fromkeys(SERVICES, state), within, f"every service {state}; found {states(page)}")
+
+
+def press(page: Chrome, button: str) -> None:
+    """Presses a button of the suite's own page, again when Monit, still at the action before, has not taken it."""
+    before = states(page)["warren"]
+
+    def pressed() -> bool:
+        page.get(f"http://{PAGE}/warren")
+        try:
+            page.find_element(By.CSS_SELECTOR, f'input[value="{button}"]').click()
+        except StaleElementReferenceException:  # the page shows itself anew each cycle
+            return False
+        return states(page).get("warren", before) != before
+
+    until(pressed, 20, button)
+
+
+def attempts(host: Host) -> int:
+    """How often Monit has asked systemd to start a suite that was gone."""
+    return host.read("/var/log/monit.log").count("'warren' trying to restart")
+
+
+def mails(host: Host) -> list[str]:
+    return re.findall(r"Subject: monit alert --  (.*?)'?$", host.journal("mails"), re.MULTILINE)
+
+
+def test_a_login_is_needed(suite: Installed, page: Chrome, password: str) -> None:
+    """Nobody sees the page without the password, and a form of another page presses no button for somebody who has logged in."""
+    url, user = f"http://{PAGE}/warren", ("warren", password)
+    assert requests.get(url, timeout=5).status_code == 401
+    assert requests.get(url, auth=("warren", password[:-1]), timeout=5).status_code == 401
+    assert requests.get(url, auth=user, timeout=5).status_code == 200
+    assert requests.post(url, {"action": "stop"}, auth=user, timeout=5).status_code == 403
+    assert suite.host.show("warren", "ActiveState") == "active"
+    assert suite.host.path("/etc/monit/conf.d/warren-page").stat().st_mode & 0o777 == 0o600
+
+
+def test_every_service_is_seen(page: Chrome) -> None:
+    """A suite that is well is green: supervisord, each daemon, broker, queues, quotas, disk."""
+    all_are(page, GREEN)
+
+
+def test_the_buttons(suite: Installed, page: Chrome) -> None:
+    """Stop and start of the page are those of systemd. A suite stopped on purpose is neither red nor told to anybody."""
+    all_are(page, GREEN)
+    before = mails(suite.host)
+    press(page, "Stop service")
+    all_are(page, STOPPED)
+    assert suite.host.show("warren", "ActiveState") == "inactive"
+    press(page, "Start service")
+    all_are(page, GREEN)
+    assert suite.host.show("warren", "ActiveState") == "active"
+    assert mails(suite.host) == before
+
+
+def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
+    """A worker that cannot start turns its service red, once told, and no other; it is green again after its repair."""
+    all_are(page, GREEN)
+    before = mails(suite.host)
+    suite.host.write("/srv/jobs/jobs.py", "raise RuntimeError('broken')\n")
+    try:
+        suite.host.run("kill", "-9", str(suite.pid("worker-main")))
+        red = dict.fromkeys(SERVICES, GREEN) | {"warren-worker": "Status failed red-text"}
+        until(lambda: states(page) == red, 60, f"the worker alone in red; found {states(page)}")
+    finally:
+        suite.host.write("/srv/jobs/jobs.py", TASKS)
+    suite.host.run("warren", "restart", within=120)
+    all_are(page, GREEN)
+    assert mails(suite.host)[len(before) :] == ["Status failed warren-worker"]
+
+
+def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
+    """It ends in one red service, of which the others wait. Monit asks systemd again and again, and each trouble is told once."""
+    all_are(page, GREEN)
+    before, asked = mails(suite.host), attempts(suite.host)
+    suite.configure(INI + "[worker:wrong]\nqueues = nowhere\nconcurency = 1\n")
+    try:
+        suite.host.run("kill", "-9", str(suite.supervisord()))
+        until(lambda: attempts(suite.host) >= asked + 3, 120, "three attempts of Monit")
+        seen = states(page)
+        assert "Does not exist" in seen.pop("warren")
+        assert set(seen.values()) == {WAITING}
+        until(lambda: suite.host.show("warren", "ActiveState") == "failed", 20, "a failed unit between two attempts")
+        assert mails(suite.host)[len(before) :] == ["Does not exist warren", "Execution failed warren"]
+        refused = suite.host.run("warren", "start", check=False)
+        assert refused.returncode == 78
+        assert "warren.ini:" in refused.stderr
+    finally:
+        suite.configure(INI)
+    suite.host.run("warren", "start", within=120)
+    all_are(page, GREEN)
+
+
+def test_systemd_and_monit_do_not_fight(suite: Installed, page: Chrome) -> None:
+    """`warren stop` is told to nobody. `systemctl stop` is told, and Monit does not start what somebody has stopped."""
+    all_are(page, GREEN)
+    host = suite.host
+    before = mails(host)
+    assert host.run("warren", "stop", "--json", within=120).stdout.startswith('{"action": "stop", "done": true')
+    all_are(page, STOPPED)
+    assert host.run("warren", "start", within=120).stdout.startswith("started in ")
+    all_are(page, GREEN)
+    assert mails(host) == before
+    asked = attempts(host)
+    host.run("systemctl", "stop", "warren", within=120)
+    until(lambda: attempts(host) >= asked + 2, 120, "two attempts of Monit")
+    assert host.show("warren", "ActiveState") == "inactive"
+    host.run("systemctl", "start", "warren", within=120)
+    all_are(page, GREEN)

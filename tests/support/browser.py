@@ -1,0 +1,52 @@
+"""A headless Chromium on the network of a booted host, for pages that are open there alone."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from selenium import webdriver
+
+from support.host import Host
+from support.servers import missing
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def browser(host: Host) -> Iterator[webdriver.Chrome]:
+    """A browser for which 127.0.0.1 is the host, as is for all that the calling thread connects to within the block."""
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            missing("chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    # Root has no sandbox; the machine's /dev/shm may be small.
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,900"):
+        options.add_argument(word)
+    with _network_of(host):
+        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+@contextmanager
+def _network_of(host: Host) -> Iterator[None]:
+    """Puts the calling thread, and the processes that it starts, into the host's network namespace."""
+    with open("/proc/thread-self/ns/net", "rb") as home, open(host.root.parent / "ns" / "net", "rb") as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(home.fileno())
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns", os.fspath(f"/proc/self/fd/{namespace}"))
