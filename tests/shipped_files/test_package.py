@@ -54,6 +54,7 @@ def test_nothing_but_what_is_expected_is_outside_the_environment(files: set[Path
         "etc/warren",
         "etc/warren/conf.d",
         "lib/systemd/system",
+        "lib/systemd/system/monit.service.d",
         "usr/bin",
         "usr/lib/sysusers.d",
         "usr/lib/tmpfiles.d",
