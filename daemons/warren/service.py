@@ -82,7 +82,7 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
     if not _BOOTED.is_dir():
         raise Unavailable(
             f"systemd: expected it to run this host, found no {_BOOTED}; "
-            "without it the suite is started by warren supervise --detach, and stopped by a SIGTERM to it"
+            "without it warren supervise --detach starts the suite, and warren supervise --stop ends it"
         )
     planned = steps(action, shutil.which("monit") is not None)
     reason, notes = "", []

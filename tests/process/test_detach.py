@@ -296,6 +296,19 @@ def test_root_gives_up_its_rights_for_good() -> None:
     assert end(child(look)) == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for somebody else")
+@pytest.mark.parametrize("verb", [("beat",), ("supervise",), ("supervise", "--detach")])
+def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple[str, ...]) -> None:
+    """What root makes in the state of a user, that user's suite could not write to: nothing is started, and the way is named."""
+    state = suite.folder / "state"
+    state.mkdir(exist_ok=True)
+    os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
+    done = suite.warren(*verb)
+    assert done.returncode == 1
+    assert done.stderr.endswith("found root; call warren start, or add --user nobody\n")
+    assert not list(state.iterdir())
+
+
 def test_a_user_that_cannot_be_is_refused(suite: Suite) -> None:
     """An unknown user: a message, and nothing starts as somebody else."""
     done = suite.warren("beat", "--detach", "--user", "no-such-user")

@@ -89,4 +89,4 @@ def test_a_suite_that_does_not_run(etc: Written, tmp_path: Path, capsys: pytest.
     """Whoever asks a suite that does not run reads how to start it."""
     assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}/run\n")), "status"]) == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
-    assert said.endswith("start the suite with warren supervise\n")
+    assert said.endswith("start the suite with warren start, or without systemd with warren supervise\n")

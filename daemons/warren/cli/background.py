@@ -53,6 +53,7 @@ class Place:
         if stop:
             click.echo(_stop(self.settings.app.run_dir / f"{self.program}.lock", self.program, self.patience))
             sys.exit()
+        _not_root_for_another(self.settings.app.state_dir)
         if detach:
             from warren.detach import into_background  # what it needs takes time to load
 
@@ -82,6 +83,23 @@ def become(user: str) -> None:
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
     os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
+
+
+def _not_root_for_another(state_dir: Path) -> None:
+    """Refuses root where the state is another user's: what root makes there, that user's suite could not write to later."""
+    try:
+        owner = state_dir.stat().st_uid
+    except OSError:
+        return  # what is missing or cannot be reached is told, with its option, by who makes the folders
+    if os.geteuid() != 0 or owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = str(owner)
+    raise WarrenError(
+        f"{state_dir}: expected to run as {name}, whose folder it is, found root; call warren start, or add --user {name}"
+    )
 
 
 def _stop(lock: Path, program: str, patience: float) -> str:

@@ -43,7 +43,8 @@ def _programs(console: Console, running: Sequence[ProgramStatus]) -> None:
         console.print(table)
     for program in running:
         if program.trouble:  # beside the others it would wrap
-            console.print(Text(f"{program.program}{' is held' if program.held else ''}: {program.trouble}", style="red"))
+            style = "dim" if program.ready else "red"  # how it ended last, such as for new settings, is no alarm once it works
+            console.print(Text(f"{program.program}{' is held' if program.held else ''}: {program.trouble}", style=style))
 
 
 def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -> None:

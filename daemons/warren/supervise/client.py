@@ -86,10 +86,14 @@ def _call(settings: Settings, method: str, *arguments: object, fine: int | None 
         if fault.faultCode == Faults.SHUTDOWN_STATE:
             raise Unavailable(f"{path}: expected a running supervisord, found one that is stopping") from fault
         raise WarrenError(f"{path}: expected {method} to work, found {fault.faultString}") from fault
+    except PermissionError as error:
+        raise Unavailable(
+            f"{path}: expected to be allowed to ask supervisord, found: {error.strerror}; call it as root or as the suite's user"
+        ) from error
     except (OSError, http.client.HTTPException, Error) as error:
         raise Unavailable(
             f"{path}: expected supervisord to answer, found: {error or type(error).__name__}; "
-            "start the suite with warren supervise"
+            "start the suite with warren start, or without systemd with warren supervise"
         ) from error
     finally:
         transport.close()

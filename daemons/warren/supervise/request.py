@@ -49,8 +49,8 @@ def _running(run_dir: Path) -> int:
         pid, report = _holder(run_dir), read(run_dir)
         if pid == 0:
             raise Unavailable(
-                f"{run_dir}: expected a running suite, found none; start it, or, where [app] run_dir was edited, undo that: "
-                "it can change only while the suite is stopped"
+                f"{run_dir}: expected a running suite, found none; warren start starts it; "
+                "where [app] run_dir was edited, undo that: it can change only while the suite is stopped"
             )
         # What one of the same number left behind is not fresh: the loop writes each second.
         if report is not None and report.process.pid == pid and report.age < _FRESH:
