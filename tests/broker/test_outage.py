@@ -136,3 +136,17 @@ def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
             finally:
                 os.kill(pid, signal.SIGCONT)
             figure("RabbitMQ hung for 40 s: a task after it takes connections", again(suite, node), f"<= {SOON:g} s")
+
+
+def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, scratch: Path) -> None:
+    """RabbitMQ refuses the password for a while: the worker is not ended by it, and works on within seconds of its return."""
+    suite = make(scratch, rabbitmq.url)
+    with working(suite):
+        rabbitmq.ctl("change_password", "warren", "another")
+        try:
+            rabbitmq.ctl("close_all_connections", "the password was changed")
+            until(lambda: len(suite.logged("worker", "broker_unreachable")) >= 3, 40, "three refused attempts")
+            beating(suite, 3)
+        finally:
+            rabbitmq.ctl("change_password", "warren", rabbitmq.password)
+        again(suite, rabbitmq)

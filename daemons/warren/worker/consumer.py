@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -21,6 +22,8 @@ from warren.events import Event
 from warren.log import get
 from warren.worker.message import malformed
 
+#: Seconds between two attempts at a broker that refuses the worker.
+_REFUSED_PAUSE = 2
 _logger = logging.getLogger(__name__)
 
 
@@ -52,8 +55,21 @@ class Consumer(CeleryConsumer):
             maybe_shutdown()
 
         type(self).pulse()  # an attempt may take long, and the heart should say what it is waiting for
-        # At most 2 s between two attempts, so that tasks run again within 5 s of the broker's return.
-        connected = conn.ensure_connection(failed, None, interval_start=1, interval_step=1, interval_max=2, callback=waiting)
+        connected = None
+        while connected is None:
+            try:
+                # At most 2 s between two attempts, so that tasks run again within 5 s of the broker's return.
+                connected = conn.ensure_connection(
+                    failed, None, interval_start=1, interval_step=1, interval_max=2, callback=waiting
+                )
+            except (*conn.connection_errors, *conn.channel_errors) as error:
+                # kombu gives up at a refused password or a missing virtual host. While an operator changes them the running
+                # tasks go on; the end of the worker would cut them off, and mend nothing.
+                failed(error, _REFUSED_PAUSE)
+                conn.maybe_switch_next()
+                for _ in range(_REFUSED_PAUSE):
+                    waiting()
+                    time.sleep(1)
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
         get().info(Event.BROKER_CONNECTED, broker=masked_url(conn.as_uri(include_password=True)))
