@@ -19,6 +19,7 @@ PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) -> None:
     """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line; the unit starts at boot."""
     suite.stop()
+    suite.configure(RABBITMQ + WORKER)
     began = time.monotonic()
     suite.start()
     figure("systemctl start", time.monotonic() - began, "returns when workers consume")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from support.servers import missing
@@ -16,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 #: What the package is made of.
 _SOURCES = ("daemons/warren", "debian", "docs", "etc", "examples", "monit", "scripts", "systemd")
 _FILES = ("CHANGELOG.md", "README.md", "constraints.txt", "pyproject.toml", "setup.py")
-#: Packages of so many trees are kept, newest first.
-_KEPT = 6
+#: Packages of older trees are removed after so many seconds: another run may be about to install one.
+_KEPT = 4 * 3600
 
 
 def deb(version: str = "") -> Path:
@@ -36,8 +37,9 @@ def deb(version: str = "") -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             _build(folder, version)
-            for old in sorted(cache.glob("*/"), key=lambda each: each.stat().st_mtime, reverse=True)[_KEPT:]:
-                shutil.rmtree(old)
+            for old in cache.glob("*/"):
+                if time.time() - old.stat().st_mtime > _KEPT:
+                    shutil.rmtree(old)
     (package,) = folder.glob("warren_*.deb")
     return package
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from warren.quota.book import Book
 from warren.quota.slots import Counts
 from warren.quota.survey import Survey
 from warren.quota.watchdog import Watchdog
+
+
+@pytest.fixture(autouse=True)
+def heard(caplog: pytest.LogCaptureFixture) -> None:
+    """Warnings are logged, whatever level another test has left."""
+    caplog.set_level(logging.WARNING)
 
 
 def test_a_disk_that_fails_one_ledger(
