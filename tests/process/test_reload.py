@@ -112,7 +112,7 @@ def test_a_wrong_edit_reaches_nobody(standing: tuple[Suite, Process]) -> None:
 def test_without_a_suite_there_is_nothing_to_reload(suite: Suite) -> None:
     """69 and what to do; a programs.json of a suite that was killed is not taken for one that runs."""
     done = suite.warren("reload")
-    assert (done.returncode, "warren supervise" in done.stderr) == (69, True)
+    assert (done.returncode, "warren start" in done.stderr) == (69, True)
     with supervised(suite) as supervisor:
         os.kill(supervisor.pid, signal.SIGKILL)
         until(lambda: not supervisor.alive, 10)

@@ -169,6 +169,7 @@ class Host:
             echo {self.name} >{root}/etc/hostname
             echo '{hosts}' >{root}/etc/hosts
             rm -f {root}/usr/sbin/policy-rc.d {root}/etc/machine-id
+            rm -rf {root}/etc/warren {root}/var/lib/warren {root}/var/log/warren
             systemd-machine-id-setup --root={root} >/dev/null 2>&1
             mkdir -p {root}/var/log/journal
             for unit in {" ".join(_MASKED)} {" ".join(_TIMERS)}; do
