@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ def make(owner: int) -> list[Path]:
     for parent in _own():
         for stale in parent.glob(f"{_PREFIX}*"):
             if not Path(f"/proc/{stale.name.removeprefix(_PREFIX)}").exists():
+                _end(stale)
                 remove([stale])
         group = parent / f"{_PREFIX}{owner}"
         group.mkdir(exist_ok=True)
@@ -32,6 +34,14 @@ def remove(groups: list[Path]) -> None:
         for folder, _, _ in os.walk(group, topdown=False):  # another run may take them away meanwhile: walk does not mind
             with suppress(OSError):
                 os.rmdir(folder)
+
+
+def _end(group: Path) -> None:
+    """Ends the processes of a host whose test run was killed: its systemd outlives systemd-nspawn, and nobody else will."""
+    for folder, _, _ in os.walk(group):
+        with suppress(OSError):
+            for pid in Path(folder, "cgroup.procs").read_text(encoding="ascii").split():
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def _own() -> list[Path]:

@@ -1,8 +1,8 @@
 """Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes with their last process.
 
 A host's root is an overlay over the machine's own, so it has the machine's packages and keeps its changes to itself. Its
-mounts and its network live in namespaces held open by one idle process, the holder. When the holder ends, for whatever
-reason, the kernel takes mounts, network and every process of the host away; empty control groups go with the next host.
+mounts and its network live in namespaces held open by one idle process, the holder, and by the host's own: with the last of them
+the kernel takes mounts and network away. What a test run that was killed has left of a host ends when the next one is made.
 """
 
 from __future__ import annotations
