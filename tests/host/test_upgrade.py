@@ -14,7 +14,7 @@ TASKS = 400
 EDITED = RABBITMQ + WORKER + "# edited by an operator\n"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def older(net: Network) -> Installed:
     """A host on which the version before this one is at work, with settings that an operator has edited."""
     (host,) = net.hosts("older")
@@ -45,14 +45,17 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
 
 
 @pytest.mark.timeout(300)
-def test_remove_keeps_data_and_purge_takes_them(older: Installed) -> None:
+def test_remove_keeps_data_and_purge_takes_them(suite: Installed) -> None:
     """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code."""
-    older.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq remove warren", within=120)
-    assert not older.processes()
-    assert older.host.read("/etc/warren/warren.ini") == EDITED
-    assert older.host.read("/var/lib/warren/runs")
-    assert older.host.read("/var/log/warren/worker.log")
-    assert older.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
-    older.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren", within=120)
+    suite.configure(EDITED)
+    suite.send(1, 1)
+    suite.all_done(1, 1, 30)
+    suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq remove warren", within=120)
+    assert not suite.processes()
+    assert suite.host.read("/etc/warren/warren.ini") == EDITED
+    assert suite.host.read("/var/lib/warren/runs")
+    assert suite.host.read("/var/log/warren/worker.log")
+    assert suite.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
+    suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren", within=120)
     gone = ("/etc/warren", "/var/lib/warren", "/var/log/warren", "/usr/lib/warren", "/usr/bin/warren", "/etc/logrotate.d/warren")
-    assert [path for path in gone if older.host.run("test", "-e", path, check=False).returncode == 0] == []
+    assert [path for path in gone if suite.host.run("test", "-e", path, check=False).returncode == 0] == []
