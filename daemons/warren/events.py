@@ -28,7 +28,6 @@ class Event(StrEnum):
     RELOADED = "reloaded", "SIGHUP: new settings are in force"
     RELOAD_REFUSED = "reload_refused", "SIGHUP: the new settings are wrong and nothing was changed"
     STATE_DUMPED = "state_dumped", "SIGUSR1: what the daemon is doing, with its stacks"
-    CONFIG_PROBLEM = "config_problem", "one problem of the configuration"
     CANNOT_WRITE = "cannot_write", "a file of Warren could not be written (permission, full disk)"
     RECORD = "record", "a line of a library: `logger` says of which, `message` what"
     SUPERVISOR_RECORD = "supervisor_record", "a line of supervisord: a program started, ended, was restarted"
@@ -66,10 +65,9 @@ class Event(StrEnum):
 
     # quotas
     QUOTA_EXHAUSTED = "quota_exhausted", "a queue is paused until its quota has a free slot"
-    QUOTA_REPLENISHED = "quota_replenished", "a paused queue is consumed again"
-    QUOTA_LEVEL = "quota_level", "the use of a quota crossed a level (percent)"
+    QUOTA_LEVEL = "quota_level", "the use of a quota crossed a level (`percent`; 0: it is below all of them again)"
     QUOTA_CHANGED = "quota_changed", "a quota has a new limit or window"
-    QUOTA_CLOSED = "quota_closed", "the provider asked for a pause (Retry-After)"
+    QUOTA_CLOSED = "quota_closed", "the provider asked for a pause (Retry-After): for `pause_s` no call is admitted"
     SLOTS_REAPED = "slots_reaped", "slots of dead processes were set to cool"
     LEDGER_DAMAGED = "ledger_damaged", "a ledger was damaged: set aside, and every slot cools for a full window"
     LEDGER_BUSY = "ledger_busy", "a ledger's lock was held too long: nothing was admitted"

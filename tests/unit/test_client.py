@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -122,11 +123,15 @@ def test_an_unknown_quota(ledger: Ledger) -> None:
     ("status", "headers", "closed"),
     [(429, {"Retry-After": "100"}, 100), (503, {"retry-after": "7"}, 7), (200, {"Retry-After": "100"}, 0), (429, {}, 0)],
 )
-def test_observe(ledger: Ledger, status: int, headers: dict[str, str], closed: int) -> None:
-    """A refusal with Retry-After closes the quota for so long, and nothing else does."""
+def test_observe(ledger: Ledger, caplog: pytest.LogCaptureFixture, status: int, headers: dict[str, str], closed: int) -> None:
+    """A refusal with Retry-After closes the quota for so long, and nothing else does; the log tells a pause once."""
+    caplog.set_level(logging.WARNING)
     with quota("x").call() as call:
-        call.observe(status, headers)
+        for _ in range(3):
+            call.observe(status, headers)
     assert closed - 1 < (ledger.wait_s() or 0) + 0.5 < closed + 1
+    told = [record.msg["pause_s"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert told == ([closed] if closed else [])
 
 
 @pytest.fixture

@@ -179,7 +179,8 @@ class Call:
         seconds = retry_after(headers, datetime.now(UTC)) if status in (429, 503) else None
         if seconds:
             try:
-                self._quota.ledger.close_for(seconds)
+                if self._quota.ledger.close_for(seconds):
+                    get().warning(Event.QUOTA_CLOSED, quota=self._quota.name, status=status, pause_s=seconds)
             except LEDGER_ERRORS as trouble:
                 get().warning(Event.LEDGER_BUSY, quota=self._quota.name, reason=str(trouble), consequence="the pause is not kept")
 

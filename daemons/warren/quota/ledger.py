@@ -102,20 +102,25 @@ class Ledger:
             now = now_ns()
             return sum(slots.refund(ticket, now) for ticket in tickets if slots.owner(ticket) == owner)
 
-    def close_for(self, seconds: float) -> None:
-        """Admits nothing for so long (the provider said so), LONGEST_PAUSE at most; never shortens an earlier pause."""
+    def close_for(self, seconds: float) -> bool:
+        """Admits nothing for so long (the provider said so), LONGEST_PAUSE at most; never shortens an earlier pause.
+
+        False when the quota was closed for as long already, give or take a second.
+        """
         pause = int(min(seconds, LONGEST_PAUSE) * NS)
         with self._file.locked() as slots:
             words, until = slots.words, now_ns() + pause
             more = until - int(words[Head.CLOSED_UNTIL])
             if more <= 0:
-                return
+                return False
             # In this order: killed in between, a later boot knows of a longer pause rather than of a shorter one.
             words[Head.PAUSED_AT] = time.time_ns()
             words[Head.PAUSED_FOR] = pause
             words[Head.CLOSED_UNTIL] = until
-            if more > NS:  # a row of refusals makes the same pause a little longer each time: the disk need not know at once
+            longer = more > NS  # a row of refusals makes the same pause a little longer each time: the disk need not know at once
+            if longer:
                 self._file.sync_header()
+            return longer
 
     def wait_s(self, count: int = 1) -> float | None:
         """Seconds until `count` slots may be free at once, 0.0 when they are; None when too many are open to know."""
