@@ -20,14 +20,13 @@ from rich.console import Console
 
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
-from warren.heartbeat import read
+from warren.heartbeat import AT_WORK, read
 from warren.process import Process, adopt_orphans, lock_holder, of
 
 #: Seconds between two looks at the daemon that starts.
 LOOK = 0.05
 #: The log and what the daemon makes in its folders are no more public than under supervisord.
 UMASK = 0o027
-_READY = ("ready", "standby")
 
 
 def into_background(settings: Settings, program: str, expected: Collection[str]) -> None:
@@ -167,7 +166,7 @@ class _Start:
             beat = beats.get(program)
             fresh = beat is not None and beat.process.start >= self.daemon.start and beat.process.alive
             state = beat.state if beat is not None and fresh else "starting"
-            if state not in _READY:
+            if state not in AT_WORK:
                 missing[program] = state
         return missing
 

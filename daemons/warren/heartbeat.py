@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warren import run_file
 from warren.process import Process, this
+from warren.run_file import now
 
 #: A heart older than this (seconds) does not count as beating.
 STALE = 10.0
+#: The states of a daemon that does its work; a beat that stands by does.
+AT_WORK = ("ready", "standby")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Beat:
     @property
     def age(self) -> float:
         """Seconds since the main loop last showed life."""
-        written, touched = _now() - self.at, time.time() - self.mark[1] / 1e9
+        written, touched = now() - self.at, time.time() - self.mark[1] / 1e9
         # On a full disk a beat is only touched, which the wall clock stamps. A stamp of the future is older than a step of it.
         return max(0.0, min(written, touched) if touched >= 0 else written)
 
@@ -52,19 +56,14 @@ class Heart:
 
         Then the last beat is touched, which needs no room: a full disk must not make a daemon at work look like one that hangs.
         """
-        me, now = this(), _now()
+        me, at = this(), now()
         if state != self._state:
-            self._state, self._since = state, now
+            self._state, self._since = state, at
         who = {"program": self.program, "pid": me.pid, "start": me.start}
-        text = json.dumps({**who, "at": now, "state": state, "since": self._since, "evidence": evidence})
-        fresh = self.path.with_suffix(f".{me.pid}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(text, encoding="utf-8")
-            os.replace(fresh, self.path)
+            run_file.write(self.path, {**who, "at": at, "state": state, "since": self._since, "evidence": evidence})
         except OSError:
-            with suppress(OSError):
-                fresh.unlink()
             with suppress(OSError):
                 os.utime(self.path)
             return False
@@ -92,7 +91,3 @@ def _read(path: Path) -> Beat | None:
         return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"], mark)
     except (OSError, ValueError, KeyError, TypeError):  # gone between the listing and now, or not ours
         return None
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

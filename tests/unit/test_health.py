@@ -15,11 +15,12 @@ import pytest
 
 from support.suite import ENVIRONMENT
 from warren.cli import main
-from warren.health.evidence import Disk, Evidence, Published, look
+from warren.health.evidence import Disk, Evidence, look
 from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.report import LONGEST, judge, line, worst
 from warren.heartbeat import Beat, Heart, read
 from warren.process import Process, this
+from warren.run_file import Published
 
 NOW = 10_000.0
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")

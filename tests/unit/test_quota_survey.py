@@ -28,7 +28,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The survey's clock; its thread asks nobody."""
     found = Clock()
-    monkeypatch.setattr(survey, "_now", lambda: found.now)
+    monkeypatch.setattr(survey, "now", lambda: found.now)
     monkeypatch.setattr(BrokerSurvey, "run", lambda self: None)
     return found
 

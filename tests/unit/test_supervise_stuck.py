@@ -11,8 +11,9 @@ import pytest
 
 from warren.heartbeat import Beat
 from warren.process import Process
+from warren.supervise.care import surveyed
 from warren.supervise.hearts import Sight
-from warren.supervise.stuck import Idleness, is_stuck, judge, survey
+from warren.supervise.stuck import Idleness, is_stuck, judge
 
 EVIDENCE = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "begun": 4}
 FULL = {"default": 3}
@@ -73,9 +74,10 @@ def test_a_survey_counts_while_it_is_fresh(tmp_path: Path) -> None:
         (json.dumps({"at": now - 31, "queues": queues}), {}),
         (json.dumps({"at": now + 1000, "queues": queues}), {}),
         (json.dumps({"at": now, "queues": [1]}), {}),
+        (json.dumps({"at": "now", "queues": queues}), {}),
         ("{", {}),
     ):
         (tmp_path / "survey.json").write_text(text)
-        assert survey(tmp_path) == expected, text
+        assert surveyed(tmp_path) == expected, text
     (tmp_path / "survey.json").unlink()
-    assert survey(tmp_path) == {}
+    assert surveyed(tmp_path) == {}

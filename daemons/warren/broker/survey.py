@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 
 from celery import Celery
@@ -15,6 +14,7 @@ from warren.broker.reach import reach
 from warren.config import Settings
 from warren.config.masking import masked_url
 from warren.errors import Unavailable
+from warren.run_file import now
 
 #: Seconds that the broker may take for one answer.
 PATIENCE = 3.0
@@ -60,9 +60,9 @@ class BrokerSurvey(threading.Thread):
             try:
                 self._hold(app)
             except Unavailable as error:
-                self.latest = Look(_now(), False, masked_url(str(error)))
+                self.latest = Look(now(), False, masked_url(str(error)))
             except Exception as error:  # noqa: BLE001  a library's error that is no connection's; the thread must outlive it
-                self.latest = Look(_now(), False, masked_url(f"{type(error).__name__}: {error}"))
+                self.latest = Look(now(), False, masked_url(f"{type(error).__name__}: {error}"))
             self._stopped.wait(self.pause)
 
     def _hold(self, app: Celery) -> None:
@@ -70,12 +70,8 @@ class BrokerSurvey(threading.Thread):
         kind = self.settings.broker.kind
         with reach(app, PATIENCE) as connection, alarms(app, kind, connection) as raised:
             while not self._stopped.is_set():
-                begun = _now()
+                begun = now()
                 found = depths_over(connection, self.settings.queues)
                 self.latest = Look(begun, True, alarms=raised(), depths=found)
-                self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (_now() - begun))
+                self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))
                 self._stopped.wait(self.pause)
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

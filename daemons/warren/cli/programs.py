@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from warren import heartbeat
+from warren import heartbeat, run_file
 from warren.config import Settings
-from warren.health.evidence import published
-from warren.heartbeat import STALE
+from warren.heartbeat import AT_WORK, STALE
 from warren.supervise.client import programs
 
 
@@ -31,13 +30,13 @@ class ProgramStatus:
     def ready(self) -> bool:
         """Whether it does its work now."""
         beating = self.heart_age_s is not None and self.heart_age_s < STALE
-        return self.state == "RUNNING" and self.heart in ("ready", "standby") and beating
+        return self.state == "RUNNING" and self.heart in AT_WORK and beating
 
 
 def program_status(settings: Settings) -> list[ProgramStatus]:
     """What supervisord says of each program, beside what the program's own heart says. Raises Unavailable."""
     beats = heartbeat.read(settings.app.run_dir)
-    listed = (published(settings.app.run_dir / "programs.json", "programs").said or {"programs": []})["programs"]
+    listed = (run_file.read(settings.app.run_dir / "programs.json", "programs").said or {"programs": []})["programs"]
     standing = {each["program"]: each for each in listed}
     found = []
     for program in programs(settings):

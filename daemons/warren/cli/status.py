@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import asdict
 from typing import Any
 
 import click
 
+from warren import run_file
 from warren.cli import tables
 from warren.cli.programs import program_status
 from warren.config import Rate, Settings, load
 from warren.config.masking import masked_url
 from warren.errors import ConfigError, ExitCode, Unavailable
-from warren.health.evidence import published
 from warren.health.survey import OLD
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS, now_ns
@@ -49,8 +48,8 @@ def status(context: click.Context, as_json: bool) -> None:
 
 def surveyed(settings: Settings) -> dict[str, Any] | None:
     """What the quota-watchdog has published of broker, queues and quotas; None when that is missing or old."""
-    survey = published(settings.app.run_dir / "survey.json", "broker", "queues", "quotas")
-    age = survey.age(time.clock_gettime(time.CLOCK_BOOTTIME))
+    survey = run_file.read(settings.app.run_dir / "survey.json", "broker", "queues", "quotas")
+    age = survey.age(run_file.now())
     if survey.said is None or age > OLD:
         return None
     broker = survey.said["broker"]

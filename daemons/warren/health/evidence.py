@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from warren import heartbeat
+from warren import heartbeat, run_file
 from warren.heartbeat import Beat
 from warren.process import Process
-
-
-@dataclass(frozen=True)
-class Published:
-    """A file that a daemon writes again and again: what it said, or why it says nothing."""
-
-    said: dict[str, Any] | None
-    trouble: str = ""
-
-    def age(self, now: float) -> float:
-        """Seconds since it was written."""
-        return max(0.0, now - self.said["at"]) if self.said else 0.0
+from warren.run_file import Published
 
 
 @dataclass(frozen=True)
@@ -52,32 +38,19 @@ class Evidence:
 
 def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
     """Reads the files of `run_dir` and asks for the free room of `folders`. Raises nothing."""
-    programs = published(run_dir / "programs.json", "programs", "pid", "start")
+    programs = run_file.read(run_dir / "programs.json", "programs", "pid", "start")
     said = programs.said or {"pid": 0, "start": 0}
     beats = heartbeat.read(run_dir)
     return Evidence(
-        now=time.clock_gettime(time.CLOCK_BOOTTIME),
+        now=run_file.now(),
         programs=programs,
-        survey=published(run_dir / "survey.json", "broker", "queues", "quotas"),
+        survey=run_file.read(run_dir / "survey.json", "broker", "queues", "quotas"),
         supervisor_alive=Process(said["pid"], said["start"]).alive,
         beats=beats,
         silent={name: beat.age for name, beat in beats.items()},
         ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
         disks=tuple(map(_disk, folders)),
     )
-
-
-def published(path: Path, *needed: str) -> Published:
-    """What such a file says, with `at` and all that is `needed`."""
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        return Published(None, f"{path}: {error.strerror}")
-    except ValueError:
-        return Published(None, f"{path}: expected JSON, found other text")
-    if not isinstance(said, dict) or not {"at", *needed} <= said.keys():
-        return Published(None, f"{path}: expected {', '.join(('at', *needed))}, found other keys")
-    return Published(said)
 
 
 def _disk(folder: Path) -> Disk:

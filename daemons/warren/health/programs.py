@@ -7,13 +7,12 @@ from typing import Any
 
 from warren.health.evidence import Evidence
 from warren.health.finding import Finding, Level, span
-from warren.heartbeat import STALE
+from warren.heartbeat import AT_WORK, STALE
 
-#: Seconds after which programs.json, written each 5 s, is old.
+#: Seconds after which programs.json, written each second, is old.
 OLD = 15.0
 #: Seconds that a program may start, or look for its broker, before that is more than a warning.
 PATIENCE = 60.0
-_FINE = ("ready", "standby")
 _PASSING = ("STARTING", "STOPPING")
 
 
@@ -88,7 +87,7 @@ def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
     silent = evidence.silent[name]
     if silent > STALE:
         return Level.CRITICAL, f"{name} hangs: silent for {span(silent)}"
-    if beat.state in _FINE:
+    if beat.state in AT_WORK:
         return Level.OK, f"{name} {beat.state}"
     return _passing(f"{name} is {beat.state}", evidence.now - beat.since)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from warren import run_file
 from warren.broker.backlog import Backlog
 from warren.broker.survey import PATIENCE, BrokerSurvey, Look
 from warren.config import Settings
@@ -17,6 +15,7 @@ from warren.log import get
 from warren.quota.ledger import now_ns
 from warren.quota.levels import crossed
 from warren.quota.slots import Counts
+from warren.run_file import now
 
 #: Seconds without a look after which the thread that looks is stuck in one: each of its steps ends well before.
 _STUCK = 5 * PATIENCE
@@ -31,7 +30,7 @@ class Survey:
         self.settings = settings
         self._path = settings.app.run_dir / "survey.json"
         self._broker = BrokerSurvey(settings)
-        self._begun, self._written = _now(), 0.0
+        self._begun, self._written = now(), 0.0
         self._look: Look | None = None
         self._backlogs: dict[str, Backlog] = {}
         self._alarms: tuple[str, ...] = ()
@@ -51,9 +50,9 @@ class Survey:
             return
         if look is not self._look:
             self._follow(look)
-        elif _now() - self._written < PAUSE:
+        elif now() - self._written < PAUSE:
             return
-        self._written = _now()
+        self._written = now()
         broker = {"kind": self.settings.broker.kind, "reachable": look.reachable, "reason": look.reason}
         said = {
             "at": self._written,
@@ -62,13 +61,14 @@ class Survey:
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
         }
-        self._write(said)
+        with suppress(OSError):  # a full disk: the file grows old, which is what its readers are told
+            run_file.write(self._path, said)
 
     def _latest(self) -> Look | None:
-        look, now = self._broker.latest, _now()
+        look, at = self._broker.latest, now()
         last = look.at if look else self._begun
-        if now - last > _STUCK + 2 * self._broker.pause:
-            return Look(now, False, f"no answer for {now - last:.0f} s")
+        if at - last > _STUCK + 2 * self._broker.pause:
+            return Look(at, False, f"no answer for {at - last:.0f} s")
         return look
 
     # -- what changed --------------------------------------------------------------------------------------------------
@@ -94,11 +94,12 @@ class Survey:
 
     def _measure(self, queue: str, at: float, depth: int | None) -> None:
         terms, before = self.settings.health, self._backlogs.get(queue, Backlog())
-        now = before.seen(at, depth or 0, terms.queue_warning, terms.queue_critical)
-        self._backlogs[queue] = now
-        if crossed(before.level, now.level):
-            tell, event = (get().warning, Event.BACKLOG_GROWS) if now.level else (get().info, Event.BACKLOG_SHRINKS)
-            tell(event, queue=queue, messages=depth, growth_per_s=round(now.forecast.growth_per_s, 3), critical=now.level == 2)
+        after = before.seen(at, depth or 0, terms.queue_warning, terms.queue_critical)
+        self._backlogs[queue] = after
+        if crossed(before.level, after.level):
+            tell, event = (get().warning, Event.BACKLOG_GROWS) if after.level else (get().info, Event.BACKLOG_SHRINKS)
+            growth = round(after.forecast.growth_per_s, 3)
+            tell(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
 
     # -- the file ------------------------------------------------------------------------------------------------------
 
@@ -123,16 +124,3 @@ class Survey:
             "next_free_s": wait if wait is None else round(wait, 3),
             "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
         }
-
-    def _write(self, said: dict[str, Any]) -> None:
-        fresh = self._path.with_suffix(".new")
-        try:
-            fresh.write_text(json.dumps(said), encoding="utf-8")
-            os.replace(fresh, self._path)
-        except OSError:  # a full disk: the file grows old, which is what its readers are told
-            with suppress(OSError):
-                fresh.unlink()
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

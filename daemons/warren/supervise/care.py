@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from supervisor.states import ProcessStates
 
+from warren import run_file
 from warren.config import Settings
 from warren.events import Event
 from warren.log import get
 from warren.process import resident
 from warren.supervise.hearts import LONGEST_TURN, Sight, at_work, patience
 from warren.supervise.process import DaemonProcess
-from warren.supervise.stuck import Idleness, is_stuck, judge, survey, waiting
+from warren.supervise.stuck import Idleness, is_stuck, judge, waiting
 
+#: Seconds after which a survey of the queues says nothing of now.
+_STALE = 30.0
 #: A daemon is let grow for so many seconds after its start: a ceiling below what it needs must not become a storm of restarts.
 _GROWTH = 60.0
 
@@ -28,7 +32,7 @@ class Care:
 
     def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, turn: float) -> None:
         """One look, `turn` seconds after the last one."""
-        queues = survey(settings.app.run_dir)
+        queues = surveyed(settings.app.run_dir)
         for process in processes:
             sight = sights.get(process.config.name)
             process.seen_at_work(process.state == ProcessStates.RUNNING and at_work(sight, settings))
@@ -83,6 +87,17 @@ class Care:
                 restarts_without_effect=idle.restarts,
             )
             process.restart()
+
+
+def surveyed(run_dir: Path) -> dict[str, int]:
+    """The messages of each queue as the quota-watchdog saw them last; empty when nobody looked within the last 30 s."""
+    said = run_file.read(run_dir / "survey.json", "queues").said
+    try:
+        if said is None or not 0 <= run_file.now() - said["at"] < _STALE:
+            return {}
+        return {name: int(queue["messages"]) for name, queue in said["queues"].items() if queue["messages"] is not None}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _ceiling(program: str, settings: Settings) -> int:

@@ -15,7 +15,8 @@ from supervisor.states import ProcessStates
 
 from warren.config import Settings
 from warren.config.concern import concerns_worker
-from warren.supervise.hearts import AT_WORK, Sight
+from warren.heartbeat import AT_WORK
+from warren.supervise.hearts import Sight
 from warren.supervise.process import DaemonProcess
 from warren.supervise.reload import Changes
 

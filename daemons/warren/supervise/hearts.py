@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from warren.config import Settings
-from warren.heartbeat import Beat
+from warren.heartbeat import AT_WORK, Beat
 
-#: States of a heart whose daemon does its work; a beat that stands by does.
-AT_WORK = ("ready", "standby")
 #: The seconds that one turn of the loop may add to a silence. A longer turn is a laptop that slept, a stopped supervisord or
 #: a host without a processor to spare: the daemons may not have run either, and one look says nothing of them.
 LONGEST_TURN = 2.0

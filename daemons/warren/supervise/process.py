@@ -15,7 +15,7 @@ from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDe
 from warren.errors import ExitCode
 from warren.events import Event
 from warren.log import get
-from warren.supervise.programs import now as seconds
+from warren.run_file import now
 
 #: After so many failures in a row a daemon is held, and tried again at this pace (seconds).
 TRIES = 5
@@ -37,7 +37,7 @@ class DaemonProcess(Subprocess):
 
     def __init__(self, config: ProcessConfig) -> None:
         super().__init__(config)
-        self.since = seconds()  # CLOCK_BOOTTIME at which its state began
+        self.since = now()  # CLOCK_BOOTTIME at which its state began
         self.starts = 0
         self.failures = 0
         self.held = False
@@ -59,7 +59,7 @@ class DaemonProcess(Subprocess):
     @property
     def age(self) -> float:
         """Seconds in its state."""
-        return seconds() - self.since
+        return now() - self.since
 
     def restart(self) -> None:
         """Stops it in order, as a stop by an operator would, and starts it again then."""
@@ -139,7 +139,7 @@ class DaemonProcess(Subprocess):
 
     def change_state(self, new_state: int, expected: bool = True) -> Any:
         changed = super().change_state(new_state, expected)
-        self.since = seconds()
+        self.since = now()
         if new_state == ProcessStates.BACKOFF:
             self.failures += 1
             # supervisord keeps the two in step when the wall clock is set back.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from warren import run_file
 from warren.errors import ExitCode
 from warren.process import Process, this
+from warren.run_file import now
 from warren.supervise.standing import Standing, as_json
 
 NAME = "programs.json"
@@ -80,14 +80,7 @@ class Programs:
         at = now()
         if said == self._written and at - self._at < PAUSE:
             return
-        fresh = self._path.with_suffix(".new")
-        try:
-            fresh.write_text(json.dumps({"at": at, **said}), encoding="utf-8")
-            os.replace(fresh, self._path)
-        except OSError:
-            with suppress(OSError):
-                fresh.unlink()  # what was written of it may be the room that the hearts need
-            raise
+        run_file.write(self._path, {"at": at, **said})
         self._written, self._at = said, at
 
 
@@ -106,8 +99,3 @@ def remove(run_dir: Path) -> None:
     """Takes the file away: a suite that has stopped in order stands nowhere."""
     with suppress(OSError):
         (run_dir / NAME).unlink()
-
-
-def now() -> float:
-    """Seconds of CLOCK_BOOTTIME."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

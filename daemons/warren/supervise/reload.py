@@ -8,11 +8,11 @@ from typing import Any
 from warren import log
 from warren.config import Settings, load
 from warren.errors import ConfigError, Problem
+from warren.run_file import now
 from warren.supervise.check import Check
 from warren.supervise.folders import make_folders, read_programs, write_programs
 from warren.supervise.journal import journal
 from warren.supervise.options import Options, unreadable
-from warren.supervise.programs import now
 from warren.supervise.render import expansions, programs_folder, render
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from warren.errors import Unavailable
 from warren.process import lock_holder
-from warren.supervise.programs import Outcome, now, read
+from warren.run_file import now
+from warren.supervise.programs import Outcome, read
 
 #: Seconds that a supervisord may take to begin its loop, and seconds without a word after which it counts as hung.
 _PATIENCE = 30.0

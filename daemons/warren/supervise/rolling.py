@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from warren import heartbeat
 from warren.config import Settings
 from warren.errors import Unavailable, WarrenError
+from warren.heartbeat import AT_WORK
 from warren.supervise import client
-from warren.supervise.hearts import AT_WORK
 from warren.supervise.render import Daemon, daemons
 
 #: Seconds that supervisord may take on top of what a daemon has for itself.

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from warren.supervise.hearts import Sight
 
-#: Seconds after which a survey of the queues says nothing of now.
-_STALE = 30.0
 #: Seconds for which a beat is believed; an older heart is a matter of hanging, not of idleness.
 _FRESH = 5.0
 #: A worker whose restarts do not help is restarted ever more rarely: its patience doubles up to so many times.
@@ -58,17 +53,6 @@ def waiting(sight: Sight, queues: Mapping[str, int]) -> dict[str, int]:
     """The queues with messages that the worker consumes now; those that a quota pauses are not among them."""
     consumed = sight.beat.evidence.get("queues", ()) if sight.beat else ()
     return {name: queues[name] for name in consumed if queues.get(name, 0) > 0}
-
-
-def survey(run_dir: Path) -> dict[str, int]:
-    """The messages of each queue as the quota-watchdog saw them last; empty when nobody looked within the last 30 s."""
-    try:
-        said = json.loads((run_dir / "survey.json").read_text(encoding="utf-8"))
-        if not 0 <= time.clock_gettime(time.CLOCK_BOOTTIME) - said["at"] < _STALE:
-            return {}
-        return {name: int(queue["messages"]) for name, queue in said["queues"].items() if queue["messages"] is not None}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def _progress(sight: Sight) -> tuple[int, int] | None:
