@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,9 @@ def note(path):
     os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\\n".encode())
     os.close(fd)
 
+def runs(path):
+    return len(open(path).readlines()) if os.path.exists(path) else 0
+
 @shared_task(name="jobs.add")
 def add(a, b):
     return a + b
@@ -42,6 +46,21 @@ def memory():
 def die(path):
     note(path)
     os._exit(7)
+
+@shared_task(name="jobs.kill_worker")
+def kill_worker(path, others):
+    note(path)
+    deadline = time.monotonic() + 3
+    while runs(others) < runs(path) and time.monotonic() < deadline:  # the innocent one is at work as well, if it may
+        time.sleep(0.05)
+    os.kill(os.getppid(), 9)
+    time.sleep(60)
+
+@shared_task(name="jobs.long")
+def long(path):
+    note(path)
+    time.sleep(6)
+    return "done"
 
 @shared_task(name="jobs.secret", bind=True, max_retries=0)
 def secret(self, word):
@@ -111,6 +130,26 @@ def test_a_task_that_ends_every_process_is_given_up(worker: Any, app: Any, suite
     assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
     assert worker.poll() is None
+
+
+def test_a_task_that_kills_its_worker_is_given_up(app: Any, suite: Suite, scratch: Path) -> None:
+    """It runs five times, then it has failed; a long task that was at work each time as well is done."""
+    path, long = scratch / "runs", scratch / "long"
+    innocent = app.send_task("jobs.long", [str(long)])
+    bad = app.send_task("jobs.kill_worker", [str(path), str(long)])
+    for _ in range(5):
+        with suite.running("worker", "a") as worker:
+            assert worker.wait(60) == -signal.SIGKILL
+    with suite.running("worker", "a") as worker:
+        error = bad.get(timeout=60, propagate=False)
+        assert innocent.get(timeout=60) == "done"
+        assert worker.poll() is None
+    assert "WorkerLost" in type(error).__name__
+    assert "died 5 times" in str(error)
+    assert len(calls(path)) == 5
+    assert len(calls(long)) == 5  # it was there at four deaths, and then ran while the bad one did not
+    assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4, 5]
+    assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
 
 
 MALFORMED: dict[str, tuple[dict[str, Any], Any]] = {

@@ -88,6 +88,7 @@ def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch:
     with suite.running("worker", "a"):
         assert result.get(timeout=30) == "done"
     assert len(began(scratch, result.id)) == 2
+    assert len(suite.logged("worker", "task_handed_back", task_id=result.id)) == 1  # an end in order counts as no loss
 
 
 def test_a_killed_child_costs_no_task(worker: Any, app: Any, scratch: Path) -> None:

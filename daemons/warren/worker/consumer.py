@@ -33,8 +33,13 @@ class Consumer(CeleryConsumer):
     pulse: ClassVar[Any] = staticmethod(lambda: None)
     #: Called with each request that a broken connection took from the worker before a pool child had said that it runs it.
     dropped: ClassVar[Any] = staticmethod(lambda request: None)
+    #: Called with each request that is to run, and with what runs it.
+    admit: ClassVar[Any] = staticmethod(lambda request, run: run(request))
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
+
+    def __init__(self, on_task_request: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
+        super().__init__(lambda request: type(self).admit(request, on_task_request), *arguments, **options)
 
     # -- connection --------------------------------------------------------------------------------------------------
 

@@ -23,10 +23,12 @@ from warren.quota.book import Book
 from warren.worker.allowance import Allowance
 from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
+from warren.worker.deaths import Deaths
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
 from warren.worker.records import Records
 from warren.worker.request import Request
+from warren.worker.suspects import Suspects
 
 #: Seconds between two looks of the main loop at its flags; the heart beats once a second.
 TURN = 0.2
@@ -43,6 +45,8 @@ class Worker:
         self.daemon = Daemon(settings, "worker", f"worker-{name}")
         self.book = Book(settings)
         self.copies = Copies()
+        self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
+        self.suspects = Suspects(self.deaths)
         self.gate = Gate(settings, self.copies)
         self.drain = Drain(self.gate, self.copies)
         self.code = ExitCode.OK
@@ -53,8 +57,13 @@ class Worker:
         """Runs until it is told to stop; returns the exit code."""
         self.daemon.start()
         self.book.configure()
+        self.deaths.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
+        # Of a group that is killed (no memory left for the unit) the supervisor may go first, and this worker then ends in order:
+        # its tasks count as well, or one of them could take the whole suite with it for ever.
+        if self.code != ExitCode.SOFTWARE and not self.daemon.orphaned:
+            self.deaths.forget()
         return self.daemon.stop(self.code)
 
     def _prepare(self, app: Celery) -> Celery:
@@ -68,7 +77,9 @@ class Worker:
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
-        Request.copies = self.copies
+        self.deaths.connect()
+        Request.copies, Request.deaths = self.copies, self.deaths
+        Consumer.admit = staticmethod(self.suspects.admit)
         Consumer.dropped = staticmethod(self.gate.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
@@ -127,6 +138,7 @@ class Worker:
         self._notice_end()
         self.drain.turn(consumer)
         self.copies.turn()
+        self.suspects.turn()
         self.pulse(consumer)
 
     def pulse(self, consumer: Any) -> None:

@@ -7,6 +7,7 @@ import time
 from signal import SIGKILL
 from typing import Any, ClassVar
 
+from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.exceptions import Reject
@@ -19,9 +20,11 @@ from warren.events import Event
 from warren.log import get
 from warren.process import Process, of
 from warren.worker.copies import Copies
+from warren.worker.deaths import Deaths
 from warren.worker.message import LOSSES, TICKETS
 
-#: A task whose process was lost so often (killed, crashed, out of memory) is given up: it would take every process with it.
+#: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
+#: with it. Innocent ones are lost with power and by an operator's kill -9, though hardly so often.
 MOST_LOSSES = 5
 #: Seconds that the main loop waits at most for a killed child to be gone.
 DEATH = 2.0
@@ -31,6 +34,7 @@ class Request(CeleryRequest):
     """A task between its message and its end."""
 
     copies: ClassVar[Copies]
+    deaths: ClassVar[Deaths]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
 
@@ -78,16 +82,27 @@ class Request(CeleryRequest):
     def _lost(self, error: WorkerLostError, exc_info: Any) -> None:
         """The task runs again, as a copy that counts its losses; after MOST_LOSSES it has failed."""
         state.task_ready(self)
-        losses = self._losses() + 1
-        if losses < MOST_LOSSES:
+        losses = self.losses + 1
+        if losses + self.deaths.of(self.id) < MOST_LOSSES:
             get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, losses=losses)
             # Acknowledged last: cut off before, the broker delivers the message again.
             self.copies.give(self.message, EXCHANGE, self._routing_key(), self.acknowledge, headers={LOSSES: losses})
         else:
-            self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
-            details = {"args": self.args, "kwargs": self.kwargs, "traceback": exc_info.traceback, "einfo": exc_info}
-            signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
-            self.acknowledge()  # last, too
+            self._fail(error, exc_info)
+
+    def give_up(self, deaths: int) -> None:
+        """Fails the task instead of running it: its worker died `deaths` times while it ran."""
+        state.task_ready(self)
+        try:
+            raise WorkerLostError(f"expected its worker to outlive it, found that it died {deaths} times while it ran")
+        except WorkerLostError as error:
+            self._fail(error, ExceptionInfo())
+
+    def _fail(self, error: WorkerLostError, exc_info: Any) -> None:
+        self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+        details = {"args": self.args, "kwargs": self.kwargs, "traceback": exc_info.traceback, "einfo": exc_info}
+        signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
+        self.acknowledge()  # last, too: cut off before, it is delivered and given up again
 
     def _not_retried(self, reason: OperationalError) -> None:
         """It asked to be tried again, and the broker did not take that message: Celery would throw the task away.
@@ -102,7 +117,9 @@ class Request(CeleryRequest):
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
         return bool(state.should_terminate or self._already_cancelled or self._success_was_stored())
 
-    def _losses(self) -> int:
+    @property
+    def losses(self) -> int:
+        """How often a pool child was lost while it ran the task, on any host."""
         counted = self.request_dict.get(LOSSES)
         return counted if isinstance(counted, int) else 0
 

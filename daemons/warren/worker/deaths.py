@@ -1,0 +1,120 @@
+"""Which tasks were at work when their worker died: one that takes its worker with it must not do so for ever.
+
+A pool child that is lost is counted by its worker, in the message (request.py). When the worker itself is killed nobody is left
+to count, and not every broker does. So each child notes in a file what it runs, and the worker's successor reads that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from billiard.process import current_process
+from celery import signals
+
+from warren.events import Event
+from warren.log import get
+
+#: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
+_SLOT = 4096
+#: Characters of an id or a name that are kept: as JSON both of them fit, whatever they are.
+_KEPT = 160
+#: Tasks whose deaths a worker remembers; the oldest are forgotten.
+_REMEMBERED = 1000
+
+
+class Deaths:
+    """How often a worker of this host died while it ran a task, by the task's id.
+
+    `folder` is one for all workers of the host, who count together. What cannot be written (full disk) is not counted, and
+    nothing else happens.
+    """
+
+    def __init__(self, folder: Path, program: str, processes: int) -> None:
+        self._at_work, self._counts = folder / f"{program}.tasks", folder / f"{program}.deaths"
+        self._processes = processes
+        self._file = -1
+        self._task_id = ""
+        self._counted: dict[str, int] = {}
+
+    def open(self) -> None:
+        """Counts what the worker before this one was running, if it did not end in order. Call it before any child is forked."""
+        try:
+            self._at_work.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._file = os.open(self._at_work, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            died = dict(self._left())
+            own = _read(self._counts)
+            for task_id in died:
+                own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
+            if died:
+                fresh = self._counts.with_suffix(".new")
+                fresh.write_text(json.dumps(dict(list(own.items())[-_REMEMBERED:])), encoding="utf-8")
+                os.replace(fresh, self._counts)
+            # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
+            # disk that is full later fails no note.
+            self.forget()
+            os.posix_fallocate(self._file, 0, _SLOT * self._processes)
+        except OSError as error:
+            consequence = "a task that ends its worker is not counted"
+            get().error(Event.CANNOT_WRITE, path=str(self._at_work), reason=error.strerror, consequence=consequence)
+            return
+        for path in self._counts.parent.glob("*.deaths"):
+            for task_id, count in _read(path).items():
+                self._counted[task_id] = self._counted.get(task_id, 0) + count
+        for task_id, name in died.items():
+            losses = self._counted[task_id]
+            reason = "the worker died while it ran"
+            get().warning(Event.TASK_HANDED_BACK, task_id=task_id, task=name, losses=losses, reason=reason)
+
+    def of(self, task_id: str) -> int:
+        """How often the task was at work when its worker died."""
+        return self._counted.get(task_id[:_KEPT], 0) if self._counted else 0
+
+    def forget(self) -> None:
+        """The end in order: what did not finish was handed back, and that is no death."""
+        if self._file >= 0:
+            os.pwrite(self._file, bytes(os.fstat(self._file).st_size), 0)
+
+    def _left(self) -> Iterator[tuple[str, str]]:
+        content = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        for start in range(0, len(content), _SLOT):
+            with suppress(ValueError, TypeError):  # no task, or half a note that a power cut has left
+                task_id, name = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
+                yield str(task_id), str(name)
+
+    # -- in the pool children --------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Listens to the tasks of the pool children that this process forks."""
+        signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.task_prerun.connect(self._began, weak=False)
+        signals.task_postrun.connect(self._ended, weak=False)
+
+    def _begin_child(self, **_: Any) -> None:
+        self._note(b"")  # in the place of one that was lost, whose task its worker has counted
+
+    def _began(self, task: Any = None, **_: Any) -> None:
+        if not task.request.is_eager:  # a task that another one runs itself, with `apply`, is part of the other
+            self._task_id = task.request.id
+            self._note(json.dumps([task.request.id[:_KEPT], task.name[:_KEPT]]).encode())
+
+    def _ended(self, task_id: str | None = None, **_: Any) -> None:
+        if task_id == self._task_id:
+            self._note(b"")
+
+    def _note(self, text: bytes) -> None:
+        # What was written outlives the process. The whole slot is, so no older note shows through.
+        with suppress(OSError):
+            os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return {str(task_id): int(count) for task_id, count in said.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # none yet; or not what it was: then the count begins anew

@@ -1,0 +1,58 @@
+"""A task that kills its worker, on brokers that do not count how often a message came back because of that."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from support.calls import calls
+from support.suite import Suite
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+
+JOBS = """
+import os, time
+from celery import shared_task
+
+@shared_task(name="jobs.kill_worker")
+def kill_worker(path):
+    with open(path, "a") as file:
+        print(time.clock_gettime_ns(time.CLOCK_BOOTTIME), file=file, flush=True)
+    os.kill(os.getppid(), 9)
+    time.sleep(60)
+"""
+
+
+def dies(suite: Suite) -> None:
+    """A worker's life; when this returns the broker would give what it had to another one."""
+    with suite.running("worker", "a") as worker:
+        assert worker.wait(60) == -signal.SIGKILL
+    died = time.monotonic()
+    # Redis looks for messages whose visibility timeout is over at a worker's start, and then each 100 s.
+    until(lambda: time.monotonic() > died + 1.5, 10, "the visibility timeout")
+
+
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_a_task_that_kills_its_worker_is_given_up(broker: str, scratch: Path, request: pytest.FixtureRequest) -> None:
+    """It runs five times, whatever the broker delivers, then it has failed and the worker lives."""
+    url = request.getfixturevalue("redis_url") if broker == "redis" else request.getfixturevalue("rabbitmq").url
+    secret = scratch / "url"
+    secret.touch(mode=0o600)
+    secret.write_text(url, encoding="utf-8")
+    # Queues of its own: the brokers are those of other tests as well.
+    ini = f"[broker]\nurl_file = {secret}\nvisibility_timeout = 1s\n[queue:deaths]\ntasks = jobs.*\n[worker:a]\nqueues = deaths\n"
+    suite = Suite(scratch, ini, modules="jobs")
+    suite.module("jobs", JOBS)
+    runs = scratch / "runs"
+    bad = make_app(load(suite.etc)).send_task("jobs.kill_worker", [str(runs)])
+    for _ in range(5):
+        dies(suite)
+    with suite.running("worker", "a") as worker:
+        assert "WorkerLost" in type(bad.get(timeout=60, propagate=False)).__name__
+        assert worker.poll() is None
+    assert len(calls(runs)) == 5
+    assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4, 5]
