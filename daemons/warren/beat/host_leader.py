@@ -1,0 +1,49 @@
+"""The leadership on the embedded broker, which has one host: a lock beside the file of the last ticks."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import Any, TextIO
+
+from warren.beat.memory import Memory
+from warren.errors import Unavailable
+
+
+class HostLeader:
+    """The beat that holds the lock. The kernel gives it back when its holder ends."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self._lock: TextIO | None = None
+
+    def lead(self) -> bool:
+        # Beside the ticks, not in the run folder, which somebody may clean up under a running beat.
+        path = self.memory.path.with_suffix(".lock")
+        try:
+            if self._lock is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = open(path, "a", encoding="utf-8")  # noqa: SIM115  held open for as long as this beat leads
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as error:
+            raise Unavailable(f"{path}: expected to lock it, found: {error.strerror}; free space, or its owner") from error
+
+    def recall(self) -> dict[str, float]:
+        return self.memory.read()
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        try:
+            self.memory.write(ticks)
+        except OSError as error:
+            text = f"{self.memory.path}: expected to write the last ticks, found: {error.strerror}; free space"
+            raise Unavailable(text) from error
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def resign(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

@@ -1,0 +1,63 @@
+"""The leadership on Redis: a key that expires, renewed at each turn. The last ticks are a key, too."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from warren.beat.memory import parse
+from warren.errors import Unavailable
+
+#: Seconds that a leader on Redis may be silent; it renews every second. Long beside the renewal: a late one is no lost one.
+LEASE = 15.0
+#: Seconds that Redis has for a connection, and for an answer.
+ANSWER = 5
+
+
+class KeyLeader:
+    """The leader's key holds the leader's name for LEASE seconds."""
+
+    RENEW = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('pexpire', KEYS[1], ARGV[2])"
+    RESIGN = "return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1])"
+
+    def __init__(self, url: str, leader: str, ticks: str) -> None:
+        """`leader` and `ticks` name the two keys."""
+        self._redis: Redis = Redis.from_url(url, socket_timeout=ANSWER, socket_connect_timeout=ANSWER)
+        self._leader, self._ticks = leader, ticks
+        self._name = secrets.token_hex(16)
+
+    def lead(self) -> bool:
+        lease = int(LEASE * 1000)
+        with _reached():
+            # Compared and renewed in one step on the server: nobody renews a key that has become another's.
+            renewed = self._redis.eval(self.RENEW, 1, self._leader, self._name, lease)
+            return bool(renewed) or bool(self._redis.set(self._leader, self._name, nx=True, px=lease))
+
+    def recall(self) -> dict[str, float]:
+        with _reached():
+            return parse(self._redis.get(self._ticks) or b"{}")
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        with _reached():
+            self._redis.set(self._ticks, json.dumps(ticks))
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def resign(self) -> None:
+        with suppress(RedisError):
+            self._redis.eval(self.RESIGN, 1, self._leader, self._name)
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise Unavailable(str(error) or type(error).__name__) from error

@@ -1,0 +1,127 @@
+"""The leadership on RabbitMQ: an exclusive queue, and the leader sends over the very connection that holds it.
+
+No leadership, no send. The last ticks lie in a queue of one message, where the next leader finds them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from amqp.exceptions import ResourceLocked
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from warren.beat.memory import parse
+from warren.broker.rabbitmq import NotTaken
+from warren.broker.replies import Backend as Replies
+from warren.errors import Unavailable
+
+#: RabbitMQ notices a dead leader's connection within two of these (seconds).
+HEARTBEAT = 5
+#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heart must go on. It tries again.
+PATIENCE = 3.0
+#: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
+ASK_AGAIN = 3.0
+
+
+class QueueLeader:
+    """The leader's queue exists while the leader's connection does, and nobody else may touch it."""
+
+    def __init__(self, app: Celery, leader: str, ticks: str) -> None:
+        """`leader` and `ticks` name the two queues."""
+        self.app = app
+        self._leader, self._ticks = leader, ticks
+        self._connection: Any = None
+        self._leading = False
+        self._refused = -ASK_AGAIN
+
+    def lead(self) -> bool:
+        with self._reached():
+            if self._connection is None:
+                self._connection = self.app.connection_for_write(
+                    heartbeat=HEARTBEAT,
+                    connect_timeout=min(PATIENCE, self.app.conf.broker_connection_timeout),
+                    transport_options={"publish_timeout": PATIENCE},
+                )
+                self._connection.ensure_connection(max_retries=1, interval_start=0)
+            if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
+                self._ask()
+            self._pulse()
+        return self._leading
+
+    def recall(self) -> dict[str, float]:
+        with self._reached():
+            channel = self._connection.channel()
+            self._declare(channel)
+            message = channel.basic_get(self._ticks)
+            ticks = parse(message.body) if message is not None else {}
+            if message is not None:
+                # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
+                # between there are two, of which the older is dropped.
+                self._publish(channel, ticks)
+                channel.basic_ack(message.delivery_tag)
+            channel.close()
+        return ticks
+
+    def keep(self, ticks: dict[str, float]) -> None:
+        with self._reached():
+            channel = self._connection.channel()
+            self._publish(channel, ticks)
+            channel.close()
+
+    def options(self) -> dict[str, Any]:
+        # Results that are sent to whoever asked: nobody here reads them. And to get them Celery would first ask the broker for a
+        # queue, without an end and over whatever connection it can make: a beat that sends without being the leader.
+        unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
+        return {"connection": self._connection, **unread}
+
+    def resign(self) -> None:
+        connection, self._connection, self._leading = self._connection, None, False
+        if connection is not None:
+            with suppress(OSError, *connection.connection_errors, *connection.channel_errors):
+                connection.close()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """A lost connection is a lost leadership: its queue went with it, and whoever asks first leads next."""
+        try:
+            yield
+        except NotTaken:
+            raise  # an alarm: the connection stands, and with it the leadership
+        except Exception as error:
+            known = () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
+            if not isinstance(error, (OperationalError, OSError, *known)):
+                raise
+            self.resign()
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def _ask(self) -> None:
+        channel = self._connection.channel()
+        try:
+            channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
+        except ResourceLocked:
+            self._refused = time.monotonic()  # another leads; the broker has closed the channel on which it was asked, no more
+        else:
+            channel.close()
+            self._leading = True
+
+    def _pulse(self) -> None:
+        """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
+        if not self._connection.connected:
+            # Asked anything, kombu would connect anew by itself, and this beat would send without the leader's queue.
+            raise ConnectionResetError("the connection was dropped: the broker had not answered in time")
+        self._connection.heartbeat_check()
+        with suppress(TimeoutError):
+            self._connection.drain_events(timeout=0.001)
+
+    def _declare(self, channel: Any) -> None:
+        arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
+        channel.queue_declare(self._ticks, durable=True, auto_delete=False, arguments=arguments)
+
+    def _publish(self, channel: Any, ticks: dict[str, float]) -> None:
+        message = channel.prepare_message(json.dumps(ticks), None, "application/json", "utf-8", None, {"delivery_mode": 2})
+        channel.basic_publish(message, exchange="", routing_key=self._ticks)
