@@ -10,8 +10,7 @@ from typing import Any
 from celery import Celery, signals
 
 from warren.broker import rabbitmq
-from warren.broker.queues import EXCHANGE as EXCHANGE
-from warren.broker.queues import amqp, are_quorum, queue
+from warren.broker.queues import EXCHANGE, amqp, are_quorum, queue
 from warren.config import Settings, check_modules, check_tasks
 from warren.errors import ConfigError
 

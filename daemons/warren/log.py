@@ -6,8 +6,6 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from getpass import getuser
 from pathlib import Path
@@ -78,16 +76,6 @@ def bind(**fields: object) -> None:
 def unbind(*names: str) -> None:
     """Takes fields of `bind` away again; a name that is not bound is no error."""
     structlog.contextvars.unbind_contextvars(*names)
-
-
-@contextmanager
-def task_fields(*, task_id: str, root_id: str, task: str, queue: str, attempt: int) -> Iterator[None]:
-    """Within it every line of the thread, a task author's own included, says which task it belongs to.
-
-    `attempt` counts from 1.
-    """
-    with structlog.contextvars.bound_contextvars(task_id=task_id, root_id=root_id, task=task, queue=queue, attempt=attempt):
-        yield
 
 
 class _Handler(logging.Handler):

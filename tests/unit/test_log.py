@@ -103,31 +103,24 @@ def test_an_exception_is_text(lines: Lines) -> None:
 
 def test_a_task_is_named_in_every_line_within_it(lines: Lines) -> None:
     """What a task's author logs carries the task's fields, and only while the task runs."""
-    with log.task_fields(task_id="i", root_id="r", task="t", queue="q", attempt=1):
-        logging.getLogger("author").info("hi")
-        log.get().info(Event.TASK_SUCCEEDED, ran_s=0.5)
+    task = {"task_id": "i", "root_id": "r", "task": "t", "queue": "q", "attempt": 1}
+    log.bind(**task)
+    logging.getLogger("author").info("hi")
+    log.get().info(Event.TASK_SUCCEEDED, ran_s=0.5)
+    log.unbind(*task, "never_bound")
     logging.getLogger("author").info("after")
     inside, own, after = lines()
-    task = {"task_id": "i", "root_id": "r", "task": "t", "queue": "q", "attempt": 1}
     assert task.items() <= inside.items()
     assert list(own)[7:] == ["task_id", "root_id", "task", "queue", "attempt", "ran_s"]
     assert not task.keys() & after.keys()
 
 
-def test_bound_fields_stay_until_unbound(lines: Lines) -> None:
-    """A field that was bound is in every line until it is unbound."""
-    log.bind(task_id="i")
-    log.get().info(Event.STARTED)
-    log.unbind("task_id", "never_bound")
-    log.get().info(Event.STOPPED)
-    assert [line.get("task_id") for line in lines()] == ["i", None]
-
-
 def test_nobody_takes_the_place_of_a_fixed_field(lines: Lines) -> None:
     """Extra fields of others are kept, under another name where they would hide who wrote the line."""
-    with log.task_fields(task_id="i", root_id="r", task="t", queue="q", attempt=1):
-        logging.getLogger("author").info("hi", extra={"host": "h", "event": "e", "task_id": "x", "document": 5})
-        log.get().info(Event.STARTED, level="l")
+    log.bind(task_id="i")
+    logging.getLogger("author").info("hi", extra={"host": "h", "event": "e", "task_id": "x", "document": 5})
+    log.get().info(Event.STARTED, level="l")
+    log.unbind("task_id")
     first, second = lines()
     assert (first["host"], first["event"], first["task_id"], first["document"]) == ("alpha", "record", "i", 5)
     assert (first["extra_host"], first["extra_event"], first["extra_task_id"]) == ("h", "e", "x")

@@ -20,14 +20,12 @@ from kombu.exceptions import ChannelError
 from kombu.exceptions import ConnectionError as BrokerConnectionError
 from kombu.transport import virtual
 
-from warren.broker.channel import Channel, NoRoute
+from warren.broker.channel import Channel
 from warren.broker.messages import messages_in
 from warren.broker.restore import restore_dead
 from warren.broker.topology import Topology
 from warren.events import Event
 from warren.log import get
-
-__all__ = ["NoRoute", "Transport", "restore_dead"]
 
 #: Messages handed to the worker in one turn of its main loop, so that results and the heart are never kept waiting.
 BATCH = 100

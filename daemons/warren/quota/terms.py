@@ -8,6 +8,9 @@ from warren.quota.rebuild import oldest_use
 from warren.quota.slots import Slots
 from warren.quota.store import boot_word
 
+#: The wall clock of another boot is trusted to this (ns): it drifts, and is set after a boot only when the network is there.
+MARGIN = 60 * 10**9
+
 
 def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
     """Gives the quota another WINDOW and LONGEST_CALL (ns), also for the calls that were made before. Leaves BUSY set.
@@ -27,10 +30,6 @@ def retime(slots: Slots, window: int, longest_call: int, now: int) -> None:
             if until:
                 slots.put(slot, Slot.UNTIL, until + more)
     words[Head.WINDOW], words[Head.LONGEST_CALL] = window, longest_call
-
-
-#: The wall clock of another boot is trusted to this (ns): it drifts, and is set after a boot only when the network is there.
-MARGIN = 60 * 10**9
 
 
 def take_over(slots: Slots, window: int, longest_call: int, now: int, wall: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from warren.broker.spool import restore_dead
+from warren.broker.restore import restore_dead
 from warren.config import Settings
 from warren.config.concern import concerns_watchdog
 from warren.daemon import Daemon

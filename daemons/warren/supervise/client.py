@@ -25,16 +25,12 @@ _ENDED = ("STOPPED", "EXITED", "FATAL")
 class Program:
     """A program as supervisord sees it.
 
-    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `started` and `ended` are seconds
-    since the epoch. `exit_status` is None while it runs, and -1 after a signal. `trouble` says why it could not start.
+    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN; `trouble` says why it could not start.
     """
 
     program: str
     state: str
     pid: int | None
-    started: float | None
-    ended: float | None
-    exit_status: int | None
     trouble: str
     capture: Path | None
 
@@ -57,22 +53,6 @@ def stop(settings: Settings, program: str, patience: float = 60.0) -> None:
     """Returns when the program has ended, as it may have already; raises as `start` does."""
     _call(settings, "supervisor.stopProcess", program, False, fine=Faults.NOT_RUNNING)
     _until(settings, program, lambda found: found.state in _ENDED, patience)
-
-
-def restart(settings: Settings, program: str, patience: float = 60.0) -> None:
-    """`stop`, then `start`."""
-    stop(settings, program, patience)
-    start(settings, program, patience)
-
-
-def shutdown(settings: Settings) -> None:
-    """Asks supervisord to stop every program in order and to end; returns at once."""
-    _call(settings, "supervisor.shutdown")
-
-
-def supervisor_pid(settings: Settings) -> int:
-    """Process id of the supervisord that answers."""
-    return int(_call(settings, "supervisor.getPID"))
 
 
 def _call(settings: Settings, method: str, *arguments: object, fine: int | None = None) -> Any:
@@ -113,14 +93,10 @@ def _until(settings: Settings, program: str, done: Callable[[Program], bool], pa
 
 
 def _program(said: dict[str, Any]) -> Program:
-    has_ended = said["statename"] in _ENDED and said["stop"]
     return Program(
         program=said["name"] if said["name"] == said["group"] else f"{said['group']}:{said['name']}",
         state=said["statename"],
         pid=said["pid"] or None,
-        started=float(said["start"]) or None,
-        ended=float(said["stop"]) or None,
-        exit_status=said["exitstatus"] if has_ended else None,
         trouble=said["spawnerr"],
         capture=Path(said["stdout_logfile"]) if said["stdout_logfile"] else None,
     )

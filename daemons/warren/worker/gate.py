@@ -16,7 +16,7 @@ from typing import Any
 from celery import Task
 from celery.worker.strategy import default as stock_strategy
 
-from warren.app import EXCHANGE
+from warren.broker.queues import EXCHANGE
 from warren.config import Settings
 from warren.events import Event
 from warren.log import get

@@ -15,6 +15,9 @@ from warren.events import Event
 from warren.log import bind, get, unbind
 from warren.log_line import safe_text
 
+#: What every line of a task has.
+FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
+
 
 @dataclass(frozen=True)
 class _Running:
@@ -23,9 +26,6 @@ class _Running:
     fields: dict[str, Any]
     began: float
     waited_s: float | None
-
-
-FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
 
 
 class Records:

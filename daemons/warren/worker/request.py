@@ -15,7 +15,7 @@ from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
 
-from warren.app import EXCHANGE
+from warren.broker.queues import EXCHANGE
 from warren.events import Event
 from warren.log import get
 from warren.process import Process, of
