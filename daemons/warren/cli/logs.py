@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -102,7 +101,7 @@ def logs(
         lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
     reader = Reader(places, asked, opened_since.timestamp() if opened_since else 0.0)
     try:
-        write(reader.there() if lines is None else deque(reader.there(), maxlen=lines))
+        write(reader.there() if lines is None else reader.last(lines))
         while follow:
             time.sleep(LOOK)
             write(reader.more())
@@ -111,7 +110,7 @@ def logs(
             raise
     for trouble in reader.troubles():
         click.echo(trouble, err=True)
-    if not follow and not reader.found:
+    if not follow and not reader.found and lines != 0:
         click.echo(f"no line fits in {', '.join(map(str, places))}", err=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 # What log_line.py writes begins like this, and a time of it has a fixed width.
@@ -14,6 +14,14 @@ _BEGIN, _END = len(_HEAD), len(_HEAD) + len("2026-01-31T23:59:59.000000Z")
 def moment(time: datetime) -> bytes:
     """A time with a zone as the lines have it: UTC, microseconds; sorts as text."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
+
+
+def later(time: bytes, seconds: float) -> bytes:
+    """A time as `moment` has it, and so many seconds on; the same where the calendar ends."""
+    try:
+        return moment(datetime.fromisoformat(time.decode()) + timedelta(seconds=seconds))
+    except OverflowError:
+        return time
 
 
 def time_of(raw: bytes) -> bytes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from warren.reading.line import moment
+from warren.reading.line import later
 
 #: A line may stand in its file so many seconds later than its time says, and still comes out in its place: processes that
 #: share a file write in turns, and one may be held up between the making of a line and its write.
@@ -18,12 +17,13 @@ DISORDER = 1.0
 Timed = tuple[bytes, bytes]
 
 _SECOND = len("2026-01-31T23:59:59")
+_ZERO = b".000000Z"
 _time = itemgetter(0)
 
 
 def merged(files: Iterable[Iterable[Timed]]) -> Iterator[Timed]:
     """All lines of all files, by time; none is left out, however great the disorder is."""
-    return heapq.merge(*map(in_order, files))
+    return heapq.merge(*map(in_order, files), key=_time)
 
 
 def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
@@ -35,7 +35,7 @@ def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
         if line[0][:_SECOND] != second:
             second = line[0][:_SECOND]
             held.sort(key=_time)
-            ripe = bisect_left(held, _earlier(second), key=_time)
+            ripe = bisect_left(held, later(second + _ZERO, -DISORDER), key=_time)
             yield from held[:ripe]
             del held[:ripe]
         held.append(line)
@@ -43,6 +43,24 @@ def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
     yield from held
 
 
-def _earlier(second: bytes) -> bytes:
-    """DISORDER before the beginning of the second."""
-    return moment(datetime.fromisoformat(f"{second.decode()}Z") - timedelta(seconds=DISORDER))
+def latest_first(files: Sequence[Iterable[Timed]]) -> Iterator[Timed]:
+    """What `merged` gives, from its end, out of files whose lines come from their ends (see `back_in_order`)."""
+    return heapq.merge(*reversed(files), key=_time, reverse=True)
+
+
+def back_in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
+    """What `in_order` gives, from its end, out of the lines of one file from its end. It holds back as much."""
+    held: list[Timed] = []
+    second = b""
+    for line in lines:
+        if line[0][:_SECOND] != second:
+            second = line[0][:_SECOND]
+            held.sort(key=_time, reverse=True)
+            # What comes now was made before the end of this second, or DISORDER later at most.
+            waiting = later(second + _ZERO, 1 + DISORDER)
+            ripe = next((place for place, (time, _) in enumerate(held) if time < waiting), len(held))
+            yield from held[:ripe]
+            del held[:ripe]
+        held.append(line)
+    held.sort(key=_time, reverse=True)
+    yield from held

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
 
-from warren.reading.files import LogFile, LogFolder
-from warren.reading.line import time_of
-from warren.reading.order import Timed, merged
+from warren.reading.file import LogFile
+from warren.reading.files import LogFolder
+from warren.reading.line import later, moment, time_of
+from warren.reading.order import Timed, back_in_order, in_order, latest_first, merged
+from warren.reading.seek import SET_BACK
 from warren.reading.selection import Selection
 
 
@@ -28,6 +33,12 @@ class Reader:
         """The lines that the files have, by time."""
         return merged(self._lines(file) for folder in self._folders for file in folder.files)
 
+    def last(self, number: int) -> list[Timed]:
+        """So many of them, the last, by time; read from the ends of the files."""
+        files = [file for folder in self._folders for file in folder.files]
+        latest = latest_first([self._packed(file, number) if file.packed else self._back(file) for file in files])
+        return list(islice((line for line in latest if line[1]), number))[::-1]
+
     def more(self) -> Iterator[Timed]:
         """The lines that came since, by time among themselves."""
         return merged(self._lines(file) for folder in self._folders for file in folder.grown())
@@ -40,7 +51,28 @@ class Reader:
         ]
 
     def _lines(self, file: LogFile) -> Iterator[Timed]:
-        for raw in file.lines():
+        """What is asked for of the lines that were not read yet, as they stand in the file."""
+        for block in filter(self._asked.may_be_in, file.blocks(self._asked.begin, self._asked.end)):
+            yield from self._wanted(file, BytesIO(block))
+        if file.damage:
+            self._damaged[file.path] = file.damage
+
+    def _back(self, file: LogFile) -> Iterator[Timed]:
+        """What is asked for, by time, the latest first."""
+        file.skip()  # at once, and not when the first line is asked for: what comes from now on is for `more`
+        blocks = filter(self._asked.may_be_in, file.back(self._asked.begin, self._asked.end))
+        lines = (reversed(BytesIO(block).readlines()) for block in blocks)
+        return back_in_order(self._wanted(file, chain.from_iterable(lines)))
+
+    def _packed(self, file: LogFile, number: int) -> Iterator[Timed]:
+        """So many of what is asked for of a compressed file. The first is none, but a time after which the file has no line: so
+        it is unpacked only when those of the others do not suffice.
+        """
+        yield later(moment(datetime.fromtimestamp(file.written, UTC)), SET_BACK), b""
+        yield from reversed(deque(in_order(self._lines(file)), maxlen=number))
+
+    def _wanted(self, file: LogFile, lines: Iterable[bytes]) -> Iterator[Timed]:
+        for raw in lines:
             try:
                 time = time_of(raw)
                 wanted = self._asked.wants(time, raw)
@@ -51,5 +83,3 @@ class Reader:
             if wanted:
                 self.found += 1
                 yield time, raw
-        if file.damage:
-            self._damaged[file.path] = file.damage

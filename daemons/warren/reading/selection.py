@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from warren.log_line import LEVELS
-from warren.reading.line import fields_of
+from warren.reading.line import fields_of, later, time_of
+from warren.reading.seek import SET_BACK
 
 #: So many characters of a task's id are enough: the terminal shows no more of it.
 SHORT_ID = 8
@@ -28,14 +29,36 @@ class Selection:
     since: bytes = b""
     until: bytes = b""
 
+    @cached_property
+    def begin(self) -> bytes:
+        """Where a file has a line older than this, all before it are too old."""
+        return later(self.since, -SET_BACK) if self.since else b""
+
+    @cached_property
+    def end(self) -> bytes:
+        """Where a file has a line of this time or later, all behind it are too late."""
+        return later(self.until, SET_BACK) if self.until else b""
+
+    def may_be_in(self, block: bytes) -> bool:
+        """Whether a line of a block can be wanted; `block` are whole lines of a file, judged by the first and the last."""
+        try:
+            if self.end and time_of(block[: block.index(b"\n") + 1]) >= self.end:
+                return False
+            if self.begin and time_of(block[block.rfind(b"\n", 0, -1) + 1 :]) < self.begin:
+                return False
+        except ValueError:
+            pass  # no line of a log: the others may be
+        return self._may_want(block)
+
+    def _may_want(self, text: bytes) -> bool:
+        """Most lines lack the bytes that they would need, and parsing is what costs."""
+        return all(any(mark in text for mark in marks) for marks in self._marks)
+
     def wants(self, time: bytes, raw: bytes) -> bool:
         """Whether the line of that time is asked for. Raises ValueError for what is no line of a log."""
         if time < self.since or (self.until and time > self.until):
             return False
-        if not self._marks:
-            return True
-        # Most lines lack the bytes that they would need, and parsing is what costs.
-        return all(any(mark in raw for mark in marks) for marks in self._marks) and self._fits(fields_of(raw))
+        return not self._marks or (self._may_want(raw) and self._fits(fields_of(raw)))
 
     @cached_property
     def _levels(self) -> tuple[str, ...]:
