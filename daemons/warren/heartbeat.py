@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 from warren import run_file
 from warren.process import Process, this
 from warren.run_file import now
+from warren.shape import NUMBER
 
 #: A heart older than this (seconds) does not count as beating.
 STALE = 10.0
@@ -38,9 +36,7 @@ class Beat:
     @property
     def age(self) -> float:
         """Seconds since the main loop last showed life."""
-        written, touched = now() - self.at, time.time() - self.mark[1] / 1e9
-        # On a full disk a beat is only touched, which the wall clock stamps. A stamp of the future is older than a step of it.
-        return max(0.0, min(written, touched) if touched >= 0 else written)
+        return run_file.silence(self.at, self.mark[1])
 
 
 class Heart:
@@ -52,10 +48,7 @@ class Heart:
         self._state, self._since = "", 0.0
 
     def beat(self, state: str, **evidence: Any) -> bool:
-        """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon.
-
-        Then the last beat is touched, which needs no room: a full disk must not make a daemon at work look like one that hangs.
-        """
+        """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon."""
         me, at = this(), now()
         if state != self._state:
             self._state, self._since = state, at
@@ -63,9 +56,7 @@ class Heart:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             run_file.write(self.path, {**who, "at": at, "state": state, "since": self._since, "evidence": evidence})
-        except OSError:
-            with suppress(OSError):
-                os.utime(self.path)
+        except OSError:  # the last beat was touched
             return False
         return True
 
@@ -84,10 +75,9 @@ def read(run_dir: Path) -> dict[str, Beat]:
 
 
 def _read(path: Path) -> Beat | None:
-    try:
-        with open(path, encoding="utf-8") as file:  # one file for both: a beat may replace it at any moment
-            said, touched = json.loads(file.read()), os.fstat(file.fileno()).st_mtime_ns
-        process, mark = Process(said["pid"], said["start"]), (said["at"], touched)
-        return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"], mark)
-    except (OSError, ValueError, KeyError, TypeError):  # gone between the listing and now, or not ours
+    found = run_file.read(path, program=str, pid=int, start=int, since=NUMBER, state=str, evidence=dict)
+    said = found.said
+    if said is None:  # gone between the listing and now, or not ours
         return None
+    process, mark = Process(said["pid"], said["start"]), (said["at"], found.stamp)
+    return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"], mark)

@@ -14,17 +14,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warren.shape import NUMBER, Shape, misfit
+
 
 @dataclass(frozen=True)
 class Published:
-    """What such a file said, or why it says nothing."""
+    """What such a file said, or why it says nothing; `stamp` is when it was changed last, in ns of the wall clock."""
 
     said: dict[str, Any] | None
     trouble: str = ""
+    stamp: int = 0
+    missing: bool = False
 
     def age(self, now: float) -> float:
         """Seconds since it was written."""
         return max(0.0, now - self.said["at"]) if self.said else 0.0
+
+    @property
+    def silence(self) -> float:
+        """Seconds since its writer showed life, also by what it could not write."""
+        return silence(self.said["at"], self.stamp) if self.said else 0.0
+
+
+def silence(at: float, stamp: int) -> float:
+    """Seconds since the writer of a file with this time and this stamp showed life."""
+    written, touched = now() - at, time.time() - stamp / 1e9
+    # On a full disk a file is only touched, which the wall clock stamps. A stamp of the future is older than a step of it.
+    return max(0.0, min(written, touched) if touched >= 0 else written)
 
 
 def now() -> float:
@@ -33,7 +49,10 @@ def now() -> float:
 
 
 def write(path: Path, said: Mapping[str, object]) -> None:
-    """Replaces a file that has one writer. Raises OSError, and then the old one stands."""
+    """Replaces a file that has one writer. Raises OSError, and then the old one stands.
+
+    It is touched then, which needs no room: a full disk must not make its writer look like one that hangs.
+    """
     fresh = path.with_suffix(".new")
     try:
         fresh.write_text(json.dumps(said), encoding="utf-8")
@@ -41,17 +60,19 @@ def write(path: Path, said: Mapping[str, object]) -> None:
     except OSError:
         with suppress(OSError):
             fresh.unlink()  # what was written of it may be the room that others need
+        with suppress(OSError):
+            os.utime(path)
         raise
 
 
-def read(path: Path, *needed: str) -> Published:
-    """What the file says, with `at` and all that is `needed`. Raises nothing."""
+def read(path: Path, **needed: Shape) -> Published:
+    """What the file says, with `at` and all that is `needed`, in these shapes. Raises nothing."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:  # one file for both: another may replace it at any moment
+            said, stamp = json.loads(file.read()), os.fstat(file.fileno()).st_mtime_ns
     except OSError as error:
-        return Published(None, f"{path}: {error.strerror}")
-    except ValueError:
+        return Published(None, f"{path}: {error.strerror}", missing=isinstance(error, FileNotFoundError))
+    except (ValueError, RecursionError):
         return Published(None, f"{path}: expected JSON, found other text")
-    if not isinstance(said, dict) or not {"at", *needed} <= said.keys():
-        return Published(None, f"{path}: expected {', '.join(('at', *needed))}, found other keys")
-    return Published(said)
+    problem = misfit(said, {"at": NUMBER, **needed})
+    return Published(None, f"{path}: {problem}") if problem else Published(said, "", stamp)

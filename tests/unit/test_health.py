@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.disk import fill, small_disk
 from support.suite import ENVIRONMENT
+from warren import run_file
 from warren.cli import main
 from warren.health.evidence import Disk, Evidence, look
 from warren.health.finding import CHECKS, Finding, Level, span
@@ -67,7 +70,7 @@ def evidence(
     said = {"at": NOW - 1, "pid": 5, "start": 1, "state": state, "programs": listed}
     hearts = {name: beat(name, **(beats or {}).get(name, {})) for name in PROGRAMS}
     disks = tuple(Disk(Path(f"/{name}"), 0.8, 0.9) for name in ("state", "log", "run"))
-    silent = {name: NOW - heart.at for name, heart in hearts.items()}
+    silent = {name: NOW - heart.at for name, heart in hearts.items()} | {"supervisord": 1.0}
     whole = Evidence(NOW, Published(said), Published(survey(**(surveyed or {}))), True, hearts, silent, frozenset(), disks)
     return replace(whole, **other)
 
@@ -95,8 +98,13 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
         (evidence(state="starting"), "supervisord", 1, "the suite is starting"),
         (evidence(state="reloading"), "supervisord", 0, "supervisord reloading"),
         (evidence(state="stopping"), "supervisord", 1, "the suite is stopping"),
-        (evidence(supervisor_alive=False), "supervisord", 2, "the suite is not running: supervisord, process 5, has ended"),
-        (evidence(now=NOW + 15), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
+        (
+            evidence(supervisor_alive=False),
+            "supervisord",
+            2,
+            "the suite is not running, warren start starts it: supervisord, process 5, has ended",
+        ),
+        (evidence(silent={"supervisord": 16.0}), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
         (evidence(programs={"worker-main": {"state": "EXITED"}}), "worker", 2, "worker-main is EXITED"),
         (
             evidence(programs={"worker-main": {"state": "FATAL", "trouble": "spawn error"}}),
@@ -262,11 +270,69 @@ def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
         assert 25 < look(tmp_path, ()).silent["beat"] < 50
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"at": 1, "programs": []}'])
-def test_a_file_that_says_something_else(tmp_path: Path, text: str) -> None:
-    """A file of another shape is as good as none."""
-    (tmp_path / "programs.json").write_text(text)
-    assert "expected at, programs, pid, start, found other keys" in judge(look(tmp_path, ()), ["worker"])[0].text
+GARBAGE: tuple[Any, ...] = (None, True, 7, 1e300, "x", [], {}, [7], {"x": 7}, [[]], {"x": {}})
+
+
+@pytest.mark.parametrize("file", ["programs", "survey"])
+def test_a_file_that_says_something_else(tmp_path: Path, file: str) -> None:
+    """Whatever stands in the place of any value, in any file, is no traceback; what is needed and missing is located."""
+    now, me = time.clock_gettime(time.CLOCK_BOOTTIME), this()
+    listed = [program(name, since=now, pid=me.pid) for name in PROGRAMS]
+    said: dict[str, Any] = {"at": now, "pid": me.pid, "start": me.start, "state": "running", "programs": listed}
+    files = {"programs": said, "survey": survey(at=now)}
+    for name in PROGRAMS:
+        Heart(tmp_path, name).beat("ready")
+    for wrong in varied(files[file]):
+        for name, whole in files.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(wrong if name == file else whole))
+        seen = look(tmp_path, ())
+        assert line(judge(seen))
+        trouble = seen.programs.trouble or seen.survey.trouble
+        assert not trouble or trouble.startswith(f"{tmp_path}/{file}.json: ")
+        if trouble:
+            assert trouble in line(judge(seen, ["broker"]))
+            assert worst(judge(seen)) == Level.CRITICAL or file == "survey"  # one that has just started has none yet
+
+
+def varied(value: Any) -> Iterator[Any]:
+    """The value with garbage in the place of each of its parts, one at a time, and without each of them."""
+    yield from GARBAGE
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield {name: other for name, other in value.items() if name != key}
+            yield from (value | {key: wrong} for wrong in varied(part))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from ([*value[:number], wrong, *value[number + 1 :]] for wrong in varied(part))
+
+
+def test_the_place_of_what_is_wrong_is_named(tmp_path: Path) -> None:
+    """Who reads it knows what to look for in which file."""
+    said = {"at": 1.0, "pid": 5, "start": 1, "state": "running", "programs": [program("beat", since="x")]}
+    (tmp_path / "programs.json").write_text(json.dumps(said))
+    text = f"nothing is known of the suite: {tmp_path}/programs.json: programs.0.since: expected a number, found text"
+    assert judge(look(tmp_path, ()), ["worker"]) == [Finding("worker", Level.CRITICAL, text)]
+
+
+def test_a_full_run_folder(tmp_path: Path) -> None:
+    """A supervisord that cannot write how its programs stand touches the file: it is not taken for one that hangs."""
+    run, me = tmp_path / "run", this()
+    with small_disk(run, "1m"):
+        said = {"pid": me.pid, "start": me.start, "state": "running", "programs": []}
+        run_file.write(run / "programs.json", {"at": run_file.now() - 60, **said})
+        os.utime(run / "programs.json", (time.time() - 60, time.time() - 60))
+        assert "supervisord hangs" in line(judge(look(run, ())))
+        fill(run)
+        with pytest.raises(OSError, match="No space"):
+            run_file.write(run / "programs.json", {"at": run_file.now(), **said})
+        assert line(judge(look(run, ()))) == f"CRITICAL: disk of {run} 0 % free"
+
+
+def test_a_stopped_suite_has_no_disk_under_its_run_folder(tmp_path: Path) -> None:
+    """systemd takes the run folder away: what to do is said, and nothing of a disk."""
+    assert line(judge(look(tmp_path / "run", (tmp_path,)))) == (
+        f"CRITICAL: the suite is not running, warren start starts it: {tmp_path}/run/programs.json: No such file or directory"
+    )
 
 
 def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,7 +342,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as end:
             main(["--config", str(tmp_path), *words])
         assert end.value.code == 2
-    text = f"the suite is not running: {tmp_path}/run/programs.json: No such file or directory"
+    text = f"the suite is not running, warren start starts it: {tmp_path}/run/programs.json: No such file or directory"
     said, parsed = capsys.readouterr().out.splitlines()
     assert said == f"CRITICAL: {text}"
     finding = {"check": "worker", "level": "critical", "text": text}

@@ -26,7 +26,7 @@ def health(context: click.Context, check: str | None, as_json: bool) -> None:
     Example: warren health queues
     """
     places = folders(**context.obj)
-    found = judge(look(places.run, (places.state, places.log, places.run)), [check] if check else CHECKS)
+    found = judge(look(places.run, (places.state, places.log)), [check] if check else CHECKS)
     level = worst(found)
     if as_json:
         said = [{**asdict(finding), "level": finding.level.name.lower()} for finding in found]

@@ -7,6 +7,7 @@ from typing import Any
 
 from warren import heartbeat, run_file
 from warren.config import Settings
+from warren.health.evidence import PROGRAMS
 from warren.heartbeat import AT_WORK, STALE
 from warren.supervise.client import programs
 
@@ -36,7 +37,7 @@ class ProgramStatus:
 def program_status(settings: Settings) -> list[ProgramStatus]:
     """What supervisord says of each program, beside what the program's own heart says. Raises Unavailable."""
     beats = heartbeat.read(settings.app.run_dir)
-    listed = (run_file.read(settings.app.run_dir / "programs.json", "programs").said or {"programs": []})["programs"]
+    listed = (run_file.read(settings.app.run_dir / "programs.json", **PROGRAMS).said or {"programs": []})["programs"]
     standing = {each["program"]: each for each in listed}
     found = []
     for program in programs(settings):

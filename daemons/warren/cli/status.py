@@ -15,6 +15,7 @@ from warren.cli.programs import program_status
 from warren.config import Rate, Settings, load
 from warren.config.masking import masked_url
 from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.health.evidence import SURVEY
 from warren.health.survey import OLD
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS, now_ns
@@ -48,7 +49,7 @@ def status(context: click.Context, as_json: bool) -> None:
 
 def surveyed(settings: Settings) -> dict[str, Any] | None:
     """What the quota-watchdog has published of broker, queues and quotas; None when that is missing or old."""
-    survey = run_file.read(settings.app.run_dir / "survey.json", "broker", "queues", "quotas")
+    survey = run_file.read(settings.app.run_dir / "survey.json", **SURVEY)
     age = survey.age(run_file.now())
     if survey.said is None or age > OLD:
         return None

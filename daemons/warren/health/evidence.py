@@ -10,6 +10,34 @@ from warren import heartbeat, run_file
 from warren.heartbeat import Beat
 from warren.process import Process
 from warren.run_file import Published
+from warren.shape import NUMBER, Shape
+
+SUPERVISORD = "supervisord"
+#: What is needed of programs.json, and of survey.json.
+PROGRAMS: dict[str, Shape] = {
+    "pid": int,
+    "start": int,
+    "state": str,
+    "programs": [
+        {"program": str, "state": str, "pid": (int, None), "since": NUMBER, "held?": bool, "trouble?": (str, None)},
+    ],
+}
+_LEVEL = {0, 1, 2}
+_QUOTA = {
+    "free": int,
+    "open": int,
+    "cooling": int,
+    "limit": int,
+    "window_s": NUMBER,
+    "next_free_s": (*NUMBER, None),
+    "level?": _LEVEL,
+}
+SURVEY: dict[str, Shape] = {
+    "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str]},
+    "queues": {str: {"messages": (int, None), "growth_per_s": NUMBER, "empty_in_s": (*NUMBER, None), "level?": _LEVEL}},
+    "quotas": {str: ({"error": str}, _QUOTA)},
+    "disk?": {"warning": NUMBER, "critical": NUMBER},
+}
 
 
 @dataclass(frozen=True)
@@ -31,25 +59,26 @@ class Evidence:
     survey: Published
     supervisor_alive: bool
     beats: dict[str, Beat]
-    silent: dict[str, float]  # seconds since each heart showed life
+    silent: dict[str, float]  # seconds since each heart showed life, and supervisord
     ended: frozenset[str]  # programs whose heart belongs to a process that has ended
     disks: tuple[Disk, ...]
 
 
 def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
-    """Reads the files of `run_dir` and asks for the free room of `folders`. Raises nothing."""
-    programs = run_file.read(run_dir / "programs.json", "programs", "pid", "start")
+    """Reads the files of `run_dir` and asks for the free room of it and of `folders`. Raises nothing."""
+    programs = run_file.read(run_dir / "programs.json", **PROGRAMS)
     said = programs.said or {"pid": 0, "start": 0}
     beats = heartbeat.read(run_dir)
     return Evidence(
         now=run_file.now(),
         programs=programs,
-        survey=run_file.read(run_dir / "survey.json", "broker", "queues", "quotas"),
+        survey=run_file.read(run_dir / "survey.json", **SURVEY),
         supervisor_alive=Process(said["pid"], said["start"]).alive,
         beats=beats,
-        silent={name: beat.age for name, beat in beats.items()},
+        silent={name: beat.age for name, beat in beats.items()} | {SUPERVISORD: programs.silence},
         ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
-        disks=tuple(map(_disk, folders)),
+        # systemd takes the run folder away with the suite that it stops: that is no trouble of a disk.
+        disks=tuple(map(_disk, [*folders, run_dir] if os.path.exists(run_dir) else folders)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from warren.health.evidence import Evidence
+from warren.health.evidence import SUPERVISORD, Evidence
 from warren.health.finding import Finding, Level, span
 from warren.heartbeat import AT_WORK, STALE
 
@@ -29,10 +29,13 @@ def supervisord(evidence: Evidence) -> Finding:
 def not_running(evidence: Evidence) -> str:
     """Why nothing can be said of any program; empty when supervisord says it."""
     if evidence.programs.said is None:
-        return f"the suite is not running: {evidence.programs.trouble}"
+        if evidence.programs.missing:
+            return f"the suite is not running, warren start starts it: {evidence.programs.trouble}"
+        return f"nothing is known of the suite: {evidence.programs.trouble}"
     if not evidence.supervisor_alive:
-        return f"the suite is not running: supervisord, process {_said(evidence)['pid']}, has ended"
-    age = evidence.programs.age(evidence.now)
+        pid = _said(evidence)["pid"]
+        return f"the suite is not running, warren start starts it: supervisord, process {pid}, has ended"
+    age = evidence.silent[SUPERVISORD]
     return f"supervisord hangs: it has said nothing for {span(age)}" if age > OLD else ""
 
 

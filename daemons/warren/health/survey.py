@@ -33,7 +33,7 @@ def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
 
 def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
     """A watchdog that has just started has no survey yet."""
-    (watchdog,) = listed(evidence, _WATCHDOG)
+    watchdog = listed(evidence, _WATCHDOG)[0]
     young = evidence.now - watchdog["since"] < OLD
     return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {trouble}")
 

@@ -91,13 +91,10 @@ class Care:
 
 def surveyed(run_dir: Path) -> dict[str, int]:
     """The messages of each queue as the quota-watchdog saw them last; empty when nobody looked within the last 30 s."""
-    said = run_file.read(run_dir / "survey.json", "queues").said
-    try:
-        if said is None or not 0 <= run_file.now() - said["at"] < _STALE:
-            return {}
-        return {name: int(queue["messages"]) for name, queue in said["queues"].items() if queue["messages"] is not None}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    said = run_file.read(run_dir / "survey.json", queues={str: {"messages": (int, None)}}).said
+    if said is None or not 0 <= run_file.now() - said["at"] < _STALE:
         return {}
+    return {name: queue["messages"] for name, queue in said["queues"].items() if queue["messages"] is not None}
 
 
 def _ceiling(program: str, settings: Settings) -> int:

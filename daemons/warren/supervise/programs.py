@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,12 +13,14 @@ from warren import run_file
 from warren.errors import ExitCode
 from warren.process import Process, this
 from warren.run_file import now
+from warren.shape import NUMBER
 from warren.supervise.standing import Standing, as_json
 
 NAME = "programs.json"
 #: Seconds between two writings when nothing changes.
 PAUSE = 1.0
 _REMEMBERED = 8
+_OUTCOME = {"begun": NUMBER, "outcome": str, "problems": [str], "code": int}
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,15 @@ class Programs:
 
 def read(run_dir: Path) -> Report | None:
     """What the suite of this run folder said last; None when there is nothing that could be read."""
-    try:
-        said = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
-        process = Process(said["pid"], said["start"])
-        reloads = [Outcome(**outcome) for outcome in said["reloads"]]
-        return Report(process, said["at"], said["state"], said["status"], said["programs"], reloads)
-    except (OSError, ValueError, KeyError, TypeError):
+    found = run_file.read(run_dir / NAME, pid=int, start=int, state=str, status=str, programs=[dict], reloads=[_OUTCOME])
+    said = found.said
+    if said is None:
         return None
+    process, reloads = (
+        Process(said["pid"], said["start"]),
+        [Outcome(**{name: each[name] for name in _OUTCOME}) for each in said["reloads"]],
+    )
+    return Report(process, said["at"], said["state"], said["status"], said["programs"], reloads)
 
 
 def remove(run_dir: Path) -> None:
