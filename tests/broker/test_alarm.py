@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.calls import calls, worst
+from support.calls import NOTING, calls, worst
 from support.servers import RabbitMQNode
 from support.suite import Suite
 from support.wait import until
@@ -18,15 +18,11 @@ from warren.broker.depth import depths
 from warren.broker.rabbitmq import NotTaken
 from warren.config import load
 
-JOBS = """
-import os, time
+JOBS = (
+    NOTING
+    + """
 from celery import shared_task
 from kombu.exceptions import OperationalError
-
-def note(path, word=""):
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}{word}\\n".encode())
-    os.close(fd)
 
 @shared_task(name="jobs.add")
 def add(a, b):
@@ -73,6 +69,7 @@ def send(path):
     except OperationalError as error:
         note(path, f" {time.monotonic() - began:.1f} {error}")
 """
+)
 
 #: rabbitmqctl's word for the limit of each resource, a limit that no machine keeps, and one that it does.
 LIMITS = {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import OperationalError
 
+from support.disk import mounted, small_disk
 from support.wait import until
 from warren.broker.messages import Messages
 from warren.broker.names import owner
@@ -28,26 +27,10 @@ CRAWL = Queue("crawl", TASKS, routing_key="crawl.#")
 _fork: Any = multiprocessing.get_context("fork")
 
 
-@contextmanager
-def mounted(folder: Path, *words: str) -> Iterator[Path]:
-    """A file system mounted at `folder`."""
-    if os.geteuid() != 0:
-        text = "only root can mount the small file system of this test"
-        if os.environ.get("CI"):
-            pytest.fail(text)
-        pytest.skip(text)
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", *words, str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=1m,nr_inodes=200", "tmpfs") as folder:
+    with small_disk(tmp_path / "small", "1m", inodes=200) as folder:
         yield folder
 
 
@@ -66,16 +49,16 @@ def fill(connection: Any) -> tuple[int, OSError]:
     raise AssertionError("expected the disk to be full")
 
 
-def test_a_full_disk(small_disk: Path) -> None:
+def test_a_full_disk(disk: Path) -> None:
     """On a full disk a publisher is told and nothing torn is left; what was published is all there, and is taken and settled."""
-    options = {"folder": small_disk / "broker"}
+    options = {"folder": disk / "broker"}
     connection = Connection("warren://", transport="warren.broker.spool:Transport", transport_options=options)
     queue = CRAWL(connection.channel())
     queue.declare()
     published, error = fill(connection)
     assert published > 10
     assert "No space left on device; the message for queue 'crawl' was not stored: free space" in str(error)
-    assert list((small_disk / "broker" / "incoming").iterdir()) == []
+    assert list((disk / "broker" / "incoming").iterdir()) == []
     producer = Producer(connection.channel())
     with pytest.raises(OperationalError, match="No space left"):
         producer.publish("x" * 20_000, exchange=TASKS, routing_key="crawl.page", retry=True, retry_policy={"max_retries": 1})
@@ -88,7 +71,7 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert time.monotonic() - begun < 30
     publish(connection, 1)
     assert queue.get().payload == 1
-    assert [path.name for path in (small_disk / "broker" / "unacked").iterdir()] == [owner()]
+    assert [path.name for path in (disk / "broker" / "unacked").iterdir()] == [owner()]
     connection.close()
 
 
@@ -98,17 +81,17 @@ def make(files: list[Path]) -> None:
         file.touch()
 
 
-def test_a_full_disk_on_which_nothing_can_be_taken(small_disk: Path) -> None:
+def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
     """A consumer that cannot take on a full disk keeps its connection, waits, and takes when there is room."""
-    options = {"folder": small_disk / "broker"}
+    options = {"folder": disk / "broker"}
     connection = Connection("warren://", transport="warren.broker.spool:Transport", transport_options=options)
     received: list[Any] = []
     with Consumer(connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]):
         publish(connection, 1)
-        fillers = [small_disk / f"filler{number}" for number in range(1000)]
+        fillers = [disk / f"filler{number}" for number in range(1000)]
         with pytest.raises(OSError, match="No space left"):
             make(fillers)
-        queue = small_disk / "broker" / "queues" / "crawl"
+        queue = disk / "broker" / "queues" / "crawl"
         until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, 5, "the queue's folder to have settled")
         with pytest.raises(TimeoutError):
             connection.drain_events(timeout=0.3)  # its own folder for what it takes cannot be made

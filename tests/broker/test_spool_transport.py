@@ -13,6 +13,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.asynchronous.hub import Hub
 from kombu.exceptions import ChannelError, OperationalError
 
+from support.forks import child, end
 from support.wait import until
 
 Connected = Callable[[], Any]
@@ -41,23 +42,10 @@ def publish(connection: Any, body: object, routing_key: str = "crawl.page", exch
     Producer(connection.channel()).publish(body, exchange=exchange, routing_key=routing_key, declare=[exchange], **options)
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Runs `work()` in a forked process that ends like any; its exit code."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def test_a_publisher_need_not_know_the_queue(connected: Connected) -> None:
     """A message reaches the queue that another process declared and bound, through a topic exchange."""
     CRAWL(connected().channel()).declare()
-    assert in_child(lambda: publish(connected(), {"n": 1})) == 0
+    assert end(child(lambda: publish(connected(), {"n": 1}))) == 0
     message = CRAWL(connected().channel()).get()
     assert message.payload == {"n": 1}
     assert message.delivery_info == {"exchange": "tasks", "routing_key": "crawl.page", "redelivered": False}
@@ -186,12 +174,12 @@ def test_a_forked_child_leaves_its_parents_messages(connected: Connected) -> Non
     publish(connection, 1)
     message = queue.get()
 
-    def child() -> None:
+    def take() -> None:
         connection.close()
         publish(connected(), 2)
         assert CRAWL(connected().channel()).get().payload == 2  # and ends without acknowledging it
 
-    assert in_child(child) == 0
+    assert end(child(take)) == 0
     assert queue.get() is None
     message.ack()
     again = CRAWL(connected().channel()).get()  # to connect is to look for the dead
@@ -205,10 +193,10 @@ def test_a_waiting_consumer_gets_what_the_dead_had(connected: Connected) -> None
     with Consumer(connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]):
         publish(connection, 1)
 
-        def child() -> None:
+        def take() -> None:
             assert CRAWL(connected().channel()).get().payload == 1
 
-        assert in_child(child) == 0
+        assert end(child(take)) == 0
         connection.drain_events(timeout=15)
     assert received[0].delivery_info["redelivered"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support.ledgers import child, end
+from support.forks import child, end
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants
 from support.wait import until
 from warren.cli.background import become

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kombu import Exchange
 
-from support.calls import calls, worst
+from support.calls import NOTING, calls, worst
 from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import until
 from warren.app import make_app
@@ -21,15 +21,11 @@ from warren.config import load
 from warren.process import Process
 from warren.quota.book import Book
 
-JOBS = """
-import os, time
+JOBS = (
+    NOTING
+    + """
 from celery import shared_task
 from warren.quota.client import quota
-
-def note(path):
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\\n".encode())
-    os.close(fd)
 
 def runs(path):
     return len(open(path).readlines()) if os.path.exists(path) else 0
@@ -85,6 +81,7 @@ def fork(path):
         os._exit(0)
     os.waitpid(child, 0)
 """
+)
 
 LIMIT, WINDOW = 2, 3.0
 

@@ -1,4 +1,4 @@
-"""Disks that are full, for tests that run as root."""
+"""Small file systems, for tests that run as root."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from support.servers import missing
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own at `folder`, as small as said."""
+def mounted(folder: Path, *words: str) -> Iterator[Path]:
+    """A file system of its own at `folder`; `words` are those of mount(8) before it."""
     if os.geteuid() != 0:
         missing("the right to mount (root)")
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "warren-test", str(folder)], check=True)
+    subprocess.run(["mount", *words, str(folder)], check=True)
     try:
-        yield
+        yield folder
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
+    """One that is as small as said, and holds so many files (0: any number)."""
+    with mounted(folder, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes}", "warren-test"):
+        yield folder
 
 
 def fill(folder: Path) -> Path:

@@ -1,11 +1,9 @@
-"""Ledgers with real files, and processes that use them."""
+"""Ledgers with real files, and what somebody else may do to them."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 from warren.process import Process
@@ -22,24 +20,6 @@ def fresh(path: Path, limit: int = 4, window: float = WINDOW) -> Ledger:
     ledger = Ledger(path)
     ledger.configure(limit, window, LONGEST)
     return ledger
-
-
-def child(work: Callable[[], object]) -> int:
-    """Forks a process that does `work`; it ends with 0 when that raised nothing. Gives its number."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def end(pid: int) -> int:
-    """Waits for a child; its exit code, or minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def poke(path: Path, **words: int) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from support.ledgers import LONGEST, WINDOW, child, end, fresh, poke
+from support.forks import child, end
+from support.ledgers import LONGEST, WINDOW, fresh, poke
 from warren.process import Process, this
 from warren.quota import client, mapped
 from warren.quota.client import NoAllowance, quota

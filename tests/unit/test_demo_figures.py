@@ -7,22 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.runs import GOOD
 from warren.demo.limiter import SlidingWindow
 from warren.demo.quickstart import figures
-from warren.demo.quickstart.figures import Figures
-
-GOOD = Figures(
-    documents=300,
-    calls=300,
-    refused=0,
-    worst_window=60,
-    limit=60,
-    window=10.0,
-    duration=40.0,
-    batch=[4, 8, 16, 32],
-    ticks=1,
-    lost=0,
-)
 
 
 @given(limit=st.integers(1, 9), window=st.integers(1, 30), steps=st.lists(st.integers(0, 20), min_size=1, max_size=200))

@@ -4,13 +4,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.wait import until
 from warren.demo.quickstart import keep, processes, scratch
 from warren.errors import WarrenError
 from warren.process import Process, boot, of
@@ -22,13 +21,6 @@ child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]
 print(child.pid, flush=True)
 signal.pause()
 """
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -43,7 +35,7 @@ def begin(folder: Path, code: str) -> tuple[subprocess.Popen[bytes], Process]:
     with out.open("wb") as output:
         words = [sys.executable, str(folder / "program.py")]
         child = subprocess.Popen(words, stdout=output, start_new_session=True)
-    until(lambda: out.read_bytes().endswith(b"\n"))
+    until(lambda: out.read_bytes().endswith(b"\n"), 20)
     identity = of(child.pid)
     assert identity is not None
     return child, identity
@@ -56,7 +48,7 @@ def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
     assert alive(grandchild)
     processes.end(identity, patience=0.2)
     assert child.wait(10) == -signal.SIGKILL
-    until(lambda: not alive(grandchild))
+    until(lambda: not alive(grandchild), 20)
 
 
 def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
@@ -91,7 +83,7 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
     try:
         child.kill()
         child.wait(10)
-        until(lambda: not alive(other))
+        until(lambda: not alive(other), 20)
         assert alive(kept)
     finally:
         processes.end(identity, patience=5)

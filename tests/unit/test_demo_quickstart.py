@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from support.wait import until
 
 WORDS = [sys.executable, "-P", "-m", "warren.demo.quickstart"]
 AWAY = "redis://:secret@127.0.0.1:1/0"
@@ -47,11 +48,8 @@ def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
         # What a shell runs in the background ignores SIGINT, and so would everything that the tests start from there.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
-    deadline = time.monotonic() + 30
-    while not (scratch / "log" / "supervise.out").exists():
-        assert run.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: (scratch / "log" / "supervise.out").exists() or run.poll() is not None, 30, "the suite to be started")
+    assert run.poll() is None
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 128 + signal.SIGINT

@@ -4,21 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from warren.demo.quickstart.figures import Figures
+from support.runs import GOOD
 from warren.demo.quickstart.show import Show
-
-GOOD = Figures(
-    documents=300,
-    calls=300,
-    refused=0,
-    worst_window=60,
-    limit=60,
-    window=10.0,
-    duration=40.0,
-    batch=[4, 8, 16, 32],
-    ticks=1,
-    lost=0,
-)
 
 
 def test_in_a_pipe_there_are_few_lines_and_whole_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,7 @@ import csv
 import http.server
 import json
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +16,8 @@ import pytest
 from celery import Celery, current_app
 from celery.contrib.testing.worker import start_worker
 
+from support.api import api as running
+from support.wait import until
 from warren.demo import provider, settings
 from warren.quota import client
 from warren.quota.ledger import Ledger
@@ -39,19 +38,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[str]:
     """The URL of a running API that allows two calls a second."""
-    words = ["--limit", "2/1s", "--latency", "0", "--key-file", str(tmp_path / "key")]
-    words += ["--record", str(tmp_path / "record"), "--announce", str(tmp_path / "announced")]
-    process = subprocess.Popen([sys.executable, "-m", "warren.demo.api", *words], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "announced").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield json.loads((tmp_path / "announced").read_bytes())["url"]
-    finally:
-        process.kill()
-        process.wait()
+    with running(tmp_path, "2/1s", 0.0) as made:
+        yield made.url
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +81,7 @@ def run_again(app: Celery, name: str, *arguments: Any, task_id: str) -> None:
 def try_in_vain(app: Celery) -> None:
     """Collects a document until it is to be retried, then makes the next try its last."""
     result = app.send_task("warren.demo.collect", args=[0])
-    deadline = time.monotonic() + WAIT
-    while result.state != "RETRY":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: result.state == "RETRY", WAIT, "a document to be retried")
     settings.file_in(Path(app.conf.warren_state_dir)).unlink()
     result.get(timeout=WAIT, interval=0.02, propagate=False)
 

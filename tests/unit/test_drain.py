@@ -51,23 +51,22 @@ def consumer() -> Any:
     return SimpleNamespace(task_consumer=None, cancel_active_requests=lambda: None)
 
 
-def test_an_idle_worker_waits_for_a_copy_that_is_with_the_broker(drain: Drain, copies: Copies) -> None:
-    """It ended before the confirmation, its message would come back as well, and the task would run twice."""
-    drain.begin(30.0, "test")
+@pytest.mark.parametrize(
+    ("running", "timeout", "ends_by"),
+    [([], 30.0, "should_stop"), ([Running()], 0.0, "should_terminate")],
+    ids=["idle", "out of time"],
+)
+def test_a_worker_waits_for_a_copy_that_is_with_the_broker(
+    drain: Drain, copies: Copies, running: list[Running], timeout: float, ends_by: str
+) -> None:
+    """It ended before the confirmation, that message would come back as well, and its task would run twice.
+
+    An idle worker stops then; one whose time is over hands back what still runs.
+    """
+    state.reserved_requests.update(running)
+    drain.begin(timeout, "test")
     drain.turn(consumer())
-    assert state.should_stop is None
+    assert getattr(state, ends_by) is None
     copies.there = True
     drain.turn(consumer())
-    assert state.should_stop == 0
-
-
-def test_so_does_a_worker_whose_time_is_over(drain: Drain, copies: Copies) -> None:
-    """Running tasks are handed back when the copy is settled, which takes a moment."""
-    running = Running()
-    state.reserved_requests.add(running)
-    drain.begin(0.0, "test")
-    drain.turn(consumer())
-    assert state.should_terminate is None
-    copies.there = True
-    drain.turn(consumer())
-    assert state.should_terminate == 0
+    assert getattr(state, ends_by) == 0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.ledgers import LONGEST, NOBODY, WINDOW, child, end, fresh, poke_slot
+from support.forks import child, end
+from support.ledgers import LONGEST, NOBODY, WINDOW, fresh, poke_slot
 from warren.process import this
 from warren.quota import store
 from warren.quota.layout import HEADER_WORDS, WORD, Head, Slot

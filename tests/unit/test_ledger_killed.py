@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-from support.ledgers import LONGEST, NOBODY, WINDOW, child, end, free_to_lock, fresh, poke, poke_slot, whole
+from support.forks import killed_at
+from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, poke, poke_slot, whole
 from warren.process import this
 from warren.quota import mapped
 from warren.quota.layout import Slot
 from warren.quota.ledger import Ledger, now_ns
 
-
-def killed_at(line: int, work: Callable[[], object]) -> bool:
-    """Does `work` in a process that kills itself at its line-th line within the room of quotas; False when it has fewer."""
-    left = [line]
-    room = os.path.dirname(mapped.__file__)
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(room):
-            return None
-        if event == "line":
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left[0] -= 1
-        return trace
-
-    def traced() -> None:
-        sys.settrace(trace)
-        work()
-
-    code = end(child(traced))
-    assert code in (0, -signal.SIGKILL)
-    return code != 0
+#: The room of quotas.
+ROOM = os.path.dirname(mapped.__file__)
 
 
 def lines(folder: Path, prepare: Callable[[Path], object], work: Callable[[Path], object], step: int = 1) -> Iterator[Path]:
@@ -50,7 +27,7 @@ def lines(folder: Path, prepare: Callable[[Path], object], work: Callable[[Path]
         path = folder / "quota" / "x.ledger"
         shutil.rmtree(path.parent, ignore_errors=True)
         prepare(path)
-        more = killed_at(line, partial(work, path))
+        more = killed_at(line, partial(work, path), ROOM)
         yield path
         if not more:
             return

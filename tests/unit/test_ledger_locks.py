@@ -12,7 +12,8 @@ from types import FrameType
 
 import pytest
 
-from support.ledgers import LONGEST, NOBODY, WINDOW, child, end, free_to_lock, fresh, whole
+from support.forks import child, end
+from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, whole
 from warren.process import this
 from warren.quota import mapped
 from warren.quota.layout import Head

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.ledgers import child, end
+from support.forks import child, end
 from warren.process import Process, of, this
 
 
