@@ -13,6 +13,7 @@ import pytest
 
 from support.suite import Suite, descendants
 from support.supervised import INI, QUIET, programs, supervised
+from support.systemd import systemd
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -149,17 +150,24 @@ def test_a_worker_that_grew_too_big_is_started_again(suite: Suite, monkeypatch: 
 def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
     """After five failures it is held, said once, tried each minute, and released when it does its work for a while."""
     suite.write(INI)
-    with supervised(suite) as supervisor:
+    with systemd(suite.folder) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as supervisor:
+        suite.await_event("supervisord", "ready", 40)
         suite.module("jobs", "import os\nos._exit(1)\n")
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
         held = suite.await_event("supervisord", "program_held", 90, program="worker-a")
         assert held["failures"] == 5
         assert held["trouble"].startswith("exit status 1: the command could not do")
+        until(lambda: "held: worker-a (exit status 1" in listener.said("STATUS")[-1], 10, "it to be told")
         report = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
         assert [each["held"] for each in report["programs"]] == [True, False]
         assert "held: worker-a (exit status 1" in report["status"]
+        assert "worker-a is held: exit status 1" in suite.warren("status").stdout
+        assert "worker-a is held: exit status 1" in suite.warren("health", "worker").stdout  # the line that Monit shows
         assert programs(suite)["beat"].state == "RUNNING"
         suite.module("jobs", "")
         os.kill(supervisor.pid, signal.SIGHUP)  # a reload has it tried at once
         suite.await_event("supervisord", "program_released", 60, program="worker-a")
         assert len(suite.logged("supervisord", "program_held")) == 1
+        said = listener.said("STATUS")
+        assert said[-1].startswith("ready: 1 worker")
+        assert not [line for line in said if line.startswith("ready") and "held" in line]

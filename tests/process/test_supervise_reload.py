@@ -9,6 +9,7 @@ from pathlib import Path
 from support.suite import Suite, children
 from support.supervised import INI, QUIET, programs, refused, reload, supervised
 from support.wait import until
+from warren.errors import ExitCode
 from warren.process import Process
 
 
@@ -119,16 +120,20 @@ def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None
 
 
 def test_the_run_folder_cannot_move_under_a_running_suite(standing: tuple[Suite, Process]) -> None:
-    """Another run_dir needs a stop: the reload is refused and says so."""
+    """Another run_dir needs a stop: the reload is refused and says so, also to who asks for it with the edited settings."""
     suite, supervisor = standing
     head = suite.head
     suite.head = head.replace(f"{suite.folder}/run", f"{suite.folder}/elsewhere")
     suite.write(INI)
     os.kill(supervisor.pid, signal.SIGHUP)
     until(lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)), 20, "the refusal")
+    told = suite.warren("reload")
     suite.head = head
     suite.write(INI)
+    assert told.returncode == ExitCode.CONFIG
+    assert f"{suite.etc}/warren.ini:6: [app] run_dir: expected {suite.folder}/run, which cannot change" in told.stderr
     assert not (suite.folder / "elsewhere").exists()
+    assert suite.warren("reload").returncode == 0
 
 
 def test_a_final_exit_code_is_not_tried_again_until_a_reload(suite: Suite) -> None:

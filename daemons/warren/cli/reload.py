@@ -31,7 +31,7 @@ def reload(context: click.Context, as_json: bool) -> int:
     folder: Path = context.obj["folder"].absolute()
     try:
         check(folder, context.obj["host"] or short_host())
-        outcome = request.reload(load(**context.obj).app.run_dir)
+        outcome = request.reload(load(**context.obj))
     except WarrenError as error:
         if not as_json:
             raise

@@ -14,7 +14,7 @@ from warren.errors import CannotWrite, ExitCode
 from warren.events import Event
 from warren.supervise import programs
 from warren.supervise.check import PATIENCE, check
-from warren.supervise.folders import make_folders, sole, write_programs
+from warren.supervise.folders import make_folders, note_run_dir, sole, write_programs
 from warren.supervise.journal import journal
 from warren.supervise.notify import Notifier
 from warren.supervise.options import Options
@@ -33,6 +33,7 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     make_folders(settings)
     with sole(settings.app.run_dir):
         log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level, journal())
+        note_run_dir(settings)
         folder = programs_folder(settings.app.run_dir)
         write_programs(folder, render(settings))
         return _run(Options(_configfile(settings), expansions(settings), folder), settings, notifier)

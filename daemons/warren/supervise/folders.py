@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from warren.config import Settings
@@ -13,6 +13,7 @@ from warren.errors import AlreadyRunning, CannotWrite
 from warren.supervise.render import programs_folder
 
 MODE = 0o750
+_NOTE = "run_dir"
 
 
 def make_folders(settings: Settings) -> None:
@@ -61,6 +62,21 @@ def sole(run_dir: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def note_run_dir(settings: Settings) -> None:
+    """Leaves word in the state folder of where the suite runs, for a reload after an edit of run_dir: it would look elsewhere."""
+    with suppress(OSError):  # then that reload finds no suite
+        (settings.app.state_dir / _NOTE).write_text(f"{settings.app.run_dir}\n", encoding="utf-8")
+
+
+def noted_run_dir(settings: Settings) -> Path:
+    """Where the suite of this state folder was started last, whether or not it still runs; else where the settings say."""
+    try:
+        noted = (settings.app.state_dir / _NOTE).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        noted = ""
+    return Path(noted) if noted else settings.app.run_dir
 
 
 def read_programs(folder: Path) -> dict[str, str]:

@@ -7,9 +7,11 @@ import signal
 import time
 from pathlib import Path
 
+from warren.config import Settings
 from warren.errors import Unavailable
 from warren.process import lock_holder
 from warren.run_file import now
+from warren.supervise.folders import noted_run_dir
 from warren.supervise.programs import Outcome, read
 
 #: Seconds that a supervisord may take to begin its loop, and seconds without a word after which it counts as hung.
@@ -19,12 +21,16 @@ _FRESH = 10.0
 _PAUSE = 0.05
 
 
-def reload(run_dir: Path) -> Outcome:
-    """Has the suite of this run folder read its settings anew; returns what became of it.
+def reload(settings: Settings) -> Outcome:
+    """Has the running suite read its settings anew; returns what became of it.
 
-    It takes as long as the suite needs: workers drain one after the other. Raises Unavailable when none runs, or when it ends or
+    `settings` are the new ones: where they name another run folder, the suite in the old one says what is wrong with that. It
+    takes as long as the suite needs: workers drain one after the other. Raises Unavailable when none runs, or when it ends or
     falls silent meanwhile.
     """
+    run_dir, noted = settings.app.run_dir, noted_run_dir(settings)
+    if noted != run_dir and _holder(run_dir) == 0 and _holder(noted) > 0:
+        run_dir = noted
     supervisor = _running(run_dir)
     begun = now()
     os.kill(supervisor, signal.SIGHUP)
@@ -49,10 +55,7 @@ def _running(run_dir: Path) -> int:
     while True:
         pid, report = _holder(run_dir), read(run_dir)
         if pid == 0:
-            raise Unavailable(
-                f"{run_dir}: expected a running suite, found none; warren start starts it; "
-                "where [app] run_dir was edited, undo that: it can change only while the suite is stopped"
-            )
+            raise Unavailable(f"{run_dir}: expected a running suite, found none; warren start starts it")
         # What one of the same number left behind is not fresh: the loop writes each second.
         if report is not None and report.process.pid == pid and report.age < _FRESH:
             return pid

@@ -213,7 +213,7 @@ class Suite(Supervisor):
             process.pid or None,
             process.since,
             ready,
-            process.held,
+            process.held and not ready,  # one that works again is let go once it has proven that; until then it is at work
             max(0, process.starts - 1),
             process.trouble,
             sight.state if sight else "",
