@@ -20,6 +20,7 @@ from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
 from warren.quota.book import Book
+from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
 from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
@@ -33,6 +34,8 @@ from warren.worker.suspects import Suspects
 #: Seconds between two looks of the main loop at its flags; the heart beats once a second.
 TURN = 0.2
 PULSE = 1.0
+#: Seconds that the main loop waits for a ledger's lock: one stopped holder must not hold up its heart and other queues.
+PATIENCE = 0.05
 
 
 class Worker:
@@ -47,7 +50,8 @@ class Worker:
         self.copies = Copies()
         self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
-        self.gate = Gate(settings, self.copies)
+        self.admission = Admission(Book(settings, PATIENCE))
+        self.gate = Gate(settings, self.admission, self.copies)
         self.drain = Drain(self.gate, self.copies)
         self.code = ExitCode.OK
         self._pulsed = 0.0
@@ -80,7 +84,7 @@ class Worker:
         self.deaths.connect()
         Request.copies, Request.deaths = self.copies, self.deaths
         Consumer.admit = staticmethod(self.suspects.admit)
-        Consumer.dropped = staticmethod(self.gate.drop)
+        Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
         options = app.conf.broker_transport_options
@@ -154,7 +158,7 @@ class Worker:
         if time.monotonic() - self._pulsed < PULSE and news == self._told:
             return
         self._pulsed, self._told = time.monotonic(), news
-        self.gate.pay()
+        self.admission.pay()
         self.daemon.heart.beat(
             doing,
             reloads=self.daemon.reloads,

@@ -1,10 +1,13 @@
-"""What a task message must look like, and how a fresh copy of one goes back to the broker.
+"""What a task message must look like, when it may run, and how a fresh copy of one goes back to the broker.
 
 Celery takes a message's fields as they come: a list where a name belongs, or a time limit that is a word, ends the whole worker.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from kombu import Producer
@@ -43,6 +46,16 @@ def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) 
     Producer(message.channel, auto_declare=False).publish(
         exchange=exchange, routing_key=routing_key, **{**fields, **fields.pop("properties")}
     )
+
+
+def is_expired(headers: Mapping[str, Any]) -> bool:
+    """Whether the task was to run before now; Celery looks again, later, and finds the same."""
+    return _seconds_until(headers.get("expires")) < 0
+
+
+def due_in(headers: Mapping[str, Any]) -> float:
+    """Seconds until the task's ETA; 0 or less when it is due, has none, or has one that Celery will refuse."""
+    return _seconds_until(headers.get("eta"))
 
 
 def malformed(message: Any) -> str:
@@ -94,3 +107,14 @@ def _body(body: Any) -> str:
 
 def _kind(value: Any) -> str:
     return "nothing" if value is None else type(value).__name__
+
+
+def _seconds_until(text: Any) -> float:
+    """Seconds until a moment in ISO 8601, UTC unless it says otherwise; 0 for what is none."""
+    if not isinstance(text, str):
+        return 0.0
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()

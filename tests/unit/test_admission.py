@@ -1,4 +1,4 @@
-"""What the gate does with slots, on real ledgers; what it does with messages, a real worker shows."""
+"""What the worker does with slots, on real ledgers; what its gate does with messages, a real worker shows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from warren.process import this
 from warren.quota.book import Book
 from warren.quota.ledger import Ledger
 from warren.quota.slots import Ticket
-from warren.worker.copies import Copies
-from warren.worker.gate import Gate
+from warren.worker.admission import Admission
 from warren.worker.message import TICKETS
 
 
 @pytest.fixture
-def gate(loaded: Callable[[str], Settings], tmp_path: Path) -> Gate:
-    """The gate of a worker with one quota."""
+def admission(loaded: Callable[[str], Settings], tmp_path: Path) -> Admission:
+    """That of a worker with one quota, which waits for no lock."""
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n")
     Book(settings).configure()
-    return Gate(settings, Copies())
+    return Admission(Book(settings, 0.0))
 
 
 def dropped(*tickets: Ticket) -> Bunch:
@@ -32,23 +31,23 @@ def dropped(*tickets: Ticket) -> Bunch:
     return Bunch(request_dict={TICKETS: {"x": [[ticket.slot, ticket.serial] for ticket in tickets], "gone": [[0, 1]]}})
 
 
-def test_a_dropped_request_gives_back_what_no_child_has_claimed(gate: Gate) -> None:
+def test_a_dropped_request_gives_back_what_no_child_has_claimed(admission: Admission) -> None:
     """The slot of a request that no child has taken up is free again; one that a child claimed meanwhile is the child's."""
-    ledger = gate.book["x"]
+    ledger = admission.book["x"]
     tickets = ledger.reserve(2, this()) or ()
     ledger.claim(tickets[1:], NOBODY)
-    gate.drop(dropped(*tickets))
+    admission.drop(dropped(*tickets))
     assert (ledger.counts().free, ledger.counts().open) == (3, 1)
 
 
-def test_what_a_busy_ledger_did_not_take(gate: Gate) -> None:
+def test_what_a_busy_ledger_did_not_take(admission: Admission) -> None:
     """A slot that cannot be given back while the ledger's lock is held is given back later, at a turn of the main loop."""
-    ledger = gate.book["x"]
+    ledger = admission.book["x"]
     tickets = ledger.reserve(2, this()) or ()
     with Ledger(ledger.path)._file.locked():
         for ticket in tickets:
-            gate.drop(dropped(ticket))
-        gate.pay()
+            admission.drop(dropped(ticket))
+        admission.pay()
     assert ledger.counts().open == 2
-    gate.pay()
+    admission.pay()
     assert ledger.counts().free == 4

@@ -1,0 +1,107 @@
+"""The slots of tasks on the worker's side: taken as a task is admitted, given back when no pool child is going to call with them.
+
+What comes after that is the child's side (allowance.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from warren.events import Event
+from warren.log import get
+from warren.process import this
+from warren.quota.book import Book
+from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
+from warren.quota.slots import Ticket
+from warren.worker.message import TICKETS
+
+#: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so that the main loop mostly turns.
+BUSY_WAIT = 0.5
+#: Seconds until one that could not be read is asked again.
+TROUBLE_WAIT = 1.0
+#: Seconds until it is asked again when nobody can know: every slot is open.
+UNKNOWN_WAIT = 0.1
+
+Tickets = dict[str, tuple[Ticket, ...]]
+#: The quotas of a task: name, ledger, cost (slots).
+Quotas = list[tuple[str, Ledger, int]]
+
+
+class Admission:
+    """Takes and gives back slots for one worker process, in its main loop: no ledger of `book` may wait long for its lock."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._owed: deque[tuple[str, Callable[[], object]]] = deque()
+
+    def reserve(self, quotas: Quotas) -> Tickets | None:
+        """Slots of every quota, or of none. Always in the order of their names."""
+        tickets: Tickets = {}
+        for name, ledger, cost in quotas:
+            try:
+                own = ledger.reserve(cost, this())
+            except LedgerBusy as busy:
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+                own = None
+            except LEDGER_ERRORS as error:
+                # Nothing is admitted on a ledger that cannot be read; the watchdog mends it.
+                get().error(Event.LEDGER_DAMAGED, quota=name, reason=str(error))
+                own = None
+            if own is None:
+                self.refund(tickets)
+                return None
+            tickets[name] = own
+        return tickets
+
+    def refund(self, tickets: Tickets) -> None:
+        """Gives the slots back at once: nobody has called with them, nor will."""
+        for name, own in tickets.items():
+            self._give_back(name, partial(self.book[name].refund, own))
+
+    def settling(self, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome."""
+
+        def settle_and_answer(*arguments: Any) -> Any:
+            for name, own in tickets.items():
+                self._give_back(name, partial(self.book[name].settle, own, answered=False))
+            return answer(*arguments)
+
+        return settle_and_answer
+
+    def drop(self, request: Any) -> None:
+        """Frees the slots of a request that no pool child has taken up, or that it takes up too late: then it may not call."""
+        given = request.request_dict.get(TICKETS) or {}
+        for name in given.keys() & self.book.keys():
+            tickets = [Ticket(*ticket) for ticket in given[name]]
+            self._give_back(name, partial(self.book[name].take_back, tickets, this()))
+
+    def pay(self) -> None:
+        """Gives back what a ledger did not take before: else those slots would be open for as long as this worker lives."""
+        while self._owed:
+            name, give_back = self._owed.popleft()
+            try:
+                give_back()
+            except LEDGER_ERRORS:
+                self._owed.append((name, give_back))
+                return  # a stopped holder of one lock costs the main loop one wait, however much is owed
+
+    def _give_back(self, name: str, give_back: Callable[[], object]) -> None:
+        try:
+            give_back()
+        except LEDGER_ERRORS as error:
+            self._owed.append((name, give_back))
+            get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error), consequence="the slots are given back later")
+
+
+def wait_s(quotas: Quotas) -> float:
+    """Seconds until all of these quotas may have a free slot, as far as their ledgers can tell."""
+    try:
+        waits = [ledger.wait_s(cost) for _, ledger, cost in quotas]
+    except LedgerBusy:
+        return BUSY_WAIT
+    except LEDGER_ERRORS:
+        return TROUBLE_WAIT
+    return max(UNKNOWN_WAIT if wait is None else wait for wait in waits)
