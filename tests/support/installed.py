@@ -13,13 +13,14 @@ from typing import Any
 from support.host import Host
 from support.wait import until
 
-#: A run leaves two lines in files of its own number: when it begins and when it is done. One write each: no line is torn.
+#: A run leaves two lines: when it begins and when it is done, in ns of a clock that outlives the host. One write each: no line is
+#: torn.
 TASKS = """
 import os, time
 from celery import shared_task
 
 def note(word, number):
-    line = f"{word} {number} {os.getpid()}\\n".encode()
+    line = f"{word} {number} {time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\\n".encode()
     handle = os.open("/var/lib/warren/runs", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         os.write(handle, line)
@@ -48,6 +49,18 @@ with app.producer_pool.acquire(block=True) as producer:
     for arguments in calls:
         app.send_task(task, arguments, producer=producer)
 """
+#: Prints the ids of the tasks that wait in a queue, and leaves them there.
+READER = """
+import json, sys
+from pathlib import Path
+from warren.app import make_app
+from warren.config import load
+found = []
+with make_app(load(Path("/etc/warren"))).connection_for_read() as connection:
+    while (message := connection.default_channel.basic_get(sys.argv[1])) is not None:
+        found.append(message.headers["id"])
+json.dump(found, sys.stdout)
+"""
 HEAD = "[app]\nmodules = jobs\npath = /srv/jobs\n"
 RABBITMQ = HEAD + "[broker]\nurl_file = /etc/warren/secrets/broker-url\n"
 WORKER = "[worker:main]\nconcurrency = 2\n"
@@ -55,10 +68,11 @@ WORKER = "[worker:main]\nconcurrency = 2\n"
 
 @dataclass(frozen=True)
 class Runs:
-    """How often each task has begun and ended."""
+    """How often each task has begun and ended, and when each of these calls was (seconds of CLOCK_BOOTTIME, in order)."""
 
     begun: Counter[int]
     ended: Counter[int]
+    calls: list[float]
 
     def lost(self, first: int, last: int) -> list[int]:
         """The numbers that never ended."""
@@ -81,6 +95,7 @@ class Installed:
         self.stop()  # the package starts it with what it ships
         host.write("/srv/jobs/jobs.py", TASKS)
         host.write("/srv/jobs/send.py", SENDER)
+        host.write("/srv/jobs/read.py", READER)
         if broker:
             self._write_url()
         self.configure(ini)
@@ -111,6 +126,11 @@ class Installed:
         self.host.write("/etc/warren/secrets/broker-url", f"amqp://warren:{self.password}@{address}:5672//\n", 0o600)
         self.host.sh("chown warren:warren /etc/warren/secrets/broker-url")
 
+    def join(self, other: Installed) -> None:
+        """Uses the broker of another host's suite."""
+        self.queue, self.password = other.queue, other.password
+        self._write_url()
+
     def configure(self, ini: str) -> None:
         """Replaces warren.ini, as an operator's editor does."""
         self.host.write("/etc/warren/warren.ini", ini, 0o644)
@@ -136,6 +156,11 @@ class Installed:
     def heart(self, program: str) -> dict[str, Any]:
         """The heartbeat file of a program; empty when it has none."""
         return self._json(f"/run/warren/heart/{program}.json")
+
+    def quotas(self) -> dict[str, Any]:
+        """How the quotas stand, as the watchdog saw them last; empty before its first look."""
+        found: dict[str, Any] = self._json("/run/warren/survey.json").get("quotas", {})
+        return found
 
     def pid(self, program: str) -> int:
         """The process of a program that is ready; 0 when it is not."""
@@ -184,14 +209,23 @@ class Installed:
         words = ("/usr/lib/warren/bin/python", "/srv/jobs/send.py", task)
         self.host.run("runuser", "-u", "warren", "--", *words, within=120, given=json.dumps(calls))
 
+    def waiting(self, queue: str) -> list[str]:
+        """The ids of the tasks in a queue that no worker consumes."""
+        words = ("/usr/lib/warren/bin/python", "/srv/jobs/read.py", queue)
+        found: list[str] = json.loads(self.host.run("runuser", "-u", "warren", "--", *words, within=60).stdout)
+        return found
+
     def runs(self) -> Runs:
         """What the tasks have noted so far."""
         begun: Counter[int] = Counter()
         ended: Counter[int] = Counter()
+        calls: list[float] = []
         for line in self.host.read("/var/lib/warren/runs").splitlines():
-            word, number, _ = line.split()
+            word, number, at = line.split()
             {"begin": begun, "end": ended}.get(word, Counter())[int(number)] += 1
-        return Runs(begun, ended)
+            if word == "begin":
+                calls.append(int(at) / 1e9)
+        return Runs(begun, ended, sorted(calls))
 
     def all_done(self, first: int, last: int, within: float) -> Runs:
         """Waits until every task of these numbers has ended."""

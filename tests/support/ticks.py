@@ -1,0 +1,51 @@
+"""The ticks of a schedule entry, counted where they arrive; and the times in which no beat led."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from warren.beat.ticks import task_id
+
+
+@dataclass(frozen=True)
+class Silence:
+    """From the last tick of one leader to the first of the next (seconds since the epoch), and how late (s) that one was sent."""
+
+    last: float
+    first: float
+    late: float
+
+
+def silences(records: Iterable[dict[str, Any]]) -> list[Silence]:
+    """Each change of the leader, from the lines of the beats of all hosts."""
+    found: list[Silence] = []
+    last, taken = 0.0, False
+    for record in sorted(records, key=lambda record: str(record["timestamp"])):
+        if record["event"] == "leader_taken":
+            taken = True
+        elif record["event"] == "tick_sent":
+            if taken and last:
+                found.append(Silence(last, record["tick"], record["late_s"]))
+            last, taken = record["tick"], False
+    return found
+
+
+def arrived(identities: Iterable[str], app: str, entry: str, every: float, first: float, last: float) -> Counter[float]:
+    """How often the task of each tick from `first` to `last` is among these; ids of other ticks are left out."""
+    ticks = {task_id(app, entry, tick): tick for tick in _each(first, last, every)}
+    return Counter(ticks[identity] for identity in identities if identity in ticks)
+
+
+def lost(found: Counter[float], every: float, between: Iterable[Silence] = ()) -> list[float]:
+    """The ticks from the first to the last one found that are missing, but for those within these silences."""
+    known = list(between)
+    missing = [tick for tick in _each(min(found), max(found), every) if not found[tick]]
+    return [tick for tick in missing if not any(silence.last < tick < silence.first for silence in known)]
+
+
+def _each(first: float, last: float, every: float) -> list[float]:
+    """The multiples of `every` in between, both included. Counted: sums of fractions would drift."""
+    return [number * every for number in range(round(first / every), round(last / every) + 1)]
