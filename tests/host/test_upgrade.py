@@ -46,7 +46,10 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
 
 @pytest.mark.timeout(300)
 def test_remove_keeps_data_and_purge_takes_them(suite: Installed) -> None:
-    """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code."""
+    """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code.
+
+    A log folder that is a file system of its own cannot go: it is emptied, and the purge is whole.
+    """
     suite.configure(EDITED)
     suite.send(1, 1)
     suite.all_done(1, 1, 30)
@@ -56,6 +59,15 @@ def test_remove_keeps_data_and_purge_takes_them(suite: Installed) -> None:
     assert suite.host.read("/var/lib/warren/runs")
     assert suite.host.read("/var/log/warren/worker.log")
     assert suite.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
+    suite.host.sh("mount --bind /var/log/warren /var/log/warren")
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren", within=120)
-    gone = ("/etc/warren", "/var/lib/warren", "/var/log/warren", "/usr/lib/warren", "/usr/bin/warren", "/etc/logrotate.d/warren")
+    assert suite.host.sh("ls -A /var/log/warren; umount /var/log/warren") == ""
+    gone = (
+        "/etc/warren",
+        "/var/lib/warren",
+        "/etc/monit/conf.d/warren-page",
+        "/usr/lib/warren",
+        "/usr/bin/warren",
+        "/etc/logrotate.d/warren",
+    )
     assert [path for path in gone if suite.host.run("test", "-e", path, check=False).returncode == 0] == []
