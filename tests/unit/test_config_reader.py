@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hypothesis import given
@@ -93,9 +94,10 @@ def test_percent_and_dollar_are_text() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is gone, a folder in a file's place, bytes that are no UTF-8, a NUL: each is a problem with its place."""
+    """A file that is gone, a folder in a file's place, a pipe, bytes that are no UTF-8, a NUL: each has its place."""
     (tmp_path / "conf.d" / "folder.ini").mkdir(parents=True)
     (tmp_path / "conf.d" / "gone.ini").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "conf.d" / "pipe.ini")
     (tmp_path / "conf.d" / "latin.ini").write_bytes(b"[app]\r\n# fine\r\nname = gr\xfcn\r\n")
     (tmp_path / "conf.d" / "nul.ini").write_bytes(b"[app]\nname = a\0b\n")
     (tmp_path / "hosts").mkdir()
@@ -108,6 +110,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("warren.ini", None),
         ("conf.d/folder.ini", None),
         ("conf.d/gone.ini", None),
+        ("conf.d/pipe.ini", None),
         ("conf.d/latin.ini", 3),
         ("conf.d/nul.ini", 2),
         ("hosts/here.ini", None),

@@ -141,6 +141,8 @@ def _fragments(ini: Ini, folder: Path) -> list[Path]:
 
 def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
     try:
+        if path.is_fifo():
+            raise OSError(0, "a pipe")  # its writer would be waited for, for ever
         data = path.read_bytes()
     except FileNotFoundError as error:
         if required or path.is_symlink():
