@@ -56,7 +56,7 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
         started.terminate()
         assert started.wait(40) == 0
         assert listener.said("STOPPING") == ["1"]
-        assert listener.said("STATUS")[-1].startswith("stopping")
+        assert [said[:8] for said in listener.said("STATUS")[-2:]] == ["stopping", "stopped"]
         assert report(suite) == {}
 
 

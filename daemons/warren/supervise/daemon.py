@@ -67,4 +67,5 @@ def _run(options: Options, settings: Settings, notifier: Notifier) -> ExitCode:
         programs.remove(settings.app.run_dir)
     code = ExitCode.RESTART if options.mood == SupervisorStates.RESTARTING else ExitCode.OK
     logger.info(Event.STOPPED, exit_code=int(code))
+    notifier.status("stopped")  # what `systemctl status` goes on showing
     return code
