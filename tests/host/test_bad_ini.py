@@ -30,6 +30,22 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
 
 
 @pytest.mark.timeout(200)
+def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> None:
+    """`warren restart`, asked by root, checks as the suite's user: a file that only root may read leaves all as it is."""
+    suite.configure(GOOD)
+    suite.start()
+    before, main = suite.pid("worker-main"), suite.supervisord()
+    suite.host.write("/etc/warren/conf.d/own.ini", "", 0o600)
+    try:
+        done = suite.host.run("warren", "restart", check=False)
+    finally:
+        suite.host.path("/etc/warren/conf.d/own.ini").unlink()
+    assert done.returncode == 78
+    assert "/etc/warren/conf.d/own.ini: expected a file that can be read, found Permission denied" in done.stderr
+    assert (suite.pid("worker-main"), suite.supervisord()) == (before, main)
+
+
+@pytest.mark.timeout(200)
 def test_a_start_with_a_bad_file(suite: Installed) -> None:
     """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located message."""
     suite.stop()

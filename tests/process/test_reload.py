@@ -14,9 +14,10 @@ from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.supervised import INI, QUIET, programs, settings, supervised
 from support.wait import until
 from warren.app import make_app
-from warren.errors import ExitCode, WarrenError
+from warren.errors import ConfigError, ExitCode, WarrenError
 from warren.process import Process
 from warren.supervise import rolling
+from warren.supervise.check import check
 
 PATIENCE = "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
 ENTRY = "[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
@@ -201,6 +202,30 @@ def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
         with pytest.raises(WarrenError, match=r"worker-a: .*not touched: worker-b"):
             rolling.restart(given, rolling.workers(given))
         assert programs(suite)["worker-b"].pid == before
+
+
+def test_a_restart_to_code_that_cannot_start_touches_nobody(suite: Suite) -> None:
+    """Task modules are imported before the first worker is stopped; what is wrong with them is located."""
+    suite.write(TWO)
+    with supervised(suite):
+        before = programs(suite)
+        suite.module("jobs", "raise ImportError('gone')\n")
+        done = suite.warren("restart", "--rolling", within=120)
+        assert done.returncode == ExitCode.CONFIG
+        assert "[app] modules: expected jobs to be a module that can be imported, found ImportError: gone" in done.stderr
+        assert programs(suite) == before
+
+
+def test_a_check_before_a_restart_is_done_as_the_suite(suite: Suite) -> None:
+    """The environment that counts is that of the process at work, not that of whoever asks."""
+    suite.module("jobs", "import os\nif os.environ.get('SITE') != 'here': raise ImportError('elsewhere')\n")
+    with pytest.raises(ConfigError, match="elsewhere"):
+        check(suite.etc, "host")
+    with subprocess.Popen(["sleep", "60"], env={"SITE": "here"}) as at_work:
+        try:
+            check(suite.etc, "host", like=at_work.pid)
+        finally:
+            at_work.kill()
 
 
 def test_reloads_under_load_are_quick_and_touch_nobody(standing: tuple[Suite, Process]) -> None:

@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 
 from warren import heartbeat
-from warren.config import load
+from warren.config import load, short_host
 from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.process import lock_holder
 from warren.service import Action, run
 
 _DONE = {Action.START: "started", Action.STOP: "stopped", Action.RESTART: "restarted"}
@@ -61,9 +62,9 @@ def stop(context: click.Context, as_json: bool) -> int:
 def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_json: bool) -> int:
     """Stop the suite and start it again, with Monit's knowledge.
 
-    Checks the configuration first: a wrong one leaves the suite running as it is. Needs root. An edit of the INI files
-    needs no restart, a reload will do. With --rolling, all workers but one are at work at any moment, and neither systemd
-    nor Monit has to know: for new code of tasks.
+    Checks the configuration first, and that the task modules can be imported: what is wrong leaves the suite running as it is.
+    Needs root. An edit of the INI files needs no restart, a reload will do. With --rolling, all workers but one are at work
+    at any moment, and neither systemd nor Monit has to know: for new code of tasks.
 
     Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd or (--rolling) a worker did not come back,
     78 the configuration is wrong.
@@ -81,6 +82,8 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
         raise WarrenError(f"user: expected root, found {getpass.getuser()}; sudo warren {action}")
     run_dir = _run_dir(context, action)
+    if run_dir and action is Action.RESTART:
+        _check(context, run_dir)
     began = time.monotonic()
     console = Console(stderr=True)
     with console.status(f"{action} ...") as line:  # shown on a terminal only
@@ -106,6 +109,7 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
     for name in names:
         if name not in known:
             raise click.UsageError(f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context)
+    _check(context, settings.app.run_dir)
     chosen = [daemon for name, daemon in known.items() if name in names or not names]
     began, done, failure = time.monotonic(), list[str](), None
     with Console(stderr=True).status("restart ...") as line:
@@ -127,6 +131,20 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
     else:
         click.echo(f"restarted {', '.join(done) or 'nothing'} in {seconds} s")
     return failure.exit_code if failure else ExitCode.OK
+
+
+def _check(context: click.Context, run_dir: Path) -> None:
+    """Whether the suite at work could start again, task modules and all, as its user and in its environment: what works must not
+    be stopped for what would not. Raises ConfigError.
+    """
+    from warren.supervise.check import check
+
+    try:
+        holder = lock_holder(run_dir / "supervisord.lock")
+    except OSError:
+        return  # who may not look there is told so by the restart itself
+    if holder > 0:
+        check(context.obj["folder"].absolute(), context.obj["host"] or short_host(), like=holder)
 
 
 def _run_dir(context: click.Context, action: Action) -> Path | None:

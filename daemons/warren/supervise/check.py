@@ -16,13 +16,15 @@ from warren.errors import ConfigError, Origin, Problem, WarrenError
 PATIENCE = 120.0
 
 
-def check(folder: Path, host: str) -> None:
+def check(folder: Path, host: str, like: int = 0) -> None:
     """Returns when the settings in `folder` are fine for the host.
 
-    Raises ConfigError with all their problems, WarrenError when the check itself failed or took too long.
+    `like` is a process whose user and environment count instead of the caller's. Raises ConfigError with all problems of the
+    settings, WarrenError when the check itself failed or took too long.
     """
+    words, given = _words(folder, host), _standing_of(like) if like else {}
     try:
-        done = subprocess.run(_words(folder, host), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE, **given)
     except subprocess.TimeoutExpired as error:
         raise WarrenError(f"warren check: expected an end within {PATIENCE:g} s; does a task module hang?") from error
     _judge(done.returncode, done.stdout)
@@ -59,6 +61,23 @@ class Check:
         self._output.close()
         _judge(self._process.returncode, self._said)
         return True
+
+
+def _standing_of(pid: int) -> dict[str, Any]:
+    """User, groups and environment of a process, as subprocess takes them; nothing when it is gone or forbidden."""
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    environment = dict(word.split(b"=", 1) for word in words if b"=" in word)
+    said = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    uid, gid = int(said["Uid"][1]), int(said["Gid"][1])  # the effective ones (proc(5))
+    if os.geteuid() == uid:
+        return {"env": environment}
+    # Not in the caller's folder, which may be root's own.
+    groups = [int(group) for group in said["Groups"]]
+    return {"env": environment, "user": uid, "group": gid, "extra_groups": groups, "cwd": "/"}
 
 
 def _words(folder: Path, host: str) -> list[str]:
