@@ -82,9 +82,9 @@ def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:
     assert settings.quotas_of("shop.fetch_page") == ("provider",)
 
 
-def test_the_readme_lists_the_exit_codes() -> None:
+def test_the_page_of_commands_lists_the_exit_codes() -> None:
     """The table equals errors.py, and so does what is said of the final ones."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (.*) \|$", text, re.MULTILINE)
     assert rows == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
     assert "unless it ended with {}, {}, {} or {}:".format(*map(int, FINAL)) in text
@@ -109,3 +109,17 @@ def test_the_readme_names_every_room() -> None:
         path.name for path in (ROOT / "daemons" / "warren").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert there - {"__init__.py", "__main__.py"} == named
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_each_link_leads_somewhere(path: Path) -> None:
+    """A reader who follows a link finds the file, and the heading in it."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not _leads(path.parent / link[0] if link[0] else path, link[1])] == []
+
+
+def _leads(target: Path, anchor: str) -> bool:
+    if not anchor or not target.exists():
+        return target.exists()
+    headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+    return anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
