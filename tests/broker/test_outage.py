@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,32 +14,44 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 from kombu.exceptions import OperationalError
+from redis import Redis
 
 from support.figures import Figure
-from support.servers import RabbitMQNode, listens, rabbitmq_server
+from support.servers import RabbitMQNode, listens, rabbitmq_server, redis_server
 from support.suite import Suite
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
 
 JOBS = """
+import time
 from celery import shared_task
 
 @shared_task(name="jobs.tick")
 def tick():
     pass
+
+@shared_task(name="jobs.run")
+def run(path, number):
+    time.sleep(0.2)
+    with open(path, "a") as file:
+        file.write(f"{number}\\n")
 """
-INI = "[broker]\nurl_file = {secret}\n[worker:a]\n[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
+INI = "[broker]\nurl_file = {secret}\n{more}[worker:a]\nconcurrency = 2\n[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
 #: Seconds in which work goes on after the broker takes connections again.
 SOON = 5.0
+#: What was not acknowledged is delivered again soon, not after Redis' default of an hour.
+VISIBLE = "visibility_timeout = 10s\n"
+#: Tasks of the test with Redis, and what a worker of two processes has in hand: one that runs and one that was fetched for each.
+TASKS, IN_HAND = 60, 4
 
 
-def make(scratch: Path, url: str) -> Suite:
-    """A worker and a beat that sends a task each second."""
+def make(scratch: Path, url: str, more: str = "") -> Suite:
+    """A worker and a beat that sends a task each second; `more` stands in [broker]."""
     secret = scratch / "url"
     secret.touch(mode=0o600)
     secret.write_text(url, encoding="utf-8")
-    suite = Suite(scratch, INI.format(secret=secret), modules="jobs")
+    suite = Suite(scratch, INI.format(secret=secret, more=more), modules="jobs")
     suite.module("jobs", JOBS)
     return suite
 
@@ -136,6 +149,46 @@ def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
             finally:
                 os.kill(pid, signal.SIGCONT)
             figure("RabbitMQ hung for 40 s: a task after it takes connections", again(suite, node), f"<= {SOON:g} s")
+
+
+def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
+    """Redis hangs (SIGSTOP) with tasks at work: hearts go on, no process ends, work goes on afterwards, and no task is lost.
+
+    Only what the worker had in hand may run once more: it was not acknowledged.
+    """
+    folder, runs = scratch / "redis", scratch / "runs"
+    folder.mkdir()
+    with redis_server(folder) as url:
+        suite = make(scratch, url, VISIBLE)
+        app, pid = make_app(load(suite.etc)), int(Redis.from_url(url).info("server")["process_id"])
+        with working(suite):
+            for number in range(TASKS):
+                app.send_task("jobs.run", [str(runs), number], ignore_result=True)
+            until(lambda: len(numbers(runs)) > 4, 30, "tasks at work")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                beating(suite, 40)
+                assert suite.logged("worker", "broker_lost")
+                assert suite.logged("beat", "tick_failed")
+                before = len(numbers(runs))
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            back = time.monotonic()
+            until(lambda: len(numbers(runs)) > before, 60, "a task")
+            took = time.monotonic() - back
+            figure("Redis hung for 40 s: a task after its return", took, f"<= {SOON:g} s")
+            until(lambda: set(numbers(runs)) == set(range(TASKS)), 90, "every task")
+            sent = {line["task_id"] for line in suite.logged("beat", "tick_sent")}
+            until(lambda: sent <= {line["task_id"] for line in suite.logged("worker", "task_succeeded")}, 60, "every tick")
+    again = Counter(numbers(runs))
+    assert max(again.values()) <= 2
+    assert sum(times > 1 for times in again.values()) <= IN_HAND
+    assert took <= SOON
+
+
+def numbers(runs: Path) -> list[int]:
+    """The numbers that `jobs.run` has noted."""
+    return [int(line) for line in runs.read_text(encoding="ascii").split()] if runs.exists() else []
 
 
 def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, scratch: Path) -> None:

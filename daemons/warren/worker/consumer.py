@@ -37,6 +37,8 @@ class Consumer(CeleryConsumer):
     admit: ClassVar[Any] = staticmethod(lambda request, run: run(request))
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
+    #: The connection, by its number, over which Redis did not take an answer to a message.
+    _unanswered = -1
 
     def __init__(self, on_task_request: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
         super().__init__(lambda request: type(self).admit(request, on_task_request), *arguments, **options)
@@ -83,6 +85,7 @@ class Consumer(CeleryConsumer):
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """The connection broke: running tasks go on, and their messages come again."""
         get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__)
+        type(self).pulse()  # to close what is broken takes Redis' transport some waits for an answer
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001
@@ -100,6 +103,28 @@ class Consumer(CeleryConsumer):
             queue(connection.default_channel).declare()
         return connection
 
+    def check_answers(self) -> None:
+        """Raises ConnectionResetError, at which Celery connects anew, when the broker has not taken an answer to a message."""
+        if self._unanswered == self.restart_count:
+            raise ConnectionResetError("the broker did not take an acknowledgement in time")
+
+    def _noticing(self, message: Any, answer: Callable[..., None]) -> Callable[..., None]:
+        """`answer`, Celery's acknowledgement or rejection, whose failure Celery logs and forgets.
+
+        RabbitMQ's connection is broken then, and says so. Redis takes each answer by whatever connection is there: the one that
+        consumes stands, the message keeps its place in the prefetch, and with all places taken the worker would wait for ever.
+        """
+        connection = self.restart_count
+
+        def noticed(*arguments: Any, **options: Any) -> None:
+            if self._unanswered == connection:
+                return  # it comes again in any case, and each attempt at a broker that hangs holds up the main loop
+            answer(*arguments, **options)
+            if not message.acknowledged:
+                self._unanswered = connection
+
+        return noticed
+
     def on_close(self) -> None:
         """The connection is over: what no pool child has taken up is dropped, and the broker delivers it again."""
         waiting = tuple(reserved_requests - active_requests)
@@ -115,9 +140,13 @@ class Consumer(CeleryConsumer):
         """Celery's handler behind a check of the message's shape: no message may end the worker."""
         handle = super().create_task_handler(**options)
         trouble = (*self.connection_errors, *self.channel_errors)
+        redis = self.connection.transport.driver_type == "redis"
 
         def checked(message: Any) -> None:
             Consumer.taken += 1
+            if redis:
+                message.ack_log_error = self._noticing(message, message.ack_log_error)
+                message.reject_log_error = self._noticing(message, message.reject_log_error)
             problem = malformed(message)
             if problem:
                 self._set_aside(message, problem, None)

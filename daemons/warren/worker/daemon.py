@@ -141,6 +141,7 @@ class Worker:
             daemon.reload(self._apply)
         self._notice_end()
         self.drain.turn(consumer)
+        consumer.check_answers()
         self.copies.turn()
         self.suspects.turn()
         self.pulse(consumer)
