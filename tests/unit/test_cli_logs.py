@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from warren.cli import main
 from warren.errors import ExitCode
+
+Written = Callable[..., Path]
 
 
 def line(time: datetime, event: str) -> str:
@@ -65,6 +69,32 @@ def test_what_cannot_be_asked(folder: Path, capsys: pytest.CaptureFixture[str], 
     """A wrong value is refused with what was expected."""
     assert main(["logs", "--dir", str(folder), *words]) == ExitCode.USAGE
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--follow"], ["-n", "3"]])
+def test_a_mistyped_daemon(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    """A daemon that nobody knows ends with 2, those that are known and the one that was meant, and waits for no line of it."""
+    dirs = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    (tmp_path / "log").mkdir()
+    config = etc(f"[app]\n{dirs}[worker:crawl]\n")
+    assert main(["--config", str(config), "logs", "--daemon", "worker-crwl", *more]) == ExitCode.USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "expected one of worker, beat, quota-watchdog, supervisord, worker-crawl, found 'worker-crwl'" in said
+    assert said.endswith("did you mean worker-crawl?")
+
+
+def test_a_daemon_without_a_line(folder: Path, etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is known, or that only the logs know, is never refused."""
+    programs = {"at": 0, "pid": 1, "start": 1, "state": "running", "programs": [{"program": "relay"}]}
+    (tmp_path / "programs.json").write_text(json.dumps(programs), encoding="utf-8")
+    dirs = f"[app]\nlog_dir = {folder}\nrun_dir = {tmp_path}\n"
+    for words in ("beat", "relay", "worker-crawl"):
+        assert main(["--config", str(etc(dirs + "[worker:crawl]\n")), "logs", "--daemon", words]) == 0
+        assert capsys.readouterr().err == f"no line fits in {folder}\n"
+    assert main(["logs", "--dir", str(folder), "--daemon", "worker-elsewhere"]) == 0
+    (folder / "own.log").write_text(line(datetime.now(UTC), "own").replace("}", ',"daemon":"mine"}'), encoding="utf-8")
+    assert main(["logs", "--dir", str(folder), "--daemon", "mine"]) == 0
+    assert main(["logs", "--dir", str(folder), "--daemon", "mien"]) == ExitCode.USAGE
 
 
 def test_what_is_no_line_is_said_on_stderr(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:

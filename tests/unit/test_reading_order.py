@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warren.reading.line import moment
-from warren.reading.order import DISORDER, Timed, in_order, merged
+from warren.reading.order import DISORDER, Timed, back_in_order, in_order, latest_first, merged
 
 START = datetime(2026, 12, 31, 23, 59, 50, tzinfo=UTC)
 
@@ -40,11 +40,19 @@ def test_lines_come_out_by_time(found: list[list[Timed]]) -> None:
     assert sorted(out) == sorted(each for file in found for each in file)
 
 
+@given(files())
+def test_the_end_is_the_same_from_behind(found: list[list[Timed]]) -> None:
+    """Read from their ends, the files give the same lines in the same order, the last one first."""
+    assert list(latest_first([back_in_order(reversed(file)) for file in found])) == list(merged(found))[::-1]
+
+
 def test_the_bound_holds_to_its_end() -> None:
     """A line that was written just the bound too late has its place before one that came between."""
     late = 10.0 - DISORDER
     written = [line(1, late + 0.001), line(2, 10.0), line(3, late), line(4, 20.0)]
     assert list(in_order(written)) == sorted(written)
+    before = [line(1, 11.8), line(2, 10.9), line(3, 11.2), line(4, 20.0)]
+    assert list(back_in_order(reversed(before))) == sorted(before, reverse=True)
 
 
 @given(st.lists(st.lists(st.floats(-10_000, 10_000).map(lambda seconds: line(0, seconds)), max_size=50), max_size=3))

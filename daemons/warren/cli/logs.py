@@ -6,13 +6,15 @@ import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from warren.config import load
+from warren import run_file
+from warren.config import Settings, load
 from warren.config.units import Unexpected, duration
 from warren.log_line import LEVELS
 from warren.reading.line import fields_of, moment
@@ -20,7 +22,10 @@ from warren.reading.order import Timed
 from warren.reading.reader import Reader
 from warren.reading.selection import SHORT_ID, Selection
 from warren.reading.show import printable, shown
+from warren.supervise.render import daemons
 
+#: Who logs; each has a file. The programs are these and one a worker.
+DAEMONS = ("worker", "beat", "quota-watchdog", "supervisord")
 #: How often (seconds) --follow looks for more.
 LOOK = 0.2
 #: With --follow and nothing else said, so many lines stand above those to come, from files of the last hour: a person who
@@ -94,7 +99,8 @@ def logs(
     Example: warren logs --task 6f1c2a9e --since 1h
     """
     asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
-    places = folders or (load(**context.obj).app.log_dir,)
+    settings = None if folders else load(**context.obj)
+    places = (settings.app.log_dir,) if settings else folders
     write = _json if as_json or not sys.stdout.isatty() else partial(_for_people, with_host=len(places) > 1)
     opened_since = since
     if lines is None and follow and since is None:
@@ -102,6 +108,8 @@ def logs(
     reader = Reader(places, asked, opened_since.timestamp() if opened_since else 0.0)
     try:
         write(reader.there() if lines is None else reader.last(lines))
+        if daemon and not reader.found:  # not before: a program that is gone has lines still
+            _refuse_unknown(daemon, settings)
         while follow:
             time.sleep(LOOK)
             write(reader.more())
@@ -112,6 +120,21 @@ def logs(
         click.echo(trouble, err=True)
     if not follow and not reader.found and lines != 0:
         click.echo(f"no line fits in {', '.join(map(str, places))}", err=True)
+
+
+def _refuse_unknown(name: str, settings: Settings | None) -> None:
+    """Fails with a usage error for a name that no daemon or program has. Of another host's logs any worker may be meant."""
+    known = list(DAEMONS)
+    if settings is not None:
+        programs = run_file.read(settings.app.run_dir / "programs.json", "programs").said or {"programs": []}
+        known += [daemon.program for daemon in daemons(settings)]
+        known += [each["program"] for each in programs["programs"]]  # those of supervisor.d too
+    known = list(dict.fromkeys(known))
+    if name in known or (settings is None and name.startswith("worker-")):
+        return
+    close = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise click.BadParameter(f"expected one of {', '.join(known)}, found {name!r}{meant}", param_hint="--daemon")
 
 
 def _json(lines: Iterable[Timed]) -> None:
