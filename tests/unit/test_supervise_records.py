@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from warren.errors import ExitCode
-from warren.supervise.records import about, is_noise
+from warren.supervise.records import about, is_noise, worded
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from warren.supervise.records import about, is_noise
             {"program": "worker-a", "exit_status": 78, "expected": True, "meaning": ExitCode.CONFIG.meaning},
         ),
         (
-            "exited: worker-a (exit status 75; not expected)",
+            worded("exited: worker-a (exit status 75; not expected)"),
             {"program": "worker-a", "exit_status": 75, "expected": True, "meaning": ExitCode.RESTART.meaning},
         ),
         ("exited: own (exit status 9; not expected)", {"program": "own", "exit_status": 9, "expected": False}),
@@ -46,3 +46,10 @@ def test_only_the_harmless_is_left_out() -> None:
     """A socket that only its owner can open is no critical matter; an open network port without a password is one."""
     assert is_noise("Server 'unix_http_server' running without any HTTP authentication checking")
     assert not is_noise("Server 'inet_http_server' running without any HTTP authentication checking")
+
+
+def test_the_words_say_what_the_field_says() -> None:
+    """A daemon that asked to be started anew ended as expected, in the text too; another unexpected end stays one."""
+    assert worded("exited: worker-a (exit status 75; not expected)") == "exited: worker-a (exit status 75; expected)"
+    for message in ("exited: worker-a (exit status 70; not expected)", "exited: beat (terminated by SIGKILL; not expected)"):
+        assert worded(message) == message

@@ -34,6 +34,13 @@ _NOISE = (
 _MEANINGS = {int(code): code.meaning for code in ExitCode}
 
 
+def worded(message: str) -> str:
+    """A daemon that asks to be started anew is started anew because its exit code is none of supervisord's expected ones. To
+    people, and in the field `expected`, it is nothing unexpected.
+    """
+    return message.replace(f"(exit status {ExitCode.RESTART}; not expected)", f"(exit status {ExitCode.RESTART}; expected)")
+
+
 def about(message: str) -> dict[str, object]:
     """Fields of a message about one program: program, and what it tells of child_pid, state, signal, exit_status,
     expected, and meaning where the exit status is one of Warren's.
@@ -46,8 +53,7 @@ def about(message: str) -> dict[str, object]:
         if name in fields:
             fields[name] = int(found[name])
     if "expected" in fields:
-        # An exit code that is `expected` by supervisord is one that it does not start a program again for.
-        fields["expected"] = found["expected"] == "expected" or fields.get("exit_status") == ExitCode.RESTART
+        fields["expected"] = found["expected"] == "expected"
     if fields.get("exit_status") in _MEANINGS:
         fields["meaning"] = _MEANINGS[int(found["exit_status"])]
     return fields
@@ -67,7 +73,7 @@ class RecordLogger(Logger):
 
     def log(self, level: int, msg: Any, **kw: Any) -> None:
         """Each message becomes one supervisor_record; `level` in supervisor's numbers."""
-        message = LogRecord(level, msg, **kw).asdict()["message"].rstrip()
+        message = worded(LogRecord(level, msg, **kw).asdict()["message"].rstrip())
         if not is_noise(message):
             fields = about(message)
             level_of = "info" if fields.get("exit_status") == ExitCode.RESTART else level_name(level)
