@@ -116,7 +116,7 @@ def _stat(pid: int) -> tuple[int, bool] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, OverflowError):  # a damaged file may name a number that no process can have
             os.kill(pid, 0)  # asks only; raises PermissionError for another user's process, whose folder hidepid may hide
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the name before it may hold spaces and brackets

@@ -35,3 +35,9 @@ def test_a_process_that_the_kernel_hides(monkeypatch: pytest.MonkeyPatch, hidden
     monkeypatch.setattr(os, "kill", another_users)
     assert Process(4711, 1).alive
     assert of(4711) is None
+
+
+def test_a_number_that_no_process_can_have() -> None:
+    """A number out of a damaged file is of a dead process, whatever it is."""
+    assert not Process(1 << 43, 1).alive
+    assert of(1 << 43) is None
