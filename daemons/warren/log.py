@@ -19,7 +19,7 @@ from structlog.typing import Processor
 from warren.errors import CannotWrite
 from warren.events import Event
 from warren.log_file import LineFile, complain
-from warren.log_line import Writer, extra, mask, render, safe_text
+from warren.log_line import Writer, extra, mask, render, safe_text, told
 
 
 class Logger(Protocol):
@@ -110,6 +110,22 @@ class _Handler(logging.Handler):
     def close(self) -> None:
         self.file.close()
         super().close()
+
+
+class _ForPeople(logging.Handler):
+    """Until `configure` there is no log: a command tells its user, on stderr, in words and not as the fields of a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = told(record.msg) if isinstance(record.msg, dict) else record.getMessage()
+        except Exception:  # noqa: BLE001  anybody's arguments
+            self.handleError(record)
+        else:
+            complain(mask(" ".join(text.split())))
+
+
+#: Where nobody has configured logging, the standard library hands this one what is at least a warning.
+logging.lastResort = _ForPeople(logging.WARNING)
 
 
 def _install(handler: _Handler, level: str) -> None:

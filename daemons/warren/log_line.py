@@ -127,6 +127,14 @@ def safe_text(value: object) -> str:
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
+def told(fields: Mapping[str, object]) -> str:
+    """An event in words: what it means, and its fields; without a traceback."""
+    event = fields["event"]
+    words = [f"{key} {value}" for key, value in fields.items() if key not in ("event", "exc_info") and not key.startswith("_")]
+    meaning = event.meaning.partition("; `")[0] if isinstance(event, Event) else str(event)
+    return f"{meaning} ({', '.join(words)})" if words else meaning
+
+
 def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text)
 

@@ -16,7 +16,7 @@ import pytest
 from support.forks import child, end
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants
 from support.wait import until
-from warren.cli.background import become
+from warren.cli.user import become
 from warren.errors import WarrenError
 from warren.process import Process, lock_holder, of
 

@@ -24,6 +24,7 @@ Written = Callable[..., Path]
 def folder(etc: Written, tmp_path: Path) -> Path:
     """An embedded broker with a queue `pages`."""
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    (tmp_path / "state").mkdir()
     return etc(f"[app]\n{folders}[queue:pages]\ntasks = shop.page\n")
 
 
@@ -56,7 +57,7 @@ def test_usage(folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[st
     """What no task can be sent with ends with 2 and a word on what was expected; nothing is sent."""
     assert call(folder, *words) == ExitCode.USAGE
     assert said in " ".join(capsys.readouterr().err.split())
-    assert not (folder.parent / "state").exists()
+    assert not (folder.parent / "state" / "broker").exists()
 
 
 def test_a_text_that_looks_like_json(folder: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 import warnings
@@ -210,3 +211,20 @@ def test_a_log_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
     assert str(tmp_path / "log" / "worker.log") in str(caught.value)
     assert "[app]" in str(caught.value)
     assert logging.getLogger().handlers == before
+
+
+def test_without_a_log_a_command_speaks_in_words() -> None:
+    """An event of a process that has no log, such as `warren call`, is one line for people on stderr, without a password."""
+    words = """
+import logging
+from warren.events import Event
+from warren.log import get
+get().info(Event.READY)
+get().warning(Event.MESSAGES_RESTORED, queue="pages", url="amqp://u:secret77@host")
+logging.getLogger("kombu").warning("lost %s", "one")
+logging.getLogger("author").warning("got %d", "many")
+"""
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
+    said = done.stderr.splitlines()
+    assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
+    assert "--- Logging error ---" in said[2]

@@ -77,7 +77,7 @@ class Verbs(click.Group):
     default=DEFAULT_FOLDER,
     show_default=True,
     show_envvar=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # that it can be read is the business of who reads it, and says who may
     help="Folder of warren.ini, conf.d/ and hosts/.",
 )
 @click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import select
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from warren.cli.user import not_root_for_another
 from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
 from warren.process import lock_holder
@@ -53,7 +53,7 @@ class Place:
         if stop:
             click.echo(_stop(self.settings.app.run_dir / f"{self.program}.lock", self.program, self.patience))
             sys.exit()
-        _not_root_for_another(self.settings.app.state_dir)
+        not_root_for_another(self.settings.app.state_dir)
         if detach:
             from warren.detach import into_background  # what it needs takes time to load
 
@@ -64,42 +64,6 @@ class Place:
 
             start_anew(self.settings, *self.verb, "--detached")
         sys.exit(code)
-
-
-def become(user: str) -> None:
-    """Gives up root's rights for good, with groups and environment of the user. Raises WarrenError."""
-    if not user:
-        return
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise WarrenError(f"--user: expected a user of this host, found {user!r}; make it, or name another") from None
-    if os.geteuid() == entry.pw_uid:
-        return
-    if os.geteuid() != 0:
-        raise WarrenError(f"--user {user}: expected to be root, found user {os.geteuid()}; call it as root or as {user}")
-    # Not python-daemon's own: asked for the supplementary groups it leaves the group itself as root's.
-    os.initgroups(user, entry.pw_gid)
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
-    os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
-
-
-def _not_root_for_another(state_dir: Path) -> None:
-    """Refuses root where the state is another user's: what root makes there, that user's suite could not write to later."""
-    try:
-        owner = state_dir.stat().st_uid
-    except OSError:
-        return  # what is missing or cannot be reached is told, with its option, by who makes the folders
-    if os.geteuid() != 0 or owner == 0:
-        return
-    try:
-        name = pwd.getpwuid(owner).pw_name
-    except KeyError:
-        name = str(owner)
-    raise WarrenError(
-        f"{state_dir}: expected to run as {name}, whose folder it is, found root; call warren start, or add --user {name}"
-    )
 
 
 def _stop(lock: Path, program: str, patience: float) -> str:

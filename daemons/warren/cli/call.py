@@ -18,6 +18,7 @@ from kombu.exceptions import KombuError
 from warren.app import make_app
 from warren.broker.depth import depths
 from warren.broker.reach import reach
+from warren.cli.user import become_owner
 from warren.config import Settings, load, values
 from warren.config.masking import masked_url
 from warren.config.units import LONGEST, Unexpected, duration, json_value
@@ -79,6 +80,8 @@ def call(
         hint = values.nearest(queue, settings.queues)
         found = f"expected a declared queue, found {queue!r}{'; ' if hint else ''}{hint}"
         raise click.BadParameter(found, param_hint="--queue")
+    if settings.broker.kind == "embedded":
+        become_owner(settings.app.state_dir)
     app = make_app(settings)
     with told(app):
         with reach(app) as connection:

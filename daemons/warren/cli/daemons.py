@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import click
 
-from warren.cli.background import Place, background, become
+from warren.cli.background import Place, background
+from warren.cli.user import become
 from warren.config import Settings, load
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event

@@ -75,7 +75,7 @@ class _TaskId(click.ParamType[str]):
     "folders",
     multiple=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="Folder of logs instead of log_dir; several, such as copies from several hosts, are merged.",
 )
 @click.pass_context

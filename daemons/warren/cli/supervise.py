@@ -6,7 +6,8 @@ import os
 
 import click
 
-from warren.cli.background import Place, background, become
+from warren.cli.background import Place, background
+from warren.cli.user import become
 from warren.config import load
 from warren.errors import ExitCode
 from warren.supervise import notify

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from warren.config.access import who_may
 from warren.config.options import kind
 from warren.config.sections import BrokerSettings, ResultsSettings
 from warren.config.settings import Settings
@@ -39,7 +40,7 @@ def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
             url = kind(type(part).model_fields["url"]).read(read_secret(part.url_file))
         except Unexpected as error:
             where = f"{error.found} at {part.url_file}"
-            remedy = "" if os.path.lexists(part.url_file) else _MAKE_SECRET[section]
+            remedy = who_may(part.url_file) or ("" if os.path.lexists(part.url_file) else _MAKE_SECRET[section])
             problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
         else:
             settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})

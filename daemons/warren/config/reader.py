@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import errno
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from warren.config.access import who_may
 from warren.config.masking import masked_url
 from warren.config.units import shown
 from warren.errors import Origin, Problem
@@ -50,6 +52,9 @@ def read(folder: Path, host: str) -> Ini:
     if not os.path.isdir(folder):  # unlike Path.is_dir() it takes a folder that may not be looked at for none
         found = "something else" if os.path.exists(folder) else "nothing there"
         _refuse(ini, folder, "a folder with the file warren.ini", found, "name it with --config or WARREN_CONFIG")
+        return ini
+    if not os.access(folder, os.R_OK | os.X_OK):  # once, and not for each file in it
+        _refuse(ini, folder, "a folder that can be read", os.strerror(errno.EACCES), who_may(folder))
         return ini
     _read_file(ini, folder / "warren.ini", required=True)
     for path in _fragments(ini, folder / "conf.d"):
@@ -134,7 +139,7 @@ def _fragments(ini: Ini, folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        _refuse(ini, folder, "a folder that can be read", error.strerror or str(error))
+        _refuse(ini, folder, "a folder that can be read", error.strerror or str(error), who_may(folder))
         return []
     return [folder / name for name in names if name.endswith(".ini") and not name.startswith(".")]
 
@@ -149,7 +154,7 @@ def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
             _refuse(ini, path, "a file that can be read", error.strerror or str(error))
         return
     except OSError as error:
-        _refuse(ini, path, "a file that can be read", error.strerror or str(error))
+        _refuse(ini, path, "a file that can be read", error.strerror or str(error), who_may(path))
         return
     ini.files.append(path)
     try:

@@ -1,0 +1,121 @@
+"""What a command says to a user who may not do what was asked, and which user it acts as."""
+
+from __future__ import annotations
+
+import grp
+import io
+import os
+import pwd
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from support.ledgers import child, end
+from warren.cli import main
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as several users")
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def folder(scratch: Path) -> Path:
+    """Settings that everybody may read, and folders of root; in `warm` the same once more."""
+    scratch.chmod(0o755)
+    made(scratch / "warm")
+    return made(scratch)
+
+
+def made(scratch: Path) -> Path:
+    names = {f"{name}_dir": scratch / name for name in ("state", "log", "run")}
+    for path in (scratch / "etc", *names.values()):
+        path.mkdir(mode=0o755, parents=True)
+    ini = "[app]\n" + "".join(f"{option} = {path}\n" for option, path in names.items())
+    (scratch / "etc" / "warren.ini").write_text(ini, encoding="utf-8")
+    return scratch
+
+
+def told(folder: Path, user: str, *words: str) -> tuple[int, str]:
+    """The exit code of `warren WORDS` as that user, and all that it says."""
+    out = folder / "out"
+
+    def run() -> None:
+        with redirect_stdout(io.StringIO()):  # once as root: nobody may not even read a Python that root has installed
+            _code("--config", str(folder / "warm" / "etc"), *words)
+        with open(out, "w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+            if user != "root":
+                os.setgroups([])
+                os.setgid(NOBODY.pw_gid)
+                os.setuid(NOBODY.pw_uid)
+            code = _code("--config", str(folder / "etc"), *words)
+        os._exit(code)
+
+    return end(child(run)), out.read_text(encoding="utf-8")
+
+
+def _code(*words: str) -> int:
+    try:
+        return main(list(words))
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
+@pytest.mark.parametrize("verb", [("call", "shop.add"), ("show-config",), ("logs",)])
+def test_settings_that_may_not_be_read(folder: Path, verb: tuple[str, ...]) -> None:
+    """A folder of settings, or one file of it, that is closed to a user: which, once, and who may."""
+    (folder / "etc").chmod(0o700)
+    said = f"{folder}/etc: expected a folder that can be read, found Permission denied; call it as root\n"
+    assert told(folder, "nobody", *verb) == (78, said)
+    (folder / "etc").chmod(0o755)
+    own = folder / "etc" / "warren.ini"
+    os.chown(own, 1, 1)
+    own.chmod(0o640)
+    daemon, group = pwd.getpwuid(1).pw_name, grp.getgrgid(1).gr_name
+    said = f"{own}: expected a file that can be read, found Permission denied; "
+    assert told(folder, "nobody", *verb) == (78, f"{said}call it as root or as {daemon} or as a member of group {group}\n")
+
+
+def test_a_secret_that_may_not_be_read(folder: Path) -> None:
+    """Who may not see the secret is not told to make it, nor to give up the broker."""
+    secrets = folder / "etc" / "secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "url").write_text("amqp://u:p@h/v", encoding="utf-8")
+    (secrets / "url").chmod(0o600)
+    with (folder / "etc" / "warren.ini").open("a", encoding="utf-8") as ini:
+        ini.write(f"[broker]\nurl_file = {secrets}/url\n")
+    code, said = told(folder, "nobody", "call", "shop.add")
+    assert (code, said.partition("found ")[2]) == (78, f"Permission denied at {secrets}/url; call it as root\n")
+
+
+def test_the_state_of_another_user(folder: Path) -> None:
+    """The embedded broker lies in the state: who may not write there hears whose it is."""
+    code, said = told(folder, "nobody", "call", "shop.add")
+    assert code == 69
+    assert (
+        f"{folder}/state: expected to be allowed to write there, where the embedded broker of root is, found user nobody" in said
+    )
+    assert said.endswith("; call it as root\n")
+    os.chown(folder / "state", 1, 1)
+    assert told(folder, "nobody", "call", "shop.add")[1].endswith(f"; call it as root or as {pwd.getpwuid(1).pw_name}\n")
+
+
+def test_root_sends_as_the_user_of_the_suite(folder: Path) -> None:
+    """Whatever root's umask is, the suite can read what root has sent."""
+    os.chown(folder / "state", NOBODY.pw_uid, NOBODY.pw_gid)
+    before = os.umask(0o077)
+    try:
+        assert told(folder, "root", "call", "shop.add", "1")[0] == 0
+    finally:
+        os.umask(before)
+    files = list((folder / "state").rglob("*"))
+    assert files
+    assert {path.stat().st_uid for path in files} == {NOBODY.pw_uid}
+
+
+def test_no_state_is_made_where_no_suite_has_run(folder: Path) -> None:
+    """A call under settings that no suite runs with, such as the defaults, leaves nothing on the machine."""
+    (folder / "state").rmdir()
+    code, said = told(folder, "root", "call", "shop.add")
+    assert (code, said.partition("; ")[2].partition(" once")[0]) == (69, "start the suite")
+    assert not (folder / "state").exists()
