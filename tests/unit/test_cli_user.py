@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.ledgers import child, end
+from support.forks import child, end
 from warren.cli import main
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as several users")

@@ -126,7 +126,7 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
     """Fails with a usage error for a name that no daemon or program has. Of another host's logs any worker may be meant."""
     known = list(DAEMONS)
     if settings is not None:
-        programs = run_file.read(settings.app.run_dir / "programs.json", "programs").said or {"programs": []}
+        programs = run_file.read(settings.app.run_dir / "programs.json", programs=[{"program": str}]).said or {"programs": []}
         known += [daemon.program for daemon in daemons(settings)]
         known += [each["program"] for each in programs["programs"]]  # those of supervisor.d too
     known = list(dict.fromkeys(known))
