@@ -12,7 +12,7 @@ import pytest
 
 from support.calls import NOTING, calls, worst
 from support.servers import RabbitMQNode
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import until
 from warren.broker.depth import depths
 from warren.broker.rabbitmq import NotTaken
@@ -80,8 +80,6 @@ LIMITS = {
 LIMIT, WINDOW, PATIENCE = 10, 2.0, 2.0
 
 INI = """
-[broker]
-url_file = {secret}
 publish_timeout = 2s
 [queue:calls{suffix}]
 tasks = jobs.call
@@ -99,10 +97,7 @@ tasks = jobs.call
 @pytest.fixture
 def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
     """A worker of one queue under a quota and another one, and senders that wait two seconds."""
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(rabbitmq.url, encoding="utf-8")
-    made = Suite(scratch, INI.format(secret=secret, suffix=f"-{scratch.name[-8:]}"), modules="jobs")
+    made = Suite(scratch, broker_section(scratch, rabbitmq.url) + INI.format(suffix=f"-{scratch.name[-8:]}"), modules="jobs")
     made.module("jobs", JOBS)
     return made
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.servers import RabbitMQNode
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app import make_app
 from warren.broker.depth import depths
@@ -33,10 +33,7 @@ def hosts(scratch: Path, url: str, count: int) -> list[Suite]:
     for number in range(count):
         folder = scratch / f"host{number}"
         folder.mkdir()
-        secret = folder / "url"
-        secret.touch(mode=0o600)
-        secret.write_text(url, encoding="utf-8")
-        suite = Suite(folder, f"[broker]\nurl_file = {secret}\n{SCHEDULE}", modules="jobs")
+        suite = Suite(folder, broker_section(folder, url) + SCHEDULE, modules="jobs")
         suite.module("jobs", JOBS)
         found.append(suite)
     return found

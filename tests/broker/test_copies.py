@@ -13,7 +13,7 @@ from kombu import Queue
 from kombu.asynchronous import Hub
 
 from support.servers import RabbitMQNode, free_port
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import until
 from warren.worker import copies as module
 from warren.worker.copies import Copies
@@ -78,10 +78,7 @@ class Bench:
 @pytest.fixture
 def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
     """The settings of an app on RabbitMQ."""
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(rabbitmq.url, encoding="utf-8")
-    return Suite(scratch, f"[broker]\nurl_file = {secret}\n[worker:a]\n")
+    return Suite(scratch, broker_section(scratch, rabbitmq.url) + "[worker:a]\n")
 
 
 @pytest.fixture

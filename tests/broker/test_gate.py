@@ -14,7 +14,7 @@ import pytest
 from support.calls import NOTING, calls, worst
 from support.forks import child, end
 from support.servers import RabbitMQNode
-from support.suite import Suite, children
+from support.suite import Suite, broker_section, children
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -92,10 +92,7 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
 
 def make(scratch: Path, url: str) -> Suite:
     """The same configuration on the broker of this URL."""
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(url, encoding="utf-8")
-    section = f"[broker]\nurl_file = {secret}" if url else ""
+    section = broker_section(scratch, url) if url else ""
     text = INI.format(broker=section, suffix=f"-{scratch.name[-8:]}", limit=LIMIT, window=int(WINDOW))
     made = Suite(scratch, text, modules="jobs")
     made.module("jobs", JOBS)

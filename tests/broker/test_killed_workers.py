@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.calls import calls
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -40,12 +40,9 @@ def dies(suite: Suite) -> None:
 def test_a_task_that_kills_its_worker_is_given_up(broker: str, scratch: Path, request: pytest.FixtureRequest) -> None:
     """It runs five times, whatever the broker delivers, then it has failed and the worker lives."""
     url = request.getfixturevalue("redis_url") if broker == "redis" else request.getfixturevalue("rabbitmq").url
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(url, encoding="utf-8")
     # Queues of its own: the brokers are those of other tests as well.
-    ini = f"[broker]\nurl_file = {secret}\nvisibility_timeout = 1s\n[queue:deaths]\ntasks = jobs.*\n[worker:a]\nqueues = deaths\n"
-    suite = Suite(scratch, ini, modules="jobs")
+    ini = "visibility_timeout = 1s\n[queue:deaths]\ntasks = jobs.*\n[worker:a]\nqueues = deaths\n"
+    suite = Suite(scratch, broker_section(scratch, url) + ini, modules="jobs")
     suite.module("jobs", JOBS)
     runs = scratch / "runs"
     bad = make_app(load(suite.etc)).send_task("jobs.kill_worker", [str(runs)])

@@ -18,7 +18,7 @@ from redis import Redis
 
 from support.figures import Figure
 from support.servers import RabbitMQNode, listens, rabbitmq_server, redis_server
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -37,7 +37,7 @@ def run(path, number):
     with open(path, "a") as file:
         file.write(f"{number}\\n")
 """
-INI = "[broker]\nurl_file = {secret}\n{more}[worker:a]\nconcurrency = 2\n[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
+INI = "[worker:a]\nconcurrency = 2\n[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
 #: Seconds in which work goes on after the broker takes connections again.
 SOON = 5.0
 #: What was not acknowledged is delivered again soon, not after Redis' default of an hour.
@@ -48,10 +48,7 @@ TASKS, IN_HAND = 60, 4
 
 def make(scratch: Path, url: str, more: str = "") -> Suite:
     """A worker and a beat that sends a task each second; `more` stands in [broker]."""
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(url, encoding="utf-8")
-    suite = Suite(scratch, INI.format(secret=secret, more=more), modules="jobs")
+    suite = Suite(scratch, broker_section(scratch, url) + more + INI, modules="jobs")
     suite.module("jobs", JOBS)
     return suite
 

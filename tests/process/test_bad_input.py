@@ -11,7 +11,7 @@ from kombu import Connection, Exchange
 
 from support.disk import fill, small_disk
 from support.servers import free_port, redis_server_at
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -135,10 +135,7 @@ def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
 def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
     """The worker says where and why, stays alive with a beating heart, and works once the broker is there."""
     port, password = free_port(), "secret-of-the-test"
-    secret = suite.folder / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(f"redis://:{password}@127.0.0.1:{port}/0", encoding="utf-8")
-    suite.write(GOOD + f"[broker]\nurl_file = {secret}\nconnect_timeout = 1s\n")
+    suite.write(GOOD + broker_section(suite.folder, f"redis://:{password}@127.0.0.1:{port}/0") + "connect_timeout = 1s\n")
     with suite.running("worker", "a") as worker:
         line = suite.await_event("worker", "broker_unreachable")
         assert f"127.0.0.1:{port}" in line["broker"]

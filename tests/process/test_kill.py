@@ -6,18 +6,16 @@ import json
 import os
 import random
 import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 
-from support.servers import process
-from support.suite import ENVIRONMENT, Suite, children
+from support.api import Api
+from support.api import api as running
+from support.suite import Suite, broker_section, children, descendants
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -44,32 +42,10 @@ enabled = no
 """
 
 
-class Api:
-    """The demo's provider, as a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key, self.announce = folder / "api.key", folder / "api.json"
-        record = ("--key-file", str(self.key), "--record", str(folder / "calls.jsonl"), "--announce", str(self.announce))
-        self.words = [sys.executable, "-m", "warren.demo.api", "--limit", f"{LIMIT}/{WINDOW}s", *record]
-
-    @property
-    def url(self) -> str:
-        """Where it listens, once it does."""
-        return str(json.loads(self.announce.read_text(encoding="utf-8"))["url"])
-
-    def summary(self) -> dict[str, Any]:
-        """What it saw: calls, refused, worst window."""
-        said: dict[str, Any] = requests.get(f"{self.url}/record", timeout=10).json()
-        return said
-
-
 @pytest.fixture
 def api(scratch: Path) -> Iterator[Api]:
     """The provider with the same limit as the quota."""
-    made = Api(scratch)
-    with process(made.words, scratch / "api.log", ENVIRONMENT):
-        until(made.announce.exists, 20, "the API to listen")
+    with running(scratch, f"{LIMIT}/{WINDOW}s", 0.02) as made:
         yield made
 
 
@@ -79,11 +55,8 @@ def broker(request: pytest.FixtureRequest, scratch: Path) -> str:
     if request.param == "embedded":
         return ""
     url = request.getfixturevalue("redis_url") if request.param == "redis" else request.getfixturevalue("rabbitmq").url
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(url, encoding="utf-8")
     # Redis delivers what a killed worker had again only after this long.
-    return f"[broker]\nurl_file = {secret}\nvisibility_timeout = 6s"
+    return broker_section(scratch, url) + "visibility_timeout = 6s"
 
 
 class Run:
@@ -139,7 +112,7 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
     suite = Suite(scratch, ini, modules="warren.demo.tasks")
     demo = scratch / "state" / "demo"
     demo.mkdir(parents=True)
-    said = {"api": api.url, "key_file": str(api.key), "folder": str(demo / "files")}
+    said = {"api": api.url, "key_file": str(api.folder / "key"), "folder": str(demo / "files")}
     (demo / "demo.json").write_text(json.dumps(said), encoding="utf-8")
     victims = [kind for kind in ("child", "worker", "watchdog", "supervisord") for _ in range(KILLS)]
     dice.shuffle(victims)
@@ -154,7 +127,7 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
             until(lambda share=share: collected(demo) >= share, 60, f"{share} documents")  # type: ignore[misc]
             run.kill(kind)
         until(lambda: collected(demo) == DOCUMENTS, 90, "every document")
-        summary = api.summary()
+        summary = api.get("/record").json()
         assert run.killed == Counter(dict.fromkeys(set(victims), KILLS))
         assert summary["refused"] == 0
         assert summary["worst_window"] <= LIMIT
@@ -168,16 +141,10 @@ def no_orphans(folder: Path, supervisor: int) -> None:
     """Every daemon of this suite that runs descends from this supervisord, as soon as those of killed ones have ended."""
 
     def strays() -> list[int]:
-        family = set(_descendants(supervisor))
+        family = {process.pid for process in descendants(supervisor)}
         return [pid for pid in _mentioning(f"{folder}/etc") if pid not in family]
 
     until(lambda: not strays(), 30, "no process of an earlier supervisord")
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    yield pid
-    for child in children(pid):
-        yield from _descendants(child)
 
 
 def _mentioning(word: str) -> list[int]:

@@ -104,6 +104,14 @@ class Suite:
         return said
 
 
+def broker_section(folder: Path, url: str) -> str:
+    """The section [broker] for this URL, which lies in a secret file in the folder."""
+    secret = folder / "url"
+    secret.touch(mode=0o600)
+    secret.write_text(url, encoding="utf-8")
+    return f"[broker]\nurl_file = {secret}\n"
+
+
 def end(started: subprocess.Popen[bytes]) -> None:
     """Ends a command and all that it started: each process is known by its number and its start."""
     family = descendants(started.pid)

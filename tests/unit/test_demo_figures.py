@@ -1,3 +1,5 @@
+"""The figures of a run: what they say of it, and what they cannot flatter."""
+
 from __future__ import annotations
 
 import json

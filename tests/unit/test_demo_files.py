@@ -1,3 +1,5 @@
+"""Names that lead nowhere else, and files that are whole or not there."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""The limiter of the demo's API: a true sliding window."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""What a run of the quickstart starts ends, and nothing else does."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Which answers and errors of the API are worth another try."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The API's record, read back and added up."""
+
 from __future__ import annotations
 
 import pytest

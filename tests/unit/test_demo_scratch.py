@@ -1,3 +1,5 @@
+"""The folder of a run: its settings, and what must not stay in it."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""What a run shows, in a pipe and for a machine."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Every record of a process as one line of JSON with the same fields."""
+
 from __future__ import annotations
 
 import json

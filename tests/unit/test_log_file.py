@@ -1,3 +1,5 @@
+"""The file behind a log: rotated, removed, full."""
+
 from __future__ import annotations
 
 import os

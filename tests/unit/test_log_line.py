@@ -1,3 +1,5 @@
+"""Any values as one line, without a secret in it."""
+
 from __future__ import annotations
 
 import json

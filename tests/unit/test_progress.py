@@ -1,3 +1,5 @@
+"""How far a task has come, told by it and read by others."""
+
 from __future__ import annotations
 
 import threading

@@ -1,3 +1,5 @@
+"""The programs of supervisord, as supervisor itself reads them."""
+
 from __future__ import annotations
 
 import shlex

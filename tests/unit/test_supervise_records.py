@@ -1,3 +1,5 @@
+"""What can be told from the words of supervisord."""
+
 from __future__ import annotations
 
 import pytest

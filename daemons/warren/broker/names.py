@@ -70,12 +70,12 @@ _numbers = itertools.count()
 
 
 @lru_cache(maxsize=1)
-def _token(pid: int) -> str:
+def _token(_pid: int) -> str:
     return secrets.token_hex(8)
 
 
 @lru_cache(maxsize=1)
-def _owner(pid: int) -> str:
+def _owner(_pid: int) -> str:
     process = this()
     return f"{_boot_name()}.{process.pid}.{process.start}"
 

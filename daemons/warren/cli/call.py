@@ -19,7 +19,7 @@ from warren.app import make_app
 from warren.broker.depth import depths
 from warren.broker.reach import reach
 from warren.cli.user import become_owner
-from warren.config import Settings, load, values
+from warren.config import load, values
 from warren.config.masking import masked_url
 from warren.config.units import LONGEST, Unexpected, duration, json_value
 from warren.errors import ExitCode, Unavailable
@@ -92,7 +92,7 @@ def call(
     said = {"task_id": result.id, "task": task, **said}
     click.echo(json.dumps(said) if as_json else "  ".join(str(value) for value in said.values()))
     if wait is not None and not done:
-        click.echo(_why(app, settings, queue or settings.queue_of(task), said["state"], wait), err=True)
+        click.echo(_why(app, queue or settings.queue_of(task), said["state"], wait), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
 
 
@@ -120,7 +120,7 @@ def _error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _why(app: Celery, settings: Settings, queue: str, state: str, wait: float) -> str:
+def _why(app: Celery, queue: str, state: str, wait: float) -> str:
     """One line for a task that is not done in time, as far as anybody knows."""
     where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(state, "still with the broker or running")
     try:

@@ -59,26 +59,32 @@ def kind(field: FieldInfo) -> Kind:
 
 
 def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
+    """A time; the range is in seconds, both ends included."""
     return Kind("duration in ms, s, m, h or d", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
 
 
 def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
+    """A whole number, both ends included."""
     return Kind(f"whole number, {minimum} to {maximum}", partial(units.whole, minimum=minimum, maximum=maximum))
 
 
 def choice(*known: str) -> Kind:
+    """One of these words."""
     return Kind(_either(known), partial(values.choice, known=known))
 
 
 def url(*schemes: str, several: bool = False) -> Kind:
+    """A URL of one of these schemes, or nothing; it is kept as a secret. `several` may be tried in turn, separated by ';'."""
     return Kind(f"URL of {_either(schemes)}", partial(urls.url, schemes=schemes, several=several), _masked_secret).or_none()
 
 
 def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
+    """A list, whose entries `parse` takes apart."""
     return Kind(form, parse, ", ".join)
 
 
 def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
+    """JSON of that shape."""
     return Kind(form, partial(units.json_value, shape=shape), _masked_json)
 
 
