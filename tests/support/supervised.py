@@ -27,10 +27,10 @@ def make(folder: Path) -> Suite:
 
 
 @contextmanager
-def supervised(suite: Suite) -> Iterator[Process]:
+def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
     """The supervisord of a suite that is ready; when the block ends, nothing of it is left."""
     before = len(suite.logged("supervisord", "ready"))
-    with suite.running("supervise") as started:
+    with suite.running("supervise", **environment) as started:
         until(lambda: len(suite.logged("supervisord", "ready")) > before, 40, f"ready; {suite.output('supervise')}")
         found = of(started.pid)
         assert found is not None
