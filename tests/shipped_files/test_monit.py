@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.servers import missing
+from support.servers import missing, process
 from support.suite import WARREN
+from support.wait import until
 from warren.health.finding import CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +96,43 @@ def test_timeouts_nest(verb: str, limit: str) -> None:
     (minutes,) = re.findall(rf"^{limit}=(\d+)min$", unit, re.MULTILINE)
     (seconds,) = re.findall(rf"^    {verb} program = .* with timeout (\d+) seconds$", SERVICES, re.MULTILINE)
     assert int(seconds) > 60 * int(minutes)
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[Callable[..., str]]:
+    """A Monit that runs on the folder, and what asks it; it ends in order."""
+    words = ["monit", "-c", str(folder / "monitrc")]
+
+    def ask(*question: str) -> str:
+        return subprocess.run([*words, *question], capture_output=True, text=True, timeout=30, check=False).stdout
+
+    with process([*words, "-I"], folder / "out"):
+        until(lambda: " warren-disk " in ask("summary", "-B"), 20, "Monit to answer")
+        yield ask
+
+
+def watched(ask: Callable[..., str]) -> set[str]:
+    """The services of Warren that Monit watches."""
+    rows = [line.split() for line in ask("summary", "-B").splitlines()]
+    return {row[0] for row in rows if row and row[0].startswith("warren") and "Not monitored" not in " ".join(row)}
+
+
+def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
+    """What Monit was told not to watch stays so when Monit starts anew, also where it finds another time of the host's boot."""
+    if shutil.which("monit") is None:
+        missing("monit")
+    with (monit / "monitrc").open("a", encoding="utf-8") as file:
+        file.write(f'set httpd unixsocket {monit}/socket allow user:"secret"\n')
+    with at_work(monit) as ask:
+        assert len(watched(ask)) == 8
+        ask("-g", "warren", "unmonitor")
+        until(lambda: not watched(ask), 20, "Monit to look away")
+    state = (monit / "state").read_bytes()
+    # Two numbers of four bytes, then the second of the boot in eight; the time that Monit 5.33 computes differs by one at times.
+    booted = int.from_bytes(state[8:16], sys.byteorder)
+    (monit / "state").write_bytes(state[:8] + (booted - 60).to_bytes(8, sys.byteorder) + state[16:])
+    with at_work(monit) as ask:
+        assert watched(ask) == set()
 
 
 @pytest.fixture
