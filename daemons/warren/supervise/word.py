@@ -1,0 +1,136 @@
+"""What the suite says of itself in each turn of its loop: to systemd, in programs.json, and in the log when that changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from warren.errors import ExitCode
+from warren.events import Event
+from warren.log import get
+from warren.supervise.notify import Notifier
+from warren.supervise.programs import Outcome, Programs
+from warren.supervise.standing import Standing, all_ready, as_json, summary
+
+
+@dataclass(frozen=True)
+class View:
+    """How the suite is in one turn of its loop.
+
+    `stopping` says why it stops, and `failure` why its programs did not come to their new settings; both are empty otherwise.
+    `checking`: new settings are being checked; `changing`: programs are on their way to them. `start_timeout` in seconds.
+    """
+
+    standings: Sequence[Standing]
+    quotas: int
+    start_timeout: float
+    stopping: str = ""
+    checking: bool = False
+    changing: bool = False
+    failure: str = ""
+
+
+class Word:
+    """The word of one suite. No call blocks or raises."""
+
+    def __init__(self, run_dir: Path, notifier: Notifier, start_timeout: float) -> None:
+        self._programs = Programs(run_dir)
+        self._notifier = notifier
+        #: Whether programs.json could be written; while it cannot, nor can hearts.
+        self.can_write = True
+        self._reloading: float | None = None  # when the check of the reload began that is not over yet
+        self._refusal = ""
+        self._expected_by = time.monotonic() + start_timeout
+        self._started = self._said_ready = self._said_late = self._said_stopping = False
+
+    def tell(self, view: View) -> None:
+        """Once in each turn."""
+        if view.stopping:
+            self._say_stopping(view)
+        else:
+            self._say_ready(view)
+        status, state = self._summary(view), self._state(view)
+        self._notifier.status(status)
+        if state != "running":
+            self._notifier.extend()
+        try:
+            self._programs.write(state, status, view.standings)
+            self.can_write = True
+        except OSError as error:
+            if self.can_write:
+                reason = f"{error.filename}: expected to write how the programs stand, found: {error.strerror}"
+                get().error(Event.CANNOT_WRITE, reason=reason, consequence="no heart is judged until it works")
+            self.can_write = False
+
+    # -- reload ----------------------------------------------------------------------------------------------------
+
+    def reload_asked(self) -> None:
+        """A reload begins, with the check of the new settings."""
+        if self._started:
+            self._notifier.reloading()
+
+    def reload_taken(self, begun: float, start_timeout: float) -> None:
+        """The check that began at `begun` (CLOCK_BOOTTIME) is over; the programs go on to the new settings."""
+        self._reloading, self._refusal = begun, ""
+        self._expected_by = time.monotonic() + start_timeout
+        self._said_ready = self._said_late = False
+
+    def reload_refused(self, outcome: Outcome, refusal: str, view: View) -> None:
+        """The new settings are wrong, and nothing changes."""
+        self._refusal = refusal
+        self._end_reload(outcome, view)
+
+    def _end_reload(self, outcome: Outcome, view: View) -> None:
+        self._programs.note(outcome)
+        if self._started and not view.checking and self._reloading in (None, outcome.begun):
+            self._notifier.ready(self._summary(view))
+
+    # -- ready, late, stopping -------------------------------------------------------------------------------------
+
+    def _say_ready(self, view: View) -> None:
+        if self._said_ready:
+            return
+        expected = [standing for standing in view.standings if standing.expected]
+        if not view.changing and not view.failure and all_ready(expected):
+            self._said_ready = True
+            get().info(Event.READY, programs=[standing.program for standing in expected])
+            self._settle(view, Outcome(self._reloading or 0.0, "applied"))
+            return
+        if view.changing:  # workers change one after the other, each with a time limit of its own
+            self._expected_by = time.monotonic() + view.start_timeout
+        if (view.failure or time.monotonic() > self._expected_by) and not self._said_late:
+            self._said_late = True
+            late = [standing for standing in expected if not standing.ready]
+            get().error(Event.NOT_READY, programs=[as_json(standing) for standing in late], reason=view.failure)
+            # systemd hears READY all the same: a start that fails would be tried again for ever, and no restart brings back a
+            # broker or mends a program. STATUS says what is not ready, and those that are do their work.
+            problems = [f"{each.program}: expected it ready, found {each.heart or each.state}" for each in late]
+            word, said = ("failed", [view.failure]) if view.failure else ("late", problems)
+            self._settle(view, Outcome(self._reloading or 0.0, word, said, int(ExitCode.FAILURE)))
+
+    def _settle(self, view: View, outcome: Outcome) -> None:
+        """The start, or the reload that is going on, has come to its end."""
+        reloading, self._reloading = self._reloading, None
+        first, self._started = not self._started, True
+        if reloading is not None:
+            self._end_reload(outcome, view)
+        elif first:
+            self._notifier.ready(self._summary(view))
+
+    def _say_stopping(self, view: View) -> None:
+        if not self._said_stopping:
+            self._said_stopping = True
+            get().info(Event.STOPPING, reason=view.stopping)
+            self._notifier.stopping(self._summary(view))
+
+    def _state(self, view: View) -> str:
+        if view.stopping:
+            return "stopping"
+        if not self._started:
+            return "starting"
+        return "reloading" if view.checking or self._reloading is not None else "running"
+
+    def _summary(self, view: View) -> str:
+        return summary(self._state(view), view.standings, view.quotas, self._refusal)
