@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from getpass import getuser
 from io import TextIOWrapper
 from typing import NoReturn, TextIO, cast
 
@@ -75,13 +76,18 @@ def _capture(settings: Settings, program: str) -> TextIO:
     """The file that takes what the daemon prints, which is little: its records go to the log."""
     path = settings.app.log_dir / f"{program}.out"
     before = os.umask(UMASK)
+    option = "state_dir"
     try:
         settings.app.state_dir.mkdir(parents=True, exist_ok=True)
+        option = "log_dir"
         settings.app.log_dir.mkdir(parents=True, exist_ok=True)
         return open(path, "a+", encoding="utf-8", errors="replace")
     except OSError as error:
-        found = f"{error.filename}: {error.strerror}"
-        raise CannotWrite(f"{path}: expected to write what the daemon prints, found {found}; set [app] log_dir") from error
+        purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
+        raise CannotWrite(
+            f"{path if option == 'log_dir' else settings.app.state_dir}: expected to write {purpose} there as {getuser()}, found "
+            f"{error.filename}: {error.strerror}; make the folder and give it to that user, or set [app] {option}"
+        ) from error
     finally:
         os.umask(before)
 

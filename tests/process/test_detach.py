@@ -17,7 +17,9 @@ from support.forks import child, end
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants
 from support.wait import until
 from warren.cli.user import become
-from warren.errors import WarrenError
+from warren.config import load
+from warren.detach import into_background
+from warren.errors import CannotWrite, WarrenError
 from warren.process import Process, lock_holder, of
 
 JOBS = '''
@@ -307,6 +309,26 @@ def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple
     assert done.returncode == 1
     assert done.stderr.endswith("found root; call warren start, or add --user nobody\n")
     assert not list(state.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize("option", ["state_dir", "log_dir"])
+def test_a_folder_that_the_user_cannot_make(suite: Suite, scratch: Path, option: str) -> None:
+    """--detach --user without the folders: the one that is missing is named with its option and the user, and nothing starts."""
+    scratch.chmod(0o755)
+    folders = {name: scratch / name for name in ("state_dir", "log_dir")}
+    for folder in folders.values():
+        folder.mkdir()
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+    settings = load(suite.etc)
+    app = settings.app.model_copy(update=folders | {option: scratch / "of root" / "folder"})
+
+    def refused() -> None:
+        become("nobody")
+        with pytest.raises(CannotWrite, match=rf"^{scratch}/of root/folder.*as nobody, found .*set \[app\] {option}$"):
+            into_background(settings.model_copy(update={"app": app}), "beat", ["beat"])
+
+    assert end(child(refused)) == 0
 
 
 def test_a_user_that_cannot_be_is_refused(suite: Suite) -> None:

@@ -130,3 +130,48 @@ def test_the_broker_in_a_message(etc: Written, capsys: pytest.CaptureFixture[str
     """The message names the broker with a mask where a password was given, and with none where none was."""
     assert call(etc(f"[broker]\nurl = {url}"), "shop.page") == ExitCode.UNAVAILABLE
     assert capsys.readouterr().err.startswith(shown)
+
+
+SHOP = """
+from celery import shared_task
+print("imported")
+
+@shared_task(name="{module}.fetch_price")
+def fetch_price():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("fetch_price", ""),
+        (
+            "fetch_pric",
+            "expected a task of [app] modules, found none of that name; sent all the same, for another host may have it; "
+            "did you mean {module}.fetch_price?",
+        ),
+    ],
+)
+def test_a_name_that_no_module_has(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: str, told: str
+) -> None:
+    """A task that this host does not know is sent, since another may know it, and whoever has mistyped it reads so."""
+    module = f"shop_of_{sent}"  # an imported module stays
+    (tmp_path / f"{module}.py").write_text(SHOP.format(module=module), encoding="utf-8")
+    text = (folder / "warren.ini").read_text(encoding="utf-8")
+    (folder / "warren.ini").write_text(text.replace("[app]", f"[app]\nmodules = {module}\npath = {tmp_path}"), encoding="utf-8")
+    assert call(folder, f"{module}.{sent}", "--json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["task"] == f"{module}.{sent}"
+    assert said.err.partition("imported\n")[2].startswith(f"{module}.{sent}: {told.format(module=module)}" if told else "")
+    assert bool(told) == ("expected" in said.err)
+    assert depths(make_app(settings_of(folder)), ["default"])["default"] == 1
+
+
+def test_a_sender_without_the_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the modules are not installed nothing is known of their tasks, and nothing is said."""
+    text = (folder / "warren.ini").read_text(encoding="utf-8")
+    (folder / "warren.ini").write_text(text.replace("[app]", "[app]\nmodules = nowhere.tasks"), encoding="utf-8")
+    assert call(folder, "nowhere.tasks.add") == 0
+    assert capsys.readouterr().err == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from warren import service
 from warren.cli import main
 from warren.errors import ExitCode, Unavailable
+from warren.process import this
 from warren.service import Action, run, steps
 
 Told = Callable[..., None]
@@ -108,6 +110,26 @@ def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: P
     said = capsys.readouterr()
     assert "did you mean concurrency?" in said.err
     assert said.out.startswith("stopped in ")
+
+
+@pytest.mark.parametrize("status", ["ready: 1 worker", "running: 1 worker; not ready: beat (starting)"])
+def test_a_start_after_which_not_all_is_ready(
+    etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str
+) -> None:
+    """systemd was told that the suite has started: so it has, with 0, and what is not ready is said beside it."""
+    if os.geteuid() != 0:
+        pytest.skip(f"needs root, found {getpass.getuser()}")
+    told()
+    folder = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
+    said = {"at": 1.0, "pid": this().pid, "start": this().start, "state": "running", "status": status}
+    (tmp_path / "programs.json").write_text(json.dumps({**said, "programs": [], "reloads": []}), encoding="utf-8")
+    late = "" if status.startswith("ready") else status
+    assert main(["--config", folder, "start", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["not_ready"] == (late or None)
+    assert main(["--config", folder, "start"]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert out.startswith("started in ")
+    assert err == (f"not every program is ready, and they go on trying: {late}; see warren status\n" if late else "")
 
 
 def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

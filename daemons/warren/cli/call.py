@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import click
@@ -15,14 +15,14 @@ from celery.exceptions import BackendError, ImproperlyConfigured
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import KombuError
 
-from warren.app import make_app
+from warren.app import import_tasks, make_app
 from warren.broker.depth import depths
 from warren.broker.reach import reach
 from warren.cli.user import become_owner
 from warren.config import load, values
 from warren.config.masking import masked_url
 from warren.config.units import LONGEST, Unexpected, duration, json_value
-from warren.errors import ExitCode, Unavailable
+from warren.errors import ConfigError, ExitCode, Unavailable
 
 #: What libraries raise for options of the broker or the results that nobody can use.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
@@ -61,7 +61,8 @@ def call(
 ) -> None:
     """Send TASK with ARGUMENTS (each JSON, or a text) and print its id.
 
-    The task's code need not be here: it is sent by its name. Arguments that begin with a dash stand behind --, as in:
+    The task's code need not be here: it is sent by its name. A name that none of this host's [app] modules has is sent, too, and
+    said on stderr. Arguments that begin with a dash stand behind --, as in:
     warren call --wait 10s shop.add -- -1 2
 
     Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 69 the broker did not take it.
@@ -88,12 +89,29 @@ def call(
             positional = [_value(text) for text in arguments]
             options = {"queue": queue} if queue else {}
             result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
+        if doubt := _doubt(app, settings, task):
+            click.echo(doubt, err=True)
         done, said = _outcome(result, wait)
     said = {"task_id": result.id, "task": task, **said}
     click.echo(json.dumps(said) if as_json else "  ".join(str(value) for value in said.values()))
     if wait is not None and not done:
         click.echo(_why(app, queue or settings.queue_of(task), said["state"], wait), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
+
+
+def _doubt(app: Celery, settings: Settings, task: str) -> str:
+    """What to tell of a task that none of this host's modules has; nothing where this host has no modules, or not their code."""
+    try:
+        with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
+            import_tasks(app, settings)
+    except ConfigError as error:
+        if any(problem.option == "modules" for problem in error.problems):
+            return ""
+    if not settings.app.modules or task in app.tasks:
+        return ""
+    hint = values.nearest(task, [name for name in app.tasks if not name.startswith("celery.")])
+    found = f"{task}: expected a task of [app] modules, found none of that name; sent all the same, for another host may have it"
+    return f"{found}; {hint}" if hint else found
 
 
 def _value(text: str) -> Any:

@@ -17,8 +17,12 @@ from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
 from warren.process import lock_holder
 from warren.service import Action, run
+from warren.supervise import programs
 
 _DONE = {Action.START: "started", Action.STOP: "stopped", Action.RESTART: "restarted"}
+
+#: Seconds within which the suite publishes that it runs once systemd has heard so, and those between two looks.
+_PUBLISHED, _LOOK = 5.0, 0.1
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a line.")
 
@@ -29,7 +33,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object 
 def start(context: click.Context, as_json: bool) -> int:
     """Start the suite as a service, and have Monit watch it.
 
-    Checks the configuration first. Returns when every program is ready. Needs root.
+    Checks the configuration first. Returns when every program is ready, or start_timeout has passed: as after systemctl
+    start, 0 means that the suite runs, and what is not ready yet is said on stderr. Needs root.
 
     Exit codes: 0 started, 1 not started, 69 this host is not run by systemd, 78 the configuration is wrong.
 
@@ -89,8 +94,9 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
     with console.status(f"{action} ...") as line:  # shown on a terminal only
         outcome = run(action, lambda: line.update(f"{action} ... {_doing(run_dir)}"))
     seconds = round(time.monotonic() - began, 1)
+    late = _late(run_dir) if run_dir and not outcome.reason and action is not Action.STOP else ""
     if as_json:
-        said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None}
+        said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None, "not_ready": late or None}
         click.echo(json.dumps({**said, "notes": outcome.notes, "seconds": seconds}))
     else:
         for note in outcome.notes:
@@ -98,6 +104,8 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
         if outcome.reason:
             raise WarrenError(outcome.reason)
         click.echo(f"{_DONE[action]} in {seconds} s")
+        if late:
+            click.echo(f"not every program is ready, and they go on trying: {late}; see warren status", err=True)
     return ExitCode.FAILURE if outcome.reason else ExitCode.OK
 
 
@@ -155,6 +163,16 @@ def _run_dir(context: click.Context, action: Action) -> Path | None:
         if action is Action.STOP:
             return None
         raise
+
+
+def _late(run_dir: Path) -> str:
+    """What the suite says of itself where it was started and not every program is ready; else nothing."""
+    deadline = time.monotonic() + _PUBLISHED
+    while (report := programs.read(run_dir)) is None or report.state != "running" or not report.process.alive:
+        if time.monotonic() > deadline:
+            return ""  # it was stopped meanwhile, or has another run folder
+        time.sleep(_LOOK)
+    return "" if report.status.partition(":")[0] == "ready" else report.status
 
 
 def _doing(run_dir: Path | None) -> str:
