@@ -19,7 +19,7 @@ from warren.app import import_tasks, make_app
 from warren.broker.depth import depths
 from warren.broker.reach import reach
 from warren.cli.user import become_owner
-from warren.config import load, values
+from warren.config import Settings, load, values
 from warren.config.masking import masked_url
 from warren.config.units import LONGEST, Unexpected, duration, json_value
 from warren.errors import ConfigError, ExitCode, Unavailable
