@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from support.wait import until
-from warren.broker.messages import Listing, Messages
+from warren.broker.listing import Listing
+from warren.broker.messages import Messages
 from warren.broker.restore import restore_dead
 from warren.broker.topology import Topology
 

@@ -89,13 +89,6 @@ class Host:
         self.power_cut()
         cgroups.remove(self._groups)
 
-    def power_off(self) -> None:
-        """Shuts down in order."""
-        assert self._machine is not None
-        self.run("systemctl", "poweroff", "--no-block")
-        self._machine.wait(120)
-        self._machine = None
-
     # -- commands ----------------------------------------------------------------------------------------------------
 
     def run(self, *words: str, check: bool = True, within: float = 60, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -10,27 +10,17 @@ A message is in exactly one folder at any instant, so a process that is killed b
 
 from __future__ import annotations
 
-import heapq
 import os
-import secrets
-import time
-from collections import deque
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
-from warren.broker.disk import Glance, swap, sync_folder, write_whole
+from warren.broker.disk import sync_folder, write_whole
+from warren.broker.listing import Listing, names_in
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.events import Event
 from warren.log import get
-
-#: Names of one queue that a taker remembers; more than that is listed again later.
-_LISTED = 100_000
-#: Seconds after which a taker lists a queue again although it still knows names: what came back to its front is seen then.
-_STALE = 1.0
-#: An empty queue whose folder is larger (bytes) once held some ten thousand messages, and gets a fresh folder.
-_HUGE = 1 << 20
 
 
 class NoQueue(Exception):
@@ -168,7 +158,7 @@ class Messages:
 
     def size(self, queue: str) -> int:
         """Messages ready in the queue; 0 when there is no such queue."""
-        return len(_names(f"{self._queues}/{folder_name(queue)}"))
+        return len(names_in(f"{self._queues}/{folder_name(queue)}"))
 
     def forget(self, queue: str) -> None:
         """Drops what this process remembers of a queue that it consumes no more."""
@@ -178,7 +168,7 @@ class Messages:
         """Removes what is ready in the queue; how many messages."""
         purged = 0
         folder = f"{self._queues}/{folder_name(queue)}"
-        for name in _names(folder):
+        for name in names_in(folder):
             with suppress(FileNotFoundError):  # taken by a consumer just now
                 os.unlink(f"{folder}/{name}")
                 purged += 1
@@ -189,59 +179,3 @@ class Messages:
 def messages_in(folder: Path) -> Messages:
     """The one `Messages` of this process for that folder: all its connections share what is known of the queues."""
     return Messages(folder)
-
-
-class Listing:
-    """The first names of a queue in their order, listed once for many takes."""
-
-    def __init__(self, broker: Path, queue: str) -> None:
-        self.folder = f"{broker}/queues/{queue}"
-        self._aside = f"{broker}/unacked/{{}}/{queue}"
-        self._names: deque[str] = deque()
-        self._until = 0.0
-        self._empty = False
-        self._glance = Glance(self.folder)
-
-    def pop(self) -> str | None:
-        """The next name, which another process may have taken already."""
-        if not self._names or time.monotonic() > self._until:
-            self._read()
-        try:
-            return self._names.popleft()
-        except IndexError:
-            return None
-
-    def push(self, name: str) -> None:
-        """A name at the front; one that belongs further back is found at the next reading."""
-        names = self._names
-        if name < next(iter(names), "~"):  # "~" sorts behind every name
-            names.appendleft(name)
-
-    def _read(self) -> None:
-        if self._glance.unchanged() and self._empty and not self._names:
-            return  # it was empty and still is: no need to list a folder that may once have held a million names
-        begun = time.monotonic()
-        names = _names(self.folder)
-        self._empty = not names
-        self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
-        ended = time.monotonic()
-        self._until = ended + max(_STALE, 20 * (ended - begun))  # at most a twentieth of the time goes into listing
-        if self._empty:
-            with suppress(FileNotFoundError):
-                if os.stat(self.folder).st_size > _HUGE:
-                    self.renew()
-
-    def renew(self) -> None:
-        """Puts a fresh folder in the place of one that was huge: ext4 never makes one smaller, and reads all of it each time."""
-        # The old one stands where the dead leave what they had taken: what was published in the last moment goes back from there.
-        old = self._aside.format(f"renewed-{secrets.token_hex(8)}")
-        with suppress(OSError):  # a file system that cannot swap: slower, nothing else
-            os.makedirs(old, mode=0o750)
-            swap(old, self.folder)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
-    except FileNotFoundError:
-        return []
