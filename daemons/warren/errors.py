@@ -33,6 +33,8 @@ class ExitCode(IntEnum):
     CONFIG = 78, "the configuration is wrong; every problem was printed"
 
 
+#: What each code means, by its number.
+MEANINGS = {int(code): code.meaning for code in ExitCode}
 #: A supervisor that meets one of these does not start the daemon again: it would end the same way.
 FINAL = (ExitCode.OK, ExitCode.USAGE, ExitCode.RUNNING, ExitCode.CONFIG)
 

@@ -12,7 +12,7 @@ from supervisor.options import ProcessConfig, decode_wait_status
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 
-from warren.errors import ExitCode
+from warren.errors import MEANINGS, ExitCode
 from warren.events import Event
 from warren.log import get
 from warren.run_file import now
@@ -24,7 +24,6 @@ HELD_PAUSE = 60
 PROOF = 10.0
 #: Seconds that a hung daemon has to write its stacks, before its whole group is killed.
 LAST_WORDS = 2.0
-_MEANINGS = {int(code): code.meaning for code in ExitCode}
 
 
 class DaemonProcess(Subprocess):
@@ -119,7 +118,7 @@ class DaemonProcess(Subprocess):
 
     def finish(self, pid: int, sts: int) -> None:
         status, words = decode_wait_status(sts)
-        self.ending = f"{words}: {_MEANINGS[status]}" if status in _MEANINGS else str(words)
+        self.ending = f"{words}: {MEANINGS[status]}" if status in MEANINGS else str(words)
         final = status in self.config.exitcodes
         proven = self._proven
         self._doomed = None

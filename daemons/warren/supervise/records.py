@@ -8,7 +8,7 @@ from typing import Any
 from supervisor.loggers import Logger, LogRecord
 
 from warren import log
-from warren.errors import ExitCode
+from warren.errors import MEANINGS, ExitCode
 from warren.events import Event
 from warren.log_line import level_name
 
@@ -31,8 +31,6 @@ _NOISE = (
     'No file matches via include "',
 )
 
-_MEANINGS = {int(code): code.meaning for code in ExitCode}
-
 
 def worded(message: str) -> str:
     """A daemon that asks to be started anew is started anew because its exit code is none of supervisord's expected ones. To
@@ -54,8 +52,8 @@ def about(message: str) -> dict[str, object]:
             fields[name] = int(found[name])
     if "expected" in fields:
         fields["expected"] = found["expected"] == "expected"
-    if fields.get("exit_status") in _MEANINGS:
-        fields["meaning"] = _MEANINGS[int(found["exit_status"])]
+    if fields.get("exit_status") in MEANINGS:
+        fields["meaning"] = MEANINGS[int(found["exit_status"])]
     return fields
 
 
