@@ -130,6 +130,15 @@ class Daemon:
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 
+    def loop(self, turn: Callable[[], None], pause: Callable[[], float]) -> None:
+        """Turns until the daemon is asked to stop or its supervisor has vanished; a signal ends the `pause` (seconds) between."""
+        while not (self.stopping or self.orphaned):
+            turn()
+            self.wake.wait(pause())
+            self.wake.clear()
+        if self.orphaned:
+            get().error(Event.SUPERVISOR_LOST, consequence=f"{self.program} ends")
+
     @property
     def orphaned(self) -> bool:
         """Whether the supervisor that started this daemon has vanished; a shell that has ended is none."""

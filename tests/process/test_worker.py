@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.servers import free_port, process, redis_server_at
-from support.suite import ENVIRONMENT, WARREN, Suite, children
+from support.servers import free_port, redis_server_at
+from support.suite import Suite, children
+from support.supervised import one_line_supervisor
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -115,10 +115,7 @@ def test_children_end_with_a_killed_worker(worker: Any, app: Any, scratch: Path)
 
 def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch: Path) -> None:
     """It hands back what it has not finished and ends at once, and its successor runs it."""
-    # A supervisor of one line: it starts the worker with the word that supervisord sets, and can be killed.
-    script = f"import subprocess, sys; subprocess.run(sys.argv[1:], env={ENVIRONMENT | {'SUPERVISOR_ENABLED': '1'}!r})"
-    words = [sys.executable, "-c", script, str(WARREN), "--config", str(suite.etc), "worker", "a"]
-    with process(words, scratch / "supervisor", ENVIRONMENT) as supervisor:
+    with one_line_supervisor(suite, "worker", "a") as supervisor:
         suite.await_event("worker", "ready")
         (pid,) = children(supervisor.pid)
         orphan = of(pid)

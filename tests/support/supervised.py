@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.suite import Suite
+from support.servers import process
+from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import until
 from warren.config import Settings, load
 from warren.process import Process, of
@@ -35,6 +38,15 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
         found = of(started.pid)
         assert found is not None
         yield found
+
+
+@contextmanager
+def one_line_supervisor(suite: Suite, *verb: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Somebody who starts a daemon with the word that supervisord sets, and can be killed as supervisord can."""
+    script = f"import subprocess, sys; subprocess.run(sys.argv[1:], env={ENVIRONMENT | {'SUPERVISOR_ENABLED': '1'}!r})"
+    words = [sys.executable, "-c", script, str(WARREN), "--config", str(suite.etc), *verb]
+    with process(words, suite.folder / "supervisor", ENVIRONMENT) as supervisor:
+        yield supervisor
 
 
 def settings(suite: Suite) -> Settings:

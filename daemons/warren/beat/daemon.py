@@ -41,12 +41,7 @@ class Beat:
         import_tasks(self.app, self.settings)
         self.leader = leader(self.settings, self.app)
         get().info(Event.READY, entries=sorted(self._entries()))
-        while not (self.daemon.stopping or self.daemon.orphaned):
-            self._turn()
-            self.daemon.wake.wait(self._pause())
-            self.daemon.wake.clear()
-        if self.daemon.orphaned:
-            get().error(Event.SUPERVISOR_LOST, consequence="this beat ends")
+        self.daemon.loop(self._turn, self._pause)
         self.leader.resign()
         return self.daemon.stop()
 

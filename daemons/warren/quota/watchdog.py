@@ -45,13 +45,8 @@ class Watchdog:
         self.book.configure()
         self.survey = Survey(self.settings)
         get().info(Event.READY, quotas=sorted(self.book))
-        while not (self.daemon.stopping or self.daemon.orphaned):
-            self._turn()
-            self.daemon.wake.wait(min(TURN, self.settings.watchdog.interval))
-            self.daemon.wake.clear()
+        self.daemon.loop(self._turn, lambda: min(TURN, self.settings.watchdog.interval))
         self.survey.stop()
-        if self.daemon.orphaned:
-            get().error(Event.SUPERVISOR_LOST, consequence="this watchdog ends")
         return self.daemon.stop()
 
     def _turn(self) -> None:
