@@ -14,10 +14,9 @@ from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.supervised import INI, QUIET, programs, settings, supervised
 from support.wait import until
 from warren.app import make_app
-from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.errors import ExitCode, WarrenError
 from warren.process import Process
 from warren.supervise import rolling
-from warren.supervise.check import check
 
 PATIENCE = "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
 ENTRY = "[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
@@ -216,16 +215,14 @@ def test_a_restart_to_code_that_cannot_start_touches_nobody(suite: Suite) -> Non
         assert programs(suite) == before
 
 
-def test_a_check_before_a_restart_is_done_as_the_suite(suite: Suite) -> None:
-    """The environment that counts is that of the process at work, not that of whoever asks."""
+def test_settings_are_checked_in_the_environment_of_the_suite(suite: Suite) -> None:
+    """What a task module needs of the environment, the suite has (a drop-in of its unit), and an operator's shell need not."""
     suite.module("jobs", "import os\nif os.environ.get('SITE') != 'here': raise ImportError('elsewhere')\n")
-    with pytest.raises(ConfigError, match="elsewhere"):
-        check(suite.etc, "host")
-    with subprocess.Popen(["sleep", "60"], env={"SITE": "here"}) as at_work:
-        try:
-            check(suite.etc, "host", like=at_work.pid)
-        finally:
-            at_work.kill()
+    with suite.running("supervise", SITE="here"):
+        until(lambda: suite.logged("supervisord", "ready"), 40, f"ready; {suite.output('supervise')}")
+        assert suite.warren("check").returncode == ExitCode.CONFIG
+        done = suite.warren("reload")
+        assert done.returncode == 0, done.stderr
 
 
 def test_reloads_under_load_are_quick_and_touch_nobody(standing: tuple[Suite, Process]) -> None:

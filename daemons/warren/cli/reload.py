@@ -26,12 +26,13 @@ def reload(context: click.Context, as_json: bool) -> int:
     Example: warren reload
     """
     from warren.supervise import request  # with what follows it: no other verb needs it
-    from warren.supervise.check import check
+    from warren.supervise.check import check_as_suite
 
     folder: Path = context.obj["folder"].absolute()
     try:
-        check(folder, context.obj["host"] or short_host())
-        outcome = request.reload(load(**context.obj))
+        settings = load(**context.obj)
+        check_as_suite(settings.app.run_dir, folder, context.obj["host"] or short_host())
+        outcome = request.reload(settings)
     except WarrenError as error:
         if not as_json:
             raise

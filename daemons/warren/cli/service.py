@@ -15,7 +15,6 @@ from warren import heartbeat
 from warren.config import load, short_host
 from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
-from warren.process import lock_holder
 from warren.service import Action, run
 from warren.supervise import programs
 
@@ -142,17 +141,10 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _check(context: click.Context, run_dir: Path) -> None:
-    """Whether the suite at work could start again, task modules and all, as its user and in its environment: what works must not
-    be stopped for what would not. Raises ConfigError.
-    """
-    from warren.supervise.check import check
+    """Whether the suite at work could start again, task modules and all. Raises ConfigError."""
+    from warren.supervise.check import check_as_suite
 
-    try:
-        holder = lock_holder(run_dir / "supervisord.lock")
-    except OSError:
-        return  # who may not look there is told so by the restart itself
-    if holder > 0:
-        check(context.obj["folder"].absolute(), context.obj["host"] or short_host(), like=holder)
+    check_as_suite(run_dir, context.obj["folder"].absolute(), context.obj["host"] or short_host())
 
 
 def _run_dir(context: click.Context, action: Action) -> Path | None:
