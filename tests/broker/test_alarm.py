@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.alarm import alarm
 from support.calls import NOTING, calls, worst
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
@@ -71,12 +71,6 @@ def send(path):
 """
 )
 
-#: rabbitmqctl's word for the limit of each resource, a limit that no machine keeps, and one that it does.
-LIMITS = {
-    "disk": ("set_disk_free_limit", "10000GB", "10MB"),
-    "memory": ("set_vm_memory_high_watermark", "0.00001", "0.4"),
-}
-
 LIMIT, WINDOW, PATIENCE = 10, 2.0, 2.0
 
 INI = """
@@ -100,23 +94,6 @@ def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
     made = Suite(scratch, broker_section(scratch, rabbitmq.url) + INI.format(suffix=f"-{scratch.name[-8:]}"), modules="jobs")
     made.module("jobs", JOBS)
     return made
-
-
-@contextmanager
-def alarm(node: RabbitMQNode, kind: str = "disk") -> Iterator[None]:
-    """The broker takes no messages while the block runs."""
-    setting, low, well = LIMITS[kind]
-    node.ctl(setting, low)
-    try:
-        until(lambda: _alarmed(node), 20, "the alarm")
-        yield
-    finally:
-        node.ctl(setting, well)
-        until(lambda: not _alarmed(node), 20, "the end of the alarm")
-
-
-def _alarmed(node: RabbitMQNode) -> bool:
-    return "resource_limit" in node.ctl("eval", "rabbit_alarm:get_alarms().")
 
 
 def done(suite: Suite, task: str) -> int:

@@ -1,0 +1,91 @@
+"""What comes due while RabbitMQ takes no messages: tasks with a countdown, and some that no worker knows."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from celery.exceptions import NotRegistered
+
+from support.alarm import alarm
+from support.calls import NOTING, calls, worst
+from support.servers import RabbitMQNode
+from support.suite import Suite
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+
+JOBS = (
+    NOTING
+    + """
+from celery import shared_task
+
+@shared_task(name="jobs.note")
+def plain(path):
+    note(path)
+
+@shared_task(name="jobs.call")
+def call(path):
+    note(path)
+"""
+)
+LIMIT, WINDOW = 10, 2.0
+#: Seconds until the tasks are due: the alarm must be raised before.
+DUE = 10.0
+INI = """
+[broker]
+url_file = {secret}
+queue_type = {kind}
+[queue:calls]
+tasks = jobs.call
+[queue:other]
+tasks = jobs.*
+[worker:a]
+queues = calls, other
+[quota:provider]
+limit = 10/2s
+tasks = jobs.call
+"""
+
+
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+    """Tasks with a countdown run, under a quota as well; unknown ones are set aside, and whoever waits is told later."""
+    suite, plain, called = make(scratch, rabbitmq, kind), scratch / "plain", scratch / "called"
+    app = make_app(load(suite.etc))
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        for _ in range(20):
+            app.send_task("jobs.note", [str(plain)], countdown=DUE, ignore_result=True)
+        unknown = [app.send_task("jobs.nobody", countdown=DUE) for _ in range(20)]
+        for _ in range(3 * LIMIT):
+            app.send_task("jobs.call", [str(called)], countdown=DUE, ignore_result=True)
+        with alarm(rabbitmq):
+            assert not calls(plain), "the alarm came too late"
+            until(lambda: len(calls(plain)) == 20, DUE + 20, "the plain tasks")
+            until(lambda: len(suite.logged("worker", "message_set_aside", task="jobs.nobody")) == 20, 20, "the unknown ones")
+            # But for one that may be with the broker, as a copy.
+            until(lambda: len(calls(called)) >= 3 * LIMIT - 1, 30, "the calls")
+            heart = suite.heart("worker-a") or {"at": 0}
+            assert time.clock_gettime(time.CLOCK_BOOTTIME) - heart["at"] < 5
+        for result in unknown:
+            with pytest.raises(NotRegistered):
+                result.get(timeout=30)
+        until(lambda: len(calls(called)) >= 3 * LIMIT, 30, "every call")
+    assert len(calls(called)) == 3 * LIMIT
+    assert len(calls(plain)) == 20
+    assert worst(calls(called), WINDOW) <= LIMIT
+    assert not suite.logged("worker", "broker_lost")
+
+
+def make(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> Suite:
+    """A worker of one queue under a quota and another one, of this kind; of another kind there may be no queue of those names."""
+    rabbitmq.ctl("add_vhost", kind)
+    rabbitmq.ctl("set_permissions", "-p", kind, "warren", ".*", ".*", ".*")
+    secret = scratch / "url"
+    secret.touch(mode=0o600)
+    secret.write_text(f"{rabbitmq.url.removesuffix('//')}/{kind}", encoding="utf-8")
+    made = Suite(scratch, INI.format(secret=secret, kind=kind), modules="jobs")
+    made.module("jobs", JOBS)
+    return made
