@@ -160,14 +160,21 @@ def test_the_buttons(suite: Installed, page: Chrome) -> None:
 
 
 def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
-    """A worker that cannot start turns its service red, once told, and no other; it is green again after its repair."""
+    """A worker that cannot start turns its service red, once told, and no other; it is green again after its repair.
+
+    That it is held is said with one word, wherever somebody looks.
+    """
     all_well(page)
     before = mails(suite.host)
-    suite.host.write("/srv/jobs/jobs.py", "raise RuntimeError('broken')\n")
+    suite.host.write("/srv/jobs/jobs.py", "import os\nos._exit(1)\n")
     try:
         suite.host.run("kill", "-9", str(suite.pid("worker-main")))
         red = dict.fromkeys(SERVICES, GREEN) | {"warren-worker": "Status failed red-text"}
         until(lambda: states(page) == red, 60, "the worker alone in red")
+        until(lambda: "worker-main is held: " in rows(page)["warren-worker"][1], 60, "the reason on the page")
+        assert "held: worker-main (" in suite.host.run("systemctl", "status", "--no-pager", "warren", check=False).stdout
+        assert "worker-main is held: " in suite.host.run("warren", "status", check=False).stdout
+        assert "worker-main is held: " in suite.host.run("warren", "health", check=False).stdout
     finally:
         suite.host.write("/srv/jobs/jobs.py", TASKS)
     suite.host.run("warren", "restart", within=120)
