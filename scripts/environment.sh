@@ -1,4 +1,4 @@
-# Sourced by quickstart and test, which set `root`: the project's own Python environment in .venv, made once.
+# Sourced by the other scripts, which set `root`: the project's own Python environment in .venv, made once; Debian packages.
 # shellcheck shell=bash
 
 say() { printf '%s\n' "$*" >&2; }

@@ -110,3 +110,13 @@ def test_an_upgrade_stops_the_suite_before_its_files_change(unpacked: Path) -> N
     """The suite imports late: it must not find another version's modules. The new one is started when it is whole."""
     assert "stop 'warren.service'" in (unpacked / "DEBIAN/preinst").read_text(encoding="utf-8")
     assert "start 'warren.service'" in (unpacked / "DEBIAN/postinst").read_text(encoding="utf-8")
+
+
+def test_the_guides_link_to_each_other(unpacked: Path) -> None:
+    """On a host, too, a reader who follows a link finds the guide or the example."""
+    doc = unpacked / "usr/share/doc/warren"
+    guides = [doc / "README.md", *(doc / "docs").glob("*.md")]
+    links = {(guide, link) for guide in guides for link in re.findall(r"\]\((?!https?:)([^)#]+)", guide.read_text("utf-8"))}
+    assert len(links) > 20
+    lost = {link for guide, link in links if not (guide.parent / link).exists()}
+    assert lost == {"etc/warren/warren.ini", "../etc/logrotate.d/warren"}  # they are in /etc
