@@ -22,7 +22,13 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
             yield connection
     except (OperationalError, OSError, *connection.connection_errors) as error:
-        where, found = masked_url(connection.as_uri(include_password=True)), str(error) or type(error).__name__
-        raise Unavailable(
-            f"{where}: expected a broker that answers, found: {found}; start it, free its disk, or correct [broker] url"
-        ) from error
+        remedy = "start it, free its disk, or correct [broker] url"
+        raise _unavailable(connection, "a broker that answers", error, remedy) from error
+    except connection.channel_errors as error:  # among them a refused login: py-amqp has no error of the connection for it
+        remedy = "correct user, password and virtual host in [broker] url, or the user's rights at the broker"
+        raise _unavailable(connection, "a broker that grants what is asked of it", error, remedy) from error
+
+
+def _unavailable(connection: Any, expected: str, error: Exception, remedy: str) -> Unavailable:
+    where, found = masked_url(connection.as_uri(include_password=True)), str(error) or type(error).__name__
+    return Unavailable(f"{where}: expected {expected}, found: {found}; {remedy}")

@@ -84,7 +84,7 @@ def call(
     if settings.broker.kind == "embedded":
         become_owner(settings.app.state_dir)
     app = make_app(settings)
-    with told(app):
+    with told(app, settings):
         with reach(app) as connection:
             positional = [_value(text) for text in arguments]
             options = {"queue": queue} if queue else {}
@@ -149,21 +149,24 @@ def _why(app: Celery, queue: str, state: str, wait: float) -> str:
     return f"not done after {wait:g} s: {where} (queue {queue}{number})"
 
 
-def _connection_errors(app: Celery) -> tuple[type[Exception], ...]:
-    return (*app.connection_for_write().connection_errors, *getattr(app.backend, "connection_errors", ()))
+def _errors_of_both(app: Celery) -> tuple[type[Exception], ...]:
+    connection = app.connection_for_write()
+    return (*connection.connection_errors, *connection.channel_errors, *getattr(app.backend, "connection_errors", ()))
 
 
 @contextmanager
-def told(app: Celery) -> Iterator[None]:
-    """Turns what broker and results raise into Unavailable."""
+def told(app: Celery, settings: Settings) -> Iterator[None]:
+    """Turns what broker and results raise into Unavailable, which says where the broker's URL is written."""
     try:
         yield
     except Unavailable as error:
         connection = app.connection_for_write()
         # kombu's own text puts a mask also where there is no password, and takes a lone password for a user.
         told = str(error).replace(connection.as_uri(), masked_url(connection.as_uri(include_password=True)))
-        raise Unavailable(told) from error
+        option = "url_file" if settings.broker.url_file else "url"
+        origin = settings.origin("broker", option)
+        raise Unavailable(f"{origin}: [broker] {option}: {told}" if origin.file else told) from error
     except _BROKEN as error:
         raise Unavailable(f"expected options that broker and results can use, found: {_error(error)}; see [broker]") from error
-    except (OSError, RuntimeError, KombuError, BackendError, *_connection_errors(app)) as error:
+    except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
         raise Unavailable(f"expected broker and results to answer, found: {_error(error)}") from error

@@ -82,7 +82,7 @@ def _queues(settings: Settings) -> tuple[list[dict[str, Any]], str]:
 
     try:
         app = make_app(settings)
-        with told(app):
+        with told(app, settings):
             found = depths(app, settings.queues)
     except Unavailable as error:
         return [], masked_url(str(error))

@@ -1,0 +1,62 @@
+"""`warren call` on a broker that is there and lets nobody in: wrong password, unknown virtual host, no rights."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.servers import RabbitMQNode
+from support.suite import Suite
+from warren.errors import ExitCode
+
+
+@pytest.fixture
+def narrow(rabbitmq: RabbitMQNode) -> Iterator[str]:
+    """The URL of a user who may declare queues and publish nothing."""
+    name, password = f"narrow-{secrets.token_hex(4)}", secrets.token_hex(8)
+    rabbitmq.ctl("add_user", name, password)
+    rabbitmq.ctl("set_permissions", name, ".*", "^$", ".*")
+    yield rabbitmq.url.replace(f"warren:{rabbitmq.password}", f"{name}:{password}")
+    rabbitmq.ctl("delete_user", name)
+
+
+def refused(scratch: Path, url: str, *words: str) -> str:
+    """What `warren call` says on stderr: one line that begins with the URL's place and holds no password; it ends with 69."""
+    suite = Suite(scratch, f"[broker]\nurl_file = {scratch}/etc/url\n")
+    (suite.etc / "url").write_text(url, encoding="utf-8")
+    (suite.etc / "url").chmod(0o600)
+    done = suite.warren("call", "shop.page", *words)
+    assert (done.returncode, done.stdout) == (ExitCode.UNAVAILABLE, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith(f"{suite.etc}/warren.ini:8: [broker] url_file: {url.partition(':')[0]}://"), done.stderr
+    assert "hidden77" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_wrong_password(scratch: Path, rabbitmq: RabbitMQNode, words: tuple[str, ...]) -> None:
+    """A login that RabbitMQ refuses is told with its reason and what to correct."""
+    said = refused(scratch, rabbitmq.url.replace(rabbitmq.password, "hidden77"), *words)
+    assert "expected a broker that grants what is asked of it, found: " in said
+    assert "ACCESS_REFUSED" in said
+    assert "; correct user, password and virtual host in [broker] url" in said
+
+
+def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """So is a virtual host that RabbitMQ does not have."""
+    said = refused(scratch, rabbitmq.url.rstrip("/") + "/nowhere")
+    assert "vhost nowhere not found" in said
+
+
+def test_a_user_without_rights(scratch: Path, narrow: str) -> None:
+    """So is a user who may not write: RabbitMQ closes the channel."""
+    assert "ACCESS_REFUSED" in refused(scratch, narrow)
+
+
+def test_a_wrong_password_of_redis(scratch: Path, redis_url: str) -> None:
+    """So is a password that Redis refuses."""
+    password = redis_url.partition("//:")[2].partition("@")[0]
+    assert "correct [broker] url" in refused(scratch, redis_url.replace(password, "hidden77"))
