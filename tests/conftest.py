@@ -16,10 +16,21 @@ from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 from support.suite import Suite
 from warren.app import make_app
 from warren.config import load
+from warren.config.folders import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
+
+DEFAULTS = (DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR)
 
 # Its deadline of 200 ms an example fails a test because the machine is busy; pytest has a limit of its own.
 settings.register_profile("warren", deadline=None)
 settings.load_profile("warren")
+
+
+@pytest.fixture(autouse=True)
+def the_machine_is_left_alone() -> Iterator[None]:
+    """No test works with the default settings: what it makes there another test, or a suite of this machine, would find."""
+    before = {folder for folder in DEFAULTS if folder.exists()}
+    yield
+    assert {folder for folder in DEFAULTS if folder.exists()} == before
 
 
 @pytest.fixture(scope="session")
