@@ -113,19 +113,24 @@ class _Handler(logging.Handler):
 
 
 class _ForPeople(logging.Handler):
-    """Until `configure` there is no log: a command tells its user, on stderr, in words and not as the fields of a line."""
+    """Until `configure` there is no log: a command tells its user, on stderr, in words and not as the fields of a line. It hands
+    records of others on.
+    """
+
+    def __init__(self, others: logging.Handler) -> None:
+        super().__init__(logging.WARNING)
+        self._others = others
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = told(record.msg) if isinstance(record.msg, dict) else record.getMessage()
-        except Exception:  # noqa: BLE001  anybody's arguments
-            self.handleError(record)
+        if record.name == "warren" and isinstance(record.msg, dict):
+            complain(mask(" ".join(told(record.msg).split())))
         else:
-            complain(mask(" ".join(text.split())))
+            self._others.handle(record)
 
 
-#: Where nobody has configured logging, the standard library hands this one what is at least a warning.
-logging.lastResort = _ForPeople(logging.WARNING)
+# Where nobody has configured logging, the standard library hands this one what is at least a warning.
+if logging.lastResort is not None:
+    logging.lastResort = _ForPeople(logging.lastResort)
 
 
 def _install(handler: _Handler, level: str) -> None:
