@@ -103,7 +103,8 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
             at: float = json.loads(report.read_text(encoding="utf-8"))["at"]
             return time.clock_gettime(time.CLOCK_BOOTTIME) - at
 
-        until(lambda: age() > 4, 20, "a supervisor that cannot write")
+        until(lambda: age() > 16, 30, "a supervisor that could not write for longer than health has patience")
+        assert suite.warren("health", "supervisord").stdout == "OK: supervisord running\n"
         resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         until(lambda: age() < 2, 20, "a supervisor that writes again")
         assert suite.logged("supervisord", "program_hung") == []

@@ -64,10 +64,7 @@ class Worker:
         self.deaths.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
-        # Of a group that is killed (no memory left for the unit) the supervisor may go first, and this worker then ends in order:
-        # its tasks count as well, or one of them could take the whole suite with it for ever.
-        if self.code != ExitCode.SOFTWARE and not self.daemon.orphaned:
-            self.deaths.forget()
+        self.deaths.forget()
         return self.daemon.stop(self.code)
 
     def _prepare(self, app: Celery) -> Celery:
