@@ -349,6 +349,15 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(parsed) == {"level": "critical", "findings": [finding]}
 
 
+def test_settings_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the named settings cannot be read nothing is known: the suite of the machine's own settings is another one."""
+    with pytest.raises(SystemExit) as end:
+        main(["--config", str(tmp_path / "typo"), "health"])
+    assert end.value.code == 2
+    said = f"CRITICAL: {tmp_path}/typo: expected a folder with the file warren.ini, found nothing there; "
+    assert capsys.readouterr().out == f"{said}name it with --config or WARREN_CONFIG\n"
+
+
 def test_it_is_cheap() -> None:
     """The verb loads none of the libraries that would make it too dear to be asked each cycle."""
     heavy = ("pydantic", "celery", "kombu", "rich", "structlog", "supervisor", "importlib.metadata")

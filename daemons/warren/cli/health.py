@@ -9,8 +9,9 @@ from dataclasses import asdict
 import click
 
 from warren.config.folders import folders
+from warren.errors import ConfigError
 from warren.health.evidence import look
-from warren.health.finding import CHECKS
+from warren.health.finding import CHECKS, Finding, Level
 from warren.health.report import judge, line, worst
 
 
@@ -25,8 +26,12 @@ def health(context: click.Context, check: str | None, as_json: bool) -> None:
 
     Example: warren health queues
     """
-    places = folders(**context.obj)
-    found = judge(look(places.run, (places.state, places.log)), [check] if check else CHECKS)
+    checks = [check] if check else CHECKS
+    try:
+        places = folders(**context.obj)
+        found = judge(look(places.run, (places.state, places.log)), checks)
+    except ConfigError as error:
+        found = [Finding(checks[0], Level.CRITICAL, str(error.problems[0]))]
     level = worst(found)
     if as_json:
         said = [{**asdict(finding), "level": finding.level.name.lower()} for finding in found]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warren.config import reader
+from warren.errors import ConfigError
 
 #: Where the INI files are.
 DEFAULT_FOLDER = Path("/etc/warren")
@@ -26,9 +27,13 @@ class Folders:
 def folders(folder: Path, host: str | None = None) -> Folders:
     """What the INI files say of the folders, and nothing else of them: a wrong line elsewhere does not matter.
 
-    Raises nothing: of a file that cannot be read the defaults count. `load` is what says that a file is wrong.
+    Of a file that is wrong the defaults count: `load` is what says so. Raises ConfigError where a folder was named and none of
+    its files can be read: by the defaults another suite would be meant, that of this machine's own settings.
     """
-    app = reader.read(folder, host or short_host()).sections.get("app", {})
+    ini = reader.read(folder, host or short_host())
+    if folder != DEFAULT_FOLDER and not ini.files:
+        raise ConfigError(ini.problems)
+    app = ini.sections.get("app", {})
 
     def place(option: str, default: Path) -> Path:
         return Path(app[option].text) if option in app and app[option].text.startswith("/") else default
