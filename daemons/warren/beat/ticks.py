@@ -54,9 +54,14 @@ def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
     """The first tick after `now` (seconds since the epoch)."""
     if entry.every is not None:
         return (math.floor(now / entry.every) + 1) * entry.every
-    ticks = CronSim(entry.cron or "", datetime.fromtimestamp(math.floor(now), zone))
-    # Begun in the second of two equal hours, the search finds the first one's ticks.
-    return next(tick for tick in (each.timestamp() for each in ticks) if tick > now)
+    found = _search(entry.cron or "", now, zone)
+    change = _change_of_clocks(max(now - 3600.0, found - 86400.0), found, zone)
+    if change is None:
+        return found
+    # The search steps by whole hours: where clocks are changed by half of one, also just before `now`, it passes over a tick,
+    # unless it begins at an hour of the new time.
+    hour = change + 60 * (-datetime.fromtimestamp(change, zone).minute % 60)
+    return min(found, _search(entry.cron or "", max(now, hour - 1), zone))
 
 
 def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due | None:
@@ -87,3 +92,25 @@ def task_id(app: str, entry: str, tick: float) -> str:
 def pause(ticks: list[float], now: float, longest: float) -> float:
     """Seconds until the next tick, `longest` at most so that the heart beats and a stepped clock is noticed."""
     return max(0.0, min([longest, *(tick - now for tick in ticks)]))
+
+
+def _search(cron: str, now: float, zone: ZoneInfo) -> float:
+    ticks = CronSim(cron, datetime.fromtimestamp(math.floor(now), zone))
+    # Begun in the second of two equal hours, the search finds the first one's ticks.
+    return next(tick for tick in (each.timestamp() for each in ticks) if tick > now)
+
+
+def _change_of_clocks(begin: float, end: float, zone: ZoneInfo) -> float | None:
+    """The first second of the zone's new time, where it changes between the two; at most one change lies there."""
+    before, after = math.floor(begin), math.ceil(end)
+    old = _offset(before, zone)
+    if _offset(after, zone) == old:
+        return None
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (middle, after) if _offset(middle, zone) == old else (before, middle)
+    return float(after)
+
+
+def _offset(at: float, zone: ZoneInfo) -> object:
+    return datetime.fromtimestamp(at, zone).utcoffset()
