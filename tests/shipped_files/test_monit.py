@@ -135,6 +135,15 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
         assert watched(ask) == set()
 
 
+def test_a_boot_has_the_suite_watched() -> None:
+    """Each service keeps over a boot that it was not to be watched; so the unit tells Monit, which has to run by then."""
+    services = re.findall(r"^check .*\n(?:        as .*\n)?    group warren\n(.*)$", SERVICES, re.MULTILINE)
+    assert services == ["    onreboot laststate"] * 8
+    unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
+    assert re.search(r"^ExecStartPost=-\+.*\bmonit -g warren monitor\b", unit, re.MULTILINE)
+    assert "\nBefore=warren.service\n" in (ROOT / "monit" / "drop-in.conf").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def opened(monit: Path) -> Path:
     """The same folder with the page."""
