@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -42,6 +43,8 @@ class Consumer(CeleryConsumer):
 
     def __init__(self, on_task_request: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
         super().__init__(lambda request: type(self).admit(request, on_task_request), *arguments, **options)
+        #: Redis' tags of the messages whose tasks are done, which it has not been told yet.
+        self._owed: deque[str] = deque()
 
     # -- connection --------------------------------------------------------------------------------------------------
 
@@ -104,24 +107,31 @@ class Consumer(CeleryConsumer):
         return connection
 
     def check_answers(self) -> None:
-        """Raises ConnectionResetError, at which Celery connects anew, when the broker has not taken an answer to a message."""
+        """Tells Redis what is done and it did not take. Raises an error of the connection, at which Celery connects anew."""
         if self._unanswered == self.restart_count:
-            raise ConnectionResetError("the broker did not take an acknowledgement in time")
+            raise ConnectionResetError("the broker did not take an answer to a message in time")
+        while self._owed:
+            self.task_consumer.channel.qos.ack(self._owed[0])
+            self._owed.popleft()  # not before: an acknowledgement that fails is owed still, and twice does no harm
 
-    def _noticing(self, message: Any, answer: Callable[..., None]) -> Callable[..., None]:
-        """`answer`, Celery's acknowledgement or rejection, whose failure Celery logs and forgets.
+    def _noticing(self, message: Any, answer: Callable[..., None], done: bool) -> Callable[..., None]:
+        """`answer`, Celery's acknowledgement (`done`) or rejection, whose failure Celery logs and forgets.
 
         RabbitMQ's connection is broken then, and says so. Redis takes each answer by whatever connection is there: the one that
         consumes stands, the message keeps its place in the prefetch, and with all places taken the worker would wait for ever.
+        Redis knows a message by its tag on any connection, so that what is done need not run again.
         """
         connection = self.restart_count
 
         def noticed(*arguments: Any, **options: Any) -> None:
-            if self._unanswered == connection:
-                return  # it comes again in any case, and each attempt at a broker that hangs holds up the main loop
-            answer(*arguments, **options)
-            if not message.acknowledged:
-                self._unanswered = connection
+            over = self.restart_count != connection
+            # Each attempt at a broker that hangs holds up the main loop: one is enough.
+            if self._unanswered != connection and not (over and done):
+                answer(*arguments, **options)
+                if not message.acknowledged:
+                    self._unanswered = connection
+            if done and not message.acknowledged:
+                self._owed.append(message.delivery_tag)
 
         return noticed
 
@@ -145,8 +155,8 @@ class Consumer(CeleryConsumer):
         def checked(message: Any) -> None:
             Consumer.taken += 1
             if redis:
-                message.ack_log_error = self._noticing(message, message.ack_log_error)
-                message.reject_log_error = self._noticing(message, message.reject_log_error)
+                message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
+                message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
             problem = malformed(message)
             if problem:
                 self._set_aside(message, problem, None)
