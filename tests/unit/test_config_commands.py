@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,36 @@ def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
     done = run("--config", str(etc("[app]\nmodules = shop_tusks\n")), "check")
     assert done.returncode == ExitCode.CONFIG
     assert "[app] modules: expected shop_tusks to be a module that can be imported, found no module shop_tusks" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("supervisord.conf", "garbage\n", "'garbage'"),
+        ("supervisord.conf", "[inet_http_server]\nport = 1\n", ".ini file does not include supervisord section"),
+        ("supervisor.d/own.conf", "garbage\n", "supervisor.d/own.conf"),
+        ("supervisor.d/own.conf", "[program:own]\n", "program:own"),
+        ("supervisor.d/own.conf", "[group:all]\nprograms = worker-b\n", "unknown program or fcgi-program worker-b"),
+    ],
+)
+def test_check_reads_the_files_of_supervisord(etc: Written, tmp_path: Path, name: str, text: str, found: str) -> None:
+    """What supervisord could not start with is found in one line, beside a missing module, and nothing is left of the trial."""
+    before = {path.name for path in Path(tempfile.gettempdir()).glob("warren-check-*")}
+    done = run("--config", str(etc("[app]\nmodules = shop_tusks\n[worker:a]\n", {name: text})), "check")
+    assert done.returncode == ExitCode.CONFIG
+    of_supervisord, of_module = done.stderr.splitlines()
+    assert "supervisord.conf: expected a file that supervisor can read, found " in of_supervisord
+    assert found in of_supervisord
+    assert "\\n" not in of_supervisord
+    assert "shop_tusks" in of_module
+    assert {path.name for path in Path(tempfile.gettempdir()).glob("warren-check-*")} == before
+
+
+def test_check_with_programs_of_the_operator(etc: Written) -> None:
+    """An operator's program is fine, and so is a group of programs that Warren renders."""
+    own = "[program:own]\ncommand = sleep 60\nstdout_logfile = %(warren_log_dir)s/own.out\n[group:all]\nprograms = worker-main\n"
+    done = run("--config", str(etc("[worker:main]\n", {"supervisor.d/own.conf": own})), "check")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_check_json(etc: Written) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -117,3 +118,11 @@ def test_any_status_is_one_short_line_of_utf8(text: str) -> None:
     line = clean(text)
     assert len(line.encode("utf-8")) <= LONGEST_STATUS
     assert "\n" not in line
+
+
+def test_a_backslash_stays(tmp_path: Path) -> None:
+    """systemd takes a backslash away and keeps what stands behind it, and drops a datagram that ends with one."""
+    with systemd(tmp_path) as listener:
+        Notifier(listener.address).status("found 'a\\nb\\'")
+        [said] = listener.said("STATUS")
+    assert re.sub(r"\\(.)", r"\1", said) == "found 'a\\nb\\'"

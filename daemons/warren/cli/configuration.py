@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_JSON
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> int:
-    """Check the configuration of this host, with the task modules that it names.
+    """Check the configuration of this host, with the task modules that it names and supervisord's own files.
 
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
     Nothing is started and the broker is not asked.
@@ -77,15 +78,18 @@ def show_config(context: click.Context, as_json: bool) -> int:
 
 
 def _check_surroundings(settings: Settings) -> None:
-    """Folders and task modules, and what is wrong with both at once."""
+    """Folders, supervisord's files and task modules, and what is wrong with all of them at once."""
     from warren.app import import_tasks, make_app  # loads Celery, which show-config does without
+    from warren.supervise.files import check_files  # and supervisor
 
     problems = check_folders(settings)
-    try:
-        with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
-            import_tasks(make_app(settings), settings)
-    except ConfigError as error:
-        problems += error.problems
+    looks: list[Callable[[], None]] = [lambda: check_files(settings), lambda: import_tasks(make_app(settings), settings)]
+    with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
+        for look in looks:
+            try:
+                look()
+            except ConfigError as error:
+                problems += error.problems
     if problems:
         raise ConfigError(problems)
 

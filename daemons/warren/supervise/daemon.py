@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.states import SupervisorStates
 
 from warren import log
 from warren.config import Settings
-from warren.errors import CannotWrite, ExitCode
+from warren.errors import ExitCode
 from warren.events import Event
-from warren.supervise import programs
+from warren.supervise import files, programs
 from warren.supervise.check import PATIENCE, check
-from warren.supervise.folders import make_folders, note_run_dir, sole, write_programs
+from warren.supervise.folders import make_folders, note_run_dir, sole
 from warren.supervise.journal import journal
 from warren.supervise.notify import Notifier
 from warren.supervise.options import Options
-from warren.supervise.render import MAIN, expansions, programs_folder, render
 from warren.supervise.suite import Suite
 
 
@@ -34,22 +32,7 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     with sole(settings.app.run_dir):
         log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level, journal())
         note_run_dir(settings)
-        folder = programs_folder(settings.app.run_dir)
-        write_programs(folder, render(settings))
-        return _run(Options(_configfile(settings), expansions(settings), folder), settings, notifier)
-
-
-def _configfile(settings: Settings) -> Path:
-    """The operator's supervisord.conf; a settings folder without one gets what Warren ships."""
-    own = settings.folder / "supervisord.conf"
-    if own.exists():
-        return own
-    path = settings.app.run_dir / "supervisord.conf"
-    try:
-        path.write_text(MAIN, encoding="utf-8")
-    except OSError as error:
-        raise CannotWrite(f"{path}: expected to write supervisord's configuration, found: {error.strerror}") from error
-    return path
+        return _run(files.read(settings), settings, notifier)
 
 
 def _run(options: Options, settings: Settings, notifier: Notifier) -> ExitCode:

@@ -127,6 +127,6 @@ def first_problem(error: WarrenError) -> str:
 
 
 def clean(status: str) -> str:
-    """One line of UTF-8, short enough for a datagram; systemd refuses anything else."""
-    line = " ".join(status.split()).encode(errors="replace")
+    """One line of UTF-8, short enough for a datagram; systemd refuses anything else. It takes a backslash for an escape."""
+    line = " ".join(status.split()).replace("\\", "\\\\").encode(errors="replace")
     return line.decode() if len(line) <= LONGEST_STATUS else f"{line[: LONGEST_STATUS - 3].decode(errors='ignore')}..."

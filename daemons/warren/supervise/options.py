@@ -80,4 +80,5 @@ def unreadable(configfile: object, found: object) -> ConfigError:
     """What is wrong in supervisor's own files, or in those that an operator added."""
     origin = Origin(Path(str(configfile)))
     remedy = "correct the file, or one in supervisor.d"
-    return ConfigError([Problem(origin, "", "", "a file that supervisor can read", str(found), remedy)])
+    told = " ".join(str(found).replace("\\n'", "'").split())  # several lines, one of them quoted with its end
+    return ConfigError([Problem(origin, "", "", "a file that supervisor can read", told, remedy)])

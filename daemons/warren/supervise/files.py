@@ -1,0 +1,49 @@
+"""supervisord's own files: the one that it begins with, and a reading of all of them that leaves nothing behind."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from warren.config import Settings
+from warren.errors import CannotWrite
+from warren.supervise.folders import make_folders, write_programs
+from warren.supervise.options import Options
+from warren.supervise.render import MAIN, expansions, programs_folder, render
+
+
+def read(settings: Settings) -> Options:
+    """What supervisord.conf, the rendered programs and supervisor.d say together.
+
+    A settings folder without a supervisord.conf gets what Warren ships. Raises ConfigError or CannotWrite.
+    """
+    folder = programs_folder(settings.app.run_dir)
+    write_programs(folder, render(settings))
+    return Options(_configfile(settings), expansions(settings), folder)
+
+
+def check_files(settings: Settings) -> None:
+    """Whether supervisord could read its files at the next start. Raises ConfigError.
+
+    They are read with folders of their own in place of the suite's, which may not be there, and must not be touched.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="warren-check-") as scratch:
+            folders = {name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")}
+            elsewhere = settings.model_copy(update={"app": settings.app.model_copy(update=folders)})
+            make_folders(elsewhere)
+            read(elsewhere)
+    except OSError as error:
+        raise CannotWrite(f"{error.filename}: expected room for a trial, found: {error.strerror}") from error
+
+
+def _configfile(settings: Settings) -> Path:
+    own = settings.folder / "supervisord.conf"
+    if own.exists():
+        return own
+    path = settings.app.run_dir / "supervisord.conf"
+    try:
+        path.write_text(MAIN, encoding="utf-8")
+    except OSError as error:
+        raise CannotWrite(f"{path}: expected to write supervisord's configuration, found: {error.strerror}") from error
+    return path
