@@ -44,6 +44,11 @@ class Event(StrEnum):
         "worker_stuck",
         "a worker took nothing although there were messages and it had room: it is started anew, in order",
     )
+    RUN_FOLDER_EMPTIED = "run_folder_emptied", "somebody removed the suite's lock: lock, socket and pid file were made anew"
+    RUN_FOLDER_LOST = (
+        "run_folder_lost",
+        "the same, but they cannot be made anew, or another suite has come in: stop one of them",
+    )
     NOTIFY_FAILED = "notify_failed", "systemd could not be told how the suite is"
 
     # broker

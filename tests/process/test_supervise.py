@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from support.suite import Suite, descendants
-from support.supervised import INI, QUIET, programs, supervised
+from support.supervised import INI, QUIET, programs, reload, supervised
 from support.wait import until
-from warren.process import Process
+from warren.process import Process, lock_holder
 
 
 def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
@@ -72,6 +73,22 @@ def test_a_second_supervisor_is_refused(standing: tuple[Suite, Process]) -> None
     assert second.returncode == 76
     assert str(supervisor.pid) in second.stderr
     assert programs(suite) == before
+
+
+def test_a_run_folder_that_was_emptied(suite: Suite) -> None:
+    """A suite whose files in the run folder were removed makes them anew: it can be asked, and no second one can start."""
+    run = suite.folder / "run"
+    with supervised(suite) as supervisor:
+        pids = {name: program.pid for name, program in programs(suite).items()}
+        for path in list(run.iterdir()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        suite.await_event("supervisord", "run_folder_emptied")
+        assert lock_holder(run / "supervisord.lock") == supervisor.pid
+        assert (run / "supervisord.pid").read_text() == f"{supervisor.pid}\n"
+        assert suite.warren("supervise").returncode == 76
+        assert {name: program.pid for name, program in programs(suite).items()} == pids
+        reload(suite, supervisor)
+        assert not suite.logged("supervisord", "run_folder_lost")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from warren.errors import ExitCode
 from warren.events import Event
 from warren.supervise import files, programs
 from warren.supervise.check import PATIENCE, check
-from warren.supervise.folders import make_folders, note_run_dir, sole
+from warren.supervise.folders import make_folders, note_run_dir
 from warren.supervise.journal import journal
+from warren.supervise.lock import Lock, sole
 from warren.supervise.notify import Notifier
 from warren.supervise.options import Options
 from warren.supervise.suite import Suite
@@ -29,17 +30,17 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     notifier.extend(PATIENCE)
     check(settings.folder, settings.host)
     make_folders(settings)
-    with sole(settings.app.run_dir):
+    with sole(settings.app.run_dir) as lock:
         log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level, journal())
         note_run_dir(settings)
-        return _run(files.read(settings), settings, notifier)
+        return _run(files.read(settings), settings, notifier, lock)
 
 
-def _run(options: Options, settings: Settings, notifier: Notifier) -> ExitCode:
+def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> ExitCode:
     logger = log.get()
     logger.info(Event.STARTED, config=str(settings.folder))
     try:
-        Suite(options, settings, notifier).main()
+        Suite(options, settings, notifier, lock).main()
     except asyncore.ExitNow:  # how supervisord says that every program has ended
         pass
     except Exception:

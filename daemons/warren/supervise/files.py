@@ -12,14 +12,18 @@ from warren.supervise.options import Options
 from warren.supervise.render import MAIN, expansions, programs_folder, render
 
 
-def read(settings: Settings) -> Options:
-    """What supervisord.conf, the rendered programs and supervisor.d say together.
+def place(settings: Settings) -> Path:
+    """Writes the rendered programs into the run folder; returns supervisord.conf, the operator's or else what Warren ships.
 
-    A settings folder without a supervisord.conf gets what Warren ships. Raises ConfigError or CannotWrite.
+    Raises CannotWrite.
     """
-    folder = programs_folder(settings.app.run_dir)
-    write_programs(folder, render(settings))
-    return Options(_configfile(settings), expansions(settings), folder)
+    write_programs(programs_folder(settings.app.run_dir), render(settings))
+    return _configfile(settings)
+
+
+def read(settings: Settings) -> Options:
+    """What supervisord.conf, the rendered programs and supervisor.d say together. Raises ConfigError or CannotWrite."""
+    return Options(place(settings), expansions(settings), programs_folder(settings.app.run_dir))
 
 
 def check_files(settings: Settings) -> None:

@@ -1,15 +1,14 @@
-"""The folders of the suite, the lock on the run folder, and the rendered programs on disk."""
+"""The folders of the suite, and the rendered programs on disk."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from warren.config import Settings
-from warren.errors import AlreadyRunning, CannotWrite
+from warren.errors import CannotWrite
 from warren.supervise.render import programs_folder
 
 MODE = 0o750
@@ -38,30 +37,6 @@ def make_folders(settings: Settings) -> None:
                 f"{origin}: [app] {option}: expected a folder to write to at {folder}, found: {error.strerror}; "
                 "make it and give it to the user of the suite, or name another"
             ) from error
-
-
-@contextmanager
-def sole(run_dir: Path) -> Iterator[None]:
-    """Within it no other supervisord has this run folder. Raises AlreadyRunning, or CannotWrite."""
-    path = run_dir / "supervisord.lock"
-    try:
-        lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115  closed below, with the lock
-    except OSError as error:
-        raise CannotWrite(f"{path}: expected a lock file that can be written, found: {error.strerror}") from error
-    with lock:
-        try:
-            # A POSIX lock: no child has it, so it ends with this process even when a child outlives it.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            raise AlreadyRunning(
-                f"{path}: expected no other supervisord with this run folder, found process {lock.read().strip() or '?'}; "
-                "stop it first, or set another run_dir in [app]"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
 
 
 def note_run_dir(settings: Settings) -> None:

@@ -15,9 +15,12 @@ from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event
 from warren.log import get
+from warren.supervise import files
 from warren.supervise.care import Care
 from warren.supervise.exchange import Exchange
+from warren.supervise.folders import make_folders
 from warren.supervise.hearts import Sight, at_work, look
+from warren.supervise.lock import Lock
 from warren.supervise.notify import Notifier, first_problem
 from warren.supervise.options import Options
 from warren.supervise.process import DaemonProcess, state_of
@@ -34,8 +37,10 @@ class Suite(Supervisor):
     program. SIGUSR2: reopen the capture files.
     """
 
-    def __init__(self, options: Options, settings: Settings, notifier: Notifier) -> None:
+    def __init__(self, options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> None:
         super().__init__(options)
+        self._lock = lock
+        self._lock_trouble = ""
         self.settings = settings
         self._notifier = notifier
         self._word = Word(settings.app.run_dir, notifier, settings.supervise.start_timeout)
@@ -57,6 +62,7 @@ class Suite(Supervisor):
         beats = heartbeat.read(self.settings.app.run_dir)
         self._sights = look(self._sights, beats, pids, turn, self._word.can_write)
         if self.options.mood >= SupervisorStates.RUNNING:
+            self._keep_run_folder()
             self._take_signals()
             self._finish_check()
             self._care.turn(self.daemons(), self._sights, self.settings, turn)
@@ -73,6 +79,26 @@ class Suite(Supervisor):
     def daemons(self) -> list[DaemonProcess]:
         """The processes of the programs that Warren rendered."""
         return [process for process in self._processes() if isinstance(process, DaemonProcess)]
+
+    def _keep_run_folder(self) -> None:
+        """Makes the files of the run folder anew that somebody has removed: without the lock a second suite could start."""
+        if not self._lock.lost:
+            return
+        trouble = ""
+        try:
+            # First, for it says whether the rest is ours: another suite may have come in since the last turn.
+            self._lock.renew()
+            make_folders(self.settings)
+            files.place(self.settings)
+            self.options.write_pidfile()
+            self.options.close_httpservers()
+            self.options.openhttpservers(self)
+            get().warning(Event.RUN_FOLDER_EMPTIED, path=str(self._lock.path))
+        except WarrenError as error:
+            trouble = str(error)
+        if trouble and trouble != self._lock_trouble:
+            get().error(Event.RUN_FOLDER_LOST, reason=trouble)
+        self._lock_trouble = trouble
 
     def _take_signals(self) -> None:
         received = self.options.own_signals.get_signal()

@@ -1,0 +1,53 @@
+"""The lock on the run folder, between processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from warren.errors import AlreadyRunning
+from warren.process import lock_holder
+from warren.supervise.lock import Lock
+
+OTHER = """
+import sys
+from pathlib import Path
+from warren.supervise.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_removed_lock_is_taken_anew(tmp_path: Path) -> None:
+    """A lock whose file was removed is seen to be lost, and once renewed nobody else gets it."""
+    lock = Lock(tmp_path)
+    assert not lock.lost
+    lock.path.unlink()
+    assert lock.lost
+    lock.renew()
+    assert not lock.lost
+    other = subprocess.run([sys.executable, "-c", OTHER, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert "AlreadyRunning" in other.stderr
+    lock.release()
+
+
+def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
+    """Whoever came in while the file was gone keeps the lock, also when the first one asks again."""
+    lock = Lock(tmp_path)
+    lock.path.unlink()
+    words = [sys.executable, "-c", OTHER, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "taken\n"
+        for _ in range(2):
+            assert lock.lost
+            with pytest.raises(AlreadyRunning, match=f"found process {other.pid}"):
+                lock.renew()
+        assert lock_holder(lock.path) == other.pid
+        other.communicate(timeout=60)
+    lock.renew()
+    lock.release()
