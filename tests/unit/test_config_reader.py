@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,3 +134,17 @@ def test_missing_folder(tmp_path: Path) -> None:
         (problem,) = read(folder, "here").problems
         assert problem.found == found
         assert "--config" in problem.remedy
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_removed_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    """dpkg does not bring back what was removed in /etc/warren: the message says how. Of another folder it knows nothing."""
+    default, other = tmp_path / "default", tmp_path / "other"
+    monkeypatch.setattr("warren.config.reader.DEFAULT_FOLDER", default)
+    if left:
+        default.mkdir()
+        other.mkdir()
+    (problem,) = read(default, "here").problems
+    assert problem.remedy.endswith("apt install --reinstall -o Dpkg::Options::=--force-confmiss warren")
+    (problem,) = read(other, "here").problems
+    assert "apt" not in problem.remedy

@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warren.config.folders import DEFAULT_FOLDER as DEFAULT_FOLDER
     from warren.config.folders import short_host as short_host
     from warren.config.loading import load as load
     from warren.config.places import check_folders as check_folders
+    from warren.config.reader import DEFAULT_FOLDER as DEFAULT_FOLDER
     from warren.config.registered import check_modules as check_modules
     from warren.config.registered import check_tasks as check_tasks
     from warren.config.sections import AppSettings as AppSettings
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 #: The modules of this room, and what of each the other rooms use.
 _NAMES = {
-    "folders": ("DEFAULT_FOLDER", "short_host"),
+    "folders": ("short_host",),
     "loading": ("load",),
     "places": ("check_folders",),
+    "reader": ("DEFAULT_FOLDER",),
     "registered": ("check_modules", "check_tasks"),
     "sections": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),
     "settings": ("Settings",),

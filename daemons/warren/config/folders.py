@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warren.config import reader
+from warren.config.reader import DEFAULT_FOLDER
 from warren.errors import ConfigError
 
-#: Where the INI files are.
-DEFAULT_FOLDER = Path("/etc/warren")
 #: Where the suite's own files are unless [app] says otherwise.
 DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR = Path("/var/lib/warren"), Path("/var/log/warren"), Path("/run/warren")
 

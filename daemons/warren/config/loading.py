@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from warren.config import checks, places, reader, validator
-from warren.config.folders import DEFAULT_FOLDER, short_host
+from warren.config.folders import short_host
+from warren.config.reader import DEFAULT_FOLDER
 from warren.config.settings import Settings
 from warren.config.units import Unexpected
 from warren.config.values import name

@@ -21,6 +21,10 @@ from warren.config.masking import masked_url
 from warren.config.units import shown
 from warren.errors import Origin, Problem
 
+#: Where the INI files are.
+DEFAULT_FOLDER = Path("/etc/warren")
+#: dpkg takes a conffile that was removed for the operator's wish.
+_BRING_BACK = "write it, or have the package's back: apt install --reinstall -o Dpkg::Options::=--force-confmiss warren"
 #: Section of what stands before the first header; no text can name it, because a NUL is refused before.
 _NOWHERE = "\0"
 _HEADER = re.compile(r"\[(?P<header>[^\]]+)\](?P<rest>.*)")
@@ -51,7 +55,8 @@ def read(folder: Path, host: str) -> Ini:
     ini = Ini()
     if not os.path.isdir(folder):  # unlike Path.is_dir() it takes a folder that may not be looked at for none
         found = "something else" if os.path.exists(folder) else "nothing there"
-        _refuse(ini, folder, "a folder with the file warren.ini", found, "name it with --config or WARREN_CONFIG")
+        remedy = "name it with --config or WARREN_CONFIG" if folder != DEFAULT_FOLDER else _BRING_BACK
+        _refuse(ini, folder, "a folder with the file warren.ini", found, remedy)
         return ini
     if not os.access(folder, os.R_OK | os.X_OK):  # once, and not for each file in it
         _refuse(ini, folder, "a folder that can be read", os.strerror(errno.EACCES), who_may(folder))
@@ -151,7 +156,8 @@ def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
         data = path.read_bytes()
     except FileNotFoundError as error:
         if required or path.is_symlink():
-            _refuse(ini, path, "a file that can be read", error.strerror or str(error))
+            remedy = _BRING_BACK if path == DEFAULT_FOLDER / "warren.ini" else ""
+            _refuse(ini, path, "a file that can be read", error.strerror or str(error), remedy)
         return
     except OSError as error:
         _refuse(ini, path, "a file that can be read", error.strerror or str(error), who_may(path))
