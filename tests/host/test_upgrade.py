@@ -45,6 +45,17 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
 
 
 @pytest.mark.timeout(300)
+def test_an_upgrade_that_cannot_start_the_suite_says_why(suite: Installed) -> None:
+    """dpkg ends well, and what is printed has the place of the mistake and the way on."""
+    suite.configure(EDITED + "[log]\nlevel = loud\n")
+    said = suite.host.sh("dpkg --install --force-confold /root/warren_*.deb 2>&1", within=170)
+    assert "[log] level: expected " in said
+    assert "warren check && warren start" in said
+    suite.configure(EDITED)
+    suite.host.run("warren", "start")
+
+
+@pytest.mark.timeout(300)
 def test_remove_keeps_data_and_purge_takes_them(suite: Installed) -> None:
     """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code.
 
