@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,15 +80,16 @@ def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
 )
 def test_check_reads_the_files_of_supervisord(etc: Written, tmp_path: Path, name: str, text: str, found: str) -> None:
     """What supervisord could not start with is found in one line, beside a missing module, and nothing is left of the trial."""
-    before = {path.name for path in Path(tempfile.gettempdir()).glob("warren-check-*")}
-    done = run("--config", str(etc("[app]\nmodules = shop_tusks\n[worker:a]\n", {name: text})), "check")
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    done = run("--config", str(etc("[app]\nmodules = shop_tusks\n[worker:a]\n", {name: text})), "check", TMPDIR=str(trial))
     assert done.returncode == ExitCode.CONFIG
     of_supervisord, of_module = done.stderr.splitlines()
     assert "supervisord.conf: expected a file that supervisor can read, found " in of_supervisord
     assert found in of_supervisord
     assert "\\n" not in of_supervisord
     assert "shop_tusks" in of_module
-    assert {path.name for path in Path(tempfile.gettempdir()).glob("warren-check-*")} == before
+    assert not list(trial.iterdir())
 
 
 def test_check_with_programs_of_the_operator(etc: Written) -> None:
