@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,24 @@ def test_a_boot_has_the_suite_watched() -> None:
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
     assert re.search(r"^ExecStartPost=-\+.*\bmonit -g warren monitor\b", unit, re.MULTILINE)
     assert "\nBefore=warren.service\n" in (ROOT / "monit" / "drop-in.conf").read_text(encoding="utf-8")
+
+
+def test_a_start_without_monit_is_no_failure(tmp_path: Path) -> None:
+    """Where Monit does not run, or is not installed, `systemctl status` shows no failed ExecStartPost after a good start."""
+    unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ExecStartPost=-\+(.*)$", unit, re.MULTILINE)
+    told = tmp_path / "told"
+
+    def code() -> int:
+        return subprocess.run(shlex.split(line), env={"PATH": str(tmp_path)}, timeout=30, check=False).returncode
+
+    (tmp_path / "timeout").symlink_to("/bin/timeout")
+    stand_in = tmp_path / "monit"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" >> {told}\nexit 1\n', encoding="utf-8")
+    stand_in.chmod(0o755)
+    assert (code(), told.read_text(encoding="utf-8")) == (0, "-g warren monitor\n")
+    stand_in.unlink()
+    assert code() == 0
 
 
 @pytest.fixture
