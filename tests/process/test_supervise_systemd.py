@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from support.suite import Suite, descendants
-from support.supervised import INI, QUIET, programs
+from support.supervised import INI, QUIET, programs, reload, settings, supervised
 from support.systemd import systemd
 from support.wait import until
+from warren.supervise import client
 
 
 def report(suite: Suite) -> dict[str, Any]:
@@ -115,3 +116,27 @@ def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None
         until(lambda: report(suite)["at"] > first["at"], 10, "a newer report")
         os.kill(first["programs"][0]["pid"], signal.SIGKILL)
         until(lambda: report(suite)["programs"][0]["restarts"] == 1, 20, "the restart to be counted")
+
+
+def test_an_end_that_was_asked_for_is_no_trouble(suite: Suite) -> None:
+    """A killed worker says how it ended; after a reload, or a stop and a start, there is nothing to say."""
+    with supervised(suite) as supervisor:
+
+        def trouble(restarts: int) -> str:
+            """What the worker says once it is ready after so many restarts."""
+
+            def worker() -> dict[str, Any]:
+                return next((each for each in report(suite).get("programs", []) if each["program"] == "worker-a"), {})
+
+            until(lambda: worker().get("restarts") == restarts and worker()["ready"], 40, f"restart {restarts} of worker-a")
+            return str(worker()["trouble"])
+
+        os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
+        assert trouble(1) == "terminated by SIGKILL"
+        suite.write(INI.replace("concurrency = 1", "concurrency = 2"))
+        reload(suite, supervisor)
+        assert trouble(2) == ""
+        assert [line["code"] for line in report(suite)["reloads"]] == [0]
+        client.stop(settings(suite), "worker-a")
+        client.start(settings(suite), "worker-a")
+        assert trouble(3) == ""

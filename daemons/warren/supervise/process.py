@@ -41,6 +41,7 @@ class DaemonProcess(Subprocess):
         self.failures = 0
         self.held = False
         self.ending = ""  # how its last process ended
+        self._in_order = False  # and whether it was to end so
         self._proven = False
         self._at_work: float | None = None
         self._again = False
@@ -50,8 +51,10 @@ class DaemonProcess(Subprocess):
 
     @property
     def trouble(self) -> str:
-        """How it ended last, or why it could not start; empty while it runs well."""
+        """How it ended last, or why it could not start; empty while it runs well, and after an end that was asked for."""
         if (self.pid and self._proven) or self.state == ProcessStates.STOPPED:
+            return ""
+        if self._in_order and self.state != ProcessStates.BACKOFF:
             return ""
         return str(self.spawnerr or self.ending) if not self.pid else self.ending
 
@@ -134,6 +137,8 @@ class DaemonProcess(Subprocess):
             self.change_state(ProcessStates.BACKOFF)
         if self.state == ProcessStates.BACKOFF:
             self.spawnerr = ""  # it says less than `ending`
+        # One that ended with 0 and that nobody stopped is not started again, which is worth a word.
+        self._in_order = status == ExitCode.RESTART or (status == ExitCode.OK and self.state == ProcessStates.STOPPED)
         self._hold()
 
     def change_state(self, new_state: int, expected: bool = True) -> Any:
