@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from support.host import Network
 from support.installed import HEAD, WORKER, Installed
+from support.package import ROOT
 from support.wait import until
 
 
@@ -38,3 +40,22 @@ def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
         for user in ("root", "warren"):
             plain.host.run("runuser", "-u", user, "--", "warren", verb)
     assert plain.host.run("runuser", "-u", "nobody", "--", "warren", "logs", check=False).returncode != 0
+
+
+@pytest.mark.timeout(200)
+def test_the_first_task_of_the_guide(plain: Installed) -> None:
+    """docs/install.md from the package to a task that ran: each line as it stands there, and then those that take it away."""
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    _, made, taken = re.split(r"^    (?=cp -rT|rm -r)", text, flags=re.MULTILINE)
+    try:
+        said = [plain.host.sh(line) for line in lines(made)]
+        assert len(said) == 6
+        assert [answer.split()[-1] for answer in said[-2:]] == ["107.0", "107.0"]
+    finally:
+        for line in lines(taken):
+            plain.host.sh(line)
+
+
+def lines(text: str) -> list[str]:
+    """The commands at the beginning of the text, to the end of their block."""
+    return [line.strip() for line in text.split("\n\n")[0].splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,15 +83,20 @@ def walk(typed: Shell, suite: Path, lines: list[str]) -> Iterator[tuple[str, tup
 
 
 def test_the_guide_can_be_typed(scratch: Path) -> None:
-    """Each line of docs/tasks.md does what the page says, from the copy of the example to a suite that is gone."""
+    """Each line of docs/tasks.md does what the page says, from the copy of the example to a suite that is gone.
+
+    And so it does in a folder that README.md had its reader fill.
+    """
     lines = block("docs/tasks.md", of="warren supervise")
     shop, done = scratch / "shop", []
+    (shop / "shop").mkdir(parents=True)
+    (shop / "shop" / "tasks.py").touch()
     with shell(scratch) as typed:
         for line, said in walk(typed, shop, lines):
             done.append(line.split(";")[0])
             if line.startswith("cp "):
-                for path in (shop / "etc" / "warren.ini", shop / "send.py"):
-                    path.write_text(typed.here(path.read_text(encoding="utf-8")), encoding="utf-8")
+                ini = shop / "etc" / "warren.ini"
+                ini.write_text(typed.here(ini.read_text(encoding="utf-8")), encoding="utf-8")
             elif line == "warren check":
                 assert "is fine" in said[1]
             elif line.startswith("until warren status"):
@@ -102,6 +108,17 @@ def test_the_guide_can_be_typed(scratch: Path) -> None:
                 until(lambda: len(ran(shop, "shop.fetch_price")) >= 5, 30, "two calls, and three of the report's")
     assert len(done) == 7
     assert {"warren check", "until warren status"} <= set(done)
+
+
+def test_a_program_of_ones_own_says_what_is_missing() -> None:
+    """Where there are no settings the example's sender ends with one line that names the folder and what to do."""
+    sender = [sys.executable, str(ROOT / "examples" / "shop" / "send.py")]
+    environment = {**ENVIRONMENT, "WARREN_CONFIG": "/nowhere"}
+    done = subprocess.run(sender, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith("/nowhere: expected ")
+    assert "WARREN_CONFIG" in line
 
 
 def ran(shop: Path, task: str) -> list[str]:
