@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -17,7 +16,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: struct flock of fcntl(2): kind, whence, start, length, pid.
 _FLOCK = "hhqqi0q"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,21 @@ def boot() -> str:
 def die_with_parent(death: signal.Signals) -> None:
     """Asks the kernel to send `death` to this process when its parent ends, and checks that it has not already."""
     parent = os.getppid()
-    if _libc.prctl(_PR_SET_PDEATHSIG, int(death), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    _prctl(_PR_SET_PDEATHSIG, int(death))
     if os.getppid() != parent:  # it ended between the two calls: the kernel sends nothing for that
         os.kill(os.getpid(), death)
 
 
 def adopt_orphans() -> None:
     """From here on the descendants of this process that lose their parent become its children, whose end it can wait for."""
-    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    import ctypes  # only now: `warren health` asks for processes each cycle and never for this
+
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
 def lock_holder(path: Path) -> int:

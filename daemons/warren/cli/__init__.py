@@ -14,7 +14,6 @@ from pathlib import Path
 import click
 
 from warren.config import DEFAULT_FOLDER
-from warren.config.masking import masked_url
 from warren.errors import ExitCode, WarrenError
 
 #: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
@@ -105,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()  # at exit it would be too late to say that there is no room for the output
         return code if isinstance(code, int) else ExitCode.OK
     except WarrenError as error:
-        click.echo(masked_url(str(error)), err=True)
+        _say(f"{error}\n")
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -122,8 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
             return ExitCode.CANTCREAT
         import traceback
 
-        click.echo(masked_url(traceback.format_exc()), err=True, nl=False)
+        _say(traceback.format_exc())
         return ExitCode.SOFTWARE
+
+
+def _say(text: str) -> None:
+    from warren.config.masking import masked_url  # only now: `warren health`, called each cycle, has mostly nothing to mask
+
+    click.echo(masked_url(text), err=True, nl=False)
 
 
 def _drop_output() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,4 +42,4 @@ def folders(folder: Path, host: str | None = None) -> Folders:
 
 def short_host() -> str:
     """This host's name without its domain."""
-    return socket.gethostname().partition(".")[0]
+    return os.uname().nodename.partition(".")[0]
