@@ -55,6 +55,40 @@ def test_check_problems(etc: Written) -> None:
     assert [line.split(": ")[0] for line in lines] == [f"{folder}/warren.ini:{line}" for line in (2, 3, 5)]
 
 
+def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
+    """A bad option hides neither a module that is missing nor a bad file of supervisord, and all stand in reading order."""
+    folder = etc(
+        "[app]\nmodules = shop_tusks\nname = a b\n[worker:a]\nconcurrency = two\n[schedule:s]\ntask = t\nevery = 5x\n",
+        {
+            "conf.d/more.ini": "[log]\nlevel = loud\n",
+            "hosts/here.ini": "[worker:a]\nprefetch = none\n",
+            "supervisord.conf": "garbage\n",
+        },
+    )
+    done = run("--config", str(folder), "--host", "here", "check")
+    assert done.returncode == ExitCode.CONFIG
+    places = [line.removeprefix(f"{folder}/").split(": ")[0] for line in done.stderr.splitlines()]
+    in_ini = [f"warren.ini:{line}" for line in (2, 3, 5, 8)]
+    assert places == [*in_ini, "conf.d/more.ini:2", "hosts/here.ini:2", "supervisord.conf"]
+
+
+@pytest.mark.parametrize(
+    "ini",
+    [
+        "[ap]\nmodules = json\n[schedule:s]\ntask = t\nevery = 1s\n",
+        "[app]\nmoduls = json\n[schedule:s]\ntask = t\nevery = 1s\n",
+        "[app]\nmodules = shop_tusks\npath = here\n",
+        "[app]\nmodules = json\n[log]\nlevel = loud\n[worker:a]\n",
+    ],
+)
+def test_check_tells_a_mistake_once(etc: Written, ini: str) -> None:
+    """One wrong word is one problem, not one more for each task, module or program that is missed because of it."""
+    own = "[group:all]\nprograms = worker-a\n" if "worker:a" in ini else ""
+    done = run("--config", str(etc(ini, {"supervisor.d/own.conf": own})), "check")
+    assert done.returncode == ExitCode.CONFIG
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
     """The task modules are imported from [app] path; a missing one and an unknown task of the schedule are found."""
     (tmp_path / "shop_tasks.py").write_text("from celery import shared_task\n\n@shared_task(name='shop.tidy')\ndef tidy(): ...\n")
@@ -84,7 +118,7 @@ def test_check_reads_the_files_of_supervisord(etc: Written, tmp_path: Path, name
     trial.mkdir()
     done = run("--config", str(etc("[app]\nmodules = shop_tusks\n[worker:a]\n", {name: text})), "check", TMPDIR=str(trial))
     assert done.returncode == ExitCode.CONFIG
-    of_supervisord, of_module = done.stderr.splitlines()
+    of_module, of_supervisord = done.stderr.splitlines()
     assert "supervisord.conf: expected a file that supervisor can read, found " in of_supervisord
     assert found in of_supervisord
     assert "\\n" not in of_supervisord

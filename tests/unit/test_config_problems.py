@@ -209,14 +209,14 @@ def test_good_input(loaded: Loaded, text: str) -> None:
 
 
 def test_all_problems_at_once(refused: Refused) -> None:
-    """Mistakes of all kinds in several files come together, by file and line."""
+    """Mistakes of all kinds in several files come together, in the order in which the files are read."""
     problems = refused(
         "no header\n[log]\nlevel = loud\nlevel = info\n[worker:a]\nqueues = x\n[quota:q]\ntasks = t\n[nonsense]\n",
         {"conf.d/a.ini": "[schedule:s]\ntask = t\n", "hosts/here.ini": "[beat]\nenabled = perhaps\nenalbed = no\n"},
     )
     places = [(problem.origin.file and problem.origin.file.name, problem.origin.line) for problem in problems]
-    expected = [("a.ini", 1), ("here.ini", 2), ("here.ini", 3)]
-    assert places == [*expected, *(("warren.ini", line) for line in (1, 4, 6, 7, 9))]
+    expected = [("warren.ini", line) for line in (1, 4, 6, 7, 9)]
+    assert places == [*expected, ("a.ini", 1), ("here.ini", 2), ("here.ini", 3)]
 
 
 def test_problem_of_an_overridden_value(refused: Refused) -> None:
@@ -230,6 +230,8 @@ def test_no_consequences_of_a_broken_section(refused: Refused) -> None:
     """A mistake in a queue's section is one problem: neither its worker nor its quota is blamed for it."""
     (problem,) = refused("[queue:q]\ntaks = t\n[worker:a]\nqueues = q\n[quota:q]\nlimit = 1/s\ntasks = t")
     assert problem.found == "'taks'"
+    (problem,) = refused("[broker]\nurl = nowhere\n[queue:far]\n[worker:a]\n")
+    assert problem.option == "url"
 
 
 def test_missing_folder(tmp_path: Path) -> None:

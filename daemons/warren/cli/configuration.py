@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from warren.config import Settings, check_folders, load, short_host
+from warren.config import Settings, attempt, check_folders, in_reading_order, load, short_host
 from warren.config.listing import entries
 from warren.errors import ConfigError, ExitCode, Problem
 
@@ -33,13 +33,13 @@ def check(context: click.Context, as_json: bool) -> int:
 
     Example: warren check && warren reload
     """
-    try:
-        settings = load(**context.obj)
-        _check_surroundings(settings)
-    except ConfigError as error:
+    settings, problems = attempt(**context.obj)
+    if settings is not None:
+        problems = in_reading_order([*problems, *_surroundings(settings, problems)], settings.files)
+    if settings is None or problems:
         if not as_json:
-            raise
-        click.echo(json.dumps({"ok": False, **_place(context), "problems": [_problem(each) for each in error.problems]}))
+            raise ConfigError(problems)
+        click.echo(json.dumps({"ok": False, **_place(context), "problems": [_problem(each) for each in problems]}))
         return ExitCode.CONFIG
     counts = _counts(settings)
     if as_json:
@@ -77,21 +77,23 @@ def show_config(context: click.Context, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _check_surroundings(settings: Settings) -> None:
-    """Folders, supervisord's files and task modules, and what is wrong with all of them at once."""
+def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
+    """What is wrong with folders, supervisord's files and task modules; `problems` are those of the settings themselves."""
     from warren.app import import_tasks, make_app  # loads Celery, which show-config does without
     from warren.supervise.files import check_files  # and supervisor
 
-    problems = check_folders(settings)
-    looks: list[Callable[[], None]] = [lambda: check_files(settings), lambda: import_tasks(make_app(settings), settings)]
-    with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
-        for look in looks:
-            try:
+    wrong = {problem.option for problem in problems if problem.section == "app"}
+    yield from (problem for problem in check_folders(settings) if problem.option not in wrong)
+    looks: list[Callable[[], None]] = [lambda: check_files(settings)]
+    # A folder or module that is misspelt in the INI files is told there, and not once more for each task that lacks it.
+    if not problems or (settings.app.modules and not wrong & {"", "path"}):
+        looks.append(lambda: import_tasks(make_app(settings), settings))
+    for look in looks:
+        try:
+            with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
                 look()
-            except ConfigError as error:
-                problems += error.problems
-    if problems:
-        raise ConfigError(problems)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _counts(settings: Settings) -> dict[str, int]:

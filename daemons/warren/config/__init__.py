@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warren.config.folders import short_host as short_host
+    from warren.config.loading import attempt as attempt
+    from warren.config.loading import in_reading_order as in_reading_order
     from warren.config.loading import load as load
     from warren.config.places import check_folders as check_folders
     from warren.config.reader import DEFAULT_FOLDER as DEFAULT_FOLDER
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 #: The modules of this room, and what of each the other rooms use.
 _NAMES = {
     "folders": ("short_host",),
-    "loading": ("load",),
+    "loading": ("attempt", "in_reading_order", "load"),
     "places": ("check_folders",),
     "reader": ("DEFAULT_FOLDER",),
     "registered": ("check_modules", "check_tasks"),

@@ -13,7 +13,7 @@ from warren.errors import Problem
 
 
 def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[Problem]:
-    """All problems between sections; `broken` are the headings of sections that the settings lack."""
+    """All problems between sections; `broken` are the headings of sections that are not as written, or missing."""
     declared = {*settings.queues, *(heading.removeprefix("queue:") for heading in broken if heading.startswith("queue:"))}
     yield from _workers(settings, declared)
     yield from _schedules(settings, declared)

@@ -1,7 +1,8 @@
-"""`load`: the INI files of one host in, frozen typed settings out, or every problem at once."""
+"""`load`: the INI files of one host in, frozen typed settings out, or every problem at once. `attempt`: what there is of both."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from warren.config import checks, places, reader, validator
@@ -17,7 +18,19 @@ def load(folder: Path | None = None, host: str | None = None) -> Settings:
     """The settings that the files in `folder` give the host; by default /etc/warren and this host's short name.
 
     Reads warren.ini, then conf.d/*.ini by name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all
-    problems of all files, sorted by file and line.
+    problems of all files, in reading order.
+    """
+    settings, problems = attempt(folder, host)
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings
+
+
+def attempt(folder: Path | None = None, host: str | None = None) -> tuple[Settings | None, list[Problem]]:
+    """As `load`, but the settings as far as they can be built beside all their problems: for who looks for more of these.
+
+    What is wrong has its default in them, or is left out with its section. None when a file could not be read: nobody knows
+    what it would have changed.
     """
     folder = (folder or DEFAULT_FOLDER).absolute()
     host = host or short_host()
@@ -25,23 +38,26 @@ def load(folder: Path | None = None, host: str | None = None) -> Settings:
         name(host)
     except Unexpected as error:
         remedy = "name it with --host or WARREN_HOST"
-        raise ConfigError([Problem(Origin(), "", "host", error.expected, error.found, remedy)]) from None
+        return None, [Problem(Origin(), "", "host", error.expected, error.found, remedy)]
     ini = reader.read(folder, host)
     settings, problems = validator.build(ini, folder, host)
+    # Headings of the sections that are not as their files have them.
+    broken = frozenset(problem.section for problem in problems)
     settings, found = places.with_secrets(settings)
     problems += [*found, *places.check(settings)]
     if ini.complete:  # else a queue that no file seems to declare may stand in the one that cannot be read
-        problems += checks.check(settings, broken=_broken(ini, settings))
+        problems += checks.check(settings, broken)
     problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]
-    if problems:
-        raise ConfigError(sorted(set(problems), key=_by_place))
-    return settings
+    return settings if ini.complete else None, in_reading_order(problems, ini.files)
 
 
-def _broken(ini: reader.Ini, settings: Settings) -> frozenset[str]:
-    """Headings of the sections that were left out of the settings."""
-    return frozenset(ini.sections) - {heading for heading, _ in settings.sections()}
+def in_reading_order(problems: Iterable[Problem], files: Sequence[Path]) -> list[Problem]:
+    """Each problem once: those of no file, then those of the INI files as they were read, then those of other files. Pure."""
+    ranks = {file: rank for rank, file in enumerate(files)}
 
+    def place(problem: Problem) -> tuple[int, str, int, str, str]:
+        file, line = problem.origin.file, problem.origin.line
+        rank = -1 if file is None else ranks.get(file, len(ranks))
+        return rank, str(file or ""), line or 0, problem.option, problem.expected
 
-def _by_place(problem: Problem) -> tuple[str, int, str, str]:
-    return str(problem.origin.file or ""), problem.origin.line or 0, problem.option, problem.expected
+    return sorted(set(problems), key=place)

@@ -24,7 +24,10 @@ _COMMENT = re.compile(r"\s[#;]")
 
 
 def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
-    """The settings made of all sound sections, and the problems of the others, which are left out."""
+    """The settings made of all that is sound, and the problems of the rest.
+
+    A worker, and a section that is there but once, keep the defaults of their wrong options; other sections are left out.
+    """
     problems: list[Problem] = []
     parts: dict[str, Any] = {kind.attribute: {} for kind in KINDS if kind.named}
     for section, values in ini.sections.items():
@@ -69,16 +72,21 @@ def _add_section(section: str, values: dict[str, Value], header: Origin, parts: 
             return [Problem(header, section, "", error.expected, error.found)]
         if kind.word == "queue" and own_name.startswith("amq."):
             return [Problem(header, section, "", "a name of your own", "one that begins with amq., as RabbitMQ's do")]
+    problems: list[Problem] = []
     try:
         model = kind.model.model_validate({option: value.text for option, value in values.items()})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        return [_field_problem(kind, section, values, header, each) for each in found]
+        problems = [_field_problem(kind, section, values, header, each) for each in found]
+        if kind.named and kind.word != "worker":  # they may lack what they cannot do without
+            return problems
+        wrong = {str(each["loc"][0]) for each in found}
+        model = kind.model.model_validate({option: value.text for option, value in values.items() if option not in wrong})
     if kind.named:
         parts[kind.attribute][own_name] = model
     else:
         parts[kind.attribute] = model
-    return []
+    return problems
 
 
 def _field_problem(kind: SectionKind, section: str, values: dict[str, Value], header: Origin, error: ErrorDetails) -> Problem:
