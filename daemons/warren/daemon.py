@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from warren.config import Settings, load
-from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains
+from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains, WarrenError
 from warren.events import Event
 from warren.heartbeat import Heart
 from warren.log import configure, get
@@ -171,6 +171,10 @@ class Daemon:
         self.heart.stop()
         get().info(Event.STOPPED, exit_code=int(code))
         return code
+
+    def refuse(self, error: WarrenError) -> None:
+        """The last words of a daemon that ends because of `error`; the heart stays, so that its supervisor can tell why."""
+        self.heart.beat("stopping", refused=str(error))
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True

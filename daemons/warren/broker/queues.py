@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from amqp.exceptions import AccessRefused
 from celery.app.amqp import AMQP
 from celery.app.amqp import Queues as CeleryQueues
 from kombu import Exchange, Queue
 
 from warren.config import Settings, load
-from warren.errors import ConfigError
+from warren.errors import ConfigError, Origin, Problem, Unavailable
 
 #: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
 EXCHANGE = "warren"
@@ -23,6 +24,22 @@ def queue(settings: Settings, name: str, binding_key: str) -> Queue:
 def are_quorum(settings: Settings) -> bool:
     """Whether the queues are RabbitMQ's quorum queues."""
     return settings.broker.kind == "rabbitmq" and settings.broker.queue_type != "classic"
+
+
+def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
+    """What to tell when the broker does not let queue `name` be declared as the settings have it. Pure."""
+    kind, other = ("quorum", "classic") if are_quorum(settings) else ("classic", "quorum")
+    expected = f"the broker's queue {name} to be durable, of type {kind} and bound to the topic exchange {EXCHANGE}"
+    if "'x-queue-type'" in str(error):
+        section, option, remedy = "broker", "queue_type", f"set queue_type = {other}"
+        remedy += f", which all queues of Warren have then, or give Warren a virtual host of its own, or delete the queue {name}"
+    elif isinstance(error, AccessRefused):
+        section, option, remedy = f"queue:{name}", "", "give the user of [broker] url the rights to configure, write and read it"
+    else:
+        section, option, remedy = f"queue:{name}", "", "give Warren a virtual host of its own, or delete what is in its way"
+    places = ((section, option), (section, ""), ("broker", ""))
+    place = next((found for found in (settings.origin(*each) for each in places) if found.file), Origin(settings.folder))
+    return Unavailable(str(Problem(place, section, option, expected, str(error), remedy)))
 
 
 def amqp(settings: Settings) -> type[AMQP]:

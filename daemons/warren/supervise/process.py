@@ -14,6 +14,7 @@ from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDe
 
 from warren.errors import MEANINGS, ExitCode
 from warren.events import Event
+from warren.heartbeat import Beat
 from warren.log import get
 from warren.run_file import now
 
@@ -42,6 +43,7 @@ class DaemonProcess(Subprocess):
         self.held = False
         self.ending = ""  # how its last process ended
         self._in_order = False  # and whether it was to end so
+        self._ended = 0  # the number of its last process
         self._proven = False
         self._at_work: float | None = None
         self._again = False
@@ -57,6 +59,11 @@ class DaemonProcess(Subprocess):
         if self._in_order and self.state != ProcessStates.BACKOFF:
             return ""
         return str(self.spawnerr or self.ending) if not self.pid else self.ending
+
+    def hear(self, beat: Beat) -> None:
+        """Its latest heart: one that its last process left says more of its end than the exit code does."""
+        if not self.pid and beat.process.pid == self._ended and "refused" in beat.evidence:
+            self.ending = f"exit status {self.exitstatus}: {beat.evidence['refused']}"
 
     @property
     def age(self) -> float:
@@ -124,6 +131,7 @@ class DaemonProcess(Subprocess):
         self.ending = f"{words}: {MEANINGS[status]}" if status in MEANINGS else str(words)
         final = status in self.config.exitcodes
         proven = self._proven
+        self._ended = pid
         self._doomed = None
         super().finish(pid, sts)
         if self.state == ProcessStates.BACKOFF and final:

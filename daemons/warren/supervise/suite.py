@@ -61,6 +61,9 @@ class Suite(Supervisor):
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
         beats = heartbeat.read(self.settings.app.run_dir)
         self._sights = look(self._sights, beats, pids, turn, self._word.can_write)
+        for process in self.daemons():
+            if process.config.name in beats:
+                process.hear(beats[process.config.name])
         if self.options.mood >= SupervisorStates.RUNNING:
             self._keep_run_folder()
             self._take_signals()

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from amqp.exceptions import ChannelError
 from celery import signals
 from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
@@ -36,6 +37,8 @@ class Consumer(CeleryConsumer):
     dropped: ClassVar[Any] = staticmethod(lambda request: None)
     #: Called with each request that is to run, and with what runs it.
     admit: ClassVar[Any] = staticmethod(lambda request, run: run(request))
+    #: Called with the name of a queue that RabbitMQ does not let the worker declare, and its error; raises what ends the worker.
+    refused: ClassVar[Any] = staticmethod(lambda name, error: None)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
     #: The connection, by its number, over which Redis did not take an answer to a message.
@@ -103,7 +106,10 @@ class Consumer(CeleryConsumer):
         """
         connection = super().connect()
         for queue in self.app.conf.task_queues:
-            queue(connection.default_channel).declare()
+            try:
+                queue(connection.default_channel).declare()
+            except ChannelError as error:
+                type(self).refused(queue.name, error)
         return connection
 
     def check_answers(self) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 
 from celery import Celery, bootsteps, current_app, signals
 from celery.app.trace import setup_worker_optimizations
+from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController, state
 
 from warren.app import import_tasks, make_app
+from warren.broker.queues import refusal
 from warren.config import Settings
 from warren.config.concern import concerns_worker
 from warren.daemon import Daemon
-from warren.errors import ExitCode
+from warren.errors import ExitCode, Unavailable
 from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
@@ -54,17 +56,21 @@ class Worker:
         self.gate = Gate(settings, self.admission, self.copies)
         self.drain = Drain(self.gate, self.copies)
         self.code = ExitCode.OK
+        self._refusal: Unavailable | None = None
         self._pulsed = 0.0
         self._told = ("", 0)
 
     def start(self) -> ExitCode:
-        """Runs until it is told to stop; returns the exit code."""
+        """Runs until it is told to stop; returns the exit code. Raises Unavailable when the broker refuses a queue."""
         self.daemon.start()
         self.book.configure()
         self.deaths.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
         self.deaths.forget()
+        if self._refusal:
+            self.daemon.refuse(self._refusal)
+            raise self._refusal
         return self.daemon.stop(self.code)
 
     def _prepare(self, app: Celery) -> Celery:
@@ -81,6 +87,7 @@ class Worker:
         self.deaths.connect()
         Request.copies, Request.deaths = self.copies, self.deaths
         Consumer.admit = staticmethod(self.suspects.admit)
+        Consumer.refused = staticmethod(self._refuse)
         Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
@@ -112,9 +119,14 @@ class Worker:
         )
         controller.start()
         # Celery catches what ends its main loop, logs it and stops in order: to the supervisor that must not look like a wish.
-        if controller.exitcode and self.code == ExitCode.OK:
+        if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
             self.code = ExitCode.SOFTWARE
             get().critical(Event.CRASHED, reason="an error of the main loop; the record before this one has it")
+
+    def _refuse(self, queue: str, error: Exception) -> None:
+        # Unlike a refused login this is mended at the queue or in the settings, and a restart is what takes up both.
+        self._refusal = refusal(self.settings, queue, error)
+        raise WorkerShutdown(int(ExitCode.UNAVAILABLE)) from error
 
     def _begin_child(self, **_: Any) -> None:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
