@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.package import ROOT, deb
+from support.suite import ENVIRONMENT
 
 HOME = Path("usr/lib/warren")
 #: Folders of the tree whose every file has its place on a host.
@@ -123,3 +124,14 @@ def test_the_guides_link_to_each_other(unpacked: Path) -> None:
         link: path if path.is_relative_to(unpacked) else unpacked / path.relative_to("/") for link, path in targets.items()
     }
     assert {link for link, path in targets.items() if not path.exists()} == set()
+
+
+def test_an_installation_without_an_index_says_so_first(tmp_path: Path) -> None:
+    """Where pip cannot have what it needs, the first line behind the progress says so in Warren's words; pip's come after."""
+    environment = {**ENVIRONMENT, "PIP_NO_INDEX": "1", "DESTDIR": str(tmp_path)}
+    script = str(ROOT / "scripts" / "install")
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    _, said, *pip = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert said.startswith("scripts/install: expected Python's package index")
+    assert pip

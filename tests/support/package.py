@@ -49,6 +49,7 @@ def _build(folder: Path, version: str) -> None:
     words = [str(ROOT / "scripts" / "build-deb"), "--fast", *(["--version", version] if version else []), str(fresh)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
+    assert "packing ..." in done.stderr.splitlines(), "expected build-deb to tell its progress"
     fresh.rename(folder)
 
 

@@ -26,6 +26,7 @@ from warren.process import Process, this
 from warren.run_file import Published
 
 NOW = 10_000.0
+STOPPED = "the suite is not running, start it with warren start, or without systemd with warren supervise"
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 
 
@@ -102,7 +103,7 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             evidence(supervisor_alive=False),
             "supervisord",
             2,
-            "the suite is not running, warren start starts it: supervisord, process 5, has ended",
+            f"{STOPPED}: supervisord, process 5, has ended",
         ),
         (evidence(silent={"supervisord": 16.0}), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
         (evidence(programs={"worker-main": {"state": "EXITED"}}), "worker", 2, "worker-main is EXITED"),
@@ -331,7 +332,7 @@ def test_a_full_run_folder(tmp_path: Path) -> None:
 def test_a_stopped_suite_has_no_disk_under_its_run_folder(tmp_path: Path) -> None:
     """systemd takes the run folder away: what to do is said, and nothing of a disk."""
     assert line(judge(look(tmp_path / "run", (tmp_path,)))) == (
-        f"CRITICAL: the suite is not running, warren start starts it: {tmp_path}/run/programs.json: No such file or directory"
+        f"CRITICAL: {STOPPED}: {tmp_path}/run/programs.json: No such file or directory"
     )
 
 
@@ -342,7 +343,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as end:
             main(["--config", str(tmp_path), *words])
         assert end.value.code == 2
-    text = f"the suite is not running, warren start starts it: {tmp_path}/run/programs.json: No such file or directory"
+    text = f"{STOPPED}: {tmp_path}/run/programs.json: No such file or directory"
     said, parsed = capsys.readouterr().out.splitlines()
     assert said == f"CRITICAL: {text}"
     finding = {"check": "worker", "level": "critical", "text": text}

@@ -13,6 +13,7 @@ from warren.heartbeat import AT_WORK, STALE
 OLD = 15.0
 #: Seconds that a program may start, or look for its broker, before that is more than a warning.
 PATIENCE = 60.0
+_STOPPED = "the suite is not running, start it with warren start, or without systemd with warren supervise"
 _PASSING = ("STARTING", "STOPPING")
 
 
@@ -30,11 +31,11 @@ def not_running(evidence: Evidence) -> str:
     """Why nothing can be said of any program; empty when supervisord says it."""
     if evidence.programs.said is None:
         if evidence.programs.missing:
-            return f"the suite is not running, warren start starts it: {evidence.programs.trouble}"
+            return f"{_STOPPED}: {evidence.programs.trouble}"
         return f"nothing is known of the suite: {evidence.programs.trouble}"
     if not evidence.supervisor_alive:
         pid = _said(evidence)["pid"]
-        return f"the suite is not running, warren start starts it: supervisord, process {pid}, has ended"
+        return f"{_STOPPED}: supervisord, process {pid}, has ended"
     age = evidence.silent[SUPERVISORD]
     return f"supervisord hangs: it has said nothing for {span(age)}" if age > OLD else ""
 

@@ -55,7 +55,8 @@ def _running(run_dir: Path) -> int:
     while True:
         pid, report = _holder(run_dir), read(run_dir)
         if pid == 0:
-            raise Unavailable(f"{run_dir}: expected a running suite, found none; warren start starts it")
+            remedy = "start it with warren start, or without systemd with warren supervise"
+            raise Unavailable(f"{run_dir}: expected a running suite, found none; {remedy}")
         # What one of the same number left behind is not fresh: the loop writes each second.
         if report is not None and report.process.pid == pid and report.age < _FRESH:
             return pid
