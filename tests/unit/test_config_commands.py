@@ -14,6 +14,7 @@ import pytest
 
 from warren.cli import VERBS, main, warren
 from warren.errors import ExitCode
+from warren.supervise.render import MAIN
 
 Written = Callable[..., Path]
 
@@ -131,6 +132,21 @@ def test_check_with_programs_of_the_operator(etc: Written) -> None:
     own = "[program:own]\ncommand = sleep 60\nstdout_logfile = %(warren_log_dir)s/own.out\n[group:all]\nprograms = worker-main\n"
     done = run("--config", str(etc("[worker:main]\n", {"supervisor.d/own.conf": own})), "check")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_of_a_suite_that_is_stopped(etc: Written, tmp_path: Path) -> None:
+    """A path below the run folder, which a stop took away and a start makes, is fine; one below another missing folder is not."""
+    ini = f"[app]\nstate_dir = {tmp_path}/state\nlog_dir = {tmp_path}/log\nrun_dir = {tmp_path}/run\n"
+    run_dir = tmp_path / "run"
+    main = MAIN.replace("%(warren_run_dir)s/supervisord.pid", f"{run_dir}/supervisord.pid")
+    own = f"[program:own]\ncommand = sleep 60\nstdout_logfile = {run_dir}/own.out\n"
+    done = run("--config", str(etc(ini, {"supervisord.conf": main, "supervisor.d/own.conf": own})), "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not run_dir.exists()
+    other = {"supervisord.conf": main.replace(f"{run_dir}/", f"{run_dir}-other/"), "supervisor.d/own.conf": ""}
+    done = run("--config", str(etc(ini, other)), "check")
+    assert done.returncode == ExitCode.CONFIG
+    assert f"{run_dir}-other/supervisord.pid does not exist" in done.stderr
 
 
 def test_check_json(etc: Written) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pwd
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from warren.config import AppSettings, Settings, check_folders
+from warren.cli import main
+from warren.config import AppSettings, Settings, check_folders, suite_of_another
 from warren.config.places import read_secret
 from warren.config.units import Unexpected
 from warren.errors import Problem
@@ -147,9 +151,50 @@ def test_unreadable_secret(open_path: Path) -> None:
 
 @needs_root
 def test_unwritable_folder(open_path: Path) -> None:
-    """A folder of the suite that the user of the command may not write to is a problem; one that is not there yet is none."""
+    """A folder that the user of the suite may not write to is a problem and names him; one that is not there yet is none."""
     (open_path / "state").mkdir(mode=0o755)
     app = AppSettings(state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none")
     settings = Settings(folder=open_path, host="here", app=app)
     assert check_folders(settings) == []
     assert as_nobody(lambda: len(check_folders(settings))) == 1
+    assert as_nobody(lambda: int(check_folders(settings)[0].expected == "a folder that the user nobody may write to")) == 1
+    assert as_nobody(lambda: len(suite_of_another(settings))) == 0  # of root: it may be meant for this user
+
+
+@needs_root
+def test_a_reader_is_not_the_suite(open_path: Path) -> None:
+    """Whoever cannot write to the state of another ordinary user only reads; root, its owner and who can write do not."""
+    state = open_path / "state"
+    state.mkdir(mode=0o755)
+    settings = Settings(folder=open_path, host="here", app=AppSettings(state_dir=state))
+    os.chown(state, 1, 1)
+    owner = pwd.getpwuid(1).pw_name
+    assert suite_of_another(settings) == ""
+    assert as_nobody(lambda: int(suite_of_another(settings) == owner)) == 1
+    state.chmod(0o777)
+    assert as_nobody(lambda: len(suite_of_another(settings))) == 0
+    state.chmod(0o755)
+    os.chown(state, _NOBODY, _NOBODY)
+    assert as_nobody(lambda: len(suite_of_another(settings))) == 0
+
+
+@needs_root
+def test_check_by_a_reader(open_path: Path) -> None:
+    """Sound settings are fine whoever reads them, with a word on what only the suite's user could tell."""
+    state = open_path / "state"
+    state.mkdir()
+    os.chown(state, 1, 1)
+    app = f"[app]\nstate_dir = {state}\nlog_dir = {state}\nrun_dir = {open_path}/run\n"
+    (open_path / "warren.ini").write_text(app, encoding="utf-8")
+    told = open_path / "told"
+    told.touch()
+    told.chmod(0o666)
+
+    def act() -> int:
+        with told.open("w", encoding="utf-8") as file, redirect_stdout(io.StringIO()), redirect_stderr(file):
+            return main(["--config", str(open_path), "check"])
+
+    assert act() == 0  # once as root: nobody may not even read a Python that root has installed
+    assert told.read_text(encoding="utf-8") == ""
+    assert as_nobody(act) == 0
+    assert told.read_text(encoding="utf-8").startswith("not checked: whether the suite may write to its folders; call it as")

@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from warren.config import Settings, attempt, check_folders, in_reading_order, load, short_host
+from warren.config import Settings, attempt, check_folders, in_reading_order, load, short_host, suite_of_another
 from warren.config.listing import entries
 from warren.errors import ConfigError, ExitCode, Problem
 
@@ -29,7 +29,8 @@ def check(context: click.Context, as_json: bool) -> int:
     """Check the configuration of this host, with the task modules that it names and supervisord's own files.
 
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
-    Nothing is started and the broker is not asked.
+    Nothing is started and the broker is not asked. Who is neither root nor the suite's user is told that he cannot judge
+    whether the suite may write to its folders; the exit code is that of the rest.
 
     Example: warren check && warren reload
     """
@@ -42,6 +43,8 @@ def check(context: click.Context, as_json: bool) -> int:
         click.echo(json.dumps({"ok": False, **_place(context), "problems": [_problem(each) for each in problems]}))
         return ExitCode.CONFIG
     counts = _counts(settings)
+    if owner := suite_of_another(settings):
+        click.echo(f"not checked: whether the suite may write to its folders; call it as root or as {owner} for that", err=True)
     if as_json:
         click.echo(json.dumps({"ok": True, **_place(context), **counts, "problems": []}))
     else:
@@ -83,7 +86,8 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
     from warren.supervise.files import check_files  # and supervisor
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
-    yield from (problem for problem in check_folders(settings) if problem.option not in wrong)
+    if not suite_of_another(settings):
+        yield from (problem for problem in check_folders(settings) if problem.option not in wrong)
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
     # A folder or module that is misspelt in the INI files is told there, and not once more for each task that lacks it.
     if not problems or (settings.app.modules and not wrong & {"", "path"}):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from warren.config.loading import in_reading_order as in_reading_order
     from warren.config.loading import load as load
     from warren.config.places import check_folders as check_folders
+    from warren.config.places import suite_of_another as suite_of_another
     from warren.config.reader import DEFAULT_FOLDER as DEFAULT_FOLDER
     from warren.config.registered import check_modules as check_modules
     from warren.config.registered import check_tasks as check_tasks
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "folders": ("short_host",),
     "loading": ("attempt", "in_reading_order", "load"),
-    "places": ("check_folders",),
+    "places": ("check_folders", "suite_of_another"),
     "reader": ("DEFAULT_FOLDER",),
     "registered": ("check_modules", "check_tasks"),
     "sections": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),

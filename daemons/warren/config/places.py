@@ -88,6 +88,20 @@ def check(settings: Settings) -> Iterator[Problem]:
         yield Problem(settings.origin("app", "run_dir"), "app", "run_dir", expected, f"{length} bytes")
 
 
+def suite_of_another(settings: Settings) -> str:
+    """The user whose suite this is, where that is an ordinary one and not the user of this process, who only reads; else empty.
+
+    It is told by the state folder: the suite's user must be able to write there.
+    """
+    state_dir = settings.app.state_dir
+    try:
+        owner = state_dir.stat().st_uid
+    except OSError:
+        return ""
+    another = owner not in (0, os.geteuid()) and not os.access(state_dir, os.W_OK | os.X_OK)
+    return _user(owner) if another else ""
+
+
 def check_folders(settings: Settings) -> list[Problem]:
     """Folders that are there and that the user of this process may not write to.
 
@@ -98,8 +112,8 @@ def check_folders(settings: Settings) -> list[Problem]:
         folder: Path = getattr(settings.app, option)
         if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
             status = folder.stat()
-            found = f"{folder} of {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
-            expected = f"a folder that {_user(os.geteuid())} may write to"
+            found = f"{folder} of the user {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
+            expected = f"a folder that the user {_user(os.geteuid())} may write to"
             remedy = "run this command as the user of the suite, or give that user the folder"
             problems.append(Problem(settings.origin("app", option), "app", option, expected, found, remedy))
     return problems
@@ -109,4 +123,4 @@ def _user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"user {uid}"
+        return str(uid)

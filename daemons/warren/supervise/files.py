@@ -10,6 +10,7 @@ from warren.errors import CannotWrite
 from warren.supervise.folders import make_folders, write_programs
 from warren.supervise.options import Options
 from warren.supervise.render import MAIN, expansions, programs_folder, render
+from warren.supervise.trial import Trial
 
 
 def place(settings: Settings) -> Path:
@@ -29,14 +30,17 @@ def read(settings: Settings) -> Options:
 def check_files(settings: Settings) -> None:
     """Whether supervisord could read its files at the next start. Raises ConfigError.
 
-    They are read with folders of their own in place of the suite's, which may not be there, and must not be touched.
+    They are read with folders of their own in place of the suite's, which a start makes where they are not there, and which must
+    not be touched.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="warren-check-") as scratch:
             folders = {name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")}
             elsewhere = settings.model_copy(update={"app": settings.app.model_copy(update=folders)})
             make_folders(elsewhere)
-            read(elsewhere)
+            at_start = {getattr(settings.app, name): folder for name, folder in folders.items()}
+            missing = {folder: other for folder, other in at_start.items() if not folder.is_dir()}
+            Trial(place(elsewhere), expansions(elsewhere), programs_folder(elsewhere.app.run_dir), missing)
     except OSError as error:
         raise CannotWrite(f"{error.filename}: expected room for a trial, found: {error.strerror}") from error
 
