@@ -119,10 +119,10 @@ def _tasks(settings: Settings) -> dict[str, Any]:
     return {
         "task_queues": [queue(settings, name, terms.binding_key) for name, terms in settings.queues.items()],
         "task_routes": (route,),
-        "task_default_queue": "default",
+        "task_default_queue": settings.last_queue,
         "task_default_exchange": EXCHANGE,
         "task_default_exchange_type": "topic",
-        "task_default_routing_key": settings.queues["default"].binding_key,
+        "task_default_routing_key": settings.queues[settings.last_queue].binding_key,
         "task_default_queue_type": "quorum" if are_quorum(settings) else "classic",
         "task_create_missing_queues": False,
         # Acknowledged when done: what a killed worker had begun runs again rather than never.

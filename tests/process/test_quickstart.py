@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kombu import Connection
+from redis import Redis
 
+from support.servers import RabbitMQNode
 from support.suite import ENVIRONMENT
+from warren.errors import ExitCode
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "quickstart"
 
@@ -52,15 +57,58 @@ def followed(folder: Path, daemons: list[str]) -> Iterator[Followed]:
         tail.wait(10)
 
 
+@pytest.fixture
+def shared(rabbitmq: RabbitMQNode) -> Iterator[str]:
+    """The URL of a virtual host on which others have a classic queue `default`: a run leaves no other but Celery's own."""
+    name = f"shared-{secrets.token_hex(4)}"
+    rabbitmq.ctl("add_vhost", name)
+    rabbitmq.ctl("set_permissions", "-p", name, "warren", ".*", ".*", ".*")
+    url = rabbitmq.url.rstrip("/") + f"/{name}"
+    with Connection(url) as connection:
+        connection.default_channel.queue_declare("default", durable=True, auto_delete=False)
+    yield url
+    left = rabbitmq.ctl("list_queues", "-p", name, "--no-table-headers", "name").split()
+    exchanges = rabbitmq.ctl("list_exchanges", "-p", name, "--no-table-headers", "name").split()
+    rabbitmq.ctl("delete_vhost", name)
+    assert [each for each in left if not each.startswith("celery_delayed_")] == ["default"]
+    others = {each for each in exchanges if not each.startswith(("celery_delayed_", "amq."))}
+    assert others <= {"warren", "celery.pidbox", "reply.celery.pidbox"}
+
+
+@pytest.fixture
+def empty_redis(redis_url: str) -> Iterator[str]:
+    """The URL of a database that nobody uses. A run leaves nothing there but what the guide names."""
+    url = redis_url.rpartition("/")[0] + "/7"
+    with Redis.from_url(url) as database:
+        database.flushdb()
+        yield url
+        left = {key.decode() for key in database.scan_iter()}
+        assert all(0 < database.ttl(key) <= 3600 for key in left if key.startswith("celery-task-meta-"))
+        database.flushdb()
+        assert {key for key in left if not key.startswith("celery-task-meta-")} <= {"_kombu.binding_deadlines"}
+
+
+def test_a_broker_that_refuses_what_a_run_needs(shared: str, rabbitmq: RabbitMQNode, scratch: Path) -> None:
+    """The run ends with the worker's line and 69 when its workers do, instead of waiting for them."""
+    with Connection(shared) as connection:
+        connection.default_channel.exchange_declare("warren", type="direct", durable=True, auto_delete=False)
+    words = [str(SCRIPT), "--broker", shared, "--folder", str(scratch / "run")]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=80, check=False)
+    assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
+    assert "expected it to start, found: exit status 69: " in done.stderr
+    assert "PRECONDITION_FAILED" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("broker", "documents"), [("embedded", 300), ("rabbitmq", 120), ("redis", 120)])
 def test_the_quickstart_keeps_its_promises(request: pytest.FixtureRequest, scratch: Path, broker: str, documents: int) -> None:
     """Nothing refused, nothing lost, no window above the limit, the batch right, the schedule fired, every log line JSON."""
     words = [str(SCRIPT), "--json", "--documents", str(documents), "--folder", str(scratch / "run")]
     if broker == "redis":
-        words += ["--broker", request.getfixturevalue("redis_url")]
+        words += ["--broker", request.getfixturevalue("empty_redis")]
     elif broker == "rabbitmq":
-        words += ["--broker", request.getfixturevalue("rabbitmq").url]
+        words += ["--broker", request.getfixturevalue("shared")]
     daemons = ["worker", "beat", "quota-watchdog", "supervisord"]
     with followed(scratch / "run" / "log", daemons) as seen:
         started = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
+from warren.app import make_app
 from warren.config import Rate, Settings, WorkerSettings
 
 Loaded = Callable[..., Settings]
@@ -87,6 +88,23 @@ def test_values_are_typed(loaded: Loaded) -> None:
     assert settings.quotas["site"].limit == Rate(60, 10.0)
     assert settings.schedules["s"].args == [1, {"a": None}]
     assert settings.schedules["s"].kwargs == {"x": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("more", "queues"),
+    [
+        ("[worker:a]\nqueues = all", {"all"}),
+        ("[worker:a]\nqueues = all\n[worker:b]", {"all", "default"}),
+        ("[worker:a]\nqueues = all\n[schedule:s]\ntask = t\nevery = 1h\nqueue = default", {"all", "default"}),
+        ("[worker:a]\nqueues = all\n[queue:default]", {"all", "default"}),
+    ],
+)
+def test_a_queue_in_the_place_of_the_default_one(loaded: Loaded, more: str, queues: set[str]) -> None:
+    """Where a queue takes every task, `default` is there only if something names it; what nobody routes goes to the former."""
+    settings = loaded("[broker]\nurl = redis://h\n[queue:all]\ntasks = *\n" + more)
+    assert set(settings.queues) == queues
+    assert settings.queue_of("shop.mail") == "all"
+    assert make_app(settings).amqp.default_queue.name == "all"
 
 
 def test_queue_and_quotas_of_a_task(loaded: Loaded) -> None:

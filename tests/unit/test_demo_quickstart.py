@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from support.wait import until
+from warren.errors import ExitCode
 
+GUIDE = Path(__file__).parents[2] / "docs" / "quickstart.md"
+CODES = ["0", "1", "2", "69", "73", "78"]
 WORDS = [sys.executable, "-P", "-m", "warren.demo.quickstart"]
 AWAY = "redis://:secret@127.0.0.1:1/0"
 
@@ -19,7 +23,7 @@ def ended(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*WORDS, *words], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize(("url", "code"), [(AWAY, 69), ("nonsense://secret", 78)])
+@pytest.mark.parametrize(("url", "code"), [(AWAY, 69), ("nonsense://secret", 2)])
 def test_a_run_that_never_began_keeps_no_password(tmp_path: Path, url: str, code: int) -> None:
     """With a broker that is away or a URL that is none, the URL is in no file afterwards."""
     assert ended("--broker", url, "--folder", str(tmp_path)).returncode == code
@@ -31,6 +35,24 @@ def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
     done = ended("--stop", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith(f"{tmp_path}: expected a run that --keep left, found none")
+
+
+@pytest.mark.parametrize("text", ["foo", "redis://h/0;amqp://h//"])
+def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
+    """What is no URL of a broker is refused as an option, in one line that names it, and no file is made of it."""
+    done = ended("--broker", text, "--folder", str(tmp_path))
+    assert done.returncode == ExitCode.USAGE
+    assert ": --broker: expected " in done.stderr.splitlines()[-1]
+    assert ", found " in done.stderr.splitlines()[-1]
+    assert "warren.ini" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_help_has_every_exit_code() -> None:
+    """The exit codes of the help are those of the guide."""
+    said, guide = (text.partition("Exit codes:")[2] for text in (ended("--help").stdout, GUIDE.read_text(encoding="utf-8")))
+    codes = re.compile(r"\b(?:0|1|2|69|73|78)\b(?= )")
+    assert codes.findall(said.partition("Options:")[0]) == codes.findall(guide.partition("\n\n")[0]) == CODES
 
 
 def test_the_usage_names_what_was_typed() -> None:

@@ -35,6 +35,7 @@ def test_runs_on_one_broker_do_not_meet(tmp_path: Path) -> None:
     assert one.app.name != other.app.name
     for run, settings in zip(runs, (one, other), strict=True):
         assert {queue for worker in settings.workers.values() for queue in worker.queues} == set(run.queues)
+        assert set(settings.queues) == set(run.queues)  # not `default`, which is others' as well
         assert settings.queue_of("warren.demo.tick") in run.queues
 
 

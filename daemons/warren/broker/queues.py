@@ -8,6 +8,7 @@ from celery.app.amqp import Queues as CeleryQueues
 from kombu import Exchange, Queue
 
 from warren.config import Settings, load
+from warren.config.settings import DEFAULT_QUEUE
 from warren.errors import ConfigError, Origin, Problem, Unavailable
 
 #: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
@@ -32,7 +33,9 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
     expected = f"the broker's queue {name} to be durable, of type {kind} and bound to the topic exchange {EXCHANGE}"
     if "'x-queue-type'" in str(error):
         section, option, remedy = "broker", "queue_type", f"set queue_type = {other}"
-        remedy += f", which all queues of Warren have then, or give Warren a virtual host of its own, or delete the queue {name}"
+        remedy += ", which all queues of Warren have then, or give Warren a virtual host of its own, or delete that queue"
+        if name == DEFAULT_QUEUE:
+            remedy += ", or do without it: a queue with tasks = * takes its place"
     elif isinstance(error, AccessRefused):
         section, option, remedy = f"queue:{name}", "", "give the user of [broker] url the rights to configure, write and read it"
     else:

@@ -28,6 +28,8 @@ from warren.config.sections import (
 from warren.errors import ConfigError, Origin, Problem
 
 DEFAULT_QUEUE = "default"
+#: The pattern of the queue that takes the place of the default one.
+EVERY_TASK = "*"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Settings(BaseModel):
             found = f"only: {known}"
             raise ConfigError([Problem(Origin(self.folder), f"worker:{name}", "", "a section of this name", found, "add it")])
         return self.workers[name]
+
+    @property
+    def last_queue(self) -> str:
+        """The queue of the tasks that no other queue claims."""
+        return next((name for name, queue in self.queues.items() if EVERY_TASK in queue.tasks), DEFAULT_QUEUE)
 
     def queue_of(self, task: str) -> str:
         """The queue that a task goes to unless the call says otherwise; its exact name wins over a pattern."""

@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 from warren.config import celery_settings
 from warren.config.options import kind as option_kind
 from warren.config.reader import Ini, Value
-from warren.config.sections import QueueSettings
-from warren.config.settings import CELERY, DEFAULT_QUEUE, KINDS, SectionKind, Settings
+from warren.config.sections import QueueSettings, ScheduleSettings, WorkerSettings
+from warren.config.settings import CELERY, DEFAULT_QUEUE, EVERY_TASK, KINDS, SectionKind, Settings
 from warren.config.units import Unexpected, shown
 from warren.config.values import name, nearest
 from warren.errors import Origin, Problem
@@ -36,7 +36,7 @@ def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
         else:
             found = _add_section(section, values, ini.headers[section], parts)
         problems += found
-    _complete_queues(parts["queues"])
+    _complete_queues(**{name: parts[name] for name in ("queues", "workers", "schedules")})
     origins = {(section, ""): origin for section, origin in ini.headers.items()}
     origins |= {(section, option): value.origin for section, values in ini.sections.items() for option, value in values.items()}
     return Settings(folder=folder, host=host, files=tuple(ini.files), origins=origins, **parts), problems
@@ -115,7 +115,12 @@ def _unknown_section(section: str, header: Origin) -> Problem:
     return Problem(header, section, "", "a known section", f"[{section}]", nearest(word.strip(), known))
 
 
-def _complete_queues(queues: dict[str, QueueSettings]) -> None:
-    queues.setdefault(DEFAULT_QUEUE, QueueSettings())
+def _complete_queues(
+    queues: dict[str, QueueSettings], workers: dict[str, WorkerSettings], schedules: dict[str, ScheduleSettings]
+) -> None:
+    named = {*(queue for worker in workers.values() for queue in worker.queues), *(entry.queue for entry in schedules.values())}
+    # On a broker of many it may be another's: where some queue takes every task, and nobody names it, it is not declared.
+    if DEFAULT_QUEUE in named or not any(EVERY_TASK in queue.tasks for queue in queues.values()):
+        queues.setdefault(DEFAULT_QUEUE, QueueSettings())
     for own_name, queue in queues.items():
         queues[own_name] = queue.model_copy(update={"binding_key": queue.binding_key or own_name})

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from warren.config.sections import BROKER_URL
+from warren.config.units import Unexpected
 from warren.demo.quickstart import figures, keep, scratch, show
 from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.run import run
@@ -16,8 +18,19 @@ from warren.errors import ExitCode, WarrenError
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+def _url(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuses what is no URL of a broker before an INI file is made of it, which nobody has typed."""
+    try:
+        BROKER_URL.read(text)
+    except Unexpected as error:  # it does not show the text, which may hold a password
+        raise click.UsageError(f"--broker: {error}") from None
+    return text or None
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--broker", metavar="URL", help="RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one.")
+@click.option(
+    "--broker", metavar="URL", callback=_url, help="RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures alone, as one object in the last line.")
 @click.option("--keep", "kept", is_flag=True, help="Leave everything running; says how to look and how to stop.")
 @click.option("--documents", type=click.IntRange(1), default=300, show_default=True, help="How many to collect.")
@@ -27,7 +40,8 @@ def quickstart(broker: str | None, as_json: bool, kept: bool, documents: int, fo
     """Run the whole suite for about a minute: collect documents from an API that allows 60 calls in 10 s, with two
     workers, a batch, a schedule entry and a report; then say what happened.
 
-    Exit codes: 0 all went as promised, 1 something did not (the last lines say what), 69 the broker does not answer.
+    Exit codes: 0 all went as promised, 1 something did not (the last lines say what), 2 a wrong option, 69 the broker does not
+    answer or refuses what is asked of it, 73 the folder cannot be written, 78 the settings are wrong.
     """
     try:
         if home:

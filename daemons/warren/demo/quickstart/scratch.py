@@ -16,8 +16,6 @@ from warren.errors import CannotWrite
 LIMIT = Rate(60, 10.0)
 EVERY = 30  # seconds between two ticks of the schedule entry
 
-_OTHERS = ("add", "multiply", "download", "list", "report", "tick")
-
 _INI = """\
 # Written by scripts/quickstart: the settings of one run.
 
@@ -35,7 +33,7 @@ expires = 1h
 tasks = warren.demo.collect
 
 [queue:{others}]
-tasks = {tasks}
+tasks = *
 
 [worker:one{suffix}]
 queues = {documents}, {others}
@@ -134,7 +132,6 @@ def ini(scratch: Scratch, broker: bool) -> str:
         broker=f"\n[broker]\nurl_file = {scratch.broker_url}\n" if broker else "",
         documents=documents,
         others=others,
-        tasks=", ".join(f"warren.demo.{name}" for name in _OTHERS),
         suffix=scratch.suffix,
         limit=LIMIT,
         every=EVERY,

@@ -18,10 +18,11 @@ from warren.demo.quickstart.processes import alive_or_raise, end, start
 from warren.demo.quickstart.scratch import LIMIT, Scratch
 from warren.demo.quickstart.traces import remove_traces
 from warren.demo.settings import DemoSettings
-from warren.errors import WarrenError
+from warren.errors import ExitCode, Unavailable, WarrenError
 from warren.process import Process, of
 
 _START_TIMEOUT = 90.0  # seconds
+_ENDED = ("BACKOFF", "EXITED", "FATAL")
 
 
 class Suite:
@@ -99,7 +100,13 @@ class Suite:
     def _ready(self) -> bool:
         words = [sys.executable, "-P", "-m", "warren", "--config", str(self.scratch.config), "status", "--json"]
         answer = subprocess.run(words, capture_output=True, check=False, cwd=self.scratch.home).stdout
-        return bool(answer.strip()) and bool(json.loads(answer)["ready"])
+        said: dict[str, Any] = json.loads(answer) if answer.strip() else {"ready": False, "programs": []}
+        for program in said["programs"]:
+            if program["state"] in _ENDED:  # at the first end: nobody mends anything while this run waits
+                trouble = program["trouble"] or program["state"]
+                kind = Unavailable if trouble.startswith(f"exit status {ExitCode.UNAVAILABLE:d}") else WarrenError
+                raise kind(f"{program['program']}: expected it to start, found: {trouble}; see {self.scratch.log}")
+        return bool(said["ready"])
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -17,12 +17,14 @@ def remove_traces(app: Celery, queues: tuple[str, ...]) -> None:
     A broker that is away by now keeps them; that is no reason to fail.
     """
     with suppress(Unavailable), reach(app) as connection, connection.channel() as channel:
+        redis = connection.transport.driver_type == "redis"
         for name in queues:
             queue = app.amqp.queues[name].bind(channel)
-            queue.declare()  # on Redis only a queue that this connection has bound is unbound again
-            queue.delete()
+            if redis:
+                queue.declare()  # only a queue that this connection has bound is unbound again
+            queue.delete()  # on RabbitMQ also one that it refused to have declared, and that is not there
         for name in names(app):
-            if connection.transport.driver_type == "redis":
+            if redis:
                 channel.client.delete(name)
             else:
                 channel.queue_delete(name)
