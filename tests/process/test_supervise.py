@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.suite import Suite, descendants
+from support.suite import ENVIRONMENT, WARREN, Suite, descendants, end
 from support.supervised import INI, QUIET, programs, reload, supervised
 from support.wait import until
 from warren.process import Process, lock_holder
@@ -33,6 +35,27 @@ def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
     assert [line["event"] for line in suite.log("supervisord")][-1] == "stopped"
     assert not (suite.folder / "run" / "supervisor.sock").exists()
     assert not (suite.folder / "run" / "supervisord.pid").exists()
+
+
+def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
+    """In the foreground of a terminal one line says that all is ready, and Ctrl-C stops the suite; a file gets none."""
+    with supervised(suite):
+        pass
+    assert suite.output("supervise") == ""
+    ours, theirs = pty.openpty()
+    adopt = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    words = [sys.executable, "-c", adopt, str(WARREN), "--config", str(suite.etc), "supervise"]
+    started = subprocess.Popen(words, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    try:
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 40, "ready")
+        assert select.select([ours], [], [], 10)[0]
+        assert os.read(ours, 4096) == b"ready: worker-a, beat; stop with Ctrl-C; logs: warren logs -f\r\n"
+        os.write(ours, b"\x03")
+        assert started.wait(40) == 0
+    finally:
+        end(started)
+        os.close(ours)
 
 
 def test_workers_stop_side_by_side(suite: Suite) -> None:

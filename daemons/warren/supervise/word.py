@@ -10,6 +10,7 @@ from pathlib import Path
 from warren.errors import ExitCode
 from warren.events import Event
 from warren.log import get
+from warren.supervise import terminal
 from warren.supervise.notify import Notifier
 from warren.supervise.programs import Outcome, Programs
 from warren.supervise.standing import Standing, all_ready, as_json, summary
@@ -95,7 +96,10 @@ class Word:
         expected = [standing for standing in view.standings if standing.expected]
         if not view.changing and not view.failure and all_ready(expected):
             self._said_ready = True
-            get().info(Event.READY, programs=[standing.program for standing in expected])
+            programs = [standing.program for standing in expected]
+            get().info(Event.READY, programs=programs)
+            if not self._started:
+                terminal.say(f"ready: {', '.join(programs)}; stop with Ctrl-C; logs: warren logs -f")
             self._settle(view, Outcome(self._reloading or 0.0, "applied"))
             return
         if view.changing:  # workers change one after the other, each with a time limit of its own
