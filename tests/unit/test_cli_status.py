@@ -57,6 +57,18 @@ def test_tables_do_not_wrap(
     assert max(map(len, lines)) <= 80
 
 
+def test_a_quota_whose_ledger_is_not_made_yet(
+    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the first second of a new suite a quota has no ledger: words say so, not a system's error with its path."""
+    monkeypatch.setattr(status, "program_status", lambda _: [])
+    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    with pytest.raises(SystemExit):
+        main(["--config", str(etc(f"[app]\n{folders}[quota:api]\nlimit = 5/s\n")), "status", "--json"])
+    (quota,) = json.loads(capsys.readouterr().out)["quotas"]
+    assert quota["error"] == "no ledger yet: the first worker makes it"
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

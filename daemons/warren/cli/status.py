@@ -95,6 +95,9 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"quota": name, "limit": str(settings.quotas[name].limit)}
         try:
             counts = ledger.counts()
+        except FileNotFoundError:
+            rows.append({**row, "error": "no ledger yet: the first worker makes it"})
+            continue
         except LEDGER_ERRORS as error:
             rows.append({**row, "error": str(error)})
             continue
