@@ -10,13 +10,17 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from support.wait import until
+from warren.process import die_with_parent
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
+#: For a process that a test starts: it ends in order with a test run that is killed, or that a time limit ends on the spot.
+WITH_THE_RUN = partial(die_with_parent, signal.SIGTERM)
 
 
 def missing(component: str) -> None:
@@ -45,7 +49,13 @@ def process(words: list[str], log: Path, environment: dict[str, str] | None = No
     """Runs a command in a session of its own, and ends the whole session afterwards whatever happened."""
     with open(log, "ab") as out:
         running = subprocess.Popen(
-            words, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True, env=environment
+            words,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
+            preexec_fn=WITH_THE_RUN,
         )
     try:
         yield running

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.servers import WITH_THE_RUN
 from support.wait import until
 from warren.process import Process, of
 
@@ -57,7 +58,13 @@ class Suite:
         self.folder.joinpath("out").mkdir(exist_ok=True)
         with open(self.folder / "out" / f"{'-'.join(words)}", "ab") as out:
             started = subprocess.Popen(
-                command, env=ENVIRONMENT | environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                env=ENVIRONMENT | environment,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=WITH_THE_RUN,
             )
         try:
             yield started
