@@ -6,6 +6,7 @@ import os
 import pwd
 from pathlib import Path
 
+from warren.config.access import user_name
 from warren.errors import Unavailable, WarrenError
 
 
@@ -36,7 +37,7 @@ def not_root_for_another(state_dir: Path) -> None:
         return  # what is missing or cannot be reached is told, with its option, by who makes the folders
     if os.geteuid() != 0 or owner == 0:
         return
-    name = _name(owner)
+    name = user_name(owner)
     raise WarrenError(
         f"{state_dir}: expected to run as {name}, whose folder it is, found root; call warren start, or add --user {name}"
     )
@@ -56,18 +57,11 @@ def become_owner(state_dir: Path) -> None:
         ) from None
     except PermissionError:
         raise Unavailable(f"{state_dir}: expected to look at it, found: Permission denied; call it as root") from None
-    name = _name(owner)
+    name = user_name(owner)
     if os.geteuid() == 0:
         become("" if name == str(owner) else name)  # a number without a name is nobody that one could become
     elif not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(
             f"{state_dir}: expected to be allowed to write there, where the embedded broker of {name} is, found user "
-            f"{_name(os.geteuid())}; call it as root{f' or as {name}' if owner else ''}"
+            f"{user_name(os.geteuid())}; call it as root{f' or as {name}' if owner else ''}"
         )
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -16,20 +16,22 @@ def who_may(path: Path) -> str:
         needed = os.R_OK if each == path else os.X_OK
         if os.access(each, needed | os.X_OK if os.path.isdir(each) else needed):
             continue
-        who = [f"as {_name(status.st_uid)}"] if status.st_uid else []
+        owner = user_name(status.st_uid)
+        who = [f"as {'user ' if owner.isdigit() else ''}{owner}"] if status.st_uid else []
         if status.st_gid and status.st_mode & needed << 3:
             who.append(f"as a member of group {_group(status.st_gid)}")
         return f"call it {' or '.join(['as root', *who])}"
     return ""
 
 
-def _name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """The user's name; the number of one that this host does not know."""
     import pwd  # with the other, only a refusal needs them
 
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"user {uid}"
+        return str(uid)
 
 
 def _group(gid: int) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from warren.config.access import who_may
+from warren.config.access import user_name, who_may
 from warren.config.options import kind
 from warren.config.sections import BrokerSettings, ResultsSettings
 from warren.config.settings import Settings
@@ -99,7 +98,7 @@ def suite_of_another(settings: Settings) -> str:
     except OSError:
         return ""
     another = owner not in (0, os.geteuid()) and not os.access(state_dir, os.W_OK | os.X_OK)
-    return _user(owner) if another else ""
+    return user_name(owner) if another else ""
 
 
 def check_folders(settings: Settings) -> list[Problem]:
@@ -112,15 +111,8 @@ def check_folders(settings: Settings) -> list[Problem]:
         folder: Path = getattr(settings.app, option)
         if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
             status = folder.stat()
-            found = f"{folder} of the user {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
-            expected = f"a folder that the user {_user(os.geteuid())} may write to"
+            found = f"{folder} of the user {user_name(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
+            expected = f"a folder that the user {user_name(os.geteuid())} may write to"
             remedy = "run this command as the user of the suite, or give that user the folder"
             problems.append(Problem(settings.origin("app", option), "app", option, expected, found, remedy))
     return problems
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

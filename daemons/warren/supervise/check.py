@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from warren.errors import ConfigError, Origin, Problem, WarrenError
-from warren.process import lock_holder
+from warren.supervise.lock import holder
 
 #: Seconds that importing the task modules may take.
 PATIENCE = 120.0
@@ -37,11 +37,11 @@ def check_as_suite(run_dir: Path, folder: Path, host: str) -> None:
     What a drop-in of the unit sets is not in an operator's shell, and what root may read the suite may not.
     """
     try:
-        holder = lock_holder(run_dir / "supervisord.lock")
+        suite = holder(run_dir)
     except OSError:
         return  # whoever may not look there is told so by what follows
-    if holder > 0:
-        check(folder, host, holder)
+    if suite > 0:
+        check(folder, host, suite)
 
 
 class Check:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TextIO
 
 from warren.errors import AlreadyRunning, CannotWrite
+from warren.process import lock_holder
+
+_NAME = "supervisord.lock"
 
 
 class Lock:
     """The lock of one run folder, held from here on. Raises AlreadyRunning when another has it, or CannotWrite."""
 
     def __init__(self, run_dir: Path) -> None:
-        self.path = run_dir / "supervisord.lock"
+        self.path = run_dir / _NAME
         self._file = _taken(self.path)
 
     @property
@@ -53,6 +56,13 @@ def sole(run_dir: Path) -> Iterator[Lock]:
         lock.release()
 
 
+def holder(run_dir: Path) -> int:
+    """The kernel's word for who runs the suite, as of `lock_holder`. /proc is not asked: systemd runs ExecReload= in a user
+    namespace of its own (PrivateUsers), from which the unit's other processes cannot be seen there. Raises OSError.
+    """
+    return lock_holder(run_dir / _NAME)
+
+
 def _taken(path: Path) -> TextIO:
     try:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  it is closed with the lock
@@ -63,10 +73,10 @@ def _taken(path: Path) -> TextIO:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)
-        holder = file.read().strip() or "?"
+        other = file.read().strip() or "?"
         file.close()
         raise AlreadyRunning(
-            f"{path}: expected no other supervisord with this run folder, found process {holder}; "
+            f"{path}: expected no other supervisord with this run folder, found process {other}; "
             "stop it first, or set another run_dir in [app]"
         ) from error
     file.truncate(0)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from warren.config import Settings
 from warren.errors import Unavailable
-from warren.process import lock_holder
 from warren.run_file import now
 from warren.supervise.folders import noted_run_dir
+from warren.supervise.lock import holder
 from warren.supervise.programs import Outcome, read
 
 #: Seconds that a supervisord may take to begin its loop, and seconds without a word after which it counts as hung.
@@ -29,14 +29,14 @@ def reload(settings: Settings) -> Outcome:
     falls silent meanwhile.
     """
     run_dir, noted = settings.app.run_dir, noted_run_dir(settings)
-    if noted != run_dir and _holder(run_dir) == 0 and _holder(noted) > 0:
+    if noted != run_dir and holder(run_dir) == 0 and holder(noted) > 0:
         run_dir = noted
     supervisor = _running(run_dir)
     begun = now()
     os.kill(supervisor, signal.SIGHUP)
     while True:
         # First whether it lives, then what it said: of one that ends right after its answer the answer counts.
-        alive, report = _holder(run_dir) == supervisor, read(run_dir)
+        alive, report = holder(run_dir) == supervisor, read(run_dir)
         outcomes = [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
         if outcomes:
             return outcomes[-1]
@@ -53,7 +53,7 @@ def _running(run_dir: Path) -> int:
     """The supervisord that holds the run folder's lock, once its loop turns: before that, SIGHUP would end it."""
     deadline = time.monotonic() + _PATIENCE
     while True:
-        pid, report = _holder(run_dir), read(run_dir)
+        pid, report = holder(run_dir), read(run_dir)
         if pid == 0:
             remedy = "start it with warren start, or without systemd with warren supervise"
             raise Unavailable(f"{run_dir}: expected a running suite, found none; {remedy}")
@@ -63,10 +63,3 @@ def _running(run_dir: Path) -> int:
         if time.monotonic() > deadline:
             raise Unavailable(f"{run_dir}: expected the suite to be at work, found process {pid} still starting; try again")
         time.sleep(_PAUSE)
-
-
-def _holder(run_dir: Path) -> int:
-    """The kernel's word for who runs the suite. /proc is not asked: systemd runs ExecReload= in a user namespace of its own
-    (PrivateUsers), from which the unit's other processes cannot be seen there.
-    """
-    return lock_holder(run_dir / "supervisord.lock")
