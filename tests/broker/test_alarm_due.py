@@ -81,11 +81,9 @@ def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNod
 
 def make(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> Suite:
     """A worker of one queue under a quota and another one, of this kind; of another kind there may be no queue of those names."""
-    rabbitmq.ctl("add_vhost", kind)
-    rabbitmq.ctl("set_permissions", "-p", kind, "warren", ".*", ".*", ".*")
     secret = scratch / "url"
     secret.touch(mode=0o600)
-    secret.write_text(f"{rabbitmq.url.removesuffix('//')}/{kind}", encoding="utf-8")
+    secret.write_text(rabbitmq.add_vhost(kind), encoding="utf-8")
     made = Suite(scratch, INI.format(secret=secret, kind=kind), modules="jobs")
     made.module("jobs", JOBS)
     return made

@@ -23,9 +23,7 @@ from warren.health.report import judge
 def taken(rabbitmq: RabbitMQNode) -> Iterator[str]:
     """The URL of a virtual host in which somebody else has made the queue `shop`, a classic one."""
     name = f"taken-{secrets.token_hex(4)}"
-    rabbitmq.ctl("add_vhost", name)
-    rabbitmq.ctl("set_permissions", "-p", name, "warren", ".*", ".*", ".*")
-    url = rabbitmq.url.rstrip("/") + f"/{name}"
+    url = rabbitmq.add_vhost(name)
     with Connection(url) as connection:
         connection.default_channel.queue_declare("shop", durable=True, auto_delete=False)
     yield url

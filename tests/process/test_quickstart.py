@@ -61,9 +61,7 @@ def followed(folder: Path, daemons: list[str]) -> Iterator[Followed]:
 def shared(rabbitmq: RabbitMQNode) -> Iterator[str]:
     """The URL of a virtual host on which others have a classic queue `default`: a run leaves no other but Celery's own."""
     name = f"shared-{secrets.token_hex(4)}"
-    rabbitmq.ctl("add_vhost", name)
-    rabbitmq.ctl("set_permissions", "-p", name, "warren", ".*", ".*", ".*")
-    url = rabbitmq.url.rstrip("/") + f"/{name}"
+    url = rabbitmq.add_vhost(name)
     with Connection(url) as connection:
         connection.default_channel.queue_declare("default", durable=True, auto_delete=False)
     yield url

@@ -135,6 +135,12 @@ class RabbitMQNode:
             self.ctl("await_startup")
             yield
 
+    def add_vhost(self, name: str) -> str:
+        """A virtual host in which the user of this node may do everything; its URL."""
+        self.ctl("add_vhost", name)
+        self.ctl("set_permissions", "-p", name, "warren", ".*", ".*", ".*")
+        return f"{self.url.rstrip('/')}/{name}"
+
     def ctl(self, *words: str) -> str:
         """rabbitmqctl on this node; its output."""
         command = [str(RABBITMQ / "rabbitmqctl"), "-q", *words]
