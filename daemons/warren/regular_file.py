@@ -1,0 +1,73 @@
+"""Opens files that another process may have replaced: by a link, a fifo, a device, or by a file without an end.
+
+Whoever may write to the run, state or log folder of the suite (every task may) can put anything under a name that other
+processes read: root's commands, supervisord's loop, a monitor. So each of them opens such files here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+#: Bytes of a file of the run folder that are read; the largest honest one has some 100 kB.
+LARGEST = 1 << 20
+_KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a fifo"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+
+
+class NotRegular(OSError):
+    """What stands under that name is no regular file; `strerror` says what it is."""
+
+
+class TooLarge(OSError):
+    """The file holds more than its reader takes."""
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
+    """Return a descriptor of the regular file at `path`, which must be no link; never wait, and never touch what it is not.
+
+    `flags` is for open(2), without O_CREAT. Raises NotRegular, or OSError as open(2) does.
+    """
+    # The name is resolved once, by a handle that opens nothing: to open a device may already do something (a watchdog is
+    # armed, a tape rewound), and to open a fifo may wait for ever. What is asked and what is opened is the same inode.
+    handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        refuse_others(os.fstat(handle), path)
+        # Without O_NONBLOCK the owner of a regular file could hold up its reader as well, by a lease (fcntl(2)).
+        return os.open(f"/proc/self/fd/{handle}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        error.filename = os.fspath(path)  # and not the one below /proc
+        raise
+    finally:
+        os.close(handle)
+
+
+def read_regular(path: str | os.PathLike[str], largest: int = LARGEST) -> tuple[bytes, os.stat_result]:
+    """Return what the regular file at `path` holds, at most `largest` bytes, and its status.
+
+    Raises NotRegular, TooLarge, or OSError.
+    """
+    file = open_regular(path)
+    try:
+        found = bytearray()
+        while block := os.read(file, largest + 1 - len(found)):
+            found += block
+            if len(found) > largest:  # judged by what is read: a file may grow, and one of /proc has no size
+                raise TooLarge(errno.EFBIG, f"larger than {largest} bytes", os.fspath(path))
+        return bytes(found), os.fstat(file)
+    finally:
+        os.close(file)
+
+
+def refuse_others(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    """Raise NotRegular unless it is the status of a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no file")
+        raise NotRegular(errno.EINVAL, f"{kind} instead of a regular file", os.fspath(path))
