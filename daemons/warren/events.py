@@ -63,6 +63,7 @@ class Event(StrEnum):
     MESSAGE_SET_ASIDE = "message_set_aside", "a message that cannot be run was rejected; `reason` says why"
 
     # tasks
+    TASK_STARTED = "task_started", "a process begins with a task; `pid` is that process, `waited_s` says how long the task waited"
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
     TASK_FAILED = "task_failed", "a task raised and will not be tried again"
     TASK_RETRIED = "task_retried", "a task raised and will be tried again"

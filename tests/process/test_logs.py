@@ -27,7 +27,8 @@ def test_a_task_is_followed_over_the_logs_of_all_daemons(suite: Suite) -> None:
     asked = suite.warren("logs", "--task", done["task_id"])
     assert (asked.returncode, asked.stderr) == (0, "")
     found = [json.loads(line) for line in asked.stdout.splitlines()]
-    assert [(line["daemon"], line["event"]) for line in found] == [("beat", "tick_sent"), ("worker", "task_succeeded")]
+    expected = [("beat", "tick_sent"), ("worker", "task_started"), ("worker", "task_succeeded")]
+    assert [(line["daemon"], line["event"]) for line in found] == expected
     everything = suite.warren("logs").stdout.splitlines()
     assert sorted(everything) == sorted(
         line for daemon in ("worker", "beat") for line in (suite.folder / "log" / f"{daemon}.log").read_text().splitlines()

@@ -191,7 +191,7 @@ def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: 
 
 @pytest.mark.usefixtures("worker")
 def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
-    """Succeeded, retried, failed: one line each with the task's fields; a task's own lines carry its id; no arguments."""
+    """Succeeded, retried, failed: one line each with the task's fields, after one of its beginning; no arguments."""
     good = app.send_task("jobs.add", [11, 31])
     bad = app.send_task("jobs.fail")
     assert good.get(timeout=20) == 42
@@ -200,10 +200,16 @@ def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
     assert {"task": "jobs.add", "queue": "default", "attempt": 1, "root_id": good.id}.items() <= line.items()
     assert 0 <= line["waited_s"] < 20
     assert 0 <= line["ran_s"] < 20
+    (begun,) = suite.logged("worker", "task_started", task_id=good.id)
+    assert {name: begun[name] for name in ("task", "queue", "attempt", "root_id", "pid", "waited_s")} == {
+        name: line[name] for name in ("task", "queue", "attempt", "root_id", "pid", "waited_s")
+    }
+    assert "ran_s" not in begun
     (own,) = [line for line in suite.log("worker") if line.get("logger") == "jobs"]
     assert (own["message"], own["task_id"]) == ("adding", good.id)
     retried = suite.logged("worker", "task_retried", task_id=bad.id)
     assert [line["attempt"] for line in retried] == [1, 2]
+    assert [line["attempt"] for line in suite.logged("worker", "task_started", task_id=bad.id)] == [1, 2, 3]
     failed = until(lambda: suite.logged("worker", "task_failed", task_id=bad.id), 10)
     assert [line["attempt"] for line in failed] == [3]
     assert "no luck" in failed[0]["reason"]

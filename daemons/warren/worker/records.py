@@ -1,4 +1,4 @@
-"""One line in the log for each end of a task: succeeded, failed, to be retried."""
+"""One line in the log as a task begins, and one for its end: succeeded, failed, to be retried."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Records:
         signals.task_postrun.connect(self.ended, weak=False)
 
     def began(self, task: Any = None, **_: Any) -> None:
-        """Gives the task's own log lines its fields."""
+        """Write the line of the beginning, and give the task's own log lines its fields."""
         request = task.request
         fields = {
             "task_id": request.id,
@@ -54,8 +54,10 @@ class Records:
             "queue": self._queues.get(_routing_key(request)) or self.settings.queue_of(task.name),
             "attempt": (request.retries or 0) + 1,
         }
-        self._running.append(_Running(fields, time.monotonic(), _waited(request)))
+        waited_s = _waited(request)
+        self._running.append(_Running(fields, time.monotonic(), waited_s))
         bind(**fields)
+        get().info(Event.TASK_STARTED, waited_s=waited_s)
 
     def ended(self, **_: Any) -> None:
         """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
