@@ -166,7 +166,7 @@ class _Start:
         run_dir = self.settings.app.run_dir
         if lock_holder(run_dir / f"{self.program}.lock") != self.daemon.pid:
             return {self.program: "starting"}
-        beats = read(run_dir)
+        beats = read(run_dir, self.expected).beats
         missing = {}
         for program in self.expected:
             beat = beats.get(program)

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from warren import run_file
 from warren.process import Process, this
+from warren.regular_file import TooLarge
 from warren.run_file import now
-from warren.shape import NUMBER
+from warren.shape import NUMBER, Shape
 
 #: A heart older than this (seconds) does not count as beating.
 STALE = 10.0
 #: The states of a daemon that does its work; a beat that stands by does.
 AT_WORK = ("ready", "standby")
+#: What the daemons add for people and for supervise, where they add it; other things may stand beside it.
+EVIDENCE: Shape = {
+    "queues?": [str],
+    "paused?": [str],
+    "running?": int,
+    "concurrency?": int,
+    "taken?": int,
+    "begun?": int,
+    "reloads?": int,
+    "leading?": bool,
+    "entries?": [str],
+    "quotas?": [str],
+    "refused?": str,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,11 @@ class Heart:
         who = {"program": self.program, "pid": me.pid, "start": me.start}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            run_file.write(self.path, {**who, "at": at, "state": state, "since": self._since, "evidence": evidence})
+            said = {**who, "at": at, "state": state, "since": self._since}
+            try:
+                run_file.write(self.path, {**said, "evidence": evidence})
+            except TooLarge:  # no reader would take it; that the daemon lives matters more than what it adds
+                run_file.write(self.path, {**said, "evidence": {}})
         except OSError:  # the last beat was touched
             return False
         return True
@@ -66,18 +86,33 @@ class Heart:
             self.path.unlink()
 
 
-def read(run_dir: Path) -> dict[str, Beat]:
-    """The last beat of every program of this host, by program; empty when this user may not look."""
-    with suppress(OSError):  # glob passes over a folder that is missing, and raises at one that is forbidden
-        paths = sorted((run_dir / "heart").glob("*.json"))
-        return {beat.program: beat for beat in map(_read, paths) if beat is not None}
-    return {}
+@dataclass(frozen=True)
+class Hearts:
+    """The last beat of each program that has one, and why that of another could not be read, both by program."""
+
+    beats: dict[str, Beat] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
 
 
-def _read(path: Path) -> Beat | None:
-    found = run_file.read(path, program=str, pid=int, start=int, since=NUMBER, state=str, evidence=dict)
-    said = found.said
-    if said is None:  # gone between the listing and now, or not ours
+def read(run_dir: Path, programs: Iterable[str]) -> Hearts:
+    """Return the hearts of these programs of this host; a program without a heart is in neither of its parts.
+
+    Only the files of these are opened, however many others somebody has put there. Raises nothing.
+    """
+    found = {program: _read(run_dir, program) for program in programs}
+    return Hearts(
+        {program: beat for program, beat in found.items() if isinstance(beat, Beat)},
+        {program: trouble for program, trouble in found.items() if isinstance(trouble, str)},
+    )
+
+
+def _read(run_dir: Path, program: str) -> Beat | str | None:
+    if "/" in program or "\0" in program:  # a program of supervisord's own files may have any name, and such a one no heart
         return None
+    path = run_dir / "heart" / f"{program}.json"
+    found = run_file.read(path, program={program}, pid=int, start=int, since=NUMBER, state=str, evidence=EVIDENCE)
+    said = found.said
+    if said is None:
+        return None if found.missing else found.trouble
     process, mark = Process(said["pid"], said["start"]), (said["at"], found.stamp)
-    return Beat(said["program"], process, said["at"], said["since"], said["state"], said["evidence"], mark)
+    return Beat(program, process, said["at"], said["since"], said["state"], said["evidence"], mark)

@@ -5,6 +5,7 @@ Their times are seconds of CLOCK_BOOTTIME: it goes on while the machine sleeps, 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warren import strict_json
+from warren.regular_file import LARGEST, TooLarge, read_regular
 from warren.shape import NUMBER, Shape, misfit
 
 
@@ -49,30 +52,35 @@ def now() -> float:
 
 
 def write(path: Path, said: Mapping[str, object]) -> None:
-    """Replaces a file that has one writer. Raises OSError, and then the old one stands.
+    """Replaces a file that has one writer. Raises OSError, TooLarge among them, and then the old one stands.
 
     It is touched then, which needs no room: a full disk must not make its writer look like one that hangs.
     """
-    fresh = path.with_suffix(".new")
+    fresh, text = path.with_suffix(".new"), json.dumps(said)
     try:
-        fresh.write_text(json.dumps(said), encoding="utf-8")
+        if len(text) > LARGEST:  # of ASCII, so bytes as well
+            raise TooLarge(errno.EFBIG, f"larger than {LARGEST} bytes", str(path))
+        with suppress(FileNotFoundError):
+            fresh.unlink()  # of a write that was cut off; or a link or a fifo that somebody has put there
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "w", encoding="utf-8") as file:
+            file.write(text)
         os.replace(fresh, path)
     except OSError:
         with suppress(OSError):
             fresh.unlink()  # what was written of it may be the room that others need
         with suppress(OSError):
-            os.utime(path)
+            os.utime(path, follow_symlinks=False)
         raise
 
 
 def read(path: Path, **needed: Shape) -> Published:
-    """What the file says, with `at` and all that is `needed`, in these shapes. Raises nothing."""
+    """Return what the file says, with `at` and all that is `needed`, in these shapes. Raises nothing, and never waits."""
     try:
-        with open(path, encoding="utf-8") as file:  # one file for both: another may replace it at any moment
-            said, stamp = json.loads(file.read()), os.fstat(file.fileno()).st_mtime_ns
+        text, status = read_regular(path)  # one file for both: another may replace it at any moment
+        said = strict_json.loads(text.decode())
     except OSError as error:
         return Published(None, f"{path}: {error.strerror}", missing=isinstance(error, FileNotFoundError))
-    except (ValueError, RecursionError):
+    except ValueError:
         return Published(None, f"{path}: expected JSON, found other text")
     problem = misfit(said, {"at": NUMBER, **needed})
-    return Published(None, f"{path}: {problem}") if problem else Published(said, "", stamp)
+    return Published(None, f"{path}: {problem}") if problem else Published(said, "", status.st_mtime_ns)

@@ -3,7 +3,7 @@
 By hand, as monitors call `warren health` each cycle: the import of pydantic, which checks the settings, takes more CPU alone
 (144 ms) than `warren health` takes in all.
 
-A shape is a type, None for null, a set of values, `[shape]` for a list, `{str: shape}` for an object with any keys,
+A shape is a type, None for null, a set of numbers or texts, `[shape]` for a list, `{str: shape}` for an object with any keys,
 `{"name": shape}` for one with these keys at least, of which one that ends in `?` may be missing, or a tuple of shapes, any of
 which will do.
 """
@@ -43,7 +43,7 @@ def misfit(value: object, shape: Shape, where: str = "") -> str:
 
 def _is(value: object, shape: Shape) -> bool:
     if isinstance(shape, set):
-        return isinstance(value, int) and value in shape
+        return isinstance(value, int | str) and not isinstance(value, bool) and value in shape
     kind = type(shape) if shape is None or isinstance(shape, dict | list) else shape
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))  # Python takes true for a number
 

@@ -21,7 +21,7 @@ from warren.cli import main
 from warren.health.evidence import Disk, Evidence, look
 from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.report import LONGEST, judge, line, worst
-from warren.heartbeat import Beat, Heart, read
+from warren.heartbeat import Beat, Heart, Hearts, read
 from warren.process import Process, this
 from warren.run_file import Published
 
@@ -249,12 +249,12 @@ def test_a_run_folder_that_is_forbidden(tmp_path: Path) -> None:
     try:
         if root:
             os.seteuid(65534)
-        seen, beats = look(tmp_path / "run", ()), read(tmp_path / "run")
+        seen, hearts = look(tmp_path / "run", ()), read(tmp_path / "run", ["beat"])
     finally:
         if root:
             os.seteuid(0)
         (tmp_path / "run").chmod(0o700)
-    assert beats == {}
+    assert hearts == Hearts({}, {"beat": f"{tmp_path}/run/heart/beat.json: Permission denied"})
     assert seen.programs.trouble == f"{tmp_path}/run/programs.json: Permission denied"
 
 
@@ -264,8 +264,11 @@ def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
     path = tmp_path / "heart" / "beat.json"
     said = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(said | {"at": said["at"] - 30}), encoding="utf-8")
+    me = this()
+    listed = {"at": said["at"], "pid": me.pid, "start": me.start, "state": "running", "programs": [program("beat")]}
+    (tmp_path / "programs.json").write_text(json.dumps(listed), encoding="utf-8")
     assert look(tmp_path, ()).silent["beat"] < 20
-    assert read(tmp_path)["beat"].age < 20  # which is what `warren status` shows
+    assert read(tmp_path, ["beat"]).beats["beat"].age < 20  # which is what `warren status` shows
     for moved in (-60, 3600):
         os.utime(path, (time.time() + moved, time.time() + moved))
         assert 25 < look(tmp_path, ()).silent["beat"] < 50

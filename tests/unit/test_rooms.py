@@ -11,7 +11,20 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "daemons"
 #: They know nothing of the rest of the house.
-LEAVES = {"errors", "events", "heartbeat", "log", "log_file", "log_line", "process", "regular_file", "run_file", "shape"}
+LEAVES = {
+    "errors",
+    "events",
+    "heartbeat",
+    "log",
+    "log_file",
+    "log_line",
+    "process",
+    "printable",
+    "regular_file",
+    "run_file",
+    "shape",
+    "strict_json",
+}
 #: The rooms of the daemons: none knows another.
 DAEMONS = {"worker": "worker", "beat": "beat", "quota-watchdog": "quota.watchdog", "supervise": "supervise"}
 

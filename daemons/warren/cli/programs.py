@@ -14,8 +14,10 @@ from warren.supervise.client import programs
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """One program. `heart` is what its main loop says (see heartbeat.py); empty when it says nothing. `trouble` says how it ended
-    last, or why it could not start; `held` whether it is kept from starting for having ended too often.
+    """One program. `heart` is what its main loop says (see heartbeat.py); empty when it says nothing.
+
+    `trouble` says how it ended last, why it could not start, or why its heart cannot be read. `held`: it has ended too often,
+    and is started rarely.
     """
 
     program: str
@@ -36,12 +38,13 @@ class ProgramStatus:
 
 def program_status(settings: Settings) -> list[ProgramStatus]:
     """What supervisord says of each program, beside what the program's own heart says. Raises Unavailable."""
-    beats = heartbeat.read(settings.app.run_dir)
+    asked = programs(settings)
+    hearts = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
     listed = (run_file.read(settings.app.run_dir / "programs.json", **PROGRAMS).said or {"programs": []})["programs"]
     standing = {each["program"]: each for each in listed}
     found = []
-    for program in programs(settings):
-        beat = beats.get(program.program)
+    for program in asked:
+        beat = hearts.beats.get(program.program)
         if beat is not None and beat.process.pid != program.pid:
             beat = None  # the heart of an earlier process says nothing of this one
         stands = standing.get(program.program, {})
@@ -54,7 +57,7 @@ def program_status(settings: Settings) -> list[ProgramStatus]:
                 round(beat.age, 3) if beat else None,
                 beat.evidence if beat else {},
                 stands.get("held", False),
-                stands.get("trouble") or program.trouble,
+                hearts.troubles.get(program.program) or stands.get("trouble") or program.trouble,
             )
         )
     return found

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from warren import heartbeat
 from warren.config import load, short_host
 from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.printable import one_line
 from warren.service import Action, run
 from warren.supervise import programs
 
@@ -169,6 +171,9 @@ def _late(run_dir: Path) -> str:
 
 def _doing(run_dir: Path | None) -> str:
     """How many tasks each worker still runs, from its heart."""
-    beats = heartbeat.read(run_dir) if run_dir else {}
+    report = programs.read(run_dir) if run_dir else None
+    names = [each["program"] for each in report.programs] if report else []
+    beats = heartbeat.read(run_dir, names).beats if run_dir else {}
     found = {name: beat.evidence.get("running") for name, beat in beats.items() if beat.process.alive}
-    return ", ".join(f"{name}: {count} running" for name, count in found.items() if count)
+    counts = {name: count for name, count in found.items() if isinstance(count, int) and count > 0}
+    return escape(", ".join(f"{one_line(name)}: {count} running" for name, count in counts.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from warren import heartbeat, run_file
@@ -62,13 +62,15 @@ class Evidence:
     silent: dict[str, float]  # seconds since each heart showed life, and supervisord
     ended: frozenset[str]  # programs whose heart belongs to a process that has ended
     disks: tuple[Disk, ...]
+    heart_troubles: dict[str, str] = field(default_factory=dict)  # why the heart of a program could not be read
 
 
 def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
     """Reads the files of `run_dir` and asks for the free room of it and of `folders`. Raises nothing."""
     programs = run_file.read(run_dir / "programs.json", **PROGRAMS)
-    said = programs.said or {"pid": 0, "start": 0}
-    beats = heartbeat.read(run_dir)
+    said = programs.said or {"pid": 0, "start": 0, "programs": []}
+    hearts = heartbeat.read(run_dir, [each["program"] for each in said["programs"]])
+    beats = hearts.beats
     return Evidence(
         now=run_file.now(),
         programs=programs,
@@ -79,6 +81,7 @@ def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
         ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
         # systemd takes the run folder away with the suite that it stops: that is no trouble of a disk.
         disks=tuple(map(_disk, [*folders, run_dir] if os.path.exists(run_dir) else folders)),
+        heart_troubles=hearts.troubles,
     )
 
 

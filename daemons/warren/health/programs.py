@@ -84,6 +84,8 @@ def _judge(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
 
 def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
     name, beat = program["program"], evidence.beats.get(program["program"])
+    if beat is None and (trouble := evidence.heart_troubles.get(name)):
+        return Level.CRITICAL, f"{name} is unknown: {trouble}"
     if beat is None or beat.process.pid != program["pid"]:  # none, or that of an earlier process
         return _passing(f"{name} has no heart yet", evidence.now - program["since"])
     if name in evidence.ended:

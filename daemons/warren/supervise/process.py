@@ -16,6 +16,7 @@ from warren.errors import MEANINGS, ExitCode
 from warren.events import Event
 from warren.heartbeat import Beat
 from warren.log import get
+from warren.printable import one_line
 from warren.run_file import now
 
 #: After so many failures in a row a daemon is held, and tried again at this pace (seconds).
@@ -63,7 +64,7 @@ class DaemonProcess(Subprocess):
     def hear(self, beat: Beat) -> None:
         """Its latest heart: one that its last process left says more of its end than the exit code does."""
         if not self.pid and beat.process.pid == self._ended and "refused" in beat.evidence:
-            self.ending = f"exit status {self.exitstatus}: {beat.evidence['refused']}"
+            self.ending = f"exit status {self.exitstatus}: {one_line(beat.evidence['refused'])}"
 
     @property
     def age(self) -> float:

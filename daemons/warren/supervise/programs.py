@@ -87,7 +87,9 @@ class Programs:
 
 def read(run_dir: Path) -> Report | None:
     """What the suite of this run folder said last; None when there is nothing that could be read."""
-    found = run_file.read(run_dir / NAME, pid=int, start=int, state=str, status=str, programs=[dict], reloads=[_OUTCOME])
+    found = run_file.read(
+        run_dir / NAME, pid=int, start=int, state=str, status=str, programs=[{"program": str}], reloads=[_OUTCOME]
+    )
     said = found.said
     if said is None:
         return None

@@ -55,5 +55,5 @@ def _restart(settings: Settings, daemon: Daemon) -> None:
 def _heart(settings: Settings, program: str) -> str:
     """What the heart of the program's current process says; empty before its first beat."""
     pid = next((each.pid for each in client.programs(settings) if each.program == program), None)
-    beat = heartbeat.read(settings.app.run_dir).get(program)
+    beat = heartbeat.read(settings.app.run_dir, [program]).beats.get(program)
     return beat.state if beat is not None and beat.process.pid == pid else ""

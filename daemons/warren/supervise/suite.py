@@ -59,7 +59,7 @@ class Suite(Supervisor):
         turn = time.monotonic() - self._turned
         self._turned += turn
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
-        beats = heartbeat.read(self.settings.app.run_dir)
+        beats = heartbeat.read(self.settings.app.run_dir, [process.config.name for process in self.daemons()]).beats
         self._sights = look(self._sights, beats, pids, turn, self._word.can_write)
         for process in self.daemons():
             if process.config.name in beats:
