@@ -110,4 +110,4 @@ def test_what_is_no_line_is_said_on_stderr(folder: Path, capsysbinary: pytest.Ca
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It ends with 1, the folder, and what to do."""
     assert main(["logs", "--dir", str(tmp_path / "nowhere")]) == ExitCode.FAILURE
-    assert capsys.readouterr().err.startswith(f"{tmp_path}/nowhere: expected logs that can be read, found: No such file")
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/nowhere: the logs cannot be read: No such file")

@@ -190,5 +190,5 @@ def test_half_a_line_waits_for_its_end(put: Put, tmp_path: Path) -> None:
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     """The folder, what was found, and what to do."""
-    with pytest.raises(WarrenError, match=r"nowhere: expected logs that can be read, found: No such file.*log_dir"):
+    with pytest.raises(WarrenError, match=r"nowhere: the logs cannot be read: No such file.*log_dir"):
         Reader([tmp_path / "nowhere"], Selection())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from warren.errors import WarrenError
 from warren.reading.file import PACKED, Identity, LogFile, PackedFile
+from warren.regular_file import NotRegular
 
 #: A folder that is rotated again and again while it is listed is read as it was seen last.
 _LOOKS = 10
@@ -24,6 +25,8 @@ class LogFolder:
         self._since = since
         self._open: dict[Identity, LogFile] = {}
         self._gone: list[LogFile] = []
+        #: What has the name of a log and is none that can be opened, and why.
+        self.refused: dict[Path, str] = {}
         before: set[Identity] = set()
         for _ in range(_LOOKS):
             self._look(compressed=True)
@@ -54,6 +57,9 @@ class LogFolder:
                 file = self._open.get(identity) or (PackedFile if path.suffix == PACKED else LogFile)(path)
             except FileNotFoundError:
                 continue  # renamed a moment ago: it is met under its new name by the next look
+            except (NotRegular, BlockingIOError) as error:  # put there by somebody; the others are logs all the same
+                self.refused[path] = error.strerror or str(error)
+                continue
             except OSError as error:
                 raise _unreadable(path, error) from error
             found[file.identity] = file
@@ -73,7 +79,7 @@ class LogFolder:
             if name.endswith(PACKED) and (not compressed or name.removesuffix(PACKED) in names):
                 continue  # it is being made from the other, which still has all
             try:
-                status = path.stat()
+                status = path.lstat()
             except FileNotFoundError:
                 continue
             if status.st_mtime >= self._since:
@@ -83,6 +89,6 @@ class LogFolder:
 
 def _unreadable(path: Path, error: OSError) -> WarrenError:
     return WarrenError(
-        f"{path}: expected logs that can be read, found: {error.strerror}; "
+        f"{path}: the logs cannot be read: {error.strerror}; "
         "see log_dir in [app], name a folder with --dir, or read them as root or as a member of the group of the suite"
     )

@@ -33,7 +33,10 @@ def time_of(raw: bytes) -> bytes:
 
 def fields_of(raw: bytes) -> dict[str, Any]:
     """The line as it was logged. Raises ValueError for what is no line of a log."""
-    fields = json.loads(raw)
+    try:
+        fields = json.loads(raw)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(fields, dict):
         raise ValueError("no JSON object")
     return fields
@@ -42,4 +45,7 @@ def fields_of(raw: bytes) -> dict[str, Any]:
 def _stated(fields: dict[str, Any]) -> bytes:
     """The time in a line that another program wrote its own way."""
     time = datetime.fromisoformat(str(fields.get("timestamp")))
-    return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
+    try:
+        return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
+    except OverflowError:  # of another zone, at the ends of the calendar
+        raise ValueError("it has no time in UTC") from None

@@ -16,6 +16,9 @@ DISORDER = 1.0
 #: When it was made, and the line.
 Timed = tuple[bytes, bytes]
 
+#: Bytes of lines that are held back, at most: more of one second was written by nobody who logs, and comes as it stands.
+HELD = 1 << 26
+
 _SECOND = len("2026-01-31T23:59:59")
 _ZERO = b".000000Z"
 _time = itemgetter(0)
@@ -29,7 +32,7 @@ def merged(files: Iterable[Iterable[Timed]]) -> Iterator[Timed]:
 def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
     """The lines of one file, by time. It holds back those of the last DISORDER + 1 seconds."""
     held: list[Timed] = []
-    second = b""
+    second, size = b"", 0
     for line in lines:
         # Another second, not a later one: after a clock was set back, a whole hour would be held.
         if line[0][:_SECOND] != second:
@@ -38,7 +41,14 @@ def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
             ripe = bisect_left(held, later(second + _ZERO, -DISORDER), key=_time)
             yield from held[:ripe]
             del held[:ripe]
+            size = sum(len(raw) for _, raw in held)
         held.append(line)
+        size += len(line[1])
+        if size > HELD:
+            held.sort(key=_time)
+            yield from held
+            held.clear()
+            size = 0
     held.sort(key=_time)
     yield from held
 
@@ -51,7 +61,7 @@ def latest_first(files: Sequence[Iterable[Timed]]) -> Iterator[Timed]:
 def back_in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
     """What `in_order` gives, from its end, out of the lines of one file from its end. It holds back as much."""
     held: list[Timed] = []
-    second = b""
+    second, size = b"", 0
     for line in lines:
         if line[0][:_SECOND] != second:
             second = line[0][:_SECOND]
@@ -61,6 +71,13 @@ def back_in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
             ripe = next((place for place, (time, _) in enumerate(held) if time < waiting), len(held))
             yield from held[:ripe]
             del held[:ripe]
+            size = sum(len(raw) for _, raw in held)
         held.append(line)
+        size += len(line[1])
+        if size > HELD:
+            held.sort(key=_time, reverse=True)
+            yield from held
+            held.clear()
+            size = 0
     held.sort(key=_time, reverse=True)
     yield from held

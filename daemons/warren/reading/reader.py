@@ -13,7 +13,7 @@ from warren.reading.file import LogFile
 from warren.reading.files import LogFolder
 from warren.reading.line import later, moment, time_of
 from warren.reading.order import Timed, back_in_order, in_order, latest_first, merged
-from warren.reading.seek import SET_BACK
+from warren.reading.seek import LONGEST, SET_BACK
 from warren.reading.selection import Selection
 
 
@@ -28,6 +28,7 @@ class Reader:
         self.found = 0
         self._strange: Counter[Path] = Counter()
         self._damaged: dict[Path, str] = {}
+        self._too_long: Counter[Path] = Counter()
 
     def there(self) -> Iterator[Timed]:
         """The lines that the files have, by time."""
@@ -45,17 +46,21 @@ class Reader:
 
     def troubles(self) -> list[str]:
         """What could not be read so far, a sentence each."""
+        for file in (file for folder in self._folders for file in folder.files):
+            self._note(file)
+        refused = {path: why for folder in self._folders for path, why in folder.refused.items()}
         return [
+            *(f"{path}: left out, for it is {why}" for path, why in refused.items()),
             *(f"{path}: expected one JSON object a line, found {n} that are none; left out" for path, n in self._strange.items()),
-            *(f"{path}: expected to read to its end, found: {why}; the rest is left out" for path, why in self._damaged.items()),
+            *(f"{path}: {n} of its lines are longer than {LONGEST} bytes; left out" for path, n in self._too_long.items()),
+            *(f"{path}: it cannot be read to its end: {why}; the rest is left out" for path, why in self._damaged.items()),
         ]
 
     def _lines(self, file: LogFile) -> Iterator[Timed]:
         """What is asked for of the lines that were not read yet, as they stand in the file."""
         for block in filter(self._asked.may_be_in, file.blocks(self._asked.begin, self._asked.end)):
             yield from self._wanted(file, BytesIO(block))
-        if file.damage:
-            self._damaged[file.path] = file.damage
+        self._note(file)
 
     def _back(self, file: LogFile) -> Iterator[Timed]:
         """What is asked for, by time, the latest first."""
@@ -63,6 +68,13 @@ class Reader:
         blocks = filter(self._asked.may_be_in, file.back(self._asked.begin, self._asked.end))
         lines = (reversed(BytesIO(block).readlines()) for block in blocks)
         return back_in_order(self._wanted(file, chain.from_iterable(lines)))
+
+    def _note(self, file: LogFile) -> None:
+        """Takes down what of the file was left out so far."""
+        if file.damage:
+            self._damaged[file.path] = file.damage
+        if file.too_long:
+            self._too_long[file.path] = file.too_long
 
     def _packed(self, file: LogFile, number: int) -> Iterator[Timed]:
         """So many of what is asked for of a compressed file. The first is none, but a time after which the file has no line: so

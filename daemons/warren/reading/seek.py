@@ -15,6 +15,8 @@ SET_BACK = 600.0
 
 #: Bytes within which a search ends: reading them costs less than another look. A look reads half as many.
 NEAR = 1 << 16
+#: Bytes of a line; what is longer was written by nobody who logs, and is left out.
+LONGEST = 1 << 20
 
 
 def border(read: Callable[[int, int], bytes], low: int, high: int, time: bytes) -> tuple[int, int]:
@@ -26,6 +28,8 @@ def border(read: Callable[[int, int], bytes], low: int, high: int, time: bytes) 
     while high - low > NEAR:
         middle, length = (low + high) // 2, NEAR // 2
         while (found := _timed(read(middle, min(length, high - middle)), middle)) is None and middle + length < high:
+            if length > 2 * LONGEST:
+                break  # not here: all between the two places is read then
             length *= 2  # a long line, or what is no line
         if found is None:
             break

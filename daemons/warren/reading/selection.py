@@ -41,6 +41,8 @@ class Selection:
 
     def may_be_in(self, block: bytes) -> bool:
         """Whether a line of a block can be wanted; `block` are whole lines of a file, judged by the first and the last."""
+        if block.isspace():  # blank lines, of which a compressed file may hold millions
+            return False
         try:
             if self.end and time_of(block[: block.index(b"\n") + 1]) >= self.end:
                 return False

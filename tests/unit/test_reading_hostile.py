@@ -1,0 +1,191 @@
+"""What somebody may plant in a log folder: the logs are read all the same, in bounded room, and each thing is told."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.forks import child, end
+from support.plants import PLANTS
+from warren.reading import file as file_module
+from warren.reading import order as order_module
+from warren.reading.file import LOST, RATIO
+from warren.reading.order import Timed, back_in_order, in_order
+from warren.reading.reader import Reader
+from warren.reading.seek import LONGEST
+from warren.reading.selection import Selection
+
+Read = Callable[[Reader], list[Timed]]
+
+#: Every way in which lines are asked for.
+WAYS: dict[str, Read] = {
+    "all": lambda reader: list(reader.there()),
+    "last": lambda reader: reader.last(1000),
+    "more": lambda reader: [*reader.there(), *reader.more()],
+}
+ASKED = {
+    "everything": Selection(),
+    "since": Selection(since=b"2026-11-21T10:00:00.000000Z"),
+    "until": Selection(until=b"2026-11-21T11:00:00.000000Z"),
+}
+
+
+def text(number: int, pad: int = 0) -> bytes:
+    """A line of a log, with so many characters more."""
+    stamp = f"2026-11-21T10:00:{number:02}.000000Z"
+    return json.dumps({"timestamp": stamp, "n": number, "pad": "x" * pad}, separators=(",", ":")).encode() + b"\n"
+
+
+def numbers(lines: list[Timed]) -> list[int]:
+    return [json.loads(raw)["n"] for _, raw in lines]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["x.log", "x.log.1", "x.log.2.gz"])
+@pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
+def test_what_is_no_file_is_left_out_and_told(tmp_path: Path, word: str, name: str, way: str) -> None:
+    """A fifo, a link, a folder, a socket or a device with the name of a log hides no line of another, and is named."""
+    (tmp_path / "worker.log").write_bytes(text(1))
+    PLANTS[word](tmp_path / name)
+    for left in tmp_path.glob("*.target"):  # the link's own, which has a name of a log
+        left.unlink()
+    reader = Reader([tmp_path], Selection())
+    assert numbers(WAYS[way](reader)) == [1]
+    (trouble,) = reader.troubles()
+    assert trouble.startswith(f"{tmp_path / name}: left out, for it is a ")
+    assert word in trouble
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["worker.log", "worker.log.2.gz"])
+@pytest.mark.parametrize("length", [LONGEST + 1, 3 * LONGEST])
+def test_a_line_that_is_too_long_is_left_out_and_told(tmp_path: Path, name: str, way: str, asked: str, length: int) -> None:
+    """It costs no line before or behind it."""
+    content = text(1) + text(2, length) + text(3) + b"x" * length + b"\n" + text(4)
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    reader = Reader([tmp_path], ASKED[asked])
+    assert numbers(WAYS[way](reader)) == [1, 3, 4]
+    assert reader.troubles() == [f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["worker.log", "worker.log.2.gz"])
+def test_a_long_line_is_a_line(tmp_path: Path, name: str, way: str) -> None:
+    """One that is as long as a line may be is shown."""
+    longest = text(2, LONGEST - len(text(2)))
+    content = text(1) + longest + text(3)
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    reader = Reader([tmp_path], Selection())
+    assert numbers(WAYS[way](reader)) == [1, 2, 3]
+    assert reader.troubles() == []
+
+
+def bounded(work: Callable[[], None]) -> None:
+    """Does it in a process with 512 MB of memory beyond its present."""
+
+    def limited() -> None:
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (512 << 20), -1))
+        work()
+
+    assert end(child(limited)) == 0
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_without_an_end_is_given_up(tmp_path: Path, way: str, asked: str) -> None:
+    """A terabyte of nothing, which takes no room on disk, costs little time and memory; the lines before it are shown."""
+    with open(tmp_path / "worker.log", "wb") as log:
+        log.write(text(1) + text(2))
+        log.truncate(1 << 40)
+    (tmp_path / "beat.log").write_bytes(text(3))
+
+    def read() -> None:
+        reader = Reader([tmp_path], ASKED[asked])
+        assert numbers(WAYS[way](reader)) == ([3] if way == "last" else [1, 2, 3])
+        (trouble,) = reader.troubles()
+        assert trouble.startswith(f"{tmp_path}/worker.log: ")
+        assert "has no end" in trouble
+
+    bounded(read)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("length", [LONGEST + 1, LOST + 1])
+def test_a_last_line_without_an_end_is_told(tmp_path: Path, way: str, length: int) -> None:
+    """Half a line that is longer than a line may be is no reason to say nothing."""
+    (tmp_path / "worker.log").write_bytes(text(1) + b"x" * length)
+    reader = Reader([tmp_path], Selection())
+    assert numbers(WAYS[way](reader)) == ([] if way == "last" and length > LOST else [1])
+    assert ["has no end" in trouble for trouble in reader.troubles()] == [True]
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"x", b"\n"])
+@pytest.mark.parametrize("size", [1 << 21, 1 << 26])
+def test_what_unpacks_to_far_more_is_left_out(tmp_path: Path, byte: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compressed file is unpacked to some multiple of its size, in linear time, whether it has lines or not."""
+    monkeypatch.setattr(file_module, "UNPACKED", 1 << 22)
+    with gzip.open(tmp_path / "worker.log.2.gz", "wb") as packed:
+        packed.write(text(1))
+        for _ in range(size >> 20):
+            packed.write(byte * (1 << 20))
+    (tmp_path / "worker.log").write_bytes(text(2))
+
+    def read() -> None:
+        reader = Reader([tmp_path], Selection())
+        assert numbers(list(reader.there())) == [1, 2]
+        told = " ".join(reader.troubles())
+        assert (f"more than {RATIO} times its size" in told) == (size == 1 << 26)
+        assert told or byte == b"\n"
+
+    bounded(read)
+
+
+def test_a_log_that_says_the_same_again_and_again_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback of a daemon that fails each second compresses well, and is no bomb."""
+    monkeypatch.setattr(file_module, "UNPACKED", 0)
+    lines = [text(n % 60, 0)[:-2] + f',"exception":"{os.urandom(1500).hex()}"}}\n'.encode() for n in range(60)]
+    (tmp_path / "worker.log.2.gz").write_bytes(gzip.compress(lines[0] * 1000))
+    reader = Reader([tmp_path], Selection())
+    assert len(list(reader.there())) == 1000
+    assert reader.troubles() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'{"timestamp":"2026-11-21T10:00:01.000000Z","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"timestamp":"2026-11-21T10:00:01.000000Z","x":' + b"9" * 10_000 + b"}",
+        b'{"timestamp":"0001-01-01T00:00:00+14:00"}',
+        b'{"timestamp":"9999-12-31T23:59:59-14:00"}',
+        b'{"timestamp":{"a":[]}}',
+        b"[" * 100_000,
+        b"\xff\xfe\x00",
+        b"\0" * 1000,
+    ],
+    ids=lambda wrong: str(wrong[:40]),
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_line_that_nobody_can_read_is_counted(tmp_path: Path, wrong: bytes, way: str) -> None:
+    """Also where only a reader that looks into it finds out: it costs no other line."""
+    (tmp_path / "worker.log").write_bytes(text(1) + wrong + b"\n" + text(2))
+    reader = Reader([tmp_path], Selection(level="info"))
+    WAYS[way](reader)
+    assert reader.troubles() == [] or "expected one JSON object a line, found 1" in reader.troubles()[0]
+    reader = Reader([tmp_path], Selection())
+    assert {1, 2} <= {json.loads(raw)["n"] for _, raw in WAYS[way](reader) if b'"n"' in raw}
+
+
+def test_one_second_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of one second are held back up to a limit, and none is lost beyond it."""
+    monkeypatch.setattr(order_module, "HELD", 1000)
+    lines = [(b"2026-11-21T10:00:01.000000Z", b"%d\n" % number) for number in range(5000)]
+    assert sorted(in_order(lines)) == sorted(lines)
+    assert sorted(back_in_order(lines)) == sorted(lines)
