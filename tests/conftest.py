@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from support import figures
+from support import figures, waits
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 from support.suite import Suite
+from support.wait import waits as waited
 from warren.app import make_app
 from warren.config import load
 from warren.config.folders import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
@@ -75,11 +76,32 @@ def figure(record_property: Callable[[str, object], None]) -> figures.Figure:
     return figures.noting(record_property)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """The waits of one test are those since the one before it."""
+    waited.clear()
+    yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Puts the waits so far with the report of each part of a test; the last report has them all."""
+    item.user_properties = [each for each in item.user_properties if each[0] != waits.PROPERTY]
+    item.user_properties += [(waits.PROPERTY, tuple(wait)) for wait in waits.worth_noting(waited)]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures that the tests of this run have measured."""
-    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    found = figures.lines(each for report in reports for each in report.user_properties)
+    """The figures that the tests of this run have measured, and which of them were near a deadline."""
+    last: dict[str, pytest.TestReport] = {}
+    for each in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(each, pytest.TestReport) and (each.nodeid not in last or each.when == "teardown"):
+            last[each.nodeid] = each
+    found = figures.lines(each for report in last.values() for each in report.user_properties)
     if found:
         terminalreporter.section("figures")
         for line in found:
             terminalreporter.line(line)
+    noted = [(test, value) for test, report in last.items() for name, value in report.user_properties if name == waits.PROPERTY]
+    terminalreporter.section("deadlines")
+    for line in waits.lines(noted, len(last)):
+        terminalreporter.line(line)

@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median, quantiles
+
+from support.wait import run_to_end
 
 WARREN = Path(sys.executable).with_name("warren")
 FORMS: tuple[list[str], ...] = ([], ["--json"], ["queues"], ["disk"])
@@ -72,7 +73,7 @@ def measured(folder: Path, form: list[str], calls: int) -> dict[str, float]:
 def call(folder: Path, form: list[str]) -> float:
     """One call: it must have been able to say something."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([WARREN, "--config", folder, "health", *form], capture_output=True, text=True, check=False)
+    done = run_to_end([WARREN, "--config", folder, "health", *form], capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode > 2 or not done.stdout:
         raise SystemExit(f"warren health: expected a line, found: {done.stderr}")

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from support.wait import run_to_end
 from warren.reading.line import moment
 
 WARREN = Path(sys.executable).with_name("warren")
@@ -95,7 +96,7 @@ def measured(words: list[str], calls: int) -> dict[str, float]:
 def call(words: list[str]) -> float:
     """One call: it must have found something."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    done = run_to_end(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode or done.stderr:
         raise SystemExit(f"warren logs: expected lines, found exit code {done.returncode}: {done.stderr}")

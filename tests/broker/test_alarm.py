@@ -13,7 +13,7 @@ from support.alarm import alarm
 from support.calls import NOTING, calls, worst
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
-from support.wait import until
+from support.wait import result_of, until
 from warren.broker.depth import depths
 from warren.broker.rabbitmq import NotTaken
 from warren.config import load
@@ -122,21 +122,21 @@ def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scr
     path, plain = scratch / "calls", scratch / "plain"
     for _ in range(3 * LIMIT):
         app.send_task("jobs.call", [str(path)], ignore_result=True)
-    until(lambda: calls(path), 30, "the first call")
+    until(lambda: calls(path), what="the first call")
     for _ in range(300):
         app.send_task("jobs.note", [str(plain)], ignore_result=True)
     results = [app.send_task("jobs.add", [n, n]) for n in range(50)]
     for _ in range(20):
         app.send_task("jobs.fail")
     with alarm(rabbitmq):
-        until(lambda: len(calls(plain)) == 300, 60, "the plain tasks")
+        until(lambda: len(calls(plain)) == 300, what="the plain tasks")
         # But for one that may have been on its way back when the alarm began: the broker has it in hand until the end.
-        until(lambda: len(calls(path)) >= 3 * LIMIT - 1, 60, "the tasks of the quota")
-        until(lambda: done(suite, "jobs.add") == 50, 60, "the tasks with a result")
-        until(lambda: len(suite.logged("worker", "task_failed")) == 20, 60, "the failures")
-        until(lambda: set(depths(app, [queue.name for queue in app.conf.task_queues]).values()) <= {0, None}, 30, "empty queues")
-    assert [result.get(timeout=30) for result in results] == [2 * n for n in range(50)]
-    until(lambda: len(calls(path)) >= 3 * LIMIT, 30, "every task of the quota")
+        until(lambda: len(calls(path)) >= 3 * LIMIT - 1, what="the tasks of the quota")
+        until(lambda: done(suite, "jobs.add") == 50, what="the tasks with a result")
+        until(lambda: len(suite.logged("worker", "task_failed")) == 20, what="the failures")
+        until(lambda: set(depths(app, [queue.name for queue in app.conf.task_queues]).values()) <= {0, None}, what="empty queues")
+    assert [result_of(result) for result in results] == [2 * n for n in range(50)]
+    until(lambda: len(calls(path)) >= 3 * LIMIT, what="every task of the quota")
     assert len(calls(path)) == 3 * LIMIT
     assert worst(calls(path), WINDOW) <= LIMIT
     assert not suite.logged("worker", "broker_lost")
@@ -149,13 +149,13 @@ def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNo
     for _ in range(2):
         app.send_task("jobs.send", [str(path)], ignore_result=True)
         app.send_task("jobs.note", [str(plain)], ignore_result=True)
-    until(lambda: len(calls(plain)) == 2, 30, "tasks before the alarm")
+    until(lambda: len(calls(plain)) == 2, what="tasks before the alarm")
     assert not path.exists()
     go = [app.send_task("jobs.hold", [str(scratch / "go"), str(path)], ignore_result=True) for _ in range(2)]
     assert len(go) == 2
     with alarm(rabbitmq):
         (scratch / "go").touch()
-        until(lambda: path.exists() and len(path.read_text().splitlines()) == 2, 30, "both errors")
+        until(lambda: path.exists() and len(path.read_text().splitlines()) == 2, what="both errors")
     for line in path.read_text().splitlines():
         _, seconds, text = line.split(" ", 2)
         assert PATIENCE - 0.1 <= float(seconds) < PATIENCE + 5
@@ -168,11 +168,11 @@ def test_a_task_that_wants_to_be_tried_again_is_not_lost(
     """A retry that cannot be sent under an alarm goes back to its queue, runs again after it and is retried then."""
     path = scratch / "again"
     app.send_task("jobs.again", [str(scratch / "go"), str(path)], ignore_result=True)
-    until(lambda: suite.heart("worker-a")["evidence"].get("running"), 30, "a running task")  # type: ignore[index]
+    until(lambda: suite.heart("worker-a")["evidence"].get("running"), what="a running task")  # type: ignore[index]
     with alarm(rabbitmq):
         (scratch / "go").touch()
         suite.await_event("worker", "task_handed_back")
-    until(lambda: path.read_text().splitlines()[-1].endswith(" 1"), 30, "the second attempt")
+    until(lambda: path.read_text().splitlines()[-1].endswith(" 1"), what="the second attempt")
     assert [line.split()[1] for line in path.read_text().splitlines()] == ["0", "0", "1"]
 
 
@@ -183,15 +183,15 @@ def test_a_worker_that_stops_leaves_each_task_once(app: Any, suite: Suite, rabbi
         suite.await_event("worker", "ready")
         for _ in range(2 * LIMIT):
             app.send_task("jobs.call", [str(path)], ignore_result=True)
-        until(lambda: len(calls(path)) == LIMIT, 30, "an exhausted quota")
+        until(lambda: len(calls(path)) == LIMIT, what="an exhausted quota")
         with alarm(rabbitmq):
             worker.terminate()
-            until(lambda: worker.poll() is not None, 10, "the end of the worker")
+            until(lambda: worker.poll() is not None, what="the end of the worker")
             assert worker.returncode == 0
     assert len(calls(path)) <= 2 * LIMIT
     with suite.running("worker", "a"):
         queues = [queue.name for queue in app.conf.task_queues]
-        until(lambda: len(calls(path)) >= 2 * LIMIT and not any(depths(app, queues).values()), 60, "every task")
+        until(lambda: len(calls(path)) >= 2 * LIMIT and not any(depths(app, queues).values()), what="every task")
     # But for one copy that may have been on its way when the alarm began.
     assert len(calls(path)) <= 2 * LIMIT + 1
     assert worst(calls(path), WINDOW) <= LIMIT
@@ -202,7 +202,7 @@ def test_remote_control_does_not_stop_a_worker(
 ) -> None:
     """Questions whose answers the broker does not take leave the worker's loop turning: its heart beats and tasks run."""
     plain = scratch / "plain"
-    until(lambda: app.control.ping(timeout=1), 30, "an answer before the alarm")
+    until(lambda: app.control.ping(timeout=1), what="an answer before the alarm")
     for _ in range(100):
         app.send_task("jobs.nap", [str(plain)], ignore_result=True)
     with alarm(rabbitmq):
@@ -210,9 +210,9 @@ def test_remote_control_does_not_stop_a_worker(
             # The first message of a connection is taken even now: these questions reach the worker, which answers.
             with app.connection_for_write(transport_options={"confirm_publish": False}) as connection, suppress(NotTaken):
                 app.control.inspect(connection=connection, timeout=0.5).ping()
-        until(lambda: len(calls(plain)) == 100, 60, "every task")
+        until(lambda: len(calls(plain)) == 100, what="every task")
         assert time.clock_gettime(time.CLOCK_BOOTTIME) - suite.heart("worker-a")["at"] < 5  # type: ignore[index]
-    until(lambda: app.control.ping(timeout=1), 30, "an answer after the alarm")
+    until(lambda: app.control.ping(timeout=1), what="an answer after the alarm")
 
 
 def test_beat_goes_on_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq: RabbitMQNode) -> None:
@@ -231,9 +231,9 @@ def test_beat_goes_on_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq:
             before = len(suite.logged("beat", "tick_sent"))
             for _ in range(3):
                 at = suite.heart("beat")["at"]  # type: ignore[index]
-                until(lambda at=at: suite.heart("beat")["at"] > at, 10, "a beat of the heart")  # type: ignore[index,misc]
+                until(lambda at=at: suite.heart("beat")["at"] > at, what="a beat of the heart")  # type: ignore[index,misc]
             assert len(suite.logged("beat", "tick_sent")) == before
-        until(lambda: len(suite.logged("beat", "tick_sent")) > before + 1, 15, "ticks after the alarm")
+        until(lambda: len(suite.logged("beat", "tick_sent")) > before + 1, what="ticks after the alarm")
     ticks = [line["tick"] for line in suite.logged("beat", "tick_sent")]
     assert len(set(ticks)) == len(ticks)
     assert depths(app, [queue])[queue] == len(ticks)

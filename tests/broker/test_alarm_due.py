@@ -12,7 +12,7 @@ from support.alarm import alarm
 from support.calls import NOTING, calls, worst
 from support.servers import RabbitMQNode
 from support.suite import Suite
-from support.wait import until
+from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
 
@@ -63,16 +63,16 @@ def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNod
             app.send_task("jobs.call", [str(called)], countdown=DUE, ignore_result=True)
         with alarm(rabbitmq):
             assert not calls(plain), "the alarm came too late"
-            until(lambda: len(calls(plain)) == 20, DUE + 20, "the plain tasks")
-            until(lambda: len(suite.logged("worker", "message_set_aside", task="jobs.nobody")) == 20, 20, "the unknown ones")
+            until(lambda: len(calls(plain)) == 20, what="the plain tasks")
+            until(lambda: len(suite.logged("worker", "message_set_aside", task="jobs.nobody")) == 20, what="the unknown ones")
             # But for one that may be with the broker, as a copy.
-            until(lambda: len(calls(called)) >= 3 * LIMIT - 1, 30, "the calls")
+            until(lambda: len(calls(called)) >= 3 * LIMIT - 1, what="the calls")
             heart = suite.heart("worker-a") or {"at": 0}
             assert time.clock_gettime(time.CLOCK_BOOTTIME) - heart["at"] < 5
         for result in unknown:
             with pytest.raises(NotRegistered):
-                result.get(timeout=30)
-        until(lambda: len(calls(called)) >= 3 * LIMIT, 30, "every call")
+                result_of(result)
+        until(lambda: len(calls(called)) >= 3 * LIMIT, what="every call")
     assert len(calls(called)) == 3 * LIMIT
     assert len(calls(plain)) == 20
     assert worst(calls(called), WINDOW) <= LIMIT

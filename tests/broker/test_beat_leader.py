@@ -78,13 +78,13 @@ def test_a_stopped_leader_hands_over(scratch: Path, url: str) -> None:
     empty(suites[0])
     with ExitStack() as stack:
         beats = {id(suite): stack.enter_context(suite.running("beat")) for suite in suites}
-        until(lambda: len(sent(suites)) >= 1, 30, "a first tick")
+        until(lambda: len(sent(suites)) >= 1, what="a first tick")
         (leader,) = leading(suites)
         beats[id(leader)].send_signal(signal.SIGTERM)
         (other,) = [suite for suite in suites if suite is not leader]
         other.await_event("beat", "leader_taken")
         seen = len(sent(suites))
-        until(lambda: len(sent(suites)) >= seen + 1, 30, "a tick of the second leader")
+        until(lambda: len(sent(suites)) >= seen + 1, what="a tick of the second leader")
     consecutive(suites)
 
 
@@ -96,14 +96,14 @@ def test_a_killed_leader_is_replaced(scratch: Path, rabbitmq: RabbitMQNode) -> N
         beats: dict[int, Any] = {id(suite): stack.enter_context(suite.running("beat")) for suite in suites}
         for _ in range(2):
             seen = len(sent(suites))
-            until(lambda seen=seen: len(sent(suites)) > seen and len(leading(suites)) == 1, 30, "a tick")  # type: ignore[misc]
+            until(lambda seen=seen: len(sent(suites)) > seen and len(leading(suites)) == 1, what="a tick")  # type: ignore[misc]
             (leader,) = leading(suites)
             beats[id(leader)].kill()
             beats[id(leader)].wait()
             (leader.folder / "run" / "heart" / "beat.json").unlink()
             beats[id(leader)] = stack.enter_context(leader.running("beat"))
         seen = len(sent(suites))
-        until(lambda: len(sent(suites)) > seen, 30, "a tick after the last kill")
+        until(lambda: len(sent(suites)) > seen, what="a tick after the last kill")
     consecutive(suites)
 
 

@@ -45,7 +45,7 @@ class Bench:
             connection.Producer().publish(
                 BODY, routing_key=self.name, headers={"id": word}, content_type="application/json", content_encoding="utf-8"
             )
-        return until(self.get, 10, "the message")
+        return until(self.get, what="the message")
 
     def get(self) -> Any:
         """The next message of the queue; None when there is none."""
@@ -61,7 +61,7 @@ class Bench:
 
         self.copies.give(message, "", self.name, done, lambda: None, headers)
 
-    def turn(self, condition: Callable[[], Any], within: float, what: str) -> None:
+    def turn(self, condition: Callable[[], Any], what: str) -> None:
         """Turns the worker's loop until the condition holds."""
 
         def turned() -> Any:
@@ -72,7 +72,7 @@ class Bench:
             next(self._loop)
             return condition()
 
-        until(turned, within, what)
+        until(turned, what=what)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_copy_arrives_and_then_its_message_is_acknowledged(bench: Bench) -> No
     bench.declare()
     bench.copies.begin(bench.consumer)
     bench.give(bench.take("one"), warren_losses=1)
-    bench.turn(lambda: bench.done, 10, "the acknowledgement")
+    bench.turn(lambda: bench.done, what="the acknowledgement")
     copy = bench.get()
     assert (copy.body, copy.headers) == (BODY, {"id": "one", "warren_losses": 1})
     bench.connection.collect()
@@ -110,12 +110,12 @@ def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None
     bench.consumer.amqheartbeat = 1
     bench.copies.begin(bench.consumer)
     bench.give(bench.take("one"))
-    bench.turn(lambda: bench.done, 10, "the first copy")
+    bench.turn(lambda: bench.done, what="the first copy")
     sock = bench.copies._connection.sock
     end = time.monotonic() + 5
-    bench.turn(lambda: time.monotonic() > end, 10, "the end of the pause")
+    bench.turn(lambda: time.monotonic() > end, what="the end of the pause")
     bench.give(bench.get())
-    bench.turn(lambda: len(bench.done) == 2, 10, "the second copy")
+    bench.turn(lambda: len(bench.done) == 2, what="the second copy")
     assert bench.copies._connection.sock is sock
 
 
@@ -125,10 +125,10 @@ def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(bench: B
     bench.declare()
     bench.copies.begin(bench.consumer)
     bench.give(bench.take("one"))
-    bench.turn(lambda: bench.done, 10, "the first copy")
+    bench.turn(lambda: bench.done, what="the first copy")
     bench.give(bench.get())
     bench.copies._connection.sock.shutdown(2)
-    bench.turn(lambda: len(bench.done) == 2, 10, "the second copy, over a connection that is new")
+    bench.turn(lambda: len(bench.done) == 2, what="the second copy, over a connection that is new")
     assert bench.connection.connected
     assert bench.get().headers["id"] == "one"
 
@@ -147,11 +147,11 @@ def test_a_broker_that_takes_no_new_connection(bench: Bench, monkeypatch: pytest
     bench.consumer.app = SimpleNamespace(connection_for_write=nobody)
     bench.copies.begin(bench.consumer)
     bench.give(bench.take("one"))
-    bench.turn(lambda: len(refused) == 3, 10, "three attempts")
+    bench.turn(lambda: len(refused) == 3, what="three attempts")
     assert refused[-1] - refused[0] >= 1.0  # one after the other, not as fast as the loop turns
     assert not bench.done
     bench.consumer.app = bench.app
-    bench.turn(lambda: bench.done, 10, "the acknowledgement")
+    bench.turn(lambda: bench.done, what="the acknowledgement")
 
 
 def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +170,10 @@ def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
         settled(taken)
 
     monkeypatch.setattr(bench.copies, "_settled", counted)
-    bench.turn(lambda: len(refused) == 3, 10, "three refusals")
+    bench.turn(lambda: len(refused) == 3, what="three refusals")
     assert not bench.done
-    until(bench.get, 10, "the other message").ack()
-    bench.turn(lambda: bench.done, 10, "the acknowledgement")
+    until(bench.get, what="the other message").ack()
+    bench.turn(lambda: bench.done, what="the acknowledgement")
     assert bench.get().headers["id"] == "one"
 
 
@@ -185,15 +185,15 @@ def test_an_end_waits_for_the_copy_that_is_with_the_broker(bench: Bench, monkeyp
     monkeypatch.setattr(bench.copies, "_soon", lambda: None)  # only the test's own turns send
     bench.give(one)
     bench.give(two)
-    bench.turn(lambda: bench.copies._sent, 10, "a copy on its way")
+    bench.turn(lambda: bench.copies._sent, what="a copy on its way")
     assert not bench.copies.end()
     with monkeypatch.context() as patched:
         patched.setattr(module, "CONFIRM", 0.0)
         assert bench.copies.end()
-    bench.turn(bench.copies.end, 10, "the end")
+    bench.turn(bench.copies.end, what="the end")
     assert bench.done == ["one"]
     end = time.monotonic() + 1
-    bench.turn(lambda: time.monotonic() > end, 10, "a second")
+    bench.turn(lambda: time.monotonic() > end, what="a second")
     assert bench.done == ["one"]
 
 
@@ -206,9 +206,9 @@ def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> N
     bench.channel = bench.connection.channel()
     bench.copies.begin(bench.consumer)
     bench.give(message)
-    again = until(bench.get, 10, "the message itself")
+    again = until(bench.get, what="the message itself")
     assert again.headers["id"] == "one"
     end = time.monotonic() + 1
-    bench.turn(lambda: time.monotonic() > end, 10, "a second")
+    bench.turn(lambda: time.monotonic() > end, what="a second")
     assert not bench.done
     assert bench.get() is None

@@ -15,7 +15,7 @@ from support.calls import NOTING, calls, worst
 from support.forks import child, end
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section, children
-from support.wait import until
+from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
 from warren.quota.book import Book
@@ -106,7 +106,7 @@ def test_the_limit_holds_and_every_task_runs(app: Any, scratch: Path, task: str)
     path = scratch / "calls"
     for _ in range(3 * LIMIT):
         app.send_task(task, [str(path)], ignore_result=True)
-    until(lambda: len(calls(path)) >= 3 * LIMIT, 60, "every call")
+    until(lambda: len(calls(path)) >= 3 * LIMIT, what="every call")
     assert len(calls(path)) == 3 * LIMIT
     assert worst(calls(path), WINDOW) <= LIMIT
 
@@ -117,9 +117,9 @@ def test_other_queues_never_wait_for_a_quota(app: Any, suite: Suite, scratch: Pa
     path = scratch / "calls"
     for _ in range(4 * LIMIT):
         app.send_task("jobs.call", [str(path)], ignore_result=True)
-    until(lambda: len(calls(path)) >= LIMIT, 30, "the first burst")
+    until(lambda: len(calls(path)) >= LIMIT, what="the first burst")
     results = [app.send_task("jobs.add", [n, n]) for n in range(10)]
-    assert [result.get(timeout=30) for result in results] == [2 * n for n in range(10)]
+    assert [result_of(result) for result in results] == [2 * n for n in range(10)]
     waits = [line["waited_s"] for line in suite.logged("worker", "task_succeeded", task="jobs.add")]
     assert max(waits) < WINDOW
     assert len(calls(path)) < 4 * LIMIT
@@ -134,8 +134,8 @@ def test_a_task_that_is_not_due_takes_no_slot(app: Any, scratch: Path) -> None:
         app.send_task("jobs.call", [str(later)], eta=eta, ignore_result=True)
     for _ in range(LIMIT):
         app.send_task("jobs.call", [str(path)], ignore_result=True)
-    until(lambda: len(calls(path)) == LIMIT, 30, "the whole allowance")
-    until(lambda: len(calls(later)) == 2, 30, "the tasks that were due later")
+    until(lambda: len(calls(path)) == LIMIT, what="the whole allowance")
+    until(lambda: len(calls(later)) == 2, what="the tasks that were due later")
     due = eta.timestamp() - time.time() + time.clock_gettime(time.CLOCK_BOOTTIME)
     assert min(calls(later)) >= due - 0.05
     assert worst(sorted(calls(path) + calls(later)), WINDOW) <= LIMIT
@@ -150,7 +150,7 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
         suite.await_event("worker", "ready")
         for _ in range(5 * LIMIT):
             app.send_task("jobs.call", [str(path)], ignore_result=True)
-        until(lambda: len(calls(path)) >= 5 * LIMIT, 60, "every call")
+        until(lambda: len(calls(path)) >= 5 * LIMIT, what="every call")
     rabbitmq.ctl("clear_policy", "strict")
     assert len(calls(path)) == 5 * LIMIT
 
@@ -174,14 +174,14 @@ def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path) -> No
                 app.send_task("jobs.call", [str(path)], ignore_result=True)
             suite.await_event("worker", "ledger_busy")
             results = [app.send_task("jobs.add", [n, n]) for n in range(20)]
-            assert [result.get(timeout=60) for result in results] == [2 * n for n in range(20)]
+            assert [result_of(result) for result in results] == [2 * n for n in range(20)]
             # With the patience of a child, each of the 8 messages would cost the main loop more than 2 s.
             assert max(line["waited_s"] for line in suite.logged("worker", "task_succeeded", task="jobs.add")) < 6
         finally:
             os.kill(holder, signal.SIGKILL)
             end(holder)
-        until(lambda: len(calls(path)) == 8, 30, "the calls")
-        until(lambda: ledger.counts().open == 0, 30, "no open slot")
+        until(lambda: len(calls(path)) == 8, what="the calls")
+        until(lambda: ledger.counts().open == 0, what="no open slot")
 
 
 def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None:
@@ -194,12 +194,12 @@ def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         app.send_task("jobs.endless", [str(path)], ignore_result=True)
-        until(lambda: calls(path), 20, "the first call")
+        until(lambda: calls(path), what="the first call")
         with ledger._file.locked() as slots:
             ((_, caller),) = slots.open_tickets()
         suite.await_event("worker", "task_failed")
-        until(lambda: ledger.counts().cooling == 1, 20, "the slot to cool")
-        until(lambda: not caller.alive, 20, "the end of the process that calls")
+        until(lambda: ledger.counts().cooling == 1, what="the slot to cool")
+        until(lambda: not caller.alive, what="the end of the process that calls")
         last = max(calls(path))
     cools_until = (ledger.counts().next_free or 0) / 1e9
     assert last < cools_until - 3600 * (1 + 1 / DRIFT) - 0.001
@@ -215,7 +215,7 @@ def test_a_call_that_is_cut_off_leaks_no_slot(scratch: Path) -> None:
         suite.await_event("worker", "ready")
         app.send_task("jobs.cut_off", ignore_result=True)
         suite.await_event("worker", "task_succeeded")
-        until(lambda: ledger.counts().open == 0, 20, "no open slot")
+        until(lambda: ledger.counts().open == 0, what="no open slot")
         assert ledger.counts().admitted == 1
 
 
@@ -231,15 +231,15 @@ def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path
         suite.await_event("worker", "ready")
         for _ in range(2):
             app.send_task("jobs.hold", [str(go)], ignore_result=True)
-        until(lambda: ledger.counts().open == 2, 20, "both children busy")
+        until(lambda: ledger.counts().open == 2, what="both children busy")
         for _ in range(2):
             app.send_task("jobs.call", [str(path)], ignore_result=True)
-        until(lambda: ledger.counts().open == 4, 20, "two more admitted")
+        until(lambda: ledger.counts().open == 4, what="two more admitted")
         rabbitmq.ctl("close_all_connections", "a test")
         suite.await_event("worker", "broker_lost")
         go.touch()
-        until(lambda: len(calls(path)) >= 2, 30, "the calls")
-        until(lambda: ledger.counts().open == 0, 30, "no open slot")
+        until(lambda: len(calls(path)) >= 2, what="the calls")
+        until(lambda: ledger.counts().open == 0, what="no open slot")
 
 
 def reservations(ledger: Ledger) -> set[int]:
@@ -255,22 +255,22 @@ def test_a_connection_that_breaks_before_a_child_takes_up_its_task(rabbitmq: Rab
     app, ledger = make_app(settings), Book(settings)["provider"]
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
-        until(lambda: len(children(worker.pid)) == 2, 20, "the pool's children")
+        until(lambda: len(children(worker.pid)) == 2, what="the pool's children")
         pool = children(worker.pid)
         try:
             for pid in pool:
                 os.kill(pid, signal.SIGSTOP)
             for _ in range(2):
                 app.send_task("jobs.call", [str(path)], ignore_result=True)
-            until(lambda: ledger.counts().open == 2, 20, "both admitted")
+            until(lambda: ledger.counts().open == 2, what="both admitted")
             suite.warren("status")  # the worker has written the tasks to its children by now
             before = reservations(ledger)
             rabbitmq.ctl("close_all_connections", "a test")
             suite.await_event("worker", "broker_lost")
             # What is delivered again may be admitted again at once: with slots of its own.
-            until(lambda: not before & reservations(ledger), 20, "the slots given back")
+            until(lambda: not before & reservations(ledger), what="the slots given back")
         finally:
             for pid in pool:
                 os.kill(pid, signal.SIGCONT)
-        until(lambda: len(calls(path)) >= 2, 60, "the calls")
-        until(lambda: ledger.counts().open == 0, 30, "no open slot")
+        until(lambda: len(calls(path)) >= 2, what="the calls")
+        until(lambda: ledger.counts().open == 0, what="no open slot")

@@ -10,7 +10,7 @@ import pytest
 
 from support.calls import calls
 from support.suite import Suite, broker_section
-from support.wait import until
+from support.wait import end_of, result_of, until
 from warren.app import make_app
 from warren.config import load
 
@@ -30,10 +30,10 @@ def kill_worker(path):
 def dies(suite: Suite) -> None:
     """A worker's life; when this returns the broker would give what it had to another one."""
     with suite.running("worker", "a") as worker:
-        assert worker.wait(60) == -signal.SIGKILL
+        assert end_of(worker) == -signal.SIGKILL
     died = time.monotonic()
     # Redis looks for messages whose visibility timeout is over at a worker's start, and then each 100 s.
-    until(lambda: time.monotonic() > died + 1.5, 10, "the visibility timeout")
+    until(lambda: time.monotonic() > died + 1.5, what="the visibility timeout")
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
@@ -49,7 +49,7 @@ def test_a_task_that_kills_its_worker_is_given_up(broker: str, scratch: Path, re
     for _ in range(5):
         dies(suite)
     with suite.running("worker", "a") as worker:
-        assert "WorkerLost" in type(bad.get(timeout=60, propagate=False)).__name__
+        assert "WorkerLost" in type(result_of(bad, propagate=False)).__name__
         assert worker.poll() is None
     assert len(calls(runs)) == 5
     assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4, 5]

@@ -18,7 +18,7 @@ from redis import Redis
 from support.figures import Figure
 from support.servers import RabbitMQNode, listens, rabbitmq_server, redis_server
 from support.suite import Suite, broker_section
-from support.wait import until
+from support.wait import PATIENCE, until
 from warren.app import make_app
 from warren.config import load
 
@@ -66,7 +66,7 @@ def done(suite: Suite) -> int:
 def working(suite: Suite) -> Iterator[None]:
     """Worker and beat at work; at the end they are the same processes as at the beginning."""
     with suite.running("worker", "a") as worker, suite.running("beat") as beat:
-        until(lambda: done(suite) >= 2, 40, f"tasks; {suite.log('worker')[-3:]}")
+        until(lambda: done(suite) >= 2, what=f"tasks; {suite.log('worker')[-3:]}")
         yield
         assert (worker.poll(), beat.poll()) == (None, None)
 
@@ -80,15 +80,15 @@ def beating(suite: Suite, seconds: float) -> None:
         assert max(ages.values()) < 20, ages  # heart_timeout, at which the supervisor would take them for hung
         return time.monotonic() > end
 
-    until(over, seconds + 5, "the end of the outage")
+    until(over, seconds + PATIENCE, "the end of the outage")
 
 
 def again(suite: Suite, node: RabbitMQNode) -> float:
     """Seconds from the moment at which the node takes a connection until a task has run. Fails when they are too many."""
     before = done(suite)
-    until(lambda: takes(node), 90, "RabbitMQ to take a connection")
+    until(lambda: takes(node), what="RabbitMQ to take a connection")
     back = time.monotonic()
-    until(lambda: done(suite) > before, 60, "a task")
+    until(lambda: done(suite) > before, what="a task")
     took = time.monotonic() - back
     assert took <= SOON
     return took
@@ -114,7 +114,7 @@ def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, scratch: Path) ->
         assert time.monotonic() - began < 30
     finally:
         rabbitmq.ctl("start_app")
-    until(lambda: listens(rabbitmq.port), 30, "RabbitMQ to listen")
+    until(lambda: listens(rabbitmq.port), what="RabbitMQ to listen")
     app.send_task("jobs.tick")
 
 
@@ -159,7 +159,7 @@ def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
             for number in range(TASKS):
                 app.send_task("jobs.run", [str(runs), number], ignore_result=True)
             # Both processes at work, with all that was fetched: what had not begun would be delivered again in an hour.
-            until(lambda: len(numbers(scratch / "runs.begun")) == len(numbers(runs)) + 2 > 4, 30, "tasks at work")
+            until(lambda: len(numbers(scratch / "runs.begun")) == len(numbers(runs)) + 2 > 4, what="tasks at work")
             os.kill(pid, signal.SIGSTOP)
             try:
                 beating(suite, 40)
@@ -169,13 +169,13 @@ def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
             finally:
                 os.kill(pid, signal.SIGCONT)
             back = time.monotonic()
-            until(lambda: len(numbers(runs)) > before, 60, "a task")
+            until(lambda: len(numbers(runs)) > before, what="a task")
             took = time.monotonic() - back
             figure("Redis hung for 40 s: a task after its return", took, f"<= {SOON:g} s")
-            until(lambda: set(numbers(runs)) == set(range(TASKS)), 90, "every task")
+            until(lambda: set(numbers(runs)) == set(range(TASKS)), what="every task")
             sent = {line["task_id"] for line in suite.logged("beat", "tick_sent")}
-            until(lambda: sent <= {line["task_id"] for line in suite.logged("worker", "task_succeeded")}, 60, "every tick")
-            until(lambda: not redis.hlen("unacked"), 20, "nothing left that Redis would deliver again")
+            until(lambda: sent <= {line["task_id"] for line in suite.logged("worker", "task_succeeded")}, what="every tick")
+            until(lambda: not redis.hlen("unacked"), what="nothing left that Redis would deliver again")
     assert sorted(numbers(runs)) == list(range(TASKS))
     assert took <= SOON
 
@@ -192,7 +192,7 @@ def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, scratch: Path) -> No
         rabbitmq.ctl("change_password", "warren", "another")
         try:
             rabbitmq.ctl("close_all_connections", "the password was changed")
-            until(lambda: len(suite.logged("worker", "broker_unreachable")) >= 3, 40, "three refused attempts")
+            until(lambda: len(suite.logged("worker", "broker_unreachable")) >= 3, what="three refused attempts")
             beating(suite, 3)
         finally:
             rabbitmq.ctl("change_password", "warren", rabbitmq.password)

@@ -58,7 +58,7 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch:
     monkeypatch.setattr(module, "ANSWER", 1.0)
     queue(channel)
     end = time.monotonic() + 1.5
-    until(lambda: time.monotonic() > end, 5, "more than the time of an answer")
+    until(lambda: time.monotonic() > end, what="more than the time of an answer")
     with pytest.raises(TimeoutError):
         channel.connection.drain_events(timeout=0.01)
     assert channel.connection.connected

@@ -66,8 +66,8 @@ def test_the_suite_tells_it_and_heals(scratch: Path, taken: str) -> None:
         return any(each.level == Level.CRITICAL and "the broker's queue shop" in each.text for each in found)
 
     with suite.running("supervise"):
-        until(lambda: "expected the broker's queue" in str(suite.status()), 30, "the line in status")
-        until(told, 60, "the line in health")
+        until(lambda: "expected the broker's queue" in str(suite.status()), what="the line in status")
+        until(told, what="the line in health")
         with Connection(taken) as connection:
             connection.default_channel.queue_delete("shop")
-        until(suite.ready, 90, "the worker to start by itself")
+        until(suite.ready, what="the worker to start by itself")

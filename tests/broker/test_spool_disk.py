@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import random
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import OperationalError
 
 from support.disk import mounted, small_disk
-from support.wait import until
+from support.wait import run_to_end, until
 from warren.broker.messages import Messages
 from warren.broker.names import owner
 from warren.broker.restore import restore_dead
@@ -64,7 +63,7 @@ def test_a_full_disk(disk: Path) -> None:
         producer.publish("x" * 20_000, exchange=TASKS, routing_key="crawl.page", retry=True, retry_policy={"max_retries": 1})
     begun = time.monotonic()
     for number in range(published):
-        message = until(queue.get, 10, "a message, though the disk was full")
+        message = until(queue.get, what="a message, though the disk was full")
         assert message.payload["n"] == number
         message.ack()
     assert queue.get() is None
@@ -92,7 +91,7 @@ def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
         with pytest.raises(OSError, match="No space left"):
             make(fillers)
         queue = disk / "broker" / "queues" / "crawl"
-        until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, 5, "the queue's folder to have settled")
+        until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, what="the queue's folder to have settled")
         with pytest.raises(TimeoutError):
             connection.drain_events(timeout=0.3)  # its own folder for what it takes cannot be made
         for filler in fillers:
@@ -108,7 +107,7 @@ def test_a_power_cut(tmp_path: Path, seed: int) -> None:
     image, log = tmp_path / "disk", tmp_path / "log"
     with open(image, "wb") as file:
         file.truncate(48 << 20)
-    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    run_to_end(["mkfs.ext4", "-q", str(image)], check=True)
     with mounted(tmp_path / "running", "-o", "loop,commit=300", str(image)) as running:
         many = random.Random(seed).randrange(30, 120)
         worker = _fork.Process(target=_publish_and_take, args=(running, str(log), many), daemon=True)

@@ -192,8 +192,8 @@ def test_each_message_is_taken_once(tmp_path: Path, renewing: bool) -> None:
         process.start()
     for number in range(2000):
         messages.put(QUEUES[number % 2], b"%d" % number, durable=False)
-    until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 2000, 30, "every message to be done")
-    until(lambda: not left(tmp_path), 10, "every message to be acknowledged")
+    until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 2000, what="every message to be done")
+    until(lambda: not left(tmp_path), what="every message to be acknowledged")
     for process in processes:
         assert process.is_alive()
         process.kill()

@@ -240,7 +240,7 @@ def spin(hub: Any, enough: Callable[[], object]) -> None:
         hub.run_once()
         return enough()
 
-    until(turned, 10, "the main loop to have done it")
+    until(turned, what="the main loop to have done it")
 
 
 def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from celery import Celery, chord, signature
 
-from support.wait import until
+from support.wait import end_of, result_of, until
 
 APP = """
 import os, time
@@ -89,7 +89,7 @@ class Fleet:
             options: Any = {"cwd": self.folder, "stdout": log, "stderr": log, "start_new_session": True}
             worker = subprocess.Popen([*words, "--without-gossip", "--without-mingle", "-l", "INFO"], **options)
         self.workers.append(worker)
-        until(lambda: f"{name}@here" in self.ping(), 30, f"{name} to answer")
+        until(lambda: f"{name}@here" in self.ping(), what=f"{name} to answer")
         return worker
 
     def ping(self) -> dict[str, Any]:
@@ -133,18 +133,18 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_tasks_run(fleet: Fleet) -> None:
     """Tasks, retries with a countdown, chords and tasks sent by tasks run, and leave no message behind."""
     worker = fleet.start()
-    assert fleet.send("add", 2, 3).get(timeout=20) == 5
-    assert fleet.send("flaky").get(timeout=20) == 2
+    assert result_of(fleet.send("add", 2, 3)) == 5
+    assert result_of(fleet.send("flaky")) == 2
     header = [signature("tiny.add", (number, number), app=fleet.app) for number in range(5)]
-    assert chord(header, app=fleet.app)(signature("tiny.total", app=fleet.app)).get(timeout=30) == 20
+    assert result_of(chord(header, app=fleet.app)(signature("tiny.total", app=fleet.app))) == 20
     for number in range(20):
         fleet.send("spread", number)
-    until(lambda: fleet.noted()["done-19"] and sum(fleet.noted().values()) == 40, 20, "every spread task to have run")
+    until(lambda: fleet.noted()["done-19"] and sum(fleet.noted().values()) == 40, what="every spread task to have run")
     active = fleet.app.control.inspect(timeout=1).active()
     assert active == {"w1@here": []}
-    until(lambda: not fleet.left(), 10, "every message to be acknowledged")
+    until(lambda: not fleet.left(), what="every message to be acknowledged")
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert end_of(worker) == 0
     assert [path.name for path in (fleet.folder / "broker" / "queues").iterdir()] == ["celery"]
 
 
@@ -153,14 +153,14 @@ def test_a_stopped_worker_leaves_its_tasks_to_the_next(fleet: Fleet) -> None:
     worker = fleet.start(concurrency=1)
     for number in range(6):
         fleet.send("step", number, 0.4)
-    until(lambda: fleet.noted()["begun-0"], 10)
+    until(lambda: fleet.noted()["begun-0"])
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert end_of(worker) == 0
     begun = {text for text in fleet.noted() if text.startswith("begun")}
     assert len(begun) < 6
     assert len(fleet.left()) == 6 - len(begun)
     fleet.start("w2")
-    until(lambda: all(fleet.noted()[f"done-{number}"] == 1 for number in range(6)), 20, "the second worker to finish")
+    until(lambda: all(fleet.noted()[f"done-{number}"] == 1 for number in range(6)), what="the second worker to finish")
 
 
 @pytest.mark.parametrize("seed", [11, 12])
@@ -173,11 +173,11 @@ def test_kill_9_loses_no_task(fleet: Fleet, seed: int) -> None:
         worker = fleet.start(name)
         before = sum(fleet.noted().values())
         aim = before + dice.randrange(1, 12)
-        until(lambda aim=aim: sum(fleet.noted().values()) >= aim, 20, "some tasks to run")  # type: ignore[misc]
+        until(lambda aim=aim: sum(fleet.noted().values()) >= aim, what="some tasks to run")  # type: ignore[misc]
         fleet.kill(worker)
     fleet.start("w4")
-    until(lambda: all(fleet.noted()[f"done-{number}"] for number in range(100)), 40, "the last worker to finish")
-    until(lambda: not fleet.left(), 10, "every message to be acknowledged")
+    until(lambda: all(fleet.noted()[f"done-{number}"] for number in range(100)), what="the last worker to finish")
+    until(lambda: not fleet.left(), what="every message to be acknowledged")
     assert sum(fleet.noted()[f"done-{number}"] for number in range(100)) <= 100 + 3 * 2
 
 
@@ -185,10 +185,10 @@ def test_kill_9_of_a_child_loses_no_task(fleet: Fleet) -> None:
     """A task whose pool child is killed runs again in another."""
     worker = fleet.start(concurrency=1)
     fleet.send("step", 1, 1.0)
-    until(lambda: fleet.noted()["begun-1"], 10)
+    until(lambda: fleet.noted()["begun-1"])
     (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGKILL)
-    until(lambda: fleet.noted()["done-1"], 20, "the task to run again")
+    until(lambda: fleet.noted()["done-1"], what="the task to run again")
     assert fleet.noted()["begun-1"] == 2
 
 
@@ -202,7 +202,7 @@ def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
     def names() -> list[str]:
         return sorted(path.name for path in queues.iterdir())
 
-    until(lambda: names() == ["celery", "w2@here.celery.pidbox"], 20, "the queues of the dead to go")
+    until(lambda: names() == ["celery", "w2@here.celery.pidbox"], what="the queues of the dead to go")
     assert list(fleet.ping()) == ["w2@here"]
 
 
@@ -210,16 +210,16 @@ def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
     """A worker whose broker's folder fails for a while connects anew, and a task that came meanwhile runs."""
     worker = fleet.start()
     fleet.send("step", 1)
-    until(lambda: fleet.noted()["done-1"], 10)
+    until(lambda: fleet.noted()["done-1"])
     queues, away = fleet.folder / "broker" / "queues", fleet.folder / "broker" / "away"
     os.rename(queues, away)
     queues.write_bytes(b"")
     log = fleet.folder / "w1.log"
-    until(lambda: "onnection" in log.read_text() and "Not a directory" in log.read_text(), 20, "the worker to notice")
+    until(lambda: "onnection" in log.read_text() and "Not a directory" in log.read_text(), what="the worker to notice")
     queues.unlink()
     os.rename(away, queues)
     fleet.send("step", 2)
-    until(lambda: fleet.noted()["done-2"], 40, "the worker to be back")
+    until(lambda: fleet.noted()["done-2"], what="the worker to be back")
     assert worker.poll() is None
     assert list(fleet.ping()) == ["w1@here"]
 
@@ -233,5 +233,5 @@ def test_an_idle_worker_does_not_work(fleet: Fleet) -> None:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     begun, before = time.monotonic(), used()
-    until(lambda: time.monotonic() - begun > 3, 10)
+    until(lambda: time.monotonic() - begun > 3)
     assert (used() - before) / (time.monotonic() - begun) < 0.1

@@ -22,7 +22,6 @@ from warren.app import make_app
 from warren.config import load
 
 #: Seconds within which an alarm or an outage is seen with the options' defaults.
-SEEN = 40
 TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 
 
@@ -58,7 +57,7 @@ def broker(suite: Suite, says: Callable[[dict[str, Any]], object]) -> dict[str, 
         found: dict[str, Any] | None = survey(suite).get("broker")
         return found if found and says(found) else None
 
-    return until(seen, SEEN, f"another word on the broker than {survey(suite).get('broker')}") or {}
+    return until(seen, what=f"another word on the broker than {survey(suite).get('broker')}") or {}
 
 
 def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
@@ -180,7 +179,7 @@ def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind
     for _ in range(5):
         app.send_task("jobs.tick")
     with suite.running("quota-watchdog"):
-        until(lambda: _depth(suite) == 5, SEEN, "five messages")
+        until(lambda: _depth(suite) == 5, what="five messages")
         said = survey(suite)["quotas"]["site"]
     assert {name: said[name] for name in ("limit", "window_s", "free", "open", "cooling", "used", "next_free_s", "level")} == {
         "limit": 60,
@@ -214,7 +213,7 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
         told = suite.await_event("quota-watchdog", "backlog_grows", queue=queue)
         assert (told["messages"], told["critical"]) == (5, False)
         seen = survey(suite)["broker"]["asked_at"]
-        until(lambda: survey(suite)["broker"]["asked_at"] > seen + 2, SEEN, "two looks more")
+        until(lambda: survey(suite)["broker"]["asked_at"] > seen + 2, what="two looks more")
         assert survey(suite)["queues"][queue]["level"] == 1
         app.connection_for_write().default_channel.queue_purge(queue)
         suite.await_event("quota-watchdog", "backlog_shrinks", queue=queue)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.installed import RABBITMQ, WORKER, Installed
 
 GOOD = RABBITMQ + WORKER
@@ -12,7 +10,6 @@ BAD = RABBITMQ + "[worker:main]\nconcurency = 2\n"
 TOLD = ("/etc/warren/warren.ini:7", "concurency", "concurrency")
 
 
-@pytest.mark.timeout(200)
 def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
     """`systemctl reload` fails, says where, and every process goes on."""
     suite.configure(GOOD)
@@ -20,7 +17,7 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
     suite.reload()
     before, main = suite.pid("worker-main"), suite.supervisord()
     suite.configure(BAD)
-    assert suite.host.run("systemctl", "reload", "warren", check=False, within=60).returncode != 0
+    assert suite.host.run("systemctl", "reload", "warren", check=False).returncode != 0
     shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
     for word in TOLD:
         assert word in shown, shown
@@ -29,7 +26,6 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
     assert suite.host.show("warren", "ActiveState") == "active"
 
 
-@pytest.mark.timeout(200)
 def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> None:
     """`warren restart`, asked by root, checks as the suite's user: a file that only root may read leaves all as it is."""
     suite.configure(GOOD)
@@ -45,12 +41,11 @@ def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> N
     assert (suite.pid("worker-main"), suite.supervisord()) == (before, main)
 
 
-@pytest.mark.timeout(200)
 def test_a_start_with_a_bad_file(suite: Installed) -> None:
     """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located message."""
     suite.stop()
     suite.configure(BAD)
-    assert suite.host.run("systemctl", "start", "warren", check=False, within=90).returncode != 0
+    assert suite.host.run("systemctl", "start", "warren", check=False).returncode != 0
     shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
     for word in TOLD:
         assert word in shown, shown

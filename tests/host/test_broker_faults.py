@@ -4,61 +4,59 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from support.figures import Figure
 from support.installed import Installed
-from support.wait import until
+from support.wait import let_pass, until
 
 AWAY, BACK = 60.0, 5.0
 
 
-@pytest.mark.timeout(400)
 def test_a_broker_that_is_away_for_a_minute(suite: Installed, figure: Figure) -> None:
     """No daemon is restarted meanwhile, and tasks run within 5 s of the moment at which the broker takes connections."""
     suite.send(1, 4, 0.2)
-    suite.all_done(1, 4, 30)
+    suite.all_done(1, 4)
     before = [suite.supervisord(), *(suite.pid(program) for program in ("worker-main", "beat", "quota-watchdog"))]
-    suite.host.run("systemctl", "stop", "rabbitmq-server", within=90)
+    suite.host.run("systemctl", "stop", "rabbitmq-server")
     gone = time.monotonic()
-    until(lambda: time.monotonic() - gone > AWAY, AWAY + 10, "a minute to pass")
+    let_pass(AWAY - (time.monotonic() - gone))
     suite.host.run("systemctl", "start", "rabbitmq-server", "--no-block")
-    until(lambda: _listens(suite), 120, "RabbitMQ to listen")
+    until(lambda: _listens(suite), what="RabbitMQ to listen")
     back = time.monotonic()
-    until(lambda: suite.heart("worker-main").get("state") == "ready", 60, f"a worker that consumes; {suite.heart('worker-main')}")
+    until(
+        lambda: suite.heart("worker-main").get("state") == "ready", what=f"a worker that consumes; {suite.heart('worker-main')}"
+    )
     figure("broker away for 60 s: consuming again", time.monotonic() - back, f"<= {BACK:g} s after its return")
     took = time.monotonic() - back
     suite.send(5, 8, 0.2)
-    suite.all_done(5, 8, 30)
+    suite.all_done(5, 8)
     after = [suite.supervisord(), *(suite.pid(program) for program in ("worker-main", "beat", "quota-watchdog"))]
     assert after == before
     assert took <= BACK
 
 
-@pytest.mark.timeout(400)
 def test_a_disk_alarm_with_a_full_queue(suite: Installed, figure: Figure) -> None:
     """Workers drain the queue although RabbitMQ takes nothing; a publisher is told so in bounded time; then all goes on."""
     suite.stop()
     suite.send(1001, 1200, 0.01)
     suite.host.run("rabbitmqctl", "-q", "set_disk_free_limit", "100000GB")
-    until(lambda: "disk" in suite.host.run("rabbitmqctl", "-q", "status").stdout.split("Alarms", 1)[1][:400], 30, "the alarm")
+    until(lambda: "disk" in suite.host.run("rabbitmqctl", "-q", "status").stdout.split("Alarms", 1)[1][:400], what="the alarm")
     try:
         suite.start()
         began = time.monotonic()
-        suite.all_done(1001, 1200, 60)
+        suite.all_done(1001, 1200)
         figure("disk alarm: 200 queued tasks done", time.monotonic() - began, "they drain")
         began = time.monotonic()
-        refused = suite.host.run("warren", "call", "jobs.run", "1300", check=False, within=60)
+        refused = suite.host.run("warren", "call", "jobs.run", "1300", check=False)
         figure("disk alarm: a publisher's error", time.monotonic() - began, "bounded")
         assert refused.returncode == 69, refused
         assert "disk" in refused.stderr, refused
         until(
-            lambda: "disk" in suite.host.run("warren", "health", "broker", check=False).stdout, 40, "the alarm in warren health"
+            lambda: "disk" in suite.host.run("warren", "health", "broker", check=False).stdout, what="the alarm in warren health"
         )
     finally:
         suite.host.run("rabbitmqctl", "-q", "set_disk_free_limit", "50MB")
     suite.send(1301, 1310)
-    suite.all_done(1301, 1310, 60)
+    suite.all_done(1301, 1310)
 
 
 def _listens(suite: Installed) -> bool:

@@ -22,34 +22,32 @@ def tasks(suite: Installed) -> Iterator[None]:
     """Forty tasks are at work while the test breaks something; in the end each of them is done."""
     first = next(_numbers) * 1000
     suite.send(first, first + 39, 0.4)
-    until(lambda: suite.runs().begun[first], 20, "the first task to begin")
+    until(lambda: suite.runs().begun[first], what="the first task to begin")
     yield
-    suite.all_done(first, first + 39, 60)
+    suite.all_done(first, first + 39)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("tasks")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_killed_daemon_runs_again(suite: Installed, program: str, figure: Figure) -> None:
     """kill -9: supervisord starts it again within 5 s and logs with what signal it ended."""
-    victim = until(lambda: suite.pid(program), 30, f"a ready {program}")
+    victim = until(lambda: suite.pid(program), what=f"a ready {program}")
     suite.host.run("kill", "-KILL", str(victim))
-    took = suite.another(program, victim, 60)
+    took = suite.another(program, victim)
     figure(f"kill -9 of {program}", took, f"<= {KILLED:g} s")
     assert took <= KILLED
     records = suite.logged("supervisord", "supervisor_record", program=program, signal="SIGKILL")
     assert records, suite.log("supervisord")[-5:]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("tasks")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_hung_daemon_is_replaced(suite: Installed, program: str, figure: Figure) -> None:
     """kill -STOP: its heart goes stale, which is logged with the evidence, and another one is ready within 30 s."""
-    victim = until(lambda: suite.pid(program), 30, f"a ready {program}")
+    victim = until(lambda: suite.pid(program), what=f"a ready {program}")
     before = len(suite.logged("supervisord", "program_hung", program=program))
     suite.host.run("kill", "-STOP", str(victim))
-    took = suite.another(program, victim, 90)
+    took = suite.another(program, victim)
     figure(f"kill -STOP of {program}", took, f"<= {HUNG:g} s")
     assert len(suite.logged("supervisord", "program_hung", program=program)) == before + 1
     assert took <= HUNG

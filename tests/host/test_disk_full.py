@@ -39,24 +39,22 @@ def _fill(suite: Installed, folder: str) -> None:
     assert suite.host.sh(f"df --output=avail {folder} | tail -1").strip() == "0"
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.usefixtures("fill")
 def test_a_full_disk_under_the_log_folder(small: Installed) -> None:
     """Tasks go on; `warren health` names the disk; afterwards the log says how many lines are missing; every line is whole."""
     _fill(small, "/var/log/warren")
     small.send(1, 200)
-    small.all_done(1, 200, 60)
-    until(lambda: "log" in small.host.run("warren", "health", "disk", check=False).stdout, 20, "health to name the log folder")
+    small.all_done(1, 200)
+    until(lambda: "log" in small.host.run("warren", "health", "disk", check=False).stdout, what="health to name the log folder")
     assert small.host.run("warren", "health", "disk", check=False).returncode == 2
     small.host.sh("rm /var/log/warren/fill")
     small.send(201, 210)
-    small.all_done(201, 210, 30)
-    until(lambda: len(small.logged("worker", "task_succeeded")) >= 10, 20, "lines again")
+    small.all_done(201, 210)
+    until(lambda: len(small.logged("worker", "task_succeeded")) >= 10, what="lines again")
     assert any(line.get("lost") for line in small.logged("worker", "cannot_write"))
     small.log("supervisord")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("fill")
 def test_a_full_disk_under_the_state_folder(small: Installed) -> None:
     """The embedded broker refuses what it cannot keep and says why; what it had taken runs; all works once there is room."""
@@ -68,9 +66,9 @@ def test_a_full_disk_under_the_state_folder(small: Installed) -> None:
     assert small.host.run("warren", "health", "disk", check=False).returncode == 2
     main = small.supervisord()
     small.host.sh("rm /var/lib/warren/fill")
-    until(lambda: small.host.run("warren", "health", check=False).returncode == 0, 60, "a healthy suite")
-    until(lambda: len(small.logged("worker", "task_succeeded", task="jobs.nothing")) >= 10, 30, "the ten tasks")
+    until(lambda: small.host.run("warren", "health", check=False).returncode == 0, what="a healthy suite")
+    until(lambda: len(small.logged("worker", "task_succeeded", task="jobs.nothing")) >= 10, what="the ten tasks")
     small.send(1011, 1030)
-    small.all_done(1011, 1030, 60)
+    small.all_done(1011, 1030)
     assert small.supervisord() == main
     assert not small.logged("quota-watchdog", "ledger_damaged")

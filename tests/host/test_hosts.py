@@ -15,7 +15,7 @@ def test_two_hosts_boot_reach_each_other_and_survive_a_power_cut(net: Network) -
     second.run("systemd-run", "--unit=page", "python3", "-m", "http.server", "--directory=/srv", "8000")
     fetch = "import urllib.request as u; print(u.urlopen('http://second:8000/page').read().decode())"
     until(
-        lambda: "from the second" in first.run("/usr/bin/python3", "-c", fetch, check=False).stdout, 20, "the second host's page"
+        lambda: "from the second" in first.run("/usr/bin/python3", "-c", fetch, check=False).stdout, what="the second host's page"
     )
     first.write("/etc/kept", "still there")
     first.power_cut()

@@ -17,9 +17,6 @@ from support.host import Host, Network
 from support.installed import RABBITMQ, TASKS, WORKER, Installed
 from support.wait import until
 
-#: The first test also boots the host; Monit takes some cycles for each state.
-pytestmark = pytest.mark.timeout(400)
-
 PAGE = "127.0.0.1:2812"
 SERVICES = ("warren", *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")))
 #: A worker, and one for the tasks of a quota, which have a queue of their own.
@@ -45,7 +42,7 @@ def suite(net: Network, package: Path) -> Installed:
     host.write("/etc/monit/conf.d/local", LOCAL, 0o600)
     host.start("monit")
     made = Installed(host, package, INI)
-    host.run("warren", "start", within=120)
+    host.run("warren", "start")
     return made
 
 
@@ -61,7 +58,7 @@ def password(suite: Installed) -> str:
 def page(suite: Installed, password: str) -> Iterator[Chrome]:
     """A browser that has logged in."""
     with browser(suite.host) as driver:
-        until(lambda: answers(password), 20, "a page")
+        until(lambda: answers(password), what="a page")
         driver.get(f"http://warren:{password}@{PAGE}/")
         yield driver
 
@@ -86,7 +83,7 @@ def states(page: Chrome) -> dict[str, str]:
 
 
 def all_are(page: Chrome, state: str) -> None:
-    until(lambda: states(page) == dict.fromkeys(SERVICES, state), 60, f"every service {state}")
+    until(lambda: states(page) == dict.fromkeys(SERVICES, state), what=f"every service {state}")
 
 
 def all_well(page: Chrome) -> None:
@@ -97,7 +94,7 @@ def all_well(page: Chrome) -> None:
         green = seen.keys() == set(SERVICES) and all(state == GREEN for state, _ in seen.values())
         return green and all(said.startswith("OK") for name, (_, said) in seen.items() if name != "warren")
 
-    until(well, 60, "every service well")
+    until(well, what="every service well")
 
 
 def press(page: Chrome, button: str) -> None:
@@ -112,7 +109,7 @@ def press(page: Chrome, button: str) -> None:
             return False
         return states(page).get("warren", before) != before
 
-    until(pressed, 20, button)
+    until(pressed, what=button)
 
 
 def attempts(host: Host) -> int:
@@ -170,14 +167,14 @@ def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
     try:
         suite.host.run("kill", "-9", str(suite.pid("worker-main")))
         red = dict.fromkeys(SERVICES, GREEN) | {"warren-worker": "Status failed red-text"}
-        until(lambda: states(page) == red, 60, "the worker alone in red")
-        until(lambda: "worker-main is held: " in rows(page)["warren-worker"][1], 60, "the reason on the page")
+        until(lambda: states(page) == red, what="the worker alone in red")
+        until(lambda: "worker-main is held: " in rows(page)["warren-worker"][1], what="the reason on the page")
         assert "held: worker-main (" in suite.host.run("systemctl", "status", "--no-pager", "warren", check=False).stdout
         assert "worker-main is held: " in suite.host.run("warren", "status", check=False).stdout
         assert "worker-main is held: " in suite.host.run("warren", "health", check=False).stdout
     finally:
         suite.host.write("/srv/jobs/jobs.py", TASKS)
-    suite.host.run("warren", "restart", within=120)
+    suite.host.run("warren", "restart")
     all_well(page)
     assert mails(suite.host)[len(before) :] == ["Status failed warren-worker"]
 
@@ -189,10 +186,10 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
     suite.configure(INI + "[worker:wrong]\nqueues = nowhere\nconcurency = 1\n")
     try:
         suite.host.run("kill", "-9", str(suite.supervisord()))
-        until(lambda: attempts(suite.host) >= asked + 3, 120, "three attempts of Monit")
-        until(lambda: given_up(suite.host), 60, "the last start that systemd allows")
+        until(lambda: attempts(suite.host) >= asked + 3, what="three attempts of Monit")
+        until(lambda: given_up(suite.host), what="the last start that systemd allows")
         tried = attempts(suite.host)
-        until(lambda: attempts(suite.host) >= tried + 2, 120, "attempts of Monit that systemd refuses")
+        until(lambda: attempts(suite.host) >= tried + 2, what="attempts of Monit that systemd refuses")
         seen = states(page)
         assert "Does not exist" in seen.pop("warren")
         assert set(seen.values()) == {WAITING}
@@ -203,7 +200,7 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
         assert "warren.ini:" in refused.stderr
     finally:
         suite.configure(INI)
-    suite.host.run("warren", "start", within=120)
+    suite.host.run("warren", "start")
     all_well(page)
 
 
@@ -215,16 +212,16 @@ def test_systemd_and_monit_do_not_fight(suite: Installed, page: Chrome) -> None:
     all_well(page)
     host = suite.host
     before = mails(host)
-    assert host.run("warren", "stop", "--json", within=120).stdout.startswith('{"action": "stop", "done": true')
+    assert host.run("warren", "stop", "--json").stdout.startswith('{"action": "stop", "done": true')
     all_are(page, STOPPED)
-    host.run("systemctl", "start", "warren", within=120)
+    host.run("systemctl", "start", "warren")
     all_well(page)
     assert mails(host) == before
     asked = attempts(host)
-    host.run("systemctl", "stop", "warren", within=120)
-    until(lambda: attempts(host) >= asked + 2, 120, "two attempts of Monit")
+    host.run("systemctl", "stop", "warren")
+    until(lambda: attempts(host) >= asked + 2, what="two attempts of Monit")
     assert host.show("warren", "ActiveState") == "inactive"
-    host.run("systemctl", "start", "warren", within=120)
+    host.run("systemctl", "start", "warren")
     all_well(page)
 
 
@@ -238,8 +235,8 @@ def test_monit_is_killed(suite: Installed, page: Chrome, password: str) -> None:
     old = host.show("monit", "MainPID")
     assert old != "0"
     host.run("kill", "-9", old)
-    until(lambda: host.show("monit", "MainPID") not in ("0", old), 60, "another Monit")
-    until(lambda: answers(password), 60, "its page")
+    until(lambda: host.show("monit", "MainPID") not in ("0", old), what="another Monit")
+    until(lambda: answers(password), what="its page")
     all_well(page)
     assert {program: suite.pid(program) for program in processes} == processes
     assert suite.supervisord() == supervisord

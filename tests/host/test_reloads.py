@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.figures import Figure
 from support.installed import RABBITMQ, WORKER, Installed
 from support.wait import until
@@ -11,11 +9,10 @@ from support.wait import until
 TASKS, RELOADS = 10_000, 50
 
 
-@pytest.mark.timeout(900)
 def test_fifty_reloads_while_ten_thousand_tasks_run(suite: Installed, figure: Figure) -> None:
     """Every other reload restarts the worker, the ones between touch only the schedule: no task is lost, none runs twice."""
     suite.send(1, TASKS, 0.06)
-    until(lambda: suite.runs().ended, 20, "the first task to end")
+    until(lambda: suite.runs().ended, what="the first task to end")
     worker = suite.pid("worker-main")
     for number in range(RELOADS):
         threads = 3 + number // 2 % 2

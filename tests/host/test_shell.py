@@ -22,18 +22,16 @@ def plain(net: Network, package: Path) -> Installed:
     return made
 
 
-@pytest.mark.timeout(200)
 def test_a_command_takes_no_running_task_for_a_dead_ones(plain: Installed) -> None:
     """`warren call` as root looks for what dead processes left; the worker at work in the unit's own /proc is not dead."""
     plain.send(1, 2, 4)
-    until(lambda: len(plain.runs().begun) == 2, 20, "two running tasks")
+    until(lambda: len(plain.runs().begun) == 2, what="two running tasks")
     plain.host.run("warren", "call", "jobs.run", "3")
-    runs = plain.all_done(1, 3, 40)
+    runs = plain.all_done(1, 3)
     assert max(runs.begun.values()) == 1
     assert not any(plain.logged(daemon, "messages_restored") for daemon in ("worker", "quota-watchdog"))
 
 
-@pytest.mark.timeout(200)
 def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
     """Status, health and logs work for the suite's user and for root; nobody else may read settings or logs."""
     for verb in ("status", "health", "logs"):
@@ -42,7 +40,6 @@ def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
     assert plain.host.run("runuser", "-u", "nobody", "--", "warren", "logs", check=False).returncode != 0
 
 
-@pytest.mark.timeout(200)
 def test_the_first_task_of_the_guide(plain: Installed) -> None:
     """docs/install.md from the package to a task that ran: each line as it stands there, and then those that take it away."""
     text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import time
 
-import pytest
-
 from support.figures import Figure
 from support.installed import RABBITMQ, WORKER, Installed
 from support.wait import until
@@ -15,7 +13,6 @@ TWO = RABBITMQ + WORKER + "[worker:other]\nqueues = other\nconcurrency = {other}
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 
 
-@pytest.mark.timeout(200)
 def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) -> None:
     """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line; the unit starts at boot."""
     suite.stop()
@@ -29,7 +26,6 @@ def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) ->
     assert suite.host.run("systemctl", "is-enabled", "warren").stdout == "enabled\n"
 
 
-@pytest.mark.timeout(200)
 def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
     """`systemd-analyze security` of the installed unit gives 1.2 or better, and no process of the suite runs as root."""
     said = suite.host.run("systemd-analyze", "security", "--no-pager", "warren").stdout
@@ -42,38 +38,35 @@ def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
     assert pids <= set(suite.processes())
 
 
-@pytest.mark.timeout(200)
 def test_a_task_cannot_change_the_configuration(suite: Installed) -> None:
     """What the suite sees of /etc/warren is read-only, also the secrets that belong to its user."""
     inside = ("nsenter", "--target", str(suite.supervisord()), "--mount", "--", "touch", "/etc/warren/secrets/broker-url")
     assert "Read-only file system" in suite.host.run(*inside, check=False).stderr
 
 
-@pytest.mark.timeout(200)
 def test_stop_lets_running_tasks_finish_and_hands_back_the_rest(suite: Installed) -> None:
     """Two tasks of five seconds run and others wait: both finish, the others run once after the next start."""
     suite.start()
     suite.send(1, 8, 5)
-    until(lambda: len(suite.runs().begun) >= 2, 20, "two running tasks")
+    until(lambda: len(suite.runs().begun) >= 2, what="two running tasks")
     suite.stop()
     runs = suite.runs()
     assert runs.begun == runs.ended
     assert 2 <= len(runs.ended) < 8
     assert not suite.processes()
     suite.start()
-    done = suite.all_done(1, 8, 60)
+    done = suite.all_done(1, 8)
     assert not done.again()
 
 
-@pytest.mark.timeout(200)
 def test_reload_changes_only_what_the_edit_touches(suite: Installed) -> None:
     """One worker's concurrency is edited: that worker is another process after `systemctl reload`, all else is the same."""
     suite.configure(TWO.format(other=1))
     suite.reload()
     programs = ("worker-main", "beat", "quota-watchdog")
-    until(lambda: suite.pid("worker-other"), 30, "the added worker")
+    until(lambda: suite.pid("worker-other"), what="the added worker")
     before, other = [suite.supervisord(), *map(suite.pid, programs)], suite.pid("worker-other")
     suite.configure(TWO.format(other=2))
     suite.reload()
-    suite.another("worker-other", other, 30)
+    suite.another("worker-other", other)
     assert [suite.supervisord(), *map(suite.pid, programs)] == before

@@ -23,18 +23,17 @@ def older(net: Network) -> Installed:
     return made
 
 
-@pytest.mark.timeout(400)
 def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -> None:
     """apt installs the new package while tasks run: each is done once, the edited files stay, the new version is at work."""
     assert older.host.run("warren", "--version").stdout.split()[-1] == "0.0.9"
     newer = deb()
     older.send(1, TASKS, 0.2)
-    until(lambda: older.runs().ended, 20, "the first task to end")
+    until(lambda: older.runs().ended, what="the first task to end")
     before = older.pid("worker-main")
     older.install(newer)
     assert older.host.run("warren", "--version").stdout.split()[-1] != "0.0.9"
     left = TASKS - len(older.runs().ended)
-    runs = older.all_done(1, TASKS, 120)
+    runs = older.all_done(1, TASKS)
     figure(f"upgrade with {TASKS} tasks queued: lost", len(runs.lost(1, TASKS)), "0")
     figure(f"upgrade with {TASKS} tasks queued: run twice", len(runs.again()), "0")
     assert left > 0, "the upgrade was to meet tasks at work"
@@ -44,7 +43,6 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
     assert older.pid("worker-main") != before
 
 
-@pytest.mark.timeout(300)
 def test_an_upgrade_that_cannot_start_the_suite_says_why(suite: Installed) -> None:
     """dpkg ends well, and what is printed has the place of the mistake and the way on."""
     suite.configure(EDITED + "[log]\nlevel = loud\n")
@@ -55,7 +53,6 @@ def test_an_upgrade_that_cannot_start_the_suite_says_why(suite: Installed) -> No
     suite.host.run("warren", "start")
 
 
-@pytest.mark.timeout(300)
 def test_remove_keeps_data_and_purge_takes_them(suite: Installed) -> None:
     """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code.
 
@@ -63,15 +60,15 @@ def test_remove_keeps_data_and_purge_takes_them(suite: Installed) -> None:
     """
     suite.configure(EDITED)
     suite.send(1, 1)
-    suite.all_done(1, 1, 30)
-    suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq remove warren", within=120)
+    suite.all_done(1, 1)
+    suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq remove warren")
     assert not suite.processes()
     assert suite.host.read("/etc/warren/warren.ini") == EDITED
     assert suite.host.read("/var/lib/warren/runs")
     assert suite.host.read("/var/log/warren/worker.log")
     assert suite.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
     suite.host.sh("mount --bind /var/log/warren /var/log/warren")
-    suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren", within=120)
+    suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")
     assert suite.host.sh("ls -A /var/log/warren; umount /var/log/warren") == ""
     gone = (
         "/etc/warren",

@@ -12,7 +12,7 @@ from kombu import Connection, Exchange
 from support.disk import fill, small_disk
 from support.servers import free_port, redis_server_at
 from support.suite import Suite, broker_section
-from support.wait import until
+from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
 
@@ -51,7 +51,7 @@ def suite(scratch: Path) -> Suite:
 def add(suite: Suite, *numbers: int) -> Any:
     """The result of the task `jobs.add`, sent by its name."""
     app = make_app(load(suite.etc))
-    return app.send_task("jobs.add", numbers).get(timeout=30)
+    return result_of(app.send_task("jobs.add", numbers))
 
 
 def connecting(suite: Suite) -> float:
@@ -140,8 +140,8 @@ def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
         line = suite.await_event("worker", "broker_unreachable")
         assert f"127.0.0.1:{port}" in line["broker"]
         assert line["remedy"]
-        beats = {until(lambda: connecting(suite), 10, "a heart that says connecting")}
-        until(lambda: connecting(suite) not in beats, 10, "a further beat")
+        beats = {until(lambda: connecting(suite), what="a heart that says connecting")}
+        until(lambda: connecting(suite) not in beats, what="a further beat")
         asked = suite.warren("call", "jobs.add", "1", "2")
         assert asked.returncode == 69
         assert f"127.0.0.1:{port}" in asked.stderr
@@ -230,7 +230,7 @@ def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) 
         assert "No space left" in refused.stderr
         with suite.running("worker", "a") as worker:
             filler.unlink()
-            assert [result.get(timeout=60) for result in accepted] == [2 * n for n in range(5)]
+            assert [result_of(result) for result in accepted] == [2 * n for n in range(5)]
             assert worker.poll() is None or worker.returncode == 73
 
 

@@ -21,6 +21,6 @@ def test_a_daemon_whose_supervisor_vanished_ends(scratch: Path, daemon: str) -> 
         (orphan,) = filter(None, map(of, children(supervisor.pid)))
         supervisor.kill()
         supervisor.wait()
-        until(lambda: not orphan.alive, 15, "the orphan to end")
+        until(lambda: not orphan.alive, what="the orphan to end")
     assert [line["event"] for line in suite.log(daemon)][-2:] == ["supervisor_lost", "stopped"]
     assert suite.heart(daemon) is None

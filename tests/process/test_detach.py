@@ -15,7 +15,7 @@ import pytest
 
 from support.forks import child, end
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants
-from support.wait import until
+from support.wait import end_of, result_of, run_to_end, until
 from warren.cli.user import become
 from warren.config import load
 from warren.detach import into_background
@@ -49,12 +49,12 @@ def suite(scratch: Path) -> Iterator[Suite]:
     for member in family:
         if member.alive:
             os.kill(member.pid, signal.SIGKILL)
-    until(lambda: not any(member.alive for member in family), 20, "the end of all that was started")
+    until(lambda: not any(member.alive for member in family), what="the end of all that was started")
 
 
 def detached(suite: Suite, *words: str) -> Process:
     """Starts it in the background; the daemon by its pid file."""
-    done = suite.warren(*words, "--detach", within=120)
+    done = suite.warren(*words, "--detach")
     assert (done.returncode, done.stderr) == (0, "")
     return daemon(suite, "supervisord" if words == ("supervise",) else "-".join(words))
 
@@ -95,9 +95,7 @@ def test_it_is_a_daemon_in_every_respect_and_ready(suite: Suite) -> None:
     leak = (suite.folder / "leak").open("w", encoding="ascii")
     command = [str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
     with leak:
-        done = subprocess.run(
-            command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, pass_fds=[leak.fileno()], check=False, umask=0
-        )
+        done = run_to_end(command, env=ENVIRONMENT, capture_output=True, pass_fds=[leak.fileno()], umask=0)
     found = daemon(suite)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", f"worker-a is ready, process {found.pid}\n")
     heart = suite.heart("worker-a")
@@ -122,14 +120,14 @@ def test_it_survives_the_end_of_its_terminal(suite: Suite) -> None:
     command = ["setsid", "--ctty", "--wait", str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
     try:
         caller = subprocess.Popen(command, env=ENVIRONMENT | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs)
-        assert caller.wait(120) == 0
+        assert end_of(caller) == 0
         assert b"worker-a is ready" in os.read(ours, 65536)
     finally:
         os.close(theirs)
         os.close(ours)
     found = daemon(suite)
     beat = suite.heart("worker-a")
-    until(lambda: suite.heart("worker-a") != beat, 20, "another beat")
+    until(lambda: suite.heart("worker-a") != beat, what="another beat")
     assert terminal(found) == 0
     assert suite.warren("worker", "a", "--stop").returncode == 0
 
@@ -139,7 +137,7 @@ def test_a_second_start_is_refused_and_harms_nothing(suite: Suite) -> None:
     first = detached(suite, "worker", "a")
     lock = suite.folder / "run" / "worker-a.lock"
     for _ in range(2):  # the second one must not repeat what the first one was told
-        done = suite.warren("worker", "a", "--detach", within=120)
+        done = suite.warren("worker", "a", "--detach")
         assert done.returncode == 76
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"{lock}: expected no other worker-a on this host, found process {first.pid}")
@@ -150,14 +148,14 @@ def test_a_suite_without_programs_is_ready_when_it_runs(suite: Suite) -> None:
     """No heart is waited for; a second one is refused all the same, rather than said to be ready."""
     suite.write("[quota-watchdog]\nenabled = false\n[beat]\nenabled = false\n")
     detached(suite, "supervise")
-    assert suite.warren("supervise", "--detach", within=120).returncode == 76
+    assert suite.warren("supervise", "--detach").returncode == 76
 
 
 def test_a_killed_daemon_is_no_obstacle(suite: Suite) -> None:
     """kill -9 leaves a pid file and a lock file behind; the next start does not mind."""
     first = detached(suite, "worker", "a")
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: ended(first), 20, "its end")
+    until(lambda: ended(first), what="its end")
     assert (suite.folder / "run" / "worker-a.pid").exists()
     assert detached(suite, "worker", "a") != first
 
@@ -176,7 +174,7 @@ def test_wrong_settings_are_said_to_the_caller(suite: Suite) -> None:
 def test_what_only_the_daemon_finds_is_said_to_the_caller_too(suite: Suite) -> None:
     """A module that cannot be imported: the daemon's own words and exit code, and no pid file stays."""
     suite.module("jobs", "import no_such_module")
-    done = suite.warren("worker", "a", "--detach", within=120)
+    done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 78
     assert "no_such_module" in done.stderr
     assert not (suite.folder / "run" / "worker-a.pid").exists()
@@ -185,7 +183,7 @@ def test_what_only_the_daemon_finds_is_said_to_the_caller_too(suite: Suite) -> N
 def test_a_daemon_that_is_killed_while_it_starts_is_a_failure(suite: Suite) -> None:
     """The caller gets 70, and learns of the signal."""
     suite.module("jobs", "import os\nos.kill(os.getpid(), 9)")
-    done = suite.warren("worker", "a", "--detach", within=120)
+    done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 70
     assert "signal 9" in done.stderr
 
@@ -193,19 +191,19 @@ def test_a_daemon_that_is_killed_while_it_starts_is_a_failure(suite: Suite) -> N
 def test_a_broker_that_is_away_does_not_hold_the_caller(suite: Suite) -> None:
     """After start_timeout the caller is told what is missing; the daemon goes on trying."""
     suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 1s\n[worker:a]\nconcurrency = 1\n")
-    done = suite.warren("worker", "a", "--detach", within=120)
+    done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 0
     assert "expected it to be ready within 1 s, found worker-a " in done.stderr
-    until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", 60, "it to try")
+    until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", what="it to try")
 
 
 def test_ctrl_c_while_it_waits_says_that_the_daemon_goes_on(suite: Suite) -> None:
     """Who gives up waiting has not stopped the daemon, and is told so."""
     suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 90s\n[worker:a]\nconcurrency = 1\n")
     with suite.running("worker", "a", "--detach") as caller:
-        until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", 60, "it to try")
+        until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", what="it to try")
         caller.send_signal(signal.SIGINT)
-        assert caller.wait(20) == 1
+        assert end_of(caller) == 1
         found = daemon(suite)
         assert suite.output("worker", "a", "--detach").endswith(
             f"worker-a: process {found.pid} goes on in the background; --stop ends it\n"
@@ -217,14 +215,14 @@ def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
     """--stop drains as SIGTERM does, returns when the daemon has ended, and its pid file is gone."""
     found = detached(suite, "worker", "a")
     result = app.send_task("jobs.wait", [str(suite.folder)])
-    until(lambda: (suite.folder / "began").exists(), 30, "the task to begin")
+    until(lambda: (suite.folder / "began").exists(), what="the task to begin")
     with suite.running("worker", "a", "--stop") as stopping:
         suite.await_event("worker", "stopping", reason="asked to stop")
         assert stopping.poll() is None
         (suite.folder / "go").touch()
-        assert stopping.wait(60) == 0
+        assert end_of(stopping) == 0
     assert ended(found)
-    assert result.get(timeout=5) == "done"
+    assert result_of(result) == "done"
     assert not (suite.folder / "run" / "worker-a.pid").exists()
 
 
@@ -245,7 +243,7 @@ def test_new_settings_start_it_anew_each_time(suite: Suite) -> None:
     for count, children in enumerate((2, 3), 2):
         suite.write(INI.format(children=children))
         os.kill(found.pid, signal.SIGHUP)
-        ready = until(lambda count=count: suite.logged("worker", "ready")[count - 1 :], 60, "it to be ready again")  # type: ignore[misc]
+        ready = until(lambda count=count: suite.logged("worker", "ready")[count - 1 :], what="it to be ready again")  # type: ignore[misc]
         assert ready[0]["concurrency"] == children
         assert daemon(suite) == found
     assert suite.warren("worker", "a", "--stop").returncode == 0
@@ -256,10 +254,10 @@ def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
     found = detached(suite, "supervise")
     hearts = [suite.heart(program) for program in ("beat", "worker-a")]
     assert all(heart is not None and heart["state"] in ("ready", "standby") for heart in hearts)
-    assert suite.warren("supervise", "--detach", within=120).returncode == 76
+    assert suite.warren("supervise", "--detach").returncode == 76
     family = descendants(found.pid)
     assert len(family) > 2
-    done = suite.warren("supervise", "--stop", within=120)
+    done = suite.warren("supervise", "--stop")
     assert (done.returncode, done.stdout) == (0, "supervisord has stopped\n")
     assert not [member for member in family if member.alive]
     assert not (suite.folder / "run" / "supervisord.pid").exists()
@@ -268,12 +266,12 @@ def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
 def test_a_caller_without_streams_or_under_supervisord_changes_nothing(suite: Suite) -> None:
     """Closed streams, as some init scripts have them, and a supervised shell: the daemon is the same, and stays."""
     line = f"exec {WARREN} --config {suite.etc} beat --detach <&- >&- 2>&-"
-    done = subprocess.run(["sh", "-c", line], env=ENVIRONMENT | {"SUPERVISOR_ENABLED": "1"}, timeout=120, check=False)
+    done = run_to_end(["sh", "-c", line], env=ENVIRONMENT | {"SUPERVISOR_ENABLED": "1"})
     assert done.returncode == 0
     found = daemon(suite, "beat")
     assert Path(f"/proc/{found.pid}/fd/0").readlink() == Path("/dev/null")
     beat = suite.heart("beat")
-    until(lambda: suite.heart("beat") != beat, 20, "another beat")
+    until(lambda: suite.heart("beat") != beat, what="another beat")
     assert not suite.logged("beat", "supervisor_lost")
 
 
@@ -348,14 +346,14 @@ def test_the_init_script_does_what_its_words_say(suite: Suite) -> None:
 
     def script(word: str) -> int:
         environment = ENVIRONMENT | {"WARREN_DEFAULTS": str(defaults)}
-        return subprocess.run([str(SCRIPT), word], env=environment, capture_output=True, timeout=150, check=False).returncode
+        return run_to_end([str(SCRIPT), word], env=environment, capture_output=True, within=150).returncode
 
     assert script("status") == 3
     assert script("start") == 0
     first = daemon(suite, "supervisord")
     assert script("start") == 0
     assert daemon(suite, "supervisord") == first
-    until(lambda: script("status") == 0, 30, "supervisord to call every program RUNNING, which takes it some seconds")
+    until(lambda: script("status") == 0, what="supervisord to call every program RUNNING, which takes it some seconds")
     assert script("reload") == 0
     suite.await_event("supervisord", "reloaded")
     assert script("restart") == 0

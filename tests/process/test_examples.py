@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.suite import ENVIRONMENT, descendants, end
-from support.wait import until
+from support.wait import PATIENCE, run_to_end, until
 
 ROOT = Path(__file__).parents[2]
 SHOP = "/tmp/shop"  # noqa: S108  the folder in the documents
@@ -25,7 +25,7 @@ class Shell:
         self._out = out
         self._shop = shop
 
-    def type(self, line: str, within: float = 60) -> tuple[int, str]:
+    def type(self, line: str, within: float = PATIENCE) -> tuple[int, str]:
         """Runs one line to its end: exit code, and all that was printed meanwhile."""
         mark, before = uuid.uuid4().hex, len(self._out.read_text(encoding="utf-8"))
         ended = re.compile(rf"{mark} (\d+)\n")
@@ -104,8 +104,8 @@ def test_the_guide_can_be_typed(scratch: Path) -> None:
             elif line.startswith(("warren call", "python ")):
                 assert answer(said), said
             if line == lines[-2]:
-                until(lambda: ran(shop, "shop.report"), 30, "the schedule to fire")
-                until(lambda: len(ran(shop, "shop.fetch_price")) >= 5, 30, "two calls, and three of the report's")
+                until(lambda: ran(shop, "shop.report"), what="the schedule to fire")
+                until(lambda: len(ran(shop, "shop.fetch_price")) >= 5, what="two calls, and three of the report's")
     assert len(done) == 7
     assert {"warren check", "until warren status"} <= set(done)
 
@@ -114,7 +114,7 @@ def test_a_program_of_ones_own_says_what_is_missing() -> None:
     """Where there are no settings the example's sender ends with one line that names the folder and what to do."""
     sender = [sys.executable, str(ROOT / "examples" / "shop" / "send.py")]
     environment = {**ENVIRONMENT, "WARREN_CONFIG": "/nowhere"}
-    done = subprocess.run(sender, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = run_to_end(sender, env=environment, capture_output=True)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1
     assert line.startswith("/nowhere: expected ")

@@ -70,7 +70,7 @@ class Run:
     def start(self) -> None:
         """Starts supervisord and waits for the daemons."""
         self.supervisor = self.stack.enter_context(self.suite.running("supervise"))
-        until(self.suite.ready, 60, "the suite to be ready")
+        until(self.suite.ready, what="the suite to be ready")
 
     def pids(self, prefix: str) -> list[int]:
         """The processes of the programs whose name begins so."""
@@ -93,7 +93,7 @@ class Run:
             self.supervisor.wait()
             self.start()
         elif kind != "child":
-            until(lambda: not found.alive and self.suite.ready(), 60, f"a new {kind}")
+            until(lambda: not found.alive and self.suite.ready(), what=f"a new {kind}")
 
 
 def collected(folder: Path) -> int:
@@ -101,7 +101,6 @@ def collected(folder: Path) -> int:
     return len(list((folder / "files").glob("*.txt")))
 
 
-@pytest.mark.timeout(240)
 def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, broker: str) -> None:
     """Children, workers, watchdog and supervisord killed at random: the API refuses nothing and every document arrives."""
     seed = int(os.environ.get("WARREN_TEST_SEED", random.SystemRandom().randrange(10**6)))
@@ -124,9 +123,9 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
             app.send_task("warren.demo.collect", [number], ignore_result=True)
         for position, kind in enumerate(victims):
             share = (position + 1) * DOCUMENTS // (len(victims) + 2)
-            until(lambda share=share: collected(demo) >= share, 60, f"{share} documents")  # type: ignore[misc]
+            until(lambda share=share: collected(demo) >= share, what=f"{share} documents")  # type: ignore[misc]
             run.kill(kind)
-        until(lambda: collected(demo) == DOCUMENTS, 90, "every document")
+        until(lambda: collected(demo) == DOCUMENTS, what="every document")
         summary = api.get("/record").json()
         assert run.killed == Counter(dict.fromkeys(set(victims), KILLS))
         assert summary["refused"] == 0
@@ -144,7 +143,7 @@ def no_orphans(folder: Path, supervisor: int) -> None:
         family = {process.pid for process in descendants(supervisor)}
         return [pid for pid in _mentioning(f"{folder}/etc") if pid not in family]
 
-    until(lambda: not strays(), 30, "no process of an earlier supervisord")
+    until(lambda: not strays(), what="no process of an earlier supervisord")
 
 
 def _mentioning(word: str) -> list[int]:

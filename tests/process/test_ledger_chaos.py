@@ -263,7 +263,7 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int) -> None:
     roles |= {f"clumsy-{number}": clumsy(path, api) for number in range(2)}
     roles |= {f"gate-{number}": gate(path, api) for number in range(2)} | {"watchdog": watchdog(path)}
     try:
-        until(api.exists, 10, "the provider's socket")
+        until(api.exists, what="the provider's socket")
         Ledger(path).configure(LIMIT, WINDOW, LONGEST)
         troop.roles.update(roles)
         began = time.monotonic()
@@ -274,9 +274,9 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int) -> None:
         ledger = Ledger(path)
         ledger.reap()
         last = now_ns()
-        until(lambda: ledger.counts().free == LIMIT, WINDOW + LONGEST + 2, "every slot to be free again")
+        until(lambda: ledger.counts().free == LIMIT, what="every slot to be free again")
         assert now_ns() - last < (WINDOW + LONGEST + 1) * 1e9
-        until(lambda: ledger.reserve(LIMIT, this()) is not None, 1, "the whole limit at once")
+        until(lambda: ledger.reserve(LIMIT, this()) is not None, what="the whole limit at once")
     finally:
         troop.end()
     errors = [error.read_text() for error in scratch.glob("error-*")]

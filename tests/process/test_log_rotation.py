@@ -36,7 +36,7 @@ def test_logrotate_loses_and_tears_no_line(tmp_path: Path) -> None:
     configuration.write_text(text.replace("rotate 14", "rotate 40"), encoding="utf-8")  # to count what was kept
     with Storm(folder) as storm:
         for _ in range(30):
-            until(storm.grown, 30, "lines to rotate")
+            until(storm.grown, what="lines to rotate")
             logrotate(configuration, "--force")
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(["worker.log", "worker.log.1", *(f"worker.log.{number}.gz" for number in range(2, 31))])
@@ -50,7 +50,7 @@ def test_every_line_is_in_the_log_or_counted_as_lost(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     with small_disk(folder, "16m"):
         with Storm(folder) as storm:
-            until(storm.grown, 30, "lines")
+            until(storm.grown, what="lines")
             for _ in range(50):
                 fill(folder).unlink()
         found = lines(folder)

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from support.wait import output_of
+
 WRITERS, LINES = 8, 5_000
 
 WRITER = """
@@ -72,7 +74,7 @@ def start(script: str, *words: str | Path) -> subprocess.Popen[str]:
 def end(process: subprocess.Popen[str]) -> str:
     """What the process said on stderr, once it has ended."""
     try:
-        return process.communicate(timeout=60)[1]
+        return str(output_of(process)[1])
     finally:
         process.kill()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from support.rotation import adapted, logrotate
 from support.storm import Storm
 from support.suite import ENVIRONMENT, WARREN, Suite
-from support.wait import until
+from support.wait import output_of, run_to_end, until
 
 SCHEDULE = "[worker:a]\nconcurrency = 1\n[schedule:tick]\ntask = jobs.tick\nevery = 1s\n"
 
@@ -77,7 +77,7 @@ def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) ->
 
     def wait_for_more() -> None:
         before = shown.stat().st_size
-        until(lambda: shown.stat().st_size > before, 30, "more lines shown")
+        until(lambda: shown.stat().st_size > before, what="more lines shown")
 
     command = [str(WARREN), "logs", "--dir", str(folder), "--follow", "--since", "1d"]
     with open(shown, "wb") as out:
@@ -87,11 +87,11 @@ def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) ->
             for _ in range(8):
                 wait_for_more()
                 wait_for_more()  # the look before this one may have begun before the rotation
-                until(storm.grown, 30, "lines to rotate")
+                until(storm.grown, what="lines to rotate")
                 logrotate(configuration, "--force")
-        until(lambda: shown.read_bytes().count(b'"message":"last"') == len(storm.written), 30, "the last lines")
+        until(lambda: shown.read_bytes().count(b'"message":"last"') == len(storm.written), what="the last lines")
         follower.send_signal(signal.SIGINT)
-        assert follower.communicate(timeout=30)[1] == b""
+        assert output_of(follower)[1] == b""
         assert follower.returncode == 0
     finally:
         follower.kill()
@@ -107,5 +107,5 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(suite: Suite) -> None:
     line = '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error","event":"task_failed","daemon":"worker"}\n'
     (folder / "worker.log").write_text(line * 50_000, encoding="utf-8")
     command = f"{WARREN} --config {suite.etc} logs | head -1"
-    done = subprocess.run(["bash", "-c", command], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    done = run_to_end(["bash", "-c", command], env=ENVIRONMENT, capture_output=True)
     assert (done.stdout, done.stderr) == (line, "")

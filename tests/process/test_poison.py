@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from kombu import Exchange
 
 from support.calls import NOTING, calls, worst
 from support.suite import ENVIRONMENT, WARREN, Suite
-from support.wait import until
+from support.wait import end_of, result_of, run_to_end, until
 from warren.app import make_app
 from warren.config import load
 from warren.process import Process
@@ -111,8 +110,8 @@ def suite(scratch: Path) -> Suite:
 def test_a_memory_error_is_a_failure_like_others(worker: Any, app: Any, suite: Suite) -> None:
     """The task fails once, is logged, and the worker goes on."""
     bad = app.send_task("jobs.memory")
-    assert isinstance(bad.get(timeout=20, propagate=False), MemoryError)
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
+    assert isinstance(result_of(bad, propagate=False), MemoryError)
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
     assert worker.poll() is None
 
@@ -121,8 +120,8 @@ def test_a_task_that_ends_every_process_is_given_up(worker: Any, app: Any, suite
     """It runs five times, then it has failed; the tasks around it run."""
     path = scratch / "runs"
     bad = app.send_task("jobs.die", [str(path)])
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
-    assert "WorkerLost" in type(bad.get(timeout=60, propagate=False)).__name__
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    assert "WorkerLost" in type(result_of(bad, propagate=False)).__name__
     assert len(calls(path)) == 5
     assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
@@ -136,10 +135,10 @@ def test_a_task_that_kills_its_worker_is_given_up(app: Any, suite: Suite, scratc
     bad = app.send_task("jobs.kill_worker", [str(path), str(long)])
     for _ in range(5):
         with suite.running("worker", "a") as worker:
-            assert worker.wait(60) == -signal.SIGKILL
+            assert end_of(worker) == -signal.SIGKILL
     with suite.running("worker", "a") as worker:
-        error = bad.get(timeout=60, propagate=False)
-        assert innocent.get(timeout=60) == "done"
+        error = result_of(bad, propagate=False)
+        assert result_of(innocent) == "done"
         assert worker.poll() is None
     assert "WorkerLost" in type(error).__name__
     assert "died 5 times" in str(error)
@@ -174,10 +173,10 @@ def test_a_malformed_message_costs_itself(worker: Any, app: Any, suite: Suite, s
         for number, (headers, body) in enumerate(MALFORMED.values()):
             whole = {"task": task, "id": f"bad-{number}"} | headers
             producer.publish(json.dumps(body), headers=whole, content_type="application/json", content_encoding="utf-8")
-    until(lambda: len(suite.logged("worker", "message_set_aside")) == len(MALFORMED), 30, "every reason")
+    until(lambda: len(suite.logged("worker", "message_set_aside")) == len(MALFORMED), what="every reason")
     assert all(line["reason"].startswith("expected ") for line in suite.logged("worker", "message_set_aside"))
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
-    app.send_task("jobs.call", [str(scratch / "calls")]).get(timeout=20)
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    result_of(app.send_task("jobs.call", [str(scratch / "calls")]))
     assert worker.poll() is None
 
 
@@ -189,7 +188,7 @@ def test_what_a_task_starts_itself_does_not_bend_the_limit(app: Any, scratch: Pa
     for _ in range(3):
         app.send_task(task, [str(path)], ignore_result=True)
     expected = 6 if task == "jobs.fork" else 3
-    until(lambda: len(calls(path)) == expected, 40, "every call")
+    until(lambda: len(calls(path)) == expected, what="every call")
     assert worst(calls(path), WINDOW) <= LIMIT
 
 
@@ -199,7 +198,7 @@ def test_an_expired_task_takes_no_slot(app: Any, suite: Suite, scratch: Path) ->
     past = datetime.now(UTC) - timedelta(seconds=5)
     for _ in range(2 * LIMIT):
         app.send_task("jobs.call", [str(scratch / "late")], expires=past, ignore_result=True)
-    app.send_task("jobs.call", [str(scratch / "calls")]).get(timeout=20)
+    result_of(app.send_task("jobs.call", [str(scratch / "calls")]))
     assert not calls(scratch / "late")
     assert Book(load(suite.etc))["provider"].counts().admitted == 1
 
@@ -211,7 +210,7 @@ def test_the_worker_sleeps_until_all_slots_of_a_cost_are_free(suite: Suite, scra
     with suite.running("worker", "a"):
         for _ in range(3):
             app.send_task("jobs.call", [str(path)], ignore_result=True)
-        until(lambda: len(calls(path)) == 3, 40, "every call")
+        until(lambda: len(calls(path)) == 3, what="every call")
     assert worst(calls(path), WINDOW) == 1
     assert Book(load(suite.etc))["provider"].counts().refused < 40
 
@@ -220,8 +219,8 @@ def test_the_worker_sleeps_until_all_slots_of_a_cost_are_free(suite: Suite, scra
 def test_no_argument_reaches_the_log(app: Any, suite: Suite) -> None:
     """Also not by the words of Celery's own errors."""
     failed = app.send_task("jobs.secret", ["S3CRET"])
-    failed.get(timeout=20, propagate=False)
-    until(lambda: suite.logged("worker", "task_failed", task_id=failed.id), 10)
+    result_of(failed, propagate=False)
+    until(lambda: suite.logged("worker", "task_failed", task_id=failed.id))
     assert "S3CRET" not in (suite.folder / "log" / "worker.log").read_text(encoding="utf-8")
 
 
@@ -230,7 +229,7 @@ def test_a_schedule_entry_that_cannot_be_sent_stops_no_other(suite: Suite) -> No
     bad = "[schedule:bad]\ntask = jobs.add\nargs = [1]\nevery = 1s\n"
     suite.write(INI.format(cost=1, concurrency=1) + bad + "[schedule:good]\ntask = jobs.add\nargs = [1, 2]\nevery = 1s\n")
     with suite.running("beat") as beat:
-        until(lambda: len(suite.logged("beat", "tick_sent", entry="good")) >= 2, 20, "ticks of the good entry")
+        until(lambda: len(suite.logged("beat", "tick_sent", entry="good")) >= 2, what="ticks of the good entry")
         assert suite.logged("beat", "tick_failed", entry="bad")
         assert beat.poll() is None
 
@@ -238,12 +237,12 @@ def test_a_schedule_entry_that_cannot_be_sent_stops_no_other(suite: Suite) -> No
 def test_a_daemon_started_by_hand_outlives_its_shell(suite: Suite) -> None:
     """Only a supervisor's end is a daemon's end."""
     script = f"nohup {WARREN} --config {suite.etc} quota-watchdog >/dev/null 2>&1 &"
-    subprocess.run(["bash", "-c", script], env=ENVIRONMENT, check=True)
-    beat = until(lambda: suite.heart("quota-watchdog"), 20, "a heart") or {}
+    run_to_end(["bash", "-c", script], env=ENVIRONMENT, check=True)
+    beat = until(lambda: suite.heart("quota-watchdog"), what="a heart") or {}
     daemon = Process(beat["pid"], beat["start"])
     try:
-        until(lambda: (suite.heart("quota-watchdog") or beat)["at"] > beat["at"] + 3, 20, "beats after the shell has ended")
+        until(lambda: (suite.heart("quota-watchdog") or beat)["at"] > beat["at"] + 3, what="beats after the shell has ended")
         assert daemon.alive
     finally:
         os.kill(daemon.pid, 15)
-        until(lambda: not daemon.alive, 20, "the end")
+        until(lambda: not daemon.alive, what="the end")

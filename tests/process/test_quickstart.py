@@ -16,6 +16,7 @@ from redis import Redis
 
 from support.servers import RabbitMQNode
 from support.suite import ENVIRONMENT
+from support.wait import end_of, output_of, run_to_end
 from warren.errors import ExitCode
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "quickstart"
@@ -54,7 +55,7 @@ def followed(folder: Path, daemons: list[str]) -> Iterator[Followed]:
     finally:
         tail.terminate()
         reader.join(10)
-        tail.wait(10)
+        end_of(tail)
 
 
 @pytest.fixture
@@ -91,14 +92,13 @@ def test_a_broker_that_refuses_what_a_run_needs(shared: str, rabbitmq: RabbitMQN
     with Connection(shared) as connection:
         connection.default_channel.exchange_declare("warren", type="direct", durable=True, auto_delete=False)
     words = [str(SCRIPT), "--broker", shared, "--folder", str(scratch / "run")]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=80, check=False)
+    done = run_to_end(words, env=ENVIRONMENT, capture_output=True)
     assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
     assert "expected it to start, found: exit status 69: " in done.stderr
     assert "PRECONDITION_FAILED" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("broker", "documents"), [("embedded", 300), ("rabbitmq", 120), ("redis", 120)])
 def test_the_quickstart_keeps_its_promises(request: pytest.FixtureRequest, scratch: Path, broker: str, documents: int) -> None:
     """Nothing refused, nothing lost, no window above the limit, the batch right, the schedule fired, every log line JSON."""
@@ -110,7 +110,7 @@ def test_the_quickstart_keeps_its_promises(request: pytest.FixtureRequest, scrat
     daemons = ["worker", "beat", "quota-watchdog", "supervisord"]
     with followed(scratch / "run" / "log", daemons) as seen:
         started = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        out, err = started.communicate(timeout=200)
+        out, err = output_of(started, within=400)
     assert started.returncode == 0, err
     said = json.loads(out.splitlines()[-1])
     assert set(said) == {"documents", "calls", "refused", "worst_window", "limit", "use", "batch", "ticks", "lost"}

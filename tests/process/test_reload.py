@@ -12,7 +12,7 @@ import pytest
 
 from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.supervised import INI, QUIET, programs, settings, supervised
-from support.wait import until
+from support.wait import end_of, until
 from warren.app import make_app
 from warren.errors import ExitCode, WarrenError
 from warren.process import Process
@@ -80,7 +80,7 @@ def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
         suite.write(WATCHED.replace("1/h", "2/h") + "[worker:b]\nqueues = own\n[queue:own]\n" + ENTRY.replace(":s", ":t"))
         done = suite.warren("reload")
         assert done.returncode == 0, done.stderr
-        until(lambda: len(suite.logged("worker", "task_succeeded", task="jobs.call")) == 2, 20, "the second call")
+        until(lambda: len(suite.logged("worker", "task_succeeded", task="jobs.call")) == 2, what="the second call")
         app.send_task("jobs.send", ignore_result=True)
         suite.await_event("worker", "task_succeeded", task="jobs.sent", program="worker-b", queue="own")
         suite.await_event("beat", "tick_sent", entry="t")
@@ -115,7 +115,7 @@ def test_without_a_suite_there_is_nothing_to_reload(suite: Suite) -> None:
     assert (done.returncode, "warren start" in done.stderr) == (69, True)
     with supervised(suite) as supervisor:
         os.kill(supervisor.pid, signal.SIGKILL)
-        until(lambda: not supervisor.alive, 10)
+        until(lambda: not supervisor.alive)
         assert (suite.folder / "run" / "programs.json").exists()
         assert suite.warren("reload").returncode == 69
 
@@ -163,13 +163,13 @@ def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
             TWO.replace("concurrency = 1", "concurrency = 1\nprefetch = 2")
             + "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
         )
-        done = suite.warren("reload", within=120)
+        done = suite.warren("reload")
         assert done.returncode == 1, done.stderr
         assert "worker-a: expected it at work again" in done.stderr
         assert "with the old settings go on: worker-b" in done.stderr
         assert programs(suite)["worker-b"].pid == before["worker-b"]
         suite.module("jobs", "")
-        done = suite.warren("reload", within=120)
+        done = suite.warren("reload")
         assert done.returncode == 0, done.stderr
         assert programs(suite)["worker-b"].pid != before["worker-b"]
 
@@ -179,14 +179,14 @@ def test_a_rolling_restart_leaves_one_at_work(suite: Suite) -> None:
     suite.write(TWO)
     with supervised(suite):
         before = {name: program.pid for name, program in programs(suite).items()}
-        done = suite.warren("restart", "--rolling", "--json", within=120)
+        done = suite.warren("restart", "--rolling", "--json")
         after = {name: program.pid for name, program in programs(suite).items()}
         assert json.loads(done.stdout)["restarted"] == ["worker-a", "worker-b"]
         assert after["beat"] == before["beat"]
         assert not {after["worker-a"], after["worker-b"]} & {before["worker-a"], before["worker-b"]}
         assert times(suite, "ready")["worker-a"] < times(suite, "stopping")["worker-b"]
         assert {program.state for program in programs(suite).values()} == {"RUNNING"}
-        done = suite.warren("restart", "--rolling", "b", within=120)
+        done = suite.warren("restart", "--rolling", "b")
         assert (done.returncode, done.stdout[:22]) == (0, "restarted worker-b in ")
         assert programs(suite)["worker-a"].pid == after["worker-a"]
 
@@ -209,7 +209,7 @@ def test_a_restart_to_code_that_cannot_start_touches_nobody(suite: Suite) -> Non
     with supervised(suite):
         before = programs(suite)
         suite.module("jobs", "raise ImportError('gone')\n")
-        done = suite.warren("restart", "--rolling", within=120)
+        done = suite.warren("restart", "--rolling")
         assert done.returncode == ExitCode.CONFIG
         assert "[app] modules: expected jobs to be a module that can be imported, found ImportError: gone" in done.stderr
         assert programs(suite) == before
@@ -219,7 +219,7 @@ def test_settings_are_checked_in_the_environment_of_the_suite(suite: Suite) -> N
     """What a task module needs of the environment, the suite has (a drop-in of its unit), and an operator's shell need not."""
     suite.module("jobs", "import os\nif os.environ.get('SITE') != 'here': raise ImportError('elsewhere')\n")
     with suite.running("supervise", SITE="here"):
-        until(lambda: suite.logged("supervisord", "ready"), 40, f"ready; {suite.output('supervise')}")
+        until(lambda: suite.logged("supervisord", "ready"), what=f"ready; {suite.output('supervise')}")
         assert suite.warren("check").returncode == ExitCode.CONFIG
         done = suite.warren("reload")
         assert done.returncode == 0, done.stderr
@@ -232,5 +232,5 @@ def test_reloads_under_load_are_quick_and_touch_nobody(standing: tuple[Suite, Pr
     command = [str(WARREN), "--config", str(suite.etc), "reload"]
     for _ in range(3):
         asked = [subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) for _ in range(2)]
-        assert [each.wait(60) for each in asked] == [0, 0]
+        assert [end_of(each) for each in asked] == [0, 0]
     assert children(supervisor.pid) == before

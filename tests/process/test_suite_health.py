@@ -31,7 +31,7 @@ def running(scratch: Path) -> Iterator[Suite]:
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", TASK)
     with supervised(suite):
-        until(lambda: health(suite)[0] == Level.OK, 30, "a suite that is well")
+        until(lambda: health(suite)[0] == Level.OK, what="a suite that is well")
         yield suite
 
 
@@ -57,7 +57,7 @@ def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", TASK)
     with supervised(suite):
-        until(lambda: health(suite)[0] == Level.OK, 30, "a suite that is well")
+        until(lambda: health(suite)[0] == Level.OK, what="a suite that is well")
         code, line = health(suite)
         assert line.startswith(
             "OK: supervisord running; worker-a ready; beat ready; quota-watchdog ready; broker embedded answers"
@@ -75,17 +75,17 @@ def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
 def test_a_killed_worker(running: Suite) -> None:
     """A worker that was killed is no longer well at once, and well again once supervisord has started another."""
     os.kill(running.heart("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
-    until(lambda: worst([finding for finding in found(running) if finding.check == "worker"]), 5, "a worker in trouble")
-    until(lambda: worst(found(running)) == Level.OK, 30, "another worker")
+    until(lambda: worst([finding for finding in found(running) if finding.check == "worker"]), what="a worker in trouble")
+    until(lambda: worst(found(running)) == Level.OK, what="another worker")
 
 
 def test_a_worker_that_is_stopped(running: Suite) -> None:
     """A program that an operator stopped is critical until it is started again."""
     client.stop(settings(running), "worker-a")
-    until(lambda: has(running, Level.CRITICAL, "worker-a is STOPPED"), 10, "a stopped worker")
+    until(lambda: has(running, Level.CRITICAL, "worker-a is STOPPED"), what="a stopped worker")
     assert health(running, "worker")[0] == Level.CRITICAL
     client.start(settings(running), "worker-a")
-    until(lambda: worst(found(running)) == Level.OK, 30, "the worker again")
+    until(lambda: worst(found(running)) == Level.OK, what="the worker again")
 
 
 def test_a_supervisord_that_hangs(scratch: Path) -> None:
@@ -95,10 +95,10 @@ def test_a_supervisord_that_hangs(scratch: Path) -> None:
     with supervised(suite) as supervisor:
         try:
             os.kill(supervisor.pid, signal.SIGSTOP)
-            until(lambda: has(suite, Level.CRITICAL, "supervisord hangs"), 30, "a supervisord that hangs")
+            until(lambda: has(suite, Level.CRITICAL, "supervisord hangs"), what="a supervisord that hangs")
         finally:
             os.kill(supervisor.pid, signal.SIGCONT)
-        until(lambda: worst(found(suite)) == Level.OK, 30, "the supervisord again")
+        until(lambda: worst(found(suite)) == Level.OK, what="the supervisord again")
 
 
 def test_a_broker_that_is_gone(scratch: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_broker_that_is_gone(scratch: Path) -> None:
     suite = Suite(scratch, f"[broker]\nurl = redis://:{password}@127.0.0.1:{port}/0\n{INI}", modules="jobs")
     suite.module("jobs", TASK)
     with redis_server_at(scratch, port, password), supervised(suite):
-        until(lambda: worst(found(suite)) == Level.OK, 30, "a suite that is well")
+        until(lambda: worst(found(suite)) == Level.OK, what="a suite that is well")
         Redis(port=port, password=password).shutdown(nosave=True)
-        until(lambda: has(suite, Level.CRITICAL, "broker away"), 15, "a broker that is away")
-        until(lambda: has(suite, Level.WARNING, "worker-a is connecting"), 15, "a worker that looks for it")
+        until(lambda: has(suite, Level.CRITICAL, "broker away"), what="a broker that is away")
+        until(lambda: has(suite, Level.WARNING, "worker-a is connecting"), what="a worker that looks for it")
         with redis_server_at(scratch, port, password):
-            until(lambda: worst(found(suite)) == Level.OK, 40, "a suite that is well again")
+            until(lambda: worst(found(suite)) == Level.OK, what="a suite that is well again")

@@ -16,21 +16,21 @@ import pytest
 
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants, end
 from support.supervised import INI, QUIET, programs, reload, supervised
-from support.wait import until
+from support.wait import end_of, run_to_end, until
 from warren.process import Process, lock_holder
 
 
 def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
     """Ready is said when every program runs; SIGTERM ends all, leaves nothing behind, and the code is 0."""
     with suite.running("supervise") as started:
-        ready = suite.await_event("supervisord", "ready", 40)
+        ready = suite.await_event("supervisord", "ready")
         assert sorted(ready["programs"]) == ["beat", "worker-a"]
         found = programs(suite)
         assert {program.state for program in found.values()} == {"RUNNING"}
         family = descendants(started.pid)
         assert {found["beat"].pid, found["worker-a"].pid} < {member.pid for member in family}
         started.terminate()
-        assert started.wait(40) == 0
+        assert end_of(started) == 0
     assert not any(member.alive for member in family)
     assert [line["event"] for line in suite.log("supervisord")][-1] == "stopped"
     assert not (suite.folder / "run" / "supervisor.sock").exists()
@@ -48,11 +48,11 @@ def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
     started = subprocess.Popen(words, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     try:
-        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 40, "ready")
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready")
         assert select.select([ours], [], [], 10)[0]
         assert os.read(ours, 4096) == b"ready: worker-a, beat; stop with Ctrl-C; logs: warren logs -f\r\n"
         os.write(ours, b"\x03")
-        assert started.wait(40) == 0
+        assert end_of(started) == 0
     finally:
         end(started)
         os.close(ours)
@@ -161,7 +161,7 @@ def test_a_killed_daemon_is_back(standing: tuple[Suite, Process]) -> None:
     line = suite.await_event("supervisord", "supervisor_record", program="worker-a", signal="SIGKILL")
     assert line["level"] == "warning"
     assert line["expected"] is False
-    until(lambda: programs(suite)["worker-a"].state == "RUNNING", 20, "another worker")
+    until(lambda: programs(suite)["worker-a"].state == "RUNNING", what="another worker")
     assert programs(suite)["worker-a"].pid != killed
 
 
@@ -169,7 +169,7 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(suite: Suite) -> None:
     """After kill -9 of supervisord the suite can be started again at once."""
     with supervised(suite) as supervisor:
         os.kill(supervisor.pid, signal.SIGKILL)
-        until(lambda: not supervisor.alive, 10)
+        until(lambda: not supervisor.alive)
         with supervised(suite):
             assert {program.state for program in programs(suite).values()} == {"RUNNING"}
             assert suite.output("supervise") == ""
@@ -187,8 +187,8 @@ def test_the_state_can_be_asked_for(standing: tuple[Suite, Process]) -> None:
 def test_a_request_to_start_anew_ends_with_the_code_that_means_it(suite: Suite) -> None:
     """supervisorctl reload stops all in order and ends with 75, at which systemd starts the suite again."""
     with suite.running("supervise") as started:
-        suite.await_event("supervisord", "ready", 40)
+        suite.await_event("supervisord", "ready")
         socket = suite.folder / "run" / "supervisor.sock"
         ctl = Path(sys.executable).with_name("supervisorctl")
-        subprocess.run([ctl, "-s", f"unix://{socket}", "reload"], check=True, stdout=subprocess.DEVNULL)
-        assert started.wait(40) == 75
+        run_to_end([ctl, "-s", f"unix://{socket}", "reload"], check=True, stdout=subprocess.DEVNULL)
+        assert end_of(started) == 75

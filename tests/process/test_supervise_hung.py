@@ -36,8 +36,8 @@ def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str) -> Non
         assert 5 <= line["silent_s"] < 30
         assert line["heart"] == "ready"
         assert line["evidence"]
-        until(lambda: (suite.heart(program) or {}).get("pid") not in (None, hung), 30, "a new heart")
-        until(lambda: (suite.heart(program) or {})["state"] == "ready", 30, "a heart that is ready")
+        until(lambda: (suite.heart(program) or {}).get("pid") not in (None, hung), what="a new heart")
+        until(lambda: (suite.heart(program) or {})["state"] == "ready", what="a heart that is ready")
         assert time.monotonic() - begun < 60
         assert not any(member.alive for member in family)
         assert "most recent call first" in Path(line["stacks"]).read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def test_one_that_does_not_even_end_is_killed(suite: Suite) -> None:
         suite.await_event("supervisord", "program_hung", program="beat")
         line = suite.await_event("supervisord", "supervisor_record", program="beat", signal="SIGKILL")
         assert line["expected"] is False
-        until(lambda: programs(suite)["beat"].pid not in (None, hung), 30, "another beat")
+        until(lambda: programs(suite)["beat"].pid not in (None, hung), what="another beat")
 
 
 def test_a_supervisor_that_was_stopped_finds_no_heart_stale(suite: Suite) -> None:
@@ -67,15 +67,15 @@ def test_a_supervisor_that_was_stopped_finds_no_heart_stale(suite: Suite) -> Non
         for member in family:
             os.kill(member.pid, signal.SIGSTOP)
         stopped = time.monotonic()
-        until(lambda: time.monotonic() - stopped > 10, 20, "more than heart_timeout to pass")
+        until(lambda: time.monotonic() - stopped > 10, what="more than heart_timeout to pass")
         report = suite.folder / "run" / "programs.json"
         before_it = report.read_bytes()
         os.kill(supervisor.pid, signal.SIGCONT)  # the one that judges wakes first
-        until(lambda: report.read_bytes() != before_it, 20, "a turn of its loop")
+        until(lambda: report.read_bytes() != before_it, what="a turn of its loop")
         for member in family:
             os.kill(member.pid, signal.SIGCONT)
         at = {name: (suite.heart(name) or {})["at"] for name in before}
-        until(lambda: all((suite.heart(name) or {})["at"] > at[name] + 3 for name in before), 30, "the hearts to go on")
+        until(lambda: all((suite.heart(name) or {})["at"] > at[name] + 3 for name in before), what="the hearts to go on")
         assert {name: program.pid for name, program in programs(suite).items()} == before
         assert suite.logged("supervisord", "program_hung") == []
 
@@ -90,7 +90,7 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
         resource.prlimit(beat, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # each write fails, as on a full disk
         at = (suite.heart("beat") or {})["at"]
         path = suite.folder / "run" / "heart" / "beat.json"
-        until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 12, 30, "more than heart_timeout to pass")
+        until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 12, what="more than heart_timeout to pass")
         assert json.loads(path.read_text(encoding="utf-8"))["at"] < at + 2
         [told] = [program for program in (suite.status() or {})["programs"] if program["program"] == "beat"]
         assert told["heart_age_s"] < 10
@@ -103,10 +103,10 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
             at: float = json.loads(report.read_text(encoding="utf-8"))["at"]
             return time.clock_gettime(time.CLOCK_BOOTTIME) - at
 
-        until(lambda: age() > 16, 30, "a supervisor that could not write for longer than health has patience")
+        until(lambda: age() > 16, what="a supervisor that could not write for longer than health has patience")
         assert suite.warren("health", "supervisord").stdout == "OK: supervisord running\n"
         resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        until(lambda: age() < 2, 20, "a supervisor that writes again")
+        until(lambda: age() < 2, what="a supervisor that writes again")
         assert suite.logged("supervisord", "program_hung") == []
 
 
@@ -126,7 +126,7 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
         before = programs(suite)["worker-a"].pid
         app.control.cancel_consumer("default", reply=True, timeout=5)
         app.send_task("jobs.tick", queue="default")
-        until(seen, 40, "worker_stuck")
+        until(seen, what="worker_stuck")
         line = suite.logged("supervisord", "worker_stuck")[0]
         assert (line["program"], line["child_pid"], line["waiting"]) == ("worker-a", before, {"default": 1})
         assert line["idle_s"] >= 5
@@ -140,10 +140,10 @@ def test_a_worker_that_grew_too_big_is_started_again(suite: Suite, monkeypatch: 
     suite.write(QUIET + "[worker:a]\nconcurrency = 1\nmax_memory = 10MB\n")
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
-        line = suite.await_event("supervisord", "program_too_big", 90)
+        line = suite.await_event("supervisord", "program_too_big")
         assert line["resident_bytes"] > line["max_memory_bytes"] == 10_000_000
         assert (line["program"], line["child_pid"]) == ("worker-a", before)
-        until(lambda: programs(suite)["worker-a"].pid not in (None, before), 30, "another worker")
+        until(lambda: programs(suite)["worker-a"].pid not in (None, before), what="another worker")
         assert suite.logged("worker", "stopping", reason="asked to stop")
         assert len(suite.logged("supervisord", "program_too_big")) == 1
 
@@ -152,13 +152,13 @@ def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
     """After five failures it is held, said once, tried each minute, and released when it does its work for a while."""
     suite.write(INI)
     with systemd(suite.folder) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as supervisor:
-        suite.await_event("supervisord", "ready", 40)
+        suite.await_event("supervisord", "ready")
         suite.module("jobs", "import os\nos._exit(1)\n")
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
-        held = suite.await_event("supervisord", "program_held", 90, program="worker-a")
+        held = suite.await_event("supervisord", "program_held", program="worker-a")
         assert held["failures"] == 5
         assert held["trouble"].startswith("exit status 1: the command could not do")
-        until(lambda: "held: worker-a (exit status 1" in listener.said("STATUS")[-1], 10, "it to be told")
+        until(lambda: "held: worker-a (exit status 1" in listener.said("STATUS")[-1], what="it to be told")
         report = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
         assert [each["held"] for each in report["programs"]] == [True, False]
         assert "held: worker-a (exit status 1" in report["status"]
@@ -167,7 +167,7 @@ def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
         assert programs(suite)["beat"].state == "RUNNING"
         suite.module("jobs", "")
         os.kill(supervisor.pid, signal.SIGHUP)  # a reload has it tried at once
-        suite.await_event("supervisord", "program_released", 60, program="worker-a")
+        suite.await_event("supervisord", "program_released", program="worker-a")
         assert len(suite.logged("supervisord", "program_held")) == 1
         said = listener.said("STATUS")
         assert said[-1].startswith("ready: 1 worker")

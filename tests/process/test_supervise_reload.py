@@ -29,7 +29,7 @@ def test_a_reload_touches_only_what_changed(suite: Suite) -> None:
         reload(suite, supervisor)
         [line] = suite.logged("supervisord", "reloaded")
         assert (line["added"], line["changed"], line["removed"]) == (["worker-b"], [], ["beat"])
-        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 20, "ready again")
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert sorted(programs(suite)) == ["worker-a", "worker-b"]
         assert programs(suite)["worker-a"].pid == kept
         assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir()) == ["worker-a.conf", "worker-b.conf"]
@@ -42,7 +42,7 @@ def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -
         suite.write(INI + "stop_timeout = 50s\n")
         reload(suite, supervisor)
         assert suite.logged("supervisord", "reloaded")[0]["changed"] == ["worker-a"]
-        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 20, "ready again")
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert programs(suite)["worker-a"].pid not in (None, before)
         assert "stopwaitsecs = 60" in (suite.folder / "run" / "supervisor" / "worker-a.conf").read_text()
 
@@ -54,7 +54,7 @@ def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) 
         reload(suite, supervisor)
         suite.write(INI)
         reload(suite, supervisor)
-        until(lambda: programs(suite).get("worker-a", None) and programs(suite)["worker-a"].state == "RUNNING", 20, "worker-a")
+        until(lambda: programs(suite).get("worker-a", None) and programs(suite)["worker-a"].state == "RUNNING", what="worker-a")
 
 
 def test_daemons_that_stay_are_told(standing: tuple[Suite, Process]) -> None:
@@ -68,10 +68,10 @@ def test_daemons_that_stay_are_told(standing: tuple[Suite, Process]) -> None:
 
     suite.write(INI + "[schedule:s]\ntask = jobs.tick\nevery = 1h\n")
     reload(suite, supervisor)
-    until(lambda: last() == [True], 20, "beat to take up the entry")
+    until(lambda: last() == [True], what="beat to take up the entry")
     suite.write(INI)
     reload(suite, supervisor)
-    until(lambda: last() == [False], 20, "beat to drop the entry")
+    until(lambda: last() == [False], what="beat to drop the entry")
     assert programs(suite)["beat"].pid == before
 
 
@@ -80,11 +80,11 @@ def test_a_request_during_a_reload_is_served_after_it(standing: tuple[Suite, Pro
     suite, supervisor = standing
     before = len(suite.logged("supervisord", "reloaded"))
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: any("check" in words(child) for child in children(supervisor.pid)), 10, "the check to run")
+    until(lambda: any("check" in words(child) for child in children(supervisor.pid)), what="the check to run")
     suite.write(INI + "[schedule:late]\ntask = jobs.tick\nevery = 1h\n")
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: len(suite.logged("supervisord", "reloaded")) == before + 2, 20, "the second reload")
-    until(lambda: ["late" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], 20, "the late edit")
+    until(lambda: len(suite.logged("supervisord", "reloaded")) == before + 2, what="the second reload")
+    until(lambda: ["late" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], what="the late edit")
     suite.write(INI)
     reload(suite, supervisor)
 
@@ -96,8 +96,8 @@ def test_a_bad_reload_changes_nothing(standing: tuple[Suite, Process]) -> None:
     before, files = programs(suite), {path: path.read_text() for path in folder.iterdir()}
     suite.write(QUIET + "[worker:b]\nconcurency = 1\n[worker:c]\nprefetch = many\n")
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: any("concurency" in text for text in refused(suite)), 20, "the first problem")
-    until(lambda: any("[worker:c] prefetch" in text for text in refused(suite)), 20, "the second problem")
+    until(lambda: any("concurency" in text for text in refused(suite)), what="the first problem")
+    until(lambda: any("[worker:c] prefetch" in text for text in refused(suite)), what="the second problem")
     suite.write(INI)
     assert programs(suite) == before
     assert {path: path.read_text() for path in folder.iterdir()} == files
@@ -115,7 +115,7 @@ def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None
         assert sorted((suite.folder / "run" / "supervisor").iterdir()) == files
         (suite.etc / "supervisor.d" / "own.conf").write_text("[program:own]\ncommand = sleep 60\n")
         reload(suite, supervisor)
-        until(lambda: len(suite.logged("supervisord", "ready")) == 2, 20, "ready again")
+        until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert sorted(programs(suite)) == ["beat", "own", "worker-a", "worker-b"]
 
 
@@ -126,7 +126,7 @@ def test_the_run_folder_cannot_move_under_a_running_suite(standing: tuple[Suite,
     suite.head = head.replace(f"{suite.folder}/run", f"{suite.folder}/elsewhere")
     suite.write(INI)
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)), 20, "the refusal")
+    until(lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)), what="the refusal")
     told = suite.warren("reload")
     suite.head = head
     suite.write(INI)
@@ -147,4 +147,4 @@ def test_a_final_exit_code_is_not_tried_again_until_a_reload(suite: Suite) -> No
         assert programs(suite)["worker-a"].state == "FATAL"
         suite.module("jobs", "")
         reload(suite, supervisor)
-        until(lambda: programs(suite)["worker-a"].state == "RUNNING", 20, "the worker to run")
+        until(lambda: programs(suite)["worker-a"].state == "RUNNING", what="the worker to run")

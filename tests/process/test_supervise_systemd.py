@@ -11,7 +11,7 @@ from typing import Any
 from support.suite import Suite, descendants
 from support.supervised import INI, QUIET, programs, reload, settings, supervised
 from support.systemd import systemd
-from support.wait import until
+from support.wait import end_of, until
 from warren.supervise import client
 
 
@@ -30,32 +30,32 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
         systemd(suite.folder) as listener,
         suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="2000000") as started,
     ):
-        until(lambda: listener.said("READY"), 40, "READY")
+        until(lambda: listener.said("READY"), what="READY")
         assert {suite.heart(name)["state"] for name in ("worker-a", "beat")} == {"ready"}  # type: ignore[index]
         assert listener.said("STATUS")[-1] == "ready: 1 worker, beat leads"
         assert listener.said("EXTEND_TIMEOUT_USEC")
         for child in descendants(started.pid)[1:]:
             assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child.pid}/environ").read_bytes()
         fed = len(listener.said("WATCHDOG"))
-        until(lambda: len(listener.said("WATCHDOG")) > fed + 2, 20, "the watchdog to be fed")
+        until(lambda: len(listener.said("WATCHDOG")) > fed + 2, what="the watchdog to be fed")
 
         os.kill(started.pid, signal.SIGHUP)
-        until(lambda: len(listener.said("READY")) == 2, 30, "READY after the reload")
+        until(lambda: len(listener.said("READY")) == 2, what="READY after the reload")
         words = [word for said in listener.listen() for word in said if word in ("READY", "RELOADING")]
         assert words == ["READY", "RELOADING", "READY"]
-        until(lambda: report(suite)["reloads"][-1]["outcome"] == "applied", 10, "the outcome in the run folder")
+        until(lambda: report(suite)["reloads"][-1]["outcome"] == "applied", what="the outcome in the run folder")
 
         suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
         os.kill(started.pid, signal.SIGHUP)
-        until(lambda: len(listener.said("READY")) == 3, 30, "READY after the refused reload")
+        until(lambda: len(listener.said("READY")) == 3, what="READY after the refused reload")
         status = listener.said("STATUS")[-1]
         assert status.startswith("ready: 1 worker, beat leads; reload refused, the suite goes on as before: ")
         assert f"{suite.etc}/warren.ini:10" in status
         assert "concurency" in status
-        until(lambda: report(suite)["reloads"][-1]["outcome"] == "refused", 10, "the outcome in the run folder")
+        until(lambda: report(suite)["reloads"][-1]["outcome"] == "refused", what="the outcome in the run folder")
 
         started.terminate()
-        assert started.wait(40) == 0
+        assert end_of(started) == 0
         assert listener.said("STOPPING") == ["1"]
         assert [said[:8] for said in listener.said("STATUS")[-2:]] == ["stopping", "stopped"]
         assert report(suite) == {}
@@ -65,7 +65,7 @@ def test_a_refused_start_is_told(suite: Suite) -> None:
     """The located problem is the last STATUS, and READY is never said."""
     suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
     with systemd(suite.folder) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as started:
-        assert started.wait(30) == 78
+        assert end_of(started) == 78
         assert f"refused: {suite.etc}/warren.ini:10" in listener.said("STATUS")[-1]
         assert listener.said("READY") == []
 
@@ -78,12 +78,12 @@ def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
         systemd(suite.folder, abstract=True) as listener,
         suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="4000000"),
     ):
-        until(lambda: listener.said("READY"), 40, "READY")
+        until(lambda: listener.said("READY"), what="READY")
         suite.await_event("supervisord", "not_ready")
-        until(lambda: "worker-a (connecting)" in listener.said("STATUS")[-1], 20, "the worker to connect")
+        until(lambda: "worker-a (connecting)" in listener.said("STATUS")[-1], what="the worker to connect")
         before = {name: program.pid for name, program in programs(suite).items()}
         fed = len(listener.said("WATCHDOG"))
-        until(lambda: len(listener.said("WATCHDOG")) > fed + 12, 40, "twelve seconds of a fed watchdog")
+        until(lambda: len(listener.said("WATCHDOG")) > fed + 12, what="twelve seconds of a fed watchdog")
         assert {name: program.pid for name, program in programs(suite).items()} == before
         assert suite.logged("supervisord", "program_hung") == []
 
@@ -95,9 +95,9 @@ def test_the_journal_gets_every_record_as_json(suite: Suite) -> None:
     out.touch()
     found = out.stat()
     with suite.running("supervise", JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}") as started:
-        suite.await_event("supervisord", "ready", 40)
+        suite.await_event("supervisord", "ready")
         started.terminate()
-        started.wait(40)
+        end_of(started)
     printed = [json.loads(line) for line in suite.output("supervise").splitlines()]
     assert printed == suite.log("supervisord")
 
@@ -105,7 +105,7 @@ def test_the_journal_gets_every_record_as_json(suite: Suite) -> None:
 def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None:
     """programs.json names every program with its state, says who wrote it, and is renewed while nothing changes."""
     with suite.running("supervise") as started:
-        until(lambda: report(suite).get("state") == "running", 40, "the suite to run")
+        until(lambda: report(suite).get("state") == "running", what="the suite to run")
         first = report(suite)
         assert first["pid"] == started.pid
         assert [each["program"] for each in first["programs"]] == ["worker-a", "beat"]
@@ -113,9 +113,9 @@ def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None
             assert set(each) == {"program", "state", "pid", "since", "ready", "held", "restarts", "trouble"}
             assert (each["state"], each["ready"], each["held"], each["restarts"]) == ("RUNNING", True, False, 0)
             assert each["since"] <= first["at"]
-        until(lambda: report(suite)["at"] > first["at"], 10, "a newer report")
+        until(lambda: report(suite)["at"] > first["at"], what="a newer report")
         os.kill(first["programs"][0]["pid"], signal.SIGKILL)
-        until(lambda: report(suite)["programs"][0]["restarts"] == 1, 20, "the restart to be counted")
+        until(lambda: report(suite)["programs"][0]["restarts"] == 1, what="the restart to be counted")
 
 
 def test_an_end_that_was_asked_for_is_no_trouble(suite: Suite) -> None:
@@ -128,7 +128,7 @@ def test_an_end_that_was_asked_for_is_no_trouble(suite: Suite) -> None:
             def worker() -> dict[str, Any]:
                 return next((each for each in report(suite).get("programs", []) if each["program"] == "worker-a"), {})
 
-            until(lambda: worker().get("restarts") == restarts and worker()["ready"], 40, f"restart {restarts} of worker-a")
+            until(lambda: worker().get("restarts") == restarts and worker()["ready"], what=f"restart {restarts} of worker-a")
             return str(worker()["trouble"])
 
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)

@@ -12,7 +12,7 @@ import pytest
 from support.servers import free_port, redis_server_at
 from support.suite import Suite, children
 from support.supervised import one_line_supervisor
-from support.wait import until
+from support.wait import end_of, result_of, until
 from warren.app import make_app
 from warren.config import load
 from warren.process import of
@@ -63,16 +63,16 @@ def began(folder: Path, task_id: str) -> list[int]:
 def test_asked_to_stop_it_lets_running_tasks_finish(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
     """SIGTERM: the running task ends well, the waiting ones stay with the broker, the exit code is 0."""
     first = app.send_task("jobs.wait", [str(scratch), 60])
-    until(lambda: began(scratch, first.id), 20, "the task to begin")
+    until(lambda: began(scratch, first.id), what="the task to begin")
     worker.send_signal(signal.SIGTERM)
     suite.await_event("worker", "stopping", reason="asked to stop")
     waiting = app.send_task("jobs.add", [1, 2])
     (scratch / "go").touch()
-    assert worker.wait(30) == 0
-    assert first.get(timeout=5) == "done"
+    assert end_of(worker) == 0
+    assert result_of(first) == "done"
     assert suite.logged("worker", "stopped", exit_code=0)
     with suite.running("worker", "a"):
-        assert waiting.get(timeout=30) == 3
+        assert result_of(waiting) == 3
 
 
 def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch: Path) -> None:
@@ -80,13 +80,13 @@ def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch:
     suite.write(INI.format(stop=1))
     with suite.running("worker", "a") as worker:
         result = app.send_task("jobs.wait", [str(scratch), 60])
-        until(lambda: began(scratch, result.id), 20, "the task to begin")
+        until(lambda: began(scratch, result.id), what="the task to begin")
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert end_of(worker) == 0
     assert suite.logged("worker", "task_handed_back", task_id=result.id)
     (scratch / "go").touch()
     with suite.running("worker", "a"):
-        assert result.get(timeout=30) == "done"
+        assert result_of(result) == "done"
     assert len(began(scratch, result.id)) == 2
     assert len(suite.logged("worker", "task_handed_back", task_id=result.id)) == 1  # an end in order counts as no loss
 
@@ -94,23 +94,23 @@ def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch:
 def test_a_killed_child_costs_no_task(worker: Any, app: Any, scratch: Path) -> None:
     """kill -9 of the child that runs a task: the task runs again in another child."""
     result = app.send_task("jobs.wait", [str(scratch), 60])
-    (child,) = until(lambda: began(scratch, result.id), 20, "the task to begin")
+    (child,) = until(lambda: began(scratch, result.id), what="the task to begin")
     os.kill(child, signal.SIGKILL)
-    until(lambda: len(began(scratch, result.id)) == 2, 30, "the task to begin again")
+    until(lambda: len(began(scratch, result.id)) == 2, what="the task to begin again")
     (scratch / "go").touch()
-    assert result.get(timeout=30) == "done"
+    assert result_of(result) == "done"
     assert worker.poll() is None
 
 
 def test_children_end_with_a_killed_worker(worker: Any, app: Any, scratch: Path) -> None:
     """kill -9 of the worker: no child is left that could still make a call."""
     result = app.send_task("jobs.wait", [str(scratch), 60])
-    until(lambda: began(scratch, result.id), 20, "the task to begin")
+    until(lambda: began(scratch, result.id), what="the task to begin")
     family = [found for found in map(of, children(worker.pid)) if found]
     assert len(family) >= 2
     worker.kill()
     worker.wait()
-    until(lambda: not any(child.alive for child in family), 5, "the children to end")
+    until(lambda: not any(child.alive for child in family), what="the children to end")
 
 
 def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch: Path) -> None:
@@ -121,25 +121,25 @@ def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch
         orphan = of(pid)
         assert orphan is not None
         result = app.send_task("jobs.wait", [str(scratch), 60])
-        until(lambda: began(scratch, result.id), 20, "the task to begin")
+        until(lambda: began(scratch, result.id), what="the task to begin")
         supervisor.kill()
         supervisor.wait()
         with suite.running("worker", "a"):  # it starts while the orphan may still be there, and waits for it
-            until(lambda: not orphan.alive, 15, "the orphan to end")
+            until(lambda: not orphan.alive, what="the orphan to end")
             suite.await_event("worker", "supervisor_lost")
             (scratch / "go").touch()
-            assert result.get(timeout=30) == "done"
+            assert result_of(result) == "done"
     assert suite.logged("worker", "task_handed_back", task_id=result.id)
 
 
 def test_an_edit_that_concerns_it_starts_it_anew(worker: Any, app: Any, suite: Suite) -> None:
     """SIGHUP: the same settings change nothing; others drain it, and it ends with the code that has it started again."""
     worker.send_signal(signal.SIGHUP)
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=20) == 3
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert worker.poll() is None
     suite.write(INI.format(stop=20).replace("concurrency = 2", "concurrency = 1"))
     worker.send_signal(signal.SIGHUP)
-    assert worker.wait(30) == 75
+    assert end_of(worker) == 75
     assert suite.logged("worker", "reloaded")
 
 
@@ -150,7 +150,7 @@ def test_an_edit_reaches_a_worker_without_a_broker(suite: Suite) -> None:
         suite.await_event("worker", "broker_unreachable")
         suite.write(INI.format(stop=20))
         worker.send_signal(signal.SIGHUP)
-        assert worker.wait(30) == 75
+        assert end_of(worker) == 75
 
 
 def test_asked_to_stop_without_a_broker_it_ends(suite: Suite) -> None:
@@ -159,7 +159,7 @@ def test_asked_to_stop_without_a_broker_it_ends(suite: Suite) -> None:
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "broker_unreachable")
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert end_of(worker) == 0
 
 
 def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) -> None:
@@ -169,11 +169,11 @@ def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) ->
     with suite.running("worker", "a") as worker:
         with redis_server_at(scratch, port, password):
             result = make_app(load(suite.etc)).send_task("jobs.wait", [str(scratch), 100])
-            (child,) = until(lambda: began(scratch, result.id), 30, "the task to begin")
+            (child,) = until(lambda: began(scratch, result.id), what="the task to begin")
         suite.await_event("worker", "broker_unreachable")
         assert of(child) is not None
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(20) == 0
+        assert end_of(worker) == 0
         assert of(child) is None
     assert suite.logged("worker", "task_handed_back", task_id=result.id)
 
@@ -181,7 +181,7 @@ def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) ->
 def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
     """SIGUSR1: one line names the running tasks and shows the stack of the main thread."""
     result = app.send_task("jobs.wait", [str(scratch), 60])
-    until(lambda: began(scratch, result.id), 20, "the task to begin")
+    until(lambda: began(scratch, result.id), what="the task to begin")
     worker.send_signal(signal.SIGUSR1)
     line = suite.await_event("worker", "state_dumped")
     assert line["running"] == [result.id]
@@ -194,8 +194,8 @@ def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
     """Succeeded, retried, failed: one line each with the task's fields, after one of its beginning; no arguments."""
     good = app.send_task("jobs.add", [11, 31])
     bad = app.send_task("jobs.fail")
-    assert good.get(timeout=20) == 42
-    assert isinstance(bad.get(timeout=20, propagate=False), ValueError)
+    assert result_of(good) == 42
+    assert isinstance(result_of(bad, propagate=False), ValueError)
     (line,) = suite.logged("worker", "task_succeeded", task_id=good.id)
     assert {"task": "jobs.add", "queue": "default", "attempt": 1, "root_id": good.id}.items() <= line.items()
     assert 0 <= line["waited_s"] < 20
@@ -210,7 +210,7 @@ def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
     retried = suite.logged("worker", "task_retried", task_id=bad.id)
     assert [line["attempt"] for line in retried] == [1, 2]
     assert [line["attempt"] for line in suite.logged("worker", "task_started", task_id=bad.id)] == [1, 2, 3]
-    failed = until(lambda: suite.logged("worker", "task_failed", task_id=bad.id), 10)
+    failed = until(lambda: suite.logged("worker", "task_failed", task_id=bad.id))
     assert [line["attempt"] for line in failed] == [3]
     assert "no luck" in failed[0]["reason"]
     assert not [line for line in suite.log("worker") if "31" in str(line.get("args", ""))]

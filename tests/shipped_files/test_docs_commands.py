@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from support.suite import ENVIRONMENT, WARREN
+from support.wait import run_to_end
 from warren.cli.programs import ProgramStatus
 from warren.config import load
 from warren.errors import FINAL, ExitCode
@@ -56,7 +56,7 @@ def test_each_documented_verb_and_option_exists(line: str) -> None:
 
 def said(*words: str) -> str:
     """What `warren WORDS` prints."""
-    done = subprocess.run([str(WARREN), *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    done = run_to_end([str(WARREN), *words], env=ENVIRONMENT, capture_output=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -66,7 +66,7 @@ def test_each_documented_script_exists(line: str) -> None:
     """The script is there, may be run, and bash can read it."""
     script = ROOT / line.split()[0]
     assert script.stat().st_mode & 0o111
-    subprocess.run(["bash", "-n", str(script)], check=True)
+    run_to_end(["bash", "-n", str(script)], check=True)
 
 
 def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from support.servers import missing
+from support.wait import run_to_end
 from warren.cli import VERBS
 from warren.config.settings import KINDS
 
@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "manual.py"
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Each page as a reader sees it, on one line."""
     folder = tmp_path_factory.mktemp("man")
-    subprocess.run([sys.executable, str(SCRIPT), str(folder)], check=True, timeout=60)
+    run_to_end([sys.executable, str(SCRIPT), str(folder)], check=True)
     if shutil.which("man") is None:
         missing("man-db")
     return {path.name: shown(path) for path in folder.iterdir()}
@@ -31,7 +31,7 @@ def shown(page: Path) -> str:
     """What man shows; it must not find anything odd in the page."""
     words = ["man", "--warnings", "--no-hyphenation", "--no-justification", "--local-file", str(page)]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MANWIDTH": "1000", "MAN_KEEP_FORMATTING": ""}
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60, env=environment)
+    done = run_to_end(words, capture_output=True, check=True, env=environment)
     assert done.stderr == ""
     return " ".join(done.stdout.split())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import pytest
 
 from support.servers import missing, process
 from support.suite import WARREN
-from support.wait import until
+from support.wait import run_to_end, until
 from warren.health.finding import CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -42,13 +41,13 @@ def read_by_monit(folder: Path, *words: str) -> str:
     if shutil.which("monit") is None:
         missing("monit")
     words = ("monit", "-c", str(folder / "monitrc"), *words, "-t")
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    done = run_to_end(words, capture_output=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def set_up(folder: Path) -> str:
-    return subprocess.run([str(PAGE_PASSWORD), str(folder)], check=True, capture_output=True, text=True, timeout=30).stdout
+    return run_to_end([str(PAGE_PASSWORD), str(folder)], check=True, capture_output=True).stdout
 
 
 def test_monit_reads_the_services(monit: Path) -> None:
@@ -105,10 +104,10 @@ def at_work(folder: Path) -> Iterator[Callable[..., str]]:
     words = ["monit", "-c", str(folder / "monitrc")]
 
     def ask(*question: str) -> str:
-        return subprocess.run([*words, *question], capture_output=True, text=True, timeout=30, check=False).stdout
+        return run_to_end([*words, *question], capture_output=True).stdout
 
     with process([*words, "-I"], folder / "out"):
-        until(lambda: " warren-disk " in ask("summary", "-B"), 20, "Monit to answer")
+        until(lambda: " warren-disk " in ask("summary", "-B"), what="Monit to answer")
         yield ask
 
 
@@ -127,7 +126,7 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
     with at_work(monit) as ask:
         assert len(watched(ask)) == 8
         ask("-g", "warren", "unmonitor")
-        until(lambda: not watched(ask), 20, "Monit to look away")
+        until(lambda: not watched(ask), what="Monit to look away")
     state = (monit / "state").read_bytes()
     # Two numbers of four bytes, then the second of the boot in eight; the time that Monit 5.33 computes differs by one at times.
     booted = int.from_bytes(state[8:16], sys.byteorder)
@@ -152,7 +151,7 @@ def test_a_start_without_monit_is_no_failure(tmp_path: Path) -> None:
     told = tmp_path / "told"
 
     def code() -> int:
-        return subprocess.run(shlex.split(line), env={"PATH": str(tmp_path)}, timeout=30, check=False).returncode
+        return run_to_end(shlex.split(line), env={"PATH": str(tmp_path)}).returncode
 
     (tmp_path / "timeout").symlink_to("/bin/timeout")
     stand_in = tmp_path / "monit"

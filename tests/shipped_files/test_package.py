@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from support.package import ROOT, deb
 from support.suite import ENVIRONMENT
+from support.wait import run_to_end
 
 HOME = Path("usr/lib/warren")
 #: Folders of the tree whose every file has its place on a host.
@@ -26,7 +26,7 @@ def package() -> Path:
 def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of the package, and its scripts in DEBIAN/."""
     folder = tmp_path_factory.mktemp("package") / "root"
-    subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(folder)], check=True, timeout=120)
+    run_to_end(["dpkg-deb", "--raw-extract", str(package), str(folder)], check=True)
     return folder
 
 
@@ -104,7 +104,7 @@ def test_the_scripts_of_the_package_can_be_read(unpacked: Path) -> None:
     scripts = [path for path in (unpacked / "DEBIAN").iterdir() if path.name in {"preinst", "postinst", "prerm", "postrm"}]
     assert scripts
     for script in scripts:
-        subprocess.run(["sh", "-n", str(script)], check=True, timeout=10)
+        run_to_end(["sh", "-n", str(script)], check=True)
 
 
 def test_an_upgrade_stops_the_suite_before_its_files_change(unpacked: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_installation_without_an_index_says_so_first(tmp_path: Path) -> None:
     """Where pip cannot have what it needs, the first line behind the progress says so in Warren's words; pip's come after."""
     environment = {**ENVIRONMENT, "PIP_NO_INDEX": "1", "DESTDIR": str(tmp_path)}
     script = str(ROOT / "scripts" / "install")
-    done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = run_to_end([script], env=environment, capture_output=True)
     _, said, *pip = done.stderr.splitlines()
     assert done.returncode == 1
     assert said.startswith("scripts/install: expected Python's package index")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from support.servers import missing
+from support.wait import run_to_end
 from warren.errors import FINAL, ExitCode
 from warren.supervise.check import PATIENCE
 
@@ -25,7 +25,7 @@ def analyze(*words: str) -> str:
     """What `systemd-analyze WORDS` prints; fails when it complains."""
     if shutil.which("systemd-analyze") is None:
         missing("systemd")
-    done = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False, timeout=60)
+    done = run_to_end(["systemd-analyze", *words], capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

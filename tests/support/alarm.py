@@ -21,11 +21,11 @@ def alarm(node: RabbitMQNode, kind: str = "disk") -> Iterator[None]:
     setting, low, well = LIMITS[kind]
     node.ctl(setting, low)
     try:
-        until(lambda: _alarmed(node), 20, "the alarm")
+        until(lambda: _alarmed(node), what="the alarm")
         yield
     finally:
         node.ctl(setting, well)
-        until(lambda: not _alarmed(node), 20, "the end of the alarm")
+        until(lambda: not _alarmed(node), what="the end of the alarm")
 
 
 def _alarmed(node: RabbitMQNode) -> bool:

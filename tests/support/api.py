@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from support.servers import process
-from support.wait import until
+from support.wait import PATIENCE, until
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Api:
     def get(self, path: str, key: str | None = None) -> requests.Response:
         """What it answers to its own key, or to another."""
         headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
-        return requests.get(self.url + path, headers=headers, timeout=10)
+        return requests.get(self.url + path, headers=headers, timeout=PATIENCE)
 
 
 @contextmanager
@@ -38,6 +38,6 @@ def api(folder: Path, limit: str, latency: float) -> Iterator[Api]:
     words = [sys.executable, "-m", "warren.demo.api", "--limit", limit, "--latency", str(latency), "--key-file", str(key)]
     words += ["--record", str(folder / "record"), "--announce", str(announced)]
     with process(words, folder / "api.out") as running:
-        until(lambda: announced.exists() or running.poll() is not None, 30, "the API to listen")
+        until(lambda: announced.exists() or running.poll() is not None, what="the API to listen")
         assert running.poll() is None, (folder / "api.out").read_text(encoding="utf-8")
         yield Api(json.loads(announced.read_bytes())["url"], key.read_text(encoding="ascii").strip(), folder, running)

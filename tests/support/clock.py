@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 from support.servers import missing
+from support.wait import run_to_end
 
 #: Put before libc: whoever asks for the wall clock is told another time. The difference lies in a mapped file, so that a step
 #: reaches all processes at once.
@@ -66,7 +66,7 @@ class WallClock:
         self._step = folder / "wall-clock"
         library = folder / "wall-clock.so"
         words = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), "-xc", "-"]
-        subprocess.run(words, input=_SOURCE, text=True, check=True, timeout=60)
+        run_to_end(words, input=_SOURCE, check=True)
         self.set(0)
         self.environment = {"LD_PRELOAD": str(library), "WALL_CLOCK": str(self._step)}
 

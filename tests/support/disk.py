@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.servers import missing
+from support.wait import run_to_end
 
 
 @contextmanager
@@ -17,11 +17,11 @@ def mounted(folder: Path, *words: str) -> Iterator[Path]:
     if os.geteuid() != 0:
         missing("the right to mount (root)")
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", *words, str(folder)], check=True)
+    run_to_end(["mount", *words, str(folder)], check=True)
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        run_to_end(["umount", "--lazy", str(folder)], check=True)
 
 
 @contextmanager

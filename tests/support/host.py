@@ -21,7 +21,7 @@ import pytest
 from support import cgroups
 from support.servers import missing
 from support.suite import children
-from support.wait import until
+from support.wait import PATIENCE, end_of, run_to_end, until
 
 #: What commands on a host get of the environment: nothing of the machine that runs the tests.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
@@ -71,8 +71,8 @@ class Host:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        self._leader = until(lambda: self._running(machine) and _leader(machine.pid), 30, f"a booting {self.name}")
-        until(lambda: self._running(machine) and self._state() in ("running", "degraded"), 90, f"a booted {self.name}")
+        self._leader = until(lambda: self._running(machine) and _leader(machine.pid), what=f"a booting {self.name}")
+        until(lambda: self._running(machine) and self._state() in ("running", "degraded"), what=f"a booted {self.name}")
 
     def power_cut(self) -> None:
         """Every process of the host ends at once; what it had not written to its disk is as lost as systemd allows."""
@@ -81,7 +81,7 @@ class Host:
         with suppress(ProcessLookupError):
             os.kill(self._leader, signal.SIGKILL)
         self._machine.kill()
-        self._machine.wait(30)
+        end_of(self._machine)
         self._machine = None
 
     def end(self) -> None:
@@ -91,15 +91,13 @@ class Host:
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
-    def run(self, *words: str, check: bool = True, within: float = 60, given: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True, within: float = PATIENCE, given: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a command as root on the host to its end; a failure fails the test with what it printed."""
-        done = subprocess.run(
-            self.command(*words), env=ENVIRONMENT, input=given, capture_output=True, text=True, timeout=within, check=False
-        )
+        done = run_to_end(self.command(*words), env=ENVIRONMENT, input=given, capture_output=True, within=within)
         assert not check or done.returncode == 0, f"{self.name}: {words} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done
 
-    def sh(self, script: str, check: bool = True, within: float = 60) -> str:
+    def sh(self, script: str, check: bool = True, within: float = PATIENCE) -> str:
         """Runs a shell line as root; its output."""
         return self.run("sh", "-ec", script, check=check, within=within).stdout
 
@@ -111,7 +109,7 @@ class Host:
         """Unmasks, enables and starts services of the machine's packages."""
         self.run("systemctl", "unmask", "--quiet", *units)
         self.run("systemctl", "enable", "--quiet", *units)
-        self.run("systemctl", "start", *units, within=120)
+        self.run("systemctl", "start", *units)
 
     def show(self, unit: str, name: str) -> str:
         """One property of a unit, as `systemctl show` says it."""
@@ -170,18 +168,17 @@ class Host:
                 ln -sf /dev/null {root}/etc/systemd/system/$unit
             done
         """
-        done = subprocess.run(
+        done = run_to_end(
             ["nsenter", "--target", str(self._holder), "--mount", "--wd=/", "--", "sh", "-ec", script],
             capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
         )
         assert done.returncode == 0, done.stderr
 
     def _state(self) -> str:
         try:
-            return self.run("systemctl", "is-system-running", check=False, within=10).stdout.strip()
+            words = self.command("systemctl", "is-system-running")
+            # short: it may hang while systemd begins, and is asked again.
+            return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
         except subprocess.TimeoutExpired:
             return "unknown"
 
@@ -266,19 +263,17 @@ def _leader(machine: int) -> int:
 
 def _end(holder: subprocess.Popen[bytes]) -> None:
     holder.kill()
-    holder.wait(10)
+    end_of(holder)
     if holder.stdout is not None:
         holder.stdout.close()
 
 
 def _ip(holder: int, *lines: str) -> None:
-    subprocess.run(
+    run_to_end(
         ["nsenter", "--target", str(holder), "--net", "--", "ip", "-batch", "-"],
         input="\n".join(lines) + "\n",
         check=True,
-        text=True,
         capture_output=True,
-        timeout=20,
     )
 
 

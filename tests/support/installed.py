@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from support.host import Host
-from support.wait import until
+from support.wait import PATIENCE, until
 
 #: A run leaves two lines: when it begins and when it is done, in ns of a clock that outlives the host. One write each: no line is
 #: torn.
@@ -109,7 +109,6 @@ class Installed:
         self.queue.sh(
             f"rabbitmqctl -q await_startup; rabbitmqctl -q add_user warren {self.password};"
             "rabbitmqctl -q set_permissions -p / warren '.*' '.*' '.*'",
-            within=120,
         )
 
     def install(self, package: Path) -> None:
@@ -148,7 +147,7 @@ class Installed:
         self._systemctl("stop")
 
     def _systemctl(self, verb: str) -> None:
-        done = self.host.run("systemctl", verb, "warren", check=False, within=120)
+        done = self.host.run("systemctl", verb, "warren", check=False)
         assert done.returncode == 0, f"systemctl {verb}: {done.stderr}{self.host.journal('warren')[-3000:]}"
 
     # -- what can be seen --------------------------------------------------------------------------------------------
@@ -167,7 +166,7 @@ class Installed:
         heart = self.heart(program)
         return int(heart["pid"]) if heart.get("state") in ("ready", "standby") else 0
 
-    def another(self, program: str, than: int, within: float) -> float:
+    def another(self, program: str, than: int, within: float = PATIENCE) -> float:
         """Waits for a ready process of the program that is not `than`; the seconds it took."""
         began = time.monotonic()
         until(lambda: self.pid(program) not in (0, than), within, f"another {program} than {than}; {self.heart(program)}")
@@ -207,12 +206,12 @@ class Installed:
     def send_all(self, task: str, calls: list[list[object]]) -> None:
         """Sends a task once for each list of arguments."""
         words = ("/usr/lib/warren/bin/python", "/srv/jobs/send.py", task)
-        self.host.run("runuser", "-u", "warren", "--", *words, within=120, given=json.dumps(calls))
+        self.host.run("runuser", "-u", "warren", "--", *words, given=json.dumps(calls))
 
     def waiting(self, queue: str) -> list[str]:
         """The ids of the tasks in a queue that no worker consumes."""
         words = ("/usr/lib/warren/bin/python", "/srv/jobs/read.py", queue)
-        found: list[str] = json.loads(self.host.run("runuser", "-u", "warren", "--", *words, within=60).stdout)
+        found: list[str] = json.loads(self.host.run("runuser", "-u", "warren", "--", *words).stdout)
         return found
 
     def runs(self) -> Runs:
@@ -227,7 +226,7 @@ class Installed:
                 calls.append(int(at) / 1e9)
         return Runs(begun, ended, sorted(calls))
 
-    def all_done(self, first: int, last: int, within: float) -> Runs:
+    def all_done(self, first: int, last: int, within: float = PATIENCE) -> Runs:
         """Waits until every task of these numbers has ended."""
         until(
             lambda: not self.runs().lost(first, last),

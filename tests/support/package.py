@@ -6,12 +6,12 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from support.servers import missing
+from support.wait import run_to_end
 
 ROOT = Path(__file__).parents[2]
 #: What the package is made of.
@@ -47,7 +47,7 @@ def deb(version: str = "") -> Path:
 def _build(folder: Path, version: str) -> None:
     fresh = folder.with_suffix(".new")
     words = [str(ROOT / "scripts" / "build-deb"), "--fast", *(["--version", version] if version else []), str(fresh)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    done = run_to_end(words, capture_output=True, within=600)
     assert done.returncode == 0, done.stderr
     assert "packing ..." in done.stderr.splitlines(), "expected build-deb to tell its progress"
     fresh.rename(folder)

@@ -6,10 +6,10 @@ import grp
 import os
 import pwd
 import shutil
-import subprocess
 from pathlib import Path
 
 from support.servers import missing
+from support.wait import run_to_end
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "logrotate.d" / "warren"
 
@@ -33,12 +33,9 @@ def logrotate(configuration: Path, *options: str) -> str:
     if program is None:
         missing("logrotate")
     state = configuration.with_suffix(".state")
-    done = subprocess.run(
+    done = run_to_end(
         [str(program), "--state", str(state), *options, str(configuration)],
         capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

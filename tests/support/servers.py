@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support.wait import until
+from support.wait import end_of, run_to_end, until
 from warren.process import die_with_parent
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
@@ -62,10 +62,10 @@ def process(words: list[str], log: Path, environment: dict[str, str] | None = No
     finally:
         running.terminate()
         try:
-            running.wait(20)
+            end_of(running)
         except subprocess.TimeoutExpired:
             running.kill()
-            running.wait(20)
+            end_of(running)
         with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)  # what it left behind in its session
 
@@ -88,7 +88,7 @@ def redis_server_at(folder: Path, port: int, password: str) -> Iterator[None]:
     lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {folder}", "appendonly no", 'save ""')
     conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with process([str(program), str(conf)], folder / "redis.log"):
-        until(lambda: listens(port), 20, "Redis to listen")
+        until(lambda: listens(port), what="Redis to listen")
         yield
 
 
@@ -129,9 +129,9 @@ class RabbitMQNode:
         with ExitStack() as stack:
             mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
             stack.enter_context(process(mapper, self.folder / "epmd.log", self.environment))
-            until(lambda: listens(self._epmd_port), 20, "epmd to listen")
+            until(lambda: listens(self._epmd_port), what="epmd to listen")
             stack.enter_context(process([str(RABBITMQ / "rabbitmq-server")], self.folder / "server.log", self.environment))
-            until(lambda: listens(self.port), 90, "RabbitMQ to listen")
+            until(lambda: listens(self.port), what="RabbitMQ to listen")
             self.ctl("await_startup")
             yield
 
@@ -144,7 +144,7 @@ class RabbitMQNode:
     def ctl(self, *words: str) -> str:
         """rabbitmqctl on this node; its output."""
         command = [str(RABBITMQ / "rabbitmqctl"), "-q", *words]
-        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True, timeout=60).stdout
+        return run_to_end(command, env=self.environment, check=True, capture_output=True).stdout
 
 
 @contextmanager

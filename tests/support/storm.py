@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.wait import output_of
+
 WRITERS = 4
 
 # Writes until it is told to end, then one line more. It prints how many lines that were.
@@ -46,7 +48,7 @@ class Storm:
 
     def __exit__(self, *_: object) -> None:
         try:
-            counts = [int(process.communicate("end", timeout=60)[0]) for process in self._processes]
+            counts = [int(output_of(process, "end")[0]) for process in self._processes]
             self.written = {f"worker-{number}": count for number, count in enumerate(counts)}
         finally:
             for process in self._processes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from support.servers import WITH_THE_RUN
-from support.wait import until
+from support.wait import PATIENCE, end_of, run_to_end, until
 from warren.process import Process, of
 
 #: The command as installed beside the interpreter that runs the tests.
@@ -46,10 +46,10 @@ class Suite:
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def warren(self, *words: str, within: float = 60) -> subprocess.CompletedProcess[str]:
+    def warren(self, *words: str, within: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Runs `warren WORDS` to its end."""
         command = [str(WARREN), "--config", str(self.etc), *words]
-        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=within, check=False)
+        return run_to_end(command, env=ENVIRONMENT, capture_output=True, within=within)
 
     @contextmanager
     def running(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -98,7 +98,7 @@ class Suite:
         """The lines of one event that have these fields."""
         return [line for line in self.log(daemon) if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
 
-    def await_event(self, daemon: str, event: str, within: float = 30, **fields: Any) -> dict[str, Any]:
+    def await_event(self, daemon: str, event: str, within: float = PATIENCE, **fields: Any) -> dict[str, Any]:
         """The first such line, as soon as it is there."""
         return until(lambda: self.logged(daemon, event, **fields), within, f"{event} {fields} in {daemon}.log")[0]
 
@@ -125,10 +125,10 @@ def end(started: subprocess.Popen[bytes]) -> None:
     if started.poll() is None:
         started.terminate()
     try:
-        started.wait(45)
+        end_of(started)
     except subprocess.TimeoutExpired:
         started.kill()
-        started.wait(10)
+        end_of(started)
     for member in family:
         if member.alive:
             os.kill(member.pid, signal.SIGKILL)

@@ -34,7 +34,7 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
     """The supervisord of a suite that is ready; when the block ends, nothing of it is left."""
     before = len(suite.logged("supervisord", "ready"))
     with suite.running("supervise", **environment) as started:
-        until(lambda: len(suite.logged("supervisord", "ready")) > before, 40, f"ready; {suite.output('supervise')}")
+        until(lambda: len(suite.logged("supervisord", "ready")) > before, what=f"ready; {suite.output('supervise')}")
         found = of(started.pid)
         assert found is not None
         yield found
@@ -61,7 +61,7 @@ def reload(suite: Suite, supervisor: Process, event: str = "reloaded") -> None:
     """Sends SIGHUP and waits for the answer."""
     before = len(suite.logged("supervisord", event))
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: len(suite.logged("supervisord", event)) > before, 20, event)
+    until(lambda: len(suite.logged("supervisord", event)) > before, what=event)
 
 
 def refused(suite: Suite) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from celery.backends.base import Backend
 from celery.exceptions import NotRegistered
 
+from support.wait import PATIENCE
 from warren.app import make_app
 from warren.broker.depth import depths
 from warren.broker.reach import reach
@@ -66,7 +67,7 @@ def test_a_text_that_looks_like_json(folder: Path) -> None:
     assert call(folder, "shop.page", "--", *texts, "-1", "[2]") == 0
     app = make_app(settings_of(folder))
     with reach(app) as connection:
-        message = connection.SimpleQueue(app.amqp.queues["pages"]).get(timeout=5)
+        message = connection.SimpleQueue(app.amqp.queues["pages"]).get(timeout=PATIENCE)
     assert message.payload[0] == [*texts, -1, [2]]
 
 

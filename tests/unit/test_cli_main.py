@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from support.wait import run_to_end
 from warren.cli import VERBS, main, warren
 from warren.errors import ExitCode, Unavailable
 
@@ -69,7 +69,7 @@ def test_no_room_for_the_output(etc: Written, words: str, unbuffered: str) -> No
     """Output that cannot be written ends with 73 and one line."""
     command = f"{sys.executable} -m warren --config {etc()} {words} > /dev/full"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
-    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, timeout=60, env=environment)
+    done = run_to_end(["/bin/bash", "-c", command], capture_output=True, env=environment)
     assert (done.returncode, done.stderr) == (73, "expected room to write, found: No space left on device\n")
 
 

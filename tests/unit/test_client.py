@@ -17,6 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from support.forks import child, end
 from support.ledgers import LONGEST, WINDOW, fresh, poke
+from support.wait import PATIENCE
 from warren.process import Process, this
 from warren.quota import client, mapped
 from warren.quota.client import NoAllowance, quota
@@ -234,11 +235,11 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
     def call() -> None:
         with quota("x").call():
             calling.set()
-            done.wait(30)
+            done.wait(PATIENCE)
 
     thread = threading.Thread(target=call)
     thread.start()
-    calling.wait(30)
+    calling.wait(PATIENCE)
     client.settle_cut_off()
     assert ledger.counts().open == left + 1
     done.set()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.wait import run_to_end
 from warren.cli import VERBS, main, warren
 from warren.errors import ExitCode
 from warren.supervise.render import MAIN
@@ -36,7 +37,7 @@ _ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.st
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `warren` as a process of its own, because it imports task modules."""
     command = [sys.executable, "-m", "warren", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**_ENVIRONMENT, **environment})
+    return run_to_end(command, capture_output=True, env={**_ENVIRONMENT, **environment})
 
 
 def test_check_fine(etc: Written) -> None:
@@ -231,7 +232,7 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
 def test_closed_pipe(etc: Written, words: str) -> None:
     """A reader that has seen enough, such as head, makes no traceback."""
     command = f"{sys.executable} -m warren --config {etc(FINE)} {words} | true"
-    done = subprocess.run(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60)
+    done = run_to_end(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True)
     assert (done.returncode, done.stderr) == (ExitCode.FAILURE, "")
 
 

@@ -7,7 +7,6 @@ import http.client
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import requests
 
 from support.api import Api
 from support.api import api as running
-from support.wait import until
+from support.wait import PATIENCE, end_of, let_pass, run_to_end
 from warren.demo.api import read_or_make_key
 from warren.demo.record import read, worst_window
 
@@ -53,8 +52,8 @@ def test_waiting_as_long_as_told_is_enough(api: Api) -> None:
     answer = api.get("/documents/0")
     while answer.status_code == 200:
         answer = api.get("/documents/0")
-    told, began = int(answer.headers["Retry-After"]), time.monotonic()
-    until(lambda: time.monotonic() - began >= told, told + 5, "the time that was told to pass")
+    told = int(answer.headers["Retry-After"])
+    let_pass(told)
     assert api.get("/documents/0").status_code == 200
 
 
@@ -105,7 +104,7 @@ def test_the_record_says_what_happened(api: Api) -> None:
     for number in range(LIMIT + 5):
         api.get(f"/documents/{number}")
     api.get("/documents/0", key="wrong")
-    summary = requests.get(api.url + "/record", timeout=10).json()
+    summary = requests.get(api.url + "/record", timeout=PATIENCE).json()
     served = summary["calls"] - summary["refused"]
     assert summary["calls"] == LIMIT + 5
     assert summary["unauthorised"] == 1
@@ -116,7 +115,7 @@ def test_the_record_says_what_happened(api: Api) -> None:
 
 def test_one_connection_serves_many_calls(api: Api) -> None:
     """A caller may keep its connection: a call then takes little more than the latency, not Nagle's 40 ms."""
-    caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=10)
+    caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=PATIENCE)
     took, connections = [], set()
     for number in range(LIMIT):
         start = time.monotonic()
@@ -146,15 +145,15 @@ def test_only_this_machine_can_call(api: Api) -> None:
 def test_it_ends_when_asked(api: Api) -> None:
     """SIGTERM ends the API with 0, while a caller keeps a connection open."""
     with requests.Session() as session:
-        session.get(api.url + "/record", timeout=10)
+        session.get(api.url + "/record", timeout=PATIENCE)
         os.kill(api.process.pid, signal.SIGTERM)
-        assert api.process.wait(10) == 0
+        assert end_of(api.process) == 0
 
 
 def test_a_limit_that_is_none_is_named(tmp_path: Path) -> None:
     """A wrong limit is refused with what was expected and what was found, before anything listens."""
     words = ["--limit", "60/fortnight", "--key-file", str(tmp_path / "key"), "--record", str(tmp_path / "record")]
-    ended = subprocess.run([sys.executable, "-m", "warren.demo.api", *words], capture_output=True, text=True, check=False)
+    ended = run_to_end([sys.executable, "-m", "warren.demo.api", *words], capture_output=True)
     assert ended.returncode == 2
     assert "expected a rate" in ended.stderr
     assert "60/fortnight" in ended.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.wait import until
+from support.wait import end_of, until
 from warren.demo.quickstart import keep, processes, scratch
 from warren.errors import WarrenError
 from warren.process import Process, boot, of
@@ -37,7 +37,7 @@ def begin(folder: Path, code: str) -> tuple[subprocess.Popen[bytes], Process]:
     with out.open("wb") as output:
         words = [sys.executable, str(folder / "program.py")]
         child = subprocess.Popen(words, stdout=output, start_new_session=True)
-    until(lambda: out.read_bytes().endswith(b"\n"), 20)
+    until(lambda: out.read_bytes().endswith(b"\n"))
     identity = of(child.pid)
     assert identity is not None
     return child, identity
@@ -49,8 +49,8 @@ def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
     grandchild = int((tmp_path / "out").read_text(encoding="ascii"))
     assert alive(grandchild)
     processes.end(identity, patience=0.2)
-    assert child.wait(10) == -signal.SIGKILL
-    until(lambda: not alive(grandchild), 20)
+    assert end_of(child) == -signal.SIGKILL
+    until(lambda: not alive(grandchild))
 
 
 def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
         assert alive(child.pid)
     finally:
         processes.end(identity, patience=0.2)
-        child.wait(10)
+        end_of(child)
 
 
 def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
     assert identity is not None
     try:
         child.kill()
-        child.wait(10)
-        until(lambda: not alive(other), 20)
+        end_of(child)
+        until(lambda: not alive(other))
         assert alive(kept)
     finally:
         processes.end(identity, patience=5)
@@ -95,7 +95,7 @@ def test_a_program_that_ended_is_told_with_its_last_words(tmp_path: Path) -> Non
     """When the API or the suite ends before its time, the error holds the end of what it printed."""
     out = tmp_path / "program.out"
     process = processes.start(["warren.demo.api", "--nonsense"], out, keep=False)
-    process.wait(30)
+    end_of(process)
     assert out.stat().st_mode & 0o027 == 0
     with pytest.raises(WarrenError, match=r"program\.out: expected this program to run(?s:.)*--nonsense"):
         processes.alive_or_raise(process, out)
@@ -116,7 +116,7 @@ def test_stopping_a_kept_run_ends_what_it_left(tmp_path: Path) -> None:
     told = {"boot": boot(), "processes": [[identity.pid, identity.start]], "suffix": ""}
     (made.home / "kept.json").write_text(json.dumps(told), encoding="utf-8")
     keep.stop(made.home)
-    assert child.wait(10) == -signal.SIGTERM
+    assert end_of(child) == -signal.SIGTERM
     assert not made.broker_url.exists()
     with pytest.raises(WarrenError, match="kept"):
         keep.stop(made.home)
@@ -133,4 +133,4 @@ def test_stopping_after_a_reboot_ends_nobody(tmp_path: Path) -> None:
         assert alive(child.pid)
     finally:
         processes.end(identity, patience=0.2)
-        child.wait(10)
+        end_of(child)

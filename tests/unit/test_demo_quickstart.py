@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.wait import until
+from support.wait import output_of, run_to_end, until
 from warren.errors import ExitCode
 
 GUIDE = Path(__file__).parents[2] / "docs" / "quickstart.md"
@@ -20,7 +20,7 @@ AWAY = "redis://:secret@127.0.0.1:1/0"
 
 
 def ended(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*WORDS, *words], capture_output=True, text=True, timeout=60, check=False)
+    return run_to_end([*WORDS, *words], capture_output=True)
 
 
 @pytest.mark.parametrize(("url", "code"), [(AWAY, 69), ("nonsense://secret", 2)])
@@ -62,7 +62,7 @@ def test_the_usage_names_what_was_typed() -> None:
 
 def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
     """Ctrl-C stops what was started, and the last line names the folder."""
-    run = subprocess.Popen(
+    started = subprocess.Popen(
         [*WORDS, "--folder", str(scratch)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,9 +70,9 @@ def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
         # What a shell runs in the background ignores SIGINT, and so would everything that the tests start from there.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
-    until(lambda: (scratch / "log" / "supervise.out").exists() or run.poll() is not None, 30, "the suite to be started")
-    assert run.poll() is None
-    run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 128 + signal.SIGINT
+    until(lambda: (scratch / "log" / "supervise.out").exists() or started.poll() is not None, what="the suite to be started")
+    assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    _, err = output_of(started)
+    assert started.returncode == 128 + signal.SIGINT
     assert err.splitlines()[-1] == f"stopped; what it wrote is in {scratch}"

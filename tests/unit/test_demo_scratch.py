@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from support.wait import run_to_end
 from warren.config import load
 from warren.demo.quickstart import scratch
 from warren.demo.quickstart.scratch import Scratch
@@ -64,7 +64,7 @@ def test_a_folder_of_its_own_is_private_and_short() -> None:
         assert all(len(str(home)) < 30 for home in homes)
     finally:
         for home in homes:
-            subprocess.run(["rm", "-r", str(home)], check=True)
+            run_to_end(["rm", "-r", str(home)], check=True)
 
 
 def test_only_a_folder_of_its_own_is_discarded(tmp_path: Path) -> None:

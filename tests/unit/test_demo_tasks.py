@@ -17,12 +17,10 @@ from celery import Celery, current_app
 from celery.contrib.testing.worker import start_worker
 
 from support.api import api as running
-from support.wait import until
+from support.wait import PATIENCE, result_of, until
 from warren.demo import provider, settings
 from warren.quota import client
 from warren.quota.ledger import Ledger
-
-WAIT = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +67,7 @@ def use(app: Celery, api: str) -> settings.DemoSettings:
 
 
 def run(app: Celery, name: str, *arguments: Any, task_id: str | None = None) -> Any:
-    return app.send_task(name, args=arguments, task_id=task_id).get(timeout=WAIT, interval=0.02)
+    return result_of(app.send_task(name, args=arguments, task_id=task_id), interval=0.02)
 
 
 def run_again(app: Celery, name: str, *arguments: Any, task_id: str) -> None:
@@ -81,9 +79,9 @@ def run_again(app: Celery, name: str, *arguments: Any, task_id: str) -> None:
 def try_in_vain(app: Celery) -> None:
     """Collects a document until it is to be retried, then makes the next try its last."""
     result = app.send_task("warren.demo.collect", args=[0])
-    until(lambda: result.state == "RETRY", WAIT, "a document to be retried")
+    until(lambda: result.state == "RETRY", what="a document to be retried")
     settings.file_in(Path(app.conf.warren_state_dir)).unlink()
-    result.get(timeout=WAIT, interval=0.02, propagate=False)
+    result_of(result, interval=0.02, propagate=False)
 
 
 def calls(demo: settings.DemoSettings) -> list[dict[str, Any]]:
@@ -103,7 +101,7 @@ def test_a_document_is_collected_once(app: Celery, api: str) -> None:
     first = run(app, "warren.demo.collect", 3, task_id="one")
     run_again(app, "warren.demo.collect", 3, task_id="one")
     headers = {"Authorization": f"Bearer {demo.key}"}
-    catalogue = provider.session().get(f"{api}/documents", headers=headers, timeout=10).json()
+    catalogue = provider.session().get(f"{api}/documents", headers=headers, timeout=PATIENCE).json()
     assert first == str(demo.folder / "00003.txt")
     assert Path(first).stat().st_size == catalogue[3]["bytes"]
     assert [call["path"] for call in calls(demo)] == ["/documents/3"]
@@ -113,7 +111,7 @@ def test_no_document_is_lost_to_refusals(app: Celery, api: str) -> None:
     """Refused with 429, a document is asked for again after Retry-After, until it is there."""
     demo = use(app, api)
     results = [app.send_task("warren.demo.collect", args=[number]) for number in range(5)]
-    paths = [result.get(timeout=WAIT, interval=0.02) for result in results]
+    paths = [result_of(result, interval=0.02) for result in results]
     assert all(Path(path).stat().st_size > 0 for path in paths)
     assert 429 in [call["status"] for call in calls(demo)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from support.disk import fill, small_disk
 from support.suite import ENVIRONMENT
+from support.wait import run_to_end
 from warren import run_file
 from warren.cli import main
 from warren.health.evidence import Disk, Evidence, look
@@ -369,5 +369,5 @@ def test_it_is_cheap() -> None:
         "import sys; sys.argv = ['warren', 'health']; from warren.cli import main\n"
         f"try: main()\nfinally: print(sorted(set({heavy}) & set(sys.modules)), 'click' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    done = run_to_end([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
     assert done.stdout.splitlines()[-1] == "[] True"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 import sys
 import threading
 import warnings
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
+from support.wait import run_to_end
 from warren import log
 from warren.errors import CannotWrite
 from warren.events import Event
@@ -226,7 +226,7 @@ get().warning(Event.MESSAGES_RESTORED, queue="pages", url="amqp://u:secret77@hos
 logging.getLogger("kombu").warning("lost %s", "one")
 logging.getLogger("author").warning("got %d", "many")
 """
-    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True)
+    done = run_to_end([sys.executable, "-c", words], capture_output=True, check=True)
     said = done.stderr.splitlines()
     assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
     assert "--- Logging error ---" in said[2]

@@ -10,9 +10,8 @@ from celery import Celery, Task
 from celery.contrib.testing.worker import start_worker
 from celery.exceptions import TimeoutError  # noqa: A004
 
+from support.wait import PATIENCE, result_of
 from warren.tasks.progress import Progress, follow, progress, read
-
-WAIT = 20.0
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
     @app.task(bind=True, name="work", shared=False)
     def work(self: Task[..., Any]) -> str:
         progress(self, 0, 2, "begun")
-        assert go_on.wait(WAIT)
+        assert go_on.wait(PATIENCE)
         progress(self, 2, 2, "done")
         return "result"
 
@@ -59,10 +58,10 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
         return 1
 
     with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR"):
-        assert quick.delay().get(timeout=WAIT, interval=0.02) == 1
+        assert result_of(quick.delay(), interval=0.02) == 1
         result = work.delay()
         told = []
-        for step in follow(result, WAIT):
+        for step in follow(result, PATIENCE):
             told.append(step)
             go_on.set()
         assert result.get(timeout=0.1) == "result"

@@ -94,7 +94,7 @@ def test_given_back_goes_to_the_front(messages: Messages) -> None:
         other.give_back(tag)
         return False
 
-    assert until(front_is_seen, 5, "the other taker to see the returned message")
+    assert until(front_is_seen, what="the other taker to see the returned message")
 
 
 def test_a_late_acknowledgement_harms_nobody(messages: Messages) -> None:
@@ -144,7 +144,7 @@ def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> 
     """However often an empty queue was looked at, the next message is found at the next look."""
     folder = messages.folder / "queues" / "q"
     for number in range(20):
-        until(lambda: time.time_ns() - folder.stat().st_mtime_ns > 120_000_000, 5, "the folder to have settled")
+        until(lambda: time.time_ns() - folder.stat().st_mtime_ns > 120_000_000, what="the folder to have settled")
         assert messages.take("q") is None
         assert messages.take("q") is None
         messages.put("q", b"%d" % number, durable=False)

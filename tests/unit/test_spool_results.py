@@ -13,6 +13,8 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
+from support.wait import result_of
+
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Celery]:
@@ -26,7 +28,7 @@ def app(tmp_path: Path) -> Iterator[Celery]:
 def test_a_result_is_read_back(app: Celery, tmp_path: Path) -> None:
     """A stored result is read by whoever has its id; one forgotten twice or never stored is pending."""
     app.backend.store_result("one", {"n": 1}, "SUCCESS")
-    assert AsyncResult("one", app=app).get(timeout=5) == {"n": 1}
+    assert result_of(AsyncResult("one", app=app)) == {"n": 1}
     assert [path.name for path in (tmp_path / "state" / "results").iterdir()] == ["celery-task-meta-one"]
     for _ in range(2):
         AsyncResult("one", app=app).forget()
@@ -98,4 +100,4 @@ def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytes
         app.backend.store_result("one", 1, "SUCCESS")
     app.backend.always_retry = True
     app.backend.store_result("one", 2, "SUCCESS")
-    assert AsyncResult("one", app=app).get(timeout=5) == 2
+    assert result_of(AsyncResult("one", app=app)) == 2

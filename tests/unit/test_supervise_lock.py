@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.wait import output_of, run_to_end
 from warren.errors import AlreadyRunning
 from warren.process import lock_holder
 from warren.supervise.lock import Lock
@@ -30,7 +31,7 @@ def test_a_removed_lock_is_taken_anew(tmp_path: Path) -> None:
     assert lock.lost
     lock.renew()
     assert not lock.lost
-    other = subprocess.run([sys.executable, "-c", OTHER, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    other = run_to_end([sys.executable, "-c", OTHER, str(tmp_path)], capture_output=True)
     assert "AlreadyRunning" in other.stderr
     lock.release()
 
@@ -48,6 +49,6 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
             with pytest.raises(AlreadyRunning, match=f"found process {other.pid}"):
                 lock.renew()
         assert lock_holder(lock.path) == other.pid
-        other.communicate(timeout=60)
+        output_of(other)
     lock.renew()
     lock.release()

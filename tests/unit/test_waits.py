@@ -1,0 +1,85 @@
+"""How the tests wait: no deadline can be short, and the end of a run says which of them were nearly missed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import waits
+from support.wait import PATIENCE, SHORTEST, Waited, deadline, end_of, run_to_end, until
+from support.wait import waits as waited
+
+TESTS = Path(__file__).parents[1]
+#: A run of its own with the hooks of these tests: one test was near a deadline of 60 s, as its clock said, and one was not.
+SLOW = """
+import time
+from support import wait
+
+def test_slow(monkeypatch):
+    times = iter([0.0, 0.0, 40.0])
+    monkeypatch.setattr(wait.time, "monotonic", lambda: next(times))
+    wait.until(lambda: True, 60, "the slow thing")
+    monkeypatch.undo()
+
+def test_quick():
+    wait.until(lambda: True, what="the quick thing")
+"""
+
+
+def test_no_deadline_is_short() -> None:
+    """Whoever writes a short one is told what to do instead, before anything has been waited for."""
+    called: list[int] = []
+    with pytest.raises(AssertionError, match=r"expected 60 s or more for the thing, found 20 s; leave it out"):
+        until(lambda: called.append(1), 20, "the thing")
+    assert not called
+    assert PATIENCE > SHORTEST
+
+
+def test_every_wait_is_noted() -> None:
+    """For what, how long it took, and how long it might have taken: also when it fails."""
+    waited.clear()
+    until(lambda: True, 77, "the thing")
+    run_to_end(["true"])
+    end_of(subprocess.Popen(["true"]))
+    with pytest.raises(ValueError, match="no"), deadline("a failure"):
+        raise ValueError("no")
+    assert [(wait.what, wait.within) for wait in waited] == [
+        ("the thing", 77),
+        ("true", PATIENCE),
+        ("the end of true", PATIENCE),
+        ("a failure", PATIENCE),
+    ]
+    assert all(0 <= wait.took < wait.within for wait in waited)
+
+
+def test_the_table_has_the_waits_that_took_more_than_half() -> None:
+    """The nearest first; with none of them one line names the nearest."""
+    near, nearer, far = Waited("a", 31, 60), Waited("b", 150, 180), Waited("c", 29, 60)
+    assert waits.worth_noting([near, far, nearer]) == [near, nearer]
+    assert waits.worth_noting([far, Waited("d", 1, 60)]) == [far]
+    assert waits.worth_noting([]) == []
+    assert waits.lines([("t::1", near), ("t::2", far), ("t::3", nearer)], 9) == [
+        " 83%  t::3: 150.0 s of 180 s, b",
+        " 52%  t::1: 31.0 s of 60 s, a",
+    ]
+    assert waits.lines([("t::2", tuple(far))], 9) == [
+        "none of 9 tests came within half of a deadline; the nearest: 48%  t::2: 29.0 s of 60 s, c"
+    ]
+    assert waits.lines([], 9) == ["none of 9 tests waited"]
+
+
+@pytest.mark.parametrize("words", [[], ["-n", "1"]], ids=["alone", "by workers"])
+def test_a_run_ends_with_the_table(tmp_path: Path, words: list[str]) -> None:
+    """With and without worker processes, once a test."""
+    (tmp_path / "test_slow.py").write_text(SLOW, encoding="utf-8")
+    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={TESTS}", *words, str(tmp_path)]
+    done = run_to_end([*command, "--rootdir", str(tmp_path)], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, table = re.split(r"=+ deadlines =+\n", done.stdout)
+    assert table.splitlines()[0] == " 67%  test_slow.py::test_slow: 40.0 s of 60 s, the slow thing"
+    assert "test_quick" not in table
