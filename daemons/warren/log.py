@@ -19,7 +19,8 @@ from structlog.typing import Processor
 from warren.errors import CannotWrite
 from warren.events import Event
 from warren.log_file import LineFile, complain
-from warren.log_line import Writer, extra, mask, render, safe_text, told
+from warren.log_line import Writer, extra, render, safe_text, told
+from warren.redaction import redact
 
 
 class Logger(Protocol):
@@ -123,9 +124,21 @@ class _ForPeople(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "warren" and isinstance(record.msg, dict):
-            complain(mask(" ".join(told(record.msg).split())))
+            complain(redact(" ".join(told(record.msg).split())))
         else:
-            self._others.handle(record)
+            self._others.handle(_redacted(record))
+
+
+def _redacted(record: logging.LogRecord) -> logging.LogRecord:
+    """The record without secrets. One whose arguments do not fit still does not, as logging itself says so, with both."""
+    try:
+        record.msg, record.args = redact(record.getMessage()), ()
+    except Exception:  # noqa: BLE001 - message and arguments are anybody's
+        arguments = record.args if isinstance(record.args, tuple) else (record.args,)
+        record.msg, record.args = redact(safe_text(record.msg)), tuple(redact(safe_text(each)) for each in arguments)
+    if record.exc_info:
+        record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
+    return record
 
 
 # Where nobody has configured logging, the standard library hands this one what is at least a warning.
@@ -157,7 +170,7 @@ def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackTy
         return
     get().critical(Event.CRASHED, exc_info=(kind, error, trace))
     # As well, for a person at a terminal; when it ends up in a capture file, its secrets must not.
-    complain(mask("".join(traceback.format_exception(kind, error, trace)).rstrip()))
+    complain(redact("".join(traceback.format_exception(kind, error, trace)).rstrip()))
 
 
 def _thread_crashed(args: threading.ExceptHookArgs) -> None:

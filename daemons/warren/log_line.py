@@ -16,6 +16,7 @@ from uuid import UUID
 from structlog.typing import EventDict
 
 from warren.events import Event
+from warren.redaction import redact_value, suspicious
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -25,10 +26,6 @@ _FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", 
 
 #: Nesting past this is written as text: nobody reads it, and a value that contains itself must end somewhere.
 DEPTH = 8
-
-# A password in a URL ends at the last @ before a blank or the next URL: an unescaped @, / or quote inside it must not
-# leave half of it readable. A port is no password.
-_PASSWORD = re.compile(r"(://[^\s:/@]*:)(?!\d+[/?#])(?:(?!://)\S)+@")
 
 # Valid in JSON, but half of a character, or the end of a line for some readers (str.splitlines among them).
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -96,24 +93,15 @@ def extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
     return fields
 
 
-def mask(text: str) -> str:
-    """`text` with the password of every URL replaced: amqp://user:***@host."""
-    if "://" not in text or "@" not in text:
-        return text
-    return _PASSWORD.sub(r"\1***@", text)
-
-
 def render(fields: Mapping[str, object]) -> str:
     """One JSON object as text, without a newline in or after it, that encodes to UTF-8.
 
     Values that JSON does not know become their text; so do NaN and infinity, which jq and others refuse.
     """
     try:
-        line = _dump(fields)
+        line = _without_secrets(_dump(fields))
     except (TypeError, ValueError, RecursionError):
-        line = _dump(_plain(fields, DEPTH, ()))
-    if "://" in line and "@" in line:  # rare: look again, string by string, so that no escape hides an end
-        line = _dump(_masked(json.loads(line)))
+        line = _without_secrets(_dump(_plain(fields, DEPTH, ())))
     return line if line.isascii() else _UNSAFE.sub(_escape, line)
 
 
@@ -159,12 +147,9 @@ def _key(key: object) -> str:
     return str(key) if isinstance(key, (str, int)) else safe_text(key)
 
 
-def _masked(value: object) -> object:
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
-        return {mask(key): _masked(item) for key, item in value.items()}
-    return [_masked(item) for item in value] if isinstance(value, list) else value
+def _without_secrets(line: str) -> str:
+    """The same line; where it may hold a secret, each of its texts is looked at by itself, so that no escape hides an end."""
+    return _dump(redact_value(json.loads(line))) if suspicious(line) else line
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -48,6 +48,13 @@ def test_a_message_is_masked(failing: Callable[[Exception], None], capsys: pytes
     assert capsys.readouterr().err == "redis://:***@host and redis://***@host\n"
 
 
+def test_a_wrong_option_is_masked(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """A word of the command line that is no good is told without the secret that it may hold."""
+    failing(click.UsageError("expected a URL, found 'redis://secret77@host'"))
+    assert main(["check"]) == ExitCode.USAGE
+    assert "expected a URL, found 'redis://***@host'" in capsys.readouterr().err
+
+
 def test_a_mistyped_verb(capsys: pytest.CaptureFixture[str]) -> None:
     """A verb that does not exist ends with 2 and the one that was meant."""
     assert main(["chek"]) == ExitCode.USAGE

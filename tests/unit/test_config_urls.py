@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from warren.config import Settings
-from warren.config.masking import masked_url
 from warren.errors import Problem
+from warren.redaction import redact
 
 Loaded = Callable[..., Settings]
 Refused = Callable[..., list[Problem]]
@@ -95,4 +95,4 @@ def test_results_have_one_url(refused: Refused, loaded: Loaded) -> None:
 )
 def test_what_is_shown(text: str, shown: str) -> None:
     """A password is masked wherever people put it, with one mask; where there is none, none is shown."""
-    assert masked_url(text) == shown
+    assert redact(text) == shown

@@ -224,9 +224,15 @@ from warren.log import get
 get().info(Event.READY)
 get().warning(Event.MESSAGES_RESTORED, queue="pages", url="amqp://u:secret77@host")
 logging.getLogger("kombu").warning("lost %s", "one")
-logging.getLogger("author").warning("got %d", "many")
+logging.getLogger("author").warning("got %d", "redis://:secret77@host")
+try:
+    raise ValueError("?api_token=secret77")
+except ValueError:
+    logging.getLogger("author").exception("at https://secret77@host")
 """
     done = run_to_end([sys.executable, "-c", words], capture_output=True, check=True)
     said = done.stderr.splitlines()
+    assert "secret77" not in done.stderr
+    assert "ValueError: ?api_token=***" in said
     assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
     assert "--- Logging error ---" in said[2]

@@ -25,6 +25,7 @@ LEAVES = {
     "shape",
     "strict_json",
 }
+LEAVES |= {"redaction", "redaction_urls", "secret_names"}
 #: The rooms of the daemons: none knows another.
 DAEMONS = {"worker": "worker", "beat": "beat", "quota-watchdog": "quota.watchdog", "supervise": "supervise"}
 

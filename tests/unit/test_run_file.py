@@ -12,6 +12,7 @@ from support.plants import PLANTS
 from warren import heartbeat, run_file
 from warren.heartbeat import Heart
 from warren.regular_file import LARGEST, TooLarge
+from warren.shape import NUMBER
 
 
 @pytest.mark.parametrize("word", PLANTS)
@@ -117,3 +118,18 @@ def test_a_heart_of_another_shape_counts_for_nothing(tmp_path: Path, change: dic
     found = heartbeat.read(tmp_path, ["beat"])
     assert found.beats == {}
     assert "expected" in found.troubles["beat"]
+
+
+def test_what_is_published_holds_no_secret(tmp_path: Path) -> None:
+    """What went wrong is told in words of others; health and status repeat it. Numbers stay, whatever they are called."""
+    path = tmp_path / "survey.json"
+    trouble = {"reason": "cannot reach amqp://u:secret77@h", "more": [{"url": "?api_token=secret77"}]}
+    run_file.write(path, {"at": 1.0, "queues": {"token": 5}, **trouble})
+    assert "secret77" not in path.read_text()
+    said = run_file.read(path, queues={str: NUMBER}, reason=str).said
+    assert said == {
+        "at": 1.0,
+        "queues": {"token": 5},
+        "reason": "cannot reach amqp://u:***@h",
+        "more": [{"url": "?api_token=***"}],
+    }

@@ -120,6 +120,11 @@ def test_any_status_is_one_short_line_of_utf8(text: str) -> None:
     assert "\n" not in line
 
 
+def test_a_status_shows_no_secret() -> None:
+    """`systemctl status` may be called by every user of the host."""
+    assert clean("refused: cannot use amqp://u:secret77@h?x") == "refused: cannot use amqp://u:***@h?x"
+
+
 def test_a_backslash_stays(tmp_path: Path) -> None:
     """systemd takes a backslash away and keeps what stands behind it, and drops a datagram that ends with one."""
     with systemd(tmp_path) as listener:

@@ -13,11 +13,11 @@ from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id, tr
 from warren.broker.rabbitmq import NotTaken
 from warren.config import ScheduleSettings, Settings
 from warren.config.concern import concerns_sending
-from warren.config.masking import masked_url
 from warren.daemon import Daemon
 from warren.errors import ExitCode, Unavailable
 from warren.events import Event
 from warren.log import get, set_level
+from warren.redaction import redact
 
 #: Seconds at most between two turns of the main loop.
 TURN = 1.0
@@ -142,7 +142,7 @@ class Beat:
 
     @property
     def _broker(self) -> str:
-        return masked_url(self.app.connection_for_write().as_uri(include_password=True))
+        return redact(self.app.connection_for_write().as_uri(include_password=True))
 
     def _pause(self) -> float:
         now = time.time()

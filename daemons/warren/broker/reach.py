@@ -9,8 +9,8 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from warren.config.masking import masked_url
 from warren.errors import Unavailable
+from warren.redaction import redact
 
 
 @contextmanager
@@ -30,5 +30,5 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
 
 
 def _unavailable(connection: Any, expected: str, error: Exception, remedy: str) -> Unavailable:
-    where, found = masked_url(connection.as_uri(include_password=True)), str(error) or type(error).__name__
+    where, found = redact(connection.as_uri(include_password=True)), str(error) or type(error).__name__
     return Unavailable(f"{where}: expected {expected}, found: {found}; {remedy}")

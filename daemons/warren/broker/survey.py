@@ -12,8 +12,8 @@ from warren.broker.alarms import alarms
 from warren.broker.depth import depths_over
 from warren.broker.reach import reach
 from warren.config import Settings
-from warren.config.masking import masked_url
 from warren.errors import Unavailable
+from warren.redaction import redact
 from warren.run_file import now
 
 #: Seconds that the broker may take for one answer.
@@ -60,9 +60,9 @@ class BrokerSurvey(threading.Thread):
             try:
                 self._hold(app)
             except Unavailable as error:
-                self.latest = Look(now(), False, masked_url(str(error)))
+                self.latest = Look(now(), False, redact(str(error)))
             except Exception as error:  # noqa: BLE001  a library's error that is no connection's; the thread must outlive it
-                self.latest = Look(now(), False, masked_url(f"{type(error).__name__}: {error}"))
+                self.latest = Look(now(), False, redact(f"{type(error).__name__}: {error}"))
             self._stopped.wait(self.pause)
 
     def _hold(self, app: Celery) -> None:

@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"{error}\n")
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILURE
@@ -126,9 +126,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    from warren.config.masking import masked_url  # only now: `warren health`, called each cycle, has mostly nothing to mask
+    from warren.redaction import redact  # only now: `warren health`, called each cycle, has mostly nothing to mask
 
-    click.echo(masked_url(text), err=True, nl=False)
+    click.echo(redact(text), err=True, nl=False)
+
+
+def _say_usage(error: click.ClickException) -> None:
+    """An option that is wrong, as click says it, without the secret that a word of the command line may hold."""
+    from io import StringIO
+
+    said = StringIO()
+    error.show(said)
+    _say(said.getvalue())
 
 
 def _drop_output() -> None:

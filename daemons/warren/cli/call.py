@@ -20,9 +20,9 @@ from warren.broker.depth import depths
 from warren.broker.reach import reach
 from warren.cli.user import become_owner
 from warren.config import Settings, load, values
-from warren.config.masking import masked_url
 from warren.config.units import LONGEST, Unexpected, duration, json_value
 from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.redaction import redact
 
 #: What libraries raise for options of the broker or the results that nobody can use.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
@@ -162,7 +162,7 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
     except Unavailable as error:
         connection = app.connection_for_write()
         # kombu's own text puts a mask also where there is no password, and takes a lone password for a user.
-        told = str(error).replace(connection.as_uri(), masked_url(connection.as_uri(include_password=True)))
+        told = str(error).replace(connection.as_uri(), redact(connection.as_uri(include_password=True)))
         option = "url_file" if settings.broker.url_file else "url"
         origin = settings.origin("broker", option)
         raise Unavailable(f"{origin}: [broker] {option}: {told}" if origin.file else told) from error

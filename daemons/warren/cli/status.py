@@ -13,12 +13,12 @@ from warren import run_file
 from warren.cli import tables
 from warren.cli.programs import program_status
 from warren.config import Rate, Settings, load
-from warren.config.masking import masked_url
 from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.health.evidence import SURVEY
 from warren.health.survey import OLD
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS, now_ns
+from warren.redaction import redact
 
 
 @click.command()
@@ -34,7 +34,7 @@ def status(context: click.Context, as_json: bool) -> None:
     try:
         settings = load(**context.obj)
     except ConfigError as error:
-        click.echo(masked_url(str(error)), err=True)
+        click.echo(redact(str(error)), err=True)
         click.echo("a suite that already runs goes on with its old settings; correct the files, then ask again", err=True)
         sys.exit(error.exit_code)
     running = program_status(settings)
@@ -85,7 +85,7 @@ def _queues(settings: Settings) -> tuple[list[dict[str, Any]], str]:
         with told(app, settings):
             found = depths(app, settings.queues)
     except Unavailable as error:
-        return [], masked_url(str(error))
+        return [], redact(str(error))
     return [{"queue": queue, "messages": messages} for queue, messages in found.items()], ""
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from warren.config.masking import masked
 from warren.config.options import kind
 from warren.config.settings import CELERY, Settings
 from warren.config.units import json_text
 from warren.errors import Origin
+from warren.redaction import redact_value
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def entries(settings: Settings) -> Iterator[Entry]:
             value = kind(field).text(getattr(model, option))
             yield Entry(section, option, value, _origin(settings, section, option))
     for option, value in settings.celery.items():
-        shown = masked(value, option)
+        shown = redact_value(value, option)
         yield Entry(CELERY, option, shown if isinstance(shown, str) else json_text(shown), settings.origin(CELERY, option))
 
 

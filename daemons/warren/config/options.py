@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from warren.config import units, urls, values
-from warren.config.masking import masked, masked_url
+from warren.redaction import redact, redact_value
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def _either(known: tuple[str, ...]) -> str:
 
 
 def _masked_secret(value: SecretStr) -> str:
-    return masked_url(value.get_secret_value())
+    return redact(value.get_secret_value())
 
 
 def _masked_json(value: object) -> str:
-    return units.json_text(masked(value))
+    return units.json_text(redact_value(value))

@@ -19,9 +19,9 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import active_requests, maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 
-from warren.config.masking import masked_url
 from warren.events import Event
 from warren.log import get
+from warren.redaction import redact
 from warren.worker.message import malformed
 
 #: Seconds between two attempts at a broker that refuses the worker.
@@ -57,7 +57,7 @@ class Consumer(CeleryConsumer):
         def failed(error: BaseException, interval: float) -> None:
             get().error(
                 Event.BROKER_UNREACHABLE,
-                broker=masked_url(conn.as_uri(include_password=True)),
+                broker=redact(conn.as_uri(include_password=True)),
                 reason=str(error) or type(error).__name__,
                 retry_in_s=interval,
                 remedy="start the broker, or correct [broker] url",
@@ -85,7 +85,7 @@ class Consumer(CeleryConsumer):
                     time.sleep(1)
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
-        get().info(Event.BROKER_CONNECTED, broker=masked_url(conn.as_uri(include_password=True)))
+        get().info(Event.BROKER_CONNECTED, broker=redact(conn.as_uri(include_password=True)))
         return connected
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:

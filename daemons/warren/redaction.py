@@ -1,0 +1,201 @@
+"""What may be shown of a text or value that may hold secrets: the one place that decides, for settings, logs and messages.
+
+Every step takes time in proportion to the text, whatever stands in it: a message or a task may bring a hostile one. So no
+pattern here has a repeat that could be tried in several ways, and each search goes on where the one before has ended.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from warren.redaction_urls import MASK, redact_urls
+from warren.secret_names import is_secret, is_secret_in_query
+
+__all__ = ["MASK", "redact", "redact_texts", "redact_value", "suspicious"]
+
+# Of these parts, in lower case, a text needs one for anything below to find something in it. Most texts have none, and this
+# quick look is all that a line of the log costs.
+_TRACES: tuple[str, ...] = (
+    "://",
+    ":\\/\\/",
+    "%3a%2f%2f",
+    "%3d",
+    "key",
+    "token",
+    "pass",
+    "auth",
+    "secret",
+    "pw",
+    "sig",
+    "sess",
+    "cred",
+)
+_TRACES = (*_TRACES, "cookie", "jwt", "otp", "bearer", "basic", "eyj")
+_PRIVATE_KEY = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+_TOKEN = re.compile(r"\beyJ[\w-]++\.[\w-]++\.[\w-]*+")  # a JSON Web Token
+# `Bearer` and `Basic` begin sentences, too: what follows looks like no word of one.
+_SCHEME = re.compile(r"\b(Bearer|Basic)(\s{1,4})(?=[A-Za-z]*+[A-Z0-9._~+/=-])([A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE)
+_LIKE_A_WORD = re.compile(r"[A-Z]?[a-z]+[.]?")
+
+_PARAMETER = re.compile(r"(?:[?&#]|%3f|%26|%23)([\w.\-\[\]]++)(?:=|%3d)", re.IGNORECASE)
+# A quote is the end when what follows is no part of a value: O'Brien is one value.
+_CLOSING = r"[\"'](?=[\s,;:)\]}>\\]|$)"
+_PARAMETER_END = re.compile(rf"[\s&<>]|%26|{_CLOSING}")
+
+_STEM = re.compile(r"pass|pwd|pw|secret|token|cred|auth|cookie|sig|jwt|otp|key|sess", re.IGNORECASE)
+_NAME = re.compile(r"[\w.-]*+")
+_NAME_CHARACTER = re.compile(r"[\w.-]")
+_LONGEST_NAME = 80
+_IS_NAME = re.compile(r"[\w .\[\]-]{1,80}")  # a key of a dictionary may be any text
+_ASSIGNS = re.compile(r"\]?(\\*+[\"'])?\s{0,8}(=>|:=|==?|:(?!//)|%3[dD]|,)?\s{0,8}")
+_OPENS = re.compile(r"[bBuUrRfF]{0,2}(\\*+[\"'])")
+_PLAIN_END = re.compile(rf"\s|,(?=\s|$)|{_CLOSING}")
+_LINE_END = re.compile(rf"[\r\n]|\\[rn]|{_CLOSING}")
+_INSIDE = {"'": re.compile(r"[^'\\]*(?:\\.[^'\\]*)*", re.DOTALL), '"': re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)}
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_PAIR_ENDS = re.compile(r"\s*+[)\]]")
+_AUTH_SCHEME = re.compile(r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Hawk|ApiKey|AWS4-[\w-]+)\s", re.IGNORECASE)
+#: No secrets: values of a language, and the words that follow a name and a colon in an error message.
+_HARMLESS = frozenset(("none", "null", "true", "false", "is", "was", "not", "no", "the", "a", "an", "must", "cannot"))
+_HARMLESS |= {"expected", "required", "missing", "invalid", "nothing", "permission"}
+
+
+def redact(text: str) -> str:
+    """The text with every secret in it replaced by a mask; a text without one is returned as it is."""
+    if not suspicious(text):
+        return text
+    if "PRIVATE KEY" in text:
+        text = _PRIVATE_KEY.sub(rf"\1{MASK}\2", text)
+    text = _assignments(_parameters(redact_urls(text)))
+    text = _TOKEN.sub(MASK, text)
+    return _SCHEME.sub(lambda found: found[0] if _LIKE_A_WORD.fullmatch(found[3]) else f"{found[1]}{found[2]}{MASK}", text)
+
+
+def suspicious(text: str) -> bool:
+    """Whether the text may hold a secret at all: False for most, in little time."""
+    lowered = text.lower()
+    return any(trace in lowered for trace in _TRACES) or ("=" in text and any(sign in text for sign in "?&#"))
+
+
+def redact_texts(value: Any) -> Any:
+    """A JSON-like value whose texts are without secrets. Numbers and names stay, as its readers need its shape."""
+    if isinstance(value, dict):
+        return {key: redact_texts(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_texts(each) for each in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def redact_value(value: Any, name: str = "") -> Any:
+    """A JSON-like value without secrets: in its texts and keys, and under any name that speaks of one."""
+    if isinstance(value, dict):
+        return {redact(key) if isinstance(key, str) else key: redact_value(each, str(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value(each, name) for each in value]
+    if value in (None, "") or isinstance(value, bool):
+        return value
+    if _IS_NAME.fullmatch(name) and is_secret(name) and not (isinstance(value, int | float) and name.lower().endswith("tokens")):
+        return MASK
+    return redact(value) if isinstance(value, str) else value
+
+
+def _parameters(text: str) -> str:
+    """Without the values of parameters of URLs: ?api_token=..., #access_token=..., also percent-encoded once more."""
+    parts, done = [], 0
+    while found := _PARAMETER.search(text, done):
+        start = end = found.end()
+        if is_secret_in_query(found[1]):
+            stop = _PARAMETER_END.search(text, start)
+            end = stop.start() if stop else len(text)
+        parts += [text[done:start], MASK if end > start else ""]
+        done = end
+    return "".join(parts) + text[done:]
+
+
+def _assignments(text: str) -> str:
+    """Without what is assigned to a name of a secret: password=..., "api_key": "...", Authorization: Bearer ..., --token ..."""
+    parts, done, look = [], 0, 0
+    while found := _STEM.search(text, look):
+        start, look = _name_start(text, found.start(), max(done, look)), _name_end(text, found.end())
+        span = _assigned(text, start, look) if is_secret(text[start:look]) else None
+        if span is not None:
+            parts += [text[done : span[0]], MASK]
+            done = look = span[1]
+    return "".join(parts) + text[done:]
+
+
+def _name_start(text: str, at: int, least: int) -> int:
+    least = max(least, at - _LONGEST_NAME)
+    while at > least and _NAME_CHARACTER.match(text, at - 1):
+        at -= 1
+    return at
+
+
+def _name_end(text: str, at: int) -> int:
+    found = _NAME.match(text, at)
+    return found.end() if found else at
+
+
+def _assigned(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """From where to where the value of the name at text[start:end] goes; None where there is none."""
+    found = _ASSIGNS.match(text, end)
+    if found is None or text.endswith("//", 0, start):  # the user of a URL
+        return None
+    quoted, sign, at = found[1], found[2], found.end()
+    if sign in ("=", "%3D", "%3d") and text.endswith(("?", "&", "#"), 0, start):  # a parameter, which was looked at
+        return None
+    if not sign or sign == ",":
+        is_flag = text.startswith("--", start) and (sign or at > end)
+        if not is_flag and not (sign and quoted and _is_pair(text, start, quoted, at)):
+            return None
+        if is_flag and text.startswith("-", at):
+            return None
+    return _value(text, text[start:end], at)
+
+
+def _is_pair(text: str, start: int, quoted: str, at: int) -> bool:
+    """Whether two quoted texts, of which this is the first, are all that is in a bracket: a header in a list of them."""
+    before = text[max(0, start - len(quoted) - 2) : start - len(quoted)]
+    value = _quoted(text, at)
+    return (
+        before.endswith(("(", "[", "(b", "[b"))
+        and value is not None
+        and _PAIR_ENDS.match(text, value[1] + len(quoted)) is not None
+    )
+
+
+def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
+    lowered = name.lower()
+    span = _quoted(text, at)
+    if span is None and (closing := _BRACKETS.get(text[at : at + 1])):
+        if closing == "}" and "cookie" not in lowered:
+            return None  # what is inside has names of its own
+        end = text.find(closing, at)
+        span = at + 1, end if end >= 0 else len(text)
+    if span is None:
+        whole_line = "cookie" in lowered or ("authori" in lowered and _AUTH_SCHEME.match(text, at))
+        stop = (_LINE_END if whole_line else _PLAIN_END).search(text, at)
+        span = at, stop.start() if stop else len(text)
+        value = text[span[0] : span[0] + 20].split(None, 1)[0] if span[1] > span[0] else ""
+        if value.rstrip(",.;:)]}").lower() in _HARMLESS or (lowered.endswith("tokens") and value[:1].isdigit()):
+            return None
+    return span if span[1] > span[0] else None
+
+
+def _quoted(text: str, at: int) -> tuple[int, int] | None:
+    """The inside of the quoted text that begins here; it may lack its end, as a text that was cut off does."""
+    opening = _OPENS.match(text, at)
+    if opening is None:
+        return None
+    quote, start = opening[1], opening.end()
+    if len(quote) == 1:
+        inside = _INSIDE[quote].match(text, start)
+        return start, min(inside.end() if inside else start, len(text))
+    end = text.find(quote, start)
+    while end > 0 and text[end - 1] == "\\":  # one that stands a level deeper
+        end = text.find(quote, end + 1)
+    return start, end if end >= 0 else len(text)

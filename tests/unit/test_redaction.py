@@ -1,0 +1,257 @@
+"""No secret leaves Warren in a text, whatever shape it has; and what holds none stays readable."""
+
+from __future__ import annotations
+
+import json
+import string
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from support.figures import Figure
+from warren.config.options import kind
+from warren.config.sections import BrokerSettings
+from warren.log_line import render
+from warren.redaction import MASK, redact, redact_texts, redact_value
+
+S = "%s"
+#: Each with one or more places for a secret.
+URLS = (
+    "redis://%s@host/0", "redis://:%s@host:6379/0", "redis://:%s@[::1]:6379/0", "redis://:%s@/0",
+    "rediss://u:%s@h/0?ssl_cert_reqs=none", "amqp://u:%s@h", "amqp://u:%s@h//", "amqp://u:%s@",
+    "amqps://u:%s@h:5671/v;amqps://u:%s@i:5671/v", "pyamqp://u:%s@h,amqp://v:%s@h",
+    "sentinel://:%s@a:26379;sentinel://:%s@b:26379",
+    "postgresql+psycopg://u:%s@[fe80::1]:5432/db", "mongodb://u:%s@a,b/db", "https://%s@host/a",
+    "https://u:%s@host/a", "https://%s:x-oauth-basic@host/a.git", "git+https://%s@host/a.git",
+    "ftp://u:%s@h/f", "cannot reach 'amqp://u:%s@h//', trying again",
+    "ValueError: (\"redis://:%s@h\",)", "urls = amqp://a:%s@h\nredis://:%s@i",
+    "<Connection: amqp://u:%s@h at 0x7f>",
+    "see http://a/b, then amqp://u:%s@h and http://host:8080/users/@me",
+)  # fmt: skip
+#: A secret without what ends a value there, as any program that makes such a text has it encoded.
+PARAMETERS = (
+    "https://h/v1?api_token=%s", "https://h/v1?a=1&token=%s&b=2", "/items?key=%s (Caused by X)",
+    "https://h/?sig=%s", "https://h/cb?code=%s&state=1",
+    "https://h/cb#access_token=%s&token_type=bearer",
+    "https://s3.h/b/k?X-Amz-Credential=%s&X-Amz-Signature=%s&X-Amz-Expires=9",
+    "https://h/?client_secret=%s", "https://h/?a=1&amp;password=%s",
+    "GET https://h/?apikey=%s HTTP/1.1", "'https://h/?auth=%s', 'next'", "https://h/?session=%s",
+    "https://h/?jwt=%s#top", "https://h/?user[passwd]=%s", "url: /v1?subscription-key=%s",
+    "?access=%s", "https://h/go?to=https%%3A%%2F%%2Fi%%2F%%3Ftoken%%3D%s%%26x%%3D1",
+    "https://h/?mykey=%s&x=http://i", '{"url":"https://h/?sig=%s"}',
+)  # fmt: skip
+ASSIGNMENTS = (
+    "host=h password=%s dbname=d", "password=%s", "PGPASSWORD=%s psql",
+    "AWS_SECRET_ACCESS_KEY=%s", "api_key: %s", "x-api-key: %s", "Authorization: Bearer %s",
+    "authorization: Basic %s\r\nAccept: */*", "Cookie: a=1; sid=%s",
+    "Set-Cookie: sid=%s; HttpOnly", "curl --token %s https://h", "curl --password=%s",
+    "Login(user='u', passphrase=%s)", "clientSecret=%s", "Server=h;Pwd=%s",
+    "DefaultEndpointsProtocol=https;AccountKey=%s", "private_key = %s", "sessionid=%s",
+    "db_password_v2=%s", "new-credential: %s",
+)  # fmt: skip
+QUOTED = (
+    '{"api_key": "%s", "b": 1}', '{"password":"%s"}',
+    "{'Authorization': 'Bearer %s', 'Accept': '*/*'}", "{b'cookie': b'sid=%s'}",
+    "connect(password='%s', host='h')", '[("Authorization", "Bearer %s"), ("a", "b")]',
+    "(b'x-api-key', b'%s')", "['--token', '%s']",
+    '"{\\"client_secret\\": \\"%s\\", \\"b\\": 1}"', "password: \"%s\"",
+    "{'proxies': {'password': '%s'}}", "auth=('u', '%s')", '{"tokens": ["%s", "%s"]}',
+    "cookies={'sid': '%s'}", "KeyError in {'secret': '%s'",
+)  # fmt: skip
+ELSEWHERE = (
+    "-----BEGIN RSA PRIVATE KEY-----\n%s\n%s\n-----END RSA PRIVATE KEY-----",
+    "'-----BEGIN PRIVATE KEY-----\\n%s\\n-----END PRIVATE KEY-----\\n'",
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n%s", "sent Bearer %s1Z to the proxy",
+    "sent Basic %s1Z= to the proxy",
+)  # fmt: skip
+
+LETTERS = string.ascii_letters + string.digits
+#: A mark that no text holds by itself, so that a part of a secret that is left is seen.
+secret = st.text(LETTERS, min_size=0, max_size=8).map(lambda text: f"Zq7{text}Xj9")
+
+
+def odd(more: str) -> st.SearchStrategy[str]:
+    """A secret with these characters in its middle: both of its ends must go."""
+    return st.tuples(st.text(LETTERS + more, max_size=10)).map(lambda text: f"Zq7{text[0]}Xj9")
+
+
+def fill(shape: str, value: str) -> str:
+    return shape % ((value,) * (shape.count(S)))
+
+
+def is_clean(text: str) -> bool:
+    return "Zq7" not in text and "Xj9" not in text
+
+
+@given(st.sampled_from(URLS), odd(":/@;?#&=%'\"\\,.!$()[]{}*+~^|<>-_"))
+@example("amqp://u:%s@h", "Zq7://bXj9")
+@example("redis://%s@host/0", "Zq7/bXj9")
+def test_no_password_of_a_url_is_shown(shape: str, value: str) -> None:
+    """User information of a URL of a broker, or of a page, is masked, also where it should have been percent-encoded."""
+    if "http" in shape or "ftp" in shape or shape.startswith("mongodb"):
+        value = value.translate(str.maketrans("", "", "/?#"))  # what ends the host there is no part of a password
+    if ":" in value and shape == "redis://%s@host/0":
+        value = value.replace(":", "")  # what stands before a colon is the name of a user
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert MASK in shown
+
+
+@given(st.sampled_from(PARAMETERS), odd("%.-_~+/=!*()@:,"))
+def test_no_parameter_of_a_url_is_shown(shape: str, value: str) -> None:
+    """What a query or a fragment calls a key, a token, a signature and the like is masked, and the rest of the URL is shown."""
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert shown.count(MASK) >= shape.count(S)
+
+
+@given(st.sampled_from(ASSIGNMENTS), odd("%.-_~+/=!*()@:?#&{}[]<>|"))
+@example("password=%s", "Zq7'\"Xj9")
+def test_nothing_assigned_to_the_name_of_a_secret_is_shown(shape: str, value: str) -> None:
+    """Headers, options, connection strings and settings in any text, whatever else their names say."""
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert MASK in shown
+
+
+@given(st.sampled_from(QUOTED), odd("%.-_~+/=!*()@: ;,?#&{}<>|\n"))
+def test_nothing_quoted_behind_the_name_of_a_secret_is_shown(shape: str, value: str) -> None:
+    """JSON, dictionaries and calls as Python shows them, also JSON within JSON; the rest of the text is shown."""
+    if "cookies={" in shape or "auth=(" in shape or '["' in shape:
+        value = value.translate(str.maketrans("", "", "})"))
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert MASK in shown
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["password", "a", "Authorization"]), st.text(string.printable).map(lambda text: f"Zq7{text}Xj9")
+    )
+)
+def test_a_dictionary_shown_as_text_is_masked(headers: dict[str, str]) -> None:
+    """However Python or JSON escapes a value, it ends where it ends."""
+    for text in (repr(headers), json.dumps(headers), json.dumps(json.dumps(headers)), repr(json.dumps(headers))):
+        plain = {key: value for key, value in headers.items() if key == "a"}
+        assert text.count("Zq7") == len(headers)
+        assert redact(text).count("Zq7") <= len(plain)
+
+
+@given(st.sampled_from(ELSEWHERE), secret)
+def test_keys_and_tokens_by_themselves_are_masked(shape: str, value: str) -> None:
+    """A private key, and what follows `Bearer` and `Basic`, need no name."""
+    assert is_clean(redact(fill(shape, value)))
+
+
+@given(
+    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *ELSEWHERE)), secret, st.text(max_size=20), st.text(max_size=20)
+)
+def test_both_sides_agree(shape: str, value: str, before: str, behind: str) -> None:
+    """What the log masks and what `warren show-config` masks is one rule, and to mask twice changes nothing."""
+    text = f"{before} {fill(shape, value)} {behind}"
+    shown = redact(text)
+    assert redact(shown) == shown
+    assert redact_value([text]) == redact_texts([text]) == [shown]
+    line = json.loads(render({"message": text, "more": {"list": [text]}}))
+    unpaired = shown.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if unpaired == shown:
+        assert line["message"] == line["more"]["list"][0] == shown
+
+
+PARTS = [*"a:/@;?#&='\"\\ ,()", "password", "://", "amqp", "key", MASK, "Bearer ", "\n", "%3a%2f%2f", "%40"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=40))
+def test_masking_twice_changes_nothing(parts: list[str]) -> None:
+    """A text that goes through two places, such as a log line and then a command, is the same behind both."""
+    text = "".join(parts)
+    shown = redact(text)
+    assert redact(shown) == shown
+
+
+@given(odd(":/@;"))
+def test_settings_and_log_show_the_same_url(value: str) -> None:
+    """`warren show-config` shows a broker's URL as the log does."""
+    url = f"amqp://u:{value}@h/v"
+    field = BrokerSettings.model_fields["url"]
+
+    class Held:
+        @staticmethod
+        def get_secret_value() -> str:
+            return url
+
+    assert kind(field).text(Held()) == json.loads(render({"message": url}))["message"] == "amqp://u:***@h/v"
+
+
+HARMLESS = (
+    "http://host:8080/users/@me", "https://host/a", "https://host/@me?mail=a@b",
+    "mail a@b about http://host/x", "amqp://user@host", "ssh://git@host/a.git",
+    "redis://host:6379/0", "redis://[::1]:6379/0", "redis://:@host/0", "file:///srv/a@b",
+    "s3://bucket/a@1", "http://host:8080", "amqp://host:5672//", "amqp://", "redis:///1",
+    "https://h/?page=2&sort=name&country_code=de#top",
+    "https://h/?keyboard=us&monkey=1&zipcode=1&author=b&language_code=de",
+    "keyboard=us monkey=1 tokenize=yes secretary=Ann bypass=1",
+    "exit code 70: status_code=200, code 200",
+    "routing_key=server_task binding_key=a primary_key=5", "KeyError: 'page'",
+    "key 'a' is missing", "max_tokens=4096 total_tokens: 12", '{"max_tokens": 4096}',
+    "token_type=bearer", "password_file=/etc/warren/secrets/a",
+    "[broker] url_file: expected a file that only its owner may read",
+    "password: expected a text, found a number", "token=None secret: null",
+    "the password is wrong", "Bearer of news", "Basic usage: call it",
+    "Bearer authentication is needed", "auth_mechanism: PLAIN",
+    "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN",
+    "signal SIGTERM, design, assigned: 5", "session 5 ended", "a://b", "::://", "50 % of 3:4",
+    "passed: 4, passenger=3", "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
+    "celery@host: OK", "fields 'token', 'name'", "def connect(password, token):",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_holds_no_secret_stays_as_it_is(text: str) -> None:
+    """Ports, paths, addresses, prose, and names that only sound like one."""
+    assert redact(text) == text
+
+
+@given(st.text(string.ascii_letters + " .,;!?'\"()\n-", max_size=200))
+def test_prose_stays_as_it_is(text: str) -> None:
+    """A text without a sign that assigns or begins a URL is never touched."""
+    assert redact(text) == text or "bearer" in text.lower() or "basic" in text.lower() or "eyj" in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"password": 12345}, {"password": MASK}),
+        ({"password": None, "secret": "", "token": True}, {"password": None, "secret": "", "token": True}),
+        ({"a": {"api_key": ["x", "y"]}}, {"a": {"api_key": [MASK, MASK]}}),
+        ({"max_tokens": 5, "tokens": 6}, {"max_tokens": 5, "tokens": 6}),
+        ({"redis://:pw@h": 1}, {"redis://:***@h": 1}),
+        ({"task_default_routing_key": "a", "key": "a", "code": 5}, {"task_default_routing_key": "a", "key": "a", "code": 5}),
+    ],
+)
+def test_values_by_their_names(value: object, shown: object) -> None:
+    """In a dictionary the name says what is secret; numbers are, too; nothing needs no mask."""
+    assert redact_value(value) == shown
+    assert json.loads(render({"extra": value}))["extra"] == shown
+
+
+HOSTILE = (
+    "a://", "://", "a://:", ";a://", "a:1@", "amqp://u:", "http://u:1/", "redis:// ", "x", "key",
+    "key=", "?key=", 'key="', "key\\", "?a", "%3a%2f%2f", "%26", "password=[", 'password:\\"',
+    "password='\\", "('password', ", "--password ", "authorization: Bearer ", "Bearer ", "eyJa.",
+    "-----BEGIN PRIVATE KEY-----", "password\t\t\t", "&key", "@", "'", "\\\\'", "a@:",
+    "amqp://a:b", "key:", "https://h?sig",
+)  # fmt: skip
+
+
+def test_a_megabyte(figure: Figure) -> None:
+    """Time grows with the text and no faster: a square of a hostile text of 1 MB would outlast the time limit of a test."""
+    worst = 0.0
+    for part in HOSTILE:
+        text = part * (1_000_000 // len(part))
+        began = time.process_time()
+        redact(text)
+        worst = max(worst, time.process_time() - began)
+    figure("a hostile text of 1 MB without its secrets, CPU", worst, "< 1 s")
