@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from warren.config import checks, places, reader, validator
+from warren.config import checks, exposure, places, reader, validator
 from warren.config.folders import short_host
 from warren.config.reader import DEFAULT_FOLDER
 from warren.config.settings import Settings
@@ -44,7 +44,7 @@ def attempt(folder: Path | None = None, host: str | None = None) -> tuple[Settin
     # Headings of the sections that are not as their files have them.
     broken = frozenset(problem.section for problem in problems)
     settings, found = places.with_secrets(settings)
-    problems += [*found, *places.check(settings)]
+    problems += [*found, *places.check(settings), *exposure.check(settings)]
     if ini.complete:  # else a queue that no file seems to declare may stand in the one that cannot be read
         problems += checks.check(settings, broken)
     problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]
