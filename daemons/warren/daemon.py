@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from warren.closed_folder import UMASK, make_closed
 from warren.config import Settings, load
 from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains, WarrenError
 from warren.events import Event
@@ -53,6 +54,7 @@ class Daemon:
     def start(self) -> None:
         """Opens the log, becomes the one instance, takes the signals. Raises CannotWrite or AlreadyRunning."""
         app = self.settings.app
+        os.umask(UMASK)  # that of the shell counts no more than under supervisord
         _make(app.state_dir)
         configure(self.name, self.program, self.settings.host, app.log_dir, self.settings.log.level)
         self._follow_supervisor()
@@ -72,7 +74,7 @@ class Daemon:
     def _lock(self) -> None:
         path = self.settings.app.run_dir / f"{self.program}.lock"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_closed(path.parent)
             self._lock_file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  held open for as long as the daemon lives
             # A POSIX lock: not inherited by pool children, who may outlive a killed worker for a moment.
             self._take_lock()
@@ -191,7 +193,7 @@ class Daemon:
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_closed(folder)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:

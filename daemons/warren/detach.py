@@ -19,6 +19,7 @@ from typing import NoReturn, TextIO, cast
 from daemon import DaemonContext
 from rich.console import Console
 
+from warren.closed_folder import UMASK, make_closed, make_logs
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
 from warren.heartbeat import AT_WORK, read
@@ -26,8 +27,6 @@ from warren.process import Process, adopt_orphans, lock_holder, of
 
 #: Seconds between two looks at the daemon that starts.
 LOOK = 0.05
-#: The log and what the daemon makes in its folders are no more public than under supervisord.
-UMASK = 0o027
 
 
 def into_background(settings: Settings, program: str, expected: Collection[str]) -> None:
@@ -78,9 +77,9 @@ def _capture(settings: Settings, program: str) -> TextIO:
     before = os.umask(UMASK)
     option = "state_dir"
     try:
-        settings.app.state_dir.mkdir(parents=True, exist_ok=True)
+        make_closed(settings.app.state_dir)
         option = "log_dir"
-        settings.app.log_dir.mkdir(parents=True, exist_ok=True)
+        make_logs(settings.app.log_dir)
         return open(path, "a+", encoding="utf-8", errors="replace")
     except OSError as error:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"

@@ -16,6 +16,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+from warren.closed_folder import make_logs
 from warren.errors import CannotWrite
 from warren.events import Event
 from warren.log_file import LineFile, complain
@@ -54,7 +55,7 @@ def configure(daemon: str, program: str, host: str, folder: Path, level: str = "
     writer = Writer(daemon, program, host)
     path = folder / f"{daemon}.log"
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_logs(folder)
         file = LineFile(path, partial(writer.lines_lost, path))
     except OSError as error:
         raise CannotWrite(

@@ -105,7 +105,7 @@ def test_it_is_a_daemon_in_every_respect_and_ready(suite: Suite) -> None:
     assert os.getsid(found.pid) not in (os.getsid(0), found.pid)  # no session leader: it can never get a terminal
     assert terminal(found) == 0
     assert Path(f"/proc/{found.pid}/cwd").readlink() == suite.folder / "state"
-    assert fact(found, "Umask") == "0027"
+    assert fact(found, "Umask") == "0077"
     files = {int(entry.name): str(entry.readlink()) for entry in Path(f"/proc/{found.pid}/fd").iterdir()}
     capture = str(suite.folder / "log" / "worker-a.out")
     assert (files[0], files[1], files[2]) == ("/dev/null", capture, capture)

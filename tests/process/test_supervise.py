@@ -76,6 +76,10 @@ def test_nobody_else_can_look_or_meddle(standing: tuple[Suite, Process]) -> None
     made = [path for name in ("run", "log", "state") for path in (folder / name, *(folder / name).rglob("*"))]
     assert len(made) > 10
     assert [path for path in made if path.exists() and path.stat().st_mode & 0o027] == []
+    modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("state", "run", "log")}
+    assert modes == {"state": 0o700, "run": 0o700, "log": 0o750}
+    assert {path.stat().st_mode & 0o777 for path in (folder / "log").glob("*.log")} == {0o640}
+    assert {path.stat().st_mode & 0o777 for path in (folder / "log").glob("*.out")} == {0o600}
 
 
 def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:

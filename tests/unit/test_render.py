@@ -88,7 +88,7 @@ def test_what_a_daemon_prints_is_kept_and_bounded(tmp_path: Path) -> None:
     for program in read_back(settings_in(tmp_path)).values():
         assert program.redirect_stderr
         assert 0 < program.stdout_logfile_maxbytes * (program.stdout_logfile_backups + 1) < 10**8
-        assert program.umask == 0o027
+        assert program.umask == 0o077
         assert program.environment["PYTHONUNBUFFERED"] == "1"
 
 

@@ -25,7 +25,7 @@ LEAVES = {
     "shape",
     "strict_json",
 }
-LEAVES |= {"redaction", "redaction_urls", "secret_names"}
+LEAVES |= {"redaction", "redaction_urls", "secret_names", "closed_folder"}
 #: The rooms of the daemons: none knows another.
 DAEMONS = {"worker": "worker", "beat": "beat", "quota-watchdog": "quota.watchdog", "supervise": "supervise"}
 

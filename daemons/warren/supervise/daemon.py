@@ -8,6 +8,7 @@ from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.states import SupervisorStates
 
 from warren import log
+from warren.closed_folder import UMASK
 from warren.config import Settings
 from warren.errors import ExitCode
 from warren.events import Event
@@ -26,7 +27,7 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
 
     Raises ConfigError, CannotWrite, or AlreadyRunning when another supervisord has the run folder.
     """
-    os.umask(0o027)  # the capture files are no more public than the logs
+    os.umask(UMASK)  # for the capture files as well: what a task prints is masked by nobody
     notifier.extend(PATIENCE)
     check(settings.folder, settings.host)
     make_folders(settings)

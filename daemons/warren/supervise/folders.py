@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from warren.closed_folder import make_closed, make_logs
 from warren.config import Settings
 from warren.errors import CannotWrite
 from warren.supervise.render import programs_folder
 
-MODE = 0o750
 _NOTE = "run_dir"
 
 
 def make_folders(settings: Settings) -> None:
-    """Makes state_dir, log_dir, run_dir and the folder of the programs; those that are there keep their mode.
+    """Makes state_dir and run_dir for this user alone, log_dir for its group as well, and the folder of the programs.
 
     Raises CannotWrite.
     """
@@ -28,7 +28,7 @@ def make_folders(settings: Settings) -> None:
         ("run_dir", programs_folder(app.run_dir)),
     ):
         try:
-            folder.mkdir(mode=MODE, parents=True, exist_ok=True)
+            (make_logs if option == "log_dir" else make_closed)(folder)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(0, "no permission to write")
         except OSError as error:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from warren.closed_folder import UMASK
 from warren.config import Settings
 from warren.errors import FINAL
 
@@ -113,7 +114,7 @@ def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
     return {
         "command": " ".join(_quoted(word) for word in words),
         "directory": "%(warren_state_dir)s",
-        "umask": "027",
+        "umask": f"{UMASK:03o}",
         "environment": 'PYTHONUNBUFFERED="1",PYTHONFAULTHANDLER="1"',
         "priority": str(daemon.priority),
         "autostart": "true",
