@@ -44,7 +44,23 @@ class Event(StrEnum):
         "worker_stuck",
         "a worker took nothing although there were messages and it had room: it is started anew, in order",
     )
-    RUN_FOLDER_EMPTIED = "run_folder_emptied", "somebody removed the suite's lock: lock, socket and pid file were made anew"
+    PROGRAM_REMOVED = (
+        "program_removed",
+        "supervisord had a program that the settings do not have, or have otherwise: it was killed and removed",
+    )
+    PROGRAM_RESTORED = (
+        "program_restored",
+        "somebody stopped or removed a program over supervisord's socket (`found`): it was started again",
+    )
+    WORKERS_RESTARTED = (
+        "workers_restarted",
+        "a rolling restart is over: `programs` are back at work, and `problems` say what kept the rest",
+    )
+    SUPERVISION_FAILED = (
+        "supervision_failed",
+        "an error that nobody foresaw cost supervise one `step` of its loop, which continues; `exception` has the traceback",
+    )
+    RUN_FOLDER_EMPTIED = "run_folder_emptied", "somebody removed or spoilt a file of the run folder (`path`): it was made anew"
     RUN_FOLDER_LOST = (
         "run_folder_lost",
         "the same, but they cannot be made anew, or another suite has come in: stop one of them",

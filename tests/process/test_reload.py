@@ -14,9 +14,8 @@ from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.supervised import INI, QUIET, programs, settings, supervised
 from support.wait import end_of, until
 from warren.app import make_app
-from warren.errors import ExitCode, WarrenError
+from warren.errors import ExitCode
 from warren.process import Process
-from warren.supervise import rolling
 
 PATIENCE = "[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
 ENTRY = "[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
@@ -192,15 +191,50 @@ def test_a_rolling_restart_leaves_one_at_work(suite: Suite) -> None:
 
 
 def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
-    """The error says which worker did not come back and which were not touched."""
+    """The error says which worker did not come back and which were not touched; the failed one is tried on."""
     suite.write(TWO)
     with supervised(suite):
         before = programs(suite)["worker-b"].pid
-        suite.module("jobs", "raise ImportError('gone')\n")
-        given = settings(suite)
-        with pytest.raises(WarrenError, match=r"worker-a: .*not touched: worker-b"):
-            rolling.restart(given, rolling.workers(given))
+        marker = suite.folder / "checked"
+        # Fine for the check, which is the first to import it, and not for the worker that comes after it.
+        suite.module("jobs", f"import os\nif os.path.exists({str(marker)!r}): os._exit(1)\nopen({str(marker)!r}, 'w').close()\n")
+        done = suite.warren("restart", "--rolling", within=120)
+        assert done.returncode == ExitCode.UNAVAILABLE
+        assert "worker-a did not come back in time: exit status 1" in done.stderr
+        assert "not touched: worker-b" in done.stderr
         assert programs(suite)["worker-b"].pid == before
+        suite.module("jobs", "")
+        until(lambda: programs(suite)["worker-a"].state == "RUNNING", 90, "the worker, as soon as its code is good again")
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_an_interrupted_rolling_restart_goes_on(suite: Suite, word: signal.Signals) -> None:
+    """Ctrl-C, a terminal that is closed, kill -9 of the command: the suite restarts every worker all the same."""
+    suite.write(TWO)
+    with supervised(suite):
+        before = {name: program.pid for name, program in programs(suite).items()}
+        with subprocess.Popen(
+            [str(WARREN), "--config", str(suite.etc), "restart", "--rolling"],
+            env=ENVIRONMENT,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        ) as command:
+            until(lambda: report(suite).get("doing"), 40, "the suite to be at it")
+            command.send_signal(word)
+            _, said = command.communicate(timeout=60)
+        assert command.returncode != 0
+        assert ("the restart continues in the suite" in said) == (word == signal.SIGINT)
+        suite.await_event("supervisord", "workers_restarted", 120, programs=["worker-a", "worker-b"], problems=[])
+        after = {name: program.pid for name, program in programs(suite).items()}
+        assert not {before["worker-a"], before["worker-b"]} & set(after.values())
+        assert {program.state for program in programs(suite).values()} == {"RUNNING"}
+
+
+def report(suite: Suite) -> dict[str, Any]:
+    """programs.json as it is now."""
+    found: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+    return found
 
 
 def test_a_restart_to_code_that_cannot_start_touches_nobody(suite: Suite) -> None:

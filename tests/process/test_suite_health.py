@@ -15,12 +15,11 @@ from redis import Redis
 
 from support.servers import free_port, redis_server_at
 from support.suite import Suite
-from support.supervised import TASK, settings, supervised
+from support.supervised import TASK, supervised
 from support.wait import until
 from warren.health.evidence import look
 from warren.health.finding import Finding, Level
 from warren.health.report import judge, worst
-from warren.supervise import client
 
 INI = "[worker:a]\nconcurrency = 1\n[quota:site]\nlimit = 60/10s\n"
 
@@ -77,15 +76,6 @@ def test_a_killed_worker(running: Suite) -> None:
     os.kill(running.heart("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
     until(lambda: worst([finding for finding in found(running) if finding.check == "worker"]), what="a worker in trouble")
     until(lambda: worst(found(running)) == Level.OK, what="another worker")
-
-
-def test_a_worker_that_is_stopped(running: Suite) -> None:
-    """A program that an operator stopped is critical until it is started again."""
-    client.stop(settings(running), "worker-a")
-    until(lambda: has(running, Level.CRITICAL, "worker-a is STOPPED"), what="a stopped worker")
-    assert health(running, "worker")[0] == Level.CRITICAL
-    client.start(settings(running), "worker-a")
-    until(lambda: worst(found(running)) == Level.OK, what="the worker again")
 
 
 def test_a_supervisord_that_hangs(scratch: Path) -> None:

@@ -8,33 +8,10 @@ import signal
 import pytest
 
 from support.suite import Suite
-from support.supervised import programs, reload, settings
-from warren.errors import Unavailable, WarrenError
+from support.supervised import settings
+from warren.errors import Unavailable
 from warren.process import Process
 from warren.supervise import client
-
-
-def test_the_client_commands_programs(standing: tuple[Suite, Process]) -> None:
-    """Programs can be stopped and started by name, twice in a row too; what was stopped stays so in a reload."""
-    suite, supervisor = standing
-    given, before = settings(suite), programs(suite)["beat"].pid
-    for _ in range(2):
-        client.stop(given, "beat")
-    stopped = programs(suite)["beat"]
-    assert (stopped.state, stopped.pid) == ("STOPPED", None)
-    reload(suite, supervisor)
-    assert programs(suite)["beat"].state == "STOPPED"
-    for _ in range(2):
-        client.start(given, "beat")
-    again = programs(suite)["beat"]
-    assert again.state == "RUNNING"
-    assert again.pid not in (None, before)
-
-
-def test_the_client_refuses_what_does_not_exist(standing: tuple[Suite, Process]) -> None:
-    """A program that this host does not have is named in the refusal."""
-    with pytest.raises(WarrenError, match="nonesuch"):
-        client.stop(settings(standing[0]), "nonesuch")
 
 
 def test_the_client_says_when_there_is_nobody_to_ask(suite: Suite) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from support.suite import Suite, descendants
-from support.supervised import INI, QUIET, programs, reload, settings, supervised
+from support.supervised import INI, QUIET, programs, reload, stop, supervised
 from support.systemd import systemd
 from support.wait import end_of, until
-from warren.supervise import client
 
 
 def report(suite: Suite) -> dict[str, Any]:
@@ -137,6 +136,5 @@ def test_an_end_that_was_asked_for_is_no_trouble(suite: Suite) -> None:
         reload(suite, supervisor)
         assert trouble(2) == ""
         assert [line["code"] for line in report(suite)["reloads"]] == [0]
-        client.stop(settings(suite), "worker-a")
-        client.start(settings(suite), "worker-a")
+        stop(suite, "worker-a")
         assert trouble(3) == ""

@@ -87,7 +87,7 @@ def test_the_page_of_commands_lists_the_exit_codes() -> None:
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (.*) \|$", text, re.MULTILINE)
     assert rows == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
-    assert "unless it ended with {}, {}, {} or {}:".format(*map(int, FINAL)) in text
+    assert "unless it ended with {}, {} or {}:".format(*map(int, FINAL)) in text
 
 
 def test_the_page_of_the_status_names_every_field() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from support.servers import missing
 from support.wait import run_to_end
-from warren.errors import FINAL, ExitCode
+from warren.errors import FINAL
 from warren.supervise.check import PATIENCE
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
@@ -68,9 +68,9 @@ def test_each_hardening_line_has_its_reason() -> None:
 
 
 def test_final_exit_codes_are_not_tried_again() -> None:
-    """What supervisord counts as final for a daemon systemd counts as final for supervisord; 0 needs no mention."""
-    assert value("Restart") == "on-failure"
-    assert value("RestartPreventExitStatus") == " ".join(str(int(code)) for code in FINAL if code != ExitCode.OK)
+    """What supervisord counts as final for a daemon systemd counts as final for supervisord; any other end is healed, 0 too."""
+    assert value("Restart") == "always"
+    assert value("RestartPreventExitStatus") == " ".join(str(int(code)) for code in FINAL)
 
 
 def test_timeouts_nest() -> None:

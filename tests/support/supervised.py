@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xmlrpc.client import ServerProxy
 
 from support.servers import process
 from support.suite import ENVIRONMENT, WARREN, Suite
@@ -55,6 +56,12 @@ def settings(suite: Suite) -> Settings:
 
 def programs(suite: Suite) -> dict[str, client.Program]:
     return {program.program: program for program in client.programs(settings(suite))}
+
+
+def stop(suite: Suite, program: str) -> None:
+    """Has supervisord stop a program by its socket, as a task or supervisorctl may; returns when it has ended."""
+    with ServerProxy("http://localhost", transport=client.Transport(suite.folder / "run" / "supervisor.sock")) as asked:
+        asked.supervisor.stopProcess(program)
 
 
 def reload(suite: Suite, supervisor: Process, event: str = "reloaded") -> None:

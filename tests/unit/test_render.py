@@ -12,7 +12,7 @@ from supervisor.datatypes import RestartWhenExitUnexpected
 
 from warren.config import AppSettings, BeatSettings, QueueSettings, Settings, WatchdogSettings, WorkerSettings
 from warren.errors import FINAL, ConfigError, ExitCode
-from warren.supervise.folders import make_folders, read_programs, write_programs
+from warren.supervise.folders import make_folders, write_programs
 from warren.supervise.options import Options
 from warren.supervise.process import DaemonConfig
 from warren.supervise.render import MAIN, daemons, expansions, programs_folder, render
@@ -127,5 +127,5 @@ def test_programs_that_are_gone_leave_no_file(tmp_path: Path) -> None:
     (tmp_path / "other.txt").touch()
     write_programs(tmp_path, {"a.conf": "1", "b.conf": "2"})
     write_programs(tmp_path, {"b.conf": "3", "c.conf": "4"})
-    assert read_programs(tmp_path) == {"b.conf": "3", "c.conf": "4"}
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.conf")} == {"b.conf": "3", "c.conf": "4"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.conf", "c.conf", "other.txt"]

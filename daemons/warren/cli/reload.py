@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from warren.cli.progress import progress
 from warren.config import load, short_host
 from warren.errors import ConfigError, ExitCode, WarrenError
 
@@ -32,7 +33,8 @@ def reload(context: click.Context, as_json: bool) -> int:
     try:
         settings = load(**context.obj)
         check_as_suite(settings.app.run_dir, folder, context.obj["host"] or short_host())
-        outcome = request.reload(settings)
+        with progress("reload") as line:
+            outcome = request.reload(settings, lambda report: line.say(report.doing.progress if report.doing else report.status))
     except WarrenError as error:
         if not as_json:
             raise

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from warren import heartbeat
+from warren.cli.progress import progress
+from warren.cli.user import become_owner
 from warren.config import load, short_host
 from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
-from warren.printable import one_line
 from warren.service import Action, run
 from warren.supervise import programs
 
@@ -70,7 +69,8 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 
     Checks the configuration first, and that the task modules can be imported: what is wrong leaves the suite running as it is.
     Needs root. An edit of the INI files needs no restart, a reload will do. With --rolling, all workers but one are at work
-    at any moment, and neither systemd nor Monit has to know: for new code of tasks.
+    at any moment, and neither systemd nor Monit has to know: for new code of tasks. The suite does that itself; this command
+    watches. Ctrl-C ends the watching, and the restart continues.
 
     Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd or (--rolling) a worker did not come back,
     78 the configuration is wrong.
@@ -91,55 +91,54 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if run_dir and action is Action.RESTART:
         _check(context, run_dir)
     began = time.monotonic()
-    console = Console(stderr=True)
-    with console.status(f"{action} ...") as line:  # shown on a terminal only
-        outcome = run(action, lambda: line.update(f"{action} ... {_doing(run_dir)}"))
+    with progress(str(action)) as line:
+        outcome = run(action, lambda: line.say(_doing(run_dir)))
     seconds = round(time.monotonic() - began, 1)
     late = _late(run_dir) if run_dir and not outcome.reason and action is not Action.STOP else ""
+    down = _down(run_dir) if run_dir and late else []
     if as_json:
         said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None, "not_ready": late or None}
-        click.echo(json.dumps({**said, "notes": outcome.notes, "seconds": seconds}))
+        click.echo(json.dumps({**said, "down": down, "notes": outcome.notes, "seconds": seconds}))
     else:
         for note in outcome.notes:
             click.echo(note, err=True)
         if outcome.reason:
             raise WarrenError(outcome.reason)
         click.echo(f"{_DONE[action]} in {seconds} s")
-        if late:
+        if down:
+            click.echo(f"not running: {', '.join(down)}: {late}; correct what is wrong, then warren reload", err=True)
+        elif late:
             click.echo(f"not every program is ready, and they go on trying: {late}; see warren status", err=True)
-    return ExitCode.FAILURE if outcome.reason else ExitCode.OK
+    return ExitCode.FAILURE if outcome.reason or down else ExitCode.OK
 
 
 def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
-    from warren.supervise import rolling  # loads supervisor's client, which the other actions do without
+    from warren.supervise import request  # loads supervisor's client, which the other actions do without
+    from warren.supervise.render import workers
 
     settings = load(**context.obj)
-    known = {daemon.program.removeprefix("worker-"): daemon for daemon in rolling.workers(settings)}
+    known = {daemon.program.removeprefix("worker-"): daemon.program for daemon in workers(settings)}
     for name in names:
         if name not in known:
             raise click.UsageError(f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context)
-    _check(context, settings.app.run_dir)
-    chosen = [daemon for name, daemon in known.items() if name in names or not names]
-    began, done, failure = time.monotonic(), list[str](), None
-    with Console(stderr=True).status("restart ...") as line:
-
-        def heard(program: str) -> None:
-            done.append(program)
-            line.update(f"restart ... {len(done)} of {len(chosen)} workers")
-
-        try:
-            rolling.restart(settings, chosen, heard)
-        except WarrenError as error:
-            if not as_json:
-                raise
-            failure = error
+    become_owner(settings.app.state_dir)  # whose socket it is: root has no business with what another user may have put there
+    chosen = [program for name, program in known.items() if name in names or not names]
+    began = time.monotonic()
+    try:
+        with progress("restart") as line:
+            outcome = request.restart(settings, chosen, lambda report: line.say(report.doing.progress if report.doing else "..."))
+    except KeyboardInterrupt:
+        click.echo("the restart continues in the suite, worker after worker; warren status shows it", err=True)
+        return ExitCode.FAILURE
     seconds = round(time.monotonic() - began, 1)
     if as_json:
-        said = {"action": "restart", "done": failure is None, "reason": str(failure) if failure else None}
-        click.echo(json.dumps({**said, "restarted": done, "seconds": seconds}))
-    else:
-        click.echo(f"restarted {', '.join(done) or 'nothing'} in {seconds} s")
-    return failure.exit_code if failure else ExitCode.OK
+        said = {"action": "restart", "done": not outcome.problems, "reason": "; ".join(outcome.problems) or None}
+        click.echo(json.dumps({**said, "restarted": outcome.done, "seconds": seconds}))
+        return outcome.code
+    for problem in outcome.problems:
+        click.echo(problem, err=True)
+    click.echo(f"restarted {', '.join(outcome.done) or 'nothing'} in {seconds} s")
+    return outcome.code
 
 
 def _check(context: click.Context, run_dir: Path) -> None:
@@ -169,11 +168,20 @@ def _late(run_dir: Path) -> str:
     return "" if report.status.partition(":")[0] == "ready" else report.status
 
 
+def _down(run_dir: Path) -> list[str]:
+    """The programs that do not run and are not tried again."""
+    report = programs.read(run_dir)
+    given_up = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
+    return [each["program"] for each in report.programs if each.get("state") in given_up] if report else []
+
+
 def _doing(run_dir: Path | None) -> str:
-    """How many tasks each worker still runs, from its heart."""
+    """What the suite says of itself, and how many tasks each worker still runs, from its heart."""
     report = programs.read(run_dir) if run_dir else None
     names = [each["program"] for each in report.programs] if report else []
     beats = heartbeat.read(run_dir, names).beats if run_dir else {}
     found = {name: beat.evidence.get("running") for name, beat in beats.items() if beat.process.alive}
     counts = {name: count for name, count in found.items() if isinstance(count, int) and count > 0}
-    return escape(", ".join(f"{one_line(name)}: {count} running" for name, count in counts.items()))
+    running = ", ".join(f"{name}: {count} running" for name, count in counts.items())
+    status = report.status if report is not None and report.process.alive else ""
+    return "; ".join(filter(None, (status, running))) or "waiting for systemd"

@@ -102,4 +102,4 @@ def _ceiling(program: str, settings: Settings) -> int:
     if program.startswith("worker-"):
         worker = settings.workers.get(program.removeprefix("worker-"))
         return worker.max_memory if worker else 0
-    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}[program]
+    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}.get(program, 0)

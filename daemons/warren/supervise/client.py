@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from warren.errors import Unavailable, WarrenError
 
 #: Seconds that supervisord may take for an answer; it answers between two turns of its loop.
 PATIENCE = 10.0
-_ENDED = ("STOPPED", "EXITED", "FATAL")
 
 
 @dataclass(frozen=True)
@@ -40,29 +38,17 @@ def programs(settings: Settings) -> list[Program]:
     return [_program(said) for said in _call(settings, "supervisor.getAllProcessInfo")]
 
 
-def start(settings: Settings, program: str, patience: float = 30.0) -> None:
-    """Returns when the program is RUNNING, as it may be already.
-
-    Raises WarrenError when it is unknown or ends at once, Unavailable after `patience` seconds.
-    """
-    _call(settings, "supervisor.startProcess", program, False, fine=Faults.ALREADY_STARTED)
-    _until(settings, program, lambda found: found.state == "RUNNING", patience)
+def restart_workers(settings: Settings, programs: Sequence[str]) -> float:
+    """Has the suite restart these workers one after the other; returns the name by which `programs.read` tells how it ended."""
+    return float(_call(settings, "warren.restartWorkers", list(programs)))
 
 
-def stop(settings: Settings, program: str, patience: float = 60.0) -> None:
-    """Returns when the program has ended, as it may have already; raises as `start` does."""
-    _call(settings, "supervisor.stopProcess", program, False, fine=Faults.NOT_RUNNING)
-    _until(settings, program, lambda found: found.state in _ENDED, patience)
-
-
-def _call(settings: Settings, method: str, *arguments: object, fine: int | None = None) -> Any:
+def _call(settings: Settings, method: str, *arguments: object) -> Any:
     path = settings.app.run_dir / "supervisor.sock"
-    transport = _Transport(path)
+    transport = Transport(path)
     try:
         return getattr(ServerProxy("http://localhost", transport=transport), method)(*arguments)
     except Fault as fault:
-        if fault.faultCode == fine:
-            return None
         if fault.faultCode == Faults.SHUTDOWN_STATE:
             raise Unavailable(f"{path}: expected a running supervisord, found one that is stopping") from fault
         raise WarrenError(f"{path}: expected {method} to work, found {fault.faultString}") from fault
@@ -79,19 +65,6 @@ def _call(settings: Settings, method: str, *arguments: object, fine: int | None 
         transport.close()
 
 
-def _until(settings: Settings, program: str, done: Callable[[Program], bool], patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while True:
-        found = next((each for each in programs(settings) if each.program == program), None)
-        if found is None or done(found):
-            return
-        if found.state == "FATAL":
-            raise WarrenError(f"{program}: expected it to run, found: {found.trouble}; see {found.capture}")
-        if time.monotonic() > deadline:
-            raise Unavailable(f"{program}: expected another state than {found.state} within {patience:g} s")
-        time.sleep(0.1)
-
-
 def _program(said: dict[str, Any]) -> Program:
     return Program(
         program=said["name"] if said["name"] == said["group"] else f"{said['group']}:{said['name']}",
@@ -102,7 +75,7 @@ def _program(said: dict[str, Any]) -> Program:
     )
 
 
-class _Transport(SupervisorTransport):
+class Transport(SupervisorTransport):
     """Supervisor's own, which would wait for ever for one that hangs."""
 
     def __init__(self, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor.states import ProcessStates
@@ -16,6 +16,8 @@ from supervisor.states import ProcessStates
 from warren.config import Settings
 from warren.config.concern import concerns_worker
 from warren.heartbeat import AT_WORK
+from warren.run_file import now
+from warren.supervise.doing import Doing, activity
 from warren.supervise.hearts import Sight
 from warren.supervise.process import DaemonProcess
 from warren.supervise.reload import Changes
@@ -33,6 +35,7 @@ class _Step:
     reloads: int
     was_at_work: bool
     by: float
+    since: float = field(default_factory=now)
 
 
 class Exchange:
@@ -45,6 +48,7 @@ class Exchange:
         self._line: dict[str, Any] = {}  # workers in their order -> new configuration, or None to tell the one that runs
         self._step: _Step | None = None
         self.failure = ""
+        self._since = now()
 
     @property
     def done(self) -> bool:
@@ -56,12 +60,17 @@ class Exchange:
         """The groups that are being stopped."""
         return sorted(self._leaving)
 
+    @property
+    def busy(self) -> set[str]:
+        """The groups that are not as the settings say yet, and that nobody else is to touch."""
+        return self._leaving.keys() | self._line.keys()
+
     def begin(self, old: Settings, changes: Changes, groups: Iterable[Any]) -> None:
         """Takes up the changes of a reload; `groups` is all that supervisord now has in its configuration.
 
         Workers that an earlier reload has not come to are still in line.
         """
-        self.failure = ""
+        self.failure, self._since = "", now()
         wanted = {group.name: group for group in groups}
         # A group that is on its way out because of the reload before this one comes back as it is now.
         leaving = dict.fromkeys([*self._leaving, *(group.name for group in changes.removed + changes.changed)])
@@ -76,15 +85,26 @@ class Exchange:
             if process.group.config.name not in self._leaving.keys() | self._line.keys() | added:
                 self._wake(process, old, changes.settings)
 
-    def turn(self, sights: Mapping[str, Sight], settings: Settings) -> None:
-        """One step, in each turn of supervisord's loop."""
+    def turn(self, sights: Mapping[str, Sight], settings: Settings, wait: bool = False) -> None:
+        """One step, in each turn of supervisord's loop. `wait`: a worker is out for another reason, so none is changed now."""
         self._exchange_groups()
         self._tell(sights)
         if self._step is not None and not self._finished(self._step, sights):
             return
         self._step = None
-        if self._line and not self.failure and not self._leaving:
+        if self._line and not self.failure and not self._leaving and not wait:
             self._next(sights, settings)
+
+    def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
+        """What whoever waits is told; None when nothing is on its way."""
+        if self._step is not None:
+            name = self._step.program
+            said = activity(self._worker(name), sights.get(name))
+            return Doing(f"changing {name}{said}", self._step.since, tuple(self._line))
+        names = self.leaving or [process.config.name for process, _ in self._to_tell]
+        if self.done or not (names or self._line):
+            return None
+        return Doing(f"waiting for {', '.join(names or list(self._line))}", self._since, ())
 
     # -- what can happen at once -----------------------------------------------------------------------------------
 

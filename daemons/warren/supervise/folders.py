@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+import stat
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,9 +56,26 @@ def noted_run_dir(settings: Settings) -> Path:
     return Path(noted) if noted else settings.app.run_dir
 
 
-def read_programs(folder: Path) -> dict[str, str]:
-    """Name and text of each rendered file that is there."""
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.conf"))}
+def make_way(path: Path, wanted: Callable[[int], bool]) -> None:
+    """Removes what has the name of one of the suite's files or folders and is no such thing. Raises OSError."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode) and not wanted(mode):
+        shutil.rmtree(path)  # it follows no link
+    elif not wanted(mode):
+        path.unlink()
+
+
+def open_up(folder: Path) -> None:
+    """Gives the owner of a folder back the rights to it that a task took. Raises OSError."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o700 != 0o700:
+        folder.chmod(stat.S_IMODE(found.st_mode) | 0o700)
 
 
 def write_programs(folder: Path, texts: Mapping[str, str]) -> None:
@@ -66,10 +85,12 @@ def write_programs(folder: Path, texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
             path = folder / name
             fresh = folder / f".{name}.new"
+            for stale in (path, fresh):
+                make_way(stale, stat.S_ISREG)  # a fifo would be waited for, a link followed
             fresh.write_text(text, encoding="utf-8")
             os.replace(fresh, path)
         for path in folder.glob("*.conf"):
             if path.name not in texts:
-                path.unlink()
+                make_way(path, lambda mode: False)
     except OSError as error:
         raise CannotWrite(f"{path}: expected to write a rendered program, found: {error.strerror}") from error

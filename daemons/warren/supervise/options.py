@@ -11,9 +11,13 @@ from typing import Any, NoReturn
 from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 
 from warren.errors import ConfigError, Origin, Problem, WarrenError
+from warren.supervise import rpc
 from warren.supervise.process import DaemonConfig
 from warren.supervise.records import RecordLogger
 from warren.supervise.wake import Waker
+
+#: What a reading of the files leaves behind and a running supervisord uses.
+_READ = ("process_group_configs", "server_configs", "pidfile", "loglevel")
 
 
 class Options(ServerOptions):
@@ -33,10 +37,25 @@ class Options(ServerOptions):
         self.expand(expansions)
         self.realize(["-c", str(configfile), "-n"], doc="", progname="warren supervise")
         self._realized = True
+        self.keep()
 
     def expand(self, expansions: Mapping[str, str]) -> None:
         """Sets the meaning of the words; from the next reading on."""
         self.environ_expansions.update(expansions)
+
+    def keep(self) -> None:
+        """What was read just now is what the settings say, until the next reload."""
+        self._kept = {name: getattr(self, name) for name in _READ}
+
+    def take_back(self) -> None:
+        """Forgets what somebody had supervisord read by its socket (reloadConfig): the files may be anybody's by then."""
+        for name, value in self._kept.items():
+            setattr(self, name, value)
+
+    @property
+    def groups(self) -> dict[str, Any]:
+        """The groups of programs that the settings say, by name."""
+        return {group.name: group for group in self._kept["process_group_configs"]}
 
     def usage(self, msg: Any) -> NoReturn:
         if self._realized:
@@ -61,6 +80,8 @@ class Options(ServerOptions):
         for config in self.server_configs:
             if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
                 Path(config["file"]).unlink(missing_ok=True)
+        others = [each for each in self.rpcinterface_factories or () if each[0] != rpc.NAMESPACE]
+        self.rpcinterface_factories: list[Any] = [*others, (rpc.NAMESPACE, rpc.factory, {})]
         super().openhttpservers(supervisord)
 
     def setsignals(self) -> None:

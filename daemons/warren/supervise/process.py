@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from supervisor.options import ProcessConfig, decode_wait_status
@@ -18,12 +20,15 @@ from warren.heartbeat import Beat
 from warren.log import get
 from warren.printable import one_line
 from warren.run_file import now
+from warren.supervise.folders import make_way
 
 #: After so many failures in a row a daemon is held, and tried again at this pace (seconds).
 TRIES = 5
 HELD_PAUSE = 60
 #: A daemon that has done its work for so many seconds has started well; one that ends sooner has failed.
 PROOF = 10.0
+#: What is said of an end with 0 that is none of the supervisor's.
+_UNASKED = "exit status 0: ended, though nobody asked its supervisor (a signal by hand, or celery control shutdown)"
 #: Seconds that a hung daemon has to write its stacks, before its whole group is killed.
 LAST_WORDS = 2.0
 
@@ -81,7 +86,8 @@ class DaemonProcess(Subprocess):
         """Ends one that hangs: faulthandler writes its stacks to the capture file, then SIGKILL follows to its group."""
         self._doomed = time.monotonic() + LAST_WORDS
         for number in (signal.SIGABRT, signal.SIGCONT):  # a stopped process meets the first when the second wakes it
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     @property
     def doomed(self) -> bool:
@@ -108,6 +114,8 @@ class DaemonProcess(Subprocess):
         self._proven = False
         self._at_work = None
         self.starts += 1
+        with suppress(OSError):  # a fifo in the place of the capture file would hold up supervisord's loop
+            make_way(Path(self.config.stdout_logfile), stat.S_ISREG)
         pid = super().spawn()
         self._hold()  # there may have been nothing to execute, or no room for a process
         return pid
@@ -130,11 +138,13 @@ class DaemonProcess(Subprocess):
     def finish(self, pid: int, sts: int) -> None:
         status, words = decode_wait_status(sts)
         self.ending = f"{words}: {MEANINGS[status]}" if status in MEANINGS else str(words)
+        if status == ExitCode.OK and not self.killing:
+            self.ending = _UNASKED
         final = status in self.config.exitcodes
         proven = self._proven
         self._ended = pid
         self._doomed = None
-        super().finish(pid, sts)
+        self._finish(pid, sts)
         if self.state == ProcessStates.BACKOFF and final:
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"
@@ -146,9 +156,21 @@ class DaemonProcess(Subprocess):
             self.change_state(ProcessStates.BACKOFF)
         if self.state == ProcessStates.BACKOFF:
             self.spawnerr = ""  # it says less than `ending`
-        # One that ended with 0 and that nobody stopped is not started again, which is worth a word.
         self._in_order = status == ExitCode.RESTART or (status == ExitCode.OK and self.state == ProcessStates.STOPPED)
         self._hold()
+
+    def _finish(self, pid: int, sts: int) -> None:
+        """Supervisor's part, which asserts states that a step of the clock, or a signal by its socket, may have changed."""
+        try:
+            super().finish(pid, sts)
+        except Exception:  # noqa: BLE001 - its process has ended, whatever was expected of it: it must not count as running
+            get().exception(Event.SUPERVISION_FAILED, step=f"end of {self.config.name}")
+            self.pid, self.killing = 0, False
+            pipes: dict[str, Any] = self.pipes
+            self.config.options.close_parent_pipes(pipes)
+            pipes.clear()
+            self.dispatchers.clear()
+            self.change_state(ProcessStates.BACKOFF)
 
     def change_state(self, new_state: int, expected: bool = True) -> Any:
         changed = super().change_state(new_state, expected)

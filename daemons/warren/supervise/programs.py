@@ -14,6 +14,7 @@ from warren.errors import ExitCode
 from warren.process import Process, this
 from warren.run_file import now
 from warren.shape import NUMBER
+from warren.supervise.doing import Doing
 from warren.supervise.standing import Standing, as_json
 
 NAME = "programs.json"
@@ -21,6 +22,8 @@ NAME = "programs.json"
 PAUSE = 1.0
 _REMEMBERED = 8
 _OUTCOME = {"begun": NUMBER, "outcome": str, "problems": [str], "code": int}
+_RESTARTED = {"begun": NUMBER, "done": [str], "problems": [str], "code": int}
+_DOING = {"what": str, "since": NUMBER, "then": [str]}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Restarted:
+    """What became of one rolling restart: the programs that are back, and what kept the rest. `begun` names it."""
+
+    begun: float
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    code: int = int(ExitCode.OK)
+
+
+@dataclass(frozen=True)
 class Report:
     """What programs.json said: who wrote it, when (seconds of CLOCK_BOOTTIME), and what."""
 
@@ -47,6 +60,8 @@ class Report:
     status: str
     programs: list[dict[str, Any]]
     reloads: list[Outcome]
+    restarts: list[Restarted] = field(default_factory=list)
+    doing: Doing | None = None
 
     @property
     def age(self) -> float:
@@ -60,6 +75,7 @@ class Programs:
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / NAME
         self._reloads: deque[Outcome] = deque(maxlen=_REMEMBERED)
+        self._restarts: deque[Restarted] = deque(maxlen=_REMEMBERED)
         self._written: dict[str, Any] = {}
         self._at = float("-inf")
 
@@ -67,7 +83,11 @@ class Programs:
         """Remembers what became of a reload; the last few are in the file."""
         self._reloads.append(outcome)
 
-    def write(self, state: str, status: str, standings: Sequence[Standing]) -> None:
+    def note_restart(self, restarted: Restarted) -> None:
+        """Remembers what became of a rolling restart."""
+        self._restarts.append(restarted)
+
+    def write(self, state: str, status: str, standings: Sequence[Standing], doing: Doing | None = None) -> None:
         """Writes the file, whole, when something has changed or a second has passed. Raises OSError."""
         me = this()
         said = {
@@ -77,6 +97,8 @@ class Programs:
             "status": status,
             "programs": [as_json(standing) for standing in standings],
             "reloads": [asdict(outcome) for outcome in self._reloads],
+            "restarts": [asdict(restarted) for restarted in self._restarts],
+            "doing": asdict(doing) if doing else None,
         }
         at = now()
         if said == self._written and at - self._at < PAUSE:
@@ -87,17 +109,21 @@ class Programs:
 
 def read(run_dir: Path) -> Report | None:
     """What the suite of this run folder said last; None when there is nothing that could be read."""
-    found = run_file.read(
-        run_dir / NAME, pid=int, start=int, state=str, status=str, programs=[{"program": str}], reloads=[_OUTCOME]
-    )
-    said = found.said
+    shapes = {"pid": int, "start": int, "state": str, "status": str, "programs": [{"program": str}], "reloads": [_OUTCOME]}
+    said = run_file.read(run_dir / NAME, **shapes, **{"restarts?": [_RESTARTED], "doing?": (_DOING, None)}).said
     if said is None:
         return None
-    process, reloads = (
+    doing = said.get("doing")
+    return Report(
         Process(said["pid"], said["start"]),
+        said["at"],
+        said["state"],
+        said["status"],
+        said["programs"],
         [Outcome(**{name: each[name] for name in _OUTCOME}) for each in said["reloads"]],
+        [Restarted(**{name: each[name] for name in _RESTARTED}) for each in said.get("restarts", ())],
+        Doing(doing["what"], doing["since"], tuple(doing["then"])) if doing else None,
     )
-    return Report(process, said["at"], said["state"], said["status"], said["programs"], reloads)
 
 
 def remove(run_dir: Path) -> None:

@@ -57,6 +57,12 @@ def about(message: str) -> dict[str, object]:
     return fields
 
 
+def _asked_for(message: str, fields: dict[str, object]) -> bool:
+    """Whether it tells of an end that somebody wanted; supervisord warns of each exit status that is not final."""
+    status = fields.get("exit_status")
+    return status == ExitCode.RESTART or (status == ExitCode.OK and message.startswith("stopped: "))
+
+
 def is_noise(message: str) -> bool:
     """Whether a message says nothing that an operator could act upon."""
     return message.startswith(_NOISE)
@@ -74,5 +80,5 @@ class RecordLogger(Logger):
         message = worded(LogRecord(level, msg, **kw).asdict()["message"].rstrip())
         if not is_noise(message):
             fields = about(message)
-            level_of = "info" if fields.get("exit_status") == ExitCode.RESTART else level_name(level)
+            level_of = "info" if _asked_for(message, fields) else level_name(level)
             getattr(self._logger, level_of)(Event.SUPERVISOR_RECORD, message=message, **fields)

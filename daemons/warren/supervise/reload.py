@@ -9,11 +9,12 @@ from warren import log
 from warren.config import Settings, load
 from warren.errors import ConfigError, Problem
 from warren.run_file import now
+from warren.supervise import files
 from warren.supervise.check import Check
-from warren.supervise.folders import make_folders, read_programs, write_programs
+from warren.supervise.folders import make_folders
 from warren.supervise.journal import journal
 from warren.supervise.options import Options, unreadable
-from warren.supervise.render import expansions, programs_folder, render
+from warren.supervise.render import expansions
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,16 @@ class Reload:
     def _apply(self, settings: Settings, suite: Any) -> Changes:
         self._refuse_to_move(settings)
         make_folders(settings)
-        folder = programs_folder(settings.app.run_dir)
-        before = read_programs(folder)
-        write_programs(folder, render(settings))
+        files.place(settings)  # also where a task has spoilt what was there
         self._options.expand(expansions(settings))
         try:
             self._options.process_config(do_usage=False)
         except ValueError as error:  # an operator's own file in supervisor.d
-            write_programs(folder, before)
+            self._options.take_back()
+            files.place(self._settings)
             self._options.expand(expansions(self._settings))
             raise unreadable(self._options.configfile, error) from None
+        self._options.keep()
         app = settings.app
         log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
         self._options.logger.level = self._options.loglevel

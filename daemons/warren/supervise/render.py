@@ -78,6 +78,11 @@ def daemons(settings: Settings) -> list[Daemon]:
     return found
 
 
+def workers(settings: Settings) -> list[Daemon]:
+    """The workers that this host runs, in the order in which they are restarted."""
+    return [daemon for daemon in daemons(settings) if daemon.program.startswith("worker-")]
+
+
 def render(settings: Settings) -> dict[str, str]:
     """Name and text of each file of the run folder's supervisor/: one a program."""
     return {f"{daemon.program}.conf": _text(daemon, settings) for daemon in daemons(settings)}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from warren.config import Settings
 from warren.errors import Unavailable
 from warren.run_file import now
+from warren.supervise import client
 from warren.supervise.folders import noted_run_dir
 from warren.supervise.lock import holder
-from warren.supervise.programs import Outcome, read
+from warren.supervise.programs import Outcome, Report, Restarted, read
 
 #: Seconds that a supervisord may take to begin its loop, and seconds without a word after which it counts as hung.
 _PATIENCE = 30.0
@@ -21,12 +23,12 @@ _FRESH = 10.0
 _PAUSE = 0.05
 
 
-def reload(settings: Settings) -> Outcome:
+def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: None) -> Outcome:
     """Has the running suite read its settings anew; returns what became of it.
 
-    `settings` are the new ones: where they name another run folder, the suite in the old one says what is wrong with that. It
-    takes as long as the suite needs: workers drain one after the other. Raises Unavailable when none runs, or when it ends or
-    falls silent meanwhile.
+    `settings` are the new ones: where they name another run folder, the suite in the old one says what is wrong with that.
+    It takes as long as the suite needs: workers drain one after the other. `heard` is called with each word of it.
+    Raises Unavailable when none runs, or when it ends or falls silent meanwhile.
     """
     run_dir, noted = settings.app.run_dir, noted_run_dir(settings)
     if noted != run_dir and holder(run_dir) == 0 and holder(noted) > 0:
@@ -46,6 +48,27 @@ def reload(settings: Settings) -> Outcome:
             raise Unavailable(
                 f"{run_dir}: expected a word of the suite, found it silent for {report.age:.0f} s; see supervisord.log"
             )
+        heard(report)
+        time.sleep(_PAUSE)
+
+
+def restart(settings: Settings, programs: Sequence[str], heard: Callable[[Report], None]) -> Restarted:
+    """Has the suite restart workers one after the other, and watches; `heard` is called with each word of it.
+
+    The suite goes on with it whatever becomes of this process. Raises Unavailable when none runs, when it ends or falls silent.
+    """
+    begun = client.restart_workers(settings, programs)
+    run_dir = settings.app.run_dir
+    while True:
+        report = read(run_dir)
+        found = [restarted for restarted in report.restarts if restarted.begun == begun] if report else []
+        if found:
+            return found[-1]
+        if report is None or report.state == "stopping" or not report.process.alive:
+            raise Unavailable(f"{run_dir}: the suite stops, and with it the restart; start it again")
+        if report.age > _PATIENCE:
+            raise Unavailable(f"{run_dir}: the suite has been silent for {report.age:.0f} s; see supervisord.log")
+        heard(report)
         time.sleep(_PAUSE)
 
 

@@ -1,59 +1,167 @@
-"""Workers restarted one after the other, so that at any moment all but one take messages."""
+"""Workers restarted one after the other by the suite itself, so that at any moment all but one take messages.
+
+Whoever asked only watches: a terminal that is closed meanwhile leaves no worker stopped.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from warren import heartbeat
-from warren.config import Settings
-from warren.errors import Unavailable, WarrenError
+from supervisor.states import ProcessStates
+
+from warren.errors import ExitCode
 from warren.heartbeat import AT_WORK
-from warren.supervise import client
-from warren.supervise.render import Daemon, daemons
+from warren.run_file import now
+from warren.supervise.check import Check
+from warren.supervise.doing import Doing, activity
+from warren.supervise.hearts import Sight, at_work
+from warren.supervise.programs import Restarted
 
-#: Seconds that supervisord may take on top of what a daemon has for itself.
-_MARGIN = 10.0
-_PAUSE = 0.1
-
-
-def workers(settings: Settings) -> list[Daemon]:
-    """The workers that this host runs, in the order in which they are restarted."""
-    return [daemon for daemon in daemons(settings) if daemon.program.startswith("worker-")]
+#: Seconds after which a worker that looks for its broker is believed not to find it.
+_AWAY = 15.0
+_ENDED = (ProcessStates.EXITED, ProcessStates.FATAL, ProcessStates.STOPPED)
 
 
-def restart(settings: Settings, programs: Sequence[Daemon], done: Callable[[str], None] = lambda program: None) -> None:
-    """Restarts each program in order, and the next one when the heart of the one before is ready; `done` hears of each.
+@dataclass
+class _Step:
+    """One worker that is being restarted. It must be at work again `by` (CLOCK_MONOTONIC)."""
 
-    Raises WarrenError at the first that does not come back within its time to stop and start_timeout, and touches none after it;
-    Unavailable without a suite.
-    """
-    for number, program in enumerate(programs):
-        try:
-            _restart(settings, program)
-        except WarrenError as error:
-            untouched = ", ".join(each.program for each in programs[number + 1 :])
-            raise type(error)(f"{error}; not touched: {untouched}" if untouched else str(error)) from error
-        done(program.program)
+    program: str
+    pid: int
+    by: float
+    since: float = field(default_factory=now)
+    told: bool = False
 
 
-def _restart(settings: Settings, daemon: Daemon) -> None:
-    try:
-        client.stop(settings, daemon.program, daemon.stop_wait + _MARGIN)
-    finally:  # whatever interrupts this command, it leaves no worker stopped
-        client.start(settings, daemon.program, settings.supervise.start_timeout + _MARGIN)
-    deadline = time.monotonic() + settings.supervise.start_timeout
-    while (state := _heart(settings, daemon.program)) not in AT_WORK:
-        if time.monotonic() > deadline:
-            raise Unavailable(
-                f"{daemon.program}: expected it ready within {settings.supervise.start_timeout:g} s of its restart, "
-                f"found {state or 'no heart'}; see {settings.app.log_dir / 'worker.log'}"
-            )
-        time.sleep(_PAUSE)
+class Rolling:
+    """At most one rolling restart at a time; what is asked meanwhile is added to its end."""
+
+    def __init__(self, suite: Any) -> None:
+        self._suite = suite
+        self._check: Check | None = None
+        self._line: list[str] = []
+        self._done: list[str] = []
+        self._step: _Step | None = None
+        self.begun = 0.0
+
+    @property
+    def going_on(self) -> bool:
+        """Whether a worker is to be restarted still."""
+        return bool(self._check or self._line or self._step)
+
+    @property
+    def stepping(self) -> bool:
+        """Whether a worker is being restarted now."""
+        return self._step is not None
+
+    def begin(self, programs: Sequence[str], check: Check) -> float:
+        """Puts workers in line, in their order; returns the name of this restart, the second of CLOCK_BOOTTIME at which it began.
+
+        `check` is a check of the settings and task modules: when they are wrong no worker is touched.
+        """
+        if not self.going_on:
+            self.begun, self._done = now(), []
+        self._check = check
+        self._line += [program for program in programs if program not in self._line]
+        return self.begun
+
+    def turn(self, sights: Mapping[str, Sight], free: bool) -> Restarted | None:
+        """One step, in each turn of supervisord's loop; the outcome when there is one. `free`: no reload changes a worker now."""
+        if self._check is not None:
+            try:
+                if not self._check.poll():
+                    return None
+            except Exception as error:  # noqa: BLE001 - a module may print whatever it likes where the verdict stands
+                code = int(getattr(error, "exit_code", ExitCode.SOFTWARE))
+                return self._end([str(problem) for problem in getattr(error, "problems", (error,))], code)
+            self._check = None
+        if self._step is None and free and self._line:
+            self._next()
+        if self._step is None:
+            return None if self._line else self._end()
+        self._tell(self._step, sights)
+        problem = self._problem(self._step, sights)
+        if problem:
+            untouched = f"; not touched: {', '.join(self._line)}" if self._line else ""
+            return self._end([f"{problem}{untouched}"])
+        if not self._finished(self._step, sights):
+            return None
+        self._done.append(self._step.program)
+        self._step = None
+        return None if self._line else self._end()
+
+    def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
+        """What whoever waits is told; None when nothing goes on."""
+        if self._check is not None:
+            return Doing("checking the settings and the task modules", self.begun, tuple(self._line))
+        if self._step is None:
+            return Doing("waiting for the reload to end", self.begun, tuple(self._line)) if self._line else None
+        doing = activity(self._worker(self._step.program), sights.get(self._step.program))
+        return Doing(f"restarting {self._step.program}{doing}", self._step.since, tuple(self._line))
+
+    def _next(self) -> None:
+        name = self._line.pop(0)
+        process = self._worker(name)
+        if process is None:  # a reload has taken it away
+            return
+        terms = self._suite.settings.supervise
+        patience = process.config.stopwaitsecs + terms.start_timeout + terms.heart_timeout
+        self._step = _Step(name, process.pid, time.monotonic() + patience)
+
+    def _tell(self, step: _Step, sights: Mapping[str, Sight]) -> None:
+        """Has the worker stop and start again, once; one that starts just now is waited for, it may have read older code."""
+        process = self._worker(step.program)
+        if step.told or process is None:
+            return
+        sight = sights.get(step.program)
+        if process.state == ProcessStates.RUNNING and sight is not None and sight.beat is not None:
+            step.told, step.pid = True, process.pid
+            process.restart()
+        elif process.state == ProcessStates.BACKOFF:
+            step.told, process.delay = True, 0
+        elif process.state in _ENDED:
+            step.told = True
+            process.spawn()
+
+    def _finished(self, step: _Step, sights: Mapping[str, Sight]) -> bool:
+        if self._worker(step.program) is None:
+            return True
+        sight = sights.get(step.program)
+        if not step.told or sight is None or sight.pid == step.pid:
+            return False
+        if sight.state in AT_WORK:
+            return True
+        # With the broker away from all of them no restart leaves the queues to nobody, and none would bring it back.
+        looking = sight.beat is not None and sight.state == "connecting" and now() - sight.beat.since > _AWAY
+        others = [each for name, each in sights.items() if name.startswith("worker-") and name != step.program]
+        return looking and not any(at_work(each, self._suite.settings) for each in others)
+
+    def _problem(self, step: _Step, sights: Mapping[str, Sight]) -> str:
+        process, sight = self._worker(step.program), sights.get(step.program)
+        if process is None:
+            return ""
+        gave_up = step.told and (process.held or process.state == ProcessStates.FATAL)
+        if not gave_up and time.monotonic() <= step.by:
+            return ""
+        found = process.trouble or (sight.state if sight else "") or "no heartbeat yet"
+        return f"{step.program} did not come back in time: {found}; it is tried on; see {process.config.stdout_logfile}"
+
+    def _end(self, problems: Sequence[str] = (), code: int = int(ExitCode.UNAVAILABLE)) -> Restarted | None:
+        if not self.begun:
+            return None
+        ended = Restarted(self.begun, self._done, list(problems), code if problems else int(ExitCode.OK))
+        self._check, self._step, self._line, self.begun = None, None, [], 0.0
+        return ended
+
+    def _worker(self, name: str) -> Any:
+        return next((process for process in self._suite.daemons() if process.config.name == name), None)
 
 
-def _heart(settings: Settings, program: str) -> str:
-    """What the heart of the program's current process says; empty before its first beat."""
-    pid = next((each.pid for each in client.programs(settings) if each.program == program), None)
-    beat = heartbeat.read(settings.app.run_dir, [program]).beats.get(program)
-    return beat.state if beat is not None and beat.process.pid == pid else ""
+def checking(suite: Any) -> Check:
+    """A check of the settings as they are now, beside supervisord's loop."""
+    check = Check(suite.settings.folder, suite.settings.host)
+    suite.options.pidhistory[check.pid] = check
+    return check

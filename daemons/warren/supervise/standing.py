@@ -37,8 +37,10 @@ def all_ready(standings: Sequence[Standing]) -> bool:
     return all(standing.ready for standing in standings if standing.expected)
 
 
-def summary(state: str, standings: Sequence[Standing], quotas: int, refusal: str = "") -> str:
-    """The line of STATUS. `state` is starting, running, reloading or stopping; `refusal` the problem of the latest reload."""
+def summary(state: str, standings: Sequence[Standing], quotas: int, refusal: str = "", doing: str = "") -> str:
+    """The line of STATUS. `state` is starting, running, reloading or stopping; `refusal` the problem of the latest reload;
+    `doing` what goes on.
+    """
     expected = [standing for standing in standings if standing.expected]
     parts = [_word(state, expected)]
     late = [each for each in expected if not each.ready and not each.held and each.state not in _GIVEN_UP]
@@ -49,6 +51,7 @@ def summary(state: str, standings: Sequence[Standing], quotas: int, refusal: str
         ("stopped", [each.program for each in standings if not each.expected and each.state == "STOPPED"]),
     )
     if state != "stopping":
+        parts += [doing] if doing else []
         parts += [f"{word}: {', '.join(said)}" for word, said in lists if said]
     if refusal:
         parts.append(f"reload refused, the suite goes on as before: {refusal}")

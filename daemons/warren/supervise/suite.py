@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
@@ -15,10 +16,10 @@ from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event
 from warren.log import get
-from warren.supervise import files
 from warren.supervise.care import Care
+from warren.supervise.doing import Doing
 from warren.supervise.exchange import Exchange
-from warren.supervise.folders import make_folders
+from warren.supervise.groups import Groups
 from warren.supervise.hearts import Sight, at_work, look
 from warren.supervise.lock import Lock
 from warren.supervise.notify import Notifier, first_problem
@@ -26,7 +27,10 @@ from warren.supervise.options import Options
 from warren.supervise.process import DaemonProcess, state_of
 from warren.supervise.programs import Outcome
 from warren.supervise.reload import Changes, Reload
+from warren.supervise.rolling import Rolling, checking
+from warren.supervise.run_folder import RunFolder
 from warren.supervise.standing import Standing
+from warren.supervise.steps import Steps
 from warren.supervise.word import View, Word
 
 
@@ -39,8 +43,6 @@ class Suite(Supervisor):
 
     def __init__(self, options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> None:
         super().__init__(options)
-        self._lock = lock
-        self._lock_trouble = ""
         self.settings = settings
         self._notifier = notifier
         self._word = Word(settings.app.run_dir, notifier, settings.supervise.start_timeout)
@@ -49,28 +51,45 @@ class Suite(Supervisor):
         self._turned = time.monotonic()
         self._reload = Reload(settings, options)
         self._exchange = Exchange(self)
+        self._rolling = Rolling(self)
+        self._groups = Groups(self)
+        self._run_folder = RunFolder(lock)
+        self._steps = Steps()
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def tick(self, now: float | None = None) -> None:
         """Supervisor calls this once in each turn of its loop, about once a second."""
-        super().tick(now)
         self._notifier.alive()
         turn = time.monotonic() - self._turned
         self._turned += turn
+        take = self._steps.take
+        take("supervisor", lambda: super(Suite, self).tick(now))
+        if self.options.mood >= SupervisorStates.RUNNING:
+            self.options.take_back()
+            take("run folder", lambda: self._run_folder.turn(self))
+        take("hearts", lambda: self._look(turn))
+        if self.options.mood >= SupervisorStates.RUNNING:
+            take("signals", self._take_signals)
+            take("reload", self._finish_check)
+            take("programs", lambda: self._groups.turn(self.options.groups, self._exchange.busy))
+            take("care", lambda: self._care.turn(self.daemons(), self._sights, self.settings, turn))
+            take("exchange", lambda: self._exchange.turn(self._sights, self.settings, self._rolling.stepping))
+            take("rolling restart", self._roll)
+        take("status", lambda: self._word.tell(self._view()))
+        self._steps.turned()
+
+    def runforever(self) -> None:
+        """supervisord's loop; what goes wrong beside `tick`, as in a program that is no daemon, does not end it either."""
+        self._steps.loop(super().runforever, asyncore.ExitNow)
+
+    def _look(self, turn: float) -> None:
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
         beats = heartbeat.read(self.settings.app.run_dir, [process.config.name for process in self.daemons()]).beats
         self._sights = look(self._sights, beats, pids, turn, self._word.can_write)
         for process in self.daemons():
             if process.config.name in beats:
                 process.hear(beats[process.config.name])
-        if self.options.mood >= SupervisorStates.RUNNING:
-            self._keep_run_folder()
-            self._take_signals()
-            self._finish_check()
-            self._care.turn(self.daemons(), self._sights, self.settings, turn)
-            self._exchange.turn(self._sights, self.settings)
-        self._word.tell(self._view())
 
     def ordered_stop_groups_phase_1(self) -> None:
         """Stops all groups of one priority at once: workers drain side by side, not one after the other."""
@@ -83,26 +102,6 @@ class Suite(Supervisor):
         """The processes of the programs that Warren rendered."""
         return [process for process in self._processes() if isinstance(process, DaemonProcess)]
 
-    def _keep_run_folder(self) -> None:
-        """Makes the files of the run folder anew that somebody has removed: without the lock a second suite could start."""
-        if not self._lock.lost:
-            return
-        trouble = ""
-        try:
-            # First, for it says whether the rest is ours: another suite may have come in since the last turn.
-            self._lock.renew()
-            make_folders(self.settings)
-            files.place(self.settings)
-            self.options.write_pidfile()
-            self.options.close_httpservers()
-            self.options.openhttpservers(self)
-            get().warning(Event.RUN_FOLDER_EMPTIED, path=str(self._lock.path))
-        except WarrenError as error:
-            trouble = str(error)
-        if trouble and trouble != self._lock_trouble:
-            get().error(Event.RUN_FOLDER_LOST, reason=trouble)
-        self._lock_trouble = trouble
-
     def _take_signals(self) -> None:
         received = self.options.own_signals.get_signal()
         if received == signal.SIGUSR1:
@@ -111,6 +110,17 @@ class Suite(Supervisor):
         elif received == signal.SIGHUP:
             self._word.reload_asked()
             self._refusing(self._reload.begin)
+
+    # -- rolling restart -------------------------------------------------------------------------------------------
+
+    def restart_workers(self, programs: list[str]) -> float:
+        """Begins to restart these workers one after the other, once a check has found that they could start."""
+        return self._rolling.begin(programs, checking(self))
+
+    def _roll(self) -> None:
+        restarted = self._rolling.turn(self._sights, self._exchange.done and not self._reload.going_on)
+        if restarted is not None:
+            self._word.restarted(restarted)
 
     # -- reload ----------------------------------------------------------------------------------------------------
 
@@ -156,7 +166,14 @@ class Suite(Supervisor):
             self._reload.going_on,
             not self._exchange.done,
             self._exchange.failure,
+            self._doing(),
         )
+
+    def _doing(self) -> Doing | None:
+        if self._reload.going_on:
+            modules = ", ".join(self.settings.app.modules) or "none"
+            return Doing(f"checking the new settings (task modules: {modules})", self._reload.begun)
+        return self._exchange.doing(self._sights) or self._rolling.doing(self._sights)
 
     def _standing(self, process: Any) -> Standing:
         name, state = process.config.name, state_of(process)
@@ -175,7 +192,6 @@ class Suite(Supervisor):
             max(0, process.starts - 1),
             process.trouble,
             sight.state if sight else "",
-            not process.administrative_stop,
         )
 
     def _processes(self) -> list[Any]:

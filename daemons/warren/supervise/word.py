@@ -11,8 +11,9 @@ from warren.errors import ExitCode
 from warren.events import Event
 from warren.log import get
 from warren.supervise import terminal
+from warren.supervise.doing import Doing
 from warren.supervise.notify import Notifier
-from warren.supervise.programs import Outcome, Programs
+from warren.supervise.programs import Outcome, Programs, Restarted
 from warren.supervise.standing import Standing, all_ready, as_json, summary
 
 
@@ -21,7 +22,8 @@ class View:
     """How the suite is in one turn of its loop.
 
     `stopping` says why it stops, and `failure` why its programs did not come to their new settings; both are empty otherwise.
-    `checking`: new settings are being checked; `changing`: programs are on their way to them. `start_timeout` in seconds.
+    `checking`: new settings are being checked; `changing`: programs are on their way to them. `doing` says more of both, and of a
+    rolling restart. `start_timeout` in seconds.
     """
 
     standings: Sequence[Standing]
@@ -31,6 +33,7 @@ class View:
     checking: bool = False
     changing: bool = False
     failure: str = ""
+    doing: Doing | None = None
 
 
 class Word:
@@ -57,7 +60,7 @@ class Word:
         if state != "running":
             self._notifier.extend()
         try:
-            self._programs.write(state, status, view.standings)
+            self._programs.write(state, status, view.standings, view.doing)
             self.can_write = True
         except OSError as error:
             if self.can_write:
@@ -82,6 +85,11 @@ class Word:
         """The new settings are wrong, and nothing changes."""
         self._refusal = refusal
         self._end_reload(outcome, view)
+
+    def restarted(self, restarted: Restarted) -> None:
+        """A rolling restart is over."""
+        self._programs.note_restart(restarted)
+        get().info(Event.WORKERS_RESTARTED, programs=restarted.done, problems=restarted.problems)
 
     def _end_reload(self, outcome: Outcome, view: View) -> None:
         self._programs.note(outcome)
@@ -137,4 +145,5 @@ class Word:
         return "reloading" if view.checking or self._reloading is not None else "running"
 
     def _summary(self, view: View) -> str:
-        return summary(self._state(view), view.standings, view.quotas, self._refusal)
+        doing = view.doing.status if view.doing else ""
+        return summary(self._state(view), view.standings, view.quotas, self._refusal, doing)

@@ -1,0 +1,233 @@
+"""Whatever somebody of the suite's own user does to supervisord, such as a task, the suite is as its settings say again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, MultiCall, ServerProxy
+
+import pytest
+
+from support.suite import Suite
+from support.supervised import programs, supervised
+from support.wait import until
+from warren.errors import Unavailable
+from warren.process import Process
+from warren.supervise import programs as published
+from warren.supervise.client import Transport
+
+INI = "[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\n"
+PROGRAMS = ["beat", "quota-watchdog", "worker-a"]
+FOREIGN = "[program:{name}]\ncommand = sleep {seconds}\nstopsignal = USR1\nstopwaitsecs = 3600\nautorestart = true\n"
+Asked = Callable[[Suite, Any], None]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Suite, Process]]:
+    """A suite with all its daemons."""
+    suite = Suite(tmp_path_factory.mktemp("acts"), INI, modules="jobs")
+    suite.module("jobs", "")
+    with supervised(suite) as supervisor:
+        yield suite, supervisor
+
+
+def at_once(asked: Any, *calls: tuple[str, str]) -> None:
+    """Several calls in one turn of supervisord's loop."""
+    several = MultiCall(asked)
+    for method, name in calls:
+        getattr(several.supervisor, method)(*([name] if name else []))
+    several()
+
+
+def add(name: str) -> Asked:
+    """A program that the settings do not have, put where Warren's own are."""
+
+    def act(suite: Suite, asked: Any) -> None:
+        path = suite.folder / "run" / "supervisor" / f"{name}.conf"
+        path.write_text(FOREIGN.format(name=name, seconds=3601))
+        at_once(asked, ("reloadConfig", ""), ("addProcessGroup", name))
+        path.unlink()
+
+    return act
+
+
+def exchange(suite: Suite, asked: Any) -> None:
+    """beat becomes another command under its own name."""
+    path = suite.folder / "run" / "supervisor" / "beat.conf"
+    path.write_text(FOREIGN.format(name="beat", seconds=3602))
+    asked.supervisor.stopProcess("beat")
+    at_once(asked, ("removeProcessGroup", "beat"), ("reloadConfig", ""), ("addProcessGroup", "beat"))
+
+
+def remove(suite: Suite, asked: Any) -> None:
+    for name in PROGRAMS:
+        asked.supervisor.stopProcess(name)
+        with suppress(Fault):
+            asked.supervisor.removeProcessGroup(name)
+
+
+def kill(suite: Suite, asked: Any) -> None:
+    for name in PROGRAMS:
+        with suppress(Fault):
+            asked.supervisor.signalProcess(name, "KILL")
+
+
+def garbage(suite: Suite, asked: Any) -> None:
+    """Everything in the run folder that can be written is nonsense."""
+    run = suite.folder / "run"
+    for path in [run / "programs.json", run / "supervisord.conf", run / "supervisord.pid", *(run / "supervisor").iterdir()]:
+        path.write_bytes(b"\xff\xfe[garbage")
+    with suppress(Fault):
+        asked.supervisor.reloadConfig()
+    os.kill(asked.pid, signal.SIGHUP)
+
+
+def fifos(suite: Suite, asked: Any) -> None:
+    """Whoever opens one of these waits for ever."""
+    run = suite.folder / "run"
+    for name in (
+        "programs.json",
+        "programs.new",
+        "supervisord.pid",
+        "supervisord.conf",
+        "heart/beat.json",
+        "supervisor/beat.conf",
+    ):
+        (run / name).unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            os.mkfifo(run / name)
+    (suite.folder / "log" / "worker-a.out").unlink(missing_ok=True)
+    os.mkfifo(suite.folder / "log" / "worker-a.out")
+    asked.supervisor.stopProcess("worker-a")
+    os.kill(asked.pid, signal.SIGHUP)
+
+
+def folders(suite: Suite, asked: Any) -> None:
+    """Folders where files belong, a file where a folder belongs, and no rights to the run folder."""
+    run = suite.folder / "run"
+    for name in ("programs.json", "supervisord.pid", "supervisor.sock"):
+        (run / name).unlink()
+        (run / name / "full").mkdir(parents=True)
+    shutil.rmtree(run / "heart")
+    (run / "heart").touch()
+    run.chmod(0)
+
+
+def unlink(suite: Suite, asked: Any) -> None:
+    for path in (suite.folder / "run").iterdir():
+        if not path.is_dir():
+            path.unlink()
+
+
+def unlink_socket(suite: Suite, asked: Any) -> None:
+    (suite.folder / "run" / "supervisor.sock").unlink()
+
+
+def replace_socket(suite: Suite, asked: Any) -> None:
+    path = suite.folder / "run" / "supervisor.sock"
+    path.unlink()
+    path.symlink_to("/dev/null")
+
+
+def move(suite: Suite, asked: Any) -> None:
+    (suite.folder / "run").rename(suite.folder / f"moved-{len(list(suite.folder.iterdir()))}")
+
+
+def twice(suite: Suite, asked: Any) -> None:
+    for _ in range(2):
+        with suppress(Fault):
+            asked.supervisor.startProcess("beat")
+    asked.supervisor.clearLog()
+    for name in PROGRAMS:
+        asked.supervisor.clearProcessLogs(name)
+        asked.supervisor.sendProcessStdin(name, "nonsense")
+
+
+ACTS: dict[str, tuple[Asked, str]] = {
+    "stop all": (lambda suite, asked: asked.supervisor.stopAllProcesses(), "program_restored"),
+    "remove": (remove, "program_restored"),
+    "add": (add("anything"), "program_removed"),
+    "add a worker": (add("worker-none"), "program_removed"),
+    "exchange": (exchange, "program_removed"),
+    "kill all": (kill, ""),
+    "stop by signal": (lambda suite, asked: asked.supervisor.signalProcess("beat", "STOP"), "program_hung"),
+    "terminate by signal": (lambda suite, asked: asked.supervisor.signalAllProcesses("TERM"), ""),
+    "quit by signal": (lambda suite, asked: asked.supervisor.signalAllProcesses("USR2"), ""),
+    "garbage": (garbage, "run_folder_emptied"),
+    "fifos": (fifos, "run_folder_emptied"),
+    "folders": (folders, "run_folder_emptied"),
+    "unlink": (unlink, "run_folder_emptied"),
+    "unlink the socket": (unlink_socket, "run_folder_emptied"),
+    "replace the socket": (replace_socket, "run_folder_emptied"),
+    "move the folder": (move, "run_folder_emptied"),
+    "start twice, clear, write": (twice, ""),
+}
+#: Those after which there are other processes.
+ENDING = {"stop all", "remove", "exchange", "kill all", "stop by signal", "terminate by signal", "quit by signal", "fifos"}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ACTS)
+def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], name: str) -> None:
+    """After each act supervisord is the same process, all programs work, no other one is there, and the log tells it."""
+    suite, supervisor = made
+    act, event = ACTS[name]
+    before = until(lambda: pids(suite), 30, "the socket")
+    said = len(suite.logged("supervisord", event)) if event else 0
+    asked = ServerProxy("http://localhost", transport=Transport(suite.folder / "run" / "supervisor.sock"))
+    asked.__dict__["pid"] = supervisor.pid
+    with suppress(OSError):  # the socket may have been made anew before the answer came
+        act(suite, asked)
+    if event:
+        until(lambda: len(suite.logged("supervisord", event)) > said, 60, event)
+    if name in ENDING:
+        until(lambda: pids(suite) != before, 60, "another process")
+    until(lambda: works(suite), 90, f"all programs at work again; {suite.log('supervisord')[-5:]}")
+    assert supervisor.alive
+    assert sorted(until(lambda: pids(suite), 30, "the socket")) == PROGRAMS
+    assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir() if "none" in path.name) == []
+    assert not [path for path in (suite.folder / "run").rglob("*") if path.is_fifo()]
+    assert not suite.logged("supervisord", "crashed")
+    assert not suite.logged("supervisord", "supervision_failed")
+
+
+def pids(suite: Suite) -> dict[str, int | None]:
+    """The process of each program that supervisord has; empty while it cannot be asked."""
+    with suppress(Unavailable):
+        return {program.program: program.pid for program in programs(suite).values()}
+    return {}
+
+
+def works(suite: Suite) -> bool:
+    """Whether exactly the programs of the settings are ready, by the word that supervisord has just published."""
+    report = published.read(suite.folder / "run")
+    if report is None or report.age > 5:
+        return False
+    return (
+        sorted(each["program"] for each in report.programs if each["ready"])
+        == PROGRAMS
+        == sorted(each["program"] for each in report.programs)
+    )
+
+
+def sleeping(seconds: int) -> list[Path]:
+    """The processes of a foreign program."""
+    words = f"sleep\0{seconds}\0".encode()
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if _read(path) == words]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_foreign_program_leaves_no_process(made: tuple[Suite, Process]) -> None:
+    """What was added and exchanged above has ended, whatever it wanted of a stop."""
+    until(lambda: not sleeping(3601) and not sleeping(3602), 30, "no process of a foreign program")
