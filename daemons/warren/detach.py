@@ -23,6 +23,7 @@ from warren.closed_folder import UMASK, make_closed, make_logs
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
 from warren.heartbeat import AT_WORK, read
+from warren.printable import printable_lines
 from warren.process import Process, adopt_orphans, lock_holder, of
 
 #: Seconds between two looks at the daemon that starts.
@@ -178,8 +179,8 @@ class _Start:
     def _tell_end(self, code: int, said: str) -> int:
         """Hands on what the daemon has printed: nobody looks for it in a file."""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        where = self.settings.app.log_dir
-        sys.stderr.write(said or f"{self.program}: expected it to become ready, found that it ended with {how}; see {where}\n")
+        unsaid = f"{self.program} ended with {how} before it was ready; see {self.settings.app.log_dir}\n"
+        sys.stderr.write(printable_lines(said) or unsaid)
         return int(ExitCode.SOFTWARE) if code < 0 else code or int(ExitCode.FAILURE)
 
 

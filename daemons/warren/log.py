@@ -19,6 +19,7 @@ from structlog.typing import Processor
 from warren.closed_folder import make_logs
 from warren.errors import CannotWrite
 from warren.events import Event
+from warren.journal_line import journal_line
 from warren.log_file import LineFile, complain
 from warren.log_line import Writer, extra, render, safe_text, told
 from warren.redaction import redact
@@ -46,10 +47,11 @@ def get() -> Logger:
     return cast(Logger, logger.bind())
 
 
-def configure(daemon: str, program: str, host: str, folder: Path, level: str = "info", also_stderr: bool = False) -> None:
+def configure(daemon: str, program: str, host: str, folder: Path, level: str = "info", also_journal: bool = False) -> None:
     """From here on every record of this process is a line in `folder`/`daemon`.log; a second call replaces the first.
 
-    `level` is debug, info, warning, error or critical. `also_stderr` repeats each line there, for a person at a terminal.
+    `level` is debug, info, warning, error or critical. `also_journal` repeats each line in words on stderr, which ends up in
+    the journal.
     Raises CannotWrite when the file cannot be opened; later failures never reach the caller of a logger.
     """
     writer = Writer(daemon, program, host)
@@ -62,7 +64,7 @@ def configure(daemon: str, program: str, host: str, folder: Path, level: str = "
             f"{path}: expected a log file that can be appended to, found {error.strerror}; "
             f"let user {getuser()} write there, or set log_dir in [app]"
         ) from error
-    _install(_Handler(file, writer, also_stderr), level)
+    _install(_Handler(file, writer, also_journal), level)
 
 
 def set_level(level: str) -> None:
@@ -83,11 +85,11 @@ def unbind(*names: str) -> None:
 class _Handler(logging.Handler):
     """Writes under the handler's lock, which logging renews in a forked child: a child never waits for a dead owner."""
 
-    def __init__(self, file: LineFile, writer: Writer, also_stderr: bool) -> None:
+    def __init__(self, file: LineFile, writer: Writer, also_journal: bool) -> None:
         super().__init__()
         self.file = file
         self.writer = writer
-        self.also_stderr = also_stderr
+        self.also_journal = also_journal
         self.setFormatter(
             ProcessorFormatter(
                 foreign_pre_chain=[structlog.contextvars.merge_contextvars, extra],
@@ -106,8 +108,8 @@ class _Handler(logging.Handler):
         except Exception as error:  # noqa: BLE001 - a bad argument must cost neither the caller nor the line
             line = self.writer.unformatted(record, error)
         self.file.write(f"{line}\n".encode())
-        if self.also_stderr:
-            complain(line)
+        if self.also_journal:
+            complain(journal_line(line))
 
     def close(self) -> None:
         self.file.close()

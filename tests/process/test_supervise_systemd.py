@@ -87,8 +87,8 @@ def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
         assert suite.logged("supervisord", "program_hung") == []
 
 
-def test_the_journal_gets_every_record_as_json(suite: Suite) -> None:
-    """With stderr in the journal supervisord's records go there as well; otherwise nothing is printed."""
+def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
+    """With stderr in the journal supervisord's records go there as well, one line each, with a priority and no time."""
     out = suite.folder / "out" / "supervise"
     out.parent.mkdir()
     out.touch()
@@ -97,8 +97,12 @@ def test_the_journal_gets_every_record_as_json(suite: Suite) -> None:
         suite.await_event("supervisord", "ready")
         started.terminate()
         end_of(started)
-    printed = [json.loads(line) for line in suite.output("supervise").splitlines()]
-    assert printed == suite.log("supervisord")
+    printed, logged = suite.output("supervise").splitlines(), suite.log("supervisord")
+    assert len(printed) == len(logged)
+    for line, record in zip(printed, logged, strict=True):
+        assert line.startswith("<6>")
+        assert record.get("message", record["event"]) in line
+        assert record["timestamp"][:10] not in line
 
 
 def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None:

@@ -45,7 +45,7 @@ def test_times_and_numbers(folder: Path, capsysbinary: pytest.CaptureFixture[byt
     assert main(["logs", "--dir", str(folder), *words]) == 0
     said = capsysbinary.readouterr()
     assert [text.split(b'"event":"')[1][:3].decode() for text in said.out.splitlines()] == events
-    assert said.err.decode() == ("" if events else f"no line fits in {folder}\n")
+    assert said.err.decode() == ("" if events else f"no matching lines in {folder}\n")
 
 
 def test_logs_of_several_hosts(folder: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -90,7 +90,7 @@ def test_a_daemon_without_a_line(folder: Path, etc: Written, tmp_path: Path, cap
     dirs = f"[app]\nlog_dir = {folder}\nrun_dir = {tmp_path}\n"
     for words in ("beat", "relay", "worker-crawl"):
         assert main(["--config", str(etc(dirs + "[worker:crawl]\n")), "logs", "--daemon", words]) == 0
-        assert capsys.readouterr().err == f"no line fits in {folder}\n"
+        assert capsys.readouterr().err == f"no matching lines in {folder}\n"
     assert main(["logs", "--dir", str(folder), "--daemon", "worker-elsewhere"]) == 0
     (folder / "own.log").write_text(line(datetime.now(UTC), "own").replace("}", ',"daemon":"mine"}'), encoding="utf-8")
     assert main(["logs", "--dir", str(folder), "--daemon", "mine"]) == 0

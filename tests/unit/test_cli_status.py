@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from warren.cli import main, status
+from warren.cli import main, status, work
 from warren.cli.programs import ProgramStatus
 from warren.errors import ExitCode
+from warren.process import this
 
 Written = Callable[..., Path]
 
@@ -29,32 +31,57 @@ def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -
 def test_tables_do_not_wrap(
     etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In 80 columns each fact of a program's heart stands on one line, however many queues a worker has."""
+    """In 80 columns a program has a line, or a few, however many queues a worker has; the suite as a whole stands above."""
     queues = [f"provider-{number}" for number in range(30)]
-    evidence = {"queues": queues, "paused": ["slow-provider"], "running": 2, "begun": 123456}
+    evidence = {"queues": queues, "paused": ["slow-provider"], "running": 2, "concurrency": 4, "taken": 123459, "begun": 123456}
     worker = ProgramStatus("worker-collect", "RUNNING", 4194304, "ready", 0.25, evidence)
+    away = ProgramStatus("worker-b", "RUNNING", 4194305, "connecting", 0.25, {})
+    beat = ProgramStatus("beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]})
     watchdog = ProgramStatus("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
-    monkeypatch.setattr(status, "program_status", lambda _: [worker, watchdog])
+    monkeypatch.setattr(status, "program_status", lambda _: [worker, away, beat, watchdog])
     monkeypatch.setenv("COLUMNS", "80")
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
-    with pytest.raises(SystemExit) as end:
-        main(["--config", str(etc(f"[app]\n{folders}")), "status"])
-    assert end.value.code == 0
+    me, at = this(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    told = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "programs": [], "reloads": []}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "programs.json").write_text(json.dumps(told | {"status": "running: 1 worker; not ready: worker-b"}))
+    with pytest.raises(SystemExit):
+        main(["--config", str(etc(f"[app]\n{folders}")), "--host", "alpha", "status"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert [line.split() for line in lines[:3]] == [
-        ["program", "state", "pid", "heart", "age"],
-        ["worker-collect", "RUNNING", "4194304", "ready", "0.2", "s"],
-        ["quota-watchdog", "RUNNING", "4194303", "ready", "0.2", "s"],
-    ]
-    assert [" ".join(line.split()) for line in lines[3:9]] == [
-        "program doing",
-        "worker-collect queues provider-0, provider-1, provider-2, and 27 more",
-        "paused slow-provider",
-        "running 2",
-        "begun 123456",
-        "quota-watchdog quotas a",
+    assert re.fullmatch(r"alpha: Warren [\d.]+, running for \d+ (s|min|h)", lines[0])
+    assert lines[1:11] == [
+        "running: 1 worker; not ready: worker-b",
+        "",
+        "program         state       pid      work",
+        "worker-collect  ready       4194304  running 2 of 4",
+        "                                     received 123459, started 123456",
+        "                                     queues provider-0, provider-1, and 28 more",
+        "                                     paused by a quota slow-provider",
+        "worker-b        connecting  4194305",
+        "beat            standby     4194306  leading no, schedule entries 2",
+        "quota-watchdog  ready       4194303  quotas a",
     ]
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("program", "colour"),
+    [
+        (ProgramStatus("beat", "RUNNING", 7, "ready", 0.2, {}), "green"),
+        (ProgramStatus("beat", "RUNNING", 7, "standby", 0.2, {}), "green"),
+        (ProgramStatus("beat", "RUNNING", 7, "connecting", 0.2, {}), "yellow"),
+        (ProgramStatus("beat", "RUNNING", 7, "", None, {}), "yellow"),
+        (ProgramStatus("beat", "RUNNING", 7, "ready", 34.0, {}), "red"),
+        (ProgramStatus("beat", "STARTING", 7, "", None, {}), "yellow"),
+        (ProgramStatus("beat", "STARTING", 7, "", None, {}, held=True), "red"),
+        (ProgramStatus("beat", "STOPPED", None, "", None, {}), "red"),
+        (ProgramStatus("beat", "FATAL", None, "", None, {}), "red"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.state} {value.heart} {value.heart_age_s} {value.held}",
+)
+def test_a_colour_says_whether_somebody_has_to_look(program: ProgramStatus, colour: str) -> None:
+    """What works is green, what may pass by itself yellow, and the rest red."""
+    assert work.colour(program) == colour
 
 
 def test_a_quota_whose_ledger_is_not_made_yet(
@@ -125,7 +152,7 @@ def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.Cap
     assert "default 120 +2.5/s" in lines
     assert "the broker takes no messages: low on disk" in lines
     assert "site 60/10s 40 1 19 0.0 s" in lines
-    assert "other it is damaged" in lines
+    assert "other: it is damaged" in lines
 
 
 def test_a_survey_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

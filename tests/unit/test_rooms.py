@@ -15,6 +15,7 @@ LEAVES = {
     "errors",
     "events",
     "heartbeat",
+    "journal_line",
     "log",
     "log_file",
     "log_line",

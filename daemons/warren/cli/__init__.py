@@ -15,6 +15,7 @@ import click
 
 from warren.config import DEFAULT_FOLDER
 from warren.errors import ExitCode, WarrenError
+from warren.printable import printable_lines
 
 #: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
 VERBS = {
@@ -128,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _say(text: str) -> None:
     from warren.redaction import redact  # only now: `warren health`, called each cycle, has mostly nothing to mask
 
-    click.echo(redact(text), err=True, nl=False)
+    click.echo(printable_lines(redact(text)), err=True, nl=False)
 
 
 def _say_usage(error: click.ClickException) -> None:

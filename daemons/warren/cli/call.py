@@ -22,6 +22,7 @@ from warren.cli.user import become_owner
 from warren.config import Settings, load, values
 from warren.config.units import LONGEST, Unexpected, duration, json_value
 from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.printable import printable
 from warren.redaction import redact
 
 #: What libraries raise for options of the broker or the results that nobody can use.
@@ -90,13 +91,18 @@ def call(
             options = {"queue": queue} if queue else {}
             result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
         if doubt := _doubt(app, settings, task):
-            click.echo(doubt, err=True)
+            click.echo(printable(doubt), err=True)
         done, said = _outcome(result, wait)
     said = {"task_id": result.id, "task": task, **said}
-    click.echo(json.dumps(said) if as_json else "  ".join(str(value) for value in said.values()))
+    show(said, as_json)
     if wait is not None and not done:
-        click.echo(_why(app, queue or settings.queue_of(task), said["state"], wait), err=True)
+        click.echo(printable(_why(app, queue or settings.queue_of(task), said["state"], wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
+
+
+def show(said: dict[str, Any], as_json: bool) -> None:
+    """Prints the outcome; what a task returned is anybody's text."""
+    click.echo(json.dumps(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
 
 
 def _doubt(app: Celery, settings: Settings, task: str) -> str:

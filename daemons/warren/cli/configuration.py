@@ -18,6 +18,7 @@ from rich.text import Text
 from warren.config import Settings, attempt, check_folders, in_reading_order, load, short_host, suite_of_another
 from warren.config.listing import entries
 from warren.errors import ConfigError, ExitCode, Problem
+from warren.printable import printable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -72,7 +73,7 @@ def show_config(context: click.Context, as_json: bool) -> int:
     table = Table("section", "option", "value", "origin", box=None, pad_edge=False)
     for entry in entries(settings):
         origin = str(entry.origin).removeprefix(f"{settings.folder}/")
-        table.add_row(*map(Text, (f"[{entry.section}]", entry.option, entry.value, origin)))
+        table.add_row(*map(Text, map(printable, (f"[{entry.section}]", entry.option, entry.value, origin))))
     console = Console()
     if not console.is_terminal:  # a pipe has no width: what grep is to find must stand on one line
         console.width = Measurement.get(console, console.options.update(width=100_000), table).maximum

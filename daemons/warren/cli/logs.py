@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterable
@@ -17,11 +18,12 @@ from warren import run_file
 from warren.config import Settings, load
 from warren.config.units import Unexpected, duration
 from warren.log_line import LEVELS
+from warren.printable import printable
 from warren.reading.line import fields_of, moment
 from warren.reading.order import Timed
 from warren.reading.reader import Reader
 from warren.reading.selection import SHORT_ID, Selection
-from warren.reading.show import printable, shown
+from warren.reading.show import shown
 from warren.supervise.render import daemons
 
 #: Who logs; each has a file. The programs are these and one a worker.
@@ -117,9 +119,9 @@ def logs(
         if not follow:
             raise
     for trouble in reader.troubles():
-        click.echo(trouble, err=True)
+        click.echo(printable(trouble), err=True)
     if not follow and not reader.found and lines != 0:
-        click.echo(f"no line fits in {', '.join(map(str, places))}", err=True)
+        click.echo(f"no matching lines in {', '.join(map(str, places))}", err=True)
 
 
 def _refuse_unknown(name: str, settings: Settings | None) -> None:
@@ -138,9 +140,13 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
 
 
 def _json(lines: Iterable[Timed]) -> None:
-    """Writes the lines as they are."""
+    """Writes the lines as they are; on a terminal, what could steer it becomes an escape of JSON."""
     for _, raw in lines:
-        sys.stdout.buffer.write(raw)
+        if sys.stdout.isatty():
+            text = raw.decode(errors="replace").rstrip("\n")
+            click.echo(text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
+        else:
+            sys.stdout.buffer.write(raw)
     sys.stdout.flush()
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from warren.printable import one_line
+
 #: Seconds of silence that nobody takes for a command that hangs: where there is no terminal, a line comes at this pace.
 PAUSE = 8.0
 
@@ -26,6 +28,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Shows what is waited for; may be called as often as one likes."""
+        text = one_line(text)
         if self._line is not None:
             self._line.update(Text(f"{self._verb} ... {text}"))  # text of daemons, and no markup
         elif time.monotonic() - self._said >= PAUSE:

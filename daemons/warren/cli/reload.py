@@ -10,6 +10,7 @@ import click
 from warren.cli.progress import progress
 from warren.config import load, short_host
 from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.printable import printable_lines
 
 
 @click.command()
@@ -43,7 +44,7 @@ def reload(context: click.Context, as_json: bool) -> int:
     if as_json:
         return _said(outcome.outcome, outcome.problems, outcome.code)
     for problem in outcome.problems:
-        click.echo(problem, err=True)
+        click.echo(printable_lines(problem), err=True)
     click.echo(_SENTENCES[outcome.outcome], err=bool(outcome.code))
     return outcome.code
 

@@ -16,6 +16,7 @@ from warren.cli.user import become_owner
 from warren.config import load, short_host
 from warren.config.values import nearest
 from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.printable import printable
 from warren.service import Action, run
 from warren.supervise import programs
 
@@ -101,14 +102,17 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
         click.echo(json.dumps({**said, "down": down, "notes": outcome.notes, "seconds": seconds}))
     else:
         for note in outcome.notes:
-            click.echo(note, err=True)
+            click.echo(printable(note), err=True)
         if outcome.reason:
             raise WarrenError(outcome.reason)
         click.echo(f"{_DONE[action]} in {seconds} s")
         if down:
-            click.echo(f"not running: {', '.join(down)}: {late}; correct what is wrong, then warren reload", err=True)
+            click.echo(
+                f"not running: {printable(', '.join(down))}: {printable(late)}; correct what is wrong, then warren reload",
+                err=True,
+            )
         elif late:
-            click.echo(f"not every program is ready, and they go on trying: {late}; see warren status", err=True)
+            click.echo(f"not every program is ready, and they go on trying: {printable(late)}; see warren status", err=True)
     return ExitCode.FAILURE if outcome.reason or down else ExitCode.OK
 
 

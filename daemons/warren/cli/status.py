@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 import click
@@ -16,9 +18,11 @@ from warren.config import Rate, Settings, load
 from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.health.evidence import SURVEY
 from warren.health.survey import OLD
+from warren.printable import printable_lines
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS, now_ns
 from warren.redaction import redact
+from warren.supervise import programs
 
 
 @click.command()
@@ -34,17 +38,28 @@ def status(context: click.Context, as_json: bool) -> None:
     try:
         settings = load(**context.obj)
     except ConfigError as error:
-        click.echo(redact(str(error)), err=True)
+        click.echo(printable_lines(redact(str(error))), err=True)
         click.echo("a suite that already runs goes on with its old settings; correct the files, then ask again", err=True)
         sys.exit(error.exit_code)
     running = program_status(settings)
     said = surveyed(settings) or asked(settings)
     ready = bool(running) and all(program.ready for program in running)
+    suite = _suite(settings)
     if as_json:
-        click.echo(json.dumps({"ready": ready, "programs": [asdict(program) for program in running], **said}))
+        click.echo(json.dumps({"ready": ready, **suite, "programs": [asdict(program) for program in running], **said}))
     else:
-        tables.show(running, said)
+        tables.show(suite, running, said)
     sys.exit(ExitCode.UNAVAILABLE if said["broker_error"] else ExitCode.OK if ready else ExitCode.FAILURE)
+
+
+def _suite(settings: Settings) -> dict[str, Any]:
+    """The suite as a whole, as supervisord has told it last."""
+    report = programs.read(settings.app.run_dir)
+    up = None
+    if report is not None and report.process.alive:
+        up = round(max(0.0, run_file.now() - report.process.start / os.sysconf("SC_CLK_TCK")), 1)
+    status = report.status if report is not None else ""
+    return {"host": settings.host, "version": version("warren"), "status": status, "up_s": up}
 
 
 def surveyed(settings: Settings) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from warren.health.evidence import Evidence
 from warren.health.finding import CHECKS, Finding, Level
 from warren.health.programs import programs, supervisord
 from warren.health.survey import surveyed
+from warren.printable import one_line
 
 #: Bytes of a line: Monit shows no more of what a program prints.
 LONGEST = 512
@@ -34,7 +35,7 @@ def line(findings: Sequence[Finding]) -> str:
     level = worst(findings)
     told = [finding for finding in findings if finding.level or not level]
     texts = [f"warning: {each.text}" if each.level < level else each.text for each in told]
-    return _cut(f"{level.name}: ", [" ".join(text.split()) for text in texts])
+    return _cut(f"{level.name}: ", [one_line(text) for text in texts])
 
 
 def _cut(text: str, parts: list[str]) -> str:

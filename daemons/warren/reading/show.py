@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from warren.printable import printable
 from warren.reading.selection import SHORT_ID
 
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "bright_red"}
@@ -30,11 +31,6 @@ def shown(fields: dict[str, Any], with_host: bool = False) -> str:
         below = _text(fields["exception"]).split("\n")
         line += "".join(f"\n    {click.style(printable(text), fg=colour)}" for text in below)
     return line
-
-
-def printable(text: str) -> str:
-    """The text without a character that could move a terminal's cursor or change its state: messages hold anybody's data."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _who(fields: dict[str, Any], with_host: bool) -> str:

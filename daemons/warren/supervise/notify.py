@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from warren.errors import WarrenError
 from warren.events import Event
 from warren.log import get
+from warren.printable import one_line
 from warren.redaction import redact
 
 #: systemd reads 4096 bytes of a datagram and drops a longer one whole; so many of them may be the STATUS line.
@@ -129,5 +130,5 @@ def first_problem(error: WarrenError) -> str:
 
 def clean(status: str) -> str:
     """One line of UTF-8, short enough for a datagram; systemd refuses anything else. It takes a backslash for an escape."""
-    line = " ".join(redact(status).split()).replace("\\", "\\\\").encode(errors="replace")
+    line = one_line(redact(status), 2 * LONGEST_STATUS).replace("\\", "\\\\").encode(errors="replace")
     return line.decode() if len(line) <= LONGEST_STATUS else f"{line[: LONGEST_STATUS - 3].decode(errors='ignore')}..."

@@ -6,6 +6,8 @@ import os
 import select
 from contextlib import suppress
 
+from warren.printable import one_line
+
 
 def say(line: str) -> None:
     """Prints a line on stderr where that is the terminal of such a person; a pipe, a file and the journal get nothing.
@@ -14,4 +16,4 @@ def say(line: str) -> None:
     """
     with suppress(OSError):  # no terminal, or not this session's
         if os.tcgetpgrp(2) == os.getpgrp() and select.select([], [2], [], 0)[1]:
-            os.write(2, f"{line}\n".encode())
+            os.write(2, f"{one_line(line)}\n".encode())

@@ -174,7 +174,7 @@ class Worker:
             reloads=self.daemon.reloads,
             concurrency=self.terms.concurrency,
             taken=Consumer.taken,
-            queues=sorted(set(self.terms.queues) - self.gate.paused),
+            queues=[queue for queue in self.terms.queues if queue not in self.gate.paused],  # in the order written
             paused=sorted(self.gate.paused),
             running=len(state.active_requests),
             begun=sum(state.total_count.values()),

@@ -1,0 +1,82 @@
+"""What a program is doing, in a few words of `warren status`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from warren.cli.programs import ProgramStatus
+from warren.health.finding import span
+from warren.heartbeat import STALE
+
+#: Characters of a line, beside the program's name, state and process in 80 columns.
+LINE = 42
+#: What passes by itself: a start, a stop, a broker that is looked for.
+_PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
+#: What a worker counts since its start, and the word for it.
+_COUNTS = (("taken", "received"), ("begun", "started"), ("succeeded", "succeeded"), ("failed", "failed"))
+#: What a line above says in words.
+_TOLD = {"queues", "paused", "running", "concurrency", "leading", "entries", "reloads", "refused", *(name for name, _ in _COUNTS)}
+
+
+def state(program: ProgramStatus) -> str:
+    """What it is, in one word: what its own main loop says while supervisord keeps it running, else supervisord's word."""
+    if program.state != "RUNNING":
+        return program.state.lower()
+    if program.heart_age_s is None:
+        return "no heartbeat yet"
+    if program.heart_age_s >= STALE:
+        return f"silent for {span(program.heart_age_s)}"
+    return program.heart
+
+
+def colour(program: ProgramStatus) -> str:
+    """Green: it works. Yellow: it may pass. Red: somebody has to look."""
+    if program.ready:
+        return "green"
+    passing = program.state in ("STARTING", "STOPPING") or (program.state == "RUNNING" and state(program) in _PASSING)
+    return "yellow" if passing and not program.held else "red"
+
+
+def work(program: ProgramStatus) -> list[str]:
+    """Its work, a line or a few."""
+    said = program.evidence
+    return [line for line in (*_worker(said), *_beat(said), *_others(said)) if line]
+
+
+def _worker(said: dict[str, Any]) -> Iterator[str]:
+    if "running" in said:
+        of = f" of {said['concurrency']}" if "concurrency" in said else ""
+        running = f"running {said['running']}{of}"
+        counts = ", ".join(f"{word} {said[name]}" for name, word in _COUNTS if name in said)
+        whole = f"{running}, {counts}" if counts else running
+        yield from [whole] if len(whole) <= LINE else [running, counts]
+    if said.get("queues"):
+        yield named("queues", said["queues"])
+    if said.get("paused"):
+        yield named("paused by a quota", said["paused"])
+
+
+def _beat(said: dict[str, Any]) -> Iterator[str]:
+    if "leading" in said:
+        yield f"leading {'yes' if said['leading'] else 'no'}, schedule entries {len(said.get('entries', ()))}"
+
+
+def _others(said: dict[str, Any]) -> Iterator[str]:
+    """What another version of a daemon adds, as it stands."""
+    for name, value in said.items():
+        if name not in _TOLD and value not in (None, [], {}):
+            yield named(name, value) if isinstance(value, list) else f"{name} {value}"
+
+
+def named(name: str, entries: list[Any]) -> str:
+    """The entries with commas between them, as many as fit a line, and how many there are beyond."""
+    line = f"{name} "
+    for number, entry in enumerate(map(str, entries)):
+        longer = f"{line}{', ' if number else ''}{entry}"
+        more = f", and {len(entries) - number} more"
+        room = LINE if number == len(entries) - 1 else LINE - len(more)
+        if number and len(longer) > room:
+            return f"{line}{more}"
+        line = longer
+    return line
