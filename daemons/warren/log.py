@@ -10,23 +10,23 @@ from functools import partial
 from getpass import getuser
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, cast
+from typing import Protocol
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from warren.closed_folder import make_logs
 from warren.errors import CannotWrite
 from warren.events import Event
-from warren.journal_line import journal_line
 from warren.log_file import LineFile, complain
-from warren.log_line import Writer, extra, render, safe_text, told
+from warren.log_line import Writer, extra, level_name, render, safe_text, told
+from warren.log_sink import Sink, task_fields
 from warren.redaction import redact
 
 
 class Logger(Protocol):
-    """What `get` returns: a structlog logger whose events are those of events.py and no others."""
+    """What `get` returns: a logger whose events are those of events.py and no others."""
 
     def debug(self, event: Event, **fields: object) -> None: ...
     def info(self, event: Event, **fields: object) -> None: ...
@@ -41,10 +41,62 @@ class Logger(Protocol):
         """A logger that adds `fields` to each of its lines."""
 
 
+class _Own:
+    """Writes into the log of this process, past `logging`; before `configure` it tells a command's user on stderr."""
+
+    def __init__(self, **bound: object) -> None:
+        self._bound = bound
+
+    def debug(self, event: Event, **fields: object) -> None:
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: Event, **fields: object) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: Event, **fields: object) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: Event, **fields: object) -> None:
+        self._write(logging.ERROR, event, fields)
+
+    def critical(self, event: Event, **fields: object) -> None:
+        self._write(logging.CRITICAL, event, fields)
+
+    def exception(self, event: Event, **fields: object) -> None:
+        self._write(logging.ERROR, event, {"exc_info": True, **fields})
+
+    def bind(self, **fields: object) -> Logger:
+        return _Own(**{**self._bound, **fields})
+
+    def _write(self, level: int, event: Event, fields: dict[str, object]) -> None:
+        fields = {**self._bound, **fields} if self._bound else fields
+        if _process.sink is not None:
+            _process.sink.event(level, event, fields)
+        else:
+            # A command has no log. The standard library hands its user what is at least a warning, by _ForPeople.
+            logger = structlog.wrap_logger(logging.getLogger("warren"), _CHAIN, structlog.stdlib.BoundLogger)
+            getattr(logger, level_name(level))(event, **fields)
+
+
+class _Process:
+    """The log of this process: none before `configure`."""
+
+    sink: Sink | None = None
+    handler: _Handler | None = None
+
+
+_process = _Process()
+_own = _Own()
+
+
 def get() -> Logger:
     """The logger of Warren's own events; may be called before `configure`."""
-    logger = structlog.wrap_logger(logging.getLogger("warren"), _CHAIN, structlog.stdlib.BoundLogger)
-    return cast(Logger, logger.bind())
+    return _own
+
+
+def is_configured() -> bool:
+    """Return whether this process has a log."""
+    return _process.sink is not None
 
 
 def configure(daemon: str, program: str, host: str, folder: Path, level: str = "info", also_journal: bool = False) -> None:
@@ -64,35 +116,69 @@ def configure(daemon: str, program: str, host: str, folder: Path, level: str = "
             f"{path}: expected a log file that can be appended to, found {error.strerror}; "
             f"let user {getuser()} write there, or set log_dir in [app]"
         ) from error
-    _install(_Handler(file, writer, also_journal), level)
+    _install(Sink(file, writer, _number(level), also_journal), writer)
 
 
 def set_level(level: str) -> None:
     """Takes effect at once, for Warren's own lines and for its libraries'."""
+    if _process.sink is not None:
+        _process.sink.level = _number(level)
     logging.getLogger().setLevel(level.upper())
+
+
+def keep() -> None:
+    """Put back what a module at its import, or a task, has taken from `logging`: lines of libraries and authors go on.
+
+    Warren's own events need none of it. What others have added (their handlers, their filters) stays.
+    """
+    handler, root = _process.handler, logging.getLogger()
+    if handler is None or _process.sink is None:
+        return
+    if root.manager.disable:
+        logging.disable(logging.NOTSET)
+    if root.level != _process.sink.level:
+        root.setLevel(_process.sink.level)
+    if handler.closed or handler not in root.handlers:
+        # `dictConfig` has been here. It closes every handler, and switches the loggers off that it does not name.
+        handler.closed = root.disabled = False
+        if handler not in root.handlers:
+            root.addHandler(handler)
+        for logger in root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.disabled = False
+
+
+def end() -> None:
+    """Close the log of this process; `get` speaks to people again."""
+    sink, handler = _process.sink, _process.handler
+    _process.sink = _process.handler = None
+    if handler is not None:
+        logging.getLogger().removeHandler(handler)
+    if sink is not None:
+        sink.close()
 
 
 def bind(**fields: object) -> None:
     """Adds `fields` to every line of the calling thread from here on, whoever writes it."""
-    structlog.contextvars.bind_contextvars(**fields)
+    task_fields.set({**(task_fields.get() or {}), **fields})
 
 
 def unbind(*names: str) -> None:
     """Takes fields of `bind` away again; a name that is not bound is no error."""
-    structlog.contextvars.unbind_contextvars(*names)
+    task_fields.set({name: value for name, value in (task_fields.get() or {}).items() if name not in names})
 
 
 class _Handler(logging.Handler):
-    """Writes under the handler's lock, which logging renews in a forked child: a child never waits for a dead owner."""
+    """Makes a record of `logging` a line."""
 
-    def __init__(self, file: LineFile, writer: Writer, also_journal: bool) -> None:
+    def __init__(self, sink: Sink, writer: Writer) -> None:
         super().__init__()
-        self.file = file
+        self.sink = sink
         self.writer = writer
-        self.also_journal = also_journal
+        self.closed = False
         self.setFormatter(
             ProcessorFormatter(
-                foreign_pre_chain=[structlog.contextvars.merge_contextvars, extra],
+                foreign_pre_chain=[structlog.contextvars.merge_contextvars, _within, extra],
                 processors=[
                     structlog.stdlib.PositionalArgumentsFormatter(),
                     structlog.processors.format_exc_info,
@@ -107,13 +193,21 @@ class _Handler(logging.Handler):
             line = self.format(record)
         except Exception as error:  # noqa: BLE001 - a bad argument must cost neither the caller nor the line
             line = self.writer.unformatted(record, error)
-        self.file.write(f"{line}\n".encode())
-        if self.also_journal:
-            complain(journal_line(line))
+        self.sink.put(line)
 
     def close(self) -> None:
-        self.file.close()
+        # Whoever closes the handlers of `logging` does not close the log: the sink is Warren's.
+        self.closed = True
         super().close()
+
+
+def _within(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Add the fields of the running task."""
+    return {**fields, **(task_fields.get() or {})}
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
 
 
 class _ForPeople(logging.Handler):
@@ -149,13 +243,16 @@ if logging.lastResort is not None:
     logging.lastResort = _ForPeople(logging.lastResort)
 
 
-def _install(handler: _Handler, level: str) -> None:
+def _install(sink: Sink, writer: Writer) -> None:
     root = logging.getLogger()
     for old in root.handlers[:]:  # a library that called basicConfig would write every line twice, and not as JSON
         root.removeHandler(old)
         old.close()
-    root.addHandler(handler)
-    set_level(level)
+    if _process.sink is not None:
+        _process.sink.close()
+    _process.sink, _process.handler = sink, _Handler(sink, writer)
+    root.addHandler(_process.handler)
+    root.setLevel(sink.level)
     logging.captureWarnings(True)
     structlog.configure(  # for task authors who use structlog themselves
         processors=_CHAIN,
@@ -193,5 +290,6 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
 _CHAIN: list[Processor] = [
     structlog.stdlib.filter_by_level,
     structlog.contextvars.merge_contextvars,
+    _within,
     ProcessorFormatter.wrap_for_formatter,
 ]

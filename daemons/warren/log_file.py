@@ -46,9 +46,10 @@ class LineFile:
             self._count(error)
 
     def close(self) -> None:
-        if self._fd >= 0:
+        """Close the file; the next line opens it again."""
+        if self._is_ours():
             os.close(self._fd)
-            self._fd = -1
+        self._fd = -1
 
     def _append(self, line: bytes) -> None:
         self._put(line)
@@ -85,28 +86,37 @@ class LineFile:
             os.close(fd)
 
     def _follow(self) -> None:
-        """Opens the file anew when it was renamed or removed (one stat(2) a line), and after a fork.
+        """Opens the file anew when it was renamed or removed (one stat(2) a line), after a fork, and when somebody closed it.
 
         What a child inherits shares its position with the parent's, and `_blank` must know where its own bytes ended.
         """
+        ours = self._is_ours()
         try:
             found = os.stat(self._name)
-            if (found.st_dev, found.st_ino) == self._identity and os.getpid() == self._pid:
+            if ours and (found.st_dev, found.st_ino) == self._identity and os.getpid() == self._pid:
                 return
         except FileNotFoundError:
             pass
         try:
-            self._reopen()
+            self._reopen(ours)
         except OSError:
             # Better in the renamed file than nowhere: it still has a name, so whoever rotated it has it.
-            if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:
+            if not ours or os.fstat(self._fd).st_nlink == 0:
                 raise
 
-    def _reopen(self) -> None:
+    def _is_ours(self) -> bool:
+        """Return whether the descriptor is still the log's: a task may have closed it, and its number may be another file's."""
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def _reopen(self, ours: bool = False) -> None:
         fd = _open(self._name)
         status = os.fstat(fd)
         old, self._fd, self._identity, self._pid = self._fd, fd, (status.st_dev, status.st_ino), os.getpid()
-        if old >= 0:  # only now: a signal handler that logs between these lines always finds an open file
+        if ours:  # only now: a signal handler that logs between these lines always finds an open file
             os.close(old)
 
     def _is_torn(self) -> bool:

@@ -66,6 +66,18 @@ class Writer:
             line[f"extra_{key}" if key in line else key] = value
         return line
 
+    def own(self, created: float, level: int, event: Event, fields: Mapping[str, object]) -> dict[str, object]:
+        """Return the fields of one of Warren's own events: who writes, then the task, then the rest."""
+        about = fields.get("program")
+        line = self.line(created, level_name(level), event.value, str(about) if about else None)
+        for key in _TASK:
+            if key in fields:
+                line[key] = fields[key]
+        for key, value in fields.items():
+            if key not in _TASK and (key != "program" or not about):
+                line[f"extra_{key}" if key in line else key] = value
+        return line
+
     def unformatted(self, record: logging.LogRecord, error: Exception) -> str:
         """A record whose message and arguments do not fit is still a line."""
         line = self.line(record.created, level_name(record.levelno), Event.RECORD.value)
@@ -124,7 +136,11 @@ def told(fields: Mapping[str, object]) -> str:
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text)
+    return _encode(value)
+
+
+#: Made once: `json.dumps` would make an encoder for each line, and a task may replace it.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text).encode
 
 
 def _plain(value: object, depth: int, within: tuple[int, ...]) -> object:

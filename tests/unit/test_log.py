@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 import os
 import sys
 import threading
@@ -35,12 +36,14 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
         return [json.loads(line) for line in (tmp_path / "worker.log").read_text().splitlines()]
 
     yield read
-    for handler in root.handlers:
-        handler.close()
+    log.end()
     root.handlers, root.level, sys.excepthook, threading.excepthook, sys.unraisablehook = before
     logging.captureWarnings(False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
+    logging.disable(logging.NOTSET)
+    root.disabled = False
+    log.unbind("task_id")
 
 
 def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
@@ -236,3 +239,58 @@ except ValueError:
     assert "ValueError: ?api_token=***" in said
     assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
     assert "--- Logging error ---" in said[2]
+
+
+def handled_by_nobody() -> None:
+    logging.root.handlers.clear()
+
+
+def closed_by_its_task() -> None:
+    """Close the log's descriptor and open another file under its number."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}").endswith("worker.log"):
+                os.close(int(name))
+        except OSError:
+            continue
+
+
+HOSTILE: dict[str, Callable[[], object]] = {
+    "basicConfig(force)": lambda: logging.basicConfig(force=True),
+    "dictConfig": lambda: logging.config.dictConfig({"version": 1}),
+    "dictConfig with a root": lambda: logging.config.dictConfig({"version": 1, "root": {"level": "ERROR", "handlers": []}}),
+    "disable": lambda: logging.disable(logging.CRITICAL),
+    "shutdown": logging.shutdown,
+    "handlers.clear": handled_by_nobody,
+    "handlers closed": lambda: logging.root.handlers[0].close(),
+    "setLevel": lambda: logging.root.setLevel(100),
+    "root disabled": lambda: setattr(logging.root, "disabled", True),
+    "structlog.reset_defaults": structlog.reset_defaults,
+    "structlog.configure": lambda: structlog.configure(processors=[lambda *_: ""]),
+    "structlog context cleared": structlog.contextvars.clear_contextvars,
+    "json replaced": lambda: None,
+    "descriptor closed": closed_by_its_task,
+}
+
+
+@pytest.mark.parametrize("act", HOSTILE)
+def test_what_becomes_of_logging_does_not_touch_the_own_lines(
+    act: str, lines: Lines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A task or an import that switches `logging` off costs no line of Warren's; `keep` brings those of authors back."""
+    logging.root.handlers = logging.root.handlers[:1]  # pytest's own handlers stay out of it
+    log.bind(task_id="i")
+    if act == "json replaced":
+        monkeypatch.setattr(json, "dumps", None)
+    HOSTILE[act]()
+    foreign = open(tmp_path / "foreign", "wb")  # noqa: SIM115  it takes the number of a descriptor that was closed
+    log.get().info(Event.READY)
+    foreign.close()
+    monkeypatch.undo()
+    log.keep()
+    logging.getLogger("author").info("hi")
+    logging.getLogger("kombu.connection").warning("lost")
+    found = lines()
+    assert [(line["event"], line.get("message")) for line in found] == [("ready", None), ("record", "hi"), ("record", "lost")]
+    assert {line["task_id"] for line in found} == {"i"}
+    assert (tmp_path / "foreign").read_bytes() == b""

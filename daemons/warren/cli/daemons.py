@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import click
@@ -12,7 +11,7 @@ from warren.cli.user import become
 from warren.config import Settings, load
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event
-from warren.log import get
+from warren.log import get, is_configured
 from warren.supervise.render import STOP_MARGIN
 
 
@@ -21,7 +20,7 @@ def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode
     try:
         return start(settings)
     except WarrenError as error:
-        if logging.getLogger().handlers:
+        if is_configured():
             get().error(Event.REFUSED, reason=str(error), exit_code=int(error.exit_code))
         raise
     except Exception:

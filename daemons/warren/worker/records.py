@@ -12,7 +12,7 @@ from celery import signals
 from warren.app import SENT_AT
 from warren.config import Settings
 from warren.events import Event
-from warren.log import bind, get, unbind
+from warren.log import bind, get, keep, unbind
 from warren.log_line import safe_text
 
 #: What every line of a task has.
@@ -46,6 +46,7 @@ class Records:
 
     def began(self, task: Any = None, **_: Any) -> None:
         """Write the line of the beginning, and give the task's own log lines its fields."""
+        keep()  # the task before this one may have switched `logging` off
         request = task.request
         fields = {
             "task_id": request.id,
