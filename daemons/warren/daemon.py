@@ -22,11 +22,14 @@ from warren.config import Settings, load
 from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains, WarrenError
 from warren.events import Event
 from warren.heartbeat import Heart
-from warren.log import configure, get
+from warren.log import configure, get, keep
 from warren.process import Process, die_with_parent, of, this
+from warren.process_state import ProcessState
 
 #: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
 ORPHAN_PATIENCE = 30.0
+#: Seconds that the interpreter's own end may take after a daemon's last line.
+LAST_WORDS = 5.0
 
 
 class Daemon:
@@ -63,8 +66,20 @@ class Daemon:
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
         signal.signal(signal.SIGUSR1, self._on_dump)
+        self._state = ProcessState()
         get().info(Event.STARTED, config=str(self.settings.folder))
         self.heart.beat("starting")
+
+    def regain(self) -> None:
+        """Take back what the import of task modules took: the log, the signals, the word from a supervisor that dies, the limits.
+
+        Django's `setup()` closes every handler of `logging`; a module may set signal handlers of its own, or forget to put back
+        what it changed. A daemon without them hears no stop and no reload, and tells nobody.
+        """
+        self._state.restore()
+        keep()
+        if self._supervised and not self.orphaned:  # else the next turn says so
+            die_with_parent(signal.SIGTERM)
 
     def _follow_supervisor(self) -> None:
         if self._supervised:
@@ -172,6 +187,7 @@ class Daemon:
         """The last words of a daemon that ends in order."""
         self.heart.stop()
         get().info(Event.STOPPED, exit_code=int(code))
+        _end_within(LAST_WORDS, code)
         return code
 
     def refuse(self, error: WarrenError) -> None:
@@ -189,6 +205,19 @@ class Daemon:
     def _on_dump(self, number: int, frame: FrameType | None) -> None:
         self.dumping = True
         self.wake.set()
+
+
+def _end_within(seconds: float, code: ExitCode) -> None:
+    """End this process in any case: a thread of a module that never ends, or its `atexit`, may hold up the interpreter's end.
+
+    All work is done by now. The supervisor would wait for the whole of its own patience, and then kill.
+    """
+
+    def end() -> None:
+        time.sleep(seconds)
+        os._exit(int(code))
+
+    threading.Thread(target=end, name="end", daemon=True).start()
 
 
 def _make(folder: Path) -> None:

@@ -39,6 +39,7 @@ class Beat:
         self.daemon.start()
         self.app = make_app(self.settings)
         import_tasks(self.app, self.settings)
+        self.daemon.regain()
         self.leader = leader(self.settings, self.app)
         get().info(Event.READY, entries=sorted(self._entries()))
         self.daemon.loop(self._turn, self._pause)
@@ -154,7 +155,10 @@ class Beat:
             self.settings = settings
             return
         app = make_app(settings) if anew else self.app
-        import_tasks(app, settings)  # may refuse: nothing has changed so far
+        try:
+            import_tasks(app, settings)  # may refuse: nothing has changed so far
+        finally:
+            self.daemon.regain()
         set_level(settings.log.level)
         self.settings = settings
         if anew:

@@ -76,6 +76,7 @@ class Worker:
     def _prepare(self, app: Celery) -> Celery:
         _quiet()
         import_tasks(app, self.settings)
+        self.daemon.regain()
         self.gate.guard(app.tasks)
         for task in app.tasks.values():
             task.Request = "warren.worker.request:Request"

@@ -1,0 +1,112 @@
+"""What a daemon needs of its own process, and puts back after code of others ran in it: a module's import, a task.
+
+Such code may do what it likes to the process it runs in. What is its own business stays: working directory, environment, umask,
+locale. What a worker cannot work without comes back: signals, timers, limits, streams, and switches of the interpreter.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import sys
+import threading
+import warnings
+from contextlib import suppress
+from typing import Any
+
+try:
+    # The same without the wrapper, which costs 2 µs a signal.
+    from _signal import getsignal  # type: ignore[import-not-found]
+except ImportError:
+    from signal import getsignal
+
+#: Signals whose handlers a daemon or a pool child relies on. A SIGCHLD that is ignored would hide the end of pool children,
+#: and a SIGPIPE that is not ignored ends a process that writes to a closed connection.
+SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGQUIT,
+    signal.SIGCHLD,
+    signal.SIGPIPE,
+    signal.SIGALRM,
+    signal.SIGXFSZ,
+)
+#: Limits that may be lowered so far that a worker cannot open a file, write one, or get memory.
+LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)
+TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+#: A warning of these must stay one, whatever filter says that warnings are errors: they run in the main loop.
+FILTER = (r"(warren|celery|kombu|amqp|billiard|vine|redis)(\.|$)", "default")
+#: Seconds after which another thread gets its turn; Python's own default.
+SWITCH = 0.005
+
+
+class ProcessState:
+    """The state of the calling process as it is now. Make it and use it in the main thread: only that one may set signals."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._handlers = [(number, getsignal(number)) for number in SIGNALS]
+        self._limits = [(name, resource.getrlimit(name)) for name in LIMITS]
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._dumping = faulthandler.is_enabled()
+        self._streams = [(name, getattr(sys, name)) for name in ("stdout", "stderr")]
+
+    def restore(self) -> bool:
+        """Put back what was changed. False when something cannot be: this process is not fit for more tasks."""
+        if threading.current_thread() is not threading.main_thread():
+            return True
+        for number, handler in self._handlers:
+            if getsignal(number) is not handler and handler is not None:
+                signal.signal(number, handler)
+        if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._blocked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        for timer in TIMERS:
+            if signal.getitimer(timer)[0]:
+                signal.setitimer(timer, 0)
+        if sys.getswitchinterval() > SWITCH:
+            sys.setswitchinterval(SWITCH)
+        if self._dumping and not faulthandler.is_enabled():
+            with suppress(Exception):  # no stderr to write to
+                faulthandler.enable()
+        _keep_warnings()
+        self._restore_streams()
+        return self._restore_limits()
+
+    def _restore_limits(self) -> bool:
+        fit = True
+        for name, wanted in self._limits:
+            found = resource.getrlimit(name)
+            if found != wanted:
+                try:
+                    resource.setrlimit(name, (wanted[0], found[1]))  # the hard limit goes down for good
+                except (OSError, ValueError):
+                    fit = False
+        return fit
+
+    def _restore_streams(self) -> None:
+        # Whoever forks flushes both, and fails when they are closed.
+        for name, wanted in self._streams:
+            stream = getattr(sys, name)
+            if stream is None or getattr(stream, "closed", True):
+                setattr(sys, name, wanted if wanted is not None and not wanted.closed else _stream(name))
+
+
+def _keep_warnings() -> None:
+    first: Any = warnings.filters[0] if warnings.filters else None
+    if first is None or first[0] == "error":
+        module, action = FILTER
+        warnings.filterwarnings(action, module=module)  # type: ignore[arg-type]
+
+
+def _stream(name: str) -> Any:
+    """Return a new stream on the descriptor of stdout or stderr, or on /dev/null when that is closed too."""
+    number = 1 if name == "stdout" else 2
+    try:
+        os.fstat(number)
+        return open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    except OSError:
+        return open(os.devnull, "w", encoding="utf-8")
