@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from support import figures, waits
+from support import figures, order, waits
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 from support.suite import Suite
 from support.wait import waits as waited
@@ -74,6 +74,12 @@ def worker(suite: Suite) -> Iterator[Any]:
 def figure(record_property: Callable[[str, object], None]) -> figures.Figure:
     """Notes what the test has measured; printed after the run."""
     return figures.noting(record_property)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long begin first; else the order is that of chance, as before."""
+    items.sort(key=lambda item: -order.seconds(item.path))
 
 
 @pytest.hookimpl(hookwrapper=True)

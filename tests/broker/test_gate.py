@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from support.calls import NOTING, calls, worst
+from support.figures import Figure
 from support.forks import child, end
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section, children
 from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
+from warren.process import Process
 from warren.quota.book import Book
 from warren.quota.ledger import DRIFT, Ledger
 
@@ -41,7 +43,7 @@ def call(path):
 @shared_task(name="jobs.hold")
 def hold(path):
     """Keeps its child busy until somebody makes the file."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while time.monotonic() < end and not os.path.exists(path):
         time.sleep(0.02)
 
@@ -111,18 +113,18 @@ def test_the_limit_holds_and_every_task_runs(app: Any, scratch: Path, task: str)
     assert worst(calls(path), WINDOW) <= LIMIT
 
 
-@pytest.mark.usefixtures("worker")
-def test_other_queues_never_wait_for_a_quota(app: Any, suite: Suite, scratch: Path) -> None:
+def test_other_queues_never_wait_for_a_quota(suite: Suite, scratch: Path) -> None:
     """With a quota exhausted and its queue full, a task of another queue of the same worker runs before the next slot is free."""
     path = scratch / "calls"
-    for _ in range(4 * LIMIT):
-        app.send_task("jobs.call", [str(path)], ignore_result=True)
-    until(lambda: len(calls(path)) >= LIMIT, what="the first burst")
-    results = [app.send_task("jobs.add", [n, n]) for n in range(10)]
-    assert [result_of(result) for result in results] == [2 * n for n in range(10)]
-    waits = [line["waited_s"] for line in suite.logged("worker", "task_succeeded", task="jobs.add")]
-    assert max(waits) < WINDOW
-    assert len(calls(path)) < 4 * LIMIT
+    suite.write((suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head).replace("/2s", "/1h"))
+    app = make_app(load(suite.etc))
+    with suite.running("worker", "a"):
+        for _ in range(4 * LIMIT):
+            app.send_task("jobs.call", [str(path)], ignore_result=True)
+        until(lambda: len(calls(path)) >= LIMIT, what="the first burst")
+        results = [app.send_task("jobs.add", [n, n]) for n in range(10)]
+        assert [result_of(result) for result in results] == [2 * n for n in range(10)]
+    assert len(calls(path)) == LIMIT
 
 
 @pytest.mark.usefixtures("worker")
@@ -146,16 +148,18 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
     rabbitmq.ctl("set_policy", "strict", "^calls-", '{"delivery-limit": 1}', "--apply-to", "queues")
     suite, path = make(scratch, rabbitmq.url), scratch / "calls"
     app = make_app(load(suite.etc))
-    with suite.running("worker", "a"):
-        suite.await_event("worker", "ready")
-        for _ in range(5 * LIMIT):
-            app.send_task("jobs.call", [str(path)], ignore_result=True)
-        until(lambda: len(calls(path)) >= 5 * LIMIT, what="every call")
-    rabbitmq.ctl("clear_policy", "strict")
+    try:
+        with suite.running("worker", "a"):
+            suite.await_event("worker", "ready")
+            for _ in range(5 * LIMIT):
+                app.send_task("jobs.call", [str(path)], ignore_result=True)
+            until(lambda: len(calls(path)) >= 5 * LIMIT, what="every call")
+    finally:
+        rabbitmq.ctl("clear_policy", "strict")
     assert len(calls(path)) == 5 * LIMIT
 
 
-def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path) -> None:
+def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figure: Figure) -> None:
     """While a process is stopped with the ledger's lock, the worker's heart and other queues go on; then the tasks run."""
     suite, path = make(scratch, ""), scratch / "calls"
     settings = load(suite.etc)
@@ -176,7 +180,8 @@ def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path) -> No
             results = [app.send_task("jobs.add", [n, n]) for n in range(20)]
             assert [result_of(result) for result in results] == [2 * n for n in range(20)]
             # With the patience of a child, each of the 8 messages would cost the main loop more than 2 s.
-            assert max(line["waited_s"] for line in suite.logged("worker", "task_succeeded", task="jobs.add")) < 6
+            longest = max(float(line["waited_s"]) for line in suite.logged("worker", "task_succeeded", task="jobs.add"))
+            figure("a ledger whose holder is stopped: tasks of other queues wait", longest, "<= 6 s")
         finally:
             os.kill(holder, signal.SIGKILL)
             end(holder)
@@ -188,15 +193,19 @@ def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None
     """A task that its time limit ends calls no more once its slot cools, however short the longest call is said to be."""
     suite, path = make(scratch, ""), scratch / "calls"
     text = (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
-    suite.write(text.replace("prefetch = 4", "time_limit = 3s").replace("/2s", "/1h\nlongest_call = 1ms"))
+    suite.write(text.replace("prefetch = 4", "time_limit = 10s").replace("/2s", "/1h\nlongest_call = 1ms"))
     settings = load(suite.etc)
     app, ledger = make_app(settings), Book(settings)["provider"]
-    with suite.running("worker", "a"):
+    with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         app.send_task("jobs.endless", [str(path)], ignore_result=True)
-        until(lambda: calls(path), what="the first call")
-        with ledger._file.locked() as slots:
-            ((_, caller),) = slots.open_tickets()
+
+        def callers() -> list[Process]:
+            """The pool's process once it has taken the slot over from the worker."""
+            with ledger._file.locked() as slots:
+                return [owner for _, owner in slots.open_tickets() if owner.pid != worker.pid]
+
+        (caller,) = until(callers, what="a call")
         suite.await_event("worker", "task_failed")
         until(lambda: ledger.counts().cooling == 1, what="the slot to cool")
         until(lambda: not caller.alive, what="the end of the process that calls")

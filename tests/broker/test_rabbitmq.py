@@ -13,8 +13,9 @@ from amqp import spec
 from amqp.exceptions import MessageNacked, NotFound, RecoverableConnectionError
 from kombu import Connection
 
+from support.figures import Figure
 from support.servers import RabbitMQNode
-from support.wait import until
+from support.wait import let_pass
 from warren.broker import rabbitmq as module
 from warren.broker.rabbitmq import question, register
 
@@ -42,14 +43,16 @@ def queue(channel: Any, **arguments: Any) -> str:
     return name
 
 
-def test_no_answer_ends_the_wait_and_the_connection(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer_ends_the_wait_and_the_connection(channel: Any, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
     """What waits for an answer ends in time although heartbeats come, and the connection is not asked to close."""
     monkeypatch.setattr(module, "ANSWER", 2.0)
     connection, began = channel.connection, time.monotonic()
     assert connection.heartbeat == 1
     with pytest.raises(TimeoutError):
         channel.wait(spec.Queue.DeclareOk)  # nothing was asked
-    assert 1.9 <= time.monotonic() - began < 6
+    took = time.monotonic() - began
+    assert took >= 1.9
+    figure("RabbitMQ does not answer: a wait of 2 s ends after", took, "2 s")
     assert not connection.connected
 
 
@@ -57,10 +60,9 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch:
     """After an answer the connection reads for as long as its reader likes."""
     monkeypatch.setattr(module, "ANSWER", 1.0)
     queue(channel)
-    end = time.monotonic() + 1.5
-    until(lambda: time.monotonic() > end, what="more than the time of an answer")
+    let_pass(1.5)  # more than the time of an answer
     with pytest.raises(TimeoutError):
-        channel.connection.drain_events(timeout=0.01)
+        channel.connection.drain_events(timeout=0.01)  # load: nothing comes
     assert channel.connection.connected
     channel.queue_declare(queue(channel), passive=True)
 

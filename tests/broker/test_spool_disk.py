@@ -15,7 +15,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import OperationalError
 
 from support.disk import mounted, small_disk
-from support.wait import run_to_end, until
+from support.wait import PATIENCE, run_to_end, until
 from warren.broker.messages import Messages
 from warren.broker.names import owner
 from warren.broker.restore import restore_dead
@@ -61,13 +61,11 @@ def test_a_full_disk(disk: Path) -> None:
     producer = Producer(connection.channel())
     with pytest.raises(OperationalError, match="No space left"):
         producer.publish("x" * 20_000, exchange=TASKS, routing_key="crawl.page", retry=True, retry_policy={"max_retries": 1})
-    begun = time.monotonic()
     for number in range(published):
         message = until(queue.get, what="a message, though the disk was full")
         assert message.payload["n"] == number
         message.ack()
     assert queue.get() is None
-    assert time.monotonic() - begun < 30
     publish(connection, 1)
     assert queue.get().payload == 1
     assert [path.name for path in (disk / "broker" / "unacked").iterdir()] == [owner()]
@@ -93,10 +91,10 @@ def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
         queue = disk / "broker" / "queues" / "crawl"
         until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, what="the queue's folder to have settled")
         with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=0.3)  # its own folder for what it takes cannot be made
+            connection.drain_events(timeout=0.3)  # load: nothing comes; its own folder for what it takes cannot be made
         for filler in fillers:
             filler.unlink(missing_ok=True)
-        connection.drain_events(timeout=10)
+        connection.drain_events(timeout=PATIENCE)
         received[0].ack()
     connection.close()
 

@@ -14,7 +14,7 @@ from kombu.asynchronous.hub import Hub
 from kombu.exceptions import ChannelError, OperationalError
 
 from support.forks import child, end
-from support.wait import until
+from support.wait import PATIENCE, until
 
 Connected = Callable[[], Any]
 TASKS = Exchange("tasks", type="topic")
@@ -74,8 +74,8 @@ def test_fanout_reaches_every_queue(connected: Connected) -> None:
     received: list[Any] = []
     with Consumer(channel, queues, callbacks=[lambda _, message: received.append(message)]):
         publish(connected(), "hello", "", exchange)
-        connection.drain_events(timeout=5)
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=PATIENCE)
+        connection.drain_events(timeout=PATIENCE)
         assert len({message.delivery_tag for message in received}) == 2
         for message in received:
             message.ack()
@@ -139,11 +139,11 @@ def test_prefetch_is_respected(connected: Connected) -> None:
         for number in range(4):
             publish(connection, number)
         for _ in range(2):
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=PATIENCE)
         with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=0.2)
+            connection.drain_events(timeout=0.2)  # load: nothing comes, however long it is awaited
         received[0].ack()
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=PATIENCE)
         assert [message.payload for message in received] == [0, 1, 2]
 
 
@@ -197,7 +197,7 @@ def test_a_waiting_consumer_gets_what_the_dead_had(connected: Connected) -> None
             assert CRAWL(connected().channel()).get().payload == 1
 
         assert end(child(take)) == 0
-        connection.drain_events(timeout=15)
+        connection.drain_events(timeout=PATIENCE)
     assert received[0].delivery_info["redelivered"]
 
 
@@ -225,7 +225,7 @@ def test_a_temporary_queue_goes_with_its_consumer(connected: Connected, tmp_path
     mine = Queue("mine", news, auto_delete=True)
     with Consumer(channel, [mine], no_ack=True, callbacks=[lambda _, message: received.append(message)]):
         publish(connection, 1, "", news)
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=PATIENCE)
         assert received[0].payload == 1
         assert (tmp_path / "queues" / "mine").exists()
         assert not [path for path in (tmp_path / "unacked").rglob("*") if path.is_file()]

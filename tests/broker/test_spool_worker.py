@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from celery import Celery, chord, signature
 
-from support.wait import end_of, result_of, until
+from support.wait import end_of, let_pass, result_of, until
 
 APP = """
 import os, time
@@ -53,6 +53,13 @@ def total(numbers):
 def step(number, seconds=0.0):
     note(f"begun-{number}")
     time.sleep(seconds)
+    note(f"done-{number}")
+
+@app.task
+def hold(number):
+    note(f"begun-{number}")
+    while not (here / "go").exists():
+        time.sleep(0.02)
     note(f"done-{number}")
 
 @app.task
@@ -95,7 +102,7 @@ class Fleet:
     def ping(self) -> dict[str, Any]:
         """Who answers within half a second, asked one by one so that one answer is enough."""
         found: dict[str, Any] = {}
-        for answer in self.app.control.ping(timeout=0.5):
+        for answer in self.app.control.ping(timeout=0.5):  # load: who asks asks again
             found |= answer
         return found
 
@@ -140,8 +147,7 @@ def test_tasks_run(fleet: Fleet) -> None:
     for number in range(20):
         fleet.send("spread", number)
     until(lambda: fleet.noted()["done-19"] and sum(fleet.noted().values()) == 40, what="every spread task to have run")
-    active = fleet.app.control.inspect(timeout=1).active()
-    assert active == {"w1@here": []}
+    until(lambda: fleet.app.control.inspect().active() == {"w1@here": []}, what="a worker that says it has nothing to do")
     until(lambda: not fleet.left(), what="every message to be acknowledged")
     worker.terminate()
     assert end_of(worker) == 0
@@ -152,9 +158,11 @@ def test_a_stopped_worker_leaves_its_tasks_to_the_next(fleet: Fleet) -> None:
     """A worker that is stopped gives back what it had not begun, and another does it."""
     worker = fleet.start(concurrency=1)
     for number in range(6):
-        fleet.send("step", number, 0.4)
+        fleet.send("hold", number)
     until(lambda: fleet.noted()["begun-0"])
     worker.terminate()
+    until(lambda: "shutdown" in (fleet.folder / "w1.log").read_text(), what="the worker to begin its end")
+    (fleet.folder / "go").touch()
     assert end_of(worker) == 0
     begun = {text for text in fleet.noted() if text.startswith("begun")}
     assert len(begun) < 6
@@ -172,7 +180,7 @@ def test_kill_9_loses_no_task(fleet: Fleet, seed: int) -> None:
     for name in ("w1", "w2", "w3"):
         worker = fleet.start(name)
         before = sum(fleet.noted().values())
-        aim = before + dice.randrange(1, 12)
+        aim = min(before + dice.randrange(1, 12), 200)  # a slow test may find all done
         until(lambda aim=aim: sum(fleet.noted().values()) >= aim, what="some tasks to run")  # type: ignore[misc]
         fleet.kill(worker)
     fleet.start("w4")
@@ -184,10 +192,11 @@ def test_kill_9_loses_no_task(fleet: Fleet, seed: int) -> None:
 def test_kill_9_of_a_child_loses_no_task(fleet: Fleet) -> None:
     """A task whose pool child is killed runs again in another."""
     worker = fleet.start(concurrency=1)
-    fleet.send("step", 1, 1.0)
+    fleet.send("hold", 1)
     until(lambda: fleet.noted()["begun-1"])
     (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGKILL)
+    (fleet.folder / "go").touch()
     until(lambda: fleet.noted()["done-1"], what="the task to run again")
     assert fleet.noted()["begun-1"] == 2
 
@@ -203,7 +212,7 @@ def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
         return sorted(path.name for path in queues.iterdir())
 
     until(lambda: names() == ["celery", "w2@here.celery.pidbox"], what="the queues of the dead to go")
-    assert list(fleet.ping()) == ["w2@here"]
+    until(lambda: list(fleet.ping()) == ["w2@here"], what="an answer of the one that lives")
 
 
 def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
@@ -221,7 +230,7 @@ def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
     fleet.send("step", 2)
     until(lambda: fleet.noted()["done-2"], what="the worker to be back")
     assert worker.poll() is None
-    assert list(fleet.ping()) == ["w1@here"]
+    until(lambda: list(fleet.ping()) == ["w1@here"], what="its answer")
 
 
 def test_an_idle_worker_does_not_work(fleet: Fleet) -> None:
@@ -233,5 +242,5 @@ def test_an_idle_worker_does_not_work(fleet: Fleet) -> None:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     begun, before = time.monotonic(), used()
-    until(lambda: time.monotonic() - begun > 3)
-    assert (used() - before) / (time.monotonic() - begun) < 0.1
+    let_pass(3)
+    assert (used() - before) / (time.monotonic() - begun) < 0.1  # load: it is a share of a processor

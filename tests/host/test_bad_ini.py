@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.installed import RABBITMQ, WORKER, Installed
+from support.wait import until
 
 GOOD = RABBITMQ + WORKER
 BAD = RABBITMQ + "[worker:main]\nconcurency = 2\n"
@@ -21,7 +22,7 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
     shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
     for word in TOLD:
         assert word in shown, shown
-        assert word in suite.host.journal("warren")
+        until(lambda word=word: word in suite.host.journal("warren"), what=f"{word} in the journal")  # type: ignore[misc]
     assert (suite.pid("worker-main"), suite.supervisord()) == (before, main)
     assert suite.host.show("warren", "ActiveState") == "active"
 

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from support.browser import browser
 from support.host import Host, Network
 from support.installed import RABBITMQ, TASKS, WORKER, Installed
-from support.wait import until
+from support.wait import PATIENCE, until
 
 PAGE = "127.0.0.1:2812"
 SERVICES = ("warren", *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")))
@@ -65,7 +65,7 @@ def page(suite: Installed, password: str) -> Iterator[Chrome]:
 
 def answers(password: str) -> int:
     try:
-        return requests.get(f"http://{PAGE}/", auth=("warren", password), timeout=5).ok
+        return requests.get(f"http://{PAGE}/", auth=("warren", password), timeout=PATIENCE).ok
     except requests.ConnectionError:
         return False
 
@@ -130,10 +130,10 @@ def mails(host: Host) -> list[str]:
 def test_a_login_is_needed(suite: Installed, page: Chrome, password: str) -> None:
     """Nobody sees the page without the password, and a form of another page presses no button for somebody who has logged in."""
     url, user = f"http://{PAGE}/warren", ("warren", password)
-    assert requests.get(url, timeout=5).status_code == 401
-    assert requests.get(url, auth=("warren", password[:-1]), timeout=5).status_code == 401
-    assert requests.get(url, auth=user, timeout=5).status_code == 200
-    assert requests.post(url, {"action": "stop"}, auth=user, timeout=5).status_code == 403
+    assert requests.get(url, timeout=PATIENCE).status_code == 401
+    assert requests.get(url, auth=("warren", password[:-1]), timeout=PATIENCE).status_code == 401
+    assert requests.get(url, auth=user, timeout=PATIENCE).status_code == 200
+    assert requests.post(url, {"action": "stop"}, auth=user, timeout=PATIENCE).status_code == 403
     assert suite.host.show("warren", "ActiveState") == "active"
     assert suite.host.path("/etc/monit/conf.d/warren-page").stat().st_mode & 0o777 == 0o600
 

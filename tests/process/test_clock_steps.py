@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,19 +70,25 @@ def test_no_step_of_the_clock_is_felt(suite: Suite, clock: WallClock, scratch: P
     """Nobody is taken for hung or started anew, the quota holds and is used, ticks go on, and none is sent twice."""
     app, path = make_app(load(suite.etc)), scratch / "calls"
     before = {name: program.pid for name, program in programs(suite).items()}
-    for _ in range(LIMIT * 8 * len(STEPS)):
-        app.send_task("jobs.call", [str(path)], ignore_result=True)
+    send(app, path)
     until(lambda: len(calls(path)) > LIMIT, what="calls")
     for step in STEPS:
+        send(app, path)  # there are always some that wait, however slow the machine
         clock.set(step)
-        at, called, ticked = time.time() + step, len(calls(path)), len(ticks(suite))
+        began, called, ticked = time.time(), len(calls(path)), len(ticks(suite))
         until(lambda called=called: len(calls(path)) > called + LIMIT, what=f"calls after the clock was set to {step}")  # type: ignore[misc]
         until(lambda ticked=ticked: len(ticks(suite)) > ticked + 1, what=f"ticks after the clock was set to {step}")  # type: ignore[misc]
-        assert abs(ticks(suite)[-1] - at) < 60, "ticks follow the clock"
+        assert began + step - EVERY <= ticks(suite)[-1] <= time.time() + step, "ticks follow the clock"
     assert {name: program.pid for name, program in programs(suite).items()} == before
     assert not [line for line in suite.log("supervisord") if line["event"] in ("program_hung", "program_stuck")]
     assert worst(calls(path), WINDOW) <= LIMIT
     assert max(Counter(ticks(suite)).values()) == 1
+
+
+def send(app: Any, path: Path) -> None:
+    """Calls for some windows."""
+    for _ in range(LIMIT * 8):
+        app.send_task("jobs.call", [str(path)], ignore_result=True)
 
 
 def ticks(suite: Suite) -> list[float]:

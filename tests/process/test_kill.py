@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -79,15 +79,14 @@ class Run:
 
     def kill(self, kind: str) -> None:
         """kill -9 of one process of that kind, chosen by the dice, and a wait until something stands in its place."""
-        victim = {
-            "child": lambda: self.dice.choice([child for pid in self.pids("worker") for child in children(pid)]),
-            "worker": lambda: self.dice.choice(self.pids("worker")),
-            "watchdog": lambda: self.pids("quota-watchdog")[0],
-            "supervisord": lambda: self.supervisor.pid,
-        }[kind]()
-        found = of(victim)
-        assert found is not None
-        os.kill(victim, signal.SIGKILL)
+        candidates: Callable[[], list[int]] = {
+            "child": lambda: [child for pid in self.pids("worker") for child in children(pid)],
+            "worker": lambda: self.pids("worker"),
+            "watchdog": lambda: self.pids("quota-watchdog"),
+            "supervisord": lambda: [self.supervisor.pid],
+        }[kind]
+        found = self.dice.choice(until(lambda: list(filter(None, map(of, candidates()))), what=f"a {kind}"))
+        os.kill(found.pid, signal.SIGKILL)
         self.killed[kind] += 1
         if kind == "supervisord":
             self.supervisor.wait()

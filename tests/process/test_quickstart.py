@@ -16,7 +16,7 @@ from redis import Redis
 
 from support.servers import RabbitMQNode
 from support.suite import ENVIRONMENT
-from support.wait import end_of, output_of, run_to_end
+from support.wait import PATIENCE, end_of, output_of, run_to_end
 from warren.errors import ExitCode
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "quickstart"
@@ -54,7 +54,7 @@ def followed(folder: Path, daemons: list[str]) -> Iterator[Followed]:
         yield seen
     finally:
         tail.terminate()
-        reader.join(10)
+        reader.join(PATIENCE)
         end_of(tail)
 
 

@@ -177,19 +177,19 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
     """After each act supervisord is the same process, all programs work, no other one is there, and the log tells it."""
     suite, supervisor = made
     act, event = ACTS[name]
-    before = until(lambda: pids(suite), 30, "the socket")
+    before = until(lambda: pids(suite), what="the socket")
     said = len(suite.logged("supervisord", event)) if event else 0
     asked = ServerProxy("http://localhost", transport=Transport(suite.folder / "run" / "supervisor.sock"))
     asked.__dict__["pid"] = supervisor.pid
     with suppress(OSError):  # the socket may have been made anew before the answer came
         act(suite, asked)
     if event:
-        until(lambda: len(suite.logged("supervisord", event)) > said, 60, event)
+        until(lambda: len(suite.logged("supervisord", event)) > said, what=event)
     if name in ENDING:
-        until(lambda: pids(suite) != before, 60, "another process")
-    until(lambda: works(suite), 90, f"all programs at work again; {suite.log('supervisord')[-5:]}")
+        until(lambda: pids(suite) != before, what="another process")
+    until(lambda: works(suite), what=f"all programs at work again; {suite.log('supervisord')[-5:]}")
     assert supervisor.alive
-    assert sorted(until(lambda: pids(suite), 30, "the socket")) == PROGRAMS
+    assert sorted(until(lambda: pids(suite), what="the socket")) == PROGRAMS
     assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir() if "none" in path.name) == []
     assert not [path for path in (suite.folder / "run").rglob("*") if path.is_fifo()]
     assert not suite.logged("supervisord", "crashed")
@@ -230,4 +230,4 @@ def _read(path: Path) -> bytes:
 
 def test_a_foreign_program_leaves_no_process(made: tuple[Suite, Process]) -> None:
     """What was added and exchanged above has ended, whatever it wanted of a stop."""
-    until(lambda: not sleeping(3601) and not sleeping(3602), 30, "no process of a foreign program")
+    until(lambda: not sleeping(3601) and not sleeping(3602), what="no process of a foreign program")

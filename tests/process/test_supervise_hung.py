@@ -8,21 +8,24 @@ import resource
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from support.figures import Figure
 from support.suite import Suite, descendants
 from support.supervised import INI, QUIET, programs, supervised
 from support.systemd import systemd
-from support.wait import until
+from support.wait import let_pass, until
 from warren.app import make_app
 from warren.config import load
+from warren.supervise.hearts import LONGEST_TURN
 
 WHOLE = "[broker]\nconnect_timeout = 1s\n[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\nstuck_timeout = 5s\n"
 
 
 @pytest.mark.parametrize("program", ["worker-a", "beat", "quota-watchdog"])
-def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str) -> None:
+def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str, figure: Figure) -> None:
     """kill -STOP of a daemon: its stacks are in the capture file, none of its processes is left, and another one works."""
     suite.write(WHOLE.replace("stuck_timeout = 5s\n", ""))
     with supervised(suite):
@@ -33,12 +36,12 @@ def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str) -> Non
         os.kill(hung, signal.SIGSTOP)
         line = suite.await_event("supervisord", "program_hung", program=program)
         assert line["child_pid"] == hung
-        assert 5 <= line["silent_s"] < 30
+        assert 5 <= line["silent_s"] <= time.monotonic() - begun + LONGEST_TURN
         assert line["heart"] == "ready"
         assert line["evidence"]
         until(lambda: (suite.heart(program) or {}).get("pid") not in (None, hung), what="a new heart")
         until(lambda: (suite.heart(program) or {})["state"] == "ready", what="a heart that is ready")
-        assert time.monotonic() - begun < 60
+        figure(f"{program} stands still, with a heart_timeout of 5 s: another one works", time.monotonic() - begun, "<= 30 s")
         assert not any(member.alive for member in family)
         assert "most recent call first" in Path(line["stacks"]).read_text(encoding="utf-8")
         assert len(suite.logged("supervisord", "program_hung")) == 1
@@ -66,8 +69,7 @@ def test_a_supervisor_that_was_stopped_finds_no_heart_stale(suite: Suite) -> Non
         before = {name: program.pid for name, program in programs(suite).items()}
         for member in family:
             os.kill(member.pid, signal.SIGSTOP)
-        stopped = time.monotonic()
-        until(lambda: time.monotonic() - stopped > 10, what="more than heart_timeout to pass")
+        let_pass(10)  # more than heart_timeout
         report = suite.folder / "run" / "programs.json"
         before_it = report.read_bytes()
         os.kill(supervisor.pid, signal.SIGCONT)  # the one that judges wakes first
@@ -92,8 +94,13 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
         path = suite.folder / "run" / "heart" / "beat.json"
         until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 12, what="more than heart_timeout to pass")
         assert json.loads(path.read_text(encoding="utf-8"))["at"] < at + 2
-        [told] = [program for program in (suite.status() or {})["programs"] if program["program"] == "beat"]
-        assert told["heart_age_s"] < 10
+
+        def beats() -> bool:
+            """Whether status shows a heart that beats, though its words are old."""
+            (told,) = [program for program in (suite.status() or {})["programs"] if program["program"] == "beat"]
+            return bool(told["heart_age_s"] < 10)
+
+        until(beats, what="a heart that beats")
         assert {name: program.pid for name, program in programs(suite).items()} == before
         resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         report = suite.folder / "run" / "programs.json"
@@ -106,7 +113,7 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
         until(lambda: age() > 16, what="a supervisor that could not write for longer than health has patience")
         assert suite.warren("health", "supervisord").stdout == "OK: supervisord running\n"
         resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        until(lambda: age() < 2, what="a supervisor that writes again")
+        until(lambda: age() < 16, what="a supervisor that writes again")
         assert suite.logged("supervisord", "program_hung") == []
 
 
@@ -124,7 +131,7 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
 
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
-        app.control.cancel_consumer("default", reply=True, timeout=5)
+        until(lambda: app.control.cancel_consumer("default", reply=True), what="an answer")
         app.send_task("jobs.tick", queue="default")
         until(seen, what="worker_stuck")
         line = suite.logged("supervisord", "worker_stuck")[0]
@@ -159,9 +166,13 @@ def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
         assert held["failures"] == 5
         assert held["trouble"].startswith("exit status 1: the command could not do")
         until(lambda: "held: worker-a (exit status 1" in listener.said("STATUS")[-1], what="it to be told")
-        report = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
-        assert [each["held"] for each in report["programs"]] == [True, False]
-        assert "held: worker-a (exit status 1" in report["status"]
+
+        def report() -> dict[str, Any]:
+            said: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+            return said
+
+        until(lambda: [each["held"] for each in report()["programs"]] == [True, False], what="it to be in the run folder")
+        assert "held: worker-a (exit status 1" in report()["status"]
         assert "worker-a is held: exit status 1" in suite.warren("status").stdout
         assert "worker-a is held: exit status 1" in suite.warren("health", "worker").stdout  # the line that Monit shows
         assert programs(suite)["beat"].state == "RUNNING"
@@ -169,6 +180,6 @@ def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
         os.kill(supervisor.pid, signal.SIGHUP)  # a reload has it tried at once
         suite.await_event("supervisord", "program_released", program="worker-a")
         assert len(suite.logged("supervisord", "program_held")) == 1
+        until(lambda: listener.said("STATUS")[-1].startswith("ready: 1 worker"), what="it to be told that all is well")
         said = listener.said("STATUS")
-        assert said[-1].startswith("ready: 1 worker")
         assert not [line for line in said if line.startswith("ready") and "held" in line]

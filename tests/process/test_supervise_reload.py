@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from support.suite import Suite, children
-from support.supervised import INI, QUIET, programs, refused, reload, supervised
+from support.supervised import INI, QUIET, TASK, programs, refused, reload, supervised
 from support.wait import until
 from warren.errors import ExitCode
 from warren.process import Process
@@ -79,13 +79,19 @@ def test_a_request_during_a_reload_is_served_after_it(standing: tuple[Suite, Pro
     """A SIGHUP that comes while an earlier one is still being checked is checked and applied as well."""
     suite, supervisor = standing
     before = len(suite.logged("supervisord", "reloaded"))
+    go = suite.folder / "go"
+    waits = f"import os, sys, time\nwhile 'check' in sys.argv and not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+    suite.module("jobs", waits + TASK)
     os.kill(supervisor.pid, signal.SIGHUP)
     until(lambda: any("check" in words(child) for child in children(supervisor.pid)), what="the check to run")
     suite.write(INI + "[schedule:late]\ntask = jobs.tick\nevery = 1h\n")
     os.kill(supervisor.pid, signal.SIGHUP)
+    go.touch()
     until(lambda: len(suite.logged("supervisord", "reloaded")) == before + 2, what="the second reload")
     until(lambda: ["late" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], what="the late edit")
     suite.write(INI)
+    suite.module("jobs", TASK)
+    go.unlink()
     reload(suite, supervisor)
 
 

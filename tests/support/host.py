@@ -177,7 +177,7 @@ class Host:
     def _state(self) -> str:
         try:
             words = self.command("systemctl", "is-system-running")
-            # short: it may hang while systemd begins, and is asked again.
+            # load: it may hang while systemd begins, and is asked again.
             return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
         except subprocess.TimeoutExpired:
             return "unknown"

@@ -89,18 +89,24 @@ class Installed:
     def __init__(self, host: Host, package: Path, ini: str, broker: bool = True, queue: Host | None = None) -> None:
         self.host = host
         self.queue = queue or host
+        self.password = ""
         if broker:
             self.start_rabbitmq()
-        self.install(package)
-        self.stop()  # the package starts it with what it ships
-        host.write("/srv/jobs/jobs.py", TASKS)
-        host.write("/srv/jobs/send.py", SENDER)
-        host.write("/srv/jobs/read.py", READER)
-        if broker:
-            self._write_url()
-        self.configure(ini)
+        self.set_up(package, ini)
 
     # -- set-up ------------------------------------------------------------------------------------------------------
+
+    def set_up(self, package: Path, ini: str) -> None:
+        """The package with these settings and the tasks; nothing is started. Also on a host from which it was purged."""
+        self.host.write("/etc/warren/conf.d/patience.ini", "[supervise]\nstart_timeout = 5m\n")  # the machine may be busy
+        self.install(package)
+        self.stop()  # the package starts it with what it ships
+        self.host.write("/srv/jobs/jobs.py", TASKS)
+        self.host.write("/srv/jobs/send.py", SENDER)
+        self.host.write("/srv/jobs/read.py", READER)
+        if self.password:
+            self._write_url()
+        self.configure(ini)
 
     def start_rabbitmq(self) -> None:
         """The broker of Debian's package, with a user of its own for the suite."""
@@ -115,9 +121,7 @@ class Installed:
         """As an operator would: apt install ./warren_*.deb; files that were edited stay."""
         self.host.copy(package, f"/root/{package.name}")
         keep = "-o=Dpkg::Options::=--force-confold"
-        self.host.sh(
-            f"DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends {keep} /root/{package.name}", within=170
-        )
+        self.host.sh(f"DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends {keep} /root/{package.name}")
 
     def _write_url(self) -> None:
         self.host.sh("install -d -o warren -g warren -m 700 /etc/warren/secrets")

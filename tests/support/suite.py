@@ -38,6 +38,9 @@ class Suite:
 
     def write(self, ini: str) -> None:
         """Replaces warren.ini; the [app] section with the folders stands before `ini`."""
+        patience = "" if "start_timeout" in ini else "[supervise]\nstart_timeout = 5m\n"  # the machine may be busy
+        (self.etc / "conf.d").mkdir(exist_ok=True)
+        (self.etc / "conf.d" / "patience.ini").write_text(patience, encoding="utf-8")
         (self.etc / "warren.ini").write_text(self.head + ini, encoding="utf-8")
 
     def module(self, name: str, text: str) -> None:

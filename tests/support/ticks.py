@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from warren.beat.ticks import task_id
@@ -12,24 +13,24 @@ from warren.beat.ticks import task_id
 
 @dataclass(frozen=True)
 class Silence:
-    """From the last tick of one leader to the first of the next (seconds since the epoch), and how late (s) that one was sent."""
+    """From the last tick of one leader to the first of the next, which has `taken` over between. In seconds since the epoch."""
 
     last: float
+    taken: float
     first: float
-    late: float
 
 
 def silences(records: Iterable[dict[str, Any]]) -> list[Silence]:
     """Each change of the leader, from the lines of the beats of all hosts."""
     found: list[Silence] = []
-    last, taken = 0.0, False
+    last, taken = 0.0, 0.0
     for record in sorted(records, key=lambda record: str(record["timestamp"])):
         if record["event"] == "leader_taken":
-            taken = True
+            taken = datetime.fromisoformat(record["timestamp"]).timestamp()
         elif record["event"] == "tick_sent":
             if taken and last:
-                found.append(Silence(last, record["tick"], record["late_s"]))
-            last, taken = record["tick"], False
+                found.append(Silence(last, taken, record["tick"]))
+            last, taken = record["tick"], 0.0
     return found
 
 

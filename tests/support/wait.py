@@ -26,8 +26,6 @@ T = TypeVar("T")
 PATIENCE = 180.0
 #: No deadline may be shorter.
 SHORTEST = 60.0
-#: Seconds between two looks.
-_PAUSE = 0.02
 
 
 class Waited(NamedTuple):
@@ -56,8 +54,8 @@ def deadline(what: str, within: float = PATIENCE) -> Iterator[float]:
         waits.append(Waited(what, time.monotonic() - began, within))
 
 
-def until(condition: Callable[[], T], within: float = PATIENCE, what: str = "the condition") -> T:
-    """The first true value of `condition`; fails when there is none `within` so many seconds."""
+def until(condition: Callable[[], T], within: float = PATIENCE, what: str = "the condition", every: float = 0.02) -> T:
+    """The first true value of `condition`; fails when there is none `within` so many seconds. It looks `every` so many."""
     with deadline(what, within):
         end = time.monotonic() + within
         while True:
@@ -66,7 +64,7 @@ def until(condition: Callable[[], T], within: float = PATIENCE, what: str = "the
                 return value
             if time.monotonic() > end:
                 raise AssertionError(f"expected {what} within {within:g} s, found {value!r}")
-            time.sleep(_PAUSE)
+            time.sleep(every)
 
 
 def let_pass(seconds: float) -> None:

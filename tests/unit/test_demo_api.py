@@ -18,9 +18,11 @@ import requests
 
 from support.api import Api
 from support.api import api as running
+from support.figures import Figure
 from support.wait import PATIENCE, end_of, let_pass, run_to_end
 from warren.demo.api import read_or_make_key
 from warren.demo.record import read, worst_window
+from warren.demo.server import _Handler
 
 LIMIT = 20
 WINDOW = 2
@@ -30,6 +32,13 @@ WINDOW = 2
 def api(tmp_path: Path) -> Iterator[Api]:
     """An API that allows 20 calls in two seconds."""
     with running(tmp_path, f"{LIMIT}/{WINDOW}s", 0.01) as made:
+        yield made
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Api]:
+    """One that allows 20 calls in ten minutes: its window does not pass while a test runs."""
+    with running(tmp_path, f"{LIMIT}/10m", 0.01) as made:
         yield made
 
 
@@ -57,9 +66,9 @@ def test_waiting_as_long_as_told_is_enough(api: Api) -> None:
     assert api.get("/documents/0").status_code == 200
 
 
-def test_headers_count_down_the_allowance(api: Api) -> None:
+def test_headers_count_down_the_allowance(patient: Api) -> None:
     """Each answer says what the limit is, what is left of it, and when more comes."""
-    first, second = api.get("/documents/0"), api.get("/documents/1")
+    first, second = patient.get("/documents/0"), patient.get("/documents/1")
     assert first.headers["X-RateLimit-Limit"] == str(LIMIT)
     assert first.headers["X-RateLimit-Remaining"] == str(LIMIT - 1)
     assert second.headers["X-RateLimit-Remaining"] == str(LIMIT - 2)
@@ -101,6 +110,7 @@ def test_an_unknown_path_is_not_found(api: Api) -> None:
 
 def test_the_record_says_what_happened(api: Api) -> None:
     """The summary counts what was served, refused and sent without the key."""
+    began = time.monotonic()
     for number in range(LIMIT + 5):
         api.get(f"/documents/{number}")
     api.get("/documents/0", key="wrong")
@@ -110,11 +120,12 @@ def test_the_record_says_what_happened(api: Api) -> None:
     assert summary["unauthorised"] == 1
     assert served >= LIMIT
     assert (summary["limit"], summary["window"]) == (LIMIT, WINDOW)
-    assert 0 < summary["last"] - summary["first"] < 60
+    assert began < summary["first"] < summary["last"] < time.monotonic()
 
 
-def test_one_connection_serves_many_calls(api: Api) -> None:
+def test_one_connection_serves_many_calls(api: Api, figure: Figure) -> None:
     """A caller may keep its connection: a call then takes little more than the latency, not Nagle's 40 ms."""
+    assert _Handler.disable_nagle_algorithm
     caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=PATIENCE)
     took, connections = [], set()
     for number in range(LIMIT):
@@ -125,7 +136,9 @@ def test_one_connection_serves_many_calls(api: Api) -> None:
         connections.add(caller.sock)
     caller.close()
     assert len(connections) == 1
-    assert statistics.median(took) < 0.035
+    figure(
+        "a call over a connection that is kept", f"{statistics.median(took) * 1000:.0f} ms", "10 ms of latency, and little more"
+    )
 
 
 def test_the_key_is_its_owners_alone(api: Api) -> None:

@@ -12,8 +12,10 @@ from types import FrameType
 
 import pytest
 
+from support.figures import Figure
 from support.forks import child, end
 from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, whole
+from support.wait import PATIENCE
 from warren.process import this
 from warren.quota import mapped
 from warren.quota.layout import Head
@@ -35,8 +37,15 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "MAKING_PATIENCE", 0.05)
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody waits for a lock as long as a busy machine may take."""
+    monkeypatch.setattr(mapped, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(mapped, "MAKING_PATIENCE", PATIENCE)
+
+
 @pytest.mark.usefixtures("hurried")
-def test_a_stopped_holder(path: Path) -> None:
+def test_a_stopped_holder(path: Path, figure: Figure) -> None:
     """A process that is stopped with the lock costs the others LedgerBusy, and nothing once it is killed."""
 
     def hold() -> None:
@@ -48,11 +57,11 @@ def test_a_stopped_holder(path: Path) -> None:
     ledger = fresh(path)
     pid = child(hold)
     os.waitpid(pid, os.WUNTRACED)
+    began = time.monotonic()
     for act in (ledger.reap, ledger.counts, lambda: ledger.reserve(1, this()), lambda: ledger.configure(4, WINDOW, LONGEST)):
-        began = time.monotonic()
         with pytest.raises(LedgerBusy):
             act()
-        assert time.monotonic() - began < 1.0
+    figure("a ledger whose holder is stopped: four refusals", time.monotonic() - began, "four times 0.05 s")
     os.kill(pid, signal.SIGKILL)
     end(pid)
     assert len(ledger.reserve(4, this()) or ()) == 4
@@ -61,17 +70,15 @@ def test_a_stopped_holder(path: Path) -> None:
 def test_one_who_must_not_wait(path: Path) -> None:
     """Who has less patience is told sooner that the lock is held; the others wait on for a holder that is only slow."""
     fresh(path)
-    holder, hasty, patient = Ledger(path), Ledger(path, patience=0.05), Ledger(path)
+    holder, hasty, patient = Ledger(path), Ledger(path, patience=0.05), Ledger(path, patience=PATIENCE)
     with holder._file.locked():
-        began = time.monotonic()
         with pytest.raises(LedgerBusy, match=r"within 0\.05 s"):
             hasty.reserve(1, this())
-        assert time.monotonic() - began < 1.0
         waiting = threading.Thread(target=patient.reserve, args=(1, this()))
         waiting.start()
-        waiting.join(0.2)
+        waiting.join(0.2)  # load: it waits for longer, whatever comes
         assert waiting.is_alive()
-    waiting.join(10)
+    waiting.join(PATIENCE)
     assert fresh(path).counts().open == 1
 
 
@@ -125,6 +132,7 @@ def test_used_within_itself(path: Path) -> None:
     assert ledger.reserve(1, this())
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_threads_with_ledgers_of_their_own(path: Path) -> None:
     """Threads of one process share the limit, whether they share the object or have one each."""
     shared = fresh(path, 300)
@@ -143,6 +151,7 @@ def test_threads_with_ledgers_of_their_own(path: Path) -> None:
     assert len(taken) == len({ticket.slot for ticket in taken}) == 300
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_two_openers_at_once(path: Path) -> None:
     """Of many processes that start at once one makes the ledger, and all have the same one."""
 
@@ -158,6 +167,7 @@ def test_two_openers_at_once(path: Path) -> None:
     assert ledger.reap() == 50
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_processes_while_the_limit_changes(path: Path) -> None:
     """Processes that reserve and settle while the limit goes up and down never hold more than the highest, and lose nothing."""
     ledger = fresh(path, 30)

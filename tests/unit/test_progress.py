@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -57,14 +58,14 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
     def quick() -> int:
         return 1
 
-    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR"):
+    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=PATIENCE):
         assert result_of(quick.delay(), interval=0.02) == 1
         result = work.delay()
         told = []
         for step in follow(result, PATIENCE):
             told.append(step)
             go_on.set()
-        assert result.get(timeout=0.1) == "result"
+        assert result.get(timeout=0.1) == "result"  # load: it has come already
     assert told[0] == Progress(0, 2, "begun")
     assert told[-1].ended
     assert [step.ended for step in told].count(True) == 1
@@ -84,10 +85,12 @@ def test_a_hot_loop_does_not_flood_the_backend(app: Celery) -> None:
     def work(self: Task[..., Any]) -> None:
         published.extend(progress(self, done, 5000) for done in range(5001))
 
+    began = time.monotonic()
     work.apply()
+    took = time.monotonic() - began
     assert published[0]
     assert published[-1]
-    assert sum(published) < 50
+    assert sum(published) <= 3 + took / 0.2
 
 
 def test_each_run_publishes_its_own_first_step(app: Celery) -> None:
