@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from structlog.typing import EventDict
 
 from warren.events import Event
+from warren.log_length import bounded
 from warren.redaction import redact_value, suspicious
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -111,9 +113,9 @@ def render(fields: Mapping[str, object]) -> str:
     Values that JSON does not know become their text; so do NaN and infinity, which jq and others refuse.
     """
     try:
-        line = _without_secrets(_dump(fields))
+        line = _without_secrets(bounded(fields, _dump))
     except (TypeError, ValueError, RecursionError):
-        line = _without_secrets(_dump(_plain(fields, DEPTH, ())))
+        line = _without_secrets(bounded(_plain(fields, DEPTH, ()), _dump))
     return line if line.isascii() else _UNSAFE.sub(_escape, line)
 
 
@@ -143,7 +145,7 @@ def _dump(value: object) -> str:
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text).encode
 
 
-def _plain(value: object, depth: int, within: tuple[int, ...]) -> object:
+def _plain(value: object, depth: int, within: tuple[int, ...]) -> Any:
     """A copy of `value` of plain JSON types; `within` holds the ids of the containers around it."""
     if value is None or isinstance(value, (bool, int, str)):
         return value

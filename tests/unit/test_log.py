@@ -294,3 +294,17 @@ def test_what_becomes_of_logging_does_not_touch_the_own_lines(
     assert [(line["event"], line.get("message")) for line in found] == [("ready", None), ("record", "hi"), ("record", "lost")]
     assert {line["task_id"] for line in found} == {"i"}
     assert (tmp_path / "foreign").read_bytes() == b""
+
+
+def test_a_line_is_bounded_and_says_so(lines: Lines) -> None:
+    """Megabytes in an exception or an author's message become a line that can be read, with its beginning and end."""
+    log.get().error(Event.TASK_FAILED, reason=f"ValueError('begin {'x ' * 2_500_000} end')", args=[["y" * 100_000] * 100])
+    logging.getLogger("author").info("%s amqp://u:%s@host", "z " * 32_757, "s3cr3t" * 10_000)
+    failed, said = lines()
+    for line in (failed, said):
+        assert len(json.dumps(line)) < 80_000
+        assert "s3cr3t" not in json.dumps(line)
+    assert failed["reason"].startswith("ValueError('begin x")
+    assert failed["reason"].endswith(" end')")
+    assert "characters left out" in failed["reason"]
+    assert "characters left out" in said["message"]

@@ -12,12 +12,14 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "daemons"
 #: They know nothing of the rest of the house.
 LEAVES = {
+    "descendants",
     "errors",
     "events",
     "heartbeat",
     "journal_line",
     "log",
     "log_file",
+    "log_length",
     "log_line",
     "log_sink",
     "printable",
