@@ -41,7 +41,7 @@ def import_tasks(app: Celery, settings: Settings) -> None:
     """Imports the task modules and checks the settings against the tasks they register. Raises ConfigError."""
     folder = str(settings.app.path) if settings.app.path else ""
     if folder and folder not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)  # last: a module in it that is called `queue` breaks nobody, and is a problem (shadows.py)
     problems = check_modules(settings)
     if problems:
         raise ConfigError(problems)

@@ -118,3 +118,24 @@ def test_failing_dependency(loaded: Loaded, modules: Callable[[str, str], None],
     modules("shop_base.py", "raise OSError('down')\n")
     (problem,) = check_modules(loaded("[app]\nmodules = shop_tasks"))
     assert problem.found == f"OSError: down at {tmp_path / 'shop_tasks.py'}:3"
+
+
+def test_a_module_with_the_name_of_another_is_told(loaded: Loaded, tmp_path: Path) -> None:
+    """A module in [app] path that is called as one of Python or of Warren's libraries is a problem with its file and a remedy."""
+    for name in (
+        "email.py",
+        "queue.py",
+        "redis/__init__.py",
+        "warren/__init__.py",
+        "shop.py",
+        "tests/__init__.py",
+        "celery/README",
+    ):
+        (tmp_path / "app" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "app" / name).touch()
+    problems = [str(problem) for problem in check_modules(loaded(f"[app]\npath = {tmp_path}/app"))]
+    assert [f"{tmp_path}/app/{name}" in problem for name, problem in zip(SHADOWS, problems, strict=True)] == [True] * 4
+    assert all("rename it" in problem for problem in problems)
+
+
+SHADOWS = ("email.py", "queue.py", "redis", "warren")

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from warren.config.patterns import is_pattern
 from warren.config.settings import Settings
+from warren.config.shadows import shadows
 from warren.config.units import shown
 from warren.config.values import nearest
 from warren.errors import Problem
@@ -19,7 +20,7 @@ def check_modules(settings: Settings) -> list[Problem]:
 
     The caller has put [app] path on sys.path. A task of a module that failed may already be registered.
     """
-    problems = []
+    problems = shadows(settings)
     origin = settings.origin("app", "modules")
     for module in settings.app.modules:
         expected = f"{module} to be a module that can be imported"
