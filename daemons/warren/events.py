@@ -83,6 +83,11 @@ class Event(StrEnum):
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
     TASK_FAILED = "task_failed", "a task raised and will not be tried again"
     TASK_RETRIED = "task_retried", "a task raised and will be tried again"
+    LEFTOVERS_ENDED = (
+        "leftovers_ended",
+        "`processes` (number and name) that tasks had started were killed: the process that ran the task has ended",
+    )
+    TASK_REVOKED = "task_revoked", "a task will not run, or was ended: `reason` says expired, revoked or terminated"
     TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker"
 
     # quotas

@@ -42,6 +42,8 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 FILTER = (r"(warren|celery|kombu|amqp|billiard|vine|redis)(\.|$)", "default")
 #: Seconds after which another thread gets its turn; Python's own default.
 SWITCH = 0.005
+#: The most that a library with a reason for it may set.
+MOST_DEPTH = 100_000
 
 
 class ProcessState:
@@ -52,7 +54,12 @@ class ProcessState:
         self._handlers = [(number, getsignal(number)) for number in SIGNALS]
         self._limits = [(name, resource.getrlimit(name)) for name in LIMITS]
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._depth = min(sys.getrecursionlimit(), MOST_DEPTH)
         self._dumping = faulthandler.is_enabled()
+        try:
+            self._folder = os.getcwd()
+        except OSError:
+            self._folder = "/"
         self._streams = [(name, getattr(sys, name)) for name in ("stdout", "stderr")]
 
     def restore(self) -> bool:
@@ -64,27 +71,36 @@ class ProcessState:
                 signal.signal(number, handler)
         if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        self._restore_interpreter()
+        self._restore_folder()
+        _keep_warnings()
+        self._restore_streams()
+        return self._restore_limits()
+
+    def _restore_interpreter(self) -> None:
         for timer in TIMERS:
             if signal.getitimer(timer)[0]:
                 signal.setitimer(timer, 0)
         if sys.getswitchinterval() > SWITCH:
             sys.setswitchinterval(SWITCH)
+        if sys.getrecursionlimit() > MOST_DEPTH:
+            sys.setrecursionlimit(self._depth)  # without a limit an endless recursion takes all memory, or the stack
         if self._dumping and not faulthandler.is_enabled():
             with suppress(Exception):  # no stderr to write to
                 faulthandler.enable()
-        _keep_warnings()
-        self._restore_streams()
-        return self._restore_limits()
+
+    def _restore_folder(self) -> None:
+        try:
+            os.getcwd()
+        except OSError:  # a folder that somebody has removed: from there no process can be started
+            os.chdir(self._folder if os.path.isdir(self._folder) else "/")
 
     def _restore_limits(self) -> bool:
         fit = True
         for name, wanted in self._limits:
             found = resource.getrlimit(name)
-            if found != wanted:
-                try:
-                    resource.setrlimit(name, (wanted[0], found[1]))  # the hard limit goes down for good
-                except (OSError, ValueError):
-                    fit = False
+            if found != wanted and not _limited(name, wanted):
+                fit = _limited(name, (wanted[0], found[1])) and fit  # only root gets a higher hard limit
         return fit
 
     def _restore_streams(self) -> None:
@@ -93,6 +109,14 @@ class ProcessState:
             stream = getattr(sys, name)
             if stream is None or getattr(stream, "closed", True):
                 setattr(sys, name, wanted if wanted is not None and not wanted.closed else _stream(name))
+
+
+def _limited(name: int, wanted: tuple[int, int]) -> bool:
+    try:
+        resource.setrlimit(name, wanted)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _keep_warnings() -> None:

@@ -15,6 +15,7 @@ from warren.quota.book import Book
 from warren.quota.ledger import Ledger
 from warren.quota.slots import Ticket
 from warren.worker.admission import Admission
+from warren.worker.leftovers import Leftovers
 from warren.worker.message import TICKETS
 
 
@@ -23,7 +24,7 @@ def admission(loaded: Callable[[str], Settings], tmp_path: Path) -> Admission:
     """That of a worker with one quota, which waits for no lock."""
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n")
     Book(settings).configure()
-    return Admission(Book(settings, 0.0))
+    return Admission(Book(settings, 0.0), Leftovers())
 
 
 def dropped(*tickets: Ticket) -> Bunch:

@@ -43,7 +43,7 @@ def copies() -> Copies:
 @pytest.fixture
 def drain(copies: Copies) -> Drain:
     """A drain of a worker that has these."""
-    return Drain(SimpleNamespace(closed=False), copies)  # type: ignore[arg-type]
+    return Drain(SimpleNamespace(closed=False), copies, lambda seconds: None)  # type: ignore[arg-type]
 
 
 def consumer() -> Any:

@@ -110,6 +110,11 @@ class MappedFile:
         """The lock, and the slots of the file that has the path now."""
         while True:
             slots = self._slots or self._attach()
+            if not self._is_open():
+                # A task has closed every descriptor; the number may be another file's by now. A lock on that one excludes nobody.
+                self._fd = -1
+                self._unmap()
+                continue
             lock(self._fd, self._patience, self.path)
             there = os.stat(self.path)
             mapped = len(slots.words) * WORD
@@ -132,6 +137,13 @@ class MappedFile:
         self._fd, self._memory, self._identity = fd, memory, (status.st_dev, status.st_ino)
         self._slots = Slots(memoryview(memory).cast("q"))
         return self._slots
+
+    def _is_open(self) -> bool:
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
 
     def _detach(self) -> None:
         self._unmap()

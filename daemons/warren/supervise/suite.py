@@ -21,6 +21,7 @@ from warren.supervise.doing import Doing
 from warren.supervise.exchange import Exchange
 from warren.supervise.groups import Groups
 from warren.supervise.hearts import Sight, at_work, look
+from warren.supervise.leftovers import Leftovers
 from warren.supervise.lock import Lock
 from warren.supervise.notify import Notifier, first_problem
 from warren.supervise.options import Options
@@ -55,6 +56,7 @@ class Suite(Supervisor):
         self._groups = Groups(self)
         self._run_folder = RunFolder(lock)
         self._steps = Steps()
+        self._leftovers = Leftovers()
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -76,6 +78,7 @@ class Suite(Supervisor):
             take("care", lambda: self._care.turn(self.daemons(), self._sights, self.settings, turn))
             take("exchange", lambda: self._exchange.turn(self._sights, self.settings, self._rolling.stepping))
             take("rolling restart", self._roll)
+        take("leftovers", lambda: self._leftovers.turn(self.options.pidhistory, self._daemon_names()))
         take("status", lambda: self._word.tell(self._view()))
         self._steps.turned()
 
@@ -97,6 +100,9 @@ class Suite(Supervisor):
         for group in waiting:
             if group.config.priority == waiting[-1].config.priority:
                 group.stop_all()
+
+    def _daemon_names(self) -> set[str]:
+        return {process.config.name for process in self.daemons()}
 
     def daemons(self) -> list[DaemonProcess]:
         """The processes of the programs that Warren rendered."""

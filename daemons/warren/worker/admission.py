@@ -16,6 +16,7 @@ from warren.process import this
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
 from warren.quota.slots import Ticket
+from warren.worker.leftovers import Leftovers, now
 from warren.worker.message import TICKETS
 
 #: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so that the main loop mostly turns.
@@ -33,8 +34,9 @@ Quotas = list[tuple[str, Ledger, int]]
 class Admission:
     """Takes and gives back slots for one worker process, in its main loop: no ledger of `book` may wait long for its lock."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, leftovers: Leftovers) -> None:
         self.book = book
+        self._leftovers = leftovers
         self._owed: deque[tuple[str, Callable[[], object]]] = deque()
 
     def reserve(self, quotas: Quotas) -> Tickets | None:
@@ -61,12 +63,19 @@ class Admission:
         for name, own in tickets.items():
             self._give_back(name, partial(self.book[name].refund, own))
 
-    def settling(self, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
-        """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome."""
+    def settling(self, task_id: str, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome.
 
-        def settle_and_answer(*arguments: Any) -> Any:
+        Where a process lives on that the task has started, the slots stay open until it ends (leftovers.py).
+        """
+        since = now()  # before any pool child begins with the task
+
+        def settle() -> None:
             for name, own in tickets.items():
                 self._give_back(name, partial(self.book[name].settle, own, answered=False))
+
+        def settle_and_answer(*arguments: Any) -> Any:
+            self._leftovers.settle(task_id, since, settle)
             return answer(*arguments)
 
         return settle_and_answer

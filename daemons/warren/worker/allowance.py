@@ -16,6 +16,7 @@ from warren.quota import client
 from warren.quota.book import Book
 from warren.quota.ledger import LEDGER_ERRORS
 from warren.quota.slots import Ticket
+from warren.worker.leftovers import has_descendants, now
 from warren.worker.message import TICKETS
 
 
@@ -26,6 +27,7 @@ class Allowance:
         self.settings = settings
         self.book = book
         self._task_id: str | None = None
+        self._since = 0
         client.use(book)
 
     def connect(self) -> None:
@@ -38,6 +40,7 @@ class Allowance:
         if task.request.is_eager:
             return  # a task that another one runs itself, with `apply`: the slots are the other's
         self._task_id = task.request.id
+        self._since = now()
         quotas = self.settings.quotas_of(task.name)
         given = task.request.get(TICKETS) if quotas else None  # the header of a task that no quota governs is nobody's word
         if not given:
@@ -63,6 +66,9 @@ class Allowance:
         tickets = client.held.get() or {}
         client.held.set(None)
         client.settle_cut_off()
+        if tickets and has_descendants(self._since):
+            # What the task has started and left behind may make the call yet. The worker settles these when that has ended.
+            return
         for name, own in tickets.items():
             try:
                 self.book[name].settle(own, answered=state == states.SUCCESS)

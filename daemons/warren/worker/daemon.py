@@ -24,11 +24,13 @@ from warren.process import die_with_parent
 from warren.quota.book import Book
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
+from warren.worker.child import Child
 from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
+from warren.worker.leftovers import Leftovers
 from warren.worker.records import Records
 from warren.worker.request import Request
 from warren.worker.suspects import Suspects
@@ -52,9 +54,11 @@ class Worker:
         self.copies = Copies()
         self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
-        self.admission = Admission(Book(settings, PATIENCE))
+        self.leftovers = Leftovers()
+        self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
         self.gate = Gate(settings, self.admission, self.copies)
-        self.drain = Drain(self.gate, self.copies)
+        self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
+        self.child = Child()
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
         self._pulsed = 0.0
@@ -67,6 +71,7 @@ class Worker:
         self.deaths.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
+        self.leftovers.end()
         self.deaths.forget()
         if self._refusal:
             self.daemon.refuse(self._refusal)
@@ -80,13 +85,14 @@ class Worker:
         self.gate.guard(app.tasks)
         for task in app.tasks.values():
             task.Request = "warren.worker.request:Request"
+        self.child.guard(app.tasks)
         Records(self.settings).connect()
         Allowance(self.settings, self.book).connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
         self.deaths.connect()
-        Request.copies, Request.deaths = self.copies, self.deaths
+        Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
         Consumer.admit = staticmethod(self.suspects.admit)
         Consumer.refused = staticmethod(self._refuse)
         Consumer.dropped = staticmethod(self.admission.drop)
@@ -118,6 +124,7 @@ class Worker:
             without_heartbeat=True,
             ready_callback=self._ready,
         )
+        self.leftovers.begin(lambda: controller.pool.info["processes"])
         controller.start()
         # Celery catches what ends its main loop, logs it and stops in order: to the supervisor that must not look like a wish.
         if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
@@ -154,6 +161,7 @@ class Worker:
         consumer.check_answers()
         self.copies.turn()
         self.suspects.turn()
+        self.leftovers.turn()
         self.pulse(consumer)
 
     def pulse(self, consumer: Any) -> None:

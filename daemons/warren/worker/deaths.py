@@ -25,6 +25,8 @@ _SLOT = 4096
 _KEPT = 160
 #: Tasks whose deaths a worker remembers; the oldest are forgotten.
 _REMEMBERED = 1000
+#: Bound here: a task may replace what the module json has.
+_encode = json.JSONEncoder().encode
 
 
 class Deaths:
@@ -38,6 +40,7 @@ class Deaths:
         self._at_work, self._counts = folder / f"{program}.tasks", folder / f"{program}.deaths"
         self._processes = processes
         self._file = -1
+        self._inode = 0
         self._task_id = ""
         self._counted: dict[str, int] = {}
 
@@ -46,6 +49,7 @@ class Deaths:
         try:
             self._at_work.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._file = os.open(self._at_work, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._inode = os.fstat(self._file).st_ino
             died = dict(self._left())
             own = _read(self._counts)
             for task_id in died:
@@ -100,7 +104,7 @@ class Deaths:
     def _began(self, task: Any = None, **_: Any) -> None:
         if not task.request.is_eager:  # a task that another one runs itself, with `apply`, is part of the other
             self._task_id = task.request.id
-            self._note(json.dumps([task.request.id[:_KEPT], task.name[:_KEPT]]).encode())
+            self._note(_encode([task.request.id[:_KEPT], task.name[:_KEPT]]).encode())
 
     def _ended(self, task_id: str | None = None, **_: Any) -> None:
         if task_id == self._task_id:
@@ -109,6 +113,8 @@ class Deaths:
     def _note(self, text: bytes) -> None:
         # What was written outlives the process. The whole slot is, so no older note shows through.
         with suppress(OSError):
+            if os.fstat(self._file).st_ino != self._inode:
+                return  # a task has closed it, and its number is another file's
             os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
 
 

@@ -6,6 +6,7 @@ The main loop keeps turning meanwhile, so that results, acknowledgements and the
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery.worker import state
@@ -15,13 +16,20 @@ from warren.log import get
 from warren.worker.copies import Copies
 from warren.worker.gate import Gate
 
+#: Seconds that a cancelled task has for its last words, before its process is killed. The supervisor kills after 10 s.
+GRACE = 2.0
+#: The same for an idle pool child.
+LAST_WORDS = 5.0
+
 
 class Drain:
     """One stop of one worker; `begin` may be called again to bring the deadline forward."""
 
-    def __init__(self, gate: Gate, copies: Copies) -> None:
+    def __init__(self, gate: Gate, copies: Copies, end_pool: Callable[[float], None]) -> None:
         self.gate = gate
         self.copies = copies
+        #: Kills the pool children that live on so many seconds later.
+        self._end_pool = end_pool
         self.deadline: float | None = None
 
     @property
@@ -48,7 +56,7 @@ class Drain:
         # the connection closes before the confirmation is here. What has not been sent comes back once, as itself.
         if not state.reserved_requests:
             if self.copies.end():
-                state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
+                self._stop()
         elif time.monotonic() >= self.deadline and self.copies.end():
             self._hand_back(consumer)
 
@@ -57,12 +65,18 @@ class Drain:
         if self.deadline is None:
             return
         if not state.active_requests:
-            state.should_stop = 0
+            self._stop()
         elif time.monotonic() >= self.deadline:
             self._hand_back(consumer)
 
-    @staticmethod
-    def _hand_back(consumer: Any) -> None:
+    def _stop(self) -> None:
+        if state.should_stop is None:
+            self._end_pool(LAST_WORDS)  # a child may hang in what a module does at the end of its process
+            state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
+
+    def _hand_back(self, consumer: Any) -> None:
+        # The pool asks its children by SIGTERM, which a task may have switched off, and waits for them without an end.
+        self._end_pool(GRACE)
         # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until the
         # watchdog sees these processes dead, and cool from then.
         for request in state.active_requests:

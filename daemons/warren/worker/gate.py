@@ -76,9 +76,9 @@ class Gate:
                 return
             message.headers[TICKETS] = {name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()}
             # A task that is acknowledged early is so before its call: its slots are settled by the child, or reaped with it.
-            answer = self.admission.settling(tickets, ack) if task.acks_late else ack
+            answer = self.admission.settling(message.headers["id"], tickets, ack) if task.acks_late else ack
             try:
-                admit(message, body, answer, self.admission.settling(tickets, reject), callbacks, **rest)
+                admit(message, body, answer, self.admission.settling(message.headers["id"], tickets, reject), callbacks, **rest)
             except BaseException:
                 self.admission.refund(tickets)  # refused before any process could run it: not sent
                 raise

@@ -43,6 +43,7 @@ class Records:
         signals.task_failure.connect(self.failed, weak=False)
         signals.task_retry.connect(self.retried, weak=False)
         signals.task_postrun.connect(self.ended, weak=False)
+        signals.task_revoked.connect(self.revoked, weak=False)
 
     def began(self, task: Any = None, **_: Any) -> None:
         """Write the line of the beginning, and give the task's own log lines its fields."""
@@ -85,6 +86,12 @@ class Records:
             fields = {"task_id": task_id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
         trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
         get().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
+
+    def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
+        """The task will not run, or was ended while it ran: the worker itself says so."""
+        reason = "terminated" if terminated else "expired" if expired else "revoked"
+        fields = {"task_id": request.id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
+        get().warning(Event.TASK_REVOKED, reason=reason, **fields)
 
     def _fields(self, request: Any) -> dict[str, Any]:
         running = self._running[-1]

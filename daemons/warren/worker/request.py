@@ -21,6 +21,7 @@ from warren.log import get
 from warren.process import Process, of
 from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
+from warren.worker.leftovers import Leftovers
 from warren.worker.message import LOSSES, TICKETS
 
 #: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
@@ -28,6 +29,9 @@ from warren.worker.message import LOSSES, TICKETS
 MOST_LOSSES = 5
 #: Seconds that the main loop waits at most for a killed child to be gone.
 DEATH = 2.0
+#: How the pool says that the process which ran the task is gone. The last two a task raises itself (`sys.exit`): the pool passes
+#: them on and lets the process go, which is one way of many to leave it.
+_LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
 
 
 class Request(CeleryRequest):
@@ -35,6 +39,7 @@ class Request(CeleryRequest):
 
     copies: ClassVar[Copies]
     deaths: ClassVar[Deaths]
+    leftovers: ClassVar[Leftovers]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
 
@@ -42,6 +47,8 @@ class Request(CeleryRequest):
         """A pool child has begun with the task."""
         if TICKETS in self.request_dict:
             self._child = of(pid)
+            if self._child is not None:
+                self.leftovers.accepted(self.id, self._child)
         super().on_accepted(pid, time_accepted)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
@@ -67,8 +74,8 @@ class Request(CeleryRequest):
             self.acknowledge()
         elif isinstance(error, Reject) and isinstance(error.reason, OperationalError) and self.task.acks_late:
             self._not_retried(error.reason)
-        elif isinstance(error, WorkerLostError) and self.task.acks_late and not self._ends_otherwise():
-            self._lost(error, exc_info)
+        elif isinstance(error, _LOST) and self.task.acks_late and not self._ends_otherwise():
+            self._lost(error if isinstance(error, WorkerLostError) else _left(error), exc_info)
         elif not (isinstance(error, TimeLimitExceeded) and not return_ok):
             # The pool says so of a task that it ends at its limit, and calls on_timeout next, which tells it all a second time.
             super().on_failure(exc_info, send_failed_event, return_ok)
@@ -115,7 +122,8 @@ class Request(CeleryRequest):
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
-        return bool(state.should_terminate or self._already_cancelled or self._success_was_stored())
+        ended = state.should_terminate or self._already_cancelled or self._already_revoked
+        return bool(ended or self._success_was_stored())
 
     @property
     def losses(self) -> int:
@@ -128,6 +136,10 @@ class Request(CeleryRequest):
         if self.delivery_info["exchange"] == EXCHANGE:
             return str(self.delivery_info["routing_key"])
         return str(self._app.amqp.router.route({}, self.name)["routing_key"])
+
+
+def _left(error: BaseException) -> WorkerLostError:
+    return WorkerLostError(f"the task left its process by {error!r}; raise another exception, or return")
 
 
 def _end(child: Process) -> None:

@@ -1,0 +1,146 @@
+"""What stands around each task in a pool child, so that no task harms the tasks after it, nor the worker.
+
+A task runs in a process that takes the next task when it has ended. It may change that process in any way, leave it by an
+exception that is none (`SystemExit`), or fork and return in both processes. None of that may reach the next task or the worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from os import _exit, getpid, setpgid
+from time import monotonic
+from typing import Any
+
+from billiard.process import current_process
+from celery import Task, signals
+from celery.exceptions import Ignore, Reject, Retry
+from celery.utils.serialization import UnpickleableExceptionWrapper
+
+from warren.log_line import safe_text
+from warren.process import adopt_orphans
+from warren.process_state import ProcessState
+from warren.worker.leftovers import Zombies
+
+#: Exceptions that say something to the worker, and whose types it knows.
+_KNOWN = (Reject, Ignore, Retry)
+#: Characters of an exception's text that go to the worker.
+_KEPT = 1000
+
+Tracer = Callable[..., tuple[Any, Any, Any, Any]]
+
+
+class Child:
+    """The guard of one pool child. The worker makes it before it forks."""
+
+    def __init__(self) -> None:
+        self._state: ProcessState | None = None
+        self._tasks: Mapping[str, Task] = {}
+        self._zombies = Zombies()
+
+    def guard(self, tasks: Mapping[str, Task]) -> None:
+        """Guard these tasks in the pool children that this process forks from now on."""
+        self._tasks = tasks
+        for task in tasks.values():
+            # Celery asks for `run` when it builds a task's tracer, which each child does at its start.
+            task.run = self._alone(task.run)
+        signals.worker_process_init.connect(self._begin, weak=False)
+
+    def _begin(self, **_: Any) -> None:
+        # A group of its own: a task that signals its group reaches no worker, and the worker knows what came from a child.
+        setpgid(0, 0)
+        # What a task starts and lets go of becomes this process's child, and the worker's when this process ends.
+        adopt_orphans()
+        # `multiprocessing` in a task. The flag says that this process may not have children, as nobody would end them; the worker
+        # does. Documented: a process that has been started cannot change it, but this object was made by its parent.
+        process = current_process()
+        process.daemon = False
+        with suppress(AttributeError):
+            # A process that is spawned is given this word, and the standard library pickles none but its own.
+            process._config["authkey"] = AuthenticationString(process.authkey)
+        for task in self._tasks.values():
+            # Celery builds this one at the start of each child, just before this signal, and calls it for each task.
+            task.__trace__ = self._guarded(task.__trace__)
+
+    def _alone(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the body of a task with one end: a copy of the process that the body made by `fork` ends with the body.
+
+        Otherwise the copy would report the task's end a second time, and then read half of the next task from the worker's pipe.
+        """
+
+        @functools.wraps(run)
+        def body(*arguments: Any, **keywords: Any) -> Any:
+            pid = getpid()
+            try:
+                return run(*arguments, **keywords)
+            finally:
+                if getpid() != pid:
+                    with suppress(Exception):
+                        sys.stdout.flush()
+                    _exit(_code(sys.exception()))
+                if self._state is not None:  # before the result is stored and the end is logged, which a low limit would fail
+                    self._state.restore()
+
+        return body
+
+    def _guarded(self, trace: Tracer) -> Tracer:
+        def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
+            if self._state is None:  # not before: the pool sets its own signal handlers after `_begin`
+                self._state = ProcessState()
+            pid = getpid()
+            try:
+                value, info, seconds, text = trace(*arguments, **keywords)
+                return (_plain(value) if info else value), info, seconds, text
+            except BaseException as error:
+                raise _portable(error) from error
+            finally:
+                if getpid() != pid:  # a copy of this process, which came back by another way than the task's own end
+                    _exit(0)
+                if not self._state.restore():
+                    _retire()
+                self._zombies.turn(monotonic())
+
+        return guarded
+
+
+def _code(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    code = error.code if isinstance(error, SystemExit) else 1
+    return 0 if code is None else code & 0xFF if isinstance(code, int) else 1
+
+
+def _plain(failure: Any) -> Any:
+    """Make what says that a task failed such that the worker can read it: it has not all the types that a task has made."""
+    error = getattr(failure.exception, "exc", failure.exception)
+    if not isinstance(error, _KNOWN):
+        failure.exception = _portable(error)
+        failure.type = type(failure.exception)
+    return failure
+
+
+def _portable(error: BaseException) -> Any:
+    """Return the exception as a type that the worker has, too: one that it cannot read would end its main loop."""
+    if isinstance(error, SystemExit):
+        return SystemExit(error.code if isinstance(error.code, int | None) else safe_text(error.code)[:_KEPT])
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt()
+    if isinstance(error, MemoryError):
+        return MemoryError(safe_text(error)[:_KEPT])
+    if isinstance(error, _KNOWN):
+        return error
+    kind = type(error)
+    if kind in (GeneratorExit, CancelledError, BaseException):
+        return kind(safe_text(error)[:_KEPT])
+    return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, (), safe_text(error)[:_KEPT])
+
+
+def _retire() -> None:
+    """Let this process end when it has reported its task: a limit that is lower for good would fail the tasks after it."""
+    with suppress(Exception):
+        # The pool's loop takes an error at its next read for its end. What the worker has written meanwhile it gives to another.
+        current_process().inq._reader.close()

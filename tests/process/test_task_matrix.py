@@ -1,0 +1,203 @@
+"""What a task may do to its process: the worker tells of it, runs the next tasks, answers, and stops in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from support.suite import Suite
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+
+PLAIN = 20
+DEADLINE = 180
+
+JOBS = """
+import ctypes, gc, logging, logging.config, os, resource, signal, subprocess, sys, threading, time
+import asyncio, decimal, json, locale, multiprocessing, socket, warnings
+from concurrent.futures import ProcessPoolExecutor
+from celery import shared_task
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+
+@shared_task(name="jobs.act")
+def act(code, path):
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\\\\n")
+    exec(code, {**globals(), "path": path})
+    return "returned"
+
+def square(number):
+    return number * number
+""".replace("\\\\n", "\\n")
+
+#: Ways to leave the process: each is counted like a lost process, and the task has failed after five.
+LEAVING = {
+    "sys.exit": "sys.exit(3)",
+    "SystemExit": "raise SystemExit(object())",
+    "KeyboardInterrupt": "raise KeyboardInterrupt",
+    "os._exit 0": "os._exit(0)",
+    "abort": "os.abort()",
+    "SIGKILL": "os.kill(os.getpid(), signal.SIGKILL)",
+    "SIGTERM": "os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)",
+    "SIGHUP": "os.kill(os.getpid(), signal.SIGHUP); time.sleep(30)",
+    "SIGQUIT": "os.kill(os.getpid(), signal.SIGQUIT); time.sleep(30)",
+    "SIGALRM": "signal.alarm(1); time.sleep(30)",
+    "its group": "os.killpg(0, signal.SIGKILL)",
+    "segmentation fault": "ctypes.string_at(0)",
+    "stack of C": "sys.setrecursionlimit(10**9)\nn = []\nfor _ in range(10**6): n = [n]\nrepr(n)",
+    "another program": "os.execv('/bin/true', ['true'])",
+    "descriptors closed": "os.closerange(0, 65536); os._exit(0)",
+    "processor time": "resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass",
+    "threads that stay": "threading.Thread(target=time.sleep, args=(1000,)).start(); os._exit(1)",
+}
+
+#: What raises: the task has failed, once.
+RAISING = {
+    "GeneratorExit": "raise GeneratorExit",
+    "BaseException": "raise BaseException('x')",
+    "CancelledError": "raise asyncio.CancelledError",
+    "a BaseException that cannot be read": "class Bad(BaseException):\n    def __init__(self, a, b): pass\nraise Bad(1, 2)",
+    "an exception that only this process has": "import shop_late as m\nraise m.Late(1, 2)",
+    "memory": "resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))\nbytearray(2**40)",
+    "recursion": "def deep(): deep()\ndeep()",
+    "a huge text": "raise ValueError('x' * 5_000_000)",
+}
+
+#: What changes the process, and returns.
+CHANGING = {
+    "basicConfig(force)": "logging.basicConfig(force=True)",
+    "dictConfig": "logging.config.dictConfig({'version': 1, 'root': {'handlers': []}})",
+    "logging.disable": "logging.disable(logging.CRITICAL); logging.shutdown(); logging.root.handlers.clear()",
+    "structlog": "import structlog; structlog.configure(processors=[lambda *_: '']); structlog.contextvars.clear_contextvars()",
+    "signals ignored": "for n in (15, 1, 2, 10, 17, 14): signal.signal(n, signal.SIG_IGN)",
+    "signals blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))",
+    "an alarm left": "signal.alarm(1)",
+    "a timer left": "signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)",
+    "streams closed": "sys.stdout.close(); sys.stderr.close()",
+    "streams gone": "sys.stdout = sys.stderr = sys.stdin = None; os.close(1); os.close(2)",
+    "hooks": "import faulthandler; faulthandler.disable(); sys.excepthook = threading.excepthook = sys.unraisablehook = None",
+    "limits": "resource.setrlimit(resource.RLIMIT_NOFILE, (8, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
+    "hard limits": "resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))",
+    "file size": "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))",
+    "a folder that is gone": "os.makedirs(path + '.d'); os.chdir(path + '.d'); os.rmdir(path + '.d')",
+    "environment": "os.environ.clear(); os.umask(0); socket.setdefaulttimeout(0.001)",
+    "interpreter": "sys.setrecursionlimit(10**9); gc.disable(); sys.setswitchinterval(1000); warnings.simplefilter('error')",
+    "json": "json.dumps = json.JSONEncoder.default = None",
+    "time": "time.time = lambda: 0.0",
+    "decimal and locale": "decimal.getcontext().prec = 1; locale.setlocale(locale.LC_ALL, 'C')",
+    "asyncio": "loop = asyncio.new_event_loop(); asyncio.set_event_loop(loop); loop.run_until_complete(asyncio.sleep(0))",
+    "session": "os.setsid() if os.getpid() != os.getpgid(0) else None",
+    "death signal": "ctypes.CDLL(None).prctl(1, 0)",
+    "fork, back in both": "os.fork()",
+    "fork, an exit in the copy": "pid = os.fork()\nif pid == 0: sys.exit(7)\nassert os.waitpid(pid, 0)[1] >> 8 == 7",
+    "threads": "[threading.Thread(target=time.sleep, args=(1000,)).start() for _ in range(3)]",
+    "the log's descriptor": """
+import builtins
+for number in os.listdir("/proc/self/fd"):
+    try:
+        if os.readlink(f"/proc/self/fd/{number}").endswith((".log", ".tasks")):
+            os.close(int(number))
+    except OSError:
+        pass
+builtins.kept = [open(path + ".x", "a") for _ in range(20)]
+""",
+    "every descriptor": "os.closerange(0, 65536)",
+    "multiprocessing": "with multiprocessing.get_context('fork').Pool(2) as pool: assert pool.map(square, [2, 3]) == [4, 9]",
+    "a process pool": "with ProcessPoolExecutor(1) as pool: assert pool.submit(square, 3).result() == 9",
+    "multiprocessing, spawned": """
+process = multiprocessing.get_context("spawn").Process(target=square, args=(1,))
+process.start()
+process.join()
+assert process.exitcode == 0
+""",
+    "signals from Celery": "from celery import signals; signals.worker_process_shutdown.receivers = []",
+}
+
+LATE = """
+def __getattr__(name):
+    import sys
+    made = type(name, (Exception,), {"__module__": __name__})
+    setattr(sys.modules[__name__], name, made)
+    return made
+"""
+
+INI = "[worker:a]\nconcurrency = 4\nprefetch = 4\nstop_timeout = 10s\n"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Suite, Any, int]]:
+    """One worker for all acts: what one of them left would harm the next."""
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        suite = Suite(Path(folder), INI, modules="jobs")
+        suite.module("jobs", JOBS)
+        suite.module("shop_late", LATE)
+        with suite.running("worker", "a") as worker:
+            suite.await_event("worker", "ready", DEADLINE)
+            yield suite, make_app(load(suite.etc)), worker.pid
+
+
+def runs(path: Path) -> list[int]:
+    """Return the processes in which an act has begun, in order."""
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def pairs(suite: Suite, app: Any, pid: int) -> None:
+    """Run plain tasks; each has its pair of lines, and the worker is the same process, which answers."""
+    sent = {app.send_task("jobs.add", [number, 1]).id for number in range(PLAIN)}
+    for event in ("task_started", "task_succeeded"):
+        until(lambda event=event: sent <= {line.get("task_id") for line in suite.logged("worker", event)}, DEADLINE, event)  # type: ignore[misc]
+    before = len(suite.logged("worker", "state_dumped"))
+    os.kill(pid, signal.SIGUSR1)
+    until(lambda: len(suite.logged("worker", "state_dumped")) > before, DEADLINE, "an answer to SIGUSR1")
+
+
+def test_a_task_that_leaves_its_process_is_given_up(running: tuple[Suite, Any, int], scratch: Path) -> None:
+    """Each way to leave is gone five times, each time with a line; then the task has failed, and the next ones run."""
+    suite, app, pid = running
+    sent = {
+        act: app.send_task("jobs.act", [code, str(scratch / str(number))]) for number, (act, code) in enumerate(LEAVING.items())
+    }
+    ends = {act: type(result.get(timeout=600, propagate=False)).__name__ for act, result in sent.items()}
+    assert ends == dict.fromkeys(LEAVING, "WorkerLostError")
+    found = {act: losses(suite, result.id) for act, result in sent.items()}
+    assert found == {act: [1, 2, 3, 4] for act in LEAVING}
+    assert {act: len(runs(scratch / str(number))) for number, act in enumerate(LEAVING)} == dict.fromkeys(LEAVING, 5)
+    assert {len(suite.logged("worker", "task_failed", task_id=result.id)) for result in sent.values()} == {1}
+    pairs(suite, app, pid)
+
+
+def losses(suite: Suite, task_id: str) -> list[int]:
+    """Return what the lines of its ends have counted."""
+    return [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=task_id)]
+
+
+@pytest.mark.parametrize("act", RAISING)
+def test_a_task_that_raises_has_failed_once(running: tuple[Suite, Any, int], scratch: Path, act: str) -> None:
+    """Whatever it raises, the worker's main loop can read it: one line, of a size that can be read; the next tasks run."""
+    suite, app, pid = running
+    result = app.send_task("jobs.act", [RAISING[act], str(scratch / "runs")])
+    (line,) = until(lambda: suite.logged("worker", "task_failed", task_id=result.id), DEADLINE, "the failure")
+    assert len(runs(scratch / "runs")) == 1
+    assert len(str(line)) < 100_000
+    pairs(suite, app, pid)
+
+
+@pytest.mark.parametrize("act", CHANGING)
+def test_what_a_task_changes_in_its_process_harms_no_other(running: tuple[Suite, Any, int], scratch: Path, act: str) -> None:
+    """The task returns once and has its lines; the next tasks run and have theirs."""
+    suite, app, pid = running
+    result = app.send_task("jobs.act", [CHANGING[act], str(scratch / "runs")])
+    until(lambda: suite.logged("worker", "task_succeeded", task_id=result.id), DEADLINE, "the success")
+    pairs(suite, app, pid)
+    assert len(suite.logged("worker", "task_succeeded", task_id=result.id)) == 1
+    assert len(runs(scratch / "runs")) == 1
