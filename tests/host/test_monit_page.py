@@ -179,6 +179,19 @@ def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
     assert mails(suite.host)[len(before) :] == ["Status failed warren-worker"]
 
 
+def test_a_broker_that_is_away(suite: Installed, page: Chrome) -> None:
+    """Its service turns red, with the reason where the page does not cut it off; queues, unknown now, are not green."""
+    all_well(page)
+    suite.host.run("systemctl", "stop", "rabbitmq-server", within=120)
+    try:
+        until(lambda: "red-text" in states(page)["warren-broker"], 120, "the broker in red")
+        until(lambda: states(page)["warren-queues"] != GREEN, 120, "queues that are not green")
+        assert re.match(r"CRITICAL: broker away: .*([Rr]efused|answer)", rows(page)["warren-broker"][1][:42])
+    finally:
+        suite.host.run("systemctl", "start", "rabbitmq-server", within=120)
+    all_well(page)
+
+
 def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
     """It ends in one red service, of which the others wait, and a failed unit. However often it is tried, it is told once."""
     all_well(page)

@@ -99,9 +99,9 @@ def test_a_quota_whose_ledger_is_not_made_yet(
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0: expected a broker that answers"),
-        ("redis://secret77@127.0.0.1:1/0", "redis://***@127.0.0.1:1/0: expected a broker that answers"),
-        ("redis://u:secret77@127.0.0.1:1/0", "redis://u:***@127.0.0.1:1/0: expected a broker that answers"),
+        ("redis://127.0.0.1:1/0", "(redis://127.0.0.1:1/0)"),
+        ("redis://secret77@127.0.0.1:1/0", "(redis://***@127.0.0.1:1/0)"),
+        ("redis://u:secret77@127.0.0.1:1/0", "(redis://u:***@127.0.0.1:1/0)"),
     ],
 )
 def test_broker_that_does_not_answer(
@@ -177,5 +177,5 @@ def test_an_old_survey_is_not_believed(config: str, tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit):
         main(["--config", config, "status", "--json"])
     said = json.loads(capsys.readouterr().out)
-    assert "expected a broker that answers" in said["broker_error"]
+    assert "the broker does not answer: " in said["broker_error"]
     assert said["survey_age_s"] is None

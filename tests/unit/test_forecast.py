@@ -43,7 +43,27 @@ def test_forecast_of_anything(samples: list[Sample]) -> None:
     """Whatever was seen: a queue that is said to become empty drains, and does so after now."""
     found = forecast(sorted(samples))
     assert found.empty_in_s is None or found.empty_in_s >= 0
-    assert found.growth_per_s < 0 or found.empty_in_s in (None, 0.0)
+    assert min(found.growth_per_s, found.recent_per_s) < 0 or found.empty_in_s in (None, 0.0)
+
+
+@pytest.mark.parametrize(("steps", "drains"), [(3, True), (6, True), (20, True)])
+def test_a_burst_that_is_over(steps: int, drains: bool) -> None:
+    """Soon after a burst the queue is said to drain, although the line through the last minutes still rises."""
+    quiet = [(float(at), 1) for at in range(0, 60, 5)]
+    burst = [(60.0 + 5 * number, 300 - 10 * number) for number in range(steps + 4)]
+    found = forecast([*quiet, *burst])
+    assert found.growth_per_s > 0 or steps == 20
+    assert found.recent_per_s == pytest.approx(-2) or steps == 3
+    assert (found.empty_in_s is not None) == drains
+
+
+def test_a_queue_that_begins_to_grow() -> None:
+    """It is not said to become empty for what it did minutes ago."""
+    drained = [(5.0 * number, 1000 - 10 * number) for number in range(30)]
+    grows = [(150.0 + 5 * number, 710 + 10 * number) for number in range(8)]
+    found = forecast([*drained, *grows])
+    assert found.growth_per_s < 0 < found.recent_per_s
+    assert found.empty_in_s is None
 
 
 def test_what_is_long_ago_does_not_count() -> None:

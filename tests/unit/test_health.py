@@ -21,6 +21,7 @@ from warren.cli import main
 from warren.health.evidence import Disk, Evidence, look
 from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.report import LONGEST, judge, line, worst
+from warren.health.survey import tendency
 from warren.heartbeat import Beat, Heart, Hearts, read
 from warren.process import Process, this
 from warren.run_file import Published
@@ -88,7 +89,7 @@ def test_a_suite_that_is_well() -> None:
 
 
 QUEUE = {"messages": 12, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
-AWAY = {"kind": "redis", "reachable": False, "reason": "redis://h: expected a broker that answers, found: refused", "alarms": []}
+AWAY = {"kind": "redis", "reachable": False, "reason": "the broker does not answer: refused (redis://h)", "alarms": []}
 ALARM = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": ["low on disk"]}
 OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"}
 
@@ -151,7 +152,8 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             0,
             "queues not watched: quota-watchdog is not enabled on this host",
         ),
-        (evidence(surveyed={"broker": AWAY}), "broker", 2, f"broker away: {AWAY['reason']}"),
+        (evidence(surveyed={"broker": AWAY}), "broker", 2, "broker away: refused (redis://h)"),
+        (evidence(surveyed={"broker": AWAY}), "queues", 1, "queues unknown: the broker is away"),
         (evidence(surveyed={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
         (evidence(surveyed={"queues": {"default": QUEUE}}), "queues", 0, "default 12 messages"),
         (
@@ -371,3 +373,23 @@ def test_it_is_cheap() -> None:
     )
     done = run_to_end([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
     assert done.stdout.splitlines()[-1] == "[] True"
+
+
+@pytest.mark.parametrize(
+    ("queue", "text"),
+    [
+        ({"growth_per_s": 2.3, "recent_per_s": -1.0, "empty_in_s": 30.0}, "empty in 30 s"),
+        ({"growth_per_s": 2.3, "recent_per_s": 2.0}, "+2.3/s"),
+        ({"growth_per_s": -2.3, "recent_per_s": 2.0}, "+2/s"),
+        ({"growth_per_s": 2.3}, "+2.3/s"),
+        ({"quota_empty_in_s": 14400.0}, "empty in 4 h at its quota"),
+        ({"growth_per_s": -1.0, "empty_in_s": 30.0, "quota_empty_in_s": 14400.0}, "empty in 4 h at its quota"),
+        ({"growth_per_s": -1.0, "empty_in_s": 30.0, "quota_empty_in_s": 3.0}, "empty in 30 s"),
+        ({"growth_per_s": 2.0, "quota_empty_in_s": 14400.0}, "+2/s, 4 h at its quota"),
+        ({"messages": 0, "quota_empty_in_s": 14400.0}, ""),
+        ({"quota_empty_in_s": None}, ""),
+    ],
+)
+def test_where_a_queue_goes(queue: dict[str, Any], text: str) -> None:
+    """What it does now says the direction; a quota says how long it takes at least."""
+    assert tendency(QUEUE | queue) == text

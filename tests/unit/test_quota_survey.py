@@ -82,3 +82,17 @@ def test_a_folder_that_cannot_be_written(settings: Settings, clock: Clock) -> No
     (settings.app.run_dir / "survey.json").mkdir()
     watched.publish({})
     assert [path.name for path in settings.app.run_dir.iterdir()] == ["survey.json"]
+
+
+def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Clock) -> None:
+    """What the quota lets through in a window says how long a queue takes at least; other queues have no such time."""
+    (tmp_path / "run").mkdir()
+    ini = f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\ntasks = jobs.call\n[queue:site]\ntasks = jobs.call\n"
+    settings = loaded(ini)
+    watched = survey.Survey(settings)
+    watched._broker.latest = Look(clock.now, True, depths={"default": 3, "site": 605})
+    watched.publish({"site": COUNTS})
+    found = said(settings)
+    assert found is not None
+    assert found["queues"]["site"]["quota_empty_in_s"] == 600.0
+    assert found["queues"]["default"]["quota_empty_in_s"] is None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: Seconds that are looked back: long enough for a line through the jumps of tasks, short enough to follow a change.
 MEMORY = 180.0
+#: Seconds that say whether the queue grows or drains now: after a burst the line of MEMORY rises for minutes still.
+RECENT = 30.0
 #: Seconds that a line must span before anything is foretold for hours ahead.
 SURE = 60.0
 #: A change (messages a second) below this is none: one message in three hours.
@@ -18,13 +20,17 @@ Sample = tuple[float, int]
 
 @dataclass(frozen=True)
 class Forecast:
-    """`growth_per_s`: messages a second, negative when the queue drains. `empty_in_s`: None when it does not drain.
-    `seen_s`: the seconds that the line spans.
+    """Where a queue goes.
+
+    `growth_per_s`: messages a second over all that is remembered, negative when the queue drains. `empty_in_s`: None when it
+    does not drain. `seen_s`: the seconds that the line spans. `recent_per_s`: the growth of the last seconds, which alone
+    knows that a burst is over.
     """
 
     growth_per_s: float
     empty_in_s: float | None
     seen_s: float
+    recent_per_s: float = 0.0
 
     def reaches(self, depth: int, now: int) -> float | None:
         """Seconds until the queue, `now` messages deep, holds `depth`; None when it does not grow, or cannot be foretold yet."""
@@ -44,11 +50,18 @@ def forecast(samples: Sequence[Sample]) -> Forecast:
     line = samples[last_empty:]
     if len(line) < 3:  # two points say nothing of how well they lie on a line
         return Forecast(0.0, 0.0 if line and line[-1][1] == 0 else None, 0.0)
+    growth = _slope(line)
+    latest = [sample for sample in line if line[-1][0] - sample[0] <= RECENT]
+    recent = _slope(latest) if len(latest) >= 3 else growth
+    pace = growth if (growth > 0, growth < 0) == (recent > 0, recent < 0) else recent
+    empty_in = line[-1][1] / -pace if pace < 0 else None
+    return Forecast(growth, empty_in, line[-1][0] - line[0][0], recent)
+
+
+def _slope(line: Sequence[Sample]) -> float:
+    """The slope of the least-squares line, messages a second."""
     mean_at = sum(at for at, _ in line) / len(line)
     mean_depth = sum(depth for _, depth in line) / len(line)
     spread = sum((at - mean_at) ** 2 for at, _ in line)
     growth = sum((at - mean_at) * (depth - mean_depth) for at, depth in line) / spread if spread else 0.0
-    if abs(growth) < _STEADY:
-        growth = 0.0
-    empty_in = line[-1][1] / -growth if growth < 0 else None
-    return Forecast(growth, empty_in, line[-1][0] - line[0][0])
+    return growth if abs(growth) >= _STEADY else 0.0

@@ -173,6 +173,6 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
         origin = settings.origin("broker", option)
         raise Unavailable(f"{origin}: [broker] {option}: {told}" if origin.file else told) from error
     except _BROKEN as error:
-        raise Unavailable(f"expected options that broker and results can use, found: {_error(error)}; see [broker]") from error
+        raise Unavailable(f"broker and results cannot be used with these options: {_error(error)}; see [broker]") from error
     except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
-        raise Unavailable(f"expected broker and results to answer, found: {_error(error)}") from error
+        raise Unavailable(f"broker or results do not answer: {_error(error)}") from error

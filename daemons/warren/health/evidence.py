@@ -23,6 +23,14 @@ PROGRAMS: dict[str, Shape] = {
     ],
 }
 _LEVEL = {0, 1, 2}
+_QUEUE = {
+    "messages": (int, None),
+    "growth_per_s": NUMBER,
+    "recent_per_s?": NUMBER,
+    "empty_in_s": (*NUMBER, None),
+    "quota_empty_in_s?": (*NUMBER, None),
+    "level?": _LEVEL,
+}
 _QUOTA = {
     "free": int,
     "open": int,
@@ -34,7 +42,7 @@ _QUOTA = {
 }
 SURVEY: dict[str, Shape] = {
     "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str]},
-    "queues": {str: {"messages": (int, None), "growth_per_s": NUMBER, "empty_in_s": (*NUMBER, None), "level?": _LEVEL}},
+    "queues": {str: _QUEUE},
     "quotas": {str: ({"error": str}, _QUOTA)},
     "disk?": {"warning": NUMBER, "critical": NUMBER},
 }

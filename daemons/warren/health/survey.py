@@ -41,7 +41,8 @@ def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
 def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
     broker = said["broker"]
     if not broker["reachable"]:
-        yield Level.CRITICAL, f"broker away: {broker['reason']}"
+        # The reason first: Monit's page cuts a line off at 40 characters.
+        yield Level.CRITICAL, f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}"
         return
     for alarm in broker["alarms"]:
         yield Level.CRITICAL, f"broker alarm: {alarm}"
@@ -50,6 +51,9 @@ def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
 
 def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
     """The fullest first: the line may be cut."""
+    if not said["broker"]["reachable"]:
+        yield Level.WARNING, "queues unknown: the broker is away"  # what is wrong is critical elsewhere; green it is not
+        return
     queues = said["queues"]
     for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
         yield Level(queues[name].get("level", 0)), f"{name} {_backlog(queues[name])}"
@@ -65,11 +69,17 @@ def _backlog(queue: dict[str, Any]) -> str:
 
 
 def tendency(queue: dict[str, Any]) -> str:
-    """Where a queue's depth goes: empty in 3 min, +20/s; empty when it goes nowhere."""
-    if queue["messages"] and queue["empty_in_s"] is not None:
-        return f"empty in {span(queue['empty_in_s'])}"
-    growth = queue["growth_per_s"]
-    return f"{growth:+.2g}/s" if growth >= 0.01 else ""
+    """Where a queue's depth goes: empty in 3 min, +20/s, empty in 4 h at its quota; empty when it goes nowhere."""
+    growth, empty_in = queue["growth_per_s"], queue["empty_in_s"]
+    recent = queue.get("recent_per_s", growth)
+    by_quota = queue.get("quota_empty_in_s") or 0.0
+    if not queue["messages"]:
+        empty_in, by_quota = None, 0.0
+    rate = growth if (growth > 0) == (recent > 0) else recent  # after a burst the longer line rises while the queue drains
+    grows = f"{rate:+.2g}/s" if rate >= 0.01 else ""
+    if by_quota > (empty_in or 0.0):  # no more than the quota admits will ever leave it
+        return f"{grows}, {span(by_quota)} at its quota" if grows else f"empty in {span(by_quota)} at its quota"
+    return grows if empty_in is None else f"empty in {span(empty_in)}"
 
 
 def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:

@@ -57,7 +57,7 @@ class Survey:
         said = {
             "at": self._written,
             "broker": {**broker, "alarms": look.alarms, "asked_at": look.at},
-            "queues": {queue: self._queue(queue, look) for queue in self.settings.queues},
+            "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
         }
@@ -103,14 +103,28 @@ class Survey:
 
     # -- the file ------------------------------------------------------------------------------------------------------
 
-    def _queue(self, queue: str, look: Look) -> dict[str, Any]:
+    def _queue(self, queue: str, look: Look, quotas: dict[str, Counts | str]) -> dict[str, Any]:
         backlog = self._backlogs.get(queue)
         if backlog is None or not look.reachable:
             return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
-        seen = backlog.forecast
-        empty = None if seen.empty_in_s is None else round(seen.empty_in_s, 1)
-        growth = round(seen.growth_per_s, 3)
-        return {"messages": look.depths.get(queue), "growth_per_s": growth, "empty_in_s": empty, "level": backlog.level}
+        seen, messages = backlog.forecast, look.depths.get(queue)
+        return {
+            "messages": messages,
+            "growth_per_s": round(seen.growth_per_s, 3),
+            "recent_per_s": round(seen.recent_per_s, 3),
+            "empty_in_s": None if seen.empty_in_s is None else round(seen.empty_in_s, 1),
+            "quota_empty_in_s": self._by_quota(queue, messages or 0, quotas),
+            "level": backlog.level,
+        }
+
+    def _by_quota(self, queue: str, messages: int, quotas: dict[str, Counts | str]) -> float | None:
+        """Seconds that the quotas of this host need to let so many messages through; None for a queue without a quota."""
+        found = []
+        for name, quota in self.settings.quotas.items():
+            counts = quotas.get(name)
+            if isinstance(counts, Counts) and queue in {self.settings.queue_of(task) for task in quota.tasks}:
+                found.append(max(0, messages - counts.free) * quota.limit.seconds / quota.limit.calls)
+        return round(max(found), 1) if found else None
 
     def _quota(self, name: str, counts: Counts | str) -> dict[str, Any]:
         if isinstance(counts, str):
