@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from warren.config import Settings, attempt, check_folders, in_reading_order, load, short_host, suite_of_another
+from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
 from warren.config.listing import entries
 from warren.errors import ConfigError, ExitCode, Problem
 from warren.printable import printable
@@ -30,6 +30,7 @@ def check(context: click.Context, as_json: bool) -> int:
     """Check the configuration of this host, with the task modules that it names and supervisord's own files.
 
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
+    More processes than the host has memory for are a warning on stderr, and no problem.
     Nothing is started and the broker is not asked. Who is neither root nor the suite's user is told that he cannot judge
     whether the suite may write to its folders; the exit code is that of the rest.
 
@@ -46,8 +47,11 @@ def check(context: click.Context, as_json: bool) -> int:
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(f"not checked: whether the suite may write to its folders; call it as root or as {owner} for that", err=True)
+    warnings = list(memory.warnings(settings, memory.room()))
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps({"ok": True, **_place(context), **counts, "problems": []}))
+        click.echo(json.dumps({"ok": True, **_place(context), **counts, "problems": [], "warnings": warnings}))
     else:
         said = ", ".join(f"{count} {word.removesuffix('s') if count == 1 else word}" for word, count in counts.items())
         click.echo(f"configuration of host {settings.host} is fine: {said}")

@@ -1,0 +1,52 @@
+"""What the workers' processes take of the host's memory, before they take it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from warren.config.settings import Settings
+
+#: Bytes of one pool child with small tasks (measured as PSS at 100 and 200 of them), and of each other process of the suite.
+_CHILD = 20_000_000
+_DAEMON = 40_000_000
+#: Where a limit of the unit stands, or of the container.
+_LIMITS = (
+    Path("/sys/fs/cgroup/system.slice/warren.service/memory.max"),
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+def warnings(settings: Settings, room: int) -> Iterator[str]:
+    """What is said of workers that together need more than `room` bytes; 0 is not known. Pure."""
+    workers = {name: worker for name, worker in settings.workers.items() if worker.enabled}
+    needed = sum(worker.concurrency * _CHILD + _DAEMON for worker in workers.values()) + 2 * _DAEMON
+    if not room or needed <= room or not workers:
+        return
+    name = max(workers, key=lambda each: workers[each].concurrency)
+    processes = sum(worker.concurrency for worker in workers.values())
+    yield (
+        f"{settings.origin(f'worker:{name}', 'concurrency')}: [worker:{name}] concurrency: the workers' {processes} processes "
+        f"take about {_gigabytes(needed)} with small tasks, and there are {_gigabytes(room)}; lower it, or add memory"
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+def room() -> int:
+    """Bytes of memory that the suite may take on this host; 0 when nothing says so."""
+    found = [int(text) for path in _LIMITS if (text := _read(path)).isdigit()]
+    with suppress(ValueError, IndexError):
+        line = next((line for line in _read(Path("/proc/meminfo")).splitlines() if line.startswith("MemTotal:")), "")
+        found.append(int(line.split()[1]) * 1024)
+    return min(found, default=0)
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="ascii").strip()
+    return ""
