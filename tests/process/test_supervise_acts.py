@@ -171,7 +171,7 @@ ACTS: dict[str, tuple[Asked, str]] = {
 ENDING = {"stop all", "remove", "exchange", "kill all", "stop by signal", "terminate by signal", "quit by signal", "fifos"}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ACTS)
 def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], name: str) -> None:
     """After each act supervisord is the same process, all programs work, no other one is there, and the log tells it."""

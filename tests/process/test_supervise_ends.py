@@ -1,0 +1,78 @@
+"""Daemons that end, or that somebody else ends: only what supervisord itself asked for is final."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from support.suite import Suite
+from support.supervised import supervised
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+from warren.run_file import now
+from warren.supervise import programs as published
+
+INI = "[worker:a]\nconcurrency = 1\n[celery]\nworker_enable_remote_control = true\n"
+PROGRAMS = ("worker-a", "beat", "quota-watchdog")
+#: Every signal that a program can catch and that means an end, or new settings, to somebody.
+SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "ABRT", "ALRM", "PIPE")
+#: Those at which a daemon goes on with its work.
+HARMLESS = {"HUP", "USR1", "PIPE"}
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A suite with all its daemons."""
+    made = Suite(tmp_path_factory.mktemp("ends"), INI, modules="jobs")
+    made.module("jobs", "")
+    with supervised(made):
+        yield made
+
+
+def ready(suite: Suite) -> dict[str, int]:
+    """The processes of the programs, when all of them are ready; else nothing."""
+    report = published.read(suite.folder / "run")
+    if report is None or report.age > 5 or not all(each["ready"] for each in report.programs):
+        return {}
+    return {each["program"]: each["pid"] for each in report.programs}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("word", SIGNALS)
+def test_a_signal_by_hand_is_no_end(suite: Suite, word: str) -> None:
+    """Whichever signal worker, beat and quota-watchdog get, all three are at work again, and none is final or held."""
+    before = until(lambda: ready(suite), what="a suite that is ready")
+    said = len(suite.logged("supervisord", "supervisor_record"))
+    for pid in before.values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, getattr(signal, f"SIG{word}"))
+    if word not in HARMLESS:
+        until(lambda: all(pid not in before.values() for pid in ready(suite).values()) and ready(suite), what="new processes")
+    else:
+        sent = now()
+        until(
+            lambda: all((suite.heart(program) or {"at": 0})["at"] > sent + 1 for program in PROGRAMS), what="hearts that beat on"
+        )
+        assert ready(suite) == before
+    until(lambda: ready(suite), what="a suite that is ready again")
+    lines = suite.logged("supervisord", "supervisor_record")[said:]
+    assert not [line for line in lines if "FATAL" in line["message"]]
+
+
+@pytest.mark.timeout(600)
+def test_a_shutdown_by_remote_control_is_no_end(suite: Suite) -> None:
+    """`celery control shutdown`, where remote control is on: the worker ends in order and is started again."""
+    before = until(lambda: ready(suite), what="a suite that is ready")["worker-a"]
+    make_app(load(suite.etc)).control.shutdown()
+    until(lambda: ready(suite) and ready(suite).get("worker-a") not in (None, before), what="another worker")
+    [line] = [
+        line
+        for line in suite.logged("supervisord", "supervisor_record", program="worker-a", exit_status=0)
+        if line["child_pid"] == before or "exited" in line["message"]
+    ][-1:]
+    assert line["message"].startswith("exited: worker-a (exit status 0")
