@@ -25,6 +25,7 @@ from warren.heartbeat import Heart
 from warren.log import configure, get, keep
 from warren.process import Process, die_with_parent, of, this
 from warren.process_state import ProcessState
+from warren.starting import Progress
 
 #: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
 ORPHAN_PATIENCE = 30.0
@@ -43,6 +44,7 @@ class Daemon:
         self.name = name
         self.program = program
         self.heart = Heart(settings.app.run_dir, program)
+        self._progress = Progress(self.heart)
         self.stopping = False
         self.reloading = False
         self.reloads = 0  # SIGHUPs answered: what the heart says after one tells what became of it
@@ -69,6 +71,11 @@ class Daemon:
         self._state = ProcessState()
         get().info(Event.STARTED, config=str(self.settings.folder))
         self.heart.beat("starting")
+        self._progress.begin()
+
+    def started(self) -> None:
+        """The daemon's loop turns, and beats from here on."""
+        self._progress.end()
 
     def regain(self) -> None:
         """Take back what the import of task modules took: the log, the signals, the word from a supervisor that dies, the limits.
@@ -149,6 +156,7 @@ class Daemon:
 
     def loop(self, turn: Callable[[], None], pause: Callable[[], float]) -> None:
         """Turns until the daemon is asked to stop or its supervisor has vanished; a signal ends the `pause` (seconds) between."""
+        self.started()
         while not (self.stopping or self.orphaned):
             turn()
             self.wake.wait(pause())

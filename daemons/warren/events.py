@@ -35,7 +35,7 @@ class Event(StrEnum):
     # supervision
     PROGRAM_HUNG = (
         "program_hung",
-        "a heart stood still for `silent_s`: the daemon's stacks go to its capture file, and it is started anew",
+        "a heart stood still for `silent_s` (`reason`): the daemon's stacks go to its capture file, and it is started anew",
     )
     PROGRAM_HELD = "program_held", "a daemon ended `failures` times too soon: it is tried again every `retry_every_s`"
     PROGRAM_RELEASED = "program_released", "a daemon that was held does its work again"
@@ -43,6 +43,10 @@ class Event(StrEnum):
     WORKER_STUCK = (
         "worker_stuck",
         "a worker took nothing although there were messages and it had room: it is started anew, in order",
+    )
+    WORKER_BLOCKED = (
+        "worker_blocked",
+        "every process of a worker has run one task for `busy_s` while messages wait; `tasks` are the ids of the oldest",
     )
     PROGRAM_REMOVED = (
         "program_removed",

@@ -31,6 +31,10 @@ EVIDENCE: Shape = {
     "entries?": [str],
     "quotas?": [str],
     "refused?": str,
+    "oldest?": [{"id": str, "task": str, "since": NUMBER}],
+    "busy_since?": (*NUMBER, None),
+    "importing?": str,
+    "children?": int,
 }
 
 

@@ -19,8 +19,8 @@ from warren.supervise import programs as published
 
 INI = "[worker:a]\nconcurrency = 1\n[celery]\nworker_enable_remote_control = true\n"
 PROGRAMS = ("worker-a", "beat", "quota-watchdog")
-#: Every signal that a program can catch and that means an end, or new settings, to somebody.
-SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "ABRT", "ALRM", "PIPE")
+#: What people and programs send to a daemon. Those that end it are no more than four: the fifth end within seconds has it held.
+SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "PIPE")
 #: Those at which a daemon goes on with its work.
 HARMLESS = {"HUP", "USR1", "PIPE"}
 

@@ -80,6 +80,13 @@ def test_patience_depends_on_what_the_heart_says(loaded: Loaded) -> None:
         assert patience(sight, settings) == expected, state
 
 
+def test_each_start_that_was_too_slow_doubles_the_time(loaded: Loaded) -> None:
+    """A daemon that needs a little more than start_timeout is not ended at the same place for ever; others get no more time."""
+    settings = loaded("[supervise]\nstart_timeout = 40s\n[worker:a]\n")
+    assert [patience(Sight(7), settings, tries) for tries in (0, 1, 2, 5, 50)] == [40.0, 80.0, 160.0, 1280.0, 1280.0]
+    assert patience(Sight(7, beat()["beat"]), settings, 5) == 20.0
+
+
 def test_a_slow_connection_is_no_hang(loaded: Loaded) -> None:
     """Whoever lets an attempt to connect take long gets a patience that is longer."""
     settings = loaded("[broker]\nurl = redis://localhost\nconnect_timeout = 30s\n[worker:a]\n")

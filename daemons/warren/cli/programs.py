@@ -28,6 +28,7 @@ class ProgramStatus:
     evidence: dict[str, Any]
     held: bool = False
     trouble: str = ""
+    warning: str = ""
 
     @property
     def ready(self) -> bool:
@@ -58,6 +59,7 @@ def program_status(settings: Settings) -> list[ProgramStatus]:
                 beat.evidence if beat else {},
                 stands.get("held", False),
                 hearts.troubles.get(program.program) or stands.get("trouble") or program.trouble,
+                stands.get("warning", ""),
             )
         )
     return found

@@ -48,6 +48,8 @@ def _programs(console: Console, running: Sequence[ProgramStatus]) -> None:
             table.add_row("", "", "", _text(line))
     console.print(table)
     for program in running:
+        if program.warning:
+            console.print(_text(f"{program.program} is {program.warning}", "yellow"))
         if program.trouble:  # beside the others it would wrap
             style = "dim" if program.ready else "red"  # how it ended last, such as for new settings, is no alarm once it works
             console.print(_text(f"{program.program}{' is held' if program.held else ''}: {program.trouble}", style))

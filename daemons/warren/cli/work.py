@@ -8,6 +8,7 @@ from typing import Any
 from warren.cli.programs import ProgramStatus
 from warren.health.finding import span
 from warren.heartbeat import STALE
+from warren.run_file import now
 
 #: Characters of a line, beside the program's name, state and process in 80 columns.
 LINE = 42
@@ -16,7 +17,9 @@ _PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
 #: What a worker counts since its start, and the word for it.
 _COUNTS = (("taken", "received"), ("begun", "started"), ("succeeded", "succeeded"), ("failed", "failed"))
 #: What a line above says in words.
-_TOLD = {"queues", "paused", "running", "concurrency", "leading", "entries", "reloads", "refused", *(name for name, _ in _COUNTS)}
+_TOLD = {"queues", "paused", "running", "concurrency", "leading", "entries", "reloads", "refused", "oldest", "busy_since"} | {
+    name for name, _ in _COUNTS
+}
 
 
 def state(program: ProgramStatus) -> str:
@@ -51,6 +54,10 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
         counts = ", ".join(f"{word} {said[name]}" for name, word in _COUNTS if name in said)
         whole = f"{running}, {counts}" if counts else running
         yield from [whole] if len(whole) <= LINE else [running, counts]
+    if said.get("oldest"):  # two lines: an id alone fills one
+        oldest = said["oldest"][0]
+        yield f"oldest task {oldest['task']}, for {span(max(0.0, now() - oldest['since']))}"
+        yield str(oldest["id"])
     if said.get("queues"):
         yield named("queues", said["queues"])
     if said.get("paused"):

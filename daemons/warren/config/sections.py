@@ -198,7 +198,11 @@ class WatchdogSettings(Section):
 class SuperviseSettings(Section):
     """The supervision of the daemons."""
 
-    start_timeout: Annotated[float, duration(1, 3600)] = option(30.0, "How long a daemon may take until it is ready.")
+    start_timeout: Annotated[float, duration(1, 3600)] = option(
+        30.0,
+        "How long a daemon may take until it is ready, then the start of the suite counts as done. A start without progress, "
+        "such as the next module that it imports or the next child, is ended after this; the start after it has twice the time.",
+    )
     heart_timeout: Annotated[float, duration(5, 3600)] = option(
         20.0,
         "A daemon whose main loop shows no life for this long hangs: it is killed and started again. At least twice the "
@@ -206,6 +210,11 @@ class SuperviseSettings(Section):
     )
     stuck_timeout: Annotated[float, duration(5, 86400)] = option(
         60.0, "A worker that takes nothing for this long, although there are messages and it has room, is started again in order."
+    )
+    blocked_timeout: Annotated[float, duration(0, 86400)] = option(
+        600.0,
+        "A warning when each process of a worker has run the same task for this long while messages wait: the tasks may never "
+        "end. Longer than tasks usually take. 0: never.",
     )
 
 

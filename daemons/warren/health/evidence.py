@@ -19,7 +19,15 @@ PROGRAMS: dict[str, Shape] = {
     "start": int,
     "state": str,
     "programs": [
-        {"program": str, "state": str, "pid": (int, None), "since": NUMBER, "held?": bool, "trouble?": (str, None)},
+        {
+            "program": str,
+            "state": str,
+            "pid": (int, None),
+            "since": NUMBER,
+            "held?": bool,
+            "trouble?": (str, None),
+            "warning?": str,
+        },
     ],
 }
 _LEVEL = {0, 1, 2}

@@ -93,6 +93,8 @@ def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
     silent = evidence.silent[name]
     if silent > STALE:
         return Level.CRITICAL, f"{name} hangs: silent for {span(silent)}"
+    if beat.state in AT_WORK and program.get("warning"):
+        return Level.WARNING, f"{name} is {program['warning']}"
     if beat.state in AT_WORK:
         return Level.OK, f"{name} {beat.state}"
     return _passing(f"{name} is {beat.state}", evidence.now - beat.since)

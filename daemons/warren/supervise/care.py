@@ -14,7 +14,8 @@ from warren.config import Settings
 from warren.events import Event
 from warren.log import get
 from warren.process import resident
-from warren.supervise.hearts import LONGEST_TURN, Sight, at_work, patience
+from warren.supervise.blocked import Blocked, blocked
+from warren.supervise.hearts import LONGEST_TURN, Sight, at_work, is_starting, patience
 from warren.supervise.process import DaemonProcess
 from warren.supervise.stuck import Idleness, is_stuck, judge, waiting
 
@@ -29,6 +30,7 @@ class Care:
 
     def __init__(self) -> None:
         self._idle: dict[str, Idleness] = {}
+        self._blocked: dict[str, Blocked] = {}
 
     def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, turn: float) -> None:
         """One look, `turn` seconds after the last one."""
@@ -39,12 +41,18 @@ class Care:
             if process.state != ProcessStates.RUNNING or process.doomed or sight is None:
                 continue
             name = process.config.name
-            if sight.silence >= patience(sight, settings):
-                self._abort(process, sight)
+            allowed = patience(sight, settings, process.slow_starts)
+            if sight.silence >= allowed:
+                self._abort(process, sight, allowed)
             elif not self._too_big(process, settings) and name.startswith("worker-"):
                 self._watch(process, sight, queues, settings, min(turn, LONGEST_TURN))
 
-    def _abort(self, process: DaemonProcess, sight: Sight) -> None:
+    def _abort(self, process: DaemonProcess, sight: Sight, allowed: float) -> None:
+        starting = is_starting(sight)
+        why, remedy = f"it showed no life for {allowed:.0f} s", "its stacks say where it hangs"
+        if starting:
+            why = f"its start showed no progress for {allowed:.0f} s"
+            remedy = "the next start has twice that; where it is slow by nature, raise [supervise] start_timeout"
         get().error(
             Event.PROGRAM_HUNG,
             program=process.config.name,
@@ -53,8 +61,10 @@ class Care:
             heart=sight.state or "none yet",
             evidence=sight.beat.evidence if sight.beat else {},
             stacks=process.config.stdout_logfile,
+            reason=why,
+            remedy=remedy,
         )
-        process.abort()
+        process.abort(f"{why} and was ended; {remedy}", starting)
 
     def _too_big(self, process: DaemonProcess, settings: Settings) -> bool:
         ceiling = _ceiling(process.config.name, settings)
@@ -71,6 +81,7 @@ class Care:
     def _watch(self, process: DaemonProcess, sight: Sight, queues: Mapping[str, int], settings: Settings, turn: float) -> None:
         name, patience = process.config.name, settings.supervise.stuck_timeout
         idle = judge(self._idle.get(name), sight, queues, turn)
+        self._warn(process, blocked(sight, queues, settings.supervise.blocked_timeout))
         if idle is None:
             return
         self._idle[name] = idle
@@ -87,6 +98,23 @@ class Care:
                 restarts_without_effect=idle.restarts,
             )
             process.restart()
+
+    def _warn(self, process: DaemonProcess, found: Blocked | None) -> None:
+        """Tells once of a pool that is blocked, and in `warren health` for as long as it is."""
+        process.warning = found.warning if found else ""
+        known = self._blocked.get(process.config.name)
+        if found is None or (known and (known.pid, known.since) == (found.pid, found.since)):
+            return
+        self._blocked[process.config.name] = found
+        get().warning(
+            Event.WORKER_BLOCKED,
+            program=process.config.name,
+            child_pid=process.pid,
+            busy_s=round(found.seconds, 1),
+            waiting=found.waiting,
+            tasks=found.tasks,
+            remedy="give such tasks a time_limit, or end them by their ids",
+        )
 
 
 def surveyed(run_dir: Path) -> dict[str, int]:

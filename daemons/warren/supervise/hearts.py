@@ -14,6 +14,8 @@ LONGEST_TURN = 2.0
 #: A daemon that looks for its broker, or hands back its work, may be silent so many times longer.
 _PATIENCE = 3
 _CONNECT_MARGIN = 5.0
+#: The time for a start is doubled at most so many times.
+_DOUBLINGS = 5
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,19 @@ def at_work(sight: Sight | None, settings: Settings) -> bool:
     return sight is not None and sight.state in AT_WORK and sight.silence < settings.supervise.heart_timeout
 
 
-def patience(sight: Sight, settings: Settings) -> float:
-    """Seconds of silence after which the program counts as hung."""
+def is_starting(sight: Sight) -> bool:
+    """Whether it imports the tasks, or forks its children, and no loop turns yet."""
+    return sight.state in ("", "starting")
+
+
+def patience(sight: Sight, settings: Settings, slow_starts: int = 0) -> float:
+    """Seconds of silence after which the program counts as hung, after so many starts that were too slow.
+
+    Each of those doubles the time: one that was a little slow is not ended for ever at the same place.
+    """
     terms = settings.supervise
-    if sight.state in ("", "starting"):  # it imports the tasks, and no loop turns yet
-        return max(terms.start_timeout, terms.heart_timeout)
+    if is_starting(sight):
+        return max(terms.start_timeout, terms.heart_timeout) * (1 << min(slow_starts, _DOUBLINGS))
     if sight.state not in AT_WORK:  # an outage of the broker, or of the network's names, is not mended by a restart
         return _PATIENCE * max(terms.heart_timeout, settings.broker.connect_timeout)
     # Two attempts to reach a broker that has just vanished pass before the heart says `connecting`.

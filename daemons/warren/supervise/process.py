@@ -54,6 +54,9 @@ class DaemonProcess(Subprocess):
         self._at_work: float | None = None
         self._again = False
         self._doomed: float | None = None
+        self._doom = ""  # and why
+        self.slow_starts = 0  # in a row that showed no progress within start_timeout
+        self.warning = ""  # what is wrong though it does its work
 
     # -- what the suite does to it ---------------------------------------------------------------------------------
 
@@ -82,8 +85,10 @@ class DaemonProcess(Subprocess):
             self._again = True
             self.kill(self.config.stopsignal)
 
-    def abort(self) -> None:
+    def abort(self, why: str, starting: bool) -> None:
         """Ends one that hangs: faulthandler writes its stacks to the capture file, then SIGKILL follows to its group."""
+        self._doom = why
+        self.slow_starts += starting
         self._doomed = time.monotonic() + LAST_WORDS
         for number in (signal.SIGABRT, signal.SIGCONT):  # a stopped process meets the first when the second wakes it
             with suppress(ProcessLookupError):
@@ -103,7 +108,7 @@ class DaemonProcess(Subprocess):
             self._at_work = time.monotonic()
         if not self._proven and time.monotonic() - self._at_work >= PROOF:
             self._proven = True
-            self.failures = 0
+            self.failures = self.slow_starts = 0
             self._release()
 
     # -- what supervisord does to it -------------------------------------------------------------------------------
@@ -111,6 +116,7 @@ class DaemonProcess(Subprocess):
     def spawn(self) -> Any:
         self._again = False
         self._doomed = None
+        self.warning = ""
         self._proven = False
         self._at_work = None
         self.starts += 1
@@ -140,6 +146,8 @@ class DaemonProcess(Subprocess):
         self.ending = f"{words}: {MEANINGS[status]}" if status in MEANINGS else str(words)
         if status == ExitCode.OK and not self.killing:
             self.ending = _UNASKED
+        elif self._doomed is not None:
+            self.ending = self._doom
         final = status in self.config.exitcodes
         proven = self._proven
         self._ended = pid

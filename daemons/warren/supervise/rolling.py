@@ -17,11 +17,13 @@ from warren.heartbeat import AT_WORK
 from warren.run_file import now
 from warren.supervise.check import Check
 from warren.supervise.doing import Doing, activity
-from warren.supervise.hearts import Sight, at_work
+from warren.supervise.hearts import Sight, at_work, is_starting
 from warren.supervise.programs import Restarted
 
 #: Seconds after which a worker that looks for its broker is believed not to find it.
 _AWAY = 15.0
+#: Seconds without a sign of life after which a start counts as one without progress.
+_PROGRESS = 5.0
 _ENDED = (ProcessStates.EXITED, ProcessStates.FATAL, ProcessStates.STOPPED)
 
 
@@ -127,10 +129,11 @@ class Rolling:
             process.spawn()
 
     def _finished(self, step: _Step, sights: Mapping[str, Sight]) -> bool:
-        if self._worker(step.program) is None:
+        process, sight = self._worker(step.program), sights.get(step.program)
+        if process is None:
             return True
-        sight = sights.get(step.program)
-        if not step.told or sight is None or sight.pid == step.pid:
+        # RUNNING, too: a worker that has consumed for less than 2 s is ready for nobody who looks at it.
+        if not step.told or sight is None or sight.pid == step.pid or process.state != ProcessStates.RUNNING:
             return False
         if sight.state in AT_WORK:
             return True
@@ -143,6 +146,9 @@ class Rolling:
         process, sight = self._worker(step.program), sights.get(step.program)
         if process is None:
             return ""
+        if sight is not None and sight.pid != step.pid and is_starting(sight) and sight.silence < _PROGRESS:
+            # A start that is slow and makes progress (imports, children) is waited for.
+            step.by = max(step.by, time.monotonic() + self._suite.settings.supervise.start_timeout)
         gave_up = step.told and (process.held or process.state == ProcessStates.FATAL)
         if not gave_up and time.monotonic() <= step.by:
             return ""

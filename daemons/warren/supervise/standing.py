@@ -30,6 +30,7 @@ class Standing:
     trouble: str
     heart: str = ""
     expected: bool = True
+    warning: str = ""
 
 
 def all_ready(standings: Sequence[Standing]) -> bool:
@@ -48,6 +49,7 @@ def summary(state: str, standings: Sequence[Standing], quotas: int, refusal: str
         ("not ready", [f"{each.program} ({_doing(each)})" for each in late]),
         ("held", [f"{each.program} ({each.trouble}, tried each minute)" for each in expected if each.held]),
         ("ended", [f"{each.program} ({each.trouble or each.state})" for each in expected if _gave_up(each)]),
+        ("warning", [f"{each.program} ({each.warning})" for each in expected if each.warning]),
         ("stopped", [each.program for each in standings if not each.expected and each.state == "STOPPED"]),
     )
     if state != "stopping":
@@ -93,5 +95,5 @@ def _count(number: int, word: str) -> str:
 
 def as_json(standing: Standing) -> dict[str, Any]:
     """As programs.json has it."""
-    names = ("program", "state", "pid", "since", "ready", "held", "restarts", "trouble")
+    names = ("program", "state", "pid", "since", "ready", "held", "restarts", "trouble", "warning")
     return {name: getattr(standing, name) for name in names}

@@ -198,6 +198,7 @@ class Suite(Supervisor):
             max(0, process.starts - 1),
             process.trouble,
             sight.state if sight else "",
+            warning=process.warning,
         )
 
     def _processes(self) -> list[Any]:

@@ -24,6 +24,7 @@ from warren.process import die_with_parent
 from warren.quota.book import Book
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
+from warren.worker.at_work import AtWork
 from warren.worker.child import Child
 from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
@@ -59,6 +60,7 @@ class Worker:
         self.gate = Gate(settings, self.admission, self.copies)
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
         self.child = Child()
+        self.at_work = AtWork()
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
         self._pulsed = 0.0
@@ -176,6 +178,7 @@ class Worker:
         news = (doing, self.daemon.reloads)
         if time.monotonic() - self._pulsed < PULSE and news == self._told:
             return
+        self.daemon.started()
         self._pulsed, self._told = time.monotonic(), news
         self.admission.pay()
         self.daemon.heart.beat(
@@ -187,6 +190,7 @@ class Worker:
             paused=sorted(self.gate.paused),
             running=len(state.active_requests),
             begun=sum(state.total_count.values()),
+            **self.at_work.look(state.active_requests, self.terms.concurrency),
         )
 
     def _notice_end(self) -> None:
