@@ -227,6 +227,24 @@ def test_an_interrupted_rolling_restart_goes_on(suite: Suite, word: signal.Signa
         assert {program.state for program in programs(suite).values()} == {"RUNNING"}
 
 
+@pytest.mark.timeout(900)
+def test_a_rolling_restart_while_the_broker_is_away(suite: Suite) -> None:
+    """Each worker is restarted and looks for the broker again; none is left stopped, and the command ends well."""
+    suite.write("[broker]\nurl = redis://127.0.0.1:1/0\nconnect_timeout = 1s\n" + TWO + PATIENCE)
+    with suite.running("supervise"):
+        connecting = {"worker-a": "connecting", "worker-b": "connecting"}
+        until(
+            lambda: {name: (suite.heart(name) or {}).get("state") for name in connecting} == connecting,
+            what="both to look for it",
+        )
+        before = {name: program.pid for name, program in programs(suite).items()}
+        done = suite.warren("restart", "--rolling")
+        assert done.returncode == 0, done.stderr
+        after = programs(suite)
+        assert {program.state for program in after.values()} == {"RUNNING"}
+        assert not {before["worker-a"], before["worker-b"]} & {program.pid for program in after.values()}
+
+
 def report(suite: Suite) -> dict[str, Any]:
     """programs.json as it is now."""
     found: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
