@@ -90,6 +90,7 @@ def garbage(suite: Suite, asked: Any) -> None:
 def fifos(suite: Suite, asked: Any) -> None:
     """Whoever opens one of these waits for ever."""
     run = suite.folder / "run"
+    asked.supervisor.stopProcess("worker-a")  # it is started again a second later, and meets the one in its capture file's place
     for name in (
         "programs.json",
         "programs.new",
@@ -103,7 +104,6 @@ def fifos(suite: Suite, asked: Any) -> None:
             os.mkfifo(run / name)
     (suite.folder / "log" / "worker-a.out").unlink(missing_ok=True)
     os.mkfifo(suite.folder / "log" / "worker-a.out")
-    asked.supervisor.stopProcess("worker-a")
     os.kill(asked.pid, signal.SIGHUP)
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from warren.closed_folder import make_closed
 from warren.errors import WarrenError
 from warren.events import Event
 from warren.log import get
@@ -62,17 +63,20 @@ class RunFolder:
         path = _socket(suite.options)
         if self._socket is None and path is not None:
             self._socket = _mark(path)
-        if (path is not None and _mark(path) != self._socket) or not _names_us(Path(suite.options.pidfile)):
+        if path is not None and _mark(path) != self._socket:
             self._open(suite)
-            _emptied(str(path or suite.options.pidfile))
+            _emptied(str(path))
+        pidfile = Path(suite.options.pidfile)
+        if not _names_us(pidfile):
+            make_way(pidfile, stat.S_ISREG)
+            suite.options.write_pidfile()
+            _emptied(str(pidfile))
 
     def _open(self, suite: Any) -> None:
         options = suite.options
         path = _socket(options)
         if path is not None:
             make_way(path, stat.S_ISREG)  # also the socket itself: nobody reaches it
-        make_way(Path(options.pidfile), stat.S_ISREG)
-        options.write_pidfile()
         options.close_httpservers()
         options.openhttpservers(suite)
         self._socket = _mark(path) if path is not None else None
@@ -83,7 +87,7 @@ def _tidy(run_dir: Path) -> list[Path]:
     found = []
     for folder in (run_dir, run_dir / "heart", run_dir / "supervisor"):
         make_way(folder, stat.S_ISDIR)
-        folder.mkdir(mode=0o750, exist_ok=True)
+        make_closed(folder)
         open_up(folder)
         with os.scandir(folder) as entries:
             wrong = [Path(entry.path) for entry in entries if _is_wrong(entry, folder == run_dir)]
