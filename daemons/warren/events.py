@@ -80,7 +80,7 @@ class Event(StrEnum):
     BACKLOG_GROWS = "backlog_grows", "a queue reached a level of [health], or will within an hour"
     BACKLOG_SHRINKS = "backlog_shrinks", "a queue is below the levels of [health] again"
     MESSAGES_RESTORED = "messages_restored", "embedded broker: messages of a dead process went back to their queue"
-    MESSAGE_SET_ASIDE = "message_set_aside", "a message that cannot be run was rejected; `reason` says why"
+    MESSAGE_REJECTED = "message_rejected", "a message that cannot be run was rejected; `reason` says why"
 
     # tasks
     TASK_STARTED = "task_started", "a process begins with a task; `pid` is that process, `waited_s` says how long the task waited"

@@ -66,7 +66,7 @@ def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNod
         with alarm(rabbitmq):
             assert not calls(plain), "the alarm came too late"
             until(lambda: len(calls(plain)) == 20, what="the plain tasks")
-            until(lambda: len(suite.logged("worker", "message_set_aside", task="jobs.nobody")) == 20, what="the unknown ones")
+            until(lambda: len(suite.logged("worker", "message_rejected", task="jobs.nobody")) == 20, what="the unknown ones")
             # But for one that may be with the broker, as a copy.
             until(lambda: len(calls(called)) >= 3 * LIMIT - 1, what="the calls")
             now = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -197,10 +197,10 @@ def test_a_message_that_cannot_be_run_is_set_aside(
         assert add(suite, 1, 2) == 3
         with app.connection_for_write() as connection:
             send_raw(connection, body, headers, content_type)
-        line = suite.await_event("worker", "message_set_aside")
+        line = suite.await_event("worker", "message_rejected")
         assert reason in line["reason"]
         assert add(suite, 3, 4) == 7
-        assert len(suite.logged("worker", "message_set_aside")) == 1
+        assert len(suite.logged("worker", "message_rejected")) == 1
 
 
 def send_raw(connection: Connection, body: bytes, headers: dict[str, str], content_type: str) -> None:

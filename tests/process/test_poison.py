@@ -178,8 +178,8 @@ def test_a_malformed_message_costs_itself(worker: Any, app: Any, suite: Suite, s
         for number, (headers, body) in enumerate(MALFORMED.values()):
             whole = {"task": task, "id": f"bad-{number}"} | headers
             producer.publish(json.dumps(body), headers=whole, content_type="application/json", content_encoding="utf-8")
-    until(lambda: len(suite.logged("worker", "message_set_aside")) == len(MALFORMED), what="every reason")
-    assert all(line["reason"].startswith("expected ") for line in suite.logged("worker", "message_set_aside"))
+    until(lambda: len(suite.logged("worker", "message_rejected")) == len(MALFORMED), what="every reason")
+    assert all(line["reason"].startswith("expected ") for line in suite.logged("worker", "message_rejected"))
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     result_of(app.send_task("jobs.call", [str(scratch / "calls")]))
     assert worker.poll() is None

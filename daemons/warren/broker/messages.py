@@ -142,7 +142,7 @@ class Messages:
         """Rejects a message that no consumer has seen, and says so. Raises OSError."""
         self.reject(tag)
         _, safe, name = tag.split("/")
-        get().error(Event.MESSAGE_SET_ASIDE, reason=reason, path=f"{self._rejected}/{safe}/{name}")
+        get().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
 
     def retry_stranded(self) -> int:
         """Gives back what could not be given back before; how many messages. Raises OSError."""

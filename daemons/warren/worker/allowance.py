@@ -42,12 +42,14 @@ class Allowance:
         self._task_id = task.request.id
         self._since = now()
         quotas = self.settings.quotas_of(task.name)
-        given = task.request.get(TICKETS) if quotas else None  # the header of a task that no quota governs is nobody's word
-        if not given:
+        if not quotas:
             return
-        tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
         mine = False
         try:
+            # The gate of this worker wrote them. A governed task that came another way, or with tickets that are not whole, ends
+            # below as one whose slot is another's does: without slots nobody calls.
+            given = task.request.get(TICKETS)
+            tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
             mine = all(self.book[name].claim(own, this()) for name, own in tickets.items())
         except LEDGER_ERRORS as error:
             get().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,11 +21,11 @@ from kombu.exceptions import ContentDisallowed
 from warren.events import Event
 from warren.log import get
 from warren.redaction import redact
-from warren.worker.message import malformed
+from warren.worker.rejection import reject
+from warren.worker.wellformed import malformed, settle
 
 #: Seconds between two attempts at a broker that refuses the worker.
 _REFUSED_PAUSE = 2
-_logger = logging.getLogger(__name__)
 
 
 class Consumer(CeleryConsumer):
@@ -41,6 +40,8 @@ class Consumer(CeleryConsumer):
     refused: ClassVar[Any] = staticmethod(lambda name, error: None)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
+    #: How many of them it rejected.
+    rejected: ClassVar[int] = 0
     #: The connection, by its number, over which Redis did not take an answer to a message.
     _unanswered = -1
 
@@ -149,8 +150,7 @@ class Consumer(CeleryConsumer):
             type(self).dropped(request)
 
     # -- messages that cannot be run ---------------------------------------------------------------------------------
-    # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes: the
-    # embedded broker keeps a rejected message in a folder, RabbitMQ gives it to a dead-letter exchange where a policy names one.
+    # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes.
 
     def create_task_handler(self, **options: Any) -> Callable[[Any], None]:
         """Celery's handler behind a check of the message's shape: no message may end the worker."""
@@ -163,37 +163,39 @@ class Consumer(CeleryConsumer):
             if redis:
                 message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
                 message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
-            problem = malformed(message)
-            if problem:
-                self._set_aside(message, problem, None)
-                return
             try:
+                problem = malformed(message)
+                if problem:
+                    self._reject(message, problem, None)
+                    return
+                settle(message.headers)
                 handle(message)
             except trouble:
                 raise  # the connection's: Celery connects anew
             except Exception as error:  # noqa: BLE001  a message that nobody foresaw costs itself, not the worker
-                self._set_aside(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
+                if not message.acknowledged:  # else it was answered, and a second answer would end the connection
+                    self._reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
 
         return checked
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """A message that is no task message at all."""
-        self._set_aside(message, "expected a task message (headers task and id), found neither", None)
+        self._reject(message, "expected a task message (headers task and id), found neither", None)
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """A message that is not JSON."""
-        self._set_aside(message, f"expected a JSON body, found {message.content_type}: {exc}", exc)
+        self._reject(message, f"expected a JSON body, found {type(exc.__cause__ or exc).__name__}", exc)
 
     def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A task message whose fields are not of the protocol."""
         expected = "JSON and nothing else" if isinstance(exc, ContentDisallowed) else "a valid task message"
-        self._set_aside(message, f"expected {expected}, found: {exc}", exc)
+        self._reject(message, f"expected {expected}, found: {exc}", exc)
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A task that no module of this worker registers: whoever waits for its result is told."""
         headers = message.headers or {}
         name, task_id = headers.get("task"), headers.get("id")
-        self._set_aside(message, f"expected a task of this worker, found {name!r}; add its module to [app] modules", exc)
+        self._reject(message, f"expected a task of this worker, found {name!r}; add its module to [app] modules", exc)
         request = Bunch(
             name=name,
             chord=None,
@@ -206,15 +208,8 @@ class Consumer(CeleryConsumer):
             self.app.backend.mark_as_failure(task_id, NotRegistered(name), request=request)
         signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
 
-    def _set_aside(self, message: Any, reason: str, exc: BaseException | None) -> None:
-        headers = message.headers or {}
-        get().error(
-            Event.MESSAGE_SET_ASIDE,
-            reason=reason,
-            task_id=headers.get("id"),
-            task=headers.get("task"),
-            routing_key=(message.delivery_info or {}).get("routing_key"),
-            bytes=len(message.body or b""),
-        )
-        message.reject_log_error(_logger, self.connection_errors)
+    def _reject(self, message: Any, reason: str, exc: BaseException | None) -> None:
+        Consumer.rejected += 1
+        queues = {queue.routing_key: queue.name for queue in self.app.conf.task_queues}
+        reject(message, reason, queues, self.connection.as_uri(), self.connection_errors)
         signals.task_rejected.send(sender=self, message=message, exc=exc)

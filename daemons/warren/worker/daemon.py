@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, current_app, signals
@@ -95,7 +96,7 @@ class Worker:
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
         self.deaths.connect()
         Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
-        Consumer.admit = staticmethod(self.suspects.admit)
+        Consumer.admit = staticmethod(self._admit)
         Consumer.refused = staticmethod(self._refuse)
         Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
@@ -132,6 +133,10 @@ class Worker:
         if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
             self.code = ExitCode.SOFTWARE
             get().critical(Event.CRASHED, reason="an error of the main loop; the record before this one has it")
+
+    def _admit(self, request: Any, run: Callable[[Any], None]) -> None:
+        if self.gate.has_slots(request):
+            self.suspects.admit(request, run)
 
     def _refuse(self, queue: str, error: Exception) -> None:
         # Unlike a refused login this is mended at the queue or in the settings, and a restart is what takes up both.
@@ -186,6 +191,7 @@ class Worker:
             reloads=self.daemon.reloads,
             concurrency=self.terms.concurrency,
             taken=Consumer.taken,
+            rejected=Consumer.rejected,
             queues=[queue for queue in self.terms.queues if queue not in self.gate.paused],  # in the order written
             paused=sorted(self.gate.paused),
             running=len(state.active_requests),

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from celery import Task
+from celery.worker import state
 from celery.worker.strategy import default as stock_strategy
 
 from warren.broker.queues import EXCHANGE
@@ -66,7 +67,8 @@ class Gate:
                 consumer.timer.call_after(delay, fall_due, (message, body, ack, reject, callbacks))
                 return
             if is_expired(message.headers) or message.headers.get("id") in consumer.controller.state.revoked:
-                admit(message, body, ack, reject, callbacks, **rest)  # Celery lets it drop: it will not call
+                # Celery lets it drop. Should it not (a clock that is set back right here), `has_slots` stops the request.
+                admit(message, body, ack, reject, callbacks, **rest)
                 return
             # Of a paused queue the quotas were asked a moment ago: not once more for each message that was fetched ahead.
             tickets = None if queue in self.paused else self.admission.reserve(quotas)
@@ -84,6 +86,18 @@ class Gate:
                 raise
 
         return handle
+
+    def has_slots(self, request: Any) -> bool:
+        """Return whether the request may run: it holds slots, or no quota governs its task.
+
+        Whatever a message says, and whatever was thought of it before: this is the last place before the pool. One without slots
+        goes back to its queue, and comes to the gate again.
+        """
+        if TICKETS in request.request_dict or not self.settings.quotas_of(request.task.name):
+            return True
+        state.task_ready(request)
+        request.reject(requeue=True)
+        return False
 
     def _hand_back(self, consumer: Any, message: Any, queue: str, again: Callable[[], None]) -> None:
         """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""

@@ -1,13 +1,10 @@
-"""What a task message must look like, when it may run, and how a fresh copy of one goes back to the broker.
-
-Celery takes a message's fields as they come: a list where a name belongs, or a time limit that is a word, ends the whole worker.
-"""
+"""When the task of a message may run, and how a fresh copy of one goes back to the broker."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kombu import Producer
@@ -18,8 +15,6 @@ TICKETS = "warren_tickets"
 LOSSES = "warren_losses"
 #: What a copy keeps of a message's properties; the broker makes the others anew.
 PROPERTIES = ("correlation_id", "reply_to", "priority")
-
-_TEXTS = ("eta", "expires", "root_id", "parent_id", "group", "reply_to", "correlation_id")
 
 
 def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
@@ -49,7 +44,11 @@ def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) 
 
 
 def is_expired(headers: Mapping[str, Any]) -> bool:
-    """Whether the task was to run before now; Celery looks again, later, and finds the same."""
+    """Whether the task was to run before now; Celery looks again, later, and finds the same.
+
+    Both read the text that `wellformed.settle` wrote. A clock that is set back in between is why the worker runs no request of a
+    governed task without slots, whatever was found here (`Gate.has_slots`).
+    """
     return _seconds_until(headers.get("expires")) < 0
 
 
@@ -58,63 +57,6 @@ def due_in(headers: Mapping[str, Any]) -> float:
     return _seconds_until(headers.get("eta"))
 
 
-def malformed(message: Any) -> str:
-    """What is wrong with a message that names a task in its headers (protocol 2); empty when nothing is.
-
-    A message without such headers, or whose body cannot be decoded, is left to Celery, which handles both.
-    """
-    headers = message.headers
-    if not isinstance(headers, dict) or "task" not in headers:
-        return ""
-    problem = _headers(headers)
-    if problem:
-        return problem
-    try:
-        body = message.payload
-    except Exception:  # noqa: BLE001  not JSON, or a type that is refused: Celery says which
-        return ""
-    return _body(body)
-
-
-def _headers(headers: dict[str, Any]) -> str:
-    for name in ("task", "id"):
-        if not isinstance(headers.get(name), str) or not headers[name]:
-            return f"expected a text in the header {name}, found {_kind(headers.get(name))}"
-    for name in _TEXTS:
-        if not isinstance(headers.get(name), str | None):
-            return f"expected a text or null in the header {name}, found {_kind(headers[name])}"
-    if not _is_timelimit(headers.get("timelimit")):
-        return "expected two numbers above 0, or null, in the header timelimit"
-    if not isinstance(headers.get("stamps"), dict | None) or not isinstance(headers.get("stamped_headers"), list | tuple | None):
-        return "expected an object in the header stamps and a list in stamped_headers"
-    return ""
-
-
-def _is_timelimit(value: Any) -> bool:
-    if value is None:
-        return True
-    pair = isinstance(value, list | tuple) and len(value) == 2
-    return pair and all(each is None or (isinstance(each, int | float) and each > 0) for each in value)
-
-
-def _body(body: Any) -> str:
-    if isinstance(body, list | tuple) and len(body) == 3:
-        arguments, keywords, embed = body
-        if isinstance(arguments, list | tuple) and isinstance(keywords, dict) and isinstance(embed, dict | None):
-            return ""
-    return "expected a body of a list of arguments, an object of keyword arguments and an object of callbacks"
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else type(value).__name__
-
-
 def _seconds_until(text: Any) -> float:
-    """Seconds until a moment in ISO 8601, UTC unless it says otherwise; 0 for what is none."""
-    if not isinstance(text, str):
-        return 0.0
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return 0.0
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+    """Return the seconds until a moment that was found well formed; 0 without one."""
+    return datetime.fromisoformat(text).timestamp() - time.time() if text else 0.0

@@ -1,0 +1,44 @@
+"""Moments in message headers (`eta`, `expires`): one parser, whose result the gate and Celery both use.
+
+Celery reads these texts with dateutil, the gate once read them with `datetime.fromisoformat`; some
+1,800 kinds of text meant two things. So only RFC 3339 passes, and what passes is written back in one
+form that every parser reads alike.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?"
+    r"(?:[Zz]|([+-])(\d\d):(\d\d))?",
+    re.ASCII,
+)
+
+#: What a text that is no moment is told.
+EXPECTED = "a moment such as 2030-01-31T12:00:00+00:00 (RFC 3339)"
+
+
+def moment(text: str) -> datetime:
+    """Return the moment in UTC; one without an offset is UTC already, as in Celery.
+
+    Raises ValueError.
+    """
+    found = _MOMENT.fullmatch(text)
+    if not found:
+        raise ValueError(EXPECTED)
+    *numbers, fraction, sign, hours, minutes = found.groups()
+    year, month, day, hour, minute, second = map(int, numbers)
+    micros = int(fraction[:6].ljust(6, "0")) if fraction else 0
+    try:
+        # The fields of a date and time are checked here: 24:00, 30 February and second 60 are refused.
+        read = datetime(year, month, day, hour, minute, second, micros, UTC)
+        if sign is None:
+            return read
+        if int(hours) > 23 or int(minutes) > 59:
+            raise ValueError(EXPECTED)
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
+        return read - offset if sign == "+" else read + offset
+    except (ValueError, OverflowError):
+        raise ValueError(EXPECTED) from None
