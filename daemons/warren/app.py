@@ -81,6 +81,9 @@ def _broker(settings: Settings) -> dict[str, Any]:
         # kombu asks Redis in one blocking call for all queues of the moment: a queue taken up again after a pause waits for
         # the end of that call, which `polling_interval` shortens.
         waits = {"visibility_timeout": broker.visibility_timeout, "polling_interval": broker.polling_interval}
+        from warren.broker import redis_transport  # only those who use Redis load it
+
+        redis_transport.register()
         conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
     if broker.kind == "rabbitmq":
         rabbitmq.register()
@@ -90,6 +93,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
             "publish_timeout": broker.publish_timeout or None,
             "write_timeout": rabbitmq.ANSWER,
         }
+    conf["broker_transport_options"]["largest_message"] = broker.largest_message
     return conf
 
 

@@ -11,13 +11,15 @@ from typing import Any
 from amqp.protocol import queue_declare_ok_t
 from kombu.exceptions import ChannelError, OperationalError
 from kombu.transport import virtual
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 from kombu.utils.uuid import uuid
 
 from warren.broker.messages import Messages, NoQueue
 from warren.broker.names import returns_of
+from warren.broker.payloads import BoundedChannel, longest, read
 from warren.broker.topology import Topology
 from warren.broker.unacked import QoS
+from warren.broker.unpack import TooLarge
 from warren.events import Event
 from warren.log import get
 
@@ -32,7 +34,7 @@ class NoRoute(OperationalError, ChannelError):
     """
 
 
-class Channel(virtual.Channel):
+class Channel(BoundedChannel, virtual.Channel):
     """What AMQP calls a channel, on the folders of `messages` and `topology`."""
 
     QoS = QoS
@@ -109,6 +111,8 @@ class Channel(virtual.Channel):
         self._inplace_augment_message(message, exchange, routing_key)
         persistent = message["properties"].get("delivery_mode") == 2
         content = dumps(message).encode()
+        if (most := self.largest_message) is not None and len(content) > longest(most):
+            raise TooLarge(len(content), most)  # by its headers
         reached = 0
         for queue in self.topology.route(exchange, routing_key):
             with suppress(NoQueue):  # deleted since the binding was read
@@ -157,10 +161,11 @@ class Channel(virtual.Channel):
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         while (tag := self._take(queue)) is not None:
             try:
-                return _payload(self.messages.read(tag), tag)
+                most = self.largest_message
+                return _payload(self.messages.read(tag, None if most is None else longest(most)), tag, most)
             except ValueError as error:
                 # A foreign file, or a transient message torn by a power cut. It must not stop the messages behind it.
-                self.messages.set_aside(tag, f"expected a message, found {error}")
+                self.messages.set_aside(tag, str(error))
             except OSError:
                 self.messages.give_back(tag)
                 raise
@@ -189,20 +194,18 @@ class Channel(virtual.Channel):
         return self.messages.purge(queue)
 
 
-def _payload(content: bytes, tag: str) -> dict[str, Any]:
+def _payload(content: bytes, tag: str, most: int | None) -> dict[str, Any]:
     """The message as kombu hands it on. Raises ValueError for what is no message."""
-    try:
-        payload: dict[str, Any] = loads(content)
-        properties = payload["properties"]
-        codec = virtual.Channel.codecs.get(properties.pop("body_encoding", None))
-        if codec is not None:
+    payload = read(content, most)
+    properties = payload["properties"]
+    codec = virtual.Channel.codecs.get(properties.pop("body_encoding", None))
+    if codec is not None and payload.get("body"):
+        try:
             payload["body"] = codec.decode(payload["body"])
-        if not isinstance(payload.setdefault("headers", {}), dict):
-            raise TypeError("headers are no object")
-        properties["delivery_tag"] = tag
-        properties["delivery_info"]["redelivered"] = returns_of(tag) > 0
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        except ValueError:
+            raise ValueError("expected a body in base64, found something else") from None
+    properties["delivery_tag"] = tag
+    properties["delivery_info"]["redelivered"] = returns_of(tag) > 0
     return payload
 
 

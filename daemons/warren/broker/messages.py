@@ -10,7 +10,9 @@ A message is in exactly one folder at any instant, so a process that is killed b
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from functools import lru_cache
 from itertools import count
@@ -21,6 +23,9 @@ from warren.broker.listing import Listing, names_in
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.events import Event
 from warren.log import get
+
+#: Errors of opening a link, a socket or a folder: those of a device or a permission may pass.
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 
 
 class NoQueue(Exception):
@@ -92,9 +97,21 @@ class Messages:
                 # else somebody else took it: on to the next
         return None
 
-    def read(self, tag: str) -> bytes:
-        """The content of a taken message."""
-        with open(f"{self._unacked}/{tag}", "rb") as file:
+    def read(self, tag: str, most: int | None = None) -> bytes:
+        """The content of a taken message. Raises ValueError for more than `most` bytes, and for what is no file, OSError."""
+        try:
+            # What stands in a queue's folder may be anything: a fifo that nobody writes to must not hold up the main loop.
+            handle = os.open(f"{self._unacked}/{tag}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise ValueError(f"expected a message, found no file: {error.strerror}") from None
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("expected a message, found no regular file")
+            if most is not None and status.st_size > most:
+                raise ValueError(f"expected a message of at most {most} bytes with its headers, found {status.st_size}")
             return file.read()
 
     def ack(self, tag: str) -> None:

@@ -18,6 +18,9 @@ from amqp.exceptions import MessageNacked, RecoverableConnectionError
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
+from warren.broker.arrivals import Arrival
+from warren.broker.frames import bounded_handler, readable
+from warren.broker.unpack import check_size
 from warren.errors import Unavailable
 
 #: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
@@ -66,9 +69,14 @@ class _Bounded:
             connection.answer_by = before
 
 
+class ReceivedMessage(pyamqp.Message, Arrival):
+    """kombu's message of RabbitMQ, bounded."""
+
+
 class Channel(_Bounded, pyamqp.Channel):
     """A channel that knows each of its messages by the broker's number for it, so that a late confirmation is nobody else's."""
 
+    Message = ReceivedMessage
     connection: Connection
     _confirm_selected: bool
 
@@ -78,6 +86,29 @@ class Channel(_Bounded, pyamqp.Channel):
         self._refused: set[int] = set()
         self._heard = float("-inf")
         super().__init__(*args, **kwargs)
+
+    @property
+    def largest_message(self) -> int | None:
+        """Bytes that a body may have; None without an end."""
+        return None if self.connection is None else self.connection.largest_message
+
+    def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
+        """As py-amqp's, also for a delivery whose routing key is no text."""
+        return super().dispatch_method(method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content)
+
+    def prepare_message(
+        self,
+        body: Any,
+        priority: Any = None,
+        content_type: Any = None,
+        content_encoding: Any = None,
+        headers: Any = None,
+        *rest: Any,
+        **more: Any,
+    ) -> Any:
+        """As kombu's. Raises TooLarge."""
+        check_size(body, headers, self.largest_message)
+        return super().prepare_message(body, priority, content_type, content_encoding, headers, *rest, **more)
 
     # -- publish -----------------------------------------------------------------------------------------------------
 
@@ -170,9 +201,13 @@ class Connection(_Bounded, pyamqp.Connection):
 
     Channel = Channel
 
-    def __init__(self, *args: Any, publish_timeout: float | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, on_blocked=self._begin_blocked, on_unblocked=self._end_blocked, **kwargs)
+    def __init__(
+        self, *args: Any, publish_timeout: float | None = None, largest_message: int | None = None, **kwargs: Any
+    ) -> None:
+        kwargs |= {"on_blocked": self._begin_blocked, "on_unblocked": self._end_blocked, "frame_handler": bounded_handler}
+        super().__init__(*args, **kwargs)
         self.publish_timeout = publish_timeout
+        self.largest_message = largest_message
         self.blocked = False
         #: When the answer that is waited for has to be there (monotonic seconds); None while none is.
         self.answer_by: float | None = None

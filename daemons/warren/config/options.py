@@ -14,6 +14,8 @@ from pydantic_core import CoreSchema, core_schema
 from warren.config import units, urls, values
 from warren.redaction import redact, redact_value
 
+_SIZE_FORM = "size in B, kB, MB, GB, KiB, MiB or GiB"
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -68,6 +70,11 @@ def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
     return Kind(f"whole number, {minimum} to {maximum}", partial(units.whole, minimum=minimum, maximum=maximum))
 
 
+def bytes_of(minimum: int, maximum: int) -> Kind:
+    """A size; the range is in bytes, both ends included."""
+    return Kind(_SIZE_FORM, partial(units.size, minimum=minimum, maximum=maximum), units.size_text)
+
+
 def choice(*known: str) -> Kind:
     """One of these words."""
     return Kind(_either(known), partial(values.choice, known=known))
@@ -90,7 +97,7 @@ def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
 
 BOOLEAN = Kind("true or false", units.boolean, lambda value: "true" if value else "false")
 RATE = Kind("calls/window in s, m, h or d", units.rate)
-SIZE = Kind("size in B, kB, MB, GB, KiB, MiB or GiB", units.size, units.size_text)
+SIZE = Kind(_SIZE_FORM, units.size, units.size_text)
 PATH = Kind("absolute path", values.path)
 
 

@@ -18,6 +18,7 @@ from warren.config.options import (
     SIZE,
     Kind,
     Section,
+    bytes_of,
     choice,
     duration,
     json_of,
@@ -79,6 +80,11 @@ class BrokerSettings(Section):
     )
     polling_interval: Annotated[float, duration(0.001, 60)] = option(
         0.05, "Embedded broker and Redis: how often the queues are looked at."
+    )
+
+    largest_message: Annotated[int, bytes_of(2**10, 2**30)] = option(
+        16 * 2**20,
+        "Largest message, as it is sent and unpacked: a larger one is an error of its sender, and is rejected where it arrives.",
     )
 
     @property

@@ -90,15 +90,17 @@ def rate(text: str) -> Rate:
     return Rate(calls, seconds)
 
 
-def size(text: str) -> int:
+def size(text: str, minimum: int = 0, maximum: int = 10**24) -> int:
     """Bytes, from "200MB" (powers of 1000) or "200MiB" (powers of 1024); a bare 0 needs no unit."""
     found = _SIZE.fullmatch(text)
     factors = {unit.lower(): factor for unit, factor in _BYTES.items()}
-    if found and found[2].lower() in factors:
-        return int(found[1]) * factors[found[2].lower()]
-    if text == "0":
-        return 0
-    raise Unexpected(f"a size such as 200MB (units {', '.join(_BYTES)})", shown(text))
+    known = found and found[2].lower() in factors
+    if not known and text != "0":
+        raise Unexpected(f"a size such as 200MB (units {', '.join(_BYTES)})", shown(text))
+    count = int(found[1]) * factors[found[2].lower()] if known and found else 0
+    if not minimum <= count <= maximum:
+        raise Unexpected(f"a size from {size_text(minimum)} to {size_text(maximum)}", shown(text))
+    return count
 
 
 def size_text(count: int) -> str:

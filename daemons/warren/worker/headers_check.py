@@ -13,6 +13,7 @@ from typing import Any
 from celery.app.task import Context
 
 from warren.app import SENT_AT
+from warren.broker.nesting import DEEPEST, is_shallow
 from warren.worker.message import LOSSES
 from warren.worker.moments import EXPECTED, moment
 
@@ -20,8 +21,6 @@ from warren.worker.moments import EXPECTED, moment
 LONGEST_ID = 200
 #: Bytes of a name, which is what AMQP allows a short text.
 LONGEST_NAME = 255
-#: Levels of lists and objects in headers, properties or body. Celery's callbacks take three a link.
-DEEPEST = 200
 #: The parts of a body's third element, as Celery sends them.
 EMBEDDED = ("callbacks", "errbacks", "chain", "chord")
 #: Numbers beyond this are refused: no count and no limit in seconds is meant so.
@@ -115,21 +114,6 @@ def problem_of(headers: Mapping[Any, Any], properties: Mapping[Any, Any]) -> str
         if not is_shallow(fields):
             return f"expected {name} of at most {DEEPEST} levels, found more"
     return ""
-
-
-def is_shallow(value: Any) -> bool:
-    """Return whether lists and objects lie at most DEEPEST levels deep in it. Never recursive.
-
-    Celery pickles, quotes and encodes these values, each time with a recursion that has an end.
-    """
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > DEEPEST:
-            return False
-        parts = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [inner for part in parts for inner in part if isinstance(inner, dict | list | tuple)]
-    return True
 
 
 def kind(value: Any) -> str:

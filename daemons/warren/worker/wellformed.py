@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from warren.worker.headers_check import DEEPEST, EMBEDDED, is_shallow, kind, problem_of
+from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
+from warren.worker.headers_check import EMBEDDED, kind, problem_of
 from warren.worker.message import TICKETS
 from warren.worker.moments import moment
 
@@ -26,6 +27,8 @@ def malformed(message: Any) -> str:
 
     What it says never quotes the message, which may hold secrets.
     """
+    if refusal := getattr(message, "refusal", ""):
+        return str(refusal)
     headers, properties = message.headers, message.properties
     if not isinstance(headers, dict) or not isinstance(properties, dict):
         return "expected headers and properties that are objects"
@@ -80,7 +83,7 @@ def _body(message: Any) -> str:
         return "expected a body of a list of arguments and an object of keyword arguments"
     if not _is_embed(embed):
         return f"expected callbacks as Celery sends them ({', '.join(EMBEDDED)})"
-    if _brackets(message.body) > DEEPEST and not is_shallow(body):
+    if may_be_deep(message.body if isinstance(message.body, str) else bytes(message.body)) and not is_shallow(body):
         return f"expected a body of at most {DEEPEST} levels, found more"
     return ""
 
@@ -98,12 +101,6 @@ def _is_embed(embed: Any) -> bool:
         return False
     lists = [embed.get(name) for name in ("callbacks", "errbacks", "chain")]
     return all(each is None or (isinstance(each, list) and all(isinstance(part, dict | str) for part in each)) for each in lists)
-
-
-def _brackets(body: Any) -> int:
-    """Return an upper bound of the depth, at the price of a glance: most bodies have a few brackets."""
-    found = body.encode() if isinstance(body, str) else bytes(body)
-    return found.count(b"[") + found.count(b"{")
 
 
 def _undecodable(error: Exception) -> str:

@@ -1,0 +1,108 @@
+"""Messages of Redis and of the embedded broker: JSON that anybody may have written.
+
+kombu takes its fields as they come, after the message was taken from its queue: what it cannot read
+there ends the worker, and the message is gone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from kombu.transport import virtual
+from kombu.utils.json import loads
+
+from warren.broker.arrivals import REFUSED, Arrival, Unreadable
+from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
+from warren.broker.unpack import check_size
+
+#: Bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
+_BESIDE = 256 * 1024
+
+
+def longest(most: int) -> int:
+    """Return how many bytes a message may have whose body has at most `most`: it is in base64."""
+    return most * 4 // 3 + _BESIDE
+
+
+def read(content: bytes, most: int | None) -> dict[str, Any]:
+    """Return the message as kombu takes it, but for its tag. Raises ValueError with the reason."""
+    if most is not None and len(content) > longest(most):
+        raise ValueError(f"expected a message of at most {most} bytes, found {len(content)} with its headers")
+    try:
+        payload = loads(content)
+    except RecursionError:
+        raise ValueError(f"expected a message of at most {DEEPEST} levels, found more") from None
+    except Exception as error:  # noqa: BLE001  kombu's JSON makes dates, numbers and bytes, each with errors of its own
+        raise ValueError(f"expected a message, found {type(error).__name__}: {str(error)[:100]}") from None
+    check(payload, may_be_deep(content))
+    return payload  # type: ignore[no-any-return]
+
+
+def check(payload: Any, maybe_deep: bool = True) -> None:
+    """Raise ValueError, with the reason, for JSON that is no message."""
+    if maybe_deep and not is_shallow(payload):
+        raise ValueError(f"expected a message of at most {DEEPEST} levels, found more")
+    if not isinstance(payload, dict) or not isinstance(properties := payload.get("properties"), dict):
+        raise ValueError("expected a message, found no object with properties")
+    if not isinstance(payload.get("headers"), dict | None):
+        raise ValueError("expected headers that are an object")
+    if not isinstance(payload.get("body"), str | None):
+        raise ValueError("expected a body that is a text")
+    if properties.get("body_encoding") not in (None, "utf-8", "base64"):
+        raise ValueError("expected a body in base64 or as it is")
+    payload["headers"] = payload.get("headers") or {}
+    info = properties.get("delivery_info")
+    known = isinstance(info, dict) and all(isinstance(info.get(name), str) for name in ("exchange", "routing_key"))
+    if not known:
+        raise ValueError("expected delivery_info with an exchange and a routing_key")
+
+
+def stand_in(reason: str, queue: str, content: bytes) -> dict[str, Any]:
+    """Return a message that is rejected for this reason, in the place of one that cannot be read."""
+    return {
+        "body": content.decode("utf-8", "replace"),
+        "headers": {REFUSED: reason},
+        "properties": {"delivery_info": {"exchange": "", "routing_key": queue}},
+    }
+
+
+def new_tag() -> str:
+    """Return a delivery tag. The one that a message brings may be another's, who would lose his message."""
+    return secrets.token_hex(16)
+
+
+class Message(virtual.Message, Arrival):
+    """kombu's message of a virtual transport, bounded."""
+
+
+class BoundedChannel:
+    """What the channels of Redis and of the embedded broker share."""
+
+    Message = Message
+    connection: Any
+
+    @property
+    def largest_message(self) -> int | None:
+        """Bytes that a body may have."""
+        return self.connection.client.transport_options.get("largest_message")  # type: ignore[no-any-return]
+
+    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
+        """Return the body as its sender gave it to the broker, or as it came, marked, where that fails."""
+        try:
+            return super().decode_body(body, encoding)  # type: ignore[misc]
+        except ValueError:
+            return Unreadable(body.encode("utf-8", "replace"))
+
+    def prepare_message(
+        self,
+        body: Any,
+        priority: Any = None,
+        content_type: Any = None,
+        content_encoding: Any = None,
+        headers: Any = None,
+        properties: Any = None,
+    ) -> Any:
+        """As kombu's. Raises TooLarge."""
+        check_size(body, headers, self.largest_message)
+        return super().prepare_message(body, priority, content_type, content_encoding, headers, properties)  # type: ignore[misc]
