@@ -106,13 +106,16 @@ class Messages:
             if error.errno not in _NO_FILE:
                 raise
             raise ValueError(f"expected a message, found no file: {error.strerror}") from None
-        with open(handle, "rb") as file:
+        try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("expected a message, found no regular file")
             if most is not None and status.st_size > most:
                 raise ValueError(f"expected a message of at most {most} bytes with its headers, found {status.st_size}")
-            return file.read()
+            with open(handle, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(handle)
 
     def ack(self, tag: str) -> None:
         """Done: the message is removed. Nothing happens to one that was settled or given back before."""

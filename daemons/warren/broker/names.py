@@ -41,6 +41,8 @@ def returned_name(name: str) -> str:
 
     So nobody who still knows the old name (a late acknowledgement) can touch the message that was taken anew.
     """
+    if len(os.fsencode(name)) > _LONGEST:  # nobody's but a foreign file's: with a counter behind it, it could not be a name
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
     stem, _, returns = name.rpartition(".")
     return f"{stem}.{int(returns) + 1}" if stem and returns.isdecimal() else f"{name}.1"
 

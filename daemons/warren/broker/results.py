@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -10,6 +11,10 @@ from contextlib import suppress
 from celery.backends.filesystem import FilesystemBackend
 
 from warren.broker.disk import write_whole
+from warren.broker.names import folder_name
+
+#: Errors of a disk that pass: full, full for this user, or not to be read just now.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Backend(FilesystemBackend):
@@ -27,9 +32,16 @@ class Backend(FilesystemBackend):
         content = value.encode() if isinstance(value, str) else value
         write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
 
+    def _filename(self, key: bytes) -> bytes:
+        """The path of a key's file. An id may hold what no file name can, and may be longer; each has a file of its own."""
+        return os.path.join(self.path, os.fsencode(folder_name(os.fsdecode(key))))
+
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Whether storing may be tried again, where `always_retry` says so: a full disk gets room again."""
-        return isinstance(exc, OSError)
+        """Whether storing may be tried again, where `always_retry` says so: a full disk gets room again, and a bad one is mended.
+
+        Any other error would be the same one at each trial, and hold a pool child for ever.
+        """
+        return isinstance(exc, OSError) and exc.errno in _PASSING
 
     def delete(self, key: bytes) -> None:
         """Removes the value if there is one."""
