@@ -7,8 +7,11 @@ from typing import Any
 
 from celery._state import task_join_will_block
 from celery.backends.rpc import RPCBackend
+from celery.states import EXCEPTION_STATES
 from kombu.common import maybe_declare
 from kombu.pools import ProducerPool
+
+from warren.broker.unpack import TooLarge
 
 
 class Backend(RPCBackend):
@@ -37,9 +40,18 @@ class Backend(RPCBackend):
         routing_key, correlation_id = self.destination_for(task_id, request)
         if not routing_key:
             return None
+        try:
+            self._send(routing_key, correlation_id, self._to_result(task_id, state, result, traceback, request))
+        except TooLarge as error:
+            if state not in EXCEPTION_STATES:
+                raise  # Celery fails the task with it
+            self._send(routing_key, correlation_id, self._to_result(task_id, state, error, None, request))
+        return result
+
+    def _send(self, routing_key: str, correlation_id: str, result: Any) -> None:
         with self._pool().acquire(block=True) as producer:
             producer.publish(
-                self._to_result(task_id, state, result, traceback, request),
+                result,
                 exchange=self.exchange,
                 routing_key=routing_key,
                 correlation_id=correlation_id,
@@ -48,7 +60,6 @@ class Backend(RPCBackend):
                 retry_policy=self.retry_policy,
                 delivery_mode=self.delivery_mode,
             )
-        return result
 
     def _pool(self) -> ProducerPool:
         """The pool of this process: after a fork the parent's sockets are not the child's to use or to close."""
