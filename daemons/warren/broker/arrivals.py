@@ -29,11 +29,11 @@ class Arrival(KombuMessage):
     """kombu's message behind the limits of its channel (`largest_message`, bytes; None has none)."""
 
     refusal = ""
-    #: Told of the body of each message before anything looks into it.
-    noted: ClassVar[Callable[[Any], None]] = staticmethod(lambda body: None)
+    #: Told of body and headers of each message before anything looks into them.
+    noted: ClassVar[Callable[[Any, Any], None]] = staticmethod(lambda body, headers: None)
 
     def __init__(self, body: Any = None, channel: Any = None, headers: Any = None, **fields: Any) -> None:
-        type(self).noted(body)
+        Arrival.noted(body, headers)
         headers = headers if isinstance(headers, dict) else {}
         most = getattr(channel, "largest_message", None)
         self.refusal = self._refusal(body, headers, fields.get("content_encoding"), most)

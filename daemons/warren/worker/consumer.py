@@ -21,6 +21,7 @@ from kombu.exceptions import ContentDisallowed
 from warren.events import Event
 from warren.log import get
 from warren.redaction import redact
+from warren.worker.in_hand import InHand
 from warren.worker.rejection import reject
 from warren.worker.wellformed import malformed, settle
 
@@ -40,6 +41,8 @@ class Consumer(CeleryConsumer):
     refused: ClassVar[Any] = staticmethod(lambda name, error: None)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
+    #: Which of them it is looking at.
+    in_hand: ClassVar[InHand]
     #: How many of them it rejected.
     rejected: ClassVar[int] = 0
     #: The connection, by its number, over which Redis did not take an answer to a message.
@@ -164,17 +167,19 @@ class Consumer(CeleryConsumer):
                 message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
                 message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
             try:
-                problem = malformed(message)
+                problem = self.in_hand.refusal() or malformed(message)
                 if problem:
                     self._reject(message, problem, None)
-                    return
-                settle(message.headers)
-                handle(message)
+                else:
+                    settle(message.headers)
+                    handle(message)
             except trouble:
+                self.in_hand.clear()
                 raise  # the connection's: Celery connects anew
             except Exception as error:  # noqa: BLE001  a message that nobody foresaw costs itself, not the worker
                 if not message.acknowledged:  # else it was answered, and a second answer would end the connection
                     self._reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
+            self.in_hand.clear()  # not at an error of another kind: that one ends the worker, and the message is to blame
 
         return checked
 

@@ -14,6 +14,7 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController, state
 
 from warren.app import import_tasks, make_app
+from warren.broker.arrivals import Arrival
 from warren.broker.queues import refusal
 from warren.config import Settings
 from warren.config.concern import concerns_worker
@@ -32,6 +33,7 @@ from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
+from warren.worker.in_hand import InHand
 from warren.worker.leftovers import Leftovers
 from warren.worker.records import Records
 from warren.worker.request import Request
@@ -55,6 +57,7 @@ class Worker:
         self.book = Book(settings)
         self.copies = Copies()
         self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
+        self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
         self.suspects = Suspects(self.deaths)
         self.leftovers = Leftovers()
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
@@ -72,6 +75,7 @@ class Worker:
         self.daemon.start()
         self.book.configure()
         self.deaths.open()
+        self.in_hand.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
         self.leftovers.end()
@@ -98,6 +102,8 @@ class Worker:
         Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
         Consumer.admit = staticmethod(self._admit)
         Consumer.refused = staticmethod(self._refuse)
+        Consumer.in_hand = self.in_hand
+        Arrival.noted = staticmethod(self.in_hand.note)
         Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
