@@ -149,5 +149,5 @@ def _worker() -> dict[str, Any]:
         "worker_consumer": "warren.worker.consumer:Consumer",
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": False,
-        "worker_enable_remote_control": True,
+        "worker_enable_remote_control": False,  # [worker:NAME] remote_control, which the worker reads itself
     }

@@ -81,6 +81,7 @@ tasks = jobs.call
 [queue:other{suffix}]
 tasks = jobs.*
 [worker:a]
+remote_control = true
 queues = calls{suffix}, other{suffix}
 prefetch = 4
 [quota:provider]

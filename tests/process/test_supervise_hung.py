@@ -14,13 +14,22 @@ import pytest
 
 from support.figures import Figure
 from support.suite import Suite, descendants
-from support.supervised import INI, QUIET, programs, supervised
+from support.supervised import INI, QUIET, TASK, programs, supervised
 from support.systemd import systemd
 from support.wait import let_pass, until
 from warren.app import make_app
 from warren.config import load
 from warren.supervise.hearts import LONGEST_TURN
 
+#: A command of the app's own, as Celery's `cancel_consumer`, which Warren refuses.
+DEAFEN = """
+from celery.worker.control import control_command
+
+@control_command()
+def deafen(state):
+    state.consumer.cancel_task_queue("default")
+    return {"ok": True}
+"""
 WHOLE = "[broker]\nconnect_timeout = 1s\n[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\nstuck_timeout = 5s\n"
 
 
@@ -119,7 +128,8 @@ def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
 
 def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
     """A worker whose consumer was cancelled has messages before it and room: it is restarted in order, and takes them."""
-    suite.write(QUIET + WHOLE)
+    suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
+    suite.module("jobs", TASK + DEAFEN)
     survey = suite.folder / "run" / "survey.json"
     app = make_app(load(suite.etc))
 
@@ -131,7 +141,7 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
 
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
-        until(lambda: app.control.cancel_consumer("default", reply=True), what="an answer")
+        until(lambda: app.control.broadcast("deafen", reply=True, timeout=5), what="a worker that takes nothing")
         app.send_task("jobs.tick", queue="default")
         until(seen, what="worker_stuck")
         line = suite.logged("supervisord", "worker_stuck")[0]

@@ -50,6 +50,7 @@ REFUSED: Mapping[str, str] = {
     "task_default_rate_limit": "say it with [quota:NAME] limit, which also holds across workers and restarts",
     "worker_consumer": "the worker hands tasks out by its quotas",
     "worker_pool": "quotas and time limits need a worker of child processes",
+    "worker_enable_remote_control": "set [worker:NAME] remote_control",
     "worker_autoscaler": "set [worker:NAME] concurrency",
 }
 

@@ -138,6 +138,11 @@ class WorkerSettings(Section):
     stop_timeout: Annotated[float, duration()] = option(
         30.0, "How long running tasks may go on once the worker was asked to stop; then they go back to the broker."
     )
+    remote_control: Annotated[bool, BOOLEAN] = option(
+        False,
+        "Whether celery inspect, celery control and Flower may ask it, and revoke and end its tasks: whoever may publish to the "
+        "broker may do so then.",
+    )
 
 
 class QueueSettings(Section):

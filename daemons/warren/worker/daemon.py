@@ -36,6 +36,7 @@ from warren.worker.gate import Gate
 from warren.worker.in_hand import InHand
 from warren.worker.leftovers import Leftovers
 from warren.worker.records import Records
+from warren.worker.remote_control import restrict
 from warren.worker.request import Request
 from warren.worker.suspects import Suspects
 
@@ -104,6 +105,8 @@ class Worker:
         Consumer.refused = staticmethod(self._refuse)
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)
+        app.conf.worker_enable_remote_control = self.terms.remote_control
+        restrict()
         Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
