@@ -1,0 +1,58 @@
+"""Fuzzed messages by the ten thousand, on each broker: worker ends, calls without a slot, rejected ones without a line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.fuzz_run import LIMIT, Outcome, run
+from support.servers import rabbitmq_server, redis_server
+
+BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
+
+
+def main() -> None:
+    """Runs them one broker after the other; ends with 1 when a promise broke."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=100_000, help="messages a broker (100,000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the dice (1)")
+    parser.add_argument("--broker", choices=BROKERS, action="append", help="this one alone; may be said several times")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args()
+    found = {broker: measured(broker, options.messages, options.seed) for broker in options.broker or BROKERS}
+    said = {broker: {**asdict(outcome), **promises(outcome)} for broker, outcome in found.items()}
+    if options.json:
+        print(json.dumps({"bench": "fuzz", "messages": options.messages, "seed": options.seed, "brokers": said}))
+    sys.exit(any(value for outcome in found.values() for value in promises(outcome).values()))
+
+
+def measured(broker: str, messages: int, seed: int) -> Outcome:
+    """One run in a folder of its own, with a broker of its own."""
+    with tempfile.TemporaryDirectory(prefix="warren-fuzz-") as folder, ExitStack() as stack:
+        url = ""
+        if broker == "redis":
+            url = stack.enter_context(redis_server(Path(folder)))
+        elif broker.startswith("rabbitmq"):
+            (server := Path(folder) / "server").mkdir()
+            url = stack.enter_context(rabbitmq_server(server)).url
+        return run(Path(folder), broker, url, messages, seed, lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def promises(found: Outcome) -> dict[str, int]:
+    """What must be 0."""
+    return {
+        "worker_ends": found.worker_ends,
+        "calls_without_a_slot": max(0, found.calls - found.admitted) + max(0, found.worst_window - LIMIT),
+        "without_a_line": found.sent - found.rejected - found.ended,
+    }
+
+
+if __name__ == "__main__":
+    main()
