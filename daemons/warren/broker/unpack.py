@@ -41,8 +41,8 @@ def unpacked(body: Any, compression: Any, most: int) -> bytes:
         raise ValueError("expected a compression by gzip, bzip2 or lzma, found another")
     decompressor = make()
     try:
-        content: bytes = decompressor.decompress(body.encode() if isinstance(body, str) else bytes(body), most + 1)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, UnicodeEncodeError):
+        content: bytes = decompressor.decompress(body.encode() if isinstance(body, str) else bytes(body or b""), most + 1)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, TypeError, MemoryError):
         raise ValueError("expected a compressed body, found one that cannot be unpacked") from None
     if len(content) > most:
         raise ValueError(f"expected a body of at most {most} bytes when unpacked, found more")
