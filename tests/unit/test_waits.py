@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import waits
+from support import order, waits
 from support.wait import PATIENCE, SHORTEST, Waited, deadline, end_of, run_to_end, until
 from support.wait import waits as waited
 
@@ -70,6 +70,14 @@ def test_the_table_has_the_waits_that_took_more_than_half() -> None:
         "none of 9 tests came within half of a deadline; the nearest: 48%  t::2: 29.0 s of 60 s, c"
     ]
     assert waits.lines([], 9) == ["none of 9 tests waited"]
+
+
+def test_the_files_that_take_long_begin() -> None:
+    """Each of them is there, before all others and the longest first, whatever order chance has made."""
+    assert [name for name in order.LONG if not (TESTS / name).exists()] == []
+    files = [TESTS / "unit" / "test_waits.py", *(TESTS / name for name in reversed(order.LONG))]
+    first = max(files, key=order.seconds)
+    assert order.seconds(first) == max(order.LONG.values()) > order.seconds(files[0]) == 0
 
 
 @pytest.mark.parametrize("words", [[], ["-n", "1"]], ids=["alone", "by workers"])
