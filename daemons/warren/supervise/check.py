@@ -58,6 +58,7 @@ class Check:
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
         self._said = b""
+        self._late = False
         self.pid = self._process.pid
 
     def finish(self, pid: int, status: int) -> None:
@@ -70,9 +71,12 @@ class Check:
             self._said += text
         if self._process.returncode is None:
             if time.monotonic() > self._deadline:
+                self._late = True
                 os.kill(self.pid, 9)
             return False
         self._output.close()
+        if self._late:
+            raise WarrenError(f"the check of the settings did not end within {PATIENCE:g} s: does a task module hang at its import?")
         _judge(self._process.returncode, self._said)
         return True
 
