@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 #: What each code means, by its number.
 MEANINGS = {int(code): code.meaning for code in ExitCode}
 #: A supervisor that meets one of these does not start the daemon again: it would end the same way. 0 is none of them: a daemon
-#: that ends in order and was not told so by its supervisor (a signal by hand, `celery control shutdown`) is still wanted.
+#: that ends in order and was not told so by its supervisor (a signal by hand) is still wanted.
 FINAL = (ExitCode.USAGE, ExitCode.RUNNING, ExitCode.CONFIG)
 
 

@@ -193,6 +193,7 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
     assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir() if "none" in path.name) == []
     assert not [path for path in (suite.folder / "run").rglob("*") if path.is_fifo()]
     assert not suite.logged("supervisord", "crashed")
+    assert not suite.logged("supervisord", "reload_refused")
     assert not suite.logged("supervisord", "supervision_failed")
 
 

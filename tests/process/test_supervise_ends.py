@@ -12,12 +12,10 @@ import pytest
 from support.suite import Suite
 from support.supervised import supervised
 from support.wait import until
-from warren.app import make_app
-from warren.config import load
 from warren.run_file import now
 from warren.supervise import programs as published
 
-INI = "[worker:a]\nconcurrency = 1\n[celery]\nworker_enable_remote_control = true\n"
+INI = "[worker:a]\nconcurrency = 1\n"
 PROGRAMS = ("worker-a", "beat", "quota-watchdog")
 #: What people and programs send to a daemon. Those that end it are no more than four: the fifth end within seconds has it held.
 SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "PIPE")
@@ -62,17 +60,3 @@ def test_a_signal_by_hand_is_no_end(suite: Suite, word: str) -> None:
     until(lambda: ready(suite), what="a suite that is ready again")
     lines = suite.logged("supervisord", "supervisor_record")[said:]
     assert not [line for line in lines if "FATAL" in line["message"]]
-
-
-@pytest.mark.timeout(600)
-def test_a_shutdown_by_remote_control_is_no_end(suite: Suite) -> None:
-    """`celery control shutdown`, where remote control is on: the worker ends in order and is started again."""
-    before = until(lambda: ready(suite), what="a suite that is ready")["worker-a"]
-    make_app(load(suite.etc)).control.shutdown()
-    until(lambda: ready(suite) and ready(suite).get("worker-a") not in (None, before), what="another worker")
-    [line] = [
-        line
-        for line in suite.logged("supervisord", "supervisor_record", program="worker-a", exit_status=0)
-        if line["child_pid"] == before or "exited" in line["message"]
-    ][-1:]
-    assert line["message"].startswith("exited: worker-a (exit status 0")

@@ -76,7 +76,9 @@ class Check:
             return False
         self._output.close()
         if self._late:
-            raise WarrenError(f"the check of the settings did not end within {PATIENCE:g} s: does a task module hang at its import?")
+            raise WarrenError(
+                f"the check of the settings did not end within {PATIENCE:g} s: does a task module hang at its import?"
+            )
         _judge(self._process.returncode, self._said)
         return True
 

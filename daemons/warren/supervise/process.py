@@ -28,7 +28,7 @@ HELD_PAUSE = 60
 #: A daemon that has done its work for so many seconds has started well; one that ends sooner has failed.
 PROOF = 10.0
 #: What is said of an end with 0 that is none of the supervisor's.
-_UNASKED = "exit status 0: ended, though nobody asked its supervisor (a signal by hand, or celery control shutdown)"
+_UNASKED = "exit status 0: ended, though nobody asked its supervisor (a signal by hand)"
 #: Seconds that a hung daemon has to write its stacks, before its whole group is killed.
 LAST_WORDS = 2.0
 
