@@ -106,9 +106,7 @@ class Daemon:
             self._lock_file.flush()
             self._write_pid()
         except OSError as error:
-            raise CannotWrite(
-                f"{path}: expected to write the daemon's lock, found: {error.strerror}; set [app] run_dir"
-            ) from error
+            raise CannotWrite(f"cannot write the daemon's lock {path}: {error.strerror}; set [app] run_dir") from error
 
     def _write_pid(self) -> None:
         """For scripts. Only the holder of the lock writes; killed before the rename it leaves the old one, stale anyway."""
@@ -139,7 +137,7 @@ class Daemon:
             if not orphan or time.monotonic() > deadline:
                 refusal = OrphanRemains if orphan else AlreadyRunning
                 raise refusal(
-                    f"{self._lock_file.name}: expected no other {self.program} on this host, found process {holder}; "
+                    f"another {self.program} runs on this host, process {holder} ({self._lock_file.name}); "
                     f"stop it first, or run one of them only"
                 )
             time.sleep(0.1)
@@ -234,6 +232,4 @@ def _make(folder: Path) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise CannotWrite(
-            f"{folder}: expected a folder to write to, found: {error.strerror}; give it to this user, or set [app] state_dir"
-        ) from error
+        raise CannotWrite(f"cannot write to {folder}: {error.strerror}; give it to this user, or set [app] state_dir") from error

@@ -113,8 +113,7 @@ def configure(daemon: str, program: str, host: str, folder: Path, level: str = "
         file = LineFile(path, partial(writer.lines_lost, path))
     except OSError as error:
         raise CannotWrite(
-            f"{path}: expected a log file that can be appended to, found {error.strerror}; "
-            f"let user {getuser()} write there, or set log_dir in [app]"
+            f"cannot open the log file {path}: {error.strerror}; let user {getuser()} write there, or set log_dir in [app]"
         ) from error
     _install(Sink(file, writer, _number(level), also_journal), writer)
 

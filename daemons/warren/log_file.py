@@ -138,7 +138,7 @@ class LineFile:
         self.lost += 1
         self._error = error.strerror or str(error)
         if self.lost == 1:
-            complain(f"{self.path}: expected to append a line, found {self._error}; lines are lost until it works")
+            complain(f"cannot append a line to {self.path}: {self._error}; lines are lost until it works")
 
 
 def complain(text: str) -> None:

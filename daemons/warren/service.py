@@ -81,7 +81,7 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
     """
     if not _BOOTED.is_dir():
         raise Unavailable(
-            f"systemd: expected it to run this host, found no {_BOOTED}; "
+            f"systemd does not run this host: there is no {_BOOTED}; "
             "without it warren supervise --detach starts the suite, and warren supervise --stop ends it"
         )
     planned = steps(action, shutil.which("monit") is not None)
@@ -111,7 +111,7 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
     if process.returncode == 0:
         return ""
     line = next((line for line in said.splitlines() if line.strip()), f"exit status {process.returncode}")
-    return f"{' '.join(step.words)}: expected it to be done, found: {line.strip()}"
+    return f"{' '.join(step.words)} failed: {line.strip()}"
 
 
 def _status() -> str:

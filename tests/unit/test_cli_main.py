@@ -77,7 +77,7 @@ def test_no_room_for_the_output(etc: Written, words: str, unbuffered: str) -> No
     command = f"{sys.executable} -m warren --config {etc()} {words} > /dev/full"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = run_to_end(["/bin/bash", "-c", command], capture_output=True, env=environment)
-    assert (done.returncode, done.stderr) == (73, "expected room to write, found: No space left on device\n")
+    assert (done.returncode, done.stderr) == (73, "no room to write: No space left on device\n")
 
 
 def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_no_slot_in_time(ledger: Ledger, figure: Figure) -> None:
     ledger.reserve(4, this())
     for timeout in (0.0, 0.3):
         began = time.monotonic()
-        with pytest.raises(NoAllowance, match="quota x: expected a free slot"), quota("x").call(timeout):
+        with pytest.raises(NoAllowance, match="quota x had no free slot within"), quota("x").call(timeout):
             pass
         figure(f"no free slot within {timeout:g} s: told after", time.monotonic() - began, f"<= {timeout:g} s")
 

@@ -27,7 +27,7 @@ from warren.process import Process, this
 from warren.run_file import Published
 
 NOW = 10_000.0
-STOPPED = "the suite is not running, start it with warren start, or without systemd with warren supervise"
+STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 
 
@@ -128,9 +128,9 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             evidence(programs={"worker-main": {"pid": 8, "since": NOW - 2}}),
             "worker",
             1,
-            "worker-main has no heart yet, for 2 s",
+            "worker-main has no heartbeat yet, for 2 s",
         ),
-        (evidence(beats={}, programs={"beat": {"pid": 8}}), "beat", 2, "beat has no heart yet, for 3 h"),
+        (evidence(beats={}, programs={"beat": {"pid": 8}}), "beat", 2, "beat has no heartbeat yet, for 3 h"),
         (
             evidence(beats={"worker-main": {"state": "connecting", "since": NOW - 20}}),
             "worker",

@@ -60,7 +60,7 @@ def test_a_start_that_fails_is_watched(told: Told, tmp_path: Path) -> None:
     """Why it failed is the reason; Monit is told to look all the same, so that its page shows red."""
     told(systemctl="case $1 in start) echo; echo Job failed.; echo more; exit 1 ;; show) echo no such task ;; esac")
     outcome = run(Action.START, lambda: None)
-    assert outcome.reason == "systemctl start warren: expected it to be done, found: Job failed.; no such task"
+    assert outcome.reason == "systemctl start warren failed: Job failed.; no such task"
     assert heard(tmp_path)[-1] == MONITOR
 
 
@@ -87,7 +87,7 @@ def test_a_monit_that_cannot_be_told(told: Told, tmp_path: Path) -> None:
     told(monit="echo the monit daemon is not running; exit 1")
     outcome = run(Action.STOP, lambda: None)
     assert outcome.reason == ""
-    assert outcome.notes == (f"{UNMONITOR}: expected it to be done, found: the monit daemon is not running",)
+    assert outcome.notes == (f"{UNMONITOR} failed: the monit daemon is not running",)
     assert heard(tmp_path) == [UNMONITOR, "systemctl stop warren"]
 
 

@@ -46,7 +46,7 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
         assert other.stdout.readline() == "taken\n"
         for _ in range(2):
             assert lock.lost
-            with pytest.raises(AlreadyRunning, match=f"found process {other.pid}"):
+            with pytest.raises(AlreadyRunning, match=f"process {other.pid}"):
                 lock.renew()
         assert lock_holder(lock.path) == other.pid
         output_of(other)

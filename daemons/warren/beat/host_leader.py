@@ -28,7 +28,7 @@ class HostLeader:
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
-            raise Unavailable(f"{path}: expected to lock it, found: {error.strerror}; free space, or its owner") from error
+            raise Unavailable(f"cannot lock {path}: {error.strerror}; look at its owner and its disk") from error
 
     def recall(self) -> dict[str, float]:
         return self.memory.read()
@@ -37,7 +37,7 @@ class HostLeader:
         try:
             self.memory.write(ticks)
         except OSError as error:
-            text = f"{self.memory.path}: expected to write the last ticks, found: {error.strerror}; free space"
+            text = f"cannot write the last ticks to {self.memory.path}: {error.strerror}; free space"
             raise Unavailable(text) from error
 
     def options(self) -> dict[str, Any]:

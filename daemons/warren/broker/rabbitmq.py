@@ -42,7 +42,7 @@ class NotTaken(OperationalError, Unavailable):
     def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
         found = "it does not take messages: low on disk or memory (connection.blocked)" if blocked else "no confirmation"
         known = "the message was sent and may still be taken" if sent else "the message was not sent"
-        super().__init__(f"expected the broker to take the message within {waited:g} s, found: {found}; {known}; free its disk")
+        super().__init__(f"the broker did not take the message within {waited:g} s: {found}; {known}; free its disk")
         self.waited, self.blocked, self.sent = waited, blocked, sent
 
     def __reduce__(self) -> tuple[type[NotTaken], tuple[float, bool, bool]]:
@@ -217,7 +217,7 @@ class Connection(_Bounded, pyamqp.Connection):
         if self.answer_by is not None:
             left = self.answer_by - time.monotonic()
             if left <= 0:
-                raise TimeoutError("expected the broker to answer, found that it did not in time")
+                raise TimeoutError("the broker did not answer in time")
             timeout = left if timeout is None else min(timeout, left)
         return super().blocking_read(timeout)
 

@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.FAILURE
     except Exception as error:  # noqa: BLE001  nobody foresaw it: its own exit code, and all there is to know about it
         if isinstance(error, OSError) and error.errno in _FULL:
-            click.echo(f"expected room to write, found: {error.strerror}", err=True)
+            click.echo(f"no room to write: {error.strerror}", err=True)
             _drop_output()
             return ExitCode.CANTCREAT
         import traceback

@@ -76,9 +76,9 @@ def _stop(lock: Path, program: str, patience: float) -> str:
     except ProcessLookupError:
         return f"{program} has ended"
     except OSError as error:
-        raise WarrenError(f"{lock}: expected to ask for its holder, found: {error.strerror}; call it as its user") from error
+        raise WarrenError(f"cannot ask who holds {lock}: {error.strerror}; run it as the user of the suite") from error
     if process < 0:
-        raise WarrenError(f"{lock}: expected a process of this host, found one of another container; stop it there")
+        raise WarrenError(f"{lock} is held by a process of another container; stop it there")
     if lock_holder(lock) != pid:  # it ended before the handle was ours, which may be of another process with its number
         return f"{program} has ended"
     try:
@@ -88,5 +88,5 @@ def _stop(lock: Path, program: str, patience: float) -> str:
     waiting = select.poll()
     waiting.register(process, select.POLLIN)
     if not waiting.poll(patience * 1000):
-        raise WarrenError(f"{program}: expected process {pid} to end within {patience:g} s, found it at work; see its log")
+        raise WarrenError(f"{program}, process {pid}, did not end within {patience:g} s; see its log")
     return f"{program} has stopped"

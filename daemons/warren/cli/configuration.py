@@ -30,9 +30,9 @@ def check(context: click.Context, as_json: bool) -> int:
     """Check the configuration of this host, with the task modules that it names and supervisord's own files.
 
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
-    More processes than the host has memory for are a warning on stderr, and no problem.
-    Nothing is started and the broker is not asked. Who is neither root nor the suite's user is told that he cannot judge
-    whether the suite may write to its folders; the exit code is that of the rest.
+    More processes than the host has memory for are a warning on stderr, and no problem. Nothing is started and the broker is not
+    asked. Run as another user than root or the suite's, it skips the check of write permissions, says so, and ends with the exit
+    code of the rest.
 
     Example: warren check && warren reload
     """

@@ -48,7 +48,7 @@ def start(context: click.Context, as_json: bool) -> int:
 @as_json
 @click.pass_context
 def stop(context: click.Context, as_json: bool) -> int:
-    """Stop the suite, with Monit's knowledge.
+    """Stop the suite, and tell Monit.
 
     Running tasks finish within their worker's stop_timeout; the rest goes back to the broker. Returns when all has ended.
     Needs root.
@@ -66,7 +66,7 @@ def stop(context: click.Context, as_json: bool) -> int:
 @as_json
 @click.pass_context
 def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_json: bool) -> int:
-    """Stop the suite and start it again, with Monit's knowledge.
+    """Stop the suite and start it again, and tell Monit.
 
     Checks the configuration first, and that the task modules can be imported: what is wrong leaves the suite running as it is.
     Needs root. An edit of the INI files needs no restart, a reload will do. With --rolling, all workers but one are at work

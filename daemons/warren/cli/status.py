@@ -29,7 +29,7 @@ from warren.supervise import programs
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """Show every program of this host with its heart, the queues and the quotas.
+    """Show every program of this host with what it does, the queues and the quotas.
 
     Exit codes: 0 all programs are ready, 1 some are not, 69 the suite does not run or the broker does not answer.
 

@@ -56,7 +56,7 @@ def become_owner(state_dir: Path) -> None:
             "start the suite once with warren start or warren supervise, or correct [app] state_dir"
         ) from None
     except PermissionError:
-        raise Unavailable(f"{state_dir}: expected to look at it, found: Permission denied; call it as root") from None
+        raise Unavailable(f"permission denied: {state_dir}; run it as root") from None
     name = user_name(owner)
     if os.geteuid() == 0:
         become("" if name == str(owner) else name)  # a number without a name is nobody that one could become

@@ -32,7 +32,7 @@ def name(text: str) -> str:
     """A name that is safe as part of a file name, a program name and a queue's name; at most 64 characters."""
     if _NAME.fullmatch(text):
         return text
-    raise Unexpected("a name of letters, digits, '_', '-' and '.', not beginning with one of those", shown(text))
+    raise Unexpected("a name of letters, digits, '_', '-' and '.', beginning with a letter or digit", shown(text))
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from warren.heartbeat import AT_WORK, STALE
 OLD = 15.0
 #: Seconds that a program may start, or look for its broker, before that is more than a warning.
 PATIENCE = 60.0
-_STOPPED = "the suite is not running, start it with warren start, or without systemd with warren supervise"
+_STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
 _PASSING = ("STARTING", "STOPPING")
 
 
@@ -87,7 +87,7 @@ def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
     if beat is None and (trouble := evidence.heart_troubles.get(name)):
         return Level.CRITICAL, f"{name} is unknown: {trouble}"
     if beat is None or beat.process.pid != program["pid"]:  # none, or that of an earlier process
-        return _passing(f"{name} has no heart yet", evidence.now - program["since"])
+        return _passing(f"{name} has no heartbeat yet", evidence.now - program["since"])
     if name in evidence.ended:
         return Level.CRITICAL, f"{name}: its process {beat.process.pid} has ended"
     silent = evidence.silent[name]

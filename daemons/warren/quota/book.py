@@ -51,7 +51,7 @@ class Book(Mapping[str, Ledger]):
             raise WarrenError(f"{busy}; start again") from busy
         except OSError as error:
             raise CannotWrite(
-                f"{ledger.path}: expected to write the ledger of quota {name}, found: {error.strerror}; "
+                f"cannot write the ledger of quota {name}, {ledger.path}: {error.strerror}; "
                 "free space or set the owner of the folder, then start again"
             ) from error
         _tell(name, str(terms.limit), found)

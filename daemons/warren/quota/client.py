@@ -107,7 +107,7 @@ class Quota:
             # At most a second at a time: another process may give back a slot earlier than the ledger says now.
             pause = 0.25 if wait is None else min(max(wait, 0.005), 1.0)
             if deadline is not None and time.monotonic() + pause > deadline:
-                raise NoAllowance(f"quota {self.name}: expected a free slot within {timeout:g} s, found none; try again later")
+                raise NoAllowance(f"quota {self.name} had no free slot within {timeout:g} s; try again later")
             time.sleep(pause)
 
     def give_back(self, ticket: Ticket, *, sent: bool, answered: bool) -> None:

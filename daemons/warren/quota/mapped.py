@@ -201,7 +201,5 @@ def lock(fd: int, patience: float, path: Path) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise LedgerBusy(
-                    f"{path}: expected its lock within {patience:g} s, found it held; is a process stopped?"
-                ) from None
+                raise LedgerBusy(f"{path}: its lock was held for more than {patience:g} s; is a process stopped?") from None
         time.sleep(0.0005)

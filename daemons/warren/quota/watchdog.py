@@ -83,7 +83,7 @@ class Watchdog:
             self._settle(name)
             return
         except OSError as error:
-            self._cannot(name, f"{ledger.path}: expected to use it, found: {error.strerror or error}; look at its disk")
+            self._cannot(name, f"cannot use {ledger.path}: {error.strerror or error}; look at its owner and its disk")
             return
         self.counts[name] = counts
         if settled:

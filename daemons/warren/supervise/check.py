@@ -108,7 +108,7 @@ def _judge(code: int, said: bytes) -> None:
     lines = said.decode(errors="replace").splitlines()
     verdict = next((line for line in reversed(lines) if line.startswith("{")), "")  # a module may print at import
     if not verdict:
-        raise WarrenError(f"warren check: expected a verdict, found exit code {code}; run it by hand to see why")
+        raise WarrenError(f"warren check gave no verdict: exit code {code}; run it by hand to see why")
     problems = json.loads(verdict)["problems"]
     if problems:
         raise ConfigError([_problem(each) for each in problems])

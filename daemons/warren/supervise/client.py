@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 from xmlrpc.client import Error, Fault, ServerProxy
 
 from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnection
@@ -17,6 +18,8 @@ from warren.errors import Unavailable, WarrenError
 
 #: Seconds that supervisord may take for an answer; it answers between two turns of its loop.
 PATIENCE = 10.0
+#: How a suite is started, for those who miss one.
+STARTED = "start it: warren start, or without systemd warren supervise"
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,15 @@ def _call(settings: Settings, method: str, *arguments: object) -> Any:
         return getattr(ServerProxy("http://localhost", transport=transport), method)(*arguments)
     except Fault as fault:
         if fault.faultCode == Faults.SHUTDOWN_STATE:
-            raise Unavailable(f"{path}: expected a running supervisord, found one that is stopping") from fault
-        raise WarrenError(f"{path}: expected {method} to work, found {fault.faultString}") from fault
+            raise Unavailable("the suite is stopping; try again when it has stopped") from fault
+        raise WarrenError(f"supervisord refuses {method}: {fault.faultString}") from fault
     except PermissionError as error:
+        raise Unavailable(f"permission denied: {path}; run it as root or as the suite's user") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise Unavailable(f"the suite is not running; {STARTED} ({path}: {error.strerror})") from error
+    except (OSError, http.client.HTTPException, Error, ExpatError, UnicodeError) as error:
         raise Unavailable(
-            f"{path}: expected to be allowed to ask supervisord, found: {error.strerror}; call it as root or as the suite's user"
-        ) from error
-    except (OSError, http.client.HTTPException, Error) as error:
-        raise Unavailable(
-            f"{path}: expected supervisord to answer, found: {error or type(error).__name__}; "
-            "start the suite with warren start, or without systemd with warren supervise"
+            f"supervisord does not answer: {error or type(error).__name__} ({path}); see supervisord.log"
         ) from error
     finally:
         transport.close()

@@ -43,7 +43,7 @@ def check_files(settings: Settings) -> None:
             missing = {folder: other for folder, other in at_start.items() if not folder.is_dir()}
             Trial(place(elsewhere), expansions(elsewhere), programs_folder(elsewhere.app.run_dir), missing)
     except OSError as error:
-        raise CannotWrite(f"{error.filename}: expected room for a trial, found: {error.strerror}") from error
+        raise CannotWrite(f"no room for a trial of the settings: {error.filename}: {error.strerror}") from error
 
 
 def _configfile(settings: Settings) -> Path:
@@ -55,5 +55,5 @@ def _configfile(settings: Settings) -> Path:
         make_way(path, stat.S_ISREG)  # a fifo would be waited for, a link followed
         path.write_text(MAIN, encoding="utf-8")
     except OSError as error:
-        raise CannotWrite(f"{path}: expected to write supervisord's configuration, found: {error.strerror}") from error
+        raise CannotWrite(f"cannot write supervisord's configuration {path}: {error.strerror}") from error
     return path

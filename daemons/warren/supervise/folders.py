@@ -93,4 +93,4 @@ def write_programs(folder: Path, texts: Mapping[str, str]) -> None:
             if path.name not in texts:
                 make_way(path, lambda mode: False)
     except OSError as error:
-        raise CannotWrite(f"{path}: expected to write a rendered program, found: {error.strerror}") from error
+        raise CannotWrite(f"cannot write the rendered program {path}: {error.strerror}") from error

@@ -67,7 +67,7 @@ def _taken(path: Path) -> TextIO:
     try:
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  it is closed with the lock
     except OSError as error:
-        raise CannotWrite(f"{path}: expected a lock file that can be written, found: {error.strerror}") from error
+        raise CannotWrite(f"cannot open the lock file {path}: {error.strerror}") from error
     try:
         # A POSIX lock: no child has it, so it ends with this process even when a child outlives it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,8 +76,7 @@ def _taken(path: Path) -> TextIO:
         other = file.read().strip() or "?"
         file.close()
         raise AlreadyRunning(
-            f"{path}: expected no other supervisord with this run folder, found process {other}; "
-            "stop it first, or set another run_dir in [app]"
+            f"another supervisord, process {other}, has the run folder ({path}); stop it first, or set another run_dir in [app]"
         ) from error
     file.truncate(0)
     file.write(f"{os.getpid()}\n")

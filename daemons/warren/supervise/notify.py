@@ -108,9 +108,7 @@ class Notifier:
     def _fail(self, error: OSError) -> None:
         if not self._failed:
             self._failed = True
-            get().error(
-                Event.NOTIFY_FAILED, reason=f"NOTIFY_SOCKET: expected systemd to take a datagram, found: {error.strerror}"
-            )
+            get().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {error.strerror}")
 
 
 def take(environment: MutableMapping[str, str]) -> Notifier:

@@ -59,7 +59,7 @@ class Options(ServerOptions):
 
     def usage(self, msg: Any) -> NoReturn:
         if self._realized:
-            raise WarrenError(f"{self.configfile}: expected supervisord to start, found: {msg}")
+            raise WarrenError(f"supervisord cannot start with {self.configfile}: {msg}")
         raise unreadable(self.configfile, msg)
 
     def set_uid_or_exit(self) -> None:

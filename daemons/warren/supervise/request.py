@@ -43,11 +43,9 @@ def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: 
         if outcomes:
             return outcomes[-1]
         if not alive or report is None or report.state == "stopping":
-            raise Unavailable(f"{run_dir}: expected the suite to take up its settings, found that it stops; start it again")
+            raise Unavailable(f"the suite has stopped meanwhile; start it again ({run_dir})")
         if report.age > _PATIENCE:
-            raise Unavailable(
-                f"{run_dir}: expected a word of the suite, found it silent for {report.age:.0f} s; see supervisord.log"
-            )
+            raise Unavailable(f"supervisord hangs: it has said nothing for {report.age:.0f} s ({run_dir}); see supervisord.log")
         heard(report)
         time.sleep(_PAUSE)
 
@@ -78,11 +76,11 @@ def _running(run_dir: Path) -> int:
     while True:
         pid, report = holder(run_dir), read(run_dir)
         if pid == 0:
-            remedy = "start it with warren start, or without systemd with warren supervise"
-            raise Unavailable(f"{run_dir}: expected a running suite, found none; {remedy}")
+            remedy = "start it: warren start, or without systemd warren supervise"
+            raise Unavailable(f"the suite is not running; {remedy} ({run_dir})")
         # What one of the same number left behind is not fresh: the loop writes each second.
         if report is not None and report.process.pid == pid and report.age < _FRESH:
             return pid
         if time.monotonic() > deadline:
-            raise Unavailable(f"{run_dir}: expected the suite to be at work, found process {pid} still starting; try again")
+            raise Unavailable(f"the suite is still starting, process {pid} ({run_dir}); try again")
         time.sleep(_PAUSE)

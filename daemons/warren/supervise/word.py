@@ -64,7 +64,7 @@ class Word:
             self.can_write = True
         except OSError as error:
             if self.can_write:
-                reason = f"{error.filename}: expected to write how the programs stand, found: {error.strerror}"
+                reason = f"cannot write {error.filename}: {error.strerror}"
                 get().error(Event.CANNOT_WRITE, reason=reason, consequence="no heart is judged until it works")
             self.can_write = False
 
@@ -118,7 +118,7 @@ class Word:
             get().error(Event.NOT_READY, programs=[as_json(standing) for standing in late], reason=view.failure)
             # systemd hears READY all the same: a start that fails would be tried again for ever, and no restart brings back a
             # broker or mends a program. STATUS says what is not ready, and those that are do their work.
-            problems = [f"{each.program}: expected it ready, found {each.heart or each.state}" for each in late]
+            problems = [f"{each.program} is not ready: it is {each.heart or each.state}" for each in late]
             word, said = ("failed", [view.failure]) if view.failure else ("late", problems)
             self._settle(view, Outcome(self._reloading or 0.0, word, said, int(ExitCode.FAILURE)))
 

@@ -45,7 +45,7 @@ class Figures:
 
 def allowed(limit: int, window: float, duration: float) -> float:
     """The most calls that a sliding window lets anybody make within `duration` seconds: a full burst at its beginning,
-    then `limit` more for each `window` that passes. So 300 calls under 60/10s take 40 s at the least, not 50."""
+    then `limit` more for each `window` that passes. So 300 calls under 60/10s take at least 40 s, not 50."""
     return limit * (1 + duration / window)
 
 
