@@ -16,13 +16,14 @@ from warren.health.report import judge, line, worst
 
 
 @click.command()
-@click.argument("check", required=False, type=click.Choice(CHECKS))
+@click.argument("check", required=False, metavar="[CHECK]", type=click.Choice(CHECKS))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the line.")
 @click.pass_context
 def health(context: click.Context, check: str | None, as_json: bool) -> None:
     """Say in one line whether this host's suite is well, for Monit and other monitors.
 
-    CHECK picks one thing to look at; without it all are. Exit codes of this verb: 0 well, 1 warning, 2 critical.
+    CHECK is one thing to look at: supervisord, worker, beat, quota-watchdog, broker, queues, quotas or disk. Without it all are
+    looked at. Exit codes of this verb: 0 well, 1 warning, 2 critical.
 
     Example: warren health queues
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -39,7 +40,7 @@ class _Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """A time with a zone; a duration counts back from now. Fails with a usage error."""
+        """A time with a zone, the local one where none is named; a duration counts back from now. Fails with a usage error."""
         if isinstance(value, datetime):
             return value
         try:
@@ -50,7 +51,7 @@ class _Moment(click.ParamType[datetime]):
             found = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, found {value!r}", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return found.astimezone()  # without a zone it is local, as the lines are shown
 
 
 class _TaskId(click.ParamType[str]):
@@ -95,7 +96,7 @@ def logs(
 ) -> None:
     """Show the logs of all daemons by time: current and rotated files, compressed ones too.
 
-    On a terminal a line is made for people, with times in UTC; in a pipe it is the JSON that was written. What a program
+    On a terminal a line is made for people, with local times; in a pipe it is the JSON that was written. What a program
     prints without logging is not among them: it is in log_dir, in PROGRAM.out.
 
     Example: warren logs --task 6f1c2a9e --since 1h
@@ -151,9 +152,10 @@ def _json(lines: Iterable[Timed]) -> None:
 
 
 def _for_people(lines: Iterable[Timed], with_host: bool) -> None:
+    width = shutil.get_terminal_size().columns
     for _, raw in lines:
         try:
-            text = shown(fields_of(raw), with_host)
+            text = shown(fields_of(raw), with_host, width)
         except ValueError:  # half a line that happens to end as a whole one does
             text = printable(raw.decode(errors="replace").rstrip())
         click.echo(text)

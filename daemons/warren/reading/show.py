@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import click
@@ -14,23 +15,54 @@ _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "criti
 #: Shown in a place of their own, or of no use to a person who looks at one host's lines as they come.
 _ELSEWHERE = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "message", "exception"))
 _IDS = ("task_id", "root_id")
+#: Events whose message says all.
+_SPEECH = ("record", "supervisor_record")
 
 
-def shown(fields: dict[str, Any], with_host: bool = False) -> str:
-    """Time (UTC), level, who, event, message, then the other fields; a traceback below. Colours are ANSI codes."""
+def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> str:
+    """Return the line as text: local time, level, who, event or message, then the other fields; a traceback below.
+
+    Colours are ANSI codes. With a `width` no word is broken at the edge of the terminal.
+    """
     level = str(fields.get("level", ""))
     colour = _COLOURS.get(level)
-    time = printable(str(fields.get("timestamp", ""))[:23].replace("T", " "))
-    words = [click.style(time, dim=True), click.style(f"{printable(level):8}", fg=colour), _who(fields, with_host)]
-    words.append(click.style(printable(str(fields.get("event", ""))), fg=colour, bold=True))
-    if "message" in fields:
-        words.append(printable(_text(fields["message"])))
+    event, message = printable(str(fields.get("event", ""))), fields.get("message")
+    words = [click.style(_local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
+    words.append(_who(fields, with_host))
+    if message is None or event not in _SPEECH:  # what somebody says needs no word that it was said
+        words.append(click.style(event, fg=colour, bold=True))
+    if message is not None:
+        words.append(printable(_text(message)))
     words += [_field(name, value, fields) for name, value in fields.items() if name not in _ELSEWHERE]
-    line = " ".join(word for word in words if word)
+    line = _wrapped(" ".join(word for word in words if word), width)
     if "exception" in fields:
         below = _text(fields["exception"]).split("\n")
         line += "".join(f"\n    {click.style(printable(text), fg=colour)}" for text in below)
     return line
+
+
+def _local(timestamp: str) -> str:
+    """The time of a line where the reader is: month, day and seconds."""
+    try:
+        return datetime.fromisoformat(timestamp).astimezone().strftime("%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return printable(timestamp[:23])
+
+
+def _wrapped(line: str, width: int) -> str:
+    """The line in as many as it needs, each broken between words, but for a word that is longer than a line."""
+    if not width or len(click.unstyle(line)) <= width:
+        return line
+    lines, length = [""], 0
+    for number, word in enumerate(line.split(" ")):
+        longer = length + len(click.unstyle(word)) + (number > 0)
+        if length and longer > width:
+            lines.append(f"    {word}")
+            length = 4 + len(click.unstyle(word))
+        else:
+            lines[-1] += f" {word}" if number else word
+            length = longer
+    return "\n".join(lines)
 
 
 def _who(fields: dict[str, Any], with_host: bool) -> str:
@@ -49,4 +81,7 @@ def _field(name: str, value: Any, fields: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply)"

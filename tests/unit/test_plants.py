@@ -1,0 +1,85 @@
+"""Every command that looks ends, whatever stands in the place of what it looks at, and says what it found."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from support.plants import PLANTS
+from warren.cli import main, programs
+from warren.errors import ExitCode
+from warren.heartbeat import Heart
+from warren.process import this
+from warren.supervise.care import surveyed
+from warren.supervise.client import Program
+from warren.supervise.programs import read
+
+Written = Callable[..., Path]
+
+#: Each file that a process reads and another one writes: its place, and the words of the command that has to name it.
+PLACES = {
+    "run/heart/worker-a.json": ("health", "worker"),
+    "run/programs.json": ("health", "supervisord"),
+    "run/survey.json": ("health", "broker"),
+    "log/worker.log": ("logs",),
+    "log/worker.log.1": ("logs", "-n", "5"),
+    "log/worker.log.2.gz": ("logs", "--json"),
+}
+VERBS = (["status"], ["status", "--json"], ["health"], ["health", "--json"], ["logs"], ["logs", "-n", "1"], ["reload"])
+
+
+@pytest.fixture
+def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words of a command on a host whose suite is well, but for what is planted."""
+    run, me, at = tmp_path / "run", this(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    Heart(run, "worker-a").beat("ready")
+    entry = {"program": "worker-a", "state": "RUNNING", "pid": me.pid, "since": 0.0, "held": False, "trouble": ""}
+    listed = [entry, entry | {"program": "quota-watchdog"}]
+    said = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "status": "ready", "programs": listed, "reloads": []}
+    (run / "programs.json").write_text(json.dumps(said))
+    broker = {"kind": "embedded", "reachable": True, "reason": "", "alarms": []}
+    (run / "survey.json").write_text(json.dumps({"at": at, "broker": broker, "queues": {}, "quotas": {}}))
+    (tmp_path / "log").mkdir()
+    monkeypatch.setattr(programs, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)])
+    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    return ["--config", str(etc(f"[app]\n{folders}[worker:a]\n"))]
+
+
+@pytest.mark.parametrize("word", PLANTS)
+@pytest.mark.parametrize("place", PLACES)
+def test_looking_never_hangs(
+    config: list[str], tmp_path: Path, place: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command ends with one of its exit codes and without a traceback; the one that needs the file names what is there."""
+    path = tmp_path / place
+    path.unlink(missing_ok=True)
+    PLANTS[word](path)
+    for verb in VERBS:
+        code: object = None
+        try:
+            code = main([*config, *verb])
+        except SystemExit as end:
+            code = end.code
+        assert code in (ExitCode.OK, ExitCode.FAILURE, 2, ExitCode.UNAVAILABLE), verb
+        assert "Traceback" not in capsys.readouterr().err
+    with suppress(SystemExit):
+        main([*config, *PLACES[place]])
+    captured = capsys.readouterr()
+    told = captured.out + captured.err
+    # A log of a terabyte of nothing is a log with a line that has no end, and an archive of it is none.
+    said = {"larger than": ("has no end", "larger than", "Not a gzipped")}.get(word, (word,))
+    assert any(each in told for each in said), told
+
+
+@pytest.mark.parametrize("word", PLANTS)
+def test_what_supervisord_reads_in_each_turn(tmp_path: Path, word: str) -> None:
+    """Its loop reads hearts, the survey and its own report: nothing that stands in their place holds it up."""
+    for name in ("survey.json", "programs.json"):
+        PLANTS[word](tmp_path / name)
+    assert surveyed(tmp_path) == {}
+    assert read(tmp_path) is None
