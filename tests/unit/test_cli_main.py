@@ -95,5 +95,6 @@ def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_suite_that_does_not_run(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever asks a suite that does not run reads how to start it."""
     assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}/run\n")), "status"]) == ExitCode.UNAVAILABLE
-    said = capsys.readouterr().err
-    assert said.endswith("start the suite with warren start, or without systemd with warren supervise\n")
+    assert capsys.readouterr().err.startswith(
+        "the suite is not running; start it: warren start, or without systemd warren supervise ("
+    )
