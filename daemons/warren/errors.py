@@ -39,6 +39,9 @@ MEANINGS = {int(code): code.meaning for code in ExitCode}
 #: that ends in order and was not told so by its supervisor (a signal by hand) is still wanted.
 FINAL = (ExitCode.USAGE, ExitCode.RUNNING, ExitCode.CONFIG)
 
+#: What supervisord tells a daemon, in its environment, whose last process ended in order without having been told to.
+UNASKED = "WARREN_UNASKED"
+
 
 class WarrenError(Exception):
     """A failure that Warren foresaw: the message is for the operator, the code for the supervisor."""

@@ -50,6 +50,12 @@ def leave(path, seconds=0):
 def call(path):
     start(path)
 
+@shared_task(name="jobs.stop_worker")
+def stop_worker(path):
+    print(os.getpid(), file=open(path, "a"), flush=True)
+    os.kill(os.getppid(), 15)
+    time.sleep(1000)
+
 @shared_task(name="jobs.add")
 def add(a, b):
     return a + b
@@ -62,7 +68,7 @@ tasks = jobs.leave
 [worker:a]
 queues = default, calls
 concurrency = 1
-stop_timeout = 5s
+stop_timeout = 1s
 [worker:b]
 queues = recycled
 concurrency = 1
@@ -150,3 +156,13 @@ def test_the_end_of_the_worker_ends_it_all(running: tuple[Suite, Any], scratch: 
     os.kill(pid, signal.SIGTERM if how == "stop" else signal.SIGKILL)
     gone(left)
     until(lambda: programs(suite)["worker-a"].pid not in (pid, None), what="the next worker")
+
+
+def test_a_task_that_stops_its_worker_is_given_up(running: tuple[Suite, Any], scratch: Path) -> None:
+    """It sends SIGTERM to the worker each time it runs: supervisord starts that again, and the fifth time was the last."""
+    suite, app = running
+    result = app.send_task("jobs.stop_worker", [str(scratch / "pids")])
+    error = result.get(timeout=400, propagate=False)
+    assert "WorkerLost" in type(error).__name__
+    assert len((scratch / "pids").read_text().split()) == 5
+    assert len(suite.logged("worker", "task_failed", task_id=result.id)) == 1

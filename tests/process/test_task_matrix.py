@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.suite import Suite
+from support.suite import Suite, descendants
 from support.wait import until
 from warren.app import make_app
 from warren.config import load
@@ -159,6 +159,11 @@ def pairs(suite: Suite, app: Any, pid: int) -> None:
     before = len(suite.logged("worker", "state_dumped"))
     os.kill(pid, signal.SIGUSR1)
     until(lambda: len(suite.logged("worker", "state_dumped")) > before, DEADLINE, "an answer to SIGUSR1")
+    before = len(suite.logged("worker", "reload_refused"))
+    suite.write("[worker\n")
+    os.kill(pid, signal.SIGHUP)
+    until(lambda: len(suite.logged("worker", "reload_refused")) > before, DEADLINE, "an answer to SIGHUP")
+    suite.write(INI)
 
 
 def test_a_task_that_leaves_its_process_is_given_up(running: tuple[Suite, Any, int], scratch: Path) -> None:
@@ -201,3 +206,25 @@ def test_what_a_task_changes_in_its_process_harms_no_other(running: tuple[Suite,
     pairs(suite, app, pid)
     assert len(suite.logged("worker", "task_succeeded", task_id=result.id)) == 1
     assert len(runs(scratch / "runs")) == 1
+
+
+def test_a_task_that_hears_no_signal_does_not_hold_up_the_stop(scratch: Path) -> None:
+    """After stop_timeout its process is killed, with what it has started; the task goes back, and the worker ends with 0."""
+    suite = Suite(scratch, INI.replace("10s", "2s"), modules="jobs")
+    suite.module("jobs", JOBS)
+    with suite.running("worker", "a") as worker:
+        deaf = """
+for number in (15, 1, 2, 3, 10):
+    signal.signal(number, signal.SIG_IGN)
+subprocess.Popen(["sleep", "1000"])
+while True:
+    time.sleep(1)
+"""
+        result = make_app(load(suite.etc)).send_task("jobs.act", [deaf, str(scratch / "runs")])
+        (pid,) = until(lambda: runs(scratch / "runs"), DEADLINE, "the task to begin")
+        family = until(lambda: len(descendants(pid)) == 2 and descendants(pid), DEADLINE, "its child") or []
+        worker.terminate()
+        assert worker.wait(DEADLINE) == 0
+        assert not [member for member in family if member.alive]
+    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+    assert suite.logged("worker", "stopped", exit_code=0)

@@ -49,6 +49,16 @@ def test_an_end_in_order_is_no_death(tmp_path: Path) -> None:
     assert (opened(tmp_path).of("long"), opened(tmp_path).of("longer")) == (1, 0)
 
 
+def test_an_end_in_order_that_nobody_asked_for_is_one(tmp_path: Path) -> None:
+    """A task may have sent the signal itself, and may do so each time: what was handed back then has one try less, once."""
+    (deaths := Deaths(tmp_path, "worker-a", 1)).open()
+    left(tmp_path, "worker-a", "long")
+    deaths.forget([("long", "jobs.x")])
+    for expected in (1, 1):
+        (found := Deaths(tmp_path, "worker-a", 1)).open(unasked=True)
+        assert found.of("long") == expected
+
+
 def test_only_the_newest_are_remembered(tmp_path: Path) -> None:
     """The file stays small, however many tasks were lost in a worker's life."""
     for number in range(3):

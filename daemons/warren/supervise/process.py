@@ -14,7 +14,7 @@ from supervisor.options import ProcessConfig, decode_wait_status
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 
-from warren.errors import MEANINGS, ExitCode
+from warren.errors import MEANINGS, UNASKED, ExitCode
 from warren.events import Event
 from warren.heartbeat import Beat
 from warren.log import get
@@ -122,9 +122,19 @@ class DaemonProcess(Subprocess):
         self.starts += 1
         with suppress(OSError):  # a fifo in the place of the capture file would hold up supervisord's loop
             make_way(Path(self.config.stdout_logfile), stat.S_ISREG)
-        pid = super().spawn()
+        pid = self._spawn(unasked=self.ending == _UNASKED)
         self._hold()  # there may have been nothing to execute, or no room for a process
         return pid
+
+    def _spawn(self, unasked: bool) -> Any:
+        """Start it, and tell it when its last process ended in order although nobody had asked for that (worker/deaths.py)."""
+        before = self.config.environment
+        if unasked:
+            self.config.environment = {**(before or {}), UNASKED: "1"}
+        try:
+            return super().spawn()
+        finally:
+            self.config.environment = before  # a reload compares it
 
     def stop(self) -> Any:
         self._again = False  # an operator, or the end of the suite, wants it gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from warren.broker.queues import refusal
 from warren.config import Settings
 from warren.config.concern import concerns_worker
 from warren.daemon import Daemon
-from warren.errors import ExitCode, Unavailable
+from warren.errors import UNASKED, ExitCode, Unavailable
 from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
@@ -75,12 +76,12 @@ class Worker:
         """Runs until it is told to stop; returns the exit code. Raises Unavailable when the broker refuses a queue."""
         self.daemon.start()
         self.book.configure()
-        self.deaths.open()
+        self.deaths.open(unasked=bool(os.environ.pop(UNASKED, "")))
         self.in_hand.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
         self.leftovers.end()
-        self.deaths.forget()
+        self.deaths.forget(self.drain.handed_back)
         if self._refusal:
             self.daemon.refuse(self._refusal)
             raise self._refusal

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,19 +38,24 @@ class Deaths:
 
     def __init__(self, folder: Path, program: str, processes: int) -> None:
         self._at_work, self._counts = folder / f"{program}.tasks", folder / f"{program}.deaths"
+        self._handed_back = folder / f"{program}.handed-back"
         self._processes = processes
         self._file = -1
         self._inode = 0
         self._task_id = ""
         self._counted: dict[str, int] = {}
 
-    def open(self) -> None:
-        """Counts what the worker before this one was running, if it did not end in order. Call it before any child is forked."""
+    def open(self, unasked: bool = False) -> None:
+        """Counts what the worker before this one was running, if it did not end in order. Call it before any child is forked.
+
+        `unasked`: that worker ended in order, and its supervisor had not told it to. A task may have sent it the signal, and may
+        do so each time it runs: what was handed back then counts as well.
+        """
         try:
             self._at_work.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._file = os.open(self._at_work, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             self._inode = os.fstat(self._file).st_ino
-            died = dict(self._left())
+            died = dict(self._left()) | (_listed(self._handed_back) if unasked else {})
             own = _read(self._counts)
             for task_id in died:
                 own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
@@ -60,7 +65,8 @@ class Deaths:
                 os.replace(fresh, self._counts)
             # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
             # disk that is full later fails no note.
-            self.forget()
+            self._clear()
+            self._handed_back.unlink(missing_ok=True)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
         except OSError as error:
             consequence = "a task that ends its worker is not counted"
@@ -78,10 +84,15 @@ class Deaths:
         """How often the task was at work when its worker died."""
         return self._counted.get(task_id[:_KEPT], 0) if self._counted else 0
 
-    def forget(self) -> None:
-        """The end in order: what did not finish was handed back, and that is no death."""
+    def forget(self, handed_back: Sequence[tuple[str, str]] = ()) -> None:
+        """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.
+
+        `handed_back` are those tasks: id and name.
+        """
         if self._file >= 0:
-            os.pwrite(self._file, bytes(os.fstat(self._file).st_size), 0)
+            with suppress(OSError):
+                self._handed_back.write_text(_encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
+            self._clear()
 
     def _left(self) -> Iterator[tuple[str, str]]:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
@@ -89,6 +100,9 @@ class Deaths:
             with suppress(ValueError, TypeError):  # no task, or half a note that a power cut has left
                 task_id, name = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
                 yield str(task_id), str(name)
+
+    def _clear(self) -> None:
+        os.pwrite(self._file, bytes(os.fstat(self._file).st_size), 0)
 
     # -- in the pool children --------------------------------------------------------------------------------------
 
@@ -116,6 +130,13 @@ class Deaths:
             if os.fstat(self._file).st_ino != self._inode:
                 return  # a task has closed it, and its number is another file's
             os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
+
+
+def _listed(path: Path) -> dict[str, str]:
+    try:
+        return {str(task_id): str(name) for task_id, name in json.loads(path.read_bytes())}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -31,6 +31,8 @@ class Drain:
         #: Kills the pool children that live on so many seconds later.
         self._end_pool = end_pool
         self.deadline: float | None = None
+        #: The tasks that did not finish in time: id and name.
+        self.handed_back: list[tuple[str, str]] = []
 
     @property
     def begun(self) -> bool:
@@ -80,6 +82,7 @@ class Drain:
         # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until the
         # watchdog sees these processes dead, and cool from then.
         for request in state.active_requests:
+            self.handed_back.append((request.id, request.name))
             get().warning(Event.TASK_HANDED_BACK, task_id=request.id, root_id=request.root_id, task=request.name)
         consumer.cancel_active_requests()
         state.should_terminate = 0
