@@ -36,6 +36,10 @@ def act(code, path):
     exec(code, {**globals(), "path": path})
     return "returned"
 
+class Bad(BaseException):
+    def __init__(self, a, b):  # can be written and not be read: that takes two arguments
+        super().__init__()
+
 def square(number):
     return number * number
 """.replace("\\\\n", "\\n")
@@ -66,8 +70,12 @@ RAISING = {
     "GeneratorExit": "raise GeneratorExit",
     "BaseException": "raise BaseException('x')",
     "CancelledError": "raise asyncio.CancelledError",
-    "a BaseException that cannot be read": "class Bad(BaseException):\n    def __init__(self, a, b): pass\nraise Bad(1, 2)",
-    "an exception that only this process has": "import shop_late as m\nraise m.Late(1, 2)",
+    "a BaseException that cannot be read": "import jobs; raise jobs.Bad(1, 2)",
+    "an exception that only this process has": """
+import jobs
+jobs.Late = type("Late", (Exception,), {"__module__": "jobs"})
+raise jobs.Late(1, 2)
+""",
     "memory": "resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))\nbytearray(2**40)",
     "recursion": "def deep(): deep()\ndeep()",
     "a huge text": "raise ValueError('x' * 5_000_000)",
@@ -123,14 +131,6 @@ assert process.exitcode == 0
     "signals from Celery": "from celery import signals; signals.worker_process_shutdown.receivers = []",
 }
 
-LATE = """
-def __getattr__(name):
-    import sys
-    made = type(name, (Exception,), {"__module__": __name__})
-    setattr(sys.modules[__name__], name, made)
-    return made
-"""
-
 INI = "[worker:a]\nconcurrency = 4\nprefetch = 4\nstop_timeout = 10s\n"
 
 
@@ -140,7 +140,6 @@ def running() -> Iterator[tuple[Suite, Any, int]]:
     with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         suite = Suite(Path(folder), INI, modules="jobs")
         suite.module("jobs", JOBS)
-        suite.module("shop_late", LATE)
         with suite.running("worker", "a") as worker:
             suite.await_event("worker", "ready", DEADLINE)
             yield suite, make_app(load(suite.etc)), worker.pid
