@@ -12,7 +12,7 @@ from kombu import Exchange
 
 from support.calls import NOTING, calls
 from support.suite import Suite
-from support.wait import until
+from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
 from warren.worker.in_hand import MOST_DEATHS
@@ -78,13 +78,14 @@ def test_no_command_stops_a_worker(worker: Any, app: Any, suite: Suite) -> None:
     """Each command that would is refused with what to do instead; questions are answered, and tasks run."""
     assert set(REFUSED) <= set(Panel.data)
     for name, instead in REFUSED.items():
-        [answer] = until(lambda name=name: app.control.broadcast(name, reply=True, timeout=2), 60, name)  # type: ignore[misc]
+        # load: it is asked again
+        [answer] = until(lambda name=name: app.control.broadcast(name, reply=True, timeout=2), what=name)  # type: ignore[misc]
         assert instead in answer["a@" + load(suite.etc).host]["error"]
-    assert until(lambda: app.control.ping(timeout=2), 60, "an answer")
+    assert until(app.control.ping, what="an answer")
     for arguments in ({"destination": 5}, {"arguments": [1]}, {"pattern": 1, "matcher": 2}):
         app.control.mailbox._publish("ping", {}, **arguments, channel=app.connection_for_write().channel())
-    assert until(lambda: app.control.ping(timeout=2), 60, "an answer")
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
+    assert until(app.control.ping, what="an answer")
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert worker.poll() is None
 
 

@@ -141,6 +141,7 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
 
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
+        # load: it is asked again
         until(lambda: app.control.broadcast("deafen", reply=True, timeout=5), what="a worker that takes nothing")
         app.send_task("jobs.tick", queue="default")
         until(seen, what="worker_stuck")

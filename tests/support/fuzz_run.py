@@ -136,13 +136,10 @@ def _settled(suite: Suite, found: Outcome) -> None:
         lines = Counter(line["event"] for line in suite.log("worker"))
         found.rejected = lines["message_rejected"]
         found.ended = lines["task_succeeded"] + lines["task_failed"]
-        if found.rejected + found.ended < found.sent:
-            time.sleep(1)  # the log is long
-            return False
-        return True
+        return found.rejected + found.ended >= found.sent
 
     try:
-        until(counted, PATIENCE, "a line for each message")
+        until(counted, PATIENCE, "a line for each message", every=1)  # the log is long
     except AssertionError as error:
         raise AssertionError(f"{error}; {found}") from None
 

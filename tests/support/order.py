@@ -8,11 +8,11 @@ from pathlib import PurePath
 LONG = {
     "host/test_monit_page.py": 300,
     "host/test_quota_and_ticks.py": 300,
-    "host/test_reloads.py": 240,
     "broker/test_outage.py": 200,
     "process/test_supervise_hung.py": 190,
     "host/test_upgrade.py": 180,
     "process/test_quickstart.py": 170,
+    "host/test_reloads.py": 160,
     "process/test_kill.py": 160,
     "host/test_daemon_faults.py": 160,
     "host/test_broker_faults.py": 140,
