@@ -55,11 +55,11 @@ def test_tables_do_not_wrap(
         "program         state       pid      work",
         "worker-collect  ready       4194304  running 2 of 4",
         "                                     received 123459, started 123456",
-        "                                     queues provider-0, provider-1, and 28 more",
-        "                                     paused by a quota slow-provider",
+        "                                     queues: provider-0, provider-1, and 28 more",
+        "                                     paused by a quota: slow-provider",
         "worker-b        connecting  4194305",
         "beat            standby     4194306  leading no, schedule entries 2",
-        "quota-watchdog  ready       4194303  quotas a",
+        "quota-watchdog  ready       4194303  quotas: a",
     ]
     assert max(map(len, lines)) <= 80
 

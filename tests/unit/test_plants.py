@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 from support.plants import PLANTS
+from warren.beat.memory import Memory
 from warren.cli import main, programs
+from warren.config import Settings
 from warren.errors import ExitCode
 from warren.heartbeat import Heart
 from warren.process import this
 from warren.supervise.care import surveyed
 from warren.supervise.client import Program
+from warren.supervise.folders import noted_run_dir
 from warren.supervise.programs import read
+from warren.worker.deaths import _read as losses
 
 Written = Callable[..., Path]
 
@@ -83,3 +87,18 @@ def test_what_supervisord_reads_in_each_turn(tmp_path: Path, word: str) -> None:
         PLANTS[word](tmp_path / name)
     assert surveyed(tmp_path) == {}
     assert read(tmp_path) is None
+
+
+@pytest.mark.parametrize("word", PLANTS)
+def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Callable[..., Settings]) -> None:
+    """Files of the state folder that are none count as missing: no start waits for a fifo."""
+    for name in ("ticks.json", "ticks.new", "run_dir", "worker-a.deaths"):
+        PLANTS[word](tmp_path / name)
+    memory = Memory(tmp_path / "ticks.json")
+    assert memory.read() == {}
+    if word != "directory":
+        memory.write({"x": 1.0})
+        assert memory.read() == {"x": 1.0}
+    settings = loaded(f"[app]\nstate_dir = {tmp_path}\nrun_dir = {tmp_path}/run\n")
+    assert noted_run_dir(settings) == tmp_path / "run"
+    assert losses(tmp_path / "worker-a.deaths") == {}

@@ -7,6 +7,11 @@ import math
 import os
 from pathlib import Path
 
+from warren.regular_file import read_regular
+
+#: Bytes of the file; those of a hundred thousand entries are fewer.
+_LARGEST = 1 << 24
+
 
 class Memory:
     """A small file, replaced whole and made durable at each tick."""
@@ -18,7 +23,8 @@ class Memory:
         """Remembers these ticks (seconds since the epoch, by entry). Raises OSError when they cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".new")
-        with open(fresh, "w", encoding="utf-8") as file:
+        fresh.unlink(missing_ok=True)  # whatever it is: to open a fifo would wait for ever
+        with open(fresh, "x", encoding="utf-8") as file:
             json.dump(ticks, file)
             file.flush()
             os.fsync(file.fileno())
@@ -27,7 +33,7 @@ class Memory:
     def read(self) -> dict[str, float]:
         """The ticks that were written last; none when there is no such file, or not one of ours."""
         try:
-            return parse(self.path.read_bytes())
+            return parse(read_regular(self.path, _LARGEST)[0])
         except OSError:
             return {}
 

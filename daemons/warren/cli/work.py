@@ -11,7 +11,7 @@ from warren.heartbeat import STALE
 from warren.run_file import now
 
 #: Characters of a line, beside the program's name, state and process in 80 columns.
-LINE = 42
+LINE = 43
 #: What passes by itself: a start, a stop, a broker that is looked for.
 _PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
 #: What a worker counts since its start, and the word for it.
@@ -59,9 +59,9 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
         yield f"oldest task {oldest['task']}, for {span(max(0.0, now() - oldest['since']))}"
         yield str(oldest["id"])
     if said.get("queues"):
-        yield named("queues", said["queues"])
+        yield named("queues:", said["queues"])
     if said.get("paused"):
-        yield named("paused by a quota", said["paused"])
+        yield named("paused by a quota:", said["paused"])
 
 
 def _beat(said: dict[str, Any]) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _others(said: dict[str, Any]) -> Iterator[str]:
     """What another version of a daemon adds, as it stands."""
     for name, value in said.items():
         if name not in _TOLD and value not in (None, [], {}):
-            yield named(name, value) if isinstance(value, list) else f"{name} {value}"
+            yield named(f"{name}:", value) if isinstance(value, list) else f"{name} {value}"
 
 
 def named(name: str, entries: list[Any]) -> str:

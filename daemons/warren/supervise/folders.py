@@ -12,6 +12,7 @@ from pathlib import Path
 from warren.closed_folder import make_closed, make_logs
 from warren.config import Settings
 from warren.errors import CannotWrite
+from warren.regular_file import read_regular
 from warren.supervise.render import programs_folder
 
 _NOTE = "run_dir"
@@ -50,7 +51,7 @@ def note_run_dir(settings: Settings) -> None:
 def noted_run_dir(settings: Settings) -> Path:
     """Where the suite of this state folder was started last, whether or not it still runs; else where the settings say."""
     try:
-        noted = (settings.app.state_dir / _NOTE).read_text(encoding="utf-8").strip()
+        noted = read_regular(settings.app.state_dir / _NOTE)[0].decode().strip()
     except (OSError, ValueError):
         noted = ""
     return Path(noted) if noted else settings.app.run_dir

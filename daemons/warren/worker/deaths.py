@@ -18,6 +18,7 @@ from celery import signals
 
 from warren.events import Event
 from warren.log import get
+from warren.regular_file import read_regular
 
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
 _SLOT = 4096
@@ -141,7 +142,7 @@ def _listed(path: Path) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, int]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(read_regular(path)[0])
         return {str(task_id): int(count) for task_id, count in said.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}  # none yet; or not what it was: then the count begins anew
