@@ -163,9 +163,12 @@ class DaemonProcess(Subprocess):
         self._ended = pid
         self._doomed = None
         self._finish(pid, sts)
-        if self.state == ProcessStates.BACKOFF and final:
+        # Whether it ended before or after startsecs, which is a matter of the machine's load, makes no difference.
+        if final and self.state in (ProcessStates.BACKOFF, ProcessStates.EXITED):
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"
+            if self.state == ProcessStates.EXITED:
+                super().change_state(ProcessStates.BACKOFF)  # which `give_up` asks for
             self.give_up()
             self.held = False
             name = self.config.name
