@@ -10,14 +10,18 @@ from typing import Any
 from celery import Celery, signals
 
 from warren.broker import rabbitmq
-from warren.broker.queues import EXCHANGE, amqp, are_quorum, queue
+from warren.broker.queues import EXCHANGE, addressed, amqp, are_quorum, queue
 from warren.config import Settings, check_modules, check_tasks
+from warren.config.hints import MADE_BY
 from warren.errors import ConfigError
 
 #: Seconds between two signs of life on a consuming connection; two missed ones are a dead broker. Only RabbitMQ has them.
 HEARTBEAT = 10
 #: Seconds that Redis has for an answer. Twice as much in a row is still less than what a supervisor takes for a hung daemon.
 ANSWER = 5.0
+#: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say otherwise. They lie in its
+#: memory, and most senders never read them.
+UNREAD = 3600.0
 #: The header in which a publisher says when it sent the task (seconds, wall clock).
 SENT_AT = "warren_sent_at"
 
@@ -25,6 +29,7 @@ SENT_AT = "warren_sent_at"
 def make_app(settings: Settings) -> Celery:
     """The app of these settings: every daemon and every command uses one made here. It connects to nothing yet."""
     app = Celery(settings.app.name, amqp=amqp(settings), set_as_current=True)
+    setattr(app, MADE_BY, True)
     app.conf.update(_broker(settings))
     app.conf.update(_results(settings))
     app.conf.update(_tasks(settings))
@@ -110,13 +115,18 @@ def _results(settings: Settings) -> dict[str, Any]:
         url = f"warren.broker.results:Backend+file://{settings.app.state_dir / 'results'}"
     if url.startswith("rpc:") and broker.kind == "rabbitmq":
         url = replies
-    return {"result_backend": url, "result_expires": results.expires, "result_persistent": True, "redis_socket_timeout": ANSWER}
+    expires = results.expires
+    if url == replies and settings.origin("results", "expires").file is None:
+        expires = min(expires, UNREAD)
+    return {"result_backend": url, "result_expires": expires, "result_persistent": True, "redis_socket_timeout": ANSWER}
 
 
 def _tasks(settings: Settings) -> dict[str, Any]:
-    def route(name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, str] | None:
+    def route(name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, Any] | None:
         if options.get("queue"):
             return None  # the call says otherwise, and the queue has a routing key of its own
+        if options.get("routing_key") and options.get("exchange") in (None, EXCHANGE):
+            return addressed(settings, options["routing_key"])
         own = settings.queue_of(name)
         return {"queue": own, "routing_key": settings.queues[own].binding_key}
 

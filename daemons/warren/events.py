@@ -82,7 +82,19 @@ class Event(StrEnum):
     MESSAGES_RESTORED = "messages_restored", "embedded broker: messages of a dead process went back to their queue"
     MESSAGE_REJECTED = "message_rejected", "a message that cannot be run was rejected; `reason` says why"
 
+    QUEUE_UNCONSUMED = "queue_unconsumed", "a queue has held messages for `since_s`, and no worker of the fleet takes from it"
+    QUEUE_ABANDONED = "queue_abandoned", "a queue that no section declares any more still holds `messages`"
+    CANNOT_KEEP = (
+        "cannot_keep",
+        "a rejected message could not be kept as it should; `consequence` says what was done",
+    )
+    KEPT_HERE = "kept_here", "RabbitMQ takes no copy of a message that this host cannot run: it is kept in the file `path`"
+
     # tasks
+    TASK_UNKNOWN = (
+        "task_unknown",
+        "no module of this worker has the task: it goes back to its queue, for another worker may have it",
+    )
     TASK_STARTED = "task_started", "a process begins with a task; `pid` is that process, `waited_s` says how long the task waited"
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
     TASK_FAILED = "task_failed", "a task raised and will not be tried again"
@@ -97,7 +109,10 @@ class Event(StrEnum):
     # quotas
     QUOTA_EXHAUSTED = "quota_exhausted", "a queue is paused until its quota has a free slot"
     QUOTA_LEVEL = "quota_level", "the use of a quota crossed a level (`percent`; 0: it is below all of them again)"
-    QUOTA_CHANGED = "quota_changed", "a quota has a new limit or window"
+    QUOTA_CHANGED = (
+        "quota_changed",
+        "a quota has a new limit or window; `next_call_s` says how long no call is admitted, if any is not",
+    )
     QUOTA_CLOSED = "quota_closed", "the provider asked for a pause (Retry-After): for `pause_s` no call is admitted"
     SLOTS_REAPED = "slots_reaped", "slots of dead processes were set to cool"
     LEDGER_DAMAGED = "ledger_damaged", "a ledger was damaged: set aside, and every slot cools for a full window"

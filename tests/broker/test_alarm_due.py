@@ -35,6 +35,7 @@ INI = """
 [broker]
 url_file = {secret}
 queue_type = {kind}
+unknown_task_timeout = 0
 [queue:calls]
 tasks = jobs.call
 [queue:other]

@@ -191,6 +191,7 @@ def test_a_message_that_cannot_be_run_is_set_aside(
     suite: Suite, body: bytes, headers: dict[str, str], content_type: str, reason: str
 ) -> None:
     """It is logged once with the reason and without its content, and the tasks around it run."""
+    suite.write(GOOD + "[broker]\nunknown_task_timeout = 0\n")
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")

@@ -9,7 +9,7 @@ from queue import Empty
 from typing import Any
 
 from amqp.protocol import queue_declare_ok_t
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 from kombu.utils.uuid import uuid
@@ -20,18 +20,12 @@ from warren.broker.payloads import BoundedChannel, longest, read
 from warren.broker.topology import Topology
 from warren.broker.unacked import QoS
 from warren.broker.unpack import TooLarge
+from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
 
 #: Seconds after which taking is tried again on a full disk.
 FULL_DISK_PAUSE = 1.0
-
-
-class NoRoute(OperationalError, ChannelError):
-    """A persistent message that no queue would get: the publisher is told, where a broker would drop it.
-
-    Transient messages (replies, events, remote control) and those to a fanout exchange may reach nobody.
-    """
 
 
 class Channel(BoundedChannel, virtual.Channel):
@@ -122,8 +116,7 @@ class Channel(BoundedChannel, virtual.Channel):
             return
         table = self.topology.exchanges.get(exchange) if exchange else None
         if table is None or table.kind != "fanout":
-            text = f"NO_ROUTE - exchange {exchange!r}: expected a queue bound for routing key {routing_key!r}, found none"
-            raise NoRoute(f"{text}; declare the queue, or correct the routing key", (60, 40), "Channel.basic_publish", 312)
+            raise NoRoute(exchange, routing_key)
 
     # -- consume -----------------------------------------------------------------------------------------------------
 
@@ -151,6 +144,12 @@ class Channel(BoundedChannel, virtual.Channel):
         if no_ack and message is not None:
             self.messages.ack(message.delivery_tag)
         return message
+
+    def keep_rejected(self, message: Any, headers: dict[str, Any]) -> None:
+        """Has the rejected message keep these headers, too: its acknowledgement may follow. Raises OSError."""
+        raw = message.serializable()
+        raw["headers"] = {**(raw.get("headers") or {}), **headers}
+        self.messages.keep_rejected(message.delivery_tag, dumps(raw).encode())
 
     def _get_and_deliver(self, queue: str, callback: Any) -> None:
         payload = self._get(queue)

@@ -158,6 +158,18 @@ class Messages:
         with suppress(FileNotFoundError):  # settled before
             os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
 
+    def keep_rejected(self, tag: str, content: bytes) -> None:
+        """Puts `content` among the rejected ones, on disk when this returns, in the place of the taken message. Raises OSError.
+
+        The message itself stays until it is acknowledged: killed in between, it comes again and is rejected once more.
+        """
+        _, safe, name = tag.split("/")
+        folder = f"{self._rejected}/{safe}"
+        os.makedirs(folder, mode=0o750, exist_ok=True)
+        temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
+        write_whole(f"{folder}/{name}", temp, content, durable=True)
+        sync_folder(folder)
+
     def set_aside(self, tag: str, reason: str) -> None:
         """Rejects a message that no consumer has seen, and says so. Raises OSError."""
         self.reject(tag)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from amqp.exceptions import AccessRefused
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from amqp.exceptions import AccessRefused, PreconditionFailed
 from celery.app.amqp import AMQP
 from celery.app.amqp import Queues as CeleryQueues
 from kombu import Exchange, Queue
 
+from warren.broker.routing import Binding, route
+from warren.broker.unroutable import NoRoute
 from warren.config import Settings, load
 from warren.config.settings import DEFAULT_QUEUE
 from warren.errors import ConfigError, Origin, Problem, Unavailable
@@ -15,11 +22,72 @@ from warren.errors import ConfigError, Origin, Problem, Unavailable
 EXCHANGE = "warren"
 
 
-def queue(settings: Settings, name: str, binding_key: str) -> Queue:
+#: The queue of the messages that nobody can run; the embedded broker has a folder for them instead.
+REJECTED = "warren.rejected"
+#: In a message's delivery_info: the queue that it was taken from. Its routing key does not tell: it may be the key of a delay,
+#: several queues may be bound for it, and a message that was returned came by the queue's name.
+SOURCE = "queue"
+#: 28 bits of a delay in seconds, each a word of the key.
+_DELAY = re.compile(r"^(?:[01]\.){28}")
+
+
+class TaskQueue(Queue):
+    """A queue that says of each message that it came from here."""
+
+    def consume(self, consumer_tag: str = "", callback: Callable[[Any], Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As kombu's."""
+
+        def sourced(message: Any) -> Any:
+            message.delivery_info[SOURCE] = self.name
+            return callback(message) if callback else None
+
+        return super().consume(consumer_tag, sourced, *args, **kwargs)
+
+
+def queue(settings: Settings, name: str, binding_key: str) -> TaskQueue:
     """A queue of the type that these settings ask for."""
-    arguments = {"x-queue-type": "quorum"} if are_quorum(settings) else None
-    exchange = Exchange(EXCHANGE, type="topic", durable=True)
-    return Queue(name, exchange, routing_key=binding_key, durable=True, queue_arguments=arguments)
+    return TaskQueue(name, exchange(), routing_key=binding_key, durable=True, queue_arguments=queue_arguments(settings))
+
+
+def exchange() -> Exchange:
+    """The exchange of all tasks."""
+    return Exchange(EXCHANGE, type="topic", durable=True)
+
+
+def queue_arguments(settings: Settings) -> dict[str, str] | None:
+    """What the broker is asked for beside a durable queue."""
+    return {"x-queue-type": "quorum"} if are_quorum(settings) else None
+
+
+def declare_rejected(channel: Any, queue_type: str) -> None:
+    """Sees that RabbitMQ has the queue of rejected messages. Raises AccessRefused.
+
+    Whatever its type: it may be older than a change of [broker] queue_type. A refusal closes `channel`, py-amqp's.
+    """
+    try:
+        channel.queue_declare(REJECTED, durable=True, auto_delete=False, arguments={"x-queue-type": queue_type})
+    except PreconditionFailed:
+        return  # there, with another type
+
+
+def without_delay(routing_key: str) -> str:
+    """Return the key as its sender chose it: delayed delivery puts the delay before it, bit by bit."""
+    return _DELAY.sub("", routing_key)
+
+
+def queues_of(settings: Settings, routing_key: str) -> list[str]:
+    """Return the queues of these settings to which the key leads. Pure."""
+    return route("topic", [Binding(each.binding_key, name) for name, each in settings.queues.items()], routing_key)
+
+
+def addressed(settings: Settings, routing_key: str) -> dict[str, Any]:
+    """The options of a task that is sent to a routing key which the call chose, whichever queue its task has.
+
+    No queue is among them: of a task that is to run later Celery would take the queue's own key instead.
+    """
+    queues = [queue(settings, name, settings.queues[name].binding_key) for name in queues_of(settings, routing_key)]
+    # Declared as they are for a task that chose nothing, so that the first one on a fresh broker is not lost.
+    return {"exchange": EXCHANGE, "exchange_type": "topic", "routing_key": routing_key, "declare": queues or [exchange()]}
 
 
 def are_quorum(settings: Settings) -> bool:
@@ -58,4 +126,29 @@ def amqp(settings: Settings) -> type[AMQP]:
                 raise KeyError(name) from None
             return self.add(queue(settings, name, added.binding_key))
 
-    return type("Amqp", (AMQP,), {"queues_cls": Queues})
+    class Amqp(AMQP):
+        queues_cls = Queues
+
+        @cached_property
+        def send_task_message(self) -> Callable[..., Any]:
+            send = super().send_task_message
+
+            def checked(producer: Any, name: str, message: Any, **options: Any) -> Any:
+                _check_delayed(settings, message, options.get("exchange"), options.get("routing_key"))
+                return send(producer, name, message, **options)
+
+            return checked
+
+    return Amqp
+
+
+def _check_delayed(settings: Settings, message: Any, exchange: Any, routing_key: Any) -> None:
+    """Raise NoRoute for a task that is to run later and whose key is none of these settings.
+
+    RabbitMQ finds out where it leads when the delay is over, and nobody hears of it then. A retry goes where its task came from.
+    """
+    delayed = str(getattr(exchange, "name", exchange)).startswith("celery_delayed_")
+    if delayed and routing_key and not message.headers.get("retries"):
+        key = without_delay(routing_key)
+        if not queues_of(settings, key):
+            raise NoRoute(EXCHANGE, key)

@@ -13,14 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 from amqp import spec
-from amqp.basic_message import Message
+from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import MessageNacked, RecoverableConnectionError
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 from warren.broker.arrivals import Arrival
 from warren.broker.frames import bounded_handler, readable
+from warren.broker.queues import EXCHANGE
 from warren.broker.unpack import check_size
+from warren.broker.unroutable import NoRoute
 from warren.errors import Unavailable
 
 #: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
@@ -29,11 +31,15 @@ ANSWER = 10.0
 SILENCE = 1.0
 #: The routing key of that message. No queue has this name, so that the broker confirms it and drops it.
 NOWHERE = "warren.nowhere"
+#: Where tasks are sent to. A persistent message that no queue gets there is an error of its sender, not a loss: published as
+#: `mandatory` it comes back. Replies, events and remote control go to other exchanges, and may reach nobody.
+_ADDRESSED = ("", EXCHANGE)
+_PERSISTENT = 2
 
 
-def question() -> Message:
+def question() -> RawMessage:
     """A message that asks whether the broker takes any. It has a body: the broker says at the header that it blocks."""
-    return Message("?")
+    return RawMessage("?")
 
 
 class NotTaken(OperationalError, Unavailable):
@@ -84,6 +90,9 @@ class Channel(_Bounded, pyamqp.Channel):
         self._last = 0
         self._unconfirmed: dict[int, Callable[[bool], None] | None] = {}
         self._refused: set[int] = set()
+        #: Exchange and routing key of each message that has no answer yet and must reach a queue; those that came back.
+        self._addresses: dict[int, tuple[str, str]] = {}
+        self._returned: set[int] = set()
         self._heard = float("-inf")
         super().__init__(*args, **kwargs)
 
@@ -113,7 +122,7 @@ class Channel(_Bounded, pyamqp.Channel):
     # -- publish -----------------------------------------------------------------------------------------------------
 
     def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> None:
-        """Publishes, and returns when the broker has taken the message. Raises NotTaken, MessageNacked.
+        """Publishes, and returns when the broker has taken the message. Raises NotTaken, NoRoute, MessageNacked.
 
         `confirm_timeout` or `timeout` (seconds) replaces the connection's publish_timeout.
         """
@@ -142,15 +151,23 @@ class Channel(_Bounded, pyamqp.Channel):
             self.connection.look()
             self.connection.until_unblocked(deadline)
             self._last, self._unconfirmed, self._refused = 0, {}, set()  # numbers begin anew with a channel
+            self._addresses, self._returned = {}, set()
             self.events["basic_ack"].add(self._on_confirmed)
             self.events["basic_nack"].add(self._on_refused)
+            self.events["basic_return"].add(self._on_returned)
             self.confirm_select()
             self._confirm_selected = True
 
-    def _send(self, *args: Any, **kwargs: Any) -> int:
-        self._basic_publish(*args, **kwargs)
+    def _send(self, message: RawMessage, *args: Any, **kwargs: Any) -> int:
+        address = (kwargs.get("exchange", ""), kwargs.get("routing_key", ""))
+        wanted = address[0] in _ADDRESSED and message.properties.get("delivery_mode") == _PERSISTENT
+        if wanted:
+            kwargs["mandatory"] = True
+        self._basic_publish(message, *args, **kwargs)
         self._last += 1
         self._unconfirmed[self._last] = None
+        if wanted:
+            self._addresses[self._last] = address
         return self._last
 
     def _await(self, number: int, deadline: _Deadline, sent: bool) -> None:
@@ -158,9 +175,14 @@ class Channel(_Bounded, pyamqp.Channel):
             if self.connection is None:
                 raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
             if deadline.left == 0:
+                self._addresses.pop(number, None)  # a return that comes later is nobody's
                 raise self.connection.given_up(deadline.length, sent)
             with suppress(TimeoutError):
                 self.connection.blocking_read(deadline.left)
+        if number in self._returned:
+            self._returned.discard(number)
+            raise NoRoute(*self._addresses.pop(number))
+        self._addresses.pop(number, None)
         if number in self._refused:
             self._refused.discard(number)
             raise MessageNacked
@@ -172,11 +194,21 @@ class Channel(_Bounded, pyamqp.Channel):
     def _on_refused(self, number: int, multiple: bool) -> None:
         self._on_answer(number, multiple, False)
 
+    def _on_returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        # It does not say which one, but comes before that one's confirmation and in the order of sending. Of several to one
+        # address all come back, so it does not matter which is taken for which.
+        waiting = (number for number, address in self._addresses.items() if address == (exchange, routing_key))
+        back = next((number for number in waiting if number in self._unconfirmed and number not in self._returned), None)
+        if back is not None:
+            self._returned.add(back)
+
     def _on_answer(self, number: int, multiple: bool, taken: bool) -> None:
         for each in [known for known in self._unconfirmed if known == number or (multiple and known < number)]:
             answered = self._unconfirmed.pop(each)
             if answered is not None:
-                answered(taken)
+                self._addresses.pop(each, None)
+                answered(taken and each not in self._returned)
+                self._returned.discard(each)
             elif not taken:
                 self._refused.add(each)
 

@@ -12,12 +12,46 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES, redis
 
 from warren.broker.payloads import BoundedChannel, check, new_tag, read, stand_in
+from warren.broker.queues import EXCHANGE, SOURCE
+from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
 
+_PERSISTENT = 2
+
+
+class QoS(redis.QoS):
+    """Notes for each unacknowledged message the queue that it came from, in the place of exchange and routing key.
+
+    kombu gives a message back by those two: to every queue that is bound for them, so that a message of
+    one queue comes back in two. The message itself keeps both: whoever takes it next finds them in it.
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """As kombu's, which reads exchange and routing key from the message's delivery_info."""
+        info = message.delivery_info
+        if SOURCE not in info:
+            super().append(message, delivery_tag)
+            return
+        message.delivery_info = {**info, "exchange": "", "routing_key": info[SOURCE]}
+        try:
+            super().append(message, delivery_tag)
+        finally:
+            message.delivery_info = info
+
 
 class Channel(BoundedChannel, redis.Channel):
-    """kombu's channel with messages that were looked at."""
+    """kombu's channel with messages that were looked at, which knows where a message leads before it is sent."""
+
+    QoS = QoS
+
+    def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> Any:
+        """As kombu's. Raises NoRoute for a task that no queue would get, which kombu drops."""
+        if exchange == EXCHANGE and message["properties"].get("delivery_mode") == _PERSISTENT:
+            bound = self.get_table(exchange)
+            if not self.typeof(exchange).lookup(bound, exchange, routing_key, None):
+                raise NoRoute(exchange, routing_key)
+        return super().basic_publish(message, exchange, routing_key, **kwargs)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Read the answer to the question for the next message, and deliver it. Raises Empty.
@@ -50,6 +84,7 @@ class Channel(BoundedChannel, redis.Channel):
         except ValueError as error:
             payload = stand_in(str(error), queue, content)
         payload["properties"]["delivery_tag"] = new_tag()
+        payload["properties"]["delivery_info"][SOURCE] = queue
         return payload
 
     def _receive_one(self, c: Any) -> Any:

@@ -127,7 +127,10 @@ def _claims(settings: Settings) -> Iterator[Problem]:
                 if is_pattern(mine) == is_pattern(yours) and overlap(mine, yours):
                     heading, place = f"queue:{other}", settings.origin(f"queue:{one}", "tasks")
                     found = f"{shown(yours)} here and {shown(mine)} in [queue:{one}] ({place})"
-                    remedy = "remove one, or name the task in full in the queue that is to have it"
+                    remedy = (
+                        "remove one, or name the task in full in the queue that is to have it; "
+                        "a call reaches the other queue by its binding_key all the same"
+                    )
                     origin = settings.origin(heading, "tasks")
                     yield Problem(origin, heading, "tasks", "each task in one queue", found, remedy)
 

@@ -86,6 +86,10 @@ class BrokerSettings(Section):
         16 * 2**20,
         "Largest message, as it is sent and unpacked: a larger one is an error of its sender, and is rejected where it arrives.",
     )
+    unknown_task_timeout: Annotated[float, duration(0, 86400)] = option(
+        300.0,
+        "How long a task that a worker does not have goes back, as others may have it; then it is rejected. 0: at once.",
+    )
 
     @property
     def kind(self) -> BrokerKind:
@@ -109,7 +113,9 @@ class ResultsSettings(Section):
     url_file: Annotated[Path | None, PATH.or_none()] = option(
         None, "File with that URL instead. Only its owner may read it (chmod 600)."
     )
-    expires: Annotated[float, duration(1)] = option(86400.0, "How long a result is kept.")
+    expires: Annotated[float, duration(1)] = option(
+        86400.0, "How long a result is kept. With RabbitMQ alone, where they wait for their sender only: 1h unless it is set."
+    )
 
 
 class LogSettings(Section):
@@ -239,6 +245,9 @@ class HealthSettings(Section):
     queue_warning: Annotated[int, whole(1)] = option(100_000, "A queue with so many messages is a warning.")
     queue_critical: Annotated[int, whole(1)] = option(
         1_000_000, "A queue with so many messages is critical; a warning when it will hold them within an hour."
+    )
+    rejected_warning: Annotated[int, whole(0, 10**9)] = option(
+        1, "So many rejected messages, which nobody could run, are a warning. 0: never."
     )
     quota_warning: Annotated[int, whole(0, 100)] = option(
         0, "Percent of a limit: a warning when less of a quota is free. 0: never, a quota is there to be used."

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from warren.config.options import Section
-from warren.config.patterns import matches
+from warren.config.patterns import covers, matches
 from warren.config.sections import (
     AppSettings,
     BeatSettings,
@@ -118,6 +118,15 @@ class Settings(BaseModel):
     def quotas_of(self, task: str) -> tuple[str, ...]:
         """Names, sorted, of all the quotas that govern a task."""
         return tuple(sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks)))
+
+    def may_wait(self, queue: str, task: str) -> bool:
+        """Return whether a queue may wait for the quotas of a task: not when it is the queue of tasks that none of them governs.
+
+        A queue without `tasks` holds what calls chose to send there.
+        """
+        claims = (*self.queues[queue].tasks, *([EVERY_TASK] if queue == self.last_queue else []))
+        governing = [self.quotas[name].tasks for name in self.quotas_of(task)]
+        return all(any(covers(own, claim) for own in tasks) for claim in claims for tasks in governing)
 
     def sections(self) -> list[tuple[str, Section]]:
         """Every section of Warren's own by its heading, such as `worker:crawl`, in the order of the documentation."""

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from amqp.exceptions import ChannelError
@@ -18,15 +20,18 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import active_requests, maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 
+from warren.broker.remedies import remedy
 from warren.events import Event
 from warren.log import get
 from warren.redaction import redact
+from warren.worker.address import restore_address
 from warren.worker.in_hand import InHand
 from warren.worker.rejection import reject
 from warren.worker.wellformed import malformed, settle
 
 #: Seconds between two attempts at a broker that refuses the worker.
 _REFUSED_PAUSE = 2
+_logger = logging.getLogger(__name__)
 
 
 class Consumer(CeleryConsumer):
@@ -39,6 +44,10 @@ class Consumer(CeleryConsumer):
     admit: ClassVar[Any] = staticmethod(lambda request, run: run(request))
     #: Called with the name of a queue that RabbitMQ does not let the worker declare, and its error; raises what ends the worker.
     refused: ClassVar[Any] = staticmethod(lambda name, error: None)
+    #: Called with a message that cannot be run, the reason, and what acknowledges it.
+    keep: ClassVar[Any] = staticmethod(lambda message, reason, done: done())
+    #: Called with a message of a task that this worker does not have; whether it goes on to others.
+    send_on: ClassVar[Any] = staticmethod(lambda consumer, message: False)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
     #: Which of them it is looking at.
@@ -52,6 +61,24 @@ class Consumer(CeleryConsumer):
         super().__init__(lambda request: type(self).admit(request, on_task_request), *arguments, **options)
         #: Redis' tags of the messages whose tasks are done, which it has not been told yet.
         self._owed: deque[str] = deque()
+        #: Queues taken from this worker as it ran (`celery control cancel_consumer`): the end of a pause takes none of them up.
+        self.withdrawn: set[str] = set()
+
+    # -- queues ------------------------------------------------------------------------------------------------------
+
+    def pause_task_queue(self, queue: str) -> None:
+        """Stops consuming the queue for now: it stays this worker's."""
+        super().cancel_task_queue(queue)
+
+    def cancel_task_queue(self, queue: str) -> None:
+        """Stops consuming the queue, by remote control."""
+        self.withdrawn.add(queue)
+        super().cancel_task_queue(queue)
+
+    def add_task_queue(self, queue: str, *arguments: Any, **options: Any) -> None:
+        """Consumes the queue."""
+        self.withdrawn.discard(queue)
+        super().add_task_queue(queue, *arguments, **options)
 
     # -- connection --------------------------------------------------------------------------------------------------
 
@@ -64,7 +91,7 @@ class Consumer(CeleryConsumer):
                 broker=redact(conn.as_uri(include_password=True)),
                 reason=str(error) or type(error).__name__,
                 retry_in_s=interval,
-                remedy="start the broker, or correct [broker] url",
+                remedy=remedy(str(error)),
             )
 
         def waiting() -> None:
@@ -163,6 +190,7 @@ class Consumer(CeleryConsumer):
 
         def checked(message: Any) -> None:
             Consumer.taken += 1
+            restore_address(message)
             if redis:
                 message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
                 message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
@@ -199,6 +227,8 @@ class Consumer(CeleryConsumer):
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
         """A task that no module of this worker registers: whoever waits for its result is told."""
         headers = message.headers or {}
+        if type(self).send_on(self, message):
+            return
         name, task_id = headers.get("task"), headers.get("id")
         self._reject(message, f"expected a task of this worker, found {name!r}; add its module to [app] modules", exc)
         request = Bunch(
@@ -215,6 +245,7 @@ class Consumer(CeleryConsumer):
 
     def _reject(self, message: Any, reason: str, exc: BaseException | None) -> None:
         Consumer.rejected += 1
-        queues = {queue.routing_key: queue.name for queue in self.app.conf.task_queues}
-        reject(message, reason, queues, self.connection.as_uri(), self.connection_errors)
+        # The connection's own errors are logged: the message is delivered again, and rejected then.
+        done = partial(message.ack_log_error, _logger, self.connection_errors)
+        reject(message, reason, self.connection.as_uri(), partial(type(self).keep, message, reason, done))
         signals.task_rejected.send(sender=self, message=message, exc=exc)

@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from amqp.exceptions import AccessRefused
 from kombu.exceptions import OperationalError
 
+from warren.broker.queues import REJECTED, declare_rejected
 from warren.broker.rabbitmq import NOWHERE, Transport, question
 from warren.events import Event
 from warren.log import get
+from warren.worker.address import address_of, source
 from warren.worker.message import copy_of, publish_copy
 
 #: Seconds until the broker is asked for a connection again: an attempt may hold up the main loop for connect_timeout.
@@ -39,6 +42,7 @@ class _Copy:
     headers: dict[str, Any]
     done: Callable[[], None]
     again: Callable[[], None] | None
+    refused: Callable[[], Any] | None = None
 
 
 class Copies:
@@ -56,6 +60,7 @@ class Copies:
         self._asking = self._asked = False
         self._sent: _Copy | None = None
         self._sent_at = 0.0
+        self._has_rejected = False
 
     def begin(self, consumer: Any) -> None:
         """A new connection of the worker: what was on its way was not acknowledged, and the broker delivers it again."""
@@ -71,11 +76,13 @@ class Copies:
         done: Callable[[], None],
         again: Callable[[], None] | None = None,
         headers: dict[str, Any] | None = None,
+        refused: Callable[[], Any] | None = None,
     ) -> None:
         """Sends a copy with these headers added, then calls `done`, which acknowledges the message.
 
         Until the broker takes it, for as long as an alarm lasts, the message stays unacknowledged: nothing is lost, whatever ends
-        first. `take_back` gives it to `again` meanwhile.
+        first. `take_back` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
+        alarm begins, or the broker grants no queue for it.
         """
         if message.channel.connection is None:
             return  # what it came by is gone, and the broker delivers it again: a copy would be the task's second one
@@ -83,8 +90,22 @@ class Copies:
             publish_copy(message, exchange, routing_key, **headers or {})
             done()
             return
-        self._waiting.append(_Copy(message, exchange, routing_key, headers or {}, done, again))
+        self._waiting.append(_Copy(message, exchange, routing_key, headers or {}, done, again, refused))
         self._soon()
+
+    def give_back(
+        self,
+        message: Any,
+        done: Callable[[], None],
+        again: Callable[[], None] | None = None,
+        headers: dict[str, Any] | None = None,
+        refused: Callable[[], Any] | None = None,
+    ) -> None:
+        """Sends a copy to the end of the queue that the message came from, and to no other one; `done` and `again` as above."""
+        if not source(message):  # of a queue that the settings do not have: it came by remote control
+            message.requeue()
+            return
+        self.give(message, "", source(message), done, again, {**address_of(message), **(headers or {})}, refused)
 
     def take_back(self, queue: str) -> list[Callable[[], None]]:
         """How to run what waits to go back to the queue and has not been sent."""
@@ -107,6 +128,9 @@ class Copies:
             if self._connection is not None:
                 self._connection.heartbeat_tick()  # the broker closes a connection that is silent for two of them
                 self._read()
+            if self._connection is not None and self._connection.blocked:
+                # For as long as the alarm lasts they would hold places of the prefetch, and it is the worker that makes room.
+                self._refuse([each for each in self._waiting if each.refused is not None])
             if self._waiting and not (self._closed or self._asking or self._sent):
                 self._send()
 
@@ -121,10 +145,23 @@ class Copies:
             self._channel.publish_later(self._answered, question(), exchange="", routing_key=NOWHERE)
         else:
             self._asked = False
-            self._sent = copy = self._waiting.popleft()
-            self._sent_at = time.monotonic()
+            if self._waiting[0].routing_key == REJECTED and not self._has_rejected:
+                self._declare_rejected()
+                return
+            self._publish(self._waiting.popleft())
+
+    def _publish(self, copy: _Copy) -> None:
+        self._sent, self._sent_at = copy, time.monotonic()
+        try:
             message = self._channel.prepare_message(**copy_of(copy.message, **copy.headers))
             self._channel.publish_later(self._settled, message, exchange=copy.exchange, routing_key=copy.routing_key)
+        except _TROUBLE:
+            raise
+        except Exception as error:  # noqa: BLE001  anybody's message: it may have what cannot be sent, and must not end the worker
+            self._sent = None
+            get().error(Event.CANNOT_KEEP, reason=f"{type(error).__name__}: {error}"[:400], consequence="it is kept on this host")
+            (copy.refused or copy.message.requeue)()
+            self._soon()
 
     def _answered(self, taken: bool) -> None:
         self._asking, self._asked = False, True
@@ -137,7 +174,30 @@ class Copies:
             copy.done()
             self._soon()
         else:
-            self._waiting.append(copy)  # a queue that takes no more: the message stays here and is tried at a later turn
+            # A queue that takes no more, or is not there: the message stays here and is tried at a later turn.
+            self._waiting.append(copy)
+            self._has_rejected = False
+
+    def _declare_rejected(self) -> None:
+        """Sees to the queue of rejected messages. When the broker grants none, those that wait for it are `refused`."""
+        app = self._consumer.app
+        channel = self._connection.channel()  # a refusal closes it
+        try:
+            declare_rejected(channel, app.conf.task_default_queue_type)
+            self._has_rejected = True
+        except AccessRefused as error:
+            get().error(Event.CANNOT_KEEP, reason=str(error), consequence="rejected messages are kept on this host instead")
+            self._refuse([each for each in self._waiting if each.routing_key == REJECTED])
+        finally:
+            if channel.is_open:
+                channel.close()
+        self._soon()
+
+    def _refuse(self, copies: list[_Copy]) -> None:
+        self._waiting = deque(each for each in self._waiting if each not in copies)
+        for each in copies:
+            if each.refused is not None:
+                each.refused()
 
     # -- connection --------------------------------------------------------------------------------------------------
 
@@ -183,6 +243,7 @@ class Copies:
 
     def _drop(self) -> None:
         connection, self._connection, self._channel, self._asking, self._asked = self._connection, None, None, False, False
+        self._has_rejected = False
         if connection is not None:
             self._consumer.hub.remove_reader(self._handle)
             connection.collect()

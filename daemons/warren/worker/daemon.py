@@ -31,6 +31,7 @@ from warren.worker.at_work import AtWork
 from warren.worker.child import Child
 from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
+from warren.worker.dead_letters import DeadLetters
 from warren.worker.deaths import Deaths
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
@@ -40,6 +41,7 @@ from warren.worker.records import Records
 from warren.worker.remote_control import restrict
 from warren.worker.request import Request
 from warren.worker.suspects import Suspects
+from warren.worker.unknown import Unknown
 
 #: Seconds between two looks of the main loop at its flags; the heart beats once a second.
 TURN = 0.2
@@ -67,6 +69,8 @@ class Worker:
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
         self.child = Child()
         self.at_work = AtWork()
+        self.dead_letters = DeadLetters(self.copies, settings.host, name, settings.app.state_dir / "rejected")
+        self.unknown = Unknown(self.copies, settings.broker.unknown_task_timeout, self.dead_letters)
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
         self._pulsed = 0.0
@@ -103,6 +107,8 @@ class Worker:
         self.deaths.connect()
         Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
         Consumer.admit = staticmethod(self._admit)
+        Consumer.send_on = staticmethod(self.unknown.send_on)
+        Consumer.keep = staticmethod(self.dead_letters.keep)
         Consumer.refused = staticmethod(self._refuse)
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)

@@ -14,10 +14,10 @@ from celery import Task
 from celery.worker import state
 from celery.worker.strategy import default as stock_strategy
 
-from warren.broker.queues import EXCHANGE
 from warren.config import Settings
 from warren.events import Event
 from warren.log import get
+from warren.worker.address import source
 from warren.worker.admission import Admission, Quotas, wait_s
 from warren.worker.copies import Copies
 from warren.worker.message import TICKETS, due_in, is_expired
@@ -26,6 +26,8 @@ from warren.worker.message import TICKETS, due_in, is_expired
 BROKER_WAIT = 1.0
 #: Seconds until a paused queue is looked at again at the latest: the watchdog may have raised the limit meanwhile.
 LONGEST_WAIT = 5.0
+#: Seconds that a task without a slot is kept before it goes to the end of a queue that may not wait for it: it must not spin.
+ROUND = 0.1
 #: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full quota runs.
 NOTEWORTHY = 1.0
 
@@ -49,9 +51,9 @@ class Gate:
     def strategy(self, task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., None]:
         """The message handler of `task` on this connection."""
         admit = stock_strategy(task, app, consumer, **options)
-        queue = self.settings.queue_of(task.name)
         book = self.admission.book
         quotas = [(name, book[name], self.settings.quotas[name].cost) for name in self.settings.quotas_of(task.name)]
+        waiting = frozenset(name for name in self.settings.queues if self.settings.may_wait(name, task.name))
         connection = consumer.restart_count
 
         def fall_due(*delivery: Any) -> None:
@@ -71,10 +73,15 @@ class Gate:
                 admit(message, body, ack, reject, callbacks, **rest)
                 return
             # Of a paused queue the quotas were asked a moment ago: not once more for each message that was fetched ahead.
-            tickets = None if queue in self.paused else self.admission.reserve(quotas)
+            tickets = None if source(message) in self.paused else self.admission.reserve(quotas)
             if tickets is None:
-                self._hand_back(consumer, message, queue, partial(handle, message, body, ack, reject, callbacks))
-                self._pause(consumer, queue, quotas)
+                again = partial(handle, message, body, ack, reject, callbacks)
+                if source(message) in waiting:
+                    self._hand_back(consumer, message, again)
+                    self._pause(consumer, source(message), quotas)
+                else:
+                    # Others wait in this queue who need no slot. It is consumed as before, and the message goes to its end.
+                    consumer.timer.call_after(ROUND, self._send_round, (consumer, message, connection))
                 return
             message.headers[TICKETS] = {name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()}
             # A task that is acknowledged early is so before its call: its slots are settled by the child, or reaped with it.
@@ -99,18 +106,17 @@ class Gate:
         request.reject(requeue=True)
         return False
 
-    def _hand_back(self, consumer: Any, message: Any, queue: str, again: Callable[[], None]) -> None:
-        """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
-        if queue not in self._counting(consumer.app) and self._came_from(message, queue):
-            message.requeue()
-            return
-        # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
-        self.copies.give(message, "", queue, message.ack, again)
+    def _send_round(self, consumer: Any, message: Any, connection: int) -> None:
+        if consumer.restart_count == connection:  # else the broker has delivered it again since
+            self.copies.give_back(message, message.ack)
 
-    def _came_from(self, message: Any, queue: str) -> bool:
-        """Whether the message came by the queue's own binding. One sent elsewhere by hand goes to the queue where it belongs."""
-        info = message.delivery_info or {}
-        return info.get("exchange") == EXCHANGE and info.get("routing_key") == self.settings.queues[queue].binding_key
+    def _hand_back(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
+        """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
+        if source(message) in self._counting(consumer.app):
+            # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
+            self.copies.give_back(message, message.ack, again)
+        else:
+            message.requeue()
 
     @staticmethod
     def _counting(app: Any) -> frozenset[str]:
@@ -126,12 +132,15 @@ class Gate:
         pause = wait_s(quotas)
         # First of all: a connection that breaks in the cancelling must not leave a queue that is never taken up again.
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
-        consumer.cancel_task_queue(queue)
+        consumer.pause_task_queue(queue)
         if pause >= NOTEWORTHY:
             get().info(Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(pause, 3))
 
     def _resume(self, consumer: Any, queue: str, quotas: Quotas) -> None:
         if self.closed:
+            return
+        if queue in consumer.withdrawn:
+            self.paused.discard(queue)  # taken from this worker meanwhile: it is not ours to take up
             return
         pause = wait_s(quotas)
         if pause <= 0:

@@ -1,25 +1,23 @@
 """How the worker rejects a message that it cannot run: once, and with a line in the log.
 
-The embedded broker keeps a rejected message in a folder; RabbitMQ gives it to a dead-letter exchange
-where its queue has one.
+What becomes of it then is said in dead_letters.py.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from warren.events import Event
 from warren.log import get
+from warren.worker.address import source
 
-_logger = logging.getLogger(__name__)
 #: Characters of a reason, id or name that a log line holds.
 _SHOWN = 200
 
 
-def reject(message: Any, reason: str, queues: Mapping[str, str], broker: str, trouble: tuple[type[BaseException], ...]) -> None:
-    """Reject the message for `reason`. `queues` are names by binding key; `trouble` the connection's errors.
+def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -> None:
+    """Reject the message for `reason`: `answer` says so to the broker.
 
     The line never holds the body or a header other than id and task.
     """
@@ -32,12 +30,12 @@ def reject(message: Any, reason: str, queues: Mapping[str, str], broker: str, tr
         task_id=_shown(headers.get("id")),
         task=_shown(headers.get("task")),
         routing_key=key,
-        queue=queues.get(str(key)),
+        queue=source(message) or None,
         broker=broker,
         bytes=len(message.body or b""),
     )
     if not _unanswered(message, info):
-        message.reject_log_error(_logger, trouble)
+        answer()
 
 
 def _shown(value: Any) -> str | None:

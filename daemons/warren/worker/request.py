@@ -15,7 +15,6 @@ from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
 
-from warren.broker.queues import EXCHANGE
 from warren.events import Event
 from warren.log import get
 from warren.process import Process, of
@@ -93,7 +92,7 @@ class Request(CeleryRequest):
         if losses + self.deaths.of(self.id) < MOST_LOSSES:
             get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, losses=losses)
             # Acknowledged last: cut off before, the broker delivers the message again.
-            self.copies.give(self.message, EXCHANGE, self._routing_key(), self.acknowledge, headers={LOSSES: losses})
+            self.copies.give_back(self.message, self.acknowledge, headers={LOSSES: losses})
         else:
             self._fail(error, exc_info)
 
@@ -118,7 +117,7 @@ class Request(CeleryRequest):
         """
         state.task_ready(self)
         get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, reason=str(reason))
-        self.copies.give(self.message, EXCHANGE, self._routing_key(), self.acknowledge)  # acknowledged last, as above
+        self.copies.give_back(self.message, self.acknowledge)  # acknowledged last, as above
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
@@ -130,12 +129,6 @@ class Request(CeleryRequest):
         """How often a pool child was lost while it ran the task, on any host."""
         counted = self.request_dict.get(LOSSES)
         return counted if isinstance(counted, int) else 0
-
-    def _routing_key(self) -> str:
-        """The key that the message came with, unless it went round by delayed delivery or was sent to a queue by its name."""
-        if self.delivery_info["exchange"] == EXCHANGE:
-            return str(self.delivery_info["routing_key"])
-        return str(self._app.amqp.router.route({}, self.name)["routing_key"])
 
 
 def _left(error: BaseException) -> WorkerLostError:

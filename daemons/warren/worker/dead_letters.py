@@ -1,0 +1,88 @@
+"""Messages that nobody can run, kept where a person finds them.
+
+RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the folder broker/rejected. While RabbitMQ takes no messages,
+or where it grants its user no such queue: the folder `rejected` of this host's state_dir, a file each.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from warren.broker.disk import sync_folder, write_whole
+from warren.broker.queues import REJECTED
+from warren.events import Event
+from warren.log import get
+from warren.worker.address import address_of, source
+from warren.worker.copies import Copies
+from warren.worker.message import copy_of
+
+#: The header that says why, when, by whom and from which queue a message was rejected.
+WHY = "warren_rejected"
+#: Characters of a reason that the header holds.
+_LONGEST = 400
+
+
+class DeadLetters:
+    """The dead letters of one worker. `folder` is this host's own."""
+
+    def __init__(self, copies: Copies, host: str, worker: str, folder: Path) -> None:
+        self._copies = copies
+        self._host = host
+        self._worker = worker
+        self._folder = folder
+
+    def keep(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
+        """Keep a copy of the message, then call `done`, which acknowledges it."""
+        headers = self._headers(message, reason)
+        keep = getattr(message.channel, "keep_rejected", None)  # the embedded broker's
+        if keep is not None:
+            keep(message, headers)
+            done()
+            return
+        try:
+            here = partial(self._keep_here, message, headers, done)
+            self._copies.give(message, "", REJECTED, done, headers=headers, refused=here)
+        except (TypeError, ValueError, AttributeError, KeyError):  # what cannot be run may well be what cannot be sent
+            self._keep_here(message, headers, done)
+
+    def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
+        """Keep it on this host: RabbitMQ takes no messages, and it may not hold a place of the prefetch meanwhile."""
+        self._keep_here(message, self._headers(message, reason), done)
+
+    def _headers(self, message: Any, reason: str) -> dict[str, Any]:
+        why = {
+            "reason": reason[:_LONGEST],
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "host": self._host,
+            "worker": self._worker,
+            "queue": source(message),
+        }
+        return {WHY: why, **address_of(message)}
+
+    def _keep_here(self, message: Any, headers: dict[str, Any], done: Callable[[], Any]) -> None:
+        name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
+        try:
+            os.makedirs(self._folder, mode=0o750, exist_ok=True)
+            content = json.dumps(copy_of(message, **headers), default=_text).encode()
+            write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
+            sync_folder(str(self._folder))
+        except (OSError, TypeError, ValueError) as error:
+            get().error(Event.CANNOT_KEEP, reason=str(error), consequence="the message goes back to its queue")
+            message.requeue()
+            return
+        get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason=headers[WHY]["reason"])
+        done()
+
+
+def _text(value: Any) -> str:
+    """Return what JSON has no word for: bytes in base64, else as Python shows it."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes | bytearray | memoryview) else repr(value)

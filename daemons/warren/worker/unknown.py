@@ -1,0 +1,72 @@
+"""Tasks that no module of this worker has: they go back to others first, who may have them already.
+
+New code comes to a fleet host by host. A worker that rejected what it does not know would take
+from the others what they could run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from warren.events import Event
+from warren.log import get
+from warren.worker.copies import Copies
+from warren.worker.dead_letters import DeadLetters
+
+#: The header of a copy: how often it was returned so, and when for the first time (seconds, wall clock).
+RETURNS = "warren_unknown"
+#: Seconds for which a message is kept before it goes to the end of its queue, at first and at most.
+#: Each return doubles them, so that messages that nobody can run do not keep the worker busy.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Unknown:
+    """The returns of one worker. `timeout` is the seconds after which nobody is expected to have the task."""
+
+    def __init__(self, copies: Copies, timeout: float, dead_letters: DeadLetters) -> None:
+        self._copies = copies
+        self._dead_letters = dead_letters
+        self._timeout = timeout
+        self._kept = 0
+
+    def send_on(self, consumer: Any, message: Any) -> bool:
+        """Return the message to its queue in a while; False when it was returned for long enough."""
+        now = time.time()
+        returns, since = returned(message.headers or {}, now)
+        if now - since >= self._timeout:
+            return False
+        if not returns:
+            get().warning(
+                Event.TASK_UNKNOWN,
+                task=message.headers.get("task"),
+                task_id=message.headers.get("id"),
+                consequence=f"it goes back to its queue for {self._timeout:g} s, for another worker may have it",
+            )
+        # What is kept holds a place of the prefetch. Half of them at most: other tasks go on.
+        long = self._kept < consumer.initial_prefetch_count // 2
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10)) if long else FIRST_PAUSE
+        self._kept += long
+        arguments = (consumer, message, consumer.restart_count, returns + 1, since, long)
+        consumer.timer.call_after(pause, self._return, arguments)
+        return True
+
+    def _return(self, consumer: Any, message: Any, connection: int, returns: int, since: float, long: bool) -> None:
+        self._kept -= long
+        if consumer.restart_count == connection:  # else the broker has delivered it again since
+            # Acknowledged when the broker has the copy: whatever ends in between, it is there.
+            headers = {RETURNS: [returns, since]}
+            refused = partial(self._dead_letters.keep_here, message, "no worker that has the task was found", message.ack)
+            self._copies.give_back(message, message.ack, headers=headers, refused=refused)
+
+
+def returned(headers: Mapping[str, Any], now: float) -> tuple[int, float]:
+    """Return how often the message was returned, and since when; a header of another shape counts as none."""
+    found = headers.get(RETURNS)
+    if isinstance(found, list) and len(found) == 2 and all(type(each) in (int, float) for each in found):
+        returns, since = found
+        if 0 <= returns < 10**9 and 0 <= since <= now:  # a first time ahead of this clock would never be over
+            return int(returns), float(since)
+    return 0, now
