@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from warren.broker.depth import Seen
 from warren.broker.survey import BrokerSurvey, Look
 from warren.config import Settings
 from warren.quota import survey
@@ -56,7 +57,7 @@ def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
     found = said(settings)
     assert found is not None
     assert (found["broker"]["reachable"], found["broker"]["reason"]) == (False, "no answer for 60 s")
-    watched._broker.latest = Look(clock.now, True, depths={"default": 3})
+    watched._broker.latest = Look(clock.now, True, queues={"default": Seen(3)})
     watched.publish({})
     assert (said(settings) or {})["queues"]["default"]["messages"] == 3
     clock.now += 60
@@ -90,9 +91,42 @@ def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Cl
     ini = f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\ntasks = jobs.call\n[queue:site]\ntasks = jobs.call\n"
     settings = loaded(ini)
     watched = survey.Survey(settings)
-    watched._broker.latest = Look(clock.now, True, depths={"default": 3, "site": 605})
+    watched._broker.latest = Look(clock.now, True, queues={"default": Seen(3), "site": Seen(605)})
     watched.publish({"site": COUNTS})
     found = said(settings)
     assert found is not None
     assert found["queues"]["site"]["quota_empty_in_s"] == 600.0
     assert found["queues"]["default"]["quota_empty_in_s"] is None
+
+
+def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> None:
+    """With messages and no consumer it is a warning after a minute; one that may wait for a quota has its window besides."""
+    watched = survey.Survey(settings)
+
+    def look(after: float, messages: int, consumers: int | None) -> dict[str, Any]:
+        clock.now += after
+        watched._broker.latest = Look(clock.now, True, queues={"default": Seen(messages, consumers)})
+        watched.publish({})
+        found: dict[str, Any] = (said(settings) or {})["queues"]["default"]
+        return found
+
+    assert not look(0, 2, 0)["unconsumed"]
+    assert not look(61, 2, 0)["unconsumed"]  # the quota of these settings may be what it waits for
+    found = look(66, 2, 0)
+    assert (found["unconsumed"], found["level"]) == (True, 1)
+    assert not look(1, 2, 1)["unconsumed"]
+    look(0, 2, 0)
+    assert not look(500, 2, None)["unconsumed"]  # a broker that does not say
+
+
+def test_what_no_worker_will_take(settings: Settings, clock: Clock) -> None:
+    """Dead letters are a warning from `rejected_warning` on; queues without a section are named with what they hold."""
+    watched = survey.Survey(settings)
+    watched._broker.latest = Look(clock.now, True, removed={"lonely": 2})
+    watched.publish({})
+    found = said(settings) or {}
+    assert (found["removed_queues"], found["rejected"]) == ({"lonely": 2}, {"messages": 0, "level": 0})
+    watched._broker.latest = Look(clock.now + 1, True, rejected=3)
+    watched.publish({})
+    found = said(settings) or {}
+    assert (found["removed_queues"], found["rejected"]) == ({}, {"messages": 3, "level": 1})

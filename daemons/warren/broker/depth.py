@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import Celery
 
@@ -18,17 +18,31 @@ def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
 
 def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:
     """The same over a kombu connection that is held. Raises the errors of the connection."""
-    return {queue: _depth(connection, queue) for queue in queues}
+    return {queue: found.messages for queue, found in seen_over(connection, queues).items()}
 
 
-def _depth(connection: Any, queue: str) -> int | None:
+class Seen(NamedTuple):
+    """What a broker says of a queue; None for what it does not say, and for a queue that nobody has declared yet."""
+
+    messages: int | None
+    consumers: int | None = None
+
+
+def seen_over(connection: Any, queues: Iterable[str]) -> dict[str, Seen]:
+    """Return what the broker says of each queue, over a kombu connection that is held. Raises the errors of the connection."""
+    return {queue: _seen(connection, queue) for queue in queues}
+
+
+def _seen(connection: Any, queue: str) -> Seen:
+    kind = connection.transport.driver_type
     # A channel of its own: RabbitMQ closes the one on which a queue was asked for that does not exist.
     channel = connection.channel()
     try:
-        return int(channel.queue_declare(queue, passive=True).message_count)
+        found = channel.queue_declare(queue, passive=True)
+        return Seen(int(found.message_count), int(found.consumer_count) if kind == "amqp" else None)
     except connection.channel_errors:
         # An empty queue of Redis is no key at all, and the same as one that was never declared.
-        return 0 if connection.transport.driver_type == "redis" else None
+        return Seen(0 if kind == "redis" else None)
     finally:
         if connection.connected:
             channel.close()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from celery import Celery
 
 from warren.app import make_app
 from warren.broker.alarms import alarms
-from warren.broker.depth import depths_over
+from warren.broker.depth import Seen, depths_over, seen_over
+from warren.broker.known_queues import KnownQueues
 from warren.broker.reach import reach
+from warren.broker.rejected import rejected_over
 from warren.config import Settings
 from warren.errors import Unavailable
 from warren.redaction import redact
@@ -30,7 +33,9 @@ class Look:
     reachable: bool
     reason: str = ""
     alarms: tuple[str, ...] = ()
-    depths: dict[str, int | None] = field(default_factory=dict)  # None: nobody has declared that queue yet
+    queues: dict[str, Seen] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)  # messages in queues that no section declares any more
+    rejected: int = 0  # dead letters
 
 
 class BrokerSurvey(threading.Thread):
@@ -42,6 +47,7 @@ class BrokerSurvey(threading.Thread):
         self.latest: Look | None = None
         self.pause = settings.watchdog.survey_interval  # seconds from one look to the next
         self._stopped = threading.Event()
+        self._known = KnownQueues(settings.app.state_dir / "queues.json", settings.queues)
 
     def stop(self) -> None:
         """Has the thread end soon; its connections end with it."""
@@ -65,13 +71,20 @@ class BrokerSurvey(threading.Thread):
                 self.latest = Look(now(), False, redact(f"{type(error).__name__}: {error}"))
             self._stopped.wait(self.pause)
 
+    def _removed(self, connection: Any) -> dict[str, int]:
+        found = depths_over(connection, self._known.removed)
+        for queue in [queue for queue, messages in found.items() if messages is None]:
+            self._known.gone(queue)
+        return {queue: messages for queue, messages in found.items() if messages}
+
     def _hold(self, app: Celery) -> None:
         """Looks again and again over one connection. Raises Unavailable."""
         kind = self.settings.broker.kind
         with reach(app, PATIENCE) as connection, alarms(app, kind, connection) as raised:
             while not self._stopped.is_set():
                 begun = now()
-                found = depths_over(connection, self.settings.queues)
-                self.latest = Look(begun, True, alarms=raised(), depths=found)
+                found = seen_over(connection, self.settings.queues)
+                removed, rejected = self._removed(connection), rejected_over(connection, self.settings.app.state_dir)
+                self.latest = Look(begun, True, alarms=raised(), queues=found, removed=removed, rejected=rejected)
                 self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))
                 self._stopped.wait(self.pause)

@@ -73,6 +73,8 @@ def surveyed(settings: Settings) -> dict[str, Any] | None:
     return {
         "queues": queues if broker["reachable"] else [],
         "quotas": [{"quota": name, **row, **_limit(row)} for name, row in survey.said["quotas"].items()],
+        "removed_queues": survey.said.get("removed_queues", {}) if broker["reachable"] else {},
+        "rejected": survey.said.get("rejected", {}).get("messages", 0) if broker["reachable"] else None,
         "alarms": broker["alarms"],
         "broker_error": broker["reason"] or None,
         "survey_age_s": round(age, 3),
@@ -85,23 +87,25 @@ def _limit(row: dict[str, Any]) -> dict[str, Any]:
 
 def asked(settings: Settings) -> dict[str, Any]:
     """The same, asked of the broker and read from the ledgers: without a watchdog there are no forecasts and no alarms."""
-    queues, trouble = _queues(settings)
-    nothing: dict[str, Any] = {"alarms": [], "survey_age_s": None}
+    queues, rejected, trouble = _queues(settings)
+    nothing: dict[str, Any] = {"removed_queues": {}, "rejected": rejected, "alarms": [], "survey_age_s": None}
     return {"queues": queues, "quotas": _quotas(settings), "broker_error": trouble or None, **nothing}
 
 
-def _queues(settings: Settings) -> tuple[list[dict[str, Any]], str]:
+def _queues(settings: Settings) -> tuple[list[dict[str, Any]], int | None, str]:
     from warren.app import make_app  # Celery is needed in this case only
-    from warren.broker.depth import depths
+    from warren.broker.depth import depths_over
+    from warren.broker.reach import reach
+    from warren.broker.rejected import rejected_over
     from warren.cli.call import told
 
     try:
         app = make_app(settings)
-        with told(app, settings):
-            found = depths(app, settings.queues)
+        with told(app, settings), reach(app) as connection:
+            found, rejected = depths_over(connection, settings.queues), rejected_over(connection, settings.app.state_dir)
     except Unavailable as error:
-        return [], redact(str(error))
-    return [{"queue": queue, "messages": messages} for queue, messages in found.items()], ""
+        return [], None, redact(str(error))
+    return [{"queue": queue, "messages": messages} for queue, messages in found.items()], rejected, ""
 
 
 def _quotas(settings: Settings) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ def show(suite: dict[str, Any], running: Sequence[ProgramStatus], said: dict[str
         console.print(_text(said["broker_error"], "red"))
     else:
         _queues(console, said["queues"], said["alarms"])
+        _leftovers(console, said)
     if said["quotas"]:
         _quotas(console, said["quotas"])
 
@@ -64,6 +65,17 @@ def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -
     console.print(table)
     for alarm in alarms:
         console.print(_text(f"the broker takes no messages: {alarm}", "red"))
+
+
+def _leftovers(console: Console, said: dict[str, Any]) -> None:
+    """Messages that no worker is going to take."""
+    for queue in said["queues"]:
+        if queue.get("unconsumed"):
+            console.print(Text(f"{queue['queue']}: it holds messages, and no worker of the fleet takes from it", style="red"))
+    for name, messages in said["removed_queues"].items():
+        console.print(Text(f"{name}: no section declares it any more, and it holds {messages} messages", style="yellow"))
+    if said["rejected"]:
+        console.print(Text(f"rejected, as nobody could run them: {said['rejected']} messages", style="yellow"))
 
 
 def _quotas(console: Console, quotas: list[dict[str, Any]]) -> None:

@@ -38,6 +38,7 @@ _QUEUE = {
     "empty_in_s": (*NUMBER, None),
     "quota_empty_in_s?": (*NUMBER, None),
     "level?": _LEVEL,
+    "unconsumed?": bool,
 }
 _QUOTA = {
     "free": int,
@@ -51,6 +52,8 @@ _QUOTA = {
 SURVEY: dict[str, Shape] = {
     "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str]},
     "queues": {str: _QUEUE},
+    "removed_queues?": {str: int},
+    "rejected?": {"messages": int, "level": _LEVEL},
     "quotas": {str: ({"error": str}, _QUOTA)},
     "disk?": {"warning": NUMBER, "critical": NUMBER},
 }

@@ -56,16 +56,25 @@ def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
         return
     queues = said["queues"]
     for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
-        yield Level(queues[name].get("level", 0)), f"{name} {_backlog(queues[name])}"
+        alone = ", and no worker takes from it" if queues[name].get("unconsumed") else ""
+        yield Level(queues[name].get("level", 0)), f"{name} {_backlog(queues[name])}{alone}"
+    for name, messages in said.get("removed_queues", {}).items():
+        yield Level.WARNING, f"{name}, which no section declares any more, {_count(messages)}"
+    if (rejected := said.get("rejected", {"messages": 0, "level": 0}))["messages"]:
+        yield Level(rejected["level"]), f"{_count(rejected['messages'], 'rejected message')}, which nobody could run"
 
 
 def _backlog(queue: dict[str, Any]) -> str:
     """A queue's depth and where it goes: 12 messages, empty in 3 min."""
     if queue["messages"] is None:
         return "unknown"
-    text = f"{queue['messages']} message{'' if queue['messages'] == 1 else 's'}"
+    text = _count(queue["messages"])
     goes = tendency(queue)
     return f"{text}, {goes}" if goes else text
+
+
+def _count(number: int, word: str = "message") -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def tendency(queue: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from warren import run_file
 from warren.broker.backlog import Backlog
+from warren.broker.depth import Seen
 from warren.broker.survey import PATIENCE, BrokerSurvey, Look
 from warren.config import Settings
 from warren.events import Event
@@ -15,6 +16,7 @@ from warren.log import get
 from warren.quota.ledger import now_ns
 from warren.quota.levels import crossed
 from warren.quota.slots import Counts
+from warren.quota.unconsumed import patience
 from warren.run_file import now
 
 #: Seconds without a look after which the thread that looks is stuck in one: each of its steps ends well before.
@@ -34,6 +36,10 @@ class Survey:
         self._look: Look | None = None
         self._backlogs: dict[str, Backlog] = {}
         self._alarms: tuple[str, ...] = ()
+        #: Since when each queue has had messages and no consumer (seconds of CLOCK_BOOTTIME); those of which that was said.
+        self._alone: dict[str, float] = {}
+        self._told_alone: set[str] = set()
+        self._told_removed: frozenset[str] = frozenset()
         self._broker.start()
 
     def stop(self) -> None:
@@ -58,6 +64,8 @@ class Survey:
             "at": self._written,
             "broker": {**broker, "alarms": look.alarms, "asked_at": look.at},
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
+            "removed_queues": look.removed,
+            "rejected": {"messages": look.rejected, "level": self._rejected_level(look)},
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
         }
@@ -89,8 +97,12 @@ class Survey:
         if self._alarms and not look.alarms:
             get().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
         self._alarms = look.alarms
-        for queue, depth in look.depths.items():
-            self._measure(queue, look.at, depth)
+        for queue, seen in look.queues.items():
+            self._measure(queue, look.at, seen.messages)
+            self._watch_consumers(queue, look.at, seen)
+        told, self._told_removed = self._told_removed, frozenset(look.removed)
+        for queue in self._told_removed - told:
+            get().warning(Event.QUEUE_ABANDONED, queue=queue, messages=look.removed[queue])
 
     def _measure(self, queue: str, at: float, depth: int | None) -> None:
         terms, before = self.settings.health, self._backlogs.get(queue, Backlog())
@@ -101,20 +113,35 @@ class Survey:
             growth = round(after.forecast.growth_per_s, 3)
             tell(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
 
+    def _watch_consumers(self, queue: str, at: float, seen: Seen) -> None:
+        """Notes since when the queue has had messages and, as far as the broker says, nobody who takes them."""
+        if not seen.messages or seen.consumers != 0:
+            self._alone.pop(queue, None)
+            self._told_alone.discard(queue)
+        elif at - self._alone.setdefault(queue, at) >= patience(self.settings, queue) and queue not in self._told_alone:
+            self._told_alone.add(queue)
+            get().warning(Event.QUEUE_UNCONSUMED, queue=queue, messages=seen.messages, since_s=round(at - self._alone[queue], 1))
+
+    def _rejected_level(self, look: Look) -> int:
+        most = self.settings.health.rejected_warning
+        return int(bool(most) and look.rejected >= most)
+
     # -- the file ------------------------------------------------------------------------------------------------------
 
     def _queue(self, queue: str, look: Look, quotas: dict[str, Counts | str]) -> dict[str, Any]:
         backlog = self._backlogs.get(queue)
         if backlog is None or not look.reachable:
-            return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
-        seen, messages = backlog.forecast, look.depths.get(queue)
+            return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0, "unconsumed": False}
+        seen, alone = backlog.forecast, queue in self._told_alone
+        messages = look.queues[queue].messages if queue in look.queues else None
         return {
             "messages": messages,
             "growth_per_s": round(seen.growth_per_s, 3),
             "recent_per_s": round(seen.recent_per_s, 3),
             "empty_in_s": None if seen.empty_in_s is None else round(seen.empty_in_s, 1),
             "quota_empty_in_s": self._by_quota(queue, messages or 0, quotas),
-            "level": backlog.level,
+            "level": max(backlog.level, int(alone)),
+            "unconsumed": alone,
         }
 
     def _by_quota(self, queue: str, messages: int, quotas: dict[str, Counts | str]) -> float | None:

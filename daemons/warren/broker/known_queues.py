@@ -1,0 +1,47 @@
+"""The queues that this host's settings have or had: one whose section was taken away may still hold messages."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from warren.broker.disk import write_whole
+from warren.regular_file import read_regular
+
+
+class KnownQueues:
+    """Their names, kept in a file that outlives the suite."""
+
+    def __init__(self, path: Path, declared: Collection[str]) -> None:
+        self._path = path
+        self._declared = frozenset(declared)
+        self._known = _read(path)
+        self._keep(self._known | self._declared)
+
+    @property
+    def removed(self) -> list[str]:
+        """The queues that no section declares any more, and that were still there when last looked for."""
+        return sorted(self._known - self._declared)
+
+    def gone(self, queue: str) -> None:
+        """Forget a queue that the broker does not have any more."""
+        if queue not in self._declared:
+            self._keep(self._known - {queue})
+
+    def _keep(self, names: frozenset[str]) -> None:
+        before, self._known = self._known, names
+        if names != before:
+            with suppress(OSError):  # a full disk: it is known while this process lives
+                temp = f"{self._path}.{os.getpid()}"
+                write_whole(str(self._path), temp, json.dumps(sorted(names)).encode(), durable=False)
+
+
+def _read(path: Path) -> frozenset[str]:
+    try:
+        found = json.loads(read_regular(path)[0])
+    except (OSError, ValueError, RecursionError):
+        return frozenset()
+    return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()

@@ -1,0 +1,26 @@
+"""How many messages nobody could run, on any broker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from warren.broker.depth import depths_over
+from warren.broker.queues import REJECTED
+
+
+def rejected_over(connection: Any, state_dir: Path) -> int:
+    """Return the number of dead letters, over a kombu connection that is held. Raises the errors of the connection."""
+    here = len(_names(state_dir / "rejected"))
+    if connection.transport.driver_type != "warren":
+        return here + (depths_over(connection, [REJECTED])[REJECTED] or 0)
+    folder = connection.transport.folder / "rejected"
+    return here + sum(len(_names(folder / queue)) for queue in _names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
