@@ -42,7 +42,7 @@ def test_a_wrong_password(scratch: Path, rabbitmq: RabbitMQNode, words: tuple[st
     said = refused(scratch, rabbitmq.url.replace(rabbitmq.password, "hidden77"), *words)
     assert "the broker refuses: " in said
     assert "ACCESS_REFUSED" in said
-    assert "; correct user, password and virtual host in [broker] url" in said
+    assert "; correct user and password in [broker] url, or give the user this password: rabbitmqctl change_password" in said
 
 
 def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
@@ -50,14 +50,26 @@ def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
     said = refused(scratch, rabbitmq.url.rstrip("/") + "/nowhere")
     assert "vhost nowhere not found" in said
     assert "the broker refuses: " in said
+    assert "; make it: rabbitmqctl add_vhost nowhere; or correct the end of [broker] url" in said
+
+
+def test_a_virtual_host_without_permissions(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """So is one that the user has no permissions in, with the command that gives them: a start of the broker would not help."""
+    rabbitmq.ctl("add_vhost", scratch.name)
+    said = refused(scratch, f"{rabbitmq.url.rstrip('/')}/{scratch.name}")
+    rabbitmq.ctl("delete_vhost", scratch.name)
+    assert f"; grant it: rabbitmqctl set_permissions -p {scratch.name} warren '.*' '.*' '.*'" in said
+    assert "start the broker" not in said
 
 
 def test_a_user_without_rights(scratch: Path, narrow: str) -> None:
     """So is a user who may not write: RabbitMQ closes the channel."""
-    assert "ACCESS_REFUSED" in refused(scratch, narrow)
+    said = refused(scratch, narrow)
+    assert "ACCESS_REFUSED" in said
+    assert "; grant it: rabbitmqctl set_permissions -p / narrow-" in said
 
 
 def test_a_wrong_password_of_redis(scratch: Path, redis_url: str) -> None:
     """So is a password that Redis refuses."""
     password = redis_url.partition("//:")[2].partition("@")[0]
-    assert "correct user, password and virtual host in [broker] url" in refused(scratch, redis_url.replace(password, "hidden77"))
+    assert "correct user and password in [broker] url" in refused(scratch, redis_url.replace(password, "hidden77"))

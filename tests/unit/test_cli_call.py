@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def settings_of(folder: Path) -> Settings:
         (("shop.page", "--wait", "0"), "found '0'"),
         (("shop.page", "--wait", "1.2.3"), "found '1.2.3'"),
         (("shop.page", "--kwargs", "[1]"), "expected a JSON object"),
+        (("shop.page", "--routing-key", "a b"), "expected a routing key of at most 255 bytes without white space, found 'a b'"),
+        (("shop.page", "--routing-key", ""), "expected a routing key, found nothing"),
+        (("shop.page", "--routing-key", "pages", "--queue", "pages"), "expected one of --queue and --routing-key, found both"),
+        (("shop.page", "--countdown", "soon"), "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found 'soon'"),
+        (("shop.page", "--eta", "tomorrow"), "expected a time with its zone such as 2030-01-31T06:00:00Z, found 'tomorrow'"),
+        (("shop.page", "--eta", "2030-01-31T06:00:00"), "expected a time with its zone"),
+        (("shop.page", "--eta", "2030-01-31T06:00:00Z", "--countdown", "5"), "expected one of --countdown and --eta, found both"),
     ],
 )
 def test_usage(folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
@@ -69,6 +77,26 @@ def test_a_text_that_looks_like_json(folder: Path) -> None:
     with reach(app) as connection:
         message = connection.SimpleQueue(app.amqp.queues["pages"]).get(timeout=PATIENCE)
     assert message.payload[0] == [*texts, -1, [2]]
+
+
+def test_an_address_and_a_time(folder: Path) -> None:
+    """A routing key leads to its queue, and a task that is to run later has its time with it."""
+    assert call(folder, "shop.other", "--routing-key", "pages", "--countdown", "10m") == 0
+    assert call(folder, "shop.other", "--routing-key", "pages", "--eta", "2030-01-31T07:00:00+01:00") == 0
+    app = make_app(settings_of(folder))
+    with reach(app) as connection:
+        queue = connection.SimpleQueue(app.amqp.queues["pages"])
+        times = [datetime.fromisoformat(queue.get(timeout=5).headers["eta"]) for _ in range(2)]
+    assert timedelta(minutes=9) < times[0] - datetime.now(UTC) <= timedelta(minutes=10)
+    assert times[1] == datetime(2030, 1, 31, 6, tzinfo=UTC)
+
+
+def test_a_routing_key_that_leads_nowhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is an error that names the key; nothing is sent."""
+    assert call(folder, "shop.page", "--routing-key", "pagse") == ExitCode.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert "expected a queue bound for routing key 'pagse', found none; the message was not sent" in said
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wait", ["0.2", "200ms", "0.2s"])

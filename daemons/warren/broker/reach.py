@@ -10,13 +10,13 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from warren.broker.remedies import answered, remedy
+from warren.broker.unroutable import NoRoute
 from warren.errors import Unavailable
 from warren.redaction import redact
 
 #: How the word of a broker that does not answer begins.
 AWAY = "the broker does not answer: "
-#: The errors of py-amqp and of redis-py for what the user may not do, or for a virtual host that is not there.
-_REFUSALS = {"AccessRefused", "NotAllowed", "AuthenticationError", "AuthorizationError", "NoPermissionError"}
 
 
 @contextmanager
@@ -27,22 +27,16 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
         with connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
             yield connection
-    except (OperationalError, OSError, *connection.connection_errors) as error:
-        # A broker that refuses a password or a virtual host answers, and the libraries call it an error of the connection.
-        refused = {type(error).__name__, type(error.__cause__).__name__} & _REFUSALS
-        raise (_refused if refused else _away)(connection, error) from error
-    except connection.channel_errors as error:  # among them a refused login: py-amqp has no error of the connection for it
-        raise _refused(connection, error) from error
+    except NoRoute:
+        raise  # the broker answers, and takes messages
+    except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+        raise _unavailable(connection, error) from error
 
 
-def _away(connection: Any, error: Exception) -> Unavailable:
-    remedy = "start the broker, free its disk, or correct [broker] url"
-    return Unavailable(f"{AWAY}{_why(error)} ({_where(connection)}); {remedy}")
-
-
-def _refused(connection: Any, error: Exception) -> Unavailable:
-    remedy = "correct user, password and virtual host in [broker] url, or the user's rights at the broker"
-    return Unavailable(f"the broker refuses: {_why(error)} ({_where(connection)}); {remedy}")
+def _unavailable(connection: Any, error: Exception) -> Unavailable:
+    """Some refusals are errors of the connection to the libraries, and some of the channel: the broker's words tell."""
+    said = "the broker refuses: " if answered(f"{type(error.__cause__).__name__} {error}") else AWAY
+    return Unavailable(f"{said}{_why(error)} ({_where(connection)}); {remedy(f'{type(error.__cause__).__name__} {error}')}")
 
 
 def _where(connection: Any) -> str:

@@ -25,6 +25,21 @@ class Backend(RPCBackend):
     _producers: ProducerPool | None = None
     _owner = 0
 
+    @property
+    def binding(self) -> Any:
+        """The queue of this process's results: it goes when the process that reads it ends, or when nobody has used it for as
+        long as results are kept. No result in it is kept for longer, although the process goes on to send.
+        """
+        return self.Queue(
+            self.oid,
+            self.exchange,
+            self.oid,
+            durable=False,
+            auto_delete=True,
+            expires=self.expires,
+            message_ttl=self.expires,
+        )
+
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Before a task is sent: the queue of its result. Raises OperationalError when there is no broker.
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from datetime import datetime
 from typing import Any
 
 import click
@@ -17,7 +18,9 @@ from kombu.exceptions import KombuError
 
 from warren.app import import_tasks, make_app
 from warren.broker.depth import depths
+from warren.broker.queues import queues_of
 from warren.broker.reach import reach
+from warren.broker.unroutable import NoRoute
 from warren.cli.user import become_owner
 from warren.config import Settings, load, values
 from warren.config.units import LONGEST, Unexpected, duration, json_value
@@ -27,6 +30,22 @@ from warren.redaction import redact
 
 #: What libraries raise for options of the broker or the results that nobody can use.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
+
+
+class _Moment(click.ParamType[datetime]):
+    """A moment in ISO 8601 with a time zone: without one, nobody could know whose clock is meant."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment. Fails with a usage error."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(f"expected a time with its zone such as 2030-01-31T06:00:00Z, found {value!r}", param, ctx)
+        return moment
 
 
 class _Wait(click.ParamType[float]):
@@ -48,6 +67,9 @@ class _Wait(click.ParamType[float]):
 @click.argument("arguments", nargs=-1)
 @click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments, as a JSON object.")
 @click.option("--queue", default=None, metavar="NAME", help="Queue to send to; by default the queue of the task.")
+@click.option("--routing-key", default=None, metavar="KEY", help="Routing key to send to, in the place of a queue.")
+@click.option("--countdown", type=_Wait(), metavar="DURATION", help="Run it after so long (10, 10s, 2m), not at once.")
+@click.option("--eta", type=_Moment(), metavar="TIME", help="Run it then: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.")
 @click.option("--wait", type=_Wait(), metavar="DURATION", help="Wait so long (10, 10s, 2m) for the result and print it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
@@ -57,6 +79,9 @@ def call(
     arguments: tuple[str, ...],
     kwargs: str,
     queue: str | None,
+    routing_key: str | None,
+    countdown: float | None,
+    eta: datetime | None,
     wait: float | None,
     as_json: bool,
 ) -> None:
@@ -77,18 +102,19 @@ def call(
         values.task(task)
     except Unexpected as error:
         raise click.BadParameter(str(error), param_hint="TASK") from None
+    _check_address(context.params)
     settings = load(**context.obj)
-    if queue is not None and queue not in settings.queues:
-        hint = values.nearest(queue, settings.queues)
-        found = f"expected a declared queue, found {queue!r}{'; ' if hint else ''}{hint}"
-        raise click.BadParameter(found, param_hint="--queue")
+    _check_queue(settings, queue)
     if settings.broker.kind == "embedded":
         become_owner(settings.app.state_dir)
     app = make_app(settings)
     with told(app, settings):
         with reach(app) as connection:
             positional = [_value(text) for text in arguments]
-            options = {"queue": queue} if queue else {}
+            chosen = {"queue": queue, "routing_key": routing_key, "countdown": countdown, "eta": eta}
+            options = {name: value for name, value in chosen.items() if value is not None}
+            # A result that nobody waits for would lie in a queue of its own for as long as results are kept.
+            options |= {"ignore_result": True} if wait is None else {}
             result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
         if doubt := _doubt(app, settings, task):
             click.echo(printable(doubt), err=True)
@@ -96,13 +122,36 @@ def call(
     said = {"task_id": result.id, "task": task, **said}
     show(said, as_json)
     if wait is not None and not done:
-        click.echo(printable(_why(app, queue or settings.queue_of(task), said["state"], wait)), err=True)
+        by_key = queues_of(settings, routing_key) if routing_key else []
+        where = next(iter(by_key), queue or settings.queue_of(task))
+        click.echo(printable(_why(app, where, said["state"], wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
 
 
 def show(said: dict[str, Any], as_json: bool) -> None:
     """Prints the outcome; what a task returned is anybody's text."""
     click.echo(json.dumps(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
+
+
+def _check_address(given: dict[str, Any]) -> None:
+    """Fail with a usage error for options that contradict each other, and for no routing key."""
+    for one, other in (("queue", "routing_key"), ("countdown", "eta")):
+        if given[one] is not None and given[other] is not None:
+            raise click.UsageError(f"expected one of --{one} and --{other.replace('_', '-')}, found both")
+    if given["routing_key"] is not None:
+        try:
+            if not values.routing_key(given["routing_key"]):
+                raise Unexpected("a routing key", "nothing")
+        except Unexpected as error:
+            raise click.BadParameter(str(error), param_hint="--routing-key") from None
+
+
+def _check_queue(settings: Settings, queue: str | None) -> None:
+    """Fail with a usage error for a queue that the settings do not have."""
+    if queue is not None and queue not in settings.queues:
+        hint = values.nearest(queue, settings.queues)
+        found = f"expected a declared queue, found {queue!r}{'; ' if hint else ''}{hint}"
+        raise click.BadParameter(found, param_hint="--queue")
 
 
 def _doubt(app: Celery, settings: Settings, task: str) -> str:
@@ -165,6 +214,8 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
     """Turns what broker and results raise into Unavailable, which says where the broker's URL is written."""
     try:
         yield
+    except NoRoute:
+        raise
     except Unavailable as error:
         connection = app.connection_for_write()
         # kombu's own text puts a mask also where there is no password, and takes a lone password for a user.

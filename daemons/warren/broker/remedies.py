@@ -1,0 +1,45 @@
+"""What to do about an error of a broker, by the broker's own words. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_START = "start the broker, free its disk, or correct [broker] url"
+_LOGIN = "correct user and password in [broker] url, or give the user this password: rabbitmqctl change_password USER"
+#: Words of RabbitMQ and Redis, and what helps. Names in the words stand in the remedy.
+_KNOWN = (
+    (
+        r"vhost ['\"]?(?P<vhost>[^'\" ]+)['\"]? not found",
+        "make it: rabbitmqctl add_vhost {vhost}; or correct the end of [broker] url",
+    ),
+    (
+        r"access to vhost '(?P<vhost>[^']+)' refused for user '(?P<user>[^']+)'",
+        "grant it: rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'; if there is no such virtual host: "
+        "rabbitmqctl add_vhost {vhost}",
+    ),
+    (
+        r"access to (?:queue|exchange|topic) .*in vhost '(?P<vhost>[^']+)' refused for user '(?P<user>[^']+)'",
+        "grant it: rabbitmqctl set_permissions -p {vhost} {user} CONFIGURE WRITE READ",
+    ),
+    (r"user '(?P<user>[^']+)' can only connect via localhost", "make a user of your own: rabbitmqctl add_user NAME"),
+    (r"login was refused|access_refused", _LOGIN),
+    (r"no (?:queue|exchange) '(?P<name>[^']+)'", "start a worker of these settings, which declares {name}, or correct the name"),
+    (r"wrongpass|invalid password|invalid username|authenticationerror", "correct user and password in [broker] url"),
+    (r"noauth|authentication required", "put the password into [broker] url: redis://:PASSWORD@HOST"),
+    (r"noperm|no permissions", "give the user of [broker] url the rights at Redis: ACL SETUSER"),
+    (r"name or service not known|name resolution|nodename nor servname", "correct the host in [broker] url"),
+    (r"certificate|ssl|tls", "correct the certificate, or the scheme of [broker] url"),
+)
+
+
+def remedy(text: str) -> str:
+    """Return what to do about an error with this text."""
+    for pattern, advice in _KNOWN:
+        if found := re.search(pattern, text, re.IGNORECASE):
+            return advice.format(**found.groupdict())
+    return _START
+
+
+def answered(text: str) -> bool:
+    """Return whether the broker answered, and refused: to start it would not help."""
+    return remedy(text) != _START
