@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
+from warren.config.hints import foreign_apps, misspelt_hosts
 from warren.config.listing import entries
 from warren.errors import ConfigError, ExitCode, Problem
 from warren.printable import printable
@@ -30,26 +31,28 @@ def check(context: click.Context, as_json: bool) -> int:
     """Check the configuration of this host, with the task modules that it names and supervisord's own files.
 
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
-    More processes than the host has memory for are a warning on stderr, and no problem. Nothing is started and the broker is not
-    asked. Run as another user than root or the suite's, it skips the check of write permissions, says so, and ends with the exit
-    code of the rest.
+    What is hardly meant is a warning on stderr, and no problem: more processes than the host has memory for, a file of hosts/
+    that is nearly this host's, a Celery app of a task module's own, a quota that would admit no call for a while. Nothing is
+    started and the broker is not asked. Run as another user than root or the suite's, it skips the check of write permissions,
+    says so, and ends with the exit code of the rest.
 
     Example: warren check && warren reload
     """
     settings, problems = attempt(**context.obj)
     if settings is not None:
         problems = in_reading_order([*problems, *_surroundings(settings, problems)], settings.files)
+    warnings = _warnings(settings) if settings is not None else []
+    for warning in warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
     if settings is None or problems:
         if not as_json:
             raise ConfigError(problems)
-        click.echo(json.dumps({"ok": False, **_place(context), "problems": [_problem(each) for each in problems]}))
+        told = [_problem(each) for each in problems]
+        click.echo(json.dumps({"ok": False, **_place(context), "problems": told, "warnings": warnings}))
         return ExitCode.CONFIG
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(f"not checked: whether the suite may write to its folders; call it as root or as {owner} for that", err=True)
-    warnings = list(memory.warnings(settings, memory.room()))
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
     if as_json:
         click.echo(json.dumps({"ok": True, **_place(context), **counts, "problems": [], "warnings": warnings}))
     else:
@@ -103,6 +106,14 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
                 look()
         except ConfigError as error:
             yield from error.problems
+
+
+def _warnings(settings: Settings) -> list[str]:
+    """What is not wrong, and yet hardly meant. The task modules have been imported, if they could be."""
+    from warren.quota.pauses import pauses
+
+    crowded = memory.warnings(settings, memory.room())
+    return [*crowded, *misspelt_hosts(settings), *foreign_apps(), *pauses(settings)]
 
 
 def _counts(settings: Settings) -> dict[str, int]:

@@ -27,6 +27,7 @@ def reload(context: click.Context, as_json: bool) -> int:
 
     Example: warren reload
     """
+    from warren.quota.pauses import pauses
     from warren.supervise import request  # with what follows it: no other verb needs it
     from warren.supervise.check import check_as_suite
 
@@ -34,6 +35,8 @@ def reload(context: click.Context, as_json: bool) -> int:
     try:
         settings = load(**context.obj)
         check_as_suite(settings.app.run_dir, folder, context.obj["host"] or short_host())
+        for pause in pauses(settings):  # before it is in force: who does not mean it can still stop here
+            click.echo(f"warning: {pause}", err=True)
         with progress("reload") as line:
             outcome = request.reload(settings, lambda report: line.say(report.doing.progress if report.doing else report.status))
     except WarrenError as error:

@@ -8,7 +8,7 @@ from warren.config import Settings
 from warren.errors import CannotWrite, WarrenError
 from warren.events import Event
 from warren.log import get
-from warren.quota.ledger import Ledger, LedgerBusy, Opened
+from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy, Opened
 
 
 class Book(Mapping[str, Ledger]):
@@ -54,10 +54,19 @@ class Book(Mapping[str, Ledger]):
                 f"cannot write the ledger of quota {name}, {ledger.path}: {error.strerror}; "
                 "free space or set the owner of the folder, then start again"
             ) from error
-        _tell(name, str(terms.limit), found)
+        wait = _wait(ledger, terms.cost) if found.changed else 0.0
+        _tell(name, str(terms.limit), found, wait)
 
 
-def _tell(name: str, limit: str, found: Opened) -> None:
+def _wait(ledger: Ledger, cost: int) -> float:
+    """Return the seconds until the next call; 0 when nobody can know."""
+    try:
+        return ledger.wait_s(cost) or 0.0
+    except LEDGER_ERRORS:
+        return 0.0
+
+
+def _tell(name: str, limit: str, found: Opened, wait: float) -> None:
     if found.damage:
         get().error(
             Event.LEDGER_DAMAGED,
@@ -67,4 +76,5 @@ def _tell(name: str, limit: str, found: Opened) -> None:
             **({"kept_as": str(found.aside)} if found.aside else {}),
         )
     elif found.changed or found.taken_over:
-        get().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over)
+        cost = {"next_call_s": round(wait, 3)} if wait else {}
+        get().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over, **cost)
