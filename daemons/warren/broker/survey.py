@@ -14,6 +14,7 @@ from warren.broker.depth import Seen, depths_over, seen_over
 from warren.broker.known_queues import KnownQueues
 from warren.broker.reach import reach
 from warren.broker.rejected import rejected_over
+from warren.broker.same_name import HEARTBEAT, LONGEST_PAUSE, SameName
 from warren.config import Settings
 from warren.errors import Unavailable
 from warren.redaction import redact
@@ -36,6 +37,7 @@ class Look:
     queues: dict[str, Seen] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)  # messages in queues that no section declares any more
     rejected: int = 0  # dead letters
+    same_name: bool = False  # another suite on this broker bears this host's name
 
 
 class BrokerSurvey(threading.Thread):
@@ -47,6 +49,7 @@ class BrokerSurvey(threading.Thread):
         self.latest: Look | None = None
         self.pause = settings.watchdog.survey_interval  # seconds from one look to the next
         self._stopped = threading.Event()
+        self._same_name = SameName(settings.host)
         self._known = KnownQueues(settings.app.state_dir / "queues.json", settings.queues)
 
     def stop(self) -> None:
@@ -56,10 +59,10 @@ class BrokerSurvey(threading.Thread):
     def run(self) -> None:
         """Looks until it is stopped, connecting anew as often as it must."""
         app = make_app(self.settings)
-        # No confirmation is waited for: under an alarm it never comes. No heartbeat: the looks are more frequent.
+        # No confirmation is waited for: under an alarm it never comes. The looks are more frequent than heartbeats.
         waits = {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
         if self.settings.broker.kind == "rabbitmq":
-            app.conf.update(broker_transport_options=waits, broker_heartbeat=0)
+            app.conf.update(broker_transport_options=waits, broker_heartbeat=HEARTBEAT)
         elif self.settings.broker.kind == "redis":
             app.conf.broker_transport_options.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
         while not self._stopped.is_set():
@@ -81,10 +84,14 @@ class BrokerSurvey(threading.Thread):
         """Looks again and again over one connection. Raises Unavailable."""
         kind = self.settings.broker.kind
         with reach(app, PATIENCE) as connection, alarms(app, kind, connection) as raised:
+            begin = True
             while not self._stopped.is_set():
                 begun = now()
+                twin, begin = self._same_name.seen(connection, begin, begun), False
                 found = seen_over(connection, self.settings.queues)
                 removed, rejected = self._removed(connection), rejected_over(connection, self.settings.app.state_dir)
-                self.latest = Look(begun, True, alarms=raised(), queues=found, removed=removed, rejected=rejected)
+                self.latest = Look(begun, True, alarms=raised(), queues=found, removed=removed, rejected=rejected, same_name=twin)
                 self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))
+                if kind == "rabbitmq":
+                    self.pause = min(self.pause, LONGEST_PAUSE)
                 self._stopped.wait(self.pause)

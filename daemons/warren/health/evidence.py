@@ -50,7 +50,7 @@ _QUOTA = {
     "level?": _LEVEL,
 }
 SURVEY: dict[str, Shape] = {
-    "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str]},
+    "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str], "same_name?": bool},
     "queues": {str: _QUEUE},
     "removed_queues?": {str: int},
     "rejected?": {"messages": int, "level": _LEVEL},

@@ -46,6 +46,8 @@ def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
         return
     for alarm in broker["alarms"]:
         yield Level.CRITICAL, f"broker alarm: {alarm}"
+    if broker.get("same_name"):
+        yield Level.WARNING, "another suite on this broker bears this host's name"
     yield Level.OK, f"broker {broker['kind']} answers"
 
 

@@ -39,6 +39,7 @@ class Survey:
         #: Since when each queue has had messages and no consumer (seconds of CLOCK_BOOTTIME); those of which that was said.
         self._alone: dict[str, float] = {}
         self._told_alone: set[str] = set()
+        self._told_same_name = False
         self._told_removed: frozenset[str] = frozenset()
         self._broker.start()
 
@@ -62,7 +63,7 @@ class Survey:
         broker = {"kind": self.settings.broker.kind, "reachable": look.reachable, "reason": look.reason}
         said = {
             "at": self._written,
-            "broker": {**broker, "alarms": look.alarms, "asked_at": look.at},
+            "broker": {**broker, "alarms": look.alarms, "asked_at": look.at, "same_name": look.same_name},
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "removed_queues": look.removed,
             "rejected": {"messages": look.rejected, "level": self._rejected_level(look)},
@@ -97,6 +98,9 @@ class Survey:
         if self._alarms and not look.alarms:
             get().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
         self._alarms = look.alarms
+        if look.same_name and not self._told_same_name:
+            get().error(Event.HOST_NAME_TAKEN, consequence="both run with the settings of one host; start one with --host")
+        self._told_same_name = look.same_name
         for queue, seen in look.queues.items():
             self._measure(queue, look.at, seen.messages)
             self._watch_consumers(queue, look.at, seen)

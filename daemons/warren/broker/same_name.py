@@ -1,0 +1,67 @@
+"""Notices another suite that bears this host's name on the same broker: both would run with one host's settings.
+
+RabbitMQ: each suite's watchdog consumes from a queue of its host's name, into which nobody sends. Redis: each leaves a
+word of its own under that name, and finds the other's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+#: The queue or key, with the host's name behind it.
+PREFIX = "warren.suite."
+#: Seconds for which another suite is seen before it is news. On RabbitMQ it may be this one's predecessor, which lost its
+#: power: its connection is dropped after twice HEARTBEAT. On Redis it may have looked once more before it ended.
+AT_LEAST = {"amqp": 180.0, "redis": 30.0}
+#: Seconds without a sight of it after which it is gone.
+GONE = 130.0
+#: Seconds between two signs of life that RabbitMQ expects of a watchdog's connection, which it drops after twice as long; and the
+#: seconds that two looks over it may be apart.
+HEARTBEAT, LONGEST_PAUSE = 60, 50.0
+
+
+class SameName:
+    """What one watchdog knows of suites of its host's name."""
+
+    def __init__(self, host: str) -> None:
+        self._name = f"{PREFIX}{host}"
+        self._word = secrets.token_hex(8)
+        self._first = self._last = float("-inf")
+
+    def seen(self, connection: Any, begin: bool, now: float) -> bool:
+        """Return whether there is another one. `begin`: the connection is new. Raises the errors of the connection."""
+        kind = connection.transport.driver_type
+        if kind not in AT_LEAST:
+            return False  # the embedded broker is one host's
+        look: Callable[[Any, bool], bool] = self._of_rabbitmq if kind == "amqp" else self._of_redis
+        if look(connection, begin):
+            if now - self._last > GONE:
+                self._first = now
+            self._last = now
+        return now - self._last <= GONE and self._last - self._first >= AT_LEAST[kind]
+
+    def _of_rabbitmq(self, connection: Any, begin: bool) -> bool:
+        channel = connection.channel()
+        try:
+            if begin:
+                # It stays with the connection: a channel that is closed takes its consumer along.
+                holder = connection.channel()
+                holder.queue_declare(self._name, durable=False, auto_delete=True)
+                holder.basic_consume(self._name, no_ack=True, callback=lambda message: None)
+            return int(channel.queue_declare(self._name, passive=True).consumer_count) > 1
+        except connection.channel_errors:
+            return False  # this user may not: nobody can know
+        finally:
+            if connection.connected and channel.is_open:
+                channel.close()
+
+    def _of_redis(self, connection: Any, begin: bool) -> bool:
+        from redis.exceptions import ResponseError  # only those who use Redis load it
+
+        try:
+            found = connection.default_channel.client.set(self._name, self._word, ex=int(GONE), get=True)
+        except ResponseError:
+            return False  # an older server, or a user without the right
+        return found is not None and found.decode(errors="replace") != self._word
