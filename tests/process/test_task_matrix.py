@@ -100,6 +100,7 @@ CHANGING = {
     "a folder that is gone": "os.makedirs(path + '.d'); os.chdir(path + '.d'); os.rmdir(path + '.d')",
     "environment": "os.environ.clear(); os.umask(0); socket.setdefaulttimeout(0.001)",
     "interpreter": "sys.setrecursionlimit(10**9); gc.disable(); sys.setswitchinterval(1000); warnings.simplefilter('error')",
+    "a task within": "signal.signal(14, lambda *_: None); signal.alarm(100); add(1, 2); assert signal.alarm(0)",
     "json": "json.dumps = json.JSONEncoder.default = None",
     "time": "time.time = lambda: 0.0",
     "decimal and locale": "decimal.getcontext().prec = 1; locale.setlocale(locale.LC_ALL, 'C')",

@@ -39,6 +39,7 @@ class Child:
 
     def __init__(self) -> None:
         self._state: ProcessState | None = None
+        self._running = False
         self._tasks: Mapping[str, Task] = {}
         self._zombies = Zombies()
 
@@ -74,10 +75,13 @@ class Child:
 
         @functools.wraps(run)
         def body(*arguments: Any, **keywords: Any) -> Any:
-            pid = getpid()
+            if self._running:  # a task that another one calls as a function is part of the other
+                return run(*arguments, **keywords)
+            pid, self._running = getpid(), True
             try:
                 return run(*arguments, **keywords)
             finally:
+                self._running = False
                 if getpid() != pid:
                     with suppress(Exception):
                         sys.stdout.flush()
