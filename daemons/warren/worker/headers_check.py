@@ -102,17 +102,23 @@ def problem_of(headers: Mapping[Any, Any], properties: Mapping[Any, Any]) -> str
         if not value or not rule[1](value):
             return f"expected {rule[0]} in the header {name}, found {kind(value)}"
     for name, value in headers.items():
-        if value is not None and name in HEADERS and not HEADERS[name][1](value):
-            return f"expected {HEADERS[name][0]} in the header {name}, found {kind(value)}"
-        if not isinstance(name, str) or name in _HIDING:
-            return f"expected no header named {kind(name) if name not in _HIDING else name}"
-    for name, rule in PROPERTIES.items():
-        value = properties.get(name)
-        if value is not None and not rule[1](value):
-            return f"expected {rule[0]} in the property {name}, found {kind(value)}"
-    for name, fields in (("headers", headers), ("properties", properties)):
-        if not is_shallow(fields):
-            return f"expected {name} of at most {DEEPEST} levels, found more"
+        if name in _HIDING or not isinstance(name, str):
+            return f"expected no header named {name if name in _HIDING else kind(name)}"
+        if value is not None and (found := _unfit(value, HEADERS.get(name))):
+            return f"expected {found} in the header {name[:LONGEST_NAME]!a}, found {kind(value)}"
+    for name, value in properties.items():
+        # RabbitMQ's properties hold the headers as well.
+        if value is not None and value is not headers and (found := _unfit(value, PROPERTIES.get(name))):
+            return f"expected {found} in the property {str(name)[:LONGEST_NAME]!a}, found {kind(value)}"
+    return ""
+
+
+def _unfit(value: Any, rule: Rule | None) -> str:
+    """Return what was expected in the place of the value; empty when it fits."""
+    if rule is not None and not rule[1](value):
+        return rule[0]
+    if isinstance(value, dict | list | tuple) and not is_shallow(value):
+        return f"at most {DEEPEST} levels"
     return ""
 
 
