@@ -20,6 +20,10 @@ LEASE = 15.0
 ANSWER = 5
 
 
+#: Bytes of the last ticks that are read: those of more entries than anybody has.
+_LONGEST = 8 * 2**20
+
+
 class KeyLeader:
     """The leader's key holds the leader's name for LEASE seconds."""
 
@@ -41,7 +45,8 @@ class KeyLeader:
 
     def recall(self) -> dict[str, float]:
         with _reached():
-            return parse(self._redis.get(self._ticks) or b"{}")
+            # Anybody who may write to this Redis may have made it as large as Redis allows. What is cut off is no JSON.
+            return parse(self._redis.getrange(self._ticks, 0, _LONGEST) or b"{}")
 
     def keep(self, ticks: dict[str, float]) -> None:
         with _reached():
