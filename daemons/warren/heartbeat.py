@@ -26,6 +26,8 @@ EVIDENCE: Shape = {
     "concurrency?": int,
     "taken?": int,
     "begun?": int,
+    "rejected?": int,
+    "storing_s?": int,
     "reloads?": int,
     "leading?": bool,
     "entries?": [str],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,10 @@ def test_no_command_stops_a_worker(worker: Any, app: Any, suite: Suite) -> None:
         [answer] = until(lambda name=name: app.control.broadcast(name, reply=True, timeout=2), what=name)  # type: ignore[misc]
         assert instead in answer["a@" + load(suite.etc).host]["error"]
     assert until(app.control.ping, what="an answer")
-    for arguments in ({"destination": 5}, {"arguments": [1]}, {"pattern": 1, "matcher": 2}):
-        app.control.mailbox._publish("ping", {}, **arguments, channel=app.connection_for_write().channel())
+    foul: list[tuple[Any, dict[str, Any]]] = [({}, {"destination": 5}), ([1], {}), ({}, {"pattern": 1, "matcher": 2})]
+    for arguments, fields in foul:
+        with app.connection_for_write() as connection:
+            app.control.mailbox._publish("ping", arguments, channel=connection.channel(), **fields)
     assert until(app.control.ping, what="an answer")
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert worker.poll() is None
@@ -96,7 +99,7 @@ def test_remote_control_is_off_unless_asked_for(suite: Suite) -> None:
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready", 60)
         app.control.broadcast("shutdown")
-        assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         assert not list((suite.folder / "state" / "broker" / "queues").glob("*pidbox*"))
         assert worker.poll() is None
 
@@ -126,7 +129,23 @@ def test_any_id_has_a_result(worker: Any, app: Any) -> None:
 def test_a_message_that_is_too_large_is_an_error_of_its_sender(suite: Suite) -> None:
     """`warren call` says what to do, and nothing is sent."""
     suite.write("[broker]\nlargest_message = 10kB\n")
-    (suite.folder / "arguments.json").write_text('["' + "x" * 20_000 + '", 1]', encoding="utf-8")
+    (suite.folder / "state").mkdir()
     refused = suite.warren("call", "jobs.add", "x" * 20_000, "1")
     assert refused.returncode != 0
     assert "[broker] largest_message" in refused.stderr
+    assert not list((suite.folder / "state").rglob("queues/default/*"))
+
+
+def test_a_result_that_cannot_be_stored_is_told(worker: Any, app: Any, suite: Suite) -> None:
+    """Its task has failed, with the reason in the log, and holds no pool child."""
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    results = suite.folder / "state" / "results"
+    shutil.rmtree(results)
+    results.write_bytes(b"")
+    asked = app.send_task("jobs.add", [1, 2])
+    line = suite.await_event("worker", "task_failed", task_id=asked.id)
+    assert "Not a directory" in line["reason"]
+    results.unlink()
+    results.mkdir()
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    assert worker.poll() is None

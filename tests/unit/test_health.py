@@ -143,6 +143,13 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             2,
             "worker-main is connecting, for 90 s",
         ),
+        (evidence(beats={"worker-main": {"evidence": {"storing_s": 59}}}), "worker", 0, "worker-main ready"),
+        (
+            evidence(beats={"worker-main": {"evidence": {"storing_s": 90}}}),
+            "worker",
+            1,
+            "worker-main cannot store results, for 90 s: free space under the state folder",
+        ),
         (evidence(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
         (evidence(), "quota-watchdog", 0, "quota-watchdog ready"),
         (replace(evidence(), programs=Published(OTHER)), "beat", 0, "beat is not enabled on this host"),

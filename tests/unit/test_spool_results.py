@@ -105,3 +105,32 @@ def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytes
     app.backend.always_retry = True
     app.backend.store_result("one", 2, "SUCCESS")
     assert result_of(AsyncResult("one", app=app)) == 2
+
+
+def test_any_key_is_a_file(app: Celery, tmp_path: Path) -> None:
+    """An id that is a path, or longer than a file name, has a result of its own, within the folder, and is cleaned up."""
+    app.conf.result_expires = 100
+    ids = ("https://example.org/page/1", "https://example.org/page/2", "../../x", "..", "x" * 200, "é" * 100)
+    for number, task_id in enumerate(ids):
+        app.backend.store_result(task_id, number, "SUCCESS")
+    assert [AsyncResult(task_id, app=app).get(timeout=5) for task_id in ids] == list(range(len(ids)))
+    folder = tmp_path / "state" / "results"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state"]
+    assert len(list(folder.iterdir())) == len(ids)
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 200, time.time() - 200))
+    app.backend.cleanup()
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EROFS, errno.ENOTDIR])
+def test_an_error_that_stays_is_not_waited_for(app: Celery, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """It would be the same at each trial, and hold a pool child for ever."""
+
+    def fail(key: bytes, value: str | bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(app.backend, "set", fail)
+    app.backend.always_retry = True
+    with pytest.raises(OSError, match=os.strerror(number)):
+        app.backend.store_result("one", 1, "SUCCESS")

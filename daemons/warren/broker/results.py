@@ -6,7 +6,9 @@ import errno
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import ClassVar
 
 from celery.backends.filesystem import FilesystemBackend
 
@@ -20,6 +22,9 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 class Backend(FilesystemBackend):
     """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
 
+    #: Told whether this process waits to store a result.
+    waiting: ClassVar[Callable[[bool], None]] = staticmethod(lambda waits: None)
+
     def get(self, key: bytes) -> bytes | None:
         """The value, or None."""
         # Results are not forced to disk: a power cut may leave an empty file, which is no result.
@@ -31,6 +36,11 @@ class Backend(FilesystemBackend):
         folder = os.fsdecode(self.path)
         content = value.encode() if isinstance(value, str) else value
         write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
+        Backend.waiting(False)
+
+    def on_backend_retryable_error(self, exc: BaseException) -> None:
+        """Celery tries again to store a result."""
+        Backend.waiting(True)
 
     def _filename(self, key: bytes) -> bytes:
         """The path of a key's file. An id may hold what no file name can, and may be longer; each has a file of its own."""

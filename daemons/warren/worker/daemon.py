@@ -40,6 +40,7 @@ from warren.worker.leftovers import Leftovers
 from warren.worker.records import Records
 from warren.worker.remote_control import restrict
 from warren.worker.request import Request
+from warren.worker.storing import Storing
 from warren.worker.suspects import Suspects
 from warren.worker.unknown import Unknown
 
@@ -62,6 +63,7 @@ class Worker:
         self.copies = Copies()
         self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
         self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
+        self.storing = Storing(self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
         self.leftovers = Leftovers()
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
@@ -105,6 +107,7 @@ class Worker:
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
         self.deaths.connect()
+        self.storing.connect()
         Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
         Consumer.admit = staticmethod(self._admit)
         Consumer.send_on = staticmethod(self.unknown.send_on)
@@ -208,6 +211,7 @@ class Worker:
             concurrency=self.terms.concurrency,
             taken=Consumer.taken,
             rejected=Consumer.rejected,
+            storing_s=self.storing.longest_s(),
             queues=[queue for queue in self.terms.queues if queue not in self.gate.paused],  # in the order written
             paused=sorted(self.gate.paused),
             running=len(state.active_requests),

@@ -41,6 +41,7 @@ class Records:
         signals.task_prerun.connect(self.began, weak=False)
         signals.task_success.connect(self.succeeded, weak=False)
         signals.task_failure.connect(self.failed, weak=False)
+        signals.task_internal_error.connect(self.broken, weak=False)
         signals.task_retry.connect(self.retried, weak=False)
         signals.task_postrun.connect(self.ended, weak=False)
         signals.task_revoked.connect(self.revoked, weak=False)
@@ -86,6 +87,10 @@ class Records:
             fields = {"task_id": task_id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
         trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
         get().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
+
+    def broken(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
+        """What surrounds the task failed, such as the storing of its result: it has failed, whatever it returned."""
+        self.failed(sender, task_id, exception, einfo)
 
     def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
         """The task will not run, or was ended while it ran: the worker itself says so."""
