@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str, figure
 def test_one_that_does_not_even_end_is_killed(suite: Suite) -> None:
     """A daemon that ignores SIGABRT gets SIGKILL with its whole group."""
     suite.write(QUIET + WHOLE)
-    suite.module("jobs", "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT})\n")
-    with supervised(suite):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT})  # what an import blocks, a daemon takes back
+    with ExitStack() as ending:
+        ending.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        ending.enter_context(supervised(suite))
         hung = programs(suite)["beat"].pid
         assert hung
         os.kill(hung, signal.SIGSTOP)
