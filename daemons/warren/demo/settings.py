@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from celery import Celery
 
@@ -26,6 +27,12 @@ class DemoSettings:
     key_file: Path
     folder: Path
     ticks: Path
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """The hosts that a download may reach although they are not public: that of the API, which runs on loopback."""
+        host = urlsplit(self.api).hostname
+        return (host,) if host else ()
 
     @property
     def key(self) -> str:

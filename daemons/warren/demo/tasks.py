@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +12,11 @@ import requests
 from celery import Task, shared_task
 
 from warren.demo import settings, words
+from warren.demo.download import answer
 from warren.demo.files import finished, inside, write_whole
-from warren.demo.provider import fetch, retry_in, session
+from warren.demo.provider import fetch, retry_in
 from warren.tasks.progress import progress
 
-_LARGEST_DOWNLOAD = 2**30  # bytes
 _MOST_ROWS = 1_000_000
 _BROKEN_CONNECTION = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
@@ -38,12 +37,13 @@ def multiply(x: float, y: float) -> float:
 def download(self: Task[..., Any], url: str, filename: str) -> str:
     """Puts what the http or https `url` answers into the folder under `filename`; returns the path of the file.
 
-    Raises ValueError for a name that is not a plain one or an answer above 1 GiB, requests.HTTPError for a refusal.
+    Raises ValueError for a name that is not a plain one, an address that is not public (but for that of the demo's own API), an
+    answer above 1 GiB or longer than ten minutes; requests.HTTPError for a refusal.
     """
-    path = inside(settings.load(self.app).folder, filename)
-    with session().get(url, stream=True, timeout=(5, 30)) as response:
-        response.raise_for_status()
-        write_whole(path, _bounded(response.iter_content(2**16)))
+    demo = settings.load(self.app)
+    path = inside(demo.folder, filename)
+    with answer(url, demo.reachable) as chunks:
+        write_whole(path, chunks)
     return str(path)
 
 
@@ -109,12 +109,3 @@ def tick(self: Task[..., Any]) -> None:
 def document_name(number: int) -> str:
     """The file that document `number` is kept in."""
     return f"{number:05d}.txt"
-
-
-def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > _LARGEST_DOWNLOAD:
-            raise ValueError(f"download: expected at most {_LARGEST_DOWNLOAD} bytes, found more")
-        yield chunk

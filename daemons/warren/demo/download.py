@@ -1,0 +1,173 @@
+"""What anybody's URL answers, fetched so that whoever names the URL reaches nothing that only this host can reach.
+
+A worker stands inside: behind it are services without a password, on its own loopback and its network, and in a cloud the address
+that hands out the machine's keys. So it is the address that counts to which a connection is made, after the look-up of its name
+and after each redirect.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+LARGEST = 2**30  # bytes
+LONGEST = 600.0  # seconds for all of it
+_REDIRECTS = 5
+_TIMEOUT = (5, 30)  # seconds: to connect, and between two bytes of the answer
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class Refused(ValueError):
+    """A download that is not made, or not to its end: to try it again would not help."""
+
+
+def is_public(address: str) -> bool:
+    """Whether the address is one of the internet: no loopback, no private or local network, no multicast; in no disguise."""
+    found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if found in _NAT64:
+            inner = IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return found.is_global and not found.is_multicast
+
+
+@contextmanager
+def answer(url: str, named: Collection[str], longest: float = LONGEST) -> Iterator[Iterator[bytes]]:
+    """The bytes that the http or https `url` answers. `named`: hosts and addresses that may be reached though not public.
+
+    Raises Refused for another address, an answer of more than 1 GiB, more than five redirects or more than `longest` seconds in
+    all; requests.RequestException for a broken connection and a refusal of the other side.
+    """
+    end = _End()
+    timer = threading.Timer(longest, end.come)
+    timer.daemon = True
+    timer.start()
+    try:
+        with _session(named, end) as session, session.get(url, stream=True, timeout=_TIMEOUT) as response:
+            response.raise_for_status()
+            yield _bounded(response.iter_content(2**16), end, longest)
+    except requests.TooManyRedirects:
+        raise Refused(f"download: expected at most {_REDIRECTS} redirects, found more") from None
+    except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
+        raise Refused("download: expected a URL that begins with http:// or https://, found another") from None
+    except (requests.RequestException, OSError):
+        if end.came:
+            raise _endless(longest) from None
+        raise
+    finally:
+        timer.cancel()
+        end.close()
+
+
+class _End:
+    """Ends the connections of one download, wherever it waits: in a handshake, in the head of an answer or in its body."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+
+    def add(self, made: socket.socket) -> None:
+        with self._lock:
+            self._sockets.append(made.dup())  # urllib3 may close its own, and another file may get that number
+        if self.came:
+            self.come()
+
+    def come(self) -> None:
+        with self._lock:
+            self.came = True
+            for each in self._sockets:
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:  # it has ended by itself
+                    continue
+
+    def close(self) -> None:
+        with self._lock:
+            for each in self._sockets:
+                each.close()
+            self._sockets.clear()
+
+
+def _session(named: Collection[str], end: _End) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no proxy and no password of this host's environment
+    session.max_redirects = _REDIRECTS
+    session.mount("http://", _Adapter(named, end))
+    session.mount("https://", _Adapter(named, end))
+    return session
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections to addresses that may be reached, and to no others."""
+
+    def __init__(self, named: Collection[str], end: _End) -> None:
+        self._connect = partial(_connect, named=named, end=end)
+        super().__init__()
+
+    def init_poolmanager(self, *words: Any, **named: Any) -> None:
+        super().init_poolmanager(*words, **named)
+        connect = self._connect
+
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return connect(self.host, self.port or 80)
+
+        class Encrypted(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return connect(self.host, self.port or 443)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class EncryptedPool(HTTPSConnectionPool):
+            ConnectionCls = Encrypted
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
+
+
+def _connect(host: str, port: int, named: Collection[str], end: _End) -> socket.socket:
+    """A connection to the host. The name is looked up here, once: a second look-up might have another answer."""
+    host = host.strip("[]")
+    failed: OSError = OSError(f"no address of {host}")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if not (is_public(str(address[0])) or {host, str(address[0])} & set(named)):
+            raise Refused(f"download: expected a public address, found {address[0]} for {host}")
+        made = socket.socket(family, kind, protocol)
+        end.add(made)
+        made.settimeout(_TIMEOUT[0])
+        try:
+            made.connect(address)
+        except OSError as error:
+            made.close()
+            failed = error
+        else:
+            return made
+    raise failed
+
+
+def _bounded(chunks: Iterator[bytes], end: _End, longest: float) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > LARGEST:
+            raise Refused(f"download: expected at most {LARGEST} bytes, found more")
+        yield chunk
+    if end.came:  # an answer of no stated length seems whole
+        raise _endless(longest)
+
+
+def _endless(longest: float) -> Refused:
+    return Refused(f"download: expected an end within {longest:g} s, found none")
