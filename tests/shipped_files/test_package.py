@@ -10,6 +10,7 @@ import pytest
 from support.package import ROOT, deb
 from support.suite import ENVIRONMENT
 from support.wait import run_to_end
+from warren.config import load
 
 HOME = Path("usr/lib/warren")
 #: Folders of the tree whose every file has its place on a host.
@@ -52,7 +53,6 @@ def test_nothing_but_what_is_expected_is_outside_the_environment(files: set[Path
     assert folders == {
         "etc/logrotate.d",
         "etc/monit/conf-available",
-        "etc/warren",
         "etc/warren/conf.d",
         "lib/systemd/system",
         "lib/systemd/system/monit.service.d",
@@ -73,7 +73,27 @@ def test_files_that_operators_edit_are_conffiles(unpacked: Path, files: set[Path
     """An upgrade asks before it replaces an edited file of /etc, and replaces all others."""
     conffiles = (unpacked / "DEBIAN" / "conffiles").read_text(encoding="utf-8").splitlines()
     assert sorted(conffiles) == sorted(f"/{path}" for path in files if path.parts[0] == "etc")
-    assert "/etc/warren/warren.ini" in conffiles
+    assert "/etc/monit/conf-available/warren" in conffiles
+
+
+def test_no_upgrade_asks_about_settings(unpacked: Path, files: set[Path]) -> None:
+    """What an operator may edit in /etc/warren is copied there once, and is no conffile: dpkg would ask with the suite down."""
+    conffiles = (unpacked / "DEBIAN" / "conffiles").read_text(encoding="utf-8")
+    copied = {path.name for path in files if path.parent == HOME / "defaults"}
+    assert copied == {"warren.ini", "supervisord.conf"}
+    assert not [name for name in copied if f"/etc/warren/{name}" in conffiles]
+    before, debhelper, _ = (unpacked / "DEBIAN/postinst").read_text(encoding="utf-8").partition("start 'warren.service'")
+    assert debhelper
+    assert all(name in before for name in copied), "expected the settings to be there when the suite starts"
+
+
+def test_settings_of_a_fresh_host_are_right(unpacked: Path) -> None:
+    """The short warren.ini loads by itself and runs one worker; where every option is explained, as it says, there it is."""
+    (text,) = [path for path in (unpacked / HOME / "defaults").iterdir() if path.suffix == ".ini"]
+    settings = load(text.parent, "some-host")
+    assert list(settings.workers) == ["main"]
+    (explained,) = re.findall(r"/usr/share/doc/\S+\.ini", text.read_text(encoding="utf-8"))
+    assert "state_dir = " in (unpacked / explained.lstrip("/")).read_text(encoding="utf-8")
 
 
 def test_the_environment_is_the_pinned_one(unpacked: Path) -> None:
