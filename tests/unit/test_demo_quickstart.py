@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.wait import output_of, run_to_end, until
+from warren.demo.quickstart.argument import without_url
 from warren.errors import ExitCode
 
 GUIDE = Path(__file__).parents[2] / "docs" / "quickstart.md"
@@ -46,6 +48,50 @@ def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
     assert ", found " in done.stderr.splitlines()[-1]
     assert "warren.ini" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
+    """A file that others may read is refused; the URL of one that is its owner's alone is used, as that of standard input is."""
+    file, run = tmp_path / "url", tmp_path / "run"
+    file.write_text(f"{AWAY}\n", encoding="utf-8")
+    file.chmod(0o644)
+    done = ended("--broker-file", str(file), "--folder", str(run))
+    assert done.returncode == ExitCode.USAGE
+    assert f"--broker-file {file}: expected a file that only its owner may read (chmod 600), found mode 0644" in done.stderr
+    file.chmod(0o600)
+    for words in (["--broker-file", str(file)], ["--broker-file", "-"]):
+        with file.open(encoding="utf-8") as url:
+            done = run_to_end([*WORDS, *words], capture_output=True, stdin=url)
+        assert done.returncode == ExitCode.UNAVAILABLE
+        assert "redis://:***@127.0.0.1:1/0" in done.stderr
+        assert ":secret@" not in done.stderr
+    assert ended("--broker-file", str(file), "--broker", AWAY).returncode == ExitCode.USAGE
+
+
+def test_no_password_stays_among_the_words_of_the_command(tmp_path: Path) -> None:
+    """While a run goes on, its command line, which every user of the machine can read, has no password."""
+    words = [*WORDS, "--keep", "--json", f"--broker={AWAY}", "--folder", str(tmp_path)]
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        words[-3] = f"--broker=redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}/0"
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+            try:
+                until(lambda: started.poll() is not None or list(tmp_path.iterdir()), what="the run to begin")
+                assert started.poll() is None
+                assert b"hunter2" not in Path(f"/proc/{started.pid}/cmdline").read_bytes()
+                assert b"hunter2" not in Path(f"/proc/{started.pid}/environ").read_bytes()
+            finally:
+                started.kill()
+
+
+def test_words_without_their_url() -> None:
+    """However the option is written; a URL without a password stays."""
+    others = ["--json", "--documents", "5"]
+    assert without_url(["--json", "--broker", AWAY, "--documents", "5"]) == (AWAY, others)
+    assert without_url(["--json", f"--broker={AWAY}", "--documents", "5"]) == (AWAY, others)
+    for words in (others, ["--broker", "redis://h/0"], ["--broker"], ["--broker-file", AWAY]):
+        assert without_url(words) is None
 
 
 def test_the_help_has_every_exit_code() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from warren.config.places import read_secret
 from warren.config.sections import BROKER_URL
 from warren.config.units import Unexpected
-from warren.demo.quickstart import figures, keep, scratch, show
+from warren.demo.quickstart import argument, figures, keep, scratch, show
 from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.run import run
 from warren.demo.quickstart.scratch import Scratch
@@ -27,28 +28,60 @@ def _url(_context: click.Context, _parameter: click.Parameter, text: str | None)
     return text or None
 
 
+def _url_of_file(context: click.Context, parameter: click.Parameter, file: Path | None) -> str | None:
+    """The URL in the file, which is judged like that of `[broker] url_file`."""
+    if file is None:
+        return None
+    try:
+        text = sys.stdin.readline().strip() if str(file) == "-" else read_secret(file)
+        BROKER_URL.read(text)
+    except Unexpected as error:  # it does not show the text
+        raise click.UsageError(f"--broker-file {file}: {error}") from None
+    return text
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--broker", metavar="URL", callback=_url, help="RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one."
+    "--broker",
+    metavar="URL",
+    callback=_url,
+    help="RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one; a password in it may be seen by others.",
+)
+@click.option(
+    "--broker-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_url_of_file,
+    help="The same URL in a file that only its owner may read (chmod 600), or - for one line of standard input.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures alone, as one object in the last line.")
 @click.option("--keep", "kept", is_flag=True, help="Leave everything running; says how to look and how to stop.")
 @click.option("--documents", type=click.IntRange(1), default=300, show_default=True, help="How many to collect.")
 @click.option("--folder", type=_FOLDER, help="An empty folder for settings, logs and state; by default one in /tmp.")
 @click.option("--stop", "home", type=_FOLDER, metavar="DIR", help="Stop the run that was kept in this folder.")
-def quickstart(broker: str | None, as_json: bool, kept: bool, documents: int, folder: Path | None, home: Path | None) -> None:
+def quickstart(
+    broker: str | None,
+    broker_file: str | None,
+    as_json: bool,
+    kept: bool,
+    documents: int,
+    folder: Path | None,
+    home: Path | None,
+) -> None:
     """Run the whole suite for about a minute: collect documents from an API that allows 60 calls in 10 s, with two
     workers, a batch, a schedule entry and a report; then say what happened.
 
     Exit codes: 0 all went as promised, 1 something did not (the last lines say what), 2 a wrong option, 69 the broker does not
     answer or refuses what is asked of it, 73 the folder cannot be written, 78 the settings are wrong.
     """
+    if broker and broker_file:
+        raise click.UsageError("expected one of --broker and --broker-file, found both")
     try:
         if home:
             keep.stop(home)
             click.echo(f"stopped; what it wrote is in {home}")
             return
-        made = scratch.make(folder, broker)
+        made = scratch.make(folder, broker or broker_file)
         found = _run_or_say_where(made, documents, show.Show(quiet=as_json), kept)
     except WarrenError as error:
         show.insist(str(error))
@@ -70,4 +103,5 @@ def _run_or_say_where(made: Scratch, documents: int, shown: show.Show, kept: boo
 
 
 if __name__ == "__main__":
+    argument.hide_password(sys.argv[1:])
     quickstart(prog_name="./scripts/quickstart")
