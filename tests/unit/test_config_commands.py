@@ -74,6 +74,17 @@ def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
     assert places == [*in_ini, "conf.d/more.ini:2", "hosts/here.ini:2", "supervisord.conf"]
 
 
+def test_a_url_in_the_wrong_place_is_quoted_without_its_password(etc: Written) -> None:
+    """A URL in the line of another option is quoted without its password, also where it is cut off, and in JSON."""
+    url = f"https://user:{'hunter2' * 20}@host/"
+    folder = etc(f"[app]\ntimezone = {url}\nname = {url}\nmodules = {url}\n[worker:a]\nconcurrency = redis://:hunter2@h\n")
+    for words in (("check",), ("check", "--json"), ("status",)):
+        done = run("--config", str(folder), *words)
+        assert done.returncode == ExitCode.CONFIG
+        assert "hunter2" not in done.stdout + done.stderr
+    assert "found 'redis://:***@h'" in done.stderr
+
+
 @pytest.mark.parametrize(
     "ini",
     [

@@ -20,6 +20,7 @@ from warren.config.hints import foreign_apps, misspelt_hosts
 from warren.config.listing import entries
 from warren.errors import ConfigError, ExitCode, Problem
 from warren.printable import printable
+from warren.redaction import redact_texts
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -47,7 +48,7 @@ def check(context: click.Context, as_json: bool) -> int:
     if settings is None or problems:
         if not as_json:
             raise ConfigError(problems)
-        told = [_problem(each) for each in problems]
+        told = [redact_texts(_problem(each)) for each in problems]
         click.echo(json.dumps({"ok": False, **_place(context), "problems": told, "warnings": warnings}))
         return ExitCode.CONFIG
     counts = _counts(settings)

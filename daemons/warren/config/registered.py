@@ -13,6 +13,7 @@ from warren.config.shadows import shadows
 from warren.config.units import shown
 from warren.config.values import nearest
 from warren.errors import Problem
+from warren.redaction import redact
 
 
 def check_modules(settings: Settings) -> list[Problem]:
@@ -56,7 +57,7 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
 
 def _failure(error: BaseException) -> str:
     """What a module raised and the line in it that led there, which is the first below the import machinery."""
-    said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    said = redact(f"{type(error).__name__}: {error}").splitlines()[0][:200]
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
     frames = [each for each in traceback.extract_tb(error.__traceback__)[1:] if not _of_import(each.filename)]
