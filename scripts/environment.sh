@@ -42,10 +42,10 @@ fill() {
 new_environment() {
     local python
     if ! python=$(find_python 'import venv, ensurepip'); then
-        python=$(find_python '') || fail "python: expected Python 3.11 or newer, found none; apt-get install python3"
-        install_packages "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
-        python=$(find_python 'import venv, ensurepip') || fail "python: expected the modules venv and ensurepip," \
-            "found neither; apt-get install python3-venv"
+        find_python '' >/dev/null || fail "python: expected Python 3.11 or newer, found none; apt-get install python3 python3-venv"
+        install_packages python3-venv
+        # What install_packages has said is the remedy.
+        python=$(find_python 'import venv, ensurepip') || exit 1
     fi
     rm -rf "$1"
     "$python" -m venv "$1"

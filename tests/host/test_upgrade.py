@@ -55,8 +55,39 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
     assert left > 0, "the upgrade was to meet tasks at work"
     assert not runs.again()
     assert older.host.read("/etc/warren/warren.ini") == EDITED
+    conffiles = older.host.sh("dpkg-query --show --showformat='${Conffiles}' warren; ls -A /etc/warren | grep dpkg || true")
+    assert "warren.ini" not in conffiles
     assert older.host.show("warren", "ActiveState") == "active"
     assert older.pid("worker-main") != before
+
+
+def test_what_is_printed_says_how_it_stands_and_what_is_next(present: Installed) -> None:
+    """Whoever installs the package reads that it runs, with the words of STATUS, and what to type; or that it does not run."""
+    suite = present
+    said = suite.host.sh("dpkg --install /root/warren_*.deb 2>&1 </dev/null")
+    assert "warren runs: ready: 1 worker" in said
+    assert "next: warren status; your settings go into /etc/warren/conf.d" in said
+
+
+def test_nobody_but_the_suite_enters_its_state(present: Installed) -> None:
+    """A member of group warren reads the logs and nothing else; checks of monitors run as warren and work."""
+    suite = present
+    suite.send(1, 1)
+    suite.all_done(1, 1)
+    modes = suite.host.sh("stat -c %a:%U:%G /var/lib/warren /run/warren /var/log/warren")
+    assert modes.split() == ["700:warren:warren", "700:warren:warren", "750:warren:warren"]
+    suite.host.sh("id anna 2>/dev/null || useradd --groups warren anna")
+    assert suite.host.sh("stat -c %a /var/log/warren/*.log | sort -u").split() == ["640"]
+    assert "task_succeeded" in suite.host.sh("runuser -u anna -- warren logs -n 1000")
+    for path in ("/var/lib/warren", "/run/warren", "/var/log/warren/worker-main.out"):
+        assert suite.host.run("runuser", "-u", "anna", "--", "test", "-r", path, check=False).returncode == 1
+    asked = suite.host.run("runuser", "-u", "anna", "--", "warren", "status", check=False)
+    assert asked.returncode != 0
+    assert "root" in asked.stderr
+    assert "Traceback" not in asked.stderr
+    assert suite.host.run("runuser", "-u", "warren", "--", "warren", "health").returncode == 0
+    suite.host.sh("logrotate --force /etc/logrotate.d/warren")
+    assert set(suite.host.sh("stat -c %a:%G /var/log/warren/*.log.1").split()) == {"640:warren"}
 
 
 def test_an_upgrade_that_cannot_start_the_suite_says_why(present: Installed) -> None:
@@ -73,7 +104,8 @@ def test_an_upgrade_that_cannot_start_the_suite_says_why(present: Installed) -> 
 def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
     """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code.
 
-    A log folder that is a file system of its own cannot go: it is emptied, and the purge is whole.
+    A log folder that is a file system of its own cannot go: it is emptied, and the purge is whole. What is mounted inside the
+    suite's folders is somebody else's, and keeps its files.
     """
     suite = present
     suite.send(1, 1)
@@ -85,8 +117,14 @@ def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
     assert suite.host.read("/var/log/warren/worker.log")
     assert suite.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
     suite.host.sh("mount --bind /var/log/warren /var/log/warren")
+    # Somebody's folder, of the same file system, where the suite's state is.
+    suite.host.sh("mkdir -p /srv/theirs /var/lib/warren/a/theirs; echo kept >/srv/theirs/file")
+    suite.host.sh("mount --bind /srv/theirs /var/lib/warren/a/theirs")
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")
     assert suite.host.sh("ls -A /var/log/warren; umount /var/log/warren") == ""
+    assert suite.host.read("/srv/theirs/file") == "kept\n"
+    left = suite.host.sh("umount /var/lib/warren/a/theirs; cd /var/lib/warren; find . | sort; rm -r /var/lib/warren")
+    assert left.split() == [".", "./a", "./a/theirs"]
     gone = (
         "/etc/warren",
         "/var/lib/warren",

@@ -151,7 +151,7 @@ def test_an_installation_without_an_index_says_so_first(tmp_path: Path) -> None:
     environment = {**ENVIRONMENT, "PIP_NO_INDEX": "1", "DESTDIR": str(tmp_path)}
     script = str(ROOT / "scripts" / "install")
     done = run_to_end([script], env=environment, capture_output=True)
-    _, said, *pip = done.stderr.splitlines()
+    _, _, said, *pip = done.stderr.splitlines()
     assert done.returncode == 1
     assert said.startswith("scripts/install: expected Python's package index")
     assert pip
