@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from warren import strict_json
-from warren.redaction import redact_texts, suspicious
 from warren.regular_file import LARGEST, TooLarge, read_regular
 from warren.shape import NUMBER, Shape, misfit
 
@@ -57,6 +56,8 @@ def write(path: Path, said: Mapping[str, object]) -> None:
 
     It is touched then, which needs no room: a full disk must not make its writer look like one that hangs.
     """
+    from warren.redaction import redact_texts, suspicious  # only writers pay for it: `warren health` reads, once a cycle
+
     fresh, text = path.with_suffix(".new"), json.dumps(said)
     if suspicious(text):  # what went wrong, in words of others: monitors and mails repeat it
         text = json.dumps(redact_texts(dict(said)))

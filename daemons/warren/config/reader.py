@@ -19,7 +19,6 @@ from pathlib import Path
 from warren.config.access import who_may
 from warren.config.units import shown
 from warren.errors import Origin, Problem
-from warren.redaction import redact
 
 #: Where the INI files are.
 DEFAULT_FOLDER = Path("/etc/warren")
@@ -187,4 +186,4 @@ def _line_at(before: str) -> int:
 
 def _quoted(found: str) -> str:
     """The line as configparser quotes it, made short, and without a password that may stand in it."""
-    return shown(redact(str(ast.literal_eval(found)).strip()))
+    return shown(str(ast.literal_eval(found)).strip())

@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from warren.redaction import redact
-
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _TRUE = ("true", "yes", "on", "1")
@@ -51,6 +49,8 @@ class Rate:
 
 def shown(text: str) -> str:
     """The text as a message quotes it: on one line, short, without secrets, and `nothing` for an empty one."""
+    from warren.redaction import redact  # only now: `warren health`, called each cycle, reads files that are right
+
     text = redact(text)  # before it is cut: half of a URL does not show that it had a password
     return repr(text if len(text) <= 60 else text[:57] + "...") if text else "nothing"
 
