@@ -29,6 +29,7 @@ class SameName:
         self._name = f"{PREFIX}{host}"
         self._word = secrets.token_hex(8)
         self._first = self._last = float("-inf")
+        self._able = False
 
     def seen(self, connection: Any, begin: bool, now: float) -> bool:
         """Return whether there is another one. `begin`: the connection is new. Raises the errors of the connection."""
@@ -43,19 +44,28 @@ class SameName:
         return now - self._last <= GONE and self._last - self._first >= AT_LEAST[kind]
 
     def _of_rabbitmq(self, connection: Any, begin: bool) -> bool:
+        if begin:
+            self._able = self._consume(connection)
+        if not self._able:
+            return False  # this user may not: nobody can know, and RabbitMQ would log each attempt
         channel = connection.channel()
         try:
-            if begin:
-                # It stays with the connection: a channel that is closed takes its consumer along.
-                holder = connection.channel()
-                holder.queue_declare(self._name, durable=False, auto_delete=True)
-                holder.basic_consume(self._name, no_ack=True, callback=lambda message: None)
             return int(channel.queue_declare(self._name, passive=True).consumer_count) > 1
         except connection.channel_errors:
-            return False  # this user may not: nobody can know
+            return False
         finally:
             if connection.connected and channel.is_open:
                 channel.close()
+
+    def _consume(self, connection: Any) -> bool:
+        try:
+            # It stays with the connection: a channel that is closed takes its consumer along.
+            channel = connection.channel()
+            channel.queue_declare(self._name, durable=False, auto_delete=True)
+            channel.basic_consume(self._name, no_ack=True, callback=lambda message: None)
+        except connection.channel_errors:
+            return False
+        return True
 
     def _of_redis(self, connection: Any, begin: bool) -> bool:
         from redis.exceptions import ResponseError  # only those who use Redis load it

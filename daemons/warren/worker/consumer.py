@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import active_requests, maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 
+from warren.broker.queues import declare_rejected
 from warren.broker.remedies import remedy
 from warren.events import Event
 from warren.log import get
@@ -141,6 +143,14 @@ class Consumer(CeleryConsumer):
                 queue(connection.default_channel).declare()
             except ChannelError as error:
                 type(self).refused(queue.name, error)
+        if connection.transport.driver_type == "amqp":
+            # Before there is a dead letter: RabbitMQ would log each question for a queue that is not there. Without the right the
+            # worker goes on; what it rejects is kept on this host.
+            channel = connection.channel()
+            with suppress(ChannelError):
+                declare_rejected(channel, self.app.conf.task_default_queue_type)
+            if channel.is_open:
+                channel.close()
         return connection
 
     def check_answers(self) -> None:
