@@ -70,6 +70,7 @@ def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
         try:
             rabbitmq.ctl("set_disk_free_limit", "1000000GB")
             assert broker(suite, lambda broker: broker["alarms"]) | {"asked_at": 0} == {
+                "same_name": False,
                 "kind": "rabbitmq",
                 "reachable": True,
                 "reason": "",
