@@ -15,6 +15,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from support.forks import child, end
 from support.wait import PATIENCE, until
+from warren.broker.restore import restore_dead
 
 Connected = Callable[[], Any]
 TASKS = Exchange("tasks", type="topic")
@@ -166,7 +167,7 @@ def test_closing_gives_back(connected: Connected, tmp_path: Path) -> None:
     assert again.get() is None
 
 
-def test_a_forked_child_leaves_its_parents_messages(connected: Connected) -> None:
+def test_a_forked_child_leaves_its_parents_messages(connected: Connected, tmp_path: Path) -> None:
     """A child that closes every connection that it inherited gives back nothing of its parent's, and may use its own."""
     connection = connected()
     queue = CRAWL(connection.channel())
@@ -182,7 +183,8 @@ def test_a_forked_child_leaves_its_parents_messages(connected: Connected) -> Non
     assert end(child(take)) == 0
     assert queue.get() is None
     message.ack()
-    again = CRAWL(connected().channel()).get()  # to connect is to look for the dead
+    assert restore_dead(tmp_path) == 1
+    again = CRAWL(connected().channel()).get()
     assert (again.payload, again.delivery_info["redelivered"]) == (2, True)
 
 

@@ -179,3 +179,21 @@ def test_an_old_survey_is_not_believed(config: str, tmp_path: Path, capsys: pyte
     said = json.loads(capsys.readouterr().out)
     assert "the broker does not answer: " in said["broker_error"]
     assert said["survey_age_s"] is None
+
+
+def test_who_asks_makes_and_moves_nothing(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a survey the embedded broker itself is looked at: no folder appears, and no message of the dead is moved."""
+    monkeypatch.setattr(status, "program_status", lambda _: [])
+    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    words = ["--config", str(etc(f"[app]\n{folders}[queue:pages]\n")), "status", "--json"]
+    broker = tmp_path / "state" / "broker"
+    for name in ("", "unacked/x.1.1/pages", "queues/pages", "rejected", "temporary"):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert not name or not (broker / "incoming").exists()
+        (broker / name).mkdir(parents=True)
+    (broker / "unacked" / "x.1.1" / "pages" / "m.0").write_text("{}", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit):
+        main(words)
+    assert sorted(tmp_path.rglob("*")) == before

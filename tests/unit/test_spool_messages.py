@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 from support.wait import until
+from warren.broker.depth import depths_over
 from warren.broker.messages import Messages, NoQueue
 from warren.broker.names import folder_name, owner, returns_of
 from warren.broker.restore import restore_dead
@@ -262,3 +265,53 @@ def test_a_folder_that_was_huge_is_renewed(messages: Messages) -> None:
     assert restore_dead(messages.folder) == 1
     assert not aside.exists()
     assert sorted(taken(messages)) == [b"new", b"published in the last moment"]
+
+
+def left_by_the_dead(messages: Messages, queue: str = "q") -> Path:
+    """A message that a dead process had taken from the queue; its folder of that queue."""
+    taken_by = messages.folder / "unacked" / "x.1.1" / queue
+    taken_by.mkdir(parents=True)
+    (taken_by / "m.0").write_bytes(b"one")
+    return taken_by
+
+
+@pytest.mark.parametrize("place", ["queues", "rejected", "unacked"])
+def test_nothing_is_restored_through_a_link(messages: Messages, tmp_path: Path, place: str) -> None:
+    """A link in the place of a queue, of its rejected messages or of a dead taker leads the restorer nowhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    taken_by = left_by_the_dead(messages, "gone")
+    if place == "unacked":
+        taken_by.rename(elsewhere / "gone")
+        taken_by.parent.rmdir()
+        taken_by.parent.symlink_to(elsewhere)
+    else:
+        (messages.folder / place / "gone").symlink_to(elsewhere)
+    (messages.folder / "incoming" / "x.1.1.0.ff").symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    assert restore_dead(messages.folder) == 0
+    assert sorted(elsewhere.rglob("*")) == before
+    assert not list((messages.folder / "incoming").iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have the folder of another user")
+def test_nobody_restores_in_the_folder_of_another_user(messages: Messages) -> None:
+    """Root, or whoever has come by write access, moves nothing in a broker that is not his own."""
+    left_by_the_dead(messages)
+    os.chown(messages.folder / "unacked", 1, 1)
+    with pytest.raises(PermissionError, match="nothing is restored"):
+        restore_dead(messages.folder)
+    os.chown(messages.folder / "unacked", 0, 0)
+    assert restore_dead(messages.folder) == 1
+
+
+def test_a_command_that_connects_restores_nothing(messages: Messages) -> None:
+    """To connect, to send and to ask for a depth is what commands do: what the dead had stays for the daemons."""
+    taken_by = left_by_the_dead(messages)
+    with Connection(
+        "warren://", transport="warren.broker.spool:Transport", transport_options={"folder": messages.folder}
+    ) as connection:
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)
+        assert depths_over(connection, ["q"]) == {"q": 0}
+    assert [path.name for path in taken_by.iterdir()] == ["m.0"]

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from celery import Celery
 
+from warren.broker.messages import messages_in
 from warren.broker.reach import reach
+from warren.broker.topology import Topology
+from warren.errors import Unavailable
 
 
 def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
-    """Messages ready in each queue; None for a queue that nobody has declared yet. Raises Unavailable."""
+    """Messages ready in each queue; None for a queue that nobody has declared yet. Raises Unavailable.
+
+    The embedded broker is looked at and no more: a connection would make its folders.
+    """
+    if app.conf.broker_transport == "warren.broker.spool:Transport":
+        return _depths_in(Path(app.conf.broker_transport_options["folder"]), queues)
     with reach(app) as connection:
         return depths_over(connection, queues)
+
+
+def _depths_in(folder: Path, queues: Iterable[str]) -> dict[str, int | None]:
+    messages, topology = messages_in(folder), Topology(folder)
+    try:
+        return {queue: messages.size(queue) if topology.has_queue(queue) else None for queue in queues}
+    except OSError as error:
+        raise Unavailable(f"the embedded broker cannot be looked at: {folder}: {error.strerror}") from error
 
 
 def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:

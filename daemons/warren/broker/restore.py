@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,10 +19,11 @@ def restore_dead(folder: Path) -> int:
 
     Also removes what dead publishers left unfinished and the temporary queues of dead processes. `folder` is the embedded
     broker's; nothing happens while it does not exist. Any number of processes may do this at once, and be killed while they do.
-    Raises OSError.
+    Raises OSError, and does nothing then, where a folder of the broker is not this user's own, or a link.
     """
     if not (folder / "temporary").is_dir():  # made last
         return 0
+    _refuse_others(folder)
     # An owner found dead here is dead for good, and nobody else ever puts a message into its folder: what a live process has
     # just taken is in that process's folder and is not looked at.
     dead = [name for name in os.listdir(folder / "unacked") if not owner_alive(name)]
@@ -31,10 +34,25 @@ def restore_dead(folder: Path) -> int:
     return restored
 
 
+def _refuse_others(folder: Path) -> None:
+    """Raise PermissionError unless this user owns the broker's folders, and they are folders.
+
+    Whoever owns them decides what a rename below them moves, and where to: a process with more rights than he has must not act
+    there (root, where a task has put a link to /etc in the place of a queue).
+    """
+    for name in ("", "unacked", "queues", "rejected", "incoming", "temporary"):
+        found = os.lstat(folder / name)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            what = f"expected a folder of user {os.geteuid()}, found one of user {found.st_uid}, or a link"
+            raise PermissionError(errno.EPERM, f"{what}; nothing is restored", str(folder / name))
+
+
 def _restore(folder: Path, owner: str) -> int:
     taken = folder / "unacked" / owner
     restored = 0
     for queue in _entries(taken):
+        if any(path.is_symlink() for path in (taken, taken / queue, folder / "queues" / queue, folder / "rejected" / queue)):
+            continue  # Warren makes none: what it leads to is not the broker's
         # Each message goes back by one rename, of which one restorer's succeeds. Killed anywhere, the rest waits for the next.
         restored += sum(messages_in(folder).give_back(f"{owner}/{queue}/{name}") for name in _entries(taken / queue))
         _remove_empty(taken / queue)
@@ -58,4 +76,4 @@ def _remove_unfinished(incoming: Path) -> None:
     for path in incoming.iterdir():
         if not owner_alive(path.name.rsplit(".", 2)[0]):
             with suppress(FileNotFoundError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -11,6 +11,7 @@ was acknowledged just before may come again.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -58,7 +59,7 @@ class Transport(virtual.Transport):
         self._loop: Any = None
         self._timer: Any = None
         self._due = False
-        self._restored_at = 0.0
+        self._restored_at = time.monotonic()  # whoever only asks or sends is gone before the first look is due
 
     def driver_version(self) -> str:
         """None of its own."""
@@ -69,11 +70,15 @@ class Transport(virtual.Transport):
         return f"warren://{self.folder}"
 
     def establish_connection(self) -> Transport:
-        """Makes the folders and gives back what dead processes had. Raises OSError."""
+        """Make the folders, and give back what this process could not give back before. Raises OSError.
+
+        What dead processes had is not touched: a command connects as well, and one that only looks must move nothing. Who
+        stays restores: a worker, the quota-watchdog, a consumer that waits.
+        """
         try:
             self.messages.open()
             self.topology.open()
-            self._restore()
+            self._restore(self.messages.retry_stranded)
         except OSError as error:
             text = f"{error.strerror}: the embedded broker cannot use its folder"
             raise OSError(error.errno, text, str(self.folder)) from error
@@ -109,6 +114,7 @@ class Transport(virtual.Transport):
         self._loop = loop
         self._timer = loop.call_repeatedly(self.polling_interval, self._fall_due)
         self._due = True
+        self._restored_at = -RESTORE_EVERY  # a worker that starts after one that died does not wait
         loop.on_tick.add(self._turn)
 
     def room_made(self) -> None:
@@ -138,12 +144,12 @@ class Transport(virtual.Transport):
 
     def _restore_now_and_then(self) -> None:
         if time.monotonic() - self._restored_at > RESTORE_EVERY:
-            self._restore()
+            self._restored_at = time.monotonic()
+            self._restore(lambda: self.messages.retry_stranded() + restore_dead(self.folder))
 
-    def _restore(self) -> None:
-        self._restored_at = time.monotonic()
+    def _restore(self, restore: Callable[[], int]) -> None:
         try:
-            restored = self.messages.retry_stranded() + restore_dead(self.folder)
+            restored = restore()
         except OSError as error:
             # Tried again soon. A full disk that keeps it from tidying up must not keep it from working.
             get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="messages of the dead wait")
