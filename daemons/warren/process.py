@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -11,8 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from warren.regular_file import open_regular
+
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 #: struct flock of fcntl(2): kind, whence, start, length, pid.
 _FLOCK = "hhqqi0q"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -83,6 +88,16 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def gain_nothing() -> None:
+    """From here on no program that this process runs, or its children, gains rights: no setuid bit counts."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide_from_peers() -> None:
+    """No other process of the same user may look into this one: not at its memory, nor at its open files."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
 def _prctl(option: int, value: int) -> None:
     import ctypes  # only now: `warren health` asks for processes each cycle and never for this
 
@@ -93,17 +108,61 @@ def _prctl(option: int, value: int) -> None:
 def lock_holder(path: Path) -> int:
     """The number of the process that holds the POSIX lock on a file, as the kernel says; 0 when nobody does.
 
-    Minus one when somebody does whom this process cannot see, as from within another container. Raises OSError.
+    Minus one when somebody does whom this process cannot see, as from within another container. Raises OSError, also where
+    root is asked to believe a file or a process that another user may have put there.
     Not for the holder itself: its lock would be gone when the file is closed here.
     """
     question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
-        with open(path, "r+b") as file:
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+        file = open_regular(path)  # to ask needs no right to write
     except FileNotFoundError:
         return 0
-    kind, _, _, _, pid = struct.unpack(_FLOCK, answer)
-    return 0 if kind == fcntl.F_UNLCK else pid or -1
+    try:
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, question))
+        if kind == fcntl.F_UNLCK:
+            return 0
+        if os.geteuid() == 0 and pid > 0:
+            _refuse_strangers(path, os.fstat(file).st_uid, pid)
+    finally:
+        os.close(file)
+    return pid or -1
+
+
+def handle_of_holder(path: Path) -> tuple[int, int]:
+    """As `lock_holder`, and a handle (pidfd) of the process: a signal through it meets no other one that has got its number.
+
+    The handle is -1 where there is no process to be had. Raises OSError, ProcessLookupError when it has just ended.
+    """
+    pid = lock_holder(path)
+    if pid <= 0:
+        return pid, -1
+    handle = os.pidfd_open(pid)
+    if lock_holder(path) != pid:  # it ended before the handle was ours, which may be of another process with its number
+        os.close(handle)
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return pid, handle
+
+
+def _refuse_strangers(path: Path, owner: int, pid: int) -> None:
+    """Raise PermissionError unless folder, file and holder are one user's.
+
+    The kernel lets root signal anybody, so root asks what it would ask an ordinary user: whether the process is his.
+    """
+    uid = effective_uid(pid)
+    if uid is None:  # it has ended
+        return
+    if not os.stat(path.parent).st_uid == owner == uid:
+        text = f"it is of user {owner}, and process {pid} of user {uid} holds it; root believes neither"
+        raise PermissionError(errno.EPERM, text, str(path))
+
+
+def effective_uid(pid: int) -> int | None:
+    """The user as whom a process acts (proc(5), status, Uid); None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(next(line for line in text.splitlines() if line.startswith("Uid:")).split()[2])
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from warren.config.reader import DEFAULT_FOLDER
 from warren.errors import Unavailable
+from warren.printable import one_line
 
 UNIT = "warren"
 #: Monit's group of services (monit/warren).
@@ -21,6 +24,17 @@ _GROUP = "warren"
 _BOOTED = Path("/run/systemd/system")
 #: Seconds between two looks at what still goes on while a command runs.
 _GLANCE = 0.5
+#: What makes up the view that the unit has of the host, in words that `systemctl show` writes and `systemd-run` reads.
+_VIEW = (
+    *("User", "Group", "SupplementaryGroups", "Environment", "PassEnvironment", "UnsetEnvironment", "WorkingDirectory"),
+    *("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts"),
+    *("PrivateNetwork", "ProtectProc", "ProcSubset", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "ExecPaths"),
+    *("NoExecPaths", "MemoryDenyWriteExecute", "RestrictAddressFamilies", "RestrictSUIDSGID"),
+)
+#: Directories that systemd makes for the unit, and where.
+_DIRECTORIES = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "RuntimeDirectory": "/run"}
+#: Seconds that systemd has for an answer.
+_ANSWER = 10.0
 
 
 class Action(StrEnum):
@@ -92,7 +106,7 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
             if said and step.failure is Failure.NOTED:
                 notes.append(said)
             elif said and step.failure is Failure.DECIDES:
-                reason = f"{said}; {_status() or f'see journalctl -u {UNIT}'}"
+                reason = f"{said}; {status() or f'see journalctl -u {UNIT}'}"
     finally:
         notes += [said for step in planned if step.always and (said := _failure(step, glance))]
     return Outcome(reason, tuple(notes))
@@ -114,7 +128,62 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
     return f"{' '.join(step.words)} failed: {line.strip()}"
 
 
-def _status() -> str:
-    """The last status line of the unit: what is wrong with the configuration, for one."""
-    words = ("systemctl", "show", "--value", "--property=StatusText", UNIT)
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+def status() -> str:
+    """Return the last status line of the unit: how many programs work, or what is wrong with the configuration."""
+    return one_line(_show("StatusText").get("StatusText", ""))
+
+
+def unit_user(folder: Path) -> str:
+    """Return the user of the unit, where it is installed and runs the suite of these settings; else nothing."""
+    said = _show("LoadState", "User", "Environment")
+    return said.get("User", "") if _runs(said, folder) else ""
+
+
+def hides_homes(folder: Path) -> bool:
+    """Whether the unit that runs the suite of these settings sees no home directories, as far as systemd tells this user."""
+    said = _show("LoadState", "ProtectHome", "Environment")
+    return _runs(said, folder) and said.get("ProtectHome") in ("yes", "tmpfs")
+
+
+def sandbox(folder: Path, user: str, seconds: float) -> list[str]:
+    """Return the words before a command that run it as the unit would: as its user, with its view of the disk, its environment
+    and without its rights; nothing where no unit runs the suite of these settings as that user.
+    """
+    said = _show("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
+    if not _runs(said, folder) or said.get("User") != user or shutil.which("systemd-run") is None:
+        return []
+    same = [f"{name}={said[name]}" for name in _VIEW if said.get(name)]
+    places = [f"-{top}/{name}" for kind, top in _DIRECTORIES.items() for name in said.get(kind, "").split()]
+    same += [f"ReadWritePaths={' '.join(places)}"] if places else []
+    for line in said.get("EnvironmentFiles", "").split("\n"):
+        path, _, ignored = line.partition(" (ignore_errors=")
+        same += [f"EnvironmentFile={'-' if ignored.startswith('yes') else ''}{path}"] if path else []
+    same += [f"RuntimeMaxSec={seconds:g}", "LimitCORE=0", "UMask=0077"]
+    given = [f"--property={each}" for each in same]
+    return ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec", *given]
+
+
+def _runs(said: dict[str, str], folder: Path) -> bool:
+    return said.get("LoadState") == "loaded" and _folder_of(said.get("Environment", "")) == folder
+
+
+def _folder_of(environment: str) -> Path:
+    named = [word.partition("=")[2] for word in shlex.split(environment) if word.startswith("WARREN_CONFIG=")]
+    return Path(named[-1]) if named else DEFAULT_FOLDER
+
+
+def _show(*names: str) -> dict[str, str]:
+    """Properties of the unit, as systemd says them; nothing on a host without systemd."""
+    if not _BOOTED.is_dir():
+        return {}
+    words = ("systemctl", "show", *(f"--property={name}" for name in names), UNIT)
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    found: dict[str, str] = {}
+    for line in said.splitlines():
+        name, written, value = line.partition("=")
+        if written:  # a property of several values stands on several lines
+            found[name] = f"{found[name]}\n{value}" if found.get(name) else value
+    return found

@@ -32,6 +32,12 @@ def test_a_command_takes_no_running_task_for_a_dead_ones(plain: Installed) -> No
     assert not any(plain.logged(daemon, "messages_restored") for daemon in ("worker", "quota-watchdog"))
 
 
+def test_root_sends_as_the_user_of_the_suite(plain: Installed) -> None:
+    """Whatever root's umask is, the suite can read what root has sent, and nothing in its directories is root's."""
+    plain.host.sh("umask 0777; warren call jobs.run 4 --wait 60", within=120)
+    assert plain.host.sh("find /var/lib/warren /run/warren /var/log/warren ! -user warren") == ""
+
+
 def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
     """Status, health and logs work for the suite's user and for root; nobody else may read settings or logs."""
     for verb in ("status", "health", "logs"):
@@ -46,7 +52,7 @@ def test_the_first_task_of_the_guide(plain: Installed) -> None:
     _, made, taken = re.split(r"^    (?=cp -rT|rm -r)", text, flags=re.MULTILINE)
     try:
         said = [plain.host.sh(line) for line in lines(made)]
-        assert len(said) == 6
+        assert len(said) == 5
         assert [answer.split()[-1] for answer in said[-2:]] == ["107.0", "107.0"]
     finally:
         for line in lines(taken):

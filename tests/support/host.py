@@ -126,6 +126,11 @@ class Host:
         """The host's files as this process reaches them while the host runs."""
         return Path(f"/proc/{self._leader}/root")
 
+    @property
+    def written(self) -> Path:
+        """What the host has written to its root directory, apart from the machine's own files below it."""
+        return Path(f"/proc/{self._holder}/root{_BASE}/upper")
+
     def path(self, path: str) -> Path:
         """A path of the host, as this process reaches it. The last part must not be an absolute symbolic link."""
         return self.root / path.lstrip("/")

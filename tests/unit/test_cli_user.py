@@ -100,22 +100,42 @@ def test_the_state_of_another_user(folder: Path) -> None:
     assert told(folder, "nobody", "call", "shop.add")[1].endswith(f"; call it as root or as {pwd.getpwuid(1).pw_name}\n")
 
 
-def test_root_sends_as_the_user_of_the_suite(folder: Path) -> None:
-    """Whatever root's umask is, the suite can read what root has sent."""
-    os.chown(folder / "state", NOBODY.pw_uid, NOBODY.pw_gid)
-    before = os.umask(0o077)
-    try:
-        assert told(folder, "root", "call", "shop.add", "1")[0] == 0
-    finally:
-        os.umask(before)
-    files = list((folder / "state").rglob("*"))
-    assert files
-    assert {path.stat().st_uid for path in files} == {NOBODY.pw_uid}
-
-
 def test_no_state_is_made_where_no_suite_has_run(folder: Path) -> None:
     """A call under settings that no suite runs with, such as the defaults, leaves nothing on the machine."""
     (folder / "state").rmdir()
     code, said = told(folder, "root", "call", "shop.add")
     assert (code, said.partition("; ")[2].partition(" once")[0]) == (69, "start the suite")
     assert not (folder / "state").exists()
+
+
+def populated(folder: Path) -> None:
+    """The files that a running suite has, of another ordinary user."""
+    for name in (
+        "run/supervisord.lock",
+        "run/beat.lock",
+        "run/programs.json",
+        "run/survey.json",
+        "log/worker.log",
+        "state/run_dir",
+    ):
+        (folder / name).write_text("{}", encoding="utf-8")
+    (folder / "run" / "heart").mkdir()
+    (folder / "state" / "broker" / "queues").mkdir(parents=True)
+    for name in ("state", "log", "run"):
+        for path in (folder / name, *(folder / name).rglob("*")):
+            os.chown(path, 1, 1)
+
+
+@pytest.mark.parametrize("closed", ["run", "log", "state", "run/supervisord.lock", "state/broker", "everything"])
+@pytest.mark.parametrize("verb", ["status", "health", "logs", "reload", "check", "show-config", "call shop.add", "beat --stop"])
+def test_nobody_sees_a_traceback(folder: Path, verb: str, closed: str) -> None:
+    """An ordinary user who may not read or write some file of the suite gets a sentence and an exit code of the table."""
+    populated(folder)
+    for name in ("run", "log", "state") if closed == "everything" else (closed,):
+        (folder / name).chmod(0o700 if (folder / name).is_dir() else 0o600)
+    code, said = told(folder, "nobody", *verb.split())
+    assert "Traceback" not in said, said
+    assert code in (0, 1, 2, 69, 73, 76, 78)
+    if verb == "reload" and closed in ("run", "run/supervisord.lock", "everything"):
+        assert code == 69
+        assert said.endswith(f"run it as root or as {pwd.getpwuid(1).pw_name}\n")

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from warren.cli import VERBS, main, warren
+from warren.cli.as_owner import Verb
 from warren.errors import ExitCode
 
 Written = Callable[..., Path]
@@ -112,3 +113,9 @@ def test_a_pipe_gets_no_colours(
     said = capsysbinary.readouterr()
     assert said.out or said.err
     assert b"\x1b" not in said.out + said.err
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_goes_through_the_one_rule(verb: str) -> None:
+    """A verb of tomorrow, too, is the suite's user or only talks to systemd when root types it (cli/as_owner.py)."""
+    assert isinstance(command_of(verb), Verb)

@@ -183,7 +183,6 @@ def test_check_by_a_reader(open_path: Path) -> None:
     """Sound settings are fine whoever reads them, with a word on what only the suite's user could tell."""
     state = open_path / "state"
     state.mkdir()
-    os.chown(state, 1, 1)
     app = f"[app]\nstate_dir = {state}\nlog_dir = {state}\nrun_dir = {open_path}/run\n"
     (open_path / "warren.ini").write_text(app, encoding="utf-8")
     told = open_path / "told"
@@ -196,5 +195,6 @@ def test_check_by_a_reader(open_path: Path) -> None:
 
     assert act() == 0  # once as root: nobody may not even read a Python that root has installed
     assert told.read_text(encoding="utf-8") == ""
+    os.chown(state, 1, 1)
     assert as_nobody(act) == 0
     assert told.read_text(encoding="utf-8").startswith("not checked: whether the suite may write to its folders; call it as")

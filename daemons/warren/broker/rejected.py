@@ -12,11 +12,15 @@ from warren.broker.queues import REJECTED
 
 def rejected_over(connection: Any, state_dir: Path) -> int:
     """Return the number of dead letters, over a kombu connection that is held. Raises the errors of the connection."""
-    here = len(_names(state_dir / "rejected"))
     if connection.transport.driver_type != "warren":
-        return here + (depths_over(connection, [REJECTED])[REJECTED] or 0)
-    folder = connection.transport.folder / "rejected"
-    return here + sum(len(_names(folder / queue)) for queue in _names(folder))
+        return len(_names(state_dir / "rejected")) + (depths_over(connection, [REJECTED])[REJECTED] or 0)
+    return rejected_here(state_dir, connection.transport.folder)
+
+
+def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
+    """Return the same of the embedded broker, by its directories alone: by default those of the state directory."""
+    folder = (broker or state_dir / "broker") / "rejected"
+    return len(_names(state_dir / "rejected")) + sum(len(_names(folder / queue)) for queue in _names(folder))
 
 
 def _names(folder: Path) -> list[str]:

@@ -99,6 +99,8 @@ def warren(context: click.Context, folder: Path, host: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code, one of `errors.ExitCode`; says on stderr why it failed."""
+    if os.environ.pop("WARREN_TERMINAL", ""):  # a child of root's (cli/child.py), which shows this on root's terminal
+        sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
     try:
         # Not click's standalone mode: it would end the process with 1 for every failure.
         code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)

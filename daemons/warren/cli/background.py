@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import sys
@@ -16,7 +15,7 @@ import click
 from warren.cli.user import not_root_for_another
 from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
-from warren.process import lock_holder
+from warren.process import handle_of_holder
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -69,18 +68,15 @@ class Place:
 def _stop(lock: Path, program: str, patience: float) -> str:
     """Sends SIGTERM and waits; what to tell. The holder of the lock is the daemon, whatever a pid file says."""
     try:
-        pid = lock_holder(lock)
-        if not pid:
-            return f"{program} does not run"
-        process = os.pidfd_open(pid) if pid > 0 else -1
+        pid, process = handle_of_holder(lock)
     except ProcessLookupError:
         return f"{program} has ended"
     except OSError as error:
         raise WarrenError(f"cannot ask who holds {lock}: {error.strerror}; run it as the user of the suite") from error
+    if not pid:
+        return f"{program} does not run"
     if process < 0:
         raise WarrenError(f"{lock} is held by a process of another container; stop it there")
-    if lock_holder(lock) != pid:  # it ended before the handle was ours, which may be of another process with its number
-        return f"{program} has ended"
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:

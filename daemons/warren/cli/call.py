@@ -21,7 +21,8 @@ from warren.broker.depth import depths
 from warren.broker.queues import queues_of
 from warren.broker.reach import reach
 from warren.broker.unroutable import NoRoute
-from warren.cli.user import become_owner
+from warren.cli.as_owner import Verb
+from warren.cli.user import may_write_state
 from warren.config import Settings, load, values
 from warren.config.units import LONGEST, Unexpected, duration, json_value
 from warren.errors import ConfigError, ExitCode, Unavailable
@@ -62,7 +63,7 @@ class _Wait(click.ParamType[float]):
             self.fail(f"expected {error.expected}, found {value!r}", param, ctx)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
 @click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments, as a JSON object.")
@@ -106,7 +107,7 @@ def call(
     settings = load(**context.obj)
     _check_queue(settings, queue)
     if settings.broker.kind == "embedded":
-        become_owner(settings.app.state_dir)
+        may_write_state(settings.app.state_dir)
     app = make_app(settings)
     with told(app, settings):
         with reach(app) as connection:

@@ -15,17 +15,21 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from warren.cli.as_owner import Verb
+from warren.cli.code import writable_code
 from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
 from warren.config.hints import foreign_apps, misspelt_hosts
 from warren.config.listing import entries
+from warren.config.places import HIDDEN, in_a_home
 from warren.errors import ConfigError, ExitCode, Problem
 from warren.printable import printable
 from warren.redaction import redact_texts
+from warren.service import hides_homes
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.command()
+@click.command(cls=Verb)
 @_JSON
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> int:
@@ -35,9 +39,10 @@ def check(context: click.Context, as_json: bool) -> int:
     What is hardly meant is a warning on stderr, and no problem: more processes than the host has memory for, a file of hosts/
     that is nearly this host's, a Celery app of a task module's own, a quota that would admit no call for a while. Nothing is
     started and the broker is not asked. Run as another user than root or the suite's, it skips the check of write permissions,
-    says so, and ends with the exit code of the rest.
+    says so, and ends with the exit code of the rest. Run as root it looks as the suite's user, in a sandbox like the unit's:
+    root may read more than the suite. Code that the suite's user or everybody may write to is a warning, too.
 
-    Example: warren check && warren reload
+    Example: warren check
     """
     settings, problems = attempt(**context.obj)
     if settings is not None:
@@ -62,7 +67,7 @@ def check(context: click.Context, as_json: bool) -> int:
     return ExitCode.OK
 
 
-@click.command("show-config")
+@click.command("show-config", cls=Verb)
 @_JSON
 @click.pass_context
 def show_config(context: click.Context, as_json: bool) -> int:
@@ -95,6 +100,11 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
     from warren.supervise.files import check_files  # and supervisor
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
+    path = settings.app.path
+    if path is not None and "path" not in wrong and in_a_home(path) and hides_homes(settings.folder):
+        expected, origin = "a folder that the suite can see", settings.origin("app", "path")
+        yield Problem(origin, "app", "path", expected, f"{path} in a home directory", HIDDEN)
+        wrong = {*wrong, "path"}
     if not suite_of_another(settings):
         yield from (problem for problem in check_folders(settings) if problem.option not in wrong)
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
@@ -114,7 +124,7 @@ def _warnings(settings: Settings) -> list[str]:
     from warren.quota.pauses import pauses
 
     crowded = memory.warnings(settings, memory.room())
-    return [*crowded, *misspelt_hosts(settings), *foreign_apps(), *pauses(settings)]
+    return [*crowded, *writable_code(settings), *misspelt_hosts(settings), *foreign_apps(), *pauses(settings)]
 
 
 def _counts(settings: Settings) -> dict[str, int]:

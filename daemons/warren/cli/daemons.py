@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import click
 
+from warren.cli.as_owner import Verb
 from warren.cli.background import Place, background
 from warren.cli.user import become
 from warren.config import Settings, load
@@ -28,7 +29,7 @@ def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode
         raise
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("name")
 @background
 @click.pass_context
@@ -53,7 +54,7 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
     Place(settings, ("worker", name), program, [program], patience).run(lambda: _told(start, settings), **how)
 
 
-@click.command()
+@click.command(cls=Verb)
 @background
 @click.pass_context
 def beat(context: click.Context, /, user: str, **how: bool) -> None:
@@ -74,7 +75,7 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
     Place(settings, ("beat",), "beat", ["beat"], STOP_MARGIN).run(lambda: _told(start, settings), **how)
 
 
-@click.command("quota-watchdog")
+@click.command("quota-watchdog", cls=Verb)
 @background
 @click.pass_context
 def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:

@@ -8,14 +8,15 @@ from dataclasses import asdict
 
 import click
 
+from warren.cli.as_owner import Verb, drop
 from warren.config.folders import folders
-from warren.errors import ConfigError
+from warren.errors import ConfigError, WarrenError
 from warren.health.evidence import look
 from warren.health.finding import CHECKS, Finding, Level
 from warren.health.report import judge, line, worst
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("check", required=False, metavar="[CHECK]", type=click.Choice(CHECKS))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the line.")
 @click.pass_context
@@ -29,10 +30,15 @@ def health(context: click.Context, check: str | None, as_json: bool) -> None:
     """
     checks = [check] if check else CHECKS
     try:
+        # In this process: a second one would cost as much again, and monitors ask often. It may be, for what follows runs no
+        # code but Warren's, and reads nothing but regular files.
+        drop(context.obj)
         places = folders(**context.obj)
         found = judge(look(places.run, (places.state, places.log)), checks)
     except ConfigError as error:
         found = [Finding(checks[0], Level.CRITICAL, str(error.problems[0]))]
+    except WarrenError as error:
+        found = [Finding(checks[0], Level.CRITICAL, str(error))]
     level = worst(found)
     if as_json:
         said = [{**asdict(finding), "level": finding.level.name.lower()} for finding in found]

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from warren import run_file
+from warren.cli.as_owner import Verb
 from warren.config import Settings, load
 from warren.config.units import Unexpected, duration
 from warren.log_line import LEVELS
@@ -64,7 +65,7 @@ class _TaskId(click.ParamType[str]):
         return str(value)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--task", type=_TaskId(), metavar="ID", help="Lines of this task and of all that it started.")
 @click.option("--daemon", metavar="NAME", help="Lines of this daemon or program: worker, worker-crawl, supervisord.")
 @click.option("--since", type=_Moment(), metavar="TIME", help="From here on: 10m (ago), or 2026-01-31T10:00:00Z.")

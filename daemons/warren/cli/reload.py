@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
+from warren.cli.as_owner import Verb
 from warren.cli.progress import progress
-from warren.config import load, short_host
+from warren.config import load
 from warren.errors import ConfigError, ExitCode, WarrenError
 from warren.printable import printable_lines
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def reload(context: click.Context, as_json: bool) -> int:
-    """Check the settings, have the running suite take them up, and return when it has.
+    """Have the running suite check its settings and take them up, and return when it has.
 
     Only what the edit concerns is touched, and workers change one at a time: running tasks finish within their stop_timeout.
     Wrong settings change nothing; every problem is printed.
@@ -29,12 +29,10 @@ def reload(context: click.Context, as_json: bool) -> int:
     """
     from warren.quota.pauses import pauses
     from warren.supervise import request  # with what follows it: no other verb needs it
-    from warren.supervise.check import check_as_suite
 
-    folder: Path = context.obj["folder"].absolute()
     try:
+        # What only an import can tell, the suite itself finds: it checks in its own sandbox, as its own user.
         settings = load(**context.obj)
-        check_as_suite(settings.app.run_dir, folder, context.obj["host"] or short_host())
         for pause in pauses(settings):  # before it is in force: who does not mean it can still stop here
             click.echo(f"warning: {pause}", err=True)
         with progress("reload") as line:

@@ -6,29 +6,25 @@ import getpass
 import json
 import os
 import time
-from pathlib import Path
 
 import click
 
-from warren import heartbeat
+from warren.cli import child
+from warren.cli.as_owner import Verb, owner_of
 from warren.cli.progress import progress
-from warren.cli.user import become_owner
-from warren.config import load, short_host
+from warren.cli.user import may_write_state, user_of
+from warren.config import load
 from warren.config.values import nearest
-from warren.errors import ConfigError, ExitCode, WarrenError
+from warren.errors import ExitCode, WarrenError
 from warren.printable import printable
-from warren.service import Action, run
-from warren.supervise import programs
+from warren.service import Action, run, status
 
 _DONE = {Action.START: "started", Action.STOP: "stopped", Action.RESTART: "restarted"}
-
-#: Seconds within which the suite publishes that it runs once systemd has heard so, and those between two looks.
-_PUBLISHED, _LOOK = 5.0, 0.1
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a line.")
 
 
-@click.command()
+@click.command(cls=Verb)
 @as_json
 @click.pass_context
 def start(context: click.Context, as_json: bool) -> int:
@@ -44,7 +40,7 @@ def start(context: click.Context, as_json: bool) -> int:
     return _act(context, Action.START, as_json)
 
 
-@click.command()
+@click.command(cls=Verb)
 @as_json
 @click.pass_context
 def stop(context: click.Context, as_json: bool) -> int:
@@ -60,7 +56,7 @@ def stop(context: click.Context, as_json: bool) -> int:
     return _act(context, Action.STOP, as_json)
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("workers", nargs=-1, metavar="[WORKER]...")
 @click.option("--rolling", is_flag=True, help="Restart the workers alone, or those that are named, one after the other.")
 @as_json
@@ -88,15 +84,14 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
         raise WarrenError(f"user: expected root, found {getpass.getuser()}; sudo warren {action}")
-    run_dir = _run_dir(context, action)
-    if run_dir and action is Action.RESTART:
-        _check(context, run_dir)
+    if action is not Action.STOP:  # a configuration that is wrong stops whatever would start with it, and never a stop
+        _check(context)
     began = time.monotonic()
     with progress(str(action)) as line:
-        outcome = run(action, lambda: line.say(_doing(run_dir)))
+        outcome = run(action, lambda: line.say(status() or "waiting for systemd"))
     seconds = round(time.monotonic() - began, 1)
-    late = _late(run_dir) if run_dir and not outcome.reason and action is not Action.STOP else ""
-    down = _down(run_dir) if run_dir and late else []
+    late = _late() if not outcome.reason and action is not Action.STOP else ""
+    down = _down(context) if late else []
     if as_json:
         said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None, "not_ready": late or None}
         click.echo(json.dumps({**said, "down": down, "notes": outcome.notes, "seconds": seconds}))
@@ -125,7 +120,7 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
     for name in names:
         if name not in known:
             raise click.UsageError(f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context)
-    become_owner(settings.app.state_dir)  # whose socket it is: root has no business with what another user may have put there
+    may_write_state(settings.app.state_dir)  # whose socket it is
     chosen = [program for name, program in known.items() if name in names or not names]
     began = time.monotonic()
     try:
@@ -145,47 +140,31 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
     return outcome.code
 
 
-def _check(context: click.Context, run_dir: Path) -> None:
-    """Whether the suite at work could start again, task modules and all. Raises ConfigError."""
-    from warren.supervise.check import check_as_suite
+def _check(context: click.Context) -> None:
+    """Whether the suite could start with these settings, task modules and all, as its user finds them. Raises ConfigError."""
+    from warren.supervise.check import judge
 
-    check_as_suite(run_dir, context.obj["folder"].absolute(), context.obj["host"] or short_host())
-
-
-def _run_dir(context: click.Context, action: Action) -> Path | None:
-    """Where the hearts are. A configuration that is wrong stops whatever would start with it, and never a stop."""
-    try:
-        return load(**context.obj).app.run_dir
-    except ConfigError:
-        if action is Action.STOP:
-            return None
-        raise
+    judge(*_ask(context, "check", "--json"))
 
 
-def _late(run_dir: Path) -> str:
-    """What the suite says of itself where it was started and not every program is ready; else nothing."""
-    deadline = time.monotonic() + _PUBLISHED
-    while (report := programs.read(run_dir)) is None or report.state != "running" or not report.process.alive:
-        if time.monotonic() > deadline:
-            return ""  # it was stopped meanwhile, or has another run folder
-        time.sleep(_LOOK)
-    return "" if report.status.partition(":")[0] == "ready" else report.status
+def _ask(context: click.Context, *words: str, quiet: bool = False) -> tuple[int, bytes]:
+    """Run another verb as the owner of the suite; its exit code and what it printed."""
+    owner = owner_of(context.obj["folder"], context.obj["host"])
+    return child.said(user_of(owner), context.obj, words, quiet)
 
 
-def _down(run_dir: Path) -> list[str]:
-    """The programs that do not run and are not tried again."""
-    report = programs.read(run_dir)
+def _late() -> str:
+    """What the suite tells systemd of itself where it was started and not every program is ready; else nothing."""
+    said = status()
+    return "" if said.partition(":")[0] == "ready" else said
+
+
+def _down(context: click.Context) -> list[str]:
+    """The programs that do not run and are not tried again, as the suite's user finds them."""
     given_up = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
-    return [each["program"] for each in report.programs if each.get("state") in given_up] if report else []
-
-
-def _doing(run_dir: Path | None) -> str:
-    """What the suite says of itself, and how many tasks each worker still runs, from its heart."""
-    report = programs.read(run_dir) if run_dir else None
-    names = [each["program"] for each in report.programs] if report else []
-    beats = heartbeat.read(run_dir, names).beats if run_dir else {}
-    found = {name: beat.evidence.get("running") for name, beat in beats.items() if beat.process.alive}
-    counts = {name: count for name, count in found.items() if isinstance(count, int) and count > 0}
-    running = ", ".join(f"{name}: {count} running" for name, count in counts.items())
-    status = report.status if report is not None and report.process.alive else ""
-    return "; ".join(filter(None, (status, running))) or "waiting for systemd"
+    _, said = _ask(context, "status", "--json", quiet=True)
+    try:
+        found = json.loads(said)["programs"]
+        return [str(each["program"]) for each in found if each["state"] in given_up]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return []  # it was stopped meanwhile

@@ -13,6 +13,7 @@ import click
 
 from warren import run_file
 from warren.cli import tables
+from warren.cli.as_owner import Verb
 from warren.cli.programs import program_status
 from warren.config import Rate, Settings, load
 from warren.errors import ConfigError, ExitCode, Unavailable
@@ -25,7 +26,7 @@ from warren.redaction import redact
 from warren.supervise import programs
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
@@ -94,15 +95,19 @@ def asked(settings: Settings) -> dict[str, Any]:
 
 def _queues(settings: Settings) -> tuple[list[dict[str, Any]], int | None, str]:
     from warren.app import make_app  # Celery is needed in this case only
-    from warren.broker.depth import depths_over
+    from warren.broker.depth import depths, depths_over
     from warren.broker.reach import reach
-    from warren.broker.rejected import rejected_over
+    from warren.broker.rejected import rejected_here, rejected_over
     from warren.cli.call import told
 
     try:
         app = make_app(settings)
-        with told(app, settings), reach(app) as connection:
-            found, rejected = depths_over(connection, settings.queues), rejected_over(connection, settings.app.state_dir)
+        with told(app, settings):
+            if settings.broker.kind == "embedded":  # looked at, and no more: a connection would make its folders
+                found, rejected = depths(app, settings.queues), rejected_here(settings.app.state_dir)
+            else:
+                with reach(app) as connection:
+                    found, rejected = depths_over(connection, settings.queues), rejected_over(connection, settings.app.state_dir)
     except Unavailable as error:
         return [], None, redact(str(error))
     return [{"queue": queue, "messages": messages} for queue, messages in found.items()], rejected, ""

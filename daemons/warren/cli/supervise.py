@@ -6,6 +6,7 @@ import os
 
 import click
 
+from warren.cli.as_owner import Verb
 from warren.cli.background import Place, background
 from warren.cli.user import become
 from warren.config import load
@@ -14,7 +15,7 @@ from warren.supervise import notify
 from warren.supervise.render import STOP_MARGIN, daemons
 
 
-@click.command()
+@click.command(cls=Verb)
 @background
 @click.pass_context
 def supervise(context: click.Context, /, user: str, **how: bool) -> None:

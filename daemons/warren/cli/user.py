@@ -4,10 +4,40 @@ from __future__ import annotations
 
 import os
 import pwd
+from dataclasses import dataclass
 from pathlib import Path
 
 from warren.config.access import user_name
 from warren.errors import Unavailable, WarrenError
+
+
+@dataclass(frozen=True)
+class User:
+    """A user by number: what of it has a name is found by that number, and one without a name is a user, too."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    name: str = ""
+    home: str = "/"
+
+
+def user_of(uid: int) -> User:
+    """Return the user with this number, and its groups."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return User(uid, uid, name=str(uid))
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return User(uid, entry.pw_gid, tuple(groups), entry.pw_name, entry.pw_dir)
+
+
+def uid_of(name: str) -> int:
+    """Return the number of a user. Raises WarrenError."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise WarrenError(f"expected a user of this host, found {name!r}; make it, or name another") from None
 
 
 def become(user: str) -> None:
@@ -43,10 +73,9 @@ def not_root_for_another(state_dir: Path) -> None:
     )
 
 
-def become_owner(state_dir: Path) -> None:
-    """For a command that uses the embedded broker. Root becomes the user whose state it is: under a strict umask the suite could
-    not read what root leaves there. Raises Unavailable for who may not write there, and where no suite has ever run: the
-    folders that this command would make may be of the wrong user, or in the wrong place.
+def may_write_state(state_dir: Path) -> None:
+    """Check that a command may use the embedded broker. Raises Unavailable for who may not write there, and where no suite has
+    ever run: the folders that this command would make may be of the wrong user, or in the wrong place.
     """
     try:
         owner = state_dir.stat().st_uid
@@ -58,9 +87,8 @@ def become_owner(state_dir: Path) -> None:
     except PermissionError:
         raise Unavailable(f"permission denied: {state_dir}; run it as root") from None
     name = user_name(owner)
-    if os.geteuid() == 0:
-        become("" if name == str(owner) else name)  # a number without a name is nobody that one could become
-    elif not os.access(state_dir, os.W_OK | os.X_OK):
+    # Root is here where the state is root's own (cli/as_owner.py): what it left in another's, that suite could not read.
+    if os.geteuid() == 0 != owner or not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(
             f"{state_dir}: expected to be allowed to write there, where the embedded broker of {name} is, found user "
             f"{user_name(os.geteuid())}; call it as root{f' or as {name}' if owner else ''}"

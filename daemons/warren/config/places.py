@@ -17,6 +17,7 @@ from warren.errors import Problem
 _FOLDERS = ("state_dir", "log_dir", "run_dir")
 _LONGEST_SOCKET = 99  # bytes; unix(7) has room for 107, and supervisord first binds one with its process number behind
 _LONGEST_SECRET = 65536
+HIDDEN = "the unit hides /home, /root and /run/user from the suite: put the code below /srv or /opt"
 _MAKE_SECRET = {
     "broker": "make the file with the URL (chmod 600), or remove the line for the embedded broker",
     "results": "make the file with the URL (chmod 600), or remove the line to keep results with the broker",
@@ -39,7 +40,7 @@ def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
             url = kind(type(part).model_fields["url"]).read(read_secret(part.url_file))
         except Unexpected as error:
             where = f"{error.found} at {part.url_file}"
-            remedy = who_may(part.url_file) or ("" if os.path.lexists(part.url_file) else _MAKE_SECRET[section])
+            remedy = who_may(part.url_file, secret=True) or ("" if os.path.lexists(part.url_file) else _MAKE_SECRET[section])
             problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
         else:
             settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
@@ -79,12 +80,18 @@ def check(settings: Settings) -> Iterator[Problem]:
         if not os.path.isdir(nearest):
             yield Problem(origin, "app", option, "a folder", f"{nearest}, which is none")
         elif option == "path" and not exists:
-            yield Problem(origin, "app", option, "a folder that holds the modules", f"nothing at {folder}")
+            remedy = HIDDEN if in_a_home(folder) else who_may(folder.parent)
+            yield Problem(origin, "app", option, "a folder that holds the modules", f"nothing at {folder}", remedy)
     socket = settings.app.run_dir / "supervisor.sock"
     length = len(os.fsencode(socket))
     if length > _LONGEST_SOCKET:
         expected = f"a folder so short that its supervisor.sock has at most {_LONGEST_SOCKET} bytes"
         yield Problem(settings.origin("app", "run_dir"), "app", "run_dir", expected, f"{length} bytes")
+
+
+def in_a_home(path: Path) -> bool:
+    """Whether it is below a home directory, which ProtectHome= of the unit hides (systemd.exec(5))."""
+    return any(path.is_relative_to(home) for home in ("/home", "/root", "/run/user"))
 
 
 def suite_of_another(settings: Settings) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import traceback
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 
+from warren.config.access import who_may
 from warren.config.patterns import is_pattern
 from warren.config.settings import Settings
 from warren.config.shadows import shadows
@@ -21,8 +23,11 @@ def check_modules(settings: Settings) -> list[Problem]:
 
     The caller has put [app] path on sys.path. A task of a module that failed may already be registered.
     """
+    origin, path = settings.origin("app", "modules"), settings.app.path
+    if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
+        found = f"Permission denied at {path}"
+        return [Problem(settings.origin("app", "path"), "app", "path", "a folder that the suite may read", found, remedy)]
     problems = shadows(settings)
-    origin = settings.origin("app", "modules")
     for module in settings.app.modules:
         expected = f"{module} to be a module that can be imported"
         try:

@@ -11,37 +11,36 @@ from pathlib import Path
 from typing import Any
 
 from warren.errors import ConfigError, Origin, Problem, WarrenError
-from warren.supervise.lock import holder
 
 #: Seconds that importing the task modules may take.
 PATIENCE = 120.0
 
 
-def check(folder: Path, host: str, like: int = 0) -> None:
-    """Returns when the settings in `folder` are fine for the host.
+def judge(code: int, said: bytes) -> None:
+    """Return when `warren check --json`, which ended with `code`, has said that all is fine.
 
-    `like` is a process whose user and environment count instead of the caller's. Raises ConfigError with all problems of the
-    settings, WarrenError when the check itself failed or took too long.
+    Raises ConfigError with all problems of the settings, WarrenError when the check itself failed.
     """
-    words, given = _words(folder, host), _standing_of(like) if like else {}
+    lines = said.decode(errors="replace").splitlines()
+    verdict = next((line for line in reversed(lines) if line.startswith("{")), "")  # a module may print at import
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE, **given)
+        problems = [_problem(each) for each in json.loads(verdict)["problems"]]
+    except (ValueError, KeyError, TypeError, RecursionError):  # task modules run there, and may print anything
+        raise WarrenError(f"warren check gave no verdict: exit code {code}; run it by hand to see why") from None
+    if problems:
+        raise ConfigError(problems)
+
+
+def check(folder: Path, host: str) -> None:
+    """Return when the settings in `folder` are fine for the host.
+
+    Raises ConfigError with all problems of the settings, WarrenError when the check itself failed or took too long.
+    """
+    try:
+        done = subprocess.run(_words(folder, host), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise WarrenError(f"warren check: expected an end within {PATIENCE:g} s; does a task module hang?") from error
-    _judge(done.returncode, done.stdout)
-
-
-def check_as_suite(run_dir: Path, folder: Path, host: str) -> None:
-    """As `check`, with the user and in the environment of the suite that runs in `run_dir`; nothing is checked when none runs.
-
-    What a drop-in of the unit sets is not in an operator's shell, and what root may read the suite may not.
-    """
-    try:
-        suite = holder(run_dir)
-    except OSError:
-        return  # whoever may not look there is told so by what follows
-    if suite > 0:
-        check(folder, host, suite)
+    judge(done.returncode, done.stdout)
 
 
 class Check:
@@ -79,39 +78,12 @@ class Check:
             raise WarrenError(
                 f"the check of the settings did not end within {PATIENCE:g} s: does a task module hang at its import?"
             )
-        _judge(self._process.returncode, self._said)
+        judge(self._process.returncode, self._said)
         return True
-
-
-def _standing_of(pid: int) -> dict[str, Any]:
-    """User, groups and environment of a process, as subprocess takes them; nothing when it is gone or forbidden."""
-    try:
-        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return {}
-    environment = dict(word.split(b"=", 1) for word in words if b"=" in word)
-    said = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-    uid, gid = int(said["Uid"][1]), int(said["Gid"][1])  # the effective ones (proc(5))
-    if os.geteuid() == uid:
-        return {"env": environment}
-    # Not in the caller's folder, which may be root's own.
-    groups = [int(group) for group in said["Groups"]]
-    return {"env": environment, "user": uid, "group": gid, "extra_groups": groups, "cwd": "/"}
 
 
 def _words(folder: Path, host: str) -> list[str]:
     return [sys.executable, "-P", "-m", "warren", "--config", str(folder), "--host", host, "check", "--json"]
-
-
-def _judge(code: int, said: bytes) -> None:
-    lines = said.decode(errors="replace").splitlines()
-    verdict = next((line for line in reversed(lines) if line.startswith("{")), "")  # a module may print at import
-    if not verdict:
-        raise WarrenError(f"warren check gave no verdict: exit code {code}; run it by hand to see why")
-    problems = json.loads(verdict)["problems"]
-    if problems:
-        raise ConfigError([_problem(each) for each in problems])
 
 
 def _problem(said: dict[str, Any]) -> Problem:

@@ -54,7 +54,7 @@ def noted_run_dir(settings: Settings) -> Path:
         noted = read_regular(settings.app.state_dir / _NOTE)[0].decode().strip()
     except (OSError, ValueError):
         noted = ""
-    return Path(noted) if noted else settings.app.run_dir
+    return Path(noted) if noted.startswith("/") and "\0" not in noted else settings.app.run_dir
 
 
 def make_way(path: Path, wanted: Callable[[int], bool]) -> None:

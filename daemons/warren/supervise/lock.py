@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from warren.errors import AlreadyRunning, CannotWrite
-from warren.process import lock_holder
+from warren.process import handle_of_holder, lock_holder
 
 _NAME = "supervisord.lock"
 
@@ -61,6 +61,11 @@ def holder(run_dir: Path) -> int:
     namespace of its own (PrivateUsers), from which the unit's other processes cannot be seen there. Raises OSError.
     """
     return lock_holder(run_dir / _NAME)
+
+
+def handle_of(run_dir: Path) -> tuple[int, int]:
+    """The holder's number with a handle of it, as `handle_of_holder` has them. Raises OSError."""
+    return handle_of_holder(run_dir / _NAME)
 
 
 def _taken(path: Path) -> TextIO:

@@ -1,0 +1,134 @@
+"""Who decides what root does: the users who may change the settings, and the owner of the state directory.
+
+A command of root's acts as the owner of the suite's state. Whoever may rename a directory on the way there, or edit the line
+that names it, chooses that owner. So each of them counts: he may decide for himself, and for nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from warren.config.access import user_name
+from warren.errors import WarrenError
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS = 40  # as many as the kernel follows (path_resolution(7))
+#: Who may write to it: the group, everybody.
+_SHARED = 0o022
+
+
+class Untrusted(WarrenError):
+    """Root does nothing where several users may decide what it would do."""
+
+
+@dataclass
+class Way:
+    """What is at the end of a path: its owner, None when there is nothing; `deciders` may change where the path leads.
+
+    Root is none of the deciders: root decides everywhere.
+    """
+
+    owner: int | None = None
+    mode: int = 0
+    deciders: set[int] = field(default_factory=set)
+
+
+def walk(path: Path, *, links: bool = False) -> Way:
+    """Follow a path from the root directory, one directory at a time, each held by a handle while its entry is judged.
+
+    Raises Untrusted at a directory that more than its owner may write to, and at a symbolic link unless `links`.
+    """
+    way, left, seen = Way(), deque(path.parts[1:]), 0
+    at = os.open("/", _DIRECTORY)
+    here = Path("/")
+    try:
+        while left:
+            _note(way, os.fstat(at), here)
+            part = left.popleft()
+            try:
+                found = os.stat(part, dir_fd=at, follow_symlinks=False)
+            except OSError:
+                way.owner = None
+                return way
+            way.owner, way.mode = found.st_uid, found.st_mode
+            if stat.S_ISLNK(found.st_mode):
+                seen += 1
+                target = Path(os.readlink(part, dir_fd=at))
+                if not links or seen > _LINKS:
+                    raise Untrusted(f"{here / part} is a symbolic link, which root does not follow; name the directory itself")
+                way.deciders |= {found.st_uid} - {0}
+                left.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+                inside, here = ("/", Path("/")) if target.is_absolute() else (".", here)
+            elif left:
+                if not stat.S_ISDIR(found.st_mode):
+                    way.owner = None
+                    return way
+                inside, here = part, here / part
+            else:
+                return way
+            try:
+                inner = os.open(inside, _DIRECTORY, dir_fd=at)
+            except OSError:  # it was replaced in that instant
+                raise Untrusted(f"{here} changes while root looks at it; try again") from None
+            os.close(at)
+            at = inner
+        return way
+    finally:
+        os.close(at)
+
+
+def decider_of_settings(folder: Path, host: str) -> int:
+    """Return the user who may change the settings: 0 when only root may. Raises Untrusted when several users may."""
+    found: set[int] = set()
+    for path in _sources(folder, host):
+        way = walk(path, links=True)
+        if way.owner is None:
+            continue
+        if way.mode & _SHARED and not stat.S_ISLNK(way.mode):
+            raise Untrusted(_shared(path))
+        found |= way.deciders | ({way.owner} - {0})
+    if len(found) > 1:
+        names = " and ".join(sorted(map(user_name, found)))
+        raise Untrusted(f"{folder}: both {names} may change the settings, so root obeys neither; give them to one, or to root")
+    return found.pop() if found else 0
+
+
+def owner_of_state(path: Path) -> int | None:
+    """Return the owner of the state directory; None when it does not exist. Raises Untrusted where others may replace it."""
+    way = walk(path)
+    others = way.deciders - {way.owner}
+    if others and way.owner is not None:
+        names = ", ".join(sorted(map(user_name, others)))
+        raise Untrusted(
+            f"{path} is of user {user_name(way.owner)}, but {names} may replace it, so root does not follow; "
+            "move it below directories that only root, or that user, may write to"
+        )
+    if way.owner is None and way.deciders:
+        return min(way.deciders)
+    return way.owner
+
+
+def _sources(folder: Path, host: str) -> Iterator[Path]:
+    """Everything that root would read of the settings, directories included: whoever may write there may add a file."""
+    yield from (folder, folder / "conf.d", folder / "hosts", folder / "warren.ini", folder / "hosts" / f"{host}.ini")
+    names: list[str] = []
+    with suppress(OSError):  # what cannot be listed cannot be read either
+        names = os.listdir(folder / "conf.d")
+    yield from (folder / "conf.d" / name for name in sorted(names) if name.endswith(".ini"))
+
+
+def _note(way: Way, status: os.stat_result, path: Path) -> None:
+    """Count the owner of a directory on the way. In a sticky one nobody replaces what is another's (/tmp)."""
+    if status.st_mode & _SHARED and not status.st_mode & stat.S_ISVTX:
+        raise Untrusted(_shared(path))
+    way.deciders |= {status.st_uid} - {0}
+
+
+def _shared(path: Path) -> str:
+    return f"{path} may be written to by more users than its owner, so root does not go by it; chmod go-w {path}"
