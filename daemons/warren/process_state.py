@@ -83,6 +83,10 @@ class ProcessState:
                 signal.setitimer(timer, 0)
         if sys.getswitchinterval() > SWITCH:
             sys.setswitchinterval(SWITCH)
+        if not callable(threading.excepthook):
+            threading.excepthook = threading.__excepthook__  # without the two no thread can be started
+        if not callable(sys.excepthook):
+            sys.excepthook = sys.__excepthook__
         if sys.getrecursionlimit() > MOST_DEPTH:
             sys.setrecursionlimit(self._depth)  # without a limit an endless recursion takes all memory, or the stack
         if self._dumping and not faulthandler.is_enabled():

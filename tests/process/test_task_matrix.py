@@ -176,7 +176,8 @@ def test_a_task_that_leaves_its_process_is_given_up(running: tuple[Suite, Any, i
     assert ends == dict.fromkeys(LEAVING, "WorkerLostError")
     found = {act: losses(suite, result.id) for act, result in sent.items()}
     assert found == {act: [1, 2, 3, 4] for act in LEAVING}
-    assert {act: len(runs(scratch / str(number))) for number, act in enumerate(LEAVING)} == dict.fromkeys(LEAVING, 5)
+    # Where the pool had not read that a process took the task when that died, it gives the task to another, uncounted.
+    assert [act for number, act in enumerate(LEAVING) if not 5 <= len(runs(scratch / str(number))) <= 8] == []
     assert {len(suite.logged("worker", "task_failed", task_id=result.id)) for result in sent.values()} == {1}
     pairs(suite, app, pid)
 
