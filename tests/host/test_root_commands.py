@@ -288,7 +288,7 @@ def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
     """What a drop-in sets is there for the module, what root's shell has is not; it gains no rights and sees no homes."""
     host = attacked.host
     module = "import os; assert os.environ['KEY'] == 'a b' and os.environ['OTHER'] == '1' and 'OF_ROOT' not in os.environ\n"
-    module += "assert 'NoNewPrivs:\\t1' in open('/proc/self/status').read() and not os.listdir('/home')\n"
+    module += "assert 'NoNewPrivs:\\t1' in open('/proc/self/status').read() and not os.access('/home/anna', os.F_OK)\n"
     host.write("/srv/jobs/jobs.py", module + MODULE)
     host.write("/etc/default/shop", "OTHER=1\n")
     lines = "[Service]\nEnvironment='KEY=a b'\nEnvironmentFile=/etc/default/shop\n"
