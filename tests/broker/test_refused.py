@@ -42,7 +42,7 @@ def test_a_wrong_password(scratch: Path, rabbitmq: RabbitMQNode, words: tuple[st
     said = refused(scratch, rabbitmq.url.replace(rabbitmq.password, "hidden77"), *words)
     assert "the broker refuses: " in said
     assert "ACCESS_REFUSED" in said
-    assert "; correct user and password in [broker] url, or give the user this password: rabbitmqctl change_password" in said
+    assert "; correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password" in said
 
 
 def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _START = "start the broker, free its disk, or correct [broker] url"
-_LOGIN = "correct user and password in [broker] url, or give the user this password: rabbitmqctl change_password USER"
+_LOGIN = "correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password USER"
 #: Words of RabbitMQ and Redis, and what helps. Names in the words stand in the remedy.
 _KNOWN = (
     (
