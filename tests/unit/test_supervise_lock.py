@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from support.wait import output_of, run_to_end
+from warren.config import AppSettings, Settings
 from warren.errors import AlreadyRunning
 from warren.process import lock_holder
+from warren.supervise.folders import note_run_dir, noted_run_dir
 from warren.supervise.lock import Lock
 
 OTHER = """
@@ -52,3 +55,18 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
         output_of(other)
     lock.renew()
     lock.release()
+
+
+def test_the_note_of_the_run_folder_waits_for_nobody(tmp_path: Path) -> None:
+    """A fifo or a link that a task has left in its place is replaced by the note, and what the link leads to stays."""
+    (tmp_path / "state").mkdir()
+    app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path / "run")
+    settings = Settings(folder=tmp_path, host="here", app=app)
+    (tmp_path / "other").write_text("kept")
+    os.mkfifo(tmp_path / "state" / "run_dir")
+    note_run_dir(settings)
+    assert noted_run_dir(settings) == tmp_path / "run"
+    (tmp_path / "state" / "run_dir").unlink()
+    (tmp_path / "state" / "run_dir").symlink_to(tmp_path / "other")
+    note_run_dir(settings)
+    assert (noted_run_dir(settings), (tmp_path / "other").read_text()) == (tmp_path / "run", "kept")

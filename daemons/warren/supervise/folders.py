@@ -45,7 +45,14 @@ def make_folders(settings: Settings) -> None:
 def note_run_dir(settings: Settings) -> None:
     """Leaves word in the state folder of where the suite runs, for a reload after an edit of run_dir: it would look elsewhere."""
     with suppress(OSError):  # then that reload finds no suite
-        (settings.app.state_dir / _NOTE).write_text(f"{settings.app.run_dir}\n", encoding="utf-8")
+        # In the place of whatever stands there: to open a fifo that a task has left would wait for ever.
+        fresh = settings.app.state_dir / f".{_NOTE}.{os.getpid()}"
+        with suppress(FileNotFoundError):
+            fresh.unlink()
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(f"{settings.app.run_dir}\n")
+        os.replace(fresh, settings.app.state_dir / _NOTE)
 
 
 def noted_run_dir(settings: Settings) -> Path:
