@@ -238,9 +238,9 @@ def test_every_command_of_the_guides_where_the_suite_is_stopped(attacked: Instal
     try:
         with changes(host) as changed:
             answers = typed(host, [*(line for line in commands() if not BUSY.search(line)), *stops])
+        judged(attacked, answers, changed)
     finally:
         host.sh("pkill -f [/]srv/jobs/holder.py; pkill -f [/]root/holder.py; rm -rf /run/warren", check=False)
-    judged(attacked, answers, changed)
     assert "imported" in host.read("/var/lib/warren/notes"), "the check imports the module, as the suite's user"
 
 
