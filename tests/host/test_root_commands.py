@@ -20,6 +20,7 @@ from support.installed import HEAD, Installed
 from support.package import ROOT
 from support.wait import until
 
+INI = HEAD + "[worker:main]\nconcurrency = 1\n"
 #: Notes as whom it is imported, and types into whatever terminal it finds (TIOCSTI).
 MODULE = """
 import fcntl, os, sys, termios
@@ -118,7 +119,7 @@ def test_the_guides_name_commands() -> None:
 def attacked(net: Network, package: Path) -> Installed:
     """A suite on the embedded broker whose task module is hostile."""
     (host,) = net.hosts("attacked")
-    made = Installed(host, package, HEAD + "[worker:main]\nconcurrency = 1\n", broker=False)
+    made = Installed(host, package, INI, broker=False)
     host.write("/srv/jobs/jobs.py", MODULE)
     host.write("/root/holder.py", HOLDER)
     host.write("/srv/jobs/holder.py", HOLDER)
@@ -229,6 +230,7 @@ def judged(suite: Installed, answers: dict[str, tuple[int, str]], changed: list[
 def test_every_command_of_the_guides_where_the_suite_is_stopped(attacked: Installed) -> None:
     """What looks and what asks: nothing outside the suite's directories changes, nothing of it is root's, nothing hangs."""
     host = attacked.host
+    attacked.configure(INI)
     host.write("/srv/jobs/evil.py", EVIL)
     host.sh("install -d -o warren -g warren -m 755 /run/warren")
     as_warren(host, PLANT + PLANT_STOPPED)
@@ -298,3 +300,20 @@ def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
         host.sh("rm -r /etc/systemd/system/warren.service.d; systemctl daemon-reload")
         host.write("/srv/jobs/jobs.py", MODULE)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_of_the_guides_where_the_suite_works(attacked: Installed) -> None:
+    """The same, with what starts, stops and reloads it, in the order of the alphabet."""
+    host = attacked.host
+    attacked.configure(INI)
+    attacked.start()
+    host.sh("rm -f /root/victim /var/lib/warren/notes")
+    plants = "mkdir -p /run/warren/heart; mkfifo /run/warren/heart/x.json; ln -s /dev/zero /run/warren/heart/z.json"
+    as_warren(host, f"{plants}; ln -s /etc /var/lib/warren/broker/rejected/title; mkfifo /var/log/warren/x2.log")
+    with changes(host) as changed:
+        # A daemon without a unit has the environment that it is started with, and may run sudo: by design.
+        typical = [line for line in commands() if "--user" not in line]
+        answers = typed(host, [*typical, "warren call jobs.title --wait 5", "warren start"])
+    judged(attacked, answers, changed)
+    assert answers["warren start"][0] == 0, answers["warren start"]
+    attacked.stop()
