@@ -111,3 +111,15 @@ def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     """It ends with 1, the folder, and what to do."""
     assert main(["logs", "--dir", str(tmp_path / "nowhere")]) == ExitCode.FAILURE
     assert capsys.readouterr().err.startswith(f"{tmp_path}/nowhere: the logs cannot be read: No such file")
+
+
+@pytest.mark.parametrize("wrong", ["", "[worker:main]\nconcurrency = many\n", "[broker]\nurl_file = /etc/shadow/none\n"])
+def test_the_logs_need_no_more_settings_than_their_folder(
+    folder: Path, scratch: Path, capsysbinary: pytest.CaptureFixture[bytes], wrong: str
+) -> None:
+    """A secret that a member of the suite's group may not read, or a wrong line, hides no log."""
+    (scratch / "warren.ini").write_text(f"[app]\nlog_dir = {folder}\n{wrong}", encoding="utf-8")
+    assert main(["--config", str(scratch), "logs"]) == 0
+    assert len(capsysbinary.readouterr().out.splitlines()) == 2
+    assert main(["--config", str(scratch), "logs", "--daemon", "nobody"]) == ExitCode.USAGE
+    assert b"expected one of worker, beat" in capsysbinary.readouterr().err

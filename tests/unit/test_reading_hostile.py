@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from support.forks import child, end
 from support.plants import PLANTS
+from warren.errors import WarrenError
 from warren.reading import file as file_module
 from warren.reading import order as order_module
 from warren.reading.file import LOST, RATIO
@@ -20,6 +22,7 @@ from warren.reading.order import Timed, back_in_order, in_order
 from warren.reading.reader import Reader
 from warren.reading.seek import LONGEST
 from warren.reading.selection import Selection
+from warren.regular_file import open_regular
 
 Read = Callable[[Reader], list[Timed]]
 
@@ -44,6 +47,31 @@ def text(number: int, pad: int = 0) -> bytes:
 
 def numbers(lines: list[Timed]) -> list[int]:
     return [json.loads(raw)["n"] for _, raw in lines]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE, errno.EWOULDBLOCK, errno.EIO])
+def test_a_file_that_cannot_be_opened_is_left_out_and_told(
+    tmp_path: Path, way: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that a task has closed to everybody hides no line of another; where none can be opened, that is the answer."""
+    for name, number in (("a.log", 1), ("worker.log", 2), ("z.log", 3)):
+        (tmp_path / name).write_bytes(text(number))
+    closed = {tmp_path / "a.log", tmp_path / "z.log"}
+
+    def opened(path: Path) -> int:
+        if path in closed:
+            raise OSError(code, os.strerror(code), str(path))
+        return open_regular(path)
+
+    monkeypatch.setattr(file_module, "open_regular", opened)
+    reader = Reader([tmp_path], Selection())
+    assert numbers(WAYS[way](reader)) == [2]
+    why = f"left out, for it cannot be opened: {os.strerror(code)}"
+    assert sorted(reader.troubles()) == [f"{tmp_path}/a.log: {why}", f"{tmp_path}/z.log: {why}"]
+    closed.add(tmp_path / "worker.log")
+    with pytest.raises(WarrenError, match="the logs cannot be read"):
+        Reader([tmp_path], Selection())
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -18,7 +18,9 @@ import click
 from warren import run_file
 from warren.cli.as_owner import Verb
 from warren.config import Settings, load
+from warren.config.folders import folders as named_folders
 from warren.config.units import Unexpected, duration
+from warren.errors import ConfigError
 from warren.log_line import LEVELS
 from warren.printable import printable
 from warren.reading.line import fields_of, moment
@@ -103,8 +105,9 @@ def logs(
     Example: warren logs --task 6f1c2a9e --since 1h
     """
     asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
-    settings = None if folders else load(**context.obj)
-    places = (settings.app.log_dir,) if settings else folders
+    # No more of the settings than that: whoever may read the logs, such as a member of the group, may not read its secrets, and
+    # wrong settings are a reason to look into the logs.
+    places = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
     write = _json if as_json or not sys.stdout.isatty() else partial(_for_people, with_host=len(places) > 1)
     opened_since = since
     if lines is None and follow and since is None:
@@ -113,7 +116,7 @@ def logs(
     try:
         write(reader.there() if lines is None else reader.last(lines))
         if daemon and not reader.found:  # not before: a program that is gone has lines still
-            _refuse_unknown(daemon, settings)
+            _refuse_unknown(daemon, None if folders else _settings(context))
         while follow:
             time.sleep(LOOK)
             write(reader.more())
@@ -126,8 +129,16 @@ def logs(
         click.echo(f"no matching lines in {', '.join(map(str, places))}", err=True)
 
 
+def _settings(context: click.Context) -> Settings | None:
+    """The settings, where they are right and this user may read all of them."""
+    try:
+        return load(**context.obj)
+    except ConfigError:
+        return None
+
+
 def _refuse_unknown(name: str, settings: Settings | None) -> None:
-    """Fails with a usage error for a name that no daemon or program has. Of another host's logs any worker may be meant."""
+    """Fails with a usage error for a name that no daemon or program has. Without settings, as of another host, any worker may be."""
     known = list(DAEMONS)
     if settings is not None:
         programs = run_file.read(settings.app.run_dir / "programs.json", programs=[{"program": str}]).said or {"programs": []}

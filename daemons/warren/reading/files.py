@@ -52,17 +52,19 @@ class LogFolder:
     def _look(self, compressed: bool) -> None:
         """Makes `_open` hold what is in the folder now."""
         found: dict[Identity, LogFile] = {}
+        failed: tuple[Path, OSError] | None = None
         for path, identity in self._listed(compressed).items():
             try:
                 file = self._open.get(identity) or (PackedFile if path.suffix == PACKED else LogFile)(path)
             except FileNotFoundError:
                 continue  # renamed a moment ago: it is met under its new name by the next look
-            except (NotRegular, BlockingIOError) as error:  # put there by somebody; the others are logs all the same
-                self.refused[path] = error.strerror or str(error)
+            except OSError as error:  # put there by somebody, or closed; the others are logs all the same
+                self.refused[path] = _why(error)
+                failed = (path, error)
                 continue
-            except OSError as error:
-                raise _unreadable(path, error) from error
             found[file.identity] = file
+        if failed is not None and not found and not isinstance(failed[1], NotRegular):
+            raise _unreadable(*failed) from failed[1]
         # A file that is renamed during the listing may be met under neither name, and must not be new the next time.
         missed = {identity: file for identity, file in self._open.items() if identity not in found and file.may_grow}
         self._open = found | missed
@@ -85,6 +87,12 @@ class LogFolder:
             if status.st_mtime >= self._since:
                 found[path] = (status.st_dev, status.st_ino)
         return found
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, NotRegular):
+        return f"it is {error.strerror}"
+    return f"it cannot be opened: {error.strerror or error}"
 
 
 def _unreadable(path: Path, error: OSError) -> WarrenError:

@@ -50,7 +50,7 @@ class Reader:
             self._note(file)
         refused = {path: why for folder in self._folders for path, why in folder.refused.items()}
         return [
-            *(f"{path}: left out, for it is {why}" for path, why in refused.items()),
+            *(f"{path}: left out, for {why}" for path, why in refused.items()),
             *(f"{path}: expected one JSON object a line, found {n} that are none; left out" for path, n in self._strange.items()),
             *(f"{path}: {n} of its lines are longer than {LONGEST} bytes; left out" for path, n in self._too_long.items()),
             *(f"{path}: it cannot be read to its end: {why}; the rest is left out" for path, why in self._damaged.items()),
