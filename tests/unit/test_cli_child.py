@@ -137,6 +137,13 @@ def test_a_signal_that_ends_the_child_ends_root_too(scratch: Path, number: int) 
     assert end(process) == -number
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGQUIT, signal.SIGRTMIN + 3])
+def test_a_signal_of_the_users_own_ends_the_child_alone(ran: Ran, number: int) -> None:
+    """Any process of that user can kill the child; root's command says so, and leaves no dump of root's memory."""
+    code, _, err = ran(f"kill -{int(number)} $$")
+    assert (code, err.startswith("the command was ended by ")) == (128 + number, True)
+
+
 def test_a_reader_that_has_seen_enough_ends_the_child(scratch: Path) -> None:
     """As with head: nothing is left running."""
     scratch.chmod(0o777)

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+import click
+
 from warren import service
 from warren.cli.user import User
 from warren.errors import WarrenError
@@ -32,6 +34,8 @@ _LOOKS = ("LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR")
 _OF_ROOT = ("PYTHON", "LD_", "SSH_", "SUDO_", "XDG_", "DBUS_", "GPG_", "HOME", "USER", "LOGNAME", "MAIL", "SHELL", "WARREN_")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+#: Signals by which people end a command: whoever has called this one sees that it was ended so.
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds that importing the task modules may take; what else these verbs wait for has limits of its own.
 PATIENCE = 120.0
 #: Seconds for its end after SIGTERM.
@@ -74,17 +78,27 @@ def environment(user: User, root: Mapping[str, str], size: os.terminal_size, sho
 
 
 def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms) -> int:
-    """Run `warren WORDS` as the user, and show what it prints; the exit code. A signal that ended it ends this process."""
+    """Run `warren WORDS` as the user, and show what it prints; the exit code. What ended it as people end it ends this process."""
     shown = sys.stdout is not None and sys.stdout.isatty()
     if sys.stdout is not None:
         sys.stdout.flush()  # what was printed before comes before
     process = _start(user, context, words, terms, shown)
     code = _Followed(process, terms.patience).show(_Shown(sys.stdout), _Shown(sys.stderr))
-    if code < 0:
+    if -code in _ENDS:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-        return 128 - code  # a signal that ends nobody, such as one that is blocked
+    if code < 0:
+        # Any process of that user may have sent it. Root does not die of it: a dump of root's memory would be left.
+        click.echo(f"the command was ended by {_name(-code)}", err=True)
+        return 128 - code  # as of a shell
     return code
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def said(user: User, context: Mapping[str, Any], words: Sequence[str], quiet: bool = False) -> tuple[int, bytes]:
