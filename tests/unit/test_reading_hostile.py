@@ -176,6 +176,46 @@ def test_what_unpacks_to_far_more_is_left_out(tmp_path: Path, byte: bytes, size:
     bounded(read)
 
 
+def _named(size: int) -> bytes:
+    """The head of an archive with a name of that length."""
+    return b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * size
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        _named(1 << 26),
+        gzip.compress(b"") * (1 << 20),
+        gzip.compress(b"\n") * (1 << 20),
+        gzip.compress(text(3)) + bytes(1 << 26),
+    ],
+    ids=["a name without an end", "empty streams", "streams of a byte", "zeros"],
+)
+def test_an_archive_that_is_none_is_given_up(tmp_path: Path, planted: bytes) -> None:
+    """Its name, and what holds nothing, are not read for ever."""
+    (tmp_path / "worker.log.2.gz").write_bytes(planted)
+    (tmp_path / "worker.log").write_bytes(text(2))
+
+    def read() -> None:
+        reader = Reader([tmp_path], Selection())
+        assert numbers(list(reader.there()))[0] == 2
+        (told,) = reader.troubles()
+        assert "it is no archive of a log" in told
+
+    bounded(read)
+
+
+def test_streams_that_were_joined_are_one_log(tmp_path: Path) -> None:
+    """As of `cat a.gz b.gz`, with the zeros that some archivers leave."""
+    packed = (
+        gzip.compress(text(1)) + bytes(512) + gzip.compress(text(2) + text(3)[:20]) + gzip.compress(text(3)[20:]) + bytes(512)
+    )
+    (tmp_path / "worker.log.2.gz").write_bytes(packed)
+    reader = Reader([tmp_path], Selection())
+    assert numbers(list(reader.there())) == [1, 2, 3]
+    assert reader.troubles() == []
+
+
 def test_a_log_that_says_the_same_again_and_again_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The traceback of a daemon that fails each second compresses well, and is no bomb."""
     monkeypatch.setattr(file_module, "UNPACKED", 0)

@@ -78,7 +78,7 @@ def environment(user: User, root: Mapping[str, str], size: os.terminal_size, sho
 
 
 def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms) -> int:
-    """Run `warren WORDS` as the user, and show what it prints; the exit code. What ended it as people end it ends this process."""
+    """Run `warren WORDS` as the user, and show it; the exit code. A signal by which people end commands ends this one, too."""
     shown = sys.stdout is not None and sys.stdout.isatty()
     if sys.stdout is not None:
         sys.stdout.flush()  # what was printed before comes before

@@ -138,7 +138,7 @@ def _settings(context: click.Context) -> Settings | None:
 
 
 def _refuse_unknown(name: str, settings: Settings | None) -> None:
-    """Fails with a usage error for a name that no daemon or program has. Without settings, as of another host, any worker may be."""
+    """Fails with a usage error for a name that no daemon or program has. Without settings any worker may be meant."""
     known = list(DAEMONS)
     if settings is not None:
         programs = run_file.read(settings.app.run_dir / "programs.json", programs=[{"program": str}]).said or {"programs": []}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import zlib
 from collections.abc import Iterator
@@ -19,6 +18,9 @@ LOST = 1 << 26
 #: A compressed file is unpacked to so many bytes, or to so many times its size if that is more: what is larger is no log. The
 #: same traceback again and again has a ratio of some 100, zeros of 1,000.
 UNPACKED, RATIO = 1 << 26, 250
+#: Bytes of a compressed file that may hold nothing, such as the name in its head; and streams in one file, as gzip calls them.
+BARREN, STREAMS = 1 << 22, 1000
+_GZIP = 31  # for zlib: with gzip's own head and end
 
 _ENDLESS = f"a line is longer than {LONGEST} bytes and has no end"
 
@@ -168,10 +170,33 @@ class PackedFile(LogFile):
     def blocks(self, begin: bytes = b"", end: bytes = b"") -> Iterator[bytes]:
         """All of its lines: nothing is passed over."""
         try:
-            with open(self._fd, "rb", closefd=False) as raw, gzip.GzipFile(fileobj=raw) as unpacked:
-                yield from self._lines(iter(lambda: unpacked.read1(BLOCK), b""))
+            yield from self._lines(self._unpacked())
         except (OSError, EOFError, zlib.error) as error:
             self.damage = str(error)
+
+    def _unpacked(self) -> Iterator[bytes]:
+        """What is packed, in blocks. Not by Python's gzip, which reads a name in the head byte by byte, however long it is.
+
+        Raises OSError, EOFError, zlib.error.
+        """
+        stream, streams, barren, place = zlib.decompressobj(_GZIP), 1, 0, 0
+        while packed := self._at(place, BLOCK):
+            place += len(packed)
+            while packed:
+                found = b""
+                if stream.eof:  # another one may follow, as after `cat a.gz b.gz`, or zeros
+                    if packed := packed.lstrip(b"\0"):
+                        stream, streams = zlib.decompressobj(_GZIP), streams + 1
+                else:
+                    found = stream.decompress(packed, BLOCK)
+                    packed = stream.unused_data if stream.eof else stream.unconsumed_tail
+                barren = 0 if found else barren + BLOCK
+                if barren > BARREN or streams > STREAMS:
+                    raise EOFError("it is no archive of a log")
+                if found:
+                    yield found
+        if not stream.eof:
+            raise EOFError("it ends too early")
 
     def _lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """The same bytes in blocks of whole lines, but for the lines that are too long."""
