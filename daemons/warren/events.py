@@ -105,6 +105,10 @@ class Event(StrEnum):
         "`processes` (number and name) that tasks had started were killed: the process that ran the task has ended",
     )
     TASK_REVOKED = "task_revoked", "a task will not run, or was ended: `reason` says expired, revoked or terminated"
+    CALLBACKS_FAILED = (
+        "callbacks_failed",
+        "what follows the end of a task (an error callback, a chain, a chord) raised an error, or was none; the task has ended",
+    )
     TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker"
 
     # quotas

@@ -25,6 +25,7 @@ from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
 from warren.quota.book import Book
+from warren.worker import aftermath
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
 from warren.worker.at_work import AtWork
@@ -67,6 +68,7 @@ class Worker:
         self.suspects = Suspects(self.deaths)
         self.leftovers = Leftovers()
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
+        self.aftermath = aftermath.Aftermath()
         self.gate = Gate(settings, self.admission, self.copies)
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
         self.child = Child()
@@ -101,6 +103,7 @@ class Worker:
         for task in app.tasks.values():
             task.Request = "warren.worker.request:Request"
         self.child.guard(app.tasks)
+        self.aftermath.guard(app.backend)
         Records(self.settings).connect()
         Allowance(self.settings, self.book).connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)
@@ -147,6 +150,7 @@ class Worker:
             ready_callback=self._ready,
         )
         self.leftovers.begin(lambda: controller.pool.info["processes"])
+        self.aftermath.pool = lambda: controller.pool
         controller.start()
         # Celery catches what ends its main loop, logs it and stops in order: to the supervisor that must not look like a wish.
         if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
@@ -165,6 +169,7 @@ class Worker:
     def _begin_child(self, **_: Any) -> None:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
         die_with_parent(signal.SIGKILL)
+        aftermath.begin_child(current_app.backend)
         current_app.conf.broker_transport_options.update(self._publishing)
         # A task that has run must not fail because its result cannot be stored just now (full disk): the child waits for room,
         # unacknowledged, so a stop meanwhile hands the task back. Not so the parent, whose loop must not wait.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from signal import SIGKILL
 from typing import Any, ClassVar
 
@@ -14,10 +15,13 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
+from kombu.utils.objects import cached_property
 
 from warren.events import Event
 from warren.log import get
+from warren.log_line import safe_text
 from warren.process import Process, of
+from warren.worker.aftermath import OWNER
 from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
 from warren.worker.leftovers import Leftovers
@@ -41,6 +45,36 @@ class Request(CeleryRequest):
     leftovers: ClassVar[Leftovers]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
+    #: Whether the acknowledgement waits for what follows the end (aftermath.py).
+    _held = False
+
+    @cached_property
+    def _context(self) -> Any:
+        """The context, which knows its request."""
+        context = CeleryRequest._context.func(self)
+        vars(context)[OWNER] = self
+        return context
+
+    def hold(self) -> Callable[[Any], None]:
+        """Hold the acknowledgement back; what is returned gives it.
+
+        Cut off before, the message comes again. A task with slots is acknowledged at once, as ever: its
+        slots cool from then, and what follows it may wait for one.
+        """
+        if TICKETS in self.request_dict or not self.task.acks_late:
+            return lambda _: None
+        self._held = True
+
+        def done(_: Any) -> None:
+            self._held = False
+            self.acknowledge()
+
+        return done
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message, unless that has to wait."""
+        if not self._held:
+            super().acknowledge()
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """A pool child has begun with the task."""
@@ -56,7 +90,16 @@ class Request(CeleryRequest):
             # What follows acknowledges the task and lets its slots cool; the pool ends the child, with SIGTERM, only after that.
             # It could call in between, and its call would count for longer than its slot cools.
             _end(self._child)
-        super().on_timeout(soft, timeout)
+        try:
+            super().on_timeout(soft, timeout)
+        except self._connection_errors:
+            raise
+        except BaseException as error:  # noqa: BLE001  an `on_failure` of a task's own class: it may do anything
+            # Celery acknowledges last. Without an answer the message would keep its place in the prefetch for ever.
+            reason = f"{type(error).__name__}: {safe_text(error)}"
+            get().error(Event.CALLBACKS_FAILED, task_id=self.id, task=self.name, reason=reason)
+            if not soft and self.task.acks_late:
+                self.acknowledge()
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Somebody revoked the task and wants it ended."""
