@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,12 @@ DEFAULTS = (DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR)
 # Its deadline of 200 ms an example fails a test because the machine is busy; pytest has a limit of its own.
 settings.register_profile("warren", deadline=None)
 settings.load_profile("warren")
+
+# A run in the background of a script (`scripts/test &`, nohup) is started with these ignored, and so would all be that it starts:
+# then Ctrl-C ends no command. With a handler here, which ignores them as well, they have their usual meaning there.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

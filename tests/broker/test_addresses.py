@@ -202,5 +202,6 @@ def test_a_message_comes_back_to_one_queue(suite: Suite, scratch: Path) -> None:
 def _drained(connection: Any) -> bool:
     """Take in what the broker says within a moment."""
     with suppress(TimeoutError):
+        # load: it is called again and again
         connection.drain_events(timeout=0.2)
     return True

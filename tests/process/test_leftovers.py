@@ -97,8 +97,13 @@ def running() -> Iterator[tuple[Suite, Any]]:
 
 def started(path: Path) -> list[Process]:
     """Return the child and the daemon of a task, once both are there."""
+    return [process for process in map(of, numbers(path)) if process]
+
+
+def numbers(path: Path) -> list[int]:
+    """Return the numbers of the child and the daemon of a task, once both are there."""
     lines = until(lambda: path.exists() and len(path.read_text().split()) == 2 and path.read_text().split(), what="two processes")
-    return [process for process in (of(int(line)) for line in lines or []) if process]
+    return [int(line) for line in lines or []]
 
 
 def gone(processes: list[Process]) -> None:
@@ -132,7 +137,8 @@ def test_a_process_that_is_replaced_leaves_nothing(running: tuple[Suite, Any], s
     """With max_tasks_per_child the new process begins with nothing of the old one's."""
     _, app = running
     app.send_task("jobs.leave", [str(scratch / "pids")]).get(timeout=120)
-    gone(started(scratch / "pids"))
+    left = [of(pid) for pid in numbers(scratch / "pids")]  # None for what has ended already
+    until(lambda: not [each for each in left if each and each.alive], what="the end of what the task has started")
 
 
 def test_a_slot_stays_open_as_long_as_somebody_may_call(running: tuple[Suite, Any], scratch: Path) -> None:

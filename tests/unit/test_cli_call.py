@@ -86,7 +86,7 @@ def test_an_address_and_a_time(folder: Path) -> None:
     app = make_app(settings_of(folder))
     with reach(app) as connection:
         queue = connection.SimpleQueue(app.amqp.queues["pages"])
-        times = [datetime.fromisoformat(queue.get(timeout=5).headers["eta"]) for _ in range(2)]
+        times = [datetime.fromisoformat(queue.get(timeout=PATIENCE).headers["eta"]) for _ in range(2)]
     assert timedelta(minutes=9) < times[0] - datetime.now(UTC) <= timedelta(minutes=10)
     assert times[1] == datetime(2030, 1, 31, 6, tzinfo=UTC)
 

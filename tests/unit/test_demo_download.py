@@ -138,6 +138,7 @@ def test_a_sender_without_an_end_is_left(where: str) -> None:
     def dawdle(handler: http.server.BaseHTTPRequestHandler) -> None:
         begin = {"head": b"HTTP/1.0 200 OK\r\nX-A: ", "body": b"HTTP/1.0 200 OK\r\nContent-Length: 1000000\r\n\r\n"}
         handler.wfile.write(begin.get(where, b"HTTP/1.0 200 OK\r\n\r\n"))
+        # load: the pace of the sender
         while not over.wait(0.05):
             try:
                 handler.wfile.write(b"x")

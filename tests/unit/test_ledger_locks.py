@@ -72,7 +72,7 @@ def test_one_who_must_not_wait(path: Path) -> None:
     fresh(path)
     holder, hasty, patient = Ledger(path), Ledger(path, patience=0.05), Ledger(path, patience=PATIENCE)
     with holder._file.locked():
-        with pytest.raises(LedgerBusy, match=r"within 0\.05 s"):
+        with pytest.raises(LedgerBusy, match=r"for more than 0\.05 s"):
             hasty.reserve(1, this())
         waiting = threading.Thread(target=patient.reserve, args=(1, this()))
         waiting.start()

@@ -27,7 +27,7 @@ ALWAYS = {
     "rm",
     "runuser",
 }
-ALWAYS |= {"setsid", "sh", "sleep", "tail", "test", "touch", "true", "unshare", "warren"}
+ALWAYS |= {"setsid", "sh", "sleep", "stat", "tail", "test", "touch", "true", "unshare", "warren"}
 #: Programs of a package that another program stands for in scripts/test.
 WITH = {
     "epmd": "rabbitmq-server",

@@ -312,6 +312,7 @@ def test_a_command_that_connects_restores_nothing(messages: Messages) -> None:
         "warren://", transport="warren.broker.spool:Transport", transport_options={"folder": messages.folder}
     ) as connection:
         with suppress(TimeoutError):
+            # load: nothing is to come, however long it waits
             connection.drain_events(timeout=0.1)
         assert depths_over(connection, ["q"]) == {"q": 0}
     assert [path.name for path in taken_by.iterdir()] == ["m.0"]

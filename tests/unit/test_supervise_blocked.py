@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,14 +18,16 @@ from warren.worker.at_work import AtWork
 WAITING = {"default": 3}
 
 
-def sight(since: float | None, state: str = "ready", **evidence: Any) -> Sight:
+def sight(busy_s: float | None, state: str = "ready", **evidence: Any) -> Sight:
+    """Return what is seen of a worker whose processes are busy for so many seconds; None when one is free."""
+    since = None if busy_s is None else now() - busy_s
     said = {"queues": ["default"], "busy_since": since, "oldest": [{"id": "one", "task": "jobs.run", "since": since}]}
     return Sight(7, Beat("worker-a", Process(7, 1), 1.0, 0.0, state, {**said, **evidence}))
 
 
 def test_a_pool_that_ends_no_task_while_messages_wait_is_blocked() -> None:
     """The ids of the oldest tasks and what waits are told."""
-    found = blocked(sight(now() - 700), WAITING, 600)
+    found = blocked(sight(700), WAITING, 600)
     assert found is not None
     assert (found.tasks, found.waiting) == (("one",), {"default": 3})
     assert "12 min" in found.warning
@@ -33,23 +36,23 @@ def test_a_pool_that_ends_no_task_while_messages_wait_is_blocked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "queues", "timeout"),
+    ("see", "queues", "timeout"),
     [
-        (sight(now() - 500), WAITING, 600),  # not for long enough
-        (sight(None), WAITING, 600),  # one process is free
-        (sight(now() - 700), {"default": 0}, 600),  # nothing waits
-        (sight(now() - 700), {"other": 3}, 600),  # not for this worker
-        (sight(now() - 700, queues=[]), WAITING, 600),  # a quota pauses the queue
-        (sight(now() - 700), WAITING, 0),  # never, say the settings
-        (sight(now() - 700, state="stopping"), WAITING, 600),
-        (sight("long ago"), WAITING, 600),  # type: ignore[arg-type]
-        (sight(now() - 700, oldest="nonsense", busy_since=True), {}, 600),
-        (Sight(7), WAITING, 600),
+        (lambda: sight(500), WAITING, 600),  # not for long enough
+        (lambda: sight(None), WAITING, 600),  # one process is free
+        (lambda: sight(700), {"default": 0}, 600),  # nothing waits
+        (lambda: sight(700), {"other": 3}, 600),  # not for this worker
+        (lambda: sight(700, queues=[]), WAITING, 600),  # a quota pauses the queue
+        (lambda: sight(700), WAITING, 0),  # never, say the settings
+        (lambda: sight(700, state="stopping"), WAITING, 600),
+        (lambda: sight(700, busy_since="long ago"), WAITING, 600),
+        (lambda: sight(700, oldest="nonsense", busy_since=True), {}, 600),
+        (lambda: Sight(7), WAITING, 600),
     ],
 )
-def test_any_other_pool_is_not(seen: Sight, queues: dict[str, int], timeout: float) -> None:
+def test_any_other_pool_is_not(see: Callable[[], Sight], queues: dict[str, int], timeout: float) -> None:
     """A pool that moves, waits for nothing, or is not known to do so."""
-    assert blocked(seen, queues, timeout) is None
+    assert blocked(see(), queues, timeout) is None
 
 
 def test_a_heart_names_the_oldest_tasks() -> None:

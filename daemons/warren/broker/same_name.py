@@ -10,7 +10,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-#: The queue or key, with the host's name behind it.
+#: The queue or key, with the names of app and host behind it: another app on this host, such as the quickstart, is no
+#: fault.
 PREFIX = "warren.suite."
 #: Seconds for which another suite is seen before it is news. On RabbitMQ it may be this one's predecessor, which lost its
 #: power: its connection is dropped after twice HEARTBEAT. On Redis it may have looked once more before it ended.
@@ -23,10 +24,10 @@ HEARTBEAT, LONGEST_PAUSE = 60, 50.0
 
 
 class SameName:
-    """What one watchdog knows of suites of its host's name."""
+    """What one watchdog knows of suites of its name, which is APP.HOST."""
 
-    def __init__(self, host: str) -> None:
-        self._name = f"{PREFIX}{host}"
+    def __init__(self, name: str) -> None:
+        self._name = f"{PREFIX}{name}"
         self._word = secrets.token_hex(8)
         self._first = self._last = float("-inf")
         self._able = False

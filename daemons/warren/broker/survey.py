@@ -49,7 +49,7 @@ class BrokerSurvey(threading.Thread):
         self.latest: Look | None = None
         self.pause = settings.watchdog.survey_interval  # seconds from one look to the next
         self._stopped = threading.Event()
-        self._same_name = SameName(settings.host)
+        self._same_name = SameName(f"{settings.app.name}.{settings.host}")
         self._known = KnownQueues(settings.app.state_dir / "queues.json", settings.queues)
 
     def stop(self) -> None:
