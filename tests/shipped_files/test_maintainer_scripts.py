@@ -1,0 +1,104 @@
+"""What dpkg runs as root, on a host whose tasks are hostile."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.package import ROOT
+from support.wait import run_to_end
+
+#: Stands for programs that would act on the machine.
+QUIET = "#!/bin/sh\n"
+
+
+def program(path: Path, text: str = QUIET) -> None:
+    """Makes a program."""
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def removed(scratch: Path, folder: Path, mountpoint: str) -> subprocess.CompletedProcess[str]:
+    """Runs what `apt purge` does to one folder, with another `mountpoint`."""
+    stubs = scratch / "bin"
+    stubs.mkdir()
+    program(stubs / "mountpoint", mountpoint)
+    text = (ROOT / "debian/warren.postrm").read_text(encoding="utf-8")
+    text = text.replace("PATH=", f"PATH={stubs}:", 1)
+    text = re.sub(r"\nif \[ .*", f"\nremove {folder}\n", text, flags=re.DOTALL)
+    return run_to_end(["dash", "-c", text], capture_output=True)
+
+
+@pytest.mark.parametrize("active", ["is-active", "is-failed"])
+def test_status_stays_text_at_an_installation(scratch: Path, active: str) -> None:
+    """Neither control characters in STATUS, nor letters of which a shell's echo would make some, reach root's terminal."""
+    for name in ("mkdir", "ln", "monit", "install"):
+        program(scratch / name)
+    status = r"jobs: \033]0;title\007 \\c \xc2\x9b2J"
+    program(
+        scratch / "systemctl",
+        f"#!/bin/sh\ncase \"$*\" in *StatusText*) printf '%s\\302\\233' '{status}'; printf '\\033[2J\\n' ;;"
+        f" *'{active} warren'*) exit 0 ;; *) exit 1 ;; esac\n",
+    )
+    text = (ROOT / "debian/warren.postinst").read_text(encoding="utf-8").replace("/usr/lib/warren/monit-page-password", "true")
+    environment = {"PATH": f"{scratch}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    done = run_to_end(["dash", "-c", text, "postinst", "configure", "0.1.0"], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert f"{status}[2J\n" in said
+    assert said.replace("\n", "").isprintable()
+
+
+def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
+    """Files, folders of any depth, links, fifos, whatever their names; what a link leads to stays."""
+    folder, others = scratch / "state", scratch / "others"
+    deep = folder / "/".join(["a b"] * 30)
+    for place in (deep, others, folder / "-rf", folder / "new\nline"):
+        place.mkdir(parents=True)
+        (place / "-f").write_text("x")
+        (place / "$(id) '\"").write_text("x")
+    os.mkfifo(folder / "fifo")
+    (folder / "link").symlink_to(others)
+    (deep / "link").symlink_to(others / "-f")
+    done = removed(scratch, folder, "#!/bin/sh\nexit 1\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not folder.exists()
+    assert len(list(others.iterdir())) == 2
+
+
+@pytest.mark.parametrize("victims", ["file", "folder"])
+def test_a_purge_follows_no_folder_that_becomes_a_link(scratch: Path, victims: str) -> None:
+    """A process of the suite's user that is still there puts a link to a folder of root's in the place of one of its own."""
+    folder, others = scratch / "state", scratch / "others"
+    for place in (folder / "a", others):
+        place.mkdir(parents=True)
+        if victims == "file":
+            (place / "victim").write_text("x")
+        else:
+            (place / "victim").mkdir()
+    for number in range(50):
+        (folder / f"z{number}").mkdir()
+    # Once `find` is past a/ it becomes a link: at each further folder this program runs.
+    swap = f"test -e {scratch}/past && test ! -L {folder}/a && mv {folder}/a {folder}/gone && ln -s {others} {folder}/a"
+    removed(scratch, folder, f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : >{scratch}/past\nexit 1\n")
+    assert (others / "victim").exists()
+
+
+def test_what_is_mounted_in_a_folder_keeps_its_files(scratch: Path) -> None:
+    """A purge passes over each mount, and keeps the folders that lead to it."""
+    theirs = scratch / "state/a/theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "file").write_text("x")
+    (theirs / "empty").mkdir()
+    (scratch / "state/a/file").write_text("x")
+    removed(scratch, scratch / "state", "#!/bin/sh\n[ ${2##*/} = theirs ]\n")
+    assert sorted(str(path.relative_to(scratch)) for path in (scratch / "state").rglob("*")) == [
+        "state/a",
+        "state/a/theirs",
+        "state/a/theirs/empty",
+        "state/a/theirs/file",
+    ]
