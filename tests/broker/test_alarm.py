@@ -16,7 +16,7 @@ from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
 from warren.broker.depth import depths
-from warren.broker.rabbitmq import NotTaken
+from warren.broker.not_taken import NotTaken
 from warren.config import load
 
 JOBS = (

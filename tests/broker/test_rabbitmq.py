@@ -70,11 +70,12 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch:
 def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: Any) -> None:
     """kombu takes the error for a broken connection: with `retry` it connects anew, without it says so."""
     producer = connection.Producer()
-    producer.publish("one", routing_key=module.NOWHERE)
+    nobody = {"routing_key": module.NOWHERE, "delivery_mode": "transient"}  # a persistent message has to reach a queue
+    producer.publish("one", **nobody)
     producer.channel.connection.collect()
     with pytest.raises(RecoverableConnectionError):
-        producer.publish("two", routing_key=module.NOWHERE)
-    producer.publish("three", routing_key=module.NOWHERE, retry=True, retry_policy={"max_retries": 1})
+        producer.publish("two", **nobody)
+    producer.publish("three", **nobody, retry=True, retry_policy={"max_retries": 1})
 
 
 def test_each_confirmation_is_of_its_own_message(channel: Any) -> None:

@@ -113,7 +113,7 @@ def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None
         assert first["pid"] == started.pid
         assert [each["program"] for each in first["programs"]] == ["worker-a", "beat"]
         for each in first["programs"]:
-            assert set(each) == {"program", "state", "pid", "since", "ready", "held", "restarts", "trouble"}
+            assert set(each) == {"program", "state", "pid", "since", "ready", "held", "restarts", "trouble", "warning"}
             assert (each["state"], each["ready"], each["held"], each["restarts"]) == ("RUNNING", True, False, 0)
             assert each["since"] <= first["at"]
         until(lambda: report(suite)["at"] > first["at"], what="a newer report")

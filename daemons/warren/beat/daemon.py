@@ -10,7 +10,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from warren.app import import_tasks, make_app
 from warren.beat.leader import leader
 from warren.beat.ticks import Due, due, last_tick, next_tick, pause, task_id, trusted
-from warren.broker.rabbitmq import NotTaken
+from warren.broker.not_taken import NotTaken
 from warren.config import ScheduleSettings, Settings
 from warren.config.concern import concerns_sending
 from warren.daemon import Daemon

@@ -16,7 +16,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from warren.beat.memory import parse
-from warren.broker.rabbitmq import NotTaken
+from warren.broker.not_taken import NotTaken
 from warren.broker.replies import Backend as Replies
 from warren.errors import Unavailable
 

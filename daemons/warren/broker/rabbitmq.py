@@ -15,15 +15,15 @@ from typing import Any
 from amqp import spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import MessageNacked, RecoverableConnectionError
-from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 from warren.broker.arrivals import Arrival
+from warren.broker.deadline import Deadline
 from warren.broker.frames import bounded_handler, readable
-from warren.broker.queues import EXCHANGE
+from warren.broker.not_taken import NotTaken
+from warren.broker.returns import Returns, must_arrive
 from warren.broker.unpack import check_size
 from warren.broker.unroutable import NoRoute
-from warren.errors import Unavailable
 
 #: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
 ANSWER = 10.0
@@ -31,29 +31,11 @@ ANSWER = 10.0
 SILENCE = 1.0
 #: The routing key of that message. No queue has this name, so that the broker confirms it and drops it.
 NOWHERE = "warren.nowhere"
-#: Where tasks are sent to. A persistent message that no queue gets there is an error of its sender, not a loss: published as
-#: `mandatory` it comes back. Replies, events and remote control go to other exchanges, and may reach nobody.
-_ADDRESSED = ("", EXCHANGE)
-_PERSISTENT = 2
 
 
 def question() -> RawMessage:
     """A message that asks whether the broker takes any. It has a body: the broker says at the header that it blocks."""
     return RawMessage("?")
-
-
-class NotTaken(OperationalError, Unavailable):
-    """The broker did not take a message in time. `sent` tells whether it may still take it."""
-
-    def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
-        found = "it does not take messages: low on disk or memory (connection.blocked)" if blocked else "no confirmation"
-        known = "the message was sent and may still be taken" if sent else "the message was not sent"
-        super().__init__(f"the broker did not take the message within {waited:g} s: {found}; {known}; free its disk")
-        self.waited, self.blocked, self.sent = waited, blocked, sent
-
-    def __reduce__(self) -> tuple[type[NotTaken], tuple[float, bool, bool]]:
-        # From a pool child to its worker; a plain exception would be made anew from its text.
-        return NotTaken, (self.waited, self.blocked, self.sent)
 
 
 class _Bounded:
@@ -90,9 +72,7 @@ class Channel(_Bounded, pyamqp.Channel):
         self._last = 0
         self._unconfirmed: dict[int, Callable[[bool], None] | None] = {}
         self._refused: set[int] = set()
-        #: Exchange and routing key of each message that has no answer yet and must reach a queue; those that came back.
-        self._addresses: dict[int, tuple[str, str]] = {}
-        self._returned: set[int] = set()
+        self._returns = Returns()
         self._heard = float("-inf")
         super().__init__(*args, **kwargs)
 
@@ -130,7 +110,7 @@ class Channel(_Bounded, pyamqp.Channel):
             raise RecoverableConnectionError("the connection was closed before the message was sent")  # kombu connects anew
         given = kwargs.pop("confirm_timeout", None), kwargs.pop("timeout", None)
         limit = next((each for each in given if each), self.connection.publish_timeout)
-        deadline = _Deadline(limit)
+        deadline = Deadline(limit)
         self._begin_confirms(deadline)
         if time.monotonic() - self._heard > SILENCE:
             # Not with the message itself: a broker under an alarm keeps the first one in hand and takes it when it is well again,
@@ -143,15 +123,15 @@ class Channel(_Bounded, pyamqp.Channel):
 
     def publish_later(self, answered: Callable[[bool], None], *args: Any, **kwargs: Any) -> None:
         """Publishes and returns at once; `answered` is told, by whoever reads the connection, whether the broker took it."""
-        self._begin_confirms(_Deadline(0.0))
+        self._begin_confirms(Deadline(0.0))
         self._unconfirmed[self._send(*args, **kwargs)] = answered
 
-    def _begin_confirms(self, deadline: _Deadline) -> None:
+    def _begin_confirms(self, deadline: Deadline) -> None:
         if not self._confirm_selected:
             self.connection.look()
             self.connection.until_unblocked(deadline)
             self._last, self._unconfirmed, self._refused = 0, {}, set()  # numbers begin anew with a channel
-            self._addresses, self._returned = {}, set()
+            self._returns = Returns()
             self.events["basic_ack"].add(self._on_confirmed)
             self.events["basic_nack"].add(self._on_refused)
             self.events["basic_return"].add(self._on_returned)
@@ -160,29 +140,26 @@ class Channel(_Bounded, pyamqp.Channel):
 
     def _send(self, message: RawMessage, *args: Any, **kwargs: Any) -> int:
         address = (kwargs.get("exchange", ""), kwargs.get("routing_key", ""))
-        wanted = address[0] in _ADDRESSED and message.properties.get("delivery_mode") == _PERSISTENT
-        if wanted:
+        if wanted := must_arrive(address, message):
             kwargs["mandatory"] = True
         self._basic_publish(message, *args, **kwargs)
         self._last += 1
         self._unconfirmed[self._last] = None
         if wanted:
-            self._addresses[self._last] = address
+            self._returns.expect(self._last, address)
         return self._last
 
-    def _await(self, number: int, deadline: _Deadline, sent: bool) -> None:
+    def _await(self, number: int, deadline: Deadline, sent: bool) -> None:
         while number in self._unconfirmed:
             if self.connection is None:
                 raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
             if deadline.left == 0:
-                self._addresses.pop(number, None)  # a return that comes later is nobody's
+                self._returns.settle(number)  # a return that comes later is nobody's
                 raise self.connection.given_up(deadline.length, sent)
             with suppress(TimeoutError):
                 self.connection.blocking_read(deadline.left)
-        if number in self._returned:
-            self._returned.discard(number)
-            raise NoRoute(*self._addresses.pop(number))
-        self._addresses.pop(number, None)
+        if (address := self._returns.settle(number)) is not None:
+            raise NoRoute(*address)
         if number in self._refused:
             self._refused.discard(number)
             raise MessageNacked
@@ -195,20 +172,14 @@ class Channel(_Bounded, pyamqp.Channel):
         self._on_answer(number, multiple, False)
 
     def _on_returned(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
-        # It does not say which one, but comes before that one's confirmation and in the order of sending. Of several to one
-        # address all come back, so it does not matter which is taken for which.
-        waiting = (number for number, address in self._addresses.items() if address == (exchange, routing_key))
-        back = next((number for number in waiting if number in self._unconfirmed and number not in self._returned), None)
-        if back is not None:
-            self._returned.add(back)
+        self._returns.take((exchange, routing_key), self._unconfirmed)
 
     def _on_answer(self, number: int, multiple: bool, taken: bool) -> None:
         for each in [known for known in self._unconfirmed if known == number or (multiple and known < number)]:
             answered = self._unconfirmed.pop(each)
             if answered is not None:
-                self._addresses.pop(each, None)
-                answered(taken and each not in self._returned)
-                self._returned.discard(each)
+                came_back = self._returns.settle(each) is not None
+                answered(taken and not came_back)
             elif not taken:
                 self._refused.add(each)
 
@@ -219,7 +190,7 @@ class Channel(_Bounded, pyamqp.Channel):
         if wait is not None and self.connection is not None:
             closing = sig == spec.Channel.Close
             self.connection.look()
-            self.connection.until_unblocked(_Deadline(0.0 if closing else self.connection.publish_timeout))
+            self.connection.until_unblocked(Deadline(0.0 if closing else self.connection.publish_timeout))
         return super().send_method(sig, *args, wait=wait, **kwargs)
 
     def close(self, *args: Any, **kwargs: Any) -> None:
@@ -259,7 +230,7 @@ class Connection(_Bounded, pyamqp.Connection):
             while self.connected:
                 self.blocking_read(0)
 
-    def until_unblocked(self, deadline: _Deadline) -> None:
+    def until_unblocked(self, deadline: Deadline) -> None:
         """Returns when the broker, by what it has said so far, reads this connection. Raises NotTaken after the deadline."""
         while self.blocked:
             if deadline.left == 0:
@@ -303,19 +274,6 @@ class SSLTransport(pyamqp.SSLTransport):
     """The same over TLS."""
 
     Connection = Connection
-
-
-class _Deadline:
-    """A moment so many seconds from now, or never."""
-
-    def __init__(self, length: float | None) -> None:
-        self.length = length
-        self._end = None if length is None else time.monotonic() + length
-
-    @property
-    def left(self) -> float | None:
-        """Seconds until then, 0 when it has passed, None without end."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
 
 def register() -> None:
