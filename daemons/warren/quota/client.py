@@ -154,6 +154,11 @@ class Call:
         self._sent = True
         self._ticket: Ticket | None = None
 
+    @property
+    def ticket(self) -> Ticket | None:
+        """The slot of the call that is under way."""
+        return self._ticket
+
     def __enter__(self) -> Call:
         if self._ticket is not None:
             raise RuntimeError("expected a call of its own for each `with` block, found one that is under way")

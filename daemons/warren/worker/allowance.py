@@ -27,6 +27,7 @@ class Allowance:
         self.settings = settings
         self.book = book
         self._task_id: str | None = None
+        self._admitted = ""
         self._since = 0
         client.use(book)
 
@@ -39,7 +40,7 @@ class Allowance:
         """Takes the slots over from the worker."""
         if task.request.is_eager:
             return  # a task that another one runs itself, with `apply`: the slots are the other's
-        self._task_id = task.request.id
+        self._task_id, self._admitted = task.request.id, ""
         self._since = now()
         quotas = self.settings.quotas_of(task.name)
         if not quotas:
@@ -60,6 +61,12 @@ class Allowance:
             if not mine:
                 os.kill(os.getpid(), signal.SIGKILL)
         client.held.set(tickets)
+        self._admitted = task.name
+
+    def enter(self, name: str) -> bool:
+        """Return whether this call of a governed task's body is the one that was admitted: once for each admission."""
+        mine, self._admitted = self._admitted == name, ""
+        return mine
 
     def after(self, task_id: str | None = None, state: str | None = None, **_: Any) -> None:
         """Settles the slots that no `with quota(...).call()` has used: the task may have called all the same."""

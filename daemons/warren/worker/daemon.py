@@ -34,6 +34,7 @@ from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
 from warren.worker.deaths import Deaths
+from warren.worker.direct_calls import DirectCalls
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
 from warren.worker.in_hand import InHand
@@ -102,10 +103,12 @@ class Worker:
         self.gate.guard(app.tasks)
         for task in app.tasks.values():
             task.Request = "warren.worker.request:Request"
+        allowance = Allowance(self.settings, self.book)
+        DirectCalls(self.settings, allowance).guard(app.tasks)
         self.child.guard(app.tasks)
         self.aftermath.guard(app.backend)
         Records(self.settings).connect()
-        Allowance(self.settings, self.book).connect()
+        allowance.connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))

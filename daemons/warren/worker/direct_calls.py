@@ -1,0 +1,85 @@
+"""Slots for the body of a governed task that is called, not sent: nobody has admitted it at the gate.
+
+`task.map`, `starmap` and `chunks` are such calls, in a task of Celery's own that no quota governs. So are
+an error callback with the arguments (request, error, traceback), `apply`, and a plain `task(...)` in
+another task. Each waits for slots of its own, as `with quota(...).call()` does.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from celery import Task
+
+from warren.config import Settings
+from warren.quota.client import NoAllowance, held, quota
+from warren.worker.allowance import Allowance
+
+#: Seconds between two attempts: another process may give a slot back at any time.
+PAUSE = 0.25
+
+
+class DirectCalls:
+    """Guards the governed tasks of one worker. It does so before the pool children are forked."""
+
+    def __init__(self, settings: Settings, allowance: Allowance) -> None:
+        self._settings = settings
+        self._allowance = allowance
+
+    def guard(self, tasks: Mapping[str, Task]) -> None:
+        """Have each call of a governed task's body take slots, unless it is the one that was admitted with some."""
+        for name, task in tasks.items():
+            costs = {each: self._settings.quotas[each].cost for each in self._settings.quotas_of(name)}
+            if costs:
+                task.run = self._with_slots(name, task.run, costs)
+
+    def _with_slots(self, name: str, run: Callable[..., Any], costs: Mapping[str, int]) -> Callable[..., Any]:
+        @functools.wraps(run)
+        def body(*arguments: Any, **keywords: Any) -> Any:
+            if self._allowance.enter(name):
+                return run(*arguments, **keywords)
+            with _slots(costs):
+                return run(*arguments, **keywords)
+
+        return body
+
+
+@contextmanager
+def _slots(costs: Mapping[str, int]) -> Iterator[None]:
+    """Wait for so many slots of each quota; they cool from the end of the block.
+
+    Inside the block they are what `with quota(...).call()` uses first. A slot that the caller was admitted
+    with and has not used becomes one of them: under a limit of one, it would wait for itself.
+    """
+    outer = held.get()
+    with ExitStack() as stack:
+        while (taken := _taken(costs)) is None:
+            time.sleep(PAUSE)
+        for calls in taken.values():
+            for call in calls:
+                stack.push(call)
+        held.set({**(outer or {}), **{name: [each.ticket for each in calls] for name, calls in taken.items()}})
+        try:
+            yield
+        finally:
+            held.set(outer)
+
+
+def _taken(costs: Mapping[str, int]) -> dict[str, list[Any]] | None:
+    """Begin all calls or none: whoever waits with a slot in hand may wait for another who does."""
+    taken: dict[str, list[Any]] = {}
+    try:
+        for name, cost in costs.items():
+            for _ in range(cost):
+                taken.setdefault(name, []).append(quota(name).call(timeout=0).__enter__())
+    except NoAllowance:
+        for calls in taken.values():
+            for call in calls:
+                call.not_sent()
+                call.__exit__(None, None, None)
+        return None
+    return taken
