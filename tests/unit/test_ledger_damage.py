@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.ledgers import LONGEST, NOBODY, WINDOW, fresh, poke, poke_slot, whole
+from support.plants import PLANTS
 from warren.process import this
 from warren.quota import layout, store
 from warren.quota.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
@@ -81,6 +82,44 @@ def test_damage(path: Path, form: str, attached: bool) -> None:
         assert user.counts().cooling == 4
         assert WINDOW < (user.wait_s() or 0) < WINDOW * 1.001 + LONGEST
     assert sorted(path.parent.glob("x.ledger*")) == sorted([path, found.aside])
+
+
+@pytest.mark.parametrize("memo", [False, True])
+@pytest.mark.parametrize("word", [word for word in PLANTS if word not in ("directory", "larger than")])
+def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None:
+    """A link is not followed, not to the ledger itself either, nothing is waited for, and every slot of the next one cools."""
+    ledger = fresh(path)
+    assert ledger.reserve(2, this())
+    os.rename(path, path.with_name("moved"))
+    PLANTS[word](path)
+    if memo:
+        (path.parent / ".x.ledger.making").unlink()
+        (path.parent / ".x.ledger.making").symlink_to(path.with_name("elsewhere"))
+    if word == "symbolic link":
+        path.unlink()
+        path.symlink_to("moved")
+    content = path.with_name("moved").read_bytes()
+    for user in (ledger, Ledger(path)):
+        with pytest.raises(LedgerDamaged, match=word):
+            user.reserve(1, this())
+    found = Ledger(path).configure(4, WINDOW, LONGEST)
+    assert (found.created, word in found.damage) == (True, True)
+    assert path.with_name("moved").read_bytes() == content
+    assert not path.is_symlink()
+    assert not path.with_name("elsewhere").exists()
+    assert ledger.counts().cooling == 4
+
+
+def test_a_memo_that_is_lost_counts_as_used(path: Path) -> None:
+    """Nobody knows whether there was a ledger where a link stands in the place of the file that remembers it."""
+    fresh(path)
+    path.unlink()
+    memo = path.parent / ".x.ledger.making"
+    memo.unlink()
+    memo.symlink_to("/dev/null")
+    found = Ledger(path).configure(4, WINDOW, LONGEST)
+    assert "found none" in found.damage
+    assert Ledger(path).counts().cooling == 4
 
 
 @pytest.mark.parametrize(

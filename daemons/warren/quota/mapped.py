@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import stat
 import threading
 import time
 from array import array
@@ -22,6 +23,7 @@ from warren.quota.layout import MAGIC, SLOT_WORDS, WORD, Head, Slot, State
 from warren.quota.rebuild import rebuild
 from warren.quota.slots import Contradiction, Slots
 from warren.quota.store import LedgerDamaged
+from warren.regular_file import NotRegular, open_regular
 
 #: Seconds that a caller waits for the lock, unless it has less. Holders need microseconds; one stopped inside is ended by its
 #: supervisor.
@@ -116,7 +118,7 @@ class MappedFile:
                 self._unmap()
                 continue
             lock(self._fd, self._patience, self.path)
-            there = os.stat(self.path)
+            there = os.lstat(self.path)  # a link to the same file is no ledger: whoever opens it anew would refuse it
             mapped = len(slots.words) * WORD
             # The size first: to touch a page beyond the end of the file is death.
             if (there.st_dev, there.st_ino) == self._identity and there.st_size >= mapped:
@@ -127,7 +129,12 @@ class MappedFile:
             self._detach()
 
     def _attach(self) -> Slots:
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fd = open_regular(self.path, os.O_RDWR)
+        except NotRegular as error:
+            if self.path.is_dir():  # nothing can be made in its place
+                raise
+            raise LedgerDamaged(f"expected a ledger, found {error.strerror}") from error
         try:
             memory = store.attach(fd)
         except BaseException:
@@ -183,9 +190,16 @@ os.register_at_fork(after_in_child=_after_fork)
 @contextmanager
 def making(path: Path) -> Iterator[int]:
     """One process at a time makes, mends or grows the ledger at `path`; gives a file that remembers whether there was one."""
-    fd = os.open(path.with_name(f".{path.name}.making"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    memo = path.with_name(f".{path.name}.making")
+    lost = False
+    with suppress(FileNotFoundError):
+        if lost := not stat.S_ISREG(memo.lstat().st_mode):
+            memo.unlink()  # a link would be followed, and in a fifo nothing is kept; whoever obeys this has no lock on it
+    fd = os.open(memo, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
     try:
         lock(fd, MAKING_PATIENCE, path)
+        if lost:
+            os.pwrite(fd, b"made\n", 0)  # what it remembered is unknown: there was a ledger, and its slots count as used
         yield fd
     finally:
         fcntl.flock(fd, fcntl.LOCK_UN)  # not left to the close: a child that is being forked has the file open, too

@@ -12,6 +12,7 @@ from pathlib import Path
 from warren.process import boot
 from warren.quota.layout import HEADER_WORDS, MAGIC, MOST, SLOT_WORDS, VERSION, WORD, Head, Slot, State
 from warren.quota.slots import Slots
+from warren.regular_file import NotRegular, open_regular
 
 
 class LedgerDamaged(Exception):
@@ -54,7 +55,7 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
             memory.flush()
         os.fsync(fd)
         if aside is not None:
-            os.link(path, aside)
+            os.link(path, aside, follow_symlinks=False)
         os.rename(fresh, path)
         sync_folder(path.parent)
     except OSError:
@@ -69,8 +70,14 @@ def disown(path: Path) -> None:
 
     Not moved away: killed before the new ledger is there, the next start must find damage, not nothing.
     """
-    with open(path, "r+b") as file:
-        file.write(bytes(WORD))
+    try:
+        file = open_regular(path, os.O_RDWR)
+    except NotRegular:
+        return  # nobody has that mapped
+    try:
+        os.pwrite(file, bytes(WORD), 0)
+    finally:
+        os.close(file)
 
 
 def attach(fd: int) -> mmap.mmap:
