@@ -30,6 +30,9 @@ _VIEW = (
     *("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts"),
     *("PrivateNetwork", "ProtectProc", "ProcSubset", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "ExecPaths"),
     *("NoExecPaths", "MemoryDenyWriteExecute", "RestrictAddressFamilies", "RestrictSUIDSGID"),
+    # And what it may ask of the kernel, and take of the host.
+    *("SystemCallFilter", "SystemCallArchitectures", "SystemCallErrorNumber", "RestrictNamespaces", "RestrictRealtime"),
+    *("LockPersonality", "ProtectKernelTunables", "ProtectControlGroups", "KeyringMode", "MemoryMax", "TasksMax"),
 )
 #: Directories that systemd makes for the unit, and where.
 _DIRECTORIES = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "RuntimeDirectory": "/run"}

@@ -284,10 +284,14 @@ def test_check_as_root_judges_as_the_suite(attacked: Installed, ini: str, spoil:
 
 
 def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
-    """What a drop-in sets is there for the module, what root's shell has is not; it gains no rights and sees no homes."""
+    """What a drop-in sets is there for the module, what root's shell has is not; it gains no rights and sees no homes.
+
+    Nor may it ask more of the kernel than in the unit: for another execution domain, or for new namespaces.
+    """
     host = attacked.host
     module = "import os; assert os.environ['KEY'] == 'a b' and os.environ['OTHER'] == '1' and 'OF_ROOT' not in os.environ\n"
     module += "assert 'NoNewPrivs:\\t1' in open('/proc/self/status').read() and not os.access('/home/anna', os.F_OK)\n"
+    module += "import ctypes; libc = ctypes.CDLL(None); assert libc.personality(8) == libc.unshare(0x10000000) == -1\n"
     host.write("/srv/jobs/jobs.py", module + MODULE)
     host.write("/etc/default/shop", "OTHER=1\n")
     lines = "[Service]\nEnvironment='KEY=a b'\nEnvironmentFile=/etc/default/shop\n"
