@@ -108,6 +108,12 @@ def test_a_child_that_hangs_is_ended(ran: Ran) -> None:
         ran("trap '' TERM; while :; do sleep 1; done", 1.0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+def test_a_child_that_is_stopped_goes_on(ran: Ran, number: int) -> None:
+    """Any process of its user may stop it; root's command does not hang, however often."""
+    assert ran(f"kill -{int(number)} $$; kill -STOP $$; echo on; exit 4", None)[:2] == (4, "on\n")
+
+
 def test_ctrl_c_is_passed_on(ran: Ran) -> None:
     """The child hears the first one, and ends as it likes; a second one ends it."""
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))

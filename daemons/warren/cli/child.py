@@ -6,6 +6,7 @@ as text, passes signals on, and ends as the child has ended.
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import shutil
@@ -38,6 +39,8 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds that importing the task modules may take; what else these verbs wait for has limits of its own.
 PATIENCE = 120.0
+#: Seconds between two looks at a child that says nothing: whether it was stopped.
+_GLANCE = 1.0
 #: Seconds for its end after SIGTERM.
 _END = 5.0
 #: Bytes: of one block, of the largest pipe (pipe(7)), of the largest answer that is kept.
@@ -226,11 +229,12 @@ class _Followed:
             looked_at.register(self._handle, selectors.EVENT_READ)
             ended = False
             while not ended:
-                for key, _ in looked_at.select(self._left()):
+                for key, _ in looked_at.select(min(_GLANCE, self._left())):
                     if key.data is None:
                         ended = True
                     elif not _passed(key.fileobj, key.data):
                         looked_at.unregister(key.fileobj)
+                self._wake()
         # What it has started may hold the pipes for ever: with the child itself the text ends, but for what was in them.
         for pipe, out in streams.items():
             for _ in range(_FULL_PIPE // _BLOCK):
@@ -238,10 +242,16 @@ class _Followed:
                     break
             out.end()
 
-    def _left(self) -> float | None:
+    def _wake(self) -> None:
+        """Have it go on where a process of its user has stopped it: it has no terminal, so nobody means that."""
+        with suppress(ChildProcessError, ProcessLookupError):  # it has ended
+            if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG) is not None:
+                signal.pidfd_send_signal(self._handle, signal.SIGCONT)
+
+    def _left(self) -> float:
         """Return the seconds that it still has. Raises WarrenError when there are none."""
-        left = None if self._deadline is None else self._deadline - time.monotonic()
-        if left is not None and left <= 0:
+        left = math.inf if self._deadline is None else self._deadline - time.monotonic()
+        if left <= 0:
             text = f"the command was ended, for it took longer than {self._patience:g} s"
             raise WarrenError(f"{text}; does a task module hang while it is imported?")
         return left
