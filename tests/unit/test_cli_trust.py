@@ -127,6 +127,29 @@ def test_a_way_that_many_may_write_to_is_refused(place: Path, mode: int) -> None
 
 
 @ROOT
+@pytest.mark.parametrize("mode", [0o770, 0o757, 0o1777])
+def test_a_state_of_roots_that_others_may_write_to_is_refused(place: Path, mode: int) -> None:
+    """It would be worked on as root, with all that they have put there."""
+    state = place / "var" / "state"
+    os.chown(state, 0, ANNA)
+    assert owner_of_state(state) == 0
+    state.chmod(mode)
+    with pytest.raises(Untrusted, match=f"chmod go-w {state}$"):
+        owner_of_state(state)
+
+
+@ROOT
+def test_what_anybody_may_make_is_not_waited_for(place: Path) -> None:
+    """Settings or a state that do not exist in a directory such as /tmp may be a stranger's by the time they are read."""
+    (place / "var").chmod(0o1777)
+    for look in (owner_of_state, lambda path: owner_of(path, "here")):
+        with pytest.raises(Untrusted, match="does not exist, and any user may make it"):
+            look(place / "var" / "none")
+    (place / "var").chmod(0o755)
+    assert owner_of_state(place / "var" / "none") is None
+
+
+@ROOT
 def test_a_link_decides_nothing(place: Path) -> None:
     """Neither the state directory nor one on the way may be a link, whoever has made it."""
     (place / "link").symlink_to(place / "var")

@@ -42,7 +42,8 @@ class Way:
 def walk(path: Path, *, links: bool = False) -> Way:
     """Follow a path from the root directory, one directory at a time, each held by a handle while its entry is judged.
 
-    Raises Untrusted at a directory that more than its owner may write to, and at a symbolic link unless `links`.
+    Raises Untrusted at a directory that more than its owner may write to, at a symbolic link unless `links`, and at what any user
+    may make before root looks again.
     """
     way, left, seen = Way(), deque(path.parts[1:]), 0
     at = os.open("/", _DIRECTORY)
@@ -54,6 +55,8 @@ def walk(path: Path, *, links: bool = False) -> Way:
             try:
                 found = os.stat(part, dir_fd=at, follow_symlinks=False)
             except OSError:
+                if os.fstat(at).st_mode & _SHARED:  # a sticky one: until root has looked again it may be anybody's
+                    raise Untrusted(f"{here / part} does not exist, and any user may make it; make it first") from None
                 way.owner = None
                 return way
             way.owner, way.mode = found.st_uid, found.st_mode
@@ -102,6 +105,8 @@ def decider_of_settings(folder: Path, host: str) -> int:
 def owner_of_state(path: Path) -> int | None:
     """Return the owner of the state directory; None when it does not exist. Raises Untrusted where others may replace it."""
     way = walk(path)
+    if way.owner == 0 and way.mode & _SHARED:  # what others put there would be worked on as root
+        raise Untrusted(_shared(path))
     others = way.deciders - {way.owner}
     if others and way.owner is not None:
         names = ", ".join(sorted(map(user_name, others)))
