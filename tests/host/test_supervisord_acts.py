@@ -11,9 +11,14 @@ from support.installed import TASKS, Installed
 from support.wait import until
 
 PROGRAMS = ["beat", "quota-watchdog", "worker-main"]
-#: As a task would: as the suite's user, over supervisord's socket.
+#: As a task would: as the suite's user, over supervisord's socket. The answer to a stop of all may never come: the first to stop
+#: is started again before the last one has stopped.
 ASK = """
-import os, sys
+import os, signal, sys
+def enough(*_):
+    raise TimeoutError("no answer")
+signal.signal(signal.SIGALRM, enough)
+signal.alarm(30)
 from xmlrpc.client import MultiCall, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 asked = ServerProxy("http://localhost", SupervisorTransport(serverurl="unix:///run/warren/supervisor.sock"))

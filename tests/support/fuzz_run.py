@@ -41,6 +41,7 @@ def call(*args):
 LIMIT, WINDOW = 20, 1.0
 INI = """
 largest_message = 1MiB
+unknown_task_timeout = 0
 queue_type = {kind}
 [queue:calls]
 tasks = jobs.call

@@ -68,6 +68,12 @@ class Copies:
         self._consumer, self._sent, self._next_attempt = consumer, None, float("-inf")
         self._waiting.clear()
 
+    @property
+    def lost(self) -> tuple[type[Exception], ...]:
+        """The errors of a connection that is gone."""
+        errors: tuple[type[Exception], ...] = self._consumer.connection_errors
+        return errors
+
     def give(
         self,
         message: Any,

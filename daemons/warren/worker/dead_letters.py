@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import reprlib
 import secrets
 import time
 from collections.abc import Callable
@@ -51,7 +52,10 @@ class DeadLetters:
         try:
             here = partial(self._keep_here, message, headers, done)
             self._copies.give(message, "", REJECTED, done, headers=headers, refused=here)
-        except (TypeError, ValueError, AttributeError, KeyError):  # what cannot be run may well be what cannot be sent
+        except self._copies.lost:
+            raise  # the broker has it still, and delivers it again
+        except Exception as error:  # noqa: BLE001  what cannot be run may well be what cannot be sent: too large, no text, too deep
+            get().error(Event.CANNOT_KEEP, reason=_brief(error), consequence="it is kept on this host")
             self._keep_here(message, headers, done)
 
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
@@ -72,15 +76,30 @@ class DeadLetters:
         name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
         try:
             os.makedirs(self._folder, mode=0o750, exist_ok=True)
-            content = json.dumps(copy_of(message, **headers), default=_text).encode()
+            content = _content(message, headers)
             write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
             sync_folder(str(self._folder))
-        except (OSError, TypeError, ValueError) as error:
-            get().error(Event.CANNOT_KEEP, reason=str(error), consequence="the message goes back to its queue")
+        except OSError as error:
+            get().error(Event.CANNOT_KEEP, reason=_brief(error), consequence="the message goes back to its queue")
             message.requeue()
             return
         get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason=headers[WHY]["reason"])
         done()
+
+
+def _content(message: Any, headers: dict[str, Any]) -> bytes:
+    """Return the file's text: the message with these headers or, where JSON cannot hold that, what Python shows of it."""
+    try:
+        return json.dumps(copy_of(message, **headers), default=_text).encode()
+    except Exception as error:  # noqa: BLE001  keys that are no texts, a depth without an end, a value that cannot be shown
+        shown = {name: reprlib.repr(getattr(message, name, None)) for name in ("headers", "properties", "body")}
+        return json.dumps(
+            {**shown, "headers": headers, "shown": shown["headers"], "unwritable": _brief(error)}, default=_text
+        ).encode()
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
 def _text(value: Any) -> str:
