@@ -16,7 +16,7 @@ from warren.log import get
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
 
-#: The header of a copy: how often it was returned so, and when for the first time (seconds, wall clock).
+#: The header of a copy: how often it was returned so, and when for the first and the last time (seconds, wall clock).
 RETURNS = "warren_unknown"
 #: Seconds for which a message is kept before it goes to the end of its queue, at first and at most.
 #: Each return doubles them, so that messages that nobody can run do not keep the worker busy.
@@ -35,7 +35,7 @@ class Unknown:
     def send_on(self, consumer: Any, message: Any) -> bool:
         """Return the message to its queue in a while; False when it was returned for long enough."""
         now = time.time()
-        returns, since = returned(message.headers or {}, now)
+        returns, since, last = returned(message.headers or {}, now)
         if now - since >= self._timeout:
             return False
         if not returns:
@@ -47,7 +47,13 @@ class Unknown:
             )
         # What is kept holds a place of the prefetch. Half of them at most: other tasks go on.
         long = self._kept < consumer.initial_prefetch_count // 2
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10)) if long else FIRST_PAUSE
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10))
+        if now - last >= pause if returns else not long:
+            # It was on its way through the queue for long enough. A flood of them goes round as fast as it can: each that was
+            # kept for a moment would keep all the good ones behind it for as long.
+            pause, long = 0.0, False
+        elif not long:
+            pause = FIRST_PAUSE
         self._kept += long
         arguments = (consumer, message, consumer.restart_count, returns + 1, since, long)
         consumer.timer.call_after(pause, self._return, arguments)
@@ -57,16 +63,20 @@ class Unknown:
         self._kept -= long
         if consumer.restart_count == connection:  # else the broker has delivered it again since
             # Acknowledged when the broker has the copy: whatever ends in between, it is there.
-            headers = {RETURNS: [returns, since]}
+            headers = {RETURNS: [returns, since, time.time()]}
             refused = partial(self._dead_letters.keep_here, message, "no worker that has the task was found", message.ack)
             self._copies.give_back(message, message.ack, headers=headers, refused=refused)
 
 
-def returned(headers: Mapping[str, Any], now: float) -> tuple[int, float]:
-    """Return how often the message was returned, and since when; a header of another shape counts as none."""
+def returned(headers: Mapping[str, Any], now: float) -> tuple[int, float, float]:
+    """Return how often the message was returned, and when for the first and for the last time.
+
+    A header of another shape counts as none.
+    """
     found = headers.get(RETURNS)
-    if isinstance(found, list) and len(found) == 2 and all(type(each) in (int, float) for each in found):
-        returns, since = found
-        if 0 <= returns < 10**9 and 0 <= since <= now:  # a first time ahead of this clock would never be over
-            return int(returns), float(since)
-    return 0, now
+    if isinstance(found, list) and len(found) == 3 and all(type(each) in (int, float) for each in found):
+        returns, since, last = found
+        # A time ahead of this clock would never be over.
+        if 0 <= returns < 10**9 and 0 <= since <= now and 0 <= last <= now:
+            return int(returns), float(since), float(last)
+    return 0, now, now
