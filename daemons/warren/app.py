@@ -89,6 +89,8 @@ def _broker(settings: Settings) -> dict[str, Any]:
         from warren.broker import redis_transport  # only those who use Redis load it
 
         redis_transport.register()
+        # A command that Redis refuses (no memory, a read-only replica, a key of another kind) is none of the worker's mistakes.
+        conf["broker_channel_error_retry"] = True
         conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
     if broker.kind == "rabbitmq":
         rabbitmq.register()

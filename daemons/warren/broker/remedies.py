@@ -27,6 +27,13 @@ _KNOWN = (
     (r"wrongpass|invalid password|invalid username|authenticationerror", "correct user and password in [broker] url"),
     (r"noauth|authentication required", "put the password into [broker] url: redis://:PASSWORD@HOST"),
     (r"noperm|no permissions", "give the user of [broker] url the rights at Redis: ACL SETUSER"),
+    (
+        r"wrongtype",
+        "something else writes to this database of Redis: look for a queue, unacked or unacked_index that is of another kind "
+        "(redis-cli TYPE NAME), and rename it",
+    ),
+    (r"oom command not allowed|used memory >", "give Redis more memory (maxmemory), or run the tasks that wait"),
+    (r"misconf|readonly", "let Redis take writes: its disk and its replication say why it does not"),
     (r"name or service not known|name resolution|nodename nor servname", "correct the host in [broker] url"),
     (r"certificate|ssl|tls", "correct the certificate, or the scheme of [broker] url"),
 )

@@ -123,7 +123,8 @@ class Consumer(CeleryConsumer):
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """The connection broke: running tasks go on, and their messages come again."""
-        get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__)
+        refused = isinstance(exc, self.channel_errors)
+        get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc)) if refused else None)
         type(self).pulse()  # to close what is broken takes Redis' transport some waits for an answer
         try:
             super().on_connection_error_after_connected(exc)
@@ -131,6 +132,19 @@ class Consumer(CeleryConsumer):
             # The last of it is to close what is broken, at which kombu's Redis transport fails when messages were unacknowledged.
             # The connection is gone by then, and the error would end the worker.
             get().warning(Event.BROKER_LOST, reason=str(error), consequence="the worker connects anew")
+        if refused:  # and will be again at once: to connect is not what fails
+            self._pause()
+
+    def on_connection_error_before_connected(self, exc: BaseException) -> None:
+        """Redis takes the connection, and refuses what is asked over it."""
+        get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc)))
+        self._pause()
+
+    def _pause(self) -> None:
+        for _ in range(_REFUSED_PAUSE):
+            type(self).pulse()
+            maybe_shutdown()
+            time.sleep(1)
 
     def connect(self) -> Any:
         """Connects, and declares every queue of the settings: also those that another host's worker consumes.
