@@ -6,6 +6,19 @@ from pathlib import PurePath
 
 #: Files that take more than half a minute on a quiet machine, and their seconds, about. What is not here comes after them.
 LONG = {
+    "host/test_supervisord_acts.py": 360,
+    "process/test_task_matrix.py": 240,
+    "broker/test_same_name.py": 200,
+    "host/test_root_commands.py": 170,
+    "host/test_rabbitmq_page.py": 140,
+    "process/test_supervise_slow.py": 140,
+    "process/test_import_matrix.py": 100,
+    "process/test_foul_messages.py": 90,
+    "process/test_supervise_ends.py": 90,
+    "broker/test_addresses.py": 90,
+    "broker/test_unknown_tasks.py": 80,
+    "broker/test_fuzz.py": 60,
+    "process/test_leftovers.py": 50,
     "host/test_monit_page.py": 300,
     "host/test_quota_and_ticks.py": 300,
     "broker/test_outage.py": 200,
