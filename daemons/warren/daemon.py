@@ -25,6 +25,7 @@ from warren.heartbeat import Heart
 from warren.log import configure, get, keep
 from warren.process import Process, die_with_parent, of, this
 from warren.process_state import ProcessState
+from warren.regular_file import replace_text
 from warren.starting import Progress
 
 #: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
@@ -111,9 +112,7 @@ class Daemon:
     def _write_pid(self) -> None:
         """For scripts. Only the holder of the lock writes; killed before the rename it leaves the old one, stale anyway."""
         self._pid_file = self.settings.app.run_dir / f"{self.program}.pid"
-        fresh = self._pid_file.with_suffix(".pid.new")
-        fresh.write_text(f"{os.getpid()}\n", encoding="ascii")
-        os.replace(fresh, self._pid_file)
+        replace_text(self._pid_file, f"{os.getpid()}\n")
         # At the end of whatever kind. Being registered keeps this object, and with it the lock, until the file is gone: a
         # successor cannot have written its own by then.
         atexit.register(self._forget_pid, os.getpid())

@@ -9,9 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
+from pathlib import Path
 
 #: Bytes of a file of the run folder that are read; the largest honest one has some 100 kB.
 LARGEST = 1 << 20
+#: Attempts to open a file that others make and remove meanwhile.
+_TRIES = 10
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a directory"),
@@ -64,6 +68,33 @@ def read_regular(path: str | os.PathLike[str], largest: int = LARGEST) -> tuple[
         return bytes(found), os.fstat(file)
     finally:
         os.close(file)
+
+
+def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
+    """Return a descriptor, to read and to write, of the regular file at `path`; made where it is missing.
+
+    What stands there and is no such file is removed: a lock on what a link leads to, or in a fifo, binds nobody. Raises OSError,
+    also for a directory.
+    """
+    for _ in range(_TRIES):
+        try:
+            return open_regular(path, os.O_RDWR)
+        except NotRegular:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # another process was faster
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    raise OSError(errno.EBUSY, "it is replaced again and again", os.fspath(path))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Make the file at `path` hold this, whole at any moment, whatever stands there or beside it. Raises OSError."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)  # whatever it is: to open a fifo would wait for ever
+    with open(fresh, "x", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(fresh, path)
 
 
 def refuse_others(status: os.stat_result, path: str | os.PathLike[str]) -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from support.plants import PLANTS
+from warren.beat.host_leader import HostLeader
 from warren.beat.memory import Memory
+from warren.broker.exchanges import Exchanges
+from warren.broker.topology import Topology
 from warren.cli import main, programs
 from warren.config import Settings
 from warren.errors import ExitCode
@@ -21,7 +24,9 @@ from warren.supervise.care import surveyed
 from warren.supervise.client import Program
 from warren.supervise.folders import noted_run_dir
 from warren.supervise.programs import read
+from warren.worker.deaths import Deaths
 from warren.worker.deaths import _read as losses
+from warren.worker.in_hand import InHand
 
 Written = Callable[..., Path]
 
@@ -76,7 +81,7 @@ def test_looking_never_hangs(
     captured = capsys.readouterr()
     told = captured.out + captured.err
     # A log of a terabyte of nothing is a log with a line that has no end, and an archive of it is none.
-    said = {"larger than": ("has no end", "larger than", "Not a gzipped")}.get(word, (word,))
+    said = {"larger than": ("has no end", "larger than", "incorrect header")}.get(word, (word,))
     assert any(each in told for each in said), told
 
 
@@ -102,3 +107,42 @@ def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Cal
     settings = loaded(f"[app]\nstate_dir = {tmp_path}\nrun_dir = {tmp_path}/run\n")
     assert noted_run_dir(settings) == tmp_path / "run"
     assert losses(tmp_path / "worker-a.deaths") == {}
+
+
+@pytest.mark.parametrize("word", [word for word in PLANTS if word not in ("directory", "larger than")])
+def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
+    """What stands in the place of a file that outlives the suite is replaced: no start waits for it, and no link is followed."""
+    worker, broker, beat = tmp_path / "worker", tmp_path / "broker", tmp_path / "beat"
+    places = [worker / f"worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "handed-back.new")]
+    places += [worker / f"worker-a.{kind}" for kind in ("in-hand", "in-hand-counts", "in-hand-counts.new")]
+    places += [broker / "lock", beat / "ticks.lock"]
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        PLANTS[word](place)
+    deaths = Deaths(worker, "worker-a", 2)
+    deaths.open(unasked=True)
+    deaths.forget([("id", "jobs.run")])
+    hand = InHand(worker, "worker-a")
+    hand.open()
+    hand.note(b"body", {"id": "x"})
+    InHand(worker, "worker-a").open()
+    topology = Topology(broker)
+    topology.open()
+    topology.declare_queue("here", temporary=False)
+    leader = HostLeader(Memory(beat / "ticks.json"))
+    assert leader.lead()
+    leader.resign()
+    assert topology.has_queue("here")
+    assert [place for place in places if place.suffix != ".new" and place.is_symlink() and place.name != "worker-a.deaths"] == []
+    for target in tmp_path.rglob("*.target"):
+        assert target.read_bytes() == b""
+
+
+@pytest.mark.parametrize("word", PLANTS)
+def test_an_exchange_that_is_no_file_is_named(tmp_path: Path, word: str) -> None:
+    """A worker says what stands there, and tries again."""
+    exchanges = Exchanges(tmp_path)
+    exchanges.open()
+    PLANTS[word](tmp_path / "exchanges" / "warren")
+    with pytest.raises(OSError, match=f"damaged exchange table.*{word}"):
+        exchanges.get("warren")

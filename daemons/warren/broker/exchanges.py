@@ -13,6 +13,10 @@ from typing import NamedTuple
 from warren.broker.disk import Glance, sync_folder, write_whole
 from warren.broker.names import folder_name, owner
 from warren.broker.routing import KINDS, Binding
+from warren.regular_file import NotRegular, TooLarge, read_regular
+
+#: Bytes of a table; one of a hundred thousand bindings has less.
+_LARGEST = 1 << 24
 
 
 class Table(NamedTuple):
@@ -73,15 +77,14 @@ class Exchanges:
 
 def _read(path: str) -> Table | None:
     try:
-        with open(path, "rb") as file:
-            found = json.load(file)
+        found = json.loads(read_regular(path, _LARGEST)[0])
         bindings = tuple(Binding(str(key), str(queue)) for key, queue in found["bindings"])
         table = Table(str(found["name"]), str(found["type"]), bindings)
         if table.kind not in KINDS:
             raise ValueError(table.kind)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (NotRegular, TooLarge, ValueError, TypeError, KeyError, RecursionError) as error:
         # As an error of the connection, so that workers wait and try again instead of ending.
         text = f"damaged exchange table ({error}); remove the file and restart the workers, who declare it anew"
         raise OSError(errno.EIO, text, path) from error

@@ -14,6 +14,7 @@ from warren.broker.disk import sync_folder
 from warren.broker.exchanges import Exchanges, Table
 from warren.broker.names import folder_name, owner, owner_alive
 from warren.broker.routing import Binding, route
+from warren.regular_file import open_or_make
 
 
 class Topology:
@@ -171,6 +172,6 @@ class Topology:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """One process at a time. The kernel gives the lock back when its holder is killed."""
-        with open(f"{self._folder}/lock", "ab") as file:
+        with open(open_or_make(f"{self._folder}/lock", 0o640), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -18,7 +18,7 @@ from celery import signals
 
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import read_regular
+from warren.regular_file import open_or_make, read_regular, replace_text
 
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
 _SLOT = 4096
@@ -54,16 +54,14 @@ class Deaths:
         """
         try:
             self._at_work.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._file = os.open(self._at_work, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._file = open_or_make(self._at_work)
             self._inode = os.fstat(self._file).st_ino
             died = dict(self._left()) | (_listed(self._handed_back) if unasked else {})
             own = _read(self._counts)
             for task_id in died:
                 own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
             if died:
-                fresh = self._counts.with_suffix(".new")
-                fresh.write_text(json.dumps(dict(list(own.items())[-_REMEMBERED:])), encoding="utf-8")
-                os.replace(fresh, self._counts)
+                replace_text(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
             # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
             # disk that is full later fails no note.
             self._clear()
@@ -92,7 +90,7 @@ class Deaths:
         """
         if self._file >= 0:
             with suppress(OSError):
-                self._handed_back.write_text(_encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
+                replace_text(self._handed_back, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
             self._clear()
 
     def _left(self) -> Iterator[tuple[str, str]]:
@@ -135,8 +133,8 @@ class Deaths:
 
 def _listed(path: Path) -> dict[str, str]:
     try:
-        return {str(task_id): str(name) for task_id, name in json.loads(path.read_bytes())}
-    except (OSError, ValueError, TypeError):
+        return {str(task_id): str(name) for task_id, name in json.loads(read_regular(path)[0])}
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from warren.events import Event
 from warren.log import get
+from warren.regular_file import open_or_make, read_regular, replace_text
 
 #: Deaths after which a message is rejected. An innocent one would have to be in hand, for some hundred
 #: microseconds, at each of them.
@@ -42,7 +43,7 @@ class InHand:
         """Count what the worker before this one had in hand. What cannot be written is not counted."""
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            handle = open_or_make(self._path)
             try:
                 os.posix_fallocate(handle, 0, _KEY)  # a store into a mapped hole of a full disk would kill
                 self._note = mmap.mmap(handle, _KEY)
@@ -57,9 +58,7 @@ class InHand:
         own = _read(self._counts)
         if int(key, 16):
             own[key] = own.pop(key, 0) + 1  # the newest stand last
-            fresh = self._counts.with_suffix(".new")
-            fresh.write_text(json.dumps(dict(list(own.items())[-_REMEMBERED:])), encoding="ascii")
-            os.replace(fresh, self._counts)
+            replace_text(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
         self.clear()  # only now: cut off before, the death counts twice
         for path in self._counts.parent.glob("*.in-hand-counts"):
             for known, count in _read(path).items():
@@ -99,6 +98,6 @@ def _key(body: Any, headers: Any) -> bytes:
 
 def _read(path: Path) -> dict[str, int]:
     try:
-        return {str(key): int(count) for key, count in json.loads(path.read_text(encoding="ascii")).items()}
+        return {str(key): int(count) for key, count in json.loads(read_regular(path)[0]).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}  # none yet; or not what it was: then the count begins anew
