@@ -34,9 +34,11 @@ def test_tables_do_not_wrap(
     """In 80 columns a program has a line, or a few, however many queues a worker has; the suite as a whole stands above."""
     queues = [f"provider-{number}" for number in range(30)]
     evidence = {"queues": queues, "paused": ["slow-provider"], "running": 2, "concurrency": 4, "taken": 123459, "begun": 123456}
+    evidence |= {"rejected": 0, "storing_s": 130}
     worker = ProgramStatus("worker-collect", "RUNNING", 4194304, "ready", 0.25, evidence)
     away = ProgramStatus("worker-b", "RUNNING", 4194305, "connecting", 0.25, {})
     beat = ProgramStatus("beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]})
+    away.evidence.update(rejected=3, storing_s=0)
     watchdog = ProgramStatus("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
     monkeypatch.setattr(status, "program_status", lambda _: [worker, away, beat, watchdog])
     monkeypatch.setenv("COLUMNS", "80")
@@ -49,7 +51,7 @@ def test_tables_do_not_wrap(
         main(["--config", str(etc(f"[app]\n{folders}")), "--host", "alpha", "status"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert re.fullmatch(r"alpha: Warren [\d.]+, running for \d+ (s|min|h)", lines[0])
-    assert lines[1:11] == [
+    assert lines[1:12] == [
         "running: 1 worker; not ready: worker-b",
         "",
         "program         state       pid      work",
@@ -57,7 +59,8 @@ def test_tables_do_not_wrap(
         "                                     received 123459, started 123456",
         "                                     queues: provider-0, provider-1, and 28 more",
         "                                     paused by a quota: slow-provider",
-        "worker-b        connecting  4194305",
+        "                                     cannot store results, for 2 min",
+        "worker-b        connecting  4194305  messages rejected: 3",
         "beat            standby     4194306  leading no, schedule entries 2",
         "quota-watchdog  ready       4194303  quotas: a",
     ]

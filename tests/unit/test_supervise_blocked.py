@@ -35,6 +35,13 @@ def test_a_pool_that_ends_no_task_while_messages_wait_is_blocked() -> None:
     assert "one" in found.warning
 
 
+def test_a_short_time_is_told_in_seconds() -> None:
+    """A blocked_timeout below a minute is not told as one."""
+    found = blocked(sight(35), WAITING, 20)
+    assert found is not None
+    assert "ended a task for 35 s, while" in found.warning
+
+
 @pytest.mark.parametrize(
     ("see", "queues", "timeout"),
     [

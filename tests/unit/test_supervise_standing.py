@@ -52,6 +52,13 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heart="standby")
             "running; not ready: worker-a (connecting), beat (starting)",
         ),
         (
+            "running",  # a heart may be ready before supervisord says RUNNING, and the last word of one that is silent
+            [at("worker-a", ready=False, state="STARTING"), at("worker-b", ready=False)],
+            0,
+            "",
+            "running; not ready: worker-a (starting), worker-b (silent)",
+        ),
+        (
             "running",
             [at("beat", state="FATAL", pid=None, ready=False, trouble="exit status 78 is final", heart="")],
             0,

@@ -11,6 +11,7 @@ from warren.cli.progress import progress
 from warren.config import load
 from warren.errors import ConfigError, ExitCode, WarrenError
 from warren.printable import printable_lines
+from warren.redaction import redact
 
 
 @click.command(cls=Verb)
@@ -27,6 +28,7 @@ def reload(context: click.Context, as_json: bool) -> int:
 
     Example: warren reload
     """
+    from warren.cli.status import surveyed
     from warren.quota.pauses import pauses
     from warren.supervise import request  # with what follows it: no other verb needs it
 
@@ -39,6 +41,12 @@ def reload(context: click.Context, as_json: bool) -> int:
             outcome = request.reload(settings, lambda report: line.say(report.doing.progress if report.doing else report.status))
     except WarrenError as error:
         if not as_json:
+            if isinstance(error, ConfigError):
+                click.echo(printable_lines(redact(str(error))), err=True)
+                click.echo(
+                    "a suite that already runs goes on with its old settings; correct the files, then reload again", err=True
+                )
+                return error.exit_code
             raise
         word = "refused" if isinstance(error, ConfigError) else "unavailable"
         return _said(word, [str(problem) for problem in getattr(error, "problems", (error,))], error.exit_code)
@@ -46,6 +54,8 @@ def reload(context: click.Context, as_json: bool) -> int:
         return _said(outcome.outcome, outcome.problems, outcome.code)
     for problem in outcome.problems:
         click.echo(printable_lines(problem), err=True)
+    if outcome.code and (reason := (surveyed(settings) or {}).get("broker_error")):
+        click.echo(printable_lines(redact(reason)), err=True)  # why a daemon that connects does not get on
     click.echo(_SENTENCES[outcome.outcome], err=bool(outcome.code))
     return outcome.code
 

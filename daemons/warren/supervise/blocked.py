@@ -33,9 +33,13 @@ class Blocked:
         messages = sum(self.waiting.values())
         ids = f", the oldest {', '.join(self.tasks)}" if self.tasks else ""
         return (
-            f"blocked: no process of it has ended a task for {self.seconds / 60:.0f} min, while {messages} "
+            f"blocked: no process of it has ended a task for {_for(self.seconds)}, while {messages} "
             f"{'message waits' if messages == 1 else 'messages wait'}{ids}"
         )
+
+
+def _for(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def blocked(sight: Sight, queues: Mapping[str, int], timeout: float) -> Blocked | None:

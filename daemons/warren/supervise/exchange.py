@@ -174,10 +174,10 @@ class Exchange:
             return True
         if time.monotonic() > step.by or process.held or process.state == ProcessStates.FATAL:
             later = f"; with the old settings go on: {', '.join(self._line)}" if self._line else ""
-            self.failure = (
-                f"{step.program}: expected it at work again with the new settings, found "
-                f"{process.trouble or (sight.state if sight else '') or 'no heart'}; see {process.config.stdout_logfile}{later}"
-            )
+            found = process.trouble or (f"it is {sight.state}" if sight and sight.state else "it has no heart")
+            # What ended has its last words in its capture file; what runs says in `warren status` what it waits for.
+            where = process.config.stdout_logfile if process.trouble else "warren status"
+            self.failure = f"{step.program} does not work with the new settings: {found}; see {where}{later}"
             return True
         return False
 

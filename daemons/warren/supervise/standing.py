@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from warren.heartbeat import AT_WORK
+
 #: States of supervisord in which a program is not expected to run: an operator stopped it, or it ended for good.
 _GIVEN_UP = ("FATAL", "EXITED", "UNKNOWN")
 
@@ -81,6 +83,8 @@ def _at_work(expected: Sequence[Standing], quotas: int) -> str:
 
 def _doing(standing: Standing) -> str:
     if standing.state in ("RUNNING", "STARTING"):
+        if standing.heart in AT_WORK:  # "not ready: worker-a (ready)" would say nothing
+            return "starting" if standing.state == "STARTING" else "silent"
         return standing.heart or "starting"
     return standing.trouble or standing.state.lower()
 

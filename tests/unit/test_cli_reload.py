@@ -1,0 +1,42 @@
+"""`warren reload`: what it prints when the new settings are not taken up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from warren.cli import main
+from warren.errors import ExitCode
+from warren.supervise import request
+from warren.supervise.programs import Outcome
+
+Written = Callable[..., Path]
+
+
+def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong file ends with 78 and its problems, and a line says what a running suite does meanwhile."""
+    assert main(["--config", str(etc("[log]\nlevel = loud")), "reload"]) == ExitCode.CONFIG
+    problem, line = capsys.readouterr().err.splitlines()
+    assert "[log] level: expected one of" in problem
+    assert line.startswith("a suite that already runs goes on with its old settings")
+
+
+def test_a_daemon_that_does_not_reach_the_broker(
+    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The broker's reason stands beside the daemon's state, without the password."""
+    broker = {"kind": "rabbitmq", "reachable": False, "reason": "refused (amqp://me:pw@b//); correct it", "alarms": []}
+    said = {"at": time.clock_gettime(time.CLOCK_BOOTTIME), "broker": broker, "queues": {}, "quotas": {}}
+    (tmp_path / "survey.json").write_text(json.dumps(said), encoding="utf-8")
+    late = Outcome(0.0, "late", ["worker-a is not ready: it is connecting"], int(ExitCode.FAILURE))
+    monkeypatch.setattr(request, "reload", lambda *_: late)
+    assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}\n")), "reload"]) == ExitCode.FAILURE
+    assert capsys.readouterr().err.splitlines() == [
+        "worker-a is not ready: it is connecting",
+        "refused (amqp://me:***@b//); correct it",
+        "the new settings are in force, but not every daemon works",
+    ]
