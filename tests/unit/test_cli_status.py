@@ -129,6 +129,8 @@ def surveyed(run: Path, **broker: object) -> None:
         "at": time.clock_gettime(time.CLOCK_BOOTTIME),
         "broker": {"kind": "redis", "reachable": True, "reason": "", "alarms": [], **broker},
         "queues": {"default": queue},
+        "removed_queues": {"old": 2},
+        "rejected": {"messages": 1, "level": 1},
         "quotas": {"site": quota, "other": {"error": "it is damaged"}},
     }
     run.mkdir()
@@ -154,6 +156,8 @@ def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.Cap
     assert "worker-a is held: ended with 70, 5 times in a minute" in lines
     assert "default 120 +2.5/s" in lines
     assert "the broker takes no messages: low on disk" in lines
+    assert "old: no section declares it any more, and it holds 2 messages" in lines
+    assert "rejected: 1 message, which nobody could run" in lines
     assert "site 60/10s 40 1 19 0.0 s" in lines
     assert "other: it is damaged" in lines
 

@@ -15,6 +15,7 @@ ALWAYS = {
     "apt-get",
     "bash",
     "cat",
+    "dash",
     "dd",
     "dpkg",
     "dpkg-deb",

@@ -31,7 +31,7 @@ def drops(head: bytes, pause: float) -> Iterator[bytes]:
     """The head, then one byte at a time, without an end."""
     yield head
     while True:
-        time.sleep(pause)
+        time.sleep(pause)  # load: the pace of an answer; nobody waits for it
         yield b"x"
 
 

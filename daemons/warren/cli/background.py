@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,16 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from warren.cli.progress import progress
 from warren.cli.user import not_root_for_another
 from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
 from warren.process import handle_of_holder
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+#: How often (ms) the line of a stop that waits is renewed; its end is noticed at once.
+_TURN_MS = 500
 
 
 def background(verb: Verb) -> Verb:
@@ -83,6 +88,10 @@ def _stop(lock: Path, program: str, patience: float) -> str:
         raise WarrenError(f"{program}: expected to be allowed to stop process {pid}; call it as its user or as root") from None
     waiting = select.poll()
     waiting.register(process, select.POLLIN)
-    if not waiting.poll(patience * 1000):
-        raise WarrenError(f"{program}, process {pid}, did not end within {patience:g} s; see its log")
+    end = time.monotonic() + patience
+    with progress("stop") as line:
+        while not waiting.poll(_TURN_MS):
+            if time.monotonic() > end:
+                raise WarrenError(f"{program}, process {pid}, did not end within {patience:g} s; see its log")
+            line.say(f"{program}, process {pid}, lets running tasks finish, for {patience:g} s at most")
     return f"{program} has stopped"

@@ -73,9 +73,13 @@ def _leftovers(console: Console, said: dict[str, Any]) -> None:
         if queue.get("unconsumed"):
             console.print(Text(f"{queue['queue']}: it holds messages, and no worker of the fleet takes from it", style="red"))
     for name, messages in said["removed_queues"].items():
-        console.print(Text(f"{name}: no section declares it any more, and it holds {messages} messages", style="yellow"))
+        console.print(Text(f"{name}: no section declares it any more, and it holds {_count(messages)}", style="yellow"))
     if said["rejected"]:
-        console.print(Text(f"rejected, as nobody could run them: {said['rejected']} messages", style="yellow"))
+        console.print(Text(f"rejected: {_count(said['rejected'])}, which nobody could run", style="yellow"))
+
+
+def _count(messages: int) -> str:
+    return "1 message" if messages == 1 else f"{messages} messages"
 
 
 def _quotas(console: Console, quotas: list[dict[str, Any]]) -> None:
