@@ -129,6 +129,25 @@ def test_a_failed_task(
 
 
 @pytest.mark.parametrize(
+    "found", ["x", "{}", "[]", "5", '{"status":"SUCCESS"}', '{"status":"FAILURE","result":5}', "[" * 100_000]
+)
+def test_a_result_that_is_none(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    """Whatever stands in its place, one line says so, and does not blame the settings."""
+    app = make_app(settings_of(folder))
+    monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
+    app.backend.store_result("known", 1, "SUCCESS")
+    [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
+    path.write_text(found, encoding="utf-8")
+    assert call(folder, "shop.page", "--wait", "5") == ExitCode.UNAVAILABLE
+    captured = capsys.readouterr()
+    assert "the result of known cannot be read" in captured.err
+    assert "[broker]" not in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
     ("ini", "code"),
     [
         ("[broker]\nurl = amqp://u:secret77@127.0.0.1:1/v?heartbeat=abc", ExitCode.CONFIG),

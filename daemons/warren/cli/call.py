@@ -14,7 +14,7 @@ import click
 from celery import Celery
 from celery.exceptions import BackendError, ImproperlyConfigured
 from celery.exceptions import TimeoutError as ResultTimeout
-from kombu.exceptions import KombuError
+from kombu.exceptions import DecodeError, KombuError
 
 from warren.app import import_tasks, make_app
 from warren.broker.depth import depths
@@ -31,6 +31,12 @@ from warren.redaction import redact
 
 #: What libraries raise for options of the broker or the results that nobody can use.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
+#: What Celery raises when a stored result is none: anybody may have written it.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, DecodeError)
+
+
+class Unreadable(Unavailable):
+    """The result that was found is none."""
 
 
 class _Moment(click.ParamType[datetime]):
@@ -186,6 +192,9 @@ def _outcome(result: Any, wait: float | None) -> tuple[bool, dict[str, Any]]:
         result.get(timeout=wait, propagate=False)
     except ResultTimeout:
         return False, {"state": result.state, "result": None}
+    except _UNREADABLE as error:
+        text = f"the result of {result.id} cannot be read: {_error(error)}"
+        raise Unreadable(f"{text}; the worker's log says how the task has ended") from error
     found = result.result
     return True, {"state": result.state, "result": _error(found) if isinstance(found, BaseException) else found}
 
@@ -215,7 +224,7 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
     """Turns what broker and results raise into Unavailable, which says where the broker's URL is written."""
     try:
         yield
-    except NoRoute:
+    except (NoRoute, Unreadable):
         raise
     except Unavailable as error:
         connection = app.connection_for_write()
