@@ -82,10 +82,10 @@ class BoundedChannel:
     Message = Message
     connection: Any
 
-    @property
-    def largest_message(self) -> int | None:
-        """Bytes that a body may have."""
-        return self.connection.client.transport_options.get("largest_message")  # type: ignore[no-any-return]
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        #: Bytes that a body may have. Kept here: a channel that was closed has no connection any more, and may be asked still.
+        self.largest_message: int | None = connection.client.transport_options.get("largest_message")
+        super().__init__(connection, **kwargs)  # type: ignore[call-arg]
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
         """Return the body as its sender gave it to the broker, or as it came, marked, where that fails."""
