@@ -27,7 +27,7 @@ def mounted(folder: Path, *words: str) -> Iterator[Path]:
 @contextmanager
 def small_disk(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
     """One that is as small as said, and holds so many files (0: any number)."""
-    with mounted(folder, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes}", "warren-test"):
+    with mounted(folder, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=700", "warren-test"):
         yield folder
 
 
