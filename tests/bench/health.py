@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from statistics import median, quantiles
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from support.wait import run_to_end
 
 WARREN = Path(sys.executable).with_name("warren")

@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from support.wait import run_to_end
 from warren.reading.line import moment
 
