@@ -15,6 +15,7 @@ _DAEMON = 40_000_000
 _LIMITS = (
     Path("/sys/fs/cgroup/system.slice/warren.service/memory.max"),
     Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/system.slice/warren.service/memory.limit_in_bytes"),  # control groups of version 1
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
