@@ -15,7 +15,7 @@ import pytest
 
 from support.suite import Suite
 from support.supervised import programs, supervised
-from support.wait import until
+from support.wait import SHORTEST, until
 from warren.errors import Unavailable
 from warren.process import Process
 from warren.supervise import programs as published
@@ -181,10 +181,19 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
     said = len(suite.logged("supervisord", event)) if event else 0
     asked = ServerProxy("http://localhost", transport=Transport(suite.folder / "run" / "supervisor.sock"))
     asked.__dict__["pid"] = supervisor.pid
+
+    def told() -> bool:
+        return len(suite.logged("supervisord", event)) > said
+
     with suppress(OSError):  # the socket may have been made anew before the answer came
         act(suite, asked)
     if event:
-        until(lambda: len(suite.logged("supervisord", event)) > said, what=event)
+        with suppress(AssertionError):
+            until(told, SHORTEST, what=event)
+        if not told():  # the suite was still mending what the act before had done, and took this one's file away as well
+            with suppress(OSError):
+                act(suite, asked)
+            until(told, what=event)
     if name in ENDING:
         until(lambda: pids(suite) != before, what="another process")
     until(lambda: works(suite), what=f"all programs at work again; {suite.log('supervisord')[-5:]}")
