@@ -15,13 +15,14 @@ from typing import Any
 from amqp import spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import MessageNacked, RecoverableConnectionError
-from kombu.transport import TRANSPORT_ALIASES, pyamqp
+from kombu.transport import pyamqp
 
 from warren.broker.arrivals import Arrival
 from warren.broker.deadline import Deadline
 from warren.broker.frames import bounded_handler, readable
 from warren.broker.not_taken import NotTaken
 from warren.broker.returns import Returns, must_arrive
+from warren.broker.transport_names import take_names
 from warren.broker.unpack import check_size
 from warren.broker.unroutable import NoRoute
 
@@ -277,10 +278,5 @@ class SSLTransport(pyamqp.SSLTransport):
 
 
 def register() -> None:
-    """Makes these the transports of amqp:// and amqps:// in this process.
-
-    kombu takes the transport of every URL from this table, also when it goes on to the next of several URLs and when it makes the
-    connections of a pool; a transport named elsewhere is lost there.
-    """
-    TRANSPORT_ALIASES["amqp"] = f"{__name__}:{Transport.__name__}"
-    TRANSPORT_ALIASES["amqps"] = f"{__name__}:{SSLTransport.__name__}"
+    """Makes these the transports of amqp:// and amqps:// in this process."""
+    take_names({"amqp": Transport, "amqps": SSLTransport})

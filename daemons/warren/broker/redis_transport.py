@@ -9,10 +9,11 @@ from __future__ import annotations
 from queue import Empty
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import redis
 
 from warren.broker.payloads import BoundedChannel, check, new_tag, read, stand_in
 from warren.broker.queues import EXCHANGE, SOURCE
+from warren.broker.transport_names import take_names
 from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
@@ -117,5 +118,5 @@ class Transport(redis.Transport):
 
 
 def register() -> None:
-    """Make this the transport of redis:// and rediss:// in this process, as rabbitmq.register does for its own."""
-    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = f"{__name__}:{Transport.__name__}"
+    """Makes this the transport of redis:// and rediss:// in this process."""
+    take_names({"redis": Transport, "rediss": Transport})

@@ -1,0 +1,49 @@
+"""Warren's transports are the ones that kombu takes, whatever a program did before it made Warren's app."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kombu import transport
+
+from warren.broker import transport_names
+from warren.broker.transport_names import take_names
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from kombu import Connection
+
+before = Connection(sys.argv[1]).get_transport_cls()
+from warren.app import make_app
+from warren.config import load
+
+with make_app(load(Path(sys.argv[2]))).connection_for_write() as connection:
+    print(before.__module__, connection.get_transport_cls().__module__)
+"""
+KINDS = [
+    ("amqp://127.0.0.1:1//", "kombu.transport.pyamqp warren.broker.rabbitmq"),
+    ("amqps://127.0.0.1:1//", "kombu.transport.pyamqp warren.broker.rabbitmq"),
+    ("redis://127.0.0.1:1/0", "kombu.transport.redis warren.broker.redis_transport"),
+    ("rediss://127.0.0.1:1/0?ssl_cert_reqs=none", "kombu.transport.redis warren.broker.redis_transport"),
+]
+
+
+@pytest.mark.parametrize(("url", "classes"), KINDS)
+def test_a_program_that_used_the_broker_before(tmp_path: Path, url: str, classes: str) -> None:
+    """A program that made a connection of kombu's own first sends by Warren's transport afterwards."""
+    (tmp_path / "warren.ini").write_text(f"[app]\nstate_dir = {tmp_path}\n[broker]\nurl = {url}\n", encoding="utf-8")
+    words = [sys.executable, "-c", PROGRAM, url, str(tmp_path)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == classes
+
+
+def test_a_kombu_that_holds_to_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by name: its senders would not learn what the broker did with a message."""
+    monkeypatch.setattr(transport_names, "get_transport_cls", lambda _name: object)
+    monkeypatch.setattr(transport, "_transport_cache", {})
+    monkeypatch.setattr(transport_names, "TRANSPORT_ALIASES", {})
+    with pytest.raises(RuntimeError, match=r"kombu [\d.]+ does not take Warren's transport of amqp://; install"):
+        take_names({"amqp": Path})
