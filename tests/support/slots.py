@@ -9,6 +9,7 @@ from warren.quota.layout import HEADER_WORDS, MAGIC, NIL, SLOT_WORDS, VERSION, H
 from warren.quota.rebuild import rebuild
 from warren.quota.slots import Slots, Ticket
 from warren.quota.store import boot_word
+from warren.quota.terms import retime
 
 ME, OTHER, DEAD = Process(11, 100), Process(12, 200), Process(13, 300)
 WINDOW, LONGEST = 100, 7
@@ -16,15 +17,25 @@ WINDOW, LONGEST = 100, 7
 MOST = 9
 
 
-def make(limit: int, capacity: int = 0) -> Slots:
-    """Slots in plain memory that were never used, with the lists built."""
-    words = memoryview(array("q", bytes(8 * (HEADER_WORDS + MOST * SLOT_WORDS))))
+def make(limit: int, capacity: int = 0, most: int = MOST) -> Slots:
+    """Slots in plain memory that were never used, with the lists built. most: slots that there is room for."""
+    words = memoryview(array("q", bytes(8 * (HEADER_WORDS + most * SLOT_WORDS))))
     words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity or limit
     words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = limit, WINDOW, LONGEST
     words[Head.BOOT] = boot_word()
     slots = Slots(words)
     rebuild(slots, 0)
     return slots
+
+
+def set_terms(slots: Slots, limit: int, window: int, longest: int, now: int) -> None:
+    """Other terms, as a ledger that is configured anew gets them."""
+    for slot in range(int(slots.words[Head.CAPACITY]), limit):
+        slots.words[Head.CAPACITY] = slot + 1
+        slots.put(slot, Slot.STATE, State.RETIRED)  # as the file grows
+    retime(slots, window, longest, now)
+    slots.words[Head.LIMIT] = limit
+    rebuild(slots, now)
 
 
 def copy(slots: Slots) -> Slots:

@@ -8,12 +8,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make
+from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make, set_terms
 from warren.process import Process
-from warren.quota.layout import Head, Slot, State
-from warren.quota.rebuild import rebuild
+from warren.quota.layout import Head, Slot
 from warren.quota.slots import Ticket
-from warren.quota.terms import retime
 
 
 @dataclass
@@ -146,6 +144,21 @@ class Provider(RuleBasedStateMachine):
     def pass_time(self, ticks: int) -> None:
         self.now += ticks
 
+    @rule(windows=st.sampled_from([1, 3]), pace=st.sampled_from([WINDOW // 4, WINDOW]))
+    def serve(self, windows: int, pace: int) -> None:
+        """A phase of steady work between two edits: every slot that there is makes a call, over and over."""
+        end = self.now + windows * self.window
+        while self.now < end:
+            for _ in range(self.limit):
+                before = len(self.standing)
+                self.reserve(0, 1)
+                if len(self.standing) == before:
+                    break
+                self.send(before)
+                assert self.slots.settle(self.standing[before].ticket, self.now + self.window)
+                self._end(self.standing[before], lost=False)
+            self.now += pace
+
     @rule(most=st.integers(0, 3))
     def thaw(self, most: int) -> None:
         self.slots.thaw(self.now, most)
@@ -159,12 +172,7 @@ class Provider(RuleBasedStateMachine):
         self.limit = limit
         self.terms_changed = self.terms_changed or (window, longest) != (self.window, self.longest)
         self.window, self.longest = window, longest
-        for slot in range(int(self.slots.words[Head.CAPACITY]), limit):
-            self.slots.words[Head.CAPACITY] = slot + 1
-            self.slots.put(slot, Slot.STATE, State.RETIRED)  # as the file grows
-        retime(self.slots, window, longest, self.now)
-        self.slots.words[Head.LIMIT] = self.limit
-        rebuild(self.slots, self.now)
+        set_terms(self.slots, limit, window, longest, self.now)
 
     @precondition(lambda self: not self.terms_changed)
     @rule(count=st.integers(1, 3))

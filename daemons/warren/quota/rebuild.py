@@ -29,7 +29,8 @@ def rebuild(slots: Slots, now: int) -> None:
     out = max(0, len(cooled) - max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling)))
     for slot in cooled[:out]:
         slots.put(slot, Slot.STATE, State.RETIRED)
-    for slot in cooled[out:]:
+    for slot in (*cooled[out:], *cooling):
+        # Others served while it was retired: it comes back when their calls, too, have cooled, which no slot remembers.
         if states[slot] == State.RETIRED and untils[slot] < forgotten:
             untils[slot] = forgotten
             slots.put(slot, Slot.UNTIL, forgotten)
