@@ -82,6 +82,10 @@ class Event(StrEnum):
     MESSAGES_RESTORED = "messages_restored", "embedded broker: messages of a dead process went back to their queue"
     MESSAGE_REJECTED = "message_rejected", "a message that cannot be run was rejected; `reason` says why"
 
+    KEY_REJECTED = (
+        "key_rejected",
+        "Redis: a key of queues or bindings (`key`), or an entry of one, was something else: it was moved to `moved_to`",
+    )
     HOST_NAME_TAKEN = "host_name_taken", "another suite on this broker bears this host's name"
     QUEUE_UNCONSUMED = "queue_unconsumed", "a queue has held messages for `since_s`, and no worker of the fleet takes from it"
     QUEUE_ABANDONED = "queue_abandoned", "a queue that no section declares any more still holds `messages`"

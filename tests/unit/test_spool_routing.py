@@ -36,6 +36,13 @@ def test_topic(key: str, routing_key: str, matches: bool) -> None:
     assert route("topic", [Binding(key, "q")], routing_key) == (["q"] if matches else [])
 
 
+def test_no_key_takes_long() -> None:
+    """Neither many wildcards nor many words make a comparison that has no end, or too many levels."""
+    many = ".".join(["#"] * 2000)
+    assert route("topic", [Binding(f"{many}.z", "q")], ".".join("ab" * 60)) == []
+    assert route("topic", [Binding(f"{many}.b", "q")], ".".join("ab" * 60)) == ["q"]
+
+
 def test_a_queue_gets_one_copy() -> None:
     """A queue whose several bindings match gets the message once."""
     bindings = [Binding("a.*", "one"), Binding("#", "one"), Binding("a.b", "two")]

@@ -1,18 +1,25 @@
 """Redis as Warren takes messages from it: what is on a list may be anybody's, and anything.
 
 kombu takes a message from its list and only then reads it. What it cannot read ends the worker, and the
-message is gone. Here such a message arrives as one that is rejected, with a line in the log.
+message is gone. Here such a message arrives as one that is rejected, with a line in the log. Garbage in
+the keys in which kombu keeps bindings and messages is moved out of the way (redis_keys.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import ResponseError
 
 from warren.broker.payloads import BoundedChannel, check, new_tag, read, stand_in
 from warren.broker.queues import EXCHANGE, SOURCE
+from warren.broker.redis_bindings import Entry, binding_of, is_kept
+from warren.broker.redis_keys import Keys
+from warren.broker.redis_unacked import QoS
+from warren.broker.routing import Binding, route
 from warren.broker.transport_names import take_names
 from warren.broker.unroutable import NoRoute
 from warren.events import Event
@@ -21,38 +28,115 @@ from warren.log import get
 _PERSISTENT = 2
 
 
-class QoS(redis.QoS):
-    """Notes for each unacknowledged message the queue that it came from, in the place of exchange and routing key.
-
-    kombu gives a message back by those two: to every queue that is bound for them, so that a message of
-    one queue comes back in two. The message itself keeps both: whoever takes it next finds them in it.
-    """
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """As kombu's, which reads exchange and routing key from the message's delivery_info."""
-        info = message.delivery_info
-        if SOURCE not in info:
-            super().append(message, delivery_tag)
-            return
-        message.delivery_info = {**info, "exchange": "", "routing_key": info[SOURCE]}
-        try:
-            super().append(message, delivery_tag)
-        finally:
-            message.delivery_info = info
-
-
 class Channel(BoundedChannel, redis.Channel):
     """kombu's channel with messages that were looked at, which knows where a message leads before it is sent."""
 
     QoS = QoS
 
+    def __init__(self, connection: Any, **kwargs: Any) -> None:
+        self.keys = Keys(self)
+        super().__init__(connection, **kwargs)
+
+    # -- where a message leads ---------------------------------------------------------------------------------------
+
     def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> Any:
         """As kombu's. Raises NoRoute for a task that no queue would get, which kombu drops."""
-        if exchange == EXCHANGE and message["properties"].get("delivery_mode") == _PERSISTENT:
-            bound = self.get_table(exchange)
-            if not self.typeof(exchange).lookup(bound, exchange, routing_key, None):
-                raise NoRoute(exchange, routing_key)
+        if exchange == EXCHANGE and message["properties"].get("delivery_mode") == _PERSISTENT and not self._leads(routing_key):
+            raise NoRoute(exchange, routing_key)
         return super().basic_publish(message, exchange, routing_key, **kwargs)
+
+    def _leads(self, routing_key: str) -> bool:
+        if self._lookup(EXCHANGE, routing_key):
+            return True
+        self._bind_again(EXCHANGE)
+        return bool(self._lookup(EXCHANGE, routing_key))
+
+    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
+        """Return the queues that a message reaches. kombu would run the regular expressions that stand in the table."""
+        if not exchange:
+            return [routing_key]
+        kind = self.typeof(exchange).type
+        return route(kind, (Binding(key, queue) for key, _, queue in self.get_table(exchange)), routing_key)
+
+    def get_table(self, exchange: str) -> list[tuple[str, Any, str]]:
+        """Return the bindings of the exchange, each as kombu has it. What is none is moved out of the way."""
+        key = self.keyprefix_queue % exchange
+
+        def members() -> Any:
+            with self.conn_or_acquire() as client:
+                return client.smembers(key)
+
+        try:
+            found = members()
+        except ResponseError as error:
+            if not self.keys.refuse_types(error, {key: "set"}):
+                raise
+            self._bind_again(exchange)
+            found = members()
+        bindings = {member: binding_of(member, self.sep, self._taken) for member in found}
+        if bad := [member for member, binding in bindings.items() if binding is None]:
+            self.keys.refuse_members(key, bad)
+        prepare = self.typeof(exchange).prepare_bind
+        return [prepare(each.queue, exchange, each.key, None) for each in bindings.values() if each is not None]
+
+    def lists_for(self, entry: Entry) -> list[str]:
+        """Return the keys of the lists that an unacknowledged message goes back to; none for garbage."""
+        priority = self._get_message_priority(entry.message, reverse=False)
+        queues = self._lookup(entry.exchange, entry.routing_key)
+        keys = [self._q_for_pri(queue, priority) for queue in queues if queue and not is_kept(queue, self._taken)]
+        return [key for key in keys if self._is_list(key)]
+
+    def _is_list(self, key: str) -> bool:
+        """Return whether messages can be put there. A transaction that finds out takes a message off the notes all the same."""
+        with self.conn_or_acquire() as client:
+            kind = client.execute_command("TYPE", self.global_keyprefix + key)
+        return kind in (b"list", b"none") or self.keys.refuse_types(ResponseError("WRONGTYPE"), {key: "list"})
+
+    @property
+    def _taken(self) -> frozenset[str]:
+        """Keys that are no queues."""
+        return frozenset((self.unacked_key, self.unacked_index_key, self.unacked_mutex_key))
+
+    def _bind_again(self, exchange: str) -> None:
+        """Write the bindings that this connection has declared once more: somebody has removed them, or put another key there."""
+        for queue, bound_to, routing_key in list(self.state.bindings):
+            if bound_to == exchange:
+                self._queue_bind(exchange, *self.typeof(exchange).prepare_bind(queue, exchange, routing_key, None))
+
+    # -- keys of another type ----------------------------------------------------------------------------------------
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
+        self._again(self._binding_keys(exchange), super()._queue_bind, exchange, routing_key, pattern, queue)
+
+    def _delete(self, queue: str, exchange: str, *meta: Any, **options: Any) -> None:
+        self._again(self._binding_keys(exchange), super()._delete, queue, exchange, *meta, **options)
+
+    def _refresh_bindings(self, queues: list[str]) -> None:
+        exchanges = {exchange for queue in queues for exchange, _, _ in self.state.queue_bindings(queue)}
+        types = {key: kind for exchange in exchanges for key, kind in self._binding_keys(exchange).items()}
+        self._again(types, super()._refresh_bindings, queues)
+
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        types = {} if is_kept(queue, self._taken) else self._list_keys([queue])
+        self._again(types, super()._put, queue, message, **kwargs)
+
+    def _binding_keys(self, exchange: str) -> dict[str, str]:
+        sets = (self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange)
+        return {**dict.fromkeys(sets, "set"), self.keyprefix_binding_deadlines: "zset"}
+
+    def _list_keys(self, queues: list[str]) -> dict[str, str]:
+        return {self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps}
+
+    def _again(self, types: dict[str, str], do: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Do it, a second time when one of these keys was of another type, and has been moved."""
+        try:
+            return do(*arguments, **options)
+        except ResponseError as error:
+            if not self.keys.refuse_types(error, types):
+                raise
+            return do(*arguments, **options)
+
+    # -- what arrives ------------------------------------------------------------------------------------------------
 
     def _brpop_read(self, **options: Any) -> bool:
         """Read the answer to the question for the next message, and deliver it. Raises Empty.
@@ -62,6 +146,11 @@ class Channel(BoundedChannel, redis.Channel):
         """
         try:
             answer = self._answer(**options)
+        except ResponseError as error:
+            # BRPOP names all queues at once: one that is no list would keep the worker from every other one.
+            if not self.keys.refuse_types(error, self._list_keys(self.active_queues)):
+                raise
+            raise Empty from None
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()

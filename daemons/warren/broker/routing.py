@@ -31,9 +31,23 @@ def _matches(kind: str, key: str, routing_key: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _topic(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    """`*` stands for one word, `#` for any number of them, none included."""
-    if not pattern:
-        return not words
-    if pattern[0] == "#":
-        return _topic(pattern[1:], words) or (bool(words) and _topic(pattern, words[1:]))
-    return bool(words) and pattern[0] in ("*", words[0]) and _topic(pattern[1:], words[1:])
+    """`*` stands for one word, `#` for any number of them, none included.
+
+    Word by word, with all places of the pattern that can be reached: what anybody wrote costs no more than its length.
+    """
+    reached = _over_hashes(pattern, {0})
+    for word in words:
+        after = {place for place in reached if place < len(pattern) and pattern[place] == "#"}
+        after |= {place + 1 for place in reached if place < len(pattern) and pattern[place] in ("*", word)}
+        reached = _over_hashes(pattern, after)
+    return len(pattern) in reached
+
+
+def _over_hashes(pattern: tuple[str, ...], places: set[int]) -> set[int]:
+    """Return the places, and those behind each `#` that stands for no word."""
+    found = set(places)
+    for place in sorted(places):
+        while place < len(pattern) and pattern[place] == "#":
+            place += 1
+            found.add(place)
+    return found

@@ -1,0 +1,52 @@
+"""What kombu keeps in a database of Redis, and how garbage in it is told from it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from warren.broker.payloads import check
+from warren.broker.routing import Binding
+
+#: Where garbage goes: this, and behind it the key that it was found in.
+ASIDE = "warren.rejected."
+#: Bytes of a binding's key or queue. AMQP allows no more.
+_LONGEST = 255
+
+
+class Entry(NamedTuple):
+    """A message that a worker has taken and not acknowledged, and the address that it goes back to."""
+
+    message: dict[str, Any]
+    exchange: str
+    routing_key: str
+
+
+def binding_of(member: bytes, separator: str, taken: frozenset[str]) -> Binding | None:
+    """Return the binding that a member of an exchange's set stands for; None for what is none.
+
+    The pattern in it is not looked at: anybody may have written it, and a regular expression may run for ever.
+    `taken` are keys that are no queues.
+    """
+    try:
+        key, _, queue = member.decode().split(separator)
+    except ValueError:  # no text, or not three parts
+        return None
+    if not queue or len(key.encode()) > _LONGEST or len(queue.encode()) > _LONGEST:
+        return None
+    return None if is_kept(queue, taken) else Binding(key, queue)
+
+
+def is_kept(queue: str, taken: frozenset[str]) -> bool:
+    """Return whether the name of a queue is that of a key in which something else is kept."""
+    return queue in taken or queue.startswith(("_kombu.", ASIDE))
+
+
+def entry_of(value: Any) -> Entry:
+    """Return the entry of the hash of unacknowledged messages. Raises ValueError with the reason."""
+    if not isinstance(value, list) or len(value) != 3:
+        raise ValueError("expected a message with its exchange and routing key, found another value")
+    message, exchange, routing_key = value
+    if not isinstance(exchange, str | None) or not isinstance(routing_key, str):
+        raise ValueError("expected an exchange and a routing key that are texts")
+    check(message)
+    return Entry(message, exchange or "", routing_key)

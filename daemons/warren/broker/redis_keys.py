@@ -1,0 +1,115 @@
+"""Moves garbage out of the keys in which kombu keeps bindings and messages.
+
+Anybody who may write to the database can put something there that is neither. kombu reads these keys for each message
+that is sent, taken or given back, and what it cannot read fails every sender, or ends every worker. So garbage is moved,
+as it is, to `warren.rejected.KEY`, in one step on the server: one process moves it, and that one tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from warren.broker.redis_bindings import ASIDE
+from warren.events import Event
+from warren.log import get
+from warren.printable import one_line
+
+#: Moves KEYS[1] to a free name that begins with KEYS[2] if it is of another type than ARGV[1].
+_OF_ANOTHER_TYPE = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' or kind == ARGV[1] then return false end
+local name, number = KEYS[2], 0
+while redis.call('EXISTS', name) == 1 do
+  number = number + 1
+  name = KEYS[2] .. '.' .. number
+end
+redis.call('RENAME', KEYS[1], name)
+return {kind, name}
+"""
+#: Moves KEYS[1] to KEYS[2] unless it is a lock that ends within ARGV[1] milliseconds: kombu's always do.
+_ENDLESS = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return false end
+local left = redis.call('PTTL', KEYS[1])
+if kind == 'string' and left >= 0 and left <= tonumber(ARGV[1]) then return false end
+redis.call('RENAME', KEYS[1], KEYS[2])
+return {kind, KEYS[2]}
+"""
+#: Moves field ARGV[1] of hash KEYS[1] to hash KEYS[2], and takes it out of the index KEYS[3].
+_FIELD = """
+local value = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+if not value then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], value)
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+#: What a script returns that this user may not run: 0, as if it had moved nothing.
+_NOT_ALLOWED = 0
+#: Members of a set that are moved by one command.
+_AT_ONCE = 500
+_MEMBERS = """
+local moved = 0
+for _, member in ipairs(ARGV) do moved = moved + redis.call('SMOVE', KEYS[1], KEYS[2], member) end
+return moved
+"""
+
+
+class Keys:
+    """The keys of one channel's database; `prefix` stands before each (kombu's `global_keyprefix`)."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def refuse_types(self, error: Exception, types: Mapping[str, str]) -> bool:
+        """Move each of these keys whose type is another one, after Redis has refused a command for it.
+
+        Return whether the command is worth another attempt: every key is of its type now. Another process may have
+        been first. False for another error, and for a user who may not move them.
+        """
+        if "WRONGTYPE" not in str(error):  # the text of a pipeline begins with its command
+            return False
+        allowed = [self._refuse(_OF_ANOTHER_TYPE, key, kind, f"expected a {kind}") for key, kind in types.items()]
+        return all(allowed)
+
+    def refuse_lock(self, key: str, longest: float) -> None:
+        """Move a lock that does not end within `longest` seconds: no message of a dead worker would come back."""
+        self._refuse(_ENDLESS, key, str(int(longest * 1000)), "expected a lock that ends")
+
+    def _refuse(self, script: str, key: str, argument: str, expected: str) -> bool:
+        moved = self._run(script, [key, ASIDE + key], argument)
+        if moved == _NOT_ALLOWED:
+            return False
+        if moved is None:
+            return True
+        kind, name = (part.decode("utf-8", "replace") for part in moved)
+        self._tell(key, name, f"{expected}, found a {kind}")
+        return True
+
+    def refuse_members(self, key: str, members: list[bytes]) -> None:
+        """Move members of the set of an exchange that are no bindings."""
+        moved = 0
+        for start in range(0, len(members), _AT_ONCE):
+            moved += self._run(_MEMBERS, [key, ASIDE + key], *members[start : start + _AT_ONCE])
+        if moved:
+            shown = one_line(members[0][:100].decode("utf-8", "replace"))
+            self._tell(key, ASIDE + key, f"expected bindings, found {moved} that are none, among them {shown}")
+
+    def refuse_field(self, key: str, index: str, field: bytes, reason: str) -> None:
+        """Move an entry of the hash of unacknowledged messages that is none."""
+        if self._run(_FIELD, [key, ASIDE + key, index], field):
+            self._tell(key, ASIDE + key, f"{reason}; the entry is {one_line(field[:100].decode('utf-8', 'replace'))}")
+
+    def _run(self, script: str, keys: Iterable[str], *arguments: Any) -> Any:
+        names = [self._channel.global_keyprefix + key for key in keys]
+        try:
+            with self._channel.conn_or_acquire() as client:
+                return client.eval(script, len(names), *names, *arguments)
+        except ResponseError:
+            return _NOT_ALLOWED  # this user may not, or Redis takes no writes: the command that failed says so
+
+    @staticmethod
+    def _tell(key: str, moved_to: str, reason: str) -> None:
+        get().error(Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason)

@@ -1,0 +1,122 @@
+"""Garbage in the keys in which kombu keeps bindings and messages costs no sender and no worker: it is moved, and named once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from support.suite import Suite, broker_section
+from support.wait import result_of, until
+from warren.app import make_app
+from warren.config import load
+
+JOBS = """
+from celery import shared_task
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+"""
+BINDINGS = "_kombu.binding.warren"
+SEP = "\x06\x16"
+DEEP = b"[" * 100_000 + b"]" * 100_000
+GOOD = {"body": "x", "headers": {}, "properties": {"delivery_info": {"exchange": "", "routing_key": "default"}}}
+#: Members of an exchange's set that are no bindings.
+MEMBERS: list[bytes | str] = [b"", b"x", b"\xff\xfe" * 50, DEEP, "x" * 5_000_000]
+MEMBERS += [f"a{SEP}b", f"a{SEP}b{SEP}c{SEP}d", f"#{SEP}#{SEP}"]
+MEMBERS += [f"#{SEP}#{SEP}{kept}" for kept in ("unacked", "unacked_index", BINDINGS)] + [f"{'#.' * 2000}{SEP}.{SEP}default"]
+#: Members that are bindings, with a pattern that is no regular expression, and one that runs for ever.
+FOUL_PATTERNS = [f"other.*{SEP}({SEP}other", f"#.#.#.#.#.#.#.z{SEP}^(([a-z])+.)+[A-Z]([a-z])+${SEP}default"]
+#: Entries of the hash of unacknowledged messages that are none.
+ENTRIES: list[bytes | str] = [b"", b"\xff", b"x", DEEP, "[1, 2]", "[1, 2, 3]", '{"a": 1}', "[{}, 5, {}]"]
+ENTRIES += [json.dumps([GOOD, "", kept]) for kept in ("unacked", "", BINDINGS)]
+ENTRIES += [json.dumps([GOOD, "warren", "leads.nowhere"]), "x" * 80_000_000]
+#: Every key that kombu reads, and its type.
+KEYS = {BINDINGS: "set", "_kombu.binding_permanent.warren": "set", "default": "list", "default\x06\x163": "list"}
+KEYS |= {"unacked": "hash", "unacked_index": "zset"}
+
+
+@pytest.fixture
+def database(redis_url: str) -> Iterator[Any]:
+    """A database of its own, empty."""
+    found: Redis = Redis.from_url(redis_url.replace("/0", "/9"))
+    found.flushdb()
+    yield found
+    found.flushdb()
+
+
+@pytest.fixture
+def suite(scratch: Path, redis_url: str, database: Any) -> Suite:
+    """One worker on that database."""
+    section = broker_section(scratch, redis_url.replace("/0", "/9"))
+    made = Suite(scratch, section + "[worker:a]\nconcurrency = 1\n", modules="jobs")
+    made.module("jobs", JOBS)
+    return made
+
+
+def plant(database: Any) -> None:
+    """Put garbage beside what is right in every key."""
+    database.sadd(BINDINGS, *MEMBERS, *FOUL_PATTERNS)
+    for number, content in enumerate(ENTRIES):
+        database.hset("unacked", f"bad-{number}", content)
+        database.zadd("unacked_index", {f"bad-{number}": number + 1})
+    database.hset("unacked", b"\xff\xff", "x")
+    database.zadd("unacked_index", {b"\xff\xff": 1, "nothing": 1})
+    database.set("unacked_mutex", "held for ever")
+
+
+def test_garbage_that_a_worker_finds_at_its_start(suite: Suite, database: Any) -> None:
+    """It starts, gives back the one good message among the garbage, runs tasks, and moves the rest, once."""
+    app: Any = make_app(load(suite.etc))
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+    lost = app.send_task("jobs.add", [1, 1])
+    whole = json.loads(database.rpop("default"))
+    database.hset("unacked", "good", json.dumps([whole, "", "default"]))
+    database.zadd("unacked_index", {"good": 1})
+    plant(database)
+    with suite.running("worker", "a") as worker:
+        assert result_of(lost) == 2
+        assert result_of(make_app(load(suite.etc)).send_task("jobs.add", [1, 2])) == 3
+        until(lambda: database.hlen("warren.rejected.unacked") == len(ENTRIES) + 1, what="every bad entry moved")
+        assert worker.poll() is None
+    said = Counter(line["key"] for line in suite.logged("worker", "key_rejected"))
+    assert said == {"unacked": len(ENTRIES) + 1, "unacked_mutex": 1, BINDINGS: 1}
+    assert database.scard("warren.rejected." + BINDINGS) == len(MEMBERS)
+    assert set(FOUL_PATTERNS) <= {member.decode() for member in database.smembers(BINDINGS)}
+    assert max(len(line["reason"]) for line in suite.logged("worker", "key_rejected")) < 600
+    assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])
+
+
+def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> None:
+    """Their content is moved and named once; a sender that was there before, a new one, and the same worker go on."""
+    app: Any = make_app(load(suite.etc))
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+        for key in KEYS:
+            database.delete(key)
+            database.set(key, "x")
+            assert result_of(app.send_task("jobs.add", [3, 4])) == 7
+            called = suite.warren("call", "jobs.add", "5", "6", "--wait", "60s")
+            assert called.returncode == 0, called.stderr
+            assert result_of(app.send_task("jobs.add", [7, 8], priority=3)) == 15
+            assert database.get(f"warren.rejected.{key}") == b"x"
+        assert worker.poll() is None
+    assert max(Counter(line["key"] for line in suite.logged("worker", "key_rejected")).values()) == 1
+    assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])
+
+
+def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
+    """A sender that declared its queue before writes the binding again; its task is not lost, and no error."""
+    app: Any = make_app(load(suite.etc))
+    with suite.running("worker", "a"):
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+        database.delete(BINDINGS)
+        assert result_of(app.send_task("jobs.add", [3, 4])) == 7
