@@ -238,6 +238,53 @@ def test_systemd_and_monit_do_not_fight(suite: Installed, page: Chrome) -> None:
     all_well(page)
 
 
+def watched(host: Host) -> tuple[str, str]:
+    """The process that Monit takes for the suite, and when it last looked."""
+    said = host.run("monit", "status", "warren").stdout
+    pid, at = (re.search(rf"^ +{name} +(.*)$", said, re.MULTILINE) for name in ("pid", "data collected"))
+    return (pid[1] if pid else ""), (at[1] if at else "")
+
+
+#: As a task would: until it is told to end, it keeps another process's number in whatever file it may write to.
+SPOIL = """
+until [ -e /var/lib/warren/enough ]; do
+    for file in /run/warren.pid /run/warren/*.pid; do echo 1 2>/dev/null >"$file"; done
+    sleep 0.02
+done
+"""
+
+
+def test_a_task_cannot_choose_whom_monit_watches(suite: Installed, page: Chrome) -> None:
+    """Whatever it writes into pid files, Monit watches the process that systemd knows; and its successor."""
+    all_well(page)
+    host, main = suite.host, str(suite.supervisord())
+    assert watched(host)[0] == main
+    host.sh("rm -f /var/lib/warren/enough")
+    host.run("systemd-run", "--quiet", "--unit=spoil", "--uid=warren", "sh", "-c", SPOIL)
+    try:
+        until(lambda: host.read("/run/warren/supervisord.pid") == "1\n", what="a pid file of a task")
+        seen = [watched(host)]
+
+        def looked_twice() -> bool:
+            seen.append(watched(host))
+            return len({at for _, at in seen}) > 2
+
+        until(looked_twice, what="two more looks of Monit")
+        assert {pid for pid, _ in seen} == {main}
+        assert host.path("/run/warren.pid").stat().st_uid == 0
+        host.run("kill", "-9", main)
+        until(lambda: suite.supervisord() not in (0, int(main)), what="another supervisord")
+        until(lambda: watched(host)[0] == str(suite.supervisord()), what="Monit at the other supervisord")
+    finally:
+        host.sh("touch /var/lib/warren/enough")
+        until(lambda: host.show("spoil", "ActiveState") == "inactive", what="an end of the task")
+    all_well(page)
+    host.run("warren", "stop")
+    assert not host.path("/run/warren.pid").exists()
+    host.run("warren", "start")
+    all_well(page)
+
+
 def test_monit_is_killed(suite: Installed, page: Chrome, password: str) -> None:
     """systemd starts it again, once. The suite goes on untouched, with no second supervisord, and nobody is told."""
     all_well(page)

@@ -135,6 +135,20 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
         assert watched(ask) == set()
 
 
+def test_the_pid_file_is_roots() -> None:
+    """Monit watches the process that systemd knows, by a file outside the directories that the suite's user may write to.
+
+    The unit writes it as root before Monit is told to look, and removes it as root behind the end.
+    """
+    (path,) = re.findall(r"^check process warren with pidfile (\S+)$", SERVICES, re.MULTILINE)
+    unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
+    assert Path(path).parent == Path("/run")
+    written, told = re.findall(r"^ExecStartPost=-\+(.*)$", unit, re.MULTILINE)
+    assert f'echo "$$MAINPID" >{path}.new && mv -f {path}.new {path}' in written
+    assert "monit" in told
+    assert f"\nExecStopPost=-+/bin/rm -f {path} {path}.new\n" in unit
+
+
 def test_a_boot_has_the_suite_watched() -> None:
     """Each service keeps over a boot that it was not to be watched; so the unit tells Monit, which has to run by then."""
     services = re.findall(r"^check .*\n(?:        as .*\n)?    group warren\n(.*)$", SERVICES, re.MULTILINE)
@@ -147,7 +161,7 @@ def test_a_boot_has_the_suite_watched() -> None:
 def test_a_start_without_monit_is_no_failure(tmp_path: Path) -> None:
     """Where Monit does not run, or is not installed, `systemctl status` shows no failed ExecStartPost after a good start."""
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^ExecStartPost=-\+(.*)$", unit, re.MULTILINE)
+    (line,) = re.findall(r"^ExecStartPost=-\+(.*\bmonit\b.*)$", unit, re.MULTILINE)
     told = tmp_path / "told"
 
     def code() -> int:
