@@ -19,6 +19,12 @@ def test_too_many_processes_are_a_warning(loaded: Loaded) -> None:
     assert "8.0 GB" in warning
 
 
+def test_processes_that_leave_no_room_for_tasks_are_a_warning(loaded: Loaded) -> None:
+    """A thousand of them fit into 25 GB as long as no task does anything."""
+    assert list(memory.warnings(loaded("[worker:a]\nconcurrency = 1000\n"), 25 * GB))
+    assert not list(memory.warnings(loaded("[worker:a]\nconcurrency = 1000\n"), 50 * GB))
+
+
 def test_what_fits_is_not(loaded: Loaded) -> None:
     """Nor what is disabled, nor a host whose memory nobody knows."""
     settings = loaded("[worker:a]\nconcurrency = 100\n[worker:b]\nenabled = no\nconcurrency = 1000\n")

@@ -11,6 +11,8 @@ from warren.config.settings import Settings
 #: Bytes of one pool child with small tasks (measured as PSS at 100 and 200 of them), and of each other process of the suite.
 _CHILD = 20_000_000
 _DAEMON = 40_000_000
+#: Part of the memory that processes may take before a task has taken any: tasks that do something need as much again.
+_PART = 0.5
 #: Where a limit of the unit stands, or of the container.
 _LIMITS = (
     Path("/sys/fs/cgroup/system.slice/warren.service/memory.max"),
@@ -21,16 +23,16 @@ _LIMITS = (
 
 
 def warnings(settings: Settings, room: int) -> Iterator[str]:
-    """What is said of workers that together need more than `room` bytes; 0 is not known. Pure."""
+    """What is said of workers whose processes alone need most of `room` bytes; 0 is not known. Pure."""
     workers = {name: worker for name, worker in settings.workers.items() if worker.enabled}
     needed = sum(worker.concurrency * _CHILD + _DAEMON for worker in workers.values()) + 2 * _DAEMON
-    if not room or needed <= room or not workers:
+    if needed <= room * _PART or not room or not workers:
         return
     name = max(workers, key=lambda each: workers[each].concurrency)
     processes = sum(worker.concurrency for worker in workers.values())
     yield (
         f"{settings.origin(f'worker:{name}', 'concurrency')}: [worker:{name}] concurrency: the workers' {processes} processes "
-        f"take about {_gigabytes(needed)} with small tasks, and there are {_gigabytes(room)}; lower it, or add memory"
+        f"take about {_gigabytes(needed)} before a task needs any, of {_gigabytes(room)}; lower it, or add memory"
     )
 
 
