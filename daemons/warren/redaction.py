@@ -7,6 +7,7 @@ pattern here has a repeat that could be tried in several ways, and each search g
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from warren.redaction_urls import MASK, redact_urls
@@ -54,7 +55,11 @@ _IS_NAME = re.compile(r"[\w .\[\]-]{1,80}")  # a key of a dictionary may be any 
 _ASSIGNS = re.compile(r"\]?(\\*+[\"'])?\s{0,8}(=>|:=|==?|:(?!//)|%3[dD]|,)?\s{0,8}")
 _OPENS = re.compile(r"[bBuUrRfF]{0,2}(\\*+[\"'])")
 _PLAIN_END = re.compile(rf"\s|,(?=\s|$)|{_CLOSING}")
-_LINE_END = re.compile(rf"[\r\n]|\\[rn]|{_CLOSING}")
+_WORD_END = re.compile(r"[\s\"']")
+_LINE_END = re.compile(r"[\r\n\"']|\\[rn]")
+_CLOSES = re.compile(_CLOSING)
+# What stands before the quote that begins a text: response="..." of a header, {'token': ...} behind one.
+_BEFORE_QUOTE = re.compile(r"[\s=:,;({\[]")
 _INSIDE = {"'": re.compile(r"[^'\\]*(?:\\.[^'\\]*)*", re.DOTALL), '"': re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)}
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _PAIR_ENDS = re.compile(r"\s*+[)\]]")
@@ -62,6 +67,7 @@ _AUTH_SCHEME = re.compile(r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Ha
 #: No secrets: values of a language, and the words that follow a name and a colon in an error message.
 _HARMLESS = frozenset(("none", "null", "true", "false", "is", "was", "not", "no", "the", "a", "an", "must", "cannot"))
 _HARMLESS |= {"expected", "required", "missing", "invalid", "nothing", "permission"}
+_LONGEST_HARMLESS = 20
 
 
 def redact(text: str) -> str:
@@ -120,11 +126,13 @@ def _assignments(text: str) -> str:
     """Without what is assigned to a name of a secret: password=..., "api_key": "...", Authorization: Bearer ..., --token ..."""
     parts, done, look = [], 0, 0
     while found := _STEM.search(text, look):
-        start, look = _name_start(text, found.start(), max(done, look)), _name_end(text, found.end())
+        start, look = _name_start(text, found.start(), look), _name_end(text, found.end())
         span = _assigned(text, start, look) if is_secret(text[start:look]) else None
         if span is not None:
             parts += [text[done : span[0]], MASK]
             done = look = span[1]
+            if text[done : done + 1] in ("'", '"'):  # what was taken for the end of the value may be a name of its own
+                look = _name_start(text, done, span[0])
     return "".join(parts) + text[done:]
 
 
@@ -177,13 +185,33 @@ def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
         end = text.find(closing, at)
         span = at + 1, end if end >= 0 else len(text)
     if span is None:
-        whole_line = "cookie" in lowered or ("authori" in lowered and _AUTH_SCHEME.match(text, at))
-        stop = (_LINE_END if whole_line else _PLAIN_END).search(text, at)
-        span = at, stop.start() if stop else len(text)
-        value = text[span[0] : span[0] + 20].split(None, 1)[0] if span[1] > span[0] else ""
-        if value.rstrip(",.;:)]}").lower() in _HARMLESS or (lowered.endswith("tokens") and value[:1].isdigit()):
+        # Before its end is looked for, which may be that of the text: nothing is masked then, and the next name asks again.
+        word = text[at : _end(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
+        if word in _HARMLESS or (lowered.endswith("tokens") and word[:1].isdigit()):
             return None
+        whole_line = "cookie" in lowered or ("authori" in lowered and _AUTH_SCHEME.match(text, at))
+        span = at, _end_of_line(text, at) if whole_line else _end(_PLAIN_END, text, at)
     return span if span[1] > span[0] else None
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int, most: int = sys.maxsize) -> int:
+    found = pattern.search(text, at, most)
+    return found.start() if found else min(len(text), most)
+
+
+def _end_of_line(text: str, at: int) -> int:
+    """Where the line ends, or the quoted text that it stands in. What is quoted in the line is part of it."""
+    while found := _LINE_END.search(text, at):
+        stop = found.start()
+        if found[0] not in ("'", '"') or _CLOSES.match(text, stop):
+            return stop
+        at = found.end()
+        if _BEFORE_QUOTE.match(text[max(0, stop - 8) : stop].rstrip("\\")[-1:]):
+            closing = text.find(found[0], at)
+            if closing < 0:
+                break  # it was cut off
+            at = closing + 1
+    return len(text)
 
 
 def _quoted(text: str, at: int) -> tuple[int, int] | None:

@@ -60,6 +60,14 @@ QUOTED = (
     "{'proxies': {'password': '%s'}}", "auth=('u', '%s')", '{"tokens": ["%s", "%s"]}',
     "cookies={'sid': '%s'}", "KeyError in {'secret': '%s'",
 )  # fmt: skip
+#: Headers that hold quoted texts themselves, and what has a name of its own behind a value that is in no quotes.
+AMID_QUOTES = (
+    'Authorization: Digest username="m", realm="r", response="%s", opaque="%s"',
+    '"Authorization: Digest username=\\"m\\", response=\\"%s\\""', 'Cookie: a=1; b="%s"; sid=%s',
+    "Authorization: Bearer %s {'token': '%s'}", 'Set-Cookie: sid=%s; Path=/ {"session_id": "%s"}',
+    "password=%s{'token': '%s'}", "password=%s,'api_key':'%s'",
+    "curl -H 'Authorization: Basic %s=' -H 'X-Token: %s' https://h",
+)  # fmt: skip
 ELSEWHERE = (
     "-----BEGIN RSA PRIVATE KEY-----\n%s\n%s\n-----END RSA PRIVATE KEY-----",
     "'-----BEGIN PRIVATE KEY-----\\n%s\\n-----END PRIVATE KEY-----\\n'",
@@ -126,6 +134,12 @@ def test_nothing_quoted_behind_the_name_of_a_secret_is_shown(shape: str, value: 
     assert MASK in shown
 
 
+@given(st.sampled_from(AMID_QUOTES), secret)
+def test_a_quote_within_a_value_is_not_its_end(shape: str, value: str) -> None:
+    """Nor hides a masked value the name that follows it."""
+    assert is_clean(redact(fill(shape, value)))
+
+
 @given(
     st.dictionaries(
         st.sampled_from(["password", "a", "Authorization"]), st.text(string.printable).map(lambda text: f"Zq7{text}Xj9")
@@ -146,7 +160,10 @@ def test_keys_and_tokens_by_themselves_are_masked(shape: str, value: str) -> Non
 
 
 @given(
-    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *ELSEWHERE)), secret, st.text(max_size=20), st.text(max_size=20)
+    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *AMID_QUOTES, *ELSEWHERE)),
+    secret,
+    st.text(max_size=20),
+    st.text(max_size=20),
 )
 def test_both_sides_agree(shape: str, value: str, before: str, behind: str) -> None:
     """What the log masks and what `warren show-config` masks is one rule, and to mask twice changes nothing."""
@@ -242,7 +259,8 @@ HOSTILE = (
     "key=", "?key=", 'key="', "key\\", "?a", "%3a%2f%2f", "%26", "password=[", 'password:\\"',
     "password='\\", "('password', ", "--password ", "authorization: Bearer ", "Bearer ", "eyJa.",
     "-----BEGIN PRIVATE KEY-----", "password\t\t\t", "&key", "@", "'", "\\\\'", "a@:",
-    "amqp://a:b", "key:", "https://h?sig",
+    "amqp://a:b", "key:", "https://h?sig", "cookie: none ", "cookie: a' ", "cookie: ='x ", "{'pw: 'cookie",
+    "cookie=\"'", "cookie: a= 'x\n",
 )  # fmt: skip
 
 
