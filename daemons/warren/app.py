@@ -115,6 +115,8 @@ def _results(settings: Settings) -> dict[str, Any]:
         url = replies
     else:
         url = f"warren.broker.results:Backend+file://{settings.app.state_dir / 'results'}"
+    if url.startswith(("redis:", "rediss:")):
+        url = f"warren.broker.redis_results:Backend+{url}"
     if url.startswith("rpc:") and broker.kind == "rabbitmq":
         url = replies
     expires = results.expires

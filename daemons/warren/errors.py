@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     OK = 0, "done, or stopped as asked"
     FAILURE = 1, "the command could not do what was asked; the last line says why"
     USAGE = 2, "unknown command or option"
+    DATAERR = 65, "the task was sent, and what stands in the place of its result cannot be read"
     UNAVAILABLE = 69, "the broker, or the running suite, could not be reached"
     SOFTWARE = 70, "an error that Warren did not foresee; the log has the traceback"
     CANTCREAT = 73, "a folder or file cannot be written (permission, full disk)"

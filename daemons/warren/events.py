@@ -109,6 +109,7 @@ class Event(StrEnum):
         "`processes` (number and name) that tasks had started were killed: the process that ran the task has ended",
     )
     TASK_REVOKED = "task_revoked", "a task will not run, or was ended: `reason` says expired, revoked or terminated"
+    RESULT_UNREADABLE = "result_unreadable", "what arrived as the result of a task is none; `reason` says why"
     CALLBACKS_FAILED = (
         "callbacks_failed",
         "what follows the end of a task (an error callback, a chain, a chord) raised an error, or was none; the task has ended",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from celery.backends.base import Backend
 from celery.exceptions import NotRegistered
 
+from support.results import MALFORMED
 from support.wait import PATIENCE
 from warren.app import make_app
+from warren.broker.checked_results import UnreadableResult
 from warren.broker.depth import depths
 from warren.broker.reach import reach
 from warren.cli import main
@@ -128,23 +131,50 @@ def test_a_failed_task(
     assert (told["state"], told["result"], captured.err) == (state, said, "")
 
 
-@pytest.mark.parametrize(
-    "found", ["x", "{}", "[]", "5", '{"status":"SUCCESS"}', '{"status":"FAILURE","result":5}', "[" * 100_000]
-)
+@pytest.mark.parametrize("found", MALFORMED)
 def test_a_result_that_is_none(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: str
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: bytes
 ) -> None:
-    """Whatever stands in its place, one line says so, and does not blame the settings."""
+    """Whatever stands in its place, one line says so, and does not blame the settings. `get()` has an error of its own."""
     app = make_app(settings_of(folder))
     monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
     app.backend.store_result("known", 1, "SUCCESS")
     [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
-    path.write_text(found, encoding="utf-8")
-    assert call(folder, "shop.page", "--wait", "5") == ExitCode.UNAVAILABLE
+    path.write_bytes(found)
+    with pytest.raises(UnreadableResult, match="the result of known cannot be read"):
+        app.AsyncResult("known").get(timeout=PATIENCE)
+    assert call(folder, "shop.page", "--wait", "5") == ExitCode.DATAERR
     captured = capsys.readouterr()
-    assert "the result of known cannot be read" in captured.err
+    assert captured.err.startswith("the result of known cannot be read: ")
+    assert len(captured.err.splitlines()) == 1
     assert "[broker]" not in captured.err
-    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_result_that_is_no_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    """A task may put there what never ends, or is never written to: it is no result."""
+    app = make_app(settings_of(folder))
+    monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
+    app.backend.store_result("known", 1, "SUCCESS")
+    [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
+    path.unlink()
+    make(path)
+    assert call(folder, "shop.page", "--wait", "5") == ExitCode.DATAERR
+    assert capsys.readouterr().err.startswith("the result of known cannot be read: expected a file, found a ")
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
+def test_no_result_ends_who_asks_for_it(folder: Path, kind: str) -> None:
+    """An exception that is none (of a task's, or of whoever wrote it there) is one when it is read."""
+    app = make_app(settings_of(folder))
+    app.backend.store_result("known", 1, "SUCCESS")
+    [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
+    error = {"exc_type": kind, "exc_module": "builtins", "exc_message": ["x"]}
+    path.write_text(json.dumps({"status": "FAILURE", "result": error, "task_id": "known", "traceback": None, "children": []}))
+    with pytest.raises(RuntimeError, match=kind):
+        app.AsyncResult("known").get(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from celery._state import task_join_will_block
+from celery.backends.rpc import ResultConsumer as RPCResultConsumer
 from celery.backends.rpc import RPCBackend
 from celery.states import EXCEPTION_STATES
 from kombu.common import maybe_declare
 from kombu.pools import ProducerPool
 
+from warren.broker.checked_results import Checked, UnreadableResult, failed
 from warren.broker.unpack import TooLarge
+from warren.events import Event
+from warren.log import get
 
 
-class Backend(RPCBackend):
+class ResultConsumer(RPCResultConsumer):
+    """Celery's reader of replies, which outlives a reply that is none: its task has this as its error."""
+
+    def start(self, initial_task_id: str, no_ack: bool = True, **kwargs: Any) -> None:
+        """As Celery's."""
+        super().start(initial_task_id, no_ack, **kwargs)
+        self._consumer.on_decode_error = self._not_decoded
+
+    def _reconnect(self) -> None:
+        super()._reconnect()
+        self._consumer.on_decode_error = self._not_decoded
+
+    def on_state_change(self, meta: Any, message: Any) -> None:
+        """As Celery's."""
+        super().on_state_change(self.backend.readable(meta, message), message)
+
+    def _not_decoded(self, message: Any, error: Exception) -> None:
+        """What arrived is no JSON, or larger than this process takes."""
+        self.on_state_change(UnreadableResult(f"{type(error).__name__}: {error}"[:300]), message)
+
+
+class Backend(Checked, RPCBackend):
     """Celery's rpc backend, whose results never wait for the broker.
 
     While RabbitMQ takes no messages it goes on delivering tasks, and to run them is what makes room. A result that waited for its
@@ -22,6 +48,7 @@ class Backend(RPCBackend):
     have a connection of their own and are written to it, no more: the broker reads them when it takes messages again.
     """
 
+    ResultConsumer = ResultConsumer
     _producers: ProducerPool | None = None
     _owner = 0
 
@@ -62,6 +89,34 @@ class Backend(RPCBackend):
                 raise  # Celery fails the task with it
             self._send(routing_key, correlation_id, self._to_result(task_id, state, error, None, request))
         return result
+
+    def readable(self, meta: Any, message: Any) -> dict[str, Any]:
+        """Return what a reply says; for one that is none a failure of the task that its address names."""
+        task_id = (message.properties or {}).get("correlation_id")
+        try:
+            if isinstance(meta, UnreadableResult):
+                raise meta
+            if not isinstance(self.meta_from_decoded(meta).get("task_id"), str):
+                raise UnreadableResult("expected a task_id that is a text")
+        except UnreadableResult as error:
+            get().error(Event.RESULT_UNREADABLE, task_id=str(task_id)[:200], reason=str(error))
+            return failed(str(task_id), error)
+        return meta  # type: ignore[no-any-return]
+
+    def _slurp_from_queue(self, task_id: str, accept: Any, limit: int = 1000, no_ack: bool = False) -> Iterator[Any]:
+        """As Celery's, without the replies that are none: each of those has become a failure of its task."""
+        for message in super()._slurp_from_queue(task_id, accept, limit, no_ack):
+            try:
+                meta = message.payload
+            except Exception as error:  # noqa: BLE001  anybody's bytes
+                meta = UnreadableResult(f"{type(error).__name__}: {error}"[:300])
+            told = self.readable(meta, message)
+            if told is meta:
+                yield message
+                continue
+            self._cache[told["task_id"]] = told
+            if not no_ack:
+                message.ack()
 
     def _send(self, routing_key: str, correlation_id: str, result: Any) -> None:
         with self._pool().acquire(block=True) as producer:

@@ -12,23 +12,33 @@ from typing import ClassVar
 
 from celery.backends.filesystem import FilesystemBackend
 
+from warren.broker.checked_results import CheckedKeys, UnreadableResult
 from warren.broker.disk import write_whole
 from warren.broker.names import folder_name
+from warren.regular_file import NotRegular, TooLarge, read_regular
 
 #: Errors of a disk that pass: full, full for this user, or not to be read just now.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
+#: Bytes of a result that are read: as many as Redis keeps under one key.
+_LARGEST = 512 * 2**20
 
-class Backend(FilesystemBackend):
+
+class Backend(CheckedKeys, FilesystemBackend):
     """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
 
     #: Told whether this process waits to store a result.
     waiting: ClassVar[Callable[[bool], None]] = staticmethod(lambda waits: None)
 
     def get(self, key: bytes) -> bytes | None:
-        """The value, or None."""
-        # Results are not forced to disk: a power cut may leave an empty file, which is no result.
-        return super().get(key) or None
+        """The value, or None. Raises UnreadableResult for what is no file: a task may put a fifo there, which would never end."""
+        try:
+            # Results are not forced to disk: a power cut may leave an empty file, which is no result.
+            return read_regular(os.fsdecode(self._filename(key)), _LARGEST)[0] or None
+        except FileNotFoundError:
+            return None
+        except (NotRegular, TooLarge) as error:
+            raise UnreadableResult(f"expected a file, found {error.strerror}") from None
 
     def set(self, key: bytes, value: str | bytes) -> None:
         """Stores the value; replaces an older one as a whole. Raises OSError."""

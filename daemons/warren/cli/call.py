@@ -14,9 +14,11 @@ import click
 from celery import Celery
 from celery.exceptions import BackendError, ImproperlyConfigured
 from celery.exceptions import TimeoutError as ResultTimeout
-from kombu.exceptions import DecodeError, KombuError
+from celery.states import PENDING
+from kombu.exceptions import KombuError
 
 from warren.app import import_tasks, make_app
+from warren.broker.checked_results import UnreadableResult
 from warren.broker.depth import depths
 from warren.broker.queues import queues_of
 from warren.broker.reach import reach
@@ -25,18 +27,19 @@ from warren.cli.as_owner import Verb
 from warren.cli.user import may_write_state
 from warren.config import Settings, load, values
 from warren.config.units import LONGEST, Unexpected, duration, json_value
-from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.errors import ConfigError, ExitCode, Unavailable, WarrenError
+from warren.log_line import safe_text
 from warren.printable import printable
 from warren.redaction import redact
 
 #: What libraries raise for options of the broker or the results that nobody can use.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
-#: What Celery raises when a stored result is none: anybody may have written it.
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, DecodeError)
 
 
-class Unreadable(Unavailable):
+class Unreadable(WarrenError):
     """The result that was found is none."""
+
+    exit_code = ExitCode.DATAERR
 
 
 class _Moment(click.ParamType[datetime]):
@@ -98,7 +101,8 @@ def call(
     said on stderr. Arguments that begin with a dash stand behind --, as in:
     warren call --wait 10s shop.add -- -1 2
 
-    Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 69 the broker did not take it.
+    Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 65 its result cannot be read, 69 the broker did
+    not take it.
 
     Example: warren call warren.demo.add 2 2 --wait 10s
     """
@@ -190,17 +194,28 @@ def _outcome(result: Any, wait: float | None) -> tuple[bool, dict[str, Any]]:
         return False, {}
     try:
         result.get(timeout=wait, propagate=False)
+        found = result.result
+        if isinstance(found, UnreadableResult):
+            raise found
+        return True, {"state": result.state, "result": _error(found) if isinstance(found, BaseException) else found}
     except ResultTimeout:
-        return False, {"state": result.state, "result": None}
-    except _UNREADABLE as error:
-        text = f"the result of {result.id} cannot be read: {_error(error)}"
-        raise Unreadable(f"{text}; the worker's log says how the task has ended") from error
-    found = result.result
-    return True, {"state": result.state, "result": _error(found) if isinstance(found, BaseException) else found}
+        return False, {"state": _state(result), "result": None}
+    except UnreadableResult as error:
+        raise Unreadable(f"{error}; the worker's log says how the task has ended") from None
+
+
+def _state(result: Any) -> str:
+    try:
+        return str(result.state)
+    except UnreadableResult:
+        return str(PENDING)  # it came in this moment; whoever asks again is told
 
 
 def _error(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  a class of a task's module may fail to say what it is
+        return safe_text(error)
 
 
 def _why(app: Celery, queue: str, state: str, wait: float) -> str:

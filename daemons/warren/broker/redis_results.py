@@ -1,0 +1,47 @@
+"""Results on Redis: `result_backend = "warren.broker.redis_results:Backend+redis://..."`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.backends import redis
+from celery.states import PENDING
+from redis.exceptions import ResponseError
+
+from warren.broker.checked_results import CheckedKeys, UnreadableResult
+from warren.events import Event
+from warren.log import get
+
+
+class ResultConsumer(redis.ResultConsumer):
+    """Celery's reader of announced results, which outlives an announcement that is none."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._decode_result = self._announced
+
+    def _announced(self, payload: Any) -> dict[str, Any]:
+        """Return the result; for what is none one that changes nothing: the result itself stands under its key."""
+        try:
+            meta: dict[str, Any] = self.backend.decode_result(payload)
+            if not isinstance(meta.get("task_id"), str):
+                raise UnreadableResult("expected a task_id that is a text")
+        except UnreadableResult as error:
+            get().error(Event.RESULT_UNREADABLE, reason=str(error), consequence="the announcement is passed over")
+            return {"status": PENDING, "result": None, "task_id": ""}
+        return meta
+
+
+class Backend(CheckedKeys, redis.RedisBackend):
+    """Celery's Redis backend with results that were looked at."""
+
+    ResultConsumer = ResultConsumer
+
+    def get(self, key: Any) -> Any:
+        """Return the value under the key, or None. Raises UnreadableResult for a key of another type."""
+        try:
+            return super().get(key)
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            raise UnreadableResult("expected a text under its key, found another type of key") from None
