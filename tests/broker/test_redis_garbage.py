@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from support.figures import Figure
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
 from warren.app import make_app
@@ -120,3 +121,29 @@ def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         database.delete(BINDINGS)
         assert result_of(app.send_task("jobs.add", [3, 4])) == 7
+
+
+def test_an_item_of_any_size(suite: Suite, database: Any, figure: Figure) -> None:
+    """What is larger than the limit is read past: it costs no memory, is rejected once, and its beginning is kept."""
+    (suite.etc / "conf.d" / "size.ini").write_text("[broker]\nlargest_message = 1MB\n", encoding="utf-8")
+    app: Any = make_app(load(suite.etc))
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+        before = peak(worker.pid)
+        database.lpush("default", "x" * 100_000_000)
+        line = suite.await_event("worker", "message_rejected")
+        assert "found 100000000 with its headers" in line["reason"]
+        assert result_of(app.send_task("jobs.add", [3, 4])) == 7
+        grown = peak(worker.pid) - before
+        assert worker.poll() is None
+    figure("memory that an item of 100 MB costs a worker", f"{grown // 1024} MB", "less than the item")
+    assert grown < 30_000
+    assert len(database.lindex("warren.rejected", 0)) < 10_000
+    assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])
+
+
+def peak(pid: int) -> int:
+    """Return the most memory that the process had, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])

@@ -14,11 +14,12 @@ from typing import Any
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
-from warren.broker.payloads import BoundedChannel, check, new_tag, read, stand_in
+from warren.broker.payloads import BoundedChannel, check, longest, new_tag, read, stand_in
 from warren.broker.queues import EXCHANGE, SOURCE
 from warren.broker.redis_bindings import Entry, binding_of, is_kept
 from warren.broker.redis_keys import Keys
-from warren.broker.redis_unacked import QoS
+from warren.broker.redis_parser import TooLong, bounded_parser
+from warren.broker.redis_unacked import LONGER, QoS
 from warren.broker.routing import Binding, route
 from warren.broker.transport_names import take_names
 from warren.broker.unroutable import NoRoute
@@ -36,6 +37,14 @@ class Channel(BoundedChannel, redis.Channel):
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         self.keys = Keys(self)
         super().__init__(connection, **kwargs)
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        found: dict[str, Any] = super()._connparams(asynchronous)
+        if self.largest_message is not None:
+            # What is taken comes over the asynchronous connection. The other one reads what was noted of it, which is longer.
+            parser = bounded_parser(longest(self.largest_message) * (1 if asynchronous else LONGER))
+            found |= {"parser_class": parser} if parser else {}
+        return found
 
     # -- where a message leads ---------------------------------------------------------------------------------------
 
@@ -170,6 +179,10 @@ class Channel(BoundedChannel, redis.Channel):
 
     def _payload(self, content: bytes, queue: str) -> dict[str, Any]:
         try:
+            if isinstance(content, TooLong):
+                raise ValueError(
+                    f"expected a message of at most {self.largest_message} bytes, found {content.size} with its headers"
+                )
             payload = read(content, self.largest_message)
         except ValueError as error:
             payload = stand_in(str(error), queue, content)

@@ -15,7 +15,7 @@ from warren.broker.redis_bindings import Entry, entry_of
 #: Messages that one look gives back at most: the main loop waits for it.
 _AT_ONCE = 500
 #: An entry may be so much longer than the message on its list: JSON writes what is no ASCII as six characters for two.
-_LONGER = 3
+LONGER = 3
 
 
 class QoS(redis.QoS):
@@ -97,7 +97,7 @@ class QoS(redis.QoS):
         """Return what is noted under the tag, None for nothing. Raises ValueError, with the reason."""
         most = self.channel.largest_message
         size = pipe.execute_command("HSTRLEN", self.channel.global_keyprefix + self.unacked_key, tag)
-        if most is not None and size > _LONGER * longest(most):
+        if most is not None and size > LONGER * longest(most):
             raise ValueError(f"expected a message of at most {most} bytes, found {size} with its headers")
         content = pipe.hget(self.unacked_key, tag)
         if content is None:
