@@ -25,7 +25,7 @@ from warren.heartbeat import Heart
 from warren.log import configure, get, keep
 from warren.process import Process, die_with_parent, of, this
 from warren.process_state import ProcessState
-from warren.regular_file import replace_text
+from warren.regular_file import open_or_make, replace_text
 from warren.starting import Progress
 
 #: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
@@ -98,16 +98,18 @@ class Daemon:
         path = self.settings.app.run_dir / f"{self.program}.lock"
         try:
             make_closed(path.parent)
-            self._lock_file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  held open for as long as the daemon lives
+            self._lock_file = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  held open for as long as the daemon lives
             # A POSIX lock: not inherited by pool children, who may outlive a killed worker for a moment.
             self._take_lock()
+            self._lock_file.seek(0)
             self._lock_file.truncate(0)
             supervisor = of(self._parent) if self._supervised else None
             self._lock_file.write(json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]))
             self._lock_file.flush()
             self._write_pid()
         except OSError as error:
-            raise CannotWrite(f"cannot write the daemon's lock {path}: {error.strerror}; set [app] run_dir") from error
+            where = error.filename or path
+            raise CannotWrite(f"cannot write the daemon's lock {where}: {error.strerror}; set [app] run_dir") from error
 
     def _write_pid(self) -> None:
         """For scripts. Only the holder of the lock writes; killed before the rename it leaves the old one, stale anyway."""

@@ -7,6 +7,7 @@ with its holder whatever killed it. The pid file beside it is written under the 
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from warren.errors import CannotWrite, ExitCode, WarrenError
 from warren.heartbeat import AT_WORK, read
 from warren.printable import printable_lines
 from warren.process import Process, adopt_orphans, lock_holder, of
+from warren.regular_file import open_or_make
 
 #: Seconds between two looks at the daemon that starts.
 LOOK = 0.05
@@ -81,7 +83,9 @@ def _capture(settings: Settings, program: str) -> TextIO:
         make_closed(settings.app.state_dir)
         option = "log_dir"
         make_logs(settings.app.log_dir)
-        return open(path, "a+", encoding="utf-8", errors="replace")
+        file = open_or_make(path)  # what has taken its place would be waited for, or followed, or has no end
+        fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # the daemon and its children share it
+        return open(file, "a+", encoding="utf-8", errors="replace")
     except OSError as error:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
         raise CannotWrite(
@@ -164,7 +168,10 @@ class _Start:
     def _missing(self) -> dict[str, str]:
         """What is not ready yet, and what its heart says. A heart of an earlier process says nothing."""
         run_dir = self.settings.app.run_dir
-        if lock_holder(run_dir / f"{self.program}.lock") != self.daemon.pid:
+        try:
+            if lock_holder(run_dir / f"{self.program}.lock") != self.daemon.pid:
+                return {self.program: "starting"}
+        except OSError:  # something else is in its place, which the daemon puts right, or says why it cannot
             return {self.program: "starting"}
         beats = read(run_dir, self.expected).beats
         missing = {}

@@ -29,6 +29,10 @@ class Event(StrEnum):
     RELOAD_REFUSED = "reload_refused", "SIGHUP: the new settings are wrong and nothing was changed"
     STATE_DUMPED = "state_dumped", "SIGUSR1: what the daemon is doing, with its stacks"
     CANNOT_WRITE = "cannot_write", "a file of Warren could not be written (permission, full disk)"
+    FILE_SET_ASIDE = (
+        "file_set_aside",
+        "what stood at `path`, where a file of the suite belongs, cannot be used: it was renamed (`kept_as`)",
+    )
     RECORD = "record", "a line of a library: `logger` says of which, `message` what"
     SUPERVISOR_RECORD = "supervisor_record", "a line of supervisord: a program started, ended, was restarted"
 

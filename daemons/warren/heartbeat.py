@@ -76,7 +76,11 @@ class Heart:
             self._state, self._since = state, at
         who = {"program": self.program, "pid": me.pid, "start": me.start}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:  # a task has put something else in its place
+                self.path.parent.unlink()
+                self.path.parent.mkdir()
             said = {**who, "at": at, "state": state, "since": self._since}
             try:
                 run_file.write(self.path, {**said, "evidence": evidence})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -151,7 +152,9 @@ def complain(text: str) -> None:
 
 
 def _open(name: str) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC  # reading is for the look at the last byte
+    # Reading is for the look at the last byte. O_NONBLOCK: a pipe that nobody empties would hold up its writer for ever.
+    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+    _make_way(name)
     try:
         return os.open(name, flags)
     except FileNotFoundError:
@@ -162,3 +165,19 @@ def _open(name: str) -> int:
         return os.open(name, flags | os.O_CREAT, MODE)
     os.fchmod(fd, MODE)  # whatever the umask says; only for a file that is ours because we made it
     return fd
+
+
+def _make_way(name: str) -> None:
+    """Remove a fifo, a socket or a directory in the place of the log. A link stays: to another disk, or to /dev/stdout.
+
+    A directory is renamed. Nothing is logged of it here: there is no log yet.
+    """
+    try:
+        mode = os.lstat(name).st_mode
+        if stat.S_ISDIR(mode):
+            os.rename(f"{name}/", f"{name}.set-aside-{time.time_ns()}")
+            complain(f"{name} was a directory instead of a file; it was renamed")
+        elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            os.unlink(name)
+    except FileNotFoundError:
+        pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,15 +74,13 @@ def read_regular(path: str | os.PathLike[str], largest: int = LARGEST) -> tuple[
 def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
     """Return a descriptor, to read and to write, of the regular file at `path`; made where it is missing.
 
-    What stands there and is no such file is removed: a lock on what a link leads to, or in a fifo, binds nobody. Raises OSError,
-    also for a directory.
+    What stands there and is no such file makes way: a lock on what a link leads to, or in a fifo, binds nobody. Raises OSError.
     """
     for _ in range(_TRIES):
         try:
             return open_regular(path, os.O_RDWR)
         except NotRegular:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            clear_place(path)
         except FileNotFoundError:
             with suppress(FileExistsError):  # another process was faster
                 return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -91,10 +90,52 @@ def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
 def replace_text(path: Path, text: str) -> None:
     """Make the file at `path` hold this, whole at any moment, whatever stands there or beside it. Raises OSError."""
     fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)  # whatever it is: to open a fifo would wait for ever
+    remove_any(fresh)
     with open(fresh, "x", encoding="utf-8") as file:
         file.write(text)
-    os.replace(fresh, path)
+    replace(fresh, path)
+
+
+def replace(fresh: Path, path: Path) -> None:
+    """Give the file `fresh` the name `path`, whatever stands there. Raises OSError."""
+    for _ in range(_TRIES):
+        try:
+            os.replace(fresh, path)
+            return
+        except IsADirectoryError:  # the one thing that a file cannot replace
+            clear_place(path)
+    raise OSError(errno.EBUSY, "a directory is put there again and again", os.fspath(path))
+
+
+def remove_any(path: Path) -> None:
+    """Remove what is left under the name of a file that is about to be made, whatever it is. Raises OSError."""
+    clear_place(path)  # to open a fifo would wait for ever
+    path.unlink(missing_ok=True)
+
+
+def clear_place(path: str | os.PathLike[str]) -> None:
+    """Make way for a file: remove what stands at `path` and is no regular file. Raises OSError.
+
+    A directory is renamed, as somebody may want what is in it, and the log names it.
+    """
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if stat.S_ISDIR(mode):
+            # The slash: only a directory is renamed, and no file that another process has made there meanwhile.
+            set_aside(f"{os.fspath(path)}/", "a directory instead of a file")
+        elif not stat.S_ISREG(mode):
+            os.unlink(path)
+
+
+def set_aside(path: str | os.PathLike[str], reason: str, to: str = "") -> None:
+    """Rename what stands at `path`, to a name beside it or to one that begins with `to`, and tell the log. Raises OSError."""
+    from warren.events import Event  # only now: `warren health` reads files each cycle and sets none aside
+    from warren.log import get
+
+    name = os.fspath(path).rstrip("/")
+    kept = f"{to or name}.set-aside-{time.time_ns()}"
+    os.rename(path, kept)
+    get().warning(Event.FILE_SET_ASIDE, path=name, kept_as=kept, reason=reason)
 
 
 def refuse_others(status: os.stat_result, path: str | os.PathLike[str]) -> None:

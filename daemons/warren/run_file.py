@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from warren import strict_json
-from warren.regular_file import LARGEST, TooLarge, read_regular
+from warren.regular_file import LARGEST, TooLarge, read_regular, remove_any, replace
 from warren.shape import NUMBER, Shape, misfit
 
 
@@ -64,11 +64,10 @@ def write(path: Path, said: Mapping[str, object]) -> None:
     try:
         if len(text) > LARGEST:  # of ASCII, so bytes as well
             raise TooLarge(errno.EFBIG, f"larger than {LARGEST} bytes", str(path))
-        with suppress(FileNotFoundError):
-            fresh.unlink()  # of a write that was cut off; or a link or a fifo that somebody has put there
+        remove_any(fresh)  # of a write that was cut off, or what somebody has put there
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(fresh, path)
+        replace(fresh, path)
     except OSError:
         with suppress(OSError):
             fresh.unlink()  # what was written of it may be the room that others need

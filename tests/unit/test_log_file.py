@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.plants import PLANTS
 from warren.log_file import LineFile
 
 
@@ -81,21 +82,49 @@ def test_lost_lines_are_counted_and_told(file: LineFile, capsys: pytest.CaptureF
     assert "No space left on device" in said
 
 
-@pytest.mark.parametrize("looks_like", ["missing folder", "folder in its place", "a file for a folder"])
+@pytest.mark.parametrize("looks_like", ["missing folder", "a file for a folder"])
 def test_what_stands_in_the_way_never_raises(tmp_path: Path, looks_like: str) -> None:
     """Whatever happens to the log's path while a daemon runs, a write does not raise."""
     folder = tmp_path / "log"
     folder.mkdir()
     file = LineFile(folder / "a.log", told)
     file.path.unlink()
-    if looks_like == "folder in its place":
-        file.path.mkdir()
-    else:
-        folder.rmdir()
+    folder.rmdir()
     if looks_like == "a file for a folder":
         folder.touch()
     file.write(b"gone\n")
     assert file.lost == 1
+    file.close()
+
+
+@pytest.mark.parametrize("word", ["fifo", "directory", "socket"])
+@pytest.mark.parametrize("at", ["the start", "a line"])
+def test_what_is_no_file_makes_way(tmp_path: Path, word: str, at: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe that nobody reads takes lines until it is full, and then holds up the daemon. A directory is renamed, and named."""
+    path = tmp_path / "a.log"
+    if at == "a line":
+        file = LineFile(path, told)
+        path.unlink()
+    PLANTS[word](path)
+    if at == "the start":
+        file = LineFile(path, told)
+    for _ in range(20):
+        file.write(b"x" * 8191 + b"\n")
+    assert file.lost == 0
+    file.close()
+    assert path.stat().st_size == 20 * 8192
+    assert len(list(tmp_path.glob("a.log.set-aside-*"))) == (word == "directory")
+    assert ("directory" in capsys.readouterr().err) == (word == "directory")
+
+
+def test_a_link_to_a_full_pipe_holds_up_nobody(tmp_path: Path) -> None:
+    """A link is the operator's, as to /dev/stdout of a container; when nobody reads there, lines are counted as lost."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.log").symlink_to("pipe")
+    file = LineFile(tmp_path / "a.log", told)
+    for _ in range(20):
+        file.write(b"x" * 8191 + b"\n")
+    assert file.lost > 0
     file.close()
 
 

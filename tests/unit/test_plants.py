@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.plants import PLANTS
+from support.wait import run_to_end
 from warren.beat.host_leader import HostLeader
 from warren.beat.memory import Memory
 from warren.broker.exchanges import Exchanges
@@ -39,6 +41,20 @@ PLACES = {
     "log/worker.log.1": ("logs", "-n", "5"),
     "log/worker.log.2.gz": ("logs", "--json"),
 }
+#: A daemon that starts and beats once.
+DAEMON = """
+import sys
+from pathlib import Path
+from warren.config import load
+from warren.daemon import Daemon
+from warren.heartbeat import read
+settings = load(Path(sys.argv[1]), "here")
+one = Daemon(settings, "beat", "beat")
+one.start()
+assert one.heart.beat("ready")
+found = read(settings.app.run_dir, ["beat"])
+print(list(found.troubles), found.beats["beat"].state)
+"""
 VERBS = (["status"], ["status", "--json"], ["health"], ["health", "--json"], ["logs"], ["logs", "-n", "1"], ["reload"])
 
 
@@ -101,17 +117,19 @@ def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Cal
         PLANTS[word](tmp_path / name)
     memory = Memory(tmp_path / "ticks.json")
     assert memory.read() == {}
-    if word != "directory":
-        memory.write({"x": 1.0})
-        assert memory.read() == {"x": 1.0}
+    memory.write({"x": 1.0})
+    assert memory.read() == {"x": 1.0}
     settings = loaded(f"[app]\nstate_dir = {tmp_path}\nrun_dir = {tmp_path}/run\n")
     assert noted_run_dir(settings) == tmp_path / "run"
     assert losses(tmp_path / "worker-a.deaths") == {}
 
 
-@pytest.mark.parametrize("word", [word for word in PLANTS if word not in ("directory", "larger than")])
+@pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
 def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
-    """What stands in the place of a file that outlives the suite is replaced: no start waits for it, and no link is followed."""
+    """What stands in the place of a file that outlives the suite makes way: no start waits for it, and no link is followed.
+
+    A directory is renamed with what is in it.
+    """
     worker, broker, beat = tmp_path / "worker", tmp_path / "broker", tmp_path / "beat"
     places = [worker / f"worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "handed-back.new")]
     places += [worker / f"worker-a.{kind}" for kind in ("in-hand", "in-hand-counts", "in-hand-counts.new")]
@@ -119,6 +137,8 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
     for place in places:
         place.parent.mkdir(exist_ok=True)
         PLANTS[word](place)
+        if word == "directory":
+            (place / "somebody's").touch()
     deaths = Deaths(worker, "worker-a", 2)
     deaths.open(unasked=True)
     deaths.forget([("id", "jobs.run")])
@@ -136,6 +156,34 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
     assert [place for place in places if place.suffix != ".new" and place.is_symlink() and place.name != "worker-a.deaths"] == []
     for target in tmp_path.rglob("*.target"):
         assert target.read_bytes() == b""
+    if word == "directory":
+        kept = {file.parent.name.partition(".set-aside-")[0] for file in tmp_path.rglob("*.set-aside-*/somebody's")}
+        assert kept | {"worker-a.deaths", "worker-a.deaths.new"} == {place.name for place in places}  # nobody has died
+
+
+@pytest.mark.parametrize("heart", ["file", "folder"])
+@pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
+def test_a_daemon_starts_over_what_is_in_its_run_folder(
+    tmp_path: Path, word: str, heart: str, loaded: Callable[..., Settings]
+) -> None:
+    """Lock, pid file, heart and log of a daemon without supervisord: it is the one instance, and beats."""
+    run, log = tmp_path / "run", tmp_path / "log"
+    settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {run}\nlog_dir = {log}\n")
+    run.mkdir()
+    if heart == "folder":
+        PLANTS[word](run / "heart")
+    names = ["beat.lock", "beat.pid", "beat.pid.new"] + (["heart/beat.json", "heart/beat.new"] if heart == "file" else [])
+    for place in [*(run / name for name in names), log / "beat.log"]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.suffix != ".log" or word not in ("symbolic link", "device"):  # an operator's link, which stays
+            PLANTS[word](place)
+    done = run_to_end([sys.executable, "-c", DAEMON, str(settings.folder)], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[] ready\n"
+    told = (log / "beat.log").read_text(encoding="utf-8")
+    assert '"event":"started"' in told
+    for target in tmp_path.rglob("*.target"):
+        assert target.read_bytes() == b"" or target.name == "beat.log.target"
 
 
 @pytest.mark.parametrize("word", PLANTS)

@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from warren.regular_file import read_regular
+from warren.regular_file import read_regular, remove_any, replace
 
 #: Bytes of the file; those of a hundred thousand entries are fewer.
 _LARGEST = 1 << 24
@@ -23,12 +23,12 @@ class Memory:
         """Remembers these ticks (seconds since the epoch, by entry). Raises OSError when they cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)  # whatever it is: to open a fifo would wait for ever
+        remove_any(fresh)
         with open(fresh, "x", encoding="utf-8") as file:
             json.dump(ticks, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(fresh, self.path)
+        replace(fresh, self.path)
 
     def read(self) -> dict[str, float]:
         """The ticks that were written last; none when there is no such file, or not one of ours."""

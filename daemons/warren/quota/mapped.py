@@ -23,7 +23,7 @@ from warren.quota.layout import MAGIC, SLOT_WORDS, WORD, Head, Slot, State
 from warren.quota.rebuild import rebuild
 from warren.quota.slots import Contradiction, Slots
 from warren.quota.store import LedgerDamaged
-from warren.regular_file import NotRegular, open_regular
+from warren.regular_file import NotRegular, clear_place, open_regular
 
 #: Seconds that a caller waits for the lock, unless it has less. Holders need microseconds; one stopped inside is ended by its
 #: supervisor.
@@ -132,8 +132,6 @@ class MappedFile:
         try:
             fd = open_regular(self.path, os.O_RDWR)
         except NotRegular as error:
-            if self.path.is_dir():  # nothing can be made in its place
-                raise
             raise LedgerDamaged(f"expected a ledger, found {error.strerror}") from error
         try:
             memory = store.attach(fd)
@@ -194,7 +192,7 @@ def making(path: Path) -> Iterator[int]:
     lost = False
     with suppress(FileNotFoundError):
         if lost := not stat.S_ISREG(memo.lstat().st_mode):
-            memo.unlink()  # a link would be followed, and in a fifo nothing is kept; whoever obeys this has no lock on it
+            clear_place(memo)  # a link would be followed, and in a fifo nothing is kept; whoever obeys this has no lock on it
     fd = os.open(memo, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
     try:
         lock(fd, MAKING_PATIENCE, path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from warren.process import boot
 from warren.quota.layout import HEADER_WORDS, MAGIC, MOST, SLOT_WORDS, VERSION, WORD, Head, Slot, State
 from warren.quota.slots import Slots
-from warren.regular_file import NotRegular, open_regular
+from warren.regular_file import NotRegular, open_regular, remove_any
 
 
 class LedgerDamaged(Exception):
@@ -36,7 +36,7 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
     Errors: OSError, and the folder is as it was.
     """
     fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)  # of a start that was killed here
+    remove_any(fresh)  # of a start that was killed here
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         # Allocated, not sparse: a disk that fills later cannot make a store into the mapped file fail.
@@ -54,7 +54,11 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
             words.release()
             memory.flush()
         os.fsync(fd)
-        if aside is not None:
+        if aside is not None and path.is_dir() and not path.is_symlink():
+            # No second name for a directory. Killed behind this, the next start finds nothing where its memo says that there was
+            # a ledger: every slot counts as used then, too.
+            os.rename(path, aside)
+        elif aside is not None:
             os.link(path, aside, follow_symlinks=False)
         os.rename(fresh, path)
         sync_folder(path.parent)

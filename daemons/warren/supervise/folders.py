@@ -12,7 +12,7 @@ from pathlib import Path
 from warren.closed_folder import make_closed, make_logs
 from warren.config import Settings
 from warren.errors import CannotWrite
-from warren.regular_file import read_regular
+from warren.regular_file import read_regular, remove_any, replace
 from warren.supervise.render import programs_folder
 
 _NOTE = "run_dir"
@@ -31,6 +31,8 @@ def make_folders(settings: Settings) -> None:
         ("run_dir", programs_folder(app.run_dir)),
     ):
         try:
+            if folder == programs_folder(app.run_dir):
+                make_way(folder, stat.S_ISDIR)  # in the suite's own directory nothing of that name is somebody else's
             (make_logs if option == "log_dir" else make_closed)(folder)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(0, "no permission to write")
@@ -47,12 +49,11 @@ def note_run_dir(settings: Settings) -> None:
     with suppress(OSError):  # then that reload finds no suite
         # In the place of whatever stands there: to open a fifo that a task has left would wait for ever.
         fresh = settings.app.state_dir / f".{_NOTE}.{os.getpid()}"
-        with suppress(FileNotFoundError):
-            fresh.unlink()
+        remove_any(fresh)
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(file, "w", encoding="utf-8") as out:
             out.write(f"{settings.app.run_dir}\n")
-        os.replace(fresh, settings.app.state_dir / _NOTE)
+        replace(fresh, settings.app.state_dir / _NOTE)
 
 
 def noted_run_dir(settings: Settings) -> Path:

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from warren.errors import AlreadyRunning, CannotWrite
 from warren.process import handle_of_holder, lock_holder
+from warren.regular_file import open_or_make
 
 _NAME = "supervisord.lock"
 
@@ -70,7 +71,7 @@ def handle_of(run_dir: Path) -> tuple[int, int]:
 
 def _taken(path: Path) -> TextIO:
     try:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  it is closed with the lock
+        file = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  it is closed with the lock
     except OSError as error:
         raise CannotWrite(f"cannot open the lock file {path}: {error.strerror}") from error
     try:
@@ -83,6 +84,7 @@ def _taken(path: Path) -> TextIO:
         raise AlreadyRunning(
             f"another supervisord, process {other}, has the run folder ({path}); stop it first, or set another run_dir in [app]"
         ) from error
+    file.seek(0)
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

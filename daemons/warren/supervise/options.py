@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 
 from warren.errors import ConfigError, Origin, Problem, WarrenError
+from warren.regular_file import clear_place
 from warren.supervise import rpc
+from warren.supervise.folders import make_way
 from warren.supervise.process import DaemonConfig
 from warren.supervise.records import RecordLogger
 from warren.supervise.wake import Waker
@@ -79,10 +82,15 @@ class Options(ServerOptions):
         # The lock on the run folder is ours: a socket that is there belongs to a supervisord that was killed.
         for config in self.server_configs:
             if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
-                Path(config["file"]).unlink(missing_ok=True)
+                make_way(Path(config["file"]), lambda mode: False)  # or whatever a task has put there
         others = [each for each in self.rpcinterface_factories or () if each[0] != rpc.NAMESPACE]
         self.rpcinterface_factories: list[Any] = [*others, (rpc.NAMESPACE, rpc.factory, {})]
         super().openhttpservers(supervisord)
+
+    def write_pidfile(self) -> None:
+        with suppress(OSError):  # which supervisord says, too
+            clear_place(self.pidfile)  # a fifo in its place would be waited for
+        super().write_pidfile()
 
     def setsignals(self) -> None:
         super().setsignals()

@@ -18,7 +18,7 @@ from celery import signals
 
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import open_or_make, read_regular, replace_text
+from warren.regular_file import open_or_make, read_regular, remove_any, replace_text
 
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
 _SLOT = 4096
@@ -65,7 +65,7 @@ class Deaths:
             # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
             # disk that is full later fails no note.
             self._clear()
-            self._handed_back.unlink(missing_ok=True)
+            remove_any(self._handed_back)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
         except OSError as error:
             consequence = "a task that ends its worker is not counted"

@@ -1,0 +1,81 @@
+"""A suite that starts where tasks of the one before have put other things in the place of its files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.plants import PLANTS
+from support.suite import Suite, descendants
+from support.wait import until
+from warren.process import lock_holder
+
+INI = """
+[worker:a]
+queues = default, q
+concurrency = 1
+[queue:default]
+[queue:q]
+tasks = jobs.call
+[quota:q]
+limit = 2/h
+tasks = jobs.call
+"""
+JOBS = """
+from celery import shared_task
+
+@shared_task(name="jobs.call")
+def call():
+    return "called"
+
+@shared_task(name="jobs.plain")
+def plain():
+    return "done"
+"""
+RUN = [f"{program}.{kind}" for program in ("supervisord", "worker-a", "beat") for kind in ("lock", "pid", "pid.new")]
+RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.new", "survey.json", "survey.new"]
+RUN += ["heart/worker-a.json", "heart/beat.new", "supervisor/beat.conf"]
+STATE = ["run_dir", "beat/ticks.json", "beat/ticks.new", "beat/ticks.lock", "broker/lock"]
+STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]
+STATE += [f"worker/worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")]
+LOG = [f"{daemon}.log" for daemon in ("supervisord", "worker", "beat")]
+LOG += [f"{program}.out" for program in ("supervisord", "worker-a", "beat")]
+
+
+@pytest.fixture
+def suite(scratch: Path) -> Iterator[Suite]:
+    """A suite that has not run yet; whatever was started in the background has ended when the test is over."""
+    made = Suite(scratch, INI, modules="jobs")
+    made.module("jobs", JOBS)
+    yield made
+    made.warren("supervise", "--stop")
+    lock = scratch / "run" / "supervisord.lock"
+    family = descendants(lock_holder(lock)) if lock.is_file() else []
+    until(lambda: not any(member.alive for member in family), what="the end of all that was started")
+
+
+@pytest.mark.parametrize("word", ["directory", "fifo"])
+def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite, word: str) -> None:
+    """Nothing hangs and nobody has to tidy up: it is ready and runs tasks, and the log names what it has set aside.
+
+    A ledger that is gone counts as used.
+    """
+    places = [suite.folder / top / name for top, names in (("run", RUN), ("state", STATE), ("log", LOG)) for name in names]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        PLANTS[word](place)
+    started = suite.warren("supervise", "--detach")
+    assert (started.returncode, "is ready" in started.stdout) == (0, True), started.stderr
+    done = suite.warren("call", "jobs.plain", "--wait", "60")
+    assert (done.returncode, done.stdout.split()[-2:]) == (0, ["SUCCESS", "done"]), done.stderr
+    assert suite.logged("supervisord", "run_folder_emptied") or suite.logged("supervisord", "file_set_aside")
+    assert [line for daemon in ("worker", "quota-watchdog") for line in suite.logged(daemon, "ledger_damaged", quota="q")]
+    (counts,) = (suite.status() or {})["quotas"]
+    assert (counts["free"], counts["cooling"]) == (0, 2)
+    assert suite.warren("reload").returncode == 0
+    stopped = suite.warren("supervise", "--stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "supervisord has stopped\n"), stopped.stderr
+    shutil.rmtree(suite.folder / "run")  # the fifos of it that nobody had to read
