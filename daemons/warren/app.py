@@ -78,7 +78,12 @@ def _broker(settings: Settings) -> dict[str, Any]:
     if broker.kind == "embedded":
         folder = settings.app.state_dir / "broker"
         conf["broker_url"], conf["broker_transport"] = "warren://", "warren.broker.spool:Transport"
-        conf["broker_transport_options"] = {"folder": str(folder), "polling_interval": broker.polling_interval}
+        bindings = [[terms.binding_key, name] for name, terms in settings.queues.items()]
+        conf["broker_transport_options"] = {
+            "folder": str(folder),
+            "polling_interval": broker.polling_interval,
+            "exchanges": [[EXCHANGE, "topic", bindings]],
+        }
     else:
         assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
         conf["broker_url"] = broker.url.get_secret_value()

@@ -15,7 +15,8 @@ from support.plants import PLANTS
 from support.wait import run_to_end
 from warren.beat.host_leader import HostLeader
 from warren.beat.memory import Memory
-from warren.broker.exchanges import Exchanges
+from warren.broker.exchanges import Table
+from warren.broker.routing import Binding
 from warren.broker.topology import Topology
 from warren.cli import main, programs
 from warren.config import Settings
@@ -187,10 +188,13 @@ def test_a_daemon_starts_over_what_is_in_its_run_folder(
 
 
 @pytest.mark.parametrize("word", PLANTS)
-def test_an_exchange_that_is_no_file_is_named(tmp_path: Path, word: str) -> None:
-    """A worker says what stands there, and tries again."""
-    exchanges = Exchanges(tmp_path)
-    exchanges.open()
+def test_an_exchange_that_is_no_file_is_declared_anew(tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What stands there is set aside, the log says what it was, and messages are routed as the settings say."""
+    topology = Topology(tmp_path, [Table("warren", "topic", (Binding("a.*", "a"), Binding("b", "b")))])
+    topology.open()
+    topology.declare_queue("a", temporary=False)
     PLANTS[word](tmp_path / "exchanges" / "warren")
-    with pytest.raises(OSError, match=f"damaged exchange table.*{word}"):
-        exchanges.get("warren")
+    assert topology.route("warren", "a.x") == ["a"]
+    assert topology.route("warren", "b") == []  # nobody has declared that queue yet
+    assert word in caplog.text
+    assert len(list(tmp_path.glob("exchange-warren.set-aside-*"))) == 1

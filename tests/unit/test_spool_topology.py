@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from warren.broker.exchanges import Table
 from warren.broker.messages import Messages
 from warren.broker.names import owner
 from warren.broker.restore import restore_dead
+from warren.broker.routing import Binding
 from warren.broker.topology import Topology
 
 
@@ -151,12 +153,61 @@ def test_a_deletion_cut_short_is_finished(folder: Path) -> None:
     assert list((folder / "temporary").iterdir()) == []
 
 
-def test_a_damaged_table_says_what_to_do(folder: Path) -> None:
-    """A damaged exchange table is an error that names the file and the remedy."""
+#: Tables that are none, or are not those of this exchange.
+DAMAGES = (
+    b"",
+    b"[]",
+    b"\xff\x00",
+    b"[" * 5000,
+    b'{"name": "tasks", "type": "magic", "bindings": []}',
+    b'{"name": "tasks", "type": "direct", "bindings": [1]}',
+    b'{"name": "other", "type": "direct", "bindings": []}',
+    b'{"name": "tasks", "type": "fanout", "bindings": []}',
+)
+MEANT = [Table("tasks", "direct", (Binding("k", "q"), Binding("k2", "q2")))]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, None, b'{"name": "tasks", "type": "direct", "bindings": []}'])
+@pytest.mark.parametrize("act", ["send", "declare", "bind"])
+def test_a_damaged_table_is_declared_anew_from_the_settings(folder: Path, damage: bytes | None, act: str) -> None:
+    """Also one that is gone, or has lost its bindings: whoever sends or declares next mends it, and everybody sees that."""
+    before, path = Topology(folder, MEANT), folder / "exchanges" / "tasks"
+    before.declare_exchange("tasks", "direct")
+    for queue in ("q", "q2"):
+        before.declare_queue(queue, temporary=False)
+    before.bind("tasks", "k", "q")
+    assert before.route("tasks", "k") == ["q"]
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    topology = Topology(folder, MEANT)
+    if act == "declare":
+        assert topology.declare_exchange("tasks", "direct") == "direct"
+    elif act == "bind" and damage is not None:
+        assert topology.bind("tasks", "k3", "q")
+        assert topology.route("tasks", "k3") == ["q"]
+    assert (before.route("tasks", "k"), topology.route("tasks", "k2")) == (["q"], ["q2"])
+    kept = [file.read_bytes() for file in folder.glob("exchange-tasks.set-aside-*")]
+    assert kept == ([damage] if damage in DAMAGES else [])
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:-1])
+def test_a_damaged_table_of_others_is_declared_anew(folder: Path, damage: bytes) -> None:
+    """An exchange that the settings do not know, such as that of remote control, is set aside, and begins anew."""
     topology = Topology(folder)
     topology.declare_exchange("tasks", "direct")
-    magic, wrong = b'{"name": "n", "type": "magic", "bindings": []}', b'{"name": "n", "type": "direct", "bindings": [1]}'
-    for damage in (b"", b"[]", magic, wrong):
-        (folder / "exchanges" / "tasks").write_bytes(damage)
-        with pytest.raises(OSError, match=r"damaged exchange table.*remove the file.*exchanges/tasks"):
-            Topology(folder).route("tasks", "k")
+    (folder / "exchanges" / "tasks").write_bytes(damage)
+    assert topology.route("tasks", "k") == []
+    assert topology.declare_exchange("tasks", "fanout") == "fanout"
+    assert topology.bind("tasks", "k", "q")
+
+
+def test_a_damaged_table_keeps_no_queue_from_being_deleted(folder: Path) -> None:
+    """The bindings of the others go, and what cannot be read is left to who uses it."""
+    topology = Topology(folder)
+    topology.declare_queue("q", temporary=False)
+    topology.declare_exchange("tasks", "direct")
+    (folder / "exchanges" / "other").write_bytes(b"x")
+    topology.bind("tasks", "k", "q")
+    topology.delete_queue("q")
+    assert topology.route("tasks", "k") == []

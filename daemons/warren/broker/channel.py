@@ -47,7 +47,7 @@ class Channel(BoundedChannel, virtual.Channel):
         """Declares an exchange, for every process. Raises ChannelError when it exists with another type."""
         kind = type or "direct"
         if passive:
-            if self.topology.exchanges.get(exchange) is None:
+            if self.topology.exchange(exchange) is None:
                 raise _not_found("exchange", exchange)
             return
         found = self.topology.declare_exchange(exchange, kind)
@@ -114,7 +114,7 @@ class Channel(BoundedChannel, virtual.Channel):
                 reached += 1
         if reached or not persistent:
             return
-        table = self.topology.exchanges.get(exchange) if exchange else None
+        table = self.topology.exchange(exchange) if exchange else None
         if table is None or table.kind != "fanout":
             raise NoRoute(exchange, routing_key)
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from warren.broker.disk import Glance, sync_folder, write_whole
 from warren.broker.names import folder_name, owner
 from warren.broker.routing import KINDS, Binding
-from warren.regular_file import NotRegular, TooLarge, read_regular
+from warren.regular_file import NotRegular, TooLarge, read_regular, set_aside
 
 #: Bytes of a table; one of a hundred thousand bindings has less.
 _LARGEST = 1 << 24
@@ -27,11 +28,18 @@ class Table(NamedTuple):
     bindings: tuple[Binding, ...] = ()
 
 
+class Damaged(OSError):
+    """What stands in the place of a table is none.
+
+    As an error of the connection, so that workers would wait and try again where it cannot be mended.
+    """
+
+
 class Exchanges:
     """The tables below `folder`. Reading needs no lock: a table is replaced as a whole. Writers hold the broker's lock."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._incoming = f"{folder}/exchanges", f"{folder}/incoming"
+        self._folder, self._incoming, self._above = f"{folder}/exchanges", f"{folder}/incoming", f"{folder}"
         self._known: dict[str, tuple[Glance, Table]] = {}
         self._serials = count()
 
@@ -40,13 +48,15 @@ class Exchanges:
         os.makedirs(self._folder, mode=0o750, exist_ok=True)
 
     def get(self, name: str) -> Table | None:
-        """The exchange as it is now; None when nobody declared it. Raises OSError, also for a damaged table."""
+        """The exchange as it is now; None when nobody declared it. Raises OSError, Damaged among them."""
         path = self._path(name)
         known = self._known.get(name)
         glance = known[0] if known else Glance(path)
         if glance.unchanged() and known:
             return known[1]
         table = _read(path)
+        if table is not None and table.name != name:
+            raise Damaged(errno.EIO, f"damaged exchange table (it is that of {table.name!r})", path)
         if table is None:
             self._known.pop(name, None)
         else:
@@ -64,12 +74,18 @@ class Exchanges:
         """Removes the exchange; its queues stay."""
         Path(self._path(name)).unlink(missing_ok=True)
 
+    def set_aside(self, name: str, damage: Damaged) -> None:
+        """Keep a damaged table under another name, outside of the folder of the tables. Raises OSError."""
+        with suppress(FileNotFoundError):
+            set_aside(self._path(name), f"{damage.strerror}", to=f"{self._above}/exchange-{folder_name(name)}")
+
     def all(self) -> Iterator[Table]:
-        """Every exchange."""
+        """Every exchange, but for those whose tables are damaged: who uses one mends it."""
         for safe in os.listdir(self._folder):
-            table = _read(f"{self._folder}/{safe}")
-            if table is not None:
-                yield table
+            with suppress(Damaged):
+                table = _read(f"{self._folder}/{safe}")
+                if table is not None:
+                    yield table
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{folder_name(name)}"
@@ -85,7 +101,5 @@ def _read(path: str) -> Table | None:
     except FileNotFoundError:
         return None
     except (NotRegular, TooLarge, ValueError, TypeError, KeyError, RecursionError) as error:
-        # As an error of the connection, so that workers wait and try again instead of ending.
-        text = f"damaged exchange table ({error}); remove the file and restart the workers, who declare it anew"
-        raise OSError(errno.EIO, text, path) from error
+        raise Damaged(errno.EIO, f"damaged exchange table ({error})", path) from error
     return table

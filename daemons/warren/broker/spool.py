@@ -1,7 +1,8 @@
 """The embedded broker: a kombu transport whose queues are folders of this host. No server, nothing to install.
 
 Celery settings: `broker_url = "warren://"`, `broker_transport = "warren.broker.spool:Transport"`,
-`broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}`.
+`broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}`; `"exchanges"` may list those that are
+declared anew when their tables are damaged: `[name, type, [[binding key, queue], ...]]` each.
 
 It behaves as RabbitMQ does for Celery: direct, topic and fanout exchanges between processes, acknowledgements, prefetch,
 remote control, and the worker's event loop with a prefork pool. Delivery is at least once: after a power cut a message that
@@ -22,8 +23,10 @@ from kombu.exceptions import ConnectionError as BrokerConnectionError
 from kombu.transport import virtual
 
 from warren.broker.channel import Channel
+from warren.broker.exchanges import Table
 from warren.broker.messages import messages_in
 from warren.broker.restore import restore_dead
+from warren.broker.routing import Binding
 from warren.broker.topology import Topology
 from warren.events import Event
 from warren.log import get
@@ -55,7 +58,10 @@ class Transport(virtual.Transport):
         super().__init__(client, **kwargs)
         self.folder = Path(client.transport_options["folder"])
         self.messages = messages_in(self.folder)
-        self.topology = Topology(self.folder)
+        meant = client.transport_options.get("exchanges", ())
+        self.topology = Topology(
+            self.folder, [Table(name, kind, tuple(Binding(*each) for each in bindings)) for name, kind, bindings in meant]
+        )
         self._loop: Any = None
         self._timer: Any = None
         self._due = False

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from warren.broker.disk import sync_folder
-from warren.broker.exchanges import Exchanges, Table
+from warren.broker.exchanges import Damaged, Exchanges, Table
 from warren.broker.names import folder_name, owner, owner_alive
 from warren.broker.routing import Binding, route
 from warren.regular_file import open_or_make
@@ -22,10 +23,14 @@ class Topology:
 
     A temporary queue (exclusive or auto-delete) lives as long as a process that uses it: each leaves its mark in
     temporary/QUEUE/OWNER, and the queue goes with the last of them. A durable queue goes when it is deleted.
+
+    `meant` are the exchanges of the settings with all of their bindings: one whose table is damaged or gone, or lacks a
+    binding, is declared anew from them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, meant: Sequence[Table] = ()) -> None:
         self.exchanges = Exchanges(folder)
+        self._meant = {table.name: table for table in meant}
         self._folder = folder
         self._queues, self._temporary = f"{folder}/queues", f"{folder}/temporary"
 
@@ -128,7 +133,7 @@ class Topology:
 
     def declare_exchange(self, name: str, kind: str) -> str:
         """Makes the exchange unless it is there; its type."""
-        table = self.exchanges.get(name)
+        table = self.exchange(name)
         if table is None:
             with self._changing():
                 table = self.exchanges.get(name)
@@ -154,11 +159,47 @@ class Topology:
         """The queues that a message reaches. The exchange without a name leads to the queue of that name."""
         if not exchange:
             return [routing_key]
-        table = self.exchanges.get(exchange)
-        return route(table.kind, table.bindings, routing_key) if table else []
+        table = self.exchange(exchange)
+        reached = route(table.kind, table.bindings, routing_key) if table else []
+        meant = self._meant.get(exchange)
+        if not reached and meant and any(map(self.has_queue, route(meant.kind, meant.bindings, routing_key))):
+            table = self._mended(exchange)  # a binding of the settings is gone
+            reached = route(table.kind, table.bindings, routing_key) if table else []
+        return reached
+
+    def exchange(self, name: str) -> Table | None:
+        """The exchange as it is now, mended where its table is damaged; None when nobody declared it. Raises OSError."""
+        meant = self._meant.get(name)
+        try:
+            table = self.exchanges.get(name)
+        except Damaged:
+            return self._mended(name)
+        return self._mended(name) if table and meant and table.kind != meant.kind else table
+
+    def _mended(self, name: str) -> Table | None:
+        """Declares the exchange anew from the settings, and sets aside a table that is none: no message waits for an operator.
+
+        What else was bound (replies to remote control) is bound again by its process when that connects anew.
+        """
+        meant = self._meant.get(name)
+        with self._changing():
+            try:
+                table = self.exchanges.get(name)
+                if table and meant and table.kind != meant.kind:
+                    raise Damaged(errno.EIO, f"damaged exchange table (of type {table.kind}, not {meant.kind})", name)
+            except Damaged as damage:
+                self.exchanges.set_aside(name, damage)
+                table = None
+            if meant is not None:
+                known = table.bindings if table else ()
+                # Only queues that are there: one that was never declared gets its binding with its declaration.
+                lost = (each for each in meant.bindings if each not in known and self.has_queue(each.queue))
+                table = meant._replace(bindings=(*known, *lost))
+                self.exchanges.put(table)
+            return table
 
     def _change_bindings(self, exchange: str, binding: Binding, wanted: bool) -> bool:
-        table = self.exchanges.get(exchange)
+        table = self.exchange(exchange)
         if table is not None and (binding in table.bindings) == wanted:
             return True
         with self._changing():
