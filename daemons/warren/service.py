@@ -32,8 +32,12 @@ _VIEW = (
     *("NoExecPaths", "MemoryDenyWriteExecute", "RestrictAddressFamilies", "RestrictSUIDSGID"),
     # And what it may ask of the kernel, and take of the host.
     *("SystemCallFilter", "SystemCallArchitectures", "SystemCallErrorNumber", "RestrictNamespaces", "RestrictRealtime"),
-    *("LockPersonality", "ProtectKernelTunables", "ProtectControlGroups", "KeyringMode", "MemoryMax", "TasksMax"),
+    *("LockPersonality", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups"),
+    *("ProtectClock", "ProtectHostname", "DevicePolicy", "CapabilityBoundingSet", "AmbientCapabilities", "KeyringMode"),
+    *("MemoryMax", "TasksMax", "LimitNOFILE"),
 )
+#: Of these an empty value says something: nothing is allowed.
+_NONE = ("CapabilityBoundingSet",)
 #: Directories that systemd makes for the unit, and where.
 _DIRECTORIES = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "RuntimeDirectory": "/run"}
 #: Seconds that systemd has for an answer.
@@ -155,7 +159,7 @@ def sandbox(folder: Path, user: str, seconds: float) -> list[str]:
     said = _show("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
     if not _runs(said, folder) or said.get("User") != user or shutil.which("systemd-run") is None:
         return []
-    same = [f"{name}={said[name]}" for name in _VIEW if said.get(name)]
+    same = [f"{name}={said[name]}" for name in _VIEW if said.get(name) or (name in said and name in _NONE)]
     places = [f"-{top}/{name}" for kind, top in _DIRECTORIES.items() for name in said.get(kind, "").split()]
     same += [f"ReadWritePaths={' '.join(places)}"] if places else []
     for line in said.get("EnvironmentFiles", "").split("\n"):

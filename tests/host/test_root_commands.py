@@ -286,11 +286,13 @@ def test_check_as_root_judges_as_the_suite(attacked: Installed, ini: str, spoil:
 def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
     """What a drop-in sets is there for the module, what root's shell has is not; it gains no rights and sees no homes.
 
-    Nor may it ask more of the kernel than in the unit: for another execution domain, or for new namespaces.
+    Nor may it ask more of the kernel than in the unit: for another execution domain, or for new namespaces. No program gives it
+    capabilities.
     """
     host = attacked.host
     module = "import os; assert os.environ['KEY'] == 'a b' and os.environ['OTHER'] == '1' and 'OF_ROOT' not in os.environ\n"
     module += "assert 'NoNewPrivs:\\t1' in open('/proc/self/status').read() and not os.access('/home/anna', os.F_OK)\n"
+    module += "assert 'CapBnd:\\t0000000000000000' in open('/proc/self/status').read()\n"
     module += "import ctypes; libc = ctypes.CDLL(None); assert libc.personality(8) == libc.unshare(0x10000000) == -1\n"
     host.write("/srv/jobs/jobs.py", module + MODULE)
     host.write("/etc/default/shop", "OTHER=1\n")
@@ -304,6 +306,38 @@ def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
         host.sh("rm -r /etc/systemd/system/warren.service.d; systemctl daemon-reload")
         host.write("/srv/jobs/jobs.py", MODULE)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "told"),
+    [
+        (
+            "chown warren /srv/jobs/jobs.py",
+            "chown root /srv/jobs/jobs.py",
+            "/srv/jobs/jobs.py may be written to by the suite's own user",
+        ),
+        ("chown warren /srv/jobs", "chown root /srv/jobs", "/srv/jobs may be written to by the suite's own user warren"),
+        (
+            "chgrp warren /srv/jobs; chmod g+w /srv/jobs",
+            "chgrp root /srv/jobs; chmod g-w /srv/jobs",
+            "the suite's own user warren",
+        ),
+        ("chmod o+w /srv/jobs/jobs.py", "chmod o-w /srv/jobs/jobs.py", "/srv/jobs/jobs.py may be written to by everybody"),
+    ],
+)
+def test_check_warns_of_code_that_others_may_write(attacked: Installed, spoil: str, mend: str, told: str) -> None:
+    """A task that may change the code is every other task: root reads of it, with the remedy, and the check passes."""
+    host = attacked.host
+    attacked.configure(HEAD)
+    host.sh(spoil)
+    try:
+        done = host.run("warren", "check", check=False, within=120)
+    finally:
+        host.sh(mend)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
+    assert "chmod go-w" in done.stdout + done.stderr
+    assert "may be written to" not in host.run("warren", "check", within=120).stderr
 
 
 def test_every_command_of_the_guides_where_the_suite_works(attacked: Installed) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import pwd
+from contextlib import redirect_stderr
 from pathlib import Path
 
+import click
 import pytest
 
-from warren.cli.as_owner import Way, owner_of, way
+from support.forks import child, end
+from warren.cli.as_owner import Verb, Way, owner_of, way
 from warren.cli.child import environment, terms_of
 from warren.cli.trust import Untrusted, decider_of_settings, owner_of_state
-from warren.cli.user import User
+from warren.cli.user import User, become
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
 ANNA, BOB = 1201, 1202
@@ -210,3 +214,65 @@ def test_a_suite_that_has_never_run_is_roots(place: Path) -> None:
     (place / "var" / "state").rmdir()
     assert owner_of(place / "etc", "here") == 0
     assert owner_of(place / "none", "here") == 0
+
+
+@ROOT
+@pytest.mark.parametrize("option", ["run", "log"])
+@pytest.mark.parametrize("how", ["another's", "below another's", "everybody's", "a link of another's"])
+def test_a_suite_of_roots_uses_no_directory_of_another(place: Path, option: str, how: str) -> None:
+    """It would work as root on whatever that user puts there: links, fifos, locks."""
+    os.chown(place / "var" / "state", 0, 0)
+    folders = {name: place / "var" / name for name in ("run", "log")}
+    for folder in folders.values():
+        folder.mkdir(mode=0o755)
+    shown = "".join(f"{name}_dir = {folder}\n" for name, folder in folders.items())
+    ini = place / "etc" / "warren.ini"
+    ini.write_text(f"[app]\nstate_dir = {place}/var/state\n{shown}", encoding="utf-8")
+    assert owner_of(place / "etc", "here") == 0
+    (place / "of").mkdir(mode=0o755)
+    os.chown(place / "of", BOB, BOB)
+    path = folders[option]
+    path.rmdir()
+    if how == "another's":
+        path.mkdir(mode=0o755)
+        os.chown(path, BOB, BOB)
+    elif how == "everybody's":
+        path.mkdir(mode=0o755)
+        path.chmod(0o777)
+    elif how == "below another's":
+        ini.write_text(ini.read_text(encoding="utf-8").replace(f"var/{option}", f"of/{option}"), encoding="utf-8")
+    else:
+        path.symlink_to(place / "etc")
+        os.chown(path, BOB, BOB, follow_symlinks=False)
+    with pytest.raises(Untrusted, match=f"chmod go-w {path}$" if how == "everybody's" else rf"\[app\] {option}_dir"):
+        owner_of(place / "etc", "here")
+    os.chown(place / "var" / "state", BOB, BOB)  # then root becomes that user, and it is his affair
+    assert owner_of(place / "etc", "here") == BOB
+
+
+@click.command("beat", cls=Verb)
+@click.option("--user")
+def daemons_verb(user: str) -> None:
+    """Stand for a daemon: in a test the user has no right to read the settings of root, nor all of Python."""
+    become(user)
+    nobody = pwd.getpwnam("nobody")
+    assert os.getuid() == nobody.pw_uid
+    assert not {"PYTHONPATH", "LD_PRELOAD", "SSH_AUTH_SOCK", "SUDO_USER", "MAIL"} & set(os.environ)
+    assert (os.environ["KEY"], os.environ["HOME"], os.environ["USER"]) == ("of the tasks", nobody.pw_dir, "nobody")
+    assert os.environ["PATH"].startswith("/usr/local/sbin:")
+
+
+@ROOT
+def test_a_daemon_of_an_init_script_has_an_environment_of_its_own() -> None:
+    """--user without a terminal: what belongs to root's session and interpreter goes, what the tasks may need stays."""
+
+    def start() -> None:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(2):
+            os.dup2(null, number)
+        with open(os.devnull, "w", encoding="utf-8") as nothing, redirect_stderr(nothing):
+            os.environ.update(PYTHONPATH="/x", LD_PRELOAD="", SSH_AUTH_SOCK="/x", SUDO_USER="x", MAIL="/x", KEY="of the tasks")
+            daemons_verb.main(["--user", "nobody"], prog_name="warren", standalone_mode=False)
+
+    assert end(child(start)) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from warren import service
 from warren.cli import main
+from warren.config.reader import DEFAULT_FOLDER
 from warren.errors import ExitCode, Unavailable
-from warren.service import Action, run, steps
+from warren.service import _VIEW, Action, run, steps
 
 Told = Callable[..., None]
 
@@ -49,6 +51,18 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
             script.chmod(0o755)
 
     return use
+
+
+def test_a_check_of_roots_is_confined_as_the_unit_is(told: Told) -> None:
+    """Every line by which the unit hardens itself is among the properties of the sandbox; an empty set of capabilities, too."""
+    unit = (Path(__file__).parents[2] / "systemd" / "warren.service").read_text(encoding="utf-8")
+    hardening = unit.partition("# Hardening.")[2].partition("[Install]")[0]
+    names = set(re.findall(r"^(\w+)=", hardening, re.MULTILINE)) - {"RemoveIPC"}  # it would take semaphores from the suite
+    assert names <= set(_VIEW)
+    told(systemctl="printf 'LoadState=loaded\\nUser=anna\\nCapabilityBoundingSet=\\nAmbientCapabilities=\\nProtectClock=yes\\n'")
+    words = service.sandbox(DEFAULT_FOLDER, "anna", 1.0)
+    assert {"--property=CapabilityBoundingSet=", "--property=ProtectClock=yes"} <= set(words)
+    assert "--property=AmbientCapabilities=" not in words
 
 
 def heard(folder: Path) -> list[str]:

@@ -58,7 +58,7 @@ def way(verb: str, asked: Mapping[str, Any], owner: int, terminal: bool) -> Way:
 def owner_of(folder: Path, host: str | None) -> int:
     """Return whose the suite is that these settings are of; 0 for root's own. Root reads INI files for that, and nothing else.
 
-    Raises Untrusted where several users would decide it.
+    Raises Untrusted where several users would decide it, and where a suite of root's own would use directories of another user.
     """
     from warren.cli import trust
 
@@ -66,17 +66,21 @@ def owner_of(folder: Path, host: str | None) -> int:
     if decider := trust.decider_of_settings(folder, host or short_host()):
         return decider  # root need not even read what that user has written
     try:
-        state = folders(folder, host).state
+        places = folders(folder, host)
     except ConfigError:
         return 0  # there are no settings, which the verb itself will say
-    owner = trust.owner_of_state(state)
+    owner = trust.owner_of_state(places.state)
     if owner:
         return owner
     # No suite has run yet, or somebody has given the directory to root by mistake: the unit knows.
     from warren.service import unit_user
 
     name = unit_user(folder)
-    return uid_of(name) if name else 0
+    if name:
+        return uid_of(name)
+    trust.refuse_strangers(places.log, "log_dir")
+    trust.refuse_strangers(places.run, "run_dir")
+    return 0
 
 
 def drop(context: Mapping[str, Any], places: tuple[Path, ...] = ()) -> None:
@@ -115,6 +119,10 @@ class Verb(click.Command):
         owner = 0 if named else _owner_of_all(places) if places else owner_of(said["folder"], said["host"])
         chosen = way(self.name, ctx.params, owner, _has_terminal())
         if chosen is Way.HERE:
+            if named:  # an init script's call: its own environment is not the suite's either
+                from warren.cli import child
+
+                child.take_environment(user_of(uid_of(named)))
             return super().invoke(ctx)
         if chosen is Way.DROP:
             drop(said, places)

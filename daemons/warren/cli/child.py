@@ -80,6 +80,13 @@ def environment(user: User, root: Mapping[str, str], size: os.terminal_size, sho
     return found
 
 
+def take_environment(user: User) -> None:
+    """Give this process the environment of a daemon of that user, which it is about to become."""
+    found = environment(user, os.environ, shutil.get_terminal_size(), shown=False, daemon=True)
+    os.environ.clear()
+    os.environ.update(found)
+
+
 def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms) -> int:
     """Run `warren WORDS` as the user, and show it; the exit code. A signal by which people end commands ends this one, too."""
     shown = sys.stdout is not None and sys.stdout.isatty()

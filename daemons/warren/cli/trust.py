@@ -119,6 +119,20 @@ def owner_of_state(path: Path) -> int | None:
     return way.owner
 
 
+def refuse_strangers(place: Path, option: str) -> None:
+    """Raise Untrusted unless a directory in which root would work, for a suite whose state is root's, is root's alone."""
+    way = walk(place, links=True)
+    others = (way.deciders | {way.owner or 0}) - {0}
+    if others:
+        names = " and ".join(sorted(map(user_name, others)))
+        raise Untrusted(
+            f"{place}, which is [app] {option}, is in the hands of {names}, but [app] state_dir is root's: the suite would "
+            f"work as root on files of another user; give both to one user, or name another {option}"
+        )
+    if way.owner == 0 and way.mode & _SHARED and not stat.S_ISLNK(way.mode):
+        raise Untrusted(_shared(place))
+
+
 def _sources(folder: Path, host: str) -> Iterator[Path]:
     """Everything that root would read of the settings, directories included: whoever may write there may add a file."""
     yield from (folder, folder / "conf.d", folder / "hosts", folder / "warren.ini", folder / "hosts" / f"{host}.ini")
