@@ -87,6 +87,8 @@ while True:
 #: Where a command may leave something: the suite's own directories, and what the host itself writes all the time.
 OURS = ("/var/lib/warren/", "/var/log/warren/", "/run/warren/", "/srv/jobs/")
 HOSTS = ("/var/log/journal/", "/run/log/", "/run/systemd/", "/run/udev/", "/var/lib/systemd/", "/tmp/", "/var/tmp/")  # noqa: S108
+#: What systemd writes for Monit.
+PID_FILE = "/run/warren.pid"
 #: Commands that end when somebody ends them.
 ENDLESS = re.compile(r"warren logs.* -f\b|warren supervise$")
 #: Not for a suite that is stopped: they would start it.
@@ -138,8 +140,8 @@ def changes(host: Host) -> Iterator[list[str]]:
     # Of the root directory what the host has written itself: below it lies the machine's own, where others work meanwhile.
     written = host.written
     found += [f"/{path.relative_to(written)}" for path in _newer(written, host.path("/root/mark").stat().st_mtime)]
-    found += [path for path in listed if not path.startswith((*OURS, *HOSTS))]
-    found[:] = [path for path in sorted(set(found)) if not path.startswith((*OURS, *HOSTS))]
+    found += [path for path in listed if not path.startswith((*OURS, *HOSTS, PID_FILE))]
+    found[:] = [path for path in sorted(set(found)) if not path.startswith((*OURS, *HOSTS, PID_FILE))]
 
 
 def _newer(folder: Path, moment: float) -> Iterator[Path]:
