@@ -97,6 +97,10 @@ class Event(StrEnum):
         "cannot_keep",
         "a rejected message could not be kept as it should; `consequence` says what was done",
     )
+    CANNOT_POSTPONE = (
+        "cannot_postpone",
+        "RabbitMQ grants no queue in which tasks that are due later could wait: the worker's memory holds them, without a bound",
+    )
     KEPT_HERE = "kept_here", "RabbitMQ takes no copy of a message that this host cannot run: it is kept in the file `path`"
 
     # tasks

@@ -16,10 +16,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kombu.serialization import loads
 
+from warren.broker.moments import moment
 from warren.broker.nesting import DEEPEST, is_shallow
 from warren.worker.headers_check import HEADERS, PROPERTIES
 from warren.worker.message import TICKETS, due_in, is_expired
-from warren.worker.moments import moment
 from warren.worker.wellformed import malformed, settle
 
 GOOD = {"task": "jobs.add", "id": "1"}

@@ -14,6 +14,7 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps
 from kombu.utils.uuid import uuid
 
+from warren.broker.due import comes_at
 from warren.broker.messages import Messages, NoQueue
 from warren.broker.names import returns_of
 from warren.broker.payloads import BoundedChannel, longest, read
@@ -109,6 +110,9 @@ class Channel(BoundedChannel, virtual.Channel):
             raise TooLarge(len(content), most)  # by its headers
         reached = 0
         for queue in self.topology.route(exchange, routing_key):
+            if (until := comes_at(message)) is not None and queue not in self._own:
+                reached += self.messages.later.put(queue, content, until, persistent)
+                continue
             with suppress(NoQueue):  # deleted since the binding was read
                 self.messages.put(queue, content, persistent)
                 reached += 1
@@ -150,6 +154,20 @@ class Channel(BoundedChannel, virtual.Channel):
         raw = message.serializable()
         raw["headers"] = {**(raw.get("headers") or {}), **headers}
         self.messages.keep_rejected(message.delivery_tag, dumps(raw).encode())
+
+    def postpone(self, message: Any, until: float) -> bool:
+        """Has the message come again at that moment; False when it could not be written: it is still taken then."""
+        try:
+            self.qos.postpone(message.delivery_tag, until)
+        except OSError as error:
+            get().error(Event.CANNOT_WRITE, path=str(self.messages.folder), reason=str(error), consequence="it waits in memory")
+            return False
+        return True
+
+    def bring(self) -> None:
+        """Moves what has come due to the queues that are consumed. Raises OSError."""
+        for queue in self._active_queues:
+            self.messages.later.bring(queue)
 
     def _get_and_deliver(self, queue: str, callback: Any) -> None:
         payload = self._get(queue)

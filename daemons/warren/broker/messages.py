@@ -3,6 +3,7 @@
     incoming/OWNER.N         being written by a publisher
     queues/QUEUE/NAME        ready
     unacked/OWNER/QUEUE/NAME taken by a process and not yet settled
+    later/QUEUE/UNTIL.NAME   not ready before UNTIL (later.py)
     rejected/QUEUE/NAME      set aside
 
 A message is in exactly one folder at any instant, so a process that is killed between any two instructions loses nothing.
@@ -19,6 +20,7 @@ from itertools import count
 from pathlib import Path
 
 from warren.broker.disk import sync_folder, write_whole
+from warren.broker.later import Later
 from warren.broker.listing import Listing, names_in
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.events import Event
@@ -39,6 +41,7 @@ class Messages:
         self.folder = folder
         self._incoming, self._queues = f"{folder}/incoming", f"{folder}/queues"
         self._unacked, self._rejected = f"{folder}/unacked", f"{folder}/rejected"
+        self.later = Later(folder)
         self._listings: dict[str, Listing] = {}
         self._serials = count()
         #: Messages that this process should have given back and could not (full disk): nobody else will while it lives.
@@ -46,7 +49,7 @@ class Messages:
 
     def open(self) -> None:
         """Makes the folders. Raises OSError."""
-        for path in (self._incoming, self._queues, self._unacked, self._rejected):
+        for path in (self._incoming, self._queues, self._unacked, self._rejected, f"{self.folder}/later"):
             os.makedirs(path, mode=0o750, exist_ok=True)
 
     # -- publish -----------------------------------------------------------------------------------------------------

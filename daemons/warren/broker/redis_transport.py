@@ -14,6 +14,7 @@ from typing import Any
 from kombu.transport import redis
 from redis.exceptions import ResponseError
 
+from warren.broker.due import comes_at
 from warren.broker.payloads import BoundedChannel, check, longest, new_tag, read, stand_in
 from warren.broker.queues import EXCHANGE, SOURCE
 from warren.broker.redis_bindings import Entry, binding_of, is_kept
@@ -126,6 +127,11 @@ class Channel(BoundedChannel, redis.Channel):
         self._again(types, super()._refresh_bindings, queues)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+        until = comes_at(message)
+        if until is not None:
+            # Noted as if a worker had taken it and postponed it: no worker sees it before.
+            self.qos.note_later(message, queue, until)
+            return
         types = {} if is_kept(queue, self._taken) else self._list_keys([queue])
         self._again(types, super()._put, queue, message, **kwargs)
 
@@ -144,6 +150,13 @@ class Channel(BoundedChannel, redis.Channel):
             if not self.keys.refuse_types(error, types):
                 raise
             return do(*arguments, **options)
+
+    # -- what is due later -------------------------------------------------------------------------------------------
+
+    def postpone(self, message: Any, until: float) -> bool:
+        """Has the message come again at that moment (seconds, wall clock)."""
+        self.qos.postpone(message.delivery_tag, until)
+        return True
 
     # -- what arrives ------------------------------------------------------------------------------------------------
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 from kombu.utils.json import dumps, loads
 from redis.exceptions import ResponseError
 
-from warren.broker.payloads import longest
+from warren.broker.payloads import longest, new_tag
 from warren.broker.queues import SOURCE
 from warren.broker.redis_bindings import Entry, entry_of
 
@@ -44,6 +44,27 @@ class QoS(redis.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """As kombu's."""
         self._noted(super().reject, delivery_tag, requeue)
+
+    # -- what is due later: it stays among the unacknowledged, with another time in their index ------------------------
+    # A look takes what is older than the visibility_timeout, whoever had it.
+
+    def postpone(self, delivery_tag: str, until: float) -> None:
+        """Have the message come again at that moment (seconds, wall clock), by one command."""
+        self._noted(self._postpone, delivery_tag, until)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def _postpone(self, delivery_tag: str, until: float) -> None:
+        with self.pipe_or_acquire() as pipe:
+            pipe.zadd(self.unacked_index_key, {delivery_tag: until - self.visibility_timeout}, xx=True).execute()
+
+    def note_later(self, message: dict[str, Any], queue: str, until: float) -> None:
+        """Note a new message that is to come to the queue at that moment."""
+        self._noted(self._note_later, new_tag(), dumps([message, "", queue]), until)
+
+    def _note_later(self, delivery_tag: str, entry: str, until: float) -> None:
+        with self.pipe_or_acquire() as pipe:
+            pipe.hset(self.unacked_key, delivery_tag, entry)
+            pipe.zadd(self.unacked_index_key, {delivery_tag: until - self.visibility_timeout}).execute()
 
     def _noted(self, do: Any, *arguments: Any) -> None:
         """Do it, a second time when a key was of another type: both commands of kombu's may be repeated."""

@@ -24,6 +24,7 @@ from kombu.transport import virtual
 
 from warren.broker.channel import Channel
 from warren.broker.exchanges import Table
+from warren.broker.later import LOOK
 from warren.broker.messages import messages_in
 from warren.broker.restore import restore_dead
 from warren.broker.routing import Binding
@@ -65,6 +66,7 @@ class Transport(virtual.Transport):
         self._loop: Any = None
         self._timer: Any = None
         self._due = False
+        self._looked_at = 0.0
         self._restored_at = time.monotonic()  # whoever only asks or sends is gone before the first look is due
 
     def driver_version(self) -> str:
@@ -104,6 +106,7 @@ class Transport(virtual.Transport):
         while True:
             left = self.polling_interval if deadline is None else min(self.polling_interval, deadline - time.monotonic())
             self._restore_now_and_then()
+            self._bring_now_and_then()
             try:
                 self.cycle.get(self._deliver)
                 return
@@ -141,12 +144,23 @@ class Transport(virtual.Transport):
             return
         self._due = False
         self._restore_now_and_then()
+        self._bring_now_and_then()
         with suppress(Empty):
             for _ in range(BATCH):
                 self.cycle.get(self._deliver)
             self._due = True  # there may be more
 
     # -- what the dead left --------------------------------------------------------------------------------------------
+
+    def _bring_now_and_then(self) -> None:
+        if time.monotonic() - self._looked_at < LOOK:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            for channel in self.channels:
+                channel.bring()
+        except OSError as error:
+            get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="tasks that are due wait")
 
     def _restore_now_and_then(self) -> None:
         if time.monotonic() - self._restored_at > RESTORE_EVERY:

@@ -115,7 +115,7 @@ class Topology:
             kept = tuple(binding for binding in table.bindings if folder_name(binding.queue) != safe)
             if kept != table.bindings:
                 self.exchanges.put(table._replace(bindings=kept))
-        for path in self._paths(safe):
+        for path in (*self._paths(safe), f"{self._folder}/later/{safe}"):
             self._discard(path)
 
     def _discard(self, path: str) -> None:

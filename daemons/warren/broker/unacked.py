@@ -39,6 +39,13 @@ class QoS(virtual.QoS):
             self.channel.messages.reject(delivery_tag)
         self._settled(delivery_tag)
 
+    def postpone(self, delivery_tag: str, until: float) -> None:
+        """Has the message come again at that moment (seconds, wall clock). Raises OSError; the message is still taken then."""
+        self.channel.messages.later.postpone(delivery_tag, until)
+        self._settled(delivery_tag)
+        if self.channel.connection is not None:
+            self.channel.connection.room_made()
+
     def restore_unacked(self) -> list[Any]:
         """Gives everything back that is not settled."""
         self._flush()

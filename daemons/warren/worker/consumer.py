@@ -50,6 +50,8 @@ class Consumer(CeleryConsumer):
     keep: ClassVar[Any] = staticmethod(lambda message, reason, done: done())
     #: Called with a message of a task that this worker does not have; whether it goes on to others.
     send_on: ClassVar[Any] = staticmethod(lambda consumer, message: False)
+    #: Called with a message that can be run; whether it went back to the broker, for it is due later.
+    postpone: ClassVar[Any] = staticmethod(lambda message: False)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
     #: Which of them it is looking at.
@@ -65,6 +67,8 @@ class Consumer(CeleryConsumer):
         self._owed: deque[str] = deque()
         #: Queues taken from this worker as it ran (`celery control cancel_consumer`): the end of a pause takes none of them up.
         self.withdrawn: set[str] = set()
+        #: Keeps a message that was found well formed in memory, and runs it when it is due.
+        self.keep_until_due: Callable[[Any], None] = lambda message: None
 
     # -- queues ------------------------------------------------------------------------------------------------------
 
@@ -212,6 +216,16 @@ class Consumer(CeleryConsumer):
         trouble = (*self.connection_errors, *self.channel_errors)
         redis = self.connection.transport.driver_type == "redis"
 
+        def keep_until_due(message: Any) -> None:
+            try:
+                handle(message)
+            except trouble:
+                raise
+            except Exception as error:  # noqa: BLE001  as below
+                self._unforeseen(message, error)
+
+        self.keep_until_due = keep_until_due
+
         def checked(message: Any) -> None:
             Consumer.taken += 1
             restore_address(message)
@@ -224,16 +238,20 @@ class Consumer(CeleryConsumer):
                     self._reject(message, problem, None)
                 else:
                     settle(message.headers)
-                    handle(message)
+                    if not type(self).postpone(message):
+                        handle(message)
             except trouble:
                 self.in_hand.clear()
                 raise  # the connection's: Celery connects anew
             except Exception as error:  # noqa: BLE001  a message that nobody foresaw costs itself, not the worker
-                if not message.acknowledged:  # else it was answered, and a second answer would end the connection
-                    self._reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
+                self._unforeseen(message, error)
             self.in_hand.clear()  # not at an error of another kind: that one ends the worker, and the message is to blame
 
         return checked
+
+    def _unforeseen(self, message: Any, error: Exception) -> None:
+        if not message.acknowledged:  # else it was answered, and a second answer would end the connection
+            self._reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """A message that is no task message at all."""

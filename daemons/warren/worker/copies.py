@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from amqp.exceptions import AccessRefused
+from amqp.exceptions import ChannelError
 from kombu.exceptions import OperationalError
 
-from warren.broker.queues import REJECTED, declare_rejected
 from warren.broker.rabbitmq import NOWHERE, Transport, question
 from warren.events import Event
 from warren.log import get
@@ -43,6 +42,8 @@ class _Copy:
     done: Callable[[], None]
     again: Callable[[], None] | None
     refused: Callable[[], Any] | None = None
+    declare: Callable[[Any], None] | None = None
+    waits: bool = False
 
 
 class Copies:
@@ -60,7 +61,8 @@ class Copies:
         self._asking = self._asked = False
         self._sent: _Copy | None = None
         self._sent_at = 0.0
-        self._has_rejected = False
+        #: Queues that were seen to over this connection.
+        self._declared: set[str] = set()
 
     def begin(self, consumer: Any) -> None:
         """A new connection of the worker: what was on its way was not acknowledged, and the broker delivers it again."""
@@ -83,12 +85,14 @@ class Copies:
         again: Callable[[], None] | None = None,
         headers: dict[str, Any] | None = None,
         refused: Callable[[], Any] | None = None,
+        declare: Callable[[Any], None] | None = None,
+        waits: bool = False,
     ) -> None:
         """Sends a copy with these headers added, then calls `done`, which acknowledges the message.
 
         Until the broker takes it, for as long as an alarm lasts, the message stays unacknowledged: nothing is lost, whatever ends
         first. `take_back` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
-        alarm begins, or the broker grants no queue for it.
+        alarm begins, unless it `waits`, or the broker grants no queue for it. `declare` sees to that queue, on another channel.
         """
         if message.channel.connection is None:
             return  # what it came by is gone, and the broker delivers it again: a copy would be the task's second one
@@ -96,7 +100,7 @@ class Copies:
             publish_copy(message, exchange, routing_key, **headers or {})
             done()
             return
-        self._waiting.append(_Copy(message, exchange, routing_key, headers or {}, done, again, refused))
+        self._waiting.append(_Copy(message, exchange, routing_key, headers or {}, done, again, refused, declare, waits))
         self._soon()
 
     def give_back(
@@ -116,8 +120,14 @@ class Copies:
     def take_back(self, queue: str) -> list[Callable[[], None]]:
         """How to run what waits to go back to the queue and has not been sent."""
         found = [each for each in self._waiting if each.routing_key == queue and each.again is not None]
-        self._waiting = deque(each for each in self._waiting if each not in found)
+        gone = set(map(id, found))
+        self._waiting = deque(each for each in self._waiting if id(each) not in gone)
         return [each.again for each in found if each.again is not None]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether RabbitMQ takes no messages just now."""
+        return self._connection is not None and bool(self._connection.blocked)
 
     def end(self) -> bool:
         """Begins no more copies: at the end of the worker what waits goes back as itself. True when none is with the broker.
@@ -136,7 +146,7 @@ class Copies:
                 self._read()
             if self._connection is not None and self._connection.blocked:
                 # For as long as the alarm lasts they would hold places of the prefetch, and it is the worker that makes room.
-                self._refuse([each for each in self._waiting if each.refused is not None])
+                self._refuse([each for each in self._waiting if each.refused is not None and not each.waits])
             if self._waiting and not (self._closed or self._asking or self._sent):
                 self._send()
 
@@ -151,8 +161,9 @@ class Copies:
             self._channel.publish_later(self._answered, question(), exchange="", routing_key=NOWHERE)
         else:
             self._asked = False
-            if self._waiting[0].routing_key == REJECTED and not self._has_rejected:
-                self._declare_rejected()
+            first = self._waiting[0]
+            if first.declare is not None and first.routing_key not in self._declared:
+                self._declare(first.routing_key, first.declare)
                 return
             self._publish(self._waiting.popleft())
 
@@ -182,25 +193,25 @@ class Copies:
         else:
             # A queue that takes no more, or is not there: the message stays here and is tried at a later turn.
             self._waiting.append(copy)
-            self._has_rejected = False
+            self._declared.discard(copy.routing_key)
 
-    def _declare_rejected(self) -> None:
-        """Sees to the queue of rejected messages. When the broker grants none, those that wait for it are `refused`."""
-        app = self._consumer.app
+    def _declare(self, queue: str, declare: Callable[[Any], None]) -> None:
+        """Sees that the queue is there. When the broker grants none, the copies for it are `refused`."""
         channel = self._connection.channel()  # a refusal closes it
         try:
-            declare_rejected(channel, app.conf.task_default_queue_type)
-            self._has_rejected = True
-        except AccessRefused as error:
-            get().error(Event.CANNOT_KEEP, reason=str(error), consequence="rejected messages are kept on this host instead")
-            self._refuse([each for each in self._waiting if each.routing_key == REJECTED])
+            declare(channel)
+            self._declared.add(queue)
+        except ChannelError as error:
+            get().error(Event.CANNOT_KEEP, reason=str(error), consequence="such messages stay on this host instead")
+            self._refuse([each for each in self._waiting if each.routing_key == queue])
         finally:
             if channel.is_open:
                 channel.close()
         self._soon()
 
     def _refuse(self, copies: list[_Copy]) -> None:
-        self._waiting = deque(each for each in self._waiting if each not in copies)
+        gone = set(map(id, copies))
+        self._waiting = deque(each for each in self._waiting if id(each) not in gone)
         for each in copies:
             if each.refused is not None:
                 each.refused()
@@ -249,7 +260,7 @@ class Copies:
 
     def _drop(self) -> None:
         connection, self._connection, self._channel, self._asking, self._asked = self._connection, None, None, False, False
-        self._has_rejected = False
+        self._declared.clear()
         if connection is not None:
             self._consumer.hub.remove_reader(self._handle)
             connection.collect()

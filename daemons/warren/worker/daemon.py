@@ -16,7 +16,8 @@ from celery.worker import WorkController, state
 
 from warren.app import import_tasks, make_app
 from warren.broker.arrivals import Arrival
-from warren.broker.queues import refusal
+from warren.broker.due import NEAR
+from warren.broker.queues import are_quorum, refusal
 from warren.config import Settings
 from warren.config.concern import concerns_worker
 from warren.daemon import Daemon
@@ -38,6 +39,7 @@ from warren.worker.direct_calls import DirectCalls
 from warren.worker.drain import Drain
 from warren.worker.gate import Gate
 from warren.worker.in_hand import InHand
+from warren.worker.later import Later
 from warren.worker.leftovers import Leftovers
 from warren.worker.records import Records
 from warren.worker.remote_control import restrict
@@ -67,6 +69,7 @@ class Worker:
         self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
         self.storing = Storing(self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
+        self.later = Later(self.copies, settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR)
         self.leftovers = Leftovers()
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
         self.aftermath = aftermath.Aftermath()
@@ -74,7 +77,9 @@ class Worker:
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
         self.child = Child()
         self.at_work = AtWork()
-        self.dead_letters = DeadLetters(self.copies, settings.host, name, settings.app.state_dir / "rejected")
+        self.dead_letters = DeadLetters(
+            self.copies, settings.host, name, settings.app.state_dir / "rejected", "quorum" if are_quorum(settings) else "classic"
+        )
         self.unknown = Unknown(self.copies, settings.broker.unknown_task_timeout, self.dead_letters)
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
@@ -118,6 +123,7 @@ class Worker:
         Consumer.admit = staticmethod(self._admit)
         Consumer.send_on = staticmethod(self.unknown.send_on)
         Consumer.keep = staticmethod(self.dead_letters.keep)
+        Consumer.postpone = staticmethod(self.later.postpone)
         Consumer.refused = staticmethod(self._refuse)
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)
@@ -194,6 +200,7 @@ class Worker:
         self.drain.turn(consumer)
         consumer.check_answers()
         self.copies.turn()
+        self.later.turn()
         self.suspects.turn()
         self.leftovers.turn()
         self.pulse(consumer)
@@ -257,6 +264,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
 
         def start(self, consumer: Any) -> None:
             worker.copies.begin(consumer)
+            worker.later.begin(consumer)
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
 
         def stop(self, consumer: Any) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from warren.broker.disk import sync_folder, write_whole
-from warren.broker.queues import REJECTED
+from warren.broker.queues import REJECTED, declare_rejected
 from warren.events import Event
 from warren.log import get
 from warren.worker.address import address_of, source
@@ -35,11 +35,12 @@ _LONGEST = 400
 class DeadLetters:
     """The dead letters of one worker. `folder` is this host's own."""
 
-    def __init__(self, copies: Copies, host: str, worker: str, folder: Path) -> None:
+    def __init__(self, copies: Copies, host: str, worker: str, folder: Path, queue_type: str = "quorum") -> None:
         self._copies = copies
         self._host = host
         self._worker = worker
         self._folder = folder
+        self._declare = partial(declare_rejected, queue_type=queue_type)
 
     def keep(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
         """Keep a copy of the message, then call `done`, which acknowledges it."""
@@ -51,7 +52,7 @@ class DeadLetters:
             return
         try:
             here = partial(self._keep_here, message, headers, done)
-            self._copies.give(message, "", REJECTED, done, headers=headers, refused=here)
+            self._copies.give(message, "", REJECTED, done, headers=headers, refused=here, declare=self._declare)
         except self._copies.lost:
             raise  # the broker has it still, and delivers it again
         except Exception as error:  # noqa: BLE001  what cannot be run may well be what cannot be sent: too large, no text, too deep

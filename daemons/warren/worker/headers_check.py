@@ -13,9 +13,9 @@ from typing import Any
 from celery.app.task import Context
 
 from warren.app import SENT_AT
+from warren.broker.moments import EXPECTED, moment
 from warren.broker.nesting import DEEPEST, is_shallow
 from warren.worker.message import LOSSES
-from warren.worker.moments import EXPECTED, moment
 
 #: Bytes of an id: it becomes part of file names, routing keys and log lines.
 LONGEST_ID = 200

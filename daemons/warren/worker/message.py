@@ -13,13 +13,16 @@ from kombu import Producer
 TICKETS = "warren_tickets"
 #: The header that counts how often a process was lost while it ran this task.
 LOSSES = "warren_losses"
+#: What the broker or this worker wrote into the headers, and a copy has not.
+_BROKERS = frozenset((TICKETS, "x-delivery-count", "x-death", "x-first-death-exchange", "x-first-death-queue"))
+_BROKERS |= {"x-first-death-reason", "x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"}
 #: What a copy keeps of a message's properties; the broker makes the others anew.
 PROPERTIES = ("correlation_id", "reply_to", "priority")
 
 
 def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
     """The message anew, with these headers added, as a channel's `prepare_message` takes it."""
-    kept = {name: value for name, value in message.headers.items() if name not in (TICKETS, "x-delivery-count")}
+    kept = {name: value for name, value in message.headers.items() if name not in _BROKERS}
     properties = {name: message.properties[name] for name in PROPERTIES if message.properties.get(name)}
     return {
         "body": message.body,

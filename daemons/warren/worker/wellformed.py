@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from warren.broker.moments import moment
 from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
 from warren.worker.headers_check import EMBEDDED, kind, problem_of
 from warren.worker.message import TICKETS
-from warren.worker.moments import moment
 
 #: Seconds that an ETA may lie ahead: the message is held for so long. A schedule has beat, or a
 #: database.

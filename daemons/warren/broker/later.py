@@ -1,0 +1,94 @@
+"""Messages of the embedded broker that are due later.
+
+    later/QUEUE/UNTIL.NAME   not before UNTIL (ns since the epoch), then queues/QUEUE/NAME
+
+Each step is one rename, as in messages.py.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections import deque
+from pathlib import Path
+
+from warren.broker.disk import Glance, sync_folder, write_whole
+from warren.broker.listing import names_in
+from warren.broker.names import folder_name, message_name, owner, returned_name
+
+#: Seconds between two looks at what has come due: so late it comes at most.
+LOOK = 0.5
+#: Names of a queue that are remembered, and moved in one look at most.
+_BATCH = 1000
+
+
+class Later:
+    """That of the broker whose folder is `folder`. Any number of processes may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, _Soonest] = {}
+
+    def put(self, queue: str, content: bytes, until: float, durable: bool) -> bool:
+        """Add a new message, on disk when this returns if it is `durable`; False where there is no such queue. Raises OSError."""
+        safe = folder_name(queue)
+        if not os.path.isdir(f"{self._folder}/queues/{safe}"):
+            return False
+        folder, name = self._place(safe, until, message_name())
+        temp = f"{self._folder}/incoming/{owner()}.{name}"
+        write_whole(f"{folder}/{name}", temp, content, durable)
+        if durable:
+            sync_folder(folder)
+        return True
+
+    def postpone(self, tag: str, until: float) -> None:
+        """Have a taken message come again then. Raises OSError; the message is where it was."""
+        _, safe, name = tag.split("/")
+        folder, later = self._place(safe, until, returned_name(name))
+        os.rename(f"{self._folder}/unacked/{tag}", f"{folder}/{later}")
+
+    def bring(self, queue: str) -> int:
+        """Move what has come due to its queue, a batch at most; how many. Raises OSError."""
+        safe = folder_name(queue)
+        folder = f"{self._folder}/later/{safe}"
+        known = self._known.setdefault(safe, _Soonest(folder))
+        moved, now = 0, f"{time.time_ns():020d}"
+        for name in known.until(now):
+            try:
+                os.rename(f"{folder}/{name}", f"{self._folder}/queues/{safe}/{name[21:]}")
+                moved += 1
+            except FileNotFoundError:
+                continue  # somebody else moved it, or the queue was deleted
+            except OSError:
+                self._known.pop(safe)  # what was not moved is found again
+                raise
+        return moved
+
+    def _place(self, safe: str, until: float, name: str) -> tuple[str, str]:
+        folder = f"{self._folder}/later/{safe}"
+        os.makedirs(folder, mode=0o750, exist_ok=True)
+        return folder, f"{max(0, int(until * 1e9)):020d}.{name}"
+
+
+class _Soonest:
+    """The names of a folder that are due first."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._glance = Glance(folder)
+        self._names: deque[str] = deque()
+        self._next = 0.0
+
+    def until(self, now: str) -> list[str]:
+        """Those that are due by now."""
+        if time.monotonic() >= self._next and not self._glance.unchanged():
+            begun = time.monotonic()
+            found = (name for name in names_in(self._folder) if name[:20].isdecimal() and name[20:21] == ".")
+            self._names = deque(heapq.nsmallest(_BATCH, found))
+            ended = time.monotonic()
+            self._next = ended + 20 * (ended - begun)  # at most a twentieth of the time goes into listing
+        due = []
+        while self._names and self._names[0][:20] <= now:
+            due.append(self._names.popleft())
+        return due

@@ -1,0 +1,125 @@
+"""Tasks that are due later: a few wait in the worker's memory, the rest in the broker.
+
+Celery keeps each message with an ETA in the worker and raises the prefetch by one, without an end: a
+flood of them fills its memory, and what is kept for long passes RabbitMQ's consumer_timeout or Redis'
+visibility_timeout. So only what is due soon is kept, for that is exact, and of that a bounded number.
+Everything else goes back to the broker with the moment at which it is to come again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from functools import partial
+from typing import Any
+
+from warren.broker import later_queues
+from warren.broker.due import LEAD, NEAR
+from warren.events import Event
+from warren.log import get
+from warren.worker.address import address_of, source
+from warren.worker.copies import Copies
+from warren.worker.message import due_in
+
+#: So many are, at most: some 6 kB each.
+MOST = 1000
+#: The shortest wait in the broker.
+SHORTEST = 1.0
+
+
+class Later:
+    """The tasks of one worker that are due later."""
+
+    def __init__(self, copies: Copies, near: float = NEAR) -> None:
+        self._copies = copies
+        self._near = min(near, NEAR)
+        #: When those that are kept are due.
+        self._kept: list[float] = []
+        #: Copies that RabbitMQ does not have yet, and by how much the prefetch is raised for them.
+        self._leaving = self._raised = 0
+        self._consumer: Any = None
+        self._refused = False
+
+    def begin(self, consumer: Any) -> None:
+        """A new connection: what was kept or on its way comes again."""
+        self._consumer, self._kept, self._leaving, self._raised, self._refused = consumer, [], 0, 0, False
+
+    def postpone(self, message: Any) -> bool:
+        """Return whether the message went back to the broker, to come again when it is due."""
+        due = due_in(message.headers)
+        if due <= 0:
+            return False
+        now = time.time()
+        while self._kept and self._kept[0] <= now:
+            heapq.heappop(self._kept)
+        away = away_for(due, len(self._kept), self._near_here())
+        if away and source(message) and self._send_away(message, now + away, away):
+            return True
+        heapq.heappush(self._kept, now + due)
+        return False
+
+    def turn(self) -> None:
+        """Follow the alarms of RabbitMQ. Called a few times a second."""
+        if self._leaving or self._raised:
+            self._make_room()
+
+    def _near_here(self) -> float:
+        # A quorum queue's prefetch cannot be raised: what is kept holds a place of it.
+        quorum = self._consumer.app.conf.task_default_queue_type == "quorum"
+        return min(self._near, SHORTEST) if quorum else self._near
+
+    def _send_away(self, message: Any, until: float, seconds: float) -> bool:
+        own = getattr(message.channel, "postpone", None)  # of Redis and of the embedded broker: one step
+        if own is not None:
+            return bool(own(message, until))
+        if self._refused:
+            return False
+        name, level = later_queues.place(source(message), seconds)
+        self._leaving += 1
+        self._make_room()
+        # It is unacknowledged until the broker has the copy: whatever ends in between, it is there.
+        self._copies.give(
+            message,
+            "",
+            name,
+            partial(self._left, message),
+            headers=address_of(message),
+            declare=partial(later_queues.declare, name=name, queue=source(message), level=level),
+            refused=partial(self._keep_all, message),
+            waits=True,
+        )
+        return True
+
+    def _left(self, message: Any) -> None:
+        self._leaving -= 1
+        message.ack()
+        self._make_room()
+
+    def _keep_all(self, message: Any) -> None:
+        """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them."""
+        if not self._refused:
+            self._refused = True
+            get().error(Event.CANNOT_POSTPONE, queue=source(message), consequence="tasks that are due later wait in memory")
+        self._leaving -= 1
+        self._make_room()
+        self._consumer.keep_until_due(message)
+
+    def _make_room(self) -> None:
+        """Raise the prefetch by what is on its way: good tasks go on meanwhile.
+
+        By MOST, so that a flood fills no memory; without an end while RabbitMQ takes no messages, for then none leaves.
+        """
+        wanted = self._leaving if self._copies.blocked else min(self._leaving, MOST)
+        if wanted > self._raised:
+            self._consumer.qos.increment_eventually(wanted - self._raised)
+        elif wanted < self._raised:
+            self._consumer.qos.decrement_eventually(self._raised - wanted)
+        self._raised = wanted
+
+
+def away_for(due: float, kept: int, near: float) -> float:
+    """Return for how many seconds a task goes away that is due in `due`, beside so many that are kept; 0: it is kept. Pure."""
+    if due > near:
+        return max(due - min(LEAD, near / 2), SHORTEST)
+    # As many as may be kept: the others come when they are due, up to a second late.
+    return max(due, SHORTEST) if kept >= MOST else 0.0

@@ -1,0 +1,151 @@
+"""Tasks that are due later, and those that are due now, in one queue; on each broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from support.alarm import alarm
+from support.calls import calls
+from support.figures import Figure
+from support.later_flood import make, memory, send
+from support.servers import RabbitMQNode
+from support.suite import Suite
+from support.wait import let_pass, until
+from warren.app import make_app
+from warren.broker.depth import depths
+from warren.config import load
+
+FLOOD = 300
+
+
+@pytest.fixture(params=["embedded", "quorum", "classic", "redis"])
+def made(request: pytest.FixtureRequest, scratch: Path) -> tuple[Suite, str]:
+    """A worker on a broker of the test's own, and its URL."""
+    kind, url = request.param, ""
+    if kind in ("quorum", "classic"):
+        node: RabbitMQNode = request.getfixturevalue("rabbitmq")
+        url = node.add_vhost(scratch.name)
+    elif kind == "redis":
+        url = request.getfixturevalue("redis_url").removesuffix("/0") + "/9"
+        redis.Redis.from_url(url).flushdb()
+    suite = make(scratch, url, kind if kind == "classic" else "auto")
+    return suite, url
+
+
+def waiting(suite: Suite, url: str) -> Callable[[], int]:
+    """How to count what waits in the broker until it is due."""
+    app = make_app(load(suite.etc))
+    if not url:
+        folder = suite.folder / "state" / "broker" / "later"
+        return lambda: sum(len(files) for _, _, files in os.walk(folder))
+    if url.startswith("redis"):
+        now = time.time()
+        counted: Any = redis.Redis.from_url(url)
+        # Those whose moment is hours ahead: what a worker has in hand has the time at which it took it.
+        return lambda: int(counted.zcount("unacked_index", now + 3600, "+inf"))
+    levels = [f"warren.later.default.{2**level}" for level in range(24)]
+    return lambda: sum(found or 0 for found in depths(app, levels).values())
+
+
+def has_run(path: Path, times: int) -> bool:
+    """Whether the tasks of that file have run so often."""
+    return len(calls(path)) == times
+
+
+def test_what_is_due_much_later_holds_up_nothing(made: tuple[Suite, str], scratch: Path, figure: Figure) -> None:
+    """It waits in the broker, also when the worker is killed; the next task that is due runs, and later ones as well."""
+    suite, url = made
+    app, path, late = make_app(load(suite.etc)), scratch / "calls", scratch / "late"
+    in_broker = waiting(suite, url)
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        send(suite, url, FLOOD, lambda: 86400.0, str(late))
+        before, sent = memory(worker.pid), time.monotonic()
+        app.send_task("jobs.note", [str(path)], ignore_result=True)
+        until(lambda: calls(path), what="the task that is due")
+        figure(f"the next task behind {FLOOD} that are due in a day", time.monotonic() - sent, "20,000 before: 41 s")
+        until(lambda: in_broker() == FLOOD, what="all of them in the broker")
+        figure(f"memory for {FLOOD} that are due in a day", f"{memory(worker.pid) - before} kB", "no growth with their number")
+        send(suite, url, FLOOD, lambda: 86400.0, str(late))
+        until(lambda: in_broker() > FLOOD, what="some more in the broker")
+        worker.send_signal(signal.SIGKILL)
+    with suite.running("worker", "a"):
+        # What the killed worker had comes again: from Redis after the visibility_timeout.
+        least = 2 * FLOOD - (4 if url.startswith("redis") else 0)
+        until(lambda: in_broker() >= least, what="the rest in the broker")
+        app.send_task("jobs.note", [str(path)], ignore_result=True)
+        until(lambda: len(calls(path)) == 2, what="one more task that is due")
+    assert not late.exists()
+
+
+def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Path) -> None:
+    """Sent by anybody, under a quota or not: not before its moment, and once; a worker keeps what is due soon."""
+    suite, url = made
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        for task, path in (("jobs.note", scratch / "plain"), ("jobs.call", scratch / "called")):
+            offset = time.clock_gettime(time.CLOCK_BOOTTIME) - time.time()
+            began = time.time()
+            send(suite, url, 10, lambda: 5.0, str(path), task)
+            until(partial(has_run, path, 10), what=f"the tasks {task}")
+            assert min(calls(path)) >= began + offset + 5
+    let_pass(1)
+    assert len(calls(scratch / "plain")) == len(calls(scratch / "called")) == 10
+
+
+def test_a_client_of_warren_sends_it_to_where_it_waits(made: tuple[Suite, str], scratch: Path) -> None:
+    """On Redis and the embedded broker no worker ever sees a task that is due much later; RabbitMQ does so by itself."""
+    suite, url = made
+    app, path = make_app(load(suite.etc)), scratch / "calls"
+    in_broker = waiting(suite, url)
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        for _ in range(10):
+            app.send_task("jobs.note", [str(scratch / "late")], countdown=86400, ignore_result=True)
+        app.send_task("jobs.note", [str(path)], ignore_result=True)
+        until(lambda: calls(path), what="the task that is due")
+        if not url.startswith("amqp"):
+            assert in_broker() == 10
+        app.send_task("jobs.note", [str(path)], countdown=2, ignore_result=True)
+        until(lambda: len(calls(path)) == 2, what="the task that is due soon")
+    assert not (scratch / "late").exists()
+
+
+@pytest.mark.parametrize("made", ["embedded", "redis"], indirect=True)  # on RabbitMQ the other tests of this file see it
+def test_what_was_put_aside_comes_back_in_time(made: tuple[Suite, str], scratch: Path) -> None:
+    """From where it waits it comes to the worker some seconds before its moment, and runs then."""
+    suite, _ = made
+    app, path = make_app(load(suite.etc)), scratch / "calls"
+    due = datetime.now(UTC) + timedelta(seconds=63)
+    app.send_task("jobs.note", [str(path)], eta=due, ignore_result=True)
+    offset = time.clock_gettime(time.CLOCK_BOOTTIME) - time.time()
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        until(lambda: calls(path), what="the task")
+    assert calls(path)[0] >= due.timestamp() + offset
+
+
+def test_under_an_alarm_tasks_that_are_due_run(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """RabbitMQ takes nothing back then: the others wait in the worker, and leave when it is over."""
+    url = rabbitmq.add_vhost(scratch.name)
+    suite = make(scratch, url, "classic")
+    app, path = make_app(load(suite.etc)), scratch / "calls"
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")  # it has declared what is needed
+    in_broker = waiting(suite, url)
+    send(suite, url, FLOOD, lambda: 86400.0, str(scratch / "late"))
+    app.send_task("jobs.note", [str(path)], ignore_result=True)
+    with alarm(rabbitmq), suite.running("worker", "a"):
+        until(lambda: calls(path), what="the task that is due")
+        rabbitmq.ctl("set_disk_free_limit", "10MB")  # the alarm is over
+        until(lambda: in_broker() == FLOOD, what="all of them in the broker")
