@@ -18,6 +18,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+#: As if a process held so many thousandths of the memory more than it does (proc(5), oom_score_adj).
+_EXPENDABLE = 500
 #: struct flock of fcntl(2): kind, whence, start, length, pid.
 _FLOCK = "hhqqi0q"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -91,6 +93,17 @@ def adopt_orphans() -> None:
 def gain_nothing() -> None:
     """From here on no program that this process runs, or its children, gains rights: no setuid bit counts."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def die_before_others() -> None:
+    """Has the kernel take this process, and what it starts, when memory is short, rather than one of the suite's other ones.
+
+    It takes the largest otherwise: a task with many small helpers would cost the worker, beat and supervisord before one of them.
+    """
+    file = Path("/proc/self/oom_score_adj")
+    with suppress(OSError, ValueError):  # without a writable /proc the largest it is
+        if int(file.read_text(encoding="ascii")) < _EXPENDABLE:
+            file.write_text(str(_EXPENDABLE), encoding="ascii")
 
 
 def hide_from_peers() -> None:

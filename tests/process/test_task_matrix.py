@@ -98,7 +98,8 @@ CHANGING = {
     "hard limits": "resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))",
     "file size": "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))",
     "a folder that is gone": "os.makedirs(path + '.d'); os.chdir(path + '.d'); os.rmdir(path + '.d')",
-    "environment": "os.environ.clear(); os.umask(0); socket.setdefaulttimeout(0.001)",
+    "environment": "os.environ.clear(); os.umask(0o777); socket.setdefaulttimeout(0.001)",
+    "priority": "os.nice(19)",
     "interpreter": "sys.setrecursionlimit(10**9); gc.disable(); sys.setswitchinterval(1000); warnings.simplefilter('error')",
     "a task within": "signal.signal(14, lambda *_: None); signal.alarm(100); add(1, 2); assert signal.alarm(0)",
     "json": "json.dumps = json.JSONEncoder.default = None",
@@ -210,6 +211,16 @@ def test_what_a_task_changes_in_its_process_harms_no_other(running: tuple[Suite,
     # the worker say, and the process is replaced.
     assert told == ["task_succeeded"] or (act == "hard limits" and set(told) == {"task_failed"})
     assert len(runs(scratch / "runs")) == 1
+
+
+def test_a_task_and_its_helpers_run_out_of_memory_before_the_worker_does(running: tuple[Suite, Any, int], scratch: Path) -> None:
+    """The kernel takes what is most expendable, not what happens to be the largest."""
+    suite, app, pid = running
+    code = "subprocess.check_call(['sh', '-c', f'cat /proc/self/oom_score_adj /proc/{os.getpid()}/oom_score_adj >{path}.adj'])"
+    result = app.send_task("jobs.act", [code, str(scratch / "runs")])
+    until(lambda: ends(suite, result.id), DEADLINE, "the end")
+    tasks = [int(text) for text in (scratch / "runs.adj").read_text().split()]
+    assert min(tasks) >= 500 > int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
 def ends(suite: Suite, task_id: str) -> list[str]:

@@ -22,7 +22,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
 from warren.log_line import safe_text
-from warren.process import adopt_orphans
+from warren.process import adopt_orphans, die_before_others
 from warren.process_state import ProcessState
 from warren.worker.leftovers import Zombies
 
@@ -56,6 +56,7 @@ class Child:
         setpgid(0, 0)
         # What a task starts and lets go of becomes this process's child, and the worker's when this process ends.
         adopt_orphans()
+        die_before_others()
         # `multiprocessing` in a task. The flag says that this process may not have children, as nobody would end them; the worker
         # does. Documented: a process that has been started cannot change it, but this object was made by its parent.
         process = current_process()
