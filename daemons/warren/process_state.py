@@ -1,7 +1,7 @@
 """What a daemon needs of its own process, and puts back after code of others ran in it: a module's import, a task.
 
-Such code may do what it likes to the process it runs in. What is its own business stays: working directory, environment, umask,
-locale. What a worker cannot work without comes back: signals, timers, limits, streams, and switches of the interpreter.
+Such code may do what it likes to the process it runs in. What is its own business stays: working directory, environment, locale.
+What a worker cannot work without comes back: signals, timers, limits, umask, streams, and switches of the interpreter.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ SIGNALS = (
     signal.SIGALRM,
     signal.SIGXFSZ,
 )
-#: Limits that may be lowered so far that a worker cannot open a file, write one, or get memory.
-LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)
+#: Limits that may be lowered so far that a worker cannot open a file, write one, get memory, start a thread, or live on.
+LIMITS: tuple[int, ...] = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CPU)
+LIMITS += (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_STACK)
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 #: A warning of these must stay one, whatever filter says that warnings are errors: they run in the main loop.
 FILTER = (r"(warren|celery|kombu|amqp|billiard|vine|redis)(\.|$)", "default")
@@ -53,6 +54,9 @@ class ProcessState:
         self._pid = os.getpid()
         self._handlers = [(number, getsignal(number)) for number in SIGNALS]
         self._limits = [(name, resource.getrlimit(name)) for name in LIMITS]
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._depth = min(sys.getrecursionlimit(), MOST_DEPTH)
         self._dumping = faulthandler.is_enabled()
@@ -75,7 +79,9 @@ class ProcessState:
         self._restore_folder()
         _keep_warnings()
         self._restore_streams()
-        return self._restore_limits()
+        os.umask(self._umask)  # a file that nobody may read would be lost to the others
+        # Only root gets back to the front: the tasks after it would crawl.
+        return self._restore_limits() and os.getpriority(os.PRIO_PROCESS, 0) <= self._nice
 
     def _restore_interpreter(self) -> None:
         for timer in TIMERS:

@@ -38,6 +38,17 @@ def test_a_result_is_read_back(app: Celery, tmp_path: Path) -> None:
     assert AsyncResult("one", app=app).state == "PENDING"
 
 
+def test_a_task_that_lets_nobody_read_its_files_has_a_result(app: Celery, tmp_path: Path) -> None:
+    """What the broker writes is its owner's to read, whatever umask the process has."""
+    before = os.umask(0o777)
+    try:
+        app.backend.store_result("one", 1, "SUCCESS")
+    finally:
+        os.umask(before)
+    (file,) = (tmp_path / "state" / "results").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_an_empty_file_is_no_result(app: Celery, tmp_path: Path) -> None:
     """A result that a power cut left empty is as good as none."""
     app.backend.store_result("one", 1, "SUCCESS")

@@ -22,6 +22,7 @@ def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
     """
     try:
         with open(temp, "xb") as file:
+            os.fchmod(file.fileno(), 0o600)  # whatever umask the task has set that sends: others must read it, of one user
             file.write(content)
             file.flush()
             if durable:

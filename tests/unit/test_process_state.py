@@ -1,0 +1,40 @@
+"""What a daemon puts back of its process after a task, or a module's import, has changed it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from support.wait import run_to_end
+
+CODE = """
+import os, resource
+from warren.process_state import ProcessState
+os.umask(0o27)
+before, limits = os.getpriority(0, 0), {{}}
+def limit(name):
+    return resource.getrlimit(getattr(resource, "RLIMIT_" + name))
+def lower(name, soft):
+    limits[name] = limit(name)
+    resource.setrlimit(getattr(resource, "RLIMIT_" + name), (soft, limits[name][1]))
+state = ProcessState()
+{act}
+print(state.restore(), {question})
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "question", "told"),
+    [
+        ("os.umask(0o777)", "oct(os.umask(0))", "True 0o27"),
+        ("lower('CPU', 5)", "limit('CPU') == limits['CPU']", "True True"),
+        ("lower('NPROC', 1)", "limit('NPROC') == limits['NPROC']", "True True"),
+        ("pass", "os.getpriority(0, 0) == before", "True True"),
+        ("os.nice(1)", "os.getpriority(0, 0) == before + 1", "False True"),
+    ],
+)
+def test_what_was_changed_is_put_back(act: str, question: str, told: str) -> None:
+    """Or the process is not fit for more tasks: only root gets back what it has given away for good."""
+    done = run_to_end([sys.executable, "-c", CODE.format(act=act, question=question)], capture_output=True)
+    assert done.stdout.strip() == told, done.stderr
