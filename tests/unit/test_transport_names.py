@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from kombu import transport
 
+from support.wait import run_to_end
 from warren.broker import transport_names
 from warren.broker.transport_names import take_names
 
@@ -37,7 +37,8 @@ def test_a_program_that_used_the_broker_before(tmp_path: Path, url: str, classes
     """A program that made a connection of kombu's own first sends by Warren's transport afterwards."""
     (tmp_path / "warren.ini").write_text(f"[app]\nstate_dir = {tmp_path}\n[broker]\nurl = {url}\n", encoding="utf-8")
     words = [sys.executable, "-c", PROGRAM, url, str(tmp_path)]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == classes
+    done = run_to_end(words, capture_output=True)
+    assert done.stdout.strip() == classes, done.stderr
 
 
 def test_a_kombu_that_holds_to_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
