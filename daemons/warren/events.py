@@ -101,6 +101,10 @@ class Event(StrEnum):
         "cannot_postpone",
         "RabbitMQ grants no queue in which tasks that are due later could wait: the worker's memory holds them, without a bound",
     )
+    REJECTED_DROPPED = (
+        "rejected_dropped",
+        "the oldest rejected messages were dropped: more than 10,000, or 1 GiB of them, are not kept",
+    )
     KEPT_HERE = "kept_here", "RabbitMQ takes no copy of a message that this host cannot run: it is kept in the file `path`"
 
     # tasks

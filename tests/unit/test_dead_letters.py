@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from support.wait import let_pass
+from warren.broker.most_rejected import trim
 from warren.worker.copies import Copies
-from warren.worker.dead_letters import WHY, DeadLetters
+from warren.worker.dead_letters import LONGEST_PAUSE, MOST_UNKEPT, MOST_UNKEPT_BYTES, WHY, DeadLetters
 
 
 def deep() -> dict[str, Any]:
@@ -44,3 +47,101 @@ def test_whatever_it_is_made_of_is_kept(tmp_path: Path, headers: dict[Any, Any])
     assert acknowledged == [1]
     (kept,) = (tmp_path / "rejected").iterdir()
     assert json.loads(kept.read_text(encoding="utf-8"))["headers"][WHY]["reason"] == "no reason"
+
+
+def letter(done: list[str], name: str, body: str = "[]") -> tuple[Any, Any]:
+    """A message, and what acknowledges it."""
+    fields = {"headers": {"id": name}, "properties": {}, "content_type": "application/json", "content_encoding": "utf-8"}
+    return SimpleNamespace(**fields, body=body, delivery_info={}), lambda: done.append(name)
+
+
+class Prefetch:
+    """Stands for the consumer: notes by how much its prefetch is raised."""
+
+    def __init__(self) -> None:
+        self.qos, self.raised = self, 0
+
+    def increment_eventually(self, number: int) -> None:
+        """As Celery's."""
+        self.raised += number
+
+    def decrement_eventually(self, number: int) -> None:
+        """As Celery's."""
+        self.raised -= number
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock that the dead letters read; the test sets it."""
+    now = [1000.0]
+    monkeypatch.setattr("warren.worker.dead_letters.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told once; tried ever more seldom, not by each new one; good tasks have room beside; kept by itself when there is room."""
+    tries: list[str] = []
+
+    def full(path: str, *_: Any, **__: Any) -> None:
+        tries.append(path)
+        raise OSError(28, "No space left on device")
+
+    letters, done, prefetch = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
+    letters.begin(prefetch)
+    with monkeypatch.context() as disk:
+        disk.setattr("warren.worker.dead_letters.write_whole", full)
+        for name in "abc":
+            letters.keep_here(letter(done, name)[0], "no reason", letter(done, name)[1])
+        assert (len(tries), prefetch.raised) == (1, 3)
+        for _ in range(1000):
+            clock[0] += 1.0
+            letters.turn()
+        assert 10 <= len(tries) <= 30  # of a thousand seconds
+        assert (done, prefetch.raised) == ([], 3)
+    clock[0] += LONGEST_PAUSE
+    letters.turn()
+    assert done == ["a", "b", "c"]
+    assert len(list((tmp_path / "rejected").iterdir())) == 3
+    assert prefetch.raised == 0
+    assert capsys.readouterr().err.count("cannot_keep") <= 1
+
+
+def test_what_waits_for_a_full_disk_takes_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    """Beyond so many messages, or bytes, each holds a place of the prefetch: no more are fetched then."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("warren.worker.dead_letters.write_whole", full)
+    for size, room in ((2, MOST_UNKEPT), (MOST_UNKEPT_BYTES // 4, 4)):
+        letters, done, prefetch = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
+        letters.begin(prefetch)
+        body = "x" * size
+        for number in range(room + 5):
+            letters.keep_here(letter(done, str(number), body)[0], "no reason", letter(done, str(number))[1])
+        assert prefetch.raised == room
+        letters.begin(prefetch)  # a new connection: they come again
+        clock[0] += 1
+        letters.turn()
+        assert done == []
+
+
+def test_of_too_many_the_oldest_are_dropped(tmp_path: Path) -> None:
+    """By number and by what they take of the disk, over all queues; newer ones stay, and unfinished ones."""
+    for number in range(6):
+        queue = tmp_path / f"queue{number % 2}"
+        queue.mkdir(exist_ok=True)
+        (queue / f"{number}").write_bytes(b"x" * 8192)
+        os.utime(queue / f"{number}", (0, 0))  # only when it came here counts
+        let_pass(0.02)
+    (tmp_path / "queue0" / ".unfinished").write_bytes(b"x")
+    assert trim(tmp_path, most=4) == 2
+    assert sorted(path.name for path in tmp_path.glob("*/[0-9]")) == ["2", "3", "4", "5"]
+    assert trim(tmp_path, most=4, most_bytes=2 * 8192) == 2
+    assert sorted(path.name for path in tmp_path.glob("*/[0-9]")) == ["4", "5"]
+    assert trim(tmp_path, most=4) == 0
+    assert (tmp_path / "queue0" / ".unfinished").exists()

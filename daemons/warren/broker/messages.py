@@ -22,6 +22,7 @@ from pathlib import Path
 from warren.broker.disk import sync_folder, write_whole
 from warren.broker.later import Later
 from warren.broker.listing import Listing, names_in
+from warren.broker.most_rejected import Bound
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.events import Event
 from warren.log import get
@@ -42,10 +43,13 @@ class Messages:
         self._incoming, self._queues = f"{folder}/incoming", f"{folder}/queues"
         self._unacked, self._rejected = f"{folder}/unacked", f"{folder}/rejected"
         self.later = Later(folder)
+        self._bound = Bound(self._rejected)
         self._listings: dict[str, Listing] = {}
         self._serials = count()
         #: Messages that this process should have given back and could not (full disk): nobody else will while it lives.
         self._stranded: set[str] = set()
+        #: The same of those that it should have rejected, and why, where nobody has told so yet.
+        self._unrejected: dict[str, str] = {}
 
     def open(self) -> None:
         """Makes the folders. Raises OSError."""
@@ -155,11 +159,30 @@ class Messages:
         return True
 
     def reject(self, tag: str) -> None:
-        """Moves a taken message to the rejected ones, where it stays until somebody looks. Raises OSError."""
+        """Moves a taken message to the rejected ones, where it stays until somebody looks.
+
+        What cannot be moved (full disk) stays taken, and is tried again by `retry_stranded`: in its queue it would come
+        again at once.
+        """
+        self._try_to_reject(tag, "")
+
+    def _try_to_reject(self, tag: str, reason: str) -> None:
+        try:
+            self._reject(tag, reason)
+        except OSError as error:
+            if not self._unrejected:
+                consequence = "it is nobody's until the disk takes it"
+                get().error(Event.CANNOT_KEEP, reason=str(error), consequence=consequence)
+            self._unrejected[tag] = reason
+
+    def _reject(self, tag: str, reason: str) -> None:
         _, safe, name = tag.split("/")
         os.makedirs(f"{self._rejected}/{safe}", mode=0o750, exist_ok=True)
         with suppress(FileNotFoundError):  # settled before
             os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
+        self._bound.added(0)
+        if reason:
+            get().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
 
     def keep_rejected(self, tag: str, content: bytes) -> None:
         """Puts `content` among the rejected ones, on disk when this returns, in the place of the taken message. Raises OSError.
@@ -172,16 +195,22 @@ class Messages:
         temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
         write_whole(f"{folder}/{name}", temp, content, durable=True)
         sync_folder(folder)
+        self._bound.added(len(content))
 
     def set_aside(self, tag: str, reason: str) -> None:
-        """Rejects a message that no consumer has seen, and says so. Raises OSError."""
-        self.reject(tag)
-        _, safe, name = tag.split("/")
-        get().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
+        """Rejects a message that no consumer has seen, and says so, once that is done."""
+        self._try_to_reject(tag, reason)
 
     def retry_stranded(self) -> int:
-        """Gives back what could not be given back before; how many messages. Raises OSError."""
+        """Gives back, and rejects, what could not be before; how many messages came back. Raises OSError."""
         done = 0
+        for tag, reason in list(self._unrejected.items()):
+            try:
+                if tag.startswith(f"{owner()}/"):
+                    self._reject(tag, reason)
+            except OSError:
+                break  # told already
+            del self._unrejected[tag]
         for tag in list(self._stranded):
             if tag.startswith(f"{owner()}/"):
                 done += self.give_back(tag)

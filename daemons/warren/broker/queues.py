@@ -12,6 +12,7 @@ from celery.app.amqp import AMQP
 from celery.app.amqp import Queues as CeleryQueues
 from kombu import Exchange, Queue
 
+from warren.broker.most_rejected import MOST, MOST_BYTES
 from warren.broker.routing import Binding, route
 from warren.broker.unroutable import NoRoute
 from warren.config import Settings, load
@@ -65,9 +66,10 @@ def declare_rejected(channel: Any, queue_type: str) -> None:
     Whatever its type: it may be older than a change of [broker] queue_type. A refusal closes `channel`, py-amqp's.
     """
     try:
-        channel.queue_declare(REJECTED, durable=True, auto_delete=False, arguments={"x-queue-type": queue_type})
+        arguments = {"x-queue-type": queue_type, "x-max-length": MOST, "x-max-length-bytes": MOST_BYTES}
+        channel.queue_declare(REJECTED, durable=True, auto_delete=False, arguments={**arguments, "x-overflow": "drop-head"})
     except PreconditionFailed:
-        return  # there, with another type
+        return  # there, of another type, or without a bound
 
 
 def without_delay(routing_key: str) -> str:

@@ -158,6 +158,10 @@ class Channel(BoundedChannel, redis.Channel):
         self.qos.postpone(message.delivery_tag, until)
         return True
 
+    def bound_rejected(self) -> None:
+        """Drops the oldest rejected messages that are too many."""
+        self.qos.bound_rejected()
+
     # -- what arrives ------------------------------------------------------------------------------------------------
 
     def _brpop_read(self, **options: Any) -> bool:

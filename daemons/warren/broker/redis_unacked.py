@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps, loads
 from redis.exceptions import ResponseError
 
+from warren.broker.most_rejected import MOST, MOST_BYTES, tell
 from warren.broker.payloads import longest, new_tag
-from warren.broker.queues import SOURCE
+from warren.broker.queues import REJECTED, SOURCE
 from warren.broker.redis_bindings import Entry, entry_of
 
 #: Messages that one look gives back at most: the main loop waits for it.
@@ -44,6 +46,24 @@ class QoS(redis.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """As kombu's."""
         self._noted(super().reject, delivery_tag, requeue)
+
+    # -- what was rejected ---------------------------------------------------------------------------------------------
+
+    def bound_rejected(self) -> None:
+        """Drop the oldest rejected messages that are too many, or too large together."""
+        key, dropped = self.channel.global_keyprefix + REJECTED, 0
+        with self.channel.conn_or_acquire() as client:
+            count = client.llen(REJECTED)
+            if count > MOST:
+                client.ltrim(key, 0, MOST - 1)
+                dropped, count = count - MOST, MOST
+            with suppress(ResponseError):  # a user who may not ask has the bound by number
+                while count and (client.memory_usage(key, samples=0) or 0) > MOST_BYTES:
+                    share = max(1, count // 20)
+                    client.ltrim(key, 0, -1 - share)
+                    dropped, count = dropped + share, count - share
+        if dropped:
+            tell(dropped, REJECTED)
 
     # -- what is due later: it stays among the unacknowledged, with another time in their index ------------------------
     # A look takes what is older than the visibility_timeout, whoever had it.

@@ -53,7 +53,7 @@ SURVEY: dict[str, Shape] = {
     "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str], "same_name?": bool},
     "queues": {str: _QUEUE},
     "removed_queues?": {str: int},
-    "rejected?": {"messages": int, "level": _LEVEL},
+    "rejected?": {"messages": int, "level": _LEVEL, "full?": bool},
     "quotas": {str: ({"error": str}, _QUOTA)},
     "disk?": {"warning": NUMBER, "critical": NUMBER},
 }

@@ -63,7 +63,8 @@ def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
     for name, messages in said.get("removed_queues", {}).items():
         yield Level.WARNING, f"{name}, which no section declares any more, {_count(messages)}"
     if (rejected := said.get("rejected", {"messages": 0, "level": 0}))["messages"]:
-        yield Level(rejected["level"]), f"{_count(rejected['messages'], 'rejected message')}, which nobody could run"
+        full = ", and the oldest are dropped" if rejected.get("full") else ""
+        yield Level(rejected["level"]), f"{_count(rejected['messages'], 'rejected message')}, which nobody could run{full}"
 
 
 def _backlog(queue: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from warren import run_file
 from warren.broker.backlog import Backlog
 from warren.broker.depth import Seen
+from warren.broker.most_rejected import MOST
 from warren.broker.survey import PATIENCE, BrokerSurvey, Look
 from warren.config import Settings
 from warren.events import Event
@@ -66,7 +67,7 @@ class Survey:
             "broker": {**broker, "alarms": look.alarms, "asked_at": look.at, "same_name": look.same_name},
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "removed_queues": look.removed,
-            "rejected": {"messages": look.rejected, "level": self._rejected_level(look)},
+            "rejected": {"messages": look.rejected, "level": self._rejected_level(look), **_full(look)},
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
         }
@@ -169,3 +170,8 @@ class Survey:
             "next_free_s": wait if wait is None else round(wait, 3),
             "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
         }
+
+
+def _full(look: Look) -> dict[str, bool]:
+    """Whether there are so many rejected messages that the oldest are dropped; said only then."""
+    return {"full": True} if look.rejected >= MOST else {}

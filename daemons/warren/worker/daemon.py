@@ -201,6 +201,7 @@ class Worker:
         consumer.check_answers()
         self.copies.turn()
         self.later.turn()
+        self.dead_letters.turn()
         self.suspects.turn()
         self.leftovers.turn()
         self.pulse(consumer)
@@ -265,6 +266,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
         def start(self, consumer: Any) -> None:
             worker.copies.begin(consumer)
             worker.later.begin(consumer)
+            worker.dead_letters.begin(consumer)
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
 
         def stop(self, consumer: Any) -> None:

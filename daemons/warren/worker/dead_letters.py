@@ -12,22 +12,31 @@ import os
 import reprlib
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from warren.broker.disk import sync_folder, write_whole
+from warren.broker.most_rejected import Bound
 from warren.broker.queues import REJECTED, declare_rejected
 from warren.events import Event
 from warren.log import get
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.message import copy_of
+from warren.worker.room import Room
 
 #: The header that says why, when, by whom and from which queue a message was rejected.
 WHY = "warren_rejected"
+#: Seconds until a full disk is tried again, at first and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: So many messages, of so many bytes, wait for it beside the prefetch.
+MOST_UNKEPT, MOST_UNKEPT_BYTES = 1000, 64 * 2**20
+#: So many are tried in one turn of the main loop.
+_BATCH = 50
 #: Characters of a reason that the header holds.
 _LONGEST = 400
 
@@ -40,19 +49,46 @@ class DeadLetters:
         self._host = host
         self._worker = worker
         self._folder = folder
+        self._bound = Bound(folder)
         self._declare = partial(declare_rejected, queue_type=queue_type)
+        #: Those that a full disk did not take, and the room that they have beside the prefetch.
+        self._unkept: deque[_Unkept] = deque()
+        self._room = Room()
+        self._pause, self._next = FIRST_PAUSE, 0.0
+
+    def begin(self, consumer: Any) -> None:
+        """A new connection: what was not kept comes again."""
+        self._unkept.clear()
+        self._room.begin(consumer)
+
+    def turn(self) -> None:
+        """Try again to keep what a full disk did not take. Called a few times a second."""
+        if not self._unkept or time.monotonic() < self._next:
+            return
+        for _ in range(min(_BATCH, len(self._unkept))):
+            first = self._unkept[0]
+            try:
+                first.write()
+            except OSError:
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+                self._next = time.monotonic() + self._pause
+                return
+            self._unkept.popleft()
+            first.done()
+        self._make_room()
 
     def keep(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
         """Keep a copy of the message, then call `done`, which acknowledges it."""
         headers = self._headers(message, reason)
         keep = getattr(message.channel, "keep_rejected", None)  # the embedded broker's
         if keep is not None:
-            keep(message, headers)
-            done()
+            self.write(message, partial(keep, message, headers), done)
             return
         try:
             here = partial(self._keep_here, message, headers, done)
             self._copies.give(message, "", REJECTED, done, headers=headers, refused=here, declare=self._declare)
+            if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
+                bound()  # Redis'; on RabbitMQ the queue has it
         except self._copies.lost:
             raise  # the broker has it still, and delivers it again
         except Exception as error:  # noqa: BLE001  what cannot be run may well be what cannot be sent: too large, no text, too deep
@@ -74,18 +110,53 @@ class DeadLetters:
         return {WHY: why, **address_of(message)}
 
     def _keep_here(self, message: Any, headers: dict[str, Any], done: Callable[[], Any]) -> None:
+        self.write(message, partial(self._to_file, message, headers), done)
+
+    def _to_file(self, message: Any, headers: dict[str, Any]) -> None:
         name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-        try:
-            os.makedirs(self._folder, mode=0o750, exist_ok=True)
-            content = _content(message, headers)
-            write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
-            sync_folder(str(self._folder))
-        except OSError as error:
-            get().error(Event.CANNOT_KEEP, reason=_brief(error), consequence="the message goes back to its queue")
-            message.requeue()
-            return
+        os.makedirs(self._folder, mode=0o750, exist_ok=True)
+        content = _content(message, headers)
+        write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
+        sync_folder(str(self._folder))
+        self._bound.added(len(content))
         get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason=headers[WHY]["reason"])
-        done()
+
+    def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
+        """Call `write`, then `done`. What a full disk does not take stays unacknowledged, and is tried again.
+
+        Back in its queue it would come again at once, and again, for as long as the disk is full.
+        """
+        if not self._unkept:
+            try:
+                write()
+            except OSError as error:
+                consequence = "rejected messages stay unacknowledged and are tried again until the disk takes them"
+                get().error(Event.CANNOT_KEEP, reason=_brief(error), consequence=consequence)
+                self._pause = FIRST_PAUSE
+                self._next = time.monotonic() + FIRST_PAUSE
+            else:
+                done()
+                return
+        self._unkept.append(_Unkept(write, done, len(message.body or b"")))
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let good tasks go on beside what waits, as long as that is little: else it holds places of the prefetch."""
+        room = held = 0
+        for each in self._unkept:
+            held += each.size
+            if room >= MOST_UNKEPT or held > MOST_UNKEPT_BYTES:
+                break
+            room += 1
+        self._room.make(room)
+
+
+class _Unkept(NamedTuple):
+    """What writes a rejected message, what acknowledges it then, and the bytes of its body."""
+
+    write: Callable[[], None]
+    done: Callable[[], Any]
+    size: int
 
 
 def _content(message: Any, headers: dict[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from warren.log import get
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.message import due_in
+from warren.worker.room import Room
 
 #: So many are, at most: some 6 kB each.
 MOST = 1000
@@ -35,14 +36,16 @@ class Later:
         self._near = min(near, NEAR)
         #: When those that are kept are due.
         self._kept: list[float] = []
-        #: Copies that RabbitMQ does not have yet, and by how much the prefetch is raised for them.
-        self._leaving = self._raised = 0
+        #: Copies that RabbitMQ does not have yet.
+        self._leaving = 0
+        self._room = Room()
         self._consumer: Any = None
         self._refused = False
 
     def begin(self, consumer: Any) -> None:
         """A new connection: what was kept or on its way comes again."""
-        self._consumer, self._kept, self._leaving, self._raised, self._refused = consumer, [], 0, 0, False
+        self._consumer, self._kept, self._leaving, self._refused = consumer, [], 0, False
+        self._room.begin(consumer)
 
     def postpone(self, message: Any) -> bool:
         """Return whether the message went back to the broker, to come again when it is due."""
@@ -60,8 +63,7 @@ class Later:
 
     def turn(self) -> None:
         """Follow the alarms of RabbitMQ. Called a few times a second."""
-        if self._leaving or self._raised:
-            self._make_room()
+        self._make_room()
 
     def _near_here(self) -> float:
         # A quorum queue's prefetch cannot be raised: what is kept holds a place of it.
@@ -109,12 +111,7 @@ class Later:
 
         By MOST, so that a flood fills no memory; without an end while RabbitMQ takes no messages, for then none leaves.
         """
-        wanted = self._leaving if self._copies.blocked else min(self._leaving, MOST)
-        if wanted > self._raised:
-            self._consumer.qos.increment_eventually(wanted - self._raised)
-        elif wanted < self._raised:
-            self._consumer.qos.decrement_eventually(self._raised - wanted)
-        self._raised = wanted
+        self._room.make(self._leaving if self._copies.blocked else min(self._leaving, MOST))
 
 
 def away_for(due: float, kept: int, near: float) -> float:

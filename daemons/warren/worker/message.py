@@ -9,6 +9,8 @@ from typing import Any
 
 from kombu import Producer
 
+from warren.broker.queues import REJECTED
+
 #: The header in which the worker tells its pool child which slots the task was admitted with.
 TICKETS = "warren_tickets"
 #: The header that counts how often a process was lost while it ran this task.
@@ -41,6 +43,8 @@ def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) 
     at all.
     """
     fields = copy_of(message, **headers)
+    if routing_key == REJECTED:
+        fields["priority"] = 0  # on Redis each priority is a list of its own, and one list is looked at
     Producer(message.channel, auto_declare=False).publish(
         exchange=exchange, routing_key=routing_key, **{**fields, **fields.pop("properties")}
     )

@@ -1,0 +1,28 @@
+"""Room in the prefetch for messages that stay unacknowledged for a while: others go on beside them.
+
+A quorum queue has a fixed prefetch: there what stays holds its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Room:
+    """By how much one part of the worker has raised the prefetch."""
+
+    def __init__(self) -> None:
+        self._consumer: Any = None
+        self._raised = 0
+
+    def begin(self, consumer: Any) -> None:
+        """A new connection, whose prefetch is as the settings have it."""
+        self._consumer, self._raised = consumer, 0
+
+    def make(self, wanted: int) -> None:
+        """Raise the prefetch by so much in all."""
+        if wanted > self._raised:
+            self._consumer.qos.increment_eventually(wanted - self._raised)
+        elif wanted < self._raised:
+            self._consumer.qos.decrement_eventually(self._raised - wanted)
+        self._raised = wanted

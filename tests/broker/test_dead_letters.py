@@ -1,0 +1,128 @@
+"""Dead letters by the thousand, and on a disk that is full; on each broker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from support.disk import fill, small_disk
+from support.servers import RabbitMQNode
+from support.suite import Suite, broker_section
+from support.wait import let_pass, result_of, until
+from warren.app import make_app
+from warren.broker.most_rejected import MOST, MOST_BYTES
+from warren.broker.names import message_name
+from warren.broker.queues import REJECTED
+from warren.config import load
+
+JOBS = """
+from celery import shared_task
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+"""
+
+
+def make(scratch: Path, broker: str) -> Suite:
+    """A worker of one queue."""
+    suite = Suite(scratch, f"{broker}[queue:default]\ntasks = *\n[worker:a]\n[results]\n", modules="jobs")
+    suite.module("jobs", JOBS)
+    return suite
+
+
+def foul(app: Any) -> None:
+    """Send a message that nobody can run."""
+    with app.connection_for_write() as connection:
+        connection.Producer().publish({"no": "task"}, routing_key="default", priority=3, delivery_mode=2)
+
+
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+def test_rabbitmq_keeps_so_many_and_drops_the_oldest(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+    """The queue of dead letters is declared with both bounds."""
+    vhost = scratch.name
+    suite = make(scratch, broker_section(scratch, rabbitmq.add_vhost(vhost)) + f"queue_type = {kind}\n")
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        said = rabbitmq.ctl("list_queues", "-p", vhost, "name", "arguments")
+    (line,) = [line for line in said.splitlines() if line.startswith(REJECTED)]
+    for name, value in (("x-max-length", MOST), ("x-max-length-bytes", MOST_BYTES), ("x-overflow", "drop-head")):
+        assert f'"{name}",{value}' in line.replace('"drop-head"', "drop-head") or f'"{name}","{value}"' in line, line
+
+
+def test_redis_keeps_so_many_and_drops_the_oldest(scratch: Path, redis_url: str) -> None:
+    """One more than there may be: the oldest are dropped, and counted in the log; the new one is there."""
+    url = redis_url.removesuffix("/0") + "/8"
+    server: Any = redis.Redis.from_url(url)
+    server.flushdb()
+    server.lpush(REJECTED, *(str(number) for number in range(MOST + 50)))
+    suite = make(scratch, broker_section(scratch, url))
+    app = make_app(load(suite.etc))
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        foul(app)
+        said = suite.await_event("worker", "rejected_dropped")
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    assert (said["messages"], said["place"]) == (51, REJECTED)
+    assert server.llen(REJECTED) == MOST
+    assert b"warren_rejected" in server.lindex(REJECTED, 0)  # whatever its priority was
+    assert server.lindex(REJECTED, -1) == b"51"
+
+
+def test_the_embedded_broker_keeps_so_many_and_drops_the_oldest(scratch: Path) -> None:
+    """The same for its files, over all queues."""
+    suite = make(scratch, "")
+    folder = suite.folder / "state" / "broker" / "rejected" / "default"
+    app = make_app(load(suite.etc))
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        folder.mkdir()
+        for number in range(MOST + 50):
+            (folder / f"{number:06}").touch()
+        foul(app)
+        said = suite.await_event("worker", "rejected_dropped")
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    assert said["messages"] == 51
+    names = sorted(os.listdir(folder))
+    assert len(names) == MOST
+    assert "warren_rejected" in "".join(path.read_text(encoding="utf-8") for path in folder.iterdir() if path.stat().st_size)
+
+
+def test_on_a_full_disk_dead_letters_wait_and_good_tasks_run(scratch: Path) -> None:
+    """The worker looks at each once, says so once, goes on, and keeps them when there is room."""
+    suite = make(scratch, "")
+    with small_disk(suite.folder / "state" / "broker", "2m") as disk:
+        app = make_app(load(suite.etc))
+        with suite.running("worker", "a"):
+            suite.await_event("worker", "ready")
+            assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+            queue = disk / "queues" / "default"
+            for number in range(20):  # some of which nobody can even read
+                (queue / f".foul{number}").write_bytes(b'{"no": "message"}' if number % 2 else FOUL)
+            filler = fill(disk)
+            for number in range(20):
+                (queue / f".foul{number}").rename(queue / message_name())
+            suite.await_event("worker", "cannot_keep")
+            until(lambda: _taken(suite) >= 11, what="all of them taken that can be read")
+            let_pass(3)
+            assert _taken(suite) == 11  # none came a second time
+            filler.unlink()
+            rejected = disk / "rejected" / "default"
+            until(lambda: rejected.is_dir() and len(os.listdir(rejected)) == 20, what="all of them kept")
+            assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+            assert len(suite.logged("worker", "cannot_keep")) <= 2  # one of the broker, one of the worker
+            assert not suite.logged("worker", "broker_lost")
+
+
+FOUL = (
+    b'{"body": "x", "headers": {}, "content-type": "application/json", "content-encoding": "utf-8", '
+    b'"properties": {"delivery_info": {"exchange": "warren", "routing_key": "default"}}}'
+)
+
+
+def _taken(suite: Suite) -> int:
+    return int((suite.heart("worker-a") or {"evidence": {}})["evidence"].get("taken", 0))
