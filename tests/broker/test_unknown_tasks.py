@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import redis
 
+from support.alarm import alarm
 from support.calls import NOTING, calls
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
-from support.wait import result_of, until
+from support.wait import let_pass, result_of, until
 from warren.app import make_app
 from warren.broker.queues import REJECTED
 from warren.config import load
@@ -130,3 +131,29 @@ def test_a_message_that_is_no_task_is_kept_as_well(made: Callable[..., Suite]) -
         (headers,) = until(lambda: dead_letters(suite), what="the dead letter")
     assert headers["from"] == "a test"
     assert headers["warren_rejected"]["reason"]
+
+
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+def test_under_an_alarm_an_unknown_task_waits_and_goes_on_to_who_has_it(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+    """RabbitMQ takes nothing back then: the host keeps a file, which is sent on when the alarm is over; nothing is rejected."""
+    broker = broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + f"queue_type = {kind}\n"
+    suites = {}
+    for name, module in (("old", OLD), ("new", NEW)):
+        suites[name] = Suite(scratch / name, f"{broker}[queue:default]\ntasks = *\n[worker:{name}]\n", modules="jobs")
+        suites[name].module("jobs", module)
+    path, old, new = scratch / "calls", suites["old"], suites["new"]
+    app = make_app(load(new.etc))
+    with old.running("worker", "old"):
+        old.await_event("worker", "ready")
+    for _ in range(3):
+        app.send_task("jobs.new", [str(path)], ignore_result=True)
+    app.send_task("jobs.old", [str(path)], ignore_result=True)
+    with alarm(rabbitmq), old.running("worker", "old"):
+        until(lambda: calls(path), what="the task that it has")
+        until(lambda: len(old.logged("worker", "kept_here")) == 3, what="the others in files")
+    with old.running("worker", "old"), new.running("worker", "new"):
+        until(lambda: len(calls(path)) >= 4, 600, "every task")
+        let_pass(1)
+    assert len(calls(path)) == 4
+    assert not old.logged("worker", "message_rejected")
+    assert not list((old.folder / "state" / "returning").glob("*/*.json"))

@@ -29,7 +29,7 @@ class Consumer:
 
 def pauses(places: int, *headers: dict[str, Any]) -> list[float]:
     """For how long messages with these headers are kept, one after the other."""
-    consumer, unknown = Consumer(places), Unknown(Copies(), 300.0, Bunch())
+    consumer, unknown = Consumer(places), Unknown(Copies(), 300.0, lambda *_: None)
     for each in headers:
         assert unknown.send_on(consumer, Bunch(headers={"task": "nobody", "id": "1", **each}))
     return consumer.pauses

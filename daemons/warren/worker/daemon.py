@@ -44,6 +44,7 @@ from warren.worker.leftovers import Leftovers
 from warren.worker.records import Records
 from warren.worker.remote_control import restrict
 from warren.worker.request import Request
+from warren.worker.returning import Returning
 from warren.worker.storing import Storing
 from warren.worker.suspects import Suspects
 from warren.worker.unknown import Unknown
@@ -80,7 +81,8 @@ class Worker:
         self.dead_letters = DeadLetters(
             self.copies, settings.host, name, settings.app.state_dir / "rejected", "quorum" if are_quorum(settings) else "classic"
         )
-        self.unknown = Unknown(self.copies, settings.broker.unknown_task_timeout, self.dead_letters)
+        self.returning = Returning(self.copies, settings.app.state_dir / "returning" / name, self.dead_letters)
+        self.unknown = Unknown(self.copies, settings.broker.unknown_task_timeout, self.returning.keep)
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
         self._pulsed = 0.0
@@ -202,6 +204,7 @@ class Worker:
         self.copies.turn()
         self.later.turn()
         self.dead_letters.turn()
+        self.returning.turn()
         self.suspects.turn()
         self.leftovers.turn()
         self.pulse(consumer)
@@ -267,6 +270,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
             worker.copies.begin(consumer)
             worker.later.begin(consumer)
             worker.dead_letters.begin(consumer)
+            worker.returning.begin()
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
 
         def stop(self, consumer: Any) -> None:

@@ -7,14 +7,13 @@ from the others what they could run.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from warren.events import Event
 from warren.log import get
 from warren.worker.copies import Copies
-from warren.worker.dead_letters import DeadLetters
 
 #: The header of a copy: how often it was returned so, and when for the first and the last time (seconds, wall clock).
 RETURNS = "warren_unknown"
@@ -26,9 +25,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 class Unknown:
     """The returns of one worker. `timeout` is the seconds after which nobody is expected to have the task."""
 
-    def __init__(self, copies: Copies, timeout: float, dead_letters: DeadLetters) -> None:
+    def __init__(self, copies: Copies, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]) -> None:
         self._copies = copies
-        self._dead_letters = dead_letters
+        #: What becomes of one that RabbitMQ does not take back: the message, its new headers, why nobody runs it.
+        self._keep = keep
         self._timeout = timeout
         self._kept = 0
 
@@ -64,7 +64,7 @@ class Unknown:
         if consumer.restart_count == connection:  # else the broker has delivered it again since
             # Acknowledged when the broker has the copy: whatever ends in between, it is there.
             headers = {RETURNS: [returns, since, time.time()]}
-            refused = partial(self._dead_letters.keep_here, message, "no worker that has the task was found", message.ack)
+            refused = partial(self._keep, message, headers, "no worker that has the task was found")
             self._copies.give_back(message, message.ack, headers=headers, refused=refused)
 
 

@@ -1,0 +1,104 @@
+"""Tasks of other workers that RabbitMQ does not take back just now: a file each until it does.
+
+Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and it is the worker
+that makes room. They are no dead letters: another host may have the task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from warren.broker.disk import sync_folder, write_whole
+from warren.events import Event
+from warren.log import get
+from warren.worker.address import address_of, source
+from warren.worker.copies import Copies
+from warren.worker.dead_letters import DeadLetters
+from warren.worker.message import copy_of
+
+#: Seconds between two looks at the folder, and how many files of it are on their way at a time.
+LOOK, BATCH = 2.0, 100
+
+
+class Returning:
+    """The files of one worker, in a folder of its own: no other process sends them."""
+
+    def __init__(self, copies: Copies, folder: Path, dead_letters: DeadLetters) -> None:
+        self._copies = copies
+        self._folder = folder
+        self._dead_letters = dead_letters
+        self._on_way: set[str] = set()
+        self._next = 0.0
+
+    def begin(self) -> None:
+        """A new connection: what was on its way is sent again."""
+        self._on_way.clear()
+
+    def keep(self, message: Any, headers: dict[str, Any], reason: str) -> None:
+        """Write the message to a file, with these headers, then acknowledge it; what no file can hold is a dead letter."""
+        try:
+            content = _content(message, headers)
+        except (TypeError, ValueError, RecursionError):  # bytes or a moment in a header: nothing of Celery's
+            self._dead_letters.keep_here(message, reason, message.ack)
+        else:
+            self._dead_letters.write(message, partial(self._write, content), message.ack)
+
+    def _write(self, content: bytes) -> None:
+        name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
+        os.makedirs(self._folder, mode=0o750, exist_ok=True)
+        write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
+        sync_folder(str(self._folder))
+        get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason="it goes on when RabbitMQ takes messages again")
+
+    def turn(self) -> None:
+        """Send on what RabbitMQ takes again. Called a few times a second."""
+        if time.monotonic() < self._next or len(self._on_way) >= BATCH:
+            return
+        self._next = time.monotonic() + LOOK
+        with suppress(FileNotFoundError):
+            waiting = [name for name in sorted(os.listdir(self._folder)) if not name.startswith(".")]
+            for name in waiting[:BATCH]:
+                if name not in self._on_way:
+                    self._send(name)
+
+    def _send(self, name: str) -> None:
+        path = self._folder / name
+        try:
+            message, queue = _message(path.read_bytes())
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # nothing that was written here
+        self._on_way.add(name)
+        # Removed when the broker has the copy: cut off in between it is there twice, under one id.
+        self._copies.give(message, "", queue, partial(self._sent, name), waits=True)
+
+    def _sent(self, name: str) -> None:
+        with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
+            os.unlink(self._folder / name)
+            self._on_way.discard(name)
+            self._next = 0.0
+
+
+def _content(message: Any, headers: dict[str, Any]) -> bytes:
+    """Return what a file holds. Raises TypeError, ValueError, RecursionError for what JSON would not bring back as it was."""
+    fields = copy_of(message, **address_of(message), **headers)
+    body = fields.pop("body")
+    text = body if isinstance(body, str) else bytes(body).decode()
+    return json.dumps({**fields, "body": text, "queue": source(message)}).encode()
+
+
+def _message(content: bytes) -> tuple[Any, str]:
+    """Return the message of a file, and the queue that it goes to."""
+    fields = json.loads(content)
+    queue, priority = fields.pop("queue"), fields.pop("priority")
+    fields["properties"]["priority"] = priority
+    # It came by no channel that could be gone.
+    stays = {"channel": SimpleNamespace(connection=True), "delivery_info": {}, "requeue": lambda: None}
+    return SimpleNamespace(**fields, **stays), str(queue)

@@ -1,0 +1,84 @@
+"""Tasks of other workers that RabbitMQ does not take back just now: files that are sent on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from warren.worker.address import ADDRESS
+from warren.worker.copies import Copies
+from warren.worker.dead_letters import DeadLetters
+from warren.worker.returning import Returning
+
+
+class Taken:
+    """Stands for the copies: notes what is to be sent."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Any, str, Callable[[], None]]] = []
+
+    def give(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool) -> None:
+        """Takes it in."""
+        assert (exchange, waits) == ("", True)
+        self.given.append((message, queue, done))
+
+
+def message(acknowledged: list[str], **headers: Any) -> Any:
+    """A message of a task that this worker does not have."""
+    return SimpleNamespace(
+        headers={"task": "jobs.new", "id": "1", **headers},
+        properties={"correlation_id": "1", "reply_to": "somebody", "priority": 3},
+        body=b'[["\xc3\xa4"], {}, {}]',
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_info={"exchange": "warren", "routing_key": "a.b", "queue": "default"},
+        ack=lambda: acknowledged.append("ack"),
+    )
+
+
+def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Path) -> None:
+    """Under the same id, to the queue it came from, once at a time; after a new connection again."""
+    acknowledged: list[str] = []
+    taken = Taken()
+    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
+    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
+    returning.turn()
+    returning.keep(message(acknowledged), {"warren_unknown": [3, 1.0, 2.0]}, "nobody")
+    assert acknowledged == ["ack"]
+    assert len(list((tmp_path / "returning").iterdir())) == 1
+    later = Returning(cast(Copies, taken), tmp_path / "returning", letters)  # a worker that was started since
+    for _ in range(3):
+        later.turn()
+    ((copy, queue, done),) = taken.given
+    assert queue == "default"
+    assert copy.headers == {"task": "jobs.new", "id": "1", "warren_unknown": [3, 1.0, 2.0], ADDRESS: ["warren", "a.b"]}
+    assert (copy.body, copy.properties["reply_to"], copy.properties["priority"]) == ('[["ä"], {}, {}]', "somebody", 3)
+    done()
+    assert list((tmp_path / "returning").iterdir()) == []
+    assert not (tmp_path / "rejected").exists()
+
+
+@pytest.mark.parametrize("header", [b"\xff", object()])
+def test_what_no_file_can_hold_is_a_dead_letter(tmp_path: Path, header: Any) -> None:
+    """A header that JSON has no word for would come back as another one."""
+    acknowledged: list[str] = []
+    letters = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected")
+    returning = Returning(cast(Copies, None), tmp_path / "returning", letters)
+    returning.keep(message(acknowledged, odd=header), {}, "nobody")
+    assert acknowledged == ["ack"]
+    assert len(list((tmp_path / "rejected").iterdir())) == 1
+
+
+def test_a_file_that_is_none_of_these_holds_up_nothing(tmp_path: Path) -> None:
+    """It stays, and the others are sent."""
+    taken = Taken()
+    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
+    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
+    returning.keep(message([]), {}, "nobody")
+    (tmp_path / "returning" / "0.json").write_bytes(b"[]")
+    returning.turn()
+    assert len(taken.given) == 1
