@@ -14,7 +14,7 @@ from kombu.utils.json import loads
 
 from warren.broker.arrivals import REFUSED, Arrival, Unreadable
 from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
-from warren.broker.unpack import check_size
+from warren.broker.sized import Sized
 
 #: Bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
 _BESIDE = 256 * 1024
@@ -76,7 +76,7 @@ class Message(virtual.Message, Arrival):
     """kombu's message of a virtual transport, bounded."""
 
 
-class BoundedChannel:
+class BoundedChannel(Sized):
     """What the channels of Redis and of the embedded broker share."""
 
     Message = Message
@@ -93,16 +93,3 @@ class BoundedChannel:
             return super().decode_body(body, encoding)  # type: ignore[misc]
         except ValueError:
             return Unreadable(body.encode("utf-8", "replace"))
-
-    def prepare_message(
-        self,
-        body: Any,
-        priority: Any = None,
-        content_type: Any = None,
-        content_encoding: Any = None,
-        headers: Any = None,
-        properties: Any = None,
-    ) -> Any:
-        """As kombu's. Raises TooLarge."""
-        check_size(body, headers, self.largest_message)
-        return super().prepare_message(body, priority, content_type, content_encoding, headers, properties)  # type: ignore[misc]

@@ -22,8 +22,8 @@ from warren.broker.deadline import Deadline
 from warren.broker.frames import bounded_handler, readable
 from warren.broker.not_taken import NotTaken
 from warren.broker.returns import Returns, must_arrive
+from warren.broker.sized import Sized
 from warren.broker.transport_names import take_names
-from warren.broker.unpack import check_size
 from warren.broker.unroutable import NoRoute
 
 #: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
@@ -62,7 +62,7 @@ class ReceivedMessage(pyamqp.Message, Arrival):
     """kombu's message of RabbitMQ, bounded."""
 
 
-class Channel(_Bounded, pyamqp.Channel):
+class Channel(_Bounded, Sized, pyamqp.Channel):
     """A channel that knows each of its messages by the broker's number for it, so that a late confirmation is nobody else's."""
 
     Message = ReceivedMessage
@@ -85,20 +85,6 @@ class Channel(_Bounded, pyamqp.Channel):
     def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
         """As py-amqp's, also for a delivery whose routing key is no text."""
         return super().dispatch_method(method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content)
-
-    def prepare_message(
-        self,
-        body: Any,
-        priority: Any = None,
-        content_type: Any = None,
-        content_encoding: Any = None,
-        headers: Any = None,
-        *rest: Any,
-        **more: Any,
-    ) -> Any:
-        """As kombu's. Raises TooLarge."""
-        check_size(body, headers, self.largest_message)
-        return super().prepare_message(body, priority, content_type, content_encoding, headers, *rest, **more)
 
     # -- publish -----------------------------------------------------------------------------------------------------
 
