@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from support.alarm import alarm
-from support.calls import NOTING, calls, worst
+from support.calls import calls, worst
 from support.figures import Figure
+from support.sample import SAMPLE
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
@@ -20,18 +21,9 @@ from warren.broker.not_taken import NotTaken
 from warren.config import load
 
 JOBS = (
-    NOTING
+    SAMPLE
     + """
-from celery import shared_task
 from kombu.exceptions import OperationalError
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
-
-@shared_task(name="jobs.note")
-def plain(path):
-    note(path)
 
 @shared_task(name="jobs.nap")
 def nap(path):
@@ -41,10 +33,6 @@ def nap(path):
 @shared_task(name="jobs.fail")
 def fail():
     raise ValueError("no")
-
-@shared_task(name="jobs.call")
-def call(path):
-    note(path)
 
 @shared_task(name="jobs.again", bind=True, max_retries=1)
 def again(self, go, path):

@@ -9,31 +9,16 @@ import pytest
 from celery.exceptions import NotRegistered
 
 from support.alarm import alarm
-from support.calls import NOTING, calls, worst
+from support.calls import calls, worst
+from support.sample import SAMPLE
 from support.servers import RabbitMQNode
-from support.suite import Suite
+from support.suite import Suite, broker_section
 from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
 
-JOBS = (
-    NOTING
-    + """
-from celery import shared_task
-
-@shared_task(name="jobs.note")
-def plain(path):
-    note(path)
-
-@shared_task(name="jobs.call")
-def call(path):
-    note(path)
-"""
-)
 LIMIT, WINDOW = 10, 2.0
 INI = """
-[broker]
-url_file = {secret}
 queue_type = {kind}
 unknown_task_timeout = 0
 [queue:calls]
@@ -84,9 +69,6 @@ def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNod
 
 def make(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> Suite:
     """A worker of one queue under a quota and another one, of this kind; of another kind there may be no queue of those names."""
-    secret = scratch / "url"
-    secret.touch(mode=0o600)
-    secret.write_text(rabbitmq.add_vhost(kind), encoding="utf-8")
-    made = Suite(scratch, INI.format(secret=secret, kind=kind), modules="jobs")
-    made.module("jobs", JOBS)
+    made = Suite(scratch, broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + INI.format(kind=kind), modules="jobs")
+    made.module("jobs", SAMPLE)
     return made

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from support.disk import fill, small_disk
+from support.sample import SAMPLE
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import let_pass, result_of, until
@@ -19,19 +20,11 @@ from warren.broker.names import message_name
 from warren.broker.queues import REJECTED
 from warren.config import load
 
-JOBS = """
-from celery import shared_task
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
-"""
-
 
 def make(scratch: Path, broker: str) -> Suite:
     """A worker of one queue."""
     suite = Suite(scratch, f"{broker}[queue:default]\ntasks = *\n[worker:a]\n[results]\n", modules="jobs")
-    suite.module("jobs", JOBS)
+    suite.module("jobs", SAMPLE)
     return suite
 
 

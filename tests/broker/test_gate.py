@@ -14,6 +14,7 @@ import pytest
 from support.calls import NOTING, calls, worst
 from support.figures import Figure
 from support.forks import child, end
+from support.sample import ADD
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section, children
 from support.wait import result_of, until
@@ -25,14 +26,10 @@ from warren.quota.ledger import DRIFT, Ledger
 
 JOBS = (
     NOTING
+    + ADD
     + '''
 import signal
-from celery import shared_task
 from warren.quota.client import quota
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
 
 @shared_task(name="jobs.call")
 def call(path):

@@ -9,23 +9,15 @@ from typing import Any
 import pytest
 from kombu import Exchange
 
-from support.calls import NOTING, calls, worst
+from support.calls import calls, worst
+from support.sample import SAMPLE
 from support.suite import Suite
 from support.wait import result_of, until
 
 JOBS = (
-    NOTING
+    SAMPLE
     + """
-from celery import shared_task
 from warren.quota.client import quota
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
-
-@shared_task(name="jobs.call")
-def call(path):
-    note(path)
 
 @shared_task(name="jobs.within")
 def within(path):

@@ -11,7 +11,8 @@ import pytest
 from celery.worker.control import Panel
 from kombu import Exchange
 
-from support.calls import NOTING, calls
+from support.calls import calls
+from support.sample import SAMPLE
 from support.suite import Suite
 from support.wait import result_of, until
 from warren.app import make_app
@@ -21,18 +22,10 @@ from warren.worker.remote_control import REFUSED
 
 #: The strategy of this task stands for a message whose mere sight ends the process: out of memory, hung, killed.
 JOBS = (
-    NOTING
+    SAMPLE
     + """
 import signal
-from celery import shared_task, signals
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
-
-@shared_task(name="jobs.call")
-def call(path):
-    note(path)
+from celery import signals
 
 @signals.task_received.connect(weak=False)
 def received(request, **_):

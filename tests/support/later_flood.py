@@ -16,27 +16,14 @@ from uuid import uuid4
 import amqp
 from redis import Redis
 
-from support.calls import NOTING, calls
+from support.calls import calls
+from support.sample import SAMPLE
 from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app import make_app
 from warren.broker.names import message_name
 from warren.config import load
 
-JOBS = (
-    NOTING
-    + """
-from celery import shared_task
-
-@shared_task(name="jobs.note")
-def plain(path):
-    note(path)
-
-@shared_task(name="jobs.call")
-def call(path):
-    note(path)
-"""
-)
 INI = """
 queue_type = {kind}
 [queue:calls]
@@ -64,7 +51,7 @@ class Outcome:
 def make(folder: Path, url: str, kind: str = "auto") -> Suite:
     """A worker of a queue under a quota and one without, on the broker of this URL (the embedded one without)."""
     suite = Suite(folder, (broker_section(folder, url) if url else "[broker]\n") + INI.format(kind=kind), modules="jobs")
-    suite.module("jobs", JOBS)
+    suite.module("jobs", SAMPLE)
     return suite
 
 
