@@ -189,16 +189,18 @@ def test_environment_names_folder_and_host(etc: Written) -> None:
 
 
 def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every value stands on one line with its origin, however long, and no password is shown."""
+    """Every value stands on one line with its origin, a long value widens no other line, and no password is shown."""
     modules = ", ".join(f"shop.module_{number}" for number in range(40))
     folder = etc(FINE.replace("json", modules), {"hosts/here.ini": "[worker:a]\nstop_timeout = 90s\n"})
     assert main(["--config", str(folder), "--host", "here", "show-config"]) == 0
-    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["[worker:a]", "stop_timeout", "90s", "hosts/here.ini:2"] in shown
-    assert ["[worker:a]", "prefetch", "1", "default"] in shown
-    assert ["[app]", "modules", *modules.split(), "warren.ini:2"] in shown
-    assert ["[broker]", "url", "amqp://warren:***@rabbit/v", "warren.ini:4"] in shown
-    assert ["[celery]", "redis_password", "***", "warren.ini:6"] in shown
+    shown = capsys.readouterr().out.splitlines()
+    assert "[worker:a] stop_timeout = 90s  ; hosts/here.ini:2" in shown
+    assert "[worker:a] prefetch = 1  ; default" in shown
+    assert f"[app] modules = {modules}  ; warren.ini:2" in shown
+    assert "[app] path =  ; default" in shown
+    assert "[broker] url = amqp://warren:***@rabbit/v  ; warren.ini:4" in shown
+    assert "[celery] redis_password = ***  ; warren.ini:6" in shown
+    assert max(len(line) for line in shown if "modules" not in line) <= 80
     assert "hush" not in str(shown)
 
 

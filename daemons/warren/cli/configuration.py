@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
 from warren.cli.as_owner import Verb
 from warren.cli.code import writable_code
@@ -73,7 +69,7 @@ def check(context: click.Context, as_json: bool) -> int:
 def show_config(context: click.Context, as_json: bool) -> int:
     """Show the configuration of this host as merged from all its files, with the origin of every value.
 
-    Values are written as in an INI file. Passwords are masked.
+    A line for each value, as an INI file would hold it, with its section before it and the origin behind. Passwords are masked.
 
     Example: warren --host laptop show-config | grep limit
     """
@@ -83,14 +79,11 @@ def show_config(context: click.Context, as_json: bool) -> int:
             json.dumps({**_place(context), "files": [str(file) for file in settings.files], "sections": _sections(settings)})
         )
         return ExitCode.OK
-    table = Table("section", "option", "value", "origin", box=None, pad_edge=False)
     for entry in entries(settings):
         origin = str(entry.origin).removeprefix(f"{settings.folder}/")
-        table.add_row(*map(Text, map(printable, (f"[{entry.section}]", entry.option, entry.value, origin))))
-    console = Console()
-    if not console.is_terminal:  # a pipe has no width: what grep is to find must stand on one line
-        console.width = Measurement.get(console, console.options.update(width=100_000), table).maximum
-    console.print(table)
+        # In no columns: one long value would make every line long. What grep is to find stands on one line.
+        line = f"[{entry.section}] {entry.option} = {entry.value}".rstrip()
+        click.echo(f"{printable(line)}  {click.style(printable(f'; {origin}'), dim=True)}")
     return ExitCode.OK
 
 
