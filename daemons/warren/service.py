@@ -140,6 +140,11 @@ def status() -> str:
     return one_line(_show("StatusText").get("StatusText", ""))
 
 
+def is_active() -> bool:
+    """Return whether the suite runs as a service, and was started to the end."""
+    return _show("ActiveState").get("ActiveState") == "active"
+
+
 def unit_user(folder: Path) -> str:
     """Return the user of the unit, where it is installed and runs the suite of these settings; else nothing."""
     said = _show("LoadState", "User", "Environment")

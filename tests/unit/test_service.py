@@ -146,6 +146,24 @@ def test_a_start_after_which_not_all_is_ready(
     assert err == (f"not every program is ready, and they go on trying: {late}; see warren status\n" if late else "")
 
 
+@pytest.mark.parametrize("state", ["active", "activating", "inactive"])
+def test_a_start_of_what_already_runs(
+    etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """It is a success, and is not called a start; Monit watches it again."""
+    if os.geteuid() != 0:
+        pytest.skip(f"needs root, found {getpass.getuser()}")
+    told(systemctl=f'[ "$1" != show ] || printf "StatusText=ready: 1 worker\\nActiveState={state}\\n"')
+    folder = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
+    assert main(["--config", folder, "start", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["already_running"] == (state == "active")
+    assert main(["--config", folder, "start"]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert said.out.startswith("started in ") == (state != "active")
+    assert ("the suite already runs\n" in said.out) == (state == "active")
+    assert heard(tmp_path)[-1] == MONITOR
+
+
 def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody who may not do it reads how to."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

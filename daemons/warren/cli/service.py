@@ -17,7 +17,7 @@ from warren.config import load
 from warren.config.values import nearest
 from warren.errors import ExitCode, WarrenError
 from warren.printable import printable
-from warren.service import Action, run, status
+from warren.service import Action, is_active, run, status
 
 _DONE = {Action.START: "started", Action.STOP: "stopped", Action.RESTART: "restarted"}
 
@@ -31,9 +31,10 @@ def start(context: click.Context, as_json: bool) -> int:
     """Start the suite as a service, and have Monit watch it.
 
     Checks the configuration first. Returns when every program is ready, or start_timeout has passed: as after systemctl
-    start, 0 means that the suite runs, and what is not ready yet is said on stderr. Needs root.
+    start, 0 means that the suite runs, and what is not ready yet is said on stderr. One that already runs stays as it is.
+    Needs root.
 
-    Exit codes: 0 started, 1 not started, 69 this host is not run by systemd, 78 the configuration is wrong.
+    Exit codes: 0 started, or it already runs, 1 not started, 69 this host is not run by systemd, 78 the configuration is wrong.
 
     Example: warren start
     """
@@ -86,6 +87,7 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
         raise WarrenError(f"user: expected root, found {getpass.getuser()}; sudo warren {action}")
     if action is not Action.STOP:  # a configuration that is wrong stops whatever would start with it, and never a stop
         _check(context)
+    runs = action is Action.START and is_active()  # what systemd is told then changes nothing; Monit watches again
     began = time.monotonic()
     with progress(str(action)) as line:
         outcome = run(action, lambda: line.say(status() or "waiting for systemd"))
@@ -94,13 +96,14 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
     down = _down(context) if late else []
     if as_json:
         said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None, "not_ready": late or None}
-        click.echo(json.dumps({**said, "down": down, "notes": outcome.notes, "seconds": seconds}))
+        already = {"already_running": runs} if action is Action.START else {}
+        click.echo(json.dumps({**said, **already, "down": down, "notes": outcome.notes, "seconds": seconds}))
     else:
         for note in outcome.notes:
             click.echo(printable(note), err=True)
         if outcome.reason:
             raise WarrenError(outcome.reason)
-        click.echo(f"{_DONE[action]} in {seconds} s")
+        click.echo("the suite already runs" if runs else f"{_DONE[action]} in {seconds} s")
         if down:
             click.echo(
                 f"not running: {printable(', '.join(down))}: {printable(late)}; correct what is wrong, then warren reload",
