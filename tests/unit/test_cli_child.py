@@ -121,6 +121,30 @@ def test_ctrl_c_is_passed_on(ran: Ran) -> None:
     assert ran("trap 'exit 5' INT; while :; do sleep 0.1; done")[0] == 5
 
 
+@pytest.mark.parametrize("daemon", [False, True])
+def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that prints for ever and does not heed it is killed soon; root's command ends as by Ctrl-C. A daemon may drain."""
+    monkeypatch.setattr(child, "_END", 0.5)
+    scratch.chmod(0o777)
+    heeds = "'touch drains; sleep 3; touch drained; exit 5'" if daemon else "''"
+    python = scratch / "python"
+    python.write_text(f"#!/bin/sh\ncd {scratch}\ntrap {heeds} INT\nwhile :; do echo x; done\n", encoding="utf-8")
+    python.chmod(0o755)
+
+    def run() -> None:
+        sys.executable = str(python)
+        sys.stdout = open(scratch / "shown", "w", encoding="utf-8")  # noqa: SIM115
+        code = child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms(daemon=daemon))
+        os._exit(code)
+
+    process = forked(run)
+    shown = scratch / "shown"
+    until(lambda: shown.exists() and shown.stat().st_size, what="text of the child")  # now root's process takes signals
+    os.kill(process, signal.SIGINT)
+    assert end(process) == (5 if daemon else -signal.SIGINT)
+    assert (scratch / "drained").exists() == daemon
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_the_child_ends_root_too(scratch: Path, number: int) -> None:
     """Whoever has sent it sees its effect."""

@@ -41,7 +41,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 120.0
 #: Seconds between two looks at a child that says nothing: whether it was stopped.
 _GLANCE = 1.0
-#: Seconds for its end after SIGTERM.
+#: Seconds for its end after SIGTERM, and after Ctrl-C.
 _END = 5.0
 #: Bytes: of one block, of the largest pipe (pipe(7)), of the largest answer that is kept.
 _BLOCK, _FULL_PIPE, _LARGEST = 1 << 16, 1 << 20, 1 << 24
@@ -93,7 +93,7 @@ def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Ter
     if sys.stdout is not None:
         sys.stdout.flush()  # what was printed before comes before
     process = _start(user, context, words, terms, shown)
-    code = _Followed(process, terms.patience).show(_Shown(sys.stdout), _Shown(sys.stderr))
+    code = _Followed(process, terms.patience, terms.daemon).show(_Shown(sys.stdout), _Shown(sys.stderr))
     if -code in _ENDS:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -209,11 +209,13 @@ class _Shown:
 class _Followed:
     """A child, from its start to its end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], patience: float | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], patience: float | None, daemon: bool = False) -> None:
         self._process = process
         self._patience = patience or 0.0
         self._deadline = None if patience is None else time.monotonic() + patience
+        self._daemon = daemon
         self._interrupted = False
+        self._kill_at = math.inf  # when it is killed that did not heed Ctrl-C
         self._handle = os.pidfd_open(process.pid)
 
     def show(self, out: Any, err: Any) -> int:
@@ -226,7 +228,8 @@ class _Followed:
                 signal.signal(number, handler)
             self._end()
             os.close(self._handle)
-        return self._process.returncode
+        killed = self._interrupted and self._process.returncode == -signal.SIGKILL
+        return -signal.SIGINT if killed else self._process.returncode
 
     def _pump(self, streams: dict[Any, Any]) -> None:
         with selectors.DefaultSelector() as looked_at:
@@ -242,6 +245,8 @@ class _Followed:
                     elif not _passed(key.fileobj, key.data):
                         looked_at.unregister(key.fileobj)
                 self._wake()
+                if time.monotonic() > self._kill_at:
+                    self._send(signal.SIGKILL)
         # What it has started may hold the pipes for ever: with the child itself the text ends, but for what was in them.
         for pipe, out in streams.items():
             for _ in range(_FULL_PIPE // _BLOCK):
@@ -264,10 +269,15 @@ class _Followed:
         return left
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """A second Ctrl-C ends what did not heed the first one."""
+        """What does not heed Ctrl-C is killed soon; a daemon, which may drain, at the second one."""
         if number == signal.SIGINT and self._interrupted:
             number = signal.SIGKILL
-        self._interrupted = self._interrupted or number == signal.SIGINT
+        if number == signal.SIGINT:
+            self._interrupted = True
+            self._kill_at = math.inf if self._daemon else time.monotonic() + _END
+        self._send(number)
+
+    def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, number)
 
