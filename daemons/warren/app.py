@@ -98,7 +98,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         conf["broker_channel_error_retry"] = True
         # What is due later comes back to its queue by kombu's look for what dead workers had: each second rather than every
         # 100 s, and past the lock that a killed worker holds for 10 s rather than five minutes.
-        waits |= {"unacked_restore_interval": 1, "unacked_restore_throttle": 1, "unacked_restore_limit": 100}
+        waits |= {"unacked_restore_interval": 1, "unacked_restore_throttle": 1, "unacked_restore_limit": 300}
         waits["unacked_mutex_expire"] = 10
         conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
     if broker.kind == "rabbitmq":

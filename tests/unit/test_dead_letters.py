@@ -59,15 +59,20 @@ class Prefetch:
     """Stands for the consumer: notes by how much its prefetch is raised."""
 
     def __init__(self) -> None:
-        self.qos, self.raised = self, 0
+        self.qos, self.value = self, 0
+
+    @property
+    def raised(self) -> int:
+        """By how much, since its beginning."""
+        return self.value
 
     def increment_eventually(self, number: int) -> None:
         """As Celery's."""
-        self.raised += number
+        self.value += number
 
     def decrement_eventually(self, number: int) -> None:
         """As Celery's."""
-        self.raised -= number
+        self.value -= number
 
 
 @pytest.fixture

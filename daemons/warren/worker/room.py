@@ -21,8 +21,13 @@ class Room:
 
     def make(self, wanted: int) -> None:
         """Raise the prefetch by so much in all."""
+        if wanted == self._raised:
+            return
+        qos = self._consumer.qos
+        before = qos.value
         if wanted > self._raised:
-            self._consumer.qos.increment_eventually(wanted - self._raised)
-        elif wanted < self._raised:
-            self._consumer.qos.decrement_eventually(self._raised - wanted)
-        self._raised = wanted
+            qos.increment_eventually(wanted - self._raised)
+        else:
+            qos.decrement_eventually(self._raised - wanted)
+        # By less than that where `worker_eta_task_limit` bounds it: what was not raised is not taken back either.
+        self._raised += qos.value - before
