@@ -23,12 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000, help="messages a broker (20,000)")
     parser.add_argument("--broker", choices=BROKERS, action="append", help="this one alone; may be said several times")
+    parser.add_argument("--due", type=float, default=86400.0, help="seconds until they are due (a day)")
     parser.add_argument("--own", action="store_true", help="sent by Warren's clients, not straight into the queue")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     found = {}
     for broker in options.broker or BROKERS:
-        found[broker] = measured(broker, options.messages, not options.own)
+        found[broker] = measured(broker, options.messages, not options.own, options.due)
         grown = (found[broker].most_kb - found[broker].before_kb) / 1024
         said = f"{broker}: the next task {found[broker].good_s:.1f} s, memory +{grown:.0f} MB"
         print(f"{said}, all taken {found[broker].aside_s:.1f} s after the first was sent", file=sys.stderr, flush=True)
@@ -36,7 +37,7 @@ def main() -> None:
         print(json.dumps({"bench": "later", "brokers": {broker: asdict(each) for broker, each in found.items()}}))
 
 
-def measured(broker: str, messages: int, foreign: bool) -> Outcome:
+def measured(broker: str, messages: int, foreign: bool, due: float) -> Outcome:
     """One run in a folder of its own, with a broker of its own."""
     with tempfile.TemporaryDirectory(prefix="warren-later-") as folder, ExitStack() as stack:
         url = ""
@@ -45,7 +46,7 @@ def measured(broker: str, messages: int, foreign: bool) -> Outcome:
         elif broker.startswith("rabbitmq"):
             (server := Path(folder) / "server").mkdir()
             url = stack.enter_context(rabbitmq_server(server)).url
-        return run(Path(folder), url, "classic" if broker.endswith("classic") else "auto", messages, foreign)
+        return run(Path(folder), url, "classic" if broker.endswith("classic") else "auto", messages, foreign, due)
 
 
 if __name__ == "__main__":

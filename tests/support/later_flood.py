@@ -55,8 +55,8 @@ def make(folder: Path, url: str, kind: str = "auto") -> Suite:
     return suite
 
 
-def run(folder: Path, url: str, kind: str, messages: int, foreign: bool = True) -> Outcome:
-    """Send them all, due in a day, and then one that is due; `foreign`: as a client that is not Warren's."""
+def run(folder: Path, url: str, kind: str, messages: int, foreign: bool = True, due: float = 86400.0) -> Outcome:
+    """Send them all, due in so many seconds, and then one that is due; `foreign`: as a client that is not Warren's."""
     suite, found, path = make(folder, url, kind), Outcome(messages), folder / "calls"
     app = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
@@ -66,10 +66,10 @@ def run(folder: Path, url: str, kind: str, messages: int, foreign: bool = True) 
         found.before_kb = memory(worker.pid)
         begun = time.monotonic()
         if foreign:
-            send(suite, url, messages, lambda: 86400.0, str(folder / "late"))
+            send(suite, url, messages, lambda: due, str(folder / "late"))
         else:
             for _ in range(messages):
-                app.send_task("jobs.note", [str(folder / "late")], countdown=86400, ignore_result=True)
+                app.send_task("jobs.note", [str(folder / "late")], countdown=due, ignore_result=True)
         sent = time.monotonic()
         app.send_task("jobs.note", [str(path)], ignore_result=True)
 

@@ -29,6 +29,7 @@ from warren.redaction import redact
 from warren.worker.address import restore_address
 from warren.worker.in_hand import InHand
 from warren.worker.rejection import reject
+from warren.worker.room import raising_at_once
 from warren.worker.wellformed import malformed, settle
 
 #: Seconds between two attempts at a broker that refuses the worker.
@@ -212,7 +213,7 @@ class Consumer(CeleryConsumer):
 
     def create_task_handler(self, **options: Any) -> Callable[[Any], None]:
         """Celery's handler behind a check of the message's shape: no message may end the worker."""
-        handle = super().create_task_handler(**options)
+        handle = raising_at_once(self, super().create_task_handler(**options))
         trouble = (*self.connection_errors, *self.channel_errors)
         redis = self.connection.transport.driver_type == "redis"
 

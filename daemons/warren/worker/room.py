@@ -5,7 +5,26 @@ A quorum queue has a fixed prefetch: there what stays holds its place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+
+def raising_at_once(consumer: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return `handle`, after which a raised prefetch counts at once.
+
+    Celery raises it by one for a message that is kept until it is due, at the next turn of the main loop. On Redis and the
+    embedded broker that turn comes with the next look at the queues, so that a flood went by two at a time. There it is
+    a number of this process, and no question to a broker.
+    """
+    if consumer.connection.transport.driver_type == "amqp":
+        return handle
+
+    def handled(message: Any) -> None:
+        handle(message)
+        if consumer.qos is not None and consumer.qos.prev != consumer.qos.value:
+            consumer.qos.update()
+
+    return handled
 
 
 class Room:
