@@ -101,23 +101,35 @@ class Daemon:
             self._lock_file = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  held open for as long as the daemon lives
             # A POSIX lock: not inherited by pool children, who may outlive a killed worker for a moment.
             self._take_lock()
-            self._lock_file.seek(0)
-            self._lock_file.truncate(0)
-            supervisor = of(self._parent) if self._supervised else None
-            self._lock_file.write(json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]))
-            self._lock_file.flush()
-            self._write_pid()
+            self._tell_holder()
         except OSError as error:
             where = error.filename or path
             raise CannotWrite(f"cannot write the daemon's lock {where}: {error.strerror}; set [app] run_dir") from error
 
+    def _tell_holder(self) -> None:
+        """For whoever is refused, and for scripts. Written over what a dead holder has left, which needs no room on a full disk.
+
+        Where there is no room the daemon starts all the same, or a task that fills the disk and is killed would keep it from
+        starting. The lock is the kernel's: another daemon is refused as before. What it reads is then of a dead holder, or
+        nothing, so it waits as for an orphan.
+        """
+        supervisor = of(self._parent) if self._supervised else None
+        told = json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]).encode()
+        try:
+            os.pwrite(self._lock_file.fileno(), told, 0)
+            os.ftruncate(self._lock_file.fileno(), len(told))
+            self._write_pid()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
     def _write_pid(self) -> None:
         """For scripts. Only the holder of the lock writes; killed before the rename it leaves the old one, stale anyway."""
         self._pid_file = self.settings.app.run_dir / f"{self.program}.pid"
-        replace_text(self._pid_file, f"{os.getpid()}\n")
         # At the end of whatever kind. Being registered keeps this object, and with it the lock, until the file is gone: a
         # successor cannot have written its own by then.
         atexit.register(self._forget_pid, os.getpid())
+        replace_text(self._pid_file, f"{os.getpid()}\n")
 
     def _forget_pid(self, owner: int) -> None:
         if os.getpid() == owner:  # a forked child that comes by here is not the daemon

@@ -235,6 +235,22 @@ def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) 
             assert worker.poll() is None or worker.returncode == 73
 
 
+def test_a_full_disk_under_the_run_folder_stops_no_start(suite: Suite) -> None:
+    """A daemon whose predecessor was killed while a task filled that disk starts, works and is still the only one."""
+    with small_disk(suite.folder / "run", "64k"):
+        with suite.running("worker", "a"), suite.running("beat"):
+            suite.await_event("worker", "ready")
+            suite.await_event("beat", "ready")
+        fill(suite.folder / "run")
+        with suite.running("worker", "a") as worker, suite.running("beat"), suite.running("quota-watchdog"):
+            assert add(suite, 1, 2) == 3
+            for daemon in ("beat", "quota-watchdog"):
+                until(lambda daemon=daemon: suite.logged(daemon, "ready"), 60, daemon)  # type: ignore[misc]
+            until(lambda: len(suite.logged("beat", "ready")) == 2, 60, "beat")
+            assert suite.warren("worker", "a").returncode == 76
+            assert worker.poll() is None
+
+
 def test_a_full_disk_under_the_log_folder_stops_no_task(suite: Suite) -> None:
     """Tasks go on without their lines, and the log says how many are missing once it can."""
     with small_disk(suite.folder / "log", "256k"), suite.running("worker", "a"):
