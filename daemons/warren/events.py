@@ -116,6 +116,10 @@ class Event(StrEnum):
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
     TASK_FAILED = "task_failed", "a task raised and will not be tried again"
     TASK_RETRIED = "task_retried", "a task raised and will be tried again"
+    POOL_GARBLED = (
+        "pool_garbled",
+        "something else than the pool's messages came from a pool child (`process`): it was ended, and its task counts as lost",
+    )
     LEFTOVERS_ENDED = (
         "leftovers_ended",
         "`processes` (number and name) that tasks had started were killed: the process that ran the task has ended",

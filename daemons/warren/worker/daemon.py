@@ -146,7 +146,7 @@ class Worker:
             app=app,
             hostname=f"{self.name}@{self.settings.host}",
             queues=list(self.terms.queues),
-            pool="prefork",
+            pool="warren.worker.pool:TaskPool",
             concurrency=self.terms.concurrency,
             prefetch_multiplier=self.terms.prefetch,
             max_tasks_per_child=self.terms.max_tasks_per_child or None,

@@ -1,0 +1,199 @@
+"""Celery's pool, for tasks that write into its pipes, and for children that die at the same moment.
+
+A pool child tells its worker by a pipe when it begins with a task and when it has ended. Celery takes what it reads there
+as it comes: a task that writes into that pipe ends the worker's main loop, each time it runs. Here it costs that child,
+and counts as a loss of the task at work in it, which is given up at the fifth (request.py).
+
+A child that is dead has said by its pipe whether it had begun with its task, and that is read before anything is
+decided. Celery looks into the pipes of those only that it has found dead in this turn; the task of a child that died a
+moment later ran again, uncounted.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from inspect import isgenerator
+from signal import SIGKILL
+from struct import unpack
+from typing import Any
+
+from billiard.pool import TERMINATE
+from celery.concurrency import asynpool, prefork
+
+from warren.events import Event
+from warren.log import get
+from warren.worker.pool_messages import LARGEST, trouble
+
+#: Seconds without a further byte after which a message that has begun is none: its writer has long gone on.
+_BROKEN_OFF = 60.0
+#: Times that a task is given to another child because its child died before it had said that it began. A task that
+#: begins and hides that is counted then.
+MOST_UNSEEN = 3
+
+Reading = Generator[None, None, None]
+
+
+class ResultHandler(asynpool.ResultHandler):
+    """Reads the messages of the pool children."""
+
+    garbled: Callable[[Any, str], None]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        #: Messages that have begun, by the descriptor of their pipe, and when their last byte came.
+        self.begun: dict[int, float] = {}
+        self._last: dict[int, Reading] = {}
+
+    def _recv_message(self, add_reader: Callable[..., None], fd: int, callback: Callable[[Any], None]) -> Reading:
+        """In the place of Celery's (5.7): a generator that reads one message, and yields where it has to wait for more."""
+        proc = self.fileno_to_outq[fd]
+        try:
+            header = yield from self._bytes(fd, 4)
+            (size,) = unpack(">i", header)
+            if not 0 < size <= LARGEST:
+                raise ValueError(f"expected a message of at most {LARGEST} bytes, found {size}")
+            body = yield from self._bytes(fd, size)
+            message = pickle.loads(body)  # noqa: S301  the child is this process, forked, and of one trust with it
+            reason = trouble(message, proc.pid, proc.inqW_fd) if message else ""
+        except (OSError, EOFError):
+            raise
+        except Exception as error:  # noqa: BLE001  whatever somebody's bytes lead to
+            message, reason = None, f"{type(error).__name__}: {error}"
+        finally:
+            self.begun.pop(fd, None)
+        if reason:
+            self.garbled(proc, reason)
+            return
+        add_reader(fd, self.handle_event, fd)
+        if message:
+            callback(message)
+
+    def _bytes(self, fd: int, size: int) -> Generator[None, None, bytes]:
+        found = bytearray()
+        while len(found) < size:
+            try:
+                piece = os.read(fd, size - len(found))
+            except (BlockingIOError, InterruptedError):
+                yield
+                continue
+            if not piece:
+                raise EOFError
+            found += piece
+            self.begun[fd] = time.monotonic()
+        return bytes(found)
+
+    def flush(self, proc: Any) -> None:
+        """Read what lies in the pipe of a child that is dead."""
+        reader = proc.outq._reader
+        if reader.closed or self.fileno_to_outq.get(reader.fileno()) is not proc:
+            return
+        fd = reader.fileno()
+        registered = self._hub.readers.get(fd) if self._hub is not None else None
+        reading: Any = registered[0] if registered and isgenerator(registered[0]) else None
+        with suppress(OSError, EOFError):
+            while not proc.garbled and self._state != TERMINATE:
+                if self._step(reading or self._recv_message(lambda *_: None, fd, self.on_state_change)):
+                    return
+                reading = None
+
+    @staticmethod
+    def _step(reading: Reading) -> bool:
+        """Return whether it has to wait for more."""
+        try:
+            next(reading)
+        except StopIteration:
+            return False
+        return True
+
+    def _flush_outqueue(self, fd: int, remove: Callable[..., Any], process_index: Any, on_state_change: Any) -> Any:
+        """In the place of Celery's (5.7), at the end of the worker: never waits for a message that has broken off."""
+        proc = process_index.get(fd)
+        if proc is None or proc.garbled or self._finish_partial_read(fd, proc):
+            return remove(fd)
+        reading = self._last.pop(fd, None) or self._recv_message(lambda *_: None, fd, on_state_change)
+        try:
+            if self._step(reading):
+                self._last[fd] = reading
+                time.sleep(0.05)
+        except (OSError, EOFError):
+            return remove(fd)
+        return None
+
+
+class Pool(asynpool.AsynPool):
+    """The pool children of one worker."""
+
+    ResultHandler = ResultHandler
+
+    def WorkerProcess(self, worker: Any) -> Any:  # noqa: N802  billiard's name
+        """As Celery's."""
+        made = super().WorkerProcess(worker)
+        made.garbled = False
+        return made
+
+    def create_result_handler(self) -> Any:
+        """As Celery's."""
+        made = super().create_result_handler()
+        made.garbled = self._garbled
+        return made
+
+    def _garbled(self, proc: Any, reason: str) -> None:
+        """End a child in whose pipe was something else than its messages: where the next one begins, nobody knows."""
+        proc.garbled = True
+        hub = self._result_handler._hub
+        if hub is not None:
+            hub.remove_reader(proc.outqR_fd)
+        consequence = "the process is ended, and its task counts as lost"
+        get().error(Event.POOL_GARBLED, process=proc.pid, reason=reason[:400], consequence=consequence)
+        if proc._is_alive():
+            os.kill(proc.pid, SIGKILL)
+
+    def maintain_pool(self) -> None:
+        """As Celery's, each 5 s and when a child has ended."""
+        handler = self._result_handler
+        for fd, last in list(handler.begun.items()):
+            proc = self._fileno_to_outq.get(fd)
+            if proc is None:
+                handler.begun.pop(fd, None)
+            elif time.monotonic() - last > _BROKEN_OFF:
+                handler.begun.pop(fd, None)
+                self._garbled(proc, "expected the rest of a message")
+        super().maintain_pool()
+
+    def process_flush_queues(self, proc: Any) -> None:
+        """Read what a child has sent before it died. After garbage in its pipe nothing is."""
+        if not proc.garbled and self._state != TERMINATE:
+            self._result_handler.flush(proc)
+
+    def on_job_process_down(self, job: Any, pid_gone: int) -> None:
+        """The process of a task has ended."""
+        proc = job._write_to or job._scheduled_for
+        if proc is not None and proc in self._pool and not proc._is_alive():
+            # It died after this turn had looked for dead ones. What it has said decides, and the next turn, which begins
+            # with its end, does the rest: closed now, its pipe would take the word with it that the task had begun.
+            self.process_flush_queues(proc)
+            if job._accepted or job.ready():
+                return
+        super().on_job_process_down(job, pid_gone)
+
+    def on_partial_read(self, job: Any, proc: Any) -> None:
+        """As Celery's: a task that no process has accepted goes to another one, for MOST_UNSEEN times."""
+        super().on_partial_read(job, proc)
+        if job._accepted or job.ready():
+            return
+        job.unseen = getattr(job, "unseen", 0) + 1
+        if job.unseen >= MOST_UNSEEN:
+            with suppress(ValueError):
+                self.outbound_buffer.remove(job)
+            job._ack(None, time.monotonic(), proc.pid, None)
+            self.mark_as_worker_lost(job, proc.exitcode or 0)
+
+
+class TaskPool(prefork.TaskPool):
+    """Celery's pool of processes, with these."""
+
+    Pool = Pool

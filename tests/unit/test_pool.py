@@ -1,0 +1,201 @@
+"""The pool's pipes: what a child has said before it died is read before anything is decided, and garbage costs that child."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
+from billiard.process import current_process
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu.asynchronous import Hub, set_event_loop
+
+from support.wait import until
+from warren.worker import pool as pools
+from warren.worker.pool_messages import trouble
+
+PID, INQUEUE = 7, 9
+
+
+class Turning:
+    """A pool of two children, and the loop that turns it."""
+
+    def __init__(self) -> None:
+        self.hub = Hub()
+        set_event_loop(self.hub)
+        self.pool: Any = pools.Pool(2, threads=False, enable_timeouts=True)
+        self.pool.register_with_event_loop(self.hub)
+        self._loop = self.hub.create_loop()
+        self.ends: list[Any] = []
+        self.hub.call_repeatedly(0.05, lambda: None)
+        self.turn_until(lambda: len(self.pool._fileno_to_inq) == 2)
+
+    def turn_until(self, condition: Callable[[], Any]) -> None:
+        """Turn the loop until the condition holds."""
+
+        def look() -> Any:
+            next(self._loop)
+            return condition()
+
+        until(look, what="the condition")
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Give it to a child; its end is noted."""
+        return self.pool.apply_async(function, arguments, callback=self.ends.append, error_callback=self.ends.append)
+
+    def stop(self) -> None:
+        """End it."""
+        for proc in list(self.pool._pool):
+            os.kill(proc.pid, signal.SIGKILL)
+            os.waitpid(proc.pid, 0)
+        self.hub.close()
+        set_event_loop(None)
+
+
+@pytest.fixture
+def turning() -> Iterator[Turning]:
+    """A pool in this process."""
+    made = Turning()
+    yield made
+    made.stop()
+
+
+def die(path: str) -> None:
+    """Note that it runs, and die."""
+    with open(path, "a", encoding="ascii") as file:
+        file.write("x")
+    os._exit(3)
+
+
+def gone(proc: Any) -> bool:
+    """Return whether the child has ended, without asking its end away."""
+    return os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def test_children_that_die_at_the_same_moment(turning: Turning, tmp_path: Path) -> None:
+    """One dies just after the turn has looked for dead ones: its task had begun, so it is lost as the other is, and runs once."""
+    pool = turning.pool
+    jobs = [turning.run(die, str(tmp_path / str(number))) for number in range(2)]
+    procs = list(pool._pool)
+    turning.turn_until(lambda: not pool.outbound_buffer and not pool._active_writes)
+    until(lambda: all(gone(proc) for proc in procs), what="both deaths")
+    assert not any(job._accepted for job in jobs)  # nothing was read of what they said
+    late = procs[0]
+    asked: list[int] = []
+    real = late._popen.poll
+    late._popen.poll = lambda *given: asked.append(1) if not asked else real(*given)
+    pool._join_exited_workers()
+    assert asked
+    late._popen.poll = real
+    turning.turn_until(lambda: len(turning.ends) == 2)
+    assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends)
+    assert [(tmp_path / str(number)).read_text() for number in range(2)] == ["x", "x"]
+
+
+def pools_child() -> Any:
+    """Return the pool's own object in a child."""
+    return current_process()
+
+
+def test_a_task_that_no_process_seems_to_begin(turning: Turning, tmp_path: Path) -> None:
+    """One that takes back what its child has said, and dies, is not given to other children for ever."""
+    pool = turning.pool
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGSTOP)  # nothing is read before the child has taken it back
+    job = turning.run(steal, str(tmp_path / "runs"))
+    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    dead = job._write_to
+    os.kill(dead.pid, signal.SIGCONT)
+    until(lambda: gone(dead), what="a death")
+    pool._join_exited_workers()
+    assert (job.unseen, list(pool.outbound_buffer)) == (1, [job])
+    for _ in range(pools.MOST_UNSEEN - 1):
+        pool.on_partial_read(job, dead)
+    assert not pool.outbound_buffer
+    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def steal(path: str) -> None:
+    """Take back what was said to the worker, and die."""
+    fd = os.open(f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)
+    os.read(fd, 65536)
+    die(path)
+
+
+def plain() -> tuple[int, int, float]:
+    """Return as Celery's tracer does."""
+    return 0, 5, 0.1
+
+
+def write(content: bytes, dies: bool) -> tuple[int, int, float]:
+    """Write into the pipe to the worker."""
+    os.write(pools_child().outq._writer.fileno(), content)
+    if dies:
+        os._exit(3)
+    return plain()
+
+
+def framed(content: bytes) -> bytes:
+    """Return it as a message of the pool is written."""
+    return struct.pack(">i", len(content)) + content
+
+
+GARBAGE = {
+    "text": b"junk junk junk",
+    "zeros": bytes(100),
+    "a size below 0": struct.pack(">i", -5),
+    "a huge size": struct.pack(">i", 2**31 - 1),
+    "no pickle": framed(b"junk"),
+    "a pickle of another kind": framed(pickle.dumps([1, 2, 3])),
+    "no fields": framed(pickle.dumps((1, ()))),
+    "an end without an outcome": framed(pickle.dumps((1, (1, None, 5, 5)))),
+    "a failure without an error": framed(pickle.dumps((1, (1, None, (False, 5), 5)))),
+    "the death of the worker": framed(pickle.dumps((4, (os.getpid(), 0)))),
+    "a class that is not there": framed(b"cno.such\nThing\n."),
+    "a part": framed(bytes(20))[:10],
+}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_garbage_in_a_pipe(turning: Turning, kind: str, dies: bool) -> None:
+    """Its task is lost, and the next one runs."""
+    turning.run(write, GARBAGE[kind], dies)
+    turning.turn_until(lambda: turning.ends)
+    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+    turning.run(plain)
+    turning.turn_until(lambda: len(turning.ends) == 2)
+    assert turning.ends[1] == plain()
+
+
+@given(st.recursive(st.none() | st.integers() | st.text() | st.booleans(), lambda inner: st.lists(inner).map(tuple)))
+def test_anything_has_a_reason(message: Any) -> None:
+    """No value leads to an error of the worker."""
+    assert isinstance(trouble(message, PID, INQUEUE), str)
+
+
+def test_the_messages_of_the_pool_have_none() -> None:
+    """As billiard and Celery write them."""
+    good: list[Any] = [
+        (15, (PID,)),
+        (0, (1, None, 5.0, PID, None)),
+        (1, (1, None, (True, (0, "x", 0.1)), INQUEUE)),
+        (1, (1, None, (True, None), INQUEUE)),
+        (4, (PID, 0)),
+    ]
+    try:
+        raise ValueError
+    except ValueError:
+        good.append((1, (1, None, (False, ExceptionInfo()), INQUEUE)))
+        good.append((1, (1, None, (True, (1, ExceptionInfo(), 0.1)), INQUEUE)))
+        good.append((1, (1, None, (True, (1, ExceptionInfo(), None)), INQUEUE)))
+    assert {trouble(message, PID, INQUEUE) for message in good} == {""}
