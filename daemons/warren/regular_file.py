@@ -127,6 +127,26 @@ def clear_place(path: str | os.PathLike[str]) -> None:
             os.unlink(path)
 
 
+def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
+    """Make a directory of the suite's own, where it is missing; a file or a fifo in its place is set aside, as by `set_aside`.
+
+    A symbolic link to nothing stays, and is an error: it may lead to a disk that is not mounted. Raises OSError.
+    """
+    for _ in range(_TRIES):
+        try:
+            os.makedirs(path, mode=0o750, exist_ok=True)
+            return
+        except FileExistsError as error:
+            if error.filename not in (path, os.fspath(path)):  # a directory above is none: nobody said that it is the suite's
+                raise
+            with suppress(FileNotFoundError):
+                if stat.S_ISLNK(os.lstat(path).st_mode):
+                    text = "a symbolic link that leads to no directory"
+                    raise NotADirectoryError(errno.ENOTDIR, text, os.fspath(path)) from None
+                set_aside(path, "no directory", to)
+    raise OSError(errno.EBUSY, "a file is put there again and again", os.fspath(path))
+
+
 def set_aside(path: str | os.PathLike[str], reason: str, to: str = "") -> None:
     """Rename what stands at `path`, to a name beside it or to one that begins with `to`, and tell the log. Raises OSError."""
     from warren.events import Event  # only now: `warren health` reads files each cycle and sets none aside

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +40,10 @@ RUN += ["heart/worker-a.json", "heart/beat.new", "supervisor/beat.conf"]
 STATE = ["run_dir", "beat/ticks.json", "beat/ticks.new", "beat/ticks.lock", "broker/lock"]
 STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]
 STATE += [f"worker/worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")]
+FOLDERS = {
+    "state": ["worker", "beat", "results", "broker/queues"],
+    "broker": [f"broker/{name}" for name in ("queues/default", "unacked", "exchanges", "incoming", "temporary", "rejected")],
+}
 LOG = [f"{daemon}.log" for daemon in ("supervisord", "worker", "beat")]
 LOG += [f"{program}.out" for program in ("supervisord", "worker-a", "beat")]
 
@@ -51,9 +54,10 @@ def suite(scratch: Path) -> Iterator[Suite]:
     made = Suite(scratch, INI, modules="jobs")
     made.module("jobs", JOBS)
     yield made
-    made.warren("supervise", "--stop")
     lock = scratch / "run" / "supervisord.lock"
     family = descendants(lock_holder(lock)) if lock.is_file() else []
+    stopped = made.warren("supervise", "--stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "supervisord has stopped\n"), stopped.stderr
     until(lambda: not any(member.alive for member in family), what="the end of all that was started")
 
 
@@ -64,6 +68,20 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
     A ledger that is gone counts as used.
     """
     places = [suite.folder / top / name for top, names in (("run", RUN), ("state", STATE), ("log", LOG)) for name in names]
+    _starts_over(suite, places, word)
+    assert [line for daemon in ("worker", "quota-watchdog") for line in suite.logged(daemon, "ledger_damaged", quota="q")]
+    (counts,) = (suite.status() or {})["quotas"]
+    assert (counts["free"], counts["cooling"]) == (0, 2)
+    assert suite.warren("reload").returncode == 0
+
+
+@pytest.mark.parametrize("of", FOLDERS)
+def test_a_suite_starts_over_what_is_in_the_place_of_its_directories(suite: Suite, of: str) -> None:
+    """The same with fifos where directories of the state belong."""
+    _starts_over(suite, [suite.folder / "state" / name for name in FOLDERS[of]], "fifo")
+
+
+def _starts_over(suite: Suite, places: list[Path], word: str) -> None:
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
         PLANTS[word](place)
@@ -71,11 +89,5 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
     assert (started.returncode, "is ready" in started.stdout) == (0, True), started.stderr
     done = suite.warren("call", "jobs.plain", "--wait", "60")
     assert (done.returncode, done.stdout.split()[-2:]) == (0, ["SUCCESS", "done"]), done.stderr
-    assert suite.logged("supervisord", "run_folder_emptied") or suite.logged("supervisord", "file_set_aside")
-    assert [line for daemon in ("worker", "quota-watchdog") for line in suite.logged(daemon, "ledger_damaged", quota="q")]
-    (counts,) = (suite.status() or {})["quotas"]
-    assert (counts["free"], counts["cooling"]) == (0, 2)
-    assert suite.warren("reload").returncode == 0
-    stopped = suite.warren("supervise", "--stop")
-    assert (stopped.returncode, stopped.stdout) == (0, "supervisord has stopped\n"), stopped.stderr
-    shutil.rmtree(suite.folder / "run")  # the fifos of it that nobody had to read
+    told = [line for name in ("supervisord", "worker", "beat", "quota-watchdog") for line in suite.log(name)]
+    assert {line["event"] for line in told} & {"run_folder_emptied", "file_set_aside"}

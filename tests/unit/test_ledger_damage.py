@@ -235,7 +235,8 @@ def test_replaced_while_it_is_used(path: Path, tmp_path: Path) -> None:
 
 
 def test_no_folder_and_no_permission(tmp_path: Path) -> None:
-    """What cannot be opened or made is an OSError, of every method."""
+    """What cannot be opened or made is an OSError, of every method. So is a file in the place of the directory of the ledgers:
+    one made anew would not know of those that were there."""
     (tmp_path / "file").write_text("")
     ledger = Ledger(tmp_path / "file" / "x.ledger")
     for act in (ledger.reap, ledger.counts, ledger.relax, ledger.wait_s, lambda: ledger.configure(1, 1, 1)):

@@ -11,7 +11,7 @@ import pytest
 
 from support.forks import child, end
 from support.plants import PLANTS
-from warren.regular_file import NotRegular, TooLarge, open_regular, read_regular
+from warren.regular_file import NotRegular, TooLarge, make_directory, open_regular, read_regular
 
 
 def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
@@ -86,3 +86,33 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"fifo|No such"):
             read_regular(path)
     assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("word", ["fifo", "socket", "larger than", "directory"])
+def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> None:
+    """What stands in its place and is none is renamed, whatever is in it; nothing above it is touched."""
+    path = tmp_path / "state" / "broker"
+    path.parent.mkdir()
+    PLANTS[word](path)
+    for _ in range(2):
+        make_directory(path)
+        make_directory(str(path))
+    assert path.is_dir()
+    assert len(list(path.parent.iterdir())) == (1 if word == "directory" else 2)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        make_directory(tmp_path / "file" / "below" / "it")
+    with pytest.raises(OSError, match="file"):
+        make_directory(tmp_path / "file" / "below")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "state"]
+
+
+def test_a_link_to_a_directory_is_one_and_a_link_to_nothing_stays(tmp_path: Path) -> None:
+    """It may lead to a disk that is not mounted: a directory in its place would hide what is there."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    make_directory(tmp_path / "link")
+    (tmp_path / "disk").rmdir()
+    with pytest.raises(NotADirectoryError, match="leads to no directory"):
+        make_directory(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from warren.beat.memory import Memory
 from warren.errors import Unavailable
-from warren.regular_file import open_or_make
+from warren.regular_file import make_directory, open_or_make
 
 
 class HostLeader:
@@ -22,7 +22,7 @@ class HostLeader:
         path = self.memory.path.with_suffix(".lock")
         try:
             if self._lock is None:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_directory(path.parent)
                 self._lock = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  held open for as long as this beat leads
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True

@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from warren.regular_file import read_regular, remove_any, replace
+from warren.regular_file import make_directory, read_regular, remove_any, replace
 
 #: Bytes of the file; those of a hundred thousand entries are fewer.
 _LARGEST = 1 << 24
@@ -21,7 +21,7 @@ class Memory:
 
     def write(self, ticks: dict[str, float]) -> None:
         """Remembers these ticks (seconds since the epoch, by entry). Raises OSError when they cannot be written."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self.path.parent)
         fresh = self.path.with_suffix(".new")
         remove_any(fresh)
         with open(fresh, "x", encoding="utf-8") as file:

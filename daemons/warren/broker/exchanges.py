@@ -14,7 +14,7 @@ from typing import NamedTuple
 from warren.broker.disk import Glance, sync_folder, write_whole
 from warren.broker.names import folder_name, owner
 from warren.broker.routing import KINDS, Binding
-from warren.regular_file import NotRegular, TooLarge, read_regular, set_aside
+from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular, set_aside
 
 #: Bytes of a table; one of a hundred thousand bindings has less.
 _LARGEST = 1 << 24
@@ -45,7 +45,7 @@ class Exchanges:
 
     def open(self) -> None:
         """Makes the folder. Raises OSError."""
-        os.makedirs(self._folder, mode=0o750, exist_ok=True)
+        make_directory(self._folder)
 
     def get(self, name: str) -> Table | None:
         """The exchange as it is now; None when nobody declared it. Raises OSError, Damaged among them."""

@@ -26,6 +26,7 @@ from warren.broker.most_rejected import Bound
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.events import Event
 from warren.log import get
+from warren.regular_file import make_directory
 
 #: Errors of opening a link, a socket or a folder: those of a device or a permission may pass.
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
@@ -53,8 +54,9 @@ class Messages:
 
     def open(self) -> None:
         """Makes the folders. Raises OSError."""
+        make_directory(self.folder)
         for path in (self._incoming, self._queues, self._unacked, self._rejected, f"{self.folder}/later"):
-            os.makedirs(path, mode=0o750, exist_ok=True)
+            make_directory(path)
 
     # -- publish -----------------------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class Messages:
             except FileNotFoundError:
                 if not os.path.isdir(f"{self._unacked}/{own}"):
                     listing.push(name)
-                    os.makedirs(f"{self._unacked}/{own}", mode=0o750, exist_ok=True)
+                    make_directory(f"{self._unacked}/{own}", to=f"{self.folder}/unacked-{own}")
                 # else somebody else took it: on to the next
         return None
 
@@ -177,7 +179,7 @@ class Messages:
 
     def _reject(self, tag: str, reason: str) -> None:
         _, safe, name = tag.split("/")
-        os.makedirs(f"{self._rejected}/{safe}", mode=0o750, exist_ok=True)
+        make_directory(f"{self._rejected}/{safe}", to=f"{self.folder}/rejected-{safe}")
         with suppress(FileNotFoundError):  # settled before
             os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
         self._bound.added(0)
@@ -191,7 +193,7 @@ class Messages:
         """
         _, safe, name = tag.split("/")
         folder = f"{self._rejected}/{safe}"
-        os.makedirs(folder, mode=0o750, exist_ok=True)
+        make_directory(folder, to=f"{self.folder}/rejected-{safe}")
         temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
         write_whole(f"{folder}/{name}", temp, content, durable=True)
         sync_folder(folder)

@@ -15,7 +15,7 @@ from celery.backends.filesystem import FilesystemBackend
 from warren.broker.checked_results import CheckedKeys, UnreadableResult
 from warren.broker.disk import write_whole
 from warren.broker.names import folder_name
-from warren.regular_file import NotRegular, TooLarge, read_regular
+from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular
 
 #: Errors of a disk that pass: full, full for this user, or not to be read just now.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -83,4 +83,4 @@ class Backend(CheckedKeys, FilesystemBackend):
 
     def _do_directory_test(self, key: bytes) -> None:
         # The base writes a file to see whether it can. A full disk would then stop a worker from starting at all.
-        os.makedirs(self.path, mode=0o750, exist_ok=True)
+        make_directory(os.fsdecode(self.path))

@@ -15,7 +15,7 @@ from warren.broker.disk import sync_folder
 from warren.broker.exchanges import Damaged, Exchanges, Table
 from warren.broker.names import folder_name, owner, owner_alive
 from warren.broker.routing import Binding, route
-from warren.regular_file import open_or_make
+from warren.regular_file import make_directory, open_or_make
 
 
 class Topology:
@@ -36,9 +36,10 @@ class Topology:
 
     def open(self) -> None:
         """Makes the folders. Raises OSError."""
+        make_directory(self._folder)
         self.exchanges.open()
         for path in (self._queues, self._temporary, f"{self._folder}/incoming"):
-            os.makedirs(path, mode=0o750, exist_ok=True)
+            make_directory(path)
 
     # -- queues ------------------------------------------------------------------------------------------------------
 
@@ -50,14 +51,14 @@ class Topology:
         with self._changing():
             there, marked = os.path.isdir(path), os.path.isdir(marks)
             if temporary and (marked or not there):  # a durable queue stays one, whoever declares it anew
-                os.makedirs(marks, mode=0o750, exist_ok=True)
+                make_directory(marks)
                 # The mark first: killed in between, it is a mark without a queue, which goes with this process.
                 with open(f"{marks}/{owner()}", "ab"):
                     pass
             elif marked:
                 self._discard(marks)  # somebody wants it durable: it lives on
             if not there:
-                os.mkdir(path, mode=0o750)
+                make_directory(path, to=f"{self._folder}/queue-{folder_name(queue)}")
                 sync_folder(self._queues)  # messages on disk in a folder that is not would be lost
 
     def has_queue(self, queue: str) -> bool:

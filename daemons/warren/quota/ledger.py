@@ -162,6 +162,8 @@ class Ledger:
         """
         window, longest = int(window_s * NS), int(longest_call_s * NS)
         window += window // DRIFT
+        # Something else in its place is an error, and not set aside: nobody would know which ledgers there were, and
+        # those made anew would admit calls as if none had been made.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with making(self.path) as memo:
             found = self._open_or_create(memo, limit, window, longest)

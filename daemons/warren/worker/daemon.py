@@ -265,6 +265,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
 
     class Turn(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
+        entry: Any = None  # a connection may be lost before this step has its turn
 
         def start(self, consumer: Any) -> None:
             worker.copies.begin(consumer)
@@ -275,7 +276,8 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
 
         def stop(self, consumer: Any) -> None:
             # Started again at each reconnection: two turns at once would beat for a connection that is gone.
-            self.entry.cancel()
+            if self.entry is not None:
+                self.entry.cancel()
 
     return Turn
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import reprlib
 import secrets
 import time
@@ -24,6 +23,7 @@ from warren.broker.most_rejected import Bound
 from warren.broker.queues import REJECTED, declare_rejected
 from warren.events import Event
 from warren.log import get
+from warren.regular_file import make_directory
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.message import copy_of
@@ -114,7 +114,7 @@ class DeadLetters:
 
     def _to_file(self, message: Any, headers: dict[str, Any]) -> None:
         name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-        os.makedirs(self._folder, mode=0o750, exist_ok=True)
+        make_directory(self._folder)
         content = _content(message, headers)
         write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
         sync_folder(str(self._folder))

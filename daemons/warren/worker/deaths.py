@@ -18,7 +18,7 @@ from celery import signals
 
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import open_or_make, read_regular, remove_any, replace_text
+from warren.regular_file import make_directory, open_or_make, read_regular, remove_any, replace_text
 
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
 _SLOT = 4096
@@ -53,7 +53,7 @@ class Deaths:
         do so each time it runs: what was handed back then counts as well.
         """
         try:
-            self._at_work.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_directory(self._at_work.parent)
             self._file = open_or_make(self._at_work)
             self._inode = os.fstat(self._file).st_ino
             died = dict(self._left()) | (_listed(self._handed_back) if unasked else {})

@@ -17,7 +17,7 @@ from typing import Any
 
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import open_or_make, read_regular, replace_text
+from warren.regular_file import make_directory, open_or_make, read_regular, replace_text
 
 #: Deaths after which a message is rejected. An innocent one would have to be in hand, for some hundred
 #: microseconds, at each of them.
@@ -42,7 +42,7 @@ class InHand:
     def open(self) -> None:
         """Count what the worker before this one had in hand. What cannot be written is not counted."""
         try:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             handle = open_or_make(self._path)
             try:
                 os.posix_fallocate(handle, 0, _KEY)  # a store into a mapped hole of a full disk would kill
