@@ -18,7 +18,7 @@ from typing import Any
 from amqp.exceptions import ChannelError
 from kombu.exceptions import OperationalError
 
-from warren.broker.rabbitmq import NOWHERE, Transport, question
+from warren.broker.rabbitmq import NOWHERE, SILENCE, Transport, question
 from warren.events import Event
 from warren.log import get
 from warren.worker.address import address_of, source
@@ -59,6 +59,7 @@ class Copies:
         self._next_attempt = float("-inf")
         #: Whether the broker was asked if it takes messages, and has said so; and the copy that it has, since when.
         self._asking = self._asked = False
+        self._heard = float("-inf")
         self._sent: _Copy | None = None
         self._sent_at = 0.0
         #: Queues that were seen to over this connection.
@@ -155,8 +156,9 @@ class Copies:
             return
         if self._connection.blocked:
             self._asked = False
-        elif not self._asked:
-            # An alarm shows at the first message after it began: that one is nobody's task.
+        elif not self._asked and not (self._waiting[0].waits and time.monotonic() - self._heard < SILENCE):
+            # An alarm shows at the first message after it began: that one is nobody's task. Not asked for each of a flood of
+            # tasks that are due later, each of which waits here for the end of an alarm anyway.
             self._asking = True
             self._channel.publish_later(self._answered, question(), exchange="", routing_key=NOWHERE)
         else:
@@ -181,13 +183,14 @@ class Copies:
             self._soon()
 
     def _answered(self, taken: bool) -> None:
-        self._asking, self._asked = False, True
+        self._asking, self._asked, self._heard = False, True, time.monotonic()
         self._soon()
 
     def _settled(self, taken: bool) -> None:
         copy, self._sent = self._sent, None
         assert copy is not None  # noqa: S101  one at a time, and none outlives its channel
         if taken:
+            self._heard = time.monotonic()
             copy.done()
             self._soon()
         else:
@@ -261,6 +264,7 @@ class Copies:
     def _drop(self) -> None:
         connection, self._connection, self._channel, self._asking, self._asked = self._connection, None, None, False, False
         self._declared.clear()
+        self._heard = float("-inf")
         if connection is not None:
             self._consumer.hub.remove_reader(self._handle)
             connection.collect()

@@ -26,6 +26,8 @@ from warren.worker.room import Room
 MOST = 1000
 #: The shortest wait in the broker.
 SHORTEST = 1.0
+#: By so many messages that are on their way the prefetch is raised at a time.
+_STEP = 50
 
 
 class Later:
@@ -62,8 +64,8 @@ class Later:
         return False
 
     def turn(self) -> None:
-        """Follow the alarms of RabbitMQ. Called a few times a second."""
-        self._make_room()
+        """Follow what is on its way, and the alarms of RabbitMQ. Called a few times a second."""
+        self._room.make(self._wanted())
 
     def _near_here(self) -> float:
         # A quorum queue's prefetch cannot be raised: what is kept holds a place of it.
@@ -95,7 +97,6 @@ class Later:
     def _left(self, message: Any) -> None:
         self._leaving -= 1
         message.ack()
-        self._make_room()
 
     def _keep_all(self, message: Any) -> None:
         """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them."""
@@ -103,7 +104,6 @@ class Later:
             self._refused = True
             get().error(Event.CANNOT_POSTPONE, queue=source(message), consequence="tasks that are due later wait in memory")
         self._leaving -= 1
-        self._make_room()
         self._consumer.keep_until_due(message)
 
     def _make_room(self) -> None:
@@ -111,7 +111,14 @@ class Later:
 
         By MOST, so that a flood fills no memory; without an end while RabbitMQ takes no messages, for then none leaves.
         """
-        self._room.make(self._leaving if self._copies.blocked else min(self._leaving, MOST))
+        wanted = self._wanted()
+        if wanted > self._room.raised:
+            self._room.make(wanted)
+
+    def _wanted(self) -> int:
+        # In steps: each change is a question to the broker, for whose answer the main loop waits.
+        wanted = -(-self._leaving // _STEP) * _STEP
+        return wanted if self._copies.blocked else min(wanted, MOST)
 
 
 def away_for(due: float, kept: int, near: float) -> float:

@@ -32,21 +32,22 @@ class Room:
 
     def __init__(self) -> None:
         self._consumer: Any = None
-        self._raised = 0
+        #: How much that is.
+        self.raised = 0
 
     def begin(self, consumer: Any) -> None:
         """A new connection, whose prefetch is as the settings have it."""
-        self._consumer, self._raised = consumer, 0
+        self._consumer, self.raised = consumer, 0
 
     def make(self, wanted: int) -> None:
         """Raise the prefetch by so much in all."""
-        if wanted == self._raised:
+        if wanted == self.raised:
             return
         qos = self._consumer.qos
         before = qos.value
-        if wanted > self._raised:
-            qos.increment_eventually(wanted - self._raised)
+        if wanted > self.raised:
+            qos.increment_eventually(wanted - self.raised)
         else:
-            qos.decrement_eventually(self._raised - wanted)
+            qos.decrement_eventually(self.raised - wanted)
         # By less than that where `worker_eta_task_limit` bounds it: what was not raised is not taken back either.
-        self._raised += qos.value - before
+        self.raised += qos.value - before
