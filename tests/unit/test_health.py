@@ -176,6 +176,12 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             "b 99 messages, a 12 messages",
         ),
         (evidence(surveyed={"queues": {"a": QUEUE | {"messages": None}}}), "queues", 0, "a unknown"),
+        (
+            evidence(surveyed={"queues": {}, "rejected": {"messages": 10_000, "level": 1, "full": True}}),
+            "queues",
+            1,
+            "10000 rejected messages, which nobody could run, and the oldest are dropped",
+        ),
         (evidence(surveyed={"quotas": {}}), "quotas", 0, "no quotas"),
         (evidence(surveyed={"quotas": {"a": {"error": "it is damaged"}}}), "quotas", 2, "quota a: it is damaged"),
         (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from warren.broker.depth import Seen
+from warren.broker.most_rejected import MOST
 from warren.broker.survey import BrokerSurvey, Look
 from warren.config import Settings
 from warren.quota import survey
@@ -130,3 +131,6 @@ def test_what_no_worker_will_take(settings: Settings, clock: Clock) -> None:
     watched.publish({})
     found = said(settings) or {}
     assert (found["removed_queues"], found["rejected"]) == ({}, {"messages": 3, "level": 1})
+    watched._broker.latest = Look(clock.now + 2, True, rejected=MOST)
+    watched.publish({})
+    assert (said(settings) or {})["rejected"] == {"messages": MOST, "level": 1, "full": True}
