@@ -77,13 +77,17 @@ def test_quotas(settings: Settings, clock: Clock) -> None:
     assert [found["site"][name] for name in chosen] == [60, 60.0, 5, 1, 54, 55, 0.0, 1]
 
 
-def test_a_folder_that_cannot_be_written(settings: Settings, clock: Clock) -> None:
+def test_a_folder_that_cannot_be_written(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk does not end the watchdog: the file grows old, and nothing half-written is left."""
     watched = survey.Survey(settings)
     watched._broker.latest = Look(clock.now, True)
-    (settings.app.run_dir / "survey.json").mkdir()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("warren.run_file.replace", full)
     watched.publish({})
-    assert [path.name for path in settings.app.run_dir.iterdir()] == ["survey.json"]
+    assert list(settings.app.run_dir.iterdir()) == []
 
 
 def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Clock) -> None:
