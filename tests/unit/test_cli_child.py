@@ -16,7 +16,7 @@ import pytest
 from support.forks import child as forked
 from support.forks import end
 from support.wait import run_to_end, until
-from warren.cli import child
+from warren.cli import child, following
 from warren.cli.child import Terms
 from warren.cli.user import User
 from warren.errors import WarrenError
@@ -124,7 +124,7 @@ def test_ctrl_c_is_passed_on(ran: Ran) -> None:
 @pytest.mark.parametrize("daemon", [False, True])
 def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that prints for ever and does not heed it is killed soon; root's command ends as by Ctrl-C. A daemon may drain."""
-    monkeypatch.setattr(child, "_END", 0.5)
+    monkeypatch.setattr(following, "_END", 0.5)
     scratch.chmod(0o777)
     heeds = "'touch drains; sleep 3; touch drained; exit 5'" if daemon else "''"
     python = scratch / "python"
