@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.utils.objects import Bunch
+from kombu.common import QoS
 
 from warren.broker.due import LEAD, NEAR, comes_at
 from warren.broker.later_queues import place
@@ -141,3 +143,27 @@ def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -
     assert restore_dead(messages.folder) == 0
     messages.open()
     assert (messages.folder / "later").is_dir()
+
+
+class Unsendable(Copies):
+    """Stands for copies of which none can be made."""
+
+    def give(self, *_: Any, refused: Callable[[], Any] | None = None, **__: Any) -> None:
+        """Refuses it at once."""
+        assert refused is not None
+        refused()
+
+
+def test_messages_that_cannot_be_sent_back_take_bounded_memory() -> None:
+    """Each is kept as long as few are; then it is rejected. The others go away as before."""
+    kept: list[Any] = []
+    rejected: list[Any] = []
+    later = Later(Unsendable())
+    qos = QoS(lambda prefetch_count: None, 4)
+    conf = Bunch(task_default_queue_type="classic")
+    later.begin(Bunch(app=Bunch(conf=conf), qos=qos, keep_until_due=kept.append, unsendable=rejected.append))
+    for _ in range(MOST + 3):
+        message = Bunch(headers={"eta": in_seconds(3600)}, delivery_info={"queue": "default"}, channel=object())
+        assert later.postpone(message)
+    later.turn()
+    assert (len(kept), len(rejected), qos.value) == (MOST, 3, 4)

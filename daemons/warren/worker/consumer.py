@@ -250,6 +250,10 @@ class Consumer(CeleryConsumer):
 
         return checked
 
+    def unsendable(self, message: Any) -> None:
+        """A task that is due later and cannot go back to the broker, when too many are kept already."""
+        self._reject(message, "expected a task that can be sent back until it is due, found what no copy can be made of", None)
+
     def _unforeseen(self, message: Any, error: Exception) -> None:
         if not message.acknowledged:  # else it was answered, and a second answer would end the connection
             self._reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)

@@ -13,6 +13,8 @@ import time
 from functools import partial
 from typing import Any
 
+from amqp.exceptions import ChannelError
+
 from warren.broker import later_queues
 from warren.broker.due import LEAD, NEAR
 from warren.events import Event
@@ -88,8 +90,8 @@ class Later:
             name,
             partial(self._left, message),
             headers=address_of(message),
-            declare=partial(later_queues.declare, name=name, queue=source(message), level=level),
-            refused=partial(self._keep_all, message),
+            declare=partial(self._declare, name=name, queue=source(message), level=level),
+            refused=partial(self._stays, message),
             waits=True,
         )
         return True
@@ -98,13 +100,24 @@ class Later:
         self._leaving -= 1
         message.ack()
 
-    def _keep_all(self, message: Any) -> None:
-        """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them."""
-        if not self._refused:
-            self._refused = True
-            get().error(Event.CANNOT_POSTPONE, queue=source(message), consequence="tasks that are due later wait in memory")
+    def _declare(self, channel: Any, **queue: Any) -> None:
+        try:
+            later_queues.declare(channel, **queue)
+        except ChannelError:
+            if not self._refused:
+                self._refused = True
+                consequence = "tasks that are due later wait in memory"
+                get().error(Event.CANNOT_POSTPONE, queue=queue["queue"], consequence=consequence)
+            raise
+
+    def _stays(self, message: Any) -> None:
+        """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them. Or this one cannot be sent as a copy."""
         self._leaving -= 1
-        self._consumer.keep_until_due(message)
+        if self._refused or len(self._kept) < MOST:
+            heapq.heappush(self._kept, time.time() + due_in(message.headers))
+            self._consumer.keep_until_due(message)
+        else:
+            self._consumer.unsendable(message)
 
     def _make_room(self) -> None:
         """Raise the prefetch by what is on its way: good tasks go on meanwhile.
