@@ -149,3 +149,22 @@ def test_under_an_alarm_tasks_that_are_due_run(scratch: Path, rabbitmq: RabbitMQ
         until(lambda: calls(path), what="the task that is due")
         rabbitmq.ctl("set_disk_free_limit", "10MB")  # the alarm is over
         until(lambda: in_broker() == FLOOD, what="all of them in the broker")
+
+
+def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """It says so once; tasks that are due run, the others at their moment, and nothing is rejected."""
+    url = rabbitmq.add_vhost(scratch.name)
+    rabbitmq.ctl("set_permissions", "-p", scratch.name, "warren", r"^(?!warren\.later).*", ".*", ".*")
+    suite = make(scratch, url, "classic")
+    app, path, late = make_app(load(suite.etc)), scratch / "calls", scratch / "late"
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        send(suite, url, 20, lambda: 86400.0, str(late))
+        send(suite, url, 1, lambda: 63.0, str(path))
+        app.send_task("jobs.note", [str(path)], ignore_result=True)
+        until(lambda: calls(path), what="the task that is due")
+        suite.await_event("worker", "cannot_postpone")
+        until(lambda: len(calls(path)) == 2, what="the task that comes due")
+    assert len(suite.logged("worker", "cannot_postpone")) == 1
+    assert not suite.logged("worker", "message_rejected")
+    assert not late.exists()
