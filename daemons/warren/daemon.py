@@ -30,6 +30,8 @@ from warren.starting import Progress
 
 #: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
 ORPHAN_PATIENCE = 30.0
+#: Characters of a lock file that are read; any task may have written to it.
+_LONGEST_NOTE = 1000
 #: Seconds that the interpreter's own end may take after a daemon's last line.
 LAST_WORDS = 5.0
 
@@ -158,8 +160,8 @@ class Daemon:
     def _holder(self) -> tuple[str, bool]:
         self._lock_file.seek(0)
         try:
-            pid, supervisor = json.loads(self._lock_file.read())
-        except (ValueError, TypeError):
+            pid, supervisor = json.loads(self._lock_file.read(_LONGEST_NOTE))
+        except (ValueError, TypeError, RecursionError):
             return "unknown", True  # it holds the lock and has not written yet, or was killed before it could
         return str(pid), supervisor is not None and not Process(*supervisor).alive
 

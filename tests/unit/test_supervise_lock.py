@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.wait import output_of, run_to_end
+from warren import daemon
 from warren.config import AppSettings, Settings
-from warren.errors import AlreadyRunning
+from warren.errors import AlreadyRunning, WarrenError
 from warren.process import lock_holder
 from warren.supervise.folders import note_run_dir, noted_run_dir
 from warren.supervise.lock import Lock
@@ -37,6 +38,30 @@ def test_a_removed_lock_is_taken_anew(tmp_path: Path) -> None:
     other = run_to_end([sys.executable, "-c", OTHER, str(tmp_path)], capture_output=True)
     assert "AlreadyRunning" in other.stderr
     lock.release()
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"\xff\xfe", b"\033[2J", b"1" * 100, None], ids=["none", "bytes", "escape", "long", "huge"]
+)
+def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any task may write to it, also a file of a terabyte: whoever meets the lock is told that another has it, and no more."""
+    words = [sys.executable, "-c", OTHER, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "taken\n"
+        if note is None:
+            os.truncate(tmp_path / "supervisord.lock", 1 << 40)
+        else:
+            (tmp_path / "supervisord.lock").write_bytes(note)
+        with pytest.raises(AlreadyRunning, match=r"process (\?|\d{1,32}), has the run folder"):
+            Lock(tmp_path)
+        # The same file as the lock of a daemon, which waits for a holder of which it knows nothing: it may be about to end.
+        monkeypatch.setattr(daemon, "ORPHAN_PATIENCE", 0)
+        (tmp_path / "beat.lock").hardlink_to(tmp_path / "supervisord.lock")
+        app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path, log_dir=tmp_path / "log")
+        with pytest.raises(WarrenError, match="another beat runs on this host, process unknown"):
+            daemon.Daemon(Settings(folder=tmp_path, host="here", app=app), "beat", "beat")._lock()
+        output_of(other)
 
 
 def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from warren.process import handle_of_holder, lock_holder
 from warren.regular_file import open_or_make
 
 _NAME = "supervisord.lock"
+#: Characters of it that are read; any task may have written to it.
+_LONGEST_NOTE = 32
 
 
 class Lock:
@@ -71,7 +73,7 @@ def handle_of(run_dir: Path) -> tuple[int, int]:
 
 def _taken(path: Path) -> TextIO:
     try:
-        file = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  it is closed with the lock
+        file = open(open_or_make(path), "r+", encoding="utf-8", errors="replace")  # noqa: SIM115  it is closed with the lock
     except OSError as error:
         raise CannotWrite(f"cannot open the lock file {path}: {error.strerror}") from error
     try:
@@ -79,7 +81,8 @@ def _taken(path: Path) -> TextIO:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)
-        other = file.read().strip() or "?"
+        other = file.read(_LONGEST_NOTE).strip()
+        other = other if other.isdecimal() else "?"
         file.close()
         raise AlreadyRunning(
             f"another supervisord, process {other}, has the run folder ({path}); stop it first, or set another run_dir in [app]"
