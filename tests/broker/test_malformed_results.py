@@ -81,6 +81,11 @@ def test_announced_on_redis(scratch: Path, redis_url: str) -> None:
         assert database.publish(f"celery-task-meta-{asked.id}", found)
     with suite.running("worker", "a"):
         assert result_of(asked) == 3
+        for number, found in enumerate(MALFORMED):
+            database.set(f"celery-task-meta-late-{number}", found)
+            late = app.send_task("jobs.add", [number, 1], task_id=f"late-{number}", ignore_result=False)
+            suite.await_event("worker", "task_succeeded", task_id=late.id)
+            assert result_of(late) == number + 1  # what was there gave way
 
 
 def test_replies_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:

@@ -138,6 +138,7 @@ def test_a_result_that_cannot_be_stored_is_told(worker: Any, app: Any, suite: Su
     asked = app.send_task("jobs.add", [1, 2])
     line = suite.await_event("worker", "task_failed", task_id=asked.id)
     assert "Not a directory" in line["reason"]
+    assert [line["task_id"] for line in suite.logged("worker", "task_failed")] == [asked.id]  # once
     results.unlink()
     results.mkdir()
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3

@@ -17,6 +17,8 @@ from warren.app import make_app
 from warren.config import load
 
 PLAIN = 20
+#: The errors of tasks whose results are none.
+UNKEPT = ("EncodeError", "TooLargeResult")
 DEADLINE = 180
 
 JOBS = """
@@ -30,6 +32,14 @@ from celery import shared_task
 def add(a, b):
     return a + b
 
+@shared_task(name="jobs.give")
+def give(expression):
+    itself, abyss = [], []
+    itself.append(itself)
+    for _ in range(100_000):
+        abyss = [abyss]
+    return eval(expression, {**globals(), "itself": itself, "abyss": abyss})
+
 @shared_task(name="jobs.act")
 def act(code, path):
     with open(path, "a") as file:
@@ -40,6 +50,20 @@ def act(code, path):
 class Bad(BaseException):
     def __init__(self, a, b):  # can be written and not be read: that takes two arguments
         super().__init__()
+
+class Mute(Exception):
+    def __repr__(self):
+        raise RuntimeError
+    __str__ = __repr__
+
+class Stuck(Exception):
+    def __reduce__(self):
+        raise RuntimeError
+
+class Bare(Exception):
+    @property
+    def args(self):
+        raise RuntimeError
 
 def square(number):
     return number * number
@@ -80,9 +104,49 @@ import jobs
 jobs.Late = type("Late", (Exception,), {"__module__": "jobs"})
 raise jobs.Late(1, 2)
 """,
+    "one without a text": "import jobs; raise jobs.Mute('x')",
+    "one that cannot be written": "import jobs; raise jobs.Stuck('x')",
+    "one without arguments": "import jobs; raise jobs.Bare('x')",
+    "one that is its own argument": "error = ValueError(); error.args = (error,); raise error",
+    "one with deep arguments": "deep = []\nfor _ in range(100_000): deep = [deep]\nraise ValueError(deep)",
+    "one of a module that is nowhere": """
+import types
+sys.modules["nowhere"] = types.ModuleType("nowhere")
+exec("class Gone(Exception): pass", vars(sys.modules["nowhere"]))
+raise sys.modules["nowhere"].Gone(1)
+""",
+    "a group of a thousand": "raise ExceptionGroup('group', [ValueError(1)] * 1000)",
+    "a text of 100 MB": "raise ValueError('x' * 100_000_000)",
     "memory": "resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))\nbytearray(2**40)",
     "recursion": "def deep(): deep()\ndeep()",
     "a huge text": "raise ValueError('x' * 5_000_000)",
+}
+
+#: What returns something that is no JSON, or that nobody would read: the task has failed, once.
+RETURNING = {
+    "generator": "(n for n in range(3))",
+    "iterator": "iter([1])",
+    "endless": "__import__('itertools').count()",
+    "set": "{1, 2}",
+    "huge int": "10**6000",
+    "object": "object()",
+    "class": "int",
+    "task": "add",
+    "exception": "ValueError(1)",
+    "end": "SystemExit(3)",
+    "complex": "1j",
+    "keys": "{(1, 2): 3}",
+    "lock": "threading.Lock()",
+    "600 MB": "'x' * 600_000_000",
+    "itself": "itself",
+    "deep": "abyss",
+}
+#: What is kept, and read as it was.
+KEPT = {
+    "bytes": b"\xff",
+    "infinity": [float("inf")],
+    "half a character": "\ud800",
+    "40 MB": "x" * 40_000_000,
 }
 
 #: What changes the process, and returns.
@@ -228,6 +292,21 @@ def test_a_task_that_raises_has_failed_once(running: tuple[Suite, Any, int], scr
     pairs(suite, app, pid)
 
 
+def test_what_no_result_can_be(running: tuple[Suite, Any, int]) -> None:
+    """Each task has failed, with one line and an error that can be read; what can be kept is read as it was."""
+    suite, app, pid = running
+    for expression in RETURNING.values():
+        result = app.send_task("jobs.give", [expression])
+        error = result.get(timeout=600, propagate=False)
+        assert (expression, result.state, type(error).__name__) in ((expression, "FAILURE", name) for name in UNKEPT)
+        until(lambda result=result: suite.logged("worker", "task_failed", task_id=result.id), DEADLINE, "the line")  # type: ignore[misc]
+        assert ends(suite, result.id) == ["task_failed"]
+    for kept in KEPT.values():
+        expression = repr(kept) if len(repr(kept)) < 1000 else "'x' * 40_000_000"
+        assert app.send_task("jobs.give", [expression.replace("inf", "float('inf')")]).get(timeout=600) == kept
+    pairs(suite, app, pid)
+
+
 @pytest.mark.parametrize("act", CHANGING)
 def test_what_a_task_changes_in_its_process_harms_no_other(running: tuple[Suite, Any, int], scratch: Path, act: str) -> None:
     """The task returns once and has its lines; the next tasks run and have theirs."""
@@ -236,9 +315,9 @@ def test_what_a_task_changes_in_its_process_harms_no_other(running: tuple[Suite,
     until(lambda: ends(suite, result.id), DEADLINE, "the end")
     pairs(suite, app, pid)
     told = ends(suite, result.id)
-    # Nobody but root gets a higher hard limit. Where no descriptor is left for the result the task has failed, as its process and
-    # the worker say, and the process is replaced.
-    assert told == ["task_succeeded"] or (act == "hard limits" and set(told) == {"task_failed"})
+    # Nobody but root gets a higher hard limit. Where no descriptor is left for the result the task has failed, and the process is
+    # replaced.
+    assert told == ["task_succeeded"] or (act == "hard limits" and told == ["task_failed"])
     assert len(runs(scratch / "runs")) == 1
 
 

@@ -12,17 +12,27 @@ from celery.backends.base import COMPRESSED_PAYLOAD_MAGIC
 from celery.exceptions import BackendError
 from celery.result import result_from_tuple
 from celery.states import EXCEPTION_STATES, FAILURE, PROPAGATE_STATES
+from kombu.exceptions import EncodeError
 
 from warren.broker.nesting import is_shallow
 from warren.broker.unpack import unpacked
+from warren.log_length import cut
 from warren.log_line import safe_text
 
+#: Bytes of a result: as many as Redis keeps under one key.
+LARGEST = 512 * 2**20
 #: Characters of a reason.
 _LONGEST = 300
+#: Characters of an exception's arguments that a result holds.
+_EXCEPTION = 64_000
 
 
 class UnreadableResult(BackendError):
     """What stands in the place of a task's result is none. How the task has ended, the worker's log says."""
+
+
+class TooLargeResult(EncodeError):
+    """A result that cannot be kept: its task has failed."""
 
 
 class Checked:
@@ -57,9 +67,26 @@ class Checked:
             return made
         return RuntimeError(safe_text(made)[:_LONGEST])
 
+    def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
+        """As Celery's, with an end for what an exception says: it may recite all that its task has read."""
+        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)  # type: ignore[misc]
+        if isinstance(meta.get("traceback"), str):
+            meta["traceback"] = cut(meta["traceback"], _EXCEPTION)
+        if state in EXCEPTION_STATES and isinstance(meta.get("result"), dict) and "exc_message" in meta["result"]:
+            meta["result"] = {**meta["result"], "exc_message": _bounded(meta["result"]["exc_message"])}
+        return meta
+
 
 class CheckedKeys(Checked):
     """The same for backends that keep each result under a key."""
+
+    def _store_result(self, task_id: str, *arguments: Any, **options: Any) -> Any:
+        """As Celery's, which looks at what is there before: what is no result gives way to this one."""
+        try:
+            return super()._store_result(task_id, *arguments, **options)  # type: ignore[misc]
+        except UnreadableResult:
+            self.delete(self.get_key_for_task(task_id))  # type: ignore[attr-defined]
+            return super()._store_result(task_id, *arguments, **options)  # type: ignore[misc]
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         try:
@@ -69,6 +96,20 @@ class CheckedKeys(Checked):
         except UnreadableResult as error:
             raise UnreadableResult(f"the result of {task_id} cannot be read: {error}") from None
         return meta
+
+
+def _bounded(arguments: Any) -> Any:
+    """Return the arguments of an exception, or what they begin with where their text is long."""
+    shown = repr(arguments)
+    return arguments if len(shown) <= _EXCEPTION else [f"{shown[:_LONGEST]}... ({len(shown)} characters)"]
+
+
+def check_size(content: str | bytes) -> None:
+    """Raise TooLargeResult for a result that nobody would read."""
+    if len(content) > LARGEST:
+        raise TooLargeResult(
+            f"expected a result of at most {LARGEST} bytes, found {len(content)}; keep it in a file, and return its name"
+        )
 
 
 def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from celery.backends import redis
 from celery.states import PENDING
 from redis.exceptions import ResponseError
 
-from warren.broker.checked_results import CheckedKeys, UnreadableResult
+from warren.broker.checked_results import CheckedKeys, UnreadableResult, check_size
 from warren.events import Event
 from warren.log import get
 
@@ -45,3 +45,8 @@ class Backend(CheckedKeys, redis.RedisBackend):
             if "WRONGTYPE" not in str(error):
                 raise
             raise UnreadableResult("expected a text under its key, found another type of key") from None
+
+    def set(self, key: Any, value: Any, **options: Any) -> Any:
+        """As Celery's. Raises TooLargeResult."""
+        check_size(value)
+        return super().set(key, value, **options)

@@ -12,16 +12,13 @@ from typing import ClassVar
 
 from celery.backends.filesystem import FilesystemBackend
 
-from warren.broker.checked_results import CheckedKeys, UnreadableResult
+from warren.broker.checked_results import LARGEST, CheckedKeys, UnreadableResult, check_size
 from warren.broker.disk import write_whole
 from warren.broker.names import folder_name
 from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular
 
 #: Errors of a disk that pass: full, full for this user, or not to be read just now.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-
-#: Bytes of a result that are read: as many as Redis keeps under one key.
-_LARGEST = 512 * 2**20
 
 
 class Backend(CheckedKeys, FilesystemBackend):
@@ -34,17 +31,18 @@ class Backend(CheckedKeys, FilesystemBackend):
         """The value, or None. Raises UnreadableResult for what is no file: a task may put a fifo there, which would never end."""
         try:
             # Results are not forced to disk: a power cut may leave an empty file, which is no result.
-            return read_regular(os.fsdecode(self._filename(key)), _LARGEST)[0] or None
+            return read_regular(os.fsdecode(self._filename(key)), LARGEST)[0] or None
         except FileNotFoundError:
             return None
         except (NotRegular, TooLarge) as error:
             raise UnreadableResult(f"expected a file, found {error.strerror}") from None
 
     def set(self, key: bytes, value: str | bytes) -> None:
-        """Stores the value; replaces an older one as a whole. Raises OSError."""
+        """Stores the value; replaces an older one as a whole. Raises OSError, TooLargeResult."""
         path = os.fsdecode(self._filename(key))
         folder = os.fsdecode(self.path)
         content = value.encode() if isinstance(value, str) else value
+        check_size(content)
         write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
         Backend.waiting(False)
 

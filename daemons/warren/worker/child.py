@@ -21,15 +21,19 @@ from celery import Task, signals
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
+from warren.log_length import cut
 from warren.log_line import safe_text
 from warren.process import adopt_orphans, die_before_others
 from warren.process_state import ProcessState
 from warren.worker.leftovers import Zombies
+from warren.worker.records import TOLD
 
 #: Exceptions that say something to the worker, and whose types it knows.
 _KNOWN = (Reject, Ignore, Retry)
 #: Characters of an exception's text that go to the worker.
 _KEPT = 1000
+#: The same of its traceback.
+_TRACEBACK = 64_000
 
 Tracer = Callable[..., tuple[Any, Any, Any, Any]]
 
@@ -40,6 +44,8 @@ class Child:
     def __init__(self) -> None:
         self._state: ProcessState | None = None
         self._running = False
+        #: Whether this process has told the end of the task with this id.
+        self.told: Callable[[str], bool] = lambda task_id: False
         self._tasks: Mapping[str, Task] = {}
         self._zombies = Zombies()
 
@@ -100,8 +106,10 @@ class Child:
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
                 return (_plain(value) if info else value), info, seconds, text
-            except BaseException as error:
-                raise _portable(error) from error
+            except BaseException as error:  # noqa: BLE001  it goes on as one that the worker can read
+                told = TOLD if arguments and self.told(arguments[0]) else ()
+                # Its traceback goes along, with its text: of 100 MB nobody would read either.
+                raise _portable(error, told) from (error if len(safe_text(error)) <= _TRACEBACK else None)
             finally:
                 if getpid() != pid:  # a copy of this process, which came back by another way than the task's own end
                     _exit(0)
@@ -125,10 +133,11 @@ def _plain(failure: Any) -> Any:
     if not isinstance(error, _KNOWN):
         failure.exception = _portable(error)
         failure.type = type(failure.exception)
+    failure.traceback = cut(failure.traceback, _TRACEBACK)
     return failure
 
 
-def _portable(error: BaseException) -> Any:
+def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
     """Return the exception as a type that the worker has, too: one that it cannot read would end its main loop."""
     if isinstance(error, SystemExit):
         return SystemExit(error.code if isinstance(error.code, int | None) else safe_text(error.code)[:_KEPT])
@@ -141,7 +150,7 @@ def _portable(error: BaseException) -> Any:
     kind = type(error)
     if kind in (GeneratorExit, CancelledError, BaseException):
         return kind(safe_text(error)[:_KEPT])
-    return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, (), safe_text(error)[:_KEPT])
+    return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, told, safe_text(error)[:_KEPT])
 
 
 def _retire() -> None:

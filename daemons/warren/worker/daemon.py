@@ -114,7 +114,9 @@ class Worker:
         DirectCalls(self.settings, allowance).guard(app.tasks)
         self.child.guard(app.tasks)
         self.aftermath.guard(app.backend)
-        Records(self.settings).connect()
+        records = Records(self.settings)
+        records.connect()
+        self.child.told = records.told
         allowance.connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)
         app.steps["consumer"].add(_turning(self))

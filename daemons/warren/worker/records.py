@@ -15,6 +15,8 @@ from warren.events import Event
 from warren.log import bind, get, keep, unbind
 from warren.log_line import safe_text
 
+#: How a process says to its worker that the end of its task is told, in the arguments of the exception that it sends.
+TOLD = ("its process has told this",)
 #: What every line of a task has.
 FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
 
@@ -35,6 +37,11 @@ class Records:
         self.settings = settings
         self._queues = {terms.binding_key: name for name, terms in settings.queues.items()}
         self._running: list[_Running] = []
+        self._told = ""
+
+    def told(self, task_id: str) -> bool:
+        """Return whether this process has told the end of the task, the last one that it began."""
+        return self._told == task_id
 
     def connect(self) -> None:
         """Listens to the tasks of this process and of the pool children that it forks."""
@@ -50,6 +57,7 @@ class Records:
         """Write the line of the beginning, and give the task's own log lines its fields."""
         keep()  # the task before this one may have switched `logging` off
         request = task.request
+        self._told = ""
         fields = {
             "task_id": request.id,
             "root_id": request.root_id,
@@ -79,7 +87,14 @@ class Records:
         get().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **self._fields(request))
 
     def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
-        """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so."""
+        """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so.
+
+        One line for each end: where a result cannot be stored, its process tells that, tells the failure that comes of it, and
+        its worker does once more.
+        """
+        if self._told == task_id or getattr(exception, "exc_args", None) == TOLD:
+            return
+        self._told = task_id
         request = sender.request
         if self._running and self._running[-1].fields["task_id"] == task_id:
             fields = self._fields(request)
