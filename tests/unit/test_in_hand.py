@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from warren.worker.in_hand import MOST_DEATHS, InHand
 
 
@@ -66,6 +68,29 @@ def test_a_forked_child_leaves_the_note_alone(tmp_path: Path) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert (tmp_path / "worker-a.in-hand").read_bytes() == bytes(16)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "removed", "closed", "a folder"])
+def test_what_becomes_of_the_file_stops_no_worker(tmp_path: Path, kind: str) -> None:
+    """A task may do to it what it likes: the next message is noted again, and no other file is written to."""
+    hand, path = started(tmp_path), tmp_path / "worker-a.in-hand"
+    with open(tmp_path / "other", "wb") as other:
+        other.write(b"x" * 32)
+    if kind == "truncated":
+        os.truncate(path, 0)
+    elif kind == "closed":
+        file = next(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{fd}") == str(path))
+        with open(tmp_path / "other", "rb+") as other:
+            os.dup2(other.fileno(), file)
+    else:
+        path.unlink()
+        if kind == "a folder":
+            path.mkdir()
+    hand.clear()
+    hand.note(b"x", {"id": "bad"})
+    assert path.read_bytes() != bytes(16)
+    assert len(path.read_bytes()) == 16
+    assert (tmp_path / "other").read_bytes() == b"x" * 32
 
 
 def test_any_message_has_a_key(tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 What pool children run is counted by deaths.py. Before a message has come to a child it is the worker's
 main loop that looks at it, and nobody is left to count when that one is killed (out of memory, hung) or
-ends on an error. So the message is noted, in memory that outlives the process, before anything looks
-into it; the worker's successor counts what was noted.
+ends on an error. So the message is noted, in a file that outlives the process, before anything looks
+into it; the worker's successor counts what was noted. The file is written, not mapped: a task may
+truncate it, and a store into a page that is gone would end the worker.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class InHand:
 
     def __init__(self, folder: Path, program: str) -> None:
         self._path, self._counts = folder / f"{program}.in-hand", folder / f"{program}.in-hand-counts"
-        self._note: mmap.mmap | bytearray = bytearray(_KEY)
+        self._file, self._identity = -1, (-1, -1)
+        self._held = bytes(_KEY)
+        self._opened = False
         self._counted: dict[str, int] = {}
         self._owner = os.getpid()
 
@@ -43,13 +46,9 @@ class InHand:
         """Count what the worker before this one had in hand. What cannot be written is not counted."""
         try:
             make_directory(self._path.parent)
-            handle = open_or_make(self._path)
-            try:
-                os.posix_fallocate(handle, 0, _KEY)  # a store into a mapped hole of a full disk would kill
-                self._note = mmap.mmap(handle, _KEY)
-            finally:
-                os.close(handle)
-            self._count(bytes(self._note).hex())
+            self._reopen()
+            self._opened = True
+            self._count(os.pread(self._file, _KEY, 0).hex() or "0")
         except OSError as error:
             consequence = "a message that ends its worker is not counted"
             get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
@@ -66,16 +65,41 @@ class InHand:
 
     def note(self, body: Any, headers: Any) -> None:
         """Note a message that has arrived, before anything looks into it."""
-        if os.getpid() == self._owner:  # a pool child that waits for a result shares the mapped note
-            self._note[:] = _key(body, headers)
+        if os.getpid() == self._owner:  # a pool child that waits for a result shares the file
+            self._store(_key(body, headers))
 
     def clear(self) -> None:
         """Note that the worker has none in hand: it is with a pool child, waits for its time, or was answered."""
-        self._note[:] = bytes(_KEY)
+        self._store(bytes(_KEY))
+
+    def _store(self, note: bytes) -> None:
+        """Write the note. Whatever has become of the file stops nothing: it is made anew, or this death is not counted."""
+        self._held = note
+        if not self._opened:
+            return
+        with suppress(OSError):
+            if not self._is_open():
+                self._reopen()
+            os.pwrite(self._file, note, 0)
+
+    def _is_open(self) -> bool:
+        """Whether the descriptor is that of the file, which has its name: a module may have closed it, a task removed it."""
+        try:
+            status = os.fstat(self._file)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity and status.st_nlink > 0
+
+    def _reopen(self) -> None:
+        if self._is_open():
+            os.close(self._file)
+        self._file = open_or_make(self._path)
+        status = os.fstat(self._file)
+        self._identity = status.st_dev, status.st_ino
 
     def refusal(self) -> str:
         """Return why the message in hand is not looked at; empty when it may be."""
-        deaths = self._counted.get(bytes(self._note).hex(), 0) if self._counted else 0
+        deaths = self._counted.get(self._held.hex(), 0) if self._counted else 0
         if deaths < MOST_DEATHS:
             return ""
         return f"expected a message that its worker outlives, found one that it had in hand as it died {deaths} times"
