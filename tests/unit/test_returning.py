@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from support.plants import PLANTS
 from warren.worker.address import ADDRESS
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
@@ -82,3 +83,31 @@ def test_a_file_that_is_none_of_these_holds_up_nothing(tmp_path: Path) -> None:
     (tmp_path / "returning" / "0.json").write_bytes(b"[]")
     returning.turn()
     assert len(taken.given) == 1
+
+
+@pytest.mark.parametrize("word", [*PLANTS, "[]", "{}", "[" * 100000, '{"queue": "q", "priority": 1, "headers": 1}'])
+def test_what_somebody_else_has_put_there_is_passed_over(tmp_path: Path, word: str) -> None:
+    """The main loop waits for no fifo, reads no file without an end, and sends the messages behind it."""
+    taken = Taken()
+    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
+    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
+    returning.keep(message([]), {}, "nobody")
+    path = tmp_path / "returning" / "0.json"
+    if word in PLANTS:
+        PLANTS[word](path)
+    else:
+        path.write_text(word)
+    returning.turn()
+    assert [queue for _, queue, _ in taken.given] == ["default"]
+
+
+def test_a_fifo_in_the_place_of_its_directory(tmp_path: Path) -> None:
+    """It is passed over, and makes way for the first message."""
+    PLANTS["fifo"](tmp_path / "returning")
+    taken, acknowledged = Taken(), list[str]()
+    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
+    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
+    returning.turn()
+    returning.keep(message(acknowledged), {}, "nobody")
+    assert acknowledged == ["ack"]
+    assert len(list((tmp_path / "returning").iterdir())) == 1

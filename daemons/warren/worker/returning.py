@@ -19,6 +19,7 @@ from typing import Any
 from warren.broker.disk import sync_folder, write_whole
 from warren.events import Event
 from warren.log import get
+from warren.regular_file import make_directory, read_regular
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
@@ -26,6 +27,8 @@ from warren.worker.message import copy_of
 
 #: Seconds between two looks at the folder, and how many files of it are on their way at a time.
 LOOK, BATCH = 2.0, 100
+#: Bytes of a file that are read. A body of the largest message that Warren takes by default has as many, were it all escapes.
+LARGEST = 1 << 27
 
 
 class Returning:
@@ -53,7 +56,7 @@ class Returning:
 
     def _write(self, content: bytes) -> None:
         name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-        os.makedirs(self._folder, mode=0o750, exist_ok=True)
+        make_directory(self._folder)
         write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
         sync_folder(str(self._folder))
         get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason="it goes on when RabbitMQ takes messages again")
@@ -63,7 +66,7 @@ class Returning:
         if time.monotonic() < self._next or len(self._on_way) >= BATCH:
             return
         self._next = time.monotonic() + LOOK
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             waiting = [name for name in sorted(os.listdir(self._folder)) if not name.startswith(".")]
             for name in waiting[:BATCH]:
                 if name not in self._on_way:
@@ -72,8 +75,9 @@ class Returning:
     def _send(self, name: str) -> None:
         path = self._folder / name
         try:
-            message, queue = _message(path.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError):
+            # Any task may put something else there, such as a fifo, for which the main loop would wait for ever.
+            message, queue = _message(read_regular(path, LARGEST)[0])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return  # nothing that was written here
         self._on_way.add(name)
         # Removed when the broker has the copy: cut off in between it is there twice, under one id.
@@ -94,9 +98,15 @@ def _content(message: Any, headers: dict[str, Any]) -> bytes:
     return json.dumps({**fields, "body": text, "queue": source(message)}).encode()
 
 
+#: What a file holds at the least.
+_FIELDS = {"headers": dict, "properties": dict, "body": str, "queue": str}
+
+
 def _message(content: bytes) -> tuple[Any, str]:
     """Return the message of a file, and the queue that it goes to."""
     fields = json.loads(content)
+    if not isinstance(fields, dict) or not all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
+        raise ValueError("expected a message")
     queue, priority = fields.pop("queue"), fields.pop("priority")
     fields["properties"]["priority"] = priority
     # It came by no channel that could be gone.
