@@ -1,0 +1,85 @@
+"""Garbage where beats keep their leadership and their last ticks: one beat leads and sends all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from support.servers import RabbitMQNode
+from support.suite import Suite, broker_section
+from support.wait import until
+from warren.app import make_app
+from warren.broker.reach import reach
+from warren.config import load
+
+JOBS = """
+from celery import shared_task
+
+@shared_task(name="jobs.tick")
+def tick():
+    pass
+"""
+SCHEDULE = "[schedule:s]\ntask = jobs.tick\nevery = 2s\n"
+LEADER, TICKS = "warren.beat.leader", "warren.beat.ticks"
+#: What may stand under a key of Redis.
+PLANTS: dict[str, Callable[[Any, str], object]] = {
+    "a text without an end": lambda database, key: database.set(key, "x"),
+    "a text for a year": lambda database, key: database.set(key, "x", ex=31_536_000),
+    "a list": lambda database, key: database.lpush(key, "x"),
+    "bytes": lambda database, key: database.set(key, b"\xff" * 1000),
+    "deep": lambda database, key: database.set(key, "[" * 100_000),
+    "huge": lambda database, key: database.set(key, "x" * 50_000_000),
+}
+
+
+def beats(scratch: Path, url: str) -> Suite:
+    """A beat on the broker."""
+    suite = Suite(scratch, broker_section(scratch, url) + SCHEDULE, modules="jobs")
+    suite.module("jobs", JOBS)
+    return suite
+
+
+def sent(suite: Suite) -> int:
+    """How many ticks were sent."""
+    return len(suite.logged("beat", "tick_sent"))
+
+
+def test_on_redis(scratch: Path, redis_url: str) -> None:
+    """Whatever stands under the keys, and is none of beat's, is moved away, also while it leads: it goes on sending."""
+    url = redis_url.replace("/0", "/7")
+    database: Redis = Redis.from_url(url)
+    database.flushdb()
+    database.set(LEADER, "x")
+    database.lpush(TICKS, "x")
+    suite = beats(scratch, url)
+    with suite.running("beat") as beat:
+        until(lambda: sent(suite), what="a tick")
+        for plant in PLANTS.values():
+            for key in (LEADER, TICKS):
+                database.delete(key)
+                plant(database, key)
+            before = sent(suite)
+            until(lambda before=before: sent(suite) >= before + 2, what="more ticks")  # type: ignore[misc]
+        assert beat.poll() is None
+    assert {line["key"] for line in suite.logged("beat", "key_rejected")} >= {LEADER, TICKS}
+    assert not suite.logged("beat", "crashed")
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"\xff", b"[" * 100_000, b'{"s": 1e999}', b'{"s": [1]}'])
+def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None:
+    """A foreign message in the queue of the last ticks is as none: beat sends, and keeps its own there."""
+    suite = beats(scratch, rabbitmq.add_vhost(f"leader-{abs(hash(body))}"))
+    app: Any = make_app(load(suite.etc))
+    with reach(app) as connection:
+        channel = connection.channel()
+        arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": app.conf.task_default_queue_type}
+        channel.queue_declare(TICKS, durable=True, auto_delete=False, arguments=arguments)
+        channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=TICKS)
+    with suite.running("beat") as beat:
+        until(lambda: sent(suite) >= 2, what="ticks")
+        assert beat.poll() is None
+    assert not suite.logged("beat", "crashed")
