@@ -98,10 +98,14 @@ def memory(pid: int) -> int:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
 
 
-def send(suite: Suite, url: str, messages: int, due_in: Callable[[], float], path: str, task: str = "jobs.note") -> list[str]:
+def send(
+    suite: Suite, url: str, messages: int, due_in: Callable[[], float], path: str, task: str = "jobs.note", **headers: Any
+) -> list[str]:
     """Send messages with an ETA straight into the queue, as no client of Warren's would; their ids."""
     queue = "calls" if task == "jobs.call" else "default"
     made = [_message(due_in(), path, task) for _ in range(messages)]
+    for message in made:
+        message["headers"].update(headers)
     if not url:
         folder = suite.folder / "state" / "broker" / "queues" / queue
         for message in made:

@@ -13,14 +13,13 @@ import pytest
 from celery.utils.objects import Bunch
 from kombu.common import QoS
 
-from warren.broker.due import LEAD, NEAR, comes_at
+from warren.broker.due import FARTHEST, LEAD, NEAR, comes_at
 from warren.broker.later_queues import place
 from warren.broker.messages import Messages
 from warren.broker.restore import restore_dead
 from warren.broker.topology import Topology
 from warren.worker.copies import Copies
 from warren.worker.later import MOST, SHORTEST, Later, away_for
-from warren.worker.wellformed import FARTHEST
 
 
 def in_seconds(seconds: float) -> str:
@@ -82,6 +81,7 @@ def test_a_sender_keeps_back_only_what_can_be_read_and_is_far() -> None:
     for eta in (None, "tomorrow", 5, "2030-12-30T24:00:00"):
         assert comes_at({"headers": {"eta": eta}}) is None
     assert comes_at({"headers": None}) is None
+    assert comes_at({"headers": {"eta": in_seconds(FARTHEST + 60)}}) is None  # a worker rejects it now
     until = comes_at({"headers": {"eta": in_seconds(3600)}})
     assert until is not None
     # load: a minute's pause between the two lines is more than a busy machine makes

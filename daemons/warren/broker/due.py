@@ -11,6 +11,8 @@ from warren.broker.moments import moment
 NEAR = 60.0
 #: What is kept back comes to its queue so many seconds before it is due, and waits for its moment in the worker.
 LEAD = 5.0
+#: Seconds that an ETA may lie ahead: a schedule has beat, or a database.
+FARTHEST = 366 * 86400.0
 
 
 def comes_at(message: dict[str, Any]) -> float | None:
@@ -22,4 +24,5 @@ def comes_at(message: dict[str, Any]) -> float | None:
         due = moment(eta).timestamp()
     except ValueError:
         return None  # the worker rejects it
-    return due - LEAD if due - time.time() > NEAR else None
+    # One that is farther than any may be goes to its queue, and a worker rejects it now: in a year nobody would know why.
+    return due - LEAD if NEAR < due - time.time() <= FARTHEST else None

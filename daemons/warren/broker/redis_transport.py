@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from warren.broker.due import comes_at
 from warren.broker.payloads import BoundedChannel, check, longest, new_tag, read, stand_in
-from warren.broker.queues import EXCHANGE, SOURCE
+from warren.broker.queues import EXCHANGE, REJECTED, SOURCE
 from warren.broker.redis_bindings import Entry, binding_of, is_kept
 from warren.broker.redis_keys import Keys
 from warren.broker.redis_parser import TooLong, bounded_parser
@@ -127,7 +127,8 @@ class Channel(BoundedChannel, redis.Channel):
         self._again(types, super()._refresh_bindings, queues)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        until = comes_at(message)
+        # A dead letter may have an ETA as well: it is there for people, at once.
+        until = None if queue == REJECTED else comes_at(message)
         if until is not None:
             # Noted as if a worker had taken it and postponed it: no worker sees it before.
             self.qos.note_later(message, queue, until)

@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from warren.broker.due import FARTHEST
 from warren.broker.moments import moment
 from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
 from warren.worker.headers_check import EMBEDDED, kind, problem_of
 from warren.worker.message import TICKETS
 
-#: Seconds that an ETA may lie ahead: the message is held for so long. A schedule has beat, or a
-#: database.
-FARTHEST = 366 * 86400.0
 #: Warren sends and takes JSON only. Other encodings are also names of Python's codecs, some of which
 #: unpack.
 _CONTENT_TYPE = "application/json"

@@ -23,6 +23,7 @@ from support.suite import Suite
 from support.wait import let_pass, until
 from warren.app import make_app
 from warren.broker.depth import depths
+from warren.broker.rejected import rejected_over
 from warren.config import load
 
 FLOOD = 300
@@ -168,3 +169,16 @@ def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(scratch: Pa
     assert len(suite.logged("worker", "cannot_postpone")) == 1
     assert not suite.logged("worker", "message_rejected")
     assert not late.exists()
+
+
+def test_a_dead_letter_with_an_eta_is_there_at_once(made: tuple[Suite, str], scratch: Path) -> None:
+    """Whatever its ETA is, and one that is too far as well: it lies where people look for it, and waits for nothing."""
+    suite, url = made
+    in_broker = waiting(suite, url)
+    state = load(suite.etc).app.state_dir
+    with suite.running("worker", "a"), make_app(load(suite.etc)).connection_for_read() as connection:
+        suite.await_event("worker", "ready")
+        send(suite, url, 1, lambda: 86400.0, str(scratch / "late"), timelimit="none")
+        send(suite, url, 1, lambda: 400 * 86400.0, str(scratch / "late"))
+        until(lambda: rejected_over(connection, state) == 2, what="two dead letters")
+    assert in_broker() == 0
