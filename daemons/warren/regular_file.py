@@ -140,8 +140,8 @@ def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
             if error.filename not in (path, os.fspath(path)):  # a directory above is none: nobody said that it is the suite's
                 raise
             with suppress(FileNotFoundError):
-                if stat.S_ISLNK(os.lstat(path).st_mode):
-                    text = "a symbolic link that leads to no directory"
+                if stat.S_ISLNK(os.lstat(path).st_mode) and not os.path.exists(path):
+                    text = "a symbolic link that leads to nothing"
                     raise NotADirectoryError(errno.ENOTDIR, text, os.fspath(path)) from None
                 set_aside(path, "no directory", to)
     raise OSError(errno.EBUSY, "a file is put there again and again", os.fspath(path))

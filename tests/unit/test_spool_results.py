@@ -16,6 +16,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from support.wait import result_of, until
+from warren.errors import CannotWrite
 from warren.process import die_with_parent
 
 
@@ -145,3 +146,12 @@ def test_an_error_that_stays_is_not_waited_for(app: Celery, monkeypatch: pytest.
     app.backend.always_retry = True
     with pytest.raises(OSError, match=os.strerror(number)):
         app.backend.store_result("one", 1, "SUCCESS")
+
+
+def test_a_directory_that_leads_to_nothing_is_named(app: Celery, tmp_path: Path) -> None:
+    """A link to a disk that is not mounted ends a daemon with a sentence, and is left as it is."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "results").symlink_to(tmp_path / "disk")
+    with pytest.raises(CannotWrite, match=r"cannot use the directory of results .*/results: .*leads to nothing"):
+        app.backend.store_result("one", 1, "SUCCESS")
+    assert (tmp_path / "state" / "results").is_symlink()

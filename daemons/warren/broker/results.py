@@ -15,6 +15,7 @@ from celery.backends.filesystem import FilesystemBackend
 from warren.broker.checked_results import LARGEST, CheckedKeys, UnreadableResult, check_size
 from warren.broker.disk import write_whole
 from warren.broker.names import folder_name
+from warren.errors import CannotWrite
 from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular
 
 #: Errors of a disk that pass: full, full for this user, or not to be read just now.
@@ -81,4 +82,10 @@ class Backend(CheckedKeys, FilesystemBackend):
 
     def _do_directory_test(self, key: bytes) -> None:
         # The base writes a file to see whether it can. A full disk would then stop a worker from starting at all.
-        make_directory(os.fsdecode(self.path))
+        folder = os.fsdecode(self.path)
+        try:
+            make_directory(folder)
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot use the directory of results {folder}: {error.strerror}; look at what stands there"
+            ) from error
