@@ -38,6 +38,19 @@ FOUL_PATTERNS = [f"other.*{SEP}({SEP}other", f"#.#.#.#.#.#.#.z{SEP}^(([a-z])+.)+
 ENTRIES: list[bytes | str] = [b"", b"\xff", b"x", DEEP, "[1, 2]", "[1, 2, 3]", '{"a": 1}', "[{}, 5, {}]"]
 ENTRIES += [json.dumps([GOOD, "", kept]) for kept in ("unacked", "", BINDINGS)]
 ENTRIES += [json.dumps([GOOD, "warren", "leads.nowhere"]), "x" * 80_000_000]
+#: What may be published where workers listen for remote control.
+PUBLISHED = [b"x", b"\xff", DEEP, b"5", b"null", b"true", b'"x"', b"[]", b"{}", b"[1]", b'{"properties": 5}', b"x" * 5_000_000]
+PUBLISHED += [
+    json.dumps({"method": method, "arguments": arguments, **more}).encode()
+    for method, arguments in (("ping", 5), (["ping"], {}), ("ping", {}), ("inspect", {"x": "y"}))
+    for more in (
+        {},
+        {"reply_to": 5, "ticket": 7},
+        {"reply_to": {"exchange": "warren", "routing_key": "default"}, "ticket": "x"},
+        {"reply_to": {"exchange": "", "routing_key": "unacked"}, "ticket": "x"},
+        {"destination": {"a": 1}, "pattern": "(", "matcher": "pcre"},
+    )
+]
 #: Every key that kombu reads, and its type.
 KEYS = {BINDINGS: "set", "_kombu.binding_permanent.warren": "set", "default": "list", "default\x06\x163": "list"}
 KEYS |= {"unacked": "hash", "unacked_index": "zset"}
@@ -121,6 +134,26 @@ def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         database.delete(BINDINGS)
         assert result_of(app.send_task("jobs.add", [3, 4])) == 7
+
+
+def test_anything_that_is_published(suite: Suite, database: Any) -> None:
+    """On the channel of remote control, too, what is no message ends no worker: it answers, and runs tasks."""
+    (suite.etc / "conf.d" / "control.ini").write_text("[worker:a]\nremote_control = true\n", encoding="utf-8")
+    suite.write(
+        (suite.etc / "warren.ini").read_text("utf-8").removeprefix(suite.head).replace("[worker:a]\nconcurrency = 1\n", "")
+    )
+    app: Any = make_app(load(suite.etc))
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        for body in PUBLISHED:
+            wrapped = {**GOOD, "body": body.decode("latin-1"), "content-type": "application/json", "content-encoding": "utf-8"}
+            for content in (body, json.dumps(wrapped)):
+                # Celery listens anew after each command that fails.
+                until(lambda content=content: database.publish("/9.celery.pidbox", content), what="a listener")  # type: ignore[misc]
+        assert until(app.control.ping, what="an answer")
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+        assert worker.poll() is None
+    assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])
 
 
 def test_an_item_of_any_size(suite: Suite, database: Any, figure: Figure) -> None:

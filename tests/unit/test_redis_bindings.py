@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warren.broker.payloads import check
 from warren.broker.redis_bindings import binding_of, entry_of
 from warren.broker.routing import Binding
 
@@ -42,6 +43,13 @@ def test_an_entry_that_is_none_has_a_reason(value: Any) -> None:
     """It begins as all do."""
     with pytest.raises(ValueError, match="expected "):
         entry_of(value)
+
+
+@pytest.mark.parametrize("value", [None, 1, 1.5, True, "x", [], {}, [1], {"properties": 5}])
+def test_a_message_that_is_none_has_a_reason(value: Any) -> None:
+    """Also a number alone."""
+    with pytest.raises(ValueError, match="expected "):
+        check(value)
 
 
 def test_an_entry_keeps_its_address() -> None:

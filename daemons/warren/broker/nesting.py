@@ -13,7 +13,7 @@ def is_shallow(value: Any) -> bool:
 
     Such values are pickled, quoted and encoded, each time with a recursion that has an end.
     """
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, dict | list | tuple) else [], 0
     while level:
         depth += 1
         if depth > DEEPEST:

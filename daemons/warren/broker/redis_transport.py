@@ -212,7 +212,7 @@ class Channel(BoundedChannel, redis.Channel):
         """As kombu's, which passes over what is no JSON, but not over what is nested too deeply for it."""
         try:
             return super()._receive_one(c)
-        except (RecursionError, ValueError) as error:
+        except (RecursionError, ValueError, TypeError, AttributeError) as error:
             self._passed_over(f"expected a message, found {type(error).__name__}")
             raise Empty from None
 
