@@ -147,7 +147,10 @@ def test_lists_are_never_trusted_from_a_file(path: Path, words: dict[str, int]) 
     assert ledger.reserve(1, this()) is None
 
 
-@pytest.mark.parametrize("form", ["empty", "short", "text", "zeros", "capacity too high"])
+@pytest.mark.parametrize(
+    "form",
+    ["empty", "short", "text", "zeros", "capacity too high", "limit 0", "limit too high", "window 0", "window too long"],
+)
 def test_damage_under_the_hands(path: Path, form: str) -> None:
     """Who has the ledger mapped while it is cut or overwritten is told; nobody dies of it."""
     ledger = fresh(path)

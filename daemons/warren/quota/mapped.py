@@ -19,7 +19,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from warren.quota import store
-from warren.quota.layout import MAGIC, SLOT_WORDS, WORD, Head, Slot, State
+from warren.quota.layout import MAGIC, MOST, SLOT_WORDS, WORD, Head, Slot, State
 from warren.quota.rebuild import rebuild
 from warren.quota.slots import Contradiction, Slots
 from warren.quota.store import LedgerDamaged
@@ -123,7 +123,10 @@ class MappedFile:
             # The size first: to touch a page beyond the end of the file is death.
             if (there.st_dev, there.st_ino) == self._identity and there.st_size >= mapped:
                 words = slots.words
-                if words[Head.MAGIC] == MAGIC and 0 < words[Head.CAPACITY] <= (mapped - store.size(0)) // (SLOT_WORDS * WORD):
+                room = (mapped - store.size(0)) // (SLOT_WORDS * WORD)
+                # A limit or a window that cannot be would admit nobody for good, or everybody: attached anew, it is damage.
+                terms = 0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room and 0 < words[Head.WINDOW] < MOST
+                if terms and words[Head.MAGIC] == MAGIC:
                     return slots
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             self._detach()
