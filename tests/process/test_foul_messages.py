@@ -75,7 +75,9 @@ def test_no_command_stops_a_worker(worker: Any, app: Any, suite: Suite) -> None:
         # load: it is asked again
         [answer] = until(lambda name=name: app.control.broadcast(name, reply=True, timeout=2), what=name)  # type: ignore[misc]
         assert instead in answer["a@" + load(suite.etc).host]["error"]
+    app.control.revoke("no-such-task")
     assert until(app.control.ping, what="an answer")
+    assert not [line for line in suite.logged("worker", "record") if "revoked in backend" in line["message"]]
     foul: list[tuple[Any, dict[str, Any]]] = [({}, {"destination": 5}), ([1], {}), ({}, {"pattern": 1, "matcher": 2})]
     for arguments, fields in foul:
         with app.connection_for_write() as connection:

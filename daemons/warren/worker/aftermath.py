@@ -35,10 +35,11 @@ class Aftermath:
             setattr(backend, name, self._aside(name, getattr(backend, name)))
 
     def _aside(self, name: str, mark: Callable[..., Any]) -> Callable[..., Any]:
-        def told(task_id: str, cause: Any, *rest: Any, request: Any = None, store_result: bool = True, **more: Any) -> None:
+        def told(task_id: str, *given: Any, request: Any = None, store_result: bool = True, **more: Any) -> None:
             if request is None or not any(getattr(request, each, None) for each in _FOLLOWED):
-                mark(task_id, cause, *rest, request=request, store_result=store_result, **more)
+                mark(task_id, *given, request=request, store_result=store_result, **more)
                 return
+            cause = given[0] if given else more.get("exc", more.get("reason", ""))  # Celery gives it by place and by name
             fields = {key: value for key, value in vars(request).items() if key != OWNER}
             done = vars(request)[OWNER].hold() if OWNER in vars(request) else lambda _: None
             if isinstance(cause, BaseException):

@@ -13,7 +13,7 @@ from celery.worker.control import control_command, nok
 
 #: Commands of Celery that are refused, and how it is done with Warren.
 REFUSED = {
-    "shutdown": "warren stop NAME, on its host",
+    "shutdown": "warren stop, on its host",
     "pool_restart": "warren restart --rolling, on its host",
     "pool_grow": "set [worker:NAME] concurrency",
     "pool_shrink": "set [worker:NAME] concurrency",
