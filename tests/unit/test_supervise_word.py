@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,15 +102,18 @@ def test_a_stop_is_said_once(scratch: Path) -> None:
         assert listener.said("STATUS")[-2:] == ["stopping: worker-a", "stopping"]
 
 
-def test_a_folder_that_cannot_be_written_is_seen(scratch: Path) -> None:
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_cannot_be_written_is_seen(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hearts cannot be written either, and nobody should be judged by them."""
     with listening(scratch) as (word, _):
         word.tell(view(READY))
         assert word.can_write
-        (scratch / "programs.json").unlink()
-        (scratch / "programs.json").mkdir()
-        word.tell(view(STARTING))
-        assert not word.can_write
-        (scratch / "programs.json").rmdir()
+        with monkeypatch.context() as broken:
+            broken.setattr("warren.run_file.replace", full)
+            word.tell(view(STARTING))
+            assert not word.can_write
         word.tell(view(READY))
         assert word.can_write

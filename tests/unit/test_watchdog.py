@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from warren.quota.book import Book
 from warren.quota.slots import Counts
 from warren.quota.survey import Survey
 from warren.quota.watchdog import Watchdog
+from warren.regular_file import open_regular
 
 
 @pytest.fixture(autouse=True)
@@ -24,21 +26,27 @@ def heard(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_disk_that_fails_one_ledger(
-    loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger that cannot be opened ends neither the watchdog nor the watch of other quotas, and is one line in the log."""
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:bad]\nlimit = 4/h\n[quota:good]\nlimit = 4/h\n"))
     watchdog.book.configure()
     path = watchdog.book["bad"].path
-    path.unlink()
-    path.mkdir()  # to open it is an OSError of its own
-    for _ in range(3):
-        for name in watchdog.book:
-            watchdog._watch(name)
+
+    def opened(asked: Path, *flags: int) -> int:
+        if asked == path:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return open_regular(asked, *flags)
+
+    watchdog.book["bad"].close()
+    with monkeypatch.context() as broken:
+        broken.setattr("warren.quota.mapped.open_regular", opened)
+        for _ in range(3):
+            for name in watchdog.book:
+                watchdog._watch(name)
     assert str(path) in str(watchdog.counts["bad"])
     assert not isinstance(watchdog.counts["good"], str)
     assert len([record for record in caplog.records if "cannot_write" in str(record.msg)]) == 1
-    path.rmdir()
     for _ in range(2):
         watchdog._watch("bad")
     assert not isinstance(watchdog.counts["bad"], str)
