@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery.utils.objects import Bunch
+from kombu import Connection
 from kombu.common import QoS
 
+from support.plants import PLANTS
+from support.wait import let_pass, until
 from warren.broker.due import FARTHEST, LEAD, NEAR, comes_at
 from warren.broker.later_queues import place
 from warren.broker.messages import Messages
@@ -82,10 +86,10 @@ def test_a_sender_keeps_back_only_what_can_be_read_and_is_far() -> None:
         assert comes_at({"headers": {"eta": eta}}) is None
     assert comes_at({"headers": None}) is None
     assert comes_at({"headers": {"eta": in_seconds(FARTHEST + 60)}}) is None  # a worker rejects it now
-    until = comes_at({"headers": {"eta": in_seconds(3600)}})
-    assert until is not None
+    moment = comes_at({"headers": {"eta": in_seconds(3600)}})
+    assert moment is not None
     # load: a minute's pause between the two lines is more than a busy machine makes
-    assert abs(until - time.time() - 3600 + LEAD) < 60
+    assert abs(moment - time.time() - 3600 + LEAD) < 60
 
 
 @pytest.fixture
@@ -143,6 +147,48 @@ def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -
     assert restore_dead(messages.folder) == 0
     messages.open()
     assert (messages.folder / "later").is_dir()
+
+
+def test_embedded_what_is_due_waits_for_a_queue_that_is_declared_anew(messages: Messages) -> None:
+    """Its queue was not there at the first look: it comes at one after that, and nobody has to start the worker again."""
+    assert messages.later.put("q", b"due", time.time() - 1, durable=True)
+    let_pass(0.2)  # then its directory is known, and not listed at each look
+    os.rename(messages.folder / "queues" / "q", messages.folder / "gone")
+    assert messages.later.bring("q") == 0
+    Topology(messages.folder).declare_queue("q", temporary=False)
+    until(lambda: messages.later.bring("q") == 1, what="the message")
+    assert messages.take("q") is not None
+
+
+@pytest.mark.parametrize("name", [f"{1:020d}.", f"{1:020d}..", f"{1:020d}.name"])
+def test_embedded_a_name_that_leads_nowhere_holds_up_nothing(messages: Messages, name: str) -> None:
+    """It stands before the others, for anybody may have put it there, and cannot be moved."""
+    (messages.folder / "later" / "q").mkdir()
+    (messages.folder / "later" / "q" / name).touch()
+    (messages.folder / "queues" / "q" / "name" / "full").mkdir(parents=True)
+    assert messages.later.put("q", b"due", time.time() - 1, durable=True)
+    with suppress(IsADirectoryError):
+        messages.later.bring("q")
+    assert messages.take("q") is not None
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_embedded_no_file_takes_the_place_of_what_is_due_later(messages: Messages, plant: str) -> None:
+    """What a task has put in the place of a queue's directory makes way for the first message, and holds up no other queue."""
+    place = messages.folder / "later" / "a"
+    Topology(messages.folder).declare_queue("a", temporary=False)
+    PLANTS[plant](place)
+    options = {"folder": messages.folder}
+    with Connection("warren://", transport="warren.broker.spool:Transport", transport_options=options) as connection:
+        channel = connection.channel()
+        for queue in "aq":
+            channel.basic_consume(queue, False, lambda message: None, queue)
+        assert messages.later.put("q", b"due", time.time() - 1, durable=True)
+        with suppress(OSError):
+            channel.bring()
+        assert os.listdir(messages.folder / "later" / "q") == []
+    assert messages.later.put("a", b"due", time.time() - 1, durable=True)
+    assert messages.later.bring("a") == 1
 
 
 class Unsendable(Copies):

@@ -166,8 +166,14 @@ class Channel(BoundedChannel, virtual.Channel):
 
     def bring(self) -> None:
         """Moves what has come due to the queues that are consumed. Raises OSError."""
+        trouble: OSError | None = None
         for queue in self._active_queues:
-            self.messages.later.bring(queue)
+            try:
+                self.messages.later.bring(queue)
+            except OSError as error:  # of one queue: the others have tasks that are due as well
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def _get_and_deliver(self, queue: str, callback: Any) -> None:
         payload = self._get(queue)

@@ -16,6 +16,7 @@ from pathlib import Path
 from warren.broker.disk import Glance, sync_folder, write_whole
 from warren.broker.listing import names_in
 from warren.broker.names import folder_name, message_name, owner, returned_name
+from warren.regular_file import make_directory
 
 #: Seconds between two looks at what has come due: so late it comes at most.
 LOOK = 0.5
@@ -54,20 +55,25 @@ class Later:
         folder = f"{self._folder}/later/{safe}"
         known = self._known.setdefault(safe, _Soonest(folder))
         moved, now = 0, f"{time.time_ns():020d}"
+        trouble: OSError | None = None
         for name in known.until(now):
             try:
                 os.rename(f"{folder}/{name}", f"{self._folder}/queues/{safe}/{name[21:]}")
                 moved += 1
             except FileNotFoundError:
-                continue  # somebody else moved it, or the queue was deleted
-            except OSError:
-                self._known.pop(safe)  # what was not moved is found again
-                raise
+                if os.path.lexists(f"{folder}/{name}"):  # the queue is gone, and may be declared anew
+                    known.forget()
+                # else somebody else moved it
+            except OSError as error:  # those behind it are due as well
+                known.forget()
+                trouble = error
+        if trouble is not None:
+            raise trouble
         return moved
 
     def _place(self, safe: str, until: float, name: str) -> tuple[str, str]:
         folder = f"{self._folder}/later/{safe}"
-        os.makedirs(folder, mode=0o750, exist_ok=True)
+        make_directory(folder, to=f"{self._folder}/later-{safe}")
         return folder, f"{max(0, int(until * 1e9)):020d}.{name}"
 
 
@@ -80,15 +86,28 @@ class _Soonest:
         self._names: deque[str] = deque()
         self._next = 0.0
 
+    def forget(self) -> None:
+        """Find those again that were given and not moved."""
+        self._glance = Glance(self._folder)
+
     def until(self, now: str) -> list[str]:
         """Those that are due by now."""
         if time.monotonic() >= self._next and not self._glance.unchanged():
             begun = time.monotonic()
-            found = (name for name in names_in(self._folder) if name[:20].isdecimal() and name[20:21] == ".")
-            self._names = deque(heapq.nsmallest(_BATCH, found))
+            self._names = deque(heapq.nsmallest(_BATCH, filter(_is_later, self._listed())))
             ended = time.monotonic()
             self._next = ended + 20 * (ended - begun)  # at most a twentieth of the time goes into listing
         due = []
         while self._names and self._names[0][:20] <= now:
             due.append(self._names.popleft())
         return due
+
+    def _listed(self) -> list[str]:
+        try:
+            return names_in(self._folder)
+        except NotADirectoryError:  # anybody's file: it makes way for the next message
+            return []
+
+
+def _is_later(name: str) -> bool:
+    return name[:20].isdecimal() and name[20:21] == "." and name[21:22] not in ("", ".")
