@@ -10,13 +10,12 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from warren.broker.remedies import answered, remedy
+from warren.broker.remedies import beginning, remedy
 from warren.broker.unroutable import NoRoute
 from warren.errors import Unavailable
 from warren.redaction import redact
 
 #: How the word of a broker that does not answer begins.
-AWAY = "the broker does not answer: "
 
 
 @contextmanager
@@ -35,8 +34,8 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
 
 def _unavailable(connection: Any, error: Exception) -> Unavailable:
     """Some refusals are errors of the connection to the libraries, and some of the channel: the broker's words tell."""
-    said = "the broker refuses: " if answered(f"{type(error.__cause__).__name__} {error}") else AWAY
-    return Unavailable(f"{said}{_why(error)} ({_where(connection)}); {remedy(f'{type(error.__cause__).__name__} {error}')}")
+    words = f"{type(error.__cause__).__name__} {error}"
+    return Unavailable(f"{beginning(words)}{_why(error)} ({_where(connection)}); {remedy(words)}")
 
 
 def _where(connection: Any) -> str:

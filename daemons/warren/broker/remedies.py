@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+AWAY = "the broker does not answer: "
+#: Not the broker's words: a file or folder of this host, such as where dead letters lie while RabbitMQ takes none.
+_OWN_FILE = r"permission denied: '(?P<path>/[^']+)'"
 _START = "start the broker, free its disk, or correct [broker] url"
 _LOGIN = "correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password USER"
 #: Words of RabbitMQ and Redis, and what helps. Names in the words stand in the remedy.
@@ -35,6 +38,7 @@ _KNOWN = (
     (r"oom command not allowed|used memory >", "give Redis more memory (maxmemory), or run the tasks that wait"),
     (r"misconf|readonly", "let Redis take writes: its disk and its replication say why it does not"),
     (r"name or service not known|name resolution|nodename nor servname", "correct the host in [broker] url"),
+    (_OWN_FILE, "give {path}, and the folder that it lies in, to the suite's user"),
     (r"certificate|ssl|tls", "correct the certificate, or the scheme of [broker] url"),
 )
 
@@ -47,6 +51,8 @@ def remedy(text: str) -> str:
     return _START
 
 
-def answered(text: str) -> bool:
-    """Return whether the broker answered, and refused: to start it would not help."""
-    return remedy(text) != _START
+def beginning(text: str) -> str:
+    """Return how to begin a line about an error with this text: by who has failed. Only who does not answer is to be started."""
+    if re.search(_OWN_FILE, text, re.IGNORECASE):
+        return "a file of this host is closed to the suite: "
+    return AWAY if remedy(text) == _START else "the broker refuses: "
