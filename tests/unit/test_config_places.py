@@ -162,6 +162,17 @@ def test_unwritable_folder(open_path: Path) -> None:
 
 
 @needs_root
+def test_the_suite_itself_says_whom_to_give_its_folder(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root, for whom a check runs as the suite's user, is told the command; to run it as that user would be no help."""
+    (open_path / "state").mkdir(mode=0o755)
+    app = AppSettings(state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none")
+    settings = Settings(folder=open_path, host="here", app=app)
+    monkeypatch.setenv("WARREN_FOR_ROOT", "1")
+    remedy = f"the suite runs as nobody: chown nobody: {open_path / 'state'}"
+    assert as_nobody(lambda: int(check_folders(settings)[0].remedy == remedy)) == 1
+
+
+@needs_root
 def test_a_reader_is_not_the_suite(open_path: Path) -> None:
     """Whoever cannot write to the state of another ordinary user only reads; root, its owner and who can write do not."""
     state = open_path / "state"

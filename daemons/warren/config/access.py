@@ -45,6 +45,13 @@ def _grant(path: Path, folder: bool, secret: bool) -> str:
     return f"the suite runs as {user}: chgrp {group} {path} && chmod g+r {path}"
 
 
+def who_writes(path: Path) -> str:
+    """Return the remedy for a folder that the user of this process may not write to."""
+    if _is_suite():
+        return f"the suite runs as {user_name(os.geteuid())}: chown {user_name(os.geteuid())}: {path}"
+    return "run this command as the user of the suite, or give that user the folder"
+
+
 def user_name(uid: int) -> str:
     """The user's name; the number of one that this host does not know."""
     import pwd  # with the other, only a refusal needs them

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from warren.config.access import user_name, who_may
+from warren.config.access import user_name, who_may, who_writes
 from warren.config.options import kind
 from warren.config.sections import BrokerSettings, ResultsSettings
 from warren.config.settings import Settings
@@ -120,6 +120,5 @@ def check_folders(settings: Settings) -> list[Problem]:
             status = folder.stat()
             found = f"{folder} of the user {user_name(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
             expected = f"a folder that the user {user_name(os.geteuid())} may write to"
-            remedy = "run this command as the user of the suite, or give that user the folder"
-            problems.append(Problem(settings.origin("app", option), "app", option, expected, found, remedy))
+            problems.append(Problem(settings.origin("app", option), "app", option, expected, found, who_writes(folder)))
     return problems
