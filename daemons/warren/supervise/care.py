@@ -113,7 +113,7 @@ class Care:
             busy_s=round(found.seconds, 1),
             waiting=found.waiting,
             tasks=found.tasks,
-            remedy="give such tasks a time_limit, or end them by their ids",
+            remedy="give the worker a time_limit, then warren reload: they run again under it, and end",
         )
 
 
