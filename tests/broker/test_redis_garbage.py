@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ PUBLISHED += [
 ]
 #: Every key that kombu reads, and its type.
 KEYS = {BINDINGS: "set", "_kombu.binding_permanent.warren": "set", "default": "list", "default\x06\x163": "list"}
-KEYS |= {"unacked": "hash", "unacked_index": "zset"}
+KEYS |= {"unacked": "hash", "unacked_index": "zset", "unacked_later": "zset"}
 
 
 @pytest.fixture
@@ -82,6 +83,7 @@ def plant(database: Any) -> None:
         database.zadd("unacked_index", {f"bad-{number}": number + 1})
     database.hset("unacked", b"\xff\xff", "x")
     database.zadd("unacked_index", {b"\xff\xff": 1, "nothing": 1})
+    database.zadd("unacked_later", {"bad-0": 1, b"\xff\xff": 1, "nothing": 1})
     database.set("unacked_mutex", "held for ever")
 
 
@@ -121,6 +123,7 @@ def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> No
             called = suite.warren("call", "jobs.add", "5", "6", "--wait", "60s")
             assert called.returncode == 0, called.stderr
             assert result_of(app.send_task("jobs.add", [7, 8], priority=3)) == 15
+            until(partial(database.get, f"warren.rejected.{key}"), what="it is moved")
             assert database.get(f"warren.rejected.{key}") == b"x"
         assert worker.poll() is None
     assert max(Counter(line["key"] for line in suite.logged("worker", "key_rejected")).values()) == 1

@@ -20,7 +20,7 @@ from warren.broker.queues import EXCHANGE, REJECTED, SOURCE
 from warren.broker.redis_bindings import Entry, binding_of, is_kept
 from warren.broker.redis_keys import Keys
 from warren.broker.redis_parser import TooLong, bounded_parser
-from warren.broker.redis_unacked import LONGER, QoS
+from warren.broker.redis_unacked import LONGER, QoS, later_key
 from warren.broker.routing import Binding, route
 from warren.broker.transport_names import take_names
 from warren.broker.unroutable import NoRoute
@@ -105,7 +105,7 @@ class Channel(BoundedChannel, redis.Channel):
     @property
     def _taken(self) -> frozenset[str]:
         """Keys that are no queues."""
-        return frozenset((self.unacked_key, self.unacked_index_key, self.unacked_mutex_key))
+        return frozenset((self.unacked_key, self.unacked_index_key, self.unacked_mutex_key, later_key(self)))
 
     def _bind_again(self, exchange: str) -> None:
         """Write the bindings that this connection has declared once more: somebody has removed them, or put another key there."""

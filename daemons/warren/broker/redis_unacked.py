@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -15,9 +16,14 @@ from warren.broker.queues import REJECTED, SOURCE
 from warren.broker.redis_bindings import Entry, entry_of
 
 #: Messages that one look gives back at most: the main loop waits for it.
-_AT_ONCE = 500
+_AT_ONCE = 300
 #: An entry may be so much longer than the message on its list: JSON writes what is no ASCII as six characters for two.
 LONGER = 3
+
+
+def later_key(channel: Any) -> str:
+    """Return the key of the index of what is due later."""
+    return f"{channel.unacked_key}_later"
 
 
 class QoS(redis.QoS):
@@ -65,17 +71,20 @@ class QoS(redis.QoS):
         if dropped:
             tell(dropped, REJECTED)
 
-    # -- what is due later: it stays among the unacknowledged, with another time in their index ------------------------
-    # A look takes what is older than the visibility_timeout, whoever had it.
+    # -- what is due later: it stays among the unacknowledged, with an index of its own -------------------------------
+    # In kombu's index a moment would count from the visibility_timeout: made longer, all of them would come late by as much.
 
     def postpone(self, delivery_tag: str, until: float) -> None:
-        """Have the message come again at that moment (seconds, wall clock), by one command."""
+        """Have the message come again at that moment (seconds, wall clock)."""
         self._noted(self._postpone, delivery_tag, until)
         virtual.QoS.ack(self, delivery_tag)
 
     def _postpone(self, delivery_tag: str, until: float) -> None:
-        with self.pipe_or_acquire() as pipe:
-            pipe.zadd(self.unacked_index_key, {delivery_tag: until - self.visibility_timeout}, xx=True).execute()
+        with self.channel.conn_or_acquire() as client:
+            # In this order, and no transaction, which goes on behind a command that fails: cut off in between, the message
+            # stands in both and comes early. Given back meanwhile it has gone, and the look takes the tag off again.
+            client.zadd(self.later_key, {delivery_tag: until})
+            client.zrem(self.unacked_index_key, delivery_tag)
 
     def note_later(self, message: dict[str, Any], queue: str, until: float) -> None:
         """Note a new message that is to come to the queue at that moment."""
@@ -83,8 +92,19 @@ class QoS(redis.QoS):
 
     def _note_later(self, delivery_tag: str, entry: str, until: float) -> None:
         with self.pipe_or_acquire() as pipe:
-            pipe.hset(self.unacked_key, delivery_tag, entry)
-            pipe.zadd(self.unacked_index_key, {delivery_tag: until - self.visibility_timeout}).execute()
+            pipe.hset(self.unacked_key, delivery_tag, entry).zadd(self.later_key, {delivery_tag: until}).execute()
+
+    def _bring(self) -> None:
+        """Have come what is due, the oldest first. Without a lock: each comes by a transaction, and so once."""
+        with self.channel.conn_or_acquire() as client:
+            due = client.zrange(self.later_key, 0, time.time(), byscore=True, offset=0, num=_AT_ONCE)
+            for tag in reversed(due):  # the last one is taken first
+                self.restore_by_tag(tag, client)
+
+    @property
+    def later_key(self) -> str:
+        """The index of what is due later, by its moment."""
+        return later_key(self.channel)
 
     def _noted(self, do: Any, *arguments: Any) -> None:
         """Do it, a second time when a key was of another type: both commands of kombu's may be repeated."""
@@ -97,12 +117,13 @@ class QoS(redis.QoS):
 
     @property
     def _types(self) -> dict[str, str]:
-        return {self.unacked_key: "hash", self.unacked_index_key: "zset"}
+        return {self.unacked_key: "hash", self.unacked_index_key: "zset", self.later_key: "zset"}
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 10) -> None:
         """As kombu's, for a bounded number of messages at a time. Garbage in the keys costs a look."""
         self.channel.keys.refuse_lock(self.unacked_mutex_key, self.unacked_mutex_expire)
         try:
+            self._bring()
             super().restore_visible(start, min(num or _AT_ONCE, _AT_ONCE), interval)
         except ResponseError as error:
             if not self.channel.keys.refuse_types(error, self._types):
@@ -125,6 +146,7 @@ class QoS(redis.QoS):
             entry = self._entry(pipe, tag)
             pipe.multi()
             self._remove_from_indices(tag, pipe)
+            pipe.zrem(self.later_key, tag)
             if entry is None:
                 return  # acknowledged meanwhile
             message = entry.message
