@@ -111,3 +111,32 @@ def test_a_fifo_in_the_place_of_its_directory(tmp_path: Path) -> None:
     returning.keep(message(acknowledged), {}, "nobody")
     assert acknowledged == ["ack"]
     assert len(list((tmp_path / "returning").iterdir())) == 1
+
+
+def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Path) -> None:
+    """Renamed or removed by the settings, it would leave tasks that nobody sends. What another worker has stays its own."""
+    taken, acknowledged = Taken(), list[str]()
+
+    def of(worker: str) -> Returning:
+        letters = DeadLetters(cast(Copies, taken), "here", worker, tmp_path / "rejected")
+        return Returning(cast(Copies, taken), tmp_path / "returning" / worker, letters)
+
+    for worker in ("gone", "other"):
+        of(worker).keep(message(acknowledged), {}, "nobody")
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "returning" / "gone").rename(elsewhere)
+    (tmp_path / "returning" / "link").symlink_to(elsewhere)
+    (tmp_path / "returning" / "file").touch()
+    main = of("main")
+    main.begin(["main", "other"])
+    main.turn()
+    assert taken.given == []
+    elsewhere.rename(tmp_path / "returning" / "gone")
+    for connection in (1, 2):
+        main.begin(["main", "other"])
+        main.turn()
+        assert [queue for _, queue, _ in taken.given] == ["default"] * connection
+    taken.given[-1][2]()
+    assert sorted(path.name for path in (tmp_path / "returning").iterdir()) == ["file", "link", "main", "other"]
+    assert len(list((tmp_path / "returning" / "other").iterdir())) == 1
+    assert list((tmp_path / "returning" / "main").iterdir()) == []

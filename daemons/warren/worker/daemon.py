@@ -273,7 +273,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
             worker.copies.begin(consumer)
             worker.later.begin(consumer)
             worker.dead_letters.begin(consumer)
-            worker.returning.begin()
+            worker.returning.begin([name for name, terms in worker.settings.workers.items() if terms.enabled])
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
 
         def stop(self, consumer: Any) -> None:

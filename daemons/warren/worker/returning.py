@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ LARGEST = 1 << 27
 
 
 class Returning:
-    """The files of one worker, in a folder of its own: no other process sends them."""
+    """The files of one worker, in a folder of its own: no other process sends them, as long as the settings name that worker."""
 
     def __init__(self, copies: Copies, folder: Path, dead_letters: DeadLetters) -> None:
         self._copies = copies
@@ -41,9 +42,23 @@ class Returning:
         self._on_way: set[str] = set()
         self._next = 0.0
 
-    def begin(self) -> None:
-        """A new connection: what was on its way is sent again."""
+    def begin(self, workers: Collection[str]) -> None:
+        """A new connection: what was on its way is sent again, and what workers have left that are none of these any more."""
         self._on_way.clear()
+        self._next = 0.0
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in sorted(set(os.listdir(self._folder.parent)) - {*workers, self._folder.name}):
+                self._adopt(self._folder.parent / name)
+
+    def _adopt(self, left: Path) -> None:
+        with suppress(OSError):  # a link, a file, or a full disk: it stays for the next connection
+            if left.is_symlink():
+                return
+            for name in os.listdir(left):
+                make_directory(self._folder)
+                with suppress(FileNotFoundError):  # of several workers one has it
+                    os.rename(left / name, self._folder / name)
+            left.rmdir()
 
     def keep(self, message: Any, headers: dict[str, Any], reason: str) -> None:
         """Write the message to a file, with these headers, then acknowledge it; what no file can hold is a dead letter."""
