@@ -7,12 +7,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from warren.demo.download import Refused, answer, is_public
+from warren.demo.settings import DemoSettings
 
 Answers = dict[str, Callable[[http.server.BaseHTTPRequestHandler], None]]
 
@@ -55,8 +58,9 @@ def page(handler: http.server.BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"page")
 
 
-def fetched(url: str, *named: str, longest: float = 60.0) -> bytes:
-    with answer(url, named, longest) as chunks:
+def fetched(url: str, *hosts: str, longest: float = 60.0) -> bytes:
+    """What the URL answers, where a download may reach these hosts at the port of the URL."""
+    with answer(url, [(host, urlsplit(url).port or 80) for host in hosts], longest) as chunks:
         return b"".join(chunks)
 
 
@@ -95,6 +99,32 @@ def test_a_redirect_leads_to_no_other_address(target: str) -> None:
         with pytest.raises(Refused, match="expected a public address"):
             fetched(f"{url}/away", "127.0.0.1")
         assert asked == ["/away"]
+
+
+def test_another_port_of_the_named_host_is_not_reached() -> None:
+    """The API is on loopback, and so are services without a password: of that host a download reaches the API's port alone."""
+    with site({"/": page}) as (other, others_asked):
+        with site({"/": page, "/away": redirect(f"{other}/")}) as (url, asked):
+            api = DemoSettings(url, Path("key"), Path("files"), Path("ticks")).reachable
+            for refused in (f"{other}/", f"{url}/away"):
+                with pytest.raises(Refused, match="expected a public address"), answer(refused, api):
+                    pass
+            with answer(f"{url}/", api) as chunks:
+                assert b"".join(chunks) == b"page"
+            assert asked == ["/away", "/"]
+        assert others_asked == []
+
+
+@pytest.mark.parametrize(
+    ("api", "named"),
+    [
+        ("http://127.0.0.1:8080", (("127.0.0.1", 8080),)), ("https://api.example", (("api.example", 443),)),
+        ("http://api.example/v1", (("api.example", 80),)), ("http://api.example:x", ()), ("nothing", ()),
+    ],
+)  # fmt: skip
+def test_the_api_is_named_with_its_port(api: str, named: tuple[tuple[str, int], ...]) -> None:
+    """An address without a port has that of its scheme; what is no URL opens nothing."""
+    assert DemoSettings(api, Path("key"), Path("files"), Path("ticks")).reachable == named
 
 
 def test_it_is_the_address_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,7 @@ def site(tmp_path: Path) -> Iterator[str]:
 
 def test_a_download_arrives_and_is_listed(app: Celery, site: str) -> None:
     """`download` puts the bytes under the name that was asked for, and `list` shows them."""
+    use(app, site)
     path = run(app, "warren.demo.download", f"{site}/page", "my page.bin")
     assert Path(path).read_bytes() == b"x" * 100_000
     assert run(app, "warren.demo.list") == [{"name": "my page.bin", "bytes": 100_000}]
@@ -185,6 +186,7 @@ def test_a_download_does_not_leave_the_folder(app: Celery, site: str, name: str)
 
 def test_a_download_that_is_refused_leaves_no_file(app: Celery, site: str) -> None:
     """A page that is not there fails the task and leaves nothing in the folder."""
+    use(app, site)
     with pytest.raises(Exception, match="404"):
         run(app, "warren.demo.download", f"{site}/nothing", "page")
     assert run(app, "warren.demo.list") == []

@@ -44,8 +44,8 @@ def is_public(address: str) -> bool:
 
 
 @contextmanager
-def answer(url: str, named: Collection[str], longest: float = LONGEST) -> Iterator[Iterator[bytes]]:
-    """The bytes that the http or https `url` answers. `named`: hosts and addresses that may be reached though not public.
+def answer(url: str, named: Collection[tuple[str, int]], longest: float = LONGEST) -> Iterator[Iterator[bytes]]:
+    """The bytes that the http or https `url` answers. `named`: hosts or addresses, and ports, reached though not public.
 
     Raises Refused for another address, an answer of more than 1 GiB, more than five redirects or more than `longest` seconds in
     all; requests.RequestException for a broken connection and a refusal of the other side.
@@ -101,7 +101,7 @@ class _End:
             self._sockets.clear()
 
 
-def _session(named: Collection[str], end: _End) -> requests.Session:
+def _session(named: Collection[tuple[str, int]], end: _End) -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no proxy and no password of this host's environment
     session.max_redirects = _REDIRECTS
@@ -113,7 +113,7 @@ def _session(named: Collection[str], end: _End) -> requests.Session:
 class _Adapter(HTTPAdapter):
     """Makes connections to addresses that may be reached, and to no others."""
 
-    def __init__(self, named: Collection[str], end: _End) -> None:
+    def __init__(self, named: Collection[tuple[str, int]], end: _End) -> None:
         self._connect = partial(_connect, named=named, end=end)
         super().__init__()
 
@@ -138,12 +138,12 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
 
 
-def _connect(host: str, port: int, named: Collection[str], end: _End) -> socket.socket:
+def _connect(host: str, port: int, named: Collection[tuple[str, int]], end: _End) -> socket.socket:
     """A connection to the host. The name is looked up here, once: a second look-up might have another answer."""
     host = host.strip("[]")
     failed: OSError = OSError(f"no address of {host}")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if not (is_public(str(address[0])) or {host, str(address[0])} & set(named)):
+        if not (is_public(str(address[0])) or {(host, port), (str(address[0]), port)} & set(named)):
             raise Refused(f"download: expected a public address, found {address[0]} for {host}")
         made = socket.socket(family, kind, protocol)
         end.add(made)

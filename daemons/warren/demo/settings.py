@@ -29,10 +29,17 @@ class DemoSettings:
     ticks: Path
 
     @property
-    def reachable(self) -> tuple[str, ...]:
-        """The hosts that a download may reach although they are not public: that of the API, which runs on loopback."""
-        host = urlsplit(self.api).hostname
-        return (host,) if host else ()
+    def reachable(self) -> tuple[tuple[str, int], ...]:
+        """The hosts, each with a port, that a download may reach although they are not public: the API's, which is on loopback.
+
+        The port counts: on the others of that host are the services that a download must not reach.
+        """
+        api = urlsplit(self.api)
+        try:
+            port = api.port or (443 if api.scheme == "https" else 80)
+        except ValueError:  # no port at all
+            return ()
+        return ((api.hostname, port),) if api.hostname else ()
 
     @property
     def key(self) -> str:
