@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from kombu import Connection
 
 from support.plants import PLANTS
 from warren.worker.address import ADDRESS
@@ -21,6 +22,8 @@ class Taken:
 
     def __init__(self) -> None:
         self.given: list[tuple[Any, str, Callable[[], None]]] = []
+
+    lost = (ConnectionError,)
 
     def give(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool) -> None:
         """Takes it in."""
@@ -128,15 +131,37 @@ def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Pat
     (tmp_path / "returning" / "link").symlink_to(elsewhere)
     (tmp_path / "returning" / "file").touch()
     main = of("main")
-    main.begin(["main", "other"])
+    main.begin(None, ["main", "other"])
     main.turn()
     assert taken.given == []
     elsewhere.rename(tmp_path / "returning" / "gone")
     for connection in (1, 2):
-        main.begin(["main", "other"])
+        main.begin(None, ["main", "other"])
         main.turn()
         assert [queue for _, queue, _ in taken.given] == ["default"] * connection
     taken.given[-1][2]()
     assert sorted(path.name for path in (tmp_path / "returning").iterdir()) == ["file", "link", "main", "other"]
     assert len(list((tmp_path / "returning" / "other").iterdir())) == 1
     assert list((tmp_path / "returning" / "main").iterdir()) == []
+
+
+def test_it_goes_to_the_broker_that_is_another_one_now(tmp_path: Path) -> None:
+    """Also to one that is no RabbitMQ; what has no queue there stays a file, is told, and holds up nothing."""
+    letters = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected")
+    options = {"folder": tmp_path / "broker"}
+    with Connection("warren://", transport="warren.broker.spool:Transport", transport_options=options) as connection:
+        channel = connection.channel()
+        channel.queue_declare("default")
+        copies = Copies()
+        copies._consumer = SimpleNamespace(connection=connection, connection_errors=connection.connection_errors)
+        returning = Returning(copies, tmp_path / "returning" / "main", letters)
+        for queue in ("elsewhere", "default"):
+            found = message([])
+            found.delivery_info["queue"] = queue
+            returning.keep(found, {}, "nobody")
+        returning.begin(channel, ["main"])
+        returning.turn()
+        taken = channel.basic_get("default")
+        assert taken is not None
+        assert taken.headers["id"] == "1"
+        assert len(list((tmp_path / "returning" / "main").iterdir())) == 1

@@ -273,7 +273,8 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
             worker.copies.begin(consumer)
             worker.later.begin(consumer)
             worker.dead_letters.begin(consumer)
-            worker.returning.begin([name for name, terms in worker.settings.workers.items() if terms.enabled])
+            enabled = [name for name, terms in worker.settings.workers.items() if terms.enabled]
+            worker.returning.begin(consumer.task_consumer.channel, enabled)
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
 
         def stop(self, consumer: Any) -> None:

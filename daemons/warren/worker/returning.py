@@ -40,10 +40,13 @@ class Returning:
         self._folder = folder
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
+        #: The channel of the connection that is.
+        self._channel: Any = SimpleNamespace(connection=True)
         self._next = 0.0
 
-    def begin(self, workers: Collection[str]) -> None:
+    def begin(self, channel: Any, workers: Collection[str]) -> None:
         """A new connection: what was on its way is sent again, and what workers have left that are none of these any more."""
+        self._channel = channel
         self._on_way.clear()
         self._next = 0.0
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -91,12 +94,17 @@ class Returning:
         path = self._folder / name
         try:
             # Any task may put something else there, such as a fifo, for which the main loop would wait for ever.
-            message, queue = _message(read_regular(path, LARGEST)[0])
+            message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return  # nothing that was written here
         self._on_way.add(name)
-        # Removed when the broker has the copy: cut off in between it is there twice, under one id.
-        self._copies.give(message, "", queue, partial(self._sent, name), waits=True)
+        try:
+            # Removed when the broker has the copy: cut off in between it is there twice, under one id.
+            self._copies.give(message, "", queue, partial(self._sent, name), waits=True)
+        except self._copies.lost:
+            raise
+        except Exception as error:  # noqa: BLE001  the broker may be another one than it came from; and anybody may write there
+            get().error(Event.CANNOT_KEEP, reason=f"{type(error).__name__}: {error}"[:400], consequence=f"it stays in {path}")
 
     def _sent(self, name: str) -> None:
         with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
@@ -117,13 +125,12 @@ def _content(message: Any, headers: dict[str, Any]) -> bytes:
 _FIELDS = {"headers": dict, "properties": dict, "body": str, "queue": str}
 
 
-def _message(content: bytes) -> tuple[Any, str]:
+def _message(content: bytes, channel: Any) -> tuple[Any, str]:
     """Return the message of a file, and the queue that it goes to."""
     fields = json.loads(content)
     if not isinstance(fields, dict) or not all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
         raise ValueError("expected a message")
     queue, priority = fields.pop("queue"), fields.pop("priority")
     fields["properties"]["priority"] = priority
-    # It came by no channel that could be gone.
-    stays = {"channel": SimpleNamespace(connection=True), "delivery_info": {}, "requeue": lambda: None}
+    stays = {"channel": channel, "delivery_info": {}, "requeue": lambda: None}
     return SimpleNamespace(**fields, **stays), str(queue)
