@@ -13,6 +13,7 @@ import pytest
 
 from support.wait import output_of, run_to_end, until
 from warren.demo.quickstart.argument import without_url
+from warren.demo.quickstart.typed import typed
 from warren.errors import ExitCode
 
 GUIDE = Path(__file__).parents[2] / "docs" / "quickstart.md"
@@ -104,6 +105,15 @@ def test_the_help_has_every_exit_code() -> None:
 def test_the_usage_names_what_was_typed() -> None:
     """The help shows the script's name, not that of a module."""
     assert ended("--help").stdout.startswith("Usage: ./scripts/quickstart [OPTIONS]")
+
+
+def test_without_the_tree_what_is_typed_needs_no_script(tmp_path: Path) -> None:
+    """A host with the package has neither scripts/ nor .venv: what the quickstart tells to type runs there as well."""
+    quickstart, warren = typed(tmp_path / "lib" / "warren")
+    assert (quickstart.split()[0], warren.split()[0]) == (sys.executable, sys.executable)
+    assert run_to_end([*quickstart.split(), "--help"], capture_output=True).returncode == 0
+    assert run_to_end([*warren.split(), "--version"], capture_output=True).returncode == 0
+    assert typed(GUIDE.parents[1] / ".venv") == ("./scripts/quickstart", ".venv/bin/warren")
 
 
 def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:

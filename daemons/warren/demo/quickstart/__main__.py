@@ -14,6 +14,7 @@ from warren.demo.quickstart import argument, figures, keep, scratch, show
 from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.run import run
 from warren.demo.quickstart.scratch import Scratch
+from warren.demo.quickstart.typed import typed
 from warren.errors import ExitCode, WarrenError
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -104,4 +105,4 @@ def _run_or_say_where(made: Scratch, documents: int, shown: show.Show, kept: boo
 
 if __name__ == "__main__":
     argument.hide_password(sys.argv[1:])
-    quickstart(prog_name="./scripts/quickstart")
+    quickstart(prog_name=typed(Path(sys.prefix))[0])

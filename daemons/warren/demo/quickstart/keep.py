@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from warren.app import make_app
@@ -11,6 +12,7 @@ from warren.demo.quickstart.processes import end
 from warren.demo.quickstart.scratch import Scratch
 from warren.demo.quickstart.suite import Suite
 from warren.demo.quickstart.traces import remove_traces
+from warren.demo.quickstart.typed import typed
 from warren.errors import WarrenError
 from warren.process import Process, boot
 
@@ -23,14 +25,15 @@ def keep(suite: Suite) -> str:
     processes = [[process.pid, process.start] for process in suite.running()]
     told = {"boot": boot(), "processes": processes, "suffix": suite.scratch.suffix}
     (home / _FILE).write_text(json.dumps(told), encoding="utf-8")
+    quickstart, warren = typed(Path(sys.prefix))
     return (
         "The suite goes on. To look:\n"
-        f"  .venv/bin/warren --config {home}/config status\n"
+        f"  {warren} --config {home}/config status\n"
         f"  tail -qf {home}/log/*.log\n"
-        f"  .venv/bin/warren --config {home}/config call warren.demo.add 2 2 --wait 10\n"
+        f"  {warren} --config {home}/config call warren.demo.add 2 2 --wait 10\n"
         "(one JSON object a line: with jq, which is optional, add | jq to the tail)\n"
         "To stop:\n"
-        f"  ./scripts/quickstart --stop {home}"
+        f"  {quickstart} --stop {home}"
     )
 
 

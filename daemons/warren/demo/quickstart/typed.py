@@ -1,0 +1,14 @@
+"""What is typed for the quickstart and for `warren`: in the source tree, or with the package, which has no scripts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def typed(prefix: Path) -> tuple[str, str]:
+    """Return the words for the quickstart and for `warren`, with the environment of this prefix."""
+    if (prefix.parent / "scripts" / "quickstart").is_file():
+        return "./scripts/quickstart", ".venv/bin/warren"
+    python = f"{sys.executable} -P -m"
+    return f"{python} warren.demo.quickstart", f"{python} warren"
