@@ -47,6 +47,13 @@ SOON = 5.0
 TASKS = 30
 
 
+@pytest.fixture
+def url(rabbitmq: RabbitMQNode, scratch: Path) -> Iterator[str]:
+    """A virtual host of the test's own: what it leaves in its queues is nobody else's."""
+    yield rabbitmq.add_vhost(scratch.name)
+    rabbitmq.ctl("delete_vhost", scratch.name)
+
+
 def make(scratch: Path, url: str) -> Suite:
     """A worker and a beat that sends a task each second."""
     suite = Suite(scratch, broker_section(scratch, url) + INI, modules="jobs")
@@ -108,9 +115,9 @@ def takes(node: RabbitMQNode) -> bool:
     return False
 
 
-def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, scratch: Path, figure: Figure) -> None:
+def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure) -> None:
     """A task with a result, sent while the broker is away, is an error in bounded time; when it is back the next one is sent."""
-    app = make_app(load(make(scratch, rabbitmq.url).etc))
+    app = make_app(load(make(scratch, url).etc))
     app.send_task("jobs.tick")
     rabbitmq.ctl("stop_app")
     try:
@@ -124,9 +131,9 @@ def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, scratch: Path, fi
     app.send_task("jobs.tick")
 
 
-def test_an_outage_of_rabbitmq(rabbitmq: RabbitMQNode, scratch: Path, figure: Figure) -> None:
+def test_an_outage_of_rabbitmq(rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure) -> None:
     """RabbitMQ stops for 12 s: hearts beat all the time, and after its return tasks are sent and run within seconds."""
-    suite = make(scratch, rabbitmq.url)
+    suite = make(scratch, url)
     with working(suite):
         rabbitmq.ctl("stop_app")
         beating(suite, 12)
@@ -189,9 +196,9 @@ def numbers(runs: Path) -> list[int]:
     return [int(line) for line in runs.read_text(encoding="ascii").split()] if runs.exists() else []
 
 
-def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, scratch: Path) -> None:
+def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, url: str, scratch: Path) -> None:
     """RabbitMQ refuses the password for a while: the worker is not ended by it, and works on within seconds of its return."""
-    suite = make(scratch, rabbitmq.url)
+    suite = make(scratch, url)
     with working(suite):
         rabbitmq.ctl("change_password", "warren", "another")
         try:
