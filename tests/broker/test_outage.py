@@ -202,7 +202,7 @@ def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, url: str, scratch: P
     with working(suite):
         rabbitmq.ctl("change_password", "warren", "another")
         try:
-            rabbitmq.ctl("close_all_connections", "the password was changed")
+            rabbitmq.ctl("close_all_connections", "--global", "the password was changed")
             until(lambda: len(suite.logged("worker", "broker_unreachable")) >= 3, what="three refused attempts")
             beating(suite, 3)
         finally:
