@@ -224,8 +224,8 @@ def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
     os.rename(queues, away)
     queues.write_bytes(b"")
     log = fleet.folder / "w1.log"
-    until(lambda: "onnection" in log.read_text() and "Not a directory" in log.read_text(), what="the worker to notice")
-    queues.unlink()
+    until(lambda: queues.is_dir() or "Not a directory" in log.read_text(), what="the worker to notice")
+    os.rename(queues, queues.with_name("gone"))  # a file, or the folder that was made in its place
     os.rename(away, queues)
     fleet.send("step", 2)
     until(lambda: fleet.noted()["done-2"], what="the worker to be back")
