@@ -7,7 +7,7 @@ as it is, to `warren.rejected.KEY`, in one step on the server: one process moves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -62,6 +62,15 @@ class Keys:
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
+
+    def again(self, types: Mapping[str, str], do: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Do it, a second time when one of these keys was of another type, and has been moved."""
+        try:
+            return do(*arguments, **options)
+        except ResponseError as error:
+            if not self.refuse_types(error, types):
+                raise
+            return do(*arguments, **options)
 
     def refuse_types(self, error: Exception, types: Mapping[str, str]) -> bool:
         """Move each of these keys whose type is another one, after Redis has refused a command for it.

@@ -7,7 +7,6 @@ the keys in which kombu keeps bindings and messages is moved out of the way (red
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
@@ -116,15 +115,15 @@ class Channel(BoundedChannel, redis.Channel):
     # -- keys of another type ----------------------------------------------------------------------------------------
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
-        self._again(self._binding_keys(exchange), super()._queue_bind, exchange, routing_key, pattern, queue)
+        self.keys.again(self._binding_keys(exchange), super()._queue_bind, exchange, routing_key, pattern, queue)
 
     def _delete(self, queue: str, exchange: str, *meta: Any, **options: Any) -> None:
-        self._again(self._binding_keys(exchange), super()._delete, queue, exchange, *meta, **options)
+        self.keys.again(self._binding_keys(exchange), super()._delete, queue, exchange, *meta, **options)
 
     def _refresh_bindings(self, queues: list[str]) -> None:
         exchanges = {exchange for queue in queues for exchange, _, _ in self.state.queue_bindings(queue)}
         types = {key: kind for exchange in exchanges for key, kind in self._binding_keys(exchange).items()}
-        self._again(types, super()._refresh_bindings, queues)
+        self.keys.again(types, super()._refresh_bindings, queues)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
         # A dead letter may have an ETA as well: it is there for people, at once.
@@ -134,7 +133,7 @@ class Channel(BoundedChannel, redis.Channel):
             self.qos.note_later(message, queue, until)
             return
         types = {} if is_kept(queue, self._taken) else self._list_keys([queue])
-        self._again(types, super()._put, queue, message, **kwargs)
+        self.keys.again(types, super()._put, queue, message, **kwargs)
 
     def _binding_keys(self, exchange: str) -> dict[str, str]:
         sets = (self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange)
@@ -142,15 +141,6 @@ class Channel(BoundedChannel, redis.Channel):
 
     def _list_keys(self, queues: list[str]) -> dict[str, str]:
         return {self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps}
-
-    def _again(self, types: dict[str, str], do: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Do it, a second time when one of these keys was of another type, and has been moved."""
-        try:
-            return do(*arguments, **options)
-        except ResponseError as error:
-            if not self.keys.refuse_types(error, types):
-                raise
-            return do(*arguments, **options)
 
     # -- what is due later -------------------------------------------------------------------------------------------
 

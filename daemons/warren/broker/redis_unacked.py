@@ -107,13 +107,8 @@ class QoS(redis.QoS):
         return later_key(self.channel)
 
     def _noted(self, do: Any, *arguments: Any) -> None:
-        """Do it, a second time when a key was of another type: both commands of kombu's may be repeated."""
-        try:
-            do(*arguments)
-        except ResponseError as error:
-            if not self.channel.keys.refuse_types(error, self._types):
-                raise
-            do(*arguments)
+        """Do it, a second time when a key was of another type: all of these commands may be repeated."""
+        self.channel.keys.again(self._types, do, *arguments)
 
     @property
     def _types(self) -> dict[str, str]:
