@@ -15,8 +15,6 @@ from warren.broker.unroutable import NoRoute
 from warren.errors import Unavailable
 from warren.redaction import redact
 
-#: How the word of a broker that does not answer begins.
-
 
 @contextmanager
 def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:

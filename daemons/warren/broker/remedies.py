@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+#: How the word of a broker that does not answer begins.
 AWAY = "the broker does not answer: "
 #: Not the broker's words: a file or folder of this host, such as where dead letters lie while RabbitMQ takes none.
 _OWN_FILE = r"permission denied: '(?P<path>/[^']+)'"
