@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.fuzz_run import LIMIT, Outcome, run
-from support.servers import rabbitmq_server, redis_server
+from support.servers import started
 
 BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
 
@@ -36,12 +36,7 @@ def main() -> None:
 def measured(broker: str, messages: int, seed: int) -> Outcome:
     """One run in a folder of its own, with a broker of its own."""
     with tempfile.TemporaryDirectory(prefix="warren-fuzz-") as folder, ExitStack() as stack:
-        url = ""
-        if broker == "redis":
-            url = stack.enter_context(redis_server(Path(folder)))
-        elif broker.startswith("rabbitmq"):
-            (server := Path(folder) / "server").mkdir()
-            url = stack.enter_context(rabbitmq_server(server)).url
+        url = started(broker, Path(folder), stack)
         return run(Path(folder), broker, url, messages, seed, lambda text: print(text, file=sys.stderr, flush=True))
 
 

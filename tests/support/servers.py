@@ -155,3 +155,13 @@ def rabbitmq_server(folder: Path) -> Iterator[RabbitMQNode]:
     node = RabbitMQNode(folder)
     with node.running():
         yield node
+
+
+def started(broker: str, folder: Path, stack: ExitStack) -> str:
+    """The URL of a broker of its own, by the word for its kind, until the stack ends; empty for the embedded one."""
+    if broker == "redis":
+        return stack.enter_context(redis_server(folder))
+    if broker.startswith("rabbitmq"):
+        (server := folder / "server").mkdir()
+        return stack.enter_context(rabbitmq_server(server)).url
+    return ""

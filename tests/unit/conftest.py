@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from warren.broker.messages import Messages
+from warren.broker.topology import Topology
 from warren.config import Settings, load
 from warren.errors import ConfigError, Problem
 
@@ -45,3 +47,14 @@ def refused(etc: Written) -> Refused:
         return list(caught.value.problems)
 
     return problems
+
+
+@pytest.fixture
+def messages(tmp_path: Path) -> Messages:
+    """A broker's folder with the queue `q`."""
+    found = Messages(tmp_path)
+    found.open()
+    topology = Topology(tmp_path)
+    topology.open()
+    topology.declare_queue("q", temporary=False)
+    return found

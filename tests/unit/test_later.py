@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,17 +89,6 @@ def test_a_sender_keeps_back_only_what_can_be_read_and_is_far() -> None:
     assert moment is not None
     # load: a minute's pause between the two lines is more than a busy machine makes
     assert abs(moment - time.time() - 3600 + LEAD) < 60
-
-
-@pytest.fixture
-def messages(tmp_path: Path) -> Messages:
-    """A broker's folder with the queue `q`."""
-    found = Messages(tmp_path)
-    found.open()
-    topology = Topology(tmp_path)
-    topology.open()
-    topology.declare_queue("q", temporary=False)
-    return found
 
 
 def test_embedded_a_message_comes_when_it_is_due_and_not_before(messages: Messages) -> None:

@@ -19,17 +19,6 @@ from warren.broker.restore import restore_dead
 from warren.broker.topology import Topology
 
 
-@pytest.fixture
-def messages(tmp_path: Path) -> Messages:
-    """A broker's folder with the queue `q`."""
-    found = Messages(tmp_path)
-    found.open()
-    topology = Topology(tmp_path)
-    topology.open()
-    topology.declare_queue("q", temporary=False)
-    return found
-
-
 def taken(messages: Messages, queue: str = "q") -> list[bytes]:
     """Everything that can be taken now, acknowledged at once."""
     contents = []
