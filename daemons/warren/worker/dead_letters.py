@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import reprlib
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,14 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from warren.broker.disk import sync_folder, write_whole
 from warren.broker.most_rejected import Bound
 from warren.broker.queues import REJECTED, declare_rejected
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import make_directory
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
+from warren.worker.kept_file import keep_file
 from warren.worker.message import copy_of
 from warren.worker.room import Room
 
@@ -113,13 +111,9 @@ class DeadLetters:
         self.write(message, partial(self._to_file, message, headers), done)
 
     def _to_file(self, message: Any, headers: dict[str, Any]) -> None:
-        name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-        make_directory(self._folder)
         content = _content(message, headers)
-        write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
-        sync_folder(str(self._folder))
+        keep_file(self._folder, content, headers[WHY]["reason"])
         self._bound.added(len(content))
-        get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason=headers[WHY]["reason"])
 
     def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
         """Call `write`, then `done`. What a full disk does not take stays unacknowledged, and is tried again.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -17,13 +16,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from warren.broker.disk import sync_folder, write_whole
 from warren.events import Event
 from warren.log import get
 from warren.regular_file import make_directory, read_regular
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
+from warren.worker.kept_file import keep_file
 from warren.worker.message import copy_of
 
 #: Seconds between two looks at the folder, and how many files of it are on their way at a time.
@@ -70,14 +69,8 @@ class Returning:
         except (TypeError, ValueError, RecursionError):  # bytes or a moment in a header: nothing of Celery's
             self._dead_letters.keep_here(message, reason, message.ack)
         else:
-            self._dead_letters.write(message, partial(self._write, content), message.ack)
-
-    def _write(self, content: bytes) -> None:
-        name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-        make_directory(self._folder)
-        write_whole(f"{self._folder}/{name}", f"{self._folder}/.{name}", content, durable=True)
-        sync_folder(str(self._folder))
-        get().warning(Event.KEPT_HERE, path=f"{self._folder}/{name}", reason="it goes on when RabbitMQ takes messages again")
+            later = "it goes on when RabbitMQ takes messages again"
+            self._dead_letters.write(message, partial(keep_file, self._folder, content, later), message.ack)
 
     def turn(self) -> None:
         """Send on what RabbitMQ takes again. Called a few times a second."""

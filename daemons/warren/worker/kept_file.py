@@ -1,0 +1,21 @@
+"""A message that RabbitMQ does not take, as a file of this host."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+from warren.broker.disk import sync_folder, write_whole
+from warren.events import Event
+from warren.log import get
+from warren.regular_file import make_directory
+
+
+def keep_file(folder: Path, content: bytes, reason: str) -> None:
+    """Add a file to the folder, on disk when this returns, and tell why it is there. Raises OSError."""
+    name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
+    make_directory(folder)
+    write_whole(f"{folder}/{name}", f"{folder}/.{name}", content, durable=True)
+    sync_folder(str(folder))
+    get().warning(Event.KEPT_HERE, path=f"{folder}/{name}", reason=reason)
