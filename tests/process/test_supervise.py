@@ -150,14 +150,13 @@ def unwritable_folder(suite: Suite) -> str:
 
 
 def unwritable_log(suite: Suite) -> str:
-    path = suite.folder / "log" / "supervisord.log"
-    path.mkdir(parents=True)
-    return str(path)
+    suite.head = suite.head.replace(f"{suite.folder}/log", "/proc/warren")
+    return "/proc/warren"
 
 
 @pytest.mark.parametrize("spoil", [unwritable_folder, unwritable_log])
 def test_what_cannot_be_written_is_said_at_the_start(suite: Suite, spoil: Callable[[Suite], str]) -> None:
-    """A folder or log that cannot be written ends the start with 73 and a line that names it."""
+    """A folder of state or logs that cannot be written ends the start with 73 and a line that names it."""
     where = spoil(suite)
     suite.write(INI)
     ended = suite.warren("supervise")
