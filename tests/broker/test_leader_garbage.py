@@ -13,7 +13,10 @@ from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app import make_app
+from warren.beat.key_leader import KeyLeader
 from warren.broker.reach import reach
+from warren.broker.redis_bindings import ASIDE
+from warren.broker.rejected_keys import MOST_KEPT
 from warren.config import load
 
 JOBS = """
@@ -65,8 +68,31 @@ def test_on_redis(scratch: Path, redis_url: str) -> None:
             before = sent(suite)
             until(lambda before=before: sent(suite) >= before + 2, what="more ticks")  # type: ignore[misc]
         assert beat.poll() is None
-    assert {line["key"] for line in suite.logged("beat", "key_rejected")} >= {LEADER, TICKS}
+    moved = suite.logged("beat", "key_rejected")
+    assert {line["key"] for line in moved} >= {LEADER, TICKS}
+    kept = {line["moved_to"] for line in moved}
+    assert len(kept) == len(moved)  # none took the place of another
+    assert all(database.exists(name) for name in kept)
     assert not suite.logged("beat", "crashed")
+
+
+def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
+    """What is moved away replaces nothing that was moved before, up to a bound; a leader's own key is never moved."""
+    url = redis_url.replace("/0", "/7")
+    database: Any = Redis.from_url(url)
+    database.flushdb()
+    leader = KeyLeader(url, LEADER, TICKS)
+    for number in range(MOST_KEPT + 2):
+        database.set(LEADER, f"garbage {number}")
+        assert leader.lead()
+        assert leader.lead()  # and is renewed
+    names = [ASIDE + LEADER, *(f"{ASIDE}{LEADER}.{number}" for number in range(1, MOST_KEPT))]
+    texts = [b"garbage %d" % number for number in (*range(MOST_KEPT - 1), MOST_KEPT + 1)]
+    assert database.mget(names) == texts
+    assert len(database.keys(f"{ASIDE}*")) == MOST_KEPT
+    assert not KeyLeader(url, LEADER, TICKS).lead()
+    leader.resign()
+    database.flushdb()
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\xff", b"[" * 100_000, b'{"s": 1e999}', b'{"s": [1]}'])

@@ -13,31 +13,9 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from warren.broker.redis_bindings import ASIDE
-from warren.events import Event
-from warren.log import get
+from warren.broker.rejected_keys import reject, tell
 from warren.printable import one_line
 
-#: Moves KEYS[1] to a free name that begins with KEYS[2] if it is of another type than ARGV[1].
-_OF_ANOTHER_TYPE = """
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' or kind == ARGV[1] then return false end
-local name, number = KEYS[2], 0
-while redis.call('EXISTS', name) == 1 do
-  number = number + 1
-  name = KEYS[2] .. '.' .. number
-end
-redis.call('RENAME', KEYS[1], name)
-return {kind, name}
-"""
-#: Moves KEYS[1] to KEYS[2] unless it is a lock that ends within ARGV[1] milliseconds: kombu's always do.
-_ENDLESS = """
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return false end
-local left = redis.call('PTTL', KEYS[1])
-if kind == 'string' and left >= 0 and left <= tonumber(ARGV[1]) then return false end
-redis.call('RENAME', KEYS[1], KEYS[2])
-return {kind, KEYS[2]}
-"""
 #: Moves field ARGV[1] of hash KEYS[1] to hash KEYS[2], and takes it out of the index KEYS[3].
 _FIELD = """
 local value = redis.call('HGET', KEYS[1], ARGV[1])
@@ -80,21 +58,19 @@ class Keys:
         """
         if "WRONGTYPE" not in str(error):  # the text of a pipeline begins with its command
             return False
-        allowed = [self._refuse(_OF_ANOTHER_TYPE, key, kind, f"expected a {kind}") for key, kind in types.items()]
+        allowed = [self._reject(key, kind, f"expected a {kind}") for key, kind in types.items()]
         return all(allowed)
 
     def refuse_lock(self, key: str, longest: float) -> None:
         """Move a lock that does not end within `longest` seconds: no message of a dead worker would come back."""
-        self._refuse(_ENDLESS, key, str(int(longest * 1000)), "expected a lock that ends")
+        self._reject(key, "string", "expected a lock that ends", longest)
 
-    def _refuse(self, script: str, key: str, argument: str, expected: str) -> bool:
-        moved = self._run(script, [key, ASIDE + key], argument)
-        if moved == _NOT_ALLOWED:
+    def _reject(self, key: str, kind: str, expected: str, longest: float | None = None) -> bool:
+        """Return False when this user may not move it."""
+        try:
+            reject(self._eval, key, kind, expected, longest)
+        except ResponseError:
             return False
-        if moved is None:
-            return True
-        kind, name = (part.decode("utf-8", "replace") for part in moved)
-        self._tell(key, name, f"{expected}, found a {kind}")
         return True
 
     def refuse_members(self, key: str, members: list[bytes]) -> None:
@@ -104,21 +80,20 @@ class Keys:
             moved += self._run(_MEMBERS, [key, ASIDE + key], *members[start : start + _AT_ONCE])
         if moved:
             shown = one_line(members[0][:100].decode("utf-8", "replace"))
-            self._tell(key, ASIDE + key, f"expected bindings, found {moved} that are none, among them {shown}")
+            tell(key, ASIDE + key, f"expected bindings, found {moved} that are none, among them {shown}")
 
     def refuse_field(self, key: str, index: str, field: bytes, reason: str) -> None:
         """Move an entry of the hash of unacknowledged messages that is none."""
         if self._run(_FIELD, [key, ASIDE + key, index], field):
-            self._tell(key, ASIDE + key, f"{reason}; the entry is {one_line(field[:100].decode('utf-8', 'replace'))}")
+            tell(key, ASIDE + key, f"{reason}; the entry is {one_line(field[:100].decode('utf-8', 'replace'))}")
 
     def _run(self, script: str, keys: Iterable[str], *arguments: Any) -> Any:
-        names = [self._channel.global_keyprefix + key for key in keys]
         try:
-            with self._channel.conn_or_acquire() as client:
-                return client.eval(script, len(names), *names, *arguments)
+            return self._eval(script, keys, *arguments)
         except ResponseError:
             return _NOT_ALLOWED  # this user may not, or Redis takes no writes: the command that failed says so
 
-    @staticmethod
-    def _tell(key: str, moved_to: str, reason: str) -> None:
-        get().error(Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason)
+    def _eval(self, script: str, keys: Iterable[str], *arguments: Any) -> Any:
+        names = [self._channel.global_keyprefix + key for key in keys]
+        with self._channel.conn_or_acquire() as client:
+            return client.eval(script, len(names), *names, *arguments)
