@@ -20,7 +20,9 @@ from billiard.process import current_process
 from celery import Task, signals
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.serialization import UnpickleableExceptionWrapper
+from kombu.exceptions import OperationalError
 
+from warren.broker.unroutable import NoRoute
 from warren.log_length import cut
 from warren.log_line import safe_text
 from warren.process import adopt_orphans, die_before_others
@@ -129,10 +131,8 @@ def _code(error: BaseException | None) -> int:
 
 def _plain(failure: Any) -> Any:
     """Make what says that a task failed such that the worker can read it: it has not all the types that a task has made."""
-    error = getattr(failure.exception, "exc", failure.exception)
-    if not isinstance(error, _KNOWN):
-        failure.exception = _portable(error)
-        failure.type = type(failure.exception)
+    failure.exception = _portable(getattr(failure.exception, "exc", failure.exception))
+    failure.type = type(failure.exception)
     failure.traceback = cut(failure.traceback, _TRACEBACK)
     return failure
 
@@ -146,11 +146,32 @@ def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
     if isinstance(error, MemoryError):
         return MemoryError(safe_text(error)[:_KEPT])
     if isinstance(error, _KNOWN):
-        return error
+        return _bare(error)
     kind = type(error)
     if kind in (GeneratorExit, CancelledError, BaseException):
         return kind(safe_text(error)[:_KEPT])
     return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, told, safe_text(error)[:_KEPT])
+
+
+def _bare(said: Any) -> Any:
+    """Return what a task says to the worker without what only this process can read.
+
+    The exception for which it is tried again may be of a type that nobody else has. The worker would
+    take the task for lost and run it once more, although its retry is on its way.
+    """
+    if isinstance(said, Reject):
+        return Reject(_reason(said.reason), requeue=bool(said.requeue))
+    if isinstance(said, Retry):
+        return Retry(safe_text(said.excs)[:_KEPT] if said.excs else None)
+    return Ignore()
+
+
+def _reason(reason: Any) -> Any:
+    if isinstance(reason, NoRoute):
+        return NoRoute(reason.exchange, reason.key)
+    if isinstance(reason, OperationalError):  # the worker has to tell these from others
+        return OperationalError(safe_text(reason)[:_KEPT])
+    return (reason if isinstance(reason, str) else safe_text(reason))[:_KEPT]
 
 
 def _retire() -> None:

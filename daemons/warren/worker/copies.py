@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from amqp.exceptions import ChannelError
@@ -117,6 +118,10 @@ class Copies:
             message.requeue()
             return
         self.give(message, "", source(message), done, again, {**address_of(message), **(headers or {})}, refused)
+
+    def give_back_in(self, seconds: float, message: Any, done: Callable[[], None], headers: dict[str, Any]) -> None:
+        """The same in a while. The message stays unacknowledged until then."""
+        self._consumer.timer.call_after(seconds, partial(self.give_back, message, done, headers=headers))
 
     def take_back(self, queue: str) -> list[Callable[[], None]]:
         """How to run what waits to go back to the queue and has not been sent."""

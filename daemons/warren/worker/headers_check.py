@@ -15,7 +15,7 @@ from celery.app.task import Context
 from warren.app import SENT_AT
 from warren.broker.moments import EXPECTED, moment
 from warren.broker.nesting import DEEPEST, is_shallow
-from warren.worker.message import LOSSES
+from warren.worker.message import LOSSES, RETURNS
 
 #: Bytes of an id: it becomes part of file names, routing keys and log lines.
 LONGEST_ID = 200
@@ -77,7 +77,7 @@ HEADERS: Mapping[str, Rule] = {
     **dict.fromkeys(("root_id", "parent_id", "group"), _ID),
     **dict.fromkeys(("lang", "shadow", "meth", "origin", "reply_to", "correlation_id"), _NAME),
     **dict.fromkeys(("argsrepr", "kwargsrepr"), _WORDS),
-    **dict.fromkeys(("retries", "group_index", "replaced_task_nesting"), _COUNT),
+    **dict.fromkeys(("retries", "group_index", "replaced_task_nesting", RETURNS), _COUNT),
     **dict.fromkeys(("eta", "expires"), _MOMENT),
     **dict.fromkeys(("stamps", "headers"), _OBJECT),
     "ignore_result": _FLAG,

@@ -15,6 +15,8 @@ from warren.broker.queues import REJECTED
 TICKETS = "warren_tickets"
 #: The header that counts how often a process was lost while it ran this task.
 LOSSES = "warren_losses"
+#: The header that counts how often the task asked for the same attempt again.
+RETURNS = "warren_returns"
 #: What the broker or this worker wrote into the headers, and a copy has not.
 _BROKERS = frozenset((TICKETS, "x-delivery-count", "x-death", "x-first-death-exchange", "x-first-death-queue"))
 _BROKERS |= {"x-first-death-reason", "x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from signal import SIGKILL
 from typing import Any, ClassVar
 
-from billiard.einfo import ExceptionInfo
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.exceptions import Reject
@@ -17,6 +17,7 @@ from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
 
+from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
 from warren.log_line import safe_text
@@ -25,11 +26,13 @@ from warren.worker.aftermath import OWNER
 from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
 from warren.worker.leftovers import Leftovers
-from warren.worker.message import LOSSES, TICKETS
+from warren.worker.message import LOSSES, RETURNS, TICKETS
 
 #: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
 #: with it. Innocent ones are lost with power and by an operator's kill -9, though hardly so often.
 MOST_LOSSES = 5
+#: Seconds until a task that asks for the same attempt again has it, at first and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 #: Seconds that the main loop waits at most for a killed child to be gone.
 DEATH = 2.0
 #: How the pool says that the process which ran the task is gone. The last two a task raises itself (`sys.exit`): the pool passes
@@ -109,13 +112,15 @@ class Request(CeleryRequest):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The task raised, or its process was lost."""
-        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):  # not by its attribute `exc`, which a Retry has as well
+            error = error.exc
         if isinstance(error, MemoryError):
             # Celery raises it again, in the worker's own process, which has memory enough. The child has stored the failure.
             state.task_ready(self)
             self.acknowledge()
-        elif isinstance(error, Reject) and isinstance(error.reason, OperationalError) and self.task.acks_late:
-            self._not_retried(error.reason)
+        elif isinstance(error, Reject) and self.task.acks_late and (error.requeue or _not_taken(error.reason)):
+            self._again(str(error.reason))
         elif isinstance(error, _LOST) and self.task.acks_late and not self._ends_otherwise():
             self._lost(error if isinstance(error, WorkerLostError) else _left(error), exc_info)
         elif not (isinstance(error, TimeLimitExceeded) and not return_ok):
@@ -153,14 +158,20 @@ class Request(CeleryRequest):
         signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
         self.acknowledge()  # last, too: cut off before, it is delivered and given up again
 
-    def _not_retried(self, reason: OperationalError) -> None:
-        """It asked to be tried again, and the broker did not take that message: Celery would throw the task away.
+    def _again(self, reason: str) -> None:
+        """It asked for this attempt once more, or the broker did not take the message of its next one, and it is not thrown away.
 
-        It runs this attempt again, when the broker takes its copy.
+        It runs again after a pause that grows with each time: at once, it would keep a process busy, and use its quota up, for
+        as long as its reason lasts. A copy comes back, for a quorum queue drops in the end what is handed back to it.
         """
         state.task_ready(self)
-        get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, reason=str(reason))
-        self.copies.give_back(self.message, self.acknowledge)  # acknowledged last, as above
+        counted = self.request_dict.get(RETURNS)
+        returns = counted if isinstance(counted, int) else 0
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10))
+        about = {"task_id": self.id, "root_id": self.root_id, "task": self.name}
+        get().warning(Event.TASK_HANDED_BACK, **about, reason=reason, again_in_s=pause)
+        # Acknowledged last, as above. A connection that breaks meanwhile gives the message back as itself.
+        self.copies.give_back_in(pause, self.message, self.acknowledge, headers={RETURNS: returns + 1})
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
@@ -172,6 +183,11 @@ class Request(CeleryRequest):
         """How often a pool child was lost while it ran the task, on any host."""
         counted = self.request_dict.get(LOSSES)
         return counted if isinstance(counted, int) else 0
+
+
+def _not_taken(reason: Any) -> bool:
+    """Return whether the broker may take it another time: a key that leads nowhere is an error of the task."""
+    return isinstance(reason, OperationalError) and not isinstance(reason, NoRoute)
 
 
 def _left(error: BaseException) -> WorkerLostError:

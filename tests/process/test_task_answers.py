@@ -1,0 +1,107 @@
+"""What a task says to its worker by an exception of Celery's: try again, reject, ignore. It is heard, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from support.suite import Suite
+from support.wait import until
+from warren.app import make_app
+from warren.config import load
+
+JOBS = """
+from celery import Task, shared_task, signals
+from celery.exceptions import Ignore, Reject, Retry
+from kombu.exceptions import OperationalError
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+
+@shared_task(name="jobs.act", bind=True, max_retries=1)
+def act(self, code):
+    exec(code, {**globals(), "self": self})
+"""
+#: An exception of a type that the worker does not have, for it was made in the pool child.
+LATE = """
+import jobs
+jobs.Late = type("Late", (Exception,), {"__module__": "jobs"})
+"""
+#: What a task does, and its lines from then on.
+RETRIED = ["task_started", "task_retried", "task_started", "task_failed"]
+ANSWERS = {
+    "tried again, for an error that the worker cannot read": (
+        LATE + "raise self.retry(exc=jobs.Late(1, 2), countdown=0)",
+        RETRIED,
+    ),
+    "tried again, for an exit": (
+        "if self.request.retries: raise ValueError\nraise self.retry(exc=SystemExit(3), countdown=0)",
+        RETRIED,
+    ),
+    "rejected, for such an error": (LATE + "raise Reject(jobs.Late(1))", ["task_started", "task_failed"]),
+    "rejected, for something that cannot be sent": ("raise Reject(lambda: 0)", ["task_started", "task_failed"]),
+    "tried again where no queue is": (
+        "raise self.retry(routing_key='nowhere', countdown=0)",
+        ["task_started", "task_failed"],
+    ),
+}
+INI = "[worker:a]\nconcurrency = 2\nprefetch = 2\n"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Suite, Any]]:
+    """One worker for all of them."""
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        suite = Suite(Path(folder), INI, modules="jobs")
+        suite.module("jobs", JOBS)
+        with suite.running("worker", "a"):
+            suite.await_event("worker", "ready")
+            yield suite, make_app(load(suite.etc))
+
+
+def told(suite: Suite, task_id: str) -> list[str]:
+    """Return the events of a task, in order."""
+    return [line["event"] for line in suite.log("worker") if line.get("task_id") == task_id]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str) -> None:
+    """Whatever it says it with, the task does not run again for that: a second run would send a second retry."""
+    suite, app = running
+    code, expected = ANSWERS[answer]
+    result = app.send_task("jobs.act", [code])
+    until(lambda: len(told(suite, result.id)) >= len(expected), what=f"{expected}")
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
+    assert told(suite, result.id)[: len(expected)] == expected
+
+
+#: What asks for the same attempt again.
+AGAIN = {
+    "Reject(requeue=True)": "Reject('not now', requeue=True)",
+    "a retry that the broker did not take": "Reject(OperationalError('not now'))",
+}
+
+
+@pytest.mark.parametrize("answer", AGAIN)
+def test_a_task_that_asks_for_the_same_attempt_again_waits_for_it(running: tuple[Suite, Any], scratch: Path, answer: str) -> None:
+    """The pause grows with each time: at once it would keep a process busy, and use its quota up, without an end."""
+    suite, app = running
+    enough = scratch / "enough"
+    result = app.send_task("jobs.act", [f"import os\nif not os.path.exists({str(enough)!r}): raise {AGAIN[answer]}"])
+    until(lambda: len(handed_back(suite, result.id)) >= 5, what="five returns")
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
+    enough.touch()
+    suite.await_event("worker", "task_succeeded", task_id=result.id)
+    pauses = [line["again_in_s"] for line in handed_back(suite, result.id)]
+    assert pauses == [min(5.0, 0.1 * 2**number) for number in range(len(pauses))]
+    assert {line["reason"].partition("not now")[1] for line in handed_back(suite, result.id)} == {"not now"}
+
+
+def handed_back(suite: Suite, task_id: str) -> list[dict[str, Any]]:
+    """Return the lines of its returns."""
+    return suite.logged("worker", "task_handed_back", task_id=task_id)
