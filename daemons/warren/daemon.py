@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from warren.atomic_write import replace_file
 from warren.closed_folder import UMASK, make_closed
 from warren.config import Settings, load
 from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains, WarrenError
@@ -25,7 +26,7 @@ from warren.heartbeat import Heart
 from warren.log import configure, get, keep
 from warren.process import Process, die_with_parent, of, this
 from warren.process_state import ProcessState
-from warren.regular_file import open_or_make, replace_text
+from warren.regular_file import open_or_make
 from warren.starting import Progress
 
 #: Seconds that a daemon waits for an orphan of its own name (its supervisor has vanished) to end.
@@ -131,7 +132,7 @@ class Daemon:
         # At the end of whatever kind. Being registered keeps this object, and with it the lock, until the file is gone: a
         # successor cannot have written its own by then.
         atexit.register(self._forget_pid, os.getpid())
-        replace_text(self._pid_file, f"{os.getpid()}\n")
+        replace_file(self._pid_file, f"{os.getpid()}\n")
 
     def _forget_pid(self, owner: int) -> None:
         if os.getpid() == owner:  # a forked child that comes by here is not the daemon

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from warren import run_file
 from warren.process import Process, this
-from warren.regular_file import TooLarge
+from warren.regular_file import TooLarge, clear_place
 from warren.run_file import now
 from warren.shape import NUMBER, Shape
 
@@ -79,7 +80,7 @@ class Heart:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except FileExistsError:  # a task has put something else in its place
-                self.path.parent.unlink()
+                clear_place(self.path.parent, stat.S_ISDIR)
                 self.path.parent.mkdir()
             said = {**who, "at": at, "state": state, "since": self._since}
             try:

@@ -110,7 +110,7 @@ def configure(daemon: str, program: str, host: str, folder: Path, level: str = "
     path = folder / f"{daemon}.log"
     try:
         make_logs(folder)
-        file = LineFile(path, partial(writer.lines_lost, path))
+        file = LineFile(path, partial(writer.lines_lost, path), writer.set_aside)
     except OSError as error:
         raise CannotWrite(
             f"cannot open the log file {path}: {error.strerror}; let user {getuser()} write there, or set log_dir in [app]"

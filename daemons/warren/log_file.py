@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from warren.obstacles import SetAside, clear
+
 MODE = 0o640
 #: After this many seconds of silence a process looks at the end of the file before it adds to it.
 SILENCE = 1.0
@@ -23,14 +25,15 @@ class LineFile:
     the caller holds one (logging.Handler has it, and renews it in a forked child).
 
     `told` makes the line that says how many lines were lost, once writing works again; it gets the number and the
-    last error.
+    last error. `kept` makes the one that names a directory that stood in the place of the file.
     """
 
-    def __init__(self, path: Path, told: Callable[[int, str], bytes]) -> None:
+    def __init__(self, path: Path, told: Callable[[int, str], bytes], kept: Callable[[SetAside], bytes] = lambda _: b"") -> None:
         """Raises OSError when the file cannot be opened or created."""
         self.path = path
         self.lost = 0
-        self._told = told
+        self._told, self._kept = told, kept
+        self._set_aside: SetAside | None = None
         self._error = ""
         self._last = -SILENCE
         self._fd = -1
@@ -62,6 +65,8 @@ class LineFile:
     def _put(self, line: bytes) -> None:
         self._follow()
         text = self._told(self.lost, self._error) + line if self.lost else line
+        if self._set_aside is not None:
+            text = self._kept(self._set_aside) + text
         now = time.monotonic()
         if (self.lost or now - self._last > SILENCE) and self._is_torn():
             text = b"\n" + text
@@ -72,6 +77,7 @@ class LineFile:
                 self._blank(written)
             raise OSError(0, f"only {written} of {len(text)} bytes fitted")
         self.lost = 0
+        self._set_aside = None
 
     def _blank(self, written: int) -> None:
         """Turns the half line that was just written into a blank one, which readers of JSON pass over.
@@ -114,6 +120,8 @@ class LineFile:
         return (status.st_dev, status.st_ino) == self._identity
 
     def _reopen(self, ours: bool = False) -> None:
+        # A fifo or a directory in the place of the log makes way. A link stays: to another disk, or to /dev/stdout.
+        self._set_aside = clear(self._name, _is_log) or self._set_aside
         fd = _open(self._name)
         status = os.fstat(fd)
         old, self._fd, self._identity, self._pid = self._fd, fd, (status.st_dev, status.st_ino), os.getpid()
@@ -154,7 +162,6 @@ def complain(text: str) -> None:
 def _open(name: str) -> int:
     # Reading is for the look at the last byte. O_NONBLOCK: a pipe that nobody empties would hold up its writer for ever.
     flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
-    _make_way(name)
     try:
         return os.open(name, flags)
     except FileNotFoundError:
@@ -167,17 +174,5 @@ def _open(name: str) -> int:
     return fd
 
 
-def _make_way(name: str) -> None:
-    """Remove a fifo, a socket or a directory in the place of the log. A link stays: to another disk, or to /dev/stdout.
-
-    A directory is renamed. Nothing is logged of it here: there is no log yet.
-    """
-    try:
-        mode = os.lstat(name).st_mode
-        if stat.S_ISDIR(mode):
-            os.rename(f"{name}/", f"{name}.set-aside-{time.time_ns()}")
-            complain(f"{name} was a directory instead of a file; it was renamed")
-        elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            os.unlink(name)
-    except FileNotFoundError:
-        pass
+def _is_log(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)

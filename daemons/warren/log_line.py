@@ -18,6 +18,7 @@ from structlog.typing import EventDict
 
 from warren.events import Event
 from warren.log_length import bounded
+from warren.obstacles import SetAside
 from warren.redaction import redact_value, suspicious
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -89,6 +90,11 @@ class Writer:
     def lines_lost(self, path: Path, number: int, error: str) -> bytes:
         line = self.line(datetime.now(UTC).timestamp(), "error", Event.CANNOT_WRITE.value)
         return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
+
+    def set_aside(self, kept: SetAside) -> bytes:
+        """Return the line that names what stood in the place of the log."""
+        line = self.line(datetime.now(UTC).timestamp(), "warning", Event.FILE_SET_ASIDE.value)
+        return f"{render(line | kept._asdict())}\n".encode()
 
 
 def level_name(number: int) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from warren.obstacles import SetAside, clear, rename
 
 #: Bytes of a file of the run folder that are read; the largest honest one has some 100 kB.
 LARGEST = 1 << 20
@@ -87,44 +89,19 @@ def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
     raise OSError(errno.EBUSY, "it is replaced again and again", os.fspath(path))
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Make the file at `path` hold this, whole at any moment, whatever stands there or beside it. Raises OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    remove_any(fresh)
-    with open(fresh, "x", encoding="utf-8") as file:
-        file.write(text)
-    replace(fresh, path)
-
-
-def replace(fresh: Path, path: Path) -> None:
-    """Give the file `fresh` the name `path`, whatever stands there. Raises OSError."""
-    for _ in range(_TRIES):
-        try:
-            os.replace(fresh, path)
-            return
-        except IsADirectoryError:  # the one thing that a file cannot replace
-            clear_place(path)
-    raise OSError(errno.EBUSY, "a directory is put there again and again", os.fspath(path))
-
-
 def remove_any(path: Path) -> None:
     """Remove what is left under the name of a file that is about to be made, whatever it is. Raises OSError."""
     clear_place(path)  # to open a fifo would wait for ever
     path.unlink(missing_ok=True)
 
 
-def clear_place(path: str | os.PathLike[str]) -> None:
-    """Make way for a file: remove what stands at `path` and is no regular file. Raises OSError.
+def clear_place(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG) -> None:
+    """Make way for a file, or for what else is `wanted` of its mode, as obstacles.py does. Raises OSError.
 
-    A directory is renamed, as somebody may want what is in it, and the log names it.
+    What is renamed is named in the log.
     """
-    with suppress(FileNotFoundError):
-        mode = os.lstat(path).st_mode
-        if stat.S_ISDIR(mode):
-            # The slash: only a directory is renamed, and no file that another process has made there meanwhile.
-            set_aside(f"{os.fspath(path)}/", "a directory instead of a file")
-        elif not stat.S_ISREG(mode):
-            os.unlink(path)
+    if kept := clear(path, wanted):
+        _tell(kept)
 
 
 def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
@@ -149,13 +126,14 @@ def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
 
 def set_aside(path: str | os.PathLike[str], reason: str, to: str = "") -> None:
     """Rename what stands at `path`, to a name beside it or to one that begins with `to`, and tell the log. Raises OSError."""
+    _tell(rename(path, reason, to))
+
+
+def _tell(kept: SetAside) -> None:
     from warren.events import Event  # only now: `warren health` reads files each cycle and sets none aside
     from warren.log import get
 
-    name = os.fspath(path).rstrip("/")
-    kept = f"{to or name}.set-aside-{time.time_ns()}"
-    os.rename(path, kept)
-    get().warning(Event.FILE_SET_ASIDE, path=name, kept_as=kept, reason=reason)
+    get().warning(Event.FILE_SET_ASIDE, path=kept.path, kept_as=kept.kept_as, reason=kept.reason)
 
 
 def refuse_others(status: os.stat_result, path: str | os.PathLike[str]) -> None:

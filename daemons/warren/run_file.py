@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from warren import strict_json
-from warren.regular_file import LARGEST, TooLarge, read_regular, remove_any, replace
+from warren.atomic_write import replace_file
+from warren.regular_file import LARGEST, TooLarge, read_regular
 from warren.shape import NUMBER, Shape, misfit
 
 
@@ -58,19 +59,14 @@ def write(path: Path, said: Mapping[str, object]) -> None:
     """
     from warren.redaction import redact_texts, suspicious  # only writers pay for it: `warren health` reads, once a cycle
 
-    fresh, text = path.with_suffix(".new"), json.dumps(said)
+    text = json.dumps(said)
     if suspicious(text):  # what went wrong, in words of others: monitors and mails repeat it
         text = json.dumps(redact_texts(dict(said)))
     try:
         if len(text) > LARGEST:  # of ASCII, so bytes as well
             raise TooLarge(errno.EFBIG, f"larger than {LARGEST} bytes", str(path))
-        remove_any(fresh)  # of a write that was cut off, or what somebody has put there
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "w", encoding="utf-8") as file:
-            file.write(text)
-        replace(fresh, path)
+        replace_file(path, text)
     except OSError:
-        with suppress(OSError):
-            fresh.unlink()  # what was written of it may be the room that others need
         with suppress(OSError):
             os.utime(path, follow_symlinks=False)
         raise

@@ -35,9 +35,9 @@ def plain():
     return "done"
 """
 RUN = [f"{program}.{kind}" for program in ("supervisord", "worker-a", "beat") for kind in ("lock", "pid", "pid.new")]
-RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.new", "survey.json", "survey.new"]
-RUN += ["heart/worker-a.json", "heart/beat.new", "supervisor/beat.conf"]
-STATE = ["run_dir", "beat/ticks.json", "beat/ticks.new", "beat/ticks.lock", "broker/lock"]
+RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.json.new", "survey.json", "survey.json.new"]
+RUN += ["heart/worker-a.json", "heart/beat.json.new", "supervisor/beat.conf", "supervisor/beat.conf.new"]
+STATE = ["run_dir", "run_dir.new", "beat/ticks.json", "beat/ticks.json.new", "beat/ticks.lock", "broker/lock"]
 STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]
 STATE += [f"worker/worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")]
 FOLDERS = {

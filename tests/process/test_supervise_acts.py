@@ -94,7 +94,7 @@ def fifos(suite: Suite, asked: Any) -> None:
     asked.supervisor.stopProcess("worker-a")  # it is started again a second later, and meets the one in its capture file's place
     for name in (
         "programs.json",
-        "programs.new",
+        "programs.json.new",
         "supervisord.pid",
         "supervisord.conf",
         "heart/beat.json",

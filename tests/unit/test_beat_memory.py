@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.forks import child, end, killed_at
-from warren.beat import memory
+from warren import atomic_write
 from warren.beat.memory import Memory
 
 
@@ -88,7 +88,7 @@ def test_killed_while_it_writes(path: Path) -> None:
     seen, line, killed = set(), 0, True
     while killed:
         Memory(path).write({"a": 1.0})
-        killed = killed_at(line, lambda: Memory(path).write({"a": 2.0}), memory.__file__)
+        killed = killed_at(line, lambda: Memory(path).write({"a": 2.0}), atomic_write.__file__)
         seen.add(Memory(path).read()["a"])
         line += 1
     assert line > 5

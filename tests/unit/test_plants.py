@@ -114,7 +114,7 @@ def test_what_supervisord_reads_in_each_turn(tmp_path: Path, word: str) -> None:
 @pytest.mark.parametrize("word", PLANTS)
 def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Callable[..., Settings]) -> None:
     """Files of the state folder that are none count as missing: no start waits for a fifo."""
-    for name in ("ticks.json", "ticks.new", "run_dir", "worker-a.deaths"):
+    for name in ("ticks.json", "ticks.json.new", "run_dir", "worker-a.deaths"):
         PLANTS[word](tmp_path / name)
     memory = Memory(tmp_path / "ticks.json")
     assert memory.read() == {}
@@ -173,7 +173,7 @@ def test_a_daemon_starts_over_what_is_in_its_run_folder(
     run.mkdir()
     if heart == "folder":
         PLANTS[word](run / "heart")
-    names = ["beat.lock", "beat.pid", "beat.pid.new"] + (["heart/beat.json", "heart/beat.new"] if heart == "file" else [])
+    names = ["beat.lock", "beat.pid", "beat.pid.new"] + (["heart/beat.json", "heart/beat.json.new"] if heart == "file" else [])
     for place in [*(run / name for name in names), log / "beat.log"]:
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.suffix != ".log" or word not in ("symbolic link", "device"):  # an operator's link, which stays

@@ -12,6 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "daemons"
 #: They know nothing of the rest of the house.
 LEAVES = {
+    "atomic_write",
     "descendants",
     "errors",
     "events",
@@ -22,6 +23,7 @@ LEAVES = {
     "log_length",
     "log_line",
     "log_sink",
+    "obstacles",
     "printable",
     "process",
     "process_state",

@@ -31,7 +31,7 @@ def test_what_is_no_file_is_a_trouble(tmp_path: Path, word: str) -> None:
 def test_a_writer_waits_for_nobody(tmp_path: Path, word: str) -> None:
     """What somebody puts in the place of the file, or of the one that becomes it, is replaced: never waited for, and never
     written through. A directory is renamed."""
-    for name in ("x.new", "x.json"):
+    for name in ("x.json.new", "x.json"):
         path = tmp_path / name
         PLANTS[word](path)
         run_file.write(tmp_path / "x.json", {"at": 1.0})

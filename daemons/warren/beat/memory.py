@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
-from warren.regular_file import make_directory, read_regular, remove_any, replace
+from warren.atomic_write import replace_file
+from warren.regular_file import make_directory, read_regular
 
 #: Bytes of the file; those of a hundred thousand entries are fewer.
 _LARGEST = 1 << 24
@@ -22,13 +22,8 @@ class Memory:
     def write(self, ticks: dict[str, float]) -> None:
         """Remembers these ticks (seconds since the epoch, by entry). Raises OSError when they cannot be written."""
         make_directory(self.path.parent)
-        fresh = self.path.with_suffix(".new")
-        remove_any(fresh)
-        with open(fresh, "x", encoding="utf-8") as file:
-            json.dump(ticks, file)
-            file.flush()
-            os.fsync(file.fileno())
-        replace(fresh, self.path)
+        # On disk before the tick is sent: after a loss of power nobody may send it again.
+        replace_file(self.path, json.dumps(ticks), durable=True)
 
     def read(self) -> dict[str, float]:
         """The ticks that were written last; none when there is no such file, or not one of ours."""

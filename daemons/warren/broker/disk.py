@@ -18,7 +18,7 @@ def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
     """Writes a file that is complete or not there at all; raises OSError and leaves nothing behind.
 
     `temp` is a path on the same file system that nobody else uses. `durable`: the content (not yet the name, see
-    `sync_folder`) is on disk when this returns.
+    `atomic_write.sync_folder`) is on disk when this returns.
     """
     try:
         with open(temp, "xb") as file:
@@ -32,15 +32,6 @@ def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
         with suppress(OSError):
             os.unlink(temp)
         raise
-
-
-def sync_folder(path: str) -> None:
-    """Puts the names in a folder on disk."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def swap(one: str, other: str) -> None:

@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from warren.broker.disk import Glance, sync_folder, write_whole
+from warren.atomic_write import sync_folder
+from warren.broker.disk import Glance, write_whole
 from warren.broker.names import folder_name, owner
 from warren.broker.routing import KINDS, Binding
 from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular, set_aside

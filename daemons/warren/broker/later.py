@@ -13,7 +13,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-from warren.broker.disk import Glance, sync_folder, write_whole
+from warren.atomic_write import sync_folder
+from warren.broker.disk import Glance, write_whole
 from warren.broker.listing import names_in
 from warren.broker.names import folder_name, message_name, owner, returned_name
 from warren.regular_file import make_directory

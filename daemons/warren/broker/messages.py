@@ -19,7 +19,8 @@ from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
-from warren.broker.disk import sync_folder, write_whole
+from warren.atomic_write import sync_folder
+from warren.broker.disk import write_whole
 from warren.broker.later import Later
 from warren.broker.listing import Listing, names_in
 from warren.broker.most_rejected import Bound

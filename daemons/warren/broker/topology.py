@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from warren.broker.disk import sync_folder
+from warren.atomic_write import sync_folder
 from warren.broker.exchanges import Damaged, Exchanges, Table
 from warren.broker.names import folder_name, owner, owner_alive
 from warren.broker.routing import Binding, route

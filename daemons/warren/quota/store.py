@@ -9,6 +9,7 @@ import secrets
 from array import array
 from pathlib import Path
 
+from warren.atomic_write import sync_folder
 from warren.process import boot
 from warren.quota.layout import HEADER_WORDS, MAGIC, MOST, SLOT_WORDS, VERSION, WORD, Head, Slot, State
 from warren.quota.slots import Slots
@@ -123,15 +124,6 @@ def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
             raise LedgerDamaged(f"expected slot {untils.index(until)} free by {horizon}, found {until}")
     if words[Head.BOOT] == boot_word() and words[Head.CLOSED_UNTIL] > closed_horizon:
         raise LedgerDamaged(f"expected a pause until {closed_horizon} at most, found {words[Head.CLOSED_UNTIL]}")
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the folder's entries durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _header_problem(words: memoryview, length: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 import tempfile
 from pathlib import Path
 
+from warren.atomic_write import replace_file
 from warren.config import Settings
 from warren.errors import CannotWrite
-from warren.supervise.folders import make_folders, make_way, write_programs
+from warren.supervise.folders import make_folders, write_programs
 from warren.supervise.options import Options
 from warren.supervise.render import MAIN, expansions, programs_folder, render
 from warren.supervise.trial import Trial
@@ -52,8 +52,7 @@ def _configfile(settings: Settings) -> Path:
         return own
     path = settings.app.run_dir / "supervisord.conf"
     try:
-        make_way(path, stat.S_ISREG)  # a fifo would be waited for, a link followed
-        path.write_text(MAIN, encoding="utf-8")
+        replace_file(path, MAIN)
     except OSError as error:
         raise CannotWrite(f"cannot write supervisord's configuration {path}: {error.strerror}") from error
     return path

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from warren.atomic_write import replace_file
 from warren.closed_folder import make_closed, make_logs
 from warren.config import Settings
 from warren.errors import CannotWrite
-from warren.regular_file import read_regular, remove_any, replace
+from warren.regular_file import clear_place, read_regular, remove_any
 from warren.supervise.render import programs_folder
 
 _NOTE = "run_dir"
@@ -32,7 +32,7 @@ def make_folders(settings: Settings) -> None:
     ):
         try:
             if folder == programs_folder(app.run_dir):
-                make_way(folder, stat.S_ISDIR)  # in the suite's own directory nothing of that name is somebody else's
+                clear_place(folder, stat.S_ISDIR)  # in the suite's own directory nothing of that name is somebody else's
             (make_logs if option == "log_dir" else make_closed)(folder)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(0, "no permission to write")
@@ -47,13 +47,7 @@ def make_folders(settings: Settings) -> None:
 def note_run_dir(settings: Settings) -> None:
     """Leaves word in the state folder of where the suite runs, for a reload after an edit of run_dir: it would look elsewhere."""
     with suppress(OSError):  # then that reload finds no suite
-        # In the place of whatever stands there: to open a fifo that a task has left would wait for ever.
-        fresh = settings.app.state_dir / f".{_NOTE}.{os.getpid()}"
-        remove_any(fresh)
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(file, "w", encoding="utf-8") as out:
-            out.write(f"{settings.app.run_dir}\n")
-        replace(fresh, settings.app.state_dir / _NOTE)
+        replace_file(settings.app.state_dir / _NOTE, f"{settings.app.run_dir}\n", mode=0o600)
 
 
 def noted_run_dir(settings: Settings) -> Path:
@@ -63,18 +57,6 @@ def noted_run_dir(settings: Settings) -> Path:
     except (OSError, ValueError):
         noted = ""
     return Path(noted) if noted.startswith("/") and "\0" not in noted else settings.app.run_dir
-
-
-def make_way(path: Path, wanted: Callable[[int], bool]) -> None:
-    """Removes what has the name of one of the suite's files or folders and is no such thing. Raises OSError."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(mode) and not wanted(mode):
-        shutil.rmtree(path)  # it follows no link
-    elif not wanted(mode):
-        path.unlink()
 
 
 def open_up(folder: Path) -> None:
@@ -93,13 +75,9 @@ def write_programs(folder: Path, texts: Mapping[str, str]) -> None:
     try:
         for name, text in texts.items():
             path = folder / name
-            fresh = folder / f".{name}.new"
-            for stale in (path, fresh):
-                make_way(stale, stat.S_ISREG)  # a fifo would be waited for, a link followed
-            fresh.write_text(text, encoding="utf-8")
-            os.replace(fresh, path)
+            replace_file(path, text)
         for path in folder.glob("*.conf"):
             if path.name not in texts:
-                make_way(path, lambda mode: False)
+                remove_any(path)
     except OSError as error:
         raise CannotWrite(f"cannot write the rendered program {path}: {error.strerror}") from error

@@ -12,9 +12,8 @@ from typing import Any, NoReturn
 from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 
 from warren.errors import ConfigError, Origin, Problem, WarrenError
-from warren.regular_file import clear_place
+from warren.regular_file import clear_place, remove_any
 from warren.supervise import rpc
-from warren.supervise.folders import make_way
 from warren.supervise.process import DaemonConfig
 from warren.supervise.records import RecordLogger
 from warren.supervise.wake import Waker
@@ -82,7 +81,7 @@ class Options(ServerOptions):
         # The lock on the run folder is ours: a socket that is there belongs to a supervisord that was killed.
         for config in self.server_configs:
             if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
-                make_way(Path(config["file"]), lambda mode: False)  # or whatever a task has put there
+                remove_any(Path(config["file"]))  # or whatever a task has put there
         others = [each for each in self.rpcinterface_factories or () if each[0] != rpc.NAMESPACE]
         self.rpcinterface_factories: list[Any] = [*others, (rpc.NAMESPACE, rpc.factory, {})]
         super().openhttpservers(supervisord)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from supervisor.options import ProcessConfig, decode_wait_status
@@ -19,8 +17,8 @@ from warren.events import Event
 from warren.heartbeat import Beat
 from warren.log import get
 from warren.printable import one_line
+from warren.regular_file import clear_place
 from warren.run_file import now
-from warren.supervise.folders import make_way
 
 #: After so many failures in a row a daemon is held, and tried again at this pace (seconds).
 TRIES = 5
@@ -121,7 +119,7 @@ class DaemonProcess(Subprocess):
         self._at_work = None
         self.starts += 1
         with suppress(OSError):  # a fifo in the place of the capture file would hold up supervisord's loop
-            make_way(Path(self.config.stdout_logfile), stat.S_ISREG)
+            clear_place(self.config.stdout_logfile)
         pid = self._spawn(unasked=self.ending == _UNASKED)
         self._hold()  # there may have been nothing to execute, or no room for a process
         return pid

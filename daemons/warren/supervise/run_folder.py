@@ -12,8 +12,10 @@ from warren.closed_folder import make_closed
 from warren.errors import WarrenError
 from warren.events import Event
 from warren.log import get
+from warren.obstacles import MARK
+from warren.regular_file import clear_place
 from warren.supervise import files
-from warren.supervise.folders import make_folders, make_way, open_up
+from warren.supervise.folders import make_folders, open_up
 from warren.supervise.lock import Lock
 
 #: Bytes that a pid file may have to be looked at.
@@ -43,7 +45,7 @@ class RunFolder:
         trouble = ""
         try:
             make_folders(suite.settings)
-            make_way(self._lock.path, stat.S_ISREG)
+            clear_place(self._lock.path)
             # Before anything is written, for it says whether the rest is ours: another suite may have come in since.
             self._lock.renew()
             _tidy(suite.settings.app.run_dir)
@@ -68,7 +70,7 @@ class RunFolder:
             _emptied(str(path))
         pidfile = Path(suite.options.pidfile)
         if not _names_us(pidfile):
-            make_way(pidfile, stat.S_ISREG)
+            clear_place(pidfile)
             suite.options.write_pidfile()
             _emptied(str(pidfile))
 
@@ -76,29 +78,31 @@ class RunFolder:
         options = suite.options
         path = _socket(options)
         if path is not None:
-            make_way(path, stat.S_ISREG)  # also the socket itself: nobody reaches it
+            clear_place(path)  # also the socket itself: nobody reaches it
         options.close_httpservers()
         options.openhttpservers(suite)
         self._socket = _mark(path) if path is not None else None
 
 
 def _tidy(run_dir: Path) -> list[Path]:
-    """Removes what has the name of one of the suite's files or folders and is something else; returns what that was."""
+    """Make way where something else has the name of one of the suite's files or folders; return what that was."""
     found = []
     for folder in (run_dir, run_dir / "heart", run_dir / "supervisor"):
-        make_way(folder, stat.S_ISDIR)
+        clear_place(folder, stat.S_ISDIR)
         make_closed(folder)
         open_up(folder)
         with os.scandir(folder) as entries:
             wrong = [Path(entry.path) for entry in entries if _is_wrong(entry, folder == run_dir)]
         for path in wrong:
-            make_way(path, lambda mode: False)
+            clear_place(path, lambda mode: False)
         found += wrong
     return found
 
 
 def _is_wrong(entry: os.DirEntry[str], top: bool) -> bool:
     if entry.is_dir(follow_symlinks=False):
+        if MARK in entry.name:  # renamed by an earlier turn
+            return False
         return not top or Path(entry.name).suffix in (".json", ".new", ".lock", ".pid")
     if entry.is_file(follow_symlinks=False):
         return top and entry.name in ("heart", "supervisor")

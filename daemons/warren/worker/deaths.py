@@ -16,9 +16,10 @@ from typing import Any
 from billiard.process import current_process
 from celery import signals
 
+from warren.atomic_write import replace_file
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import make_directory, open_or_make, read_regular, remove_any, replace_text
+from warren.regular_file import make_directory, open_or_make, read_regular, remove_any
 
 #: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
 _SLOT = 4096
@@ -61,7 +62,7 @@ class Deaths:
             for task_id in died:
                 own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
             if died:
-                replace_text(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
+                replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
             # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
             # disk that is full later fails no note.
             self._clear()
@@ -90,7 +91,7 @@ class Deaths:
         """
         if self._file >= 0:
             with suppress(OSError):
-                replace_text(self._handed_back, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
+                replace_file(self._handed_back, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
             self._clear()
 
     def _left(self) -> Iterator[tuple[str, str]]:

@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from warren.atomic_write import replace_file
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import make_directory, open_or_make, read_regular, replace_text
+from warren.regular_file import make_directory, open_or_make, read_regular
 
 #: Deaths after which a message is rejected. An innocent one would have to be in hand, for some hundred
 #: microseconds, at each of them.
@@ -57,7 +58,7 @@ class InHand:
         own = _read(self._counts)
         if int(key, 16):
             own[key] = own.pop(key, 0) + 1  # the newest stand last
-            replace_text(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
+            replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
         self.clear()  # only now: cut off before, the death counts twice
         for path in self._counts.parent.glob("*.in-hand-counts"):
             for known, count in _read(path).items():

@@ -6,7 +6,8 @@ import secrets
 import time
 from pathlib import Path
 
-from warren.broker.disk import sync_folder, write_whole
+from warren.atomic_write import sync_folder
+from warren.broker.disk import write_whole
 from warren.events import Event
 from warren.log import get
 from warren.regular_file import make_directory
