@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.trees import deep, removed
 from warren.broker.exchanges import Table
 from warren.broker.messages import Messages
 from warren.broker.names import owner
@@ -211,3 +212,21 @@ def test_a_damaged_table_keeps_no_queue_from_being_deleted(folder: Path) -> None
     topology.bind("tasks", "k", "q")
     topology.delete_queue("q")
     assert topology.route("tasks", "k") == []
+
+
+@pytest.mark.parametrize("where", ["a queue", "what a publisher left"])
+def test_a_tree_without_an_end_is_removed(folder: Path, where: str) -> None:
+    """Whatever a task has made among the broker's files, a queue is deleted and the restorer goes on: no worker ends for it."""
+    topology = Topology(folder)
+    topology.declare_queue("q", temporary=False)
+    place = folder / ("queues/q/x" if where == "a queue" else "incoming/x.1.1.0.ff")
+    with removed(folder):
+        deep(place)
+        (place / "file").touch()
+        (place / "x" / "link").symlink_to(folder / "queues")
+        if where == "a queue":
+            topology.delete_queue("q")
+        assert restore_dead(folder) == 0
+        assert list((folder / "incoming").iterdir()) == []
+        assert (folder / "queues").is_dir()
+        assert topology.has_queue("q") == (where != "a queue")

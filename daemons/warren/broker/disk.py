@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import time
 from contextlib import suppress
 
@@ -32,6 +33,29 @@ def write_whole(path: str, temp: str, content: bytes, durable: bool) -> None:
         with suppress(OSError):
             os.unlink(temp)
         raise
+
+
+def remove_tree(top: str) -> None:
+    """Remove a folder with all that is in it, however deep it is. Raises OSError.
+
+    shutil.rmtree goes down by recursion: a thousand levels, which any task can make, end it with another error.
+    """
+    above, moved = f"{top}/{secrets.token_hex(8)}", 0
+    while found := _entries(top):
+        for entry in found:
+            for below in _entries(entry.path) if entry.is_dir(follow_symlinks=False) else ():
+                if below.is_dir(follow_symlinks=False):
+                    os.rename(below.path, f"{above}.{moved}")  # one level up: no path grows longer than this
+                    moved += 1
+                else:
+                    os.unlink(below.path)
+            os.rmdir(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+    os.rmdir(top)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def swap(one: str, other: str) -> None:

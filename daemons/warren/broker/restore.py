@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
 
+from warren.broker.disk import remove_tree
 from warren.broker.messages import messages_in
 from warren.broker.names import owner_alive
 from warren.broker.topology import Topology
@@ -81,4 +81,4 @@ def _remove_unfinished(incoming: Path) -> None:
     for path in incoming.iterdir():
         if not owner_alive(path.name.rsplit(".", 2)[0]):
             with suppress(FileNotFoundError):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                remove_tree(str(path)) if path.is_dir() and not path.is_symlink() else path.unlink()

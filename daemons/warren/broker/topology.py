@@ -6,12 +6,12 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from warren.atomic_write import sync_folder
+from warren.broker.disk import remove_tree
 from warren.broker.exchanges import Damaged, Exchanges, Table
 from warren.broker.names import folder_name, owner, owner_alive
 from warren.broker.routing import Binding, route
@@ -124,7 +124,7 @@ class Topology:
         doomed = f"{self._folder}/incoming/{owner()}.{secrets.token_hex(4)}.deleted"
         with suppress(FileNotFoundError):
             os.rename(path, doomed)
-            shutil.rmtree(doomed)
+            remove_tree(doomed)
 
     def _paths(self, safe: str) -> tuple[str, str]:
         """Folder of the queue's messages, folder of its marks."""
