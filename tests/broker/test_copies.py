@@ -165,9 +165,9 @@ def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
     refused: list[bool] = []
     settled = bench.copies._settled
 
-    def counted(taken: bool) -> None:
+    def counted(copy: Any, taken: bool) -> None:
         refused.append(taken)
-        settled(taken)
+        settled(copy, taken)
 
     monkeypatch.setattr(bench.copies, "_settled", counted)
     bench.turn(lambda: len(refused) == 3, what="three refusals")

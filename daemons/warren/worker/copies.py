@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from warren.events import Event
 from warren.log import get
 from warren.worker.address import address_of, source
 from warren.worker.message import copy_of, publish_copy
+from warren.worker.on_way import WINDOW, Copy, OnWay
 
 #: Seconds until the broker is asked for a connection again: an attempt may hold up the main loop for connect_timeout.
 RETRY = 10.0
@@ -32,44 +32,34 @@ CONFIRM = 3.0
 _TROUBLE = (OperationalError, *Transport.connection_errors, *Transport.channel_errors)
 
 
-@dataclass(frozen=True, eq=False)
-class _Copy:
-    """A message on its way back: where to, what to do when the broker has the copy, how to run it here instead (or None)."""
-
-    message: Any
-    exchange: str
-    routing_key: str
-    headers: dict[str, Any]
-    done: Callable[[], None]
-    again: Callable[[], None] | None
-    refused: Callable[[], Any] | None = None
-    declare: Callable[[Any], None] | None = None
-    waits: bool = False
-
-
 class Copies:
-    """The copies that one worker makes. One at a time is with the broker: cut off then, one task at most is there twice."""
+    """The copies that one worker makes.
+
+    One at a time is with the broker: cut off then, one task at most is there twice. Beside it are
+    many `repeatable` ones (on_way.py).
+    """
 
     def __init__(self) -> None:
         self._consumer: Any = None
-        self._waiting: deque[_Copy] = deque()
+        self._waiting: deque[Copy] = deque()
         self._closed = False
         self._connection: Any = None  # py-amqp's: kombu's would connect anew by itself
         self._channel: Any = None
         self._handle = -1
         self._next_attempt = float("-inf")
-        #: Whether the broker was asked if it takes messages, and has said so; and the copy that it has, since when.
+        #: Whether the broker was asked if it takes messages, and has said so; and the copies that it has.
         self._asking = self._asked = False
         self._heard = float("-inf")
-        self._sent: _Copy | None = None
-        self._sent_at = 0.0
+        self._sent = OnWay()
+        self._called = False
         #: Queues that were seen to over this connection.
         self._declared: set[str] = set()
 
     def begin(self, consumer: Any) -> None:
         """A new connection of the worker: what was on its way was not acknowledged, and the broker delivers it again."""
         self._drop()
-        self._consumer, self._sent, self._next_attempt = consumer, None, float("-inf")
+        self._consumer, self._next_attempt, self._called = consumer, float("-inf"), False
+        self._sent.clear()
         self._waiting.clear()
 
     @property
@@ -89,12 +79,14 @@ class Copies:
         refused: Callable[[], Any] | None = None,
         declare: Callable[[Any], None] | None = None,
         waits: bool = False,
+        repeatable: bool = False,
     ) -> None:
         """Sends a copy with these headers added, then calls `done`, which acknowledges the message.
 
         Until the broker takes it, for as long as an alarm lasts, the message stays unacknowledged: nothing is lost, whatever ends
         first. `take_back` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
         alarm begins, unless it `waits`, or the broker grants no queue for it. `declare` sees to that queue, on another channel.
+        `repeatable`: two copies of it do no harm.
         """
         if message.channel.connection is None:
             return  # what it came by is gone, and the broker delivers it again: a copy would be the task's second one
@@ -102,7 +94,8 @@ class Copies:
             publish_copy(message, exchange, routing_key, **headers or {})
             done()
             return
-        self._waiting.append(_Copy(message, exchange, routing_key, headers or {}, done, again, refused, declare, waits))
+        copy = Copy(message, exchange, routing_key, headers or {}, done, again, refused, declare, waits, repeatable)
+        self._waiting.append(copy)
         self._soon()
 
     def give_back(
@@ -125,10 +118,14 @@ class Copies:
 
     def take_back(self, queue: str) -> list[Callable[[], None]]:
         """How to run what waits to go back to the queue and has not been sent."""
-        found = [each for each in self._waiting if each.routing_key == queue and each.again is not None]
-        gone = set(map(id, found))
-        self._waiting = deque(each for each in self._waiting if id(each) not in gone)
+        found = self._sift(lambda each: each.routing_key == queue and each.again is not None)
         return [each.again for each in found if each.again is not None]
+
+    def _sift(self, wanted: Callable[[Copy], bool]) -> list[Copy]:
+        """Takes these out of what waits."""
+        found = [each for each in self._waiting if wanted(each)]
+        self._waiting = deque(each for each in self._waiting if not wanted(each))
+        return found
 
     @property
     def blocked(self) -> bool:
@@ -142,47 +139,54 @@ class Copies:
         it when it is well, and the message itself now. Acknowledged, the task could be lost; so it may be there twice.
         """
         self._closed = True
-        return self._sent is None or time.monotonic() - self._sent_at >= CONFIRM
+        return self._sent.all_for(CONFIRM)
 
     def turn(self) -> None:
-        """Sends the next one if the broker takes messages. Called a few times a second, and when one is done."""
+        """Sends the next ones if the broker takes messages. Called a few times a second, and when one is done."""
+        self._called = False
         with self._reached():
             if self._connection is not None:
                 self._connection.heartbeat_tick()  # the broker closes a connection that is silent for two of them
                 self._read()
             if self._connection is not None and self._connection.blocked:
                 # For as long as the alarm lasts they would hold places of the prefetch, and it is the worker that makes room.
-                self._refuse([each for each in self._waiting if each.refused is not None and not each.waits])
-            if self._waiting and not (self._closed or self._asking or self._sent):
-                self._send()
+                self._refuse(lambda each: not each.waits)
+            while self._waiting and not (self._closed or self._asking) and self._sent.has_room(self._waiting[0]):
+                if not self._send():
+                    break
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
+        """Sends the first one, or what has to be known before. Whether the next one may have its turn."""
         if self._connection is None and not self._connect():
-            return
+            return False
         if self._connection.blocked:
             self._asked = False
-        elif not self._asked and not (self._waiting[0].waits and time.monotonic() - self._heard < SILENCE):
+            return False
+        first = self._waiting[0]
+        if not self._asked and not ((first.waits or first.is_small) and time.monotonic() - self._heard < SILENCE):
             # An alarm shows at the first message after it began: that one is nobody's task. Not asked for each of a flood of
-            # tasks that are due later, each of which waits here for the end of an alarm anyway.
+            # tasks that are due later, each of which waits here for the end of an alarm anyway; nor of a flood of dead letters,
+            # which become files when it begins (`_refuse`).
             self._asking = True
             self._channel.publish_later(self._answered, question(), exchange="", routing_key=NOWHERE)
-        else:
-            self._asked = False
-            first = self._waiting[0]
-            if first.declare is not None and first.routing_key not in self._declared:
-                self._declare(first.routing_key, first.declare)
-                return
-            self._publish(self._waiting.popleft())
+            return False
+        self._asked = False
+        if first.declare is not None and first.routing_key not in self._declared:
+            self._declare(first.routing_key, first.declare)
+            return False
+        self._publish(self._waiting.popleft())
+        return True
 
-    def _publish(self, copy: _Copy) -> None:
-        self._sent, self._sent_at = copy, time.monotonic()
+    def _publish(self, copy: Copy) -> None:
+        self._sent.add(copy)
         try:
             message = self._channel.prepare_message(**copy_of(copy.message, **copy.headers))
-            self._channel.publish_later(self._settled, message, exchange=copy.exchange, routing_key=copy.routing_key)
+            settled = partial(self._settled, copy)
+            self._channel.publish_later(settled, message, exchange=copy.exchange, routing_key=copy.routing_key)
         except _TROUBLE:
             raise
         except Exception as error:  # noqa: BLE001  anybody's message: it may have what cannot be sent, and must not end the worker
-            self._sent = None
+            self._sent.settle(copy)
             get().error(Event.CANNOT_KEEP, reason=f"{type(error).__name__}: {error}"[:400], consequence="it is kept on this host")
             (copy.refused or copy.message.requeue)()
             self._soon()
@@ -191,16 +195,17 @@ class Copies:
         self._asking, self._asked, self._heard = False, True, time.monotonic()
         self._soon()
 
-    def _settled(self, taken: bool) -> None:
-        copy, self._sent = self._sent, None
-        assert copy is not None  # noqa: S101  one at a time, and none outlives its channel
+    def _settled(self, copy: Copy, taken: bool) -> None:
+        if not self._sent.settle(copy):
+            return  # it is a file by now, and its message acknowledged
         if taken:
-            self._heard = time.monotonic()
-            copy.done()
+            self._heard, self._sent.most = time.monotonic(), WINDOW
+            copy.done()  # only now: the broker has the copy, and whatever ends before this line leaves the message there as well
             self._soon()
         else:
             # A queue that takes no more, or is not there: the message stays here and is tried at a later turn.
             self._waiting.append(copy)
+            self._sent.most = 1
             self._declared.discard(copy.routing_key)
 
     def _declare(self, queue: str, declare: Callable[[Any], None]) -> None:
@@ -211,16 +216,16 @@ class Copies:
             self._declared.add(queue)
         except ChannelError as error:
             get().error(Event.CANNOT_KEEP, reason=str(error), consequence="such messages stay on this host instead")
-            self._refuse([each for each in self._waiting if each.routing_key == queue])
+            self._refuse(lambda each: each.routing_key == queue)
         finally:
             if channel.is_open:
                 channel.close()
         self._soon()
 
-    def _refuse(self, copies: list[_Copy]) -> None:
-        gone = set(map(id, copies))
-        self._waiting = deque(each for each in self._waiting if id(each) not in gone)
-        for each in copies:
+    def _refuse(self, wanted: Callable[[Copy], bool]) -> None:
+        """Has these kept in another way: what waits, and what is with the broker without an answer, if two of it do no harm."""
+        # The broker may have those that are on their way all the same, or when the alarm is over: then they are kept twice.
+        for each in [*self._sent.take_repeatable(wanted), *self._sift(lambda each: each.refused is not None and wanted(each))]:
             if each.refused is not None:
                 each.refused()
 
@@ -248,7 +253,9 @@ class Copies:
             raise ConnectionResetError("the connection was closed")
 
     def _soon(self) -> None:
-        self._consumer.hub.call_soon(self.turn)
+        if not self._called:  # one turn sends all that there is room for
+            self._called = True
+            self._consumer.hub.call_soon(self.turn)
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -261,9 +268,7 @@ class Copies:
         except _TROUBLE as error:
             consequence = "messages on their way back to their queues wait; other tasks go on"
             get().warning(Event.BROKER_LOST, reason=str(error) or type(error).__name__, consequence=consequence)
-            if self._sent is not None:
-                self._waiting.append(self._sent)
-                self._sent = None
+            self._waiting.extend(self._sent.clear())
             self._drop()
 
     def _drop(self) -> None:

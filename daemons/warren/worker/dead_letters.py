@@ -84,7 +84,8 @@ class DeadLetters:
             return
         try:
             here = partial(self._keep_here, message, headers, done)
-            self._copies.give(message, "", REJECTED, done, headers=headers, refused=here, declare=self._declare)
+            options: dict[str, Any] = {"headers": headers, "refused": here, "declare": self._declare, "repeatable": True}
+            self._copies.give(message, "", REJECTED, done, **options)
             if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
                 bound()  # Redis'; on RabbitMQ the queue has it
         except self._copies.lost:
