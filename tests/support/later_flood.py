@@ -106,6 +106,12 @@ def send(
     made = [_message(due_in(), path, task) for _ in range(messages)]
     for message in made:
         message["headers"].update(headers)
+    put(suite, url, queue, made)
+    return [message["headers"]["id"] for message in made]
+
+
+def put(suite: Suite, url: str, queue: str, made: list[dict[str, Any]]) -> None:
+    """Puts messages (`headers` with an `id`, `body`) straight into the queue, past every client of Warren."""
     if not url:
         folder = suite.folder / "state" / "broker" / "queues" / queue
         for message in made:
@@ -119,7 +125,6 @@ def send(
         pipe.execute()
     else:
         _publish(url, queue, made)
-    return [message["headers"]["id"] for message in made]
 
 
 def _message(seconds: float, path: str, task: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ LONG = {
     "process/test_foul_messages.py": 90,
     "process/test_supervise_ends.py": 90,
     "broker/test_addresses.py": 90,
+    "broker/test_rejected_flood.py": 90,
     "broker/test_unknown_tasks.py": 80,
     "broker/test_fuzz.py": 60,
     "process/test_leftovers.py": 50,

@@ -97,6 +97,13 @@ def are_quorum(settings: Settings) -> bool:
     return settings.broker.kind == "rabbitmq" and settings.broker.queue_type != "classic"
 
 
+def counts_returns(app: Any, name: str) -> bool:
+    """Whether the queue counts how often a message came back, and drops it at last: a quorum queue."""
+    return any(
+        queue.name == name and (queue.queue_arguments or {}).get("x-queue-type") == "quorum" for queue in app.conf.task_queues
+    )
+
+
 def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
     """What to tell when the broker does not let queue `name` be declared as the settings have it. Pure."""
     kind, other = ("quorum", "classic") if are_quorum(settings) else ("classic", "quorum")

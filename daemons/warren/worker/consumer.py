@@ -28,7 +28,7 @@ from warren.log import get
 from warren.redaction import redact
 from warren.worker.address import restore_address
 from warren.worker.in_hand import InHand
-from warren.worker.rejection import reject
+from warren.worker.rejection import at_its_own_cost, reject
 from warren.worker.room import raising_at_once
 from warren.worker.wellformed import malformed, settle
 
@@ -51,6 +51,9 @@ class Consumer(CeleryConsumer):
     keep: ClassVar[Any] = staticmethod(lambda message, reason, done: done())
     #: Called with a message of a task that this worker does not have; whether it goes on to others.
     send_on: ClassVar[Any] = staticmethod(lambda consumer, message: False)
+    #: Called with a message that nobody can run; and with one that can be run: whether it went back, for there are too many.
+    foul: ClassVar[Any] = staticmethod(lambda message: None)
+    surplus: ClassVar[Any] = staticmethod(lambda message: False)
     #: Called with a message that can be run; whether it went back to the broker, for it is due later.
     postpone: ClassVar[Any] = staticmethod(lambda message: False)
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
@@ -217,15 +220,8 @@ class Consumer(CeleryConsumer):
         trouble = (*self.connection_errors, *self.channel_errors)
         redis = self.connection.transport.driver_type == "redis"
 
-        def keep_until_due(message: Any) -> None:
-            try:
-                handle(message)
-            except trouble:
-                raise
-            except Exception as error:  # noqa: BLE001  as below
-                self._unforeseen(message, error)
-
-        self.keep_until_due = keep_until_due
+        self.keep_until_due = at_its_own_cost(handle, trouble, self._reject)
+        looked_at = at_its_own_cost(partial(self._look, handle), trouble, self._reject)
 
         def checked(message: Any) -> None:
             Consumer.taken += 1
@@ -234,29 +230,27 @@ class Consumer(CeleryConsumer):
                 message.ack_log_error = self._noticing(message, message.ack_log_error, done=True)
                 message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
             try:
-                problem = self.in_hand.refusal() or malformed(message)
-                if problem:
-                    self._reject(message, problem, None)
-                else:
-                    settle(message.headers)
-                    if not type(self).postpone(message):
-                        handle(message)
+                looked_at(message)
             except trouble:
                 self.in_hand.clear()
-                raise  # the connection's: Celery connects anew
-            except Exception as error:  # noqa: BLE001  a message that nobody foresaw costs itself, not the worker
-                self._unforeseen(message, error)
+                raise
             self.in_hand.clear()  # not at an error of another kind: that one ends the worker, and the message is to blame
 
         return checked
 
+    def _look(self, handle: Callable[[Any], None], message: Any) -> None:
+        problem = self.in_hand.refusal() or malformed(message)
+        if problem:
+            type(self).foul(message)
+            self._reject(message, problem, None)
+            return
+        settle(message.headers)
+        if not type(self).surplus(message) and not type(self).postpone(message):
+            handle(message)
+
     def unsendable(self, message: Any) -> None:
         """A task that is due later and cannot go back to the broker, when too many are kept already."""
         self._reject(message, "expected a task that can be sent back until it is due, found what no copy can be made of", None)
-
-    def _unforeseen(self, message: Any, error: Exception) -> None:
-        if not message.acknowledged:  # else it was answered, and a second answer would end the connection
-            self._reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """A message that is no task message at all."""

@@ -37,6 +37,7 @@ from warren.worker.dead_letters import DeadLetters
 from warren.worker.deaths import Deaths
 from warren.worker.direct_calls import DirectCalls
 from warren.worker.drain import Drain
+from warren.worker.flood import Flood
 from warren.worker.gate import Gate
 from warren.worker.in_hand import InHand
 from warren.worker.later import Later
@@ -75,6 +76,7 @@ class Worker:
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
         self.aftermath = aftermath.Aftermath()
         self.gate = Gate(settings, self.admission, self.copies)
+        self.flood = Flood(self.copies)
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
         self.child = Child()
         self.at_work = AtWork()
@@ -127,6 +129,7 @@ class Worker:
         Consumer.admit = staticmethod(self._admit)
         Consumer.send_on = staticmethod(self.unknown.send_on)
         Consumer.keep = staticmethod(self.dead_letters.keep)
+        Consumer.foul, Consumer.surplus = staticmethod(self.flood.foul), staticmethod(self.flood.good)
         Consumer.postpone = staticmethod(self.later.postpone)
         Consumer.refused = staticmethod(self._refuse)
         Consumer.in_hand = self.in_hand
@@ -202,6 +205,7 @@ class Worker:
             daemon.reload(self._apply)
         self._notice_end()
         self.drain.turn(consumer)
+        self.flood.turn(self.gate.closed)
         consumer.check_answers()
         self.copies.turn()
         self.later.turn()
@@ -271,6 +275,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
 
         def start(self, consumer: Any) -> None:
             worker.copies.begin(consumer)
+            worker.flood.begin(consumer)
             worker.later.begin(consumer)
             worker.dead_letters.begin(consumer)
             enabled = [name for name, terms in worker.settings.workers.items() if terms.enabled]

@@ -14,6 +14,7 @@ from celery import Task
 from celery.worker import state
 from celery.worker.strategy import default as stock_strategy
 
+from warren.broker.queues import counts_returns
 from warren.config import Settings
 from warren.events import Event
 from warren.log import get
@@ -112,17 +113,11 @@ class Gate:
 
     def _hand_back(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
         """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
-        if source(message) in self._counting(consumer.app):
+        if counts_returns(consumer.app, source(message)):
             # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
             self.copies.give_back(message, message.ack, again)
         else:
             message.requeue()
-
-    @staticmethod
-    def _counting(app: Any) -> frozenset[str]:
-        """The queues that count how often a message came back."""
-        queues = app.conf.task_queues
-        return frozenset(queue.name for queue in queues if (queue.queue_arguments or {}).get("x-queue-type") == "quorum")
 
     def _pause(self, consumer: Any, queue: str, quotas: Quotas) -> None:
         """Stops consuming the queue until its quotas may have slots again. Other queues go on."""

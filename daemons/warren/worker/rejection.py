@@ -38,6 +38,26 @@ def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -
         answer()
 
 
+def at_its_own_cost(
+    run: Callable[[Any], None], trouble: tuple[type[Exception], ...], reject: Callable[[Any, str, Exception], None]
+) -> Callable[[Any], None]:
+    """Return `run`, at whose errors its message is rejected: what nobody foresaw costs the message, not the worker.
+
+    Errors of the connection (`trouble`) are raised: Celery connects anew.
+    """
+
+    def guarded(message: Any) -> None:
+        try:
+            run(message)
+        except trouble:
+            raise
+        except Exception as error:  # noqa: BLE001
+            if not message.acknowledged:  # else it was answered, and a second answer would end the connection
+                reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
+
+    return guarded
+
+
 def _shown(value: Any) -> str | None:
     """Return the text as a log line may hold it: short; of anything else only what it is."""
     if value is None or isinstance(value, str):

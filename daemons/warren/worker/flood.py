@@ -1,0 +1,127 @@
+"""A flood of small messages that nobody can run: RabbitMQ gives more of them at a time, so that it is over soon.
+
+A worker holds as many messages unacknowledged as its prefetch says, a few for each child. A message that
+is rejected holds its place until the broker has written its copy and its acknowledgement to disk, so
+a flood would go by a few at a time, and a quorum queue's prefetch cannot be raised. So while nothing but such
+messages comes from a queue, a second consumer takes from there, with a channel and a prefetch of its
+own. It ranks below all others: a good task goes to a consumer that has room for it. It ends at the
+first good task. Of those that came by it the worker keeps as many as its prefetch, and the others go
+back.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from amqp.exceptions import ChannelError
+
+from warren.broker.queues import counts_returns
+from warren.worker.address import source
+from warren.worker.copies import Copies
+from warren.worker.on_way import WINDOW
+
+#: So many messages in a row that nobody can run are a flood.
+IN_A_ROW = 20
+#: Bytes of a body that is small: the worker holds WINDOW of them.
+SMALL = 2**14
+#: Seconds without such a message after which the flood is over.
+IDLE = 2.0
+
+
+class Flood:
+    """The second consumer of one worker: of one queue at a time, over one connection."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+        self._consumer: Any = None
+        #: Its channel, which stays open: what came by it is acknowledged there.
+        self._channel: Any = None
+        self._taking: Any = None
+        self._queue = ""
+        #: Messages in a row, by queue; when the last one came.
+        self._rows: dict[str, int] = {}
+        self._last = 0.0
+        #: Good tasks that came by the second consumer, while they are not acknowledged.
+        self._kept: list[Any] = []
+
+    def begin(self, consumer: Any) -> None:
+        """A new connection."""
+        self._consumer, self._channel, self._taking, self._queue = consumer, None, None, ""
+        self._rows.clear()
+        self._kept.clear()
+
+    def foul(self, message: Any) -> None:
+        """Take in that nobody can run the message."""
+        queue = source(message)
+        if len(message.body or b"") > SMALL:
+            self._over(queue)
+            return
+        self._rows[queue] = self._rows.get(queue, 0) + 1
+        self._last = time.monotonic()
+
+    def good(self, message: Any) -> bool:
+        """Take in that the message can be run. Return whether it went back to its queue, for the worker holds enough of them."""
+        self._over(source(message))
+        if self._channel is None or message.channel is not self._channel:
+            return False
+        self._kept = [each for each in self._kept if not each.acknowledged]
+        if len(self._kept) < self._consumer.initial_prefetch_count or self._copies.blocked:
+            self._kept.append(message)
+            return False
+        if counts_returns(self._consumer.app, source(message)):
+            # It stays unacknowledged until the broker has its copy, or runs here if an alarm begins before that.
+            run = partial(self._consumer.keep_until_due, message)
+            self._copies.give_back(message, message.ack, refused=run)
+        else:
+            message.requeue()
+        return True
+
+    def turn(self, closed: bool) -> None:
+        """Begin to take from a queue that is flooded, or end. `closed`: the worker takes nothing more."""
+        # Under an alarm each message becomes a file: more of them at a time would hold up the main loop.
+        closed = closed or self._copies.blocked
+        if self._queue:
+            if closed or time.monotonic() - self._last > IDLE or not self._consumes(self._queue):
+                self._over(self._queue)
+        elif not closed:
+            flooded = (queue for queue, row in self._rows.items() if row >= IN_A_ROW and self._consumes(queue))
+            if queue := next(flooded, ""):
+                self._begin_taking(queue)
+
+    def _consumes(self, queue: str) -> bool:
+        consumer = self._consumer.task_consumer
+        return consumer is not None and bool(consumer.consuming_from(queue))
+
+    def _over(self, queue: str) -> None:
+        self._rows.pop(queue, None)
+        if queue and queue == self._queue:
+            taking, self._taking, self._queue = self._taking, None, ""
+            if taking is not None:
+                taking.cancel()  # what was on its way here is taken in while the broker's answer is waited for
+
+    def _begin_taking(self, name: str) -> None:
+        consumer = self._consumer
+        if consumer.connection.transport.driver_type != "amqp":
+            self._rows.clear()
+            return
+        try:
+            if self._channel is None:
+                self._channel = consumer.connection.channel()
+                self._channel.basic_qos(0, WINDOW, False)
+            queue = consumer.app.amqp.queues[name](self._channel)
+            queue.consumer_arguments = {"x-priority": -1}
+            self._queue = name
+            self._taking = consumer.app.amqp.TaskConsumer(
+                self._channel,
+                [queue],
+                auto_declare=False,
+                on_message=consumer.task_consumer.on_message,
+                on_decode_error=consumer.on_decode_error,
+            )
+            self._taking.consume()
+        except ChannelError:  # the queue is gone, or RabbitMQ grants no more consumers: the first one goes on
+            self._channel = self._taking = None
+            self._queue = ""
+            self._rows.clear()

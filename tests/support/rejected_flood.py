@@ -1,0 +1,69 @@
+"""A flood of messages that nobody can run, then a good task: when it had its result, and what the flood cost."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from support.later_flood import make, put
+from support.suite import Suite
+from support.wait import result_of, until
+from warren.app import make_app
+from warren.config import load
+
+PATIENCE = 600.0
+
+
+@dataclass
+class Outcome:
+    """What a flood came to."""
+
+    messages: int
+    #: Rejected messages a second, from the start of the worker's look at them until the last one.
+    rejected_s: float = 0.0
+    #: Seconds from when the good task was sent until it had its result.
+    good_s: float = 0.0
+    #: Microseconds of CPU that the worker's own process used for each message.
+    cpu_us: float = 0.0
+
+
+def run(folder: Path, url: str, kind: str, messages: int) -> Outcome:
+    """Put them all into the queue of a worker that stands still, then a good task; have it go on."""
+    suite, found = make(folder, url, kind), Outcome(messages)
+    app = make_app(load(suite.etc))
+    try:
+        with suite.running("worker", "a") as worker:
+            suite.await_event("worker", "ready", PATIENCE)
+            assert result_of(app.send_task("jobs.add", [1, 2]), PATIENCE) == 3
+            used, begun = seconds_used(worker.pid), time.monotonic()
+            put(suite, url, "default", foul(messages))
+            good = app.send_task("jobs.add", [3, 4])
+            sent = time.monotonic()
+            assert result_of(good, PATIENCE) == 7
+            found.good_s = time.monotonic() - sent
+            until(lambda: rejected(suite) >= messages, PATIENCE, "all of them rejected")
+            found.rejected_s = messages / (time.monotonic() - begun)
+            found.cpu_us = (seconds_used(worker.pid) - used) / messages * 1e6
+    finally:
+        app.close()
+    return found
+
+
+def foul(messages: int) -> list[dict[str, Any]]:
+    """Messages that are no task's."""
+    return [{"headers": {"id": str(uuid4())}, "body": "{}"} for _ in range(messages)]
+
+
+def rejected(suite: Suite) -> int:
+    """How many messages the worker has rejected."""
+    return int((suite.heart("worker-a") or {"evidence": {}})["evidence"].get("rejected", 0))
+
+
+def seconds_used(pid: int) -> float:
+    """The CPU seconds that a process used by itself."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
