@@ -46,7 +46,7 @@ class Checked:
             payload = _unpacked(payload, self.app.conf.broker_transport_options.get("largest_message"))
             return super().decode(payload)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  whatever a decoder meets in anybody's bytes
-            raise _unreadable(error) from None
+            raise unreadable(error) from None
 
     def meta_from_decoded(self, meta: Any) -> dict[str, Any]:
         """As Celery's. Raises UnreadableResult for what has not the fields of a result."""
@@ -58,7 +58,7 @@ class Checked:
         except UnreadableResult:
             raise
         except Exception as error:  # noqa: BLE001  as above: the class of an exception is anybody's choice
-            raise _unreadable(error) from None
+            raise unreadable(error) from None
 
     def exception_to_python(self, exc: Any) -> Any:
         """As Celery's, but for exceptions that would end whoever asks for the result (SystemExit, KeyboardInterrupt)."""
@@ -146,5 +146,6 @@ def _unpacked(payload: Any, most: int | None) -> Any:
     return unpacked(body, name.decode("utf-8", "replace"), most)
 
 
-def _unreadable(error: Exception) -> UnreadableResult:
+def unreadable(error: Exception) -> UnreadableResult:
+    """Return what to tell of a result at which a reader fails so; never the whole of what stands there."""
     return UnreadableResult(f"{type(error).__name__}: {safe_text(error)}"[:_LONGEST])

@@ -13,7 +13,7 @@ from celery.states import EXCEPTION_STATES
 from kombu.common import maybe_declare
 from kombu.pools import ProducerPool
 
-from warren.broker.checked_results import Checked, UnreadableResult, failed
+from warren.broker.checked_results import Checked, UnreadableResult, failed, unreadable
 from warren.broker.unpack import TooLarge
 from warren.events import Event
 from warren.log import get
@@ -37,7 +37,7 @@ class ResultConsumer(RPCResultConsumer):
 
     def _not_decoded(self, message: Any, error: Exception) -> None:
         """What arrived is no JSON, or larger than this process takes."""
-        self.on_state_change(UnreadableResult(f"{type(error).__name__}: {error}"[:300]), message)
+        self.on_state_change(unreadable(error), message)
 
 
 class Backend(Checked, RPCBackend):
@@ -109,7 +109,7 @@ class Backend(Checked, RPCBackend):
             try:
                 meta = message.payload
             except Exception as error:  # noqa: BLE001  anybody's bytes
-                meta = UnreadableResult(f"{type(error).__name__}: {error}"[:300])
+                meta = unreadable(error)
             told = self.readable(meta, message)
             if told is meta:
                 yield message
