@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_written(settings: Settings, clock: Clock, monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("warren.run_file.replace", full)
+    monkeypatch.setattr("warren.atomic_write.os.replace", full)
     watched.publish({})
     assert list(settings.app.run_dir.iterdir()) == []
 

@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written_is_seen(scratch: Path, monkeypatch: pyt
         word.tell(view(READY))
         assert word.can_write
         with monkeypatch.context() as broken:
-            broken.setattr("warren.run_file.replace", full)
+            broken.setattr("warren.atomic_write.os.replace", full)
             word.tell(view(STARTING))
             assert not word.can_write
         word.tell(view(READY))
