@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,20 @@ def add(a, b):
 class Raising(Task):
     def on_failure(self, *_, **__):
         raise SystemExit(3)
+
+class Hooked(Task):
+    def on_failure(self, error, task_id, args, kwargs, info):
+        with open(kwargs["path"], "a") as file:
+            file.write(f"{os.getpid()} on_failure {type(error).__name__} {bool(info.traceback)}\\n")
+        exec(args[0])
+
+    def after_return(self, state, error, task_id, args, kwargs, info):
+        with open(kwargs["path"], "a") as file:
+            file.write(f"{os.getpid()} after_return {type(error).__name__} {state}\\n")
+
+@shared_task(name="jobs.hang_with_hooks", base=Hooked)
+def hang_with_hooks(code, path):
+    time.sleep(1000)
 
 @shared_task(name="jobs.hang")
 def hang():
@@ -59,13 +74,13 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-def send(app: Any, task: str, task_id: str, embed: dict[str, Any]) -> None:
+def send(app: Any, task: str, task_id: str, embed: dict[str, Any], *arguments: Any, **keywords: Any) -> None:
     """Send a task with these callbacks, as a client may write them, and with a time limit if it would hang."""
     limit = 0.2 if task.startswith("jobs.hang") else None
     headers = {"task": task, "id": task_id, "timelimit": [limit, None], "group": "g"}
     with app.connection_for_write() as connection:
         producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key="default")
-        body = json.dumps([[], {}, embed])
+        body = json.dumps([arguments, keywords, embed])
         producer.publish(body, headers=headers, content_type="application/json", content_encoding="utf-8")
 
 
@@ -108,3 +123,36 @@ def test_a_task_whose_own_word_at_its_failure_raises_keeps_no_place(worker: Any,
         suite.await_event("worker", "callbacks_failed", task_id=f"own-{number}")
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert worker.poll() is None
+
+
+#: What a task's own `on_failure` may do, and whether `after_return` comes behind it.
+HOOKS = {
+    "return": ("pass", True),
+    "raise": ("raise ValueError", True),
+    "exit": ("sys.exit(3)", False),
+    "leave": ("os._exit(3)", False),
+    "kill": ("os.kill(os.getpid(), 9)", False),
+    "hang": ("time.sleep(1000)", False),
+}
+
+
+def test_a_task_s_own_hooks_at_its_limit_run_in_a_pool_child(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
+    """Never in the worker's own process. One that hangs has as long as the task had; the task has failed all the same."""
+    for name, (code, _) in HOOKS.items():
+        send(app, "jobs.hang_with_hooks", name, {}, code, path=str(scratch / name))
+    for name, (code, returns) in HOOKS.items():
+        suite.await_event("worker", "task_failed", task_id=name)
+        if code != "pass":
+            suite.await_event("worker", "callbacks_failed", task_id=name)
+        expected = ["on_failure TimeLimitExceeded True"] + ["after_return TimeLimitExceeded FAILURE"] * returns
+        said = until(partial(lines, scratch / name, len(expected)), what=name)
+        assert [line.partition(" ")[2] for line in said] == expected
+        assert str(worker.pid) not in {line.partition(" ")[0] for line in said}
+    assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    assert worker.poll() is None
+
+
+def lines(path: Path, least: int) -> list[str]:
+    """Return the lines of a file once there are so many, else none."""
+    found = path.read_text().splitlines() if path.exists() else []
+    return found if len(found) >= least else []

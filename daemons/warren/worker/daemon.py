@@ -115,7 +115,7 @@ class Worker:
         allowance = Allowance(self.settings, self.book)
         DirectCalls(self.settings, allowance).guard(app.tasks)
         self.child.guard(app.tasks)
-        self.aftermath.guard(app.backend)
+        self.aftermath.guard(app.backend, app.tasks)
         records = Records(self.settings)
         records.connect()
         self.child.told = records.told
