@@ -120,6 +120,10 @@ class Event(StrEnum):
         "pool_garbled",
         "something else than the pool's messages came from a pool child (`process`): it was ended, and its task counts as lost",
     )
+    POOL_STUCK = (
+        "pool_stuck",
+        "an idle pool child (`process`) did not begin with its task for 20 s: it was ended, and another one has the task",
+    )
     LEFTOVERS_ENDED = (
         "leftovers_ended",
         "`processes` (number and name) that tasks had started were killed: the process that ran the task has ended",

@@ -66,6 +66,18 @@ def resident(pid: int) -> int:
         return 0
 
 
+def waits(pid: int) -> bool:
+    """Whether the process waits for something outside itself: it has not ended, is not stopped, and needs no processor now.
+
+    One that is ready and has no turn on a busy machine does not wait (proc(5), stat, field 3).
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return text[text.rindex(b")") + 2 :].split()[0] == b"S"
+
+
 def boot() -> str:
     """Names the time and place in which process numbers and CLOCK_BOOTTIME mean something.
 

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
+from billiard.pool import ACK
 from billiard.process import current_process
 from hypothesis import given
 from hypothesis import strategies as st
 from kombu.asynchronous import Hub, set_event_loop
 
 from support.wait import until
+from warren.process import waits
 from warren.worker import pool as pools
+from warren.worker import pool_stuck
 from warren.worker.pool_messages import trouble
 
 PID, INQUEUE = 7, 9
@@ -199,3 +202,111 @@ def test_the_messages_of_the_pool_have_none() -> None:
         good.append((1, (1, None, (True, (1, ExceptionInfo(), 0.1)), INQUEUE)))
         good.append((1, (1, None, (True, (1, ExceptionInfo(), None)), INQUEUE)))
     assert {trouble(message, PID, INQUEUE) for message in good} == {""}
+
+
+#: What a task may have written where another child's next task should begin.
+POISON = {
+    "a huge size": struct.pack(">i", 2**31 - 1),
+    "a part of a size": b"\x7f\xff",
+    "a size over what comes": struct.pack(">i", 100_000),
+    "no pickle": framed(b"junk"),
+    "a size below 0": struct.pack(">i", -5),
+    "nothing": framed(pickle.dumps(None)),
+    "zeros": bytes(100),
+    "a pickle of another kind": framed(pickle.dumps([1, 2, 3])),
+    "random": bytes(range(255, 0, -1)) * 100,
+}
+
+
+@pytest.mark.parametrize("kind", POISON)
+def test_garbage_where_the_next_task_begins(turning: Turning, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Both children that read it are ended, and each task runs once."""
+    monkeypatch.setattr(pool_stuck, "APART", 0.1)
+    turning.hub.call_repeatedly(0.1, turning.pool.end_stuck)
+    procs = list(turning.pool._pool)
+    for proc in procs:
+        os.write(proc.inqW_fd, POISON[kind])
+    for _ in range(4):
+        turning.run(plain)
+    turning.turn_until(lambda: len(turning.ends) == 4)
+    assert turning.ends == [plain()] * 4
+    assert not [proc for proc in procs if proc._is_alive()]
+
+
+def nap(path: Path) -> tuple[int, int, float]:
+    """Sleep until the file is there, as a task that waits for something does."""
+    until(path.exists, what="the file")
+    return plain()
+
+
+def looks(turning: Turning, wanted: int) -> None:
+    """Let the pool look so many times, each a look of its own."""
+    found: list[int] = []
+    asked, real = [0], turning.pool._stuck.look
+
+    def look(idle: Any, now: float) -> list[int]:
+        asked[0] += 1
+        found.extend(real(idle, asked[0] * pool_stuck.APART))
+        return []
+
+    turning.pool._stuck.look = look
+    while asked[0] < wanted:
+        turning.pool.end_stuck()
+        turning.turn_until(lambda: True)
+    assert not found
+
+
+def test_a_stopped_child_is_not_taken_for_one_that_is_stuck(turning: Turning) -> None:
+    """It has its task in its pipe, and goes on when somebody lets it."""
+    for proc in turning.pool._pool:
+        os.kill(proc.pid, signal.SIGSTOP)
+    job = turning.run(plain)
+    turning.turn_until(lambda: job._write_to and not turning.pool._active_writes)
+    looks(turning, 20)
+    for proc in turning.pool._pool:
+        os.kill(proc.pid, signal.SIGCONT)
+    turning.turn_until(lambda: turning.ends)
+    assert turning.ends == [plain()]
+
+
+def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck(turning: Turning, tmp_path: Path) -> None:
+    """The pool forgets a task when the broker goes away and its child begins with it all the same: it is busy."""
+    forgotten = [turning.run(nap, tmp_path / "go") for _ in range(2)]
+    turning.turn_until(lambda: all(job._write_to for job in forgotten) and not turning.pool._active_writes)
+    for job in forgotten:
+        job.discard()
+    turning.turn_until(lambda: all(proc.said == ACK for proc in turning.pool._pool))
+    turning.pool._busy_workers.clear()
+    behind = turning.run(plain)
+    turning.turn_until(lambda: behind._write_to and not turning.pool._active_writes)
+    looks(turning, 20)
+    (tmp_path / "go").touch()
+    turning.turn_until(lambda: turning.ends)
+    assert turning.ends == [plain()]
+
+
+def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_stuck(turning: Turning) -> None:
+    """The child has read all that has come of its task, and waits for more."""
+    for proc in turning.pool._pool:
+        os.kill(proc.pid, signal.SIGSTOP)  # or it might read as fast as this process writes
+    job = turning.run(len, "x" * 1_000_000)
+    turning.turn_until(lambda: job._write_to and turning.pool._active_writes)
+    turning.pool.hub_remove(job._write_to.inq._writer)  # the rest is not written
+    writer = job._writer()
+    for proc in turning.pool._pool:
+        os.kill(proc.pid, signal.SIGCONT)
+    until(lambda: not pools._unread(job._write_to.inqW_fd), what="the child to have read it")
+    until(lambda: waits(job._write_to.pid), what="the child to wait")
+    looks(turning, 20)
+    turning.hub.add_writer(job._write_to.inqW_fd, writer)
+    turning.turn_until(lambda: turning.ends)
+
+
+def test_looks_are_counted_for_each_task_and_not_for_each_call() -> None:
+    """A child that has another task, or is not idle once, begins anew; looks at one moment are one."""
+    stuck, now = pool_stuck.Stuck(), 0.0
+    for idle in ({7: 1}, {7: 1}, {7: 1}, {7: 1}, {}, {7: 1}, {7: 2}, {7: 2}, {7: 2}, {7: 2}):
+        now += pool_stuck.APART
+        assert stuck.look(idle, now) == []
+        assert stuck.look(idle, now) == []
+    assert stuck.look({7: 2, 8: 3}, now + pool_stuck.APART) == [7]

@@ -11,22 +11,27 @@ moment later ran again, uncounted.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from inspect import isgenerator
 from signal import SIGKILL
 from struct import unpack
+from termios import FIONREAD
 from typing import Any
 
-from billiard.pool import TERMINATE
+from billiard.pool import ACK, TERMINATE
 from celery.concurrency import asynpool, prefork
 
 from warren.events import Event
 from warren.log import get
+from warren.process import waits
 from warren.worker.pool_messages import LARGEST, trouble
+from warren.worker.pool_stuck import APART, Stuck
 
 #: Seconds without a further byte after which a message that has begun is none: its writer has long gone on.
 _BROKEN_OFF = 60.0
@@ -70,6 +75,7 @@ class ResultHandler(asynpool.ResultHandler):
             return
         add_reader(fd, self.handle_event, fd)
         if message:
+            proc.said = message[0]
             callback(message)
 
     def _bytes(self, fd: int, size: int) -> Generator[None, None, bytes]:
@@ -129,10 +135,15 @@ class Pool(asynpool.AsynPool):
 
     ResultHandler = ResultHandler
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._stuck = Stuck()
+        super().__init__(*arguments, **options)
+
     def WorkerProcess(self, worker: Any) -> Any:  # noqa: N802  billiard's name
         """As Celery's."""
         made = super().WorkerProcess(worker)
         made.garbled = False
+        made.said = None
         return made
 
     def create_result_handler(self) -> Any:
@@ -164,6 +175,32 @@ class Pool(asynpool.AsynPool):
                 self._garbled(proc, "expected the rest of a message")
         super().maintain_pool()
 
+    @property
+    def timers(self) -> dict[Callable[[], None], float]:
+        """As Celery's, and a look at children that do not begin."""
+        return {**super().timers, self.end_stuck: APART}
+
+    def end_stuck(self) -> None:
+        """End the children that are idle and do not begin with the task that was written to them (pool_stuck.py).
+
+        That loses nothing: a child says that it begins before it does, and what it has said is read after its end.
+        """
+        idle = {job._write_to.pid: job for job in list(self._cache.values()) if self._waits_idly(job)}
+        for pid in self._stuck.look({pid: job._job for pid, job in idle.items()}, time.monotonic()):
+            get().error(Event.POOL_STUCK, process=pid, task_id=idle[pid].correlation_id)
+            os.kill(pid, SIGKILL)  # its end is seen by the pool alone, in this process: the number is still its own
+
+    def _waits_idly(self, job: Any) -> bool:
+        """Return whether the child that has this task was idle at its last word, and waits now for something else."""
+        proc = job._write_to
+        if job._accepted or job.ready() or proc not in self._pool or job in self.outbound_buffer:
+            return False
+        # A child that starts has said nothing, and one that runs a task, also one that the pool has forgotten, that it began.
+        if proc.said in (None, ACK) or not proc._is_alive() or not waits(proc.pid):
+            return False
+        # It is this process that is slow where the task is written in parts and the child has read all of them.
+        return proc.inqW_fd not in self._active_writes or _unread(proc.inqW_fd) > 0
+
     def process_flush_queues(self, proc: Any) -> None:
         """Read what a child has sent before it died. After garbage in its pipe nothing is."""
         if not proc.garbled and self._state != TERMINATE:
@@ -191,6 +228,10 @@ class Pool(asynpool.AsynPool):
                 self.outbound_buffer.remove(job)
             job._ack(None, time.monotonic(), proc.pid, None)
             self.mark_as_worker_lost(job, proc.exitcode or 0)
+
+
+def _unread(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, FIONREAD, bytes(4)), sys.byteorder)
 
 
 class TaskPool(prefork.TaskPool):
