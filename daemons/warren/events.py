@@ -152,7 +152,10 @@ class Event(StrEnum):
     LEADER_TAKEN = "leader_taken", "this beat leads: of all beats of the fleet it is the one that sends"
     LEADER_LOST = "leader_lost", "this beat does not lead any more and stands by"
     TICK_SENT = "tick_sent", "beat sent the task of a schedule entry"
-    TICK_MISSED = "tick_missed", "a tick came due while no beat ran; `sent` says whether it was made up for"
+    TICK_MISSED = (
+        "tick_missed",
+        "ticks of an entry came due while no beat led (`ticks`, the newest is `tick`); `left_out` of them are never sent",
+    )
     CLOCK_SET_BACK = (
         "clock_set_back",
         "the last tick of an entry lies far ahead: this host's clock, or the last leader's, was wrong",

@@ -47,6 +47,32 @@ def lost(found: Counter[float], every: float, between: Iterable[Silence] = ()) -
     return [tick for tick in missing if not any(silence.last < tick < silence.first for silence in known)]
 
 
+@dataclass(frozen=True)
+class Balance:
+    """What became of the ticks of all entries, from the first to the last that a beat spoke of."""
+
+    sent: int
+    told: int  # as missed and not sent
+    untold: int
+    twice: int
+
+
+def balance(records: Iterable[dict[str, Any]], every: float) -> Balance:
+    """The balance of entries that tick `every` so many seconds, from beat's lines."""
+    sent, last, due, told = Counter[tuple[str, int]](), dict[str, int](), 0, 0
+    for record in records:
+        if record["event"] not in ("tick_sent", "tick_missed"):
+            continue
+        entry, number = record["entry"], round(record["tick"] / every)
+        left_out = record.get("left_out", 0)
+        due += number - last.get(entry, number - 1 - left_out)
+        last[entry] = max(number, last.get(entry, number))
+        told += left_out
+        if record["event"] == "tick_sent":
+            sent[entry, number] += 1
+    return Balance(len(sent), told, due - len(sent) - told, sent.total() - len(sent))
+
+
 def _each(first: float, last: float, every: float) -> list[float]:
     """The multiples of `every` in between, both included. Counted: sums of fractions would drift."""
     return [number * every for number in range(round(first / every), round(last / every) + 1)]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from warren.beat.ticks import AHEAD, GRACE, Due, due, last_tick, next_tick, pause, task_id, trusted
+from warren.beat.ticks import AHEAD, COUNTED, GRACE, Due, Gap, due, last_tick, next_tick, pause, task_id, trusted
 from warren.config import ScheduleSettings
 
 BERLIN = ZoneInfo("Europe/Berlin")
+NOTHING = Due(None, ())
+MISFIRES = st.sampled_from(["run", "skip"])
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu"]
 #: Midnight (UTC) before the clocks change somewhere of ZONES, and of days on which none does.
 DAYS = [
@@ -50,14 +53,30 @@ def entry(every: float | None = None, cron: str | None = None, misfire: str = "r
     return ScheduleSettings.model_validate({"task": "t", "every": every, "cron": cron, "misfire": misfire})
 
 
-def sent_by(one: ScheduleSettings, clock: Iterator[float], sent: float, zone: ZoneInfo) -> list[Due]:
-    """What a beat sends that looks at these times."""
-    found: list[Due] = []
+@dataclass
+class Sent:
+    """What a beat has sent that looked at some times, how late each tick was, and the gaps that it has told."""
+
+    ticks: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> int:
+        """Ticks that were told as missed and not sent."""
+        return sum(gap.ticks - gap.made_up for gap in self.gaps)
+
+
+def sent_by(one: ScheduleSettings, clock: Iterable[float], sent: float, zone: ZoneInfo) -> Sent:
+    """What a beat does that looks at these times."""
+    found = Sent()
     for now in clock:
-        tick = due(one, sent, now, zone)
-        if tick is not None:
-            sent = tick.tick
-            found += [tick] if tick.send else []
+        plan = due(one, sent, now, zone)
+        made_up = [plan.gap.newest] if plan.gap and plan.gap.made_up else []
+        found.gaps += [plan.gap] if plan.gap else []
+        found.ticks += [*made_up, *plan.ticks]
+        found.late += [now - tick for tick in plan.ticks]
+        sent = max([sent, *plan.ticks, *([plan.gap.newest] if plan.gap else [])])
     return found
 
 
@@ -103,10 +122,10 @@ def test_every_while_beat_runs(every: float, begin: float, delays: list[float]) 
     """While beat runs each tick is sent once: none twice, none left out, each within its turn."""
     one, end = entry(every), begin + 20.5 * every
     found = sent_by(one, walk(one, begin, end, BERLIN, delays), last_tick(one, begin, BERLIN), BERLIN)
-    ticks = [due.tick for due in found]
-    assert 19 <= len(ticks) <= 21
-    assert all(after - before == pytest.approx(every, abs=1e-5) for before, after in pairwise(ticks))
-    assert all(tick.late < 0.2 and not tick.missed for tick in found)
+    assert 19 <= len(found.ticks) <= 21
+    assert all(after - before == pytest.approx(every, abs=1e-5) for before, after in pairwise(found.ticks))
+    assert max(found.late) < 0.2
+    assert not found.gaps
 
 
 @given(
@@ -120,9 +139,9 @@ def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: lis
     """On the days on which the clocks change, too, each tick is sent once and in order while beat runs."""
     one, end = entry(cron=cron), day + 50 * 3600
     times = list(walk(one, day, end, zone, delays))
-    found = sent_by(one, iter(times), last_tick(one, day, zone), zone)
-    assert [due.tick for due in found] == ticks_between(one, day, times[-1], zone)
-    assert not any(tick.missed for tick in found)
+    found = sent_by(one, times, last_tick(one, day, zone), zone)
+    assert found.ticks == ticks_between(one, day, times[-1], zone)
+    assert not found.gaps
 
 
 @given(
@@ -166,7 +185,7 @@ def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: lis
     end = datetime(*day, 23, 59, tzinfo=BERLIN).timestamp()
     one = entry(cron=cron)
     found = sent_by(one, walk(one, begin, end, BERLIN, [7.0]), last_tick(one, begin, BERLIN), BERLIN)
-    assert [datetime.fromtimestamp(due.tick, BERLIN).strftime("%H:%M%z") for due in found] == sent
+    assert [datetime.fromtimestamp(tick, BERLIN).strftime("%H:%M%z") for tick in found.ticks] == sent
 
 
 @given(
@@ -177,8 +196,7 @@ def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
     """However the clock is set, forward or back, no tick is sent twice and ticks go on once it passes the last one."""
     one, now = entry(every), 1.8e9
     times = [now := now + step for step in steps]
-    found = sent_by(one, iter(times), last_tick(one, 1.8e9, BERLIN), BERLIN)
-    ticks = [due.tick for due in found]
+    ticks = sent_by(one, times, last_tick(one, 1.8e9, BERLIN), BERLIN).ticks
     assert ticks == sorted(set(ticks))
     assert (ticks or [last_tick(one, 1.8e9, BERLIN)])[-1] >= last_tick(one, max(times), BERLIN)
 
@@ -189,18 +207,66 @@ def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
     one, now = entry(60.0), 1_800_000_030.0
     sent = trusted(one, now + ahead, now, BERLIN)
     found = due(one, sent, now + 60, BERLIN)
-    assert (found is not None) == bool(ticks)
-    assert due(one, sent, now, BERLIN) is None
+    assert len(found.ticks) + (found.gap is not None) == ticks
+    assert due(one, sent, now, BERLIN) == NOTHING
 
 
-@pytest.mark.parametrize(("away", "misfire", "sent"), [(5.0, "run", 1), (5.0, "skip", 1), (95.0, "run", 1), (95.0, "skip", 0)])
-def test_missed(away: float, misfire: str, sent: int) -> None:
-    """Of the ticks that came due while no beat ran only the newest counts; late by more than GRACE, by the entry's misfire."""
-    one = entry(100.0, misfire=misfire)
-    found = due(one, 1_800_000_000.0, 1_800_000_500.0 + away, BERLIN)
-    assert found == Due(1_800_000_500.0, away, bool(sent))
-    assert found.missed == (away > GRACE)
-    assert due(one, found.tick, 1_800_000_501.0 + away, BERLIN) is None
+@pytest.mark.parametrize(
+    ("away", "misfire", "made_up", "ticks"),
+    [
+        (5.0, "run", None, [500.0]),  # late by less than GRACE: it was not missed, the four before it were
+        (5.0, "skip", None, [500.0]),
+        (95.0, "run", True, []),
+        (95.0, "skip", False, []),
+    ],
+)
+def test_missed(away: float, misfire: str, made_up: bool | None, ticks: list[float]) -> None:
+    """Of the ticks that came due while no beat led the newest counts, unless a newer one is sent; by the entry's misfire."""
+    one, first = entry(100.0, misfire=misfire), 1_800_000_000.0
+    found = due(one, first, first + 500 + away, BERLIN)
+    missed = Gap(4, first + 400, made_up=False) if ticks else Gap(5, first + 500, made_up=bool(made_up))
+    assert found == Due(missed, tuple(first + tick for tick in ticks))
+    assert due(one, first + 500, first + 501 + away, BERLIN) == NOTHING
+
+
+@given(
+    one=st.one_of(
+        st.builds(entry, every=st.sampled_from([0.1, 0.3, 1.0, 7.0, 30.0, 3600.0]) | st.floats(0.1, 4000), misfire=MISFIRES),
+        st.builds(entry, cron=st.sampled_from(CRONS), misfire=MISFIRES),
+    ),
+    begin=st.floats(1.7e9, 1.8e9),
+    breaks=st.lists(st.floats(0.001, 30.0) | st.floats(0.001, 90_000.0), min_size=1, max_size=8),
+)
+@settings(deadline=None, max_examples=200)
+def test_each_tick_is_sent_or_told(one: ScheduleSettings, begin: float, breaks: list[float]) -> None:
+    """However long a beat was away or a turn took: ticks sent and ticks told as missed are the ticks that came due."""
+    times = list(accumulate(breaks, initial=begin))
+    start = last_tick(one, begin, BERLIN)
+    found = sent_by(one, times, start, BERLIN)
+    newest = last_tick(one, times[-1], BERLIN)
+    if one.every is not None:
+        assert len(found.ticks) + found.left_out == round((newest - start) / one.every)
+    elif all(gap.ticks < COUNTED for gap in found.gaps):
+        assert len(found.ticks) + found.left_out == len(ticks_between(one, start, newest, BERLIN))
+    assert found.ticks == sorted(set(found.ticks))
+    assert all(0 <= late <= GRACE for late in found.late)
+    assert one.misfire == "run" or not any(gap.made_up for gap in found.gaps)
+
+
+def test_a_cron_line_that_was_away_for_a_year() -> None:
+    """Its ticks are counted to a bound, so that the heart beats on; those of `every` are counted by one division."""
+    now, year = 1.8e9 + 30, 366 * 86400.0
+    assert due(entry(cron="* * * * *"), now - year, now, BERLIN).gap == Gap(COUNTED, 1.8e9, made_up=True)
+    told = due(entry(0.1), now - year, now, BERLIN).gap
+    assert told is not None
+    assert told.ticks == pytest.approx(10 * (year - GRACE), abs=2)
+
+
+@given(number=st.integers(10**9, 2**40), every=st.sampled_from([0.1, 0.3, 0.7]) | st.floats(0.1, 1e4))
+def test_the_next_tick_of_a_tick_is_another(number: int, every: float) -> None:
+    """A tick divided by its length may be a little less than its number."""
+    tick = number * every
+    assert next_tick(entry(every), tick, BERLIN) > tick
 
 
 @given(now=st.floats(1.6e9, 2.2e9), every=st.floats(0.1, 1e5), longest=st.floats(0.1, 5.0))

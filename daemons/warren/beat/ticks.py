@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
-
+from warren.beat.cron import last_of, next_of
 from warren.config import ScheduleSettings
 
 #: Names of tasks are derived in this space.
@@ -18,20 +16,25 @@ _NAMESPACE = UUID("7b0c3ed2-4a86-5d0e-9d57-0f6c1d1c9a11")
 GRACE = 10.0
 #: A tick remembered from further ahead of now (seconds) was sent by a clock that was wrong, and is not waited for.
 AHEAD = 600.0
+#: Ticks of a cron line that are counted at most in one gap: a line that ticks each minute has as many in a week.
+COUNTED = 10_000
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Ticks that were missed, no beat having led when they came due: so many, the newest of them, and whether that is sent."""
+
+    ticks: int  # of a cron line COUNTED at most
+    newest: float  # seconds since the epoch
+    made_up: bool
 
 
 @dataclass(frozen=True)
 class Due:
-    """A tick to be sent, or left out by the entry's misfire: `tick` in seconds since the epoch, `late` seconds after it."""
+    """What to do now: first tell of a gap, then send these ticks (seconds since the epoch), the oldest first."""
 
-    tick: float
-    late: float
-    send: bool
-
-    @property
-    def missed(self) -> bool:
-        """Whether it came due while no beat was running."""
-        return self.late > GRACE
+    gap: Gap | None
+    ticks: tuple[float, ...]
 
 
 def last_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
@@ -39,41 +42,42 @@ def last_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
 
     `every` ticks at the multiples of its length since the epoch, `cron` in the time zone of the app.
     """
-    if entry.every is not None:
-        return math.floor(now / entry.every) * entry.every
-    # The search begins after `now` and excludes its own beginning, so that a tick at `now` itself is found.
-    after = datetime.fromtimestamp(math.floor(now) + 1, zone)
-    last = next(CronSim(entry.cron or "", after, reverse=True)).timestamp()
-    # In the hour that a day has twice, the search backward passes over ticks. Those forward are the ones that count.
-    while (following := next_tick(entry, last, zone)) <= now:
-        last = following
-    return last
+    if entry.every is None:
+        return last_of(entry.cron or "", now, zone)
+    return math.floor(now / entry.every) * entry.every
 
 
 def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
     """The first tick after `now` (seconds since the epoch)."""
-    if entry.every is not None:
-        return (math.floor(now / entry.every) + 1) * entry.every
-    found = _search(entry.cron or "", now, zone)
-    change = _change_of_clocks(max(now - 3600.0, found - 86400.0), found, zone)
-    if change is None:
-        return found
-    # The search steps by whole hours: where clocks are changed by half of one, also just before `now`, it passes over a tick,
-    # unless it begins at an hour of the new time.
-    hour = change + 60 * (-datetime.fromtimestamp(change, zone).minute % 60)
-    return min(found, _search(entry.cron or "", max(now, hour - 1), zone))
+    if entry.every is None:
+        return next_of(entry.cron or "", now, zone)
+    number = math.floor(now / entry.every) + 1
+    # A tick by its own length may be a little less than its number: the one after it is asked for, not itself.
+    return (number if number * entry.every > now else number + 1) * entry.every
 
 
-def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due | None:
-    """What to do at `now` when `sent` was the last tick taken care of; None before the next one.
+def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due:
+    """What to do at `now` when `sent` was the last tick taken care of.
 
-    Of several ticks that came due meanwhile only the newest counts: a schedule says when, not how many.
+    A tick that is late by GRACE at most is sent, each of them: a turn takes time, and so does a change of the leader. The older
+    ones were missed. Of these the newest is made up for where the entry's misfire says so and nothing newer is sent: a schedule
+    says when, not how many.
     """
-    tick = last_tick(entry, now, zone)
-    if tick <= sent:
-        return None  # also when the wall clock stepped back: a tick that was sent is not sent again
-    late = now - tick
-    return Due(tick, late, send=late <= GRACE or entry.misfire == "run")
+    newest = last_tick(entry, now, zone)
+    if newest <= sent:
+        return Due(None, ())  # also when the wall clock stepped back: a tick that was sent is not sent again
+    edge = now - GRACE
+    missed = last_tick(entry, edge, zone)
+    if missed == edge:
+        missed = last_tick(entry, math.nextafter(edge, 0), zone)
+    ticks = []
+    tick = next_tick(entry, max(sent, missed), zone)
+    while tick <= newest:
+        ticks.append(tick)
+        tick = next_tick(entry, tick, zone)
+    if missed <= sent:
+        return Due(None, tuple(ticks))
+    return Due(Gap(_count(entry, sent, missed, zone), missed, not ticks and entry.misfire == "run"), tuple(ticks))
 
 
 def trusted(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> float:
@@ -94,23 +98,12 @@ def pause(ticks: list[float], now: float, longest: float) -> float:
     return max(0.0, min([longest, *(tick - now for tick in ticks)]))
 
 
-def _search(cron: str, now: float, zone: ZoneInfo) -> float:
-    ticks = CronSim(cron, datetime.fromtimestamp(math.floor(now), zone))
-    # Begun in the second of two equal hours, the search finds the first one's ticks.
-    return next(tick for tick in (each.timestamp() for each in ticks) if tick > now)
-
-
-def _change_of_clocks(begin: float, end: float, zone: ZoneInfo) -> float | None:
-    """The first second of the zone's new time, where it changes between the two; at most one change lies there."""
-    before, after = math.floor(begin), math.ceil(end)
-    old = _offset(before, zone)
-    if _offset(after, zone) == old:
-        return None
-    while after - before > 1:
-        middle = (before + after) // 2
-        before, after = (middle, after) if _offset(middle, zone) == old else (before, middle)
-    return float(after)
-
-
-def _offset(at: float, zone: ZoneInfo) -> object:
-    return datetime.fromtimestamp(at, zone).utcoffset()
+def _count(entry: ScheduleSettings, after: float, last: float, zone: ZoneInfo) -> int:
+    """How many ticks there are after `after`, up to `last`, which is one; of a cron line COUNTED at most."""
+    first = next_tick(entry, after, zone)
+    if entry.every is not None:
+        return round((last - first) / entry.every) + 1
+    found, tick = 1, first
+    while tick < last and found < COUNTED:
+        tick, found = next_tick(entry, tick, zone), found + 1
+    return found

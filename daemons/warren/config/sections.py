@@ -197,7 +197,7 @@ class ScheduleSettings(Section):
         None, "Queue it is sent to. Empty: the queue of its task."
     )
     misfire: Annotated[Literal["run", "skip"], choice("run", "skip")] = option(
-        "run", "What happens with a tick that came due while no beat ran: run it once, late, or skip it."
+        "run", "What happens when ticks are more than 10 s late, no beat having led: run the newest once, late, or skip it."
     )
 
 
