@@ -27,14 +27,33 @@ class RunFolder:
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
-        self._trouble = ""
+        self._trouble = ""  # of the turn before
+        self._told = ""
+        self._whole = True  # else the folder was being made anew when it was moved away again
         self._socket: tuple[int, int, int] | None = None  # device, inode and mode of the socket's name as it was made
 
     def turn(self, suite: Any) -> None:
-        """Makes anew what is missing or spoilt; in each turn of the loop, as a look costs some microseconds."""
+        """Makes anew what is missing or spoilt; in each turn of the loop, as a look costs some microseconds.
+
+        Raises nothing. The folder may be moved or removed between a look and what follows it: the next turn then finds it
+        missing, and makes it. Only what two turns in a row cannot mend is told.
+        """
+        trouble = ""
+        try:
+            self._keep(suite)
+        except (WarrenError, OSError) as error:
+            trouble = str(error)
+        if trouble and self._trouble and trouble != self._told:
+            self._told = trouble
+            get().error(Event.RUN_FOLDER_LOST, reason=trouble)
+        elif not trouble:
+            self._told = ""
+        self._trouble = trouble
+
+    def _keep(self, suite: Any) -> None:
         run_dir = suite.settings.app.run_dir
         open_up(run_dir)
-        if self._lock.lost:
+        if self._lock.lost or not self._whole:
             self._take_again(suite)
         elif cleared := _tidy(run_dir):
             _emptied(", ".join(map(str, cleared)))
@@ -42,21 +61,17 @@ class RunFolder:
             self._serve(suite)
 
     def _take_again(self, suite: Any) -> None:
-        trouble = ""
-        try:
-            make_folders(suite.settings)
+        self._whole = False
+        make_folders(suite.settings)
+        if self._lock.lost:
             clear_place(self._lock.path)
             # Before anything is written, for it says whether the rest is ours: another suite may have come in since.
             self._lock.renew()
-            _tidy(suite.settings.app.run_dir)
-            files.place(suite.settings)
-            self._open(suite)
-            _emptied(str(self._lock.path))
-        except (WarrenError, OSError) as error:
-            trouble = str(error)
-        if trouble and trouble != self._trouble:
-            get().error(Event.RUN_FOLDER_LOST, reason=trouble)
-        self._trouble = trouble
+        _tidy(suite.settings.app.run_dir)
+        files.place(suite.settings)
+        self._open(suite)
+        _emptied(str(self._lock.path))
+        self._whole = True
 
     # -- socket and pid file ---------------------------------------------------------------------------------------
 
