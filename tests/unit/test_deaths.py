@@ -59,6 +59,21 @@ def test_an_end_in_order_that_nobody_asked_for_is_one(tmp_path: Path) -> None:
         assert found.of("long") == expected
 
 
+def test_what_a_dead_child_has_noted(tmp_path: Path) -> None:
+    """The task that it ran, and no other; what somebody has written over the note is none."""
+    deaths = opened(tmp_path)
+    left(tmp_path, "worker-a", "one", "two")
+    assert [deaths.began(index, task_id) for index in (0, 1, 2) for task_id in ("one", "two", "")] == [
+        *(True, False, False),
+        *(False, True, False),
+        *(False, False, False),
+    ]
+    for garbage in (b"[" * 4096, b"\xff" * 4096, b"{}", b"[]", b"1"):
+        (tmp_path / "worker-a.tasks").write_bytes(garbage)
+        assert not deaths.began(0, "one")
+    assert not Deaths(tmp_path, "worker-b", 1).began(0, "one")
+
+
 def test_only_the_newest_are_remembered(tmp_path: Path) -> None:
     """The file stays small, however many tasks were lost in a worker's life."""
     for number in range(3):

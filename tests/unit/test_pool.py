@@ -127,6 +127,43 @@ def test_a_task_that_no_process_seems_to_begin(turning: Turning, tmp_path: Path)
     assert (tmp_path / "runs").read_text() == "x"
 
 
+def test_a_task_that_hides_its_begin_and_is_noted(turning: Turning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its child has noted says that it ran: that is a loss, the first time."""
+    pool = turning.pool
+    monkeypatch.setattr(pools.Pool, "began", staticmethod(lambda index, task_id: (index, task_id) == (dead.index, "noted")))
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGSTOP)
+    path = str(tmp_path / "runs")
+    job = pool.apply_async(steal, (path,), correlation_id="noted", error_callback=turning.ends.append)
+    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    dead = job._write_to
+    os.kill(dead.pid, signal.SIGCONT)
+    until(lambda: gone(dead), what="a death")
+    pool._join_exited_workers()
+    assert not pool.outbound_buffer
+    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+
+
+def test_a_task_whose_children_die_before_they_begin_with_it(turning: Turning) -> None:
+    """That is no loss: it is given to the next one, as often as that happens, and runs."""
+    pool = turning.pool
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGSTOP)
+    job = turning.run(plain)
+    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    dead = job._write_to
+    os.kill(dead.pid, signal.SIGKILL)
+    until(lambda: gone(dead), what="a death")
+    pool._join_exited_workers()
+    for _ in range(6):
+        pool.on_partial_read(job, dead)
+    pool.maintain_pool()
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGCONT)
+    turning.turn_until(lambda: turning.ends)
+    assert (turning.ends, job.unseen) == ([plain()], 7)
+
+
 def steal(path: str) -> None:
     """Take back what was said to the worker, and die."""
     fd = os.open(f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)

@@ -42,6 +42,7 @@ from warren.worker.gate import Gate
 from warren.worker.in_hand import InHand
 from warren.worker.later import Later
 from warren.worker.leftovers import Leftovers
+from warren.worker.pool import Pool
 from warren.worker.records import Records
 from warren.worker.remote_control import restrict
 from warren.worker.request import Request
@@ -124,6 +125,7 @@ class Worker:
         app.steps["consumer"].add(_turning(self))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
         self.deaths.connect()
+        Pool.began = staticmethod(self.deaths.began)
         self.storing.connect()
         Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
         Consumer.admit = staticmethod(self._admit)

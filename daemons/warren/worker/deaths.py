@@ -84,6 +84,14 @@ class Deaths:
         """How often the task was at work when its worker died."""
         return self._counted.get(task_id[:_KEPT], 0) if self._counted else 0
 
+    def began(self, index: int, task_id: str) -> bool:
+        """Return whether the pool child with this index, which is dead, noted the task as the one that it runs."""
+        try:
+            noted = json.loads(os.pread(self._file, _SLOT, _SLOT * index).rstrip(b"\0"))
+            return bool(task_id) and isinstance(noted, list) and noted[:1] == [task_id[:_KEPT]]
+        except (OSError, ValueError, RecursionError):
+            return False  # no note, or somebody has written over it
+
     def forget(self, handed_back: Sequence[tuple[str, str]] = ()) -> None:
         """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.
 

@@ -35,9 +35,9 @@ from warren.worker.pool_stuck import APART, Stuck
 
 #: Seconds without a further byte after which a message that has begun is none: its writer has long gone on.
 _BROKEN_OFF = 60.0
-#: Times that a task is given to another child because its child died before it had said that it began. A task that
-#: begins and hides that is counted then.
-MOST_UNSEEN = 3
+#: Times that a task is given to another child because its child died and had neither said nor noted that it began. It is
+#: counted as lost then: its message may end whoever reads it, or it erases both.
+MOST_UNSEEN = 20
 
 Reading = Generator[None, None, None]
 
@@ -134,6 +134,8 @@ class Pool(asynpool.AsynPool):
     """The pool children of one worker."""
 
     ResultHandler = ResultHandler
+    #: Whether the child with this index noted that it began with the task of this id (deaths.py).
+    began: Callable[[int, str], bool] = staticmethod(lambda index, task_id: False)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._stuck = Stuck()
@@ -218,12 +220,16 @@ class Pool(asynpool.AsynPool):
         super().on_job_process_down(job, pid_gone)
 
     def on_partial_read(self, job: Any, proc: Any) -> None:
-        """As Celery's: a task that no process has accepted goes to another one, for MOST_UNSEEN times."""
+        """As Celery's: a task that no process has accepted goes to another one.
+
+        That is no loss, as it has not begun: a child sends its word, and then notes the task, before it begins with it.
+        Where the word is missing and the note is there, somebody has read the word out of the pipe.
+        """
         super().on_partial_read(job, proc)
         if job._accepted or job.ready():
             return
         job.unseen = getattr(job, "unseen", 0) + 1
-        if job.unseen >= MOST_UNSEEN:
+        if job.unseen >= MOST_UNSEEN or self.began(proc.index, job.correlation_id or ""):
             with suppress(ValueError):
                 self.outbound_buffer.remove(job)
             job._ack(None, time.monotonic(), proc.pid, None)
