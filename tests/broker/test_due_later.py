@@ -25,6 +25,7 @@ from support.wait import let_pass, until
 from warren.app import make_app
 from warren.broker.depth import depths
 from warren.broker.rejected import rejected_over
+from warren.cli.status import asked, surveyed
 from warren.config import load
 
 FLOOD = 300
@@ -86,6 +87,29 @@ def test_what_is_due_much_later_holds_up_nothing(made: tuple[Suite, str], scratc
         app.send_task("jobs.note", [str(path)], ignore_result=True)
         until(lambda: len(calls(path)) == 2, what="one more task that is due")
     assert not late.exists()
+
+
+def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path) -> None:
+    """Whoever has sent it, and wherever it waits: as soon as it is there, without a watchdog and with one, over restarts."""
+    suite, url = made
+    app, in_broker = make_app(load(suite.etc)), waiting(suite, url)
+
+    def said() -> Any:
+        return asked(load(suite.etc))["later"]
+
+    def published() -> Any:
+        return (surveyed(load(suite.etc)) or {}).get("later")
+
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        send(suite, url, 30, lambda: 86400.0, str(scratch / "late"))
+        until(lambda: in_broker() == 30, what="what others have sent")
+        until(lambda: said() == 30, what="it is counted")
+        for _ in range(5):
+            app.send_task("jobs.note", [str(scratch / "late")], countdown=86400, ignore_result=True)
+        until(lambda: said() == 35, what="what Warren's own client has sent")
+    with suite.running("quota-watchdog"):
+        until(lambda: published() == 35, what="the survey has it")
 
 
 def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Path) -> None:

@@ -16,6 +16,7 @@ from support.figures import Figure
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
 from warren.app import make_app
+from warren.cli.status import asked
 from warren.config import load
 
 JOBS = """
@@ -125,6 +126,7 @@ def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> No
             assert result_of(app.send_task("jobs.add", [7, 8], priority=3)) == 15
             until(partial(database.get, f"warren.rejected.{key}"), what="it is moved")
             assert database.get(f"warren.rejected.{key}") == b"x"
+        assert asked(load(suite.etc))["rejected_keys"] == len(KEYS)
         assert worker.poll() is None
     assert max(Counter(line["key"] for line in suite.logged("worker", "key_rejected")).values()) == 1
     assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])

@@ -131,6 +131,9 @@ def surveyed(run: Path, **broker: object) -> None:
         "queues": {"default": queue},
         "removed_queues": {"old": 2},
         "rejected": {"messages": 1, "level": 1},
+        "later": 20_000,
+        "returning": 1,
+        "rejected_keys": 2,
         "quotas": {"site": quota, "other": {"error": "it is damaged"}},
     }
     run.mkdir()
@@ -158,6 +161,9 @@ def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.Cap
     assert "the broker takes no messages: low on disk" in lines
     assert "old: no section declares it any more, and it holds 2 messages" in lines
     assert "rejected: 1 message, which nobody could run" in lines
+    assert "due later: 20000 messages" in lines
+    assert "returning: 1 message, files of this host until RabbitMQ takes them" in lines
+    assert "rejected: 2 of Redis' keys held garbage, kept in warren.rejected.KEY" in lines
     assert "site 60/10s 40 1 19 0.0 s" in lines
     assert "other: it is damaged" in lines
 
@@ -188,8 +194,11 @@ def test_an_old_survey_is_not_believed(config: str, tmp_path: Path, capsys: pyte
     assert said["survey_age_s"] is None
 
 
-def test_who_asks_makes_and_moves_nothing(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a survey the embedded broker itself is looked at: no folder appears, and no message of the dead is moved."""
+def test_who_asks_makes_and_moves_nothing(
+    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a survey the embedded broker itself is looked at: no folder appears, no message of the dead is moved; what waits
+    beside the queues is counted."""
     monkeypatch.setattr(status, "program_status", lambda _: [])
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     words = ["--config", str(etc(f"[app]\n{folders}[queue:pages]\n")), "status", "--json"]
@@ -200,7 +209,15 @@ def test_who_asks_makes_and_moves_nothing(etc: Written, tmp_path: Path, monkeypa
         assert not name or not (broker / "incoming").exists()
         (broker / name).mkdir(parents=True)
     (broker / "unacked" / "x.1.1" / "pages" / "m.0").write_text("{}", encoding="utf-8")
+    (broker / "later" / "pages").mkdir(parents=True)
+    for name in (f"{10**19}.m.0", f"{10**19}.n.0", "somebody's"):
+        (broker / "later" / "pages" / name).touch()
+    (tmp_path / "state" / "returning" / "a").mkdir(parents=True)
+    (tmp_path / "state" / "returning" / "a" / "1.json").touch()
     before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
     with pytest.raises(SystemExit):
         main(words)
     assert sorted(tmp_path.rglob("*")) == before
+    found = json.loads(capsys.readouterr().out)
+    assert (found["later"], found["returning"], found["rejected_keys"]) == (2, 1, 0)

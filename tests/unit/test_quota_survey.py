@@ -12,6 +12,7 @@ import pytest
 from warren.broker.depth import Seen
 from warren.broker.most_rejected import MOST
 from warren.broker.survey import BrokerSurvey, Look
+from warren.broker.waiting import Waiting
 from warren.config import Settings
 from warren.quota import survey
 from warren.quota.slots import Counts
@@ -131,10 +132,12 @@ def test_what_no_worker_will_take(settings: Settings, clock: Clock) -> None:
     watched.publish({})
     found = said(settings) or {}
     assert (found["removed_queues"], found["rejected"]) == ({"lonely": 2}, {"messages": 0, "level": 0})
-    watched._broker.latest = Look(clock.now + 1, True, rejected=3)
+    assert (found["later"], found["returning"], found["rejected_keys"]) == (0, 0, 0)
+    watched._broker.latest = Look(clock.now + 1, True, rejected=3, waiting=Waiting(None, 4, 5))
     watched.publish({})
     found = said(settings) or {}
     assert (found["removed_queues"], found["rejected"]) == ({}, {"messages": 3, "level": 1})
+    assert (found["later"], found["returning"], found["rejected_keys"]) == (None, 4, 5)
     watched._broker.latest = Look(clock.now + 2, True, rejected=MOST)
     watched.publish({})
     assert (said(settings) or {})["rejected"] == {"messages": MOST, "level": 1, "full": True}

@@ -14,6 +14,7 @@ from warren.beat.host_leader import HostLeader
 from warren.beat.key_leader import KeyLeader
 from warren.beat.memory import Memory
 from warren.beat.queue_leader import QueueLeader
+from warren.broker.queues import beat_names
 from warren.config import Settings
 
 
@@ -39,12 +40,7 @@ class Leader(Protocol):
 def leader(settings: Settings, app: Celery) -> Leader:
     """The leadership that fits the broker of the settings."""
     if settings.broker.kind == "rabbitmq":
-        return QueueLeader(app, *names(app))
+        return QueueLeader(app, *beat_names(app.main))
     if settings.broker.kind == "redis":
-        return KeyLeader(app.conf.broker_url.split(";")[0], *names(app))
+        return KeyLeader(app.conf.broker_url.split(";")[0], *beat_names(app.main))
     return HostLeader(Memory(settings.app.state_dir / "beat" / "ticks.json"))
-
-
-def names(app: Celery) -> tuple[str, str]:
-    """What holds the leadership and the last ticks on the broker: one of each for an app, however many hosts it has."""
-    return f"{app.main}.beat.leader", f"{app.main}.beat.ticks"

@@ -47,19 +47,20 @@ class Seen(NamedTuple):
 
 def seen_over(connection: Any, queues: Iterable[str]) -> dict[str, Seen]:
     """Return what the broker says of each queue, over a kombu connection that is held. Raises the errors of the connection."""
-    return {queue: _seen(connection, queue) for queue in queues}
-
-
-def _seen(connection: Any, queue: str) -> Seen:
-    kind = connection.transport.driver_type
-    # A channel of its own: RabbitMQ closes the one on which a queue was asked for that does not exist.
+    kind, found = connection.transport.driver_type, {}
     channel = connection.channel()
     try:
-        found = channel.queue_declare(queue, passive=True)
-        return Seen(int(found.message_count), int(found.consumer_count) if kind == "amqp" else None)
-    except connection.channel_errors:
-        # An empty queue of Redis is no key at all, and the same as one that was never declared.
-        return Seen(0 if kind == "redis" else None)
+        for queue in queues:
+            try:
+                said = channel.queue_declare(queue, passive=True)
+                found[queue] = Seen(int(said.message_count), int(said.consumer_count) if kind == "amqp" else None)
+            except connection.channel_errors:
+                # An empty queue of Redis is no key at all, and the same as one that was never declared.
+                found[queue] = Seen(0 if kind == "redis" else None)
+                # RabbitMQ has closed the channel on which a queue was asked for that does not exist.
+                channel.close()
+                channel = connection.channel()
+        return found
     finally:
         if connection.connected:
             channel.close()

@@ -95,7 +95,7 @@ class _Soonest:
         """Those that are due by now."""
         if time.monotonic() >= self._next and not self._glance.unchanged():
             begun = time.monotonic()
-            self._names = deque(heapq.nsmallest(_BATCH, filter(_is_later, self._listed())))
+            self._names = deque(heapq.nsmallest(_BATCH, filter(is_later, self._listed())))
             ended = time.monotonic()
             self._next = ended + 20 * (ended - begun)  # at most a twentieth of the time goes into listing
         due = []
@@ -110,5 +110,6 @@ class _Soonest:
             return []
 
 
-def _is_later(name: str) -> bool:
+def is_later(name: str) -> bool:
+    """Return whether it is the name of a message that is due later."""
     return name[:20].isdecimal() and name[20:21] == "." and name[21:22] not in ("", ".")

@@ -72,6 +72,11 @@ def declare_rejected(channel: Any, queue_type: str) -> None:
         return  # there, of another type, or without a bound
 
 
+def beat_names(app: str) -> tuple[str, str]:
+    """Return what holds the leadership of the beats and their last ticks: one of each for an app, however many hosts it has."""
+    return f"{app}.beat.leader", f"{app}.beat.ticks"
+
+
 def without_delay(routing_key: str) -> str:
     """Return the key as its sender chose it: delayed delivery puts the delay before it, bit by bit."""
     return _DELAY.sub("", routing_key)

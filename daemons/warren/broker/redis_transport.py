@@ -142,6 +142,10 @@ class Channel(BoundedChannel, redis.Channel):
     def _list_keys(self, queues: list[str]) -> dict[str, str]:
         return {self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps}
 
+    def kept_keys(self, queues: list[str]) -> list[str]:
+        """Return the keys in which these queues, their bindings and what was taken from them are kept."""
+        return [*self._binding_keys(EXCHANGE), *self._list_keys(queues), *sorted(self._taken)]
+
     # -- what is due later -------------------------------------------------------------------------------------------
 
     def postpone(self, message: Any, until: float) -> bool:

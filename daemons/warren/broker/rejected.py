@@ -13,18 +13,19 @@ from warren.broker.queues import REJECTED
 def rejected_over(connection: Any, state_dir: Path) -> int:
     """Return the number of dead letters, over a kombu connection that is held. Raises the errors of the connection."""
     if connection.transport.driver_type != "warren":
-        return len(_names(state_dir / "rejected")) + (depths_over(connection, [REJECTED])[REJECTED] or 0)
+        return len(names_in(state_dir / "rejected")) + (depths_over(connection, [REJECTED])[REJECTED] or 0)
     return rejected_here(state_dir, connection.transport.folder)
 
 
 def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
     """Return the same of the embedded broker, by its directories alone: by default those of the state directory."""
     folder = (broker or state_dir / "broker") / "rejected"
-    return len(_names(state_dir / "rejected")) + sum(len(_names(folder / queue)) for queue in _names(folder))
+    return len(names_in(state_dir / "rejected")) + sum(len(names_in(folder / queue)) for queue in names_in(folder))
 
 
-def _names(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, but for hidden ones; none where it cannot be listed: a task may have closed it."""
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []

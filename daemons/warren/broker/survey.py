@@ -15,6 +15,7 @@ from warren.broker.known_queues import KnownQueues
 from warren.broker.reach import reach
 from warren.broker.rejected import rejected_over
 from warren.broker.same_name import HEARTBEAT, LONGEST_PAUSE, SameName
+from warren.broker.waiting import NOTHING, Waiting, waiting_over
 from warren.config import Settings
 from warren.errors import Unavailable
 from warren.redaction import redact
@@ -37,6 +38,7 @@ class Look:
     queues: dict[str, Seen] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)  # messages in queues that no section declares any more
     rejected: int = 0  # dead letters
+    waiting: Waiting = NOTHING  # what is in no queue that a worker takes from
     same_name: bool = False  # another suite on this broker bears this host's name
 
 
@@ -90,7 +92,9 @@ class BrokerSurvey(threading.Thread):
                 twin, begin = self._same_name.seen(connection, begin, begun), False
                 found = seen_over(connection, self.settings.queues)
                 removed, rejected = self._removed(connection), rejected_over(connection, self.settings.app.state_dir)
-                self.latest = Look(begun, True, alarms=raised(), queues=found, removed=removed, rejected=rejected, same_name=twin)
+                counted: dict[str, Any] = {"queues": found, "removed": removed, "rejected": rejected}
+                counted["waiting"] = waiting_over(connection, self.settings)
+                self.latest = Look(begun, True, alarms=raised(), same_name=twin, **counted)
                 self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))
                 if kind == "rabbitmq":
                     self.pause = min(self.pause, LONGEST_PAUSE)

@@ -76,6 +76,9 @@ def surveyed(settings: Settings) -> dict[str, Any] | None:
         "quotas": [{"quota": name, **row, **_limit(row)} for name, row in survey.said["quotas"].items()],
         "removed_queues": survey.said.get("removed_queues", {}) if broker["reachable"] else {},
         "rejected": survey.said.get("rejected", {}).get("messages", 0) if broker["reachable"] else None,
+        "later": survey.said.get("later") if broker["reachable"] else None,
+        "returning": survey.said.get("returning") if broker["reachable"] else None,
+        "rejected_keys": survey.said.get("rejected_keys") if broker["reachable"] else None,
         "alarms": broker["alarms"],
         "broker_error": broker["reason"] or None,
         "survey_age_s": round(age, 3),
@@ -88,29 +91,33 @@ def _limit(row: dict[str, Any]) -> dict[str, Any]:
 
 def asked(settings: Settings) -> dict[str, Any]:
     """The same, asked of the broker and read from the ledgers: without a watchdog there are no forecasts and no alarms."""
-    queues, rejected, trouble = _queues(settings)
-    nothing: dict[str, Any] = {"removed_queues": {}, "rejected": rejected, "alarms": [], "survey_age_s": None}
-    return {"queues": queues, "quotas": _quotas(settings), "broker_error": trouble or None, **nothing}
+    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "survey_age_s": None}
+    return {**_broker(settings), "quotas": _quotas(settings), **nothing}
 
 
-def _queues(settings: Settings) -> tuple[list[dict[str, Any]], int | None, str]:
+def _broker(settings: Settings) -> dict[str, Any]:
     from warren.app import make_app  # Celery is needed in this case only
     from warren.broker.depth import depths, depths_over
     from warren.broker.reach import reach
     from warren.broker.rejected import rejected_here, rejected_over
+    from warren.broker.waiting import Waiting, waiting_here, waiting_over
     from warren.cli.call import told
 
+    state = settings.app.state_dir
     try:
         app = make_app(settings)
         with told(app, settings):
             if settings.broker.kind == "embedded":  # looked at, and no more: a connection would make its folders
-                found, rejected = depths(app, settings.queues), rejected_here(settings.app.state_dir)
+                found, rejected, waiting = depths(app, settings.queues), rejected_here(state), waiting_here(state)
             else:
                 with reach(app) as connection:
-                    found, rejected = depths_over(connection, settings.queues), rejected_over(connection, settings.app.state_dir)
+                    found, rejected = depths_over(connection, settings.queues), rejected_over(connection, state)
+                    waiting = waiting_over(connection, settings)
     except Unavailable as error:
-        return [], None, redact(str(error))
-    return [{"queue": queue, "messages": messages} for queue, messages in found.items()], rejected, ""
+        nothing = dict.fromkeys(("rejected", *Waiting._fields))
+        return {"queues": [], **nothing, "broker_error": redact(str(error))}
+    rows = [{"queue": queue, "messages": messages} for queue, messages in found.items()]
+    return {"queues": rows, "rejected": rejected, **waiting._asdict(), "broker_error": None}
 
 
 def _quotas(settings: Settings) -> list[dict[str, Any]]:

@@ -68,7 +68,12 @@ def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -
 
 
 def _leftovers(console: Console, said: dict[str, Any]) -> None:
-    """Messages that no worker is going to take."""
+    """Messages that no worker takes now, or is going to take."""
+    if said["later"]:
+        console.print(Text(f"due later: {_count(said['later'])}"))
+    if said["returning"]:
+        text = f"returning: {_count(said['returning'])}, files of this host until RabbitMQ takes them"
+        console.print(Text(text, style="yellow"))
     for queue in said["queues"]:
         if queue.get("unconsumed"):
             console.print(Text(f"{queue['queue']}: it holds messages, and no worker of the fleet takes from it", style="red"))
@@ -76,6 +81,9 @@ def _leftovers(console: Console, said: dict[str, Any]) -> None:
         console.print(Text(f"{name}: no section declares it any more, and it holds {_count(messages)}", style="yellow"))
     if said["rejected"]:
         console.print(Text(f"rejected: {_count(said['rejected'])}, which nobody could run", style="yellow"))
+    if said["rejected_keys"]:
+        text = f"rejected: {said['rejected_keys']} of Redis' keys held garbage, kept in warren.rejected.KEY"
+        console.print(Text(text, style="yellow"))
 
 
 def _count(messages: int) -> str:

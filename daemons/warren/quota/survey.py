@@ -67,6 +67,7 @@ class Survey:
             "broker": {**broker, "alarms": look.alarms, "asked_at": look.at, "same_name": look.same_name},
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "removed_queues": look.removed,
+            **look.waiting._asdict(),
             "rejected": {"messages": look.rejected, "level": self._rejected_level(look), **_full(look)},
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery, bootsteps, current_app, signals
@@ -15,6 +16,7 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController, state
 
 from warren.app import import_tasks, make_app
+from warren.broker import later_queues
 from warren.broker.arrivals import Arrival
 from warren.broker.due import NEAR
 from warren.broker.queues import are_quorum, refusal
@@ -72,7 +74,8 @@ class Worker:
         self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
         self.storing = Storing(self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
-        self.later = Later(self.copies, settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR)
+        near = settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR
+        self.later = Later(self.copies, near, partial(later_queues.note, settings.app.state_dir))
         self.leftovers = Leftovers()
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
         self.aftermath = aftermath.Aftermath()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,8 +36,10 @@ _STEP = 50
 class Later:
     """The tasks of one worker that are due later."""
 
-    def __init__(self, copies: Copies, near: float = NEAR) -> None:
+    def __init__(self, copies: Copies, near: float = NEAR, note: Callable[[str], object] = bool) -> None:
+        """`note` is told each queue of RabbitMQ that a message has gone to."""
         self._copies = copies
+        self._note = note
         self._near = min(near, NEAR)
         #: When those that are kept are due.
         self._kept: list[float] = []
@@ -88,7 +91,7 @@ class Later:
             message,
             "",
             name,
-            partial(self._left, message),
+            partial(self._left, message, name),
             headers=address_of(message),
             declare=partial(self._declare, name=name, queue=source(message), level=level),
             refused=partial(self._stays, message),
@@ -96,8 +99,9 @@ class Later:
         )
         return True
 
-    def _left(self, message: Any) -> None:
+    def _left(self, message: Any, name: str) -> None:
         self._leaving -= 1
+        self._note(name)
         message.ack()
 
     def _declare(self, channel: Any, **queue: Any) -> None:

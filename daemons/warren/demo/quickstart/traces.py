@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from celery import Celery
 
-from warren.beat.leader import names
+from warren.broker.queues import beat_names
 from warren.broker.reach import reach
 from warren.errors import Unavailable
 
@@ -23,7 +23,7 @@ def remove_traces(app: Celery, queues: tuple[str, ...]) -> None:
             if redis:
                 queue.declare()  # only a queue that this connection has bound is unbound again
             queue.delete()  # on RabbitMQ also one that it refused to have declared, and that is not there
-        for name in names(app):
+        for name in beat_names(app.main):
             if redis:
                 channel.client.delete(name)
             else:
