@@ -185,10 +185,16 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
         (evidence(surveyed={"quotas": {}}), "quotas", 0, "no quotas"),
         (evidence(surveyed={"quotas": {"a": {"error": "it is damaged"}}}), "quotas", 2, "quota a: it is damaged"),
         (
-            evidence(surveyed={"quotas": {"a": {"free": 0, "limit": 60, "level": 1}}}),
+            evidence(surveyed={"quotas": {"a": {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}}}),
             "quotas",
             1,
-            "quota a 0 of 60 left",
+            "quota a 0 of 60 left, the next in 12 min",
+        ),
+        (
+            evidence(surveyed={"quotas": {"a": {"free": 0, "limit": 1000, "next_free_s": None}}}),
+            "quotas",
+            0,
+            "quota a 0 of 1000 left, the next when a call ends",
         ),
         (evidence(surveyed={"at": NOW - 40}), "broker", 2, "broker unknown: the last survey is 40 s old"),
         (

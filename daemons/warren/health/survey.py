@@ -99,7 +99,15 @@ def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
         if "error" in quota:
             yield Level.CRITICAL, f"quota {name}: {quota['error']}"
         else:
-            yield Level(quota.get("level", 0)), f"quota {name} {quota['free']} of {quota['limit']} left"
+            yield Level(quota.get("level", 0)), f"quota {name} {quota['free']} of {quota['limit']} left{_next(quota)}"
+
+
+def _next(quota: dict[str, Any]) -> str:
+    """When the next call may be made, where none may now: that is how a quota works, and no fault."""
+    wait = quota["next_free_s"]
+    if quota["free"] or quota["limit"] == 0:
+        return ""
+    return ", the next when a call ends" if wait is None else f", the next in {span(wait)}"
 
 
 _JUDGES = {"broker": _broker, "queues": _queues, "quotas": _quotas}
