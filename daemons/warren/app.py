@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, signals
@@ -42,12 +43,15 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-def import_tasks(app: Celery, settings: Settings) -> None:
-    """Imports the task modules and checks the settings against the tasks they register. Raises ConfigError."""
+def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object] = str) -> None:
+    """Imports the task modules and checks the settings against the tasks they register. Raises ConfigError.
+
+    `begins` is told the name of each module before its import.
+    """
     folder = str(settings.app.path) if settings.app.path else ""
     if folder and folder not in sys.path:
         sys.path.append(folder)  # last: a module in it that is called `queue` breaks nobody, and is a problem (shadows.py)
-    problems = check_modules(settings)
+    problems = check_modules(settings, begins)
     if problems:
         raise ConfigError(problems)
     for module in settings.app.modules:

@@ -20,6 +20,7 @@ import click
 
 from warren import service
 from warren.cli.following import Followed, Kept, Shown
+from warren.cli.importing import PATIENCE
 from warren.cli.user import User
 from warren.errors import WarrenError
 from warren.process import die_with_parent, gain_nothing
@@ -31,8 +32,6 @@ _OF_ROOT = ("PYTHON", "LD_", "SSH_", "SUDO_", "XDG_", "DBUS_", "GPG_", "HOME", "
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Signals by which people end a command: whoever has called this one sees that it was ended so.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Seconds that importing the task modules may take; what else these verbs wait for has limits of its own.
-PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,10 @@ class Terms:
 
 
 def terms_of(verb: str, asked: Mapping[str, Any]) -> Terms:
-    """Return what a verb needs. One that imports task modules, or asks others, ends in any case. Pure."""
+    """Return what a verb needs. One that imports task modules, or asks others, ends in any case. Pure.
+
+    The imports have PATIENCE; what else these verbs wait for has limits of its own.
+    """
     if asked.get("user"):
         return Terms(daemon=True)
     if verb in ("check", "show-config", "status"):

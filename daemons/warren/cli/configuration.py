@@ -13,6 +13,7 @@ import click
 
 from warren.cli.as_owner import Verb
 from warren.cli.code import writable_code
+from warren.cli.importing import importing
 from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
 from warren.config.hints import foreign_apps, misspelt_hosts
 from warren.config.listing import entries
@@ -89,8 +90,7 @@ def show_config(context: click.Context, as_json: bool) -> int:
 
 def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
     """What is wrong with folders, supervisord's files and task modules; `problems` are those of the settings themselves."""
-    from warren.app import import_tasks, make_app  # loads Celery, which show-config does without
-    from warren.supervise.files import check_files  # and supervisor
+    from warren.supervise.files import check_files  # loads supervisor, which show-config does without
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
     path = settings.app.path
@@ -103,13 +103,20 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
     # A folder or module that is misspelt in the INI files is told there, and not once more for each task that lacks it.
     if not problems or (settings.app.modules and not wrong & {"", "path"}):
-        looks.append(lambda: import_tasks(make_app(settings), settings))
+        looks.append(lambda: _import(settings))
     for look in looks:
         try:
             with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
                 look()
         except ConfigError as error:
             yield from error.problems
+
+
+def _import(settings: Settings) -> None:
+    from warren.app import import_tasks, make_app  # loads Celery, which show-config does without
+
+    with importing("check") as begins:
+        import_tasks(make_app(settings), settings, begins)
 
 
 def _warnings(settings: Settings) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 
 from warren.config.access import who_may
@@ -18,8 +18,8 @@ from warren.errors import Problem
 from warren.redaction import redact
 
 
-def check_modules(settings: Settings) -> list[Problem]:
-    """Imports each module of [app] modules; those that are missing or fail are problems.
+def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> list[Problem]:
+    """Imports each module of [app] modules; those that are missing or fail are problems. `begins` is told each before.
 
     The caller has put [app] path on sys.path. A task of a module that failed may already be registered.
     """
@@ -30,6 +30,7 @@ def check_modules(settings: Settings) -> list[Problem]:
     problems = shadows(settings)
     for module in settings.app.modules:
         expected = f"{module} to be a module that can be imported"
+        begins(module)
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
