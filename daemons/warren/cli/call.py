@@ -24,6 +24,7 @@ from warren.broker.queues import queues_of
 from warren.broker.reach import reach
 from warren.broker.unroutable import NoRoute
 from warren.cli.as_owner import Verb
+from warren.cli.importing import PATIENCE, importing
 from warren.cli.user import may_write_state
 from warren.config import Settings, load, values
 from warren.config.units import LONGEST, Unexpected, duration, json_value
@@ -106,13 +107,8 @@ def call(
 
     Example: warren call warren.demo.add 2 2 --wait 10s
     """
-    named = _value(kwargs)
-    if not isinstance(named, dict):
-        raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {kwargs!r}", param_hint="--kwargs")
-    try:
-        values.task(task)
-    except Unexpected as error:
-        raise click.BadParameter(str(error), param_hint="TASK") from None
+    named = _keywords(kwargs)
+    _check_task(task)
     _check_address(context.params)
     settings = load(**context.obj)
     _check_queue(settings, queue)
@@ -121,20 +117,19 @@ def call(
     app = make_app(settings)
     with told(app, settings):
         with reach(app) as connection:
-            positional = [_value(text) for text in arguments]
-            chosen = {"queue": queue, "routing_key": routing_key, "countdown": countdown, "eta": eta}
-            options = {name: value for name, value in chosen.items() if value is not None}
             # A result that nobody waits for would lie in a queue of its own for as long as results are kept.
-            options |= {"ignore_result": True} if wait is None else {}
+            unread = wait is None or None
+            chosen = {"queue": queue, "routing_key": routing_key, "countdown": countdown, "eta": eta, "ignore_result": unread}
+            options = {name: value for name, value in chosen.items() if value is not None}
+            positional = [_value(text) for text in arguments]
             result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
-        if doubt := _doubt(app, settings, task):
+        if doubt := _doubt(app, settings, task, wait):
             click.echo(printable(doubt), err=True)
         done, said = _outcome(result, wait)
     said = {"task_id": result.id, "task": task, **said}
     show(said, as_json)
     if wait is not None and not done:
-        by_key = queues_of(settings, routing_key) if routing_key else []
-        where = next(iter(by_key), queue or settings.queue_of(task))
+        where = _queue(settings, task, queue, routing_key)
         click.echo(printable(_why(app, where, said["state"], wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
 
@@ -142,6 +137,22 @@ def call(
 def show(said: dict[str, Any], as_json: bool) -> None:
     """Prints the outcome; what a task returned is anybody's text."""
     click.echo(json.dumps(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """Return what --kwargs says. Fails with a usage error."""
+    named = _value(text)
+    if not isinstance(named, dict):
+        raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {text!r}", param_hint="--kwargs")
+    return named
+
+
+def _check_task(name: str) -> None:
+    """Fail with a usage error for what is no name of a task."""
+    try:
+        values.task(name)
+    except Unexpected as error:
+        raise click.BadParameter(str(error), param_hint="TASK") from None
 
 
 def _check_address(given: dict[str, Any]) -> None:
@@ -165,11 +176,18 @@ def _check_queue(settings: Settings, queue: str | None) -> None:
         raise click.BadParameter(found, param_hint="--queue")
 
 
-def _doubt(app: Celery, settings: Settings, task: str) -> str:
+def _queue(settings: Settings, task: str, queue: str | None, routing_key: str | None) -> str:
+    """Return the queue that the task was sent to, as the settings have it; the first of several."""
+    by_key = queues_of(settings, routing_key) if routing_key else []
+    return next(iter(by_key), queue or settings.queue_of(task))
+
+
+def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None) -> str:
     """What to tell of a task that none of this host's modules has; nothing where this host has no modules, or not their code."""
     try:
-        with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
-            import_tasks(app, settings)
+        # What a module prints on import is no part of the answer.
+        with redirect_stdout(sys.stderr), importing("call", PATIENCE + (wait or 0.0)) as begins:
+            import_tasks(app, settings, begins)
     except ConfigError as error:
         if any(problem.option == "modules" for problem in error.problems):
             return ""
