@@ -122,7 +122,7 @@ class Event(StrEnum):
     )
     POOL_STUCK = (
         "pool_stuck",
-        "an idle pool child (`process`) did not begin with its task for 20 s: it was ended, and another one has the task",
+        "an idle pool child (`process`) did not begin with its task, or the word of its end was lost: it was ended after 20 s",
     )
     LEFTOVERS_ENDED = (
         "leftovers_ended",

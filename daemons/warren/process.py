@@ -23,6 +23,8 @@ _EXPENDABLE = 500
 #: struct flock of fcntl(2): kind, whence, start, length, pid.
 _FLOCK = "hhqqi0q"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: The number of read(2) by uname(2)'s name of the processor.
+_READ = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "armv7l": "3", "i686": "3", "ppc64le": "3", "s390x": "3"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,20 @@ def waits(pid: int) -> bool:
     except OSError:
         return False
     return text[text.rindex(b")") + 2 :].split()[0] == b"S"
+
+
+def reads(pid: int, file: int) -> bool:
+    """Whether the process waits in read(2) for what comes by the descriptor `file`, which it has from this process.
+
+    False also where nobody may ask (proc(5), syscall), and on a processor whose number of that call is not known here.
+    """
+    try:
+        words = Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()
+        if len(words) < 2 or words[0] != _READ.get(os.uname().machine) or int(words[1], 16) != file:
+            return False
+        return os.path.samestat(os.stat(f"/proc/{pid}/fd/{file}"), os.fstat(file))
+    except OSError:
+        return False
 
 
 def boot() -> str:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kombu.asynchronous import Hub, set_event_loop
 
 from support.wait import until
-from warren.process import waits
+from warren.process import reads, waits
 from warren.worker import pool as pools
 from warren.worker import pool_stuck
 from warren.worker.pool_messages import trouble
@@ -268,6 +268,33 @@ def test_garbage_where_the_next_task_begins(turning: Turning, monkeypatch: pytes
     turning.turn_until(lambda: len(turning.ends) == 4)
     assert turning.ends == [plain()] * 4
     assert not [proc for proc in procs if proc._is_alive()]
+
+
+def test_a_word_that_somebody_has_read(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child waits for its next task, and its worker for the end of the last: it is ended, and that task is lost."""
+    pool = turning.pool
+    job = pool.apply_async(plain, error_callback=turning.ends.append, lost_worker_timeout=0.1)
+    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    proc, pipe = job._write_to, job._write_to.outqR_fd
+    until(lambda: reads(proc.pid, proc.inq._reader.fileno()) and pools._unread(pipe), what="the end")
+    said = os.read(pipe, 65536)
+    os.write(proc.outq._writer.fileno(), said[: 4 + struct.unpack(">i", said[:4])[0]])  # it begins; nothing of the end
+    turning.turn_until(lambda: job._accepted)
+    monkeypatch.setattr(pool_stuck, "APART", 0.1)
+    turning.hub.call_repeatedly(0.1, pool.end_stuck)
+    turning.hub.call_repeatedly(0.1, pool.maintain_pool)
+    turning.turn_until(lambda: turning.ends)
+    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+    assert not proc._is_alive()
+
+
+def test_a_task_at_work_does_not_wait_for_the_next_one(turning: Turning, tmp_path: Path) -> None:
+    """Nor when it sleeps for long."""
+    job = turning.run(nap, tmp_path / "go")
+    turning.turn_until(lambda: job._accepted)
+    looks(turning, 20)
+    (tmp_path / "go").touch()
+    turning.turn_until(lambda: turning.ends)
 
 
 def nap(path: Path) -> tuple[int, int, float]:

@@ -29,7 +29,7 @@ from celery.concurrency import asynpool, prefork
 
 from warren.events import Event
 from warren.log import get
-from warren.process import waits
+from warren.process import reads, waits
 from warren.worker.pool_messages import LARGEST, trouble
 from warren.worker.pool_stuck import APART, Stuck
 
@@ -185,9 +185,11 @@ class Pool(asynpool.AsynPool):
     def end_stuck(self) -> None:
         """End the children that are idle and do not begin with the task that was written to them (pool_stuck.py).
 
-        That loses nothing: a child says that it begins before it does, and what it has said is read after its end.
+        That loses nothing: a child says that it begins before it does, and what it has said is read after its end. Those are
+        ended, too, that wait for a task although they had one and nobody has heard its end: somebody has read that word.
         """
-        idle = {job._write_to.pid: job for job in list(self._cache.values()) if self._waits_idly(job)}
+        jobs = list(self._cache.values())
+        idle = {job._write_to.pid: job for job in jobs if self._waits_idly(job) or self._waits_unheard(job)}
         for pid in self._stuck.look({pid: job._job for pid, job in idle.items()}, time.monotonic()):
             get().error(Event.POOL_STUCK, process=pid, task_id=idle[pid].correlation_id)
             os.kill(pid, SIGKILL)  # its end is seen by the pool alone, in this process: the number is still its own
@@ -202,6 +204,11 @@ class Pool(asynpool.AsynPool):
             return False
         # It is this process that is slow where the task is written in parts and the child has read all of them.
         return proc.inqW_fd not in self._active_writes or _unread(proc.inqW_fd) > 0
+
+    def _waits_unheard(self, job: Any) -> bool:
+        """Return whether the child that began with this task waits for the next one now. Whatever a task does, it is not that."""
+        proc = job._write_to
+        return job._accepted and not job.ready() and proc in self._pool and reads(proc.pid, proc.inq._reader.fileno())
 
     def process_flush_queues(self, proc: Any) -> None:
         """Read what a child has sent before it died. After garbage in its pipe nothing is."""

@@ -1,7 +1,8 @@
-"""Pool children that were given a task, are idle, and never begin with it.
+"""Pool children that were given a task, are idle, and never begin with it, or have ended it unheard.
 
 A child reads its tasks from a pipe into which any task of its worker can write. After a few bytes of garbage it waits for
-the rest of a message that is none; after somebody has read its pipe, for a task that is gone. Its worker waits for its word.
+the rest of a message that is none; after somebody has read its pipe, for a task that is gone. Its worker waits for its word,
+which somebody may have read as well.
 """
 
 from __future__ import annotations
