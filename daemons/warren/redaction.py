@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import lru_cache
 from typing import Any
 
 from warren.redaction_urls import MASK, redact_urls
@@ -68,10 +69,21 @@ _AUTH_SCHEME = re.compile(r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Ha
 _HARMLESS = frozenset(("none", "null", "true", "false", "is", "was", "not", "no", "the", "a", "an", "must", "cannot"))
 _HARMLESS |= {"expected", "required", "missing", "invalid", "nothing", "permission"}
 _LONGEST_HARMLESS = 20
+#: Characters of a text whose answer is remembered: names of fields, events and queues come again in each line of a flood.
+_SHORT = 64
 
 
 def redact(text: str) -> str:
     """The text with every secret in it replaced by a mask; a text without one is returned as it is."""
+    return _redact_short(text) if len(text) <= _SHORT else _redact(text)
+
+
+@lru_cache(maxsize=512)
+def _redact_short(text: str) -> str:
+    return _redact(text)
+
+
+def _redact(text: str) -> str:
     if not suspicious(text):
         return text
     if "PRIVATE KEY" in text:
