@@ -14,7 +14,7 @@ from support.plants import PLANTS
 from warren.worker.address import ADDRESS
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
-from warren.worker.returning import Returning
+from warren.worker.returning import BATCH, LOOK, PASSED, Returning
 
 
 class Taken:
@@ -22,13 +22,16 @@ class Taken:
 
     def __init__(self) -> None:
         self.given: list[tuple[Any, str, Callable[[], None]]] = []
+        #: Of the same: what is called when it cannot be sent, and when the broker does not take it.
+        self.ways: list[tuple[Callable[[], None], Callable[[], None]]] = []
 
     lost = (ConnectionError,)
 
-    def give(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool) -> None:
+    def give(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool, **ways: Any) -> None:
         """Takes it in."""
         assert (exchange, waits) == ("", True)
         self.given.append((message, queue, done))
+        self.ways.append((ways["refused"], ways["not_taken"]))
 
 
 def message(acknowledged: list[str], **headers: Any) -> Any:
@@ -42,6 +45,12 @@ def message(acknowledged: list[str], **headers: Any) -> Any:
         delivery_info={"exchange": "warren", "routing_key": "a.b", "queue": "default"},
         ack=lambda: acknowledged.append("ack"),
     )
+
+
+def of(tmp_path: Path, taken: Taken) -> Returning:
+    """The files of a worker that gives them to `taken`."""
+    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
+    return Returning(cast(Copies, taken), tmp_path / "returning", letters)
 
 
 def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Path) -> None:
@@ -77,30 +86,81 @@ def test_what_no_file_can_hold_is_a_dead_letter(tmp_path: Path, header: Any) -> 
     assert len(list((tmp_path / "rejected").iterdir())) == 1
 
 
-def test_a_file_that_is_none_of_these_holds_up_nothing(tmp_path: Path) -> None:
-    """It stays, and the others are sent."""
-    taken = Taken()
-    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
-    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
-    returning.keep(message([]), {}, "nobody")
-    (tmp_path / "returning" / "0.json").write_bytes(b"[]")
-    returning.turn()
-    assert len(taken.given) == 1
-
-
 @pytest.mark.parametrize("word", [*PLANTS, "[]", "{}", "[" * 100000, '{"queue": "q", "priority": 1, "headers": 1}'])
-def test_what_somebody_else_has_put_there_is_passed_over(tmp_path: Path, word: str) -> None:
-    """The main loop waits for no fifo, reads no file without an end, and sends the messages behind it."""
+def test_what_somebody_else_has_put_there_becomes_a_dead_letter(tmp_path: Path, word: str) -> None:
+    """The main loop waits for no fifo, reads no file without an end, and any number of them holds up no message."""
     taken = Taken()
-    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
-    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
+    returning = of(tmp_path, taken)
     returning.keep(message([]), {}, "nobody")
-    path = tmp_path / "returning" / "0.json"
-    if word in PLANTS:
-        PLANTS[word](path)
-    else:
-        path.write_text(word)
+    planted = 2 * BATCH if word == "[]" else 1
+    for number in range(planted):
+        path = tmp_path / "returning" / f"0{number}.json"
+        if word in PLANTS:
+            PLANTS[word](path)
+        else:
+            path.write_text(word)
+    for _ in range(3):
+        returning._next = 0.0
+        returning.turn()
+    assert [queue for _, queue, _ in taken.given] == ["default"]
+    assert len(list((tmp_path / "returning").iterdir())) == 1
+    assert len(list((tmp_path / "rejected").iterdir())) == planted + (word == "symbolic link")  # and what the link leads to
+
+
+def test_what_cannot_be_sent_becomes_a_dead_letter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named in the log, it is not tried again, and the next one has its turn."""
+    taken = Taken()
+    returning = of(tmp_path, taken)
+    for _ in range(BATCH + 1):
+        returning.keep(message([]), {}, "nobody")
     returning.turn()
+    assert len(taken.given) == BATCH
+    for refused, _ in taken.ways:
+        refused()
+    assert len(list((tmp_path / "rejected").iterdir())) == BATCH
+    returning._next = 0.0
+    returning.turn()
+    assert len(taken.given) == BATCH + 1
+    taken.given[-1][2]()
+    assert list((tmp_path / "returning").iterdir()) == []
+
+
+def test_what_the_broker_does_not_take_is_tried_again_in_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queue may come back: it stays, and the others have their turn meanwhile."""
+    now = [1000.0]
+    monkeypatch.setattr("warren.worker.returning.time.monotonic", lambda: now[0])
+    taken = Taken()
+    returning = of(tmp_path, taken)
+    for _ in range(BATCH + 1):
+        returning.keep(message([]), {}, "nobody")
+    returning.turn()
+    for _, not_taken in taken.ways:
+        not_taken()
+    now[0] += LOOK
+    returning.turn()
+    assert len(taken.given) == BATCH + 1
+    taken.given[-1][2]()
+    now[0] += LOOK
+    returning.turn()
+    assert len(taken.given) == BATCH + 1
+    now[0] += PASSED
+    returning.turn()
+    assert len(taken.given) == 2 * BATCH + 1
+    assert len(list((tmp_path / "returning").iterdir())) == BATCH
+    assert not (tmp_path / "rejected").exists()
+
+
+def test_what_cannot_be_set_aside_holds_up_nothing(tmp_path: Path) -> None:
+    """A file in the place of the dead letters that cannot make way costs the foul file its move, and no message its turn."""
+    taken = Taken()
+    returning = of(tmp_path, taken)
+    returning.keep(message([]), {}, "nobody")
+    (tmp_path / "rejected").symlink_to(tmp_path / "nowhere")
+    for number in range(2 * BATCH):
+        (tmp_path / "returning" / f"0{number}.json").write_text("[]")
+    for _ in range(3):
+        returning._next = 0.0
+        returning.turn()
     assert [queue for _, queue, _ in taken.given] == ["default"]
 
 

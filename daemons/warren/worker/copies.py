@@ -80,13 +80,15 @@ class Copies:
         declare: Callable[[Any], None] | None = None,
         waits: bool = False,
         repeatable: bool = False,
+        not_taken: Callable[[], None] | None = None,
     ) -> None:
         """Sends a copy with these headers added, then calls `done`, which acknowledges the message.
 
         Until the broker takes it, for as long as an alarm lasts, the message stays unacknowledged: nothing is lost, whatever ends
         first. `take_back` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
         alarm begins, unless it `waits`, or the broker grants no queue for it. `declare` sees to that queue, on another channel.
-        `repeatable`: two copies of it do no harm.
+        `repeatable`: two copies of it do no harm. `not_taken` is called when its queue is not there or takes no more; without
+        it the copy is tried again at a later turn.
         """
         if message.channel.connection is None:
             return  # what it came by is gone, and the broker delivers it again: a copy would be the task's second one
@@ -94,7 +96,7 @@ class Copies:
             publish_copy(message, exchange, routing_key, **headers or {})
             done()
             return
-        copy = Copy(message, exchange, routing_key, headers or {}, done, again, refused, declare, waits, repeatable)
+        copy = Copy(message, exchange, routing_key, headers or {}, done, again, refused, declare, waits, repeatable, not_taken)
         self._waiting.append(copy)
         self._soon()
 
@@ -204,9 +206,13 @@ class Copies:
             self._soon()
         else:
             # A queue that takes no more, or is not there: the message stays here and is tried at a later turn.
-            self._waiting.append(copy)
             self._sent.most = 1
             self._declared.discard(copy.routing_key)
+            if copy.not_taken is None:
+                self._waiting.append(copy)
+            else:
+                copy.not_taken()
+                self._soon()
 
     def _declare(self, queue: str, declare: Callable[[Any], None]) -> None:
         """Sees that the queue is there. When the broker grants none, the copies for it are `refused`."""

@@ -212,12 +212,9 @@ class Worker:
         self.drain.turn(consumer)
         self.flood.turn(self.gate.closed)
         consumer.check_answers()
-        self.copies.turn()
-        self.later.turn()
-        self.dead_letters.turn()
-        self.returning.turn()
-        self.suspects.turn()
-        self.leftovers.turn()
+        parts: tuple[Any, ...] = (self.copies, self.later, self.dead_letters, self.returning, self.suspects, self.leftovers)
+        for part in parts:
+            part.turn()
         self.pulse(consumer)
 
     def pulse(self, consumer: Any) -> None:
@@ -279,10 +276,9 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
         entry: Any = None  # a connection may be lost before this step has its turn
 
         def start(self, consumer: Any) -> None:
-            worker.copies.begin(consumer)
-            worker.flood.begin(consumer)
-            worker.later.begin(consumer)
-            worker.dead_letters.begin(consumer)
+            parts: tuple[Any, ...] = (worker.copies, worker.flood, worker.later, worker.dead_letters)
+            for part in parts:
+                part.begin(consumer)
             enabled = [name for name, terms in worker.settings.workers.items() if terms.enabled]
             worker.returning.begin(consumer.task_consumer.channel, enabled)
             self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))

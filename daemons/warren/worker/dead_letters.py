@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import reprlib
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from warren.broker.most_rejected import Bound
 from warren.broker.queues import REJECTED, declare_rejected
 from warren.events import Event
 from warren.log import get
+from warren.regular_file import make_directory, set_aside
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.kept_file import keep_file
@@ -97,6 +100,13 @@ class DeadLetters:
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
         """Keep it on this host: RabbitMQ takes no messages, and it may not hold a place of the prefetch meanwhile."""
         self._keep_here(message, self._headers(message, reason), done)
+
+    def adopt(self, path: Path, reason: str) -> None:
+        """Move a file to those of this host, whatever it is, and tell. Raises OSError."""
+        make_directory(self._folder)
+        size = os.lstat(path).st_size
+        set_aside(path, reason, f"{self._folder}/{time.time_ns()}-{secrets.token_hex(4)}")
+        self._bound.added(size)
 
     def _headers(self, message: Any, reason: str) -> dict[str, Any]:
         why = {

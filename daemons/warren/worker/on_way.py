@@ -34,6 +34,8 @@ class Copy:
     waits: bool = False
     #: Two of it do no harm.
     repeatable: bool = False
+    #: Called when the broker does not take it, for its queue is not there or takes no more; else it is tried again.
+    not_taken: Callable[[], None] | None = None
 
     @cached_property
     def size(self) -> int:

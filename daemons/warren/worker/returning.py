@@ -16,9 +16,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from kombu.exceptions import OperationalError
+
+from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
-from warren.regular_file import make_directory, read_regular
+from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
@@ -27,6 +30,8 @@ from warren.worker.message import copy_of
 
 #: Seconds between two looks at the folder, and how many files of it are on their way at a time.
 LOOK, BATCH = 2.0, 100
+#: Seconds until one that RabbitMQ did not take is tried again.
+PASSED = 60.0
 #: Bytes of a file that are read. A body of the largest message that Warren takes by default has as many, were it all escapes.
 LARGEST = 1 << 27
 
@@ -39,6 +44,9 @@ class Returning:
         self._folder = folder
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
+        #: Those that could not be sent, until when they are passed over; and those that the log has.
+        self._passed: dict[str, float] = {}
+        self._told: set[str] = set()
         #: The channel of the connection that is.
         self._channel: Any = SimpleNamespace(connection=True)
         self._next = 0.0
@@ -47,6 +55,7 @@ class Returning:
         """A new connection: what was on its way is sent again, and what workers have left that are none of these any more."""
         self._channel = channel
         self._on_way.clear()
+        self._passed.clear()
         self._next = 0.0
         with suppress(FileNotFoundError, NotADirectoryError):
             for name in sorted(set(os.listdir(self._folder.parent)) - {*workers, self._folder.name}):
@@ -74,36 +83,75 @@ class Returning:
 
     def turn(self) -> None:
         """Send on what RabbitMQ takes again. Called a few times a second."""
-        if time.monotonic() < self._next or len(self._on_way) >= BATCH:
+        now = time.monotonic()
+        if now < self._next or len(self._on_way) >= BATCH:
             return
-        self._next = time.monotonic() + LOOK
+        self._next = now + LOOK
+        self._passed = {name: until for name, until in self._passed.items() if until > now}
         with suppress(FileNotFoundError, NotADirectoryError):
             waiting = [name for name in sorted(os.listdir(self._folder)) if not name.startswith(".")]
-            for name in waiting[:BATCH]:
-                if name not in self._on_way:
-                    self._send(name)
+            self._told &= set(waiting)
+            # Those that cannot go now have no part in the batch: any number of them holds up none.
+            waiting = [name for name in waiting if name not in self._on_way and name not in self._passed]
+            for name in waiting[: BATCH - len(self._on_way)]:
+                self._send(name)
 
     def _send(self, name: str) -> None:
         path = self._folder / name
         try:
             # Any task may put something else there, such as a fifo, for which the main loop would wait for ever.
             message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return  # nothing that was written here
+        except FileNotFoundError:
+            return
+        except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
+            self._reject(name, _brief(error))  # nothing that was written here
+            return
+        except OSError as error:
+            self._pass(name, _brief(error))
+            return
         self._on_way.add(name)
+        # Neither comes after a confirmation, so that what is rejected was not sent.
+        ways: dict[str, Any] = {
+            "refused": partial(self._reject, name, "expected a message that can be sent, found another"),
+            "not_taken": partial(self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"),
+        }
         try:
             # Removed when the broker has the copy: cut off in between it is there twice, under one id.
-            self._copies.give(message, "", queue, partial(self._sent, name), waits=True)
+            self._copies.give(message, "", queue, partial(self._sent, name), waits=True, **ways)
         except self._copies.lost:
             raise
-        except Exception as error:  # noqa: BLE001  the broker may be another one than it came from; and anybody may write there
-            get().error(Event.CANNOT_KEEP, reason=f"{type(error).__name__}: {error}"[:400], consequence=f"it stays in {path}")
+        except (NoRoute, OperationalError) as error:  # the broker may be another one than it came from
+            self._pass(name, _brief(error))
+        except Exception as error:  # noqa: BLE001  anybody may write there what cannot be sent
+            self._reject(name, _brief(error))
+
+    def _pass(self, name: str, reason: str) -> None:
+        """Try it again in a while; the next one has its turn."""
+        self._on_way.discard(name)
+        self._passed[name] = time.monotonic() + PASSED
+        if name not in self._told:
+            self._told.add(name)
+            get().error(Event.CANNOT_KEEP, reason=reason, consequence=f"it stays in {self._folder / name} and is tried again")
+
+    def _reject(self, name: str, reason: str) -> None:
+        """Make it a dead letter of this host: no later attempt would be another one."""
+        self._on_way.discard(name)
+        try:
+            self._dead_letters.adopt(self._folder / name, reason)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._pass(name, f"{reason}; {_brief(error)}")
 
     def _sent(self, name: str) -> None:
         with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
             os.unlink(self._folder / name)
             self._on_way.discard(name)
             self._next = 0.0
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:400]
 
 
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
