@@ -19,6 +19,8 @@ LOSSES = "warren_losses"
 RETURNS = "warren_returns"
 #: What the broker or this worker wrote into the headers, and a copy has not.
 _BROKERS = frozenset((TICKETS, "x-delivery-count", "x-death", "x-first-death-exchange", "x-first-death-queue"))
+# The broker sends a message with these also to the queues that they name: the copy goes to one.
+_BROKERS |= {"CC", "BCC"}
 _BROKERS |= {"x-first-death-reason", "x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"}
 #: What a copy keeps of a message's properties; the broker makes the others anew.
 PROPERTIES = ("correlation_id", "reply_to", "priority")
