@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -212,3 +213,48 @@ def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> N
     bench.turn(lambda: time.monotonic() > end, what="a second")
     assert not bench.done
     assert bench.get() is None
+
+
+def test_headers_that_no_frame_holds_end_no_connection(bench: Bench) -> None:
+    """RabbitMQ would close it at each attempt, and the copies behind would wait for ever. It is kept in another way."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: bench.done, what="the first copy")
+    sock = bench.copies._connection.sock
+    largest = bench.channel.connection.frame_max - 1000
+    found, refused = until(bench.get, what="the copy"), list[str]()
+    for headers in ({"x": "y" * largest}, {"n": list(range(largest // 4))}, {"x" * 256: 1}, {"x": 2**64}):
+        options: dict[str, Any] = {"headers": headers, "refused": lambda: refused.append("one"), "repeatable": True}
+        bench.copies.give(found, "", bench.name, found.ack, **options)
+    bench.turn(lambda: len(refused) == 4, what="all four refused")
+    bench.give(found)
+    bench.turn(lambda: len(bench.done) == 2, what="the next copy")
+    assert bench.copies._connection.sock is sock
+
+
+def test_a_copy_goes_to_no_other_queue(bench: Bench) -> None:
+    """A sender may name more of them in a header, which RabbitMQ would obey once more."""
+    bench.declare()
+    other = f"{bench.name}-other"
+    Queue(other, durable=True)(bench.channel).declare()
+    bench.copies.begin(bench.consumer)
+    with bench.app.connection_for_write() as connection:
+        connection.Producer().publish(BODY, routing_key=bench.name, headers={"id": "one", "CC": [other]})
+    until(lambda: bench.channel.basic_get(other, no_ack=True), what="the sender's own second one")
+    bench.give(until(bench.get, what="the message"))
+    bench.turn(lambda: bench.done, what="the copy")
+    assert bench.get().headers["id"] == "one"
+    assert bench.channel.basic_get(other) is None
+
+
+def test_one_that_is_not_taken_makes_way(bench: Bench) -> None:
+    """Where its giver asks for it: its queue is not there, and others go on at once."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    found, passed = bench.take("one"), list[int]()
+    for number in range(3):
+        bench.copies.give(found, "", f"{bench.name}-gone", found.ack, not_taken=partial(passed.append, number))
+    bench.give(found)
+    bench.turn(lambda: bench.done, what="the copy")
+    assert passed == [0, 1, 2]

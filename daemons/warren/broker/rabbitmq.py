@@ -15,6 +15,7 @@ from typing import Any
 from amqp import spec
 from amqp.basic_message import Message as RawMessage
 from amqp.exceptions import MessageNacked, RecoverableConnectionError
+from amqp.serialization import dumps
 from kombu.transport import pyamqp
 
 from warren.broker.arrivals import Arrival
@@ -24,6 +25,7 @@ from warren.broker.not_taken import NotTaken
 from warren.broker.returns import Returns, must_arrive
 from warren.broker.sized import Sized
 from warren.broker.transport_names import take_names
+from warren.broker.unpack import HeadersTooLarge
 from warren.broker.unroutable import NoRoute
 
 #: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
@@ -32,6 +34,10 @@ ANSWER = 10.0
 SILENCE = 1.0
 #: The routing key of that message. No queue has this name, so that the broker confirms it and drops it.
 NOWHERE = "warren.nowhere"
+
+
+#: Bytes of a frame that are for the properties beside the headers: each has 255 at most.
+_PROPERTIES = 4096
 
 
 def question() -> RawMessage:
@@ -85,6 +91,18 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
     def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
         """As py-amqp's, also for a delivery whose routing key is no text."""
         return super().dispatch_method(method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content)
+
+    def prepare_message(self, *args: Any, **kwargs: Any) -> Any:
+        """As kombu's. Raises TooLarge, HeadersTooLarge."""
+        message = super().prepare_message(*args, **kwargs)
+        headers = message.properties.get("application_headers")
+        # They stand in one frame, however large: the broker closes the connection of who sends one that is too large. What Python
+        # shows of them is at least a third of what is sent.
+        if headers and self.connection is not None and len(repr(headers)) > (most := self.connection.frame_max) // 4:
+            size, most = len(dumps("F", (headers,))), most - _PROPERTIES
+            if size > most:
+                raise HeadersTooLarge(size, most)
+        return message
 
     # -- publish -----------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,17 @@ class TooLarge(EncodeError):
         return TooLarge, (self.size, self.most)  # from a pool child to its worker
 
 
+class HeadersTooLarge(EncodeError):
+    """A message whose headers RabbitMQ takes from nobody: it would close the connection. Celery does not retry it."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(f"expected headers of at most {most} bytes, found {size}; send the data as arguments")
+        self.size, self.most = size, most
+
+    def __reduce__(self) -> tuple[type[HeadersTooLarge], tuple[int, int]]:
+        return HeadersTooLarge, (self.size, self.most)  # from a pool child to its worker
+
+
 def unpacked(body: Any, compression: Any, most: int) -> bytes:
     """Return the body as it was before its compression. Raises ValueError with the reason."""
     make = _DECOMPRESSORS.get(compression) if isinstance(compression, str) else None
