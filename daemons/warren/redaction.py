@@ -11,6 +11,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
+from warren.redaction_keys import TRACES, redact_keys
 from warren.redaction_urls import MASK, redact_urls
 from warren.secret_names import is_secret, is_secret_in_query
 
@@ -33,7 +34,8 @@ _TRACES: tuple[str, ...] = (
     "sess",
     "cred",
 )
-_TRACES = (*_TRACES, "cookie", "jwt", "otp", "bearer", "basic", "eyj")
+_TRACES = (*_TRACES, "cookie", "jwt", "otp", "bearer", "basic", "eyj", "-u", "identified")
+_TRACES += TRACES
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
@@ -88,8 +90,7 @@ def _redact(text: str) -> str:
         return text
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(rf"\1{MASK}\2", text)
-    text = _assignments(_parameters(redact_urls(text)))
-    text = _TOKEN.sub(MASK, text)
+    text = redact_keys(_TOKEN.sub(MASK, _assignments(_parameters(redact_urls(text)))))
     return _SCHEME.sub(lambda found: found[0] if _LIKE_A_WORD.fullmatch(found[3]) else f"{found[1]}{found[2]}{MASK}", text)
 
 
@@ -111,14 +112,26 @@ def redact_texts(value: Any) -> Any:
 def redact_value(value: Any, name: str = "") -> Any:
     """A JSON-like value without secrets: in its texts and keys, and under any name that speaks of one."""
     if isinstance(value, dict):
-        return {redact(key) if isinstance(key, str) else key: redact_value(each, str(key)) for key, each in value.items()}
+        shown = [(redact(key) if isinstance(key, str) else key, _named(key, name), each) for key, each in value.items()]
+        return {key: redact_value(each, inner) for key, inner, each in shown}
     if isinstance(value, list | tuple):
+        if len(value) == 2 and isinstance(value[0], str) and _speaks(value[0]) and isinstance(value[1], str):
+            return [value[0], redact_value(value[1], value[0])]  # a header in a list of them
         return [redact_value(each, name) for each in value]
     if value in (None, "") or isinstance(value, bool):
         return value
-    if _IS_NAME.fullmatch(name) and is_secret(name) and not (isinstance(value, int | float) and name.lower().endswith("tokens")):
+    if _speaks(name) and not (isinstance(value, int | float) and name.lower().endswith("tokens")):
         return MASK
     return redact(value) if isinstance(value, str) else value
+
+
+def _named(key: Any, outer: str) -> str:
+    """Return the name of a value of an object: what an object of secrets holds is one, under whatever name."""
+    return str(key) if _speaks(str(key)) or not _speaks(outer) else outer
+
+
+def _speaks(name: str) -> bool:
+    return _IS_NAME.fullmatch(name) is not None and is_secret(name)
 
 
 def _parameters(text: str) -> str:

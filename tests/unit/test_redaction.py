@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 import time
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -73,6 +74,18 @@ ELSEWHERE = (
     "'-----BEGIN PRIVATE KEY-----\\n%s\\n-----END PRIVATE KEY-----\\n'",
     "-----BEGIN OPENSSH PRIVATE KEY-----\n%s", "sent Bearer %s1Z to the proxy",
     "sent Basic %s1Z= to the proxy",
+)  # fmt: skip
+
+#: What is known by its looks, or by what stands around it.
+KNOWN = (
+    "ghp_%s0123456789abcdef", "token ghs_%s0123456789abcdef", "glpat-%s0123456789abcdef", "xoxb-123456789012-%s",
+    "sk_live_%s0123456789abcdef", "openai sk-proj-%s0123456789abcdef", "AIza%s0123456789abcdef", "('npm_%s0123456789abcdef',)",
+    "Max retries exceeded with url: https://api.telegram.org/bot123456:%s/sendMessage",
+    "https://api.telegram.org/file/bot123456:%s/a", "POST https://hooks.slack.com/services/T0/B0/%s failed",
+    "https://discord.com/api/webhooks/1234/%s", "https://discord.com/api/v10/webhooks/1234/%s?wait=true",
+    "curl -u admin:%s https://h", "Command '['curl', '-u', 'admin:%s', 'http://h']' returned", "curl --user=a:%s http://h",
+    'curl --proxy-user "a:%s" http://h', "ALTER USER a WITH PASSWORD '%s';", "CREATE USER a IDENTIFIED BY '%s'",
+    "<password>%s</password>", "<soap:ApiKey>%s</soap:ApiKey>",
 )  # fmt: skip
 
 LETTERS = string.ascii_letters + string.digits
@@ -159,8 +172,32 @@ def test_keys_and_tokens_by_themselves_are_masked(shape: str, value: str) -> Non
     assert is_clean(redact(fill(shape, value)))
 
 
+@given(st.sampled_from(KNOWN), secret)
+def test_what_is_known_by_its_looks_is_masked(shape: str, value: str) -> None:
+    """Keys of well-known services, webhooks, and the passwords of commands, of SQL and of XML."""
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert MASK in shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"password": {"value": "Zq7"}},
+        {"cookies": {"a": "Zq7", "b": ["Zq7"]}},
+        {"secrets": {"db": {"first": "Zq7"}}},
+        {"headers": [["X-Token", "Zq7"], ("Authorization", "Zq7")]},
+        {"args": ["password", "Zq7"]},
+    ],
+)
+def test_a_value_that_holds_secrets_is_masked_to_its_depth(value: Any) -> None:
+    """What an object of secrets holds is one, under whatever name, and so is the second of a pair."""
+    assert is_clean(json.dumps(redact_value(value)))
+    assert is_clean(render({"event": "x", "kwargs": value}))
+
+
 @given(
-    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *AMID_QUOTES, *ELSEWHERE)),
+    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *AMID_QUOTES, *ELSEWHERE, *KNOWN)),
     secret,
     st.text(max_size=20),
     st.text(max_size=20),
@@ -221,6 +258,8 @@ HARMLESS = (
     "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN",
     "signal SIGTERM, design, assigned: 5", "session 5 ended", "a://b", "::://", "50 % of 3:4",
     "passed: 4, passenger=3", "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----",
+    "task-sk-1", "disk-0123456789abcdef0123", "docker run -u 1000:1000 a", "sort -u a", "<name>a</name>", "<b>5</b>",
+    "https://api.telegram.org/", "msg.sk-", "npm_config_registry",
     "celery@host: OK", "fields 'token', 'name'", "def connect(password, token):",
 )  # fmt: skip
 
