@@ -80,6 +80,16 @@ def test_no_room_for_the_output(etc: Written, words: str, unbuffered: str) -> No
     assert (done.returncode, done.stderr) == (73, "no room to write: No space left on device\n")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["check", "show-config --json", "--help", "logs"])
+def test_closed_streams_change_nothing(etc: Written, words: str, closed: str) -> None:
+    """A command that a job calls with its output closed ends as ever, and no file takes the place of a stream."""
+    command = f"{sys.executable} -m warren --config {etc('')} {words}"
+    ends = [run_to_end(["sh", "-c", f"{command} {how}"], env=os.environ, capture_output=True) for how in ("", closed)]
+    assert ends[0].returncode == ends[1].returncode
+    assert "Traceback" not in ends[1].stdout + ends[1].stderr
+
+
 def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Help, guide and shipped file send nobody to a signal: `warren reload` checks first and says what became of it."""
     for verb in VERBS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def warren(context: click.Context, folder: Path, host: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code, one of `errors.ExitCode`; says on stderr why it failed."""
+    _open_streams()
     if os.environ.pop("WARREN_TERMINAL", ""):  # a child of root's (cli/child.py), which shows this on root's terminal
         sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
     try:
@@ -126,6 +128,17 @@ def main(arguments: list[str] | None = None) -> int:
 
         _say(traceback.format_exc())
         return ExitCode.SOFTWARE
+
+
+def _open_streams() -> None:
+    """Open what the caller has closed of the three standard streams: a file would be opened in its place, and be written to."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.fstat(number)
+                continue
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115  for as long as the process lives
 
 
 def _say(text: str) -> None:
