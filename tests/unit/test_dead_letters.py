@@ -55,6 +55,27 @@ def letter(done: list[str], name: str, body: str = "[]") -> tuple[Any, Any]:
     return SimpleNamespace(**fields, body=body, delivery_info={}), lambda: done.append(name)
 
 
+def test_it_is_acknowledged_by_the_confirmation_of_its_copy(tmp_path: Path) -> None:
+    """And before that by nobody: a worker that ends in between leaves the message in its queue."""
+    done, given = list[str](), list[dict[str, Any]]()
+
+    def give(message: Any, exchange: str, queue: str, done: Any, **options: Any) -> None:
+        given.append({"done": done, **options})
+
+    copies = SimpleNamespace(give=give, lost=(ConnectionError,))
+    letters = DeadLetters(cast(Copies, copies), "here", "main", tmp_path / "rejected")
+    message, acknowledge = letter(done, "a")
+    message.channel = None
+    letters.keep(message, "no reason", acknowledge)
+    assert done == []
+    assert given[0]["repeatable"]
+    given[0]["done"]()
+    assert done == ["a"]
+    given[0]["refused"]()  # an alarm: it is on disk before it is acknowledged
+    assert len(list((tmp_path / "rejected").iterdir())) == 1
+    assert done == ["a", "a"]
+
+
 class Prefetch:
     """Stands for the consumer: notes by how much its prefetch is raised."""
 

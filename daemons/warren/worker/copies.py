@@ -22,6 +22,7 @@ from warren.broker.rabbitmq import NOWHERE, SILENCE, Transport, question
 from warren.events import Event
 from warren.log import get
 from warren.worker.address import address_of, source
+from warren.worker.kept_file import brief
 from warren.worker.message import copy_of, publish_copy
 from warren.worker.on_way import WINDOW, Copy, OnWay
 
@@ -189,7 +190,7 @@ class Copies:
             raise
         except Exception as error:  # noqa: BLE001  anybody's message: it may have what cannot be sent, and must not end the worker
             self._sent.settle(copy)
-            get().error(Event.CANNOT_KEEP, reason=f"{type(error).__name__}: {error}"[:400], consequence="it is kept on this host")
+            get().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
             (copy.refused or copy.message.requeue)()
             self._soon()
 

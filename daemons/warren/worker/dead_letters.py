@@ -26,7 +26,7 @@ from warren.log import get
 from warren.regular_file import make_directory, set_aside
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
-from warren.worker.kept_file import keep_file
+from warren.worker.kept_file import brief, keep_file
 from warren.worker.message import copy_of
 from warren.worker.room import Room
 
@@ -94,7 +94,7 @@ class DeadLetters:
         except self._copies.lost:
             raise  # the broker has it still, and delivers it again
         except Exception as error:  # noqa: BLE001  what cannot be run may well be what cannot be sent: too large, no text, too deep
-            get().error(Event.CANNOT_KEEP, reason=_brief(error), consequence="it is kept on this host")
+            get().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
             self._keep_here(message, headers, done)
 
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
@@ -136,7 +136,7 @@ class DeadLetters:
                 write()
             except OSError as error:
                 consequence = "rejected messages stay unacknowledged and are tried again until the disk takes them"
-                get().error(Event.CANNOT_KEEP, reason=_brief(error), consequence=consequence)
+                get().error(Event.CANNOT_KEEP, reason=brief(error), consequence=consequence)
                 self._pause = FIRST_PAUSE
                 self._next = time.monotonic() + FIRST_PAUSE
             else:
@@ -171,12 +171,8 @@ def _content(message: Any, headers: dict[str, Any]) -> bytes:
     except Exception as error:  # noqa: BLE001  keys that are no texts, a depth without an end, a value that cannot be shown
         shown = {name: reprlib.repr(getattr(message, name, None)) for name in ("headers", "properties", "body")}
         return json.dumps(
-            {**shown, "headers": headers, "shown": shown["headers"], "unwritable": _brief(error)}, default=_text
+            {**shown, "headers": headers, "shown": shown["headers"], "unwritable": brief(error)}, default=_text
         ).encode()
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,14 @@ from warren.events import Event
 from warren.log import get
 from warren.regular_file import make_directory
 
+#: Characters of what an error says.
+_LONGEST = 400
+
+
+def brief(error: Exception) -> str:
+    """Return what an error says, as the reason of a log line or a header: short, and of which type it is."""
+    return f"{type(error).__name__}: {error}"[:_LONGEST]
+
 
 def keep_file(folder: Path, content: bytes, reason: str) -> None:
     """Add a file to the folder, on disk when this returns, and tell why it is there. Raises OSError."""

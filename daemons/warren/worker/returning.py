@@ -25,7 +25,7 @@ from warren.regular_file import NotRegular, TooLarge, make_directory, read_regul
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
-from warren.worker.kept_file import keep_file
+from warren.worker.kept_file import brief, keep_file
 from warren.worker.message import copy_of
 
 #: Seconds between two looks at the folder, and how many files of it are on their way at a time.
@@ -104,10 +104,10 @@ class Returning:
         except FileNotFoundError:
             return
         except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._reject(name, _brief(error))  # nothing that was written here
+            self._reject(name, brief(error))  # nothing that was written here
             return
         except OSError as error:
-            self._pass(name, _brief(error))
+            self._pass(name, brief(error))
             return
         self._on_way.add(name)
         # Neither comes after a confirmation, so that what is rejected was not sent.
@@ -121,9 +121,9 @@ class Returning:
         except self._copies.lost:
             raise
         except (NoRoute, OperationalError) as error:  # the broker may be another one than it came from
-            self._pass(name, _brief(error))
+            self._pass(name, brief(error))
         except Exception as error:  # noqa: BLE001  anybody may write there what cannot be sent
-            self._reject(name, _brief(error))
+            self._reject(name, brief(error))
 
     def _pass(self, name: str, reason: str) -> None:
         """Try it again in a while; the next one has its turn."""
@@ -141,17 +141,13 @@ class Returning:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._pass(name, f"{reason}; {_brief(error)}")
+            self._pass(name, f"{reason}; {brief(error)}")
 
     def _sent(self, name: str) -> None:
         with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
             os.unlink(self._folder / name)
             self._on_way.discard(name)
             self._next = 0.0
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:400]
 
 
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
