@@ -115,6 +115,7 @@ class Event(StrEnum):
     TASK_STARTED = "task_started", "a process begins with a task; `pid` is that process, `waited_s` says how long the task waited"
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
     TASK_FAILED = "task_failed", "a task raised and will not be tried again"
+    TASK_IGNORED = "task_ignored", "a task raised Ignore, or another task takes its place: nobody records a result of its own"
     TASK_RETRIED = "task_retried", "a task raised and will be tried again"
     POOL_GARBLED = (
         "pool_garbled",

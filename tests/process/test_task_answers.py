@@ -23,6 +23,14 @@ from kombu.exceptions import OperationalError
 def add(a, b):
     return a + b
 
+class Hooked(Task):
+    def on_success(self, result, task_id, args, kwargs):
+        exec(args[0], {"sys": __import__("sys"), "os": __import__("os")})
+
+@shared_task(name="jobs.hooked", base=Hooked)
+def hooked(code):
+    pass
+
 @shared_task(name="jobs.act", bind=True, max_retries=1)
 def act(self, code):
     exec(code, {**globals(), "self": self})
@@ -45,6 +53,12 @@ ANSWERS = {
     ),
     "rejected, for such an error": (LATE + "raise Reject(jobs.Late(1))", ["task_started", "task_failed"]),
     "rejected, for something that cannot be sent": ("raise Reject(lambda: 0)", ["task_started", "task_failed"]),
+    "ignored": ("raise Ignore('x')", ["task_started", "task_ignored"]),
+    "ignored, for something that cannot be sent": (LATE + "raise Ignore(jobs.Late(1))", ["task_started", "task_ignored"]),
+    "replaced": (
+        "raise self.replace(self.app.signature('jobs.add', (1, 2)))",
+        ["task_started", "task_ignored", "task_started", "task_succeeded"],
+    ),
     "tried again where no queue is": (
         "raise self.retry(routing_key='nowhere', countdown=0)",
         ["task_started", "task_failed"],
@@ -78,6 +92,19 @@ def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str)
     until(lambda: len(told(suite, result.id)) >= len(expected), what=f"{expected}")
     assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
     assert told(suite, result.id)[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("code", ["pass", "1/0", "sys.exit(3)", "os._exit(3)", "raise GeneratorExit"])
+def test_a_success_is_told_whatever_comes_behind_it(running: tuple[Suite, Any], code: str) -> None:
+    """A task's own `on_success` runs when the result is stored: it may leave the process, and the task has succeeded."""
+    suite, app = running
+    result = app.send_task("jobs.hooked", [code])
+    suite.await_event("worker", "task_succeeded", task_id=result.id)
+    unacked = suite.folder / "state/broker/unacked"
+    until(lambda: not list(unacked.rglob("*/default/*")), what="the message answered")
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
+    assert told(suite, result.id) == ["task_started", "task_succeeded"]
+    assert result.state == "SUCCESS"
 
 
 #: What asks for the same attempt again.

@@ -148,7 +148,7 @@ def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
     if isinstance(error, _KNOWN):
         return _bare(error)
     kind = type(error)
-    if kind in (GeneratorExit, CancelledError, BaseException):
+    if kind in (GeneratorExit, CancelledError, BaseException) and not told:
         return kind(safe_text(error)[:_KEPT])
     return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, told, safe_text(error)[:_KEPT])
 

@@ -121,7 +121,7 @@ class Worker:
         self.child.guard(app.tasks)
         self.aftermath.guard(app.backend, app.tasks)
         records = Records(self.settings)
-        records.connect()
+        records.connect(app.tasks)
         self.child.told = records.told
         allowance.connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)

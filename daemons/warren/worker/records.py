@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
-from celery import signals
+from celery import Task, signals, states
+from celery.app.trace import task_has_custom
 
 from warren.app import SENT_AT
 from warren.config import Settings
@@ -43,8 +46,11 @@ class Records:
         """Return whether this process has told the end of the task, the last one that it began."""
         return self._told == task_id
 
-    def connect(self) -> None:
-        """Listens to the tasks of this process and of the pool children that it forks."""
+    def connect(self, tasks: Mapping[str, Task]) -> None:
+        """Listens to these tasks in this process and in the pool children that it forks."""
+        for task in tasks.values():
+            if task_has_custom(task, "on_success"):
+                task.on_success = self._behind_success(task, task.on_success)
         signals.task_prerun.connect(self.began, weak=False)
         signals.task_success.connect(self.succeeded, weak=False)
         signals.task_failure.connect(self.failed, weak=False)
@@ -70,8 +76,10 @@ class Records:
         bind(**fields)
         get().info(Event.TASK_STARTED, waited_s=waited_s)
 
-    def ended(self, **_: Any) -> None:
+    def ended(self, sender: Any = None, state: str | None = None, **_: Any) -> None:
         """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
+        if state == states.IGNORED and self._running:
+            get().info(Event.TASK_IGNORED, **self._fields(sender.request))
         unbind(*FIELDS)
         if self._running:
             self._running.pop()
@@ -80,7 +88,18 @@ class Records:
 
     def succeeded(self, sender: Any = None, **_: Any) -> None:
         """The task returned."""
-        get().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
+        if self._told != sender.request.id:
+            self._told = sender.request.id
+            get().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
+
+    def _behind_success(self, task: Task, own: Callable[..., Any]) -> Callable[..., Any]:
+        # The result is stored by then. What the task's class does after that may leave the process, and the line with it.
+        @wraps(own)
+        def on_success(*given: Any, **named: Any) -> Any:
+            self.succeeded(task)
+            return own(*given, **named)
+
+        return on_success
 
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
         """The task raised and comes again."""
