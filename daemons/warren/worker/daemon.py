@@ -32,6 +32,7 @@ from warren.worker import aftermath
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
 from warren.worker.at_work import AtWork
+from warren.worker.celery_log import quieten
 from warren.worker.child import Child
 from warren.worker.consumer import Consumer
 from warren.worker.copies import Copies
@@ -110,7 +111,7 @@ class Worker:
         return self.daemon.stop(self.code)
 
     def _prepare(self, app: Celery) -> Celery:
-        _quiet()
+        quieten()
         import_tasks(app, self.settings)
         self.daemon.regain()
         self.gate.guard(app.tasks)
@@ -289,17 +290,3 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
                 self.entry.cancel()
 
     return Turn
-
-
-def _quiet() -> None:
-    """Celery must not touch the log, and says in its own words what Warren says in one line a task."""
-    signals.setup_logging.connect(_keep_log, weak=False)
-    for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("celery.pool").setLevel(logging.INFO)  # at debug it recites the arguments of tasks
-    # Two lines at each pause of a queue; a full quota pauses many times a second.
-    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.WARNING)
-
-
-def _keep_log(**_: Any) -> None:
-    """Being connected is what keeps Celery from configuring logging."""
