@@ -28,7 +28,7 @@ from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
 from warren.quota.book import Book
-from warren.worker import aftermath
+from warren.worker import aftermath, receivers
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
 from warren.worker.at_work import AtWork
@@ -113,6 +113,7 @@ class Worker:
     def _prepare(self, app: Celery) -> Celery:
         quieten()
         import_tasks(app, self.settings)
+        receivers.guard()
         self.daemon.regain()
         self.gate.guard(app.tasks)
         for task in app.tasks.values():

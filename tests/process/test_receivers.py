@@ -1,0 +1,66 @@
+"""Receivers of Celery's signals that a task module connects, and that leave their process."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from support.suite import Suite
+from support.wait import result_of, until
+from warren.app import make_app
+from warren.config import load
+
+JOBS = """
+import os, sys, time
+from celery import shared_task, signals
+
+WORKER = os.getpid()
+
+def leave(signal=None, **_):
+    if os.getpid() == WORKER or signal.name == "worker_process_init":
+        sys.exit(3)
+
+class Receiver:
+    def leave(self, signal=None, **_):
+        leave(signal)
+
+bound = Receiver()
+for name in ("task_received", "task_failure", "task_revoked", "task_unknown", "task_rejected", "heartbeat_sent",
+             "worker_init", "worker_ready", "worker_process_init", "worker_before_create_process", "setup_logging"):
+    getattr(signals, name).connect(leave)
+    getattr(signals, name).connect(bound.leave, dispatch_uid=name)
+
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+
+@shared_task(name="jobs.hang", time_limit=0.2)
+def hang():
+    time.sleep(1000)
+"""
+
+
+#: Those that the worker's own process calls, and one of its children.
+LEFT = {"task_received", "task_failure", "task_revoked", "worker_init", "worker_process_init"}
+
+
+def test_receivers_that_leave_do_not_end_the_worker(scratch: Path) -> None:
+    """Each is told; tasks run, and Warren's own line of each end is there, in the same process all the time."""
+    suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
+    suite.module("jobs", JOBS)
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        app = make_app(load(suite.etc))
+        hung = app.send_task("jobs.hang")
+        expired = app.send_task("jobs.add", [1, 1], expires=datetime.now(UTC) - timedelta(minutes=1))
+        assert [result_of(app.send_task("jobs.add", [1, each])) for each in range(4)] == [1, 2, 3, 4]
+        suite.await_event("worker", "task_failed", task_id=hung.id)
+        suite.await_event("worker", "task_revoked", task_id=expired.id)
+        until(lambda: told(suite) >= LEFT, what="a line for each")
+        assert worker.poll() is None
+    assert {line["pid"] for line in suite.logged("worker", "started")} == {worker.pid}
+
+
+def told(suite: Suite) -> set[str]:
+    """What was said of receivers."""
+    return {line["reason"].partition(":")[0] for line in suite.logged("worker", "callbacks_failed")}
