@@ -66,6 +66,7 @@ class Transport(virtual.Transport):
         self._loop: Any = None
         self._timer: Any = None
         self._due = False
+        self._back_until = 0.0
         self._looked_at = 0.0
         self._restored_at = time.monotonic()  # whoever only asks or sends is gone before the first look is due
 
@@ -130,6 +131,10 @@ class Transport(virtual.Transport):
         """A message was acknowledged: the next turn of the main loop takes another."""
         self._due = True
 
+    def stand_back(self) -> None:
+        """What goes back now is another worker's first: this one takes none until the others have looked twice."""
+        self._back_until = time.monotonic() + 2 * self.polling_interval
+
     def _fall_due(self) -> None:
         self._due = True
 
@@ -140,7 +145,7 @@ class Transport(virtual.Transport):
             self._loop = None
 
     def _turn(self) -> None:
-        if not self._due:
+        if not self._due or time.monotonic() < self._back_until:
             return
         self._due = False
         self._restore_now_and_then()

@@ -62,10 +62,16 @@ class Unknown:
     def _return(self, consumer: Any, message: Any, connection: int, returns: int, since: float, long: bool) -> None:
         self._kept -= long
         if consumer.restart_count == connection:  # else the broker has delivered it again since
+            # On the embedded broker whoever puts a message into a queue that is empty is the first to look, each time.
+            getattr(message.channel.connection, "stand_back", _nothing)()
             # Acknowledged when the broker has the copy: whatever ends in between, it is there.
             headers = {RETURNS: [returns, since, time.time()]}
             refused = partial(self._keep, message, headers, "no worker that has the task was found")
             self._copies.give_back(message, message.ack, headers=headers, refused=refused)
+
+
+def _nothing() -> None:
+    """Other brokers give what comes to consumers in turn."""
 
 
 def returned(headers: Mapping[str, Any], now: float) -> tuple[int, float, float]:
