@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from celery import Celery, current_app
-from celery.contrib.testing.worker import start_worker
 
 from support.api import api as running
+from support.in_process import working
 from support.wait import PATIENCE, result_of, until
 from warren.demo import provider, settings
 from warren.quota import client
@@ -46,7 +46,7 @@ def worker() -> Iterator[Celery]:
     before = current_app._get_current_object()
     app = Celery("test", broker="memory://", backend="cache+memory://", include=["warren.demo.tasks"])
     app.conf.broker_transport_options = {"polling_interval": 0.02}
-    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=PATIENCE):
+    with working(app):
         yield app
     before.set_current()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from celery import Celery, Task
-from celery.contrib.testing.worker import start_worker
 from celery.exceptions import TimeoutError  # noqa: A004
 
+from support.in_process import working
 from support.wait import PATIENCE, result_of
 from warren.tasks.progress import Progress, follow, progress, read
 
@@ -58,7 +58,7 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
     def quick() -> int:
         return 1
 
-    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=PATIENCE):
+    with working(app):
         assert result_of(quick.delay(), interval=0.02) == 1
         result = work.delay()
         told = []
