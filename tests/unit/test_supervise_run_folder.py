@@ -90,6 +90,11 @@ def spoil(made: Made) -> None:
             (made.run / name).touch()
 
 
+def close(made: Made) -> None:
+    """The socket alone: the lock stays, so nothing else says that the folder was touched."""
+    (made.run / "supervisor.sock").unlink(missing_ok=True)
+
+
 def nothing(made: Made) -> None:
     """All is as it should be."""
 
@@ -130,7 +135,7 @@ def _home(function: Any) -> str:
     return str(getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__)
 
 
-@pytest.mark.parametrize("act", [move, remove, spoil])
+@pytest.mark.parametrize("act", [move, remove, spoil, close])
 @pytest.mark.parametrize("before", [nothing, unlink, plant, move])
 def test_a_folder_that_goes_within_a_turn(made: Made, before: Callable[[Made], None], act: Callable[[Made], None]) -> None:
     """Whatever the turn was about to do, it raises nothing, and the next turns make the folder anew."""

@@ -78,11 +78,12 @@ class RunFolder:
     def _serve(self, suite: Any) -> None:
         """Opens the socket anew where its name does not lead to it any more, and writes the pid file where it says another."""
         path = _socket(suite.options)
-        if self._socket is None and path is not None:
-            self._socket = _mark(path)
-        if path is not None and _mark(path) != self._socket:
-            self._open(suite)
-            _emptied(str(path))
+        if path is not None:
+            mark = _mark(path)
+            self._socket = self._socket or mark  # the first turn's is the one that supervisord has opened
+            if mark is None or mark != self._socket:  # None, too, where it went as soon as it was opened
+                self._open(suite)
+                _emptied(str(path))
         pidfile = Path(suite.options.pidfile)
         if not _names_us(pidfile):
             clear_place(pidfile)
