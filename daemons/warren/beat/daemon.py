@@ -67,7 +67,7 @@ class Beat:
     def _apply(self, settings: Settings) -> None:
         before, anew = self.settings, concerns_sending(self.settings, settings)
         if not anew and (before.schedules, before.log) == (settings.schedules, settings.log):
-            self.settings = self.sender.settings = settings
+            self.settings = settings
             return
         app = make_app(settings) if anew else self.sender.app
         try:
@@ -75,12 +75,14 @@ class Beat:
         finally:
             self.daemon.regain()
         set_level(settings.log.level)
-        self.settings = self.sender.settings = settings
+        self.settings = settings
         if anew:
             self.sender.leader.resign()
             self.sender, self.leading = Sender(settings, app, leader(settings, app), self.sender.ticks), False
-        elif self.leading:
-            self.sender.begin(self.sender.ticks)  # the others go on, under the same leadership
+        else:
+            self.sender.take_up(settings)
+            if self.leading:
+                self.sender.begin(self.sender.ticks)  # the others go on, under the same leadership
         get().info(Event.RELOADED, entries=sorted(self.sender.entries))
 
 

@@ -26,18 +26,19 @@ class Sender:
     """The schedule's entries and the last tick of each that was taken care of (`ticks`, seconds since the epoch)."""
 
     def __init__(self, settings: Settings, app: Celery, leader: Leader, ticks: dict[str, float]) -> None:
-        self.settings = settings
         self.app = app
         self.leader = leader
         self.ticks = ticks
+        self.take_up(settings)
 
-    @property
-    def entries(self) -> dict[str, ScheduleSettings]:
-        """Those that are enabled, by name."""
-        entries = {name: entry for name, entry in self.settings.schedules.items() if entry.enabled}
+    def take_up(self, settings: Settings) -> None:
+        """Sends by these settings from here on."""
+        self._name, self._zone = settings.app.name, ZoneInfo(settings.app.timezone)
+        entries = {name: entry for name, entry in settings.schedules.items() if entry.enabled}
         # As Celery's own beat does, for results that do not expire by themselves.
         own = {} if self.app.backend.supports_autoexpire else {CLEANUP.task: CLEANUP}
-        return {**own, **entries}
+        #: Those that are enabled, by name.
+        self.entries: dict[str, ScheduleSettings] = {**own, **entries}
 
     def begin(self, recalled: dict[str, float]) -> None:
         """Goes on where the last leader was. An entry that none has seen begins with its next tick: nothing of it was missed."""
@@ -100,7 +101,7 @@ class Sender:
 
     def _send(self, name: str, tick: float) -> str:
         """Sends the tick's task; its id, or nothing for one that cannot be sent. Raises Unavailable."""
-        entry, identity = self.entries[name], task_id(self.settings.app.name, name, tick)
+        entry, identity = self.entries[name], task_id(self._name, name, tick)
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
             self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=identity, retry=False, **options)
@@ -121,7 +122,3 @@ class Sender:
         """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
         reason = f"{type(error).__name__}: {error}"
         get().error(Event.TICK_FAILED, entry=name, tick=tick, reason=reason, consequence="this tick is left out")
-
-    @property
-    def _zone(self) -> ZoneInfo:
-        return ZoneInfo(self.settings.app.timezone)

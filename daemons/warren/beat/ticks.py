@@ -66,10 +66,7 @@ def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due
     newest = last_tick(entry, now, zone)
     if newest <= sent:
         return Due(None, ())  # also when the wall clock stepped back: a tick that was sent is not sent again
-    edge = now - GRACE
-    missed = last_tick(entry, edge, zone)
-    if missed == edge:
-        missed = last_tick(entry, math.nextafter(edge, 0), zone)
+    missed = last_tick(entry, math.nextafter(now - GRACE, 0), zone)  # one that is late by just GRACE is sent
     ticks = []
     tick = next_tick(entry, max(sent, missed), zone)
     while tick <= newest:
