@@ -9,7 +9,8 @@ import pytest
 from celery.utils.objects import Bunch
 
 from warren.worker.copies import Copies
-from warren.worker.unknown import FIRST_PAUSE, RETURNS, Unknown
+from warren.worker.message import FIRST_PAUSE
+from warren.worker.unknown import RETURNS, Unknown
 
 
 class Consumer:

@@ -17,6 +17,8 @@ TICKETS = "warren_tickets"
 LOSSES = "warren_losses"
 #: The header that counts how often the task asked for the same attempt again.
 RETURNS = "warren_returns"
+#: Seconds for which a message rests before it goes back to its queue, at first and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 #: What the broker or this worker wrote into the headers, and a copy has not.
 _BROKERS = frozenset((TICKETS, "x-delivery-count", "x-death", "x-first-death-exchange", "x-first-death-queue"))
 # The broker sends a message with these also to the queues that they name: the copy goes to one.
@@ -71,3 +73,14 @@ def due_in(headers: Mapping[str, Any]) -> float:
 def _seconds_until(text: Any) -> float:
     """Return the seconds until a moment that was found well formed; 0 without one."""
     return datetime.fromisoformat(text).timestamp() - time.time() if text else 0.0
+
+
+def counted(headers: Mapping[str, Any], name: str) -> int:
+    """Return the number in a header that counts; 0 where there is none, or something else."""
+    found = headers.get(name)
+    return found if isinstance(found, int) else 0
+
+
+def pause_before(returns: int) -> float:
+    """Return the seconds for which a message rests that came back so often: twice as many each time."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(returns, 10))

@@ -26,13 +26,11 @@ from warren.worker.aftermath import OWNER
 from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
 from warren.worker.leftovers import Leftovers
-from warren.worker.message import LOSSES, RETURNS, TICKETS
+from warren.worker.message import LOSSES, RETURNS, TICKETS, counted, pause_before
 
 #: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
 #: with it. Innocent ones are lost with power and by an operator's kill -9, though hardly so often.
 MOST_LOSSES = 5
-#: Seconds until a task that asks for the same attempt again has it, at first and at most.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 #: Seconds that the main loop waits at most for a killed child to be gone.
 DEATH = 2.0
 #: How the pool says that the process which ran the task is gone. The last two a task raises itself (`sys.exit`): the pool passes
@@ -165,9 +163,8 @@ class Request(CeleryRequest):
         as long as its reason lasts. A copy comes back, for a quorum queue drops in the end what is handed back to it.
         """
         state.task_ready(self)
-        counted = self.request_dict.get(RETURNS)
-        returns = counted if isinstance(counted, int) else 0
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10))
+        returns = counted(self.request_dict, RETURNS)
+        pause = pause_before(returns)
         about = {"task_id": self.id, "root_id": self.root_id, "task": self.name}
         get().warning(Event.TASK_HANDED_BACK, **about, reason=reason, again_in_s=pause)
         # Acknowledged last, as above. A connection that breaks meanwhile gives the message back as itself.
@@ -181,8 +178,7 @@ class Request(CeleryRequest):
     @property
     def losses(self) -> int:
         """How often a pool child was lost while it ran the task, on any host."""
-        counted = self.request_dict.get(LOSSES)
-        return counted if isinstance(counted, int) else 0
+        return counted(self.request_dict, LOSSES)
 
 
 def _not_taken(reason: Any) -> bool:

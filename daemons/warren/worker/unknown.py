@@ -14,12 +14,10 @@ from typing import Any
 from warren.events import Event
 from warren.log import get
 from warren.worker.copies import Copies
+from warren.worker.message import FIRST_PAUSE, pause_before
 
 #: The header of a copy: how often it was returned so, and when for the first and the last time (seconds, wall clock).
 RETURNS = "warren_unknown"
-#: Seconds for which a message is kept before it goes to the end of its queue, at first and at most.
-#: Each return doubles them, so that messages that nobody can run do not keep the worker busy.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
 class Unknown:
@@ -47,7 +45,7 @@ class Unknown:
             )
         # What is kept holds a place of the prefetch. Half of them at most: other tasks go on.
         long = self._kept < consumer.initial_prefetch_count // 2
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(returns, 10))
+        pause = pause_before(returns)  # longer each time: messages that nobody can run do not keep the worker busy
         if now - last >= pause if returns else not long:
             # It was on its way through the queue for long enough. A flood of them goes round as fast as it can: each that was
             # kept for a moment would keep all the good ones behind it for as long.
