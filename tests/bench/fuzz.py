@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tempfile
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from support.bench import BROKERS, parser, place
 from support.fuzz_run import LIMIT, Outcome, run
-from support.servers import started
-
-BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
 
 
 def main() -> None:
     """Runs them one broker after the other; ends with 1 when a promise broke."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=100_000, help="messages a broker (100,000)")
-    parser.add_argument("--seed", type=int, default=1, help="of the dice (1)")
-    parser.add_argument("--broker", choices=BROKERS, action="append", help="this one alone; may be said several times")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    options = parser.parse_args()
-    found = {broker: measured(broker, options.messages, options.seed) for broker in options.broker or BROKERS}
+    options = parser(__doc__)
+    options.add_argument("--messages", type=int, default=100_000, help="messages a broker (100,000)")
+    options.add_argument("--seed", type=int, default=1, help="of the dice (1)")
+    chosen = options.parse_args()
+    found = {broker: measured(broker, chosen.messages, chosen.seed) for broker in chosen.broker or BROKERS}
     said = {broker: {**asdict(outcome), **promises(outcome)} for broker, outcome in found.items()}
-    if options.json:
-        print(json.dumps({"bench": "fuzz", "messages": options.messages, "seed": options.seed, "brokers": said}))
+    if chosen.json:
+        print(json.dumps({"bench": "fuzz", "messages": chosen.messages, "seed": chosen.seed, "brokers": said}))
     sys.exit(any(value for outcome in found.values() for value in promises(outcome).values()))
 
 
 def measured(broker: str, messages: int, seed: int) -> Outcome:
     """One run in a folder of its own, with a broker of its own."""
-    with tempfile.TemporaryDirectory(prefix="warren-fuzz-") as folder, ExitStack() as stack:
-        url = started(broker, Path(folder), stack)
-        return run(Path(folder), broker, url, messages, seed, lambda text: print(text, file=sys.stderr, flush=True))
+    with place(broker, "fuzz") as here:
+        return run(here.folder, broker, here.url, messages, seed, lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def promises(found: Outcome) -> dict[str, int]:

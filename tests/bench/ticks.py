@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.servers import started
+from support.bench import BROKERS, parser, place
 from support.suite import Suite, broker_section
 from support.ticks import balance
 from support.wait import PATIENCE, end_of, until
 
-BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
 EVERY = 0.1
 
 
 def main() -> None:
     """Runs one broker after the other."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, default=50, help=f"schedule entries, each with a tick every {EVERY:g} s (50)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long (30)")
-    parser.add_argument("--broker", choices=BROKERS, action="append", help="this one alone; may be said several times")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    options = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--entries", type=int, default=50, help=f"schedule entries, each with a tick every {EVERY:g} s (50)")
+    options.add_argument("--seconds", type=float, default=30.0, help="how long (30)")
+    chosen = options.parse_args()
     found = {}
-    for broker in options.broker or BROKERS:
-        with tempfile.TemporaryDirectory(prefix="warren-ticks-") as folder, ExitStack() as stack:
-            url = started(broker, Path(folder), stack)
-            queues = "classic" if broker.endswith("classic") else "auto"
-            found[broker] = measured(Path(folder), url, queues, options.entries, options.seconds)
+    for broker in chosen.broker or BROKERS:
+        with place(broker, "ticks") as here:
+            found[broker] = measured(*here, chosen.entries, chosen.seconds)
         print(f"{broker}: {found[broker]}", file=sys.stderr, flush=True)
-    if options.json:
-        print(json.dumps({"bench": "ticks", "entries": options.entries, "due_per_s": options.entries / EVERY, "brokers": found}))
+    if chosen.json:
+        print(json.dumps({"bench": "ticks", "entries": chosen.entries, "due_per_s": chosen.entries / EVERY, "brokers": found}))
 
 
 def measured(folder: Path, url: str, queues: str, entries: int, seconds: float) -> dict[str, float]:
