@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from support.brokers import KINDS, own_section
 from support.calls import NOTING, calls
-from support.servers import RabbitMQNode
-from support.suite import Suite, broker_section
+from support.suite import Suite
 from support.wait import result_of, until
 from warren.app import make_app
 from warren.broker.depth import depths
@@ -75,15 +75,10 @@ tasks = jobs.call
 """
 
 
-@pytest.fixture(params=["embedded", "quorum", "classic", "redis"])
+@pytest.fixture(params=KINDS)
 def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     """The settings of two hosts in one, on each kind of broker and of queue."""
-    broker = ""
-    if request.param in ("quorum", "classic"):
-        node: RabbitMQNode = request.getfixturevalue("rabbitmq")
-        broker = broker_section(scratch, node.add_vhost(scratch.name)) + f"queue_type = {request.param}"
-    elif request.param == "redis":
-        broker = broker_section(scratch, request.getfixturevalue("redis_url"))
+    broker = own_section(request, scratch, 11)
     made = Suite(
         scratch, INI.format(broker=broker.removeprefix("[broker]"), suffix=_suffix(scratch), limit=LIMIT), modules="jobs"
     )

@@ -16,6 +16,7 @@ import redis
 from kombu import Connection
 
 from support.alarm import alarm
+from support.brokers import KINDS, own_url
 from support.calls import calls
 from support.figures import Figure
 from support.later_flood import make, memory, send
@@ -31,17 +32,11 @@ from warren.config import load
 FLOOD = 300
 
 
-@pytest.fixture(params=["embedded", "quorum", "classic", "redis"])
+@pytest.fixture(params=KINDS)
 def made(request: pytest.FixtureRequest, scratch: Path) -> tuple[Suite, str]:
     """A worker on a broker of the test's own, and its URL."""
-    kind, url = request.param, ""
-    if kind in ("quorum", "classic"):
-        node: RabbitMQNode = request.getfixturevalue("rabbitmq")
-        url = node.add_vhost(scratch.name)
-    elif kind == "redis":
-        url = request.getfixturevalue("redis_url").removesuffix("/0") + "/9"
-        redis.Redis.from_url(url).flushdb()
-    suite = make(scratch, url, kind if kind == "classic" else "auto")
+    url = own_url(request, scratch, 9)
+    suite = make(scratch, url, "classic" if request.param == "classic" else "auto")
     return suite, url
 
 

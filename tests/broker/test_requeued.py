@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.servers import RabbitMQNode
-from support.suite import Suite, broker_section
+from support.brokers import KINDS, own_section
+from support.suite import Suite
 from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
@@ -29,16 +29,10 @@ def again(path):
 """
 
 
-@pytest.fixture(params=["embedded", "quorum", "classic", "redis"])
+@pytest.fixture(params=KINDS)
 def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     """A worker on a broker of the test's own."""
-    broker = "[broker]\n"
-    if request.param in ("quorum", "classic"):
-        node: RabbitMQNode = request.getfixturevalue("rabbitmq")
-        broker = broker_section(scratch, node.add_vhost(scratch.name)) + f"queue_type = {request.param}\n"
-    elif request.param == "redis":
-        broker = broker_section(scratch, request.getfixturevalue("redis_url").removesuffix("/0") + "/8")
-    made = Suite(scratch, f"{broker}[worker:a]\n", modules="jobs")
+    made = Suite(scratch, f"{own_section(request, scratch, 10)}[worker:a]\n", modules="jobs")
     made.module("jobs", JOBS)
     return made
 

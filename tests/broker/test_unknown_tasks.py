@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from support.alarm import alarm
+from support.brokers import KINDS, own_section
 from support.calls import NOTING, calls
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
@@ -41,19 +41,10 @@ def new(path):
 TASKS = 20
 
 
-@pytest.fixture(params=["embedded", "quorum", "classic", "redis"])
+@pytest.fixture(params=KINDS)
 def made(request: pytest.FixtureRequest, scratch: Path) -> Callable[..., Suite]:
     """A host of a fleet on a broker of the test's own: by its name, the text of its module and more of its settings."""
-    kind = request.param
-    if kind in ("quorum", "classic"):
-        node: RabbitMQNode = request.getfixturevalue("rabbitmq")
-        broker = broker_section(scratch, node.add_vhost(scratch.name)) + f"queue_type = {kind}\n"
-    elif kind == "redis":
-        url = request.getfixturevalue("redis_url").removesuffix("/0") + "/7"
-        redis.Redis.from_url(url).flushdb()  # what another test of this file has left: it is theirs alone
-        broker = broker_section(scratch, url)
-    else:
-        broker = "[broker]\n"
+    broker = own_section(request, scratch, 7)
 
     def make(name: str, module: str, more: str) -> Suite:
         suite = Suite(scratch / name, "", modules="jobs")
