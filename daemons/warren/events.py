@@ -133,7 +133,7 @@ class Event(StrEnum):
     RESULT_UNREADABLE = "result_unreadable", "what arrived as the result of a task is none; `reason` says why"
     CALLBACKS_FAILED = (
         "callbacks_failed",
-        "what follows a task's end (an error callback, a chain) raised, or was none; or a signal's receiver left the process",
+        "what follows a task's end (an error callback, a chain) raised, or was none; or a receiver of a signal left or hung",
     )
     TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker"
 

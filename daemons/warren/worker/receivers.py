@@ -1,13 +1,12 @@
 """Receivers of Celery's signals that task modules have connected, where the worker's own process calls them.
 
-Celery passes over their errors. One that leaves its process, by `sys.exit` or another exception that is
-no `Exception`, would end the worker each time the signal comes.
+Celery passes over their errors. Two more ways to fail would cost the worker: one that leaves its process, by `sys.exit`
+or another exception that is no `Exception`, would end it each time the signal comes; one that hangs would stop its loop.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 from weakref import ReferenceType
 
@@ -17,33 +16,70 @@ from celery.utils.dispatch import Signal
 from warren.events import Event
 from warren.log import get
 from warren.log_line import safe_text
+from warren.worker.patience import TookTooLong, call_within
 
 _SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
 #: A pool child has begun with no task then: left there, it would be made again, and leave again.
 _ALSO_IN_CHILDREN = "worker_process_init"
+#: Sent before the worker takes messages, or when it takes none any more: these may last, and supervise bounds them.
+_MAY_LAST = frozenset(
+    signal.name
+    for signal in (
+        *(signals.celeryd_init, signals.celeryd_after_setup, signals.import_modules, signals.setup_logging),
+        *(signals.after_setup_logger, signals.after_setup_task_logger, signals.worker_init, signals.worker_ready),
+        *(signals.worker_process_init, signals.worker_process_shutdown, signals.worker_shutdown),
+    )
+)
+#: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest silence of a heart.
+PATIENCE = 1.5
+#: Calls in a row that took longer, after which a receiver is left out until the worker starts again: a network that
+#: stands still for once costs no receiver, and one that always hangs does not cost PATIENCE with each message.
+MOST_HUNG = 3
 
 
 def guard() -> None:
     """Have each receiver that is connected by now cost itself, and not this process."""
     for signal in _SIGNALS:
-        signal.receivers[:] = [(key, _guarded(signal.name, receiver, os.getpid())) for key, receiver in signal.receivers]
+        signal.receivers[:] = [(key, _Guarded(signal.name, receiver)) for key, receiver in signal.receivers]
         signal.sender_receivers_cache.clear()
 
 
-def _guarded(name: str, receiver: Any, worker: int) -> Callable[..., Any]:
-    def guarded(**given: Any) -> Any:
-        own = receiver() if isinstance(receiver, ReferenceType) else receiver
-        if own is None:  # nobody holds it any more
+class _Guarded:
+    """One receiver, called in its place."""
+
+    def __init__(self, name: str, receiver: Any) -> None:
+        self._name, self._receiver, self._worker = name, receiver, os.getpid()
+        #: Its last calls in a row that took too long.
+        self._hung = 0
+
+    def __call__(self, **given: Any) -> Any:
+        own = self._receiver() if isinstance(self._receiver, ReferenceType) else self._receiver
+        at_worker = os.getpid() == self._worker
+        if own is None or (at_worker and self._hung >= MOST_HUNG):  # nobody holds it any more, or it hangs
             return None
         try:
-            return own(**given)
+            answer = call_within(PATIENCE, own, given) if at_worker and self._name not in _MAY_LAST else own(**given)
         except Exception:
             raise  # Celery says so
+        except TookTooLong:
+            self._tell_hung(own)
         except BaseException as error:
-            if os.getpid() != worker and name != _ALSO_IN_CHILDREN:
+            if not at_worker and self._name != _ALSO_IN_CHILDREN:
                 raise  # there it is the task that leaves its process, and that is counted
-            reason = f"{name}: {safe_text(error)}"
-            get().error(Event.CALLBACKS_FAILED, reason=reason, consequence="the worker goes on")
-            return None
+            self._tell(safe_text(error), "the worker goes on")
+        else:
+            self._hung = 0
+            return answer
+        return None
 
-    return guarded
+    def _tell_hung(self, own: Any) -> None:
+        self._hung += 1
+        out = self._hung >= MOST_HUNG
+        name = getattr(own, "__qualname__", type(own).__qualname__)
+        self._tell(
+            f"{name} took longer than {PATIENCE:g} s, {self._hung} of {MOST_HUNG} times in a row",
+            "it is left out until the worker starts again" if out else "it was ended, and the worker goes on",
+        )
+
+    def _tell(self, reason: str, consequence: str) -> None:
+        get().error(Event.CALLBACKS_FAILED, reason=f"{self._name}: {reason}", consequence=consequence)

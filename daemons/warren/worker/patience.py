@@ -1,0 +1,46 @@
+"""A bound in time for code of others that the worker's own loop calls: the worker does nothing else meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+#: Seconds between two rings: code that passes over every exception hears more than one.
+_AGAIN = 1.0
+
+
+class TookTooLong(BaseException):
+    """No `Exception`: an `except Exception` around a retry must not keep it."""
+
+
+def call_within(seconds: float, call: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """Return what `call(**given)` returns. Raises TookTooLong after so many seconds.
+
+    It ends what sleeps, waits for a socket or a lock, or runs in Python. In another thread than the main one, and
+    within another such call, there is no bound of its own. What never comes back to Python is left to supervise.
+    """
+    before = signal.getsignal(signal.SIGALRM)
+    if threading.current_thread() is not threading.main_thread() or before is _ring:
+        return call(**given)
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    try:
+        return _bounded(call, given)
+    finally:
+        # Safe at each instruction: a ring that comes here finds no bounded call below it, and does nothing.
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
+
+
+def _bounded(call: Callable[..., Any], given: dict[str, Any]) -> Any:
+    return call(**given)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code is _bounded.__code__:
+            raise TookTooLong
+        frame = frame.f_back
