@@ -148,4 +148,4 @@ def _unpacked(payload: Any, most: int | None) -> Any:
 
 def unreadable(error: Exception) -> UnreadableResult:
     """Return what to tell of a result at which a reader fails so; never the whole of what stands there."""
-    return UnreadableResult(f"{type(error).__name__}: {safe_text(error)}"[:_LONGEST])
+    return UnreadableResult(safe_text(error)[:_LONGEST])

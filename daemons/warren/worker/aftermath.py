@@ -96,7 +96,7 @@ def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
         except (SystemExit, KeyboardInterrupt):
             raise  # also how the pool ends one that takes too long; the worker tells it
         except BaseException as error:  # noqa: BLE001  it may do anything
-            reason = f"{name}: {type(error).__name__}: {safe_text(error)}"
+            reason = f"{name}: {safe_text(error)}"
             get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
 
 
@@ -115,5 +115,5 @@ def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_resu
     try:
         getattr(current_app.backend, name)(task_id, cause, request=Context(fields), store_result=store_result)
     except BaseException as error:  # noqa: BLE001  a callback is anybody's code, or nobody's
-        reason = f"{type(error).__name__}: {safe_text(error)}"
+        reason = safe_text(error)
         get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason)

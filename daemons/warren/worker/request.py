@@ -97,7 +97,7 @@ class Request(CeleryRequest):
             raise
         except BaseException as error:  # noqa: BLE001  an `on_failure` of a task's own class: it may do anything
             # Celery acknowledges last. Without an answer the message would keep its place in the prefetch for ever.
-            reason = f"{type(error).__name__}: {safe_text(error)}"
+            reason = safe_text(error)
             get().error(Event.CALLBACKS_FAILED, task_id=self.id, task=self.name, reason=reason)
             if not soft and self.task.acks_late:
                 self.acknowledge()
