@@ -25,10 +25,11 @@ class SetAside(NamedTuple):
     reason: str
 
 
-def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG) -> SetAside | None:
+def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> SetAside | None:
     """Rename or remove what stands at `path` unless its mode (st_mode) is `wanted`. Raises OSError.
 
-    Return what was renamed. No link is followed. The caller tells the log, if there is one (regular_file.clear_place does).
+    Return what was renamed: beside `path`, or to a name that begins with `to`. No link is followed.
+    The caller tells the log, if there is one (regular_file.clear_place does).
     """
     name = os.fspath(path).rstrip("/")
     try:
@@ -37,9 +38,9 @@ def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_I
             return None
         if stat.S_ISDIR(mode):
             # The slash: only a directory is renamed, and no file that another process has made there meanwhile.
-            return rename(f"{name}/", "a directory instead of a file")
+            return rename(f"{name}/", "a directory instead of a file", to)
         if stat.S_ISREG(mode):
-            return rename(name, "a file instead of a directory")
+            return rename(name, "a file instead of a directory", to)
         os.unlink(name)
     except FileNotFoundError:
         pass

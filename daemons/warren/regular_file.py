@@ -95,17 +95,17 @@ def remove_any(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def clear_place(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG) -> None:
+def clear_place(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> None:
     """Make way for a file, or for what else is `wanted` of its mode, as obstacles.py does. Raises OSError.
 
     What is renamed is named in the log.
     """
-    if kept := clear(path, wanted):
+    if kept := clear(path, wanted, to):
         _tell(kept)
 
 
 def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
-    """Make a directory of the suite's own, where it is missing; a file or a fifo in its place is set aside, as by `set_aside`.
+    """Make a directory of the suite's own, where it is missing; what stands in its place makes way, as obstacles.py does.
 
     A symbolic link to nothing stays, and is an error: it may lead to a disk that is not mounted. Raises OSError.
     """
@@ -116,12 +116,20 @@ def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
         except FileExistsError as error:
             if error.filename not in (path, os.fspath(path)):  # a directory above is none: nobody said that it is the suite's
                 raise
-            with suppress(FileNotFoundError):
-                if stat.S_ISLNK(os.lstat(path).st_mode) and not os.path.exists(path):
-                    text = "a symbolic link that leads to nothing"
-                    raise NotADirectoryError(errno.ENOTDIR, text, os.fspath(path)) from None
-                set_aside(path, "no directory", to)
+            if not _leads_to_directory(path):  # else the disk was mounted just now
+                clear_place(path, stat.S_ISDIR, to)
     raise OSError(errno.EBUSY, "a file is put there again and again", os.fspath(path))
+
+
+def _leads_to_directory(path: str | os.PathLike[str]) -> bool:
+    """Return whether a directory is there by now, or a link to one. Raises NotADirectoryError for a link to nothing."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:  # nothing, or a ring of links
+        if os.path.islink(path):
+            text = "a symbolic link that leads to nothing"
+            raise NotADirectoryError(errno.ENOTDIR, text, os.fspath(path)) from None
+        return False
 
 
 def set_aside(path: str | os.PathLike[str], reason: str, to: str = "") -> None:

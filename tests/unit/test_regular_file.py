@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,9 +89,9 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
-@pytest.mark.parametrize("word", ["fifo", "socket", "larger than", "directory", "symbolic link"])
+@pytest.mark.parametrize("word", PLANTS)
 def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> None:
-    """What stands in its place and is none is renamed, whatever is in it; nothing above it is touched."""
+    """A file in its place is renamed, and what holds nothing is removed; nothing above it, nor behind a link, is touched."""
     path = tmp_path / "state" / "broker"
     path.parent.mkdir()
     PLANTS[word](path)
@@ -98,7 +99,9 @@ def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> Non
         make_directory(path)
         make_directory(str(path))
     assert path.is_dir()
-    assert len(list(path.parent.glob("broker.set-aside-*"))) == (word != "directory")
+    assert not path.is_symlink()
+    assert len(list(path.parent.glob("broker.set-aside-*"))) == (word == "larger than")
+    assert path.with_name("broker.target").exists() == (word == "symbolic link")
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         make_directory(tmp_path / "file" / "below" / "it")
@@ -116,3 +119,29 @@ def test_a_link_to_a_directory_is_one_and_a_link_to_nothing_stays(tmp_path: Path
     with pytest.raises(NotADirectoryError, match="leads to nothing"):
         make_directory(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
+
+
+def test_a_disk_that_is_mounted_meanwhile_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link to it stays, though it led to nothing a moment ago."""
+    link, disk = tmp_path / "link", tmp_path / "disk"
+    link.symlink_to("disk")
+    make = os.makedirs
+
+    def late(*given: Any, **options: Any) -> None:
+        try:
+            make(*given, **options)
+        finally:
+            if not disk.exists():
+                disk.mkdir()
+
+    monkeypatch.setattr(os, "makedirs", late)
+    make_directory(link)
+    assert link.is_symlink()
+    assert link.is_dir()
+
+
+def test_a_file_in_the_place_of_a_directory_goes_where_it_is_told(tmp_path: Path) -> None:
+    """Out of a folder whose names mean something."""
+    (tmp_path / "queue").touch()
+    make_directory(tmp_path / "queue", to=f"{tmp_path}/kept")
+    assert [path.name.partition(".set-aside-")[0] for path in tmp_path.iterdir() if path.is_file()] == ["kept"]
