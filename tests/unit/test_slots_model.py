@@ -229,12 +229,37 @@ class SteadyProvider(Provider):
             assert last - first >= self.window, "more calls than the limit lie in one window"
 
 
+class EditedProvider(RuleBasedStateMachine):
+    """Whole phases of greedy calls with an edit before each, counted by the calls alone: slots are used again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.slots, self.calls = 1000, make(1), list[int]()
+
+    @rule(limit=st.integers(1, MOST), window=st.sampled_from([WINDOW // 2, WINDOW, WINDOW * 3]), windows=st.integers(0, 3))
+    def edit_and_serve(self, limit: int, window: int, windows: int) -> None:
+        """Callers take each slot at once, for so many windows under these terms."""
+        set_terms(self.slots, limit, window, LONGEST, self.now)
+        for _ in range(4 * windows + 1):
+            while self.slots.available(1, self.now):
+                counted = sum(call + window > self.now for call in self.calls)
+                assert counted < limit, f"{counted} calls lie in a window of {limit}"
+                assert self.slots.settle(self.slots.reserve(ME, self.now), self.now + window)
+                self.calls.append(self.now)
+            self.now += window // 4
+
+
 _SETTINGS = settings(max_examples=120, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def test_any_history_of_owners_and_terms() -> None:
     """Whatever owners do and however terms change, no call is admitted beyond the limit, none is kept back, lists are right."""
     run_state_machine_as_test(Provider, settings=_SETTINGS)
+
+
+def test_no_edit_between_phases_of_greedy_calls_lets_too_many_through() -> None:
+    """However often limit and window change while each slot is used over and over, no call is made that has no room."""
+    run_state_machine_as_test(EditedProvider, settings=_SETTINGS)
 
 
 def test_the_provider_never_counts_more_than_the_limit() -> None:
