@@ -23,12 +23,21 @@ def program(path: Path, text: str = QUIET) -> None:
 
 
 def removed(scratch: Path, folder: Path, mountpoint: str) -> subprocess.CompletedProcess[str]:
-    """Runs what `apt purge` does to one folder, with another `mountpoint`."""
+    """Runs what `apt purge` does to one folder that something is mounted in, with another `mountpoint`."""
     stubs = scratch / "bin"
     stubs.mkdir()
     program(stubs / "mountpoint", mountpoint)
+    mounts = scratch / "mounts"
+    mounts.write_text(f"36 35 98:0 / {folder}/a rw - ext4 /dev/root rw\n")
+    return purged(folder, {"PATH=": f"PATH={stubs}:", "/proc/self/mountinfo": str(mounts)})
+
+
+def purged(folder: Path, others: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs what `apt purge` does to one folder; `others` are words of the script to replace."""
     text = (ROOT / "debian/warren.postrm").read_text(encoding="utf-8")
-    text = text.replace("PATH=", f"PATH={stubs}:", 1)
+    for word, other in others.items():
+        assert word in text
+        text = text.replace(word, other, 1)
     text = re.sub(r"\nif \[ .*", f"\nremove {folder}\n", text, flags=re.DOTALL)
     return run_to_end(["dash", "-c", text], capture_output=True)
 
@@ -68,6 +77,32 @@ def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert not folder.exists()
     assert len(list(others.iterdir())) == 2
+
+
+def test_a_purge_needs_no_process_for_each_folder(scratch: Path) -> None:
+    """Where nothing is mounted, whatever tasks have left goes: 300 folders deep, links, names like options."""
+    folder, others = scratch / "state", scratch / "others"
+    for place in (others, folder / "-rf", folder / "new\nline"):
+        place.mkdir(parents=True)
+        (place / "-f").write_text("x")
+    (folder / "link").symlink_to(others)
+    os.mkfifo(folder / "fifo")
+    (folder / "/".join(["folder"] * 300)).mkdir(parents=True)
+    program(scratch / "mountpoint", f"#!/bin/sh\necho >{scratch}/asked\nexit 1\n")
+    done = purged(folder, {"PATH=": f"PATH={scratch}:"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not folder.exists()
+    assert (others / "-f").exists()
+    assert not (scratch / "asked").exists()
+
+
+def test_what_a_purge_cannot_remove_is_named(scratch: Path) -> None:
+    """The rest of the purge goes on, and root reads which folder is still there."""
+    theirs = scratch / "state/a"
+    theirs.mkdir(parents=True)
+    done = removed(scratch, scratch / "state", "#!/bin/sh\n[ ${2##*/} = a ]\n")
+    assert (done.returncode, done.stderr) == (0, f"warren: not all of {scratch}/state could be removed\n")
+    assert theirs.exists()
 
 
 @pytest.mark.parametrize("victims", ["file", "folder"])
