@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ UNIT = "warren"
 _GROUP = "warren"
 #: It exists on every host that systemd has booted, and on no other (sd_booted(3)).
 _BOOTED = Path("/run/systemd/system")
+#: Where root's programs are looked for. Not in the PATH of the shell: one with a relative folder in it, or with a folder of the
+#: suite's user, would have root run what a task has put there as `systemctl`.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Seconds between two looks at what still goes on while a command runs.
 _GLANCE = 0.5
 #: What makes up the view that the unit has of the host, in words that `systemctl show` writes and `systemd-run` reads.
@@ -105,7 +109,7 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
             f"systemd does not run this host: there is no {_BOOTED}; "
             "without it warren supervise --detach starts the suite, and warren supervise --stop ends it"
         )
-    planned = steps(action, shutil.which("monit") is not None)
+    planned = steps(action, shutil.which("monit", path=PATH) is not None)
     reason, notes = "", []
     try:
         for step in planned:
@@ -122,7 +126,9 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
 def _failure(step: Step, glance: Callable[[], None]) -> str:
     """Runs one command; what it was and what it said when it failed, in one line, else nothing."""
     # Monit refuses to run in a folder that is gone.
-    with subprocess.Popen(step.words, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        step.words, cwd="/", env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         while True:
             try:
                 said, _ = process.communicate(timeout=_GLANCE)
@@ -162,7 +168,7 @@ def sandbox(folder: Path, user: str, seconds: float) -> list[str]:
     and without its rights; nothing where no unit runs the suite of these settings as that user.
     """
     said = _show("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
-    if not _runs(said, folder) or said.get("User") != user or shutil.which("systemd-run") is None:
+    if not _runs(said, folder) or said.get("User") != user or shutil.which("systemd-run", path=PATH) is None:
         return []
     same = [f"{name}={said[name]}" for name in _VIEW if said.get(name) or (name in said and name in _NONE)]
     places = [f"-{top}/{name}" for kind, top in _DIRECTORIES.items() for name in said.get(kind, "").split()]
@@ -190,12 +196,19 @@ def _show(*names: str) -> dict[str, str]:
         return {}
     words = ("systemctl", "show", *(f"--property={name}" for name in names), UNIT)
     try:
-        said = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER).stdout
+        done = subprocess.run(
+            words, env=_environment(), capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER
+        )
     except (OSError, subprocess.TimeoutExpired):
         return {}
     found: dict[str, str] = {}
-    for line in said.splitlines():
+    for line in done.stdout.splitlines():
         name, written, value = line.partition("=")
         if written:  # a property of several values stands on several lines
             found[name] = f"{found[name]}\n{value}" if found.get(name) else value
     return found
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a program that root runs; it is looked for in its PATH."""
+    return {**os.environ, "PATH": PATH}

@@ -42,7 +42,7 @@ def test_the_order(action: Action, expected: list[str]) -> None:
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     """Puts a systemctl and a monit before the real ones, which note what they are told and end as they are asked to."""
     monkeypatch.setattr(service, "_BOOTED", tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(service, "PATH", f"{tmp_path}{os.pathsep}{service.PATH}")
 
     def use(systemctl: str = "exit 0", monit: str = "exit 0") -> None:
         for name, end in (("systemctl", systemctl), ("monit", monit)):
@@ -70,6 +70,23 @@ def heard(folder: Path) -> list[str]:
     told = folder / "told"
     lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
     return [line for line in lines if not line.startswith("systemctl show ")]
+
+
+@pytest.mark.parametrize("entry", [".", "", "{folder}"])
+def test_root_runs_no_program_of_the_shells_path(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+    """A task may have put a `systemctl` into the folder in which root types a command, or into one of root's PATH."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name in ("systemctl", "monit", "systemd-run"):
+        (theirs / name).write_text(f"#!/bin/sh\n: >{tmp_path}/run\n", encoding="utf-8")
+        (theirs / name).chmod(0o755)
+    monkeypatch.chdir(theirs)
+    monkeypatch.setenv("PATH", entry.format(folder=theirs), prepend=os.pathsep)
+    told()
+    assert run(Action.RESTART, lambda: None).reason == ""
+    service.unit_user(DEFAULT_FOLDER)
+    assert not (tmp_path / "run").exists()
+    assert heard(tmp_path) == [UNMONITOR, FORGET, "systemctl restart warren", MONITOR]
 
 
 def test_a_start_that_fails_is_watched(told: Told, tmp_path: Path) -> None:

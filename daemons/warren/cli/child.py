@@ -29,7 +29,6 @@ from warren.process import die_with_parent, gain_nothing
 _LOOKS = ("LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR")
 #: A daemon in the foreground gets all but what belongs to root's own session and interpreter.
 _OF_ROOT = ("PYTHON", "LD_", "SSH_", "SUDO_", "XDG_", "DBUS_", "GPG_", "HOME", "USER", "LOGNAME", "MAIL", "SHELL", "WARREN_")
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Signals by which people end a command: whoever has called this one sees that it was ended so.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -62,7 +61,7 @@ def environment(user: User, root: Mapping[str, str], size: os.terminal_size, sho
         found = {name: value for name, value in root.items() if not name.startswith(_OF_ROOT)}
     else:
         found = {name: value for name, value in root.items() if name in _LOOKS or name.startswith("LC_")}
-    found |= {"PATH": _PATH, "HOME": user.home, "WARREN_FOR_ROOT": "1"}
+    found |= {"PATH": service.PATH, "HOME": user.home, "WARREN_FOR_ROOT": "1"}
     if user.name and not user.name.isdigit():
         found |= {"USER": user.name, "LOGNAME": user.name}
     if shown:
@@ -120,7 +119,7 @@ def _start(user: User, context: Mapping[str, Any], words: Sequence[str], terms: 
         # With the unit's own environment, PYTHONPATH included: it is written by root. systemd gives up root's rights.
         looks = [f"--setenv={name}={value}" for name, value in given.items() if name not in ("PATH", "HOME", "USER", "LOGNAME")]
         command = [*sandbox, *looks, "--", sys.executable, "-P", *command[2:]]
-        given, how = {"PATH": _PATH}, {}
+        given, how = {"PATH": service.PATH}, {}
     try:
         return subprocess.Popen(
             command,
