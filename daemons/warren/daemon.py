@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from warren import strict_json
 from warren.atomic_write import replace_file
 from warren.closed_folder import UMASK, make_closed
 from warren.config import Settings, load
@@ -103,7 +104,7 @@ class Daemon:
             make_closed(path.parent)
             self._lock_file = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  held open for as long as the daemon lives
             # A POSIX lock: not inherited by pool children, who may outlive a killed worker for a moment.
-            self._take_lock()
+            self._take_lock(path)
             self._tell_holder()
         except OSError as error:
             where = error.filename or path
@@ -139,7 +140,7 @@ class Daemon:
             with suppress(OSError):
                 self._pid_file.unlink()
 
-    def _take_lock(self) -> None:
+    def _take_lock(self, path: Path) -> None:
         deadline = time.monotonic() + ORPHAN_PATIENCE
         while True:
             try:
@@ -153,18 +154,21 @@ class Daemon:
             if not orphan or time.monotonic() > deadline:
                 refusal = OrphanRemains if orphan else AlreadyRunning
                 raise refusal(
-                    f"another {self.program} runs on this host, process {holder} ({self._lock_file.name}); "
-                    f"stop it first, or run one of them only"
+                    f"another {self.program} runs on this host, process {holder} ({path}); stop it first, or run one of them only"
                 )
             time.sleep(0.1)
 
     def _holder(self) -> tuple[str, bool]:
         self._lock_file.seek(0)
         try:
-            pid, supervisor = json.loads(self._lock_file.read(_LONGEST_NOTE))
-        except (ValueError, TypeError, RecursionError):
+            pid, supervisor = strict_json.loads(self._lock_file.read(_LONGEST_NOTE))
+            # Any task may have written it: what is no number would be a path below /proc, and so any file or fifo.
+            if supervisor is None:
+                return str(_whole(pid)), False
+            number, start = supervisor
+            return str(_whole(pid)), not Process(_whole(number), _whole(start)).alive
+        except (ValueError, TypeError):
             return "unknown", True  # it holds the lock and has not written yet, or was killed before it could
-        return str(pid), supervisor is not None and not Process(*supervisor).alive
 
     # -- while it runs -----------------------------------------------------------------------------------------------
 
@@ -240,6 +244,13 @@ def _end_within(seconds: float, code: ExitCode) -> None:
         os._exit(int(code))
 
     threading.Thread(target=end, name="end", daemon=True).start()
+
+
+def _whole(value: object) -> int:
+    """Return the number of a process, or a clock tick. Raises TypeError where the value is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"expected a whole number, found {type(value).__name__}")
+    return value
 
 
 def _make(folder: Path) -> None:

@@ -40,9 +40,24 @@ def test_a_removed_lock_is_taken_anew(tmp_path: Path) -> None:
     lock.release()
 
 
-@pytest.mark.parametrize(
-    "note", [b"", b"\xff\xfe", b"\033[2J", b"1" * 100, None], ids=["none", "bytes", "escape", "long", "huge"]
-)
+#: By what they are; JSON that is no note of a daemon's among them.
+NOTES = {
+    "none": b"",
+    "bytes": b"\xff\xfe",
+    "escape": b"\033[2J",
+    "long": b"1" * 100,
+    "three": b"[1, [1, 2, 3]]",
+    "a number": b"[1, 5]",
+    "texts": b'["\\u001b[2J", null]',
+    "a fifo": b'[1, ["../FIFO", 1]]',
+    "others": b'[{}, [{"a": 1}, []]]',
+    "truths": b"[true, null]",
+    "a number of no process": b"[1, [99999999999999999999, 1]]",
+    "huge": None,
+}
+
+
+@pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
 def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any task may write to it, also a file of a terabyte: whoever meets the lock is told that another has it, and no more."""
     words = [sys.executable, "-c", OTHER, str(tmp_path)]
@@ -52,14 +67,16 @@ def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes
         if note is None:
             os.truncate(tmp_path / "supervisord.lock", 1 << 40)
         else:
-            (tmp_path / "supervisord.lock").write_bytes(note)
+            # A path below /proc that leads to a fifo, which would be waited at.
+            os.mkfifo(tmp_path / "stat")
+            (tmp_path / "supervisord.lock").write_bytes(note.replace(b"../FIFO", f"../{tmp_path}".encode()))
         with pytest.raises(AlreadyRunning, match=r"process (\?|\d{1,32}), has the run folder"):
             Lock(tmp_path)
         # The same file as the lock of a daemon, which waits for a holder of which it knows nothing: it may be about to end.
         monkeypatch.setattr(daemon, "ORPHAN_PATIENCE", 0)
         (tmp_path / "beat.lock").hardlink_to(tmp_path / "supervisord.lock")
         app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path, log_dir=tmp_path / "log")
-        with pytest.raises(WarrenError, match="another beat runs on this host, process unknown"):
+        with pytest.raises(WarrenError, match=rf"another beat runs on this host, process unknown \({tmp_path}/beat.lock\)"):
             daemon.Daemon(Settings(folder=tmp_path, host="here", app=app), "beat", "beat")._lock()
         output_of(other)
 
