@@ -6,14 +6,18 @@ What a worker cannot work without comes back: signals, timers, limits, umask, st
 
 from __future__ import annotations
 
+import builtins
 import faulthandler
 import os
+import posixpath
 import resource
 import signal
 import sys
 import threading
+import time
 import warnings
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 try:
@@ -22,6 +26,9 @@ try:
 except ImportError:
     from signal import getsignal
 
+#: What all else is made of. A function of these that a task has replaced, by `None` or by one that raises, would fail
+#: the tasks that follow in this process, which would neither end nor be given up.
+TOOLS = (builtins, os, posixpath, time, signal)
 #: Signals whose handlers a daemon or a pool child relies on. A SIGCHLD that is ignored would hide the end of pool children,
 #: and a SIGPIPE that is not ignored ends a process that writes to a closed connection.
 SIGNALS = (
@@ -48,10 +55,17 @@ MOST_DEPTH = 100_000
 
 
 class ProcessState:
-    """The state of the calling process as it is now. Make it and use it in the main thread: only that one may set signals."""
+    """The state of the calling process as it is now. Make it and use it in the main thread: only that one may set signals.
 
-    def __init__(self) -> None:
+    `tools` are modules whose functions are put back, too. A module of tasks may replace some at its import, and mean it.
+    """
+
+    def __init__(self, tools: tuple[ModuleType, ...] = ()) -> None:
         self._pid = os.getpid()
+        # Functions and classes alone: `time.tzset` changes the values of its module.
+        self._tools = [
+            (module.__dict__.update, {name: tool for name, tool in vars(module).items() if callable(tool)}) for module in tools
+        ]
         self._handlers = [(number, getsignal(number)) for number in SIGNALS]
         self._limits = [(name, resource.getrlimit(name)) for name in LIMITS]
         self._umask = os.umask(0o077)
@@ -68,6 +82,8 @@ class ProcessState:
 
     def restore(self) -> bool:
         """Put back what was changed. False when something cannot be: this process is not fit for more tasks."""
+        for update, tools in self._tools:  # before anything is called by its name
+            update(tools)
         if threading.current_thread() is not threading.main_thread():
             return True
         for number, handler in self._handlers:

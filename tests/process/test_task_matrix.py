@@ -172,6 +172,13 @@ CHANGING = {
     "a task within": "signal.signal(14, lambda *_: None); signal.alarm(100); add(1, 2); assert signal.alarm(0)",
     "json": "json.dumps = json.JSONEncoder.default = None",
     "time": "time.time = lambda: 0.0",
+    "functions of os": "os.write = os.read = os.getpid = os.open = os.close = os.kill = os.fork = os.umask = None",
+    "functions that raise": """
+import builtins
+def raising(*_, **__):
+    raise SystemExit(3)
+os.getpid = os.write = time.monotonic = time.time = builtins.len = builtins.repr = builtins.open = raising
+""",
     "decimal and locale": "decimal.getcontext().prec = 1; locale.setlocale(locale.LC_ALL, 'C')",
     "asyncio": "loop = asyncio.new_event_loop(); asyncio.set_event_loop(loop); loop.run_until_complete(asyncio.sleep(0))",
     "session": "os.setsid() if os.getpid() != os.getpgid(0) else None",

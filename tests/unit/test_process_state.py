@@ -38,3 +38,25 @@ def test_what_was_changed_is_put_back(act: str, question: str, told: str) -> Non
     """Or the process is not fit for more tasks: only root gets back what it has given away for good."""
     done = run_to_end([sys.executable, "-c", CODE.format(act=act, question=question)], capture_output=True)
     assert done.stdout.strip() == told, done.stderr
+
+
+TOOLS = """
+import builtins, os, time
+from warren.process_state import TOOLS, ProcessState
+here, close = open(os.devnull), os.close
+state = ProcessState(TOOLS)
+def raising(*_, **__):
+    raise SystemExit(3)
+os.getpid = os.write = os.path.join = time.time = None
+os.umask = os.read = builtins.len = builtins.getattr = builtins.open = raising
+time.tzname = ("x", "y")
+os.own = 5
+restored = state.restore()
+print(restored, len(os.path.join("a", "b")), os.getpid() > 0, time.time() > 0, os.close is close, time.tzname, os.own)
+"""
+
+
+def test_the_functions_that_all_else_is_made_of_are_put_back() -> None:
+    """Whatever a task has put in their place; what is no function stays."""
+    done = run_to_end([sys.executable, "-c", TOOLS], capture_output=True)
+    assert done.stdout.strip() == "True 3 True True True ('x', 'y') 5", done.stderr

@@ -26,7 +26,7 @@ from warren.broker.unroutable import NoRoute
 from warren.log_length import cut
 from warren.log_line import safe_text
 from warren.process import adopt_orphans, die_before_others
-from warren.process_state import ProcessState
+from warren.process_state import TOOLS, ProcessState
 from warren.worker.leftovers import Zombies
 from warren.worker.records import TOLD
 
@@ -103,7 +103,7 @@ class Child:
     def _guarded(self, trace: Tracer) -> Tracer:
         def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
             if self._state is None:  # not before: the pool sets its own signal handlers after `_begin`
-                self._state = ProcessState()
+                self._state = ProcessState(TOOLS)
             pid = getpid()
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
