@@ -62,9 +62,13 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
         raise ConfigError(problems)
 
 
-def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
+def _stamp(headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
         headers[SENT_AT] = time.time()
+    if properties is not None:
+        # RabbitMQ drops such a message in its queue, without a word to anybody. The header `expires` says the same, and the
+        # worker that takes the message ends the task as revoked.
+        properties.pop("expiration", None)
 
 
 def _broker(settings: Settings) -> dict[str, Any]:

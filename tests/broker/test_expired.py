@@ -1,0 +1,42 @@
+"""A task that waits longer than it may, on every broker: it ends as revoked, with a line and a result, and never runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from celery.exceptions import TaskRevokedError
+
+from support.brokers import KINDS, own_section
+from support.suite import Suite
+from support.wait import deadline, let_pass, result_of
+from warren.app import make_app
+from warren.config import load
+
+#: Seconds for which a task may wait.
+TERM = 1.0
+
+
+@pytest.fixture(params=KINDS)
+def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
+    """A worker on a broker of the test's own."""
+    made = Suite(scratch, f"{own_section(request, scratch, 12)}[worker:a]\n", modules="jobs")
+    made.module("jobs", "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    return a + b\n")
+    return made
+
+
+def test_a_task_that_expires_in_its_queue_ends_as_revoked(suite: Suite) -> None:
+    """The broker keeps it until a worker tells of its end: who waits for its result hears that it was revoked."""
+    app = make_app(load(suite.etc))
+    late = app.send_task("jobs.add", [1, 1], expires=TERM)
+    sent = time.monotonic()
+    in_time = app.send_task("jobs.add", [1, 2], expires=3600)
+    let_pass(sent + TERM + 0.5 - time.monotonic())
+    with suite.running("worker", "a"):
+        assert result_of(in_time) == 3
+        assert suite.await_event("worker", "task_revoked", task_id=late.id)["reason"] == "expired"
+        with deadline("the result") as seconds, pytest.raises(TaskRevokedError):
+            late.get(timeout=seconds)
+    assert not suite.logged("worker", "task_started", task_id=late.id)
+    assert len(suite.logged("worker", "task_revoked", task_id=late.id)) == 1
