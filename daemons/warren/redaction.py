@@ -7,12 +7,16 @@ pattern here has a repeat that could be tried in several ways, and each search g
 from __future__ import annotations
 
 import re
-import sys
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
-from warren.redaction_keys import TRACES, redact_keys
+from warren import redaction_commands, redaction_keys
+from warren.redaction_commands import redact_commands
+from warren.redaction_keys import redact_keys
 from warren.redaction_urls import MASK, redact_urls
+from warren.redaction_values import CLOSING, PLAIN_END, end_of, quoted_at
+from warren.redaction_words import redact_words
 from warren.secret_names import is_secret, is_secret_in_query
 
 __all__ = ["MASK", "redact", "redact_texts", "redact_value", "suspicious"]
@@ -35,7 +39,7 @@ _TRACES: tuple[str, ...] = (
     "cred",
 )
 _TRACES = (*_TRACES, "cookie", "jwt", "otp", "bearer", "basic", "eyj", "-u", "identified")
-_TRACES += TRACES
+_TRACES += (*redaction_keys.TRACES, *redaction_commands.TRACES, "phrase", "setuser", "jdbc:oracle")
 _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
@@ -45,25 +49,28 @@ _TOKEN = re.compile(r"\beyJ[\w-]++\.[\w-]++\.[\w-]*+")  # a JSON Web Token
 _SCHEME = re.compile(r"\b(Bearer|Basic)(\s{1,4})(?=[A-Za-z]*+[A-Z0-9._~+/=-])([A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE)
 _LIKE_A_WORD = re.compile(r"[A-Z]?[a-z]+[.]?")
 
-_PARAMETER = re.compile(r"(?:[?&#]|%3f|%26|%23)([\w.\-\[\]]++)(?:=|%3d)", re.IGNORECASE)
-# A quote is the end when what follows is no part of a value: O'Brien is one value.
-_CLOSING = r"[\"'](?=[\s,;:)\]}>\\]|$)"
-_PARAMETER_END = re.compile(rf"[\s&<>]|%26|{_CLOSING}")
+# Letters of the name itself may be percent-encoded: api%5Fkey. At the start of a form's text, only such a name is looked at.
+_LETTER = r"[\w.\-\[\]]|%(?!3[df]|2[36])[0-9a-f]{2}"
+_PARAMETER = re.compile(rf"(?:[?&#]|%3f|%26|%23|(?<![^\s\"'=:])(?=[\w.-]{{0,40}}%))((?:{_LETTER})++)(?:=|%3d)", re.IGNORECASE)
+_PARAMETER_END = re.compile(rf"[\s&<>]|%26|{CLOSING}")
 
 _STEM = re.compile(r"pass|pwd|pw|secret|token|cred|auth|cookie|sig|jwt|otp|key|sess", re.IGNORECASE)
+# `api key: ...`, in two words.
+_QUALIFIED = re.compile(
+    r"(?<![a-z])(?:api|access|account|app|auth|client|encryption|license|master|private|secret|security|service"
+    r"|session|shared|signing|ssh|subscription) \Z",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"[\w.-]*+")
 _NAME_CHARACTER = re.compile(r"[\w.-]")
 _LONGEST_NAME = 80
 _IS_NAME = re.compile(r"[\w .\[\]-]{1,80}")  # a key of a dictionary may be any text
 _ASSIGNS = re.compile(r"\]?(\\*+[\"'])?\s{0,8}(=>|:=|==?|:(?!//)|%3[dD]|,)?\s{0,8}")
-_OPENS = re.compile(r"[bBuUrRfF]{0,2}(\\*+[\"'])")
-_PLAIN_END = re.compile(rf"\s|,(?=\s|$)|{_CLOSING}")
 _WORD_END = re.compile(r"[\s\"']")
 _LINE_END = re.compile(r"[\r\n\"']|\\[rn]")
-_CLOSES = re.compile(_CLOSING)
+_CLOSES = re.compile(CLOSING)
 # What stands before the quote that begins a text: response="..." of a header, {'token': ...} behind one.
 _BEFORE_QUOTE = re.compile(r"[\s=:,;({\[]")
-_INSIDE = {"'": re.compile(r"[^'\\]*(?:\\.[^'\\]*)*", re.DOTALL), '"': re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)}
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _PAIR_ENDS = re.compile(r"\s*+[)\]]")
 _AUTH_SCHEME = re.compile(r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Hawk|ApiKey|AWS4-[\w-]+)\s", re.IGNORECASE)
@@ -90,7 +97,8 @@ def _redact(text: str) -> str:
         return text
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(rf"\1{MASK}\2", text)
-    text = redact_keys(_TOKEN.sub(MASK, _assignments(_parameters(redact_urls(text)))))
+    text = redact_commands(_TOKEN.sub(MASK, _assignments(_parameters(redact_urls(text)))))
+    text = redact_keys(redact_words(text))
     return _SCHEME.sub(lambda found: found[0] if _LIKE_A_WORD.fullmatch(found[3]) else f"{found[1]}{found[2]}{MASK}", text)
 
 
@@ -139,7 +147,7 @@ def _parameters(text: str) -> str:
     parts, done = [], 0
     while found := _PARAMETER.search(text, done):
         start = end = found.end()
-        if is_secret_in_query(found[1]):
+        if is_secret_in_query(unquote(unquote(found[1]))):
             stop = _PARAMETER_END.search(text, start)
             end = stop.start() if stop else len(text)
         parts += [text[done:start], MASK if end > start else ""]
@@ -152,7 +160,8 @@ def _assignments(text: str) -> str:
     parts, done, look = [], 0, 0
     while found := _STEM.search(text, look):
         start, look = _name_start(text, found.start(), look), _name_end(text, found.end())
-        span = _assigned(text, start, look) if is_secret(text[start:look]) else None
+        known = is_secret(text[start:look]) or (found[0].lower() == "key" and _QUALIFIED.search(text, max(0, start - 16), start))
+        span = _assigned(text, start, look) if known else None
         if span is not None:
             parts += [text[done : span[0]], MASK]
             done = look = span[1]
@@ -182,7 +191,8 @@ def _assigned(text: str, start: int, end: int) -> tuple[int, int] | None:
     if sign in ("=", "%3D", "%3d") and text.endswith(("?", "&", "#"), 0, start):  # a parameter, which was looked at
         return None
     if not sign or sign == ",":
-        is_flag = text.startswith("--", start) and (sign or at > end)
+        # --password, or -password behind a blank or a quote
+        is_flag = text.startswith("-", start) and (sign or at > end) and not text[max(0, start - 1) : start].isalnum()
         if not is_flag and not (sign and quoted and _is_pair(text, start, quoted, at)):
             return None
         if is_flag and text.startswith("-", at):
@@ -193,7 +203,7 @@ def _assigned(text: str, start: int, end: int) -> tuple[int, int] | None:
 def _is_pair(text: str, start: int, quoted: str, at: int) -> bool:
     """Whether two quoted texts, of which this is the first, are all that is in a bracket: a header in a list of them."""
     before = text[max(0, start - len(quoted) - 2) : start - len(quoted)]
-    value = _quoted(text, at)
+    value = quoted_at(text, at)
     return (
         before.endswith(("(", "[", "(b", "[b"))
         and value is not None
@@ -203,7 +213,7 @@ def _is_pair(text: str, start: int, quoted: str, at: int) -> bool:
 
 def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
     lowered = name.lower()
-    span = _quoted(text, at)
+    span = quoted_at(text, at)
     if span is None and (closing := _BRACKETS.get(text[at : at + 1])):
         if closing == "}" and "cookie" not in lowered:
             return None  # what is inside has names of its own
@@ -211,17 +221,12 @@ def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
         span = at + 1, end if end >= 0 else len(text)
     if span is None:
         # Before its end is looked for, which may be that of the text: nothing is masked then, and the next name asks again.
-        word = text[at : _end(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
+        word = text[at : end_of(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
         if word in _HARMLESS or (lowered.endswith("tokens") and word[:1].isdigit()):
             return None
         whole_line = "cookie" in lowered or ("authori" in lowered and _AUTH_SCHEME.match(text, at))
-        span = at, _end_of_line(text, at) if whole_line else _end(_PLAIN_END, text, at)
+        span = at, _end_of_line(text, at) if whole_line else end_of(PLAIN_END, text, at)
     return span if span[1] > span[0] else None
-
-
-def _end(pattern: re.Pattern[str], text: str, at: int, most: int = sys.maxsize) -> int:
-    found = pattern.search(text, at, most)
-    return found.start() if found else min(len(text), most)
 
 
 def _end_of_line(text: str, at: int) -> int:
@@ -237,18 +242,3 @@ def _end_of_line(text: str, at: int) -> int:
                 break  # it was cut off
             at = closing + 1
     return len(text)
-
-
-def _quoted(text: str, at: int) -> tuple[int, int] | None:
-    """The inside of the quoted text that begins here; it may lack its end, as a text that was cut off does."""
-    opening = _OPENS.match(text, at)
-    if opening is None:
-        return None
-    quote, start = opening[1], opening.end()
-    if len(quote) == 1:
-        inside = _INSIDE[quote].match(text, start)
-        return start, min(inside.end() if inside else start, len(text))
-    end = text.find(quote, start)
-    while end > 0 and text[end - 1] == "\\":  # one that stands a level deeper
-        end = text.find(quote, end + 1)
-    return start, end if end >= 0 else len(text)

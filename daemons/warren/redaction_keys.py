@@ -40,14 +40,20 @@ _USER = re.compile(
     r"(?<![\w-])(-u|-U|--user|--proxy-user)((?:[\"'],\s{0,2}[\"']|[\s=]{1,2}[\"']?))"
     r"(?!\d+:\d+\b)([\w.@+-]{1,80}:)([^\s\"']++)"
 )
-# SQL: ALTER USER ... PASSWORD '...', IDENTIFIED BY '...'.
-_SQL = re.compile(r"\b(password|identified by)(\s{1,4}\\?')([^'\\\n]++)", re.IGNORECASE)
+# SQL: ALTER USER ... PASSWORD '...', = PASSWORD('...'), IDENTIFIED BY '...'; a name and a quoted text also elsewhere.
+_SQL = re.compile(
+    r"\b(password|identified\s{1,2}(?:with\s{1,2}[^\s']{1,60}\s{1,2})?(?:by|as)(?:\s{1,2}password)?)"
+    r"(\s{1,4}\\?[\"']|\s?\(\\?[\"'])([^\"'\\\n]++)",
+    re.IGNORECASE,
+)
+# A password in double quotes may hold an '@'; else the last one before a blank ends it.
+_ORACLE = re.compile(r"(jdbc:oracle:\w{1,10}:[^\s/\"'@:]{1,80}/)(?:\\{0,4}\"[^\"\\\n]{1,200}\\{0,4}\"|[^\s<>\"']{1,200})(?=@)")
 _ELEMENT = re.compile(r"<([\w.:-]{1,80})>([^<>]++)(?=</)")
 
 
 def redact_keys(text: str) -> str:
     """Return the text without keys of well-known services, and without the passwords of commands, of SQL and of XML."""
-    text = _KEY.sub(MASK, _KEY_IN_PATH.sub(_in_path, text))
+    text = _KEY.sub(MASK, _KEY_IN_PATH.sub(_in_path, _ORACLE.sub(rf"\1{MASK}", text)))
     text = _USER.sub(rf"\1\2\3{MASK}", _SQL.sub(rf"\1\2{MASK}", text))
     return _ELEMENT.sub(_element, text)
 

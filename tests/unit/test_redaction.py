@@ -40,6 +40,8 @@ PARAMETERS = (
     "https://h/?client_secret=%s", "https://h/?a=1&amp;password=%s",
     "GET https://h/?apikey=%s HTTP/1.1", "'https://h/?auth=%s', 'next'", "https://h/?session=%s",
     "https://h/?jwt=%s#top", "https://h/?user[passwd]=%s", "url: /v1?subscription-key=%s",
+    "https://h/?api%%5Fkey=%s", "https://h/?x=1&access%%5ftoken=%s&y=2", "https://h/?%%70assword=%s", "/?api%%255Fkey=%s",
+    "api%%5Fkey=%s&x=1", "body: pass%%77ord=%s", "https://h/?user%%5Bpasswd%%5D=%s",
     "?access=%s", "https://h/go?to=https%%3A%%2F%%2Fi%%2F%%3Ftoken%%3D%s%%26x%%3D1",
     "https://h/?mykey=%s&x=http://i", '{"url":"https://h/?sig=%s"}',
 )  # fmt: skip
@@ -86,6 +88,39 @@ KNOWN = (
     "curl -u admin:%s https://h", "Command '['curl', '-u', 'admin:%s', 'http://h']' returned", "curl --user=a:%s http://h",
     'curl --proxy-user "a:%s" http://h', "ALTER USER a WITH PASSWORD '%s';", "CREATE USER a IDENTIFIED BY '%s'",
     "<password>%s</password>", "<soap:ApiKey>%s</soap:ApiKey>",
+)  # fmt: skip
+
+#: Commands of well-known programs, in a shell or as a list of words.
+COMMANDS = (
+    "mysql -uroot -p%s db", "mysqldump -h h -p%s db > x", "mysql -p'%s' db", "mariadb-dump --password %s db",
+    "mysqldump --password=%s", "Command '['mysql', '-u', 'root', '-p%s']' returned non-zero exit status 1.",
+    "Command 'mysql -u root -p%s db' returned 1", '{"cmd": "mysql -p\\"%s\\" db"}', "mysql -e 'select 1; select 2' -p%s",
+    "mysql -h h \\\n -p%s", "/usr/bin/mysql -p%s", "sudo mysql mysql -p%s", "7z x -p%s a.7z",
+    "sshpass -p %s ssh -p 22 h", "sshpass -p%s scp a b", "['sshpass', '-p', '%s', 'ssh']", '["sshpass","-p","%s","ssh"]',
+    "[b'sshpass', b'-p', b'%s']", "mongo -u u -p %s h/db", "mongodump -p%s", "docker login -u u -p %s h",
+    "['docker', 'login', '-p', '%s']", "rabbitmqadmin -u u -p %s list queues", "redis-cli -h h -p 6379 -a %s ping",
+    "['redis-cli', '-a', '%s']", "redis-cli --pass %s", "ldapsearch -x -D cn=a -w %s -b dc=x", "ldapadd -w%s",
+    "sqlcmd -S h -U u -P %s", "unzip -P %s a.zip", "zip -rP %s a.zip b", "snmpget -v3 -A %s -X %s h",
+    "openssl enc -aes256 -k %s", "curl -su u:%s h", "curl -uu:%s h", "['curl', '-su', 'u:%s']", "curl --user u:%s h",
+    "http -a u:%s h", "smbclient -U u%%%s //h/x", "lftp -u u,%s h", "rabbitmqctl -n a@h add_user u %s",
+    "['rabbitmqctl', 'change_password', 'u', '%s']", "vault login %s", "htpasswd -bc f u %s", "echo u:%s | chpasswd",
+    "aws configure set aws_secret_access_key %s", "sqlplus -S u/%s@h", "plink -pw %s h", "keytool -storepass:none -password %s",
+    "wget --http-password=%s h", "wget --password %s h", "psql 'host=h password=%s'", "MYSQL_PWD=%s mysql",
+    "REDISCLI_AUTH=%s redis-cli", "helm install --set db.password=%s x", "java -Dpassword=%s -jar x",
+    "Proxy-Authorization: Basic %s", "curl -H 'Proxy-Authorization: %s' h",
+)  # fmt: skip
+#: Sentences and lines of protocols, with no sign that assigns.
+WORDS = (
+    "the password is %s", "The password is %s.", "password is: %s", "Password for u is %s", "my passwd is '%s', keep it",
+    "your password has been changed to %s", "password was set to %s", "password is now %s", "the api key is %s", "token -> %s",
+    "API key: %s", "Access Key = %s", "secret key: %s", 'the client secret is "%s"', '"password is %s"', "pass phrase is %s",
+    "AUTH %s", "AUTH default %s", "HELLO 3 AUTH u %s", "b'AUTH %s\\r\\n'", "AUTH PLAIN %s", "('AUTH', 'default', '%s')",
+    "[b'AUTH', b'%s']", '1339518083.10 [0 127.0.0.1:6] "auth" "%s"', '"AUTH" "default" "%s"', '"config" "set" "requirepass" "%s"',
+    "*2\r\n$4\r\nAUTH\r\n$11\r\n%s\r\n", "'*3\\r\\n$4\\r\\nAUTH\\r\\n$1\\r\\nu\\r\\n$11\\r\\n%s\\r\\n'",
+    "ACL SETUSER u on >%s ~* +@all", "CONFIG SET requirepass %s", "machine h login u password %s", "wrong password %s for u",
+    "SET PASSWORD FOR u = PASSWORD('%s')", 'ALTER ROLE u PASSWORD "%s"', "jdbc:oracle:thin:u/%s@h:1521:x",
+    "jdbc:oracle:oci:u/%s@//h:1521/x", "cannot open 'jdbc:oracle:thin:u[p]/%s@h'", "jdbc:postgresql://h/db?user=u&password=%s",
+    "jdbc:sqlserver://h;user=u;password=%s;", "jdbc:mysql://u:%s@h/db",
 )  # fmt: skip
 
 LETTERS = string.ascii_letters + string.digits
@@ -180,6 +215,22 @@ def test_what_is_known_by_its_looks_is_masked(shape: str, value: str) -> None:
     assert MASK in shown
 
 
+@given(st.sampled_from(COMMANDS), secret)
+def test_no_password_of_a_command_is_shown(shape: str, value: str) -> None:
+    """Whatever the flag of the program is called, in a shell or in a list of words."""
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert MASK in shown
+
+
+@given(st.sampled_from(WORDS), secret)
+def test_no_secret_that_a_sentence_tells_is_shown(shape: str, value: str) -> None:
+    """Also in a command of Redis or SMTP, however it is shown."""
+    shown = redact(fill(shape, value))
+    assert is_clean(shown)
+    assert MASK in shown
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -197,7 +248,7 @@ def test_a_value_that_holds_secrets_is_masked_to_its_depth(value: Any) -> None:
 
 
 @given(
-    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *AMID_QUOTES, *ELSEWHERE, *KNOWN)),
+    st.sampled_from((*URLS, *PARAMETERS, *ASSIGNMENTS, *QUOTED, *AMID_QUOTES, *ELSEWHERE, *KNOWN, *COMMANDS, *WORDS)),
     secret,
     st.text(max_size=20),
     st.text(max_size=20),
@@ -214,10 +265,11 @@ def test_both_sides_agree(shape: str, value: str, before: str, behind: str) -> N
         assert line["message"] == line["more"]["list"][0] == shown
 
 
+MORE_PARTS = ["mysql", " -p", "'-p", "AUTH ", "is ", "curl -u ", "$4\\r\\n", "sshpass", "'", '"', " ", ", ", "A1b2C3d4", "\\"]
 PARTS = [*"a:/@;?#&='\"\\ ,()", "password", "://", "amqp", "key", MASK, "Bearer ", "\n", "%3a%2f%2f", "%40"]
 
 
-@given(st.lists(st.sampled_from(PARTS), max_size=40))
+@given(st.lists(st.sampled_from(PARTS), max_size=40) | st.lists(st.sampled_from([*PARTS, *MORE_PARTS]), max_size=30))
 def test_masking_twice_changes_nothing(parts: list[str]) -> None:
     """A text that goes through two places, such as a log line and then a command, is the same behind both."""
     text = "".join(parts)
@@ -253,7 +305,18 @@ HARMLESS = (
     "token_type=bearer", "password_file=/etc/warren/secrets/a",
     "[broker] url_file: expected a file that only its owner may read",
     "password: expected a text, found a number", "token=None secret: null",
-    "the password is wrong", "Bearer of news", "Basic usage: call it",
+    "the password is wrong", "the password is required", "Password is too short.", "the password is not set", "password is empty",
+    "The token is invalid/expired", "the api key is missing", "the password is case-sensitive", "password is (optional)",
+    "password is 12 characters long", "the password was changed", "the password has been set to nothing", "AUTH ERROR",
+    "AUTH failed", "AUTH failed: timeout", "AUTH failed error 535-5.7.8", "AUTH PLAIN LOGIN CRAM-MD5", "250-AUTH LOGIN PLAIN",
+    "AUTH PLAIN", "AUTH is required", "cp -p file dir", "mkdir -p dir", "ssh -p 22 h", "ps -p 4711", "docker run -p 80:80 a",
+    "redis-cli -h h -p 6379 ping", "mysql -u root -p", "mysql -u root -p db", "mysql -h h -P 3306", "mysqldump -p | gzip -p9",
+    "mysql db; mkdir -p dir", "psql -p 5432 -w", "ldapsearch -x -W -s sub", "mongo -u u -p --host h", "curl -u u h", "tar -xpf a",
+    "curl -sSu", "rabbitmqctl add_vhost a b", "rabbitmqctl list_queues name messages", "vault login -method=ldap",
+    "sqlplus / as sysdba", "openssl req -keyout a.pem -key b", "jdbc:oracle:thin:@h:1521:x", "primary key: 5", "foreign key = a",
+    "fields ['auth', 'users', 'x']", "password authentication failed", "invalid password", "token 5 of 7",
+    "unexpected token 'a1'",
+    "a - b - c", "?page%5Fno=2", "100%=all", "Bearer of news", "Basic usage: call it",
     "Bearer authentication is needed", "auth_mechanism: PLAIN",
     "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN",
     "signal SIGTERM, design, assigned: 5", "session 5 ended", "a://b", "::://", "50 % of 3:4",
@@ -299,7 +362,10 @@ HOSTILE = (
     "password='\\", "('password', ", "--password ", "authorization: Bearer ", "Bearer ", "eyJa.",
     "-----BEGIN PRIVATE KEY-----", "password\t\t\t", "&key", "@", "'", "\\\\'", "a@:",
     "amqp://a:b", "key:", "https://h?sig", "cookie: none ", "cookie: a' ", "cookie: ='x ", "{'pw: 'cookie",
-    "cookie=\"'", "cookie: a= 'x\n",
+    "cookie=\"'", "cookie: a= 'x\n", "mysql ", "mysql -p", "mysql '", "zip " + "'" * 990, "docker login ", "sshpass -p 'x",
+    "curl -u a", "'-p", "AUTH ", "AUTH PLAIN ", "AUTH\\r\\n$4\\r\\n", "password for ", "password is '", "password is a-",
+    "token a1", "rabbitmqctl ", "rabbitmqctl add_user a ", "sqlplus a/", "jdbc:oracle:thin:a/", "?%5f", " a%", "setuser a ",
+    "api key ", "echo a:b", "htpasswd -b -b ", "-password ", "aws configure set secret",
 )  # fmt: skip
 
 

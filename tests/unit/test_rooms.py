@@ -32,7 +32,8 @@ LEAVES = {
     "shape",
     "strict_json",
 }
-LEAVES |= {"plain_text", "redaction", "redaction_keys", "redaction_urls", "secret_names", "closed_folder"}
+LEAVES |= {"plain_text", "redaction", "redaction_commands", "redaction_keys", "redaction_urls", "redaction_values"}
+LEAVES |= {"redaction_words", "secret_names", "closed_folder"}
 #: The rooms of the daemons: none knows another.
 DAEMONS = {"worker": "worker", "beat": "beat", "quota-watchdog": "quota.watchdog", "supervise": "supervise"}
 
