@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from math import inf, nan
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from celery.backends.base import Backend
@@ -129,6 +132,52 @@ def test_a_failed_task(
     captured = capsys.readouterr()
     told = json.loads(captured.out)
     assert (told["state"], told["result"], captured.err) == (state, said, "")
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (Decimal("1.50"), "Decimal('1.50')"),
+        (datetime(2030, 1, 31, 6, tzinfo=UTC), "2030-01-31T06:00:00+00:00"),
+        (date(2030, 1, 31), "2030-01-31"),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (b"\xff\0", "b'\\xff\\x00'"),
+        ([1, {"a": nan, "b": [inf, -inf, Decimal(1)]}], [1, {"a": "nan", "b": ["inf", "-inf", "Decimal('1')"]}]),
+        (nan, "nan"),
+        (10**400, 10**400),
+        ("\ud800 \x1b]0;x\a", "\ud800 \x1b]0;x\a"),
+        (None, None),
+        ("", ""),
+        (False, False),
+    ],
+    ids=repr,
+)
+def test_a_result_of_each_kind(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: object, said: object
+) -> None:
+    """What Celery's JSON carries is told as JSON that every reader takes: what that does not know is text, as in the log."""
+
+    def refuse(word: str) -> float:
+        raise AssertionError(f"{word} is no JSON")
+
+    app = make_app(settings_of(folder))
+    monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
+    app.backend.store_result("known", result, "SUCCESS")
+    assert call(folder, "shop.page", "--wait", "5", "--json") == ExitCode.OK
+    captured = capsys.readouterr()
+    told = json.loads(captured.out, parse_constant=refuse)
+    assert (told["state"], told["result"], captured.err) == ("SUCCESS", said, "")
+    assert call(folder, "shop.page", "--wait", "5") == ExitCode.OK
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_task_that_keeps_no_result(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody can know that it has succeeded: that is said, and not that it waits."""
+    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    (tmp_path / "state").mkdir()
+    assert call(etc(f"[app]\n{folders}[celery]\ntask_ignore_result = yes\n"), "shop.page", "--wait", "0.2") == ExitCode.FAILURE
+    said = "not failed after 0.2 s: a success of shop.page leaves no result (ignore_result), only a line in the worker's log\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("found", MALFORMED)

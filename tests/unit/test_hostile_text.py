@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from warren.cli import main, programs
-from warren.cli.call import _outcome
+from warren.cli.outcome import outcome, show
 from warren.errors import Unavailable, WarrenError
 from warren.heartbeat import Heart
 from warren.journal_line import journal_line
@@ -137,12 +137,10 @@ def test_logs_on_a_terminal(
 
 def test_a_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What a task returned, or raised, is text."""
-    from warren.cli import call
-
     for result in (HOSTILE, {HOSTILE: [HOSTILE]}, ValueError(HOSTILE)):
-        said = {"task_id": HOSTILE, "state": "SUCCESS", "result": _outcome(Done(result), 1.0)[1]["result"]}
+        said = {"task_id": HOSTILE, "state": "SUCCESS", "result": outcome(Done(result), 1.0)[1]["result"]}
         for as_json in (True, False):
-            call.show(said, as_json)
+            show(said, as_json)
             checked(capsys.readouterr().out)
 
 

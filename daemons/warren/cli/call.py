@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -13,34 +12,24 @@ from typing import Any
 import click
 from celery import Celery
 from celery.exceptions import BackendError, ImproperlyConfigured
-from celery.exceptions import TimeoutError as ResultTimeout
-from celery.states import PENDING
 from kombu.exceptions import KombuError
 
 from warren.app import import_tasks, make_app
-from warren.broker.checked_results import UnreadableResult
-from warren.broker.depth import depths
 from warren.broker.queues import queues_of
 from warren.broker.reach import reach
 from warren.broker.unroutable import NoRoute
 from warren.cli.as_owner import Verb
 from warren.cli.importing import PATIENCE, importing
+from warren.cli.outcome import Unreadable, outcome, said_of, show, why
 from warren.cli.user import may_write_state
 from warren.config import Settings, load, values
 from warren.config.units import LONGEST, Unexpected, duration, json_value
-from warren.errors import ConfigError, ExitCode, Unavailable, WarrenError
-from warren.log_line import safe_text
+from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.printable import printable
 from warren.redaction import redact
 
 #: What libraries raise for options of the broker or the results that nobody can use.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
-
-
-class Unreadable(WarrenError):
-    """The result that was found is none."""
-
-    exit_code = ExitCode.DATAERR
 
 
 class _Moment(click.ParamType[datetime]):
@@ -125,18 +114,13 @@ def call(
             result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
         if doubt := _doubt(app, settings, task, wait):
             click.echo(printable(doubt), err=True)
-        done, said = _outcome(result, wait)
+        done, said = outcome(result, wait)
     said = {"task_id": result.id, "task": task, **said}
     show(said, as_json)
     if wait is not None and not done:
         where = _queue(settings, task, queue, routing_key)
-        click.echo(printable(_why(app, where, said["state"], wait)), err=True)
+        click.echo(printable(why(app, task, where, said["state"], wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
-
-
-def show(said: dict[str, Any], as_json: bool) -> None:
-    """Prints the outcome; what a task returned is anybody's text."""
-    click.echo(json.dumps(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
 
 
 def _keywords(text: str) -> dict[str, Any]:
@@ -206,47 +190,6 @@ def _value(text: str) -> Any:
         return text
 
 
-def _outcome(result: Any, wait: float | None) -> tuple[bool, dict[str, Any]]:
-    """Whether the task is done, and its state and result as far as known; nothing when nobody waits."""
-    if wait is None:
-        return False, {}
-    try:
-        result.get(timeout=wait, propagate=False)
-        found = result.result
-        if isinstance(found, UnreadableResult):
-            raise found
-        return True, {"state": result.state, "result": _error(found) if isinstance(found, BaseException) else found}
-    except ResultTimeout:
-        return False, {"state": _state(result), "result": None}
-    except UnreadableResult as error:
-        raise Unreadable(f"{error}; the worker's log says how the task has ended") from None
-
-
-def _state(result: Any) -> str:
-    try:
-        return str(result.state)
-    except UnreadableResult:
-        return str(PENDING)  # it came in this moment; whoever asks again is told
-
-
-def _error(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  a class of a task's module may fail to say what it is
-        return safe_text(error)
-
-
-def _why(app: Celery, queue: str, state: str, wait: float) -> str:
-    """One line for a task that is not done in time, as far as anybody knows."""
-    where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(state, "still with the broker or running")
-    try:
-        waiting = depths(app, [queue])[queue]
-    except Unavailable:
-        waiting = None
-    number = "" if waiting is None else f", {waiting} {'message waits' if waiting == 1 else 'messages wait'}"
-    return f"not done after {wait:g} s: {where} (queue {queue}{number})"
-
-
 def _errors_of_both(app: Celery) -> tuple[type[Exception], ...]:
     connection = app.connection_for_write()
     return (*connection.connection_errors, *connection.channel_errors, *getattr(app.backend, "connection_errors", ()))
@@ -267,6 +210,6 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
         origin = settings.origin("broker", option)
         raise Unavailable(f"{origin}: [broker] {option}: {told}" if origin.file else told) from error
     except _BROKEN as error:
-        raise Unavailable(f"broker and results cannot be used with these options: {_error(error)}; see [broker]") from error
+        raise Unavailable(f"broker and results cannot be used with these options: {said_of(error)}; see [broker]") from error
     except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
-        raise Unavailable(f"broker or results do not answer: {_error(error)}") from error
+        raise Unavailable(f"broker or results do not answer: {said_of(error)}") from error
