@@ -99,6 +99,11 @@ def is_configured() -> bool:
     return _process.sink is not None
 
 
+def losing() -> bool:
+    """Return whether the last line of this process could not be written: its disk is full, or its limits are too low."""
+    return _process.sink is not None and _process.sink.losing
+
+
 def configure(daemon: str, program: str, host: str, folder: Path, level: str = "info", also_journal: bool = False) -> None:
     """From here on every record of this process is a line in `folder`/`daemon`.log; a second call replaces the first.
 

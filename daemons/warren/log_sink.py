@@ -52,6 +52,11 @@ class Sink:
         if self._also_journal:
             complain(journal_line(line))
 
+    @property
+    def losing(self) -> bool:
+        """Whether the last line could not be written."""
+        return self._file.lost > 0
+
     def close(self) -> None:
         """Close the file. A line that comes after that opens it again."""
         with self._lock:

@@ -15,7 +15,7 @@ from celery.app.trace import task_has_custom
 from warren.app import SENT_AT
 from warren.config import Settings
 from warren.events import Event
-from warren.log import bind, get, keep, unbind
+from warren.log import bind, get, keep, losing, unbind
 from warren.log_line import safe_text
 
 #: How a process says to its worker that the end of its task is told, in the arguments of the exception that it sends.
@@ -43,8 +43,11 @@ class Records:
         self._told = ""
 
     def told(self, task_id: str) -> bool:
-        """Return whether this process has told the end of the task, the last one that it began."""
-        return self._told == task_id
+        """Return whether this process has told the end of the task, the last one that it began.
+
+        Not where the line could not be written, as under a limit that the task has left for good: the worker can.
+        """
+        return self._told == task_id and not losing()
 
     def connect(self, tasks: Mapping[str, Task]) -> None:
         """Listens to these tasks in this process and in the pool children that it forks."""
