@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warren.config import units, values
+from warren.config.cron_line import cron
 from warren.config.sections import AppSettings, ScheduleSettings
 from warren.config.units import Rate, Unexpected
 
@@ -41,7 +42,12 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (values.modules, "shop.tasks, mail", ("shop.tasks", "mail")),
     (values.patterns, "shop.*, mail.send", ("shop.*", "mail.send")),
     (values.zone, "Europe/Berlin", "Europe/Berlin"),
-    (values.cron, "0 3 * * mon-fri", "0 3 * * mon-fri"),
+    (cron, "0 3 * * mon-fri", "0 3 * * mon-fri"),
+    (cron, "0  3 * * 5-7", "0 3 * * 5-7"),
+    (cron, "@hourly", "0 * * * *"),
+    (cron, " @Midnight ", "0 0 * * *"),
+    (cron, "55-5/5,30 22-2 30-2 Nov-feb fri-Sun", "55,0,5,30 22,23,0,1,2 30,31,1,2 11,12,1,2 5,6,0"),
+    (cron, "0 0 * * 7-2", "0 0 * * 0,1,2"),
 ]
 
 BAD: list[tuple[Callable[[str], Any], str, str]] = [
@@ -75,10 +81,15 @@ BAD: list[tuple[Callable[[str], Any], str, str]] = [
     (values.path, "var/lib", "expected an absolute path such as /var/lib/warren, found 'var/lib'"),
     (values.zone, "Europe/Berln", "found 'Europe/Berln', nearest known Europe/Berlin"),
     (values.zone, "../../etc/passwd", "expected a time zone"),
-    (values.cron, "1 2 3", "expected a cron expression such as 0 3 * * mon-fri"),
-    (values.cron, "99 * * * *", "Bad minute"),
-    (values.cron, "0 0 30 2 *", "found '0 0 30 2 *'"),
-    (values.cron, "0/" + "9" * 5000 + " * * * *", "expected a cron expression"),
+    (cron, "1 2 3", "expected a cron expression such as 0 3 * * mon-fri"),
+    (cron, "99 * * * *", "Bad minute"),
+    (cron, "70-5 * * * *", "Bad minute"),
+    (cron, "0 22-4/0 * * *", "Bad hour"),
+    (cron, "0 0 0-31 * *", "Bad day-of-month"),
+    (cron, "0 0 * sat-sun *", "Bad month"),
+    (cron, "@reboot", "or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, found '@reboot'"),
+    (cron, "0 0 30 2 *", "found '0 0 30 2 *'"),
+    (cron, "0/" + "9" * 5000 + " * * * *", "expected a cron expression"),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import SecretStr
 
-from warren.config import values
+from warren.config import cron_line, values
 from warren.config.folders import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
 from warren.config.options import (
     BOOLEAN,
@@ -188,7 +188,7 @@ class ScheduleSettings(Section):
     enabled: Annotated[bool, BOOLEAN] = option(True, "Whether it is sent.")
     task: Annotated[str, Kind("task name", values.task)] = option(..., "The task.")
     every: Annotated[float | None, duration(0.1).or_none()] = option(None, "Time from one tick to the next.")
-    cron: Annotated[str | None, Kind("cron expression", values.cron).or_none()] = option(
+    cron: Annotated[str | None, Kind("cron expression", cron_line.cron).or_none()] = option(
         None, "Minute, hour, day, month, weekday, in the time zone of [app]."
     )
     args: Annotated[list[Any], json_of("JSON list", list)] = option([], "Its positional arguments.")

@@ -1,4 +1,4 @@
-"""Values that are words: names, module paths, patterns, folders, time zones, cron lines.
+"""Values that are words: names, module paths, patterns, folders, time zones.
 
 Pure but for the time zone, which the machine's own list decides.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
-
-from cronsim import CronSim, CronSimError
 
 from warren.config.units import Unexpected, items, shown
 
@@ -95,20 +92,6 @@ def choice(text: str, known: tuple[str, ...]) -> str:
     if text.lower() in known:
         return text.lower()
     raise Unexpected(f"one of {', '.join(known)}", shown(text))
-
-
-def cron(text: str) -> str:
-    """A cron expression of five fields that fires at least once in the coming decades."""
-    expected = "a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday)"
-    if len(text.split()) != 5:
-        raise Unexpected(expected, shown(text))
-    try:
-        next(CronSim(text, datetime(2024, 1, 1, tzinfo=UTC)))
-    except StopIteration:
-        raise Unexpected(expected, f"{shown(text)}, which never fires") from None
-    except (CronSimError, ValueError) as error:
-        raise Unexpected(expected, f"{shown(text)} ({str(error)[:60]})") from None
-    return text
 
 
 def _is_task(text: str) -> bool:

@@ -1,0 +1,69 @@
+"""Cron lines as people write them, in the form that the library which finds their ticks takes. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from cronsim import CronSim, CronSimError
+
+from warren.config.units import Unexpected, shown
+
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+#: Of each field: its first value, how many there are, and their names.
+_FIELDS = ((0, 60, ()), (0, 24, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 7, _DAYS))
+_RANGE = re.compile(r"([a-z]{3}|[0-9]{1,2})-([a-z]{3}|[0-9]{1,2})(?:/([1-9][0-9]?))?", re.ASCII | re.IGNORECASE)
+
+
+def cron(text: str) -> str:
+    """Return five fields that fire at least once in the coming decades. Raises Unexpected.
+
+    Taken beside what the library takes: @hourly and its like, and ranges around the end of a field (22-4, sat-sun).
+    """
+    expected = "a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of "
+    expected += ", ".join(_NICKNAMES)
+    words = _NICKNAMES.get(text.strip().lower(), text).split()
+    if len(words) != len(_FIELDS):
+        raise Unexpected(expected, shown(text))
+    line = " ".join(_unwrapped(word, *field) for word, field in zip(words, _FIELDS, strict=True))
+    try:
+        next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
+    except StopIteration:
+        raise Unexpected(expected, f"{shown(text)}, which never fires") from None
+    except (CronSimError, ValueError) as error:
+        raise Unexpected(expected, f"{shown(text)} ({str(error)[:60]})") from None
+    return line
+
+
+def _unwrapped(word: str, first: int, size: int, names: tuple[str, ...]) -> str:
+    """Return the field with each range that passes over its end as a list."""
+    return ",".join(_values(part, first, size, names) for part in word.split(","))
+
+
+def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
+    found = _RANGE.fullmatch(part)
+    ends = [_number(end, first, names) for end in found.groups()[:2]] if found else []
+    # Sunday is 7 as well; what no field has is left for the library to refuse.
+    if not found or any(end is None or not first <= end < first + size + bool(names is _DAYS) for end in ends):
+        return part
+    begin, end = (each for each in ends if each is not None)
+    if begin <= end:
+        return part
+    steps = range(begin - first, end - first + size + 1, int(found[3] or 1))
+    return ",".join(str(first + step % size) for step in steps)
+
+
+def _number(word: str, first: int, names: tuple[str, ...]) -> int | None:
+    if word.isdigit():
+        return int(word)
+    return first + names.index(word.lower()) if word.lower() in names else None
