@@ -206,6 +206,12 @@ process.start()
 process.join()
 assert process.exitcode == 0
 """,
+    "receivers of Celery's signals": """
+from celery import signals
+for name in ("task_prerun", "task_success", "task_failure", "task_retry"):
+    getattr(signals, name).receivers.clear()
+signals.task_postrun.receivers = None
+""",
     "signals from Celery": "from celery import signals; signals.worker_process_shutdown.receivers = []",
 }
 

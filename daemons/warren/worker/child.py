@@ -28,6 +28,7 @@ from warren.log_line import safe_text
 from warren.process import adopt_orphans, die_before_others
 from warren.process_state import TOOLS, ProcessState
 from warren.worker.leftovers import Zombies
+from warren.worker.receivers import Kept
 from warren.worker.records import TOLD
 
 #: Exceptions that say something to the worker, and whose types it knows.
@@ -45,6 +46,7 @@ class Child:
 
     def __init__(self) -> None:
         self._state: ProcessState | None = None
+        self._receivers: Kept | None = None
         self._running = False
         #: Whether this process has told the end of the task with this id.
         self.told: Callable[[str], bool] = lambda task_id: False
@@ -97,6 +99,8 @@ class Child:
                     _exit(_code(sys.exception()))
                 if self._state is not None:  # before the result is stored and the end is logged, which a low limit would fail
                     self._state.restore()
+                if self._receivers is not None:
+                    self._receivers.restore()
 
         return body
 
@@ -104,6 +108,7 @@ class Child:
         def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
             if self._state is None:  # not before: the pool sets its own signal handlers after `_begin`
                 self._state = ProcessState(TOOLS)
+                self._receivers = Kept()
             pid = getpid()
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)

@@ -44,6 +44,32 @@ def guard() -> None:
         signal.sender_receivers_cache.clear()
 
 
+class Kept:
+    """The receivers of Warren and Celery, as they are now: without them no task has a line. A task may take its own away."""
+
+    def __init__(self) -> None:
+        # The very lists: Celery's tracers hold them.
+        found = ((signal, signal.receivers, [each for each in signal.receivers if _is_needed(each[1])]) for signal in _SIGNALS)
+        self._kept = [(signal, receivers, needed) for signal, receivers, needed in found if needed]
+
+    def restore(self) -> None:
+        """Connect again what a task has taken from the signals of its process."""
+        for signal, receivers, needed in self._kept:
+            found = signal.receivers
+            if found is not receivers:  # Celery makes a new one when it drops receivers that nobody holds any more
+                receivers[:] = found if isinstance(found, list) else []
+                signal.receivers = receivers
+            if missing := [each for each in needed if each not in receivers]:
+                receivers[:0] = missing
+                signal.sender_receivers_cache.clear()
+
+
+def _is_needed(receiver: Any) -> bool:
+    held = getattr(receiver, "_receiver", receiver)
+    own = held() if isinstance(held, ReferenceType) else held
+    return str(getattr(own, "__module__", "")).partition(".")[0] in ("warren", "celery")
+
+
 class _Guarded:
     """One receiver, called in its place."""
 
