@@ -7,11 +7,21 @@ import sys
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from types import ModuleType
+from weakref import ReferenceType
 
 from warren.config.settings import Settings
 
 #: Two names at least so alike (0 to 1) are taken for one that was misspelt: lapotp for laptop.
 _ALIKE = 0.8
+#: Celery's signals that no daemon of Warren's sends, and what to use in their place.
+SILENT = {
+    "beat_init": "a module's own code runs in beat, too, at its import",
+    "beat_embedded_init": "a module's own code runs in beat, too, at its import",
+    "heartbeat_sent": "`warren status --json` has the worker's heart",
+    "after_setup_logger": "a module may add handlers to the root logger at its import",
+    "after_setup_task_logger": "a module may add handlers to celery.task at its import",
+    "user_preload_options": "options stand in the INI files",
+}
 #: The attribute of an app that Warren has made.
 MADE_BY = "made_by_warren"
 
@@ -48,6 +58,23 @@ def foreign_apps() -> Iterator[str]:
             f"{place}: {attribute} is a Celery app of its own. Tasks of [app] modules run, but delay() and apply_async() of one "
             f"made with @{attribute}.task send to that app's broker, not to Warren's; write @shared_task, and take the app away"
         )
+
+
+def silent_receivers() -> Iterator[str]:
+    """Return a warning for each receiver that a task module has connected to a signal which never comes.
+
+    Called when the modules have been imported.
+    """
+    from celery import signals
+
+    for name, remedy in SILENT.items():
+        for _key, connected in getattr(signals, name).receivers:
+            receiver = connected() if isinstance(connected, ReferenceType) else connected
+            code = getattr(receiver, "__code__", None)
+            place = f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
+            said = getattr(receiver, "__qualname__", type(receiver).__qualname__)
+            if receiver is not None:
+                yield f"{place}{said} is never called: Warren does not send the signal {name}; {remedy}"
 
 
 def _place(module: ModuleType, attribute: str) -> str:

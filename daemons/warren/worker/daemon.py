@@ -13,7 +13,7 @@ from typing import Any
 from celery import Celery, bootsteps, current_app, signals
 from celery.app.trace import setup_worker_optimizations
 from celery.exceptions import WorkerShutdown
-from celery.worker import WorkController, state
+from celery.worker import state
 
 from warren.app import import_tasks, make_app
 from warren.broker import later_queues
@@ -35,6 +35,7 @@ from warren.worker.at_work import AtWork
 from warren.worker.celery_log import quieten
 from warren.worker.child import Child
 from warren.worker.consumer import Consumer
+from warren.worker.controller import Controller
 from warren.worker.copies import Copies
 from warren.worker.dead_letters import DeadLetters
 from warren.worker.deaths import Deaths
@@ -154,7 +155,7 @@ class Worker:
 
     def _run(self, app: Celery) -> None:
         setup_worker_optimizations(app, f"{self.name}@{self.settings.host}")
-        self._controller = controller = WorkController(
+        self._controller = controller = Controller(
             app=app,
             hostname=f"{self.name}@{self.settings.host}",
             queues=list(self.terms.queues),
@@ -200,6 +201,7 @@ class Worker:
 
     def _ready(self, consumer: Any) -> None:
         get().info(Event.READY, queues=list(self.terms.queues), concurrency=self.terms.concurrency)
+        self._controller.on_consumer_ready(consumer)
 
     # -- the main loop ---------------------------------------------------------------------------------------------
 
@@ -251,9 +253,13 @@ class Worker:
     def _notice_end(self) -> None:
         if self.daemon.orphaned and not self.drain.begun:
             get().error(Event.SUPERVISOR_LOST, consequence="unfinished tasks go back to the broker and this worker ends")
-            self.drain.begin(0.0, "supervisor lost")
+            self._end(0.0, "supervisor lost")
         elif self.daemon.stopping and not self.drain.begun:
-            self.drain.begin(self.terms.stop_timeout, "asked to stop")
+            self._end(self.terms.stop_timeout, "asked to stop")
+
+    def _end(self, timeout: float, reason: str) -> None:
+        self.drain.begin(timeout, reason)  # before anybody's receiver has its say
+        self._controller.shutting_down()
 
     def _apply(self, settings: Settings) -> None:
         if not concerns_worker(self.settings, settings, self.name):
@@ -262,7 +268,7 @@ class Worker:
         # The supervisor starts the worker anew with the new settings; the pool cannot change its tasks' gates while they run.
         self.code = ExitCode.RESTART
         get().info(Event.RELOADED, consequence="running tasks finish, then the worker starts anew")
-        self.drain.begin(self.terms.stop_timeout, "new settings")
+        self._end(self.terms.stop_timeout, "new settings")
 
 
 def start(settings: Settings, name: str) -> ExitCode:

@@ -1,0 +1,83 @@
+"""Celery's signals in a worker: those that people use come, and `warren check` names those that never do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from support.suite import Suite
+from support.wait import result_of, run_to_end
+from warren.app import make_app
+from warren.config import load
+from warren.config.hints import SILENT
+
+JOBS = """
+import os
+from celery import shared_task, signals
+from celery.utils.dispatch import Signal
+
+WORKER = os.getpid()
+
+def heard(signal=None, sender=None, **given):
+    where = "worker" if os.getpid() == WORKER else "child"
+    with open(os.path.join({folder!r}, "heard"), "a") as file:
+        file.write(f"{{where}} {{signal.name}} {{','.join(sorted(given))}}\\n")
+
+for signal in vars(signals).values():
+    if isinstance(signal, Signal):
+        signal.connect(heard)
+
+@shared_task(name="jobs.add", bind=True, max_retries=1)
+def add(self, a, b, again=False):
+    if again and not self.request.retries:
+        raise self.retry(countdown=0)
+    return a / b
+"""
+#: Each with what Celery documents that it comes with.
+SENT = {
+    "worker celeryd_init conf,instance,options",
+    "worker celeryd_after_setup conf,instance",
+    "worker worker_init ",
+    "worker worker_ready ",
+    "worker task_received request",
+    "worker task_revoked expired,request,signum,terminated",
+    "worker worker_shutting_down exitcode,how,sig",
+    "worker worker_shutdown ",
+    "child worker_process_init ",
+    "child task_prerun args,kwargs,task,task_id",
+    "child task_postrun args,kwargs,retval,state,task,task_id",
+    "child task_success result,runtime",
+    "child task_failure args,einfo,exception,kwargs,task_id,traceback",
+    "child task_retry einfo,reason,request",
+    "child before_task_publish body,declare,exchange,headers,properties,retry_policy,routing_key",
+    "child after_task_publish body,exchange,headers,routing_key",
+}
+
+
+def test_the_signals_of_a_worker(scratch: Path) -> None:
+    """Each that people use comes, in its process and with its arguments; those that check warns of never do."""
+    suite = Suite(scratch, "[worker:a]\nconcurrency = 1\n", modules="jobs")
+    suite.module("jobs", JOBS.format(folder=str(scratch)))
+    with suite.running("worker", "a"):
+        suite.await_event("worker", "ready")
+        app = make_app(load(suite.etc))
+        late = app.send_task("jobs.add", [1, 1], expires=datetime.now(UTC) - timedelta(minutes=1))
+        failed = app.send_task("jobs.add", [1, 0])
+        assert result_of(app.send_task("jobs.add", [4, 2, True])) == 2
+        suite.await_event("worker", "task_failed", task_id=failed.id)
+        suite.await_event("worker", "task_revoked", task_id=late.id)
+    heard = set((scratch / "heard").read_text(encoding="utf-8").splitlines())
+    assert SENT - heard == set()
+    assert not {line.split()[1] for line in heard} & set(SILENT)
+
+
+def test_check_names_receivers_of_signals_that_never_come(scratch: Path) -> None:
+    """With file and line, and with what to use in their place."""
+    suite = Suite(scratch, "[worker:a]\n", modules="jobs")
+    suite.module("jobs", JOBS.format(folder=str(scratch)))
+    checked = run_to_end(["warren", "--config", str(suite.etc), "check"], capture_output=True, text=True)
+    assert checked.returncode == 0
+    said = [line for line in checked.stderr.splitlines() if "never called" in line]
+    assert len(said) == len(SILENT)
+    for name, remedy in SILENT.items():
+        assert any(f"jobs.py:8: heard is never called: Warren does not send the signal {name}; {remedy}" in line for line in said)
