@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -132,3 +133,16 @@ def test_a_task_that_asks_for_the_same_attempt_again_waits_for_it(running: tuple
 def handed_back(suite: Suite, task_id: str) -> list[dict[str, Any]]:
     """Return the lines of its returns."""
     return suite.logged("worker", "task_handed_back", task_id=task_id)
+
+
+def test_a_chord_without_an_interval_does_not_keep_a_process_busy(running: tuple[Suite, Any]) -> None:
+    """It looks at its parts after pauses that grow, also where the message asks for none."""
+    suite, app = running
+    part = uuid4().hex
+    body = app.signature("jobs.add", ([2],), options={"task_id": f"behind-{part}"})
+    found = app.send_task("celery.chord_unlock", [part, body], {"interval": 0, "result": [[[part, None], None]]})
+    until(lambda: suite.logged("worker", "task_retried", task_id=found.id)[3:], what="four looks")
+    lines = suite.logged("worker", "task_retried", task_id=found.id)[:4]
+    assert [each["reason"].rpartition(" ")[2] for each in lines] == ["0.1)", "0.2)", "0.4)", "0.8)"]
+    app.backend.store_result(part, 1, "SUCCESS")
+    suite.await_event("worker", "task_succeeded", task_id=f"behind-{part}")

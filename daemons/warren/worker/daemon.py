@@ -28,7 +28,7 @@ from warren.events import Event
 from warren.log import get
 from warren.process import die_with_parent
 from warren.quota.book import Book
-from warren.worker import aftermath, receivers
+from warren.worker import aftermath, chords, receivers
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
 from warren.worker.at_work import AtWork
@@ -123,6 +123,7 @@ class Worker:
         DirectCalls(self.settings, allowance).guard(app.tasks)
         self.child.guard(app.tasks)
         self.aftermath.guard(app.backend, app.tasks)
+        chords.guard(app.tasks)
         records = Records(self.settings)
         records.connect(app.tasks)
         self.child.told = records.told
