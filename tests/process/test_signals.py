@@ -1,4 +1,4 @@
-"""Celery's signals in a worker: those that people use come, and `warren check` names those that never do."""
+"""Celery's signals in a worker: those that people use come."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.suite import Suite
-from support.wait import result_of, run_to_end
+from support.wait import result_of
 from warren.app import make_app
 from warren.config import load
 from warren.config.hints import SILENT
@@ -69,15 +69,3 @@ def test_the_signals_of_a_worker(scratch: Path) -> None:
     heard = set((scratch / "heard").read_text(encoding="utf-8").splitlines())
     assert SENT - heard == set()
     assert not {line.split()[1] for line in heard} & set(SILENT)
-
-
-def test_check_names_receivers_of_signals_that_never_come(scratch: Path) -> None:
-    """With file and line, and with what to use in their place."""
-    suite = Suite(scratch, "[worker:a]\n", modules="jobs")
-    suite.module("jobs", JOBS.format(folder=str(scratch)))
-    checked = run_to_end(["warren", "--config", str(suite.etc), "check"], capture_output=True, text=True)
-    assert checked.returncode == 0
-    said = [line for line in checked.stderr.splitlines() if "never called" in line]
-    assert len(said) == len(SILENT)
-    for name, remedy in SILENT.items():
-        assert any(f"jobs.py:8: heard is never called: Warren does not send the signal {name}; {remedy}" in line for line in said)

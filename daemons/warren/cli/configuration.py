@@ -15,7 +15,7 @@ from warren.cli.as_owner import Verb
 from warren.cli.code import writable_code
 from warren.cli.importing import importing
 from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
-from warren.config.hints import foreign_apps, misspelt_hosts, silent_receivers
+from warren.config.hints import foreign_apps, misspelt_hosts, own_ways, silent_receivers
 from warren.config.listing import entries
 from warren.config.places import HIDDEN, in_a_home
 from warren.errors import ConfigError, ExitCode, Problem
@@ -34,11 +34,11 @@ def check(context: click.Context, as_json: bool) -> int:
 
     Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
     What is hardly meant is a warning on stderr, and no problem: more processes than the host has memory for, a file of hosts/
-    that is nearly this host's, a Celery app of a task module's own, a receiver of a signal that never comes, a quota that would
-    admit no call for a while. Nothing is started and the broker is not asked. Run as another user than root or the suite's, it
-    skips the check of write permissions, says so, and ends with the exit code of the rest. Run as root it looks as the suite's
-    user, in a sandbox like the unit's: root may read more than the suite. Code that the suite's user or everybody may write to
-    is a warning, too.
+    that is nearly this host's, a Celery app of a task module's own, a `rate_limit` or `Request` of a task's own, a receiver of a
+    signal that never comes, a quota that would admit no call for a while. Nothing is started and the broker is not asked. Run
+    as another user than root or the suite's, it skips the check of write permissions, says so, and ends with the exit code of
+    the rest. Run as root it looks as the suite's user, in a sandbox like the unit's: root may read more than the suite. Code
+    that the suite's user or everybody may write to is a warning, too.
 
     Example: warren check
     """
@@ -125,7 +125,7 @@ def _warnings(settings: Settings) -> list[str]:
     from warren.quota.pauses import pauses
 
     crowded = memory.warnings(settings, memory.room())
-    code = (*writable_code(settings), *foreign_apps(), *silent_receivers())
+    code = (*writable_code(settings), *foreign_apps(), *own_ways(), *silent_receivers())
     return [*crowded, *misspelt_hosts(settings), *code, *pauses(settings)]
 
 

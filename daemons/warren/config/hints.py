@@ -60,6 +60,25 @@ def foreign_apps() -> Iterator[str]:
         )
 
 
+def own_ways() -> Iterator[str]:
+    """Return a warning for each task that asks for a way of Celery's which Warren's worker does not go.
+
+    Called when the modules have been imported.
+    """
+    from celery import Task, current_app
+
+    if not hasattr(current_app, MADE_BY):
+        return  # the modules could not be imported, and no app of Warren's has tasks
+    for name, task in sorted(current_app.tasks.items()):
+        if task.rate_limit:
+            yield (
+                f"{_code(task.run)}{name}: rate_limit is counted in each worker's memory, and what waits for it keeps the worker "
+                "from other tasks; write [quota:NAME] limit, and take it away"
+            )
+        if task.Request != Task.Request:
+            yield f"{_code(task.run)}{name}: its own Request is not used: the worker needs Warren's"
+
+
 def silent_receivers() -> Iterator[str]:
     """Return a warning for each receiver that a task module has connected to a signal which never comes.
 
@@ -70,11 +89,15 @@ def silent_receivers() -> Iterator[str]:
     for name, remedy in SILENT.items():
         for _key, connected in getattr(signals, name).receivers:
             receiver = connected() if isinstance(connected, ReferenceType) else connected
-            code = getattr(receiver, "__code__", None)
-            place = f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
             said = getattr(receiver, "__qualname__", type(receiver).__qualname__)
             if receiver is not None:
-                yield f"{place}{said} is never called: Warren does not send the signal {name}; {remedy}"
+                yield f"{_code(receiver)}{said} is never called: Warren does not send the signal {name}; {remedy}"
+
+
+def _code(function: object) -> str:
+    """Return the file and line of a function, with a colon behind; nothing when that cannot be seen."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
 
 
 def _place(module: ModuleType, attribute: str) -> str:
