@@ -20,8 +20,8 @@ from types import FrameType
 from warren import strict_json
 from warren.atomic_write import replace_file
 from warren.closed_folder import UMASK, make_closed
-from warren.config import Settings, load
-from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains, WarrenError
+from warren.config import Settings, load_again
+from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, OrphanRemains, Unavailable, WarrenError
 from warren.events import Event
 from warren.heartbeat import Heart
 from warren.log import configure, get, keep
@@ -49,9 +49,11 @@ class Daemon:
         self.name = name
         self.program = program
         self.heart = Heart(settings.app.run_dir, program)
+        self.took(settings)
         self._progress = Progress(self.heart)
         self.stopping = False
         self.reloading = False
+        self._unread = ""
         self.reloads = 0  # SIGHUPs answered: what the heart says after one tells what became of it
         self.dumping = False
         self.wake = threading.Event()
@@ -191,12 +193,31 @@ class Daemon:
         """Reads the settings anew and hands them to `apply`, which may refuse them too; wrong ones change nothing."""
         self.reloading = False
         try:
-            apply(load(self.settings.folder, self.settings.host))
+            settings = self._read()
+            if settings is not None:
+                apply(settings)
         except ConfigError as error:
             for problem in error.problems:
                 get().error(Event.RELOAD_REFUSED, problem=str(problem))
         finally:
             self.reloads += 1
+
+    def _read(self) -> Settings | None:
+        """The settings as they are now. None: somebody has spoilt what the suite accepted; it writes that again, and the next
+        turn finds it.
+        """
+        try:
+            return load_again(self.settings)
+        except Unavailable as error:
+            if str(error) != self._unread:
+                get().warning(Event.RELOAD_REFUSED, problem=str(error))
+            self._unread = str(error)
+            self.reloading = True
+            return None
+
+    def took(self, settings: Settings) -> None:
+        """Says in the heart that these settings are taken up: a reload waits for that."""
+        self.heart.generation = settings.generation
 
     def dump(self, **evidence: object) -> None:
         """Logs what every thread is doing."""

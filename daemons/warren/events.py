@@ -146,6 +146,7 @@ class Event(StrEnum):
     )
     QUOTA_CLOSED = "quota_closed", "the provider asked for a pause (Retry-After): for `pause_s` no call is admitted"
     SLOTS_REAPED = "slots_reaped", "slots of dead processes were set to cool"
+    SETTINGS_OLDER = "settings_older", "a daemon has settings from before those of a quota's ledger, and did not change it"
     LEDGER_DAMAGED = "ledger_damaged", "a ledger was damaged: set aside, and every slot cools for a full window"
     LEDGER_BUSY = "ledger_busy", "a ledger's lock was held too long: nothing was admitted"
 

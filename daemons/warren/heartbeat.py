@@ -30,6 +30,8 @@ EVIDENCE: Shape = {
     "rejected?": int,
     "storing_s?": int,
     "reloads?": int,
+    "generation?": int,
+    "unsettled?": [str],
     "leading?": bool,
     "entries?": [str],
     "quotas?": [str],
@@ -68,6 +70,7 @@ class Heart:
     def __init__(self, run_dir: Path, program: str) -> None:
         self.path = run_dir / "heart" / f"{program}.json"
         self.program = program
+        self.generation = 0  # of the settings that the daemon has taken up
         self._state, self._since = "", 0.0
 
     def beat(self, state: str, **evidence: Any) -> bool:
@@ -83,10 +86,11 @@ class Heart:
                 clear_place(self.path.parent, stat.S_ISDIR)
                 self.path.parent.mkdir()
             said = {**who, "at": at, "state": state, "since": self._since}
+            order = {"generation": self.generation}
             try:
-                run_file.write(self.path, {**said, "evidence": evidence})
+                run_file.write(self.path, {**said, "evidence": {**evidence, **order}})
             except TooLarge:  # no reader would take it; that the daemon lives matters more than what it adds
-                run_file.write(self.path, {**said, "evidence": {}})
+                run_file.write(self.path, {**said, "evidence": order})
         except OSError:  # the last beat was touched
             return False
         return True

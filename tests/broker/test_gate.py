@@ -22,7 +22,8 @@ from warren.app import make_app
 from warren.config import load
 from warren.process import Process
 from warren.quota.book import Book
-from warren.quota.ledger import DRIFT, Ledger
+from warren.quota.layout import DRIFT
+from warren.quota.ledger import Ledger
 
 JOBS = (
     NOTING

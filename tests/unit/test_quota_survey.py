@@ -18,7 +18,7 @@ from warren.quota import survey
 from warren.quota.slots import Counts
 
 Loaded = Callable[..., Settings]
-COUNTS = Counts(60, 5, 1, 54, 0, 20_000_000_000, 0, 0, 0)
+COUNTS = Counts(60, 5, 1, 54, 0, 20_000_000_000, 0, 0, 0, 60.0)
 
 
 class Clock:

@@ -68,6 +68,7 @@ class Beat:
         before, anew = self.settings, concerns_sending(self.settings, settings)
         if not anew and (before.schedules, before.log) == (settings.schedules, settings.log):
             self.settings = settings
+            self.daemon.took(settings)
             return
         app = make_app(settings) if anew else self.sender.app
         try:
@@ -83,6 +84,7 @@ class Beat:
             self.sender.take_up(settings)
             if self.leading:
                 self.sender.begin(self.sender.ticks)  # the others go on, under the same leadership
+        self.daemon.took(settings)
         get().info(Event.RELOADED, entries=sorted(self.sender.entries))
 
 

@@ -15,7 +15,7 @@ from kombu import Exchange, Queue
 from warren.broker.most_rejected import MOST, MOST_BYTES
 from warren.broker.routing import Binding, route
 from warren.broker.unroutable import NoRoute
-from warren.config import Settings, load
+from warren.config import Settings, load_again
 from warren.config.settings import DEFAULT_QUEUE
 from warren.errors import ConfigError, Origin, Problem, Unavailable
 
@@ -135,8 +135,8 @@ def amqp(settings: Settings) -> type[AMQP]:
     class Queues(CeleryQueues):
         def __missing__(self, name: str) -> Queue:
             try:
-                added = load(settings.folder, settings.host).queues[name]
-            except (ConfigError, KeyError):
+                added = load_again(settings).queues[name]
+            except (ConfigError, Unavailable, KeyError):
                 raise KeyError(name) from None
             return self.add(queue(settings, name, added.binding_key))
 

@@ -133,5 +133,6 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
             rows.append({**row, "error": str(error)})
             continue
         wait = counts.wait_s(now_ns())
-        rows.append({**asdict(counts), **row, "used": counts.used, "next_free_s": wait if wait is None else round(wait, 3)})
+        row = {**asdict(counts), **row, "limit": str(Rate(counts.limit, counts.window_s)), "used": counts.used}
+        rows.append({**row, "next_free_s": wait if wait is None else round(wait, 3)})
     return rows

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from warren.config.loading import attempt as attempt
     from warren.config.loading import in_reading_order as in_reading_order
     from warren.config.loading import load as load
+    from warren.config.loading import load_again as load_again
     from warren.config.places import check_folders as check_folders
     from warren.config.places import suite_of_another as suite_of_another
     from warren.config.reader import DEFAULT_FOLDER as DEFAULT_FOLDER
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 #: The modules of this room, and what of each the other rooms use.
 _NAMES = {
     "folders": ("short_host",),
-    "loading": ("attempt", "in_reading_order", "load"),
+    "loading": ("attempt", "in_reading_order", "load", "load_again"),
     "places": ("check_folders", "suite_of_another"),
     "reader": ("DEFAULT_FOLDER",),
     "registered": ("check_modules", "check_tasks"),

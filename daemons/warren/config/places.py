@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from warren.config.access import user_name, who_may, who_writes
@@ -24,9 +24,13 @@ _MAKE_SECRET = {
 }
 
 
-def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
-    """The settings with the URLs that stand in secret files; a file that is no good secret is a problem."""
+def with_secrets(settings: Settings, known: Mapping[Path, str]) -> tuple[Settings, dict[Path, str], list[Problem]]:
+    """The settings with the URLs that stand in secret files, and what stood there; a file that is no good secret is a problem.
+
+    What is `known` is not read once more.
+    """
     problems: list[Problem] = []
+    secrets: dict[Path, str] = {}
     for section in ("broker", "results"):
         part: BrokerSettings | ResultsSettings = getattr(settings, section)
         if part.url_file is None:
@@ -37,14 +41,16 @@ def with_secrets(settings: Settings) -> tuple[Settings, list[Problem]]:
             problems.append(Problem(origin, section, "url_file", "one of url and url_file", other, "remove one"))
             continue
         try:
-            url = kind(type(part).model_fields["url"]).read(read_secret(part.url_file))
+            text = known.get(part.url_file) or read_secret(part.url_file)
+            url = kind(type(part).model_fields["url"]).read(text)
         except Unexpected as error:
             where = f"{error.found} at {part.url_file}"
             remedy = who_may(part.url_file, secret=True) or ("" if os.path.lexists(part.url_file) else _MAKE_SECRET[section])
             problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
         else:
+            secrets[part.url_file] = text
             settings = settings.model_copy(update={section: part.model_copy(update={"url": url})})
-    return settings, problems
+    return settings, secrets, problems
 
 
 def read_secret(path: Path) -> str:

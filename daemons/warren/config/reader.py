@@ -12,7 +12,7 @@ import errno
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class Ini:
     """What the files of one host say together; of an option written twice, the later file's value."""
 
     files: list[Path] = field(default_factory=list)
+    texts: dict[Path, bytes] = field(default_factory=dict)  # what stood in each
     sections: dict[str, dict[str, Value]] = field(default_factory=dict)
     headers: dict[str, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -64,6 +65,14 @@ def read(folder: Path, host: str) -> Ini:
     for path in _fragments(ini, folder / "conf.d"):
         _read_file(ini, path, required=True)
     _read_file(ini, folder / "hosts" / f"{host}.ini", required=False)
+    return ini
+
+
+def read_again(texts: Mapping[Path, bytes]) -> Ini:
+    """Reads what the files held at an earlier reading, in their order. Raises nothing, as `read`."""
+    ini = Ini()
+    for path, data in texts.items():
+        _take(ini, path, data)
     return ini
 
 
@@ -161,7 +170,12 @@ def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
     except OSError as error:
         _refuse(ini, path, "a file that can be read", error.strerror or str(error), who_may(path))
         return
+    _take(ini, path, data)
+
+
+def _take(ini: Ini, path: Path, data: bytes) -> None:
     ini.files.append(path)
+    ini.texts[path] = data
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

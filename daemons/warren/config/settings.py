@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from warren.config.accepted import Accepted
 from warren.config.options import Section
 from warren.config.patterns import covers, matches
 from warren.config.sections import (
@@ -87,6 +88,13 @@ class Settings(BaseModel):
     health: HealthSettings = HealthSettings()
     celery: dict[str, Any] = Field({}, repr=False)  # may hold passwords
     origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
+    accepted: Accepted = Field(Accepted(), repr=False, exclude=True)  # what they were made of, secrets and all
+    source: Path | None = None  # where that was read; None: from the INI files themselves
+
+    @property
+    def generation(self) -> int:
+        """The order of all settings of this host: later ones have a higher number."""
+        return self.accepted.generation
 
     def origin(self, section: str, option: str = "") -> Origin:
         """Where the option was written; without one, where the section begins. The default's origin if nowhere."""

@@ -46,7 +46,7 @@ class Book(Mapping[str, Ledger]):
         terms = self.settings.quotas[name]
         ledger = self[name]
         try:
-            found = ledger.configure(terms.limit.calls, terms.limit.seconds, terms.longest_call)
+            found = ledger.configure(*self._terms(name))
         except LedgerBusy as busy:
             raise WarrenError(f"{busy}; start again") from busy
         except OSError as error:
@@ -56,6 +56,16 @@ class Book(Mapping[str, Ledger]):
             ) from error
         wait = _wait(ledger, terms.cost) if found.changed else 0.0
         _tell(name, str(terms.limit), found, wait)
+        if found.older:
+            get().warning(Event.SETTINGS_OLDER, quota=name, limit=str(terms.limit))
+
+    def stands(self, name: str) -> bool:
+        """Whether the ledger is what these settings say, or later ones. Raises LEDGER_ERRORS."""
+        return self[name].stands(*self._terms(name))
+
+    def _terms(self, name: str) -> tuple[int, float, float, int]:
+        terms = self.settings.quotas[name]
+        return terms.limit.calls, terms.limit.seconds, terms.longest_call, self.settings.generation
 
 
 def _wait(ledger: Ledger, cost: int) -> float:

@@ -16,6 +16,9 @@ HEADER_WORDS = 512
 SLOT_WORDS = 10
 #: No slot: the end of a list.
 NIL = -1
+#: A window is measured longer by one part in so many: this host's clock may run that much faster than the provider's (the kernel
+#: corrects a clock by 500 parts in a million at most).
+DRIFT = 2000
 #: Durations and serials of a sound ledger lie below this, so that no sum of a few of them leaves the word.
 MOST = 2**61
 
@@ -46,6 +49,7 @@ class Head(IntEnum):
     # The pause of CLOSED_UNTIL for a later boot, which has the wall clock only. 0 in a ledger of before they were kept.
     PAUSED_AT = 21  # ns since the epoch
     PAUSED_FOR = 22  # ns
+    GENERATION = 23  # of the settings that LIMIT, WINDOW and LONGEST_CALL are from: older ones change nothing. 0: none is known
     FORGOTTEN = 20  # until then a call may count that no slot remembers: for slots that come into service
 
 

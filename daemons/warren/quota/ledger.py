@@ -15,7 +15,7 @@ from pathlib import Path
 from warren.process import Process
 from warren.quota import store
 from warren.quota.headers import LONGEST_PAUSE
-from warren.quota.layout import Head
+from warren.quota.layout import DRIFT, Head
 from warren.quota.mapped import LedgerBusy as LedgerBusy
 from warren.quota.mapped import MappedFile, making
 from warren.quota.mapped import now_ns as now_ns
@@ -27,22 +27,23 @@ from warren.quota.terms import retime, take_over
 NS = 1_000_000_000
 #: What a ledger may answer instead of an answer: each means that nothing may be admitted now.
 LEDGER_ERRORS = (LedgerBusy, LedgerDamaged, OSError)
-#: A window is measured longer by one part in so many: this host's clock may run that much faster than the provider's (the kernel
-#: corrects a clock by 500 parts in a million at most).
-DRIFT = 2000
 #: Slots that `relax` brings in at most, so that nobody waits long for the lock.
 BATCH = 10_000
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What `configure` found: `damage` says what was wrong with a file that was set aside, as `aside` (None: it was gone)."""
+    """What `configure` found: `damage` says what was wrong with a file that was set aside, as `aside` (None: it was gone).
+
+    `older`: the ledger has terms of later settings, and keeps them.
+    """
 
     created: bool = False
     damage: str = ""
     aside: Path | None = None
     taken_over: bool = False
     changed: bool = False
+    older: bool = False
 
 
 class Ledger:
@@ -155,22 +156,35 @@ class Ledger:
         with self._file.locked() as slots:
             return slots.counts(now_ns())
 
-    def configure(self, limit: int, window_s: float, longest_call_s: float) -> Opened:
+    def stands(self, limit: int, window_s: float, longest_call_s: float, generation: int) -> bool:
+        """Whether the ledger has these terms of these settings, or those of later ones."""
+        with self._file.locked() as slots:
+            words = slots.words
+            terms = tuple(int(words[word]) for word in (Head.LIMIT, Head.WINDOW, Head.LONGEST_CALL))
+            kept = int(words[Head.GENERATION])
+            return kept > generation or (kept == generation and terms == (limit, *_in_ns(window_s, longest_call_s)))
+
+    def configure(self, limit: int, window_s: float, longest_call_s: float, generation: int | None = None) -> Opened:
         """Makes the ledger what the settings say, whatever is there: nothing, damage, an earlier boot, another limit.
 
         limit: slots, 1 or more. window_s: seconds a slot cools. longest_call_s: seconds a lost call may still be under way.
+        generation: of the settings that say so; None: of those that the ledger has.
         """
-        window, longest = int(window_s * NS), int(longest_call_s * NS)
-        window += window // DRIFT
+        window, longest = _in_ns(window_s, longest_call_s)
         # Something else in its place is an error, and not set aside: nobody would know which ledgers there were, and
         # those made anew would admit calls as if none had been made.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with making(self.path) as memo:
             found = self._open_or_create(memo, limit, window, longest)
             with self._file.locked(mend=False) as slots:
+                kept = int(slots.words[Head.GENERATION])
+                # Who has read the files before an edit may come here after it, however long it was stopped on its way.
+                older = generation is not None and generation < kept
+                if older:
+                    limit, window, longest = (int(slots.words[word]) for word in (Head.LIMIT, Head.WINDOW, Head.LONGEST_CALL))
                 taken_over = take_over(slots, window, longest, now_ns(), time.time_ns())
-                changed = self._apply(slots, limit, window, longest)
-        return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created)
+                changed = self._apply(slots, limit, window, longest, kept if older or generation is None else generation)
+        return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created, older)
 
     # -- terms -----------------------------------------------------------------------------------------------------
 
@@ -194,13 +208,15 @@ class Ledger:
         store.create(self.path, limit, window, longest, now_ns() + window + longest if damage else 0, aside)
         return Opened(True, damage, aside)
 
-    def _apply(self, slots: Slots, limit: int, window: int, longest: int) -> bool:
+    def _apply(self, slots: Slots, limit: int, window: int, longest: int, generation: int) -> bool:
         terms = tuple(int(slots.words[word]) for word in (Head.LIMIT, Head.WINDOW, Head.LONGEST_CALL))
         if limit > slots.words[Head.CAPACITY]:
             slots = self._file.grow(limit)  # first of all: on a full disk nothing has changed
             slots.words[Head.BUSY] = 1  # so that RETIRED_COUNT is counted anew
             slots.words[Head.CAPACITY] = limit
         now = now_ns()
+        # Before the terms: killed in between, older settings change nothing, and these find terms that are not theirs.
+        slots.words[Head.GENERATION] = generation
         retime(slots, window, longest, now)
         slots.words[Head.LIMIT] = limit
         rebuild(slots, now)
@@ -214,6 +230,12 @@ class Ledger:
         # On disk before the slots are handed out: after a power cut the mark is never below what was in use.
         self._file.sync_header()
         words[Head.DURABLE] = words[Head.HIGH_WATER]
+
+
+def _in_ns(window_s: float, longest_call_s: float) -> tuple[int, int]:
+    """How long a slot cools, and how long a lost call may be under way."""
+    window = int(window_s * NS)
+    return window + window // DRIFT, int(longest_call_s * NS)
 
 
 def _in_use(slots: Slots) -> int:

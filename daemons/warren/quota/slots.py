@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from warren.process import Process
-from warren.quota.layout import HEADER_WORDS, NIL, SLOT_WORDS, Head, Slot, State
+from warren.quota.layout import DRIFT, HEADER_WORDS, NIL, SLOT_WORDS, Head, Slot, State
 
 
 class Contradiction(Exception):
@@ -41,6 +41,7 @@ class Counts:
     closed_until: int
     admitted: int
     refused: int
+    window_s: float = 0.0  # as the settings have it that the ledger has taken up
 
     @property
     def used(self) -> int:
@@ -208,6 +209,7 @@ class Slots:
             cooling=len(cooling),
             retired=len(states) - opened - len(cooling) - free,
             next_free=min(cooling, default=None),
+            window_s=round(int(words[Head.WINDOW]) * DRIFT / (DRIFT + 1) / 1e9, 6),
             **{name: int(words[Head[name.upper()]]) for name in ("closed_until", "admitted", "refused")},
         )
 

@@ -162,12 +162,10 @@ class Survey:
     def _quota(self, name: str, counts: Counts | str) -> dict[str, Any]:
         if isinstance(counts, str):
             return {"error": counts}
-        terms = self.settings.quotas[name].limit
         wait = counts.wait_s(now_ns())
         return {
             **asdict(counts),
             "used": counts.used,
-            "window_s": terms.seconds,
             "next_free_s": wait if wait is None else round(wait, 3),
             "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
         }

@@ -16,6 +16,7 @@ from warren.errors import ExitCode, WarrenError
 from warren.events import Event
 from warren.log import get, set_level
 from warren.quota.book import Book
+from warren.quota.generation import accepted
 from warren.quota.ledger import LedgerBusy
 from warren.quota.levels import crossed, level
 from warren.quota.slots import Counts
@@ -30,7 +31,7 @@ class Watchdog:
     """The one watchdog of this host."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings = settings = _numbered(settings)
         self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
         self.book = Book(settings)
         self.levels: dict[str, int] = {}
@@ -56,20 +57,27 @@ class Watchdog:
             self.daemon.reload(self._apply)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + self.settings.watchdog.interval
-            for name in self.book:
-                self._watch(name)
+            self._look()
             self._restore_messages()
         self.survey.publish(self.counts)
         self._beat()
 
     def _beat(self) -> None:
-        self.daemon.heart.beat("ready", quotas=sorted(self.book))
+        self.daemon.heart.beat("ready", quotas=sorted(self.book), unsettled=sorted(self._unsettled))
+
+    def _look(self) -> None:
+        for name in self.book:
+            self._watch(name)
+        if not self._unsettled:
+            self.daemon.took(self.settings)  # every ledger has their generation
 
     def _watch(self, name: str) -> None:
         """One look at one quota."""
         ledger = self.book[name]
-        settled = name not in self._unsettled or self._settle(name)
+        settled = True
         try:
+            if name in self._unsettled or not self.book.stands(name):
+                settled = self._settle(name)
             reaped = ledger.reap()
             ledger.relax()
             counts = ledger.counts()
@@ -94,6 +102,7 @@ class Watchdog:
 
     def _settle(self, name: str) -> bool:
         """Makes the ledger what the settings say, or leaves it as it is until the next look."""
+        self._unsettled.add(name)
         try:
             self.book.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
@@ -132,17 +141,24 @@ class Watchdog:
             get().warning(Event.MESSAGES_RESTORED, messages=restored)
 
     def _apply(self, settings: Settings) -> None:
-        before, self.settings = self.settings, settings
+        before, self.settings = self.settings, _numbered(settings)
         if not concerns_watchdog(before, settings):
+            # Their generation is to be in the ledgers all the same: that of older settings is not to pass for a later one.
+            self.book.settings, self._unsettled, self._due = self.settings, set(self.book), 0.0
             return
         set_level(settings.log.level)
         self.book.close()
-        self.book = Book(settings)
+        self.book = Book(self.settings)
         # One that a full disk fails keeps its old terms meanwhile: they are in the ledger, and limits hold.
         self._unsettled = {name for name in self.book if not self._settle(name)}
         self.survey.stop()
         self.survey, self.counts, self._due = Survey(settings), {}, 0.0
         get().info(Event.RELOADED, quotas=sorted(self.book))
+
+
+def _numbered(settings: Settings) -> Settings:
+    """Started by hand, nobody else gives out a generation for the settings that it has read."""
+    return settings if settings.source else accepted(settings)
 
 
 def start(settings: Settings) -> ExitCode:

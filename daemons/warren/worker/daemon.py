@@ -265,6 +265,7 @@ class Worker:
     def _apply(self, settings: Settings) -> None:
         if not concerns_worker(self.settings, settings, self.name):
             self.settings = settings
+            self.daemon.took(settings)
             return
         # The supervisor starts the worker anew with the new settings; the pool cannot change its tasks' gates while they run.
         self.code = ExitCode.RESTART

@@ -1,0 +1,95 @@
+"""Generations of settings, in ledgers and beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.ledgers import LONGEST, WINDOW, fresh, poke
+from warren.config import Settings
+from warren.quota.generation import accepted, latest
+from warren.quota.layout import MOST
+from warren.quota.ledger import Ledger, Opened
+from warren.quota.watchdog import Watchdog
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger of a test is."""
+    return tmp_path / "state" / "quota" / "x.ledger"
+
+
+def test_older_settings_change_nothing(path: Path) -> None:
+    """Whoever comes with them is told so; the ledger has limit, window and generation of the later ones."""
+    ledger = Ledger(path)
+    assert ledger.configure(4, WINDOW, LONGEST, 7) == Opened(created=True)
+    assert ledger.configure(400, WINDOW / 2, LONGEST, 6) == Opened(older=True)
+    assert (ledger.counts().limit, ledger.counts().window_s) == (4, WINDOW)
+    assert ledger.stands(4, WINDOW, LONGEST, 7)
+    assert ledger.stands(400, WINDOW, LONGEST, 6)
+    assert not ledger.stands(4, WINDOW, LONGEST, 8)
+    assert not ledger.stands(5, WINDOW, LONGEST, 7)
+
+
+def test_the_same_settings_mend_a_change_that_was_cut_off(path: Path) -> None:
+    """Killed between generation and terms, a ledger has terms that are not those of its generation, and gets them."""
+    fresh(path)
+    poke(path, GENERATION=7)
+    assert Ledger(path).configure(400, WINDOW, LONGEST, 7) == Opened(changed=True)
+
+
+def test_a_ledger_of_before_there_were_generations(path: Path) -> None:
+    """Any settings are later than it."""
+    fresh(path)
+    assert Ledger(path).configure(5, WINDOW, LONGEST, 1) == Opened(changed=True)
+
+
+def test_another_boot_is_taken_over_by_the_terms_that_stand(path: Path) -> None:
+    """Older settings that come first after a boot make the ledger this boot's, and leave its terms."""
+    ledger = Ledger(path)
+    ledger.configure(4, WINDOW, LONGEST, 7)
+    poke(path, BOOT=1)
+    assert ledger.configure(400, WINDOW / 2, LONGEST, 6) == Opened(taken_over=True, older=True)
+    assert ledger.counts().limit == 4
+
+
+def test_a_generation_is_above_that_of_every_ledger(loaded: Callable[[str], Settings], path: Path) -> None:
+    """Also where the clock was set back since; what is no ledger, or holds nonsense, has none."""
+    settings = loaded(f"[app]\nstate_dir = {path.parents[1]}\n")
+    assert accepted(settings) == settings
+    ahead = settings.generation + 10**12
+    Ledger(path).configure(4, WINDOW, LONGEST, ahead)
+    path.with_name("short.ledger").write_text("x")
+    path.with_name("folder.ledger").mkdir()
+    fresh(path.with_name("foul.ledger"))
+    poke(path.with_name("foul.ledger"), GENERATION=MOST)
+    assert accepted(settings).generation == ahead + 1
+    assert accepted(settings, ahead + 5).generation == ahead + 6
+    assert latest(path.parents[2]) == 0
+
+
+def test_the_watchdog_says_when_every_ledger_has_the_settings(loaded: Callable[[str], Settings], tmp_path: Path) -> None:
+    """An edit that does not concern it reaches the ledgers, too: their generation is what a reload waits for."""
+    text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
+    watchdog = Watchdog(loaded(text))
+    watchdog.book.configure()
+    first = watchdog.daemon.heart.generation
+    assert first == latest(tmp_path / "state")
+    watchdog._apply(loaded(text + "[beat]\nenabled = false\n"))
+    assert watchdog.daemon.heart.generation == first
+    watchdog._look()
+    assert first < watchdog.daemon.heart.generation == latest(tmp_path / "state")
+
+
+def test_the_watchdog_takes_back_what_nobody_has_accepted(loaded: Callable[[str], Settings], tmp_path: Path) -> None:
+    """Terms that a ledger has from somewhere else, or a generation that it lacks, are put right at the next look."""
+    watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n"))
+    watchdog.book.configure()
+    Ledger(watchdog.book["x"].path).configure(400, WINDOW, LONGEST)
+    watchdog._watch("x")
+    assert watchdog.book["x"].counts().limit == 4
+    poke(watchdog.book["x"].path, GENERATION=1)
+    watchdog._watch("x")
+    assert latest(tmp_path / "state") == watchdog.settings.generation
