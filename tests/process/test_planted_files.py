@@ -36,6 +36,7 @@ def plain():
 """
 RUN = [f"{program}.{kind}" for program in ("supervisord", "worker-a", "beat") for kind in ("lock", "pid", "pid.new")]
 RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.json.new", "survey.json", "survey.json.new"]
+RUN += ["settings.json", "settings.json.new"]
 RUN += ["heart/worker-a.json", "heart/beat.json.new", "supervisor/beat.conf", "supervisor/beat.conf.new"]
 STATE = ["run_dir", "run_dir.new", "beat/ticks.json", "beat/ticks.json.new", "beat/ticks.lock", "broker/lock"]
 STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]

@@ -80,7 +80,8 @@ def kill(suite: Suite, asked: Any) -> None:
 def garbage(suite: Suite, asked: Any) -> None:
     """Everything in the run folder that can be written is nonsense."""
     run = suite.folder / "run"
-    for path in [run / "programs.json", run / "supervisord.conf", run / "supervisord.pid", *(run / "supervisor").iterdir()]:
+    names = ("programs.json", "settings.json", "supervisord.conf", "supervisord.pid")
+    for path in [*(run / name for name in names), *(run / "supervisor").iterdir()]:
         path.write_bytes(b"\xff\xfe[garbage")
     with suppress(Fault):
         asked.supervisor.reloadConfig()
@@ -94,6 +95,7 @@ def fifos(suite: Suite, asked: Any) -> None:
     for name in (
         "programs.json",
         "programs.json.new",
+        "settings.json",
         "supervisord.pid",
         "supervisord.conf",
         "heart/beat.json",
@@ -110,7 +112,7 @@ def fifos(suite: Suite, asked: Any) -> None:
 def folders(suite: Suite, asked: Any) -> None:
     """Folders where files belong, a file where a folder belongs, and no rights to the run folder."""
     run = suite.folder / "run"
-    for name in ("programs.json", "supervisord.pid", "supervisor.sock"):
+    for name in ("programs.json", "settings.json", "supervisord.pid", "supervisor.sock"):
         (run / name).unlink()
         (run / name / "full").mkdir(parents=True)
     shutil.rmtree(run / "heart")

@@ -15,6 +15,7 @@ from warren.cli.as_owner import Verb
 from warren.cli.code import writable_code
 from warren.cli.importing import importing
 from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
+from warren.config.accepted import source
 from warren.config.hints import foreign_apps, misspelt_hosts, own_ways, silent_receivers
 from warren.config.listing import entries
 from warren.config.places import HIDDEN, in_a_home
@@ -42,7 +43,7 @@ def check(context: click.Context, as_json: bool) -> int:
 
     Example: warren check
     """
-    settings, problems = attempt(**context.obj)
+    settings, problems = attempt(**context.obj, source=source())
     if settings is not None:
         problems = in_reading_order([*problems, *_surroundings(settings, problems)], settings.files)
     warnings = _warnings(settings) if settings is not None else []

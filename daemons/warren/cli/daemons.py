@@ -10,6 +10,7 @@ from warren.cli.as_owner import Verb
 from warren.cli.background import Place, background
 from warren.cli.user import become
 from warren.config import Settings, load
+from warren.config.accepted import source
 from warren.errors import ExitCode, WarrenError
 from warren.events import Event
 from warren.log import get, is_configured
@@ -42,7 +43,7 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
     Example: warren worker crawl
     """
     become(user)
-    settings = load(**context.obj)
+    settings = load(**context.obj, source=source())
     program = f"worker-{name}"
 
     def start(settings: Settings) -> ExitCode:
@@ -65,7 +66,7 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
     Example: warren beat
     """
     become(user)
-    settings = load(**context.obj)
+    settings = load(**context.obj, source=source())
 
     def start(settings: Settings) -> ExitCode:
         from warren.beat import daemon
@@ -86,7 +87,7 @@ def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
     Example: warren quota-watchdog
     """
     become(user)
-    settings = load(**context.obj)
+    settings = load(**context.obj, source=source())
 
     def start(settings: Settings) -> ExitCode:
         from warren.quota import watchdog

@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from warren.config import Settings
+from warren.config.accepted import ACCEPTED, STDIN
 from warren.errors import ConfigError, Origin, Problem, WarrenError
 
 #: Seconds that importing the task modules may take.
@@ -31,13 +34,15 @@ def judge(code: int, said: bytes) -> None:
         raise ConfigError(problems)
 
 
-def check(folder: Path, host: str) -> None:
-    """Return when the settings in `folder` are fine for the host.
+def check(settings: Settings) -> None:
+    """Return when these settings, as they were read, are fine for their host.
 
     Raises ConfigError with all problems of the settings, WarrenError when the check itself failed or took too long.
     """
     try:
-        done = subprocess.run(_words(folder, host), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE)
+        done = subprocess.run(
+            _words(settings), input=_text(settings), stdout=subprocess.PIPE, timeout=PATIENCE, env=_environment()
+        )
     except subprocess.TimeoutExpired as error:
         raise WarrenError(f"warren check: expected an end within {PATIENCE:g} s; does a task module hang?") from error
     judge(done.returncode, done.stdout)
@@ -50,9 +55,13 @@ class Check:
     that number: the check stands there, and must not wait for itself.
     """
 
-    def __init__(self, folder: Path, host: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._deadline = time.monotonic() + PATIENCE
-        self._process = subprocess.Popen(_words(folder, host), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)
+        # In memory, not through a pipe: its reader may be slow, and supervisord's loop must not wait for it.
+        with open(os.memfd_create("settings"), "w+b") as text:
+            text.write(_text(settings))
+            text.seek(0)
+            self._process = subprocess.Popen(_words(settings), stdin=text, stdout=subprocess.PIPE, bufsize=0, env=_environment())
         assert self._process.stdout is not None  # noqa: S101  it was asked for above
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
@@ -82,8 +91,17 @@ class Check:
         return True
 
 
-def _words(folder: Path, host: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "warren", "--config", str(folder), "--host", host, "check", "--json"]
+def _words(settings: Settings) -> list[str]:
+    place = ["--config", str(settings.folder), "--host", settings.host]
+    return [sys.executable, "-P", "-m", "warren", *place, "check", "--json"]
+
+
+def _text(settings: Settings) -> bytes:
+    return replace(settings.accepted, generation=0).to_text().encode()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, ACCEPTED: str(STDIN)}
 
 
 def _problem(said: dict[str, Any]) -> Problem:

@@ -12,7 +12,8 @@ from warren.closed_folder import UMASK
 from warren.config import Settings
 from warren.errors import ExitCode
 from warren.events import Event
-from warren.supervise import files, programs
+from warren.quota import generation
+from warren.supervise import accepted, files, programs
 from warren.supervise.check import PATIENCE, check
 from warren.supervise.folders import make_folders, note_run_dir
 from warren.supervise.journal import journal
@@ -29,11 +30,13 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     """
     os.umask(UMASK)  # for the capture files as well: what a task prints is masked by nobody
     notifier.extend(PATIENCE)
-    check(settings.folder, settings.host)
+    check(settings)
     make_folders(settings)
     with sole(settings.app.run_dir) as lock:
         log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level, journal())
         note_run_dir(settings)
+        settings = generation.accepted(settings)
+        accepted.write(settings)
         return _run(files.read(settings), settings, notifier, lock)
 
 
@@ -50,6 +53,7 @@ def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -
     finally:
         options.close_httpservers()
         programs.remove(settings.app.run_dir)
+        accepted.remove(settings.app.run_dir)
     code = ExitCode.RESTART if options.mood == SupervisorStates.RESTARTING else ExitCode.OK
     logger.info(Event.STOPPED, exit_code=int(code))
     notifier.status("stopped")  # what `systemctl status` goes on showing

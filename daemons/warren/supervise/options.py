@@ -14,6 +14,7 @@ from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 from warren.errors import ConfigError, Origin, Problem, WarrenError
 from warren.regular_file import clear_place, remove_any
 from warren.supervise import rpc
+from warren.supervise.accepted import NAME
 from warren.supervise.process import DaemonConfig
 from warren.supervise.records import RecordLogger
 from warren.supervise.wake import Waker
@@ -34,6 +35,7 @@ class Options(ServerOptions):
     def __init__(self, configfile: Path, expansions: Mapping[str, str], programs: Path) -> None:
         super().__init__()
         self.programs = programs
+        self.accepted = programs.with_name(NAME)
         self.own_signals = SignalReceiver()
         self._realized = False
         self.expand(expansions)

@@ -12,6 +12,7 @@ from supervisor.options import ProcessConfig, decode_wait_status
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 
+from warren.config.accepted import ACCEPTED
 from warren.errors import MEANINGS, UNASKED, ExitCode
 from warren.events import Event
 from warren.heartbeat import Beat
@@ -125,10 +126,14 @@ class DaemonProcess(Subprocess):
         return pid
 
     def _spawn(self, unasked: bool) -> Any:
-        """Start it, and tell it when its last process ended in order although nobody had asked for that (worker/deaths.py)."""
+        """Start it, with the place of its settings, and tell it when its last process ended in order although nobody had asked
+        for that (worker/deaths.py).
+        """
         before = self.config.environment
+        told = {ACCEPTED: str(self.config.options.accepted)}
         if unasked:
-            self.config.environment = {**(before or {}), UNASKED: "1"}
+            told[UNASKED] = "1"
+        self.config.environment = {**(before or {}), **told}
         try:
             return super().spawn()
         finally:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from warren import log
-from warren.config import Settings, load
-from warren.errors import ConfigError, Problem
+from warren.config import Settings, attempt
+from warren.errors import CannotWrite, ConfigError, Problem
+from warren.quota import generation
 from warren.run_file import now
-from warren.supervise import files
+from warren.supervise import accepted, files
 from warren.supervise.check import Check
 from warren.supervise.folders import make_folders
 from warren.supervise.journal import journal
@@ -40,41 +41,51 @@ class Reload:
         self._settings = settings
         self._options = options
         self._check: Check | None = None
+        self._read: tuple[Settings | None, list[Problem]] = (None, [])  # what is being checked, and what is wrong with it already
         self._again = False
         self.begun = 0.0
 
     @property
     def going_on(self) -> bool:
         """Whether a check is running."""
-        return self._check is not None
+        return self._check is not None or bool(self._read[1])
 
     def begin(self) -> None:
         """Starts the check of the new settings, which goes on beside supervisord's loop."""
-        if self._check is not None:
+        if self.going_on:
             self._again = True
             return
         self.begun = now()
-        self._check = Check(self._settings.folder, self._settings.host)
-        self._options.pidhistory[self._check.pid] = self._check
+        self._read = settings, _ = attempt(self._settings.folder, self._settings.host)
+        if settings is not None:  # else a file could not be read, which `poll` says
+            self._check = Check(settings)
+            self._options.pidhistory[self._check.pid] = self._check
 
     def poll(self, suite: Any) -> Changes | None:
         """The changes, once, when the check has ended well. Raises WarrenError when the settings are refused."""
-        if self._check is None:
+        if not self.going_on:
             return None
         try:
-            if not self._check.poll():
+            if self._check is not None and not self._check.poll():
                 return None
-            self._check = None
-            changes = self._apply(load(self._settings.folder, self._settings.host), suite)
+            settings, problems = self._end()
+            if settings is None or problems:
+                raise ConfigError(problems)
+            # What was checked, and nothing that was written meanwhile.
+            changes = self._apply(generation.accepted(settings, self._settings.generation), suite)
             self._settings = changes.settings
             return changes
         except Exception:
-            self._check = None
+            self._end()
             raise
         finally:
-            if self._check is None and self._again:
+            if not self.going_on and self._again:
                 self._again = False
                 self.begin()
+
+    def _end(self) -> tuple[Settings | None, list[Problem]]:
+        read, self._read, self._check = self._read, (None, []), None
+        return read
 
     def _apply(self, settings: Settings, suite: Any) -> Changes:
         self._refuse_to_move(settings)
@@ -83,11 +94,14 @@ class Reload:
         self._options.expand(expansions(settings))
         try:
             self._options.process_config(do_usage=False)
-        except ValueError as error:  # an operator's own file in supervisor.d
+            accepted.write(settings)  # last: from here on every daemon that starts has them
+        except (ValueError, CannotWrite) as error:
             self._options.take_back()
             files.place(self._settings)
             self._options.expand(expansions(self._settings))
-            raise unreadable(self._options.configfile, error) from None
+            if isinstance(error, CannotWrite):
+                raise
+            raise unreadable(self._options.configfile, error) from None  # an operator's own file in supervisor.d
         self._options.keep()
         app = settings.app
         log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())

@@ -167,7 +167,7 @@ class Rolling:
 
 
 def checking(suite: Any) -> Check:
-    """A check of the settings as they are now, beside supervisord's loop."""
-    check = Check(suite.settings.folder, suite.settings.host)
+    """A check of the settings that the workers will start with, and of the code as it is now, beside supervisord's loop."""
+    check = Check(suite.settings)
     suite.options.pidhistory[check.pid] = check
     return check

@@ -14,7 +14,7 @@ from warren.events import Event
 from warren.log import get
 from warren.obstacles import MARK
 from warren.regular_file import clear_place
-from warren.supervise import files
+from warren.supervise import accepted, files
 from warren.supervise.folders import make_folders, open_up
 from warren.supervise.lock import Lock
 
@@ -27,6 +27,7 @@ class RunFolder:
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
+        self._accepted = accepted.Keeper()
         self._trouble = ""  # of the turn before
         self._told = ""
         self._whole = True  # else the folder was being made anew when it was moved away again
@@ -58,6 +59,8 @@ class RunFolder:
         elif cleared := _tidy(run_dir):
             _emptied(", ".join(map(str, cleared)))
         if not self._lock.lost:
+            if self._accepted.turn(suite.settings):
+                _emptied(str(run_dir / accepted.NAME))
             self._serve(suite)
 
     def _take_again(self, suite: Any) -> None:
