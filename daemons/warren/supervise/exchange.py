@@ -47,13 +47,17 @@ class Exchange:
         self._to_tell: list[tuple[DaemonProcess, int]] = []  # with the pid that it had when the settings changed
         self._line: dict[str, Any] = {}  # workers in their order -> new configuration, or None to tell the one that runs
         self._step: _Step | None = None
+        self._wanted = 0  # the generation that every daemon is to take up
+        self._lagging: dict[str, str] = {}  # programs that have not said so yet, with what keeps them
+        self._by: float | None = None  # when (CLOCK_MONOTONIC) that is a failure, once nothing else is on its way
         self.failure = ""
         self._since = now()
 
     @property
     def done(self) -> bool:
-        """Whether nothing is on its way; hearts may still have to follow."""
-        return not (self._leaving or self._to_tell or self._step) and (not self._line or bool(self.failure))
+        """Whether nothing is on its way, and every daemon has said that it took the settings up."""
+        on_its_way = self._leaving or self._to_tell or self._step
+        return not on_its_way and (not (self._line or self._lagging) or bool(self.failure))
 
     @property
     def leaving(self) -> list[str]:
@@ -71,6 +75,8 @@ class Exchange:
         Workers that an earlier reload has not come to are still in line.
         """
         self.failure, self._since = "", now()
+        self._wanted, self._by = changes.settings.generation, None
+        self._lagging = {process.config.name: "" for process in self._suite.daemons() if process.pid}  # until they are looked at
         wanted = {group.name: group for group in groups}
         # A group that is on its way out because of the reload before this one comes back as it is now.
         leaving = dict.fromkeys([*self._leaving, *(group.name for group in changes.removed + changes.changed)])
@@ -89,6 +95,7 @@ class Exchange:
         """One step, in each turn of supervisord's loop. `wait`: a worker is out for another reason, so none is changed now."""
         self._exchange_groups()
         self._tell(sights)
+        self._follow(sights, settings)
         if self._step is not None and not self._finished(self._step, sights):
             return
         self._step = None
@@ -101,10 +108,10 @@ class Exchange:
             name = self._step.program
             said = activity(self._worker(name), sights.get(name))
             return Doing(f"changing {name}{said}", self._step.since, tuple(self._line))
-        names = self.leaving or [process.config.name for process, _ in self._to_tell]
-        if self.done or not (names or self._line):
+        names = self.leaving or [process.config.name for process, _ in self._to_tell] or list(self._line or self._lagging)
+        if self.done or not names:
             return None
-        return Doing(f"waiting for {', '.join(names or list(self._line))}", self._since, ())
+        return Doing(f"waiting for {', '.join(names)}", self._since, ())
 
     # -- what can happen at once -----------------------------------------------------------------------------------
 
@@ -140,6 +147,21 @@ class Exchange:
         for process, _ in current:
             if _listens(process, sights):
                 process.signal(signal.SIGHUP)
+
+    def _follow(self, sights: Mapping[str, Sight], settings: Settings) -> None:
+        """Looks who has not taken up the settings yet: a signal that was sent is no word of its receiver."""
+        self._lagging = {
+            process.config.name: _kept(sights[process.config.name])
+            for process in self._suite.daemons()
+            if _listens(process, sights) and _generation(sights[process.config.name]) < self._wanted
+        }
+        if not self._lagging or self._leaving or self._to_tell or self._step or self._line:
+            self._by = None
+        elif self._by is None:
+            self._by = time.monotonic() + settings.supervise.start_timeout + settings.supervise.heart_timeout
+        elif time.monotonic() > self._by and not self.failure:
+            lagging = ", ".join(f"{name}{kept}" for name, kept in self._lagging.items())
+            self.failure = f"the new settings have not been taken up by {lagging}; see warren logs"
 
     # -- one worker after the other --------------------------------------------------------------------------------
 
@@ -190,6 +212,17 @@ class Exchange:
 def _listens(process: DaemonProcess, sights: Mapping[str, Sight]) -> bool:
     sight = sights.get(process.config.name)
     return process.state == ProcessStates.RUNNING and sight is not None and sight.beat is not None and sight.pid == process.pid
+
+
+def _generation(sight: Sight) -> int:
+    said = sight.beat.evidence.get("generation", 0) if sight.beat else 0
+    return said if isinstance(said, int) else 0
+
+
+def _kept(sight: Sight) -> str:
+    """What keeps a daemon, in brackets, as far as it says so: the quota-watchdog has ledgers to change."""
+    quotas = sight.beat.evidence.get("unsettled") if sight.beat else None
+    return f" (quotas with their old terms: {', '.join(map(str, quotas))})" if isinstance(quotas, list) and quotas else ""
 
 
 def _reloads(sight: Sight | None) -> int:
