@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,24 @@ def test_the_watchdog_says_when_every_ledger_has_the_settings(loaded: Callable[[
     assert first == latest(tmp_path / "state")
     watchdog._apply(loaded(text + "[beat]\nenabled = false\n"))
     assert watchdog.daemon.heart.generation == first
+    watchdog._look()
+    assert first < watchdog.daemon.heart.generation == latest(tmp_path / "state")
+
+
+def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
+    loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the edit does not concern the watchdog: the heart keeps the generation of before until the ledger has it."""
+    monkeypatch.setattr("warren.quota.mapped.PATIENCE", 0.01)
+    text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
+    watchdog = Watchdog(loaded(text))
+    watchdog.book.configure()
+    first = watchdog.daemon.heart.generation
+    with open(watchdog.book["x"].path, "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        watchdog._apply(loaded(text + "[beat]\nenabled = false\n"))
+        watchdog._look()
+        assert watchdog.daemon.heart.generation == first
     watchdog._look()
     assert first < watchdog.daemon.heart.generation == latest(tmp_path / "state")
 
