@@ -8,6 +8,7 @@ import signal
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -253,6 +254,27 @@ POISON = {
     "a pickle of another kind": framed(pickle.dumps([1, 2, 3])),
     "random": bytes(range(255, 0, -1)) * 100,
 }
+
+
+@pytest.mark.parametrize("read", [1, 4, 9])
+def test_a_message_that_was_half_read(turning: Turning, read: int) -> None:
+    """The loop begins anew in the middle of a message, as it does when the broker is lost: the next reader reads the rest."""
+    handler: Any = turning.pool._result_handler
+    heard: list[Any] = []
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    proc = SimpleNamespace(pid=PID, inqW_fd=INQUEUE, half_read=bytearray(), said=None)
+    handler.fileno_to_outq = {**handler.fileno_to_outq, reader: proc}
+    message = (ACK, (1, None, 1.0, PID, None))
+    content = framed(pickle.dumps(message))
+    for piece in (content[:read], content[read:]):
+        os.write(writer, piece)
+        reading = handler._recv_message(lambda *_: None, reader, heard.append)
+        next(reading, None)
+        reading.close()
+    assert heard == [message]
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.mark.parametrize("kind", POISON)

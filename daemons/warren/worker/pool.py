@@ -57,11 +57,12 @@ class ResultHandler(asynpool.ResultHandler):
         """In the place of Celery's (5.7): a generator that reads one message, and yields where it has to wait for more."""
         proc = self.fileno_to_outq[fd]
         try:
-            header = yield from self._bytes(fd, 4)
+            header = yield from self._bytes(proc, fd, 0, 4)
             (size,) = unpack(">i", header)
             if not 0 < size <= LARGEST:
                 raise ValueError(f"expected a message of at most {LARGEST} bytes, found {size}")
-            body = yield from self._bytes(fd, size)
+            body = yield from self._bytes(proc, fd, 4, size)
+            proc.half_read = bytearray()
             message = pickle.loads(body)  # noqa: S301  the child is this process, forked, and of one trust with it
             reason = trouble(message, proc.pid, proc.inqW_fd) if message else ""
         except (OSError, EOFError):
@@ -78,11 +79,13 @@ class ResultHandler(asynpool.ResultHandler):
             proc.said = message[0]
             callback(message)
 
-    def _bytes(self, fd: int, size: int) -> Generator[None, None, bytes]:
-        found = bytearray()
-        while len(found) < size:
+    def _bytes(self, proc: Any, fd: int, start: int, size: int) -> Generator[None, None, bytes]:
+        # Kept with the child. At a broker that is lost the main loop begins anew, with other readers, and what one had read of
+        # a message would be missing in front of the rest.
+        found: bytearray = proc.half_read
+        while len(found) < start + size:
             try:
-                piece = os.read(fd, size - len(found))
+                piece = os.read(fd, start + size - len(found))
             except (BlockingIOError, InterruptedError):
                 yield
                 continue
@@ -90,7 +93,7 @@ class ResultHandler(asynpool.ResultHandler):
                 raise EOFError
             found += piece
             self.begun[fd] = time.monotonic()
-        return bytes(found)
+        return bytes(found[start : start + size])
 
     def flush(self, proc: Any) -> None:
         """Read what lies in the pipe of a child that is dead."""
@@ -146,6 +149,7 @@ class Pool(asynpool.AsynPool):
         made = super().WorkerProcess(worker)
         made.garbled = False
         made.said = None
+        made.half_read = bytearray()
         return made
 
     def create_result_handler(self) -> Any:
