@@ -148,7 +148,7 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             evidence(beats={"worker-main": {"evidence": {"storing_s": 90}}}),
             "worker",
             1,
-            "worker-main cannot store results, for 90 s: free space under the state folder",
+            "worker-main cannot store results, for 90 s: free space under the state folder, or have Redis take writes",
         ),
         (evidence(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
         (evidence(), "quota-watchdog", 0, "quota-watchdog ready"),

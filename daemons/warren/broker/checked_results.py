@@ -6,7 +6,8 @@ exception in it is made of any class that is loaded: one that ends the process o
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from celery.backends.base import COMPRESSED_PAYLOAD_MAGIC
 from celery.exceptions import BackendError
@@ -79,6 +80,14 @@ class Checked:
 
 class CheckedKeys(Checked):
     """The same for backends that keep each result under a key."""
+
+    #: Told whether this process waits to store a result.
+    waiting: ClassVar[Callable[[bool], None]] = staticmethod(lambda waits: None)
+
+    def on_backend_retryable_error(self, exc: BaseException) -> None:
+        """Celery tries again to store a result."""
+        CheckedKeys.waiting(True)
+        super().on_backend_retryable_error(exc)  # type: ignore[misc]
 
     def _store_result(self, task_id: str, *arguments: Any, **options: Any) -> Any:
         """As Celery's, which looks at what is there before: what is no result gives way to this one."""

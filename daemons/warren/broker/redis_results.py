@@ -9,6 +9,7 @@ from celery.states import PENDING
 from redis.exceptions import ResponseError
 
 from warren.broker.checked_results import CheckedKeys, UnreadableResult, check_size
+from warren.broker.redis_refused import is_refused_write
 from warren.events import Event
 from warren.log import get
 
@@ -49,4 +50,13 @@ class Backend(CheckedKeys, redis.RedisBackend):
     def set(self, key: Any, value: Any, **options: Any) -> Any:
         """As Celery's. Raises TooLargeResult."""
         check_size(value)
-        return super().set(key, value, **options)
+        stored = super().set(key, value, **options)
+        CheckedKeys.waiting(False)
+        return stored
+
+    def exception_safe_to_retry(self, exc: Exception) -> bool:
+        """Return whether storing may be tried again, where `always_retry` says so: also while Redis takes no writes.
+
+        A task that has run must not fail because of that: its message is unacknowledged until its result is stored.
+        """
+        return is_refused_write(exc) or bool(super().exception_safe_to_retry(exc))

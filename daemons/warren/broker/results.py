@@ -6,9 +6,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import ClassVar
 
 from celery.backends.filesystem import FilesystemBackend
 
@@ -24,9 +22,6 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 class Backend(CheckedKeys, FilesystemBackend):
     """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
-
-    #: Told whether this process waits to store a result.
-    waiting: ClassVar[Callable[[bool], None]] = staticmethod(lambda waits: None)
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None. Raises UnreadableResult for what is no file: a task may put a fifo there, which would never end."""
@@ -45,11 +40,7 @@ class Backend(CheckedKeys, FilesystemBackend):
         content = value.encode() if isinstance(value, str) else value
         check_size(content)
         write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
-        Backend.waiting(False)
-
-    def on_backend_retryable_error(self, exc: BaseException) -> None:
-        """Celery tries again to store a result."""
-        Backend.waiting(True)
+        CheckedKeys.waiting(False)
 
     def _filename(self, key: bytes) -> bytes:
         """The path of a key's file. An id may hold what no file name can, and may be longer; each has a file of its own."""

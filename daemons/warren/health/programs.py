@@ -96,7 +96,8 @@ def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
     if beat.state in AT_WORK and program.get("warning"):
         return Level.WARNING, f"{name} is {program['warning']}"
     if (waits := beat.evidence.get("storing_s") or 0) >= PATIENCE:
-        return Level.WARNING, f"{name} cannot store results, for {span(waits)}: free space under the state folder"
+        remedy = "free space under the state folder, or have Redis take writes"
+        return Level.WARNING, f"{name} cannot store results, for {span(waits)}: {remedy}"
     if beat.state in AT_WORK:
         return Level.OK, f"{name} {beat.state}"
     return _passing(f"{name} is {beat.state}", evidence.now - beat.since)

@@ -17,6 +17,7 @@ from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
 
+from warren.broker.redis_refused import is_refused_write
 from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
@@ -95,7 +96,10 @@ class Request(CeleryRequest):
             super().on_timeout(soft, timeout)
         except self._connection_errors:
             raise
-        except BaseException as error:  # noqa: BLE001  an `on_failure` of a task's own class: it may do anything
+        except BaseException as error:
+            # Anything else: an `on_failure` of a task's own class may do anything.
+            if is_refused_write(error):
+                raise  # Redis is away: acknowledged now, the task would end without a result, and nobody would be told
             # Celery acknowledges last. Without an answer the message would keep its place in the prefetch for ever.
             reason = safe_text(error)
             get().error(Event.CALLBACKS_FAILED, task_id=self.id, task=self.name, reason=reason)

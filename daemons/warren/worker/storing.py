@@ -11,7 +11,7 @@ import time
 
 from billiard.process import current_process
 
-from warren.broker.results import Backend
+from warren.broker.checked_results import CheckedKeys
 
 _SINCE = struct.Struct("d")
 
@@ -23,8 +23,8 @@ class Storing:
         self._since = mmap.mmap(-1, _SINCE.size * processes)
 
     def connect(self) -> None:
-        """Listen to the embedded broker's results, in the pool children that this process forks."""
-        Backend.waiting = staticmethod(self.note)
+        """Listen to the results that are kept under keys, on Redis or this host, in the pool children that this process forks."""
+        CheckedKeys.waiting = staticmethod(self.note)
 
     def note(self, waits: bool) -> None:
         """Note whether the calling pool child waits to store a result."""
