@@ -83,7 +83,10 @@ class Event(StrEnum):
     BROKER_ALARM_CLEARED = "broker_alarm_cleared", "the broker takes messages again"
     BACKLOG_GROWS = "backlog_grows", "a queue reached a level of [health], or will within an hour"
     BACKLOG_SHRINKS = "backlog_shrinks", "a queue is below the levels of [health] again"
-    MESSAGES_RESTORED = "messages_restored", "embedded broker: messages of a dead process went back to their queue"
+    MESSAGES_RESTORED = (
+        "messages_restored",
+        "embedded broker, Redis: messages of a dead process or a broken connection went back to their queue",
+    )
     MESSAGE_REJECTED = "message_rejected", "a message that cannot be run was rejected; `reason` says why"
 
     KEY_REJECTED = (

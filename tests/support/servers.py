@@ -79,14 +79,14 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def redis_server_at(folder: Path, port: int, password: str) -> Iterator[None]:
-    """A Redis on a port that the caller chose."""
+def redis_server_at(folder: Path, port: int, password: str, *more: str) -> Iterator[None]:
+    """A Redis on a port that the caller chose; `more` lines of its configuration count before those that all have."""
     program = shutil.which("redis-server")
     if program is None:
         missing("redis-server")
     conf = folder / "redis.conf"
     lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {folder}", "appendonly no", 'save ""')
-    conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    conf.write_text("\n".join((*lines, *more)) + "\n", encoding="utf-8")
     with process([str(program), str(conf)], folder / "redis.log"):
         until(lambda: listens(port), what="Redis to listen")
         yield

@@ -65,7 +65,7 @@ def owner_alive(name: str) -> bool:
         process = Process(int(pid), int(start))
     except ValueError:
         return False
-    return where == _boot_name() and process.alive
+    return where == boot_name() and process.alive
 
 
 _numbers = itertools.count()
@@ -79,8 +79,9 @@ def _token(_pid: int) -> str:
 @lru_cache(maxsize=1)
 def _owner(_pid: int) -> str:
     process = this()
-    return f"{_boot_name()}.{process.pid}.{process.start}"
+    return f"{boot_name()}.{process.pid}.{process.start}"
 
 
-def _boot_name() -> str:
-    return boot().replace(" ", "_")
+def boot_name() -> str:
+    """Names the boot, and the place in it, in which process numbers mean something; without a dot."""
+    return boot().replace(" ", "_").replace(".", "_")

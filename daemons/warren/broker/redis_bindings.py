@@ -9,6 +9,8 @@ from warren.broker.routing import Binding
 
 #: Where garbage goes: this, and behind it the key that it was found in.
 ASIDE = "warren.rejected."
+#: Before the name of a queue: the key that wakes the workers who wait for its messages (redis_bell.py).
+BELL = "warren.bell."
 #: Bytes of a binding's key or queue. AMQP allows no more.
 _LONGEST = 255
 
@@ -38,7 +40,7 @@ def binding_of(member: bytes, separator: str, taken: frozenset[str]) -> Binding 
 
 def is_kept(queue: str, taken: frozenset[str]) -> bool:
     """Return whether the name of a queue is that of a key in which something else is kept."""
-    return queue in taken or queue.startswith(("_kombu.", ASIDE))
+    return queue in taken or queue.startswith(("_kombu.", ASIDE, BELL))
 
 
 def entry_of(value: Any) -> Entry:

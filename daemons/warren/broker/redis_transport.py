@@ -1,6 +1,6 @@
-"""Redis as Warren takes messages from it: what is on a list may be anybody's, and anything.
+"""Redis as Warren takes messages from it: in one step (redis_take.py), and what is on a list may be anybody's, and anything.
 
-kombu takes a message from its list and only then reads it. What it cannot read ends the worker, and the
+kombu takes a message from its list, notes it later, and only then reads it. What it cannot read ends the worker, and the
 message is gone. Here such a message arrives as one that is rejected, with a line in the log. Garbage in
 the keys in which kombu keeps bindings and messages is moved out of the way (redis_keys.py).
 """
@@ -11,14 +11,18 @@ from queue import Empty
 from typing import Any
 
 from kombu.transport import redis
+from kombu.utils.json import dumps
 from redis.exceptions import ResponseError
 
+from warren.broker import redis_kombu
 from warren.broker.due import comes_at
-from warren.broker.payloads import BoundedChannel, check, longest, new_tag, read, stand_in
-from warren.broker.queues import EXCHANGE, REJECTED, SOURCE
+from warren.broker.payloads import BoundedChannel, check, longest, new_tag
+from warren.broker.queues import EXCHANGE, REJECTED
+from warren.broker.redis_bell import LONGEST, bell_of, push
 from warren.broker.redis_bindings import Entry, binding_of, is_kept
 from warren.broker.redis_keys import Keys
-from warren.broker.redis_parser import TooLong, bounded_parser
+from warren.broker.redis_parser import bounded_parser
+from warren.broker.redis_taking import TakingChannel
 from warren.broker.redis_unacked import LONGER, QoS, later_key
 from warren.broker.routing import Binding, route
 from warren.broker.transport_names import take_names
@@ -29,7 +33,7 @@ from warren.log import get
 _PERSISTENT = 2
 
 
-class Channel(BoundedChannel, redis.Channel):
+class Channel(BoundedChannel, TakingChannel):
     """kombu's channel with messages that were looked at, which knows where a message leads before it is sent."""
 
     QoS = QoS
@@ -88,15 +92,15 @@ class Channel(BoundedChannel, redis.Channel):
         prepare = self.typeof(exchange).prepare_bind
         return [prepare(each.queue, exchange, each.key, None) for each in bindings.values() if each is not None]
 
-    def lists_for(self, entry: Entry) -> list[str]:
-        """Return the keys of the lists that an unacknowledged message goes back to; none for garbage."""
+    def lists_for(self, entry: Entry) -> list[tuple[str, str]]:
+        """Return the keys of the lists that an unacknowledged message goes back to, each with its queue; none for garbage."""
         priority = self._get_message_priority(entry.message, reverse=False)
         queues = self._lookup(entry.exchange, entry.routing_key)
-        keys = [self._q_for_pri(queue, priority) for queue in queues if queue and not is_kept(queue, self._taken)]
-        return [key for key in keys if self._is_list(key)]
+        keys = [(self._q_for_pri(queue, priority), queue) for queue in queues if queue and not is_kept(queue, self._taken)]
+        return [(key, queue) for key, queue in keys if self._is_list(key)]
 
     def _is_list(self, key: str) -> bool:
-        """Return whether messages can be put there. A transaction that finds out takes a message off the notes all the same."""
+        """Return whether messages can be put there. The script would find out too late for the lists before this one."""
         with self.conn_or_acquire() as client:
             kind = client.execute_command("TYPE", self.global_keyprefix + key)
         return kind in (b"list", b"none") or self.keys.refuse_types(ResponseError("WRONGTYPE"), {key: "list"})
@@ -119,6 +123,8 @@ class Channel(BoundedChannel, redis.Channel):
 
     def _delete(self, queue: str, exchange: str, *meta: Any, **options: Any) -> None:
         self.keys.again(self._binding_keys(exchange), super()._delete, queue, exchange, *meta, **options)
+        with self.conn_or_acquire(options.get("client")) as client:
+            client.delete(bell_of(queue))
 
     def _refresh_bindings(self, queues: list[str]) -> None:
         exchanges = {exchange for queue in queues for exchange, _, _ in self.state.queue_bindings(queue)}
@@ -132,19 +138,33 @@ class Channel(BoundedChannel, redis.Channel):
             # Noted as if a worker had taken it and postponed it: no worker sees it before.
             self.qos.note_later(message, queue, until)
             return
-        types = {} if is_kept(queue, self._taken) else self._list_keys([queue])
-        self.keys.again(types, super()._put, queue, message, **kwargs)
+        types = {} if is_kept(queue, self._taken) else self.list_keys([queue])
+        plain = not kwargs.get("_publish_batch") and queue not in self._expires
+        self.keys.again(types, self._push if plain else super()._put, queue, message, **kwargs)
+
+    def _push(self, queue: str, message: Any, **_: Any) -> None:
+        key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+        with self.conn_or_acquire() as client:
+            push(client, key, dumps(message), queue)
+
+    # Not by a transaction, as kombu asks: without memory Redis refuses one, and a full queue would look empty.
+
+    def _size(self, queue: str) -> int:
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for key in self.list_keys([queue]):
+                pipe.llen(key)
+            return sum(map(int, pipe.execute()))
+
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        return self._size(queue) > 0  # an empty list is no key at all
 
     def _binding_keys(self, exchange: str) -> dict[str, str]:
         sets = (self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange)
         return {**dict.fromkeys(sets, "set"), self.keyprefix_binding_deadlines: "zset"}
 
-    def _list_keys(self, queues: list[str]) -> dict[str, str]:
-        return {self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps}
-
     def kept_keys(self, queues: list[str]) -> list[str]:
         """Return the keys in which these queues, their bindings and what was taken from them are kept."""
-        return [*self._binding_keys(EXCHANGE), *self._list_keys(queues), *sorted(self._taken)]
+        return [*self._binding_keys(EXCHANGE), *self.list_keys(queues), *map(bell_of, queues), *sorted(self._taken)]
 
     # -- what is due later -------------------------------------------------------------------------------------------
 
@@ -158,49 +178,6 @@ class Channel(BoundedChannel, redis.Channel):
         self.qos.bound_rejected()
 
     # -- what arrives ------------------------------------------------------------------------------------------------
-
-    def _brpop_read(self, **options: Any) -> bool:
-        """Read the answer to the question for the next message, and deliver it. Raises Empty.
-
-        In kombu's place (kombu 5.7), which decodes the message itself. The answer has been read when
-        the message is looked at: whatever becomes of it, the connection is ready for the next question.
-        """
-        try:
-            answer = self._answer(**options)
-        except ResponseError as error:
-            # BRPOP names all queues at once: one that is no list would keep the worker from every other one.
-            if not self.keys.refuse_types(error, self._list_keys(self.active_queues)):
-                raise
-            raise Empty from None
-        finally:
-            self._in_poll = None
-            self._flush_brpop_reauth()
-        if not answer:
-            raise Empty
-        queue = answer[0].decode().rsplit(self.sep, 1)[0]
-        self._queue_cycle.rotate(queue)
-        self.connection._deliver(self._payload(answer[1], queue), queue)
-        return True
-
-    def _answer(self, **options: Any) -> Any:
-        try:
-            return self.client.parse_response(self.client.connection, "BRPOP", **options)
-        except self.connection_errors:
-            self.client.connection.disconnect()  # the next question connects anew
-            raise
-
-    def _payload(self, content: bytes, queue: str) -> dict[str, Any]:
-        try:
-            if isinstance(content, TooLong):
-                raise ValueError(
-                    f"expected a message of at most {self.largest_message} bytes, found {content.size} with its headers"
-                )
-            payload = read(content, self.largest_message)
-        except ValueError as error:
-            payload = stand_in(str(error), queue, content)
-        payload["properties"]["delivery_tag"] = new_tag()
-        payload["properties"]["delivery_info"][SOURCE] = queue
-        return payload
 
     def _receive_one(self, c: Any) -> Any:
         """As kombu's, which passes over what is no JSON, but not over what is nested too deeply for it."""
@@ -230,7 +207,14 @@ class Transport(redis.Transport):
 
     Channel = Channel
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.brpop_timeout: float = min(self.brpop_timeout, LONGEST)
+        # kombu would sleep for as long after each answer that is no message, and the end of a wait is one.
+        self.polling_interval = None
+
 
 def register() -> None:
-    """Makes this the transport of redis:// and rediss:// in this process."""
+    """Makes this the transport of redis:// and rediss:// in this process. Raises RuntimeError for a kombu that is not known."""
+    redis_kombu.check()
     take_names({"redis": Transport, "rediss": Transport})

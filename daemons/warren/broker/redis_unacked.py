@@ -14,6 +14,12 @@ from warren.broker.most_rejected import MOST, MOST_BYTES, tell
 from warren.broker.payloads import longest, new_tag
 from warren.broker.queues import REJECTED, SOURCE
 from warren.broker.redis_bindings import Entry, entry_of
+from warren.broker.redis_give_back import left_behind, put_back
+from warren.broker.redis_lost import LOST
+from warren.broker.redis_refused import is_refused_write
+from warren.broker.redis_tags import is_take
+from warren.events import Event
+from warren.log import get
 
 #: Messages that one look gives back at most: the main loop waits for it.
 _AT_ONCE = 300
@@ -35,6 +41,10 @@ class QoS(redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """As kombu's, which reads exchange and routing key from the message's delivery_info."""
+        if is_take(delivery_tag):
+            # The script that took it has noted it. A second note would be of a message that was given back meanwhile.
+            virtual.QoS.append(self, message, delivery_tag)
+            return
         info = message.delivery_info
         if SOURCE not in info:
             self._noted(super().append, message, delivery_tag)
@@ -46,12 +56,22 @@ class QoS(redis.QoS):
             message.delivery_info = info
 
     def ack(self, delivery_tag: str) -> None:
-        """As kombu's."""
-        self._noted(super().ack, delivery_tag)
+        """As kombu's, but by no transaction: one is refused without memory, and this makes some free."""
+        self._noted(self._forget, delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """As kombu's."""
-        self._noted(super().reject, delivery_tag, requeue)
+        if requeue:
+            self._noted(super().reject, delivery_tag, requeue)
+        else:
+            self.ack(delivery_tag)
+
+    def _forget(self, delivery_tag: str) -> None:
+        # The note first: cut off in between, a tag without a note stays in the index, and the look for what is overdue
+        # takes it off. The other way round nobody would ever find the note.
+        with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            pipe.hdel(self.unacked_key, delivery_tag).zrem(self.unacked_index_key, delivery_tag).execute()
 
     # -- what was rejected ---------------------------------------------------------------------------------------------
 
@@ -95,7 +115,7 @@ class QoS(redis.QoS):
             pipe.hset(self.unacked_key, delivery_tag, entry).zadd(self.later_key, {delivery_tag: until}).execute()
 
     def _bring(self) -> None:
-        """Have come what is due, the oldest first. Without a lock: each comes by a transaction, and so once."""
+        """Have come what is due, the oldest first. Without a lock: each comes in one step, and so once."""
         with self.channel.conn_or_acquire() as client:
             due = client.zrange(self.later_key, 0, time.time(), byscore=True, offset=0, num=_AT_ONCE)
             for tag in reversed(due):  # the last one is taken first
@@ -108,10 +128,11 @@ class QoS(redis.QoS):
 
     def _noted(self, do: Any, *arguments: Any) -> None:
         """Do it, a second time when a key was of another type: all of these commands may be repeated."""
-        self.channel.keys.again(self._types, do, *arguments)
+        self.channel.keys.again(self.types, do, *arguments)
 
     @property
-    def _types(self) -> dict[str, str]:
+    def types(self) -> dict[str, str]:
+        """The type of each key in which this is kept."""
         return {self.unacked_key: "hash", self.unacked_index_key: "zset", self.later_key: "zset"}
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 10) -> None:
@@ -119,55 +140,92 @@ class QoS(redis.QoS):
         self.channel.keys.refuse_lock(self.unacked_mutex_key, self.unacked_mutex_expire)
         try:
             self._bring()
+            self._give_back_left()
             super().restore_visible(start, min(num or _AT_ONCE, _AT_ONCE), interval)
         except ResponseError as error:
-            if not self.channel.keys.refuse_types(error, self._types):
-                raise
+            self._pass_over(error)
 
-    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Give the message back. What is none is moved out of the way: kombu would end on it."""
+    def _pass_over(self, error: ResponseError) -> None:
+        """Raise the error unless another look may be well: garbage has been moved, or Redis takes no writes for now.
+
+        The question for the next message is refused then as well, and says so to the log.
+        """
+        if not is_refused_write(error) and not self.channel.keys.refuse_types(error, self.types):
+            raise error
+
+    def give_back_left(self) -> None:
+        """Give back what a dead process of this host had, and what this one does not know that it has; tell the log."""
+        try:
+            self._give_back_left()
+        except ResponseError as error:
+            self._pass_over(error)
+
+    def _give_back_left(self) -> None:
+        channel, given = self.channel, 0
+        with channel.conn_or_acquire() as client:
+            index = channel.global_keyprefix + self.unacked_index_key
+            # At the end of the list that is taken from, and the oldest last: it is the next one.
+            for tag in left_behind(client, index, channel.broker)[:_AT_ONCE]:
+                given += self.restore_by_tag(tag, client)
+                LOST.found(channel.broker, tag)
+        if given:
+            get().warning(Event.MESSAGES_RESTORED, messages=given)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """As kombu's, in the order in which they were taken: the oldest one is the next.
+
+        What Redis does not take back now goes back later, but for what this process works at.
+        """
+        try:
+            with self.channel.conn_or_acquire(client) as own:
+                for tag in reversed(self._delivered):
+                    self.restore_by_tag(tag, client=own)
+        except Exception:
+            for tag in self._delivered:
+                if not LOST.at_work(tag):
+                    LOST.add(self.channel.broker, tag)
+            raise
+        self._delivered.clear()
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> bool:
+        """Give the message back; return whether it was there. What is none is moved out of the way: kombu would end on it."""
         field = tag if isinstance(tag, bytes) else tag.encode()
         with self.channel.conn_or_acquire(client) as own:
             try:
-                self._give_back(own, field, leftmost)
+                return self._give_back(own, field, leftmost)
             except ValueError as error:
                 self.channel.keys.refuse_field(self.unacked_key, self.unacked_index_key, field, str(error))
+                return False
 
-    def _give_back(self, client: Any, tag: bytes, leftmost: bool) -> None:
-        """Put the message on its lists and take it off the notes, in one transaction. Raises ValueError, with the reason."""
-        channel = self.channel
-
-        def transaction(pipe: Any) -> None:
-            entry = self._entry(pipe, tag)
-            pipe.multi()
-            self._remove_from_indices(tag, pipe)
-            pipe.zrem(self.later_key, tag)
-            if entry is None:
-                return  # acknowledged meanwhile
-            message = entry.message
+    def _give_back(self, client: Any, tag: bytes, leftmost: bool) -> bool:
+        """Put the message on its lists and take it off the notes, in one step. Raises ValueError, with the reason."""
+        kept = (self.unacked_key, self.unacked_index_key, self.later_key)
+        size, entry = self._entry(client, tag)
+        lists: list[tuple[str, str]] = []
+        content = ""
+        if entry is not None:
+            message, lists = entry.message, self.channel.lists_for(entry)
+            if not lists:
+                raise ValueError("expected a message that a queue is bound for")
             message["headers"]["redelivered"] = message["properties"]["delivery_info"]["redelivered"] = True
-            for key in channel.lists_for(entry):
-                (pipe.lpush if leftmost else pipe.rpush)(key, dumps(message))
+            content = dumps(message)
+        end = "LPUSH" if leftmost else "RPUSH"
+        return put_back(client, self.channel.global_keyprefix, kept, lists, tag, size, content, end)
 
-        client.transaction(transaction, self.unacked_key)
-
-    def _entry(self, pipe: Any, tag: bytes) -> Entry | None:
-        """Return what is noted under the tag, None for nothing. Raises ValueError, with the reason."""
+    def _entry(self, client: Any, tag: bytes) -> tuple[int, Entry | None]:
+        """Return what is noted under the tag, and its length; None for nothing. Raises ValueError, with the reason."""
         most = self.channel.largest_message
-        size = pipe.execute_command("HSTRLEN", self.channel.global_keyprefix + self.unacked_key, tag)
+        size = client.execute_command("HSTRLEN", self.channel.global_keyprefix + self.unacked_key, tag)
         if most is not None and size > LONGER * longest(most):
             raise ValueError(f"expected a message of at most {most} bytes, found {size} with its headers")
-        content = pipe.hget(self.unacked_key, tag)
+        content = client.hget(self.unacked_key, tag)
         if content is None:
-            return None
+            return 0, None
         try:
-            found = entry_of(loads(content))
+            return len(content), entry_of(loads(content))
         except RecursionError:
             raise ValueError("expected a message, found one that is nested too deeply") from None
         except ValueError:
             raise
         except Exception as error:  # noqa: BLE001  kombu's JSON makes dates, numbers and bytes, each with errors of its own
             raise ValueError(f"expected a message, found {type(error).__name__}") from None
-        if not self.channel.lists_for(found):
-            raise ValueError("expected a message that a queue is bound for")
-        return found

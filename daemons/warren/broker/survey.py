@@ -94,6 +94,9 @@ class BrokerSurvey(threading.Thread):
                 removed, rejected = self._removed(connection), rejected_over(connection, self.settings.app.state_dir)
                 counted: dict[str, Any] = {"queues": found, "removed": removed, "rejected": rejected}
                 counted["waiting"] = waiting_over(connection, self.settings)
+                if kind == "redis":
+                    # The workers of this host look as well, each second. Here none may live, and others have workers.
+                    connection.default_channel.qos.give_back_left()
                 self.latest = Look(begun, True, alarms=raised(), same_name=twin, **counted)
                 self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))
                 if kind == "rabbitmq":

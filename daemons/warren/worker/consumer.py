@@ -22,6 +22,7 @@ from celery.worker.state import active_requests, maybe_shutdown, reserved_reques
 from kombu.exceptions import ContentDisallowed
 
 from warren.broker.queues import declare_rejected
+from warren.broker.redis_lost import LOST
 from warren.broker.remedies import remedy
 from warren.events import Event
 from warren.log import get
@@ -183,6 +184,9 @@ class Consumer(CeleryConsumer):
             self.task_consumer.channel.qos.ack(self._owed[0])
             self._owed.popleft()  # not before: an acknowledgement that fails is owed still, and twice does no harm
 
+    def _is_at_work(self, tag: str) -> bool:
+        return tag in self._owed or any(request.message.delivery_tag == tag for request in active_requests)
+
     def _noticing(self, message: Any, answer: Callable[..., None], done: bool) -> Callable[..., None]:
         """`answer`, Celery's acknowledgement (`done`) or rejection, whose failure Celery logs and forgets.
 
@@ -196,7 +200,10 @@ class Consumer(CeleryConsumer):
             over = self.restart_count != connection
             # Each attempt at a broker that hangs holds up the main loop: one is enough.
             if self._unanswered != connection and not (over and done):
-                answer(*arguments, **options)
+                try:
+                    answer(*arguments, **options)
+                except self.channel_errors as error:  # Redis takes no writes: it is told when it does
+                    _logger.warning("Redis did not take an answer to a message: %s", error)
                 if not message.acknowledged:
                     self._unanswered = connection
             if done and not message.acknowledged:
@@ -219,6 +226,8 @@ class Consumer(CeleryConsumer):
         handle = raising_at_once(self, super().create_task_handler(**options))
         trouble = (*self.connection_errors, *self.channel_errors)
         redis = self.connection.transport.driver_type == "redis"
+        if redis:
+            LOST.at_work = self._is_at_work
 
         self.keep_until_due = at_its_own_cost(handle, trouble, self._reject)
         looked_at = at_its_own_cost(partial(self._look, handle), trouble, self._reject)

@@ -1,0 +1,31 @@
+"""Whether the installed kombu is one whose Redis transport Warren's is built on.
+
+Warren puts its own question for a message in the place of kombu's BRPOP, between kombu's poller and kombu's consumers. None
+of these names is documented. With a kombu that has moved one of them a worker would take nothing, or take as kombu does and
+lose what it has in hand when it dies: so it is refused, and says which one to install.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kombu
+from kombu.transport import redis
+
+#: The release whose transport was read.
+KNOWN = (5, 7)
+_QUESTION = ("_brpop_start", "_brpop_read", "_in_poll", "_brpop_sent_at", "_poll_error", "_flush_brpop_reauth")
+_CHANNEL = (*_QUESTION, "_on_connection_disconnect", "_q_for_pri", "_get", "_put", "_update_queue_cycle")
+_NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (redis.Channel, _CHANNEL),
+    (redis.QoS, ("append", "restore_unacked", "restore_by_tag", "restore_visible", "_remove_from_indices")),
+    (redis.MultiChannelPoller, ("on_poll_init", "on_poll_start", "_register_BRPOP", "maybe_restore_messages")),
+)
+
+
+def check() -> None:
+    """Raise RuntimeError for a kombu that is not known."""
+    missing = [f"{owner.__name__}.{name}" for owner, names in _NEEDED for name in names if not hasattr(owner, name)]
+    if tuple(kombu.VERSION[:2]) != KNOWN or missing:
+        found = f"kombu {kombu.__version__}" + (f" without {', '.join(missing)}" if missing else "")
+        raise RuntimeError(f"expected kombu {'.'.join(map(str, KNOWN))} for redis://, found {found}; install that one")
