@@ -202,8 +202,9 @@ def test_priorities_and_queues_have_kombus_order(connect: Callable[..., Any], da
     for transport in ("kombu.transport.redis:Transport", OWN):
         database.flushdb()
         sender = connect("kombu.transport.redis:Transport")
-        for number in range(13):
-            put(sender, str(number), queue="abc"[number % 3], priority=(0, 3, 9)[number % 4 % 3])
+        # Uneven: no queue has as much of a priority as another one.
+        for number, (queue, priority) in enumerate(zip("aaaaaabbbbccc", "0009390339993", strict=True)):
+            put(sender, str(number), queue=queue, priority=int(priority))
         orders.append(taken(connect(transport), 13, "a", "b", "c"))
     assert orders[0] == orders[1]
     assert sorted(map(int, orders[1])) == list(range(13))
