@@ -14,7 +14,9 @@ from redis import Redis
 from support.servers import free_port, redis_server_at
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
+from warren.app import make_app
 from warren.broker.depth import depths
+from warren.config import load
 
 JOBS = """
 import os, time
@@ -114,6 +116,27 @@ def test_a_refused_write_loses_no_task_and_ends_no_worker(kind: str, suite: Suit
     assert sorted(runs.read_text("ascii").split()) == ["silent", "told"]
     assert not suite.logged("worker", "crashed")
     assert not suite.logged("worker", "task_failed")
+
+
+def test_a_time_limit_that_redis_is_not_told(scratch: Path, server: Server) -> None:
+    """A task meets its hard limit while Redis takes no writes: it goes back, and fails by its limit when Redis takes them."""
+    section = broker_section(scratch, server.url) + "[worker:a]\nconcurrency = 1\ntime_limit = 3s\n"
+    suite = Suite(scratch, section, modules="jobs")
+    suite.module("jobs", JOBS)
+    app: Any = make_app(load(suite.etc))
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        held = app.send_task("jobs.told", [str(scratch)])
+        until(lambda: (scratch / "runs").exists(), what="it has begun")
+        server.memory(True)
+        try:
+            suite.await_event("worker", "broker_lost")
+        finally:
+            server.memory(False)
+        assert type(result_of(held, propagate=False)).__name__ == "TimeLimitExceeded"
+        until(lambda: not server.database.hlen("unacked"), what="its acknowledgement")
+        assert worker.poll() is None
+    assert not suite.logged("worker", "crashed")
 
 
 def test_a_message_that_meets_a_full_redis_stays_in_its_queue(suite: Suite, server: Server, app: Any) -> None:

@@ -96,10 +96,12 @@ class Request(CeleryRequest):
             super().on_timeout(soft, timeout)
         except self._connection_errors:
             raise
-        except BaseException as error:
-            # Anything else: an `on_failure` of a task's own class may do anything.
-            if is_refused_write(error):
-                raise  # Redis is away: acknowledged now, the task would end without a result, and nobody would be told
+        except BaseException as error:  # noqa: BLE001  an `on_failure` of a task's own class: it may do anything
+            if is_refused_write(error) and not soft and self.task.acks_late:
+                # Redis is away. Acknowledged now, the task would end without a result: it goes back, and comes to its limit
+                # again when Redis takes the result. It goes back over the next connection, if this one takes nothing.
+                self.reject(requeue=True)
+                return
             # Celery acknowledges last. Without an answer the message would keep its place in the prefetch for ever.
             reason = safe_text(error)
             get().error(Event.CALLBACKS_FAILED, task_id=self.id, task=self.name, reason=reason)
