@@ -70,6 +70,8 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
     """
     places = [suite.folder / top / name for top, names in (("run", RUN), ("state", STATE), ("log", LOG)) for name in names]
     _starts_over(suite, places, word)
+    told = [line for name in ("supervisord", "worker", "beat", "quota-watchdog") for line in suite.log(name)]
+    assert {line["event"] for line in told} & {"run_folder_emptied", "file_set_aside"}
     assert [line for daemon in ("worker", "quota-watchdog") for line in suite.logged(daemon, "ledger_damaged", quota="q")]
     (counts,) = (suite.status() or {})["quotas"]
     assert (counts["free"], counts["cooling"]) == (0, 2)
@@ -78,8 +80,10 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
 
 @pytest.mark.parametrize("of", FOLDERS)
 def test_a_suite_starts_over_what_is_in_the_place_of_its_directories(suite: Suite, of: str) -> None:
-    """The same with fifos where directories of the state belong."""
-    _starts_over(suite, [suite.folder / "state" / name for name in FOLDERS[of]], "fifo")
+    """The same with fifos where directories of the state belong: they hold nothing, and each is a directory after it."""
+    places = [suite.folder / "state" / name for name in FOLDERS[of]]
+    _starts_over(suite, places, "fifo")
+    assert [place for place in places if not place.is_dir()] == []
 
 
 def _starts_over(suite: Suite, places: list[Path], word: str) -> None:
@@ -90,5 +94,3 @@ def _starts_over(suite: Suite, places: list[Path], word: str) -> None:
     assert (started.returncode, "is ready" in started.stdout) == (0, True), started.stderr
     done = suite.warren("call", "jobs.plain", "--wait", "60")
     assert (done.returncode, done.stdout.split()[-2:]) == (0, ["SUCCESS", "done"]), done.stderr
-    told = [line for name in ("supervisord", "worker", "beat", "quota-watchdog") for line in suite.log(name)]
-    assert {line["event"] for line in told} & {"run_folder_emptied", "file_set_aside"}

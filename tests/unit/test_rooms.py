@@ -147,3 +147,9 @@ def test_there_is_no_cycle() -> None:
         tuple(TopologicalSorter(imports()).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    """pytest imports them by their base name: of two with one name the second is an error of the whole run."""
+    names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
