@@ -159,10 +159,8 @@ class Ledger:
     def stands(self, limit: int, window_s: float, longest_call_s: float, generation: int) -> bool:
         """Whether the ledger has these terms of these settings, or those of later ones."""
         with self._file.locked() as slots:
-            words = slots.words
-            terms = tuple(int(words[word]) for word in (Head.LIMIT, Head.WINDOW, Head.LONGEST_CALL))
-            kept = int(words[Head.GENERATION])
-            return kept > generation or (kept == generation and terms == (limit, *_in_ns(window_s, longest_call_s)))
+            kept = int(slots.words[Head.GENERATION])
+            return kept > generation or (kept == generation and _terms(slots) == (limit, *_in_ns(window_s, longest_call_s)))
 
     def configure(self, limit: int, window_s: float, longest_call_s: float, generation: int | None = None) -> Opened:
         """Makes the ledger what the settings say, whatever is there: nothing, damage, an earlier boot, another limit.
@@ -181,9 +179,9 @@ class Ledger:
                 # Who has read the files before an edit may come here after it, however long it was stopped on its way.
                 older = generation is not None and generation < kept
                 if older:
-                    limit, window, longest = (int(slots.words[word]) for word in (Head.LIMIT, Head.WINDOW, Head.LONGEST_CALL))
+                    limit, window, longest = _terms(slots)
                 taken_over = take_over(slots, window, longest, now_ns(), time.time_ns())
-                changed = self._apply(slots, limit, window, longest, kept if older or generation is None else generation)
+                changed = self._apply(slots, limit, window, longest, max(kept, generation or 0))
         return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created, older)
 
     # -- terms -----------------------------------------------------------------------------------------------------
@@ -209,7 +207,7 @@ class Ledger:
         return Opened(True, damage, aside)
 
     def _apply(self, slots: Slots, limit: int, window: int, longest: int, generation: int) -> bool:
-        terms = tuple(int(slots.words[word]) for word in (Head.LIMIT, Head.WINDOW, Head.LONGEST_CALL))
+        before = _terms(slots)
         if limit > slots.words[Head.CAPACITY]:
             slots = self._file.grow(limit)  # first of all: on a full disk nothing has changed
             slots.words[Head.BUSY] = 1  # so that RETIRED_COUNT is counted anew
@@ -220,7 +218,7 @@ class Ledger:
         retime(slots, window, longest, now)
         slots.words[Head.LIMIT] = limit
         rebuild(slots, now)
-        return terms != (limit, window, longest)
+        return before != (limit, window, longest)
 
     def _raise_high_water(self, slots: Slots, count: int) -> None:
         words, needed = slots.words, _in_use(slots) + count
@@ -230,6 +228,12 @@ class Ledger:
         # On disk before the slots are handed out: after a power cut the mark is never below what was in use.
         self._file.sync_header()
         words[Head.DURABLE] = words[Head.HIGH_WATER]
+
+
+def _terms(slots: Slots) -> tuple[int, int, int]:
+    """The limit, how long a slot cools, and how long a lost call may be under way (ns)."""
+    words = slots.words
+    return int(words[Head.LIMIT]), int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
 
 
 def _in_ns(window_s: float, longest_call_s: float) -> tuple[int, int]:

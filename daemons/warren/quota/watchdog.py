@@ -150,7 +150,9 @@ class Watchdog:
         self.book.close()
         self.book = Book(self.settings)
         # One that a full disk fails keeps its old terms meanwhile: they are in the ledger, and limits hold.
-        self._unsettled = {name for name in self.book if not self._settle(name)}
+        self._unsettled = set()
+        for name in self.book:
+            self._settle(name)
         self.survey.stop()
         self.survey, self.counts, self._due = Survey(settings), {}, 0.0
         get().info(Event.RELOADED, quotas=sorted(self.book))
