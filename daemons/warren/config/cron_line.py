@@ -30,8 +30,8 @@ def cron(text: str) -> str:
 
     Taken beside what the library takes: @hourly and its like, and ranges around the end of a field (22-4, sat-sun).
     """
-    expected = "a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of "
-    expected += ", ".join(_NICKNAMES)
+    one_of = ", ".join(_NICKNAMES)
+    expected = f"a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of {one_of}"
     words = _NICKNAMES.get(text.strip().lower(), text).split()
     if len(words) != len(_FIELDS):
         raise Unexpected(expected, shown(text))
@@ -52,18 +52,19 @@ def _unwrapped(word: str, first: int, size: int, names: tuple[str, ...]) -> str:
 
 def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
     found = _RANGE.fullmatch(part)
-    ends = [_number(end, first, names) for end in found.groups()[:2]] if found else []
-    # Sunday is 7 as well; what no field has is left for the library to refuse.
-    if not found or any(end is None or not first <= end < first + size + bool(names is _DAYS) for end in ends):
+    if found is None:
         return part
-    begin, end = (each for each in ends if each is not None)
-    if begin <= end:
+    begin, end = (_number(word, first, names) for word in found.groups()[:2])
+    last = first + size - (names is not _DAYS)  # Sunday is 7 as well
+    # What passes over no end is the library's to read; what no field has is left for it to refuse.
+    if not first <= end < begin <= last:
         return part
     steps = range(begin - first, end - first + size + 1, int(found[3] or 1))
     return ",".join(str(first + step % size) for step in steps)
 
 
-def _number(word: str, first: int, names: tuple[str, ...]) -> int | None:
+def _number(word: str, first: int, names: tuple[str, ...]) -> int:
+    """Return the value of a word; -1, which is in no field, for a name that the field does not have."""
     if word.isdigit():
         return int(word)
-    return first + names.index(word.lower()) if word.lower() in names else None
+    return first + names.index(word.lower()) if word.lower() in names else -1
