@@ -10,7 +10,16 @@ from support.wait import result_of, until
 from warren.app import make_app
 from warren.config import load
 
-JOBS = """
+TASKS = """
+@shared_task(name="jobs.add")
+def add(a, b):
+    return a + b
+
+@shared_task(name="jobs.hang", time_limit=0.2)
+def hang():
+    time.sleep(1000)
+"""
+LEAVING = """
 import os, sys, time
 from celery import shared_task, signals
 
@@ -29,14 +38,6 @@ for name in ("task_received", "task_failure", "task_revoked", "task_unknown", "t
              "worker_init", "worker_ready", "worker_process_init", "worker_before_create_process", "setup_logging"):
     getattr(signals, name).connect(leave)
     getattr(signals, name).connect(bound.leave, dispatch_uid=name)
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
-
-@shared_task(name="jobs.hang", time_limit=0.2)
-def hang():
-    time.sleep(1000)
 """
 
 
@@ -47,7 +48,7 @@ LEFT = {"task_received", "task_failure", "task_revoked", "worker_init", "worker_
 def test_receivers_that_leave_do_not_end_the_worker(scratch: Path) -> None:
     """Each is told; tasks run, and Warren's own line of each end is there, in the same process all the time."""
     suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
-    suite.module("jobs", JOBS)
+    suite.module("jobs", LEAVING + TASKS)
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         app = make_app(load(suite.etc))
@@ -94,21 +95,13 @@ def once(**_):
         open("revoked", "w").close()
         time.sleep(1000)
     open("revoked-again", "w").close()
-
-@shared_task(name="jobs.add")
-def add(a, b):
-    return a + b
-
-@shared_task(name="jobs.hang", time_limit=0.2)
-def hang():
-    time.sleep(1000)
 """
 
 
 def test_receivers_that_hang_do_not_stop_the_worker(scratch: Path) -> None:
     """Each is ended and told, three times in a row at most; one that hung once is called again; the process stays the same."""
     suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
-    suite.module("jobs", f"import os\nos.chdir({str(scratch)!r})\n{HANGING}")
+    suite.module("jobs", f"import os\nos.chdir({str(scratch)!r})\n{HANGING}{TASKS}")
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         app = make_app(load(suite.etc))

@@ -22,14 +22,19 @@ _SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Si
 #: A pool child has begun with no task then: left there, it would be made again, and leave again.
 _ALSO_IN_CHILDREN = "worker_process_init"
 #: Sent before the worker takes messages, or when it takes none any more: these may last, and supervise bounds them.
-_MAY_LAST = frozenset(
-    signal.name
-    for signal in (
-        *(signals.celeryd_init, signals.celeryd_after_setup, signals.import_modules, signals.setup_logging),
-        *(signals.after_setup_logger, signals.after_setup_task_logger, signals.worker_init, signals.worker_ready),
-        *(signals.worker_process_init, signals.worker_process_shutdown, signals.worker_shutdown),
-    )
-)
+_MAY_LAST = {
+    signals.celeryd_init.name,
+    signals.celeryd_after_setup.name,
+    signals.import_modules.name,
+    signals.setup_logging.name,
+    signals.after_setup_logger.name,
+    signals.after_setup_task_logger.name,
+    signals.worker_init.name,
+    signals.worker_ready.name,
+    signals.worker_process_init.name,
+    signals.worker_process_shutdown.name,
+    signals.worker_shutdown.name,
+}
 #: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest silence of a heart.
 PATIENCE = 1.5
 #: Calls in a row that took longer, after which a receiver is left out until the worker starts again: a network that
@@ -65,9 +70,13 @@ class Kept:
 
 
 def _is_needed(receiver: Any) -> bool:
-    held = getattr(receiver, "_receiver", receiver)
-    own = held() if isinstance(held, ReferenceType) else held
+    own = _held(getattr(receiver, "_receiver", receiver))
     return str(getattr(own, "__module__", "")).partition(".")[0] in ("warren", "celery")
+
+
+def _held(receiver: Any) -> Any:
+    """Return what Celery connected, most often by a weak reference; None when nobody holds it any more."""
+    return receiver() if isinstance(receiver, ReferenceType) else receiver
 
 
 class _Guarded:
@@ -79,9 +88,9 @@ class _Guarded:
         self._hung = 0
 
     def __call__(self, **given: Any) -> Any:
-        own = self._receiver() if isinstance(self._receiver, ReferenceType) else self._receiver
+        own = _held(self._receiver)
         at_worker = os.getpid() == self._worker
-        if own is None or (at_worker and self._hung >= MOST_HUNG):  # nobody holds it any more, or it hangs
+        if own is None or (at_worker and self._hung >= MOST_HUNG):
             return None
         try:
             answer = call_within(PATIENCE, own, given) if at_worker and self._name not in _MAY_LAST else own(**given)
