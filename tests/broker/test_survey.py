@@ -222,3 +222,39 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
         app.connection_for_write().default_channel.queue_purge(queue)
         suite.await_event("quota-watchdog", "backlog_shrinks", queue=queue)
     assert len(suite.logged("quota-watchdog", "backlog_grows")) == 1
+
+
+def test_results_on_another_server(scratch: Path, redis: Redis) -> None:
+    """A Redis of the results that takes no writes, hangs or is gone is critical though the broker is well, and told once."""
+    suite = made(scratch)
+    suite.write((suite.etc / "warren.ini").read_text("utf-8").removeprefix(suite.head) + f"[results]\nurl = {url_of(redis)}\n")
+    pid = redis.info("server")["process_id"]
+
+    def trouble(words: str) -> bool:
+        found = survey(suite).get("results", {"reason": "unknown"})["reason"]
+        return (words in found) if words else not found
+
+    with watched(suite):
+        until(lambda: trouble(""), what="results that are kept")
+        redis.config_set("maxmemory", 1)
+        until(lambda: trouble("maxmemory"), what="the refusal")
+        redis.config_set("maxmemory", 0)
+        until(lambda: trouble(""), what="results that are kept again")
+        try:
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda: trouble("Timeout"), what="the silence")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: trouble(""), what="results that are kept at last")
+        redis.shutdown(nosave=True)
+        until(lambda: trouble("refused"), what="the end")
+        assert broker(suite, lambda broker: broker["reachable"])
+    assert len(suite.logged("quota-watchdog", "results_unreachable")) == 3
+    assert len(suite.logged("quota-watchdog", "results_connected")) == 2
+
+
+def test_results_with_the_broker_are_not_watched(scratch: Path) -> None:
+    """Where no other server keeps them, the broker's own word is enough."""
+    suite = made(scratch)
+    with watched(suite):
+        assert "results" not in survey(suite)

@@ -134,6 +134,7 @@ def surveyed(run: Path, **broker: object) -> None:
         "later": 20_000,
         "returning": 1,
         "rejected_keys": 2,
+        "results": {"reachable": False, "reason": "out of memory"},
         "quotas": {"site": quota, "other": {"error": "it is damaged"}},
     }
     run.mkdir()
@@ -166,6 +167,7 @@ def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.Cap
     assert "rejected: 2 of Redis' keys held garbage, kept in warren.rejected.KEY" in lines
     assert "site 60/10s 40 1 19 0.0 s" in lines
     assert "other: it is damaged" in lines
+    assert "the server of the results keeps none: out of memory" in lines
 
 
 def test_a_survey_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +179,7 @@ def test_a_survey_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert end.value.code == ExitCode.UNAVAILABLE
     said = json.loads(capsys.readouterr().out)
     assert (said["queues"], said["broker_error"], said["alarms"]) == ([], "it does not answer", [])
+    assert said["results_error"] == "out of memory"
     assert said["quotas"][0] | {"free": 40, "limit": "60/10s"} == said["quotas"][0]
     assert 0 <= said["survey_age_s"] <= time.clock_gettime(time.CLOCK_BOOTTIME) - before + 0.1  # rounded
     assert (said["programs"][0]["held"], said["ready"]) == (True, False)

@@ -162,6 +162,7 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
         (evidence(surveyed={"broker": AWAY}), "broker", 2, "broker away: refused (redis://h)"),
         (evidence(surveyed={"broker": AWAY}), "queues", 1, "queues unknown: the broker is away"),
         (evidence(surveyed={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
+        (evidence(surveyed={"results": {"reachable": False, "reason": "refused"}}), "broker", 2, "results away: refused"),
         (evidence(surveyed={"queues": {"default": QUEUE}}), "queues", 0, "default 12 messages"),
         (
             evidence(surveyed={"queues": {"default": QUEUE | {"growth_per_s": 4.0, "messages": 1, "level": 1}}}),

@@ -81,6 +81,7 @@ def surveyed(settings: Settings) -> dict[str, Any] | None:
         "rejected_keys": survey.said.get("rejected_keys") if broker["reachable"] else None,
         "alarms": broker["alarms"],
         "broker_error": broker["reason"] or None,
+        "results_error": survey.said.get("results", {}).get("reason") or None,
         "survey_age_s": round(age, 3),
     }
 
@@ -91,7 +92,7 @@ def _limit(row: dict[str, Any]) -> dict[str, Any]:
 
 def asked(settings: Settings) -> dict[str, Any]:
     """The same, asked of the broker and read from the ledgers: without a watchdog there are no forecasts and no alarms."""
-    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "survey_age_s": None}
+    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "results_error": None, "survey_age_s": None}
     return {**_broker(settings), "quotas": _quotas(settings), **nothing}
 
 

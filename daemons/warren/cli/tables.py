@@ -27,6 +27,8 @@ def show(suite: dict[str, Any], running: Sequence[ProgramStatus], said: dict[str
     else:
         _queues(console, said["queues"], said["alarms"])
         _leftovers(console, said)
+    if said["results_error"]:
+        console.print(_text(f"the server of the results keeps none: {said['results_error']}", "red"))
     if said["quotas"]:
         _quotas(console, said["quotas"])
 

@@ -51,6 +51,7 @@ _QUOTA = {
 }
 SURVEY: dict[str, Shape] = {
     "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str], "same_name?": bool},
+    "results?": {"reachable": bool, "reason": str},
     "queues": {str: _QUEUE},
     "removed_queues?": {str: int},
     "later?": (int, None),

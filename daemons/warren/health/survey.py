@@ -39,7 +39,9 @@ def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
 
 
 def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
-    broker = said["broker"]
+    broker, results = said["broker"], said.get("results", {"reachable": True})
+    if not results["reachable"]:
+        yield Level.CRITICAL, f"results away: {results['reason']}"
     if not broker["reachable"]:
         # The reason first: Monit's page cuts a line off at 40 characters.
         yield Level.CRITICAL, f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}"

@@ -10,6 +10,7 @@ from warren import run_file
 from warren.broker.backlog import Backlog
 from warren.broker.depth import Seen
 from warren.broker.most_rejected import MOST
+from warren.broker.results_watch import ResultsLook, ResultsWatch, is_apart
 from warren.broker.survey import PATIENCE, BrokerSurvey, Look
 from warren.config import Settings
 from warren.events import Event
@@ -33,6 +34,7 @@ class Survey:
         self.settings = settings
         self._path = settings.app.run_dir / "survey.json"
         self._broker = BrokerSurvey(settings)
+        self._results = ResultsWatch(settings) if is_apart(settings) else None
         self._begun, self._written = now(), 0.0
         self._look: Look | None = None
         self._backlogs: dict[str, Backlog] = {}
@@ -42,11 +44,16 @@ class Survey:
         self._told_alone: set[str] = set()
         self._told_same_name = False
         self._told_removed: frozenset[str] = frozenset()
+        self._results_trouble = ""
         self._broker.start()
+        if self._results:
+            self._results.start()
 
     def stop(self) -> None:
-        """Ends the thread that asks the broker, at its next turn. The file stays, and its age says what it is worth."""
+        """Ends the threads that ask, at their next turn. The file stays, and its age says what it is worth."""
         self._broker.stop()
+        if self._results:
+            self._results.stop()
 
     def publish(self, quotas: dict[str, Counts | str]) -> None:
         """Writes the file, with the counts of each quota or why there are none; logs what has changed for people.
@@ -68,6 +75,7 @@ class Survey:
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "removed_queues": look.removed,
             **look.waiting._asdict(),
+            **self._said_of_results(),
             "rejected": {"messages": look.rejected, "level": self._rejected_level(look), **_full(look)},
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
@@ -81,6 +89,21 @@ class Survey:
         if at - last > _STUCK + 2 * self._broker.pause:
             return Look(at, False, f"no answer for {at - last:.0f} s")
         return look
+
+    def _said_of_results(self) -> dict[str, Any]:
+        """Whether the server of the results keeps them, where it is not the broker; each change is logged once."""
+        if self._results is None:
+            return {}
+        at = now()
+        look = self._results.latest or ResultsLook(self._begun)
+        if at - look.at > _STUCK + 2 * self.settings.watchdog.survey_interval:
+            look = ResultsLook(at, f"no answer for {at - look.at:.0f} s")
+        before, self._results_trouble = self._results_trouble, look.trouble
+        if look.trouble and not before:
+            get().error(Event.RESULTS_UNREACHABLE, reason=look.trouble, consequence="tasks that have run wait with their results")
+        elif before and not look.trouble:
+            get().info(Event.RESULTS_CONNECTED)
+        return {"results": {"reachable": not look.trouble, "reason": look.trouble, "asked_at": look.at}}
 
     # -- what changed --------------------------------------------------------------------------------------------------
 
