@@ -82,6 +82,12 @@ def test_password_in_a_stray_line_is_not_shown() -> None:
     assert lines_of(ini) == [(3, "'amqp://warren:***@rabbit/v'")]
 
 
+@pytest.mark.parametrize("line", ["'quoted'", '"""', "1 +", "\\", "b'x'", "[", "\u00fc\u2028", "None"])
+def test_a_stray_line_is_quoted_as_it_stands(line: str) -> None:
+    """Whatever a line that is no option looks like to Python, what was found is that line, on every Python."""
+    assert lines_of(read_text(f"[app]\n{line}\n")) == [(2, repr(line.strip()))]
+
+
 def test_section_default_is_like_any_other() -> None:
     """[DEFAULT] has no magic: its options do not seep into other sections."""
     ini = read_text("[DEFAULT]\nlevel = debug\n[log]\n")

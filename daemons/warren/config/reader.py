@@ -6,7 +6,6 @@ that is wrong, through the two hooks that it documents: `optionxform`, called on
 
 from __future__ import annotations
 
-import ast
 import configparser
 import errno
 import io
@@ -82,9 +81,10 @@ def parse(text: str, file: Path, ini: Ini) -> None:
     try:
         parser.read_file(parser.lines(text))
     except configparser.ParsingError as error:
-        for line, found in error.errors:  # one more than ours: the parser was given a header of its own first
-            origin = Origin(file, line - 1)
-            parser.problems.append(Problem(origin, "", "", _LINE, _quoted(found), "indent what continues a value"))
+        # Of an error the number alone counts: up to Python 3.12 its text is the line quoted, from 3.13 on the line itself.
+        for number, _ in error.errors:  # one more than ours: the parser was given a header of its own first
+            origin, found = Origin(file, number - 1), shown(parser.texts[number - 1].strip())
+            parser.problems.append(Problem(origin, "", "", _LINE, found, "indent what continues a value"))
     ini.problems.extend(parser.problems)
     for section in filter(parser.header_lines.get, parser.sections()):
         ini.headers[section] = Origin(file, parser.header_lines[section])
@@ -102,6 +102,7 @@ class _Parser(configparser.RawConfigParser):
         self.SECTCRE = self  # type: ignore[assignment] # asked for match() on each line that could be a header
         self.file = file
         self.line = 0
+        self.texts: list[str] = []  # each line read so far, by its number
         self.section = ""
         self.header_lines: dict[str, int] = {}
         self.option_lines: dict[tuple[str, str], int] = {}
@@ -109,8 +110,8 @@ class _Parser(configparser.RawConfigParser):
 
     def lines(self, text: str) -> Iterator[str]:
         """The lines of the text, counted, behind a header for what stands before the first one."""
-        yield f"[{_NOWHERE}]"
-        for self.line, line in enumerate(io.StringIO(text, newline=None), start=1):
+        for self.line, line in enumerate((f"[{_NOWHERE}]\n", *io.StringIO(text, newline=None))):
+            self.texts.append(line)
             yield line
 
     def match(self, line: str) -> re.Match[str] | None:
@@ -196,8 +197,3 @@ def _refuse(ini: Ini, path: Path, expected: str, found: str, remedy: str = "", l
 
 def _line_at(before: str) -> int:
     return sum(1 for _ in io.StringIO(before + ".", newline=None))
-
-
-def _quoted(found: str) -> str:
-    """The line as configparser quotes it, made short, and without a password that may stand in it."""
-    return shown(str(ast.literal_eval(found)).strip())
