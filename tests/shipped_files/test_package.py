@@ -38,6 +38,18 @@ def files(unpacked: Path) -> set[Path]:
     return {path for path in found if path.parts[0] != "DEBIAN" and not path.is_relative_to(HOME / "lib")}
 
 
+def debian_python() -> str:
+    """The name of this machine's own Python, which the package is made for."""
+    return Path("/usr/bin/python3").resolve().name
+
+
+def test_the_package_wants_the_python_that_it_is_made_for(unpacked: Path) -> None:
+    """On another release of Debian apt refuses it: there its environment would have no interpreter."""
+    control = (unpacked / "DEBIAN/control").read_text(encoding="utf-8")
+    minor = int(debian_python().removeprefix("python3."))
+    assert f"\nDepends: python3 (>= 3.{minor}), python3 (<< 3.{minor + 1}), " in control
+
+
 def test_every_file_of_the_tree_has_a_place(unpacked: Path, files: set[Path]) -> None:
     """Each file that the tree keeps for a host is in the package as it is; scripts/install is told of new ones."""
     placed = [unpacked / path for path in files if not path.is_relative_to(HOME / "share")]
@@ -66,7 +78,7 @@ def test_nothing_but_what_is_expected_is_outside_the_environment(files: set[Path
         "usr/share/man/man5",
         "usr/share/zsh/vendor-completions",
     }
-    assert {path.name for path in files if path.parent == HOME / "bin"} == {"python", "python3", "python3.11"}
+    assert {path.name for path in files if path.parent == HOME / "bin"} == {"python", "python3", debian_python()}
 
 
 def test_files_that_operators_edit_are_conffiles(unpacked: Path, files: set[Path]) -> None:
@@ -100,7 +112,7 @@ def test_the_environment_is_the_pinned_one(unpacked: Path) -> None:
     """The libraries are those of constraints.txt in these versions, with nothing of the tests and no pip among them."""
     pinned = re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     wanted = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in pinned}
-    infos = (unpacked / HOME).glob("lib/python3.11/site-packages/*.dist-info")
+    infos = (unpacked / HOME / "lib" / debian_python() / "site-packages").glob("*.dist-info")
     found = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in (info.stem.rsplit("-", 1) for info in infos)}
     found = {(name, version) for name, version in found if name != "warren"}
     assert found <= wanted
@@ -112,9 +124,9 @@ def test_no_path_of_the_builder_is_left(unpacked: Path) -> None:
     """The environment works where it is installed: settings, command and compiled files name only that place."""
     assert (unpacked / "usr/bin/warren").read_text(encoding="utf-8").startswith("#!/usr/lib/warren/bin/python -I\n")
     assert "/usr/bin" in (unpacked / HOME / "pyvenv.cfg").read_text(encoding="utf-8")
-    site = unpacked / HOME / "lib/python3.11/site-packages"
-    compiled = (site / "warren/__pycache__/errors.cpython-311.pyc").read_bytes()
-    assert b"/usr/lib/warren/lib/python3.11/site-packages/warren/errors.py" in compiled
+    site = unpacked / HOME / "lib" / debian_python() / "site-packages"
+    (compiled,) = (site / "warren/__pycache__").glob("errors.cpython-*.pyc")
+    assert f"/usr/lib/warren/lib/{debian_python()}/site-packages/warren/errors.py".encode() in compiled.read_bytes()
     staged = [path for path in site.rglob("*") if path.is_file() and b"debian/warren/usr" in path.read_bytes()]
     assert staged == []
 
