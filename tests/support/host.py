@@ -1,6 +1,7 @@
 """Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes with their last process.
 
-A host's root is an overlay over the machine's own, so it has the machine's packages and keeps its changes to itself. Its
+A host's root is an overlay over the machine's own, or over that of another release of Debian, so it has the packages of that and
+keeps its changes to itself. Its
 mounts and its network live in namespaces held open by one idle process, the holder, and by the host's own: with the last of them
 the kernel takes mounts and network away. What a test run that was killed has left of a host ends when the next one is made.
 """
@@ -16,9 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
-from support import cgroups
+from support import cgroups, releases
 from support.servers import missing
 from support.suite import children
 from support.wait import PATIENCE, end_of, run_to_end, until
@@ -43,12 +42,13 @@ _libc = ctypes.CDLL(None)
 class Host:
     """One booted host. `address` is its own in the network that it shares with the others of its `Network`."""
 
-    def __init__(self, name: str, address: str, peers: dict[str, str], holder: int, console: Path) -> None:
+    def __init__(self, name: str, address: str, peers: dict[str, str], holder: int, console: Path, below: Path) -> None:
         self.name = name
         self.address = address
         self._peers = peers
         self._holder = holder
         self._console = console
+        self._below = below
         self._groups = cgroups.make(holder)
         self._machine: subprocess.Popen[bytes] | None = None
         self._leader = 0
@@ -161,7 +161,7 @@ class Host:
         script = f"""
             mount -t tmpfs -o size=4g,mode=755 tmpfs {base}
             mkdir {base}/upper {base}/work {root}
-            mount -t overlay overlay -o lowerdir=/,upperdir={base}/upper,workdir={base}/work {root}
+            mount -t overlay overlay -o lowerdir={self._below},upperdir={base}/upper,workdir={base}/work {root}
             echo {self.name} >{root}/etc/hostname
             echo '{hosts}' >{root}/etc/hosts
             rm -f {root}/usr/sbin/policy-rc.d {root}/etc/machine-id
@@ -195,9 +195,10 @@ class Host:
 class Network:
     """Hosts that reach each other and nothing else: their bridge is in a network namespace of its own."""
 
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, below: Path) -> None:
         self._stack = stack
         self._folder = folder
+        self._below = below
         self._addresses: dict[str, str] = {}
         self._switch = _holder(stack)
         _ip(self._switch, "link add bridge0 type bridge", "link set bridge0 up")
@@ -221,23 +222,23 @@ class Network:
         holder = _holder(self._stack)
         _ip(self._switch, f"link add {name} type veth peer name eth0 netns {holder}", f"link set {name} master bridge0 up")
         _ip(holder, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up")
-        host = Host(name, address, peers, holder, self._folder / f"{name}.console")
+        host = Host(name, address, peers, holder, self._folder / f"{name}.console", self._below)
         self._stack.callback(host.end)
         host.boot()
         return host
 
 
 @contextmanager
-def network(folder: Path) -> Iterator[Network]:
-    """A network for hosts, which all end with the block. Needs root."""
+def network(folder: Path, release: str = releases.CHOSEN) -> Iterator[Network]:
+    """A network for hosts of this release, which all end with the block. Needs root."""
     for program, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux")):
         if shutil.which(program) is None:
             missing(package)
     if os.geteuid() != 0:
-        text = "booted hosts need root"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+        releases.without_root("booted hosts need root")
+    below = releases.root_of(release)
     with ExitStack() as stack:
-        yield Network(stack, folder)
+        yield Network(stack, folder, below)
 
 
 def _holder(stack: ExitStack) -> int:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from support.releases import CHOSEN, IN_DEBIAN, MADE_WITHIN, OWN, root_of
 from support.servers import missing
 from support.wait import run_to_end
 
@@ -21,22 +22,24 @@ _FILES = ("CHANGELOG.md", "LICENSE", "README.md", "constraints.txt", "hashes.txt
 _KEPT = 4 * 3600
 
 
-def deb(version: str = "") -> Path:
+def deb(version: str = "", release: str = CHOSEN) -> Path:
     """The package, built unless it has been for the same tree; as another version than the tree's when one is given.
 
-    Another process that wants it waits: half a minute, and only after a change.
+    It is for hosts of `release`, and built in that. Another process that wants it waits: half a minute, and only after a change.
     """
-    if shutil.which("dh") is None:
+    if release != OWN:
+        root_of(release)
+    elif shutil.which("dh") is None:
         missing("debhelper")
     cache = Path(tempfile.gettempdir()) / f"warren-packages-{os.geteuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     if cache.stat().st_uid != os.geteuid():
         raise PermissionError(f"{cache}: expected a folder of this user")
-    folder = cache / _fingerprint(version)
+    folder = cache / _fingerprint(version, release)
     with open(cache / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _build(folder, version)
+            _build(folder, version, release)
             for old in cache.glob("*/"):
                 if time.time() - old.stat().st_mtime > _KEPT:
                     shutil.rmtree(old)
@@ -44,17 +47,21 @@ def deb(version: str = "") -> Path:
     return package
 
 
-def _build(folder: Path, version: str) -> None:
+def _build(folder: Path, version: str, release: str) -> None:
     fresh = folder.with_suffix(".new")
-    words = [str(ROOT / "scripts" / "build-deb"), "--fast", *(["--version", version] if version else []), str(fresh)]
-    done = run_to_end(words, capture_output=True, within=600)
+    options = ["--fast", *(["--version", version] if version else [])]
+    if release == OWN:
+        words, within = [str(ROOT / "scripts" / "build-deb"), *options, str(fresh)], 600.0
+    else:
+        words, within = [str(IN_DEBIAN), "--out", str(fresh), release, "scripts/build-deb", *options, "/srv/out"], MADE_WITHIN
+    done = run_to_end(words, capture_output=True, within=within)
     assert done.returncode == 0, done.stderr
     assert "packing ..." in done.stderr.splitlines(), "expected build-deb to tell its progress"
     fresh.rename(folder)
 
 
-def _fingerprint(version: str) -> str:
-    found = hashlib.sha256(version.encode())
+def _fingerprint(version: str, release: str) -> str:
+    found = hashlib.sha256(f"{version} {release}".encode())
     files = [path for folder in _SOURCES for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     for path in sorted([*files, *(ROOT / name for name in _FILES)]):
         found.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o}\n".encode())
