@@ -12,6 +12,7 @@ from celery import Celery, signals
 
 from warren.broker import rabbitmq
 from warren.broker.queues import EXCHANGE, addressed, amqp, are_quorum, queue
+from warren.broker.soon import App
 from warren.config import Settings, check_modules, check_tasks
 from warren.config.hints import MADE_BY
 from warren.errors import ConfigError
@@ -29,7 +30,7 @@ SENT_AT = "warren_sent_at"
 
 def make_app(settings: Settings) -> Celery:
     """The app of these settings: every daemon and every command uses one made here. It connects to nothing yet."""
-    app = Celery(settings.app.name, amqp=amqp(settings), set_as_current=True)
+    app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
     setattr(app, MADE_BY, True)
     app.conf.update(_broker(settings))
     app.conf.update(_results(settings))

@@ -122,9 +122,15 @@ class Event(StrEnum):
     )
     TASK_STARTED = "task_started", "a process begins with a task; `pid` is that process, `waited_s` says how long the task waited"
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
-    TASK_FAILED = "task_failed", "a task raised and will not be tried again"
-    TASK_IGNORED = "task_ignored", "a task raised Ignore, or another task takes its place: nobody records a result of its own"
-    TASK_RETRIED = "task_retried", "a task raised and will be tried again"
+    TASK_FAILED = (
+        "task_failed",
+        "a task will not be tried again: it raised, rejected its message, ran into its limit or was given up (`reason`)",
+    )
+    TASK_IGNORED = (
+        "task_ignored",
+        "a task raised Ignore, or another one takes its place under the same id (`reason`): no result is recorded for it",
+    )
+    TASK_RETRIED = "task_retried", "a task raised and will be tried again, in `again_in_s` or at `again_at`; `reason` says why"
     POOL_GARBLED = (
         "pool_garbled",
         "something else than the pool's messages came from a pool child (`process`): it was ended, and its task counts as lost",
@@ -143,7 +149,7 @@ class Event(StrEnum):
         "callbacks_failed",
         "what follows a task's end (an error callback, a chain) raised, or was none; or a receiver of a signal left or hung",
     )
-    TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker"
+    TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker; `reason` says why"
 
     # quotas
     QUOTA_EXHAUSTED = "quota_exhausted", "a queue is paused until its quota has a free slot"

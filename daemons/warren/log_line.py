@@ -30,6 +30,9 @@ _FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", 
 #: Nesting past this is written as text: nobody reads it, and a value that contains itself must end somewhere.
 DEPTH = 8
 
+#: A number of more bits is written as text: Python refuses to show one of more than 4,300 digits, and readers to take it.
+_BITS = 10_000
+
 # Valid in JSON, but half of a character, or the end of a line for some readers (str.splitlines among them).
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -153,8 +156,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 def _plain(value: object, depth: int, within: tuple[int, ...]) -> Any:
     """A copy of `value` of plain JSON types; `within` holds the ids of the containers around it."""
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _BITS else safe_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)
     if id(value) in within:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from warren.events import Event
 from warren.log_line import render
+from warren.reading.seek import LONGEST
 from warren.redaction import redact
 
 SECRET = "s3cret"
@@ -108,3 +109,44 @@ def test_no_password_of_a_url_is_written(text: str, wrap: object) -> None:
 def test_a_url_without_password_stays_readable(text: str) -> None:
     """Ports, paths and addresses are no passwords."""
     assert redact(text) == text
+
+
+#: What a line may hold, each far too large.
+LARGE = {
+    "a text": "x" * 10_000_000,
+    "words of another script": "\u6f22 " * 3_000_000,
+    "characters that have to be escaped": "\x7f\u2028" * 3_000_000,
+    "bytes": b"\xff" * 5_000_000,
+    "a list": list(range(1_000_000)),
+    "lists of lists": [[["x" * 100] * 100] * 100] * 10,
+    "an object": {str(number): number for number in range(300_000)},
+    "a name within": {"n" * 5_000_000: 1},
+    "a number": 10**6_000,
+    "many numbers": [10**3_000] * 1_000,
+    "an exception": ValueError("y" * 5_000_000),
+    "a set": set(range(500_000)),
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_no_line_is_longer_than_a_reader_takes(what: str) -> None:
+    """Whatever a field holds, the line is valid, keeps its first fields, is short enough, and says that it was cut."""
+    line = render({"timestamp": "t", "event": "record", "value": LARGE[what], "last": "end"})
+    found = json.loads(line, parse_constant=refuse)
+    assert len(line.encode()) < LONGEST // 2
+    assert (found["timestamp"], found["event"], found["last"]) == ("t", "record", "end")
+    if what == "a number":
+        assert found["value"] == "<int that cannot be shown: ValueError>"
+    else:
+        assert found["cut_from"] > 65_536
+        assert "left out" in line
+
+
+def test_neither_names_nor_a_number_of_fields_make_a_line_long() -> None:
+    """An author's `extra` may have any names, and as many as he likes."""
+    many = {f"{number}{'n' * 100}": "x" * 40 for number in range(100_000)}
+    for fields in ({"n" * 5_000_000: 1}, many, dict.fromkeys(map(str, range(900)), 10**3_000)):
+        line = render({"timestamp": "t", "event": "record", **fields})
+        assert len(line.encode()) < LONGEST // 2
+        assert json.loads(line)["timestamp"] == "t"
+        assert json.loads(line)["cut_from"] > 65_536

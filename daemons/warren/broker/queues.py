@@ -14,6 +14,7 @@ from kombu import Exchange, Queue
 
 from warren.broker.most_rejected import MOST, MOST_BYTES
 from warren.broker.routing import Binding, route
+from warren.broker.soon import set_due
 from warren.broker.unroutable import NoRoute
 from warren.config import Settings, load_again
 from warren.config.settings import DEFAULT_QUEUE
@@ -148,6 +149,7 @@ def amqp(settings: Settings) -> type[AMQP]:
             send = super().send_task_message
 
             def checked(producer: Any, name: str, message: Any, **options: Any) -> Any:
+                set_due(message.headers)
                 _check_delayed(settings, message, options.get("exchange"), options.get("routing_key"))
                 return send(producer, name, message, **options)
 

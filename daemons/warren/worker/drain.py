@@ -13,6 +13,7 @@ from celery.worker import state
 
 from warren.events import Event
 from warren.log import get
+from warren.worker.about import about
 from warren.worker.copies import Copies
 from warren.worker.gate import Gate
 
@@ -82,7 +83,10 @@ class Drain:
         # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until the
         # watchdog sees these processes dead, and cool from then.
         for request in state.active_requests:
+            if request.acknowledged:
+                continue  # before it ran: it does not come back, and its request tells that it has failed
             self.handed_back.append((request.id, request.name))
-            get().warning(Event.TASK_HANDED_BACK, task_id=request.id, root_id=request.root_id, task=request.name)
+            reason = "the worker ends, and it has not finished within the time that it had"
+            get().warning(Event.TASK_HANDED_BACK, **about(request), reason=reason)
         consumer.cancel_active_requests()
         state.should_terminate = 0

@@ -17,6 +17,8 @@ from warren.config import Settings
 from warren.events import Event
 from warren.log import bind, get, keep, losing, unbind
 from warren.log_line import safe_text
+from warren.worker.about import about
+from warren.worker.aftermath import OWNER
 
 #: How a process says to its worker that the end of its task is told, in the arguments of the exception that it sends.
 TOLD = ("its process has told this",)
@@ -77,12 +79,13 @@ class Records:
         waited_s = _waited(request)
         self._running.append(_Running(fields, time.monotonic(), waited_s))
         bind(**fields)
-        get().info(Event.TASK_STARTED, waited_s=waited_s)
+        parent = {"parent_id": request.parent_id} if request.parent_id else {}
+        get().info(Event.TASK_STARTED, waited_s=waited_s, **parent)
 
-    def ended(self, sender: Any = None, state: str | None = None, **_: Any) -> None:
+    def ended(self, sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
         """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
         if state == states.IGNORED and self._running:
-            get().info(Event.TASK_IGNORED, **self._fields(sender.request))
+            get().info(Event.TASK_IGNORED, reason=safe_text(retval), **self._fields(sender.request))
         unbind(*FIELDS)
         if self._running:
             self._running.pop()
@@ -105,8 +108,13 @@ class Records:
         return on_success
 
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
-        """The task raised and comes again."""
-        get().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **self._fields(request))
+        """The task raised and comes again; or the worker sends it again (`retry_on_worker_lost`)."""
+        if not self._running:
+            get().warning(Event.TASK_RETRIED, reason="its process was lost, or the worker ends", **_about(request))
+            return
+        wait = getattr(reason, "when", None)
+        again = {"again_in_s": wait} if isinstance(wait, int | float) else {"again_at": wait} if wait is not None else {}
+        get().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **again, **self._fields(request))
 
     def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
         """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so.
@@ -114,14 +122,18 @@ class Records:
         One line for each end: where a result cannot be stored, its process tells that, tells the failure that comes of it, and
         its worker does once more.
         """
-        if self._told == task_id or getattr(exception, "exc_args", None) == TOLD:
+        if getattr(exception, "exc_args", None) == TOLD:
             return
-        self._told = task_id
         request = sender.request
         if self._running and self._running[-1].fields["task_id"] == task_id:
+            if self._told == task_id:
+                return
+            self._told = task_id
             fields = self._fields(request)
+        elif _first(request):
+            fields = {"task_id": task_id, "task": sender.name, **_about(request)}
         else:
-            fields = {"task_id": task_id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
+            return
         trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
         get().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
 
@@ -131,14 +143,31 @@ class Records:
 
     def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
         """The task will not run, or was ended while it ran: the worker itself says so."""
+        if not _first(request):
+            return
         reason = "terminated" if terminated else "expired" if expired else "revoked"
-        fields = {"task_id": request.id, "task": sender.name, "root_id": getattr(request, "root_id", None)}
+        fields = {"task_id": request.id, "task": sender.name, **_about(request)}
         get().warning(Event.TASK_REVOKED, reason=reason, **fields)
 
     def _fields(self, request: Any) -> dict[str, Any]:
         running = self._running[-1]
         times = {"waited_s": running.waited_s, "ran_s": round(time.monotonic() - running.began, 6)}
         return {**times, "args": request.args, "kwargs": request.kwargs} if self.settings.log.arguments else times
+
+
+def _first(request: Any) -> bool:
+    """Return whether the worker has not told the end of this request yet; from now on it has."""
+    owner = vars(request).get(OWNER)
+    if owner is None:
+        return True
+    was, owner.told = owner.told, True
+    return not was
+
+
+def _about(request: Any) -> dict[str, Any]:
+    """Return the fields of a task of which the worker itself tells, by the context of its request."""
+    owner = vars(request).get(OWNER)
+    return about(owner) if owner is not None else {"root_id": getattr(request, "root_id", None)}
 
 
 def _routing_key(request: Any) -> str:

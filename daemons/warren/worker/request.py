@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from signal import SIGKILL
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from warren.events import Event
 from warren.log import get
 from warren.log_line import safe_text
 from warren.process import Process, of
+from warren.worker.about import about
 from warren.worker.aftermath import OWNER
 from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
@@ -49,6 +51,8 @@ class Request(CeleryRequest):
     _child: Process | None = None
     #: Whether the acknowledgement waits for what follows the end (aftermath.py).
     _held = False
+    #: Whether the worker has told its end.
+    told = False
 
     @cached_property
     def _context(self) -> Any:
@@ -93,7 +97,8 @@ class Request(CeleryRequest):
             # It could call in between, and its call would count for longer than its slot cools.
             _end(self._child)
         try:
-            super().on_timeout(soft, timeout)
+            with self._told_of():
+                super().on_timeout(soft, timeout)
         except self._connection_errors:
             raise
         except BaseException as error:  # noqa: BLE001  an `on_failure` of a task's own class: it may do anything
@@ -103,8 +108,7 @@ class Request(CeleryRequest):
                 self.reject(requeue=True)
                 return
             # Celery acknowledges last. Without an answer the message would keep its place in the prefetch for ever.
-            reason = safe_text(error)
-            get().error(Event.CALLBACKS_FAILED, task_id=self.id, task=self.name, reason=reason)
+            get().error(Event.CALLBACKS_FAILED, **about(self), reason=safe_text(error))
             if not soft and self.task.acks_late:
                 self.acknowledge()
 
@@ -125,24 +129,52 @@ class Request(CeleryRequest):
             self.acknowledge()
         elif isinstance(error, Reject) and self.task.acks_late and (error.requeue or _not_taken(error.reason)):
             self._again(str(error.reason))
+        elif isinstance(error, Reject) and error.requeue:
+            # Acknowledged before it ran: the broker does not have it any more, and this is its end.
+            error.requeue = False
+            with self._told_of():
+                super().on_failure(exc_info, send_failed_event, return_ok)
         elif isinstance(error, _LOST) and self.task.acks_late and not self._ends_otherwise():
             self._lost(error if isinstance(error, WorkerLostError) else _left(error), exc_info)
         elif not (isinstance(error, TimeLimitExceeded) and not return_ok):
             # The pool says so of a task that it ends at its limit, and calls on_timeout next, which tells it all a second time.
-            super().on_failure(exc_info, send_failed_event, return_ok)
+            with self._told_of():
+                super().on_failure(exc_info, send_failed_event, return_ok)
 
     def reject(self, requeue: bool = False) -> None:
         """Rejects the message; with `requeue` the broker delivers it again."""
-        if requeue:
-            get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name)
+        if requeue and not self.acknowledged:
+            get().warning(Event.TASK_HANDED_BACK, **about(self), reason="the worker did not run it, or not to its end")
         super().reject(requeue)
+
+    def _announce_cancelled(self, emit_retry: bool = True) -> None:
+        """The worker ends, and the task has not finished."""
+        if not (emit_retry and self.acknowledged):
+            super()._announce_cancelled(emit_retry=emit_retry)
+            return
+        # Celery marks it as to be tried again. Nobody does: it was acknowledged before it ran, and the broker has it no more.
+        state.task_ready(self)
+        self._already_cancelled = True
+        try:
+            raise WorkerLostError("the worker ended before it, and it was acknowledged before it ran (acks_late = False)")
+        except WorkerLostError as error:
+            self._fail(error, ExceptionInfo())
+
+    @contextmanager
+    def _told_of(self) -> Iterator[None]:
+        """Let who is told of an end find the request: Celery makes it the current one of its task for some ends only."""
+        self.task.request_stack.push(self._context)
+        try:
+            yield
+        finally:
+            self.task.request_stack.pop()
 
     def _lost(self, error: WorkerLostError, exc_info: Any) -> None:
         """The task runs again, as a copy that counts its losses; after MOST_LOSSES it has failed."""
         state.task_ready(self)
         losses = self.losses + 1
         if losses + self.deaths.of(self.id) < MOST_LOSSES:
-            get().warning(Event.TASK_HANDED_BACK, task_id=self.id, root_id=self.root_id, task=self.name, losses=losses)
+            get().warning(Event.TASK_HANDED_BACK, **about(self), losses=losses, reason=str(error))
             # Acknowledged last: cut off before, the broker delivers the message again.
             self.copies.give_back(self.message, self.acknowledge, headers={LOSSES: losses})
         else:
@@ -159,7 +191,8 @@ class Request(CeleryRequest):
     def _fail(self, error: WorkerLostError, exc_info: Any) -> None:
         self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
         details = {"args": self.args, "kwargs": self.kwargs, "traceback": exc_info.traceback, "einfo": exc_info}
-        signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
+        with self._told_of():
+            signals.task_failure.send(sender=self.task, task_id=self.id, exception=error, **details)
         self.acknowledge()  # last, too: cut off before, it is delivered and given up again
 
     def _again(self, reason: str) -> None:
@@ -171,8 +204,7 @@ class Request(CeleryRequest):
         state.task_ready(self)
         returns = counted(self.request_dict, RETURNS)
         pause = pause_before(returns)
-        about = {"task_id": self.id, "root_id": self.root_id, "task": self.name}
-        get().warning(Event.TASK_HANDED_BACK, **about, reason=reason, again_in_s=pause)
+        get().warning(Event.TASK_HANDED_BACK, **about(self), reason=reason, again_in_s=pause)
         # Acknowledged last, as above. A connection that breaks meanwhile gives the message back as itself.
         self.copies.give_back_in(pause, self.message, self.acknowledge, headers={RETURNS: returns + 1})
 

@@ -1,0 +1,52 @@
+"""Tasks that are due within a second, sent to quorum queues: Celery has no delay for them, and raises in their sender.
+
+There it has RabbitMQ delay a task by whole seconds, and asks for none of 0 (celery 5.7, `Celery.send_task`). Such a task
+goes to its queue at once, as on any other broker, and the worker keeps it until it is due.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from celery.utils.time import maybe_make_aware
+
+#: When the task is due that is being sent: ISO 8601; empty for all others.
+_due: ContextVar[str] = ContextVar("warren_due", default="")
+
+
+class App(Celery):
+    """Celery's app, whose tasks may be due at any moment."""
+
+    def send_task(
+        self, name: str, args: Any = None, kwargs: Any = None, countdown: Any = None, eta: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        """Send a task, as Celery documents it."""
+        seconds = _seconds(countdown, eta) if self.conf.task_default_queue_type == "quorum" else 0.0
+        soon = 0 < seconds < 1
+        # Also for all others: a receiver of `before_task_publish` may send one while another is being sent.
+        token = _due.set((datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() if soon else "")
+        try:
+            when = (None, None) if soon else (countdown, eta)
+            return super().send_task(name, args, kwargs, *when, *rest, **options)
+        finally:
+            _due.reset(token)
+
+
+def set_due(headers: dict[str, Any]) -> None:
+    """Write into the headers of a task that is being sent when it is due, if that is soon."""
+    if due := _due.get():
+        headers["eta"] = due
+
+
+def _seconds(countdown: Any, eta: Any) -> float:
+    """Return how long it is until then; 0 when that is not said, or not in a way that is known here."""
+    if eta:
+        try:
+            moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+            return float((maybe_make_aware(moment, UTC) - datetime.now(UTC)).total_seconds())
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            return 0.0
+    return float(countdown) if isinstance(countdown, int | float) else 0.0
