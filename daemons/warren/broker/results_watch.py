@@ -6,10 +6,10 @@ A task whose result cannot be stored waits with it: without a word about that se
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from warren.app import make_app
 from warren.config import Settings
 from warren.redaction import redact
 from warren.run_file import now
@@ -31,9 +31,9 @@ class ResultsLook:
 class ResultsWatch(threading.Thread):
     """Keeps `latest`, replaced as a whole at each look. Nobody waits for this thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, make_app: Callable[[Settings], Any]) -> None:
         super().__init__(name="results-watch", daemon=True)
-        self.settings = settings
+        self.settings, self._make_app = settings, make_app
         self.latest: ResultsLook | None = None
         self._stopped = threading.Event()
 
@@ -43,7 +43,7 @@ class ResultsWatch(threading.Thread):
 
     def run(self) -> None:
         """Looks until it is stopped."""
-        app: Any = make_app(self.settings)
+        app = self._make_app(self.settings)
         app.conf.update(redis_socket_timeout=PATIENCE, redis_socket_connect_timeout=PATIENCE)
         # Named as a result is: a user of Redis may have rights for those keys alone.
         key = app.backend.get_key_for_task(f"watch-of-{self.settings.host}")

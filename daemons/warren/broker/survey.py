@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery
 
-from warren.app import make_app
 from warren.broker.alarms import alarms
 from warren.broker.depth import Seen, depths_over, seen_over
 from warren.broker.known_queues import KnownQueues
@@ -45,9 +45,9 @@ class Look:
 class BrokerSurvey(threading.Thread):
     """Holds connections to the broker and keeps `latest`, replaced as a whole at each look. Nobody waits for this thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, make_app: Callable[[Settings], Celery]) -> None:
         super().__init__(name="broker-survey", daemon=True)
-        self.settings = settings
+        self.settings, self._make_app = settings, make_app
         self.latest: Look | None = None
         self.pause = settings.watchdog.survey_interval  # seconds from one look to the next
         self._stopped = threading.Event()
@@ -60,7 +60,7 @@ class BrokerSurvey(threading.Thread):
 
     def run(self) -> None:
         """Looks until it is stopped, connecting anew as often as it must."""
-        app = make_app(self.settings)
+        app = self._make_app(self.settings)
         # No confirmation is waited for: under an alarm it never comes. The looks are more frequent than heartbeats.
         waits = {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
         if self.settings.broker.kind == "rabbitmq":

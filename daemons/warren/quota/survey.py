@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from warren import run_file
+from warren.app import make_app
 from warren.broker.backlog import Backlog
 from warren.broker.depth import Seen
 from warren.broker.most_rejected import MOST
@@ -33,8 +34,8 @@ class Survey:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._path = settings.app.run_dir / "survey.json"
-        self._broker = BrokerSurvey(settings)
-        self._results = ResultsWatch(settings) if is_apart(settings) else None
+        self._broker = BrokerSurvey(settings, make_app)
+        self._results = ResultsWatch(settings, make_app) if is_apart(settings) else None
         self._begun, self._written = now(), 0.0
         self._look: Look | None = None
         self._backlogs: dict[str, Backlog] = {}
