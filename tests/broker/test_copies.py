@@ -258,3 +258,33 @@ def test_one_that_is_not_taken_makes_way(bench: Bench) -> None:
     bench.give(found)
     bench.turn(lambda: bench.done, what="the copy")
     assert passed == [0, 1, 2]
+
+
+def test_a_queue_that_is_gone_is_told_once_and_asked_after_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of its messages stays unacknowledged, one of them asks for all, and all go when it is there. Others go at once."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    gone = f"{bench.name}-gone"
+    held = [bench.take(word) for word in ("one", "two", "three")]
+    asked: list[bool] = []
+    settled = bench.copies._settled
+
+    def counted(copy: Any, taken: bool) -> None:
+        asked.append(taken)
+        settled(copy, taken)
+
+    monkeypatch.setattr(bench.copies, "_settled", counted)
+    for each in held:
+        bench.copies.give(each, "", gone, partial(bench.done.append, each.headers["id"]))
+    bench.turn(lambda: len(asked) == 4, what="four refusals")
+    assert bench.done == []
+    assert caplog.text.count(gone) == 1
+    bench.give(bench.take("other"))
+    bench.turn(lambda: bench.done == ["other"], what="the copy for a queue that is there")
+    Queue(gone, durable=True)(bench.channel).declare()
+    bench.turn(lambda: len(bench.done) == 4, what="the others")
+    found = [until(partial(bench.channel.basic_get, gone, no_ack=True), what="a copy").headers["id"] for _ in held]
+    assert sorted(found) == ["one", "three", "two"]
+    assert bench.channel.basic_get(gone) is None

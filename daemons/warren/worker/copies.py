@@ -25,6 +25,7 @@ from warren.worker.address import address_of, source
 from warren.worker.kept_file import brief
 from warren.worker.message import copy_of, publish_copy
 from warren.worker.on_way import WINDOW, Copy, OnWay
+from warren.worker.refused import Refused
 
 #: Seconds until the broker is asked for a connection again: an attempt may hold up the main loop for connect_timeout.
 RETRY = 10.0
@@ -52,6 +53,7 @@ class Copies:
         self._asking = self._asked = False
         self._heard = float("-inf")
         self._sent = OnWay()
+        self._refused = Refused()
         self._called = False
         #: Queues that were seen to over this connection.
         self._declared: set[str] = set()
@@ -61,6 +63,7 @@ class Copies:
         self._drop()
         self._consumer, self._next_attempt, self._called = consumer, float("-inf"), False
         self._sent.clear()
+        self._refused.clear()
         self._waiting.clear()
 
     @property
@@ -89,7 +92,7 @@ class Copies:
         first. `take_back` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
         alarm begins, unless it `waits`, or the broker grants no queue for it. `declare` sees to that queue, on another channel.
         `repeatable`: two copies of it do no harm. `not_taken` is called when its queue is not there or takes no more; without
-        it the copy is tried again at a later turn.
+        it the copy is tried again, after a pause.
         """
         if message.channel.connection is None:
             return  # what it came by is gone, and the broker delivers it again: a copy would be the task's second one
@@ -126,7 +129,7 @@ class Copies:
 
     def _sift(self, wanted: Callable[[Copy], bool]) -> list[Copy]:
         """Takes these out of what waits."""
-        found = [each for each in self._waiting if wanted(each)]
+        found = [*self._refused.sift(wanted), *(each for each in self._waiting if wanted(each))]
         self._waiting = deque(each for each in self._waiting if not wanted(each))
         return found
 
@@ -154,9 +157,16 @@ class Copies:
             if self._connection is not None and self._connection.blocked:
                 # For as long as the alarm lasts they would hold places of the prefetch, and it is the worker that makes room.
                 self._refuse(lambda each: not each.waits)
-            while self._waiting and not (self._closed or self._asking) and self._sent.has_room(self._waiting[0]):
+            self._waiting.extend(self._refused.due())
+            while self._next() and not (self._closed or self._asking) and self._sent.has_room(self._waiting[0]):
                 if not self._send():
                     break
+
+    def _next(self) -> bool:
+        """Whether one may go. Those for a place that took none just now wait for another of it, and hold up nobody."""
+        while self._waiting and self._refused.keeps(self._waiting[0]):
+            self._waiting.popleft()
+        return bool(self._waiting)
 
     def _send(self) -> bool:
         """Sends the first one, or what has to be known before. Whether the next one may have its turn."""
@@ -203,17 +213,19 @@ class Copies:
             return  # it is a file by now, and its message acknowledged
         if taken:
             self._heard, self._sent.most = time.monotonic(), WINDOW
+            self._waiting.extend(self._refused.taken(copy))
             copy.done()  # only now: the broker has the copy, and whatever ends before this line leaves the message there as well
             self._soon()
         else:
-            # A queue that takes no more, or is not there: the message stays here and is tried at a later turn.
+            # A queue that takes no more, or is not there: the message stays unacknowledged, and is tried after a pause.
             self._sent.most = 1
             self._declared.discard(copy.routing_key)
             if copy.not_taken is None:
-                self._waiting.append(copy)
+                if self._refused.add(copy):
+                    get().warning(Event.REQUEUE_REFUSED, queue=copy.routing_key)
             else:
                 copy.not_taken()
-                self._soon()
+            self._soon()  # others go on
 
     def _declare(self, queue: str, declare: Callable[[Any], None]) -> None:
         """Sees that the queue is there. When the broker grants none, the copies for it are `refused`."""
