@@ -174,7 +174,8 @@ class Event(StrEnum):
     TICK_SENT = "tick_sent", "beat sent the task of a schedule entry"
     TICK_MISSED = (
         "tick_missed",
-        "ticks of an entry came due while no beat led (`ticks`, the newest is `tick`); `left_out` of them are never sent",
+        "ticks of an entry came due while no beat led (`ticks`, those behind `after` up to `tick`); "
+        "`left_out` of them are not sent, but for `unsure` that a lost leader may have sent",
     )
     CLOCK_SET_BACK = (
         "clock_set_back",

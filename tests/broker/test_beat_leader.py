@@ -13,7 +13,7 @@ import pytest
 
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
-from support.ticks import balance, lost
+from support.ticks import balance, lost, taken
 from support.wait import end_of, until
 from warren.app import make_app
 from warren.beat.ticks import GRACE
@@ -130,7 +130,8 @@ def test_more_ticks_than_a_turn_can_send(scratch: Path, url: str) -> None:
         end_of(beat)
     found = balance(suite.log("beat"), 0.1)
     assert (found.untold, found.twice) == (0, 0)
-    assert waiting(suite) == found.sent
+    # Stopped so long that RabbitMQ has cut it off, it sends what had no answer again, under the same ids.
+    assert len(set(taken(make_app(load(suite.etc))))) == found.sent
     assert found.told >= 20
 
 

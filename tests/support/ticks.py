@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,6 +71,14 @@ def balance(records: Iterable[dict[str, Any]], every: float) -> Balance:
         if record["event"] == "tick_sent":
             sent[entry, number] += 1
     return Balance(len(sent), told, due - len(sent) - told, sent.total() - len(sent))
+
+
+def taken(app: Any, queue: str = "default") -> Iterator[str]:
+    """The id of each message of the queue, which is empty afterwards."""
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        while (message := channel.basic_get(queue, no_ack=True)) is not None:
+            yield str(channel.message_to_python(message).headers["id"])
 
 
 def _each(first: float, last: float, every: float) -> list[float]:

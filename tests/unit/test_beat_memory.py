@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.forks import child, end, killed_at
 from warren import atomic_write
-from warren.beat.memory import Memory
+from warren.beat.memory import Known, Memory
 
 
 @pytest.fixture
@@ -20,54 +20,54 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "beat" / "ticks.json"
 
 
-@given(ticks=st.dictionaries(st.text(), st.floats(0, 4e9)))
-def test_it_remembers(tmp_path_factory: pytest.TempPathFactory, ticks: dict[str, float]) -> None:
+TICK = st.floats(0, 4e9)
+
+
+@given(last=st.dictionaries(st.text(), TICK), begun=st.dictionaries(st.text(), st.lists(TICK).map(tuple)))
+def test_it_remembers(
+    tmp_path_factory: pytest.TempPathFactory, last: dict[str, float], begun: dict[str, tuple[float, ...]]
+) -> None:
     """Another beat reads exactly what was written, whatever the entries are called."""
     path = tmp_path_factory.mktemp("memory") / "beat" / "ticks.json"
-    Memory(path).write({"old": 1.0})
-    Memory(path).write(ticks)
-    assert Memory(path).read() == ticks
+    Memory(path).write(Known({"old": 1.0}))
+    Memory(path).write(Known(last, begun))
+    assert Memory(path).read() == Known(last, begun)
 
 
 @pytest.mark.parametrize(
     "content",
     [
+        *(b"", b"{", b"[]", b"null", b"7", b'{"a": 1', b"\xff\xfe", b"\x00" * 4096, b"[" * 100_000, b'{"last": {}}'),
         *(
-            b"",
-            b"{",
-            b"[]",
-            b"null",
-            b"7",
-            b'{"a": "soon"}',
-            b'{"a": null}',
-            b'{"a": [1]}',
-            b"\xff\xfe",
-            b'{"a": 1',
-            b"\x00" * 4096,
+            b'{"last": {"a": ' + tick + b'}, "begun": {}}'
+            for tick in (b'"soon"', b"null", b"[1]", b"NaN", b"1e999", b"1" + b"0" * 400)
         ),
-        *(b'{"a": Infinity}', b'{"a": NaN, "b": 1.0}', b'{"a": 1e999}', b'{"a": 1' + b"0" * 400 + b"}", b"[" * 100_000),
+        *(
+            b'{"last": {"a": 1}, "begun": ' + begun + b"}"
+            for begun in (b"[]", b"7", b'{"a": 1}', b'{"a": [null]}', b'{"a": [Infinity]}')
+        ),
     ],
 )
 def test_what_is_not_ours(path: Path, content: bytes) -> None:
     """A damaged file is as good as none, and is replaced by the next tick."""
     path.parent.mkdir()
     path.write_bytes(content)
-    assert Memory(path).read() == {}
-    Memory(path).write({"a": 1.0})
-    assert Memory(path).read() == {"a": 1.0}
+    assert Memory(path).read() == Known()
+    Memory(path).write(Known({"a": 1.0}))
+    assert Memory(path).read() == Known({"a": 1.0})
 
 
 def test_nothing_there(path: Path) -> None:
     """Without a file nothing is known."""
-    assert Memory(path).read() == {}
+    assert Memory(path).read() == Known()
 
 
 def test_replaced_whole(path: Path) -> None:
     """Who reads while it is written reads the old ticks whole."""
-    Memory(path).write({"a": 1.0})
+    Memory(path).write(Known({"a": 1.0}))
     with open(path, encoding="utf-8") as old:
-        Memory(path).write({"a": 2.0, "b": 3.0})
-        assert old.read() == '{"a": 1.0}'
+        Memory(path).write(Known({"a": 2.0, "b": 3.0}))
+        assert old.read() == Known({"a": 1.0}).as_json()
 
 
 def test_full_disk(path: Path) -> None:
@@ -76,20 +76,20 @@ def test_full_disk(path: Path) -> None:
     def in_vain() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
         with pytest.raises(OSError, match="too large"):
-            Memory(path).write({"a" * 100: 2.0})
+            Memory(path).write(Known({"a" * 100: 2.0}))
 
-    Memory(path).write({"a": 1.0})
+    Memory(path).write(Known({"a": 1.0}))
     assert end(child(in_vain)) == 0
-    assert Memory(path).read() == {"a": 1.0}
+    assert Memory(path).read() == Known({"a": 1.0})
 
 
 def test_killed_while_it_writes(path: Path) -> None:
     """Killed at any line of writing, the next beat reads the old ticks or the new ones."""
     seen, line, killed = set(), 0, True
     while killed:
-        Memory(path).write({"a": 1.0})
-        killed = killed_at(line, lambda: Memory(path).write({"a": 2.0}), atomic_write.__file__)
-        seen.add(Memory(path).read()["a"])
+        Memory(path).write(Known({"a": 1.0}))
+        killed = killed_at(line, lambda: Memory(path).write(Known({"a": 2.0})), atomic_write.__file__)
+        seen.add(Memory(path).read().last["a"])
         line += 1
     assert line > 5
     assert seen == {1.0, 2.0}

@@ -14,7 +14,7 @@ import pytest
 from support.plants import PLANTS
 from support.wait import run_to_end
 from warren.beat.host_leader import HostLeader
-from warren.beat.memory import Memory
+from warren.beat.memory import Known, Memory
 from warren.broker.exchanges import Table
 from warren.broker.routing import Binding
 from warren.broker.topology import Topology
@@ -117,9 +117,9 @@ def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Cal
     for name in ("ticks.json", "ticks.json.new", "run_dir", "worker-a.deaths"):
         PLANTS[word](tmp_path / name)
     memory = Memory(tmp_path / "ticks.json")
-    assert memory.read() == {}
-    memory.write({"x": 1.0})
-    assert memory.read() == {"x": 1.0}
+    assert memory.read() == Known()
+    memory.write(Known({"x": 1.0}))
+    assert memory.read() == Known({"x": 1.0})
     settings = loaded(f"[app]\nstate_dir = {tmp_path}\nrun_dir = {tmp_path}/run\n")
     assert noted_run_dir(settings) == tmp_path / "run"
     assert losses(tmp_path / "worker-a.deaths") == {}

@@ -83,7 +83,7 @@ class Beat:
         else:
             self.sender.take_up(settings)
             if self.leading:
-                self.sender.begin(self.sender.ticks)  # the others go on, under the same leadership
+                self.sender.begin(self.sender.known)  # the others go on, under the same leadership
         self.daemon.took(settings)
         get().info(Event.RELOADED, entries=sorted(self.sender.entries))
 

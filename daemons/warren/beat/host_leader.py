@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 from typing import Any, TextIO
 
-from warren.beat.memory import Memory
+from warren.beat.memory import Known, Memory
+from warren.broker.together import OneByOne
 from warren.errors import Unavailable
 from warren.regular_file import make_directory, open_or_make
 
@@ -31,18 +32,24 @@ class HostLeader:
         except OSError as error:
             raise Unavailable(f"cannot lock {path}: {error.strerror}; look at its owner and its disk") from error
 
-    def recall(self) -> dict[str, float]:
+    def recall(self) -> Known:
         return self.memory.read()
 
-    def keep(self, ticks: dict[str, float]) -> None:
+    def keep(self, known: Known) -> None:
         try:
-            self.memory.write(ticks)
+            self.memory.write(known)
         except OSError as error:
             text = f"cannot write the last ticks to {self.memory.path}: {error.strerror}; free space"
             raise Unavailable(text) from error
 
     def options(self) -> dict[str, Any]:
         return {}
+
+    def batch(self) -> OneByOne:
+        return OneByOne()
+
+    def wait(self, batch: OneByOne) -> None:
+        """Each had its answer as it was sent."""
 
     def resign(self) -> None:
         if self._lock is not None:

@@ -12,9 +12,10 @@ from celery import Celery
 
 from warren.beat.host_leader import HostLeader
 from warren.beat.key_leader import KeyLeader
-from warren.beat.memory import Memory
+from warren.beat.memory import Known, Memory
 from warren.beat.queue_leader import QueueLeader
 from warren.broker.queues import beat_names
+from warren.broker.together import OneByOne
 from warren.config import Settings
 
 
@@ -24,14 +25,20 @@ class Leader(Protocol):
     def lead(self) -> bool:
         """Takes or keeps the leadership; True while this beat has it."""
 
-    def recall(self) -> dict[str, float]:
-        """The last ticks that were taken care of, by whichever leader."""
+    def recall(self) -> Known:
+        """The ticks as the last leader knew them, whichever it was."""
 
-    def keep(self, ticks: dict[str, float]) -> None:
+    def keep(self, known: Known) -> None:
         """Remembers them for the next leader."""
 
     def options(self) -> dict[str, Any]:
         """What `apply_async` needs so that the task is sent by the leader only."""
+
+    def batch(self) -> OneByOne:
+        """The answers to what is published within its block, with these options."""
+
+    def wait(self, batch: OneByOne) -> None:
+        """Returns when the broker has answered for each of the batch."""
 
     def resign(self) -> None:
         """Lets another lead."""

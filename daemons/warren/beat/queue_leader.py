@@ -5,7 +5,6 @@ No leadership, no send. The last ticks lie in a queue of one message, where the 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +12,13 @@ from typing import Any
 
 from amqp.exceptions import ResourceLocked
 from celery import Celery
+from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from warren.beat.memory import parse
+from warren.beat.memory import Known, parse
 from warren.broker.not_taken import NotTaken
 from warren.broker.replies import Backend as Replies
+from warren.broker.together import OneByOne, Together
 from warren.errors import Unavailable
 
 #: RabbitMQ notices a dead leader's connection within two of these (seconds).
@@ -36,6 +37,9 @@ class QueueLeader:
         self.app = app
         self._leader, self._ticks = leader, ticks
         self._connection: Any = None
+        #: Over which it sends and remembers: a channel of its own for each message would cost four more questions.
+        self._channel: Any = None
+        self._producer: Any = None
         self._leading = False
         self._refused = -ASK_AGAIN
 
@@ -53,34 +57,45 @@ class QueueLeader:
             self._pulse()
         return self._leading
 
-    def recall(self) -> dict[str, float]:
+    def recall(self) -> Known:
         with self._reached():
-            channel = self._connection.channel()
+            channel = self._open()
             self._declare(channel)
             message = channel.basic_get(self._ticks)
-            ticks = parse(message.body) if message is not None else {}
+            known = parse(message.body) if message is not None else Known()
             if message is not None:
                 # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
                 # between there are two, of which the older is dropped.
-                self._publish(channel, ticks)
+                self._publish(channel, known)
                 channel.basic_ack(message.delivery_tag)
-            channel.close()
-        return ticks
+        return known
 
-    def keep(self, ticks: dict[str, float]) -> None:
+    def keep(self, known: Known) -> None:
         with self._reached():
-            channel = self._connection.channel()
-            self._publish(channel, ticks)
-            channel.close()
+            self._publish(self._open(), known)
 
     def options(self) -> dict[str, Any]:
         # Results that are sent to whoever asked: nobody here reads them. And to get them Celery would first ask the broker for a
         # queue, without an end and over whatever connection it can make: a beat that sends without being the leader.
         unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
-        return {"connection": self._connection, **unread}
+        with self._reached():
+            self._open()
+        return {"producer": self._producer, **unread}
+
+    def batch(self) -> OneByOne:
+        with self._reached():
+            return Together(self._open())
+
+    def wait(self, batch: OneByOne) -> None:
+        with self._reached():
+            try:
+                batch.wait()
+            except self._connection.channel_errors:
+                batch.give_up()  # the broker has closed the channel over one of them; the connection stands
 
     def resign(self) -> None:
         connection, self._connection, self._leading = self._connection, None, False
+        self._channel = self._producer = None
         if connection is not None:
             with suppress(OSError, *connection.connection_errors, *connection.channel_errors):
                 connection.close()
@@ -98,6 +113,14 @@ class QueueLeader:
                 raise
             self.resign()
             raise Unavailable(str(error) or type(error).__name__) from error
+
+    def _open(self) -> Any:
+        if self._connection is None or not self._connection.connected:
+            raise ConnectionResetError("the connection was lost")  # kombu would connect anew, without the leader's queue
+        if self._channel is None or not self._channel.is_open:
+            self._channel = self._connection.channel()
+            self._producer = Producer(self._channel, auto_declare=False)
+        return self._channel
 
     def _ask(self) -> None:
         channel = self._connection.channel()
@@ -122,6 +145,6 @@ class QueueLeader:
         arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
         channel.queue_declare(self._ticks, durable=True, auto_delete=False, arguments=arguments)
 
-    def _publish(self, channel: Any, ticks: dict[str, float]) -> None:
-        message = channel.prepare_message(json.dumps(ticks), None, "application/json", "utf-8", None, {"delivery_mode": 2})
+    def _publish(self, channel: Any, known: Known) -> None:
+        message = channel.prepare_message(known.as_json(), None, "application/json", "utf-8", None, {"delivery_mode": 2})
         channel.basic_publish(message, exchange="", routing_key=self._ticks)

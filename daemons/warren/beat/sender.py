@@ -8,9 +8,12 @@ from zoneinfo import ZoneInfo
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
+from warren.beat.acts import Act, OnWay, by_entry
 from warren.beat.leader import Leader
+from warren.beat.memory import Known
 from warren.beat.ticks import Gap, due, last_tick, next_tick, pause, task_id, trusted
 from warren.broker.not_taken import NotTaken
+from warren.broker.unroutable import NoRoute
 from warren.config import ScheduleSettings, Settings
 from warren.errors import Unavailable
 from warren.events import Event
@@ -18,6 +21,8 @@ from warren.log import get
 
 #: Seconds at most that one turn sends, and between two turns.
 TURN = 1.0
+#: Ticks at most that are with the broker without its answer: that many are sent twice if the leader is lost just then.
+BATCH = 100
 #: Removes results that have expired; Celery brings the task.
 CLEANUP = ScheduleSettings(task="celery.backend_cleanup", cron="0 4 * * *")
 
@@ -29,6 +34,9 @@ class Sender:
         self.app = app
         self.leader = leader
         self.ticks = ticks
+        #: Ticks whose sending has begun, also by a leader before: the broker may have them or not.
+        self._begun: dict[str, tuple[float, ...]] = {}
+        self._on_way: OnWay | None = None
         self.take_up(settings)
 
     def take_up(self, settings: Settings) -> None:
@@ -39,13 +47,22 @@ class Sender:
         own = {} if self.app.backend.supports_autoexpire else {CLEANUP.task: CLEANUP}
         #: Those that are enabled, by name.
         self.entries: dict[str, ScheduleSettings] = {**own, **entries}
+        self._on_way = None  # what was begun and has no answer is due again, under the same ids
 
-    def begin(self, recalled: dict[str, float]) -> None:
+    @property
+    def known(self) -> Known:
+        """The ticks as the next leader must know them."""
+        return Known(self.ticks, self._begun)
+
+    def begin(self, recalled: Known) -> None:
         """Goes on where the last leader was. An entry that none has seen begins with its next tick: nothing of it was missed."""
         now = time.time()
+        self._begun = dict(recalled.begun)
+        if self._on_way is not None and not self._on_way.answers.stands:
+            self._on_way = None  # no answer comes any more
         for name, entry in self.entries.items():
             # What this beat sent itself counts too: the note of it may not have reached the next leader's place (full disk).
-            known = [ticks[name] for ticks in (recalled, self.ticks) if name in ticks]
+            known = [ticks[name] for ticks in (recalled.last, self.ticks) if name in ticks]
             self.ticks[name] = max(known) if known else last_tick(entry, now, self._zone)
 
     def turn(self) -> None:
@@ -54,13 +71,16 @@ class Sender:
         Behind that the heart beats and the leadership is asked for anew; what is left is due at once.
         """
         end = time.monotonic() + TURN
-        found: list[tuple[float, str]] = []
+        if self._on_way is not None:
+            self._finish(self._on_way)
+        acts: list[Act] = []
         for name, entry in self.entries.items():
-            found += [(tick, name) for tick in self._due(name, entry)]
+            acts += self._due(name, entry)
             if time.monotonic() >= end:
                 break
-        for tick, name in sorted(found):
-            self._remember(name, tick, self._send(name, tick))
+        acts.sort(key=lambda act: (act.tick, act.name))
+        for first in range(0, len(acts), BATCH):
+            self._send_together(acts[first : first + BATCH], end)
             if time.monotonic() >= end:
                 return
 
@@ -69,56 +89,111 @@ class Sender:
         ticks = [next_tick(entry, self.ticks[name], self._zone) for name, entry in self.entries.items()]
         return pause(ticks, time.time(), TURN)
 
-    def _due(self, name: str, entry: ScheduleSettings) -> tuple[float, ...]:
-        """Takes care of what was missed of the entry; returns its ticks that are to be sent. Raises Unavailable."""
+    def _due(self, name: str, entry: ScheduleSettings) -> list[Act]:
+        """What there is to do for the entry, the oldest tick first."""
         now, sent = time.time(), self.ticks[name]
         self.ticks[name] = trusted(entry, sent, now, self._zone)
         if self.ticks[name] != sent:
             consequence = "ticks from now on are sent, also those that the wrong clock had sent"
             get().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=round(sent - now, 3), consequence=consequence)
-        found = due(entry, self.ticks[name], now, self._zone)
-        if found.gap is not None:
-            self._miss(name, found.gap, now)
-        return found.ticks
+        found = due(entry, self.ticks[name], now, self._zone, self._begun.get(name, ()))
+        acts = [Act(tick, name, task_id(self._name, name, tick), None) for tick in found.ticks]
+        if found.gap is None:
+            return acts
+        made_up = task_id(self._name, name, found.gap.newest) if found.gap.made_up else ""
+        told = Act(found.gap.newest, name, made_up, found.gap)
+        return [*(act for act in acts if act.tick != told.tick), told]
 
-    def _miss(self, name: str, gap: Gap, now: float) -> None:
-        """Makes up for the newest tick of a gap where that is wanted, and tells the gap. Raises Unavailable."""
-        identity = self._send(name, gap.newest) if gap.made_up else ""
-        # Told before it is remembered: stopped in between it is told twice, rather than not at all.
-        told = {"ticks": gap.ticks, "left_out": gap.ticks - gap.made_up, "tick": gap.newest}
-        get().warning(Event.TICK_MISSED, entry=name, **told, late_s=round(now - gap.newest, 3), sent=bool(identity))
-        self._remember(name, gap.newest, identity)
-
-    def _remember(self, name: str, tick: float, identity: str) -> None:
-        # After sending: stopped in between, the tick is sent again and is the same task, by its id. Before, it could be lost.
-        self.ticks[name] = tick
+    def _send_together(self, acts: list[Act], end: float) -> None:
+        """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable."""
+        on_way = OnWay(self.leader.batch(), [], set())
+        if begun := by_entry(acts):
+            # Whoever leads next must know which ticks the broker may have: cut off behind the sending nobody here can tell.
+            self.leader.keep(Known(self.ticks, begun))
+        self._begun, self._on_way = begun, on_way
         try:
-            self.leader.keep(self.ticks)
-        finally:
-            if identity:
-                told = {"late_s": round(time.time() - tick, 3), "task_id": identity, "task": self.entries[name].task}
-                get().info(Event.TICK_SENT, entry=name, tick=tick, **told)
+            with on_way.answers:
+                for act in acts:
+                    on_way.acts.append(act)
+                    if act.identity:
+                        self._send(act, on_way)
+                    if time.monotonic() >= end:
+                        break
+        except Unavailable:
+            self._on_way = None
+            self._tell(self._take_in(on_way))
+            raise
+        self._finish(on_way)
 
-    def _send(self, name: str, tick: float) -> str:
-        """Sends the tick's task; its id, or nothing for one that cannot be sent. Raises Unavailable."""
-        entry, identity = self.entries[name], task_id(self._name, name, tick)
+    def _finish(self, on_way: OnWay) -> None:
+        """Waits for the answers, then tells and remembers. Raises Unavailable; during an alarm the answers may still come."""
+        trouble: Unavailable | None = None
+        try:
+            if on_way.answers.stands:
+                self.leader.wait(on_way.answers)
+            for act in on_way.acts:
+                if act.identity in on_way.answers.refused:
+                    self._send(act, on_way)  # by itself: that tells why, and the others did not wait for it
+        except Unavailable as error:
+            trouble = error
+        if not isinstance(trouble, NotTaken):
+            self._on_way = None
+        done = self._take_in(on_way)
+        try:
+            if trouble is not None:
+                raise trouble
+            self.leader.keep(self.known)
+        finally:
+            self._tell(done)
+
+    def _take_in(self, on_way: OnWay) -> list[Act]:
+        """Takes care of what is done, of each entry up to the first tick that is not. Returns what was sent of it.
+
+        Of the others nobody knows whether the broker has them.
+        """
+        done, left = [], list[Act]()
+        for act in on_way.acts:
+            if on_way.done(act) and act.name not in {each.name for each in left}:
+                done.append(act)
+                if act.gap is not None:
+                    self._tell_gap(act, act.gap)  # before it is remembered: cut off in between it is told twice, not never
+                self.ticks[act.name] = act.tick
+            else:
+                left.append(act)
+        on_way.acts, self._begun = left, by_entry(left)
+        return [act for act in done if act.identity in on_way.answers.taken]
+
+    def _tell_gap(self, act: Act, gap: Gap) -> None:
+        told = {"ticks": gap.ticks, "left_out": gap.ticks - gap.made_up, "unsure": gap.unsure, "after": gap.after}
+        late = round(time.time() - gap.newest, 3)
+        get().warning(Event.TICK_MISSED, entry=act.name, tick=gap.newest, **told, late_s=late, sent=gap.made_up)
+
+    def _tell(self, sent: list[Act]) -> None:
+        for act in sent:
+            told = {"late_s": round(time.time() - act.tick, 3), "task_id": act.identity, "task": self.entries[act.name].task}
+            get().info(Event.TICK_SENT, entry=act.name, tick=act.tick, **told)
+
+    def _send(self, act: Act, on_way: OnWay) -> None:
+        """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable."""
+        entry = self.entries[act.name]
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
-            self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=identity, retry=False, **options)
+            self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=act.identity, retry=False, **options)
+            on_way.answers.sent(act.identity)
         except ChannelError as error:
-            self._leave_out(name, tick, error)  # this message reaches no queue; the broker itself is well
-            return ""
+            if not isinstance(error, NoRoute):
+                on_way.answers.give_up()  # the broker has closed the channel: nothing before it gets an answer
+            self._leave_out(act, on_way, error)  # this message reaches no queue; the broker itself is well
         except NotTaken as error:
-            raise Unavailable(f"entry {name}: {error}") from error  # still the leader, and the same id next time
+            raise Unavailable(f"entry {act.name}: {error}") from error  # still the leader, and the same id next time
         except (OperationalError, OSError) as error:
             self.leader.resign()
-            raise Unavailable(f"entry {name}: {error or type(error).__name__}") from error
+            raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
         except Exception as error:  # noqa: BLE001  arguments that the task does not take, or that are not JSON
-            self._leave_out(name, tick, error)
-            return ""
-        return identity
+            self._leave_out(act, on_way, error)
 
-    def _leave_out(self, name: str, tick: float, error: Exception) -> None:
+    def _leave_out(self, act: Act, on_way: OnWay, error: Exception) -> None:
         """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
+        on_way.left_out.add(act.identity)
         reason = f"{type(error).__name__}: {error}"
-        get().error(Event.TICK_FAILED, entry=name, tick=tick, reason=reason, consequence="this tick is left out")
+        get().error(Event.TICK_FAILED, entry=act.name, tick=act.tick, reason=reason, consequence="this tick is left out")

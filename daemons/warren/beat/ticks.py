@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -22,16 +23,21 @@ COUNTED = 10_000
 
 @dataclass(frozen=True)
 class Gap:
-    """Ticks that were missed, no beat having led when they came due: so many, the newest of them, and whether that is sent."""
+    """Ticks that were missed, no beat having led when they came due: so many, the newest of them, and whether that is sent.
+
+    They came due after `after`. A leader that was lost may have sent `unsure` of those that are left out.
+    """
 
     ticks: int  # of a cron line COUNTED at most
     newest: float  # seconds since the epoch
     made_up: bool
+    after: float = 0.0
+    unsure: int = 0
 
 
 @dataclass(frozen=True)
 class Due:
-    """What to do now: first tell of a gap, then send these ticks (seconds since the epoch), the oldest first."""
+    """What to do now: tell of a gap, and send these ticks (seconds since the epoch), the oldest first."""
 
     gap: Gap | None
     ticks: tuple[float, ...]
@@ -56,12 +62,15 @@ def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
     return (number if number * entry.every > now else number + 1) * entry.every
 
 
-def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due:
-    """What to do at `now` when `sent` was the last tick taken care of.
+def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, begun: Collection[float] = ()) -> Due:
+    """What to do at `now` when `sent` was the last tick taken care of, and the sending of `begun` had begun.
 
     A tick that is late by GRACE at most is sent, each of them: a turn takes time, and so does a change of the leader. The older
     ones were missed. Of these the newest is made up for where the entry's misfire says so and nothing newer is sent: a schedule
     says when, not how many.
+
+    Of a tick whose sending had begun nobody knows whether the broker has it. Sent again it is the same task, by its id: that is
+    no loss and no second task. Where the misfire forbids it to be late it is left out.
     """
     newest = last_tick(entry, now, zone)
     if newest <= sent:
@@ -74,7 +83,13 @@ def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> Due
         tick = next_tick(entry, tick, zone)
     if missed <= sent:
         return Due(None, tuple(ticks))
-    return Due(Gap(_count(entry, sent, missed, zone), missed, not ticks and entry.misfire == "run"), tuple(ticks))
+    unknown = sorted({tick for tick in begun if sent < tick <= missed})
+    count = _count(entry, sent, missed, zone)
+    if entry.misfire == "skip":
+        return Due(Gap(count, missed, False, sent, len(unknown)), tuple(ticks))
+    made_up = not ticks or missed in unknown
+    again = [tick for tick in unknown if tick < missed]
+    return Due(Gap(count - len(again), missed, made_up, sent), (*again, *([missed] if made_up else []), *ticks))
 
 
 def trusted(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> float:

@@ -34,8 +34,6 @@ ANSWER = 10.0
 SILENCE = 1.0
 #: The routing key of that message. No queue has this name, so that the broker confirms it and drops it.
 NOWHERE = "warren.nowhere"
-
-
 #: Bytes of a frame that are for the properties beside the headers: each has 255 at most.
 _PROPERTIES = 4096
 
@@ -81,6 +79,8 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         self._refused: set[int] = set()
         self._returns = Returns()
         self._heard = float("-inf")
+        #: Whoever waits for several messages at once (together.py); their publishing returns at once.
+        self.together: Any = None
         super().__init__(*args, **kwargs)
 
     @property
@@ -106,7 +106,7 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
 
     # -- publish -----------------------------------------------------------------------------------------------------
 
-    def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> None:
+    def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> Any:
         """Publishes, and returns when the broker has taken the message. Raises NotTaken, NoRoute, MessageNacked.
 
         `confirm_timeout` or `timeout` (seconds) replaces the connection's publish_timeout.
@@ -114,8 +114,15 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         if self.connection is None:
             raise RecoverableConnectionError("the connection was closed before the message was sent")  # kombu connects anew
         given = kwargs.pop("confirm_timeout", None), kwargs.pop("timeout", None)
+        if (together := self.together) is not None:
+            return together.publish(*args, **kwargs)
         limit = next((each for each in given if each), self.connection.publish_timeout)
         deadline = Deadline(limit)
+        self.ask_for_room(deadline)
+        return self._await(self._send(*args, **kwargs), deadline, sent=True)
+
+    def ask_for_room(self, deadline: Deadline) -> None:
+        """Returns when the broker, by what it has said of late, takes messages. Raises NotTaken."""
         self._begin_confirms(deadline)
         if time.monotonic() - self._heard > SILENCE:
             # Not with the message itself: a broker under an alarm keeps the first one in hand and takes it when it is well again,
@@ -124,7 +131,6 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
             self._await(self._send(question(), exchange="", routing_key=NOWHERE), deadline, sent=False)
             self.connection.look()
         self.connection.until_unblocked(deadline)
-        self._await(self._send(*args, **kwargs), deadline, sent=True)
 
     def publish_later(self, answered: Callable[[bool], None], *args: Any, **kwargs: Any) -> None:
         """Publishes and returns at once; `answered` is told, by whoever reads the connection, whether the broker took it."""
@@ -156,18 +162,25 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
 
     def _await(self, number: int, deadline: Deadline, sent: bool) -> None:
         while number in self._unconfirmed:
-            if self.connection is None:
-                raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
-            if deadline.left == 0:
+            try:
+                self.read_on(deadline, sent)
+            except NotTaken:
                 self._returns.settle(number)  # a return that comes later is nobody's
-                raise self.connection.given_up(deadline.length, sent)
-            with suppress(TimeoutError):
-                self.connection.blocking_read(deadline.left)
+                raise
         if (address := self._returns.settle(number)) is not None:
             raise NoRoute(*address)
         if number in self._refused:
             self._refused.discard(number)
             raise MessageNacked
+
+    def read_on(self, deadline: Deadline, sent: bool) -> None:
+        """Reads one frame of those in which the answers are. Raises NotTaken after the deadline."""
+        if self.connection is None:
+            raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
+        if deadline.left == 0:
+            raise self.connection.given_up(deadline.length, sent)
+        with suppress(TimeoutError):
+            self.connection.blocking_read(deadline.left)
 
     def _on_confirmed(self, number: int, multiple: bool) -> None:
         self._heard = time.monotonic()

@@ -1,0 +1,85 @@
+"""A beat that is killed at any line of its turn, on the embedded broker."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+from support.forks import child, end, killed_at
+from support.suite import Suite
+from support.ticks import taken
+from warren.app import import_tasks, make_app
+from warren.beat import sender as module
+from warren.beat.leader import leader
+from warren.beat.memory import Known, Memory
+from warren.beat.sender import Sender
+from warren.beat.ticks import GRACE, task_id
+from warren.config import load
+from warren.log import configure
+
+INI = """
+[schedule:run]
+task = jobs.tick
+every = 3s
+[schedule:skip]
+task = jobs.tick
+every = 3s
+misfire = skip
+"""
+JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
+#: Lines of a turn that are left out between two at which it is killed.
+STEP = 5
+
+
+def turn(suite: Suite, later: float = 0.0) -> None:
+    """What a beat does that takes the leadership, `later` so many seconds than now: it goes on where the last one was."""
+    clock = SimpleNamespace(time=lambda: time.time() + later, monotonic=time.monotonic)
+    setattr(module, "time", clock)  # noqa: B010
+    settings = load(suite.etc)
+    configure("beat", "beat", "here", suite.folder / "log")
+    app = make_app(settings)
+    import_tasks(app, settings)
+    leads = leader(settings, app)
+    assert leads.lead()
+    beat = Sender(settings, app, leads, {})
+    beat.begin(leads.recall())
+    beat.turn()
+
+
+def test_each_tick_is_there_or_told(scratch: Path) -> None:
+    """Wherever it is killed, its successor sends what it has not: each tick is sent or told as missed, under its one id."""
+    suite = Suite(scratch, INI, modules="jobs")
+    suite.module("jobs", JOBS)
+    memory = Memory(suite.folder / "state" / "beat" / "ticks.json")
+    line, killed, again = 0, True, 0
+    while killed:
+        first = int(time.time() - GRACE - 20) // 3 * 3.0  # some were missed, some are due; all are missed when it is later
+        memory.write(Known({"run": first, "skip": first}))
+        (suite.folder / "log" / "beat.log").unlink(missing_ok=True)
+        killed = killed_at(line, lambda: turn(suite), module.__file__)
+        assert end(child(lambda: turn(suite, later=GRACE + 5))) == 0
+        again += balanced(suite, first, memory.read().last)
+        line += STEP
+    assert line > 30
+    assert again > 0  # else none was killed between sending and remembering
+
+
+def balanced(suite: Suite, first: float, last: Mapping[str, float]) -> int:
+    """Looks at the ticks behind `first`, up to the last ones; returns how often one is there twice."""
+    app = make_app(load(suite.etc))
+    there = Counter(taken(app))
+    for name in ("run", "skip"):
+        due = {first + 3.0 * number for number in range(1, round((last[name] - first) / 3.0) + 1)}
+        sent = {tick for tick in due if there[task_id(app.main, name, tick)]}
+        told: set[float] = set()
+        for line in suite.logged("beat", "tick_missed", entry=name):
+            gap = {tick for tick in due if line["after"] < tick <= line["tick"]}
+            assert len(gap - sent) <= line["left_out"]
+            assert len(gap & sent) <= len(gap) - line["left_out"] + line["unsure"]  # what is told as missed is not there
+            told |= gap
+        assert due - sent <= told
+        assert len(due) >= 7
+    return there.total() - len(there)
