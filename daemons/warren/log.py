@@ -231,12 +231,16 @@ class _ForPeople(logging.Handler):
 
 
 def _redacted(record: logging.LogRecord) -> logging.LogRecord:
-    """The record without secrets. One whose arguments do not fit still does not, as logging itself says so, with both."""
+    """The record without secrets. Of one whose arguments do not fit: the place, both, and why.
+
+    `logging` itself would print where it was called, with the lines of the source, and a line may hold a password.
+    """
     try:
-        record.msg, record.args = redact(record.getMessage()), ()
-    except Exception:  # noqa: BLE001 - message and arguments are anybody's
-        arguments = record.args if isinstance(record.args, tuple) else (record.args,)
-        record.msg, record.args = redact(safe_text(record.msg)), tuple(redact(safe_text(each)) for each in arguments)
+        text = record.getMessage()
+    except Exception as error:  # noqa: BLE001 - message and arguments are anybody's
+        place = f"{record.pathname}:{record.lineno}"
+        text = f"{place}: {safe_text(record.msg)} with {safe_text(record.args)}: {safe_text(error)}"
+    record.msg, record.args = redact(text), ()
     if record.exc_info:
         record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
     return record

@@ -238,7 +238,20 @@ except ValueError:
     assert "secret77" not in done.stderr
     assert "ValueError: ?api_token=***" in said
     assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
-    assert "--- Logging error ---" in said[2]
+    assert said[2].startswith("<string>:8: 'got %d' with ('redis://:***@host',): TypeError("), said[2]
+
+
+def test_an_argument_that_does_not_fit_shows_no_source(tmp_path: Path) -> None:
+    """The line of the source that logs it may hold a password: it is named by file and number, and not quoted."""
+    module = tmp_path / "logs_it.py"
+    module.write_text(
+        'import logging\nimport warren.log\nlogging.getLogger("author").warning("got %d", "redis://:secret77@host")\n'
+    )
+    done = run_to_end([sys.executable, str(module)], capture_output=True, check=True)
+    assert "secret77" not in done.stderr
+    assert done.stderr.splitlines() == [
+        f"{module}:3: 'got %d' with ('redis://:***@host',): TypeError('%d format: a real number is required, not str')"
+    ]
 
 
 def handled_by_nobody() -> None:
