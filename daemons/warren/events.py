@@ -78,11 +78,11 @@ class Event(StrEnum):
     # broker
     BROKER_CONNECTED = "broker_connected", "a daemon has reached the broker"
     BROKER_UNREACHABLE = "broker_unreachable", "the broker does not answer; the daemon keeps trying"
-    RESULTS_UNREACHABLE = (
-        "results_unreachable",
-        "the server of [results] url keeps no results now: tasks that have run wait with theirs; it is asked again",
+    RESULTS_NOT_STORED = (
+        "results_not_stored",
+        "results cannot be stored now (`reason`): tasks that have run wait with theirs, and it is tried again",
     )
-    RESULTS_CONNECTED = "results_connected", "the server of [results] url keeps results again"
+    RESULTS_STORED = "results_stored", "results can be stored again"
     BROKER_LOST = "broker_lost", "the connection to the broker broke"
     BROKER_ALARM = "broker_alarm", "the broker takes no messages; `alarm` says why, in its own words"
     BROKER_ALARM_CLEARED = "broker_alarm_cleared", "the broker takes messages again"

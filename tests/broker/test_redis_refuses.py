@@ -113,6 +113,10 @@ def test_a_refused_write_loses_no_task_and_ends_no_worker(kind: str, suite: Suit
         assert result_of(later) == 3
         until(lambda: not server.database.hlen("unacked"), what="everything acknowledged")
         assert worker.poll() is None
+        stored = suite.await_event("worker", "results_stored", task_id=told.id)
+    waited = suite.logged("worker", "results_not_stored", task_id=told.id)
+    assert [line["attempt"] for line in waited] == [stored["attempt"]], "one line for all trials"
+    assert not [line for line in suite.log("worker") if "Failed operation" in str(line)]
     assert sorted(runs.read_text("ascii").split()) == ["silent", "told"]
     assert not suite.logged("worker", "crashed")
     assert not suite.logged("worker", "task_failed")

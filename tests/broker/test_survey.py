@@ -249,8 +249,8 @@ def test_results_on_another_server(scratch: Path, redis: Redis) -> None:
         redis.shutdown(nosave=True)
         until(lambda: trouble("refused"), what="the end")
         assert broker(suite, lambda broker: broker["reachable"])
-    assert len(suite.logged("quota-watchdog", "results_unreachable")) == 3
-    assert len(suite.logged("quota-watchdog", "results_connected")) == 2
+    assert len(suite.logged("quota-watchdog", "results_not_stored")) == 3
+    assert len(suite.logged("quota-watchdog", "results_stored")) == 2
 
 
 def test_results_with_the_broker_are_not_watched(scratch: Path) -> None:

@@ -81,12 +81,12 @@ class Checked:
 class CheckedKeys(Checked):
     """The same for backends that keep each result under a key."""
 
-    #: Told whether this process waits to store a result.
-    waiting: ClassVar[Callable[[bool], None]] = staticmethod(lambda waits: None)
+    #: Told what keeps this process from storing a result, or None when it has stored one.
+    waiting: ClassVar[Callable[[BaseException | None], None]] = staticmethod(lambda trouble: None)
 
     def on_backend_retryable_error(self, exc: BaseException) -> None:
         """Celery tries again to store a result."""
-        CheckedKeys.waiting(True)
+        CheckedKeys.waiting(exc)
         super().on_backend_retryable_error(exc)  # type: ignore[misc]
 
     def _store_result(self, task_id: str, *arguments: Any, **options: Any) -> Any:

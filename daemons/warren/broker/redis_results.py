@@ -51,7 +51,7 @@ class Backend(CheckedKeys, redis.RedisBackend):
         """As Celery's. Raises TooLargeResult."""
         check_size(value)
         stored = super().set(key, value, **options)
-        CheckedKeys.waiting(False)
+        CheckedKeys.waiting(None)
         return stored
 
     def exception_safe_to_retry(self, exc: Exception) -> bool:

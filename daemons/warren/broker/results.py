@@ -40,7 +40,7 @@ class Backend(CheckedKeys, FilesystemBackend):
         content = value.encode() if isinstance(value, str) else value
         check_size(content)
         write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
-        CheckedKeys.waiting(False)
+        CheckedKeys.waiting(None)
 
     def _filename(self, key: bytes) -> bytes:
         """The path of a key's file. An id may hold what no file name can, and may be longer; each has a file of its own."""

@@ -101,9 +101,9 @@ class Survey:
             look = ResultsLook(at, f"no answer for {at - look.at:.0f} s")
         before, self._results_trouble = self._results_trouble, look.trouble
         if look.trouble and not before:
-            get().error(Event.RESULTS_UNREACHABLE, reason=look.trouble, consequence="tasks that have run wait with their results")
+            get().error(Event.RESULTS_NOT_STORED, reason=look.trouble, consequence="tasks that have run wait with their results")
         elif before and not look.trouble:
-            get().info(Event.RESULTS_CONNECTED)
+            get().info(Event.RESULTS_STORED)
         return {"results": {"reachable": not look.trouble, "reason": look.trouble, "asked_at": look.at}}
 
     # -- what changed --------------------------------------------------------------------------------------------------

@@ -14,8 +14,14 @@ def quieten() -> None:
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("celery.pool").setLevel(logging.INFO)  # at debug it recites the arguments of tasks
+    logging.getLogger("celery.backends.base").addFilter(_is_news)
     # Two lines at each pause of a queue; a full quota pauses many times a second.
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.WARNING)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line is none of a trial to store a result: Celery has a traceback for each (storing.py says it once)."""
+    return not str(record.msg).startswith("Failed operation %s. Retrying")
 
 
 def _keep_log(**_: Any) -> None:

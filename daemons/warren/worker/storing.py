@@ -1,4 +1,4 @@
-"""How long pool children have been trying to store a result: they wait for room, and say so to nobody else.
+"""How long pool children have been trying to store a result, such as on a full disk: each says so in one line.
 
 The worker's heart tells it, and `warren health` warns: a worker all of whose children wait does nothing.
 """
@@ -12,6 +12,9 @@ import time
 from billiard.process import current_process
 
 from warren.broker.checked_results import CheckedKeys
+from warren.events import Event
+from warren.log import get
+from warren.redaction import redact
 
 _SINCE = struct.Struct("d")
 
@@ -21,21 +24,34 @@ class Storing:
 
     def __init__(self, processes: int) -> None:
         self._since = mmap.mmap(-1, _SINCE.size * processes)
+        self._told = False
 
     def connect(self) -> None:
         """Listen to the results that are kept under keys, on Redis or this host, in the pool children that this process forks."""
         CheckedKeys.waiting = staticmethod(self.note)
 
-    def note(self, waits: bool) -> None:
-        """Note whether the calling pool child waits to store a result."""
+    def note(self, trouble: BaseException | None) -> None:
+        """Note what keeps the calling process from storing a result, or with None that it has stored one."""
+        self._tell(trouble)
         place = getattr(current_process(), "index", None)
         if place is None or (place + 1) * _SINCE.size > len(self._since):
             return  # the worker's own process, which does not wait
         start = place * _SINCE.size
-        if not waits:
+        if trouble is None:
             self._since[start : start + _SINCE.size] = bytes(_SINCE.size)
         elif not any(self._since[start : start + _SINCE.size]):
             self._since[start : start + _SINCE.size] = _SINCE.pack(time.monotonic())
+
+    def _tell(self, trouble: BaseException | None) -> None:
+        """The first of a row of trials, and its end: there is a trial each ten seconds, for as long as it takes."""
+        if (trouble is not None) == self._told:
+            return
+        self._told = trouble is not None
+        if trouble is None:
+            get().info(Event.RESULTS_STORED)
+        else:
+            reason = redact(str(trouble)) or type(trouble).__name__
+            get().error(Event.RESULTS_NOT_STORED, reason=reason, consequence="the task waits, and it is tried again")
 
     def longest_s(self) -> int:
         """Return for how many seconds one has tried, at most; 0 when none waits.
