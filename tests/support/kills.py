@@ -1,24 +1,21 @@
-"""Tasks on a Redis whose workers, and which itself, are killed again and again: each must run at least once."""
+"""Tasks on a broker that is killed again and again, as its workers are: each must run at least once."""
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 import signal
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from kombu.exceptions import OperationalError
-from redis import Redis
 
-from support.servers import free_port, redis_server_at
-from support.suite import Suite, broker_section
+from support.kill_servers import PATIENCE, server
+from support.suite import Suite
 from support.wait import end_of, let_pass, until
 from warren.app import make_app
 from warren.config import load
@@ -31,51 +28,54 @@ def note(path, number):
     with open(path, "a") as file:
         file.write(f"{number}\\n")
 """
-#: What Redis has answered is on disk: a Redis that is killed has lost nothing of it.
-ON_DISK = ("appendonly yes", "appendfsync always")
-#: Seconds for a worker to begin, or for Redis to be back.
-PATIENCE = 600.0
+#: Seconds after which what RabbitMQ counts is not older than that.
+OLD = 20.0
 
 
 @dataclass
 class Outcome:
     """What a run came to."""
 
+    broker: str
     sent: int
     lost: list[int]
     #: Tasks that ran more than once.
     again: int
-    #: Kills of workers, and of Redis.
+    #: Kills of workers, and of the broker.
     kills: int
     server_kills: int
-    #: Messages in the queue, noted as taken, and in the index of those, at the end.
+    #: Messages that stayed behind, by where they are.
     left: list[int] = field(default_factory=list)
-    #: Messages that went back because their worker was dead, or a connection was cut.
+    #: Messages that went back because their worker was dead, or a connection was cut, and Warren gave them back (Redis).
     restored: int = 0
     seconds: float = 0.0
 
 
 class Run:
-    """One suite, one Redis."""
+    """One suite, one broker."""
 
-    def __init__(self, folder: Path, tasks: int, kills: int, server_kills: int, seed: int = 1) -> None:
+    def __init__(
+        self, folder: Path, tasks: int, kills: int, server_kills: int, seed: int = 1, broker: str = "redis", say: Any = None
+    ) -> None:
         self.folder, self.tasks, self.kills, self.server_kills = folder, tasks, kills, server_kills
+        self._broker, self._say = broker, say or (lambda text: None)
         self._chance = random.Random(seed)
-        self._port, self._password = free_port(), secrets.token_hex(8)
-        self._url = f"redis://:{self._password}@127.0.0.1:{self._port}/0"
-        self.redis: Redis = Redis.from_url(self._url)
-        (folder / "redis").mkdir()
-        self.suite = Suite(folder, broker_section(folder, self._url) + "[worker:a]\nconcurrency = 2\n", modules="jobs")
+        self.server = server(broker, folder)
+        self.suite = Suite(folder, self.server.section + "[worker:a]\nconcurrency = 2\n", modules="jobs")
         self.suite.module("jobs", JOBS)
         self._runs = folder / "runs"
         self._runs.touch()
         self._sent = 0
-        self._server = ExitStack()
+        #: Kills of workers that are over, and of the broker.
+        self._killed = self._servers_killed = 0
+        #: What was left when somebody looked, and since when that is nothing.
+        self._left: list[int] = []
+        self._empty = float("inf")
 
     def __call__(self) -> Outcome:
         """Send and kill, then let a worker do what is left."""
         begun = time.monotonic()
-        self._start_redis()
+        self.server.start()
         sender = threading.Thread(target=self._send)
         try:
             sender.start()
@@ -83,25 +83,25 @@ class Run:
                 self._kill_a_worker(number)
             with self.suite.running("worker", "a"):
                 until(lambda: not sender.is_alive(), PATIENCE, "everything sent")
-                until(lambda: not any(self._left()), PATIENCE, f"an empty queue; left {self._left()}")
-            left = self._left()
+                self._until_done()
         finally:
             self._sent = self.tasks  # ends the sender of a run that failed
             sender.join()
-            self._server.close()
+            self.server.end()
         counted = Counter(self._begun())
         lost = sorted(set(range(self.tasks)) - set(counted))
         again = sum(runs > 1 for runs in counted.values())
         restored = sum(line["messages"] for line in self.suite.logged("worker", "messages_restored"))
         took = time.monotonic() - begun
-        return Outcome(self.tasks, lost, again, self.kills, self.server_kills, left, restored, took)
+        return Outcome(self._broker, self.tasks, lost, again, self.kills, self.server_kills, self._left, restored, took)
 
     def _send(self) -> None:
         app: Any = make_app(load(self.suite.etc))
         while self._sent < self.tasks:
             try:
+                # It returns when the broker has confirmed the message: from then on it must run.
                 app.send_task("jobs.note", [str(self._runs), self._sent], ignore_result=True, retry=False)
-            except (OperationalError, OSError):
+            except (OperationalError, AMQPError, OSError):
                 let_pass(0.05)  # it may have been taken: sent again, it may run twice
                 continue
             self._sent += 1
@@ -114,8 +114,6 @@ class Run:
         while self._sent < self.tasks and self._sent > self.tasks * (self._killed + 1) / (self.kills + 1):
             let_pass(0.01)
 
-    _killed = 0
-
     def _kill_a_worker(self, number: int) -> None:
         share = max(1, self.tasks // (self.kills + 1))
         before = len(self._begun())
@@ -123,39 +121,40 @@ class Run:
             wanted = before + self._chance.randrange(1, max(2, share // 2))
             until(lambda: len(self._begun()) >= wanted or self._idle(), PATIENCE, "tasks at work")
             let_pass(self._chance.random() * 0.05)
-            if (
-                number % max(1, self.kills // max(1, self.server_kills)) == 0
-                and number // max(1, self.kills // max(1, self.server_kills)) < self.server_kills
-            ):
-                self._kill_redis()
+            if self._servers_killed < self.server_kills * (number + 1) / self.kills:
+                self._kill_server()
+                if self._servers_killed % 2:  # every other time the worker outlives it, and connects again
+                    wanted = len(self._begun()) + 1
+                    until(lambda: len(self._begun()) >= wanted or self._idle(), PATIENCE, "tasks after the broker's return")
             worker.send_signal(signal.SIGKILL)
             end_of(worker)
         self._killed += 1
 
     def _idle(self) -> bool:
         """Whether there is nothing to do until the next kill."""
-        return self._sent >= self.tasks * (self._killed + 1) / (self.kills + 1) and not any(self._left())
+        return self._sent >= self.tasks * (self._killed + 1) / (self.kills + 1) and not self.server.waiting()
 
-    def _kill_redis(self) -> None:
-        os.kill(int(self.redis.info("server")["process_id"]), signal.SIGKILL)
-        self._server.close()
-        self._start_redis()
+    def _kill_server(self) -> None:
+        self.server.kill()
+        self.server.start()
+        self._servers_killed += 1
+        self._say(f"{self._servers_killed} kills of the broker, {self._killed} of workers, {self._sent} sent")
 
-    def _start_redis(self) -> None:
-        self._server.enter_context(redis_server_at(self.folder / "redis", self._port, self._password, *ON_DISK))
-        until(self._answers, PATIENCE, "Redis to have read its file")
+    def _until_done(self) -> None:
+        """Waits for as long as tasks are done: a queue may be long."""
+        while not self._done():
+            before = len(self._begun())
+            until(lambda: len(self._begun()) > before or self._done(), PATIENCE, "an empty queue", every=1.0)  # noqa: B023
 
-    def _answers(self) -> bool:
-        try:
-            return bool(self.redis.ping())
-        except Exception:  # noqa: BLE001  it loads its file, or does not listen yet
-            return False
-
-    def _left(self) -> list[int]:
-        try:
-            return [self.redis.llen("default"), self.redis.hlen("unacked"), self.redis.zcard("unacked_index")]
-        except Exception:  # noqa: BLE001  as above
-            return [-1]
+    def _done(self) -> bool:
+        """Whether nothing is left, and each task ran or is lost: what RabbitMQ counts may be some seconds old."""
+        self._left = self.server.left()
+        if any(self._left):
+            self._empty = float("inf")
+        else:
+            self._empty = min(self._empty, time.monotonic())
+        ran = len(set(self._begun())) == self.tasks
+        return (ran and self._empty < float("inf")) or time.monotonic() - self._empty > OLD
 
     def _begun(self) -> list[int]:
         return [int(line) for line in self._runs.read_text(encoding="ascii").splitlines()]

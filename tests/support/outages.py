@@ -54,7 +54,7 @@ def redis_with_outages(folder: Path) -> Iterator[tuple[str, Outage]]:
         yield url, outage
 
 
-def _away(pid: int, seconds: float, how: str, server: ExitStack, begin: Callable[[], None]) -> None:
+def _away(pid: int, seconds: float, how: str, server: ExitStack, begin: Callable[[], object]) -> None:
     if how == "hanging":
         os.kill(pid, signal.SIGSTOP)
         let_pass(seconds)

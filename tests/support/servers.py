@@ -124,16 +124,17 @@ class RabbitMQNode:
         self._epmd_port = epmd_port
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """The node and its port mapper, until the end of the block."""
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The node and its port mapper, until the end of the block; yields the script that runs the node."""
         with ExitStack() as stack:
             mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
             stack.enter_context(process(mapper, self.folder / "epmd.log", self.environment))
             until(lambda: listens(self._epmd_port), what="epmd to listen")
-            stack.enter_context(process([str(RABBITMQ / "rabbitmq-server")], self.folder / "server.log", self.environment))
+            program = [str(RABBITMQ / "rabbitmq-server")]
+            server = stack.enter_context(process(program, self.folder / "server.log", self.environment))
             until(lambda: listens(self.port), what="RabbitMQ to listen")
             self.ctl("await_startup")
-            yield
+            yield server
 
     def add_vhost(self, name: str) -> str:
         """A virtual host in which the user of this node may do everything; its URL."""
