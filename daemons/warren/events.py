@@ -150,6 +150,10 @@ class Event(StrEnum):
         "what follows a task's end (an error callback, a chain) raised, or was none; or a receiver of a signal left or hung",
     )
     TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker; `reason` says why"
+    TASK_RENEWED = (
+        "task_renewed",
+        "RabbitMQ has given a task back `returns` times, and drops it in the end: a copy that it counts anew takes its place",
+    )
     REQUEUE_REFUSED = (
         "requeue_refused",
         "RabbitMQ takes no message back: `queue` is not there, or takes no more; the worker keeps it and asks again within 5 s",

@@ -52,7 +52,7 @@ class Consumer(CeleryConsumer):
     keep: ClassVar[Any] = staticmethod(lambda message, reason, done: done())
     #: Called with a message of a task that this worker does not have; whether it goes on to others.
     send_on: ClassVar[Any] = staticmethod(lambda consumer, message: False)
-    #: Called with a message that nobody can run; and with one that can be run: whether it went back, for there are too many.
+    #: Called with a message that nobody can run; and with one that can be run: whether it went back.
     foul: ClassVar[Any] = staticmethod(lambda message: None)
     surplus: ClassVar[Any] = staticmethod(lambda message: False)
     #: Called with a message that can be run; whether it went back to the broker, for it is due later.

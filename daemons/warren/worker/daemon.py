@@ -49,6 +49,7 @@ from warren.worker.leftovers import Leftovers
 from warren.worker.pool import Pool
 from warren.worker.records import Records
 from warren.worker.remote_control import restrict
+from warren.worker.renewal import Renewal
 from warren.worker.request import Request
 from warren.worker.returning import Returning
 from warren.worker.storing import Storing
@@ -82,10 +83,9 @@ class Worker:
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
         self.aftermath = aftermath.Aftermath()
         self.gate = Gate(settings, self.admission, self.copies)
-        self.flood = Flood(self.copies)
+        self.flood, self.renewal = Flood(self.copies), Renewal(self.copies)
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
-        self.child = Child()
-        self.at_work = AtWork()
+        self.child, self.at_work = Child(), AtWork()
         self.dead_letters = DeadLetters(
             self.copies, settings.host, name, settings.app.state_dir / "rejected", "quorum" if are_quorum(settings) else "classic"
         )
@@ -136,11 +136,10 @@ class Worker:
         self.storing.connect()
         Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
         Consumer.admit = staticmethod(self._admit)
-        Consumer.send_on = staticmethod(self.unknown.send_on)
-        Consumer.keep = staticmethod(self.dead_letters.keep)
-        Consumer.foul, Consumer.surplus = staticmethod(self.flood.foul), staticmethod(self.flood.good)
-        Consumer.postpone = staticmethod(self.later.postpone)
-        Consumer.refused = staticmethod(self._refuse)
+        Consumer.send_on, Consumer.keep = staticmethod(self.unknown.send_on), staticmethod(self.dead_letters.keep)
+        Consumer.foul = staticmethod(self.flood.foul)
+        Consumer.surplus = staticmethod(lambda message: self.flood.good(message) or self.renewal.renew(message))
+        Consumer.postpone, Consumer.refused = staticmethod(self.later.postpone), staticmethod(self._refuse)
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)
         app.conf.worker_enable_remote_control = self.terms.remote_control
@@ -286,7 +285,7 @@ def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
         entry: Any = None  # a connection may be lost before this step has its turn
 
         def start(self, consumer: Any) -> None:
-            parts: tuple[Any, ...] = (worker.copies, worker.flood, worker.later, worker.dead_letters)
+            parts: tuple[Any, ...] = (worker.copies, worker.flood, worker.renewal, worker.later, worker.dead_letters)
             for part in parts:
                 part.begin(consumer)
             enabled = [name for name, terms in worker.settings.workers.items() if terms.enabled]
