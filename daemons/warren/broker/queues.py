@@ -26,6 +26,9 @@ EXCHANGE = "warren"
 
 #: The queue of the messages that nobody can run; the embedded broker has a folder for them instead.
 REJECTED = "warren.rejected"
+#: How often a quorum queue may get a dead letter back: each look of a person may be a return, and RabbitMQ 4 drops what it got
+#: back more than 20 times. -1 is no limit there, and on 3 a limit of none at all.
+_RETURNS = 1_000_000
 #: In a message's delivery_info: the queue that it was taken from. Its routing key does not tell: it may be the key of a delay,
 #: several queues may be bound for it, and a message that was returned came by the queue's name.
 SOURCE = "queue"
@@ -68,9 +71,10 @@ def declare_rejected(channel: Any, queue_type: str) -> None:
     """
     try:
         arguments = {"x-queue-type": queue_type, "x-max-length": MOST, "x-max-length-bytes": MOST_BYTES}
+        arguments |= {"x-delivery-limit": _RETURNS} if queue_type == "quorum" else {}  # a classic queue counts none
         channel.queue_declare(REJECTED, durable=True, auto_delete=False, arguments={**arguments, "x-overflow": "drop-head"})
     except PreconditionFailed:
-        return  # there, of another type, or without a bound
+        return  # there, of another type, without a bound, or with RabbitMQ's own limit
 
 
 def beat_names(app: str) -> tuple[str, str]:
