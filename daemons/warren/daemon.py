@@ -25,7 +25,7 @@ from warren.errors import AlreadyRunning, CannotWrite, ConfigError, ExitCode, Or
 from warren.events import Event
 from warren.heartbeat import Heart
 from warren.log import configure, get, keep
-from warren.process import Process, die_with_parent, of, this
+from warren.process import Process, die_with_parent, of, this, told_parent
 from warren.process_state import ProcessState
 from warren.regular_file import open_or_make
 from warren.starting import Progress
@@ -59,7 +59,10 @@ class Daemon:
         self.wake = threading.Event()
         # supervisord sets this word for its children. Started by hand, a daemon outlives its shell as any other does.
         self._supervised = bool(os.environ.get("SUPERVISOR_ENABLED"))
-        self._parent = os.getppid()
+        # Its own word, if there is one: until here it took seconds, and by now its heir may be the parent.
+        told = told_parent()
+        self._parent = told.pid if told else os.getppid()
+        self._supervisor = told or of(self._parent)
 
     # -- start -----------------------------------------------------------------------------------------------------
 
@@ -69,6 +72,7 @@ class Daemon:
         os.umask(UMASK)  # that of the shell counts no more than under supervisord
         _make(app.state_dir)
         configure(self.name, self.program, self.settings.host, app.log_dir, self.settings.log.level)
+        self.pid = os.getpid()
         self._follow_supervisor()
         self._lock()
         signal.signal(signal.SIGTERM, self._on_stop)
@@ -92,13 +96,11 @@ class Daemon:
         """
         self._state.restore()
         keep()
-        if self._supervised and not self.orphaned:  # else the next turn says so
-            die_with_parent(signal.SIGTERM)
+        self._follow_supervisor()
 
     def _follow_supervisor(self) -> None:
-        if self._supervised:
-            die_with_parent(signal.SIGTERM)
-            self._parent = os.getppid()
+        if self._supervised and not self.orphaned:  # else the next turn says so
+            die_with_parent(signal.SIGTERM, self._parent)
 
     def _lock(self) -> None:
         path = self.settings.app.run_dir / f"{self.program}.lock"
@@ -119,7 +121,7 @@ class Daemon:
         starting. The lock is the kernel's: another daemon is refused as before. What it reads is then of a dead holder, or
         nothing, so it waits as for an orphan.
         """
-        supervisor = of(self._parent) if self._supervised else None
+        supervisor = self._supervisor if self._supervised else None
         told = json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]).encode()
         try:
             os.pwrite(self._lock_file.fileno(), told, 0)

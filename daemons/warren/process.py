@@ -20,6 +20,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 #: As if a process held so many thousandths of the memory more than it does (proc(5), oom_score_adj).
 _EXPENDABLE = 500
+#: By what a process tells those that it starts who it is: its number and its start.
+_PARENT = "WARREN_PARENT"
 #: struct flock of fcntl(2): kind, whence, start, length, pid.
 _FLOCK = "hhqqi0q"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -105,12 +107,34 @@ def boot() -> str:
     return f"{identity.replace('-', '')} {os.stat('/proc/self/ns/pid').st_ino}"
 
 
-def die_with_parent(death: signal.Signals) -> None:
-    """Asks the kernel to send `death` to this process when its parent ends, and checks that it has not already."""
-    parent = os.getppid()
+def die_with_parent(death: signal.Signals, parent: int = 0) -> None:
+    """Asks the kernel to send `death` to this process when its parent ends, and checks that it has not already.
+
+    parent: its number, from whoever knew it before the fork; 0, whoever it is now, which may be an heir already.
+    """
+    parent = parent or os.getppid()
     _prctl(_PR_SET_PDEATHSIG, int(death))
-    if os.getppid() != parent:  # it ended between the two calls: the kernel sends nothing for that
+    if os.getppid() != parent:  # it ended before: the kernel sends nothing for that
         os.kill(os.getpid(), death)
+
+
+def told_parent() -> Process | None:
+    """The process that has started this one, by its own word (`telling`); None where it has said none. Asked once.
+
+    What this process starts is not told.
+    """
+    said = os.environ.pop(_PARENT, "").split()
+    try:
+        pid, start = map(int, said)
+    except ValueError:
+        return None
+    return Process(pid, start)
+
+
+def telling() -> dict[str, str]:
+    """What to add to the environment of a process that is to know who has started it, however soon that one ends."""
+    me = this()
+    return {_PARENT: f"{me.pid} {me.start}"}
 
 
 def adopt_orphans() -> None:

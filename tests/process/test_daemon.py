@@ -1,13 +1,15 @@
-"""What beat and quota-watchdog do alike."""
+"""What the daemons do alike."""
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from support.suite import Suite, children
-from support.supervised import one_line_supervisor
+from support.suite import Suite, children, descendants
+from support.supervised import one_line_supervisor, supervised
 from support.wait import until
 from warren.process import of
 
@@ -24,3 +26,23 @@ def test_a_daemon_whose_supervisor_vanished_ends(scratch: Path, daemon: str) -> 
         until(lambda: not orphan.alive, what="the orphan to end")
     assert [line["event"] for line in suite.log(daemon)][-2:] == ["supervisor_lost", "stopped"]
     assert suite.heart(daemon) is None
+
+
+def test_a_daemon_whose_supervisor_vanished_before_it_looked(scratch: Path) -> None:
+    """supervisord is killed while a worker of its begins: the worker ends, and the next supervisord has one of its own."""
+    suite = Suite(scratch, "[worker:a]\nconcurrency = 1\n[quota-watchdog]\nenabled = no\n[beat]\nenabled = no\n")
+    with supervised(suite) as supervisor:
+        until(suite.ready, what="a worker")
+        before = {each.pid for each in descendants(supervisor.pid)}
+        os.kill((suite.heart("worker-a") or {"pid": 0})["pid"], signal.SIGKILL)
+        begun = until(lambda: [*({*children(supervisor.pid)} - before)], what="its successor", every=0.001)
+        os.kill(begun[0], signal.SIGSTOP)  # within its imports, which take far longer than it took to see it
+        orphan = of(begun[0])
+        os.kill(supervisor.pid, signal.SIGKILL)
+        until(lambda: not supervisor.alive, what="the end of supervisord")
+        assert orphan is not None
+        os.kill(orphan.pid, signal.SIGCONT)
+        with supervised(suite):
+            until(lambda: not orphan.alive, what="the orphan to end")
+            until(suite.ready, what="a worker of the next supervisord")
+    assert not [line for line in suite.log("supervisord") if line.get("state") == "FATAL"]

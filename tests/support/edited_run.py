@@ -174,8 +174,14 @@ class EditedRun:
     def _start(self) -> None:
         with self._taken_up() as taken:
             self.supervisor = self._stack.enter_context(self.suite.running("supervise"))
-            until(self.suite.ready, within=PATIENCE * 3, what="the suite to be ready")
+            until(self._ready, within=PATIENCE * 3, what="the suite to be ready")
             taken[0] = True
+
+    def _ready(self) -> bool:
+        status = self.suite.status() or {"ready": False, "status": "it does not run"}
+        if self.supervisor.poll() is not None or "fatal" in str(status).lower():
+            raise AssertionError(f"{status} {self.suite.output('supervise')}")
+        return bool(status["ready"])
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

@@ -150,9 +150,11 @@ def _as_user(user: User) -> dict[str, Any]:
 def _limits(daemon: bool) -> Callable[[], None]:
     import ctypes  # noqa: F401  of `process`, which in the child could not read it any more where only root may read Python
 
+    parent = os.getpid()
+
     def limit() -> None:
         # Behind the change of user, which would forget it. A child of a root that was killed has nobody to show its text to.
-        die_with_parent(signal.SIGTERM)
+        die_with_parent(signal.SIGTERM, parent)
         if not daemon:  # the tasks of a daemon may need sudo or ping, as long as no unit forbids it
             gain_nothing()
 

@@ -18,6 +18,7 @@ from warren.events import Event
 from warren.heartbeat import Beat
 from warren.log import get
 from warren.printable import one_line
+from warren.process import telling
 from warren.regular_file import clear_place
 from warren.run_file import now
 
@@ -126,11 +127,11 @@ class DaemonProcess(Subprocess):
         return pid
 
     def _spawn(self, unasked: bool) -> Any:
-        """Start it, with the place of its settings, and tell it when its last process ended in order although nobody had asked
-        for that (worker/deaths.py).
+        """Start it, with the place of its settings and our own word, and tell it when its last process ended in order
+        although nobody had asked for that (worker/deaths.py).
         """
         before = self.config.environment
-        told = {ACCEPTED: str(self.config.options.accepted)}
+        told = {ACCEPTED: str(self.config.options.accepted), **telling()}
         if unasked:
             told[UNASKED] = "1"
         self.config.environment = {**(before or {}), **told}

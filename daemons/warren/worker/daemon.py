@@ -192,7 +192,7 @@ class Worker:
 
     def _begin_child(self, **_: Any) -> None:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
-        die_with_parent(signal.SIGKILL)
+        die_with_parent(signal.SIGKILL, self.daemon.pid)
         aftermath.begin_child(current_app.backend)
         current_app.conf.broker_transport_options.update(self._publishing)
         # A task that has run must not fail because its result cannot be stored just now (full disk): the child waits for room,

@@ -31,7 +31,7 @@ def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             cwd=out.parent,
             start_new_session=True,
-            preexec_fn=None if keep else partial(die_with_parent, signal.SIGTERM),
+            preexec_fn=None if keep else partial(die_with_parent, signal.SIGTERM, os.getpid()),
         )
 
 
