@@ -149,6 +149,11 @@ class Event(StrEnum):
         "callbacks_failed",
         "what follows a task's end (an error callback, a chain) raised, or was none; or a receiver of a signal left or hung",
     )
+    QUEUE_CANCELLED = (
+        "queue_cancelled",
+        "remote control: the worker takes nothing more from a queue, until `add_consumer` or its next start",
+    )
+    QUEUE_RESUMED = "queue_resumed", "remote control: the worker takes from a queue again"
     TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker; `reason` says why"
     TASK_RENEWED = (
         "task_renewed",

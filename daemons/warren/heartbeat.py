@@ -23,6 +23,7 @@ AT_WORK = ("ready", "standby")
 EVIDENCE: Shape = {
     "queues?": [str],
     "paused?": [str],
+    "cancelled?": [str],
     "running?": int,
     "concurrency?": int,
     "taken?": int,

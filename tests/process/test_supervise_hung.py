@@ -22,13 +22,13 @@ from warren.app import make_app
 from warren.config import load
 from warren.supervise.hearts import LONGEST_TURN
 
-#: A command of the app's own, as Celery's `cancel_consumer`, which Warren refuses.
+#: A command of the app's own, after which the worker takes nothing, and nobody has said so to it.
 DEAFEN = """
 from celery.worker.control import control_command
 
 @control_command()
 def deafen(state):
-    state.consumer.cancel_task_queue("default")
+    state.consumer.task_consumer.cancel()
     return {"ok": True}
 """
 WHOLE = "[broker]\nconnect_timeout = 1s\n[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\nstuck_timeout = 5s\n"
@@ -154,6 +154,29 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
         suite.await_event("worker", "task_succeeded")
         assert suite.logged("worker", "stopping", reason="asked to stop")
         assert programs(suite)["worker-a"].pid != before
+
+
+def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -> None:
+    """Remote control has cancelled the queue: that it takes nothing from there is what somebody wants, and status says so."""
+    suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
+    survey = suite.folder / "run" / "survey.json"
+    app = make_app(load(suite.etc))
+    with supervised(suite):
+        before = programs(suite)["worker-a"].pid
+        # load: it is asked again
+        until(lambda: app.control.cancel_consumer("default", reply=True, timeout=5), what="an answer")
+        sent = app.send_task("jobs.tick", queue="default")
+        end = time.monotonic() + 12  # twice stuck_timeout, and what two looks may take
+        while time.monotonic() < end:
+            at = time.clock_gettime(time.CLOCK_BOOTTIME)
+            survey.write_text(json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8")
+            let_pass(0.2)
+        assert not suite.logged("supervisord", "worker_stuck")
+        assert programs(suite)["worker-a"].pid == before
+        assert "cancelled by remote control: default" in suite.warren("status").stdout
+        # load: it is asked again
+        until(lambda: app.control.add_consumer("default", reply=True, timeout=5), what="an answer")
+        suite.await_event("worker", "task_succeeded", task_id=sent.id)
 
 
 def test_a_worker_that_grew_too_big_is_started_again(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,19 @@ _PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
 #: What a worker counts since its start, and the word for it.
 _COUNTS = (("taken", "received"), ("begun", "started"), ("succeeded", "succeeded"), ("failed", "failed"))
 #: What a line above says in words.
-_TOLD = {"queues", "paused", "running", "concurrency", "leading", "entries", "reloads", "refused", "oldest", "busy_since"}
+_TOLD = {
+    "queues",
+    "paused",
+    "cancelled",
+    "running",
+    "concurrency",
+    "leading",
+    "entries",
+    "reloads",
+    "refused",
+    "oldest",
+    "busy_since",
+}
 _TOLD |= {name for name, _ in _COUNTS} | {"rejected", "storing_s"}
 
 
@@ -61,6 +73,8 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
         yield named("queues:", said["queues"])
     if said.get("paused"):
         yield named("paused by a quota:", said["paused"])
+    if said.get("cancelled"):
+        yield named("cancelled by remote control:", said["cancelled"])
     if said.get("rejected"):
         yield f"messages rejected: {said['rejected']}"
     if said.get("storing_s"):

@@ -17,7 +17,6 @@ from amqp.exceptions import ChannelError
 from celery import signals
 from celery.exceptions import NotRegistered
 from celery.utils.objects import Bunch
-from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import active_requests, maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 
@@ -31,6 +30,7 @@ from warren.worker.address import restore_address
 from warren.worker.in_hand import InHand
 from warren.worker.rejection import at_its_own_cost, reject
 from warren.worker.room import raising_at_once
+from warren.worker.taken_queues import TakenQueues
 from warren.worker.wellformed import malformed, settle
 
 #: Seconds between two attempts at a broker that refuses the worker.
@@ -38,7 +38,7 @@ _REFUSED_PAUSE = 2
 _logger = logging.getLogger(__name__)
 
 
-class Consumer(CeleryConsumer):
+class Consumer(TakenQueues):
     """Consumes the worker's queues. `pulse` is called at least once a second while the broker is away."""
 
     pulse: ClassVar[Any] = staticmethod(lambda: None)
@@ -70,26 +70,8 @@ class Consumer(CeleryConsumer):
         super().__init__(lambda request: type(self).admit(request, on_task_request), *arguments, **options)
         #: Redis' tags of the messages whose tasks are done, which it has not been told yet.
         self._owed: deque[str] = deque()
-        #: Queues taken from this worker as it ran (`celery control cancel_consumer`): the end of a pause takes none of them up.
-        self.withdrawn: set[str] = set()
         #: Keeps a message that was found well formed in memory, and runs it when it is due.
         self.keep_until_due: Callable[[Any], None] = lambda message: None
-
-    # -- queues ------------------------------------------------------------------------------------------------------
-
-    def pause_task_queue(self, queue: str) -> None:
-        """Stops consuming the queue for now: it stays this worker's."""
-        super().cancel_task_queue(queue)
-
-    def cancel_task_queue(self, queue: str) -> None:
-        """Stops consuming the queue, by remote control."""
-        self.withdrawn.add(queue)
-        super().cancel_task_queue(queue)
-
-    def add_task_queue(self, queue: str, *arguments: Any, **options: Any) -> None:
-        """Consumes the queue."""
-        self.withdrawn.discard(queue)
-        super().add_task_queue(queue, *arguments, **options)
 
     # -- connection --------------------------------------------------------------------------------------------------
 

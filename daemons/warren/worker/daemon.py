@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from celery import Celery, bootsteps, current_app, signals
+from celery import Celery, current_app, signals
 from celery.app.trace import setup_worker_optimizations
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
@@ -54,10 +54,10 @@ from warren.worker.request import Request
 from warren.worker.returning import Returning
 from warren.worker.storing import Storing
 from warren.worker.suspects import Suspects
+from warren.worker.turning import turning
 from warren.worker.unknown import Unknown
 
-#: Seconds between two looks of the main loop at its flags; the heart beats once a second.
-TURN = 0.2
+#: Seconds between two beats of the heart.
 PULSE = 1.0
 #: Seconds that the main loop waits for a ledger's lock: one stopped holder must not hold up its heart and other queues.
 PATIENCE = 0.05
@@ -129,7 +129,7 @@ class Worker:
         self.child.told = records.told
         allowance.connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)
-        app.steps["consumer"].add(_turning(self))
+        app.steps["consumer"].add(turning(self._begin, self.turn))
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
         self.deaths.connect()
         Pool.began = staticmethod(self.deaths.began)
@@ -143,7 +143,7 @@ class Worker:
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)
         app.conf.worker_enable_remote_control = self.terms.remote_control
-        restrict()
+        restrict(list(self.terms.queues), self.gate)
         Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
@@ -203,6 +203,13 @@ class Worker:
         get().info(Event.READY, queues=list(self.terms.queues), concurrency=self.terms.concurrency)
         self._controller.on_consumer_ready(consumer)
 
+    def _begin(self, consumer: Any) -> None:
+        parts: tuple[Any, ...] = (self.copies, self.flood, self.renewal, self.later, self.dead_letters)
+        for part in parts:
+            part.begin(consumer)
+        enabled = [name for name, terms in self.settings.workers.items() if terms.enabled]
+        self.returning.begin(consumer.task_consumer.channel, enabled)
+
     # -- the main loop ---------------------------------------------------------------------------------------------
 
     def turn(self, consumer: Any) -> None:
@@ -243,8 +250,9 @@ class Worker:
             taken=Consumer.taken,
             rejected=Consumer.rejected,
             storing_s=self.storing.longest_s(),
-            queues=[queue for queue in self.terms.queues if queue not in self.gate.paused],  # in the order written
-            paused=sorted(self.gate.paused),
+            queues=[queue for queue in self.terms.queues if queue not in self.gate.paused | Consumer.withdrawn],  # as written
+            paused=sorted(self.gate.paused - Consumer.withdrawn),
+            cancelled=sorted(Consumer.withdrawn),
             running=len(state.active_requests),
             begun=sum(state.total_count.values()),
             **self.at_work.look(state.active_requests, self.terms.concurrency),
@@ -275,26 +283,3 @@ class Worker:
 def start(settings: Settings, name: str) -> ExitCode:
     """Runs the worker `name` of the settings. Raises ConfigError when there is none."""
     return Worker(settings, name).start()
-
-
-def _turning(worker: Worker) -> type[bootsteps.StartStopStep]:
-    """A step of Celery's consumer that gives the worker its turns from the main loop."""
-
-    class Turn(bootsteps.StartStopStep):
-        requires = ("celery.worker.consumer.tasks:Tasks",)
-        entry: Any = None  # a connection may be lost before this step has its turn
-
-        def start(self, consumer: Any) -> None:
-            parts: tuple[Any, ...] = (worker.copies, worker.flood, worker.renewal, worker.later, worker.dead_letters)
-            for part in parts:
-                part.begin(consumer)
-            enabled = [name for name, terms in worker.settings.workers.items() if terms.enabled]
-            worker.returning.begin(consumer.task_consumer.channel, enabled)
-            self.entry = consumer.timer.call_repeatedly(TURN, worker.turn, (consumer,))
-
-        def stop(self, consumer: Any) -> None:
-            # Started again at each reconnection: two turns at once would beat for a connection that is gone.
-            if self.entry is not None:
-                self.entry.cancel()
-
-    return Turn

@@ -1,15 +1,21 @@
 """Remote control (`celery inspect`, `celery control`): what a client of the broker may ask of a worker.
 
 Whoever may publish to the broker may send its commands. They are off unless [worker:NAME]
-remote_control asks for them; and then, too, none of them ends a worker or changes what it takes and how.
+remote_control asks for them; and then, too, none of them ends a worker or gives it what its settings do
+not have. `cancel_consumer` has it leave one of its queues alone, and `add_consumer` take it up again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from celery.worker.control import control_command, nok
+from celery.worker.control import control_command, nok, ok
+
+from warren.events import Event
+from warren.log import get
+from warren.worker.gate import Gate
 
 #: Commands of Celery that are refused, and how it is done with Warren.
 REFUSED = {
@@ -18,18 +24,23 @@ REFUSED = {
     "pool_grow": "set [worker:NAME] concurrency",
     "pool_shrink": "set [worker:NAME] concurrency",
     "autoscale": "set [worker:NAME] concurrency",
-    "add_consumer": "set [worker:NAME] queues",
-    "cancel_consumer": "set [worker:NAME] queues",
     "rate_limit": "set [quota:NAME] limit",
     "time_limit": "set [worker:NAME] time_limit",
     "election": "nothing of Warren needs it",
 }
 
 
-def restrict() -> None:
-    """Put a refusal in the place of each of those commands, by the decorator that Celery documents for commands."""
+def restrict(queues: Sequence[str], gate: Gate) -> None:
+    """Put Warren's commands in the place of Celery's, by the decorator that Celery documents for commands.
+
+    `queues` are those of the worker's settings, in the order written.
+    """
     for name, instead in REFUSED.items():
         control_command(name=name, help=f"Refused: {instead}.")(_refusal(name, instead))
+    named: dict[str, Any] = {"args": [("queue", str)], "signature": "<queue>"}
+    leave, take = partial(_answer, queues, _leave), partial(_answer, queues, partial(_take, gate))
+    control_command(name="cancel_consumer", help="Leave one of the worker's queues alone.", **named)(leave)
+    control_command(name="add_consumer", help="Take one of the worker's queues up again.", **named)(take)
 
 
 def _refusal(name: str, instead: str) -> Callable[..., Any]:
@@ -37,3 +48,27 @@ def _refusal(name: str, instead: str) -> Callable[..., Any]:
         return nok(f"{name} is refused: {instead}")
 
     return refused
+
+
+def _answer(queues: Sequence[str], act: Callable[[Any, str], str], state: Any, queue: Any = None, **_: Any) -> Any:
+    if queue not in queues:
+        return nok(f"expected a queue of this worker ({', '.join(queues)}), found {queue!a:.100}; set [worker:NAME] queues")
+    return ok(act(state.consumer, queue))
+
+
+def _leave(consumer: Any, queue: str) -> str:
+    if queue not in consumer.withdrawn:
+        get().warning(Event.QUEUE_CANCELLED, queue=queue)
+    consumer.withdrawn.add(queue)  # at once: who asks next is told so
+    consumer.call_soon(consumer.cancel_task_queue, queue)
+    return f"no longer consuming from {queue}"
+
+
+def _take(gate: Gate, consumer: Any, queue: str) -> str:
+    if queue in consumer.withdrawn:
+        get().info(Event.QUEUE_RESUMED, queue=queue)
+    consumer.withdrawn.discard(queue)
+    # One that waits for its quota is the gate's to take up; and a worker that ends takes none.
+    if queue not in gate.paused and not gate.closed:
+        consumer.call_soon(consumer.add_task_queue, queue)
+    return f"add consumer {queue}"
