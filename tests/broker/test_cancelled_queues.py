@@ -35,8 +35,12 @@ def answer(ask: Callable[..., Any], *words: str) -> str:
 
 def heart(suite: Suite, **wanted: list[str]) -> None:
     """Wait for a heart that says this of the worker's queues."""
-    said = lambda: (suite.heart("worker-a") or {"evidence": {}})["evidence"]  # noqa: E731
-    until(lambda: {name: said().get(name) for name in wanted} == wanted, what=f"a heart with {wanted}")
+
+    def said() -> dict[str, Any]:
+        evidence: dict[str, Any] = (suite.heart("worker-a") or {"evidence": {}})["evidence"]
+        return {name: evidence.get(name) for name in wanted}
+
+    until(lambda: said() == wanted, what=f"a heart with {wanted}")
 
 
 def test_a_cancelled_queue_is_left_alone_until_somebody_adds_it(suite: Suite) -> None:

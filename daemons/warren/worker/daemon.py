@@ -32,6 +32,7 @@ from warren.worker import aftermath, chords, receivers
 from warren.worker.admission import Admission
 from warren.worker.allowance import Allowance
 from warren.worker.at_work import AtWork
+from warren.worker.cancelled import Cancelled
 from warren.worker.celery_log import quieten
 from warren.worker.child import Child
 from warren.worker.consumer import Consumer
@@ -52,6 +53,7 @@ from warren.worker.remote_control import restrict
 from warren.worker.renewal import Renewal
 from warren.worker.request import Request
 from warren.worker.returning import Returning
+from warren.worker.revokes import Revokes
 from warren.worker.storing import Storing
 from warren.worker.suspects import Suspects
 from warren.worker.turning import turning
@@ -75,6 +77,8 @@ class Worker:
         self.copies = Copies()
         self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
         self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
+        self.revokes = Revokes(settings.app.state_dir / "worker", self.daemon.program)
+        self.cancelled = Cancelled(settings.app.state_dir / "worker", self.daemon.program)
         self.storing = Storing(self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
         near = settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR
@@ -102,10 +106,12 @@ class Worker:
         self.book.configure()
         self.deaths.open(unasked=bool(os.environ.pop(UNASKED, "")))
         self.in_hand.open()
+        self.revokes.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
         self.leftovers.end()
         self.deaths.forget(self.drain.handed_back)
+        self.cancelled.forget()
         if self._refusal:
             self.daemon.refuse(self._refusal)
             raise self._refusal
@@ -143,7 +149,7 @@ class Worker:
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)
         app.conf.worker_enable_remote_control = self.terms.remote_control
-        restrict(list(self.terms.queues), self.gate)
+        restrict(list(self.terms.queues), self.gate, self.cancelled, self.revokes)
         Consumer.dropped = staticmethod(self.admission.drop)
         # Publishing from the worker's own loop must not wait for the broker's confirmation: under a memory or disk alarm it never
         # comes, and the worker would not drain the very queue that caused the alarm. The pool children, who send tasks, do wait.
@@ -173,6 +179,8 @@ class Worker:
             without_heartbeat=True,
             ready_callback=self._ready,
         )
+        Consumer.withdrawn |= self.cancelled.read() & set(self.terms.queues)
+        app.amqp.queues.deselect(Consumer.withdrawn)
         self.leftovers.begin(lambda: controller.pool.info["processes"])
         self.aftermath.pool = lambda: controller.pool
         controller.start()
@@ -193,6 +201,7 @@ class Worker:
     def _begin_child(self, **_: Any) -> None:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
         die_with_parent(signal.SIGKILL, self.daemon.pid)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what the worker does at it is not this process's to do
         aftermath.begin_child(current_app.backend)
         current_app.conf.broker_transport_options.update(self._publishing)
         # A task that has run must not fail because its result cannot be stored just now (full disk): the child waits for room,
@@ -202,6 +211,7 @@ class Worker:
     def _ready(self, consumer: Any) -> None:
         get().info(Event.READY, queues=list(self.terms.queues), concurrency=self.terms.concurrency)
         self._controller.on_consumer_ready(consumer)
+        self.revokes.look()  # of what others heard since the start; from now on it hears for itself
 
     def _begin(self, consumer: Any) -> None:
         parts: tuple[Any, ...] = (self.copies, self.flood, self.renewal, self.later, self.dead_letters)
@@ -224,6 +234,7 @@ class Worker:
         self.flood.turn(self.gate.closed)
         consumer.check_answers()
         parts: tuple[Any, ...] = (self.copies, self.later, self.dead_letters, self.returning, self.suspects, self.leftovers)
+        parts += (self.revokes,)
         for part in parts:
             part.turn()
         self.pulse(consumer)
@@ -263,7 +274,9 @@ class Worker:
             get().error(Event.SUPERVISOR_LOST, consequence="unfinished tasks go back to the broker and this worker ends")
             self._end(0.0, "supervisor lost")
         elif self.daemon.stopping and not self.drain.begun:
-            self._end(self.terms.stop_timeout, "asked to stop")
+            self._end(0.0 if self.daemon.hurried else self.terms.stop_timeout, "asked to stop")
+        elif self.daemon.hurried:
+            self.drain.begin(0.0, "asked to stop at once")
 
     def _end(self, timeout: float, reason: str) -> None:
         self.drain.begin(timeout, reason)  # before anybody's receiver has its say

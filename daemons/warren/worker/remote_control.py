@@ -11,11 +11,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from celery.utils.functional import maybe_list
+from celery.worker import control
 from celery.worker.control import control_command, nok, ok
 
 from warren.events import Event
 from warren.log import get
+from warren.worker.cancelled import Cancelled
 from warren.worker.gate import Gate
+from warren.worker.revokes import Revokes
 
 #: Commands of Celery that are refused, and how it is done with Warren.
 REFUSED = {
@@ -30,17 +34,44 @@ REFUSED = {
 }
 
 
-def restrict(queues: Sequence[str], gate: Gate) -> None:
+def restrict(queues: Sequence[str], gate: Gate, cancelled: Cancelled, revokes: Revokes) -> None:
     """Put Warren's commands in the place of Celery's, by the decorator that Celery documents for commands.
 
-    `queues` are those of the worker's settings, in the order written.
+    `queues` are those of the worker's settings, in the order written. What is cancelled or revoked is written down.
     """
     for name, instead in REFUSED.items():
         control_command(name=name, help=f"Refused: {instead}.")(_refusal(name, instead))
     named: dict[str, Any] = {"args": [("queue", str)], "signature": "<queue>"}
-    leave, take = partial(_answer, queues, _leave), partial(_answer, queues, partial(_take, gate))
+    leave, take = (partial(_answer, queues, act) for act in (partial(_leave, cancelled), partial(_take, gate, cancelled)))
     control_command(name="cancel_consumer", help="Leave one of the worker's queues alone.", **named)(leave)
     control_command(name="add_consumer", help="Take one of the worker's queues up again.", **named)(take)
+    _note_revokes(revokes)
+
+
+def _note_revokes(revokes: Revokes) -> None:
+    ids: dict[str, Any] = {"variadic": "task_id", "signature": "[id1 [id2 [... [idN]]]]"}
+    headers: dict[str, Any] = {"variadic": "headers", "signature": "[key1=value1 [key2=value2 [... [keyN=valueN]]]]"}
+
+    @control_command(name="revoke", help="Revoke task by task id (or list of ids).", **ids)
+    def revoke(state: Any, task_id: Any, **options: Any) -> Any:
+        revokes.note(maybe_list(task_id) or ())  # first: whatever ends the worker now, it holds
+        return control.revoke(state, task_id, **options)
+
+    @control_command(
+        name="terminate",
+        help="Terminate task by task id (or list of ids).",
+        args=[("signal", str)],
+        **ids | {"signature": f"<signal> {ids['signature']}"},
+    )
+    def terminate(state: Any, signal: Any, task_id: Any, **options: Any) -> Any:
+        revokes.note(maybe_list(task_id) or ())
+        return control.terminate(state, signal, task_id, **options)
+
+    @control_command(name="revoke_by_stamped_headers", help="Revoke task by header (or list of headers).", **headers)
+    def revoke_by_stamped_headers(state: Any, headers: Any, **options: Any) -> Any:
+        pairs = headers if isinstance(headers, dict) else dict(each.split("=", 1) for each in headers if "=" in each)
+        revokes.note(stamps=pairs)
+        return control.revoke_by_stamped_headers(state, headers, **options)
 
 
 def _refusal(name: str, instead: str) -> Callable[..., Any]:
@@ -56,18 +87,20 @@ def _answer(queues: Sequence[str], act: Callable[[Any, str], str], state: Any, q
     return ok(act(state.consumer, queue))
 
 
-def _leave(consumer: Any, queue: str) -> str:
+def _leave(cancelled: Cancelled, consumer: Any, queue: str) -> str:
     if queue not in consumer.withdrawn:
         get().warning(Event.QUEUE_CANCELLED, queue=queue)
     consumer.withdrawn.add(queue)  # at once: who asks next is told so
+    cancelled.write(consumer.withdrawn)
     consumer.call_soon(consumer.cancel_task_queue, queue)
     return f"no longer consuming from {queue}"
 
 
-def _take(gate: Gate, consumer: Any, queue: str) -> str:
+def _take(gate: Gate, cancelled: Cancelled, consumer: Any, queue: str) -> str:
     if queue in consumer.withdrawn:
         get().info(Event.QUEUE_RESUMED, queue=queue)
     consumer.withdrawn.discard(queue)
+    cancelled.write(consumer.withdrawn)
     # One that waits for its quota is the gate's to take up; and a worker that ends takes none.
     if queue not in gate.paused and not gate.closed:
         consumer.call_soon(consumer.add_task_queue, queue)

@@ -1,0 +1,170 @@
+"""Which tasks were revoked, in a file: a revoke outlives the worker that heard it, however that ends.
+
+Celery keeps revoked ids in the memory of each worker, and writes them down, if at all, at its orderly end. Here
+each revoke is a line at the end of a file before its sender has the answer. A worker that starts takes up what
+any worker of its host has heard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from celery.worker import state
+
+from warren.atomic_write import replace_file
+from warren.events import Event
+from warren.log import get
+from warren.regular_file import TooLarge, make_directory, open_or_make, read_regular, set_aside
+from warren.worker.headers_check import LONGEST_ID, is_text
+
+#: Seconds for which a revoke holds. An id that somebody uses again and again is not revoked for ever.
+HOLDS = 30 * 86_400.0
+#: Bytes of a file that is read, and from which on it is written anew without what is too old or too much.
+LARGEST, _FULL = 1 << 26, 1 << 24
+#: Values of a stamp that are kept, for each header.
+_STAMPS = 10_000
+#: Workers of the host whose files are read.
+_FILES = 100
+#: Seconds between two attempts to write what could not be written.
+_RETRY = 10.0
+
+#: When it was said (seconds, wall clock), what kind of thing, and what: a task's id, or a stamp's header and value.
+Line = tuple[float, str, str, str]
+
+
+class Revokes:
+    """The file of one worker. `folder` is one for all workers of the host."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self._path = folder / f"{program}.revoked"
+        self._unwritten = False
+        self._next_attempt = 0.0
+
+    def open(self) -> None:
+        """Take up what was revoked before. Whatever the files hold, the worker starts."""
+        try:
+            make_directory(self._path.parent)
+        except OSError as error:
+            self._cannot(error)
+            return
+        self.look()
+        self._rewrite()
+
+    def look(self) -> None:
+        """Take up what workers of this host have heard, in the order in which it was said."""
+        lines: list[Line] = []
+        with suppress(OSError):
+            for path in sorted(self._path.parent.glob("*.revoked"))[:_FILES]:
+                lines += self._read(path)
+        known = set(state.revoked)
+        lines = [line for line in lines if line[0] > time.time() - HOLDS]
+        state.merge_revoked([name for _, kind, name, _ in sorted(lines) if kind == "id" and name not in known])
+        for _, kind, header, value in sorted(lines):
+            if kind == "stamp":
+                values = state.revoked_stamps.setdefault(header, [])
+                if value not in values:
+                    values.append(value)
+
+    def note(self, ids: Iterable[Any] = (), stamps: Mapping[Any, Any] | None = None) -> None:
+        """Write down what was revoked just now. What is no id of a task is none that comes."""
+        now = time.time()
+        lines: list[Line] = [(now, "id", each, "") for each in ids if is_text(each, LONGEST_ID)]
+        for header, values in (stamps or {}).items():
+            given = values if isinstance(values, list | tuple | set) else [values]
+            lines += [(now, "stamp", header, each) for each in given if is_text(header) and is_text(each)]
+        text = _text(lines[-state.REVOKES_MAX :]).encode()
+        if not text or self._unwritten:  # the whole is written soon, with these
+            return
+        try:
+            if self._append(text) > _FULL:
+                self._rewrite()
+        except OSError as error:
+            self._cannot(error)
+
+    def turn(self) -> None:
+        """Write what could not be written. Called a few times a second."""
+        if self._unwritten and time.monotonic() >= self._next_attempt:
+            self._rewrite()
+
+    def _append(self, text: bytes) -> int:
+        # Opened each time: a task may have put anything in its place since.
+        file = open_or_make(self._path)
+        try:
+            os.lseek(file, 0, os.SEEK_END)
+            if os.write(file, text) < len(text):
+                raise OSError(28, os.strerror(28))
+            return os.fstat(file).st_size
+        finally:
+            os.close(file)
+
+    def _rewrite(self) -> None:
+        """Write the file anew: what holds still, at most as much as Celery keeps."""
+        now = time.time()
+        said = {(kind, name, value): at for at, kind, name, value in sorted(self._read(self._path)) if at > now - HOLDS}
+        if self._unwritten:  # what is only in memory was said lately
+            said |= {
+                ("id", name, ""): now for name in state.revoked if is_text(name, LONGEST_ID) and ("id", name, "") not in said
+            }
+        ids = [(at, *what) for what, at in said.items() if what[0] == "id"]
+        stamps = [(at, *what) for what, at in said.items() if what[0] == "stamp"]
+        lines = [*sorted(ids)[-state.REVOKES_MAX :], *sorted(stamps)[-_STAMPS:]]
+        try:
+            replace_file(self._path, _text(lines), mode=0o600)
+            self._unwritten = False
+        except OSError as error:
+            self._cannot(error)
+
+    def _read(self, path: Path) -> list[Line]:
+        try:
+            content = read_regular(path, LARGEST)[0]
+        except FileNotFoundError:
+            return []
+        except TooLarge as error:
+            self._set_aside(path, str(error.strerror))
+            return []
+        except OSError:  # a link, a fifo, a directory: makes way when the file is written (atomic_write.py)
+            return []
+        lines, foreign = [], 0
+        for raw in content.split(b"\n")[:-1]:  # the last one was cut off, or is empty
+            line = _parsed(raw)
+            if line is None:
+                foreign += 1
+            else:
+                lines.append(line)
+        if foreign and path == self._path:
+            self._set_aside(path, f"{foreign} of its lines tell of no revoke; the others hold")
+            with suppress(OSError):
+                replace_file(path, _text(lines), mode=0o600)
+        return lines
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        """Make way in this worker's own place; another worker's is its own to see to."""
+        if path == self._path:
+            with suppress(OSError):
+                set_aside(path, reason)
+
+    def _cannot(self, error: OSError) -> None:
+        if not self._unwritten:
+            consequence = "tasks that were revoked run after a restart"
+            get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+        self._unwritten, self._next_attempt = True, time.monotonic() + _RETRY
+
+
+def _text(lines: Iterable[Line]) -> str:
+    return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+
+
+def _parsed(raw: bytes) -> Line | None:
+    try:
+        at, kind, name, value = json.loads(raw)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    numbers = isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at <= time.time() + HOLDS
+    known = (kind == "id" and value == "" and is_text(name, LONGEST_ID)) or (kind == "stamp" and is_text(name) and is_text(value))
+    return (float(at), kind, name, value) if numbers and known else None
