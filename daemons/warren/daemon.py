@@ -41,7 +41,8 @@ LAST_WORDS = 5.0
 class Daemon:
     """One running daemon. Signals only set flags; the main loop reads them, so that no handler meets half-done work.
 
-    SIGTERM, SIGINT: stop. SIGHUP: read the settings anew. SIGUSR1: log what the daemon is doing.
+    SIGTERM, SIGINT: stop. SIGQUIT, and in a terminal a second SIGINT: stop at once. SIGHUP: read the settings anew.
+    SIGUSR1: log what the daemon is doing.
     """
 
     def __init__(self, settings: Settings, name: str, program: str) -> None:
@@ -52,6 +53,7 @@ class Daemon:
         self.took(settings)
         self._progress = Progress(self.heart)
         self.stopping = False
+        self.hurried = False  # nothing is waited for any more
         self.reloading = False
         self._unread = ""
         self.reloads = 0  # SIGHUPs answered: what the heart says after one tells what became of it
@@ -75,8 +77,8 @@ class Daemon:
         self.pid = os.getpid()
         self._follow_supervisor()
         self._lock()
-        signal.signal(signal.SIGTERM, self._on_stop)
-        signal.signal(signal.SIGINT, self._on_stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
         signal.signal(signal.SIGUSR1, self._on_dump)
         self._state = ProcessState()
@@ -244,6 +246,8 @@ class Daemon:
         self.heart.beat("stopping", refused=str(error))
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        # Under a supervisor the stop timeout is the operator's word; in a terminal Ctrl-C twice is.
+        self.hurried |= number == signal.SIGQUIT or (number == signal.SIGINT and self.stopping and not self._supervised)
         self.stopping = True
         self.wake.set()
 

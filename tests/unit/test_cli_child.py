@@ -145,6 +145,32 @@ def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.M
     assert (scratch / "drained").exists() == daemon
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_daemon_hears_the_second_ctrl_c_as_well(scratch: Path, times: int) -> None:
+    """It gives its tasks back then, and ends by itself; the third one ends it."""
+    scratch.chmod(0o777)
+    heeds = f"echo x >>{scratch}/heard; [ $(wc -l <{scratch}/heard) -lt {times} ] || exit 6"
+    python = scratch / "python"
+    python.write_text(f"#!/bin/sh\ntrap '{heeds}' INT\nwhile :; do echo x; sleep 0.05; done\n", encoding="utf-8")
+    python.chmod(0o755)
+
+    def run() -> None:
+        sys.executable = str(python)
+        sys.stdout = open(scratch / "shown", "w", encoding="utf-8")  # noqa: SIM115
+        os._exit(child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms(daemon=True)))
+
+    process = forked(run)
+    until(lambda: (scratch / "shown").exists() and (scratch / "shown").stat().st_size, what="text of the child")
+    heard = scratch / "heard"
+    for number in range(2):
+        os.kill(process, signal.SIGINT)
+        until(lambda number=number: heard.exists() and heard.read_text().count("x") > number, what="a signal")  # type: ignore[misc]
+    if times == 3:
+        os.kill(process, signal.SIGINT)
+    assert end(process) == (6 if times == 2 else -signal.SIGINT)
+    assert heard.read_text().count("x") == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_the_child_ends_root_too(scratch: Path, number: int) -> None:
     """Whoever has sent it sees its effect."""

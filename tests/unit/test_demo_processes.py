@@ -53,6 +53,13 @@ def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
     until(lambda: not alive(grandchild))
 
 
+def test_who_hurries_waits_for_nothing(tmp_path: Path) -> None:
+    """A second Ctrl-C: what has not ended by then is killed at once."""
+    child, identity = begin(tmp_path, STUBBORN)
+    processes.end(identity, patience=10_000, hurried=lambda: True)
+    assert end_of(child) == -signal.SIGKILL
+
+
 def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
     """A process that only has the number of one of ours, and all of its session, is neither asked nor killed."""
     child, identity = begin(tmp_path, STUBBORN.replace("SIG_IGN", "SIG_DFL"))

@@ -20,6 +20,8 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 _GLANCE = 1.0
 #: Seconds for its end after SIGTERM, and after Ctrl-C.
 _END = 5.0
+#: Seconds for the end of a daemon after the second Ctrl-C: twice what its tasks have for their last words, and more.
+_HURRY = 15.0
 #: Bytes: of one block, of the largest pipe (pipe(7)), of the largest answer that is kept.
 _BLOCK, _FULL_PIPE, _LARGEST = 1 << 16, 1 << 20, 1 << 24
 
@@ -123,12 +125,13 @@ class Followed:
         return left
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """What does not heed Ctrl-C is killed soon; a daemon, which may drain, at the second one."""
-        if number == signal.SIGINT and self._interrupted:
-            number = signal.SIGKILL
+        """What does not heed Ctrl-C is killed soon, or at the second one; a daemon, which may drain, soon after that."""
         if number == signal.SIGINT:
-            self._interrupted = True
-            self._kill_at = math.inf if self._daemon else time.monotonic() + _END
+            again, self._interrupted = self._interrupted, True
+            if again and not (self._daemon and self._kill_at == math.inf):
+                number = signal.SIGKILL
+            elif again or not self._daemon:  # a daemon gives its tasks back at the second one, which takes some seconds
+                self._kill_at = time.monotonic() + (_HURRY if again else _END)
         self._send(number)
 
     def _send(self, number: int) -> None:

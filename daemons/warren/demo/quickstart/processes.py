@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -42,12 +42,12 @@ def alive_or_raise(process: subprocess.Popen[bytes], out: Path) -> None:
         raise WarrenError(f"{out}: expected this program to run, found that it ended with {process.returncode}:\n{said}")
 
 
-def end(process: Process, patience: float = PATIENCE) -> None:
-    """Asks the process to stop, and kills what is left of its session after `patience` seconds."""
+def end(process: Process, patience: float = PATIENCE, hurried: Callable[[], bool] = bool) -> None:
+    """Asks the process to stop, and kills what is left of its session after `patience` seconds, or when that is `hurried`."""
     if process.alive:
         os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while process.alive and time.monotonic() < deadline:
+    while process.alive and time.monotonic() < deadline and not hurried():
         time.sleep(0.05)
     for member in session(process):
         with suppress(ProcessLookupError):
