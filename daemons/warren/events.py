@@ -120,6 +120,7 @@ class Event(StrEnum):
         "task_unknown",
         "no module of this worker has the task: it goes back to its queue, for another worker may have it",
     )
+    TASK_POSTPONED = "task_postponed", "a task that is due in `due_in_s` goes back to the broker and comes again then"
     TASK_STARTED = "task_started", "a process begins with a task; `pid` is that process, `waited_s` says how long the task waited"
     TASK_SUCCEEDED = "task_succeeded", "a task returned; `waited_s`, `ran_s`"
     TASK_FAILED = (

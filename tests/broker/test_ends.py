@@ -121,6 +121,10 @@ def test_each_end_is_one_line(running: tuple[Suite, Any]) -> None:
         with_reason = [line for line in told(suite, sent[name]) if line["event"] != "task_succeeded"]
         assert not end.reason or end.reason in with_reason[-1]["reason"], (name, with_reason)
 
+    story = suite.warren("logs", "--story", "--task", sent["tried again, then failed"]).stdout
+    for part in ("sent\n", "attempt 1 began from default, waited", "again in 0 s: Retry", "attempt 2 began", "failed after"):
+        assert part in story
+
 
 def test_each_end_from_outside_is_one_line(running: tuple[Suite, Any], scratch: Path) -> None:
     """A task that expires, is revoked before it runs or in memory, or is ended as it runs: each has its reason."""

@@ -28,6 +28,7 @@ from warren.reading.order import Timed
 from warren.reading.reader import Reader
 from warren.reading.selection import SHORT_ID, Selection
 from warren.reading.show import shown
+from warren.reading.story import sentences
 from warren.supervise.render import daemons
 
 #: Who logs; each has a file. The programs are these and one a worker.
@@ -76,6 +77,7 @@ class _TaskId(click.ParamType[str]):
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="NUMBER", help="Only so many, the last.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what the daemons write from now on, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="The lines as they were written, as in a pipe.")
+@click.option("--story", is_flag=True, help="The lines of --task in words, also in a pipe.")
 @click.option(
     "--dir",
     "folders",
@@ -95,20 +97,25 @@ def logs(
     lines: int | None,
     follow: bool,
     as_json: bool,
+    story: bool,
     folders: tuple[Path, ...],
 ) -> None:
     """Show the logs of all daemons by time: current and rotated files, compressed ones too.
 
-    On a terminal a line is made for people, with local times; in a pipe it is the JSON that was written. What a program
-    prints without logging is not among them: it is in log_dir, in PROGRAM.out.
+    On a terminal a line is made for people, with local times; in a pipe it is the JSON that was written. With --task it
+    tells in words what became of the task, and of all that it started. What a program prints without logging is not among
+    them: it is in log_dir, in PROGRAM.out.
 
     Example: warren logs --task 6f1c2a9e --since 1h
     """
+    if story and not task:
+        raise click.UsageError("--story: expected --task ID beside it, found none")
     asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
     # No more of the settings than that: whoever may read the logs, such as a member of the group, may not read its secrets, and
     # wrong settings are a reason to look into the logs.
     places = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
-    write = _json if as_json or not sys.stdout.isatty() else partial(_for_people, with_host=len(places) > 1)
+    people = _story if task else partial(_for_people, with_host=len(places) > 1)
+    write = _json if as_json or not (story or sys.stdout.isatty()) else people
     opened_since = since
     if lines is None and follow and since is None:
         lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
@@ -126,7 +133,9 @@ def logs(
     for trouble in reader.troubles():
         click.echo(printable(trouble), err=True)
     if not follow and not reader.found and lines != 0:
-        click.echo(f"no matching lines in {', '.join(map(str, places))}", err=True)
+        where = ", ".join(map(str, places))
+        unknown = f"nothing is known of task {task} in {where}: no worker of its host has begun with it, or its lines are gone"
+        click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
 
 
 def _settings(context: click.Context) -> Settings | None:
@@ -161,6 +170,17 @@ def _json(lines: Iterable[Timed]) -> None:
         else:
             sys.stdout.buffer.write(raw)
     sys.stdout.flush()
+
+
+def _story(lines: Iterable[Timed]) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for _, raw in lines:
+        try:
+            told = sentences(fields_of(raw), width)
+        except ValueError:
+            told = iter((printable(raw.decode(errors="replace").rstrip()),))
+        for text in told:
+            click.echo(text)
 
 
 def _for_people(lines: Iterable[Timed], with_host: bool) -> None:

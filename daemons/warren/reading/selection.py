@@ -14,6 +14,9 @@ from warren.reading.seek import SET_BACK
 #: So many characters of a task's id are enough: the terminal shows no more of it.
 SHORT_ID = 8
 
+#: Fields by which a line belongs to a task: its own, that of a task which it has sent, or of one far below it.
+_IDS = ("task_id", "parent_id", "root_id")
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -73,7 +76,7 @@ class Selection:
 
     def _fits(self, fields: dict[str, Any]) -> bool:
         return (
-            (not self.task or any(str(fields.get(name, "")).startswith(self.task) for name in ("task_id", "root_id")))
+            (not self.task or any(str(fields.get(name, "")).startswith(self.task) for name in _IDS))
             and (not self.daemon or self.daemon in (fields.get("daemon"), fields.get("program")))
             and (not self.level or fields.get("level") in self._levels)
         )

@@ -27,21 +27,31 @@ def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> st
     level = str(fields.get("level", ""))
     colour = _COLOURS.get(level)
     event, message = printable(str(fields.get("event", ""))), fields.get("message")
-    words = [click.style(_local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
-    words.append(_who(fields, with_host))
+    words = [click.style(local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
+    words.append(who(fields, with_host))
     if message is None or event not in _SPEECH:  # what somebody says needs no word that it was said
         words.append(click.style(event, fg=colour, bold=True))
     if message is not None:
-        words.append(printable(_text(message)))
+        words.append(printable(text_of(message)))
     words += [_field(name, value, fields) for name, value in fields.items() if name not in _ELSEWHERE]
-    line = _wrapped(" ".join(word for word in words if word), width)
-    if "exception" in fields:
-        below = _text(fields["exception"]).split("\n")
-        line += "".join(f"\n    {click.style(printable(text), fg=colour)}" for text in below)
-    return line
+    return wrapped(" ".join(word for word in words if word), width) + traceback_of(fields)
 
 
-def _local(timestamp: str) -> str:
+def traceback_of(fields: dict[str, Any]) -> str:
+    """Return what stands below a line: a traceback, or nothing."""
+    if "exception" not in fields:
+        return ""
+    colour = _COLOURS.get(str(fields.get("level", "")))
+    below = text_of(fields["exception"]).split("\n")
+    return "".join(f"\n    {click.style(printable(text), fg=colour)}" for text in below)
+
+
+def colour_of(level: str) -> str | None:
+    """Return the colour of a level; None for most lines."""
+    return _COLOURS.get(level)
+
+
+def local(timestamp: str) -> str:
     """The time of a line where the reader is: month, day and seconds."""
     try:
         return datetime.fromisoformat(timestamp).astimezone().strftime("%m-%d %H:%M:%S")
@@ -49,7 +59,7 @@ def _local(timestamp: str) -> str:
         return printable(timestamp[:23])
 
 
-def _wrapped(line: str, width: int) -> str:
+def wrapped(line: str, width: int) -> str:
     """The line in as many as it needs, each broken between words, but for a word that is longer than a line."""
     if not width or len(click.unstyle(line)) <= width:
         return line
@@ -65,7 +75,8 @@ def _wrapped(line: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _who(fields: dict[str, Any], with_host: bool) -> str:
+def who(fields: dict[str, Any], with_host: bool) -> str:
+    """Who wrote the line."""
     daemon, program = str(fields.get("daemon", "")), str(fields.get("program", ""))
     # A line of supervisord names the program that it is about.
     who = f"{daemon}: {program}" if daemon == "supervisord" != program else program or daemon
@@ -77,10 +88,11 @@ def _field(name: str, value: Any, fields: dict[str, Any]) -> str:
         if name == "root_id" and value == fields.get("task_id"):
             return ""  # a task that nobody but a caller started
         value = str(value)[:SHORT_ID]
-    return f"{click.style(printable(name), fg='cyan')}={printable(_text(value))}"
+    return f"{click.style(printable(name), fg='cyan')}={printable(text_of(value))}"
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """The text of a value; of what is no text, its JSON. It may hold what steers a terminal."""
     try:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except RecursionError:

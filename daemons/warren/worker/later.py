@@ -20,6 +20,7 @@ from warren.broker import later_queues
 from warren.broker.due import LEAD, NEAR
 from warren.events import Event
 from warren.log import get
+from warren.worker.about import about_message
 from warren.worker.address import address_of, source
 from warren.worker.copies import Copies
 from warren.worker.message import due_in
@@ -64,6 +65,7 @@ class Later:
             heapq.heappop(self._kept)
         away = away_for(due, len(self._kept), self._near_here())
         if away and source(message) and self._send_away(message, now + away, away):
+            get().info(Event.TASK_POSTPONED, **about_message(message), due_in_s=round(due, 3))
             return True
         heapq.heappush(self._kept, now + due)
         return False
