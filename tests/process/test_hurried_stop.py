@@ -18,11 +18,13 @@ JOBS = """
 import os, time
 from celery import shared_task
 
-@shared_task(name="jobs.wait")
 def wait(path):
     while not os.path.exists(path):
         time.sleep(0.05)
     return "done"
+
+late = shared_task(name="jobs.wait")(wait)
+early = shared_task(name="jobs.early", acks_late=False)(wait)
 """
 
 
@@ -54,6 +56,19 @@ def test_what_runs_goes_back_and_the_worker_ends(suite: Suite, scratch: Path, si
     with suite.running("worker", "a"):
         assert [result_of(each) for each in sent] == ["done"] * 3
     assert not [line for line in suite.logged("worker", "task_handed_back") if "losses" in line]
+
+
+def test_what_was_acknowledged_before_it_ran_has_failed(suite: Suite, scratch: Path) -> None:
+    """Nobody has its message any more: its line and its result say so, and nothing calls it handed back or tried again."""
+    app = make_app(load(suite.etc))
+    sent = app.send_task("jobs.early", [str(scratch / "go")])
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "task_started", task_id=sent.id)
+        worker.send_signal(signal.SIGQUIT)
+        assert end_of(worker) == 0
+    told = [line["event"] for line in suite.log("worker") if line.get("task_id") == sent.id]
+    assert told == ["task_started", "task_failed"]
+    assert sent.state == "FAILURE"
 
 
 def test_under_a_supervisor_a_second_sigint_hurries_nothing(suite: Suite, scratch: Path) -> None:
