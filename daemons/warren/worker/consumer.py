@@ -28,6 +28,7 @@ from warren.log import get
 from warren.redaction import redact
 from warren.worker.address import restore_address
 from warren.worker.in_hand import InHand
+from warren.worker.prefetch import ask_for_raisable
 from warren.worker.rejection import at_its_own_cost, reject
 from warren.worker.room import raising_at_once
 from warren.worker.taken_queues import TakenQueues
@@ -143,6 +144,7 @@ class Consumer(TakenQueues):
         Celery binds all of them for delayed delivery, and gives that up where one is missing.
         """
         connection = super().connect()
+        ask_for_raisable(self.app, connection)
         for queue in self.app.conf.task_queues:
             try:
                 queue(connection.default_channel).declare()
