@@ -21,6 +21,8 @@ from warren.process import die_with_parent
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
 #: For a process that a test starts: it ends in order with a test run that is killed, or that a time limit ends on the spot.
 WITH_THE_RUN = partial(die_with_parent, signal.SIGTERM)
+#: What holds the names of the ports that this process has got.
+_claims: list[socket.socket] = []
 
 
 def missing(component: str) -> None:
@@ -32,10 +34,22 @@ def missing(component: str) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on now, and that no other test run on this machine gets while this one lasts.
+
+    A broker that is killed and started again is to find its port as it left it.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0warren-test-port-{port}")  # an abstract name: it is gone with this process
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
 
 
 def listens(port: int) -> bool:
@@ -132,9 +146,18 @@ class RabbitMQNode:
             until(lambda: listens(self._epmd_port), what="epmd to listen")
             program = [str(RABBITMQ / "rabbitmq-server")]
             server = stack.enter_context(process(program, self.folder / "server.log", self.environment))
-            until(lambda: listens(self.port), what="RabbitMQ to listen")
-            self.ctl("await_startup")
+            until(lambda: listens(self.port) or server.poll() is not None, what="RabbitMQ to listen")
+            until(lambda: self._has_started() or server.poll() is not None, what="RabbitMQ to have started", every=1.0)
+            assert server.poll() is None, f"RabbitMQ ended: {(self.folder / 'server.log').read_text()[-2000:]}"
             yield server
+
+    def _has_started(self) -> bool:
+        """Whether the node answers: on a busy machine rabbitmqctl may fail to reach it in its own time."""
+        try:
+            self.ctl("await_startup")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def add_vhost(self, name: str) -> str:
         """A virtual host in which the user of this node may do everything; its URL."""
