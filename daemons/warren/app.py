@@ -26,6 +26,8 @@ ANSWER = 5.0
 UNREAD = 3600.0
 #: The header in which a publisher says when it sent the task (seconds, wall clock).
 SENT_AT = "warren_sent_at"
+#: The header of a message that beat sends for a tick: its task's id. A message with it that comes twice is one task.
+TICK = "warren_tick"
 
 
 def make_app(settings: Settings) -> Celery:
@@ -66,6 +68,8 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
 def _stamp(headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
         headers[SENT_AT] = time.time()
+        # Celery hands a task's headers on: to its retry, and to what it sends under its own id. These are no ticks.
+        headers.pop(TICK, None)
     if properties is not None:
         # RabbitMQ drops such a message in its queue, without a word to anybody. The header `expires` says the same, and the
         # worker that takes the message ends the task as revoked.

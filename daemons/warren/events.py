@@ -182,6 +182,7 @@ class Event(StrEnum):
     LEADER_TAKEN = "leader_taken", "this beat leads: of all beats of the fleet it is the one that sends"
     LEADER_LOST = "leader_lost", "this beat does not lead any more and stands by"
     TICK_SENT = "tick_sent", "beat sent the task of a schedule entry"
+    TICK_REPEATED = "tick_repeated", "the message of a tick came twice: its task had ended on this host and was not run again"
     TICK_MISSED = (
         "tick_missed",
         "ticks of an entry came due while no beat led (`ticks`, those behind `after` up to `tick`); "

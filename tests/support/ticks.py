@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from warren.beat.ticks import task_id
+from warren.beat.ticks import GRACE, task_id
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def silences(records: Iterable[dict[str, Any]]) -> list[Silence]:
     for record in sorted(records, key=lambda record: str(record["timestamp"])):
         if record["event"] == "leader_taken":
             taken = datetime.fromisoformat(record["timestamp"]).timestamp()
-        elif record["event"] == "tick_sent":
+        elif record["event"] == "tick_sent" and record["late_s"] <= GRACE:  # not one that was made up for, or sent again
             if taken and last:
                 found.append(Silence(last, taken, record["tick"]))
             last, taken = record["tick"], 0.0

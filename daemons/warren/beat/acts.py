@@ -28,7 +28,7 @@ class OnWay:
 
     def done(self, act: Act) -> bool:
         """Whether the act needs nothing more than to be remembered."""
-        return not act.identity or act.identity in self.answers.taken | self.left_out
+        return not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
 
 
 def by_entry(acts: list[Act]) -> dict[str, tuple[float, ...]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from warren.app import import_tasks, make_app
+from typing import Any
+
+from celery import signals
+
+from warren.app import TICK, import_tasks, make_app
 from warren.beat.leader import leader
 from warren.beat.sender import TURN, Sender
 from warren.config import Settings
@@ -28,6 +32,7 @@ class Beat:
         app = make_app(self.settings)
         import_tasks(app, self.settings)
         self.daemon.regain()
+        signals.before_task_publish.connect(_mark, dispatch_uid="warren.beat.mark")  # behind the app's own receiver
         self.sender = Sender(self.settings, app, leader(self.settings, app), {})
         get().info(Event.READY, entries=sorted(self.sender.entries))
         self.daemon.loop(self._turn, lambda: self.sender.pause() if self.leading else TURN)
@@ -86,6 +91,11 @@ class Beat:
                 self.sender.begin(self.sender.known)  # the others go on, under the same leadership
         self.daemon.took(settings)
         get().info(Event.RELOADED, entries=sorted(self.sender.entries))
+
+
+def _mark(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    if headers is not None:
+        headers[TICK] = headers.get("id")  # beat sends nothing else
 
 
 def start(settings: Settings) -> ExitCode:

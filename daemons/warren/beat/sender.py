@@ -151,15 +151,16 @@ class Sender:
 
         Of the others nobody knows whether the broker has them.
         """
-        done, left = [], list[Act]()
+        done, left, stopped = [], list[Act](), set[str]()
         for act in on_way.acts:
-            if on_way.done(act) and act.name not in {each.name for each in left}:
+            if act.name not in stopped and on_way.done(act):
                 done.append(act)
                 if act.gap is not None:
                     self._tell_gap(act, act.gap)  # before it is remembered: cut off in between it is told twice, not never
                 self.ticks[act.name] = act.tick
             else:
                 left.append(act)
+                stopped.add(act.name)
         on_way.acts, self._begun = left, by_entry(left)
         return [act for act in done if act.identity in on_way.answers.taken]
 

@@ -56,6 +56,7 @@ from warren.worker.returning import Returning
 from warren.worker.revokes import Revokes
 from warren.worker.storing import Storing
 from warren.worker.suspects import Suspects
+from warren.worker.ticked import Ticked
 from warren.worker.turning import turning
 from warren.worker.unknown import Unknown
 
@@ -88,6 +89,7 @@ class Worker:
         self.aftermath = aftermath.Aftermath()
         self.gate = Gate(settings, self.admission, self.copies)
         self.flood, self.renewal = Flood(self.copies), Renewal(self.copies)
+        self.ticked = Ticked(settings.app.state_dir / "worker" / "ticks", self.later.send_away)
         self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
         self.child, self.at_work = Child(), AtWork()
         self.dead_letters = DeadLetters(
@@ -97,8 +99,7 @@ class Worker:
         self.unknown = Unknown(self.copies, settings.broker.unknown_task_timeout, self.returning.keep)
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
-        self._pulsed = 0.0
-        self._told = ("", 0)
+        self._pulsed, self._told = 0.0, ("", 0)
 
     def start(self) -> ExitCode:
         """Runs until it is told to stop; returns the exit code. Raises Unavailable when the broker refuses a queue."""
@@ -140,12 +141,12 @@ class Worker:
         self.deaths.connect()
         Pool.began = staticmethod(self.deaths.began)
         self.storing.connect()
-        Request.copies, Request.deaths, Request.leftovers = self.copies, self.deaths, self.leftovers
+        Request.copies, Request.deaths, Request.leftovers, Request.ticked = self.copies, self.deaths, self.leftovers, self.ticked
         Consumer.admit = staticmethod(self._admit)
         Consumer.send_on, Consumer.keep = staticmethod(self.unknown.send_on), staticmethod(self.dead_letters.keep)
-        Consumer.foul = staticmethod(self.flood.foul)
+        Consumer.foul, Consumer.refused = staticmethod(self.flood.foul), staticmethod(self._refuse)
         Consumer.surplus = staticmethod(lambda message: self.flood.good(message) or self.renewal.renew(message))
-        Consumer.postpone, Consumer.refused = staticmethod(self.later.postpone), staticmethod(self._refuse)
+        Consumer.postpone = staticmethod(lambda message: self.ticked.repeats(message) or self.later.postpone(message))
         Consumer.in_hand = self.in_hand
         Arrival.noted = staticmethod(self.in_hand.note)
         app.conf.worker_enable_remote_control = self.terms.remote_control
@@ -214,7 +215,7 @@ class Worker:
         self.revokes.look()  # of what others heard since the start; from now on it hears for itself
 
     def _begin(self, consumer: Any) -> None:
-        parts: tuple[Any, ...] = (self.copies, self.flood, self.renewal, self.later, self.dead_letters)
+        parts: tuple[Any, ...] = (self.copies, self.flood, self.renewal, self.later, self.dead_letters, self.ticked)
         for part in parts:
             part.begin(consumer)
         enabled = [name for name, terms in self.settings.workers.items() if terms.enabled]
@@ -224,11 +225,10 @@ class Worker:
 
     def turn(self, consumer: Any) -> None:
         """What the main loop does a few times a second beside its work."""
-        daemon = self.daemon
-        if daemon.dumping:
-            daemon.dump(running=[request.id for request in state.active_requests], paused=sorted(self.gate.paused))
-        if daemon.reloading:
-            daemon.reload(self._apply)
+        if self.daemon.dumping:
+            self.daemon.dump(running=[request.id for request in state.active_requests], paused=sorted(self.gate.paused))
+        if self.daemon.reloading:
+            self.daemon.reload(self._apply)
         self._notice_end()
         self.drain.turn(consumer)
         self.flood.turn(self.gate.closed)

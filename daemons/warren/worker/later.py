@@ -64,7 +64,7 @@ class Later:
         while self._kept and self._kept[0] <= now:
             heapq.heappop(self._kept)
         away = away_for(due, len(self._kept), self._near_here())
-        if away and source(message) and self._send_away(message, now + away, away):
+        if away and self.send_away(message, now + away, away):
             get().info(Event.TASK_POSTPONED, **about_message(message), due_in_s=round(due, 3))
             return True
         heapq.heappush(self._kept, now + due)
@@ -79,7 +79,10 @@ class Later:
         quorum = self._consumer.app.conf.task_default_queue_type == "quorum"
         return min(self._near, SHORTEST) if quorum else self._near
 
-    def _send_away(self, message: Any, until: float, seconds: float) -> bool:
+    def send_away(self, message: Any, until: float, seconds: float) -> bool:
+        """Send the message back to the broker, to come again in so many seconds, at `until`. Return whether it goes."""
+        if not source(message):
+            return False
         own = getattr(message.channel, "postpone", None)  # of Redis and of the embedded broker: one step
         if own is not None:
             return bool(own(message, until))

@@ -30,6 +30,7 @@ from warren.worker.copies import Copies
 from warren.worker.deaths import Deaths
 from warren.worker.leftovers import Leftovers
 from warren.worker.message import LOSSES, RETURNS, TICKETS, counted, pause_before
+from warren.worker.ticked import Ticked
 
 #: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
 #: with it. Innocent ones are lost with power and by an operator's kill -9, though hardly so often.
@@ -47,6 +48,7 @@ class Request(CeleryRequest):
     copies: ClassVar[Copies]
     deaths: ClassVar[Deaths]
     leftovers: ClassVar[Leftovers]
+    ticked: ClassVar[Ticked]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
     #: Whether the acknowledgement waits for what follows the end (aftermath.py).
@@ -81,6 +83,11 @@ class Request(CeleryRequest):
         """Acknowledge the message, unless that has to wait."""
         if not self._held:
             super().acknowledge()
+            self.ticked.ended(self.request_dict)  # behind it: cut off before, the message comes again and runs
+
+    def _hand_on(self) -> None:
+        """Acknowledge the message, of which the broker has a copy: the task has not ended."""
+        super().acknowledge()
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """A pool child has begun with the task."""
@@ -176,7 +183,7 @@ class Request(CeleryRequest):
         if losses + self.deaths.of(self.id) < MOST_LOSSES:
             get().warning(Event.TASK_HANDED_BACK, **about(self), losses=losses, reason=str(error))
             # Acknowledged last: cut off before, the broker delivers the message again.
-            self.copies.give_back(self.message, self.acknowledge, headers={LOSSES: losses})
+            self.copies.give_back(self.message, self._hand_on, headers={LOSSES: losses})
         else:
             self._fail(error, exc_info)
 
@@ -206,7 +213,7 @@ class Request(CeleryRequest):
         pause = pause_before(returns)
         get().warning(Event.TASK_HANDED_BACK, **about(self), reason=reason, again_in_s=pause)
         # Acknowledged last, as above. A connection that breaks meanwhile gives the message back as itself.
-        self.copies.give_back_in(pause, self.message, self.acknowledge, headers={RETURNS: returns + 1})
+        self.copies.give_back_in(pause, self.message, self._hand_on, headers={RETURNS: returns + 1})
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
