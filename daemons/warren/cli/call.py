@@ -119,7 +119,7 @@ def call(
     show(said, as_json)
     if wait is not None and not done:
         where = _queue(settings, task, queue, routing_key)
-        click.echo(printable(why(app, task, where, said["state"], wait)), err=True)
+        click.echo(printable(why(app, task, where, said, wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
 
 

@@ -59,20 +59,22 @@ def said_of(error: BaseException) -> str:
         return safe_text(error)
 
 
-def why(app: Celery, task: str, queue: str, state: str, wait: float) -> str:
+def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -> str:
     """Return one line for a task that is not done in time, as far as anybody knows."""
-    known = app.tasks.get(task)
+    state, task_id, known = said["state"], said["task_id"], app.tasks.get(task)
     if app.conf.task_ignore_result if known is None else known.ignore_result:  # of a failure the result would have come
         return (
             f"not failed after {wait:g} s: a success of {task} leaves no result (ignore_result), only a line in the worker's log"
         )
-    where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(state, "still with the broker or running")
+    where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(
+        state, "still with the broker, running or rejected"
+    )
     try:
         waiting = depths(app, [queue])[queue]
     except Unavailable:
         waiting = None
     number = "" if waiting is None else f", {waiting} {'message waits' if waiting == 1 else 'messages wait'}"
-    return f"not done after {wait:g} s: {where} (queue {queue}{number})"
+    return f"not done after {wait:g} s: {where} (queue {queue}{number}); warren logs --task {task_id}"
 
 
 def show(said: dict[str, Any], as_json: bool) -> None:
