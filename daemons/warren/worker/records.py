@@ -130,7 +130,9 @@ class Records:
                 return
             self._told = task_id
             fields = self._fields(request)
-        elif _first(request):
+        elif _first(request) and self._told != task_id:
+            if vars(request).get(OWNER) is None:  # in the child, behind the end: what fails there is told by two signals
+                self._told = task_id
             fields = {"task_id": task_id, "task": sender.name, **_about(request)}
         else:
             return
