@@ -54,7 +54,8 @@ def test_the_suite_works_there(suite: Installed, figure: Figure) -> None:
     figure("the other release", f"{versions[0]}, {systemd}, RabbitMQ {broker}", "all of that release")
     assert all(suite.pid(program) for program in PROGRAMS)
     suite.send(1, 20)
-    assert not suite.all_done(1, 20).again()
+    # In another order a process was killed before, and its task has run again.
+    assert not [number for number in suite.all_done(1, 20).again() if number <= 20]
     assert suite.host.run("warren", "status").returncode == 0
 
 
