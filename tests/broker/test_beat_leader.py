@@ -135,6 +135,27 @@ def test_more_ticks_than_a_turn_can_send(scratch: Path, url: str) -> None:
     assert found.told >= 20
 
 
+def test_an_entry_that_closes_the_channel_costs_no_other_one(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """A task whose exchange is not there is left out and told at each tick; those before and behind it in a turn are sent."""
+    (suite,) = hosts(scratch, rabbitmq.url, 1)
+    empty(suite)
+    nowhere = "\n@shared_task(name='jobs.nowhere', exchange='there-is-none')\ndef nowhere():\n    pass\n"
+    suite.module("jobs", JOBS + nowhere)
+    entries = "".join(
+        f"[schedule:each{number}]\ntask = jobs.{'nowhere' if number == 3 else 'tick'}\nevery = 1s\n" for number in range(8)
+    )
+    suite.write(broker_section(suite.folder, rabbitmq.url) + entries)
+    with suite.running("beat") as beat:
+        until(lambda: len(suite.logged("beat", "tick_failed")) > 5, what="ticks that cannot be sent")
+        beat.terminate()
+        end_of(beat)
+    assert {line["entry"] for line in suite.logged("beat", "tick_failed")} == {"each3"}
+    found = balance([line for line in suite.log("beat") if line.get("entry") != "each3"], 1.0)
+    assert (found.told, found.untold, found.twice) == (0, 0, 0)
+    # What had no answer when the channel was closed was sent again, under the same ids.
+    assert len(set(taken(make_app(load(suite.etc))))) == found.sent
+
+
 def consecutive(suites: list[Suite]) -> None:
     """The ticks follow each other, each once, and so many tasks are in the queue; what is missing was told in so many words."""
     ticks = sent(suites)

@@ -133,7 +133,7 @@ class Sender:
                 self.leader.wait(on_way.answers)
             for act in on_way.acts:
                 if act.identity in on_way.answers.refused:
-                    self._send(act, on_way)  # by itself: that tells why, and the others did not wait for it
+                    self._send(act, on_way, alone=True)  # that tells why, and the others did not wait for it
         except Unavailable as error:
             trouble = error
         if not isinstance(trouble, NotTaken):
@@ -174,17 +174,25 @@ class Sender:
             told = {"late_s": round(time.time() - act.tick, 3), "task_id": act.identity, "task": self.entries[act.name].task}
             get().info(Event.TICK_SENT, entry=act.name, tick=act.tick, **told)
 
-    def _send(self, act: Act, on_way: OnWay) -> None:
-        """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable."""
+    def _send(self, act: Act, on_way: OnWay, alone: bool = False) -> None:
+        """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable.
+
+        alone: the broker answers before this returns; else it may be told here of one that was sent before.
+        """
         entry = self.entries[act.name]
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
             self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=act.identity, retry=False, **options)
-            on_way.answers.sent(act.identity)
+            if alone:
+                on_way.answers.taken.add(act.identity)
+            else:
+                on_way.answers.sent(act.identity)
         except ChannelError as error:
-            if not isinstance(error, NoRoute):
-                on_way.answers.give_up()  # the broker has closed the channel: nothing before it gets an answer
-            self._leave_out(act, on_way, error)  # this message reaches no queue; the broker itself is well
+            if alone or isinstance(error, NoRoute):
+                self._leave_out(act, on_way, error)  # this message reaches no queue; the broker itself is well
+            else:  # the broker has closed the channel over this one or one before it: no answer comes, so each is sent alone
+                on_way.answers.give_up()
+                on_way.answers.refused.add(act.identity)
         except NotTaken as error:
             raise Unavailable(f"entry {act.name}: {error}") from error  # still the leader, and the same id next time
         except (OperationalError, OSError) as error:
