@@ -135,3 +135,45 @@ def test_what_could_not_be_written_is_written_later(tmp_path: Path, lines: Any, 
     running.turn()
     opened(tmp_path)
     assert set(state.revoked) == {"one", "two"}
+
+
+def test_stamps_that_could_not_be_written_are_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ids are: also the one whose writing has failed."""
+    running = opened(tmp_path)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "open_or_make", full)
+        broken.setattr(module, "replace_file", full)
+        running.note(stamps={"customer": "c1"})
+        state.revoked_stamps["customer"] = ["c1"]
+    monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
+    running.turn()
+    opened(tmp_path)
+    assert state.revoked_stamps == {"customer": ["c1"]}
+
+
+def test_planted_files_cost_a_bounded_number_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a task writes there, a worker that starts takes apart no more than two files' worth, and knows its own."""
+    opened(tmp_path).note(["mine"])
+    folder = tmp_path / "worker"
+    stamp = [time.time(), "stamp", "s"]
+    for number in range(5):
+        (folder / f"!{number}.revoked").write_bytes(b"\n" * 100_000)
+        (folder / f"!{number}-garbage.revoked").write_bytes(b"x\n" * 100_000)
+        (folder / f"!{number}-many.revoked").write_text(
+            "".join(json.dumps([*stamp, f"{number}-{each}"]) + "\n" for each in range(50_000)), encoding="utf-8"
+        )
+    parsed, real = [0], module._parsed
+
+    def counted(raw: bytes) -> Any:
+        parsed[0] += 1
+        return real(raw)
+
+    monkeypatch.setattr(module, "_parsed", counted)
+    opened(tmp_path)
+    assert "mine" in state.revoked
+    assert parsed[0] <= 2 * module._most()
+    assert len(state.revoked_stamps["s"]) == module._STAMPS

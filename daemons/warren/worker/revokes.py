@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ LARGEST, _FULL = 1 << 26, 1 << 24
 _STAMPS = 10_000
 #: Workers of the host whose files are read.
 _FILES = 100
+#: Lines of another worker's file that may tell of something else.
+_FOREIGN = 100
 #: Seconds between two attempts to write what could not be written.
 _RETRY = 10.0
 
@@ -58,18 +61,16 @@ class Revokes:
 
     def look(self) -> None:
         """Take up what workers of this host have heard, in the order in which it was said."""
-        lines: list[Line] = []
-        with suppress(OSError):
-            for path in sorted(self._path.parent.glob("*.revoked"))[:_FILES]:
-                lines += self._read(path)
+        lines = self._read(self._path, LARGEST, _most())
+        lines += self._of_others()
         known = set(state.revoked)
-        lines = [line for line in lines if line[0] > time.time() - HOLDS]
-        state.merge_revoked([name for _, kind, name, _ in sorted(lines) if kind == "id" and name not in known])
-        for _, kind, header, value in sorted(lines):
-            if kind == "stamp":
-                values = state.revoked_stamps.setdefault(header, [])
-                if value not in values:
-                    values.append(value)
+        lines = sorted(line for line in lines if line[0] > time.time() - HOLDS)
+        state.merge_revoked([name for _, kind, name, _ in lines if kind == "id" and name not in known])
+        stamps = dict.fromkeys((header, value) for _, kind, header, value in lines if kind == "stamp")
+        held = {(header, value) for header, values in state.revoked_stamps.items() for value in values}
+        for header, value in list(stamps)[-_STAMPS:]:
+            if (header, value) not in held:
+                state.revoked_stamps.setdefault(header, []).append(value)
 
     def note(self, ids: Iterable[Any] = (), stamps: Mapping[Any, Any] | None = None) -> None:
         """Write down what was revoked just now. What is no id of a task is none that comes."""
@@ -92,6 +93,22 @@ class Revokes:
         if self._unwritten and time.monotonic() >= self._next_attempt:
             self._rewrite()
 
+    def _of_others(self) -> list[Line]:
+        """What the other workers of the host have heard. A task may have made the files: together they cost no more than one."""
+        lines: list[Line] = []
+        size, most = LARGEST, _most()
+        with suppress(OSError):
+            for path in islice(self._path.parent.glob("*.revoked"), _FILES):
+                if path != self._path:
+                    found = self._read(path, size, most)
+                    with suppress(OSError):
+                        size -= path.lstat().st_size
+                    most -= len(found)
+                    lines += found
+                if size <= 0 or most <= 0:
+                    break
+        return lines
+
     def _append(self, text: bytes) -> int:
         # Opened each time: a task may have put anything in its place since.
         file = open_or_make(self._path)
@@ -106,11 +123,10 @@ class Revokes:
     def _rewrite(self) -> None:
         """Write the file anew: what holds still, at most as much as Celery keeps."""
         now = time.time()
-        said = {(kind, name, value): at for at, kind, name, value in sorted(self._read(self._path)) if at > now - HOLDS}
+        read = sorted(self._read(self._path, LARGEST, _most()))
+        said = {(kind, name, value): at for at, kind, name, value in read if at > now - HOLDS}
         if self._unwritten:  # what is only in memory was said lately
-            said |= {
-                ("id", name, ""): now for name in state.revoked if is_text(name, LONGEST_ID) and ("id", name, "") not in said
-            }
+            said = dict.fromkeys(_in_memory(), now) | said
         ids = [(at, *what) for what, at in said.items() if what[0] == "id"]
         stamps = [(at, *what) for what, at in said.items() if what[0] == "stamp"]
         lines = [*sorted(ids)[-state.REVOKES_MAX :], *sorted(stamps)[-_STAMPS:]]
@@ -120,9 +136,10 @@ class Revokes:
         except OSError as error:
             self._cannot(error)
 
-    def _read(self, path: Path) -> list[Line]:
+    def _read(self, path: Path, size: int, most: int) -> list[Line]:
+        """Return the last `most` lines of a file of at most `size` bytes that tell of a revoke."""
         try:
-            content = read_regular(path, LARGEST)[0]
+            content = read_regular(path, size)[0]
         except FileNotFoundError:
             return []
         except TooLarge as error:
@@ -131,12 +148,16 @@ class Revokes:
         except OSError:  # a link, a fifo, a directory: makes way when the file is written (atomic_write.py)
             return []
         lines, foreign = [], 0
-        for raw in content.split(b"\n")[:-1]:  # the last one was cut off, or is empty
-            line = _parsed(raw)
-            if line is None:
-                foreign += 1
-            else:
+        # The last one was cut off, or is empty. What stands before the last ones is not even taken apart.
+        for raw in reversed(content.rsplit(b"\n", most + 1)[-most - 1 : -1]):
+            line = _parsed(raw) if raw else None
+            if line is not None:
                 lines.append(line)
+                continue
+            foreign += 1
+            if foreign > _FOREIGN and path != self._path:
+                break  # it is not a worker's, or its worker puts it right
+        lines.reverse()
         if foreign and path == self._path:
             self._set_aside(path, f"{foreign} of its lines tell of no revoke; the others hold")
             with suppress(OSError):
@@ -154,6 +175,18 @@ class Revokes:
             consequence = "tasks that were revoked run after a restart"
             get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
         self._unwritten, self._next_attempt = True, time.monotonic() + _RETRY
+
+
+def _most() -> int:
+    """Return how many lines of a file can hold."""
+    return int(state.REVOKES_MAX) + _STAMPS
+
+
+def _in_memory() -> Iterable[tuple[str, str, str]]:
+    """Return what this worker knows to be revoked."""
+    yield from (("id", name, "") for name in state.revoked if is_text(name, LONGEST_ID))
+    for header, values in state.revoked_stamps.items():
+        yield from (("stamp", header, each) for each in values if is_text(header) and is_text(each))
 
 
 def _text(lines: Iterable[Line]) -> str:
