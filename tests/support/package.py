@@ -36,7 +36,7 @@ def deb(version: str = "", release: str = CHOSEN) -> Path:
     if cache.stat().st_uid != os.geteuid():
         raise PermissionError(f"{cache}: expected a folder of this user")
     folder = cache / _fingerprint(version, release)
-    with open(cache / "lock", "w", encoding="ascii") as lock:
+    with open(cache / f"{release}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             _build(folder, version, release)

@@ -57,6 +57,13 @@ def test_what_is_not_ours(path: Path, content: bytes) -> None:
     assert Memory(path).read() == Known({"a": 1.0})
 
 
+def test_the_form_of_older_versions(path: Path) -> None:
+    """After an upgrade nothing that came due meanwhile is passed over; an entry may be called as a word of today's form."""
+    path.parent.mkdir()
+    path.write_bytes(b'{"nightly": 1764450000.0, "last": 2.5, "begun": 3}')
+    assert Memory(path).read() == Known({"nightly": 1764450000.0, "last": 2.5, "begun": 3.0})
+
+
 def test_nothing_there(path: Path) -> None:
     """Without a file nothing is known."""
     assert Memory(path).read() == Known()

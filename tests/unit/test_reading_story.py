@@ -61,7 +61,12 @@ def test_each_line_of_a_task_is_a_sentence(event: Event, fields: dict[str, Any],
         assert [text[9:14] for text in found] == ["00:00", "00:10"] or found[0][:14] != found[1][:14]
 
 
-@pytest.mark.parametrize("foul", [{}, {"waited_s": "x", "attempt": 1}, {"waited_s": 1e300, "attempt": 1}, {"timestamp": 5}])
+HUGE = 10**400
+FOUL = [{}, {"waited_s": "x", "attempt": 1}, {"waited_s": 1e300, "attempt": 1}, {"timestamp": 5}, {"losses": [1]}, {"losses": {}}]
+FOUL += [{name: HUGE, "attempt": 1} for name in ("waited_s", "ran_s", "again_in_s", "due_in_s", "losses")]
+
+
+@pytest.mark.parametrize("foul", FOUL)
 def test_a_line_that_lacks_what_belongs_there_is_told_all_the_same(foul: dict[str, Any]) -> None:
     """Any task may have written it, and nothing of it steers the terminal."""
     for event in (*(each for each, _, _ in STORIES), "record"):

@@ -57,6 +57,8 @@ def parse(text: str | bytes) -> Known:
     """
     try:
         found = json.loads(text)
+        if isinstance(found, dict) and not isinstance(found.get("last"), dict):
+            return Known(_ticks(found))  # as older versions write it: entries, and the last tick of each
         return Known(_ticks(found["last"]), {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()})
     except (ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError):
         return Known()

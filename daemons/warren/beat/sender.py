@@ -94,7 +94,7 @@ class Sender:
         now, sent = time.time(), self.ticks[name]
         self.ticks[name] = trusted(entry, sent, now, self._zone)
         if self.ticks[name] != sent:
-            consequence = "ticks from now on are sent, also those that the wrong clock had sent"
+            consequence = "ticks from now on are sent, also those that the wrong clock had sent; a host that has run one drops it"
             get().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=round(sent - now, 3), consequence=consequence)
         found = due(entry, self.ticks[name], now, self._zone, self._begun.get(name, ()))
         acts = [Act(tick, name, task_id(self._name, name, tick), None) for tick in found.ticks]

@@ -55,7 +55,10 @@ def _short(task_id: Any) -> str:
 
 
 def _seconds(value: Any) -> str:
-    return f"{value:.3g} s" if isinstance(value, int | float) else text_of(value)
+    try:
+        return f"{float(value):.3g} s" if isinstance(value, int | float) else text_of(value)
+    except OverflowError:  # a whole number of hundreds of digits: anybody may have written the line
+        return text_of(value)
 
 
 def _took(fields: Fields) -> str:
@@ -93,7 +96,8 @@ def _handed_back(fields: Fields) -> str:
 
 
 def _nth(number: Any) -> str:
-    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{text_of(number)}th")
+    names = {1: "1st", 2: "2nd", 3: "3rd"}
+    return names[number] if isinstance(number, int) and number in names else f"{text_of(number)}th"
 
 
 _TOLD: dict[str, Callable[[Fields], str]] = {
