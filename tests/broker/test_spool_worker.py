@@ -225,8 +225,18 @@ def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
     queues.write_bytes(b"")
     log = fleet.folder / "w1.log"
     until(lambda: queues.is_dir() or "Not a directory" in log.read_text(), what="the worker to notice")
-    os.rename(queues, queues.with_name("gone"))  # a file, or the folder that was made in its place
-    os.rename(away, queues)
+
+    def put_back() -> bool:
+        """The worker may just clear the place, or make a folder there."""
+        try:
+            if queues.exists():
+                os.rename(queues, queues.with_name(f"gone-{time.monotonic_ns()}"))
+            os.rename(away, queues)
+        except OSError:
+            return False
+        return True
+
+    until(put_back, what="the folder in its place")
     fleet.send("step", 2)
     until(lambda: fleet.noted()["done-2"], what="the worker to be back")
     assert worker.poll() is None

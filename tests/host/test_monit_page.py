@@ -82,6 +82,11 @@ def states(page: Chrome) -> dict[str, str]:
     return {name: state for name, (state, _) in rows(page).items()}
 
 
+def whole(seen: dict[str, str]) -> dict[str, str]:
+    """What a page showed, if it showed all services; nothing of one that was cut off."""
+    return seen if seen.keys() == set(SERVICES) else {}
+
+
 def all_are(page: Chrome, state: str) -> None:
     until(lambda: states(page) == dict.fromkeys(SERVICES, state), what=f"every service {state}")
 
@@ -230,7 +235,7 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
         until(lambda: given_up(suite.host), what="the last start that systemd allows")
         tried = attempts(suite.host)
         until(lambda: attempts(suite.host) >= tried + 2, what="attempts of Monit that systemd refuses")
-        seen = states(page)
+        seen = until(lambda: whole(states(page)), what="a page of all services")
         assert "Does not exist" in seen.pop("warren")
         assert set(seen.values()) == {WAITING}
         assert suite.host.show("warren", "ActiveState") == "failed"
@@ -240,7 +245,7 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
         assert "warren.ini:" in refused.stderr
     finally:
         suite.configure(INI)
-    suite.host.run("warren", "start")
+        suite.host.run("warren", "start")
     all_well(page)
 
 

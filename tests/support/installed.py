@@ -150,7 +150,8 @@ class Installed:
         self._systemctl("stop")
 
     def _systemctl(self, verb: str) -> None:
-        done = self.host.run("systemctl", verb, "warren", check=False)
+        # A start returns when the suite is ready, or its start_timeout is over.
+        done = self.host.run("systemctl", verb, "warren", check=False, within=600)
         assert done.returncode == 0, f"systemctl {verb}: {done.stderr}{self.host.journal('warren')[-3000:]}"
 
     # -- what can be seen --------------------------------------------------------------------------------------------
