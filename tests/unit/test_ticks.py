@@ -123,7 +123,8 @@ def test_every_while_beat_runs(every: float, begin: float, delays: list[float]) 
     found = sent_by(one, walk(one, begin, end, BERLIN, delays), last_tick(one, begin, BERLIN), BERLIN)
     assert 19 <= len(found.ticks) <= 21
     assert all(after - before == pytest.approx(every, abs=1e-5) for before, after in pairwise(found.ticks))
-    assert max(found.late) < 0.2
+    # Where `begin` is the very tick but for its rounding, the first look of the walk comes one tick later.
+    assert max(found.late[1:]) < 0.2
     assert not found.gaps
 
 
