@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +118,24 @@ def test_a_line_that_was_cut_off_costs_no_other(tmp_path: Path, lines: Any) -> N
     assert not lines()
 
 
-def test_what_could_not_be_written_is_written_later(tmp_path: Path, lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told once, holds meanwhile, and is there when the disk takes it."""
-    running = opened(tmp_path)
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing can be written within."""
 
     def full(*_: Any) -> int:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as broken:
         broken.setattr(module, "open_or_make", full)
         broken.setattr(module, "replace_file", full)
+        yield
+
+
+def test_what_could_not_be_written_is_written_later(tmp_path: Path, lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told once, holds meanwhile, and is there when the disk takes it."""
+    running = opened(tmp_path)
+
+    with full_disk(monkeypatch):
         for task_id in ("one", "two"):
             running.note([task_id])
             state.revoked.add(task_id)  # as Celery does next
@@ -141,12 +151,7 @@ def test_stamps_that_could_not_be_written_are_written_later(tmp_path: Path, monk
     """As ids are: also the one whose writing has failed."""
     running = opened(tmp_path)
 
-    def full(*_: Any) -> int:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(module, "open_or_make", full)
-        broken.setattr(module, "replace_file", full)
+    with full_disk(monkeypatch):
         running.note(stamps={"customer": "c1"})
         state.revoked_stamps["customer"] = ["c1"]
     monkeypatch.setattr(time, "monotonic", lambda: float("inf"))

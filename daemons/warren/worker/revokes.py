@@ -7,6 +7,7 @@ any worker of its host has heard.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -56,13 +57,16 @@ class Revokes:
         except OSError as error:
             self._cannot(error)
             return
-        self.look()
-        self._rewrite()
+        own = self._own()
+        self._take_up([*own, *self._of_others()])
+        self._rewrite(own)
 
     def look(self) -> None:
-        """Take up what workers of this host have heard, in the order in which it was said."""
-        lines = self._read(self._path, LARGEST, _most())
-        lines += self._of_others()
+        """Take up what workers of this host have heard."""
+        self._take_up([*self._own(), *self._of_others()])
+
+    def _take_up(self, lines: list[Line]) -> None:
+        """Take it up in the order in which it was said."""
         known = set(state.revoked)
         lines = sorted(line for line in lines if line[0] > time.time() - HOLDS)
         state.merge_revoked([name for _, kind, name, _ in lines if kind == "id" and name not in known])
@@ -84,14 +88,14 @@ class Revokes:
             return
         try:
             if self._append(text) > _FULL:
-                self._rewrite()
+                self._rewrite(self._own())
         except OSError as error:
             self._cannot(error)
 
     def turn(self) -> None:
         """Write what could not be written. Called a few times a second."""
         if self._unwritten and time.monotonic() >= self._next_attempt:
-            self._rewrite()
+            self._rewrite(self._own())
 
     def _of_others(self) -> list[Line]:
         """What the other workers of the host have heard. A task may have made the files: together they cost no more than one."""
@@ -115,16 +119,15 @@ class Revokes:
         try:
             os.lseek(file, 0, os.SEEK_END)
             if os.write(file, text) < len(text):
-                raise OSError(28, os.strerror(28))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return os.fstat(file).st_size
         finally:
             os.close(file)
 
-    def _rewrite(self) -> None:
-        """Write the file anew: what holds still, at most as much as Celery keeps."""
+    def _rewrite(self, own: list[Line]) -> None:
+        """Write the file anew: what holds still of what it had, at most as much as Celery keeps."""
         now = time.time()
-        read = sorted(self._read(self._path, LARGEST, _most()))
-        said = {(kind, name, value): at for at, kind, name, value in read if at > now - HOLDS}
+        said = {(kind, name, value): at for at, kind, name, value in sorted(own) if at > now - HOLDS}
         if self._unwritten:  # what is only in memory was said lately
             said = dict.fromkeys(_in_memory(), now) | said
         ids = [(at, *what) for what, at in said.items() if what[0] == "id"]
@@ -135,6 +138,9 @@ class Revokes:
             self._unwritten = False
         except OSError as error:
             self._cannot(error)
+
+    def _own(self) -> list[Line]:
+        return self._read(self._path, LARGEST, _most())
 
     def _read(self, path: Path, size: int, most: int) -> list[Line]:
         """Return the last `most` lines of a file of at most `size` bytes that tell of a revoke."""
