@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from warren.broker.survey import PATIENCE
 from warren.config import Settings
 from warren.redaction import redact
 from warren.run_file import now
 
-#: Seconds that the server may take for one answer.
-PATIENCE = 3.0
 #: Seconds that the key lives which a look leaves.
 _KEPT = 60
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
@@ -114,8 +114,8 @@ def logs(
     # No more of the settings than that: whoever may read the logs, such as a member of the group, may not read its secrets, and
     # wrong settings are a reason to look into the logs.
     places = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
-    people = _story if task else partial(_for_people, with_host=len(places) > 1)
-    write = _json if as_json or not (story or sys.stdout.isatty()) else people
+    told = sentences if task else partial(_line, with_host=len(places) > 1)
+    write = _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
     opened_since = since
     if lines is None and follow and since is None:
         lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
@@ -172,22 +172,17 @@ def _json(lines: Iterable[Timed]) -> None:
     sys.stdout.flush()
 
 
-def _story(lines: Iterable[Timed]) -> None:
+def _for_people(lines: Iterable[Timed], told: Callable[[dict[str, Any], int], Iterable[str]]) -> None:
+    """Writes what `told` makes of the fields of each line and the width of the terminal, 0 in a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for _, raw in lines:
         try:
-            told = sentences(fields_of(raw), width)
-        except ValueError:
-            told = iter((printable(raw.decode(errors="replace").rstrip()),))
-        for text in told:
+            texts = [*told(fields_of(raw), width)]
+        except ValueError:  # half a line that happens to end as a whole one does
+            texts = [printable(raw.decode(errors="replace").rstrip())]
+        for text in texts:
             click.echo(text)
 
 
-def _for_people(lines: Iterable[Timed], with_host: bool) -> None:
-    width = shutil.get_terminal_size().columns
-    for _, raw in lines:
-        try:
-            text = shown(fields_of(raw), with_host, width)
-        except ValueError:  # half a line that happens to end as a whole one does
-            text = printable(raw.decode(errors="replace").rstrip())
-        click.echo(text)
+def _line(fields: dict[str, Any], width: int, with_host: bool) -> list[str]:
+    return [shown(fields, with_host, width)]

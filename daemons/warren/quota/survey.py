@@ -86,10 +86,8 @@ class Survey:
 
     def _latest(self) -> Look | None:
         look, at = self._broker.latest, now()
-        last = look.at if look else self._begun
-        if at - last > _STUCK + 2 * self._broker.pause:
-            return Look(at, False, f"no answer for {at - last:.0f} s")
-        return look
+        stuck = _stuck(at - (look.at if look else self._begun), self._broker.pause)
+        return Look(at, False, stuck) if stuck else look
 
     def _said_of_results(self) -> dict[str, Any]:
         """Whether the server of the results keeps them, where it is not the broker; each change is logged once."""
@@ -97,8 +95,8 @@ class Survey:
             return {}
         at = now()
         look = self._results.latest or ResultsLook(self._begun)
-        if at - look.at > _STUCK + 2 * self.settings.watchdog.survey_interval:
-            look = ResultsLook(at, f"no answer for {at - look.at:.0f} s")
+        if stuck := _stuck(at - look.at, self.settings.watchdog.survey_interval):
+            look = ResultsLook(at, stuck)
         before, self._results_trouble = self._results_trouble, look.trouble
         if look.trouble and not before:
             get().error(Event.RESULTS_NOT_STORED, reason=look.trouble, consequence="tasks that have run wait with their results")
@@ -193,6 +191,11 @@ class Survey:
             "next_free_s": wait if wait is None else round(wait, 3),
             "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
         }
+
+
+def _stuck(silence: float, pause: float) -> str:
+    """What to say of a thread that has not looked for so many seconds, though it pauses for `pause` only; empty when it may."""
+    return f"no answer for {silence:.0f} s" if silence > _STUCK + 2 * pause else ""
 
 
 def _full(look: Look) -> dict[str, bool]:

@@ -25,7 +25,7 @@ def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> st
     Colours are ANSI codes. With a `width` no word is broken at the edge of the terminal.
     """
     level = str(fields.get("level", ""))
-    colour = _COLOURS.get(level)
+    colour = colour_of(level)
     event, message = printable(str(fields.get("event", ""))), fields.get("message")
     words = [click.style(local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
     words.append(who(fields, with_host))
@@ -41,7 +41,7 @@ def traceback_of(fields: dict[str, Any]) -> str:
     """Return what stands below a line: a traceback, or nothing."""
     if "exception" not in fields:
         return ""
-    colour = _COLOURS.get(str(fields.get("level", "")))
+    colour = colour_of(str(fields.get("level", "")))
     below = text_of(fields["exception"]).split("\n")
     return "".join(f"\n    {click.style(printable(text), fg=colour)}" for text in below)
 
