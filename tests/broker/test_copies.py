@@ -91,6 +91,19 @@ def bench(app: Any, scratch: Path) -> Iterator[Bench]:
     made.connection.collect()
 
 
+def answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the broker took each copy that it has answered for, as it answers."""
+    found: list[bool] = []
+    settled = bench.copies._settled
+
+    def counted(copy: Any, taken: bool) -> None:
+        found.append(taken)
+        settled(copy, taken)
+
+    monkeypatch.setattr(bench.copies, "_settled", counted)
+    return found
+
+
 def test_a_copy_arrives_and_then_its_message_is_acknowledged(bench: Bench) -> None:
     """The copy is the message with the headers added; the message itself is gone for good."""
     bench.declare()
@@ -163,14 +176,7 @@ def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
     with bench.app.connection_for_write() as connection:
         connection.Producer().publish(BODY, routing_key=bench.name, headers={"id": "two"})
     bench.give(held)
-    refused: list[bool] = []
-    settled = bench.copies._settled
-
-    def counted(copy: Any, taken: bool) -> None:
-        refused.append(taken)
-        settled(copy, taken)
-
-    monkeypatch.setattr(bench.copies, "_settled", counted)
+    refused = answers(bench, monkeypatch)
     bench.turn(lambda: len(refused) == 3, what="three refusals")
     assert not bench.done
     until(bench.get, what="the other message").ack()
@@ -268,14 +274,7 @@ def test_a_queue_that_is_gone_is_told_once_and_asked_after_pauses(
     bench.copies.begin(bench.consumer)
     gone = f"{bench.name}-gone"
     held = [bench.take(word) for word in ("one", "two", "three")]
-    asked: list[bool] = []
-    settled = bench.copies._settled
-
-    def counted(copy: Any, taken: bool) -> None:
-        asked.append(taken)
-        settled(copy, taken)
-
-    monkeypatch.setattr(bench.copies, "_settled", counted)
+    asked = answers(bench, monkeypatch)
     for each in held:
         bench.copies.give(each, "", gone, partial(bench.done.append, each.headers["id"]))
     bench.turn(lambda: len(asked) == 4, what="four refusals")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import signal
 import socket
-import struct
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.figures import Figure
+from support.provider import provider, seen
 from support.wait import PATIENCE, deadline, let_pass, until
 from warren.process import die_with_parent, this
 from warren.quota import client
@@ -30,12 +29,10 @@ LIMIT, WINDOW, LONGEST = 50, 1.0, 0.5
 CALLERS, CHAOS = 6, 15.0
 #: Calls that a run must have: under a third of those that its time allows.
 ENOUGH = 225
-#: Seconds at most that the provider takes for a call.
-LATENCY = 0.03
 
 
-def worst_window(stamps: list[int], length: int) -> int:
-    """The most calls that lie in any window of this length (ns)."""
+def worst_window(stamps: list[float], length: float) -> int:
+    """The most calls that lie in any window of this length (seconds)."""
     worst, first = 0, 0
     for last, stamp in enumerate(stamps):
         while stamp - stamps[first] >= length:
@@ -114,34 +111,11 @@ class Troop:
             self.kill(role)
 
 
-def provider(path: Path, record: Path) -> Callable[[random.Random], None]:
-    """A provider that stamps each call at its receipt, on disk, before anything else, and answers after a random time."""
-
-    def run(dice: random.Random) -> None:
-        out = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if await reader.read(1):
-                os.write(out, struct.pack("q", now_ns()))
-                await asyncio.sleep(dice.uniform(0.0, LATENCY))
-                writer.write(b"k")
-            writer.close()
-
-        async def serve() -> None:
-            server = await asyncio.start_unix_server(answer, path.with_suffix(".new"), backlog=1000)
-            os.rename(path.with_suffix(".new"), path)
-            await server.serve_forever()
-
-        asyncio.run(serve())
-
-    return run
-
-
 def call(path: Path) -> None:
     """One call to the provider; returns when it has answered."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
-        connection.sendall(b"c")
+        connection.sendall(b"%d\n" % now_ns())
         connection.recv(1)
 
 
@@ -259,40 +233,37 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int, figure: F
     """With everybody killed and stopped at random no window of the provider holds more calls, and no slot is lost."""
     path, api, record = scratch / "x.ledger", scratch / "api", scratch / "calls"
     troop = Troop(scratch, seed, {})
-    troop.roles["api"] = provider(api, record)
-    troop.start("api")
-    troop.roles.clear()
     roles = {f"caller-{number}": caller(path, api) for number in range(CALLERS)}
     roles |= {f"clumsy-{number}": clumsy(path, api) for number in range(2)}
     roles |= {f"gate-{number}": gate(path, api) for number in range(2)} | {"watchdog": watchdog(path)}
-    try:
-        until(api.exists, what="the provider's socket")
-        Ledger(path).configure(LIMIT, WINDOW, LONGEST)
-        troop.roles.update(roles)
-        began = time.monotonic()
-        with deadline("chaos", CHAOS + PATIENCE) as longest:
+    with provider(api, record):
+        try:
+            Ledger(path).configure(LIMIT, WINDOW, LONGEST)
+            troop.roles.update(roles)
+            began = time.monotonic()
+            with deadline("chaos", CHAOS + PATIENCE) as longest:
 
-            def enough() -> bool:
-                """Whether it was called: the proof says little when hardly anybody calls."""
-                if time.monotonic() > began + longest:
-                    raise AssertionError(f"expected {ENOUGH} calls")
-                return record.exists() and record.stat().st_size >= 8 * ENOUGH
+                def enough() -> bool:
+                    """Whether it was called: the proof says little when hardly anybody calls."""
+                    if time.monotonic() > began + longest:
+                        raise AssertionError(f"expected {ENOUGH} calls")
+                    return record.exists() and len(seen(record)) >= ENOUGH
 
-            troop.chaos(random.Random(seed), CHAOS, enough)
-        took = time.monotonic() - began
-        for role in roles:
-            troop.kill(role)
-        ledger = Ledger(path)
-        ledger.reap()
-        last = now_ns()
-        until(lambda: ledger.counts().free == LIMIT, what="every slot to be free again")
-        figure("chaos: every slot is free again", (now_ns() - last) / 1e9, f"<= {WINDOW + LONGEST:g} s")
-        until(lambda: ledger.reserve(LIMIT, this()) is not None, what="the whole limit at once")
-    finally:
-        troop.end()
+                troop.chaos(random.Random(seed), CHAOS, enough)
+            took = time.monotonic() - began
+            for role in roles:
+                troop.kill(role)
+            ledger = Ledger(path)
+            ledger.reap()
+            last = now_ns()
+            until(lambda: ledger.counts().free == LIMIT, what="every slot to be free again")
+            figure("chaos: every slot is free again", (now_ns() - last) / 1e9, f"<= {WINDOW + LONGEST:g} s")
+            until(lambda: ledger.reserve(LIMIT, this()) is not None, what="the whole limit at once")
+        finally:
+            troop.end()
     errors = [error.read_text() for error in scratch.glob("error-*")]
-    stamps = [stamp for (stamp,) in struct.iter_unpack("q", record.read_bytes())]
-    worst, use = worst_window(stamps, int(WINDOW * 1e9)), len(stamps) / (LIMIT * (took / WINDOW + 1))
+    stamps = [call.stamped for call in seen(record)]
+    worst, use = worst_window(stamps, WINDOW), len(stamps) / (LIMIT * (took / WINDOW + 1))
     print(f"{troop.kills} kills, {troop.stops} stops, {len(stamps)} calls, worst window {worst} of {LIMIT}, use {use:.1%}")
     assert errors == []
     assert list(scratch.glob("*.damaged-*")) == []

@@ -121,25 +121,29 @@ def test_ctrl_c_is_passed_on(ran: Ran) -> None:
     assert ran("trap 'exit 5' INT; while :; do sleep 0.1; done")[0] == 5
 
 
-@pytest.mark.parametrize("daemon", [False, True])
-def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that prints for ever and does not heed it is killed soon; root's command ends as by Ctrl-C. A daemon may drain."""
-    monkeypatch.setattr(following, "_END", 0.5)
+def printing(scratch: Path, script: str, daemon: bool) -> int:
+    """A root's command whose child runs this script; returns when text of it was shown: now root's process takes signals."""
     scratch.chmod(0o777)
-    heeds = "'touch drains; sleep 3; touch drained; exit 5'" if daemon else "''"
-    python = scratch / "python"
-    python.write_text(f"#!/bin/sh\ncd {scratch}\ntrap {heeds} INT\nwhile :; do echo x; done\n", encoding="utf-8")
+    python, shown = scratch / "python", scratch / "shown"
+    python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     python.chmod(0o755)
 
     def run() -> None:
         sys.executable = str(python)
-        sys.stdout = open(scratch / "shown", "w", encoding="utf-8")  # noqa: SIM115
-        code = child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms(daemon=daemon))
-        os._exit(code)
+        sys.stdout = open(shown, "w", encoding="utf-8")  # noqa: SIM115
+        os._exit(child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms(daemon=daemon)))
 
     process = forked(run)
-    shown = scratch / "shown"
-    until(lambda: shown.exists() and shown.stat().st_size, what="text of the child")  # now root's process takes signals
+    until(lambda: shown.exists() and shown.stat().st_size, what="text of the child")
+    return process
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that prints for ever and does not heed it is killed soon; root's command ends as by Ctrl-C. A daemon may drain."""
+    monkeypatch.setattr(following, "_END", 0.5)
+    heeds = "'touch drains; sleep 3; touch drained; exit 5'" if daemon else "''"
+    process = printing(scratch, f"cd {scratch}\ntrap {heeds} INT\nwhile :; do echo x; done", daemon)
     os.kill(process, signal.SIGINT)
     assert end(process) == (5 if daemon else -signal.SIGINT)
     assert (scratch / "drained").exists() == daemon
@@ -148,19 +152,8 @@ def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.M
 @pytest.mark.parametrize("times", [2, 3])
 def test_a_daemon_hears_the_second_ctrl_c_as_well(scratch: Path, times: int) -> None:
     """It gives its tasks back then, and ends by itself; the third one ends it."""
-    scratch.chmod(0o777)
     heeds = f"echo x >>{scratch}/heard; [ $(wc -l <{scratch}/heard) -lt {times} ] || exit 6"
-    python = scratch / "python"
-    python.write_text(f"#!/bin/sh\ntrap '{heeds}' INT\nwhile :; do echo x; sleep 0.05; done\n", encoding="utf-8")
-    python.chmod(0o755)
-
-    def run() -> None:
-        sys.executable = str(python)
-        sys.stdout = open(scratch / "shown", "w", encoding="utf-8")  # noqa: SIM115
-        os._exit(child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms(daemon=True)))
-
-    process = forked(run)
-    until(lambda: (scratch / "shown").exists() and (scratch / "shown").stat().st_size, what="text of the child")
+    process = printing(scratch, f"trap '{heeds}' INT\nwhile :; do echo x; sleep 0.05; done", daemon=True)
     heard = scratch / "heard"
     for number in range(2):
         os.kill(process, signal.SIGINT)
