@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from warren import strict_json
@@ -58,7 +59,8 @@ class Daemon:
         self._unread = ""
         self.reloads = 0  # SIGHUPs answered: what the heart says after one tells what became of it
         self.dumping = False
-        self.wake = threading.Event()
+        # Not a threading.Event: its lock is not reentrant, and a handler that interrupts another one would wait for itself.
+        self._woken: SimpleQueue[int] = SimpleQueue()
         # supervisord sets this word for its children. Started by hand, a daemon outlives its shell as any other does.
         self._supervised = bool(os.environ.get("SUPERVISOR_ENABLED"))
         # Its own word, if there is one: until here it took seconds, and by now its heir may be the parent.
@@ -183,10 +185,15 @@ class Daemon:
         self.started()
         while not (self.stopping or self.orphaned):
             turn()
-            self.wake.wait(pause())
-            self.wake.clear()
+            self._sleep(pause())
         if self.orphaned:
             get().error(Event.SUPERVISOR_LOST, consequence=f"{self.program} ends")
+
+    def _sleep(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._woken.get(timeout=seconds)
+            while True:  # the flags say what came; a signal after this one ends the next pause
+                self._woken.get_nowait()
 
     @property
     def orphaned(self) -> bool:
@@ -249,15 +256,15 @@ class Daemon:
         # Under a supervisor the stop timeout is the operator's word; in a terminal Ctrl-C twice is.
         self.hurried |= number == signal.SIGQUIT or (number == signal.SIGINT and self.stopping and not self._supervised)
         self.stopping = True
-        self.wake.set()
+        self._woken.put(number)
 
     def _on_reload(self, number: int, frame: FrameType | None) -> None:
         self.reloading = True
-        self.wake.set()
+        self._woken.put(number)
 
     def _on_dump(self, number: int, frame: FrameType | None) -> None:
         self.dumping = True
-        self.wake.set()
+        self._woken.put(number)
 
 
 def _end_within(seconds: float, code: ExitCode) -> None:
