@@ -1,7 +1,7 @@
-"""The configuration of one host: INI files in, frozen typed settings out, or every problem at once.
+"""The configuration of one host: reads INI files, returns frozen typed settings or all problems.
 
-What is named here is imported when it is first asked for: pydantic alone costs more CPU than `warren health` may use, which reads
-the INI files of this room, and none of its types.
+The names of this module are imported at their first use. pydantic alone costs more CPU time than
+`warren health` may use; that command uses this package's reader of INI files and none of its types.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from warren.config.settings import Settings as Settings
     from warren.config.units import Rate as Rate
 
-#: The modules of this room, and what of each the other rooms use.
+#: For each module of this package, the names that other packages use.
 _NAMES = {
     "folders": ("short_host",),
     "loading": ("attempt", "in_reading_order", "load", "load_again"),
@@ -43,7 +43,7 @@ _NAMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """PEP 562: asked for a name that is not here yet."""
+    """Import a name at its first use (PEP 562). Raises AttributeError when the name is unknown."""
     for module, names in _NAMES.items():
         if name in names:
             return globals().setdefault(name, getattr(import_module(f"warren.config.{module}"), name))

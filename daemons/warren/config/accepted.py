@@ -1,7 +1,8 @@
-"""What the files of a host's settings said at one moment, so that it can be checked, kept and read again as it was.
+"""The text of a host's settings files at one moment, kept so that daemons can read it again.
 
-An edit counts once it was checked and taken up, by a start of the suite or by a reload. A daemon that supervisord starts again
-reads what was accepted, and not /etc: an edit that nobody has taken up yet, right or wrong, does not reach it.
+An edit takes effect when a start of the suite or a reload has checked and accepted it. A daemon
+that supervisord starts again reads the accepted text and not /etc. So an edit that is not yet
+accepted, right or wrong, does not reach the daemon.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from warren.errors import Unavailable
 from warren.regular_file import read_regular
 from warren.shape import misfit
 
-#: Where supervise tells a daemon, or a check, to read the settings from: a file, or STDIN.
+#: The environment variable in which supervise tells a daemon, or a check, where to read the
+#: settings: the path of a file, or STDIN.
 ACCEPTED = "WARREN_ACCEPTED"
 STDIN = Path("-")
-#: Bytes of such a text that are read: some 100,000 entries of a schedule.
+#: The most bytes that are read of such a text: about 100,000 entries of a schedule.
 _LARGEST = 1 << 26
 _SHAPE = {"generation": int, "files": {str: str}, "secrets": {str: str}}
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The INI files in their order and the secret files that they name, as they were read.
+    """The INI files in reading order and the secret files that they name, as they were read.
 
-    `generation` orders them: of two readings the later one has the higher number. 0: they are to be checked only.
+    `generation` orders the readings: the later of two readings has the higher number. 0 means that
+    the files are only to be checked.
     """
 
     generation: int = 0
@@ -39,28 +42,30 @@ class Accepted:
     secrets: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     def to_text(self) -> str:
-        """Return all of it as one line of JSON in ASCII; bytes that are no UTF-8 come back as they were."""
+        """Return the files as one line of ASCII JSON; bytes that are not UTF-8 are preserved."""
         files = {str(path): data.decode("utf-8", "surrogateescape") for path, data in self.files.items()}
         secrets = {str(path): text for path, text in self.secrets.items()}
         return json.dumps({"generation": self.generation, "files": files, "secrets": secrets})
 
 
 def source() -> Path | None:
-    """Return where supervise wants this process to read the settings; None, of the INI files themselves. Asked once.
+    """Return where supervise wants this process to read the settings; None means the INI files.
 
-    What this process starts is not told: a command that a task calls reads the files as everybody does.
+    The first call removes the variable from the environment, so that processes which this process
+    starts do not inherit it: a command that a task calls reads the INI files like any other
+    command.
     """
     named = os.environ.pop(ACCEPTED, "")
     return Path(named) if named else None
 
 
-def read(place: Path) -> Accepted:
-    """Return what `to_text` has put there. Raises Unavailable.
+def read(file: Path) -> Accepted:
+    """Return the settings that `to_text` wrote to this path. Raises Unavailable.
 
-    Whoever asks is tried again, for supervise writes a file again that somebody has spoilt.
+    A caller that fails is tried again: supervise rewrites a file that was damaged.
     """
     try:
-        data = sys.stdin.buffer.read() if place == STDIN else read_regular(place, _LARGEST)[0]
+        data = sys.stdin.buffer.read() if file == STDIN else read_regular(file, _LARGEST)[0]
         said = strict_json.loads(data.decode())
         problem = misfit(said, _SHAPE)
     except OSError as error:
@@ -68,7 +73,7 @@ def read(place: Path) -> Accepted:
     except ValueError:
         problem = "expected JSON, found other text"
     if problem:
-        raise Unavailable(f"cannot read the settings that the suite has accepted: {place}: {problem}; warren reload")
+        raise Unavailable(f"cannot read the settings that the suite has accepted: {file}: {problem}; warren reload")
     return Accepted(
         said["generation"],
         {Path(path): text.encode("utf-8", "surrogateescape") for path, text in said["files"].items()},
@@ -77,5 +82,5 @@ def read(place: Path) -> Accepted:
 
 
 def generation_now() -> int:
-    """Return the generation of what is read from now on: the microsecond of the wall clock."""
+    """Return the generation of settings that are read from now on: microseconds of wall clock."""
     return time.time_ns() // 1000

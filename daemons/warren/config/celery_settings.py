@@ -1,4 +1,4 @@
-"""[celery]: any setting of Celery, passed through, but for those that would break what Warren promises."""
+"""The section [celery]: passes on any setting of Celery that does not break Warren's guarantees."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OUTAGE = "a daemon waits for a broker that is away"
 _SUCCESSOR = "the broker would keep the queue of a killed worker from its successor"
 _ONLY_JSON = "Warren takes and sends JSON only: a pickle runs code of whoever sent it"
 
-#: Settings that have an option of their own, or none, with what to do instead.
+#: Settings that Warren refuses, with what to do instead: most have an option of Warren's own.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         ("broker_url", "broker_read_url", "broker_write_url", "broker_transport", "broker_host", "broker_port"), _BROKER
@@ -54,7 +54,7 @@ REFUSED: Mapping[str, str] = {
     "worker_autoscaler": "set [worker:NAME] concurrency",
 }
 
-#: Settings that may only be written with the value that Warren gives them, and why.
+#: Settings that take only the value that Warren gives them, with that value and the reason.
 FIXED: Mapping[str, tuple[Any, str]] = {
     "task_serializer": ("json", _ONLY_JSON),
     "result_serializer": ("json", _ONLY_JSON),
@@ -78,7 +78,7 @@ FIXED: Mapping[str, tuple[Any, str]] = {
 
 
 def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
-    """The settings of the section as Python values, and what is wrong with the others."""
+    """Return the valid settings of the section as Python values, and the problems of the others."""
     known = dict(flatten(NAMESPACES))
     settings: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -99,7 +99,11 @@ def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _hint(name: str, known: Collection[str]) -> str:
-    """For a mistyped name of a refused setting, what to do instead: the right name would be refused, too."""
+    """Return the remedy for an unknown name.
+
+    For the mistyped name of a refused setting that is what to do instead, because the correct name
+    would be refused as well.
+    """
     meant = get_close_matches(name, known, n=1)
     return REFUSED.get(meant[0], f"did you mean {meant[0]}?") if meant else ""
 
@@ -111,10 +115,11 @@ class _Refused(Unexpected):
 
 
 def _typed(text: str, kind: str | type) -> Any:
-    """The value in the type that Celery declares, because "no" as a text would count as yes."""
+    """Return the value in the type that Celery declares: as a text, "no" would count as true."""
     value = _literal(text)
     name = kind if isinstance(kind, str) else kind.__name__
-    if value is None or isinstance(value, dict):  # null switches many settings off; some flags take a table, too
+    # null switches many settings off, and some flags take a table as well.
+    if value is None or isinstance(value, dict):
         return value
     if name == "bool":
         return value if isinstance(value, bool) else units.boolean(text)

@@ -1,4 +1,4 @@
-"""What is wrong between sections that are each right by themselves. Pure."""
+"""Checks across sections: finds problems between sections that are each valid alone. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from warren.errors import Problem
 
 
 def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[Problem]:
-    """All problems between sections; `broken` are the headings of sections that are not as written, or missing."""
+    """Yield all problems between sections.
+
+    `broken` holds the headings of sections that have problems of their own: such a section is
+    missing from `settings`, or differs from what the file says.
+    """
     declared = {*settings.queues, *(heading.removeprefix("queue:") for heading in broken if heading.startswith("queue:"))}
     yield from _workers(settings, declared)
     yield from _schedules(settings, declared)
@@ -62,9 +66,10 @@ def _undeclared(settings: Settings, heading: str, option: str, queue: str, decla
 
 
 def _unconsumed(settings: Settings) -> Iterator[Problem]:
-    """Queues that nobody consumes. The embedded broker is this host's own: no other host can.
+    """Yield a problem for each queue that no worker consumes, with the embedded broker only.
 
-    A host without any worker is none that forgot a queue; it only sends, or is being set up.
+    The embedded broker belongs to this host, so no other host can consume the queue. A host without
+    any worker has not forgotten a queue: that host only sends tasks, or is still being set up.
     """
     running = {name: worker for name, worker in settings.workers.items() if worker.enabled}
     if not settings.broker.embedded or settings.broker.url_file is not None or not running:
@@ -91,16 +96,19 @@ def _costs(settings: Settings) -> Iterator[Problem]:
 
 
 def _levels(settings: Settings) -> Iterator[Problem]:
-    """Levels of [health] at which it would be critical before it is a warning."""
-    terms = settings.health
-    if terms.queue_critical < terms.queue_warning:
+    """Yield a problem for each pair of [health] levels where critical is reached before warning."""
+    health = settings.health
+    if health.queue_critical < health.queue_warning:
         yield _disorder(settings, "queue_warning", "queue_critical")
-    if 0 < terms.disk_warning < terms.disk_critical:  # 0 never warns
+    if 0 < health.disk_warning < health.disk_critical:  # 0 never warns
         yield _disorder(settings, "disk_critical", "disk_warning")
 
 
 def _disorder(settings: Settings, low: str, high: str) -> Problem:
-    """`low` is above `high`; said of the one that is written, for the other may be a default."""
+    """Return the problem of an option `low` whose value is above that of the option `high`.
+
+    The problem names the option that a file sets, because the other may have its default.
+    """
     of_low = settings.origin("health", low).file is not None
     option, other, order = (low, high, "at most") if of_low else (high, low, "at least")
     values = settings.health.model_dump()
@@ -109,7 +117,10 @@ def _disorder(settings: Settings, low: str, high: str) -> Problem:
 
 
 def _results(settings: Settings) -> Iterator[Problem]:
-    """Results that would be kept with a broker of several servers: a result is on one of them."""
+    """Yield a problem when results are kept with a broker of several servers.
+
+    A result is stored on only one of those servers.
+    """
     broker, results = settings.broker, settings.results
     alone = results.url is None and results.url_file is None
     if alone and broker.kind == "redis" and broker.url is not None and ";" in broker.url.get_secret_value():
@@ -120,13 +131,13 @@ def _results(settings: Settings) -> Iterator[Problem]:
 
 
 def _claims(settings: Settings) -> Iterator[Problem]:
-    """A task that two queues claim alike: both by its name, or both by a pattern."""
+    """Yield a problem for each task that two queues claim alike: by its name, or by patterns."""
     for (one, first), (other, second) in combinations(settings.queues.items(), 2):
         for mine in first.tasks:
             for yours in second.tasks:
                 if is_pattern(mine) == is_pattern(yours) and overlap(mine, yours):
-                    heading, place = f"queue:{other}", settings.origin(f"queue:{one}", "tasks")
-                    found = f"{shown(yours)} here and {shown(mine)} in [queue:{one}] ({place})"
+                    heading, first_origin = f"queue:{other}", settings.origin(f"queue:{one}", "tasks")
+                    found = f"{shown(yours)} here and {shown(mine)} in [queue:{one}] ({first_origin})"
                     remedy = (
                         "remove one, or name the task in full in the queue that is to have it; "
                         "a call reaches the other queue by its binding_key all the same"
@@ -136,7 +147,10 @@ def _claims(settings: Settings) -> Iterator[Problem]:
 
 
 def _shared_queues(settings: Settings) -> Iterator[Problem]:
-    """Tasks of a quota that wait in one queue with others: the others would wait for the quota, too."""
+    """Yield a problem where tasks of a quota share a queue with other tasks.
+
+    The other tasks would wait for the quota as well.
+    """
     for name, quota in settings.quotas.items():
         heading, origin = f"quota:{name}", settings.origin(f"quota:{name}", "tasks")
         expected = "a queue of their own for these tasks"
@@ -156,7 +170,10 @@ def _shared_queues(settings: Settings) -> Iterator[Problem]:
 
 
 def _has_queue(settings: Settings, pattern: str) -> bool:
-    """Whether every task of the pattern goes to a queue other than the default one, where unknown tasks go, too."""
+    """Return whether every task that matches the pattern goes to a queue other than the default.
+
+    The default queue also takes tasks that no queue claims.
+    """
     if not is_pattern(pattern):
         return settings.queue_of(pattern) != DEFAULT_QUEUE
     claims = (queue.tasks for name, queue in settings.queues.items() if name != DEFAULT_QUEUE)
@@ -164,7 +181,10 @@ def _has_queue(settings: Settings, pattern: str) -> bool:
 
 
 def _queues_reached(settings: Settings, patterns: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The queues, but the default one, in which some task of the patterns may wait, with all that they take."""
+    """Yield the queues in which some task of the patterns may wait, each with all its patterns.
+
+    The default queue is left out.
+    """
     for name, queue in settings.queues.items():
         if name != DEFAULT_QUEUE and any(_reaches(settings, each, name) for each in patterns):
             yield name, queue.tasks
@@ -177,7 +197,7 @@ def _reaches(settings: Settings, pattern: str, queue: str) -> bool:
 
 
 def _sent_elsewhere(settings: Settings) -> Iterator[Problem]:
-    """Schedule entries that send a task to a queue whose tasks wait for other quotas than it does."""
+    """Yield a problem for each schedule entry whose queue holds tasks under other quotas."""
     for name, entry in settings.schedules.items():
         if entry.queue is None or entry.queue not in settings.queues or entry.queue == settings.queue_of(entry.task):
             continue

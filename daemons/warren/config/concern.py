@@ -1,6 +1,8 @@
-"""Whom new settings concern: who need not start anew, or begin again, when they are put in force. Pure.
+"""The reload scope: decides which daemons new settings concern. Pure.
 
-What a daemon would do in another way concerns it. In doubt it does: a restart loses nothing, a task under old terms may.
+A daemon that the new settings do not concern is not restarted, and need not build its parts again,
+when the settings take effect. Settings concern a daemon when it would act differently under them.
+In doubt they do: a restart loses nothing, but a task that runs under old settings may.
 """
 
 from __future__ import annotations
@@ -9,30 +11,30 @@ from warren.config.settings import Settings
 
 
 def concerns_worker(old: Settings, new: Settings, name: str) -> bool:
-    """Whether worker `name`, which runs with the old settings, must start anew for the new ones."""
+    """Return whether worker `name`, which runs with the old settings, must restart for the new."""
     return (
-        _terms(old, name) != _terms(new, name)
+        _own_section(old, name) != _own_section(new, name)
         or _app(old) != _app(new)
-        or old.log != new.log  # the level, too: the pool children have theirs from the fork
+        or old.log != new.log  # the level as well: pool children keep the one they were forked with
         or not _sends_as_before(old, new)
         or not _admits_as_before(old, new)
     )
 
 
 def concerns_sending(old: Settings, new: Settings) -> bool:
-    """Whether one who only sends tasks needs a new app for the new settings."""
+    """Return whether a daemon that only sends tasks needs a new app for the new settings."""
     return _app(old) != _app(new) or not _sends_as_before(old, new)
 
 
 def concerns_watchdog(old: Settings, new: Settings) -> bool:
-    """Whether the quota-watchdog works in another way under the new settings."""
+    """Return whether the quota-watchdog acts differently under the new settings."""
     return (_app(old), old.queues, old.quotas, old.watchdog, old.health, old.log) != (
         *(_app(new), new.queues, new.quotas, new.watchdog, new.health, new.log),
     )
 
 
-def _terms(settings: Settings, name: str) -> object:
-    """The worker's own section without what only its supervision needs."""
+def _own_section(settings: Settings, name: str) -> object:
+    """Return the worker's section without the options that only its supervision uses."""
     own = settings.workers.get(name)
     return own and own.model_copy(update={"enabled": True, "max_memory": 0})
 
@@ -42,10 +44,13 @@ def _app(settings: Settings) -> tuple[object, ...]:
 
 
 def _sends_as_before(old: Settings, new: Settings) -> bool:
-    """Whether every task goes where it went. Any task may be sent by any other, so this is one matter for all workers.
+    """Return whether every task goes to the queue that it went to before.
 
-    Queues may have been added that no task is routed to. A task that names one finds it (broker/queues.py). It exists, and is
-    bound for delayed delivery, once a worker that knows it has connected: one of this host must consume it, which was told of it.
+    Any task may send any other task, so the answer is the same for all workers. The new settings
+    may add queues that no task is routed to. A task that names such a queue finds it
+    (broker/queues.py). The queue exists, and is bound for delayed delivery, once a worker that
+    knows it has connected. So a worker of this host must consume the queue: that worker was told of
+    it.
     """
     consumed = {queue for worker in new.workers.values() if worker.enabled for queue in worker.queues}
     added = new.queues.keys() - old.queues.keys()
@@ -54,11 +59,12 @@ def _sends_as_before(old: Settings, new: Settings) -> bool:
 
 
 def _admits_as_before(old: Settings, new: Settings) -> bool:
-    """Whether every task takes the slots that it took.
+    """Return whether every task takes the same slots as before.
 
-    Which tasks are governed is one matter for all workers, too: any task may come to any queue (a call may name one, and messages
-    from before wait there), and a worker that does not know of the quota would run it without a slot. How many slots there are
-    and how long they cool stands in the ledger, which the watchdog of this host changes while workers use it.
+    Here, too, the answer is the same for all workers. Any task may arrive in any queue: a call may
+    name a queue, and older messages wait there. A worker that does not know the quota would run the
+    task without a slot. The number of slots and the time that they cool are in the ledger, which
+    the watchdog of this host changes while workers use it.
     """
     if not new.watchdog.enabled:
         return old.quotas == new.quotas

@@ -1,4 +1,4 @@
-"""Cron lines as people write them, in the form that the library which finds their ticks takes. Pure."""
+"""Cron lines: converts what people write to the form that the cron library reads. Pure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _NICKNAMES = {
 }
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-#: Of each field: its first value, how many there are, and their names.
+#: For each field: its first value, the number of its values, and their names.
 _FIELDS = ((0, 60, ()), (0, 24, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 7, _DAYS))
 _RANGE = re.compile(r"([a-z]{3}|[0-9]{1,2})-([a-z]{3}|[0-9]{1,2})(?:/([1-9][0-9]?))?", re.ASCII | re.IGNORECASE)
 
 
 def cron(text: str) -> str:
-    """Return five fields that fire at least once in the coming decades. Raises Unexpected.
+    """Return the cron line as five fields. Raises Unexpected when it never fires or is not valid.
 
-    Taken beside what the library takes: @hourly and its like, and ranges around the end of a field (22-4, sat-sun).
+    "Never" means in the coming decades. Beyond the library's syntax this accepts @hourly and the
+    other nicknames, and ranges that pass over the end of a field (22-4, sat-sun).
     """
     one_of = ", ".join(_NICKNAMES)
     expected = f"a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of {one_of}"
@@ -46,7 +47,7 @@ def cron(text: str) -> str:
 
 
 def _unwrapped(word: str, first: int, size: int, names: tuple[str, ...]) -> str:
-    """Return the field with each range that passes over its end as a list."""
+    """Return the field, with each range that passes over the field's end written as a list."""
     return ",".join(_values(part, first, size, names) for part in word.split(","))
 
 
@@ -55,8 +56,8 @@ def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
     if found is None:
         return part
     begin, end = (_number(word, first, names) for word in found.groups()[:2])
-    last = first + size - (names is not _DAYS)  # Sunday is 7 as well
-    # What passes over no end is the library's to read; what no field has is left for it to refuse.
+    last = first + size - (names is not _DAYS)  # Sunday is 7 as well as 0
+    # The library reads a range that passes over no end, and refuses values that the field lacks.
     if not first <= end < begin <= last:
         return part
     steps = range(begin - first, end - first + size + 1, int(found[3] or 1))
@@ -64,7 +65,7 @@ def _values(part: str, first: int, size: int, names: tuple[str, ...]) -> str:
 
 
 def _number(word: str, first: int, names: tuple[str, ...]) -> int:
-    """Return the value of a word; -1, which is in no field, for a name that the field does not have."""
+    """Return the value of a word; -1, which no field has, for a name that this field lacks."""
     if word.isdigit():
         return int(word)
     return first + names.index(word.lower()) if word.lower() in names else -1

@@ -1,4 +1,4 @@
-"""Passwords in files that others may read, judged as the file of `url_file` is."""
+"""Passwords in INI files that other users may read, judged by the same rule as `url_file`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from warren.redaction_urls import redact_urls
 
 _REMEDY = "write the URL to a file of its own that only the suite's user may read (chmod 600), and name that with url_file"
 _IN_CELERY = "move the line to a file of conf.d that only the suite's user may read (chmod 600)"
-#: The path of a key and no secret itself, whatever its name sounds like.
+#: Options whose name sounds like a secret, but whose value is only the path of a key.
 _PATHS = ("security_key",)
 
 
 def check(settings: Settings) -> Iterator[Problem]:
-    """Each password that an INI file holds and that another user than the file's may read."""
+    """Yield a problem for each password in an INI file that users other than its owner may read."""
     for section, option, remedy in _passwords(settings):
         origin = settings.origin(section, option)
         mode = others_may_read(origin.file) if origin.file else ""
@@ -28,7 +28,10 @@ def check(settings: Settings) -> Iterator[Problem]:
 
 
 def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Section, option and remedy of each; a URL that came from its url_file was looked at there."""
+    """Yield section, option and remedy for each password in the settings.
+
+    A URL from a url_file is left out, because the mode of that file was already checked.
+    """
     for section, part in (("broker", settings.broker), ("results", settings.results)):
         if part.url is not None and part.url_file is None:
             url = part.url.get_secret_value()
@@ -40,16 +43,17 @@ def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def others_may_read(path: Path) -> str:
-    """The mode, in words, of a file that users other than its owner can read; empty when they cannot, or it is not there.
+    """Return the mode, in words, of a file that users other than its owner can read; else empty.
 
-    A folder above it that nobody else may enter guards it as well. Group root has no member who may not read it anyway.
+    Empty also when the file does not exist. A directory above the file that no other user may enter
+    protects the file as well. The group root does not count: its members may read the file anyway.
     """
     try:
         real = path.resolve()
         status = real.stat()
         group = status.st_mode & stat.S_IRGRP and status.st_gid != 0
-        entered = stat.S_IXOTH | stat.S_IXGRP  # by the members of a folder's group, whoever they are
-        guarded = any(not folder.stat().st_mode & entered for folder in real.parents)
+        entered = stat.S_IXOTH | stat.S_IXGRP  # whichever users are members of a directory's group
+        guarded = any(not directory.stat().st_mode & entered for directory in real.parents)
     except OSError:
         return ""
     if guarded or not (group or status.st_mode & stat.S_IROTH):

@@ -1,4 +1,4 @@
-"""What is not wrong, and yet hardly meant: told by `warren check` as warnings."""
+"""Warnings of `warren check`: valid settings and task code that are probably not meant."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from weakref import ReferenceType
 
 from warren.config.settings import Settings
 
-#: Two names at least so alike (0 to 1) are taken for one that was misspelt: lapotp for laptop.
+#: From this similarity (0 to 1) on, a name counts as a misspelling of another: lapotp for laptop.
 _ALIKE = 0.8
-#: Celery's signals that no daemon of Warren's sends, and what to use in their place.
+#: Celery's signals that no daemon of Warren sends, and what to use instead.
 SILENT = {
     "beat_init": "a module's own code runs in beat, too, at its import",
     "beat_embedded_init": "a module's own code runs in beat, too, at its import",
@@ -22,67 +22,74 @@ SILENT = {
     "after_setup_task_logger": "a module may add handlers to celery.task at its import",
     "user_preload_options": "options stand in the INI files",
 }
-#: The attribute of an app that Warren has made.
+#: The attribute that marks an app which Warren has made.
 MADE_BY = "made_by_warren"
 
 
 def misspelt_hosts(settings: Settings) -> Iterator[str]:
-    """Return a warning for each file of hosts/ that no host reads and whose name is nearly this host's."""
-    folder, host = settings.folder / "hosts", settings.host
-    if (folder / f"{host}.ini").exists():
+    """Yield a warning for each file in hosts/ whose name is almost this host's name.
+
+    Nothing is yielded when this host has a file of its own.
+    """
+    directory, host = settings.folder / "hosts", settings.host
+    if (directory / f"{host}.ini").exists():
         return
-    for file in sorted(folder.glob("*.ini")):
+    for file in sorted(directory.glob("*.ini")):
         if SequenceMatcher(None, file.stem.lower(), host.lower()).ratio() >= _ALIKE:
             yield f"{file}: it is for a host {file.stem}, and this one is {host}, which has no file: is the name misspelt?"
 
 
 def foreign_apps() -> Iterator[str]:
-    """Return a warning for each Celery app that a task module has made: code that uses it does not send through Warren's.
+    """Yield a warning for each Celery app that a task module has made.
 
-    Called when the modules have been imported.
+    Code that uses such an app does not send through Warren's app. Call this after the modules have
+    been imported.
     """
     from celery import Celery
 
-    places: dict[int, tuple[str, str]] = {}
+    locations: dict[int, tuple[str, str]] = {}
     for name, module in sorted(sys.modules.items()):
         if name.partition(".")[0] in ("celery", "kombu", "warren") or not isinstance(module, ModuleType):
             continue
         for attribute, value in sorted(vars(module).items()):
-            # By its type itself: a proxy such as current_app looks like an app to isinstance.
+            # Check the type itself: isinstance takes a proxy such as current_app for an app.
             if issubclass(type(value), Celery) and MADE_BY not in vars(value):
-                place = _place(module, attribute)
-                if place or id(value) not in places:  # where it is made, not where it is imported
-                    places[id(value)] = (place or str(getattr(module, "__file__", name)), attribute)
-    for place, attribute in places.values():
+                location = _location(module, attribute)
+                # Prefer the line that makes the app to a module that imports it.
+                if location or id(value) not in locations:
+                    locations[id(value)] = (location or str(getattr(module, "__file__", name)), attribute)
+    for location, attribute in locations.values():
         yield (
-            f"{place}: {attribute} is a Celery app of its own. Tasks of [app] modules run, but delay() and apply_async() of one "
-            f"made with @{attribute}.task send to that app's broker, not to Warren's; write @shared_task, and take the app away"
+            f"{location}: {attribute} is a Celery app of its own. Tasks of [app] modules run, but "
+            f"delay() and apply_async() of one made with @{attribute}.task send to that app's "
+            "broker, not to Warren's; write @shared_task, and take the app away"
         )
 
 
 def own_ways() -> Iterator[str]:
-    """Return a warning for each task that asks for a way of Celery's which Warren's worker does not go.
+    """Yield a warning for each task that uses a feature of Celery which Warren's worker lacks.
 
-    Called when the modules have been imported.
+    Call this after the modules have been imported.
     """
     from celery import Task, current_app
 
     if not hasattr(current_app, MADE_BY):
-        return  # the modules could not be imported, and no app of Warren's has tasks
+        return  # the modules could not be imported, so there is no app of Warren with tasks
     for name, task in sorted(current_app.tasks.items()):
         if task.rate_limit:
             yield (
-                f"{_code(task.run)}{name}: rate_limit is counted in each worker's memory, and what waits for it keeps the worker "
-                "from other tasks; write [quota:NAME] limit, and take it away"
+                f"{_code(task.run)}{name}: rate_limit is counted in each worker's memory, and "
+                "what waits for it keeps the worker from other tasks; write [quota:NAME] limit, "
+                "and take it away"
             )
         if task.Request != Task.Request:
             yield f"{_code(task.run)}{name}: its own Request is not used: the worker needs Warren's"
 
 
 def silent_receivers() -> Iterator[str]:
-    """Return a warning for each receiver that a task module has connected to a signal which never comes.
+    """Yield a warning for each receiver that a task module has connected to a signal never sent.
 
-    Called when the modules have been imported.
+    Call this after the modules have been imported.
     """
     from celery import signals
 
@@ -95,13 +102,13 @@ def silent_receivers() -> Iterator[str]:
 
 
 def _code(function: object) -> str:
-    """Return the file and line of a function, with a colon behind; nothing when that cannot be seen."""
+    """Return the file and line of a function followed by a colon; empty when they are unknown."""
     code = getattr(function, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
 
 
-def _place(module: ModuleType, attribute: str) -> str:
-    """Return the file and line where the module gives this name a value; empty when that cannot be seen."""
+def _location(module: ModuleType, attribute: str) -> str:
+    """Return the file and line where the module assigns this name; empty when there is none."""
     file = getattr(module, "__file__", None) or ""
     try:
         with open(file, encoding="utf-8") as source:

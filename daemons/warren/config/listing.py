@@ -1,4 +1,4 @@
-"""The settings as lines to show: each value as an INI file would hold it, with its origin and without its secrets."""
+"""The settings as a listing: each value in INI form, with its origin and without its secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Entry:
 
 
 def entries(settings: Settings) -> Iterator[Entry]:
-    """All values, in the order in which the options are declared, then those of [celery]."""
+    """Yield all values, in the order in which the options are declared, then those of [celery]."""
     for section, model in settings.sections():
         for option, field in type(model).model_fields.items():
             value = kind(field).text(getattr(model, option))
@@ -34,6 +34,6 @@ def entries(settings: Settings) -> Iterator[Entry]:
 
 
 def _origin(settings: Settings, section: str, option: str) -> Origin:
-    """A URL that stands in a secret file has its origin there."""
+    """Return where the option was written; for a URL from a secret file, that file."""
     secret = getattr(getattr(settings, section, None), "url_file", None) if option == "url" else None
     return Origin(secret) if secret else settings.origin(section, option)

@@ -1,4 +1,4 @@
-"""`load`: the INI files of one host in, frozen typed settings out, or every problem at once. `attempt`: what there is of both."""
+"""Loading of the settings: `load` returns them or raises all problems, `attempt` returns both."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from warren.errors import ConfigError, Origin, Problem
 
 
 def load(folder: Path | None = None, host: str | None = None, source: Path | None = None) -> Settings:
-    """The settings that the files in `folder` give the host; by default /etc/warren and this host's short name.
+    """Return the settings that the files in `folder` give the host.
 
-    Reads warren.ini, then conf.d/*.ini by name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all
-    problems of all files, in reading order. With a `source` what the files held when the suite accepted them is read
-    there; raises `Unavailable` where that cannot be.
+    The defaults are /etc/warren and this host's short name. Reads warren.ini, then conf.d/*.ini by
+    name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all problems of all
+    files, in reading order. With a `source`, reads from there what the files held when the suite
+    accepted them; raises `Unavailable` when that is not possible.
     """
     settings, problems = attempt(folder, host, source)
     if problems or settings is None:
@@ -29,17 +30,18 @@ def load(folder: Path | None = None, host: str | None = None, source: Path | Non
 
 
 def load_again(settings: Settings) -> Settings:
-    """The settings as they are now, read from where these were. Raises `ConfigError`, `Unavailable`."""
+    """Return the current settings of the same source. Raises `ConfigError`, `Unavailable`."""
     return load(settings.folder, settings.host, settings.source)
 
 
 def attempt(
     folder: Path | None = None, host: str | None = None, source: Path | None = None
 ) -> tuple[Settings | None, list[Problem]]:
-    """As `load`, but the settings as far as they can be built beside all their problems: for who looks for more of these.
+    """Return the settings, as far as they can be built, and all problems; else the same as `load`.
 
-    What is wrong has its default in them, or is left out with its section. None when a file could not be read: nobody knows
-    what it would have changed.
+    For callers that look for further problems. In the settings a wrong option has its default, or
+    is left out with its section. The settings are None when a file could not be read, because it is
+    unknown what that file would have changed.
     """
     folder = (folder or DEFAULT_FOLDER).absolute()
     host = host or short_host()
@@ -48,31 +50,39 @@ def attempt(
     except Unexpected as error:
         remedy = "name it with --host or WARREN_HOST"
         return None, [Problem(Origin(), "", "host", error.expected, error.found, remedy)]
-    generation = accepted.generation_now()  # before the first file: whoever reads later has seen later edits
+    # Taken before the first file is read: a later reading, which has seen later edits, gets a
+    # higher number.
+    generation = accepted.generation_now()
     kept = accepted.read(source) if source else None
     ini = reader.read_again(kept.files) if kept else reader.read(folder, host)
     settings, problems = validator.build(ini, folder, host)
-    # Headings of the sections that are not as their files have them.
+    # The headings of the sections that differ from what the files say.
     broken = frozenset(problem.section for problem in problems)
     settings, secrets, found = places.with_secrets(settings, kept.secrets if kept else {})
     taken = Accepted(kept.generation if kept else generation, ini.texts, secrets)
     settings = settings.model_copy(update={"accepted": taken, "source": source})
     problems += [*found, *places.check(settings)]
-    if not (kept and kept.generation):  # who may read the files by now says nothing of what was accepted
+    # The current modes of the files say nothing about what was accepted.
+    if not (kept and kept.generation):
         problems += exposure.check(settings)
-    if ini.complete:  # else a queue that no file seems to declare may stand in the one that cannot be read
+    # Else a queue that seems undeclared may be declared in the file that cannot be read.
+    if ini.complete:
         problems += checks.check(settings, broken)
     problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]
     return settings if ini.complete else None, in_reading_order(problems, ini.files)
 
 
 def in_reading_order(problems: Iterable[Problem], files: Sequence[Path]) -> list[Problem]:
-    """Each problem once: those of no file, then those of the INI files as they were read, then those of other files. Pure."""
+    """Return each problem once, in reading order. Pure.
+
+    Problems of no file come first, then those of the INI files as they were read, then those of
+    other files.
+    """
     ranks = {file: rank for rank, file in enumerate(files)}
 
-    def place(problem: Problem) -> tuple[int, str, int, str, str]:
+    def position(problem: Problem) -> tuple[int, str, int, str, str]:
         file, line = problem.origin.file, problem.origin.line
         rank = -1 if file is None else ranks.get(file, len(ranks))
         return rank, str(file or ""), line or 0, problem.option, problem.expected
 
-    return sorted(set(problems), key=place)
+    return sorted(set(problems), key=position)

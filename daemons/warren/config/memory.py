@@ -1,4 +1,4 @@
-"""What the workers' processes take of the host's memory, before they take it."""
+"""An estimate of the memory that the workers' processes will need, and a warning about it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from pathlib import Path
 
 from warren.config.settings import Settings
 
-#: Bytes of one pool child with small tasks (measured as PSS at 100 and 200 of them), and of each other process of the suite.
+#: Bytes of one pool child with small tasks, measured as PSS with 100 and with 200 children; and
+#: bytes of each other process of the suite.
 _CHILD = 20_000_000
 _DAEMON = 40_000_000
-#: Part of the memory that processes may take before a task has taken any: tasks that do something need as much again.
+#: The fraction of the memory that processes may use before any task uses memory: real tasks need
+#: about as much again.
 _PART = 0.5
-#: Where a limit of the unit stands, or of the container.
+#: Files with the memory limit of the unit, or of the container.
 _LIMITS = (
     Path("/sys/fs/cgroup/system.slice/warren.service/memory.max"),
     Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/system.slice/warren.service/memory.limit_in_bytes"),  # control groups of version 1
+    # Control groups of version 1:
+    Path("/sys/fs/cgroup/memory/system.slice/warren.service/memory.limit_in_bytes"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
 
 def warnings(settings: Settings, room: int) -> Iterator[str]:
-    """What is said of workers whose processes alone need most of `room` bytes; 0 is not known. Pure."""
+    """Yield a warning when the workers' processes alone need more than half of `room` bytes. Pure.
+
+    A `room` of 0 means that the memory of the host is unknown.
+    """
     workers = {name: worker for name, worker in settings.workers.items() if worker.enabled}
     needed = sum(worker.concurrency * _CHILD + _DAEMON for worker in workers.values()) + 2 * _DAEMON
     if needed <= room * _PART or not room or not workers:
@@ -31,8 +37,9 @@ def warnings(settings: Settings, room: int) -> Iterator[str]:
     name = max(workers, key=lambda each: workers[each].concurrency)
     processes = sum(worker.concurrency for worker in workers.values())
     yield (
-        f"{settings.origin(f'worker:{name}', 'concurrency')}: [worker:{name}] concurrency: the workers' {processes} processes "
-        f"take about {_gigabytes(needed)} before a task needs any, of {_gigabytes(room)}; lower it, or add memory"
+        f"{settings.origin(f'worker:{name}', 'concurrency')}: [worker:{name}] concurrency: the "
+        f"workers' {processes} processes take about {_gigabytes(needed)} before a task needs any, "
+        f"of {_gigabytes(room)}; lower it, or add memory"
     )
 
 
@@ -41,7 +48,7 @@ def _gigabytes(count: int) -> str:
 
 
 def room() -> int:
-    """Bytes of memory that the suite may take on this host; 0 when nothing says so."""
+    """Return the bytes of memory that the suite may use on this host; 0 when they are unknown."""
     found = [int(text) for path in _LIMITS if (text := _read(path)).isdigit()]
     with suppress(ValueError, IndexError):
         line = next((line for line in _read(Path("/proc/meminfo")).splitlines() if line.startswith("MemTotal:")), "")

@@ -1,4 +1,4 @@
-"""What an option is: its type, how its text is read and written, its default and its help, declared in one place."""
+"""The parts of an option's declaration: its type, parser, writer, default and help text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIZE_FORM = "size in B, kB, MB, GB, KiB, MiB or GiB"
 
 @dataclass(frozen=True)
 class Kind:
-    """How the text of an option becomes its value and back; stands in the option's type annotation."""
+    """The conversion between an option's text and its value; part of the option's annotation."""
 
     form: str  # as the documentation prints it, with the units
     parse: Callable[[str], Any]
@@ -27,17 +27,17 @@ class Kind:
     optional: bool = False
 
     def or_none(self) -> Kind:
-        """The same, but an empty text means None."""
+        """Return the same kind, but with None for an empty text."""
         return replace(self, optional=True)
 
     def read(self, value: object) -> object:
-        """The value of a text; whatever is no text is taken to be a value already."""
+        """Return the value of a text; anything but a text is taken to be a value already."""
         if not isinstance(value, str):
             return value
         return None if self.optional and not value else self.parse(value)
 
     def text(self, value: object) -> str:
-        """The value as an INI file would hold it, with passwords masked."""
+        """Return the value as an INI file would hold it, with passwords masked."""
         return "" if value is None else self.write(value)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -45,53 +45,56 @@ class Kind:
 
 
 class Section(BaseModel):
-    """One section of the INI: frozen, and without options that it does not declare."""
+    """One section of the INI file: frozen; refuses options that it does not declare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def option(default: Any, help: str) -> Any:  # noqa: A002 - it is what the operator reads
-    """Declares an option; `...` as the default makes it required."""
+    """Declare an option; `...` as the default makes it required."""
     return Field(default, description=help)
 
 
 def kind(field: FieldInfo) -> Kind:
-    """How the text of this option is read and written."""
+    """Return how the text of this option is read and written."""
     return next(each for each in field.metadata if isinstance(each, Kind))
 
 
 def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
-    """A time; the range is in seconds, both ends included."""
+    """Return the kind of a duration; the range is in seconds, both ends included."""
     return Kind("duration in ms, s, m, h or d", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
 
 
 def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
-    """A whole number, both ends included."""
+    """Return the kind of a whole number in this range, both ends included."""
     return Kind(f"whole number, {minimum} to {maximum}", partial(units.whole, minimum=minimum, maximum=maximum))
 
 
 def bytes_of(minimum: int, maximum: int) -> Kind:
-    """A size; the range is in bytes, both ends included."""
+    """Return the kind of a size; the range is in bytes, both ends included."""
     return Kind(_SIZE_FORM, partial(units.size, minimum=minimum, maximum=maximum), units.size_text)
 
 
 def choice(*known: str) -> Kind:
-    """One of these words."""
+    """Return the kind of an option that takes one of these words."""
     return Kind(_either(known), partial(values.choice, known=known))
 
 
 def url(*schemes: str, several: bool = False) -> Kind:
-    """A URL of one of these schemes, or nothing; it is kept as a secret. `several` may be tried in turn, separated by ';'."""
+    """Return the kind of a URL of one of these schemes, or of none; the URL is kept as a secret.
+
+    With `several`, the option takes more than one URL, separated by ';', which are tried in turn.
+    """
     return Kind(f"URL of {_either(schemes)}", partial(urls.url, schemes=schemes, several=several), _masked_secret).or_none()
 
 
 def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
-    """A list, whose entries `parse` takes apart."""
+    """Return the kind of a list, which `parse` splits into entries."""
     return Kind(form, parse, ", ".join)
 
 
 def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
-    """JSON of that shape."""
+    """Return the kind of a JSON text of that shape."""
     return Kind(form, partial(units.json_value, shape=shape), _masked_json)
 
 

@@ -1,4 +1,4 @@
-"""Shell patterns of task names, compared with each other: no task needs to be known to see that two collide."""
+"""Shell patterns of task names: compares patterns with each other, without a list of tasks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 _PRINTABLE = frozenset(string.printable)
-_Token = frozenset[str] | None  # the set that one character is of; None stands for any number of characters
+#: The set of characters that fit at one position; None stands for any number of characters.
+_Token = frozenset[str] | None
 
 
 def is_pattern(text: str) -> bool:
-    """Whether the text stands for more than the task of that very name."""
+    """Return whether the text can match more than the task of exactly that name."""
     return any(character in text for character in "*?[")
 
 
 def matches(task: str, patterns: tuple[str, ...]) -> bool:
-    """Whether the task is named or matched by one of them."""
+    """Return whether one of the patterns names or matches the task."""
     return any(task == each or fnmatchcase(task, each) for each in patterns)
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether some task could match both."""
+    """Return whether some task could match both patterns."""
     first, second = list(_tokens(one, other)), list(_tokens(other, one))
-    # meet[i][j]: whether what is left of both, from i and from j on, has a text in common; filled from the ends.
+    # meet[i][j]: whether some text matches both the rest of `first` from i on and the rest of
+    # `second` from j on. The table is filled from the ends.
     meet = [[False] * (len(second) + 1) for _ in range(len(first) + 1)]
     for i in range(len(first), -1, -1):
         for j in range(len(second), -1, -1):
@@ -37,7 +39,10 @@ def overlap(one: str, other: str) -> bool:
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Whether every task that matches `narrow` matches `wide`; in doubt, which takes an odd pattern, False."""
+    """Return whether every task that matches `narrow` also matches `wide`.
+
+    Returns False in doubt, which only unusual patterns cause.
+    """
     outer, inner = list(_tokens(wide, narrow)), list(_tokens(narrow, wide))
     holds = [[False] * (len(inner) + 1) for _ in range(len(outer) + 1)]
     for i in range(len(outer), -1, -1):
@@ -53,7 +58,8 @@ def covers(wide: str, narrow: str) -> bool:
 
 
 def _tokens(pattern: str, other: str) -> Iterator[_Token]:
-    alphabet = _PRINTABLE | set(pattern) | set(other)  # finite, and telling apart all that either pattern tells apart
+    # A finite alphabet that distinguishes all characters that either pattern distinguishes.
+    alphabet = _PRINTABLE | set(pattern) | set(other)
     i = 0
     while i < len(pattern):
         end = _end_of_class(pattern, i)
@@ -67,7 +73,10 @@ def _tokens(pattern: str, other: str) -> Iterator[_Token]:
 
 
 def _end_of_class(pattern: str, start: int) -> int:
-    """The index behind a class such as [abc], [!abc] or []], by fnmatch's rules; 0 if none begins here."""
+    """Return the index after a class such as [abc], [!abc] or []]; 0 if no class begins here.
+
+    The rules are those of fnmatch.
+    """
     if pattern[start] != "[":
         return 0
     first = start + 2 if pattern[start + 1 : start + 2] == "!" else start + 1

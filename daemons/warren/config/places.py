@@ -1,4 +1,4 @@
-"""Secret files and folders: what the settings say about this machine's files, compared with what is there."""
+"""Secret files and directories that the settings name, checked against those of this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from warren.config.settings import Settings
 from warren.config.units import Unexpected
 from warren.errors import Problem
 
-_FOLDERS = ("state_dir", "log_dir", "run_dir")
-_LONGEST_SOCKET = 99  # bytes; unix(7) has room for 107, and supervisord first binds one with its process number behind
-_LONGEST_SECRET = 65536
+_DIRECTORIES = ("state_dir", "log_dir", "run_dir")
+#: The most bytes of the socket's path. unix(7) allows 107, but supervisord first binds a socket
+#: with its process number appended to the name.
+_LONGEST_SOCKET = 99
+_LONGEST_SECRET = 65536  # bytes
 HIDDEN = "the unit hides /home, /root and /run/user from the suite: put the code below /srv or /opt"
 _MAKE_SECRET = {
     "broker": "make the file with the URL (chmod 600), or remove the line for the embedded broker",
@@ -25,9 +27,10 @@ _MAKE_SECRET = {
 
 
 def with_secrets(settings: Settings, known: Mapping[Path, str]) -> tuple[Settings, dict[Path, str], list[Problem]]:
-    """The settings with the URLs that stand in secret files, and what stood there; a file that is no good secret is a problem.
+    """Return the settings with the URLs from their secret files, those files' texts, and problems.
 
-    What is `known` is not read once more.
+    A file that is missing, or that other users may read, or that holds no valid URL is a problem. A
+    file in `known` is not read again.
     """
     problems: list[Problem] = []
     secrets: dict[Path, str] = {}
@@ -54,10 +57,14 @@ def with_secrets(settings: Settings, known: Mapping[Path, str]) -> tuple[Setting
 
 
 def read_secret(path: Path) -> str:
-    """The one line in a file that nobody but its owner may read. Raises `Unexpected`, which never quotes it."""
+    """Return the only line of a file that only its owner may read.
+
+    Raises `Unexpected`, which never quotes the line.
+    """
     expected = "a file that only its owner may read (chmod 600)"
     try:
-        # Without O_NONBLOCK the opening of a named pipe waits until somebody writes to it.
+        # Without O_NONBLOCK, open() of a named pipe waits until a process opens the pipe for
+        # writing.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
@@ -75,19 +82,19 @@ def read_secret(path: Path) -> str:
 
 
 def check(settings: Settings) -> Iterator[Problem]:
-    """Paths that cannot be right whoever the suite runs as."""
-    for option in (*_FOLDERS, "path"):
-        folder: Path | None = getattr(settings.app, option)
-        if folder is None:
+    """Yield a problem for each path that is wrong whichever user the suite runs as."""
+    for option in (*_DIRECTORIES, "path"):
+        directory: Path | None = getattr(settings.app, option)
+        if directory is None:
             continue
-        exists = os.path.lexists(folder)
-        nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+        exists = os.path.lexists(directory)
+        nearest = next(each for each in (directory, *directory.parents) if os.path.lexists(each))
         origin = settings.origin("app", option)
         if not os.path.isdir(nearest):
             yield Problem(origin, "app", option, "a folder", f"{nearest}, which is none")
         elif option == "path" and not exists:
-            remedy = HIDDEN if in_a_home(folder) else who_may(folder.parent)
-            yield Problem(origin, "app", option, "a folder that holds the modules", f"nothing at {folder}", remedy)
+            remedy = HIDDEN if in_a_home(directory) else who_may(directory.parent)
+            yield Problem(origin, "app", option, "a folder that holds the modules", f"nothing at {directory}", remedy)
     socket = settings.app.run_dir / "supervisor.sock"
     length = len(os.fsencode(socket))
     if length > _LONGEST_SOCKET:
@@ -96,14 +103,18 @@ def check(settings: Settings) -> Iterator[Problem]:
 
 
 def in_a_home(path: Path) -> bool:
-    """Whether it is below a home directory, which ProtectHome= of the unit hides (systemd.exec(5))."""
+    """Return whether the path is below a home directory.
+
+    ProtectHome= of the unit hides home directories from the suite (systemd.exec(5)).
+    """
     return any(path.is_relative_to(home) for home in ("/home", "/root", "/run/user"))
 
 
 def suite_of_another(settings: Settings) -> str:
-    """The user whose suite this is, where that is an ordinary one and not the user of this process, who only reads; else empty.
+    """Return the suite's user when this process has another user and only reads; else empty.
 
-    It is told by the state folder: the suite's user must be able to write there.
+    The owner of the state directory is the suite's user, because that user must be able to write
+    there. Root as the owner, or a directory that this process may write to, give an empty text.
     """
     state_dir = settings.app.state_dir
     try:
@@ -115,16 +126,16 @@ def suite_of_another(settings: Settings) -> str:
 
 
 def check_folders(settings: Settings) -> list[Problem]:
-    """Folders that are there and that the user of this process may not write to.
+    """Return a problem for each existing directory that the user of this process may not write to.
 
-    Apart from `check`, because who may look at the settings need not be who runs the suite.
+    Separate from `check`, because the user who reads the settings need not run the suite.
     """
     problems = []
-    for option in _FOLDERS:
-        folder: Path = getattr(settings.app, option)
-        if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
-            status = folder.stat()
-            found = f"{folder} of the user {user_name(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
+    for option in _DIRECTORIES:
+        directory: Path = getattr(settings.app, option)
+        if os.path.isdir(directory) and not os.access(directory, os.W_OK | os.X_OK):
+            status = directory.stat()
+            found = f"{directory} of the user {user_name(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
             expected = f"a folder that the user {user_name(os.geteuid())} may write to"
-            problems.append(Problem(settings.origin("app", option), "app", option, expected, found, who_writes(folder)))
+            problems.append(Problem(settings.origin("app", option), "app", option, expected, found, who_writes(directory)))
     return problems

@@ -1,7 +1,8 @@
-"""Reads the INI files of one host and remembers the file and line of every value.
+"""Reader of the INI files of one host: remembers the file and line of every value.
 
-`configparser` stops at the first duplicate and the first missing header; here both are collected with everything else
-that is wrong, through the two hooks that it documents: `optionxform`, called once for each option line, and SECTCRE.
+`configparser` stops at the first duplicate and at the first missing header. This reader collects
+both, with all other problems, through the two hooks that `configparser` documents: `optionxform`,
+which is called once for each option line, and SECTCRE.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from warren.config.access import who_may
 from warren.config.units import shown
 from warren.errors import Origin, Problem
 
-#: Where the INI files are.
+#: The directory of the INI files.
 DEFAULT_FOLDER = Path("/etc/warren")
-#: dpkg takes a conffile that was removed for the operator's wish.
+#: The remedy for a missing conffile, which dpkg does not restore by itself: a removed conffile
+#: counts as the operator's decision.
 _BRING_BACK = "write it, or have the package's back: apt install --reinstall -o Dpkg::Options::=--force-confmiss warren"
-#: Section of what stands before the first header; no text can name it, because a NUL is refused before.
+#: The section of the lines before the first header. No file can name it, because a NUL is refused.
 _NOWHERE = "\0"
 _HEADER = re.compile(r"\[(?P<header>[^\]]+)\](?P<rest>.*)")
 _LINE = "a [section] or an option = value line"
@@ -31,7 +33,7 @@ _LINE = "a [section] or an option = value line"
 
 @dataclass(frozen=True)
 class Value:
-    """The text of one option and where it stands."""
+    """The text of one option, and where it was written."""
 
     text: str
     origin: Origin
@@ -39,36 +41,40 @@ class Value:
 
 @dataclass
 class Ini:
-    """What the files of one host say together; of an option written twice, the later file's value."""
+    """The merged content of the files of one host; the later file wins when two set an option."""
 
     files: list[Path] = field(default_factory=list)
-    texts: dict[Path, bytes] = field(default_factory=dict)  # what stood in each
+    texts: dict[Path, bytes] = field(default_factory=dict)  # the content of each file
     sections: dict[str, dict[str, Value]] = field(default_factory=dict)
     headers: dict[str, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    complete: bool = True  # False once a whole file could not be read: what seems missing may stand there
+    complete: bool = True  # False when a file could not be read, which may hold what seems missing
 
 
-def read(folder: Path, host: str) -> Ini:
-    """Reads warren.ini, conf.d/*.ini by name, hosts/HOST.ini. Raises nothing: problems are in the result."""
+def read(directory: Path, host: str) -> Ini:
+    """Read warren.ini, then conf.d/*.ini by name, then hosts/HOST.ini.
+
+    Raises nothing: problems are in the result.
+    """
     ini = Ini()
-    if not os.path.isdir(folder):  # unlike Path.is_dir() it takes a folder that may not be looked at for none
-        found = "something else" if os.path.exists(folder) else "nothing there"
-        remedy = "name it with --config or WARREN_CONFIG" if folder != DEFAULT_FOLDER else _BRING_BACK
-        _refuse(ini, folder, "a folder with the file warren.ini", found, remedy)
+    # Unlike Path.is_dir(), os.path.isdir() returns False for a directory that cannot be examined.
+    if not os.path.isdir(directory):
+        found = "something else" if os.path.exists(directory) else "nothing there"
+        remedy = "name it with --config or WARREN_CONFIG" if directory != DEFAULT_FOLDER else _BRING_BACK
+        _refuse(ini, directory, "a folder with the file warren.ini", found, remedy)
         return ini
-    if not os.access(folder, os.R_OK | os.X_OK):  # once, and not for each file in it
-        _refuse(ini, folder, "a folder that can be read", os.strerror(errno.EACCES), who_may(folder))
+    if not os.access(directory, os.R_OK | os.X_OK):  # one problem, instead of one for each file in it
+        _refuse(ini, directory, "a folder that can be read", os.strerror(errno.EACCES), who_may(directory))
         return ini
-    _read_file(ini, folder / "warren.ini", required=True)
-    for path in _fragments(ini, folder / "conf.d"):
+    _read_file(ini, directory / "warren.ini", required=True)
+    for path in _fragments(ini, directory / "conf.d"):
         _read_file(ini, path, required=True)
-    _read_file(ini, folder / "hosts" / f"{host}.ini", required=False)
+    _read_file(ini, directory / "hosts" / f"{host}.ini", required=False)
     return ini
 
 
 def read_again(texts: Mapping[Path, bytes]) -> Ini:
-    """Reads what the files held at an earlier reading, in their order. Raises nothing, as `read`."""
+    """Parse the texts of an earlier reading again, in their order. Raises nothing, like `read`."""
     ini = Ini()
     for path, data in texts.items():
         _take(ini, path, data)
@@ -76,13 +82,15 @@ def read_again(texts: Mapping[Path, bytes]) -> Ini:
 
 
 def parse(text: str, file: Path, ini: Ini) -> None:
-    """Adds what the text of one file says to `ini`; later files win."""
+    """Add the content of one file to `ini`; later files win."""
     parser = _Parser(file)
     try:
         parser.read_file(parser.lines(text))
     except configparser.ParsingError as error:
-        # Of an error the number alone counts: up to Python 3.12 its text is the line quoted, from 3.13 on the line itself.
-        for number, _ in error.errors:  # one more than ours: the parser was given a header of its own first
+        # Only the number of an error is used, because its text differs: up to Python 3.12 it is the
+        # quoted line, from 3.13 on the line itself. The number is one too high, because the parser
+        # was given an artificial header as the first line.
+        for number, _ in error.errors:
             origin, found = Origin(file, number - 1), shown(parser.texts[number - 1].strip())
             parser.problems.append(Problem(origin, "", "", _LINE, found, "indent what continues a value"))
     ini.problems.extend(parser.problems)
@@ -95,11 +103,12 @@ def parse(text: str, file: Path, ini: Ini) -> None:
 
 
 class _Parser(configparser.RawConfigParser):
-    """Counts lines as they are read and notes at which one each header and option stands."""
+    """A parser that counts lines and records the line of each header and of each option."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(delimiters=("=",), strict=False, interpolation=None, empty_lines_in_values=False, default_section="")
-        self.SECTCRE = self  # type: ignore[assignment] # asked for match() on each line that could be a header
+        # configparser calls SECTCRE.match() for each line that could be a header.
+        self.SECTCRE = self  # type: ignore[assignment]
         self.file = file
         self.line = 0
         self.texts: list[str] = []  # each line read so far, by its number
@@ -109,13 +118,13 @@ class _Parser(configparser.RawConfigParser):
         self.problems: list[Problem] = []
 
     def lines(self, text: str) -> Iterator[str]:
-        """The lines of the text, counted, behind a header for what stands before the first one."""
+        """Yield and count the lines of the text, after a header for lines before the first one."""
         for self.line, line in enumerate((f"[{_NOWHERE}]\n", *io.StringIO(text, newline=None))):
             self.texts.append(line)
             yield line
 
     def match(self, line: str) -> re.Match[str] | None:
-        """Called by configparser on every line that begins a section or an option."""
+        """Match a header; configparser calls this for lines that begin a section or an option."""
         found = _HEADER.match(line)
         if not found:
             return None
@@ -129,13 +138,14 @@ class _Parser(configparser.RawConfigParser):
         return found
 
     def optionxform(self, optionstr: str) -> str:
-        """Called by configparser once for each option line."""
+        """Return the option's name in lower case; configparser calls this once per option line."""
         option = optionstr.lower()
-        if not option:  # "= value": configparser reports that line itself
+        if not option:  # a line such as "= value", which configparser reports itself
             return option
         if self.section == _NOWHERE and (_NOWHERE, "") not in self.option_lines:
             self._problem("", "a [section] before the first option", repr(option), "")
-            self.option_lines[_NOWHERE, ""] = self.line  # once is enough: all up to the first header belong to it
+            # One problem is enough: all options up to the first header have the same cause.
+            self.option_lines[_NOWHERE, ""] = self.line
         elif (self.section, option) in self.option_lines:
             before = f"it again, after line {self.option_lines[self.section, option]}"
             self._problem(option, "each option once in a section", before, "remove one of the two")
@@ -147,21 +157,21 @@ class _Parser(configparser.RawConfigParser):
         self.problems.append(Problem(Origin(self.file, self.line), section, option, expected, found, remedy))
 
 
-def _fragments(ini: Ini, folder: Path) -> list[Path]:
+def _fragments(ini: Ini, directory: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
     except OSError as error:
-        _refuse(ini, folder, "a folder that can be read", error.strerror or str(error), who_may(folder))
+        _refuse(ini, directory, "a folder that can be read", error.strerror or str(error), who_may(directory))
         return []
-    return [folder / name for name in names if name.endswith(".ini") and not name.startswith(".")]
+    return [directory / name for name in names if name.endswith(".ini") and not name.startswith(".")]
 
 
 def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
     try:
         if path.is_fifo():
-            raise OSError(0, "a pipe")  # its writer would be waited for, for ever
+            raise OSError(0, "a pipe")  # reading would wait for a writer, without end
         data = path.read_bytes()
     except FileNotFoundError as error:
         if required or path.is_symlink():

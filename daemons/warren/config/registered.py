@@ -1,4 +1,4 @@
-"""The settings against the tasks themselves: modules that must be imported, names that must be registered."""
+"""Checks of the settings against the task code: importable modules and registered task names."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from warren.redaction import redact
 
 
 def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> list[Problem]:
-    """Imports each module of [app] modules; those that are missing or fail are problems. `begins` is told each before.
+    """Import each module of [app] modules; return a problem for each that is missing or fails.
 
-    The caller has put [app] path on sys.path. A task of a module that failed may already be registered.
+    `begins` is called with each module's name before the import. The caller has put [app] path on
+    sys.path. A task of a module that failed may already be registered.
     """
     origin, path = settings.origin("app", "modules"), settings.app.path
     if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
@@ -40,13 +41,14 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
                 problems.append(Problem(origin, "app", "modules", expected, found, remedy))
             else:
                 problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a module does on import is the operator's to see
+        # The operator must see any error that a module raises at its import.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
     return problems
 
 
 def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem]:
-    """Names and patterns of tasks in the settings that no registered task answers to. Pure."""
+    """Return a problem for each task name or pattern that matches no registered task. Pure."""
     wanted = [(f"schedule:{name}", "task", entry.task) for name, entry in settings.schedules.items()]
     wanted += [(f"quota:{name}", "tasks", task) for name, quota in settings.quotas.items() for task in quota.tasks]
     wanted += [(f"queue:{name}", "tasks", task) for name, queue in settings.queues.items() for task in queue.tasks]
@@ -62,7 +64,10 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
 
 
 def _failure(error: BaseException) -> str:
-    """What a module raised and the line in it that led there, which is the first below the import machinery."""
+    """Return the error that a module raised, and the line of the module that led to the error.
+
+    That line is the first one below the frames of the import machinery.
+    """
     said = redact(f"{type(error).__name__}: {error}").splitlines()[0][:200]
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"

@@ -1,5 +1,7 @@
-"""Every option of Warren, each declared once. The shipped warren.ini, the documentation, the hints for a typo and the
-validation all follow from these classes.
+"""Every option of Warren, each declared once.
+
+The shipped warren.ini, the documentation, the hints for a typo and the validation all follow from
+these classes.
 """
 
 from __future__ import annotations
@@ -72,8 +74,8 @@ class BrokerSettings(Section):
     connect_timeout: Annotated[float, duration(0.1, 600)] = option(5.0, "How long one attempt to connect may take.")
     publish_timeout: Annotated[float, duration(0, 3600)] = option(
         10.0,
-        "RabbitMQ: how long sending waits for the broker to take a message, such as while its disk is full; then it is an error. "
-        "0: for ever.",
+        "RabbitMQ: how long sending waits for the broker to take a message, such as while its "
+        "disk is full; then it is an error. 0: for ever.",
     )
     visibility_timeout: Annotated[float, duration(1)] = option(
         3600.0, "Redis: an unacknowledged message is delivered again after this. Longer than the longest task."
@@ -93,14 +95,14 @@ class BrokerSettings(Section):
 
     @property
     def kind(self) -> BrokerKind:
-        """Which broker the URL names."""
+        """The kind of broker that the URL names."""
         if self.url is None:
             return "embedded"
         return "redis" if self.url.get_secret_value().lower().startswith("redis") else "rabbitmq"
 
     @property
     def embedded(self) -> bool:
-        """True when no server is used at all."""
+        """Whether the suite uses no broker server but the embedded broker."""
         return self.url is None
 
 
@@ -146,8 +148,8 @@ class WorkerSettings(Section):
     )
     remote_control: Annotated[bool, BOOLEAN] = option(
         False,
-        "Whether celery inspect, celery control and Flower may ask it, and revoke and end its tasks: whoever may publish to the "
-        "broker may do so then.",
+        "Whether celery inspect, celery control and Flower may ask it, and revoke and end its "
+        "tasks: whoever may publish to the broker may do so then.",
     )
 
 
@@ -217,21 +219,23 @@ class SuperviseSettings(Section):
 
     start_timeout: Annotated[float, duration(1, 3600)] = option(
         30.0,
-        "How long a daemon may take until it is ready, then the start of the suite counts as done. A start without progress, "
-        "such as the next module that it imports or the next child, is ended after this; the start after it has twice the time.",
+        "How long a daemon may take until it is ready, then the start of the suite counts as "
+        "done. A start without progress, such as the next module that it imports or the next "
+        "child, is ended after this; the start after it has twice the time.",
     )
     heart_timeout: Annotated[float, duration(5, 3600)] = option(
         20.0,
-        "A daemon whose main loop shows no life for this long hangs: it is killed and started again. At least twice the "
-        "connect_timeout of [broker] and 5 s, whatever is written here: so long a lost broker may keep it.",
+        "A daemon whose main loop shows no life for this long hangs: it is killed and started "
+        "again. At least twice the connect_timeout of [broker] and 5 s, whatever is written here: "
+        "so long a lost broker may keep it.",
     )
     stuck_timeout: Annotated[float, duration(5, 86400)] = option(
         60.0, "A worker that takes nothing for this long, although there are messages and it has room, is started again in order."
     )
     blocked_timeout: Annotated[float, duration(0, 86400)] = option(
         600.0,
-        "A warning when each process of a worker has run the same task for this long while messages wait: the tasks may never "
-        "end. Longer than tasks usually take. 0: never.",
+        "A warning when each process of a worker has run the same task for this long while "
+        "messages wait: the tasks may never end. Longer than tasks usually take. 0: never.",
     )
 
 

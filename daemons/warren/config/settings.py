@@ -1,4 +1,4 @@
-"""The settings of one host: all sections, where each value was written, and which queue and quotas a task has."""
+"""The settings of one host: all sections, the origins of values, each task's queue and quotas."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from warren.config.sections import (
 from warren.errors import ConfigError, Origin, Problem
 
 DEFAULT_QUEUE = "default"
-#: The pattern of the queue that takes the place of the default one.
+#: The pattern of the queue that replaces the default queue.
 EVERY_TASK = "*"
 
 
 @dataclass(frozen=True)
 class SectionKind:
-    """A kind of section: its word in the INI, the attribute of `Settings` that holds it, its options."""
+    """A kind of section: its name in the INI file, its attribute in `Settings`, and its options."""
 
     word: str
     attribute: str
@@ -44,7 +44,7 @@ class SectionKind:
 
     @property
     def title(self) -> str:
-        """As a heading has it: app, worker:NAME."""
+        """The section's heading, such as app or worker:NAME."""
         return f"{self.word}:NAME" if self.named else self.word
 
 
@@ -62,12 +62,12 @@ KINDS = (
     SectionKind("supervise", "supervise", SuperviseSettings),
     SectionKind("health", "health", HealthSettings),
 )
-#: The one section whose options are Celery's, not Warren's.
+#: The section whose options are Celery's, not Warren's.
 CELERY = "celery"
 
 
 class Settings(BaseModel):
-    """Everything that the INI files of one host say; frozen. Made by `load`."""
+    """All that the INI files of one host say; frozen. `load` makes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,20 +88,24 @@ class Settings(BaseModel):
     health: HealthSettings = HealthSettings()
     celery: dict[str, Any] = Field({}, repr=False)  # may hold passwords
     origins: Mapping[tuple[str, str], Origin] = Field({}, repr=False)
-    accepted: Accepted = Field(Accepted(), repr=False, exclude=True)  # what they were made of, secrets and all
-    source: Path | None = None  # where that was read; None: from the INI files themselves
+    # The text that the settings were made of, including the secrets.
+    accepted: Accepted = Field(Accepted(), repr=False, exclude=True)
+    source: Path | None = None  # where that text was read; None: from the INI files themselves
 
     @property
     def generation(self) -> int:
-        """The order of all settings of this host: later ones have a higher number."""
+        """The number that orders all settings of this host: later settings have a higher number."""
         return self.accepted.generation
 
     def origin(self, section: str, option: str = "") -> Origin:
-        """Where the option was written; without one, where the section begins. The default's origin if nowhere."""
+        """Return where the option was written; without an option, where the section begins.
+
+        For what no file holds, return the origin of a default.
+        """
         return self.origins.get((section, option), Origin())
 
     def worker(self, name: str) -> WorkerSettings:
-        """The section [worker:NAME]. Raises ConfigError when there is none."""
+        """Return the section [worker:NAME]. Raises ConfigError when there is no such section."""
         if name not in self.workers:
             known = ", ".join(sorted(self.workers)) or "none"
             found = f"only: {known}"
@@ -110,11 +114,14 @@ class Settings(BaseModel):
 
     @property
     def last_queue(self) -> str:
-        """The queue of the tasks that no other queue claims."""
+        """The name of the queue for tasks that no other queue claims."""
         return next((name for name, queue in self.queues.items() if EVERY_TASK in queue.tasks), DEFAULT_QUEUE)
 
     def queue_of(self, task: str) -> str:
-        """The queue that a task goes to unless the call says otherwise; its exact name wins over a pattern."""
+        """Return the queue that a task goes to, unless the call names another.
+
+        The exact name of the task wins over a pattern.
+        """
         by_pattern = DEFAULT_QUEUE
         for name, queue in self.queues.items():
             if task in queue.tasks:
@@ -124,20 +131,24 @@ class Settings(BaseModel):
         return by_pattern
 
     def quotas_of(self, task: str) -> tuple[str, ...]:
-        """Names, sorted, of all the quotas that govern a task."""
+        """Return the sorted names of all quotas that govern a task."""
         return tuple(sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks)))
 
     def may_wait(self, queue: str, task: str) -> bool:
-        """Return whether a queue may wait for the quotas of a task: not when it is the queue of tasks that none of them governs.
+        """Return whether a queue may wait for the quotas of a task.
 
-        A queue without `tasks` holds what calls chose to send there.
+        It may not when it also takes tasks that one of these quotas does not govern. A queue
+        without `tasks` holds only what calls explicitly sent there.
         """
         claims = (*self.queues[queue].tasks, *([EVERY_TASK] if queue == self.last_queue else []))
         governing = [self.quotas[name].tasks for name in self.quotas_of(task)]
         return all(any(covers(own, claim) for own in tasks) for claim in claims for tasks in governing)
 
     def sections(self) -> list[tuple[str, Section]]:
-        """Every section of Warren's own by its heading, such as `worker:crawl`, in the order of the documentation."""
+        """Return all of Warren's own sections with their headings, such as `worker:crawl`.
+
+        The order is that of the documentation.
+        """
         found: list[tuple[str, Section]] = []
         for kind in KINDS:
             value = getattr(self, kind.attribute)

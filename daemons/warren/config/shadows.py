@@ -1,4 +1,4 @@
-"""Modules in [app] path that have the name of another module: of Python's own, or of a library that Warren works with."""
+"""Modules in [app] path whose name is also that of a Python module or of a library of Warren."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from warren.config.settings import Settings
 from warren.errors import Problem
 
-#: The libraries that a daemon imports, some of them late.
+#: The libraries that a daemon imports, some of them long after its start.
 # fmt: off
 LIBRARIES = frozenset((
     "amqp", "annotated_types", "billiard", "celery", "click", "click_didyoumean",
@@ -19,31 +19,33 @@ LIBRARIES = frozenset((
     "warren", "wcwidth", "yaml",
 ))
 # fmt: on
-#: What lies beside a project's modules, is never imported by them, and has such a name.
+#: Names of modules in Python's library that project code never imports, but that often also stand
+#: beside a project's modules.
 _HARMLESS = frozenset(("test", "this", "antigravity", "idlelib"))
 
 
 def shadows(settings: Settings) -> list[Problem]:
-    """Return a problem for each module in [app] path whose name another one has.
+    """Return a problem for each module in [app] path whose name another module has.
 
-    The folder stands last on sys.path, so the other one is what everybody gets, Warren as well as the modules in the folder.
+    The directory is the last on sys.path. So every import finds the other module: an import by
+    Warren as well as one by the modules in the directory.
     """
-    folder = settings.app.path
-    if folder is None:
+    directory = settings.app.path
+    if directory is None:
         return []
     origin = settings.origin("app", "path")
     expected = "no module with the name of one that Python or Warren uses"
     return [
         Problem(origin, "app", "path", expected, str(path), "rename it, and what imports it")
-        for name, path in _modules(folder)
+        for name, path in _modules(directory)
         if name in (sys.stdlib_module_names | LIBRARIES) - _HARMLESS
     ]
 
 
-def _modules(folder: Path) -> list[tuple[str, Path]]:
+def _modules(directory: Path) -> list[tuple[str, Path]]:
     try:
-        found = sorted(folder.iterdir())
+        found = sorted(directory.iterdir())
     except OSError:
-        return []  # a folder that is missing is another problem
+        return []  # a missing directory is another problem
     files = [(path.name.partition(".")[0], path) for path in found if path.suffix in (".py", ".so") and path.is_file()]
     return files + [(path.name, path) for path in found if (path / "__init__.py").is_file()]

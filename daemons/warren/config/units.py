@@ -1,7 +1,7 @@
-"""Quantities as people write them: durations, rates, sizes, numbers, yes and no, lists, JSON.
+"""Parsers and writers of values: durations, rates, sizes, numbers, booleans, lists, JSON.
 
-Every parser is pure, takes the text of one option and raises `Unexpected`; every writer gives text that its parser
-turns back into the same value.
+Every parser is pure, takes the text of one option and raises `Unexpected`. Every writer returns a
+text that its parser converts back to the same value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ LONGEST = 366 * 86400.0
 
 
 class Unexpected(ValueError):
-    """A text that is not what its option takes; both halves of the sentence are kept apart for `errors.Problem`."""
+    """A text that its option does not take.
+
+    Keeps both halves of the message apart for `errors.Problem`.
+    """
 
     def __init__(self, expected: str, found: str) -> None:
         super().__init__(f"expected {expected}, found {found}")
@@ -37,7 +40,7 @@ class Unexpected(ValueError):
 
 @dataclass(frozen=True)
 class Rate:
-    """So many calls in any window of so many seconds."""
+    """At most `calls` calls in any window of `seconds` seconds."""
 
     calls: int
     seconds: float
@@ -48,19 +51,24 @@ class Rate:
 
 
 def shown(text: str) -> str:
-    """The text as a message quotes it: on one line, short, without secrets, and `nothing` for an empty one."""
-    from warren.redaction import redact  # only now: `warren health`, called each cycle, reads files that are right
+    """Return the text as a message quotes it: on one line, short, and without secrets.
 
-    text = redact(text)  # before it is cut: half of a URL does not show that it had a password
+    An empty text is shown as `nothing`.
+    """
+    # Imported here: monitors call `warren health` each cycle, mostly on files without problems.
+    from warren.redaction import redact
+
+    text = redact(text)  # before the cut: half of a URL does not show that it held a password
     return repr(text if len(text) <= 60 else text[:57] + "...") if text else "nothing"
 
 
 def duration(text: str, minimum: float = 0.0, maximum: float = LONGEST) -> float:
-    """Seconds, from "30s", "5m", "2h", "1d", "500ms" or "1.5h"; a bare 0 needs no unit."""
+    """Return seconds from "30s", "5m", "2h", "1d", "500ms" or "1.5h"; a bare 0 needs no unit."""
     found = _DURATION.fullmatch(text)
     if text != "0" and not found:
         raise Unexpected("a duration such as 30s, 5m or 2h (units ms, s, m, h, d)", shown(text))
-    # Milliseconds divide a thousand instead of multiplying by 0.001: 50ms is 0.05, not 0.050000000000000003.
+    # Milliseconds are divided by 1000 instead of multiplied by 0.001: 50ms is 0.05, not
+    # 0.050000000000000003.
     seconds = 0.0 if not found else float(found[1]) / 1000 if found[2] == "ms" else float(found[1]) * _SECONDS[found[2]]
     if not minimum <= seconds <= maximum:
         raise Unexpected(f"a duration from {duration_text(minimum)} to {duration_text(maximum)}", shown(text))
@@ -68,7 +76,7 @@ def duration(text: str, minimum: float = 0.0, maximum: float = LONGEST) -> float
 
 
 def duration_text(seconds: float) -> str:
-    """The shortest text that `duration` reads as exactly these seconds."""
+    """Return the shortest text that `duration` reads as exactly these seconds."""
     if seconds == 0:
         return "0"
     for unit in ("d", "h", "m", "s"):
@@ -81,7 +89,7 @@ def duration_text(seconds: float) -> str:
 
 
 def rate(text: str) -> Rate:
-    """Calls in a window, from "1000/h", "60/10s", "5/m" or "150/2h"."""
+    """Return calls and window from "1000/h", "60/10s", "5/m" or "150/2h"."""
     found = _RATE.fullmatch(text)
     if not found:
         raise Unexpected("a rate such as 1000/h (units s, m, h, d)", shown(text))
@@ -94,7 +102,10 @@ def rate(text: str) -> Rate:
 
 
 def size(text: str, minimum: int = 0, maximum: int = 10**24) -> int:
-    """Bytes, from "200MB" (powers of 1000) or "200MiB" (powers of 1024); a bare 0 needs no unit."""
+    """Return bytes from "200MB" (powers of 1000) or "200MiB" (powers of 1024).
+
+    A bare 0 needs no unit.
+    """
     found = _SIZE.fullmatch(text)
     factors = {unit.lower(): factor for unit, factor in _BYTES.items()}
     known = found and found[2].lower() in factors
@@ -107,7 +118,7 @@ def size(text: str, minimum: int = 0, maximum: int = 10**24) -> int:
 
 
 def size_text(count: int) -> str:
-    """The shortest text that `size` reads as exactly these bytes."""
+    """Return the shortest text that `size` reads as exactly these bytes."""
     if count == 0:
         return "0"
     unit = max((unit for unit, factor in _BYTES.items() if count % factor == 0), key=_BYTES.__getitem__)
@@ -115,21 +126,21 @@ def size_text(count: int) -> str:
 
 
 def boolean(text: str) -> bool:
-    """True for true, yes, on, 1; False for false, no, off, 0; in any case."""
+    """Return True for true, yes, on, 1, and False for false, no, off, 0, in upper or lower case."""
     if text.lower() in _TRUE + _FALSE:
         return text.lower() in _TRUE
     raise Unexpected("true or false", shown(text))
 
 
 def whole(text: str, minimum: int = 0, maximum: int = 10**9) -> int:
-    """A whole number within the range, both ends included."""
+    """Return a whole number within the range, both ends included."""
     if _WHOLE.fullmatch(text) and minimum <= int(text) <= maximum:
         return int(text)
     raise Unexpected(f"a whole number from {minimum} to {maximum}", shown(text))
 
 
 def items(text: str) -> tuple[str, ...]:
-    """The entries of a list, separated by commas or line ends; empty entries are dropped."""
+    """Return the entries of a list, separated by commas or line ends; drop empty entries."""
     found = tuple(entry for part in text.split("\n") for entry in map(str.strip, part.split(",")) if entry)
     for entry in found:
         if found.count(entry) > 1:
@@ -138,7 +149,10 @@ def items(text: str) -> tuple[str, ...]:
 
 
 def json_value(text: str, shape: type[list[Any]] | type[dict[str, Any]] | None = None) -> Any:
-    """The value of a JSON text; of the `shape` given, if one is. The text itself is never quoted: it may hold secrets."""
+    """Return the value of a JSON text. Raises Unexpected also when it is not of the `shape` given.
+
+    The message never quotes the text, because it may hold secrets.
+    """
     expected = {list: 'a JSON list such as [1, "two"]', dict: 'a JSON object such as {"page": 1}'}
     wanted = expected.get(shape, "JSON") if shape else "JSON"
     try:
@@ -147,7 +161,7 @@ def json_value(text: str, shape: type[list[Any]] | type[dict[str, Any]] | None =
         raise Unexpected(wanted, "JSON that is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise Unexpected(wanted, f"an error at character {error.pos + 1} ({error.msg})") from None
-    except ValueError as error:  # a number of thousands of digits, NaN, Infinity
+    except ValueError as error:  # a number with thousands of digits, NaN, Infinity
         raise Unexpected(wanted, f"a value that JSON does not have ({str(error)[:60]})") from None
     if shape and not isinstance(value, shape):
         raise Unexpected(wanted, f"a JSON {_json_name(value)}")
@@ -155,7 +169,7 @@ def json_value(text: str, shape: type[list[Any]] | type[dict[str, Any]] | None =
 
 
 def json_text(value: object) -> str:
-    """The value as JSON on one line."""
+    """Return the value as JSON on one line."""
     return json.dumps(value, ensure_ascii=False)
 
 

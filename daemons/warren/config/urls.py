@@ -1,4 +1,7 @@
-"""URLs of brokers and result stores. No message quotes one: it may hold a password, in any of its parts if it is mistyped."""
+"""URLs of brokers and result stores.
+
+No message quotes a URL, because the URL may hold a password: in a mistyped URL, in any part.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,17 @@ _TLS: Mapping[str, Check] = {
     **dict.fromkeys(("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"), bool),
 }
 _AMQP: Mapping[str, Check] = {"heartbeat": _is_number, "connect_timeout": _is_number, "login_method": str.isupper}
-#: By scheme, the options that may stand behind '?', each with what its value must be. Any other breaks the connection.
+#: For each scheme, the options that may follow '?', each with a check of its value. Any other
+#: option breaks the connection.
 _OPTIONS: Mapping[str, Mapping[str, Check]] = {"amqp": _AMQP, "amqps": {**_AMQP, **_TLS}, "rediss": _TLS}
 
 
 def url(text: str, schemes: tuple[str, ...], several: bool = True) -> SecretStr:
-    """One URL or, where `several` may be given, some of one kind that are tried in turn, separated by ';'."""
+    """Return one URL as a secret. Raises Unexpected.
+
+    Where `several` is true, the text may hold more than one URL of the same kind, separated by ';',
+    which are tried in turn.
+    """
     expected = f"a URL that begins with {', '.join(f'{scheme}://' for scheme in schemes)}"
     if not several and ";" in text:
         raise Unexpected(f"{expected}, and one alone", "a ';' in it")

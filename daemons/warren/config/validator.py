@@ -1,4 +1,4 @@
-"""Turns what the files say into `Settings`, section by section, and finds all that is wrong in any of them."""
+"""The validator: makes `Settings` of the files' content, section by section, with all problems."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _COMMENT = re.compile(r"\s[#;]")
 
 
 def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
-    """The settings made of all that is sound, and the problems of the rest.
+    """Return the settings made of all that is valid, and the problems of the rest.
 
-    A worker, and a section that is there but once, keep the defaults of their wrong options; other sections are left out.
+    In a worker section, and in a section without a name, a wrong option keeps its default. Any
+    other section with a wrong option is left out.
     """
     problems: list[Problem] = []
     parts: dict[str, Any] = {kind.attribute: {} for kind in KINDS if kind.named}
@@ -43,7 +44,10 @@ def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
 
 
 def hinted(problem: Problem, ini: Ini) -> Problem:
-    """The problem with the remedy for what its value as written shows: a comment behind it, a list without commas."""
+    """Return the problem with a remedy that follows from the value's text, if there is one.
+
+    The text shows a comment after the value, or a list without commas.
+    """
     value = ini.sections.get(problem.section, {}).get(problem.option)
     if value is None or value.origin != problem.origin:
         return problem
@@ -78,7 +82,7 @@ def _add_section(section: str, values: dict[str, Value], header: Origin, parts: 
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         problems = [_field_problem(kind, section, values, header, each) for each in found]
-        if kind.named and kind.word != "worker":  # they may lack what they cannot do without
+        if kind.named and kind.word != "worker":  # such a section may lack an option that it needs
             return problems
         wrong = {str(each["loc"][0]) for each in found}
         model = kind.model.model_validate({option: value.text for option, value in values.items() if option not in wrong})
@@ -119,7 +123,8 @@ def _complete_queues(
     queues: dict[str, QueueSettings], workers: dict[str, WorkerSettings], schedules: dict[str, ScheduleSettings]
 ) -> None:
     named = {*(queue for worker in workers.values() for queue in worker.queues), *(entry.queue for entry in schedules.values())}
-    # On a broker of many it may be another's: where some queue takes every task, and nobody names it, it is not declared.
+    # On a shared broker the default queue may belong to another application. So it is not declared
+    # when some queue takes every task and nothing names the default queue.
     if DEFAULT_QUEUE in named or not any(EVERY_TASK in queue.tasks for queue in queues.values()):
         queues.setdefault(DEFAULT_QUEUE, QueueSettings())
     for own_name, queue in queues.items():

@@ -1,6 +1,6 @@
-"""Values that are words: names, module paths, patterns, folders, time zones.
+"""Parsers of values that are words: names, module names, patterns, paths, time zones.
 
-Pure but for the time zone, which the machine's own list decides.
+All are pure except the time zone, which depends on the zones installed on this machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """The remedy for a name that is not known: the nearest one that is, or, of a short list, all of them."""
+    """Return the remedy for an unknown name: the nearest known name or, if few are known, all."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
@@ -26,19 +26,22 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def name(text: str) -> str:
-    """A name that is safe as part of a file name, a program name and a queue's name; at most 64 characters."""
+    """Return the name if it is safe in a file name, a program name and a queue name.
+
+    A name has at most 64 characters. Raises Unexpected.
+    """
     if _NAME.fullmatch(text):
         return text
     raise Unexpected("a name of letters, digits, '_', '-' and '.', beginning with a letter or digit", shown(text))
 
 
 def names(text: str) -> tuple[str, ...]:
-    """A list of such names."""
+    """Return a list of such names. Raises Unexpected."""
     return tuple(map(name, items(text)))
 
 
 def modules(text: str) -> tuple[str, ...]:
-    """A list of dotted Python module names."""
+    """Return a list of dotted Python module names. Raises Unexpected."""
     for entry in items(text):
         if not _MODULE.fullmatch(entry):
             raise Unexpected("a list of modules such as shop.tasks, shop.mail", shown(entry))
@@ -46,7 +49,7 @@ def modules(text: str) -> tuple[str, ...]:
 
 
 def patterns(text: str) -> tuple[str, ...]:
-    """A list of task names or shell patterns (*, ?, [abc]) of them."""
+    """Return a list of task names or of shell patterns (*, ?, [abc]). Raises Unexpected."""
     for entry in items(text):
         if not _is_task(entry):
             raise Unexpected("a list of task names such as shop.tasks.collect, shop.mail.*", shown(entry))
@@ -54,29 +57,35 @@ def patterns(text: str) -> tuple[str, ...]:
 
 
 def task(text: str) -> str:
-    """The name of one task."""
+    """Return the name of one task. Raises Unexpected."""
     if _is_task(text):
         return text
     raise Unexpected("the name of a task such as shop.tasks.collect", shown(text))
 
 
 def routing_key(text: str) -> str:
-    """A key of at most 255 bytes, which is what AMQP allows; empty means the queue's own name."""
+    """Return a routing key of at most 255 bytes, AMQP's limit. Raises Unexpected.
+
+    An empty key means the queue's own name.
+    """
     if len(text.encode()) <= 255 and not any(character.isspace() for character in text):
         return text
     raise Unexpected("a routing key of at most 255 bytes without white space", shown(text))
 
 
 def path(text: str) -> Path:
-    """An absolute path. A relative one would mean another place for each daemon."""
+    """Return an absolute path. Raises Unexpected.
+
+    A relative path would mean a different path for each daemon.
+    """
     if text.startswith("/") and "\n" not in text:
         return Path(text)
     raise Unexpected("an absolute path such as /var/lib/warren", shown(text))
 
 
 def zone(text: str) -> str:
-    """A time zone by its IANA name."""
-    if text == "UTC":  # known everywhere, also where no zone files are installed
+    """Return the IANA name of a time zone that this machine knows. Raises Unexpected."""
+    if text == "UTC":  # known everywhere, even where no zone files are installed
         return text
     try:
         ZoneInfo(text)
@@ -88,7 +97,10 @@ def zone(text: str) -> str:
 
 
 def choice(text: str, known: tuple[str, ...]) -> str:
-    """One of the known words, in any case."""
+    """Return one of the known words, in lower case. Raises Unexpected.
+
+    The text may have any case.
+    """
     if text.lower() in known:
         return text.lower()
     raise Unexpected(f"one of {', '.join(known)}", shown(text))
