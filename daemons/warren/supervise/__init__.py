@@ -1,1 +1,3 @@
-"""Settings -> supervisor's programs, and supervisord itself, in the foreground of `warren supervise`."""
+"""supervisord's process: its programs from the settings, and supervisord itself in the
+foreground.
+"""

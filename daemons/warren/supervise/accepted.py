@@ -1,6 +1,8 @@
-"""The accepted settings in the run folder: what every daemon reads that supervisord starts or tells of a reload.
+"""The file of the accepted settings in the run directory.
 
-supervise is the file's one writer. It keeps what it has accepted in memory, and writes that again where a task has spoilt it.
+Every daemon that supervisord starts, or that it tells of a reload, reads this file. Only supervise
+writes it. supervise keeps the accepted settings in memory, and writes the file again when a task
+has damaged it.
 """
 
 from __future__ import annotations
@@ -12,12 +14,16 @@ from warren.atomic_write import replace_file
 from warren.config import Settings
 from warren.errors import CannotWrite
 
-#: The name in the run folder. It holds all that the INI and secret files say, so it is its user's alone.
+#: The file's name in the run directory. The file holds everything that the INI files and the secret
+#: files say, so only its owner may read it.
 NAME = "settings.json"
 
 
 def write(settings: Settings) -> None:
-    """Makes these the settings of every daemon that looks from now on, whole at any moment. Raises CannotWrite."""
+    """Write the settings that every daemon reads from now on; the file is whole at any moment.
+
+    Raises CannotWrite.
+    """
     path = settings.app.run_dir / NAME
     try:
         replace_file(path, settings.accepted.to_text(), mode=0o600)
@@ -26,14 +32,17 @@ def write(settings: Settings) -> None:
 
 
 class Keeper:
-    """Sees that the file stays what was accepted."""
+    """Keeps the file equal to the accepted settings."""
 
     def __init__(self) -> None:
         self._generation = -1
         self._mark: tuple[int, ...] | None = None
 
     def turn(self, settings: Settings) -> bool:
-        """Writes the file where it is not the one of the last turn; says whether somebody else had touched it."""
+        """Write the file unless it is still the file of the last tick.
+
+        Return whether another process had changed the file. Raises CannotWrite.
+        """
         mark = _mark(settings.app.run_dir)
         if settings.generation == self._generation and mark is not None and mark == self._mark:
             return False
@@ -44,7 +53,7 @@ class Keeper:
 
 
 def remove(run_dir: Path) -> None:
-    """Takes the file away, with the secrets that it may hold: a start reads the INI files."""
+    """Remove the file and the secrets that it may hold: a start reads the INI files."""
     with suppress(OSError):
         (run_dir / NAME).unlink()
 

@@ -1,6 +1,7 @@
-"""Whether a worker's pool is blocked: every child has run one task for long, and messages wait. Pure: another file tells.
+"""Whether a worker's pool is blocked: each child runs one task for long while messages wait.
 
-Nothing is done about it: nobody but the team knows how long its tasks may take. A time limit is what ends one.
+Pure: another file reports. Nobody acts on a blocked pool, because only the team knows how long its
+tasks may take. A time limit ends such a task.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from warren.supervise.stuck import waiting
 
 @dataclass(frozen=True)
 class Blocked:
-    """One worker process whose children have run the same tasks since `since` (CLOCK_BOOTTIME) while messages wait."""
+    """A worker process whose children have all run the same tasks for long, while messages wait.
+
+    `since` is in seconds of CLOCK_BOOTTIME. `tasks` are the ids of the oldest tasks, `waiting` is
+    the number of messages of each queue.
+    """
 
     pid: int
     since: float
@@ -24,12 +29,12 @@ class Blocked:
 
     @property
     def seconds(self) -> float:
-        """For how long, so far."""
+        """Return for how many seconds the pool has been blocked so far."""
         return max(0.0, now() - self.since)
 
     @property
     def warning(self) -> str:
-        """For people."""
+        """Return the warning for people."""
         messages = sum(self.waiting.values())
         ids = f", the oldest {', '.join(self.tasks)}" if self.tasks else ""
         return (
@@ -43,9 +48,12 @@ def _for(seconds: float) -> str:
 
 
 def blocked(sight: Sight, queues: Mapping[str, int], timeout: float) -> Blocked | None:
-    """The state of a worker for queues with so many messages each; None when it is not blocked, or `timeout` is 0."""
-    said = sight.beat.evidence if sight.beat else {}
-    since, oldest = said.get("busy_since"), said.get("oldest")
+    """Return how a worker is blocked, for queues with this many messages each.
+
+    Return None when the worker is not blocked, or when `timeout` (seconds) is 0.
+    """
+    details = sight.beat.evidence if sight.beat else {}
+    since, oldest = details.get("busy_since"), details.get("oldest")
     if not timeout or sight.state != "ready" or not isinstance(since, int | float) or now() - since < timeout:
         return None
     left = waiting(sight, queues)

@@ -1,4 +1,4 @@
-"""What the supervisor does for daemons that run but do not work: hung ones, stuck ones, those that grew too big."""
+"""Recovery of daemons that run but do not work: daemons that hang, are stuck, or grew too big."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from warren.supervise.hearts import LONGEST_TURN, Sight, at_work, is_starting, p
 from warren.supervise.process import DaemonProcess
 from warren.supervise.stuck import Idleness, is_stuck, judge, waiting
 
-#: Seconds after which a survey of the queues says nothing of now.
+#: Age in seconds from which a report on the queues says nothing about their present state.
 _STALE = 30.0
-#: A daemon is let grow for so many seconds after its start: a ceiling below what it needs must not become a storm of restarts.
+#: Seconds after its start in which a daemon may grow without limit: a ceiling below the memory that
+#: the daemon needs must not become a storm of restarts.
 _GROWTH = 60.0
 
 
 class Care:
-    """Looks at every daemon in each turn of supervisord's loop, and restarts those that need it."""
+    """Looks at every daemon in each tick of supervisord's loop, and restarts some."""
 
     def __init__(self) -> None:
         self._idle: dict[str, Idleness] = {}
         self._blocked: dict[str, Blocked] = {}
 
-    def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, turn: float) -> None:
-        """One look, `turn` seconds after the last one."""
+    def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, elapsed: float) -> None:
+        """Look at every daemon once, `elapsed` seconds after the last look."""
         queues = surveyed(settings.app.run_dir)
         for process in processes:
             sight = sights.get(process.config.name)
@@ -45,7 +46,7 @@ class Care:
             if sight.silence >= allowed:
                 self._abort(process, sight, allowed)
             elif not self._too_big(process, settings) and name.startswith("worker-"):
-                self._watch(process, sight, queues, settings, min(turn, LONGEST_TURN))
+                self._watch(process, sight, queues, settings, min(elapsed, LONGEST_TURN))
 
     def _abort(self, process: DaemonProcess, sight: Sight, allowed: float) -> None:
         starting = is_starting(sight)
@@ -78,29 +79,36 @@ class Care:
         process.restart()
         return True
 
-    def _watch(self, process: DaemonProcess, sight: Sight, queues: Mapping[str, int], settings: Settings, turn: float) -> None:
-        name, patience = process.config.name, settings.supervise.stuck_timeout
-        idle = judge(self._idle.get(name), sight, queues, turn)
+    def _watch(
+        self,
+        process: DaemonProcess,
+        sight: Sight,
+        queues: Mapping[str, int],
+        settings: Settings,
+        elapsed: float,
+    ) -> None:
+        name, timeout = process.config.name, settings.supervise.stuck_timeout
+        idle = judge(self._idle.get(name), sight, queues, elapsed)
         self._warn(process, blocked(sight, queues, settings.supervise.blocked_timeout))
         if idle is None:
             return
         self._idle[name] = idle
-        if is_stuck(idle, patience):
+        if is_stuck(idle, timeout):
             self._idle[name] = replace(idle, seconds=0.0, restarts=idle.restarts + 1)
-            evidence: dict[str, Any] = sight.beat.evidence if sight.beat else {}
+            details: dict[str, Any] = sight.beat.evidence if sight.beat else {}
             get().error(
                 Event.WORKER_STUCK,
                 program=name,
                 child_pid=process.pid,
                 idle_s=round(idle.seconds, 1),
                 waiting=waiting(sight, queues),
-                evidence=evidence,
+                evidence=details,
                 restarts_without_effect=idle.restarts,
             )
             process.restart()
 
     def _warn(self, process: DaemonProcess, found: Blocked | None) -> None:
-        """Tells once of a pool that is blocked, and in `warren health` for as long as it is."""
+        """Log a blocked pool once, and show it in `warren health` for as long as it is blocked."""
         process.warning = found.warning if found else ""
         known = self._blocked.get(process.config.name)
         if found is None or (known and (known.pid, known.since) == (found.pid, found.since)):
@@ -118,15 +126,18 @@ class Care:
 
 
 def surveyed(run_dir: Path) -> dict[str, int]:
-    """The messages of each queue as the quota-watchdog saw them last; empty when nobody looked within the last 30 s."""
-    said = run_file.read(run_dir / "survey.json", queues={str: {"messages": (int, None)}}).said
-    if said is None or not 0 <= run_file.now() - said["at"] < _STALE:
+    """Return the messages of each queue, as the quota-watchdog saw them last.
+
+    Return nothing when the quota-watchdog has not looked within the last 30 s.
+    """
+    status = run_file.read(run_dir / "survey.json", queues={str: {"messages": (int, None)}}).said
+    if status is None or not 0 <= run_file.now() - status["at"] < _STALE:
         return {}
-    return {name: queue["messages"] for name, queue in said["queues"].items() if queue["messages"] is not None}
+    return {name: queue["messages"] for name, queue in status["queues"].items() if queue["messages"] is not None}
 
 
 def _ceiling(program: str, settings: Settings) -> int:
-    """Bytes that the daemon may keep; 0 is no ceiling."""
+    """Return how many bytes the daemon may use; 0 means no ceiling."""
     if program.startswith("worker-"):
         worker = settings.workers.get(program.removeprefix("worker-"))
         return worker.max_memory if worker else 0

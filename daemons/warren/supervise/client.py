@@ -1,4 +1,7 @@
-"""A running supervisord, asked over its socket; under that name a task may have put a socket of its own."""
+"""A client of the running supervisord, over its socket.
+
+A task may have put a socket of its own under that name.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ from warren.config import Settings
 from warren.errors import Unavailable, WarrenError
 from warren.shape import NUMBER, Shape, misfit
 
-#: Seconds that supervisord may take for a whole answer; it answers between two turns of its loop.
+#: Seconds that supervisord may take for a whole answer; it answers between two ticks of its loop.
 PATIENCE = 10.0
-#: Bytes of the largest answer; one of a thousand programs has some 2 MB.
+#: Size in bytes of the largest answer; an answer with a thousand programs has about 2 MB.
 LARGEST = 1 << 23
-#: What is needed of an answer.
+#: The fields that an answer must have.
 _PROGRAMS: Shape = [
     {"name": str, "group": str, "statename": str, "pid": int, "spawnerr": str, "stdout_logfile": str},
 ]
-#: What Python's reader of XML-RPC makes of an answer that is none, beside its own errors.
+#: What Python's XML-RPC reader raises for an answer that is no XML-RPC, beside its own errors.
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-#: How a suite is started, for those who miss one.
+#: How to start a suite, for a message that the suite does not run.
 STARTED = "start it: warren start, or without systemd warren supervise"
 
 
@@ -36,7 +39,8 @@ STARTED = "start it: warren start, or without systemd warren supervise"
 class Program:
     """A program as supervisord sees it.
 
-    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN; `trouble` says why it could not start.
+    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `trouble` says
+    why the program could not start. `capture` is the path of its capture file.
     """
 
     program: str
@@ -47,12 +51,19 @@ class Program:
 
 
 def programs(settings: Settings) -> list[Program]:
-    """Every program of this host, by name. Raises Unavailable when no supervisord answers."""
-    return [_program(said) for said in _call(settings, "supervisor.getAllProcessInfo", shape=_PROGRAMS)]
+    """Return every program of this host, by name.
+
+    Raises Unavailable when no supervisord answers.
+    """
+    return [_program(info) for info in _call(settings, "supervisor.getAllProcessInfo", shape=_PROGRAMS)]
 
 
 def restart_workers(settings: Settings, programs: Sequence[str]) -> float:
-    """Has the suite restart these workers one after the other; returns the name by which `programs.read` tells how it ended."""
+    """Have the suite restart these workers one after the other.
+
+    Return the name by which `programs.read` tells how the restart ended. Raises Unavailable when no
+    supervisord answers, WarrenError when it refuses.
+    """
     return float(_call(settings, "warren.restartWorkers", list(programs), shape=NUMBER))
 
 
@@ -60,10 +71,10 @@ def _call(settings: Settings, method: str, *arguments: object, shape: Shape) -> 
     path = settings.app.run_dir / "supervisor.sock"
     transport = Transport(path)
     try:
-        said = getattr(ServerProxy("http://localhost", transport=transport), method)(*arguments)
-        if problem := misfit(said, shape):
+        answer = getattr(ServerProxy("http://localhost", transport=transport), method)(*arguments)
+        if problem := misfit(answer, shape):
             raise ValueError(problem)
-        return said
+        return answer
     except Fault as fault:
         if fault.faultCode == Faults.SHUTDOWN_STATE:
             raise Unavailable("the suite is stopping; try again when it has stopped") from fault
@@ -80,18 +91,18 @@ def _call(settings: Settings, method: str, *arguments: object, shape: Shape) -> 
         transport.close()
 
 
-def _program(said: dict[str, Any]) -> Program:
+def _program(info: dict[str, Any]) -> Program:
     return Program(
-        program=said["name"] if said["name"] == said["group"] else f"{said['group']}:{said['name']}",
-        state=said["statename"],
-        pid=said["pid"] or None,
-        trouble=said["spawnerr"],
-        capture=Path(said["stdout_logfile"]) if said["stdout_logfile"] else None,
+        program=info["name"] if info["name"] == info["group"] else f"{info['group']}:{info['name']}",
+        state=info["statename"],
+        pid=info["pid"] or None,
+        trouble=info["spawnerr"],
+        capture=Path(info["stdout_logfile"]) if info["stdout_logfile"] else None,
     )
 
 
 class Transport(SupervisorTransport):
-    """Supervisor's own, which would wait for ever for one that hangs."""
+    """Supervisor's transport with a time limit: supervisor itself would wait for ever."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(serverurl=f"unix://{path}")
@@ -109,9 +120,10 @@ class _Connection(UnixStreamHTTPConnection):
 
 
 class _Bounded(socket.socket):
-    """A socket over which all that is said has one time limit, and a largest size.
+    """A socket with one time limit and one largest size for everything that is received.
 
-    A time limit of its own for each read would begin anew with each byte: whoever sends one at a time would never be left.
+    A time limit for each read would begin again with each byte: a peer that sends one byte at a
+    time would hold the caller for ever.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -121,12 +133,15 @@ class _Bounded(socket.socket):
         self.settimeout(seconds)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """As of a socket. Its time limit is for the whole of it. Raises OSError."""
+        """Send as a socket does, within the time limit of the whole conversation.
+
+        Raises OSError.
+        """
         self._wait()
         super().sendall(data, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """As of a socket. Raises OSError, also when there was no time or no room left."""
+        """Receive as a socket does. Raises OSError, also when no time or no size is left."""
         self._wait()
         found = super().recv_into(buffer, nbytes, flags)
         self._left -= found

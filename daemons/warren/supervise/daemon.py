@@ -1,4 +1,4 @@
-"""`warren supervise`: supervisord in this process, with the programs that the INI files ask for."""
+"""`warren supervise`: supervisord in this process, with the programs that the INI files name."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ from warren.supervise.suite import Suite
 
 
 def start(settings: Settings, notifier: Notifier) -> ExitCode:
-    """Runs the suite until it is told to stop, and tells systemd how it is; returns the exit code.
+    """Run the suite until it is told to stop; return the exit code. systemd gets its status.
 
-    Raises ConfigError, CannotWrite, or AlreadyRunning when another supervisord has the run folder.
+    Raises ConfigError, CannotWrite, or AlreadyRunning when another supervisord uses the run
+    directory.
     """
-    os.umask(UMASK)  # for the capture files as well: what a task prints is masked by nobody
+    os.umask(UMASK)  # also for the capture files: nothing redacts the output of a task there
     notifier.extend(PATIENCE)
     check(settings)
     make_folders(settings)
     with sole(settings.app.run_dir) as lock:
-        log.configure("supervisord", "supervisord", settings.host, settings.app.log_dir, settings.log.level, journal())
+        app = settings.app
+        log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
         note_run_dir(settings)
         settings = generation.accepted(settings)
         accepted.write(settings)
@@ -45,7 +47,7 @@ def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -
     logger.info(Event.STARTED, config=str(settings.folder))
     try:
         Suite(options, settings, notifier, lock).main()
-    except asyncore.ExitNow:  # how supervisord says that every program has ended
+    except asyncore.ExitNow:  # supervisord raises this when every program has ended
         pass
     except Exception:
         logger.exception(Event.CRASHED)
@@ -56,5 +58,5 @@ def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -
         accepted.remove(settings.app.run_dir)
     code = ExitCode.RESTART if options.mood == SupervisorStates.RESTARTING else ExitCode.OK
     logger.info(Event.STOPPED, exit_code=int(code))
-    notifier.status("stopped")  # what `systemctl status` goes on showing
+    notifier.status("stopped")  # `systemctl status` continues to show this line
     return code

@@ -1,4 +1,4 @@
-"""What the suite is at beside its work, for those who wait for it. Pure."""
+"""The activity of the suite beside its work, for people who wait for its end. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warren.supervise.hearts import Sight
 
 @dataclass(frozen=True)
 class Doing:
-    """What goes on, since when (seconds of CLOCK_BOOTTIME), and the programs that follow."""
+    """One activity: what happens, since when (seconds of CLOCK_BOOTTIME), and the next programs."""
 
     what: str
     since: float
@@ -20,13 +20,13 @@ class Doing:
 
     @property
     def status(self) -> str:
-        """For STATUS, which is not to change each second."""
+        """Return the text for STATUS, which must not change each second."""
         clock = time.strftime("%H:%M:%S", time.localtime(time.time() - max(0.0, now() - self.since)))
         return f"{self.what} since {clock}{self._then}"
 
     @property
     def progress(self) -> str:
-        """For a line that is written anew again and again."""
+        """Return the text for a line that is written again and again."""
         return f"{self.what}, for {max(0.0, now() - self.since):.0f} s{self._then}"
 
     @property
@@ -35,7 +35,7 @@ class Doing:
 
 
 def activity(process: Any, sight: Sight | None) -> str:
-    """What keeps a program that changes, in brackets; empty when nothing is known."""
+    """Return, in brackets, why a program is not ready yet; empty when nothing is known."""
     if process is None:
         return ""
     state = sight.state if sight is not None and sight.state else ""

@@ -1,4 +1,4 @@
-"""supervisord's own files: the one that it begins with, and a reading of all of them that leaves nothing behind."""
+"""supervisord's own configuration files: how they are written, read, and tried without a trace."""
 
 from __future__ import annotations
 
@@ -15,32 +15,37 @@ from warren.supervise.trial import Trial
 
 
 def place(settings: Settings) -> Path:
-    """Writes the rendered programs into the run folder; returns supervisord.conf, the operator's or else what Warren ships.
+    """Write the rendered programs into the run directory.
 
-    Raises CannotWrite.
+    Return the path of supervisord.conf: the operator's own file, or else the file that Warren
+    ships. Raises CannotWrite.
     """
     write_programs(programs_folder(settings.app.run_dir), render(settings))
     return _configfile(settings)
 
 
 def read(settings: Settings) -> Options:
-    """What supervisord.conf, the rendered programs and supervisor.d say together. Raises ConfigError or CannotWrite."""
+    """Return the options that supervisord.conf, the rendered programs and supervisor.d give
+    together.
+
+    Raises ConfigError or CannotWrite.
+    """
     return Options(place(settings), expansions(settings), programs_folder(settings.app.run_dir))
 
 
 def check_files(settings: Settings) -> None:
-    """Whether supervisord could read its files at the next start. Raises ConfigError.
+    """Return when supervisord could read its files at the next start. Raises ConfigError.
 
-    They are read with folders of their own in place of the suite's, which a start makes where they are not there, and which must
-    not be touched.
+    The files are read with temporary directories in place of the suite's directories. A start makes
+    the suite's directories when they are missing, but this trial must not touch them.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="warren-check-") as scratch:
-            folders = {name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")}
-            elsewhere = settings.model_copy(update={"app": settings.app.model_copy(update=folders)})
+            directories = {name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")}
+            elsewhere = settings.model_copy(update={"app": settings.app.model_copy(update=directories)})
             make_folders(elsewhere)
-            at_start = {getattr(settings.app, name): folder for name, folder in folders.items()}
-            missing = {folder: other for folder, other in at_start.items() if not folder.is_dir()}
+            at_start = {getattr(settings.app, name): directory for name, directory in directories.items()}
+            missing = {directory: other for directory, other in at_start.items() if not directory.is_dir()}
             Trial(place(elsewhere), expansions(elsewhere), programs_folder(elsewhere.app.run_dir), missing)
     except OSError as error:
         raise CannotWrite(f"no room for a trial of the settings: {error.filename}: {error.strerror}") from error

@@ -1,7 +1,8 @@
-"""The programs that supervisord is to run, kept so: by its socket anybody of the suite's user may stop, remove and add programs.
+"""The guard that keeps supervisord's programs as the settings name them.
 
-What runs is what the settings say. Whoever wants a program to stay down says so there (`enabled = false`, then a reload), or
-stops the suite: both need root, and no task has that.
+Any process of the suite's user may stop, remove and add programs over supervisord's socket. But the
+settings decide what runs. To keep a program down, an operator disables it there (`enabled = false`,
+then a reload) or stops the suite: both need root, and no task is root.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from supervisor.states import ProcessStates
 from warren.events import Event
 from warren.log import get
 
-#: Seconds that a program stays stopped, so that whoever asked for that by the socket gets an answer.
+#: Seconds that a program stays stopped, so that a client that asked for this gets its answer.
 _SEEN = 1.0
 
 
 class Groups:
-    """Compares the groups of one supervisord with those that were read at the start, or at the last reload."""
+    """Compares supervisord's groups with the groups that the last start or reload has read."""
 
     def __init__(self, suite: Any) -> None:
         self._suite = suite
-        self._foreign: set[str] = set()  # names that were said in the log and are not gone yet
+        self._foreign: set[str] = set()  # names that are in the log already and still exist
 
     def turn(self, meant: Mapping[str, Any], busy: Collection[str]) -> None:
-        """One look, in each turn of supervisord's loop. `busy` are the groups that a reload has in hand."""
+        """Compare once; called in each tick of supervisord's loop.
+
+        `busy` are the groups that a reload is changing now.
+        """
         groups = self._suite.process_groups
         for name, group in list(groups.items()):
             if name not in busy and not _same(group.config, meant.get(name)):
@@ -39,7 +43,7 @@ class Groups:
                 self._suite.add_process_group(config)
                 _restored(name, "removed")
         for process in self._suite.daemons():
-            # Not those that stop in order to start again: only a stop by the socket is an administrative one.
+            # Not a program that stops to start again: only a stop by the socket is administrative.
             stopped = process.administrative_stop and process.state == ProcessStates.STOPPED
             if stopped and process.age >= _SEEN and _name(process) not in busy:
                 process.spawn()
@@ -57,7 +61,7 @@ class Groups:
 
 
 def _same(config: Any, meant: Any) -> bool:
-    """Whether a group is the one that was meant: name, commands, environments and all, and of the same kinds."""
+    """Return whether a group is the expected one: equal names, commands, environments, types."""
     return meant is not None and config == meant and _kinds(config) == _kinds(meant)
 
 
@@ -66,7 +70,7 @@ def _kinds(config: Any) -> list[type]:
 
 
 def _end(process: Any) -> None:
-    """Ends a program that is not to run, at once: its own words about how it wants to stop count for nothing."""
+    """End a program that must not run, at once: how it asks to be stopped counts for nothing."""
     if process.state in (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.BACKOFF):
         process.stop()
     if process.pid:

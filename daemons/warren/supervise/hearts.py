@@ -1,4 +1,7 @@
-"""The hearts of the programs as the supervisor's own loop sees them. Pure: another file reads and acts."""
+"""The heartbeats of the programs as supervisord's loop observes them.
+
+Pure: another file reads the heartbeats and acts.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,24 @@ from dataclasses import dataclass
 from warren.config import Settings
 from warren.heartbeat import AT_WORK, Beat
 
-#: The seconds that one turn of the loop may add to a silence. A longer turn is a laptop that slept, a stopped supervisord or
-#: a host without a processor to spare: the daemons may not have run either, and one look says nothing of them.
+#: Seconds of silence that one tick of the loop may add. A longer tick means that a laptop slept,
+#: that supervisord was stopped, or that the host had no processor to spare. The daemons may not
+#: have run either, so one look says nothing about them.
 LONGEST_TURN = 2.0
-#: A daemon that looks for its broker, or hands back its work, may be silent so many times longer.
-_PATIENCE = 3
+#: Factor of the longest silence while a daemon connects to its broker or requeues its messages.
+_CONNECT_FACTOR = 3
 _CONNECT_MARGIN = 5.0
-#: The time for a start is doubled at most so many times.
+#: The time for a start is doubled at most this many times.
 _DOUBLINGS = 5
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of one process: its last beat, None before the first, and the seconds in which the loop saw no newer one."""
+    """An observation of one process.
+
+    `beat` is its last heartbeat, None before the first. `silence` is for how many seconds the loop
+    has seen no newer heartbeat.
+    """
 
     pid: int
     beat: Beat | None = None
@@ -28,19 +36,19 @@ class Sight:
 
     @property
     def state(self) -> str:
-        """What the heart says; empty before the first beat."""
+        """Return the state in the heartbeat; empty before the first heartbeat."""
         return self.beat.state if self.beat else ""
 
 
 def look(
-    seen: Mapping[str, Sight], beats: Mapping[str, Beat], pids: Mapping[str, int], turn: float, trusted: bool
+    seen: Mapping[str, Sight], beats: Mapping[str, Beat], pids: Mapping[str, int], elapsed: float, trusted: bool
 ) -> dict[str, Sight]:
-    """The sights of all programs that have a process, `turn` seconds after `seen`.
+    """Return the observations of all programs with a process, `elapsed` seconds after `seen`.
 
-    A beat of another process than the program's counts for nothing. When hearts cannot be written it is not `trusted` that a
-    silence means anything, and none grows.
+    A heartbeat of a different process than the program's is ignored. When heartbeats cannot be
+    written (not `trusted`), silence means nothing, and no silence grows.
     """
-    step = min(max(turn, 0.0), LONGEST_TURN) if trusted else 0.0
+    step = min(max(elapsed, 0.0), LONGEST_TURN) if trusted else 0.0
     return {program: _look(seen.get(program), beats.get(program), pid, step) for program, pid in pids.items()}
 
 
@@ -55,24 +63,25 @@ def _look(before: Sight | None, beat: Beat | None, pid: int, step: float) -> Sig
 
 
 def at_work(sight: Sight | None, settings: Settings) -> bool:
-    """Whether the program does its work now."""
+    """Return whether the program does its work now."""
     return sight is not None and sight.state in AT_WORK and sight.silence < settings.supervise.heart_timeout
 
 
 def is_starting(sight: Sight) -> bool:
-    """Whether it imports the tasks, or forks its children, and no loop turns yet."""
+    """Return whether the program imports the tasks or forks its children; no loop runs yet."""
     return sight.state in ("", "starting")
 
 
 def patience(sight: Sight, settings: Settings, slow_starts: int = 0) -> float:
-    """Seconds of silence after which the program counts as hung, after so many starts that were too slow.
+    """Return the seconds of silence after which the program counts as hung.
 
-    Each of those doubles the time: one that was a little slow is not ended for ever at the same place.
+    Each of the `slow_starts` before this one doubles the time: a daemon that starts a little too
+    slowly must not be ended at the same point for ever.
     """
-    terms = settings.supervise
+    supervise = settings.supervise
     if is_starting(sight):
-        return max(terms.start_timeout, terms.heart_timeout) * (1 << min(slow_starts, _DOUBLINGS))
-    if sight.state not in AT_WORK:  # an outage of the broker, or of the network's names, is not mended by a restart
-        return _PATIENCE * max(terms.heart_timeout, settings.broker.connect_timeout)
-    # Two attempts to reach a broker that has just vanished pass before the heart says `connecting`.
-    return max(terms.heart_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)
+        return max(supervise.start_timeout, supervise.heart_timeout) * (1 << min(slow_starts, _DOUBLINGS))
+    if sight.state not in AT_WORK:  # a restart mends no outage of the broker or of the name service
+        return _CONNECT_FACTOR * max(supervise.heart_timeout, settings.broker.connect_timeout)
+    # A broker that has just vanished costs two attempts before the heartbeat says `connecting`.
+    return max(supervise.heart_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)

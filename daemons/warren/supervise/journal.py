@@ -1,4 +1,4 @@
-"""Whether what this process writes to stderr ends up in systemd's journal."""
+"""Whether the stderr of this process leads to systemd's journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 
 
 def journal() -> bool:
-    """True when JOURNAL_STREAM names the device and inode of stderr (systemd.exec(5)): a unit may redirect stderr elsewhere."""
+    """Return whether JOURNAL_STREAM names the device and inode of stderr (systemd.exec(5)).
+
+    The variable alone proves nothing, because a unit may redirect stderr.
+    """
     try:
         found = os.fstat(2)
     except OSError:

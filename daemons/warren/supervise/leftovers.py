@@ -1,4 +1,7 @@
-"""What a daemon that was killed has left: a worker ends what its tasks have started, but not when somebody kills the worker."""
+"""Processes that a killed daemon leaves.
+
+A worker ends the processes that its tasks have started, but cannot do so when it is killed.
+"""
 
 from __future__ import annotations
 
@@ -15,28 +18,36 @@ _NAME = b"SUPERVISOR_PROCESS_NAME="
 
 
 class Leftovers:
-    """The heirs of the suite's daemons, in supervisord's loop: whoever loses its parent becomes supervisord's child."""
+    """Ends the orphans of the suite's daemons in supervisord's loop.
+
+    A process that loses its parent becomes a child of supervisord.
+    """
 
     def __init__(self) -> None:
         adopt_orphans()
         self._own_group = os.getpgid(0)
 
     def turn(self, known: Container[int], daemons: Container[str]) -> None:
-        """Kill what the daemons of these names have left. `known` holds the numbers of supervisord's own children."""
+        """Kill the processes that the daemons of these names have left.
+
+        `known` holds the process numbers of supervisord's own children.
+        """
         swept = sweep(known, lambda child: self._is_leftover(child, daemons), 0.0)
         if swept.ended:
             get().warning(Event.LEFTOVERS_ENDED, processes={str(each.pid): name for each, name in swept.ended.items()})
 
     def _is_leftover(self, child: Process, daemons: Container[str]) -> bool:
-        """Return whether a child came from a daemon: one of supervisord's own has its group, a program has one of its own.
+        """Return whether a child came from a daemon.
 
-        What a program of the operator's (supervisor.d) leaves is the operator's business. Each program is told its name.
+        A child that supervisord itself started for its own use has supervisord's process group; a
+        program has a group of its own. Each program finds its name in its environment. Processes
+        that a program of the operator (supervisor.d) leaves are the operator's business.
         """
         try:
             if os.getpgid(child.pid) == self._own_group:
                 return False
-            words = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0")
+            variables = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0")
         except OSError:
-            return False  # gone, or another user's
-        names = [word.removeprefix(_NAME).decode(errors="replace") for word in words if word.startswith(_NAME)]
+            return False  # the process has ended, or belongs to another user
+        names = [each.removeprefix(_NAME).decode(errors="replace") for each in variables if each.startswith(_NAME)]
         return not names or names[0] in daemons

@@ -1,4 +1,4 @@
-"""The lock on the run folder: whoever has it is the only supervisord there."""
+"""The lock on the run directory: its holder is the only supervisord that uses the directory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from warren.process import handle_of_holder, lock_holder
 from warren.regular_file import open_or_make
 
 _NAME = "supervisord.lock"
-#: Characters of it that are read; any task may have written to it.
+#: Number of characters that are read of the file; any task may have written to it.
 _LONGEST_NOTE = 32
 
 
 class Lock:
-    """The lock of one run folder, held from here on. Raises AlreadyRunning when another has it, or CannotWrite."""
+    """The lock of one run directory, held from its creation on.
+
+    Raises AlreadyRunning when another process holds the lock, or CannotWrite.
+    """
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / _NAME
@@ -27,7 +30,7 @@ class Lock:
 
     @property
     def lost(self) -> bool:
-        """Whether the path no longer leads to the file that is held, so that another supervisord would find it free."""
+        """Whether the path no longer leads to our file: another supervisord could take it."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -35,23 +38,25 @@ class Lock:
         return not os.path.samestat(found, os.fstat(self._file.fileno()))
 
     def renew(self) -> None:
-        """Takes the lock where the path leads now. Raises as at first, and then the old file stays held.
+        """Take the lock of the file that the path names now.
 
-        A supervisord that came first has that file's lock, and is not disturbed; one that comes later meets ours. Only when
-        `lost`: to close a second handle on the file that is held would give its lock away.
+        Raises as the creation does; then the old file stays locked. A supervisord that came first
+        holds that file's lock, and is not disturbed. A supervisord that comes later meets our lock.
+        Call this only when `lost`: to close a second handle on the locked file would give the lock
+        away.
         """
         fresh = _taken(self.path)
         self._file.close()
         self._file = fresh
 
     def release(self) -> None:
-        """Lets another supervisord in."""
+        """Release the lock, so that another supervisord can take it."""
         self._file.close()
 
 
 @contextmanager
 def sole(run_dir: Path) -> Iterator[Lock]:
-    """Within it no other supervisord has this run folder. Raises AlreadyRunning, or CannotWrite."""
+    """Hold the run directory for this supervisord alone. Raises AlreadyRunning, or CannotWrite."""
     lock = Lock(run_dir)
     try:
         yield lock
@@ -60,24 +65,31 @@ def sole(run_dir: Path) -> Iterator[Lock]:
 
 
 def holder(run_dir: Path) -> int:
-    """The kernel's word for who runs the suite, as of `lock_holder`. /proc is not asked: systemd runs ExecReload= in a user
-    namespace of its own (PrivateUsers), from which the unit's other processes cannot be seen there. Raises OSError.
+    """Return the process number of the supervisord that runs the suite, as `lock_holder` does.
+
+    The kernel answers, not /proc: systemd runs ExecReload= in a user namespace of its own
+    (PrivateUsers), in which /proc does not show the unit's other processes. Raises OSError.
     """
     return lock_holder(run_dir / _NAME)
 
 
 def handle_of(run_dir: Path) -> tuple[int, int]:
-    """The holder's number with a handle of it, as `handle_of_holder` has them. Raises OSError."""
+    """Return the holder's process number and a handle of it, as `handle_of_holder` does.
+
+    Raises OSError.
+    """
     return handle_of_holder(run_dir / _NAME)
 
 
 def _taken(path: Path) -> TextIO:
     try:
-        file = open(open_or_make(path), "r+", encoding="utf-8", errors="replace")  # noqa: SIM115  it is closed with the lock
+        # No `with`: the file is closed when the lock is released.
+        file = open(open_or_make(path), "r+", encoding="utf-8", errors="replace")  # noqa: SIM115
     except OSError as error:
         raise CannotWrite(f"cannot open the lock file {path}: {error.strerror}") from error
     try:
-        # A POSIX lock: no child has it, so it ends with this process even when a child outlives it.
+        # A POSIX lock: no child inherits it, so it ends with this process even when a child lives
+        # on.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)

@@ -1,4 +1,4 @@
-"""What systemd is told of the suite: the datagrams of sd_notify(3)."""
+"""The status of the suite for systemd: the datagrams of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from warren.log import get
 from warren.printable import one_line
 from warren.redaction import redact
 
-#: systemd reads 4096 bytes of a datagram and drops a longer one whole; so many of them may be the STATUS line.
+#: Largest size in bytes of the STATUS line. systemd reads 4096 bytes of a datagram, and drops a
+#: longer datagram as a whole.
 LONGEST_STATUS = 1000
-#: Seconds by which each request for more time extends a start, reload or stop, and the seconds between two requests.
+#: Seconds by which a request extends the timeout of a start, reload or stop, and the seconds
+#: between two requests.
 MORE_TIME = 15.0
 _BETWEEN = 3.0
 _MICRO = 1_000_000
-#: Datagrams that wait for room in systemd's socket; beyond them the oldest are dropped.
+#: Number of datagrams that wait for room in systemd's socket; above it the oldest are dropped.
 _BACKLOG = 50
 
 
 class Notifier:
-    """Tells systemd at `address` (a path, or an abstract name after '@'); without one it tells nobody.
+    """Sends the status to systemd at `address`, a path or an abstract name after '@'.
 
-    `watchdog` is the time in seconds after which systemd would give the service up, None when it would not. No call blocks
-    or raises.
+    Without an address nothing is sent. `watchdog` is the time in seconds after which systemd
+    restarts a silent service, None when it does not. No call blocks or raises.
 
-    Warren sends the datagrams itself: the package sdnotify swallows every error and encodes the status as latin-1.
+    Warren sends the datagrams itself: the package sdnotify swallows every error and encodes the
+    status as latin-1.
     """
 
     def __init__(self, address: str = "", watchdog: float | None = None) -> None:
@@ -42,30 +45,33 @@ class Notifier:
         self._failed = False
 
     def ready(self, status: str) -> None:
-        """A start or a reload has come to its end."""
+        """Report the end of a start or of a reload."""
         self._status = clean(status)
         self._send("READY=1", f"STATUS={self._status}")
 
     def reloading(self) -> None:
-        """A reload begins; `ready` ends it."""
+        """Report that a reload begins; `ready` reports its end."""
         self._extended = float("-inf")
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
-        """The suite was asked to stop."""
+        """Report that the suite was asked to stop."""
         self._extended = float("-inf")
         self._status = clean(status)
         self._send("STOPPING=1", f"STATUS={self._status}")
 
     def status(self, status: str) -> None:
-        """One line for people; sent when it differs from the last one."""
+        """Send one line for people, when it differs from the last one."""
         line = clean(status)
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
 
     def alive(self) -> None:
-        """The loop turns: to be called in each turn of it, and by nobody else. Sent at a quarter of the watchdog's time."""
+        """Report that the loop runs: call this in each tick of the loop, and nowhere else.
+
+        A datagram is sent at a quarter of the watchdog's time.
+        """
         self._flush()
         now = time.monotonic()
         if self._interval is not None and now - self._pinged >= self._interval:
@@ -73,7 +79,7 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def extend(self, seconds: float = MORE_TIME) -> None:
-        """There is progress: the timeout of the start, reload or stop going on ends in `seconds` at the earliest."""
+        """Report progress: the running start, reload or stop may take at least `seconds` longer."""
         now = time.monotonic()
         if now - self._extended >= _BETWEEN:
             self._extended = now
@@ -81,20 +87,26 @@ class Notifier:
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """What ends the block is the last word of STATUS, so that `systemctl status` says why a start was refused."""
+        """Make the error that ends the block the last STATUS.
+
+        So `systemctl status` says why a start was refused.
+        """
         try:
             yield
         except WarrenError as error:
             self.status(f"refused: {first_problem(error)}")
             raise
 
-    def _send(self, *words: str) -> None:
+    def _send(self, *assignments: str) -> None:
         if self._address:
-            self._waiting = [*self._waiting, "\n".join(words).encode(errors="replace")][-_BACKLOG:]
+            self._waiting = [*self._waiting, "\n".join(assignments).encode(errors="replace")][-_BACKLOG:]
             self._flush()
 
     def _flush(self) -> None:
-        """Sends what waits, in order. A systemd that reads slowly is not waited for: this is supervisord's own loop."""
+        """Send the waiting datagrams in their order.
+
+        Never wait for a systemd that reads slowly: this is supervisord's own loop.
+        """
         while self._waiting:
             try:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:
@@ -112,7 +124,10 @@ class Notifier:
 
 
 def take(environment: MutableMapping[str, str]) -> Notifier:
-    """The notifier that the environment names; its variables are removed, so that no child takes itself for the service."""
+    """Return the notifier that the environment names, and remove its variables.
+
+    Without the variables no child process believes that it is the service.
+    """
     address = environment.pop("NOTIFY_SOCKET", "")
     usec = environment.pop("WATCHDOG_USEC", "")
     pid = environment.pop("WATCHDOG_PID", "")
@@ -121,12 +136,15 @@ def take(environment: MutableMapping[str, str]) -> Notifier:
 
 
 def first_problem(error: WarrenError) -> str:
-    """The first problem of an error in one line, and how many there are beyond it."""
+    """Return the first problem of an error in one line, and how many other problems there are."""
     problems = [str(problem) for problem in getattr(error, "problems", ())] or [str(error)]
     return problems[0] if len(problems) == 1 else f"{problems[0]} (and {len(problems) - 1} more)"
 
 
 def clean(status: str) -> str:
-    """One line of UTF-8, short enough for a datagram; systemd refuses anything else. It takes a backslash for an escape."""
+    """Return one line of UTF-8 that is short enough for a datagram; systemd refuses anything else.
+
+    systemd takes a backslash for an escape, so each backslash is doubled.
+    """
     line = one_line(redact(status), 2 * LONGEST_STATUS).replace("\\", "\\\\").encode(errors="replace")
     return line.decode() if len(line) <= LONGEST_STATUS else f"{line[: LONGEST_STATUS - 3].decode(errors='ignore')}..."

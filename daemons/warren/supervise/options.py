@@ -1,4 +1,4 @@
-"""supervisord's options: where it finds its files, how it logs, which signals it takes."""
+"""supervisord's options: where it finds its files, how it logs, which signals it handles."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from warren.supervise.process import DaemonConfig
 from warren.supervise.records import RecordLogger
 from warren.supervise.wake import Waker
 
-#: What a reading of the files leaves behind and a running supervisord uses.
+#: The attributes that a reading of the files sets and that a running supervisord uses.
 _READ = ("process_group_configs", "server_configs", "pidfile", "loglevel")
 
 
 class Options(ServerOptions):
-    """Options read from `configfile` with `expansions` for its words %(warren_...)s.
+    """Options read from `configfile`, with `expansions` for its variables %(warren_...)s.
 
-    `programs` is the folder of the rendered programs. Raises ConfigError where supervisord would print its usage.
+    `programs` is the directory of the rendered programs. Raises ConfigError where supervisord would
+    print its usage.
     """
 
     first = True
@@ -44,21 +45,24 @@ class Options(ServerOptions):
         self.keep()
 
     def expand(self, expansions: Mapping[str, str]) -> None:
-        """Sets the meaning of the words; from the next reading on."""
+        """Set the values of the variables, for the next reading."""
         self.environ_expansions.update(expansions)
 
     def keep(self) -> None:
-        """What was read just now is what the settings say, until the next reload."""
+        """Keep what was just read as the content of the settings, until the next reload."""
         self._kept = {name: getattr(self, name) for name in _READ}
 
     def take_back(self) -> None:
-        """Forgets what somebody had supervisord read by its socket (reloadConfig): the files may be anybody's by then."""
+        """Forget what a client had supervisord read over its socket (reloadConfig).
+
+        Anybody may have written the files by then.
+        """
         for name, value in self._kept.items():
             setattr(self, name, value)
 
     @property
     def groups(self) -> dict[str, Any]:
-        """The groups of programs that the settings say, by name."""
+        """Return the groups of programs in the settings, by name."""
         return {group.name: group for group in self._kept["process_group_configs"]}
 
     def usage(self, msg: Any) -> NoReturn:
@@ -67,7 +71,8 @@ class Options(ServerOptions):
         raise unreadable(self.configfile, msg)
 
     def set_uid_or_exit(self) -> None:
-        if self.uid is not None:  # else it stays who it is, and that is no reason for a warning
+        # Otherwise the user stays the same, and that is no reason for a warning.
+        if self.uid is not None:
             super().set_uid_or_exit()
 
     def make_logger(self) -> None:
@@ -80,22 +85,24 @@ class Options(ServerOptions):
             self.logger.debug(message)
 
     def openhttpservers(self, supervisord: Any) -> None:
-        # The lock on the run folder is ours: a socket that is there belongs to a supervisord that was killed.
+        # We hold the lock on the run directory, so an existing socket is of a supervisord that was
+        # killed.
         for config in self.server_configs:
             if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
-                remove_any(Path(config["file"]))  # or whatever a task has put there
+                remove_any(Path(config["file"]))  # also anything that a task has put there
         others = [each for each in self.rpcinterface_factories or () if each[0] != rpc.NAMESPACE]
         self.rpcinterface_factories: list[Any] = [*others, (rpc.NAMESPACE, rpc.factory, {})]
         super().openhttpservers(supervisord)
 
     def write_pidfile(self) -> None:
-        with suppress(OSError):  # which supervisord says, too
-            clear_place(self.pidfile)  # a fifo in its place would be waited for
+        with suppress(OSError):  # supervisord reports the same error below
+            clear_place(self.pidfile)  # the open of a fifo under this path would block
         super().write_pidfile()
 
     def setsignals(self) -> None:
         super().setsignals()
-        for number in (signal.SIGHUP, signal.SIGUSR1):  # supervisord would stop every program on SIGHUP
+        # supervisord would stop every program on SIGHUP.
+        for number in (signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, self.own_signals.receive)
         Waker()
 
@@ -107,8 +114,9 @@ class Options(ServerOptions):
 
 
 def unreadable(configfile: object, found: object) -> ConfigError:
-    """What is wrong in supervisor's own files, or in those that an operator added."""
+    """Return the error in supervisor's own files, or in the files that an operator added."""
     origin = Origin(Path(str(configfile)))
     remedy = "correct the file, or one in supervisor.d"
-    told = " ".join(str(found).replace("\\n'", "'").split())  # several lines, one of them quoted with its end
-    return ConfigError([Problem(origin, "", "", "a file that supervisor can read", told, remedy)])
+    # The message has several lines; a quoted line contains its line end.
+    text = " ".join(str(found).replace("\\n'", "'").split())
+    return ConfigError([Problem(origin, "", "", "a file that supervisor can read", text, remedy)])

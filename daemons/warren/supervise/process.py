@@ -1,4 +1,4 @@
-"""A daemon as a child of supervisord: when it is started again, how soon, and when not."""
+"""A daemon as a child of supervisord: when and after which pause it is started again."""
 
 from __future__ import annotations
 
@@ -22,85 +22,102 @@ from warren.process import telling
 from warren.regular_file import clear_place
 from warren.run_file import now
 
-#: After so many failures in a row a daemon is held, and tried again at this pace (seconds).
+#: After this many failures in a row a daemon is in a crash loop; HELD_PAUSE is then the pause in
+#: seconds between two starts.
 TRIES = 5
 HELD_PAUSE = 60
-#: A daemon that has done its work for so many seconds has started well; one that ends sooner has failed.
+#: A daemon that has been at work for this many seconds has started well. A daemon that ends sooner
+#: has failed.
 PROOF = 10.0
-#: What is said of an end with 0 that is none of the supervisor's.
+#: The text for an exit with 0 that the supervisor did not ask for.
 _UNASKED = "exit status 0: ended, though nobody asked its supervisor (a signal by hand)"
-#: Seconds that a hung daemon has to write its stacks, before its whole group is killed.
+#: Seconds that a hung daemon has to write its stacks, before its whole process group is killed.
 LAST_WORDS = 2.0
 
 
 class DaemonProcess(Subprocess):
-    """Differs from any other child of supervisord in what follows an end.
+    """A daemon, which differs from any other child of supervisord in what follows its end.
 
-    Supervisor would try so often and then give up, whatever the exit code, and would start one that ends after startsecs again
-    and again without a pause. A wrong configuration need not be tried again at all, and a broker or disk that comes back after
-    an hour must find its daemons waiting.
+    supervisord itself tries a fixed number of times and then gives up, whatever the exit code. It
+    restarts a program that ends after startsecs again and again without a pause. But a wrong
+    configuration need not be tried again at all, and a broker or disk that comes back after an hour
+    must find its daemons waiting.
     """
 
     def __init__(self, config: ProcessConfig) -> None:
         super().__init__(config)
-        self.since = now()  # CLOCK_BOOTTIME at which its state began
+        self.since = now()  # seconds of CLOCK_BOOTTIME at which its state began
         self.starts = 0
         self.failures = 0
         self.held = False
         self.ending = ""  # how its last process ended
-        self._in_order = False  # and whether it was to end so
-        self._ended = 0  # the number of its last process
+        self._clean_end = False  # whether that process was to end so
+        self._ended = 0  # the process number of its last process
         self._proven = False
         self._at_work: float | None = None
         self._again = False
         self._doomed: float | None = None
-        self._doom = ""  # and why
-        self.slow_starts = 0  # in a row that showed no progress within start_timeout
-        self.warning = ""  # what is wrong though it does its work
+        self._doom = ""  # the reason of that
+        self.slow_starts = 0  # how many in a row showed no progress within start_timeout
+        self.warning = ""  # what is wrong although the daemon does its work
 
-    # -- what the suite does to it ---------------------------------------------------------------------------------
+    # -- what the suite does to a daemon -----------------------------------------------------------
 
     @property
     def trouble(self) -> str:
-        """How it ended last, or why it could not start; empty while it runs well, and after an end that was asked for."""
+        """Return how the daemon ended last, or why it could not start.
+
+        Empty while it runs well, and after an end that somebody asked for.
+        """
         if (self.pid and self._proven) or self.state == ProcessStates.STOPPED:
             return ""
-        if self._in_order and self.state != ProcessStates.BACKOFF:
+        if self._clean_end and self.state != ProcessStates.BACKOFF:
             return ""
         return str(self.spawnerr or self.ending) if not self.pid else self.ending
 
     def hear(self, beat: Beat) -> None:
-        """Its latest heart: one that its last process left says more of its end than the exit code does."""
+        """Take its latest heartbeat.
+
+        A heartbeat that the last process left says more about the end than the exit code does.
+        """
         if not self.pid and beat.process.pid == self._ended and "refused" in beat.evidence:
             self.ending = f"exit status {self.exitstatus}: {one_line(beat.evidence['refused'])}"
 
     @property
     def age(self) -> float:
-        """Seconds in its state."""
+        """Return for how many seconds the daemon has been in its state."""
         return now() - self.since
 
     def restart(self) -> None:
-        """Stops it in order, as a stop by an operator would, and starts it again then."""
+        """Stop the daemon gracefully, as an operator would, and start it again after that."""
         if self.state == ProcessStates.RUNNING:
             self._again = True
             self.kill(self.config.stopsignal)
 
     def abort(self, why: str, starting: bool) -> None:
-        """Ends one that hangs: faulthandler writes its stacks to the capture file, then SIGKILL follows to its group."""
+        """End a daemon that hangs.
+
+        faulthandler writes its stacks to the capture file, then SIGKILL follows to its process
+        group. `starting` says whether it hung during its start.
+        """
         self._doom = why
         self.slow_starts += starting
         self._doomed = time.monotonic() + LAST_WORDS
-        for number in (signal.SIGABRT, signal.SIGCONT):  # a stopped process meets the first when the second wakes it
+        # A process that is stopped handles SIGABRT when SIGCONT continues it.
+        for number in (signal.SIGABRT, signal.SIGCONT):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     @property
     def doomed(self) -> bool:
-        """Whether its process was told to end because it hangs."""
+        """Return whether its process was told to end because it hangs."""
         return self._doomed is not None
 
     def seen_at_work(self, working: bool) -> None:
-        """Told in each turn of the loop; a daemon that keeps at its work has started well, and what it failed before is past."""
+        """Note whether the daemon is at work; called in each tick of the loop.
+
+        A daemon that stays at work has started well, and its earlier failures no longer count.
+        """
         if not working:
             self._at_work = None
             return
@@ -109,9 +126,9 @@ class DaemonProcess(Subprocess):
         if not self._proven and time.monotonic() - self._at_work >= PROOF:
             self._proven = True
             self.failures = self.slow_starts = 0
-            self._release()
+            self._leave_crash_loop()
 
-    # -- what supervisord does to it -------------------------------------------------------------------------------
+    # -- what supervisord does to a daemon ---------------------------------------------------------
 
     def spawn(self) -> Any:
         self._again = False
@@ -120,28 +137,31 @@ class DaemonProcess(Subprocess):
         self._proven = False
         self._at_work = None
         self.starts += 1
-        with suppress(OSError):  # a fifo in the place of the capture file would hold up supervisord's loop
+        with suppress(OSError):  # a fifo under this path would block supervisord's loop
             clear_place(self.config.stdout_logfile)
         pid = self._spawn(unasked=self.ending == _UNASKED)
-        self._hold()  # there may have been nothing to execute, or no room for a process
+        # The command may be missing, or the host may have no room for a process.
+        self._enter_crash_loop()
         return pid
 
     def _spawn(self, unasked: bool) -> Any:
-        """Start it, with the place of its settings and our own word, and tell it when its last process ended in order
-        although nobody had asked for that (worker/deaths.py).
+        """Start the process, with the path of its settings and our own details in its environment.
+
+        Tell it as well when its last process ended cleanly although nobody had asked for that
+        (worker/deaths.py).
         """
         before = self.config.environment
-        told = {ACCEPTED: str(self.config.options.accepted), **telling()}
+        added = {ACCEPTED: str(self.config.options.accepted), **telling()}
         if unasked:
-            told[UNASKED] = "1"
-        self.config.environment = {**(before or {}), **told}
+            added[UNASKED] = "1"
+        self.config.environment = {**(before or {}), **added}
         try:
             return super().spawn()
         finally:
-            self.config.environment = before  # a reload compares it
+            self.config.environment = before  # a reload compares the environment
 
     def stop(self) -> Any:
-        self._again = False  # an operator, or the end of the suite, wants it gone
+        self._again = False  # an operator, or the end of the suite, wants the daemon down
         self.failures = 0
         self.held = False
         return super().stop()
@@ -156,8 +176,8 @@ class DaemonProcess(Subprocess):
             self.spawn()
 
     def finish(self, pid: int, sts: int) -> None:
-        status, words = decode_wait_status(sts)
-        self.ending = f"{words}: {MEANINGS[status]}" if status in MEANINGS else str(words)
+        status, description = decode_wait_status(sts)
+        self.ending = f"{description}: {MEANINGS[status]}" if status in MEANINGS else str(description)
         if status == ExitCode.OK and not self.killing:
             self.ending = _UNASKED
         elif self._doomed is not None:
@@ -167,12 +187,13 @@ class DaemonProcess(Subprocess):
         self._ended = pid
         self._doomed = None
         self._finish(pid, sts)
-        # Whether it ended before or after startsecs, which is a matter of the machine's load, makes no difference.
+        # It makes no difference whether the process ended before or after startsecs: that depends
+        # on the load of the machine.
         if final and self.state in (ProcessStates.BACKOFF, ProcessStates.EXITED):
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"
             if self.state == ProcessStates.EXITED:
-                super().change_state(ProcessStates.BACKOFF)  # which `give_up` asks for
+                super().change_state(ProcessStates.BACKOFF)  # `give_up` expects this state
             self.give_up()
             self.held = False
             name = self.config.name
@@ -180,15 +201,19 @@ class DaemonProcess(Subprocess):
         elif self.state == ProcessStates.EXITED and not (final or proven or status == ExitCode.RESTART):
             self.change_state(ProcessStates.BACKOFF)
         if self.state == ProcessStates.BACKOFF:
-            self.spawnerr = ""  # it says less than `ending`
-        self._in_order = status == ExitCode.RESTART or (status == ExitCode.OK and self.state == ProcessStates.STOPPED)
-        self._hold()
+            self.spawnerr = ""  # this text says less than `ending`
+        self._clean_end = status == ExitCode.RESTART or (status == ExitCode.OK and self.state == ProcessStates.STOPPED)
+        self._enter_crash_loop()
 
     def _finish(self, pid: int, sts: int) -> None:
-        """Supervisor's part, which asserts states that a step of the clock, or a signal by its socket, may have changed."""
+        """Call supervisor's own part.
+
+        It asserts states that a step of the clock, or a signal over its socket, may have changed.
+        """
         try:
             super().finish(pid, sts)
-        except Exception:  # noqa: BLE001 - its process has ended, whatever was expected of it: it must not count as running
+        # The process has ended, whatever supervisor expected: it must not count as running.
+        except Exception:  # noqa: BLE001
             get().exception(Event.SUPERVISION_FAILED, step=f"end of {self.config.name}")
             self.pid, self.killing = 0, False
             pipes: dict[str, Any] = self.pipes
@@ -202,25 +227,25 @@ class DaemonProcess(Subprocess):
         self.since = now()
         if new_state == ProcessStates.BACKOFF:
             self.failures += 1
-            # supervisord keeps the two in step when the wall clock is set back.
+            # supervisord adjusts delay when the wall clock is set back, and needs backoff for that.
             self.backoff = self.failures if self.failures < TRIES else HELD_PAUSE
             self.delay = time.time() + self.backoff
         return changed
 
-    def _hold(self) -> None:
+    def _enter_crash_loop(self) -> None:
         if self.state == ProcessStates.BACKOFF and self.failures >= TRIES and not self.held:
             self.held = True
             name = self.config.name
             get().error(Event.PROGRAM_HELD, program=name, failures=self.failures, trouble=self.trouble, retry_every_s=HELD_PAUSE)
 
-    def _release(self) -> None:
+    def _leave_crash_loop(self) -> None:
         if self.held:
             self.held = False
             get().info(Event.PROGRAM_RELEASED, program=self.config.name)
 
 
 class DaemonConfig(ProcessConfig):
-    """The configuration of a program that Warren rendered, as apart from an operator's own."""
+    """The configuration of a program that Warren rendered, unlike an operator's own program."""
 
     def make_process(self, group: Any = None) -> DaemonProcess:
         process = DaemonProcess(self)
@@ -229,5 +254,5 @@ class DaemonConfig(ProcessConfig):
 
 
 def state_of(process: Any) -> str:
-    """supervisord's word for the state of a process."""
+    """Return supervisord's name for the state of a process."""
     return str(getProcessStateDescription(process.state))

@@ -1,4 +1,7 @@
-"""programs.json in the run folder: how the suite stands, for whoever may read it and must not have to ask supervisord."""
+"""programs.json in the run directory: the status of the suite.
+
+A reader of this file need not ask supervisord.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from warren.supervise.doing import Doing
 from warren.supervise.standing import Standing, as_json
 
 NAME = "programs.json"
-#: Seconds between two writings when nothing changes.
+#: Seconds between two writes when nothing changes.
 PAUSE = 1.0
 _REMEMBERED = 8
 _OUTCOME = {"begun": NUMBER, "outcome": str, "problems": [str], "code": int}
@@ -28,10 +31,12 @@ _DOING = {"what": str, "since": NUMBER, "then": [str]}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one reload. `begun` is the second of CLOCK_BOOTTIME at which its check began: it has read every edit before.
+    """The outcome of one reload.
 
-    `outcome` is applied, late (in force, but `problems` says what is not ready), refused (nothing was changed) or
-    failed (a worker did not come back, and those after it were left alone); `code` is an ExitCode.
+    `begun` is the second of CLOCK_BOOTTIME at which its check began: it has read every earlier
+    edit. `outcome` is applied, late (in force, but `problems` says what is not ready), refused
+    (nothing was changed) or failed (a worker did not come back, and those after it were left
+    alone). `code` is an ExitCode.
     """
 
     begun: float
@@ -42,7 +47,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Restarted:
-    """What became of one rolling restart: the programs that are back, and what kept the rest. `begun` names it."""
+    """The outcome of one rolling restart.
+
+    `done` are the programs that are back, `problems` says why the others are not. `begun` names the
+    restart.
+    """
 
     begun: float
     done: list[str] = field(default_factory=list)
@@ -52,7 +61,10 @@ class Restarted:
 
 @dataclass(frozen=True)
 class Report:
-    """What programs.json said: who wrote it, when (seconds of CLOCK_BOOTTIME), and what."""
+    """The content of programs.json.
+
+    `process` has written the file at the second `at` of CLOCK_BOOTTIME.
+    """
 
     process: Process
     at: float
@@ -65,12 +77,12 @@ class Report:
 
     @property
     def age(self) -> float:
-        """Seconds since it was written."""
+        """Return the seconds since the file was written."""
         return max(0.0, now() - self.at)
 
 
 class Programs:
-    """Writes the file of one run folder."""
+    """The writer of programs.json in one run directory."""
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / NAME
@@ -80,53 +92,56 @@ class Programs:
         self._at = float("-inf")
 
     def note(self, outcome: Outcome) -> None:
-        """Remembers what became of a reload; the last few are in the file."""
+        """Keep the outcome of a reload; the last few are in the file."""
         self._reloads.append(outcome)
 
     def note_restart(self, restarted: Restarted) -> None:
-        """Remembers what became of a rolling restart."""
+        """Keep the outcome of a rolling restart; the last few are in the file."""
         self._restarts.append(restarted)
 
     def write(self, state: str, status: str, standings: Sequence[Standing], doing: Doing | None = None) -> None:
-        """Writes the file, whole, when something has changed or a second has passed. Raises OSError."""
+        """Write the file, whole, when something has changed or a second has passed.
+
+        Raises OSError.
+        """
         me = this()
-        said = {
+        content = {
             "pid": me.pid,
             "start": me.start,
             "state": state,
             "status": status,
-            "programs": [as_json(standing) for standing in standings],
+            "programs": [as_json(each) for each in standings],
             "reloads": [asdict(outcome) for outcome in self._reloads],
             "restarts": [asdict(restarted) for restarted in self._restarts],
             "doing": asdict(doing) if doing else None,
         }
         at = now()
-        if said == self._written and at - self._at < PAUSE:
+        if content == self._written and at - self._at < PAUSE:
             return
-        run_file.write(self._path, {"at": at, **said})
-        self._written, self._at = said, at
+        run_file.write(self._path, {"at": at, **content})
+        self._written, self._at = content, at
 
 
 def read(run_dir: Path) -> Report | None:
-    """What the suite of this run folder said last; None when there is nothing that could be read."""
+    """Return the latest report of the suite in this run directory; None when none can be read."""
     shapes = {"pid": int, "start": int, "state": str, "status": str, "programs": [{"program": str}], "reloads": [_OUTCOME]}
-    said = run_file.read(run_dir / NAME, **shapes, **{"restarts?": [_RESTARTED], "doing?": (_DOING, None)}).said
-    if said is None:
+    content = run_file.read(run_dir / NAME, **shapes, **{"restarts?": [_RESTARTED], "doing?": (_DOING, None)}).said
+    if content is None:
         return None
-    doing = said.get("doing")
+    doing = content.get("doing")
     return Report(
-        Process(said["pid"], said["start"]),
-        said["at"],
-        said["state"],
-        said["status"],
-        said["programs"],
-        [Outcome(**{name: each[name] for name in _OUTCOME}) for each in said["reloads"]],
-        [Restarted(**{name: each[name] for name in _RESTARTED}) for each in said.get("restarts", ())],
+        Process(content["pid"], content["start"]),
+        content["at"],
+        content["state"],
+        content["status"],
+        content["programs"],
+        [Outcome(**{name: each[name] for name in _OUTCOME}) for each in content["reloads"]],
+        [Restarted(**{name: each[name] for name in _RESTARTED}) for each in content.get("restarts", ())],
         Doing(doing["what"], doing["since"], tuple(doing["then"])) if doing else None,
     )
 
 
 def remove(run_dir: Path) -> None:
-    """Takes the file away: a suite that has stopped in order stands nowhere."""
+    """Remove the file: a suite that has stopped cleanly has no status."""
     with suppress(OSError):
         (run_dir / NAME).unlink()

@@ -1,4 +1,4 @@
-"""What supervisord says, as log lines with fields."""
+"""supervisord's messages as log lines with fields."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORMS = tuple(
     )
 )
 
-# True, and nobody's concern: the socket is of mode 0700, and supervisor.d is for those who want it.
+# True, but no concern of an operator: the socket has mode 0700, and supervisor.d is optional.
 _NOISE = (
     "Server 'unix_http_server' running without any HTTP authentication checking",
     'No file matches via include "',
@@ -33,15 +33,19 @@ _NOISE = (
 
 
 def worded(message: str) -> str:
-    """A daemon that asks to be started anew is started anew because its exit code is none of supervisord's expected ones. To
-    people, and in the field `expected`, it is nothing unexpected.
+    """Return the message in words for people.
+
+    supervisord restarts a daemon that asks for a restart because its exit code is not among the
+    expected ones. For people, and in the field `expected`, that exit is expected.
     """
     return message.replace(f"(exit status {ExitCode.RESTART}; not expected)", f"(exit status {ExitCode.RESTART}; expected)")
 
 
 def about(message: str) -> dict[str, object]:
-    """Fields of a message about one program: program, and what it tells of child_pid, state, signal, exit_status,
-    expected, and meaning where the exit status is one of Warren's.
+    """Return the fields of a message about one program.
+
+    The fields are program, and child_pid, state, signal, exit_status and expected where the message
+    has them, and meaning where the exit status is one of Warren's.
     """
     found = next((match for form in _FORMS if (match := form.match(message))), None)
     if found is None:
@@ -58,25 +62,28 @@ def about(message: str) -> dict[str, object]:
 
 
 def _asked_for(message: str, fields: dict[str, object]) -> bool:
-    """Whether it tells of an end that somebody wanted; supervisord warns of each exit status that is not final."""
+    """Return whether the message reports an end that somebody asked for.
+
+    supervisord warns of each exit status that is not final.
+    """
     status = fields.get("exit_status")
     return status == ExitCode.RESTART or (status == ExitCode.OK and message.startswith("stopped: "))
 
 
 def is_noise(message: str) -> bool:
-    """Whether a message says nothing that an operator could act upon."""
+    """Return whether a message says nothing that an operator could act on."""
     return message.startswith(_NOISE)
 
 
 class RecordLogger(Logger):
-    """Takes the place of supervisord's own logger, whose file would be no JSON."""
+    """Replaces supervisord's own logger, whose file would not be JSON."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self._logger = log.get()
 
     def log(self, level: int, msg: Any, **kw: Any) -> None:
-        """Each message becomes one supervisor_record; `level` in supervisor's numbers."""
+        """Write each message as one supervisor_record; `level` is one of supervisor's numbers."""
         message = worded(LogRecord(level, msg, **kw).asdict()["message"].rstrip())
         if not is_noise(message):
             fields = about(message)

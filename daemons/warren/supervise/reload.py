@@ -1,4 +1,4 @@
-"""New settings for a running supervisord: checked, rendered, read back; or refused, and nothing has changed."""
+"""New settings for a running supervisord: checked, rendered and read, or refused as a whole."""
 
 from __future__ import annotations
 
@@ -20,49 +20,53 @@ from warren.supervise.render import expansions
 
 @dataclass(frozen=True)
 class Changes:
-    """What a reload brings; the groups are supervisor's configurations."""
+    """The changes of one reload; the groups are configurations of supervisor."""
 
-    begun: float  # seconds of CLOCK_BOOTTIME: every edit before it was read
+    begun: float  # seconds of CLOCK_BOOTTIME: the reload has read every edit before this time
     settings: Settings
     added: list[Any]
     changed: list[Any]
     removed: list[Any]
 
     def names(self) -> dict[str, list[str]]:
-        """Of the groups, for the log."""
+        """Return the names of the groups, for the log."""
         groups = (("added", self.added), ("changed", self.changed), ("removed", self.removed))
-        return {word: [group.name for group in found] for word, found in groups}
+        return {change: [group.name for group in found] for change, found in groups}
 
 
 class Reload:
-    """At most one reload at a time; a request that comes in between is served by one that follows."""
+    """At most one reload at a time; a request during a reload leads to a second reload."""
 
     def __init__(self, settings: Settings, options: Options) -> None:
         self._settings = settings
         self._options = options
         self._check: Check | None = None
-        self._read: tuple[Settings | None, list[Problem]] = (None, [])  # what is being checked, and what is wrong with it already
+        # The settings that are being checked, and the problems that are known already.
+        self._read: tuple[Settings | None, list[Problem]] = (None, [])
         self._again = False
         self.begun = 0.0
 
     @property
     def going_on(self) -> bool:
-        """Whether a check is running."""
+        """Return whether a check is running."""
         return self._check is not None or bool(self._read[1])
 
     def begin(self) -> None:
-        """Starts the check of the new settings, which goes on beside supervisord's loop."""
+        """Start the check of the new settings, in parallel with supervisord's loop."""
         if self.going_on:
             self._again = True
             return
         self.begun = now()
         self._read = settings, _ = attempt(self._settings.folder, self._settings.host)
-        if settings is not None:  # else a file could not be read, which `poll` says
+        if settings is not None:  # else a file could not be read, and `poll` reports that
             self._check = Check(settings)
             self._options.pidhistory[self._check.pid] = self._check
 
     def poll(self, suite: Any) -> Changes | None:
-        """The changes, once, when the check has ended well. Raises WarrenError when the settings are refused."""
+        """Return the changes, once, when the check has ended without a problem.
+
+        Raises WarrenError when the settings are refused.
+        """
         if not self.going_on:
             return None
         try:
@@ -71,7 +75,7 @@ class Reload:
             settings, problems = self._end()
             if settings is None or problems:
                 raise ConfigError(problems)
-            # What was checked, and nothing that was written meanwhile.
+            # The settings that were checked, and no edit that was written meanwhile.
             changes = self._apply(generation.accepted(settings, self._settings.generation), suite)
             self._settings = changes.settings
             return changes
@@ -90,18 +94,20 @@ class Reload:
     def _apply(self, settings: Settings, suite: Any) -> Changes:
         self._refuse_to_move(settings)
         make_folders(settings)
-        files.place(settings)  # also where a task has spoilt what was there
+        files.place(settings)  # also replaces files that a task has damaged
         self._options.expand(expansions(settings))
         try:
             self._options.process_config(do_usage=False)
-            accepted.write(settings)  # last: from here on every daemon that starts has them
+            # Last: from now on every daemon that starts reads these settings.
+            accepted.write(settings)
         except (ValueError, CannotWrite) as error:
             self._options.take_back()
             files.place(self._settings)
             self._options.expand(expansions(self._settings))
             if isinstance(error, CannotWrite):
                 raise
-            raise unreadable(self._options.configfile, error) from None  # an operator's own file in supervisor.d
+            # The error is in an operator's own file in supervisor.d.
+            raise unreadable(self._options.configfile, error) from None
         self._options.keep()
         app = settings.app
         log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())

@@ -1,4 +1,4 @@
-"""Settings to the text of supervisor's configuration. Pure: another file writes it."""
+"""The text of supervisor's configuration, made from the settings. Pure: another file writes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from warren.closed_folder import UMASK
 from warren.config import Settings
 from warren.errors import FINAL
 
-#: supervisord's own configuration; the same text ships as supervisord.conf in the settings folder, where it may be edited.
+#: supervisord's own configuration. The same text ships as supervisord.conf in the settings
+#: directory, where an operator may edit it.
 MAIN = """\
 ; supervisord as `warren supervise` runs it. Every daemon's program is rendered from the INI files into the run folder:
 ; add a worker there, not here. Programs of your own, or an HTTP server of supervisord, go into supervisor.d/NAME.conf.
@@ -42,19 +43,25 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 files = %(warren_programs)s %(warren_additions)s
 """
 
-#: Seconds that a daemon without tasks gets to end, and a worker on top of its stop_timeout to hand back the rest.
+#: Seconds that a daemon without tasks gets to end. A worker gets them on top of its stop_timeout,
+#: to requeue its remaining messages.
 STOP_MARGIN = 10
-#: A daemon that lives this many seconds counts as running; one that ends sooner is started again ever more slowly.
+#: A daemon that lives this many seconds counts as running. A daemon that ends sooner is started
+#: again after ever longer pauses.
 START_SECONDS = 2
 
-# Started in this order and stopped in the opposite one: nothing new is sent to workers that are stopping, and the
-# watchdog is there as long as anybody may hold a slot.
+# The priorities: programs start in this order and stop in the opposite one. So nothing new is sent
+# to workers that are stopping, and the quota-watchdog runs as long as any process may hold a slot.
 _WATCHDOG, _WORKER, _BEAT = 100, 200, 300
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """One program of the suite: its name, the words after `warren`, its place in the order, its seconds to stop."""
+    """One program of the suite.
+
+    `verb` are the arguments after `warren`, `priority` is the place in the order of starts,
+    `stop_wait` is the time in seconds to stop.
+    """
 
     program: str
     verb: tuple[str, ...]
@@ -63,14 +70,15 @@ class Daemon:
 
 
 def daemons(settings: Settings) -> list[Daemon]:
-    """What this host runs, in the order of starting."""
+    """Return the daemons that this host runs, in the order of their start."""
     found = []
     if settings.watchdog.enabled:
         found.append(Daemon("quota-watchdog", ("quota-watchdog",), _WATCHDOG, STOP_MARGIN))
     for name, worker in settings.workers.items():
         if worker.enabled:
-            # Nesting: stop_timeout < stopwaitsecs < systemd's TimeoutStopSec. A SIGKILL that came before the worker has
-            # handed back its tasks would leave them to the broker's redelivery.
+            # The timeouts nest: stop_timeout < stopwaitsecs < systemd's TimeoutStopSec. A SIGKILL
+            # that came before the worker has requeued its messages would leave them to the
+            # redelivery of the broker.
             wait = math.ceil(worker.stop_timeout) + STOP_MARGIN
             found.append(Daemon(f"worker-{name}", ("worker", name), _WORKER, wait))
     if settings.beat.enabled:
@@ -79,23 +87,27 @@ def daemons(settings: Settings) -> list[Daemon]:
 
 
 def workers(settings: Settings) -> list[Daemon]:
-    """The workers that this host runs, in the order in which they are restarted."""
+    """Return the workers that this host runs, in the order of their restart."""
     return [daemon for daemon in daemons(settings) if daemon.program.startswith("worker-")]
 
 
 def render(settings: Settings) -> dict[str, str]:
-    """Name and text of each file of the run folder's supervisor/: one a program."""
+    """Return the name and text of each file in the run directory's supervisor/: one per program."""
     return {f"{daemon.program}.conf": _text(daemon, settings) for daemon in daemons(settings)}
 
 
 def expansions(settings: Settings) -> dict[str, str]:
-    """What the words %(warren_...)s stand for. Paths come in here, after parsing: no character in them is special."""
+    """Return the values of the variables %(warren_...)s.
+
+    Paths enter here, after the parsing, so no character in them is special.
+    """
     app = settings.app
     return {
         "warren_run_dir": str(app.run_dir),
         "warren_log_dir": str(app.log_dir),
         "warren_state_dir": str(app.state_dir),
-        "warren_capture_dir": _percent(str(app.log_dir)),  # supervisor expands the names of capture files twice
+        # supervisor expands the names of capture files twice.
+        "warren_capture_dir": _percent(str(app.log_dir)),
         "warren_log_level": settings.log.level.replace("warning", "warn"),
         "warren_programs": _pattern(programs_folder(app.run_dir)),
         "warren_additions": _pattern(settings.folder / "supervisor.d"),
@@ -114,10 +126,10 @@ def _text(daemon: Daemon, settings: Settings) -> str:
 
 
 def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
-    # -P: the folder in which somebody happened to type the command is not a place to import tasks from.
-    words = [sys.executable, "-P", "-m", "warren", "--config", str(settings.folder), "--host", settings.host, *daemon.verb]
+    # -P: tasks must not be imported from the directory in which somebody typed the command.
+    arguments = [sys.executable, "-P", "-m", "warren", "--config", str(settings.folder), "--host", settings.host, *daemon.verb]
     return {
-        "command": " ".join(_quoted(word) for word in words),
+        "command": " ".join(_quoted(argument) for argument in arguments),
         "directory": "%(warren_state_dir)s",
         "umask": f"{UMASK:03o}",
         "environment": 'PYTHONUNBUFFERED="1",PYTHONFAULTHANDLER="1"',
@@ -126,12 +138,13 @@ def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
         "autorestart": "unexpected",
         "exitcodes": ",".join(str(int(code)) for code in FINAL),
         "startsecs": str(START_SECONDS),
-        # In effect for ever, one second more between any two (see process.py): what a crash needs may come back.
+        # For ever in effect, with a pause that grows by one second (see process.py): whatever the
+        # daemon lacks may come back.
         "startretries": "1000000",
         "stopsignal": "TERM",
         "stopwaitsecs": str(daemon.stop_wait),
-        # TERM goes to the worker alone: its children reset SIGTERM and would drop their tasks. KILL goes to all of
-        # them, so that none is left to call with nobody to account for it.
+        # SIGTERM goes to the worker alone: its children reset SIGTERM and would drop their tasks.
+        # SIGKILL goes to all of them, so that no child is left that calls a provider unaccounted.
         "stopasgroup": "false",
         "killasgroup": "true",
         "redirect_stderr": "true",
@@ -141,15 +154,21 @@ def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
     }
 
 
-def _quoted(word: str) -> str:
-    """One word for supervisor's parser and then for shlex: neither a blank before # or ; nor a percent sign counts."""
-    return _percent(shlex.quote(word).replace(" ", "'' ''"))
+def _quoted(argument: str) -> str:
+    """Quote an argument for supervisor's parser and then for shlex.
+
+    A blank before # or ; and a percent sign lose their meaning.
+    """
+    return _percent(shlex.quote(argument).replace(" ", "'' ''"))
 
 
 def _percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _pattern(folder: Path) -> str:
-    """Matches the folder's *.conf. Supervisor splits at blanks whatever it is told to include."""
-    return "".join("?" if character.isspace() else character for character in f"{glob.escape(os.fspath(folder))}/*.conf")
+def _pattern(directory: Path) -> str:
+    """Return the pattern of the directory's *.conf files.
+
+    Supervisor splits its include list at every blank, so a blank becomes a question mark.
+    """
+    return "".join("?" if character.isspace() else character for character in f"{glob.escape(os.fspath(directory))}/*.conf")

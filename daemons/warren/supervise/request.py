@@ -1,4 +1,7 @@
-"""A running suite, asked to take up new settings: from another process, through the run folder alone."""
+"""Requests to a running suite from another process: a reload, and a rolling restart.
+
+A reload needs the run directory alone.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,23 @@ from warren.supervise.folders import noted_run_dir
 from warren.supervise.lock import handle_of, holder
 from warren.supervise.programs import Outcome, Report, Restarted, read
 
-#: Seconds that a supervisord may take to begin its loop, and seconds without a word after which it counts as hung.
-_PATIENCE = 30.0
-#: Seconds within which a supervisord whose loop turns has written how its programs stand.
+#: Seconds that a supervisord may take to begin its loop, and the seconds without a status report
+#: after which it counts as hung.
+_TIMEOUT = 30.0
+#: Seconds within which a running supervisord has written the status of its programs.
 _FRESH = 10.0
 _PAUSE = 0.05
 
 
 def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: None) -> Outcome:
-    """Has the running suite read its settings anew; returns what became of it.
+    """Have the running suite read its settings again; return the outcome.
 
-    `settings` are the new ones: where they name another run folder, the suite in the old one says what is wrong with that. It
-    takes as long as the suite needs: it checks them by itself, in its own sandbox, then workers drain one after the other.
-    `heard` is called with each word of it. Raises Unavailable when none runs, when this user may not ask it, or when it ends or
+    `settings` are the new ones. Where they name another run directory, the suite in the old one
+    reports what is wrong with that. The call takes as long as the suite needs: the suite checks the
+    settings in its own sandbox, then workers drain one after the other. `heard` is called with each
+    status report.
+
+    Raises Unavailable when no suite runs, when this user may not signal it, or when it ends or
     falls silent meanwhile.
     """
     run_dir, noted = settings.app.run_dir, noted_run_dir(settings)
@@ -52,23 +59,25 @@ def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
     finally:
         os.close(handle)
     while True:
-        # First whether it lives, then what it said: of one that ends right after its answer the answer counts.
+        # First whether the suite lives, then its report: when it ends right after its answer, the
+        # answer counts.
         alive, report = holder(run_dir) == supervisor, read(run_dir)
         outcomes = [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
         if outcomes:
             return outcomes[-1]
         if not alive or report is None or report.state == "stopping":
             raise Unavailable(f"the suite has stopped meanwhile; start it again ({run_dir})")
-        if report.age > _PATIENCE:
+        if report.age > _TIMEOUT:
             raise Unavailable(f"supervisord hangs: it has said nothing for {report.age:.0f} s ({run_dir}); see supervisord.log")
         heard(report)
         time.sleep(_PAUSE)
 
 
 def restart(settings: Settings, programs: Sequence[str], heard: Callable[[Report], None]) -> Restarted:
-    """Has the suite restart workers one after the other, and watches; `heard` is called with each word of it.
+    """Have the suite restart workers one after the other, and wait for the outcome.
 
-    The suite goes on with it whatever becomes of this process. Raises Unavailable when none runs, when it ends or falls silent.
+    `heard` is called with each status report. The suite continues the restart whatever becomes of
+    this process. Raises Unavailable when no suite runs, or when it ends or falls silent.
     """
     begun = client.restart_workers(settings, programs)
     run_dir = settings.app.run_dir
@@ -79,17 +88,19 @@ def restart(settings: Settings, programs: Sequence[str], heard: Callable[[Report
             return found[-1]
         if report is None or report.state == "stopping" or not report.process.alive:
             raise Unavailable(f"{run_dir}: the suite stops, and with it the restart; start it again")
-        if report.age > _PATIENCE:
+        if report.age > _TIMEOUT:
             raise Unavailable(f"{run_dir}: the suite has been silent for {report.age:.0f} s; see supervisord.log")
         heard(report)
         time.sleep(_PAUSE)
 
 
 def _running(run_dir: Path) -> tuple[int, int]:
-    """The supervisord that holds the run folder's lock, with a handle of it, once its loop turns: before that, SIGHUP would
-    end it.
+    """Return the number and a handle of the process that holds the lock, once its loop runs.
+
+    Before that, SIGHUP would end supervisord. Raises Unavailable when no suite runs or when its
+    loop does not begin in time.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         with suppress(ProcessLookupError):
             pid, handle = handle_of(run_dir)
@@ -97,7 +108,8 @@ def _running(run_dir: Path) -> tuple[int, int]:
                 how = "start it: warren start, or without systemd warren supervise"
                 raise Unavailable(f"the suite is not running; {how} ({run_dir})")
             report = read(run_dir)
-            # What one of the same number left behind is not fresh: the loop writes each second.
+            # The file of an earlier process with the same number is not fresh: the loop writes each
+            # second.
             if handle >= 0:
                 if report is not None and report.process.pid == pid and report.age < _FRESH:
                     return pid, handle
@@ -108,7 +120,7 @@ def _running(run_dir: Path) -> tuple[int, int]:
 
 
 def _remedy(run_dir: Path) -> str:
-    """Who may ask: root, or the user whose suite it is."""
+    """Return who may ask for it: root, or the user of the suite."""
     try:
         owner = run_dir.stat().st_uid
     except OSError:

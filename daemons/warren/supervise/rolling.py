@@ -1,6 +1,7 @@
-"""Workers restarted one after the other by the suite itself, so that at any moment all but one take messages.
+"""The rolling restart: the suite restarts its workers one after the other.
 
-Whoever asked only watches: a terminal that is closed meanwhile leaves no worker stopped.
+At any moment all workers but one take messages. The command that asked for the restart only
+watches, so a terminal that is closed meanwhile leaves no worker stopped.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from warren.supervise.doing import Doing, activity
 from warren.supervise.hearts import Sight, at_work, is_starting
 from warren.supervise.programs import Restarted
 
-#: Seconds after which a worker that looks for its broker is believed not to find it.
+#: Seconds after which a worker that is still connecting counts as without a broker.
 _AWAY = 15.0
-#: Seconds without a sign of life after which a start counts as one without progress.
+#: Seconds without a heartbeat after which a start counts as without progress.
 _PROGRESS = 5.0
 _ENDED = (ProcessStates.EXITED, ProcessStates.FATAL, ProcessStates.STOPPED)
 
 
 @dataclass
 class _Step:
-    """One worker that is being restarted. It must be at work again `by` (CLOCK_MONOTONIC)."""
+    """One worker that is being restarted.
+
+    It must be at work again `by` (seconds of CLOCK_MONOTONIC). `told` says whether it was told to
+    restart.
+    """
 
     program: str
     pid: int
@@ -39,7 +44,7 @@ class _Step:
 
 
 class Rolling:
-    """At most one rolling restart at a time; what is asked meanwhile is added to its end."""
+    """At most one rolling restart at a time; workers that are asked for meanwhile join its end."""
 
     def __init__(self, suite: Any) -> None:
         self._suite = suite
@@ -51,18 +56,19 @@ class Rolling:
 
     @property
     def going_on(self) -> bool:
-        """Whether a worker is to be restarted still."""
+        """Return whether the restart has not ended yet."""
         return bool(self._check or self._line or self._step)
 
     @property
     def stepping(self) -> bool:
-        """Whether a worker is being restarted now."""
+        """Return whether a worker is being restarted now."""
         return self._step is not None
 
     def begin(self, programs: Sequence[str], check: Check) -> float:
-        """Puts workers in line, in their order; returns the name of this restart, the second of CLOCK_BOOTTIME at which it began.
+        """Put workers in line, in their order; return the name of this restart.
 
-        `check` is a check of the settings and task modules: when they are wrong no worker is touched.
+        The name is the second of CLOCK_BOOTTIME at which the restart began. `check` is a check of
+        the settings and task modules: when they are wrong, no worker is touched.
         """
         if not self.going_on:
             self.begun, self._done = now(), []
@@ -71,12 +77,16 @@ class Rolling:
         return self.begun
 
     def turn(self, sights: Mapping[str, Sight], free: bool) -> Restarted | None:
-        """One step, in each turn of supervisord's loop; the outcome when there is one. `free`: no reload changes a worker now."""
+        """Take one step, in each tick of supervisord's loop; return the outcome when there is one.
+
+        `free` says that no reload is changing a worker now.
+        """
         if self._check is not None:
             try:
                 if not self._check.poll():
                     return None
-            except Exception as error:  # noqa: BLE001 - a module may print whatever it likes where the verdict stands
+            # A task module may print anything in place of the verdict.
+            except Exception as error:  # noqa: BLE001
                 code = int(getattr(error, "exit_code", ExitCode.SOFTWARE))
                 return self._end([str(problem) for problem in getattr(error, "problems", (error,))], code)
             self._check = None
@@ -96,7 +106,7 @@ class Rolling:
         return None if self._line else self._end()
 
     def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
-        """What whoever waits is told; None when nothing goes on."""
+        """Return the activity for a command that waits; None when no restart is running."""
         if self._check is not None:
             return Doing("checking the settings and the task modules", self.begun, tuple(self._line))
         if self._step is None:
@@ -107,14 +117,17 @@ class Rolling:
     def _next(self) -> None:
         name = self._line.pop(0)
         process = self._worker(name)
-        if process is None:  # a reload has taken it away
+        if process is None:  # a reload has removed the worker
             return
-        terms = self._suite.settings.supervise
-        patience = process.config.stopwaitsecs + terms.start_timeout + terms.heart_timeout
-        self._step = _Step(name, process.pid, time.monotonic() + patience)
+        supervise = self._suite.settings.supervise
+        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heart_timeout
+        self._step = _Step(name, process.pid, time.monotonic() + timeout)
 
     def _tell(self, step: _Step, sights: Mapping[str, Sight]) -> None:
-        """Has the worker stop and start again, once; one that starts just now is waited for, it may have read older code."""
+        """Have the worker stop and start again, once.
+
+        Wait for a worker that is starting now: it may have read older code.
+        """
         process = self._worker(step.program)
         if step.told or process is None:
             return
@@ -132,12 +145,14 @@ class Rolling:
         process, sight = self._worker(step.program), sights.get(step.program)
         if process is None:
             return True
-        # RUNNING, too: a worker that has consumed for less than 2 s is ready for nobody who looks at it.
+        # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to
+        # anybody.
         if not step.told or sight is None or sight.pid == step.pid or process.state != ProcessStates.RUNNING:
             return False
         if sight.state in AT_WORK:
             return True
-        # With the broker away from all of them no restart leaves the queues to nobody, and none would bring it back.
+        # With the broker away from every worker, no restart leaves the queues without a consumer,
+        # and no restart brings the broker back.
         looking = sight.beat is not None and sight.state == "connecting" and now() - sight.beat.since > _AWAY
         others = [each for name, each in sights.items() if name.startswith("worker-") and name != step.program]
         return looking and not any(at_work(each, self._suite.settings) for each in others)
@@ -147,7 +162,7 @@ class Rolling:
         if process is None:
             return ""
         if sight is not None and sight.pid != step.pid and is_starting(sight) and sight.silence < _PROGRESS:
-            # A start that is slow and makes progress (imports, children) is waited for.
+            # Wait for a start that is slow but makes progress (imports, children).
             step.by = max(step.by, time.monotonic() + self._suite.settings.supervise.start_timeout)
         gave_up = step.told and (process.held or process.state == ProcessStates.FATAL)
         if not gave_up and time.monotonic() <= step.by:
@@ -167,7 +182,10 @@ class Rolling:
 
 
 def checking(suite: Any) -> Check:
-    """A check of the settings that the workers will start with, and of the code as it is now, beside supervisord's loop."""
+    """Return a check of the settings that workers will start with, and of the code as it is now.
+
+    The check runs in parallel with supervisord's loop.
+    """
     check = Check(suite.settings)
     suite.options.pidhistory[check.pid] = check
     return check

@@ -1,6 +1,7 @@
-"""What may be asked of the suite by supervisord's own socket, beside what supervisord offers there.
+"""The methods that Warren adds to supervisord's own socket.
 
-The socket is its user's alone (mode 0700). So whoever may ask this may stop and start programs anyway.
+Only the suite's user may use the socket (mode 0700). So a caller of these methods may start and
+stop programs anyway.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ NAMESPACE = "warren"
 
 
 class Interface:
-    """The methods warren.*, as XML-RPC calls them."""
+    """The methods warren.*, as XML-RPC calls."""
 
     def __init__(self, suite: Any) -> None:
         self._suite = suite
 
-    def restartWorkers(self, programs: list[str]) -> float:  # noqa: N802 - as supervisord's own methods are written
-        """Begin a rolling restart of these workers; return the name by which programs.json tells how it ended."""
+    def restartWorkers(self, programs: list[str]) -> float:  # noqa: N802 - the style of supervisord
+        """Begin a rolling restart of these workers.
+
+        Return the name by which programs.json tells how it ended.
+        """
         if self._suite.options.mood < SupervisorStates.RUNNING:
             raise RPCError(Faults.SHUTDOWN_STATE)
         known = {process.config.name for process in self._suite.daemons()}
@@ -31,5 +35,5 @@ class Interface:
 
 
 def factory(suite: Any, **_: Any) -> Interface:
-    """As supervisor wants it for a section [rpcinterface:x]."""
+    """Return the interface, as supervisor expects from a section [rpcinterface:x]."""
     return Interface(suite)

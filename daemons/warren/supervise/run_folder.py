@@ -1,4 +1,4 @@
-"""The run folder, kept as the suite needs it: any task may remove, replace or spoil what lies there."""
+"""The guard of the run directory: any task may remove, replace or damage its files."""
 
 from __future__ import annotations
 
@@ -18,38 +18,40 @@ from warren.supervise import accepted, files
 from warren.supervise.folders import make_folders, open_up
 from warren.supervise.lock import Lock
 
-#: Bytes that a pid file may have to be looked at.
+#: Largest size in bytes of a pid file that is read.
 _LONGEST_PID = 32
 
 
 class RunFolder:
-    """The run folder of one supervisord that holds its lock."""
+    """The run directory of one supervisord that holds its lock."""
 
     def __init__(self, lock: Lock) -> None:
         self._lock = lock
         self._accepted = accepted.Keeper()
-        self._trouble = ""  # of the turn before
-        self._told = ""
-        self._whole = True  # else the folder was being made anew when it was moved away again
-        self._socket: tuple[int, int, int] | None = None  # device, inode and mode of the socket's name as it was made
+        self._last_error = ""  # the last error of the tick before
+        self._logged = ""  # the last error in the log
+        self._whole = True  # False: the directory was moved away again while it was being made
+        # Device, inode and mode under the socket's path when the socket was opened.
+        self._socket: tuple[int, int, int] | None = None
 
     def turn(self, suite: Any) -> None:
-        """Makes anew what is missing or spoilt; in each turn of the loop, as a look costs some microseconds.
+        """Make what is missing or damaged again; called in each tick, as a look costs microseconds.
 
-        Raises nothing. The folder may be moved or removed between a look and what follows it: the next turn then finds it
-        missing, and makes it. Only what two turns in a row cannot mend is told.
+        Raises nothing. The directory may be moved or removed between a look and the next step: the
+        next tick then finds it missing, and makes it. Only an error of two ticks in a row is
+        logged.
         """
-        trouble = ""
+        last_error = ""
         try:
             self._keep(suite)
         except (WarrenError, OSError) as error:
-            trouble = str(error)
-        if trouble and self._trouble and trouble != self._told:
-            self._told = trouble
-            get().error(Event.RUN_FOLDER_LOST, reason=trouble)
-        elif not trouble:
-            self._told = ""
-        self._trouble = trouble
+            last_error = str(error)
+        if last_error and self._last_error and last_error != self._logged:
+            self._logged = last_error
+            get().error(Event.RUN_FOLDER_LOST, reason=last_error)
+        elif not last_error:
+            self._logged = ""
+        self._last_error = last_error
 
     def _keep(self, suite: Any) -> None:
         run_dir = suite.settings.app.run_dir
@@ -68,7 +70,8 @@ class RunFolder:
         make_folders(suite.settings)
         if self._lock.lost:
             clear_place(self._lock.path)
-            # Before anything is written, for it says whether the rest is ours: another suite may have come in since.
+            # Before any write, for the lock says whether the rest is ours: another suite may have
+            # started here meanwhile.
             self._lock.renew()
         _tidy(suite.settings.app.run_dir)
         files.place(suite.settings)
@@ -76,15 +79,15 @@ class RunFolder:
         _emptied(str(self._lock.path))
         self._whole = True
 
-    # -- socket and pid file ---------------------------------------------------------------------------------------
+    # -- socket and pid file -----------------------------------------------------------------------
 
     def _serve(self, suite: Any) -> None:
-        """Opens the socket anew where its name does not lead to it any more, and writes the pid file where it says another."""
+        """Open the socket again where its path leads elsewhere; correct the pid file."""
         path = _socket(suite.options)
         if path is not None:
             mark = _mark(path)
-            self._socket = self._socket or mark  # the first turn's is the one that supervisord has opened
-            if mark is None or mark != self._socket:  # None, too, where it went as soon as it was opened
+            self._socket = self._socket or mark  # in the first tick: the socket of supervisord
+            if mark is None or mark != self._socket:  # None also: removed as soon as it was opened
                 self._open(suite)
                 _emptied(str(path))
         pidfile = Path(suite.options.pidfile)
@@ -97,21 +100,21 @@ class RunFolder:
         options = suite.options
         path = _socket(options)
         if path is not None:
-            clear_place(path)  # also the socket itself: nobody reaches it
+            clear_place(path)  # removes the socket itself as well: nobody reaches it
         options.close_httpservers()
         options.openhttpservers(suite)
         self._socket = _mark(path) if path is not None else None
 
 
 def _tidy(run_dir: Path) -> list[Path]:
-    """Make way where something else has the name of one of the suite's files or folders; return what that was."""
+    """Move away what bears the name of a file or directory of the suite; return those paths."""
     found = []
-    for folder in (run_dir, run_dir / "heart", run_dir / "supervisor"):
-        clear_place(folder, stat.S_ISDIR)
-        make_closed(folder)
-        open_up(folder)
-        with os.scandir(folder) as entries:
-            wrong = [Path(entry.path) for entry in entries if _is_wrong(entry, folder == run_dir)]
+    for directory in (run_dir, run_dir / "heart", run_dir / "supervisor"):
+        clear_place(directory, stat.S_ISDIR)
+        make_closed(directory)
+        open_up(directory)
+        with os.scandir(directory) as entries:
+            wrong = [Path(entry.path) for entry in entries if _is_wrong(entry, directory == run_dir)]
         for path in wrong:
             clear_place(path, lambda mode: False)
         found += wrong
@@ -120,17 +123,18 @@ def _tidy(run_dir: Path) -> list[Path]:
 
 def _is_wrong(entry: os.DirEntry[str], top: bool) -> bool:
     if entry.is_dir(follow_symlinks=False):
-        if MARK in entry.name:  # renamed by an earlier turn
+        if MARK in entry.name:  # an earlier tick has renamed it
             return False
         return not top or Path(entry.name).suffix in (".json", ".new", ".lock", ".pid")
     if entry.is_file(follow_symlinks=False):
         return top and entry.name in ("heart", "supervisor")
-    # A link leads out of the folder, and a fifo lets whoever opens it wait for ever. Sockets are seen to by `_serve`.
+    # A link leads out of the directory, and a process that opens a fifo waits for ever. `_serve`
+    # handles sockets.
     return not (top and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode))
 
 
 def _socket(options: Any) -> Path | None:
-    """The socket by which supervisord is asked; an operator's own supervisord.conf may have none."""
+    """Return the path of supervisord's socket; an operator's own supervisord.conf may have none."""
     return next((Path(config["file"]) for config in options.server_configs if "file" in config), None)
 
 
@@ -143,7 +147,7 @@ def _mark(path: Path) -> tuple[int, int, int] | None:
 
 
 def _names_us(pidfile: Path) -> bool:
-    """Whether the pid file names this process."""
+    """Return whether the pid file names this process."""
     with suppress(OSError):
         found = pidfile.lstat()
         if stat.S_ISREG(found.st_mode) and found.st_size <= _LONGEST_PID:

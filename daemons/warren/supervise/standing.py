@@ -1,4 +1,4 @@
-"""How each program stands, and the suite as a whole in one line. Pure."""
+"""The status of each program, and the status of the suite in one line. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 from warren.heartbeat import AT_WORK
 
-#: States of supervisord in which a program is not expected to run: an operator stopped it, or it ended for good.
+#: supervisord's states of a program that has ended for good.
 _GIVEN_UP = ("FATAL", "EXITED", "UNKNOWN")
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One program, for programs.json and for STATUS.
+    """The status of one program, for programs.json and for STATUS.
 
-    `state` is supervisord's word, `since` the second of CLOCK_BOOTTIME at which it began. `restarts` counts the starts after the
-    first one. `trouble` says how it ended last, or why it could not start; empty when there is nothing to say. `heart` is what
-    the program's own heart says, `expected` whether the suite counts on it (an operator's own programs, and those that an
-    operator stopped, it does not).
+    `state` is supervisord's state, `since` the second of CLOCK_BOOTTIME at which it began.
+    `restarts` counts the starts after the first one. `trouble` says how the program ended last, or
+    why it could not start; empty when there is nothing to say. `heart` is the state in the
+    program's own heartbeat. `expected` says whether the suite counts on the program: not on an
+    operator's own programs, and not on programs that an operator stopped.
     """
 
     program: str
@@ -36,16 +37,18 @@ class Standing:
 
 
 def all_ready(standings: Sequence[Standing]) -> bool:
-    """Whether everything that is expected does its work."""
-    return all(standing.ready for standing in standings if standing.expected)
+    """Return whether every program that is expected does its work."""
+    return all(status.ready for status in standings if status.expected)
 
 
 def summary(state: str, standings: Sequence[Standing], quotas: int, refusal: str = "", doing: str = "") -> str:
-    """The line of STATUS. `state` is starting, running, reloading or stopping; `refusal` the problem of the latest reload;
-    `doing` what goes on.
+    """Return the line of STATUS.
+
+    `state` is starting, running, reloading or stopping, `refusal` the problem of the latest reload,
+    `doing` the activity beside the work.
     """
-    expected = [standing for standing in standings if standing.expected]
-    parts = [_word(state, expected)]
+    expected = [status for status in standings if status.expected]
+    parts = [_state_text(state, expected)]
     late = [each for each in expected if not each.ready and not each.held and each.state not in _GIVEN_UP]
     lists = (
         ("not ready", [f"{each.program} ({_doing(each)})" for each in late]),
@@ -56,16 +59,16 @@ def summary(state: str, standings: Sequence[Standing], quotas: int, refusal: str
     )
     if state != "stopping":
         parts += [doing] if doing else []
-        parts += [f"{word}: {', '.join(said)}" for word, said in lists if said]
+        parts += [f"{heading}: {', '.join(names)}" for heading, names in lists if names]
     if refusal:
         parts.append(f"reload refused, the suite goes on as before: {refusal}")
     at_work = _at_work(expected, quotas)
     return "; ".join([f"{parts[0]}: {at_work}" if at_work and state != "stopping" else parts[0], *parts[1:]])
 
 
-def _word(state: str, expected: Sequence[Standing]) -> str:
+def _state_text(state: str, expected: Sequence[Standing]) -> str:
     if state == "stopping":
-        left = [standing.program for standing in expected if standing.pid]
+        left = [status.program for status in expected if status.pid]
         return f"stopping: {', '.join(left)}" if left else "stopping"
     if state == "running":
         return "ready" if all_ready(expected) else "running"
@@ -73,31 +76,31 @@ def _word(state: str, expected: Sequence[Standing]) -> str:
 
 
 def _at_work(expected: Sequence[Standing], quotas: int) -> str:
-    ready = [standing for standing in expected if standing.ready]
-    workers = sum(standing.program.startswith("worker-") for standing in ready)
-    said = [_count(workers, "worker")] if workers else []
-    said += ["beat leads" if each.heart == "ready" else "beat stands by" for each in ready if each.program == "beat"]
-    said += [each.program for each in ready if each.program != "beat" and not each.program.startswith("worker-")]
-    return ", ".join([*said, _count(quotas, "quota")] if quotas else said)
+    ready = [status for status in expected if status.ready]
+    workers = sum(status.program.startswith("worker-") for status in ready)
+    parts = [_count(workers, "worker")] if workers else []
+    parts += ["beat leads" if each.heart == "ready" else "beat stands by" for each in ready if each.program == "beat"]
+    parts += [each.program for each in ready if each.program != "beat" and not each.program.startswith("worker-")]
+    return ", ".join([*parts, _count(quotas, "quota")] if quotas else parts)
 
 
-def _doing(standing: Standing) -> str:
-    if standing.state in ("RUNNING", "STARTING"):
-        if standing.heart in AT_WORK:  # "not ready: worker-a (ready)" would say nothing
-            return "starting" if standing.state == "STARTING" else "silent"
-        return standing.heart or "starting"
-    return standing.trouble or standing.state.lower()
+def _doing(status: Standing) -> str:
+    if status.state in ("RUNNING", "STARTING"):
+        if status.heart in AT_WORK:  # "not ready: worker-a (ready)" would say nothing
+            return "starting" if status.state == "STARTING" else "silent"
+        return status.heart or "starting"
+    return status.trouble or status.state.lower()
 
 
-def _gave_up(standing: Standing) -> bool:
-    return standing.state in _GIVEN_UP and not standing.held
+def _gave_up(status: Standing) -> bool:
+    return status.state in _GIVEN_UP and not status.held
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def as_json(standing: Standing) -> dict[str, Any]:
-    """As programs.json has it."""
+def as_json(status: Standing) -> dict[str, Any]:
+    """Return the status of a program as programs.json has it."""
     names = ("program", "state", "pid", "since", "ready", "held", "restarts", "trouble", "warning")
-    return {name: getattr(standing, name) for name in names}
+    return {name: getattr(status, name) for name in names}

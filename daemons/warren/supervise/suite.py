@@ -1,4 +1,7 @@
-"""supervisord with Warren's signals: an orderly stop, a reload that touches only what changed, a dump of its state."""
+"""supervisord with Warren's signals: a graceful stop, a reload, a dump of its state.
+
+A reload touches only the programs whose settings changed.
+"""
 
 from __future__ import annotations
 
@@ -38,18 +41,18 @@ from warren.supervise.word import View, Word
 class Suite(Supervisor):
     """The supervisor of one host's programs.
 
-    SIGTERM, SIGINT, SIGQUIT: stop all in order. SIGHUP: read the settings anew. SIGUSR1: log the state of every
-    program. SIGUSR2: reopen the capture files.
+    SIGTERM, SIGINT, SIGQUIT: stop all programs gracefully. SIGHUP: read the settings again.
+    SIGUSR1: log the state of every program. SIGUSR2: reopen the capture files.
     """
 
     def __init__(self, options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> None:
         super().__init__(options)
         self.settings = settings
         self._notifier = notifier
-        self._word = Word(settings.app.run_dir, notifier, settings.supervise.start_timeout)
+        self._reports = Word(settings.app.run_dir, notifier, settings.supervise.start_timeout)
         self._sights: dict[str, Sight] = {}
         self._care = Care()
-        self._turned = time.monotonic()
+        self._last_tick = time.monotonic()
         self._reload = Reload(settings, options)
         self._exchange = Exchange(self)
         self._rolling = Rolling(self)
@@ -58,44 +61,50 @@ class Suite(Supervisor):
         self._steps = Steps()
         self._leftovers = Leftovers()
 
-    # -- the loop --------------------------------------------------------------------------------------------------
+    # -- the loop ----------------------------------------------------------------------------------
 
     def tick(self, now: float | None = None) -> None:
-        """Supervisor calls this once in each turn of its loop, about once a second."""
+        """Run Warren's steps; supervisor calls this in each tick, about once a second."""
         self._notifier.alive()
-        turn = time.monotonic() - self._turned
-        self._turned += turn
+        elapsed = time.monotonic() - self._last_tick
+        self._last_tick += elapsed
         take = self._steps.take
         take("supervisor", lambda: super(Suite, self).tick(now))
         if self.options.mood >= SupervisorStates.RUNNING:
             self.options.take_back()
             take("run folder", lambda: self._run_folder.turn(self))
-        take("hearts", lambda: self._look(turn))
+        take("hearts", lambda: self._look(elapsed))
         if self.options.mood >= SupervisorStates.RUNNING:
             take("signals", self._take_signals)
             take("reload", self._finish_check)
             take("programs", lambda: self._groups.turn(self.options.groups, self._exchange.busy))
-            take("care", lambda: self._care.turn(self.daemons(), self._sights, self.settings, turn))
+            take("care", lambda: self._care.turn(self.daemons(), self._sights, self.settings, elapsed))
             take("exchange", lambda: self._exchange.turn(self._sights, self.settings, self._rolling.stepping))
             take("rolling restart", self._roll)
         take("leftovers", lambda: self._leftovers.turn(self.options.pidhistory, self._daemon_names()))
-        take("status", lambda: self._word.tell(self._view()))
+        take("status", lambda: self._reports.tell(self._view()))
         self._steps.turned()
 
     def runforever(self) -> None:
-        """supervisord's loop; what goes wrong beside `tick`, as in a program that is no daemon, does not end it either."""
+        """Run supervisord's loop.
+
+        An error outside `tick`, such as one of a program that is no daemon, does not end the loop
+        either.
+        """
         self._steps.loop(super().runforever, asyncore.ExitNow)
 
-    def _look(self, turn: float) -> None:
+    def _look(self, elapsed: float) -> None:
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
         beats = heartbeat.read(self.settings.app.run_dir, [process.config.name for process in self.daemons()]).beats
-        self._sights = look(self._sights, beats, pids, turn, self._word.can_write)
+        self._sights = look(self._sights, beats, pids, elapsed, self._reports.can_write)
         for process in self.daemons():
             if process.config.name in beats:
                 process.hear(beats[process.config.name])
 
     def ordered_stop_groups_phase_1(self) -> None:
-        """Stops all groups of one priority at once: workers drain side by side, not one after the other."""
+        """Stop all groups of one priority at once: workers drain in parallel, not one after
+        another.
+        """
         waiting = self.stop_groups or []
         for group in waiting:
             if group.config.priority == waiting[-1].config.priority:
@@ -105,7 +114,7 @@ class Suite(Supervisor):
         return {process.config.name for process in self.daemons()}
 
     def daemons(self) -> list[DaemonProcess]:
-        """The processes of the programs that Warren rendered."""
+        """Return the processes of the programs that Warren rendered."""
         return [process for process in self._processes() if isinstance(process, DaemonProcess)]
 
     def _take_signals(self) -> None:
@@ -114,21 +123,24 @@ class Suite(Supervisor):
             states = [_state(each) for each in self._processes()]
             get().info(Event.STATE_DUMPED, programs=states, leaving=self._exchange.leaving)
         elif received == signal.SIGHUP:
-            self._word.reload_asked()
+            self._reports.reload_asked()
             self._refusing(self._reload.begin)
 
-    # -- rolling restart -------------------------------------------------------------------------------------------
+    # -- rolling restart ---------------------------------------------------------------------------
 
     def restart_workers(self, programs: list[str]) -> float:
-        """Begins to restart these workers one after the other, once a check has found that they could start."""
+        """Begin to restart workers one after the other, once a check says that they could start.
+
+        Return the name of the restart.
+        """
         return self._rolling.begin(programs, checking(self))
 
     def _roll(self) -> None:
         restarted = self._rolling.turn(self._sights, self._exchange.done and not self._reload.going_on)
         if restarted is not None:
-            self._word.restarted(restarted)
+            self._reports.restarted(restarted)
 
-    # -- reload ----------------------------------------------------------------------------------------------------
+    # -- reload ------------------------------------------------------------------------------------
 
     def _finish_check(self) -> None:
         old = self.settings
@@ -137,7 +149,7 @@ class Suite(Supervisor):
             return
         self.settings = changes.settings
         self._exchange.begin(old, changes, self.options.process_group_configs)
-        self._word.reload_taken(changes.begun, changes.settings.supervise.start_timeout)
+        self._reports.reload_taken(changes.begun, changes.settings.supervise.start_timeout)
         get().info(Event.RELOADED, **changes.names())
 
     def _refusing(self, step: Callable[[], Changes | None]) -> Changes | None:
@@ -148,16 +160,17 @@ class Suite(Supervisor):
             problems = [str(problem) for problem in getattr(error, "problems", (error,))]
             for problem in problems:
                 get().error(Event.RELOAD_REFUSED, problem=problem)
-            self._word.reload_refused(
+            self._reports.reload_refused(
                 Outcome(begun, "refused", problems, int(error.exit_code)), first_problem(error), self._view()
             )
-        except Exception as error:  # noqa: BLE001 - the daemons at work are worth more than the new settings
+        # The daemons at work are worth more than the new settings.
+        except Exception as error:  # noqa: BLE001
             get().exception(Event.RELOAD_REFUSED, problem="an error that Warren did not foresee")
             refusal = f"{type(error).__name__}: {error}"
-            self._word.reload_refused(Outcome(begun, "refused", [refusal], int(ExitCode.SOFTWARE)), refusal, self._view())
+            self._reports.reload_refused(Outcome(begun, "refused", [refusal], int(ExitCode.SOFTWARE)), refusal, self._view())
         return None
 
-    # -- how it stands ---------------------------------------------------------------------------------------------
+    # -- status ------------------------------------------------------------------------------------
 
     def _view(self) -> View:
         stopping = ""
@@ -165,7 +178,7 @@ class Suite(Supervisor):
             restart = self.options.mood == SupervisorStates.RESTARTING
             stopping = "asked to start anew" if restart else "asked to stop"
         return View(
-            [self._standing(process) for process in self._processes()],
+            [self._program_status(process) for process in self._processes()],
             len(self.settings.quotas),
             self.settings.supervise.start_timeout,
             stopping,
@@ -181,9 +194,9 @@ class Suite(Supervisor):
             return Doing(f"checking the new settings (task modules: {modules})", self._reload.begun)
         return self._exchange.doing(self._sights) or self._rolling.doing(self._sights)
 
-    def _standing(self, process: Any) -> Standing:
+    def _program_status(self, process: Any) -> Standing:
         name, state = process.config.name, state_of(process)
-        if not isinstance(process, DaemonProcess):  # an operator's own program has no heart
+        if not isinstance(process, DaemonProcess):  # an operator's own program has no heartbeat
             started = state == "RUNNING"
             return Standing(name, state, process.pid or None, 0.0, started, False, 0, process.spawnerr or "", "", False)
         sight = self._sights.get(name)
@@ -194,7 +207,9 @@ class Suite(Supervisor):
             process.pid or None,
             process.since,
             ready,
-            process.held and not ready,  # one that works again is let go once it has proven that; until then it is at work
+            # A crash loop ends once the daemon has proven that it works; until then the daemon that
+            # works again counts as at work.
+            process.held and not ready,
             max(0, process.starts - 1),
             process.trouble,
             sight.state if sight else "",

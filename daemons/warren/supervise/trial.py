@@ -1,4 +1,4 @@
-"""A reading of supervisord's files before a start, which is what makes the suite's folders."""
+"""A trial reading of supervisord's files before a start has made the suite's directories."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from warren.supervise.options import Options
 
 
 class Trial(Options):
-    """As Options, but each folder in `moved`, where a path names it, is read as the one that stands in for it.
+    """Options in which every path to a directory of `moved` leads to its substitute.
 
-    Supervisor refuses a file whose folder is not there, such as a pid file below a run folder that went with the last stop.
+    Supervisor refuses a file whose directory does not exist, such as a pid file in a run directory
+    that was removed with the last stop.
     """
 
     def __init__(self, configfile: Path, expansions: Mapping[str, str], programs: Path, moved: Mapping[Path, Path]) -> None:
-        self._moved = {re.compile(rf"(?<![\w./-]){re.escape(str(one))}(?![\w.-])"): str(other) for one, other in moved.items()}
+        self._moved = {
+            re.compile(rf"(?<![\w./-]){re.escape(str(directory))}(?![\w.-])"): str(substitute)
+            for directory, substitute in moved.items()
+        }
         super().__init__(configfile, expansions, programs)
 
     def read_config(self, fp: Any) -> Any:
@@ -27,7 +31,7 @@ class Trial(Options):
                 text = io.StringIO(self._elsewhere(file.read()))
         except OSError as error:
             raise ValueError(f"could not read config file {fp}: {error.strerror}") from error
-        text.name = str(fp)  # what it includes is looked for beside it
+        text.name = str(fp)  # supervisor looks for included files beside this path
         return super().read_config(text)
 
     def processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Lets a signal end supervisord's wait, which would otherwise go on for up to a second."""
+"""A signal ends supervisord's wait at once; otherwise the wait lasts up to a second."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from supervisor.medusa import asyncore_25 as asyncore
 
 
 class Waker:
-    """A pipe among the things that supervisord polls; Python writes to it whenever a signal arrives.
+    """A pipe that supervisord polls, and to which Python writes whenever a signal arrives.
 
-    So a child that ended is noticed at once, and each step of an ordered stop follows the one before it.
+    So supervisord notices at once that a child ended, and each step of a graceful stop follows the
+    step before without a pause.
     """
 
     def __init__(self) -> None:
         self._read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        os.write(write, b"\0")  # the first turn, which starts the programs, need not wait either
+        os.write(write, b"\0")  # the first tick, which starts the programs, need not wait either
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         asyncore.socket_map[self._read] = self
 
@@ -27,5 +28,5 @@ class Waker:
         return False
 
     def handle_read_event(self) -> None:
-        """Empties the pipe; the handlers themselves have noted which signals came."""
+        """Empty the pipe; the signal handlers have noted which signals came."""
         os.read(self._read, 4096)

@@ -1,4 +1,7 @@
-"""What the suite says of itself in each turn of its loop: to systemd, in programs.json, and in the log when that changes."""
+"""The status reports of the suite: to systemd, in programs.json, and in the log.
+
+The first two are written in each tick of the loop, the log when something changes.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,12 @@ from warren.supervise.standing import Standing, all_ready, as_json, summary
 
 @dataclass(frozen=True)
 class View:
-    """How the suite is in one turn of its loop.
+    """The state of the suite in one tick of its loop.
 
-    `stopping` says why it stops, and `failure` why its programs did not come to their new settings; both are empty otherwise.
-    `checking`: new settings are being checked; `changing`: programs are on their way to them. `doing` says more of both, and of a
-    rolling restart. `start_timeout` in seconds.
+    `stopping` says why the suite stops, and `failure` why its programs did not take up new
+    settings; both are empty otherwise. `checking`: new settings are being checked. `changing`:
+    programs are being changed to new settings. `doing` says more about both, and about a rolling
+    restart. `start_timeout` is in seconds.
     """
 
     standings: Sequence[Standing]
@@ -37,24 +41,25 @@ class View:
 
 
 class Word:
-    """The word of one suite. No call blocks or raises."""
+    """The status reports of one suite. No call blocks or raises."""
 
     def __init__(self, run_dir: Path, notifier: Notifier, start_timeout: float) -> None:
         self._programs = Programs(run_dir)
         self._notifier = notifier
-        #: Whether programs.json could be written; while it cannot, nor can hearts.
+        #: Whether programs.json could be written; while it cannot, heartbeats cannot either.
         self.can_write = True
-        self._reloading: float | None = None  # when the check of the reload began that is not over yet
+        # When the check of the unfinished reload began.
+        self._reloading: float | None = None
         self._refusal = ""
         self._expected_by = time.monotonic() + start_timeout
-        self._started = self._said_ready = self._said_late = self._said_stopping = False
+        self._started = self._reported_ready = self._reported_late = self._reported_stopping = False
 
     def tell(self, view: View) -> None:
-        """Once in each turn."""
+        """Report the status, once in each tick."""
         if view.stopping:
-            self._say_stopping(view)
+            self._report_stopping(view)
         else:
-            self._say_ready(view)
+            self._report_ready(view)
         status, state = self._summary(view), self._state(view)
         self._notifier.status(status)
         if state != "running":
@@ -68,26 +73,28 @@ class Word:
                 get().error(Event.CANNOT_WRITE, reason=reason, consequence="no heart is judged until it works")
             self.can_write = False
 
-    # -- reload ----------------------------------------------------------------------------------------------------
+    # -- reload ------------------------------------------------------------------------------------
 
     def reload_asked(self) -> None:
-        """A reload begins, with the check of the new settings."""
+        """Report that a reload begins, with the check of the new settings."""
         if self._started:
             self._notifier.reloading()
 
     def reload_taken(self, begun: float, start_timeout: float) -> None:
-        """The check that began at `begun` (CLOCK_BOOTTIME) is over; the programs go on to the new settings."""
+        """Note that the programs change to the settings whose check began at `begun`
+        (CLOCK_BOOTTIME).
+        """
         self._reloading, self._refusal = begun, ""
         self._expected_by = time.monotonic() + start_timeout
-        self._said_ready = self._said_late = False
+        self._reported_ready = self._reported_late = False
 
     def reload_refused(self, outcome: Outcome, refusal: str, view: View) -> None:
-        """The new settings are wrong, and nothing changes."""
+        """Report that the new settings are wrong, and that nothing changes."""
         self._refusal = refusal
         self._end_reload(outcome, view)
 
     def restarted(self, restarted: Restarted) -> None:
-        """A rolling restart is over."""
+        """Report the end of a rolling restart."""
         self._programs.note_restart(restarted)
         get().info(Event.WORKERS_RESTARTED, programs=restarted.done, problems=restarted.problems)
 
@@ -96,34 +103,35 @@ class Word:
         if self._started and not view.checking and self._reloading in (None, outcome.begun):
             self._notifier.ready(self._summary(view))
 
-    # -- ready, late, stopping -------------------------------------------------------------------------------------
+    # -- ready, late, stopping ---------------------------------------------------------------------
 
-    def _say_ready(self, view: View) -> None:
-        if self._said_ready:
+    def _report_ready(self, view: View) -> None:
+        if self._reported_ready:
             return
-        expected = [standing for standing in view.standings if standing.expected]
+        expected = [status for status in view.standings if status.expected]
         if not view.changing and not view.failure and all_ready(expected):
-            self._said_ready = True
-            programs = [standing.program for standing in expected]
+            self._reported_ready = True
+            programs = [status.program for status in expected]
             get().info(Event.READY, programs=programs)
             if not self._started:
                 terminal.say(f"ready: {', '.join(programs)}; stop with Ctrl-C; logs: warren logs -f")
             self._settle(view, Outcome(self._reloading or 0.0, "applied"))
             return
-        if view.changing:  # workers change one after the other, each with a time limit of its own
+        if view.changing:  # workers change one after the other, each with its own time limit
             self._expected_by = time.monotonic() + view.start_timeout
-        if (view.failure or time.monotonic() > self._expected_by) and not self._said_late:
-            self._said_late = True
-            late = [standing for standing in expected if not standing.ready]
-            get().error(Event.NOT_READY, programs=[as_json(standing) for standing in late], reason=view.failure)
-            # systemd hears READY all the same: a start that fails would be tried again for ever, and no restart brings back a
-            # broker or mends a program. STATUS says what is not ready, and those that are do their work.
+        if (view.failure or time.monotonic() > self._expected_by) and not self._reported_late:
+            self._reported_late = True
+            late = [status for status in expected if not status.ready]
+            get().error(Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure)
+            # systemd gets READY all the same: systemd would retry a failed start for ever, and no
+            # restart brings back a broker or mends a program. STATUS says which programs are not
+            # ready, and the others do their work.
             problems = [f"{each.program} is not ready: it is {each.heart or each.state}" for each in late]
-            word, said = ("failed", [view.failure]) if view.failure else ("late", problems)
-            self._settle(view, Outcome(self._reloading or 0.0, word, said, int(ExitCode.FAILURE)))
+            outcome, problems = ("failed", [view.failure]) if view.failure else ("late", problems)
+            self._settle(view, Outcome(self._reloading or 0.0, outcome, problems, int(ExitCode.FAILURE)))
 
     def _settle(self, view: View, outcome: Outcome) -> None:
-        """The start, or the reload that is going on, has come to its end."""
+        """Report the end of the start, or of the reload that is running."""
         reloading, self._reloading = self._reloading, None
         first, self._started = not self._started, True
         if reloading is not None:
@@ -131,9 +139,9 @@ class Word:
         elif first:
             self._notifier.ready(self._summary(view))
 
-    def _say_stopping(self, view: View) -> None:
-        if not self._said_stopping:
-            self._said_stopping = True
+    def _report_stopping(self, view: View) -> None:
+        if not self._reported_stopping:
+            self._reported_stopping = True
             get().info(Event.STOPPING, reason=view.stopping)
             self._notifier.stopping(self._summary(view))
 
