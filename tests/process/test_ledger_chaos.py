@@ -134,7 +134,7 @@ def caller(ledger: Path, api: Path) -> Callable[[random.Random], None]:
 
     def run(dice: random.Random) -> None:
         client.use({"x": Ledger(ledger)})
-        configured(client._book["x"])
+        configured(client._ledgers["x"])
         while True:
             with quota("x").call() as one:
                 if dice.random() < 0.05:

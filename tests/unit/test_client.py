@@ -33,7 +33,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     yield ledger
     client.use({})
     client.held.set(None)
-    client._owed.clear()
+    client._pending_settlements.clear()
     client._under_way.clear()
 
 
@@ -254,7 +254,7 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
 
 def test_a_busy_ledger_after_a_cut(ledger: Ledger) -> None:
     """What cannot be settled after one task is settled after the next."""
-    hasty = Ledger(ledger.path, patience=0.02)
+    hasty = Ledger(ledger.path, timeout=0.02)  # load: the test itself holds the lock, or nobody does
     client.use({"x": hasty})
     quota("x").call().__enter__()
     with ledger._file.locked():

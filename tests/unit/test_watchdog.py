@@ -85,7 +85,7 @@ def test_a_lock_that_is_held_is_said_once(
 ) -> None:
     """One line when the ledger cannot be looked at, however long that lasts, and one more when it happens again."""
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:site]\nlimit = 4/h\n"))
-    watchdog.book = Book(watchdog.settings, patience=0.01)
+    watchdog.book = Book(watchdog.settings, timeout=0.01)  # load: the test itself holds the lock, or nobody does
     watchdog.book.configure()
     for _ in range(2):
         with open(watchdog.book["site"].path, "rb") as holder:

@@ -1,4 +1,4 @@
-"""The book: every ledger of this host, by the name of its quota."""
+"""The ledgers of this host, by the name of their quota."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy, Opened
 
 
 class Book(Mapping[str, Ledger]):
-    """The ledgers under `folder`. `configure` makes each what the settings say.
+    """The ledgers under `folder`, by quota name. `configure` makes each match the settings.
 
-    patience: seconds to wait for a ledger's lock at each use; by default `mapped.PATIENCE`.
+    timeout: seconds to wait for a ledger's lock at each use; by default `mapped.PATIENCE`.
     """
 
-    def __init__(self, settings: Settings, patience: float | None = None) -> None:
+    def __init__(self, settings: Settings, timeout: float | None = None) -> None:
         self.settings = settings
         self.folder = settings.app.state_dir / "quota"
-        self._ledgers = {name: Ledger(self.folder / f"{name}.ledger", patience) for name in settings.quotas}
+        self._ledgers = {name: Ledger(self.folder / f"{name}.ledger", timeout) for name in settings.quotas}
 
     def __getitem__(self, name: str) -> Ledger:
         return self._ledgers[name]
@@ -32,21 +32,21 @@ class Book(Mapping[str, Ledger]):
         return len(self._ledgers)
 
     def close(self) -> None:
-        """Lets go of every ledger's file: for a book that another one replaces."""
+        """Close every ledger's file: for a `Book` that another one replaces."""
         for ledger in self._ledgers.values():
             ledger.close()
 
     def configure(self) -> None:
-        """Creates, mends or adjusts every ledger, and logs what it found. Raises CannotWrite."""
+        """Create, repair or adjust every ledger, and log what was found. Raises CannotWrite."""
         for name in self:
             self.configure_one(name)
 
     def configure_one(self, name: str) -> None:
-        """The same for one ledger."""
-        terms = self.settings.quotas[name]
+        """Create, repair or adjust one ledger. Raises WarrenError or CannotWrite."""
+        quota = self.settings.quotas[name]
         ledger = self[name]
         try:
-            found = ledger.configure(*self._terms(name))
+            found = ledger.configure(*self._quota_settings(name))
         except LedgerBusy as busy:
             raise WarrenError(f"{busy}; start again") from busy
         except OSError as error:
@@ -54,29 +54,29 @@ class Book(Mapping[str, Ledger]):
                 f"cannot write the ledger of quota {name}, {ledger.path}: {error.strerror}; "
                 "free space or set the owner of the folder, then start again"
             ) from error
-        wait = _wait(ledger, terms.cost) if found.changed else 0.0
-        _tell(name, str(terms.limit), found, wait)
+        wait = _wait(ledger, quota.cost) if found.changed else 0.0
+        _log_opened(name, str(quota.limit), found, wait)
         if found.older:
-            get().warning(Event.SETTINGS_OLDER, quota=name, limit=str(terms.limit))
+            get().warning(Event.SETTINGS_OLDER, quota=name, limit=str(quota.limit))
 
     def stands(self, name: str) -> bool:
-        """Whether the ledger is what these settings say, or later ones. Raises LEDGER_ERRORS."""
-        return self[name].stands(*self._terms(name))
+        """Return whether the ledger has these settings, or later ones. Raises LEDGER_ERRORS."""
+        return self[name].stands(*self._quota_settings(name))
 
-    def _terms(self, name: str) -> tuple[int, float, float, int]:
-        terms = self.settings.quotas[name]
-        return terms.limit.calls, terms.limit.seconds, terms.longest_call, self.settings.generation
+    def _quota_settings(self, name: str) -> tuple[int, float, float, int]:
+        quota = self.settings.quotas[name]
+        return quota.limit.calls, quota.limit.seconds, quota.longest_call, self.settings.generation
 
 
 def _wait(ledger: Ledger, cost: int) -> float:
-    """Return the seconds until the next call; 0 when nobody can know."""
+    """Return the seconds until the next call; 0 when the ledger cannot say."""
     try:
         return ledger.wait_s(cost) or 0.0
     except LEDGER_ERRORS:
         return 0.0
 
 
-def _tell(name: str, limit: str, found: Opened, wait: float) -> None:
+def _log_opened(name: str, limit: str, found: Opened, wait: float) -> None:
     if found.damage:
         get().error(
             Event.LEDGER_DAMAGED,

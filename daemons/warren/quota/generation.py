@@ -1,4 +1,7 @@
-"""Generations of the settings: given out once they are accepted, and kept in each ledger with the terms that they brought."""
+"""Generations of the settings: numbers that order them, kept in each ledger with its settings.
+
+The number is assigned when the settings are accepted.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,20 @@ from warren.regular_file import open_regular
 
 
 def accepted(settings: Settings, after: int = 0) -> Settings:
-    """The settings with a generation of their own: above `after`, and above that of every ledger.
+    """Return the settings with a generation of their own: above `after`, and above every ledger's.
 
-    The microsecond in which they were read orders them already, unless somebody has set the clock back.
+    The microsecond in which the settings were read orders them already, unless the clock was set
+    back.
     """
     generation = max(settings.generation, after + 1, latest(settings.app.state_dir) + 1)
     return settings.model_copy(update={"accepted": replace(settings.accepted, generation=generation)})
 
 
 def latest(state_dir: Path) -> int:
-    """The highest generation that a ledger has; 0 when there is none. Waits for no lock: it is one word. Raises nothing."""
+    """Return the highest generation that a ledger has; 0 when there is no ledger.
+
+    Waits for no lock: the generation is one word. Raises nothing.
+    """
     found = [0]
     for path in (state_dir / "quota").glob("*.ledger"):
         with suppress(OSError, struct.error):

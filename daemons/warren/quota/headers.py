@@ -1,4 +1,4 @@
-"""What a provider says about its limit in a response. Pure."""
+"""The `Retry-After` header: what a provider says about its limit in a response. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: Longer pauses than this are taken for a mistake of the provider's (seconds).
+#: The longest pause in seconds: a longer one is taken for a mistake of the provider's.
 LONGEST_PAUSE = 7 * 86400.0
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds to wait by `Retry-After` (RFC 9110, 10.2.3): a number of seconds or a date; None when absent or malformed."""
+    """Return the seconds to wait by `Retry-After` (RFC 9110, 10.2.3).
+
+    The header holds a number of seconds or a date. The result is 0 to LONGEST_PAUSE, or None when
+    the header is absent or malformed.
+    """
     text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return min(float(text), LONGEST_PAUSE)
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # the latter for a number that no date can hold
+    except (ValueError, OverflowError):  # OverflowError for a number that no date can hold
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

@@ -1,7 +1,9 @@
-"""The ledger's format: which 64-bit word of the file means what. Everything is a signed native integer.
+"""The ledger's format: the meaning of each 64-bit word of the file.
 
-A word is written by one store, so that a process killed between two instructions leaves each word old or new, never mixed.
-Times are nanoseconds of CLOCK_BOOTTIME.
+Every word is a signed native integer.
+
+A word is written by one store, so that a process killed between two instructions leaves each word
+old or new, never mixed. Times are nanoseconds of CLOCK_BOOTTIME.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ HEADER_WORDS = 512
 SLOT_WORDS = 10
 #: No slot: the end of a list.
 NIL = -1
-#: A window is measured longer by one part in so many: this host's clock may run that much faster than the provider's (the kernel
-#: corrects a clock by 500 parts in a million at most).
+#: A window is measured longer by one part in so many: this host's clock may run that much faster
+#: than the provider's (the kernel corrects a clock by 500 parts in a million at most).
 DRIFT = 2000
-#: Durations and serials of a sound ledger lie below this, so that no sum of a few of them leaves the word.
+#: Durations and serials of a sound ledger lie below this, so that no sum of a few of them leaves
+#: the word.
 MOST = 2**61
 
 
@@ -34,7 +37,8 @@ class Head(IntEnum):
     WINDOW = 5  # ns that a slot cools after the response
     LONGEST_CALL = 6  # ns that a call of unknown outcome may still be under way
     BUSY = 7  # 1 while the lists are being changed: found at 1, they are rebuilt from the slots
-    FREE_HEAD = 8  # a queue: what was free first serves first, so that the slots remember the last calls
+    # A queue: what was free first serves first, so that the slots remember the last calls.
+    FREE_HEAD = 8
     FREE_COUNT = 9
     COOL_HEAD = 10  # sorted by UNTIL, the soonest first
     COOL_TAIL = 11
@@ -45,12 +49,18 @@ class Head(IntEnum):
     ADMITTED = 16  # since the ledger was made, for people
     REFUSED = 17
     FREE_TAIL = 18
-    DURABLE = 19  # as much of HIGH_WATER as is known to be on disk: stored after the sync, which may fail or be cut off
-    # The pause of CLOSED_UNTIL for a later boot, which has the wall clock only. 0 in a ledger of before they were kept.
+    # As much of HIGH_WATER as is known to be on disk: stored after the sync, which may fail or be
+    # cut off.
+    DURABLE = 19
+    # The pause of CLOSED_UNTIL for a later boot, which has the wall clock only. 0 in a ledger of
+    # before they were kept.
     PAUSED_AT = 21  # ns since the epoch
     PAUSED_FOR = 22  # ns
-    GENERATION = 23  # of the settings that LIMIT, WINDOW and LONGEST_CALL are from: older ones change nothing. 0: none is known
-    FORGOTTEN = 20  # until then a call may count that no slot remembers: for slots that come into service
+    # Of the settings that LIMIT, WINDOW and LONGEST_CALL are from: older ones change nothing. 0:
+    # none is known.
+    GENERATION = 23
+    # Until then a call may count that no slot remembers: for slots that come into service.
+    FORGOTTEN = 20
 
 
 class Slot(IntEnum):
@@ -69,7 +79,10 @@ class Slot(IntEnum):
 
 
 class State(IntEnum):
-    """A slot rests (free once UNTIL has passed, cooling before), is open, or is retired by a lowered limit."""
+    """A slot rests (free once UNTIL has passed, cooling before), is open, or is retired.
+
+    A lowered limit retires slots.
+    """
 
     RESTING = 0
     OPEN = 1

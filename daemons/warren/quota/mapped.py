@@ -1,7 +1,10 @@
-"""The mapped file behind its lock: attached when needed, and left for another when it grows, shrinks or is replaced.
+"""The mapped file of a ledger, behind its lock.
 
-The lock is flock's. It belongs to the open file and not, as POSIX locks do, to the process: another open and close of the same
-file does not end it, and two users of one ledger within a process exclude each other. A child after a fork opens the file anew.
+The file is attached when needed, and left for another one when it grows, shrinks or is replaced.
+
+The lock is flock's. It belongs to the open file and not, as POSIX locks do, to the process: another
+open and close of the same file does not end it, and two users of one ledger within a process
+exclude each other. A child after a fork opens the file again.
 """
 
 from __future__ import annotations
@@ -25,31 +28,34 @@ from warren.quota.slots import Contradiction, Slots
 from warren.quota.store import LedgerDamaged
 from warren.regular_file import NotRegular, clear_place, open_regular
 
-#: Seconds that a caller waits for the lock, unless it has less. Holders need microseconds; one stopped inside is ended by its
-#: supervisor.
+#: Seconds that a caller waits for the lock, unless it sets a shorter timeout. Holders need
+#: microseconds. A holder that is stopped inside is ended by its supervisor.
 PATIENCE = 2.0
-#: The same for making, mending or growing a ledger, which waits for the disk.
+#: Seconds to wait for the lock of creating, repairing or growing a ledger, which waits for the
+#: disk.
 MAKING_PATIENCE = 15.0
 
 
 class LedgerBusy(Exception):
-    """The lock could not be had in time: nothing was admitted, nothing was changed."""
+    """The lock was not free in time: nothing was admitted, nothing was changed."""
 
 
 def now_ns() -> int:
-    """Now, in ns of CLOCK_BOOTTIME."""
+    """Return the time now, in ns of CLOCK_BOOTTIME."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class MappedFile:
-    """One ledger's file in this process. All methods raise LedgerBusy, LedgerDamaged or OSError.
+    """The file of one ledger in this process.
 
-    patience: seconds to wait for the lock at each use; by default PATIENCE.
+    All methods raise LedgerBusy, LedgerDamaged or OSError.
+
+    timeout: seconds to wait for the lock at each use; by default PATIENCE.
     """
 
-    def __init__(self, path: Path, patience: float | None = None) -> None:
+    def __init__(self, path: Path, timeout: float | None = None) -> None:
         self.path = path
-        self._patience = PATIENCE if patience is None else patience
+        self._timeout = PATIENCE if timeout is None else timeout
         self._inside = False
         self._memory: mmap.mmap | None = None
         self._slots: Slots | None = None
@@ -57,8 +63,11 @@ class MappedFile:
         _all.add(self)
 
     @contextmanager
-    def locked(self, mend: bool = True) -> Iterator[Slots]:
-        """The slots, and nobody else uses them meanwhile. Not `mend`: the caller makes the lists anew."""
+    def locked(self, repair: bool = True) -> Iterator[Slots]:
+        """Yield the slots; no other process or thread uses them meanwhile.
+
+        Without `repair` the caller rebuilds the lists itself.
+        """
         with self._threads:
             if self._inside:  # a signal handler, or code that iterates over the slots
                 raise LedgerBusy(f"{self.path}: expected one use at a time, found another one by the same thread")
@@ -66,12 +75,14 @@ class MappedFile:
                 self._inside = True
                 slots = self._enter()
                 try:
-                    # Killed while it changed the lists: they are made anew from the slots, which are always right.
-                    if mend and slots.words[Head.BUSY]:
+                    # A process was killed while it changed the lists: they are rebuilt from the
+                    # slots, which are always right.
+                    if repair and slots.words[Head.BUSY]:
                         rebuild(slots, now_ns())
                     yield slots
                 except (Contradiction, IndexError, ValueError) as error:
-                    # Nobody may go on with words that somebody else wrote: the next user finds no ledger, and it is made anew.
+                    # No process may continue with words that something else wrote: the next user
+                    # finds no ledger, and creates one.
                     slots.words[Head.MAGIC] = 0
                     raise LedgerDamaged(f"expected words that fit together, found otherwise: {error}") from error
             finally:
@@ -80,9 +91,13 @@ class MappedFile:
                     fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def grow(self, capacity: int) -> Slots:
-        """Room for `capacity` slots, those beyond CAPACITY retired. Under the lock; the Slots of before are invalid."""
+        """Make room for `capacity` slots; return the new Slots.
+
+        The slots beyond CAPACITY are retired. The caller holds the lock. The Slots of before are invalid.
+        """
         os.posix_fallocate(self._fd, 0, store.size(capacity))
-        os.fsync(self._fd)  # else, after a power cut, the header may speak of slots that the file has not
+        # Else, after a power cut, the header may speak of slots that the file does not have.
+        os.fsync(self._fd)
         memory = store.attach(self._fd)
         self._unmap()
         self._memory, self._slots = memory, Slots(memoryview(memory).cast("q"))
@@ -95,36 +110,40 @@ class MappedFile:
         return self._slots
 
     def sync_header(self) -> None:
-        """Makes the header durable; under the lock."""
+        """Make the header durable; the caller holds the lock."""
         if self._memory is not None:
             self._memory.flush(0, min(mmap.PAGESIZE, len(self._memory)))
 
     def close(self) -> None:
-        """Lets go of the file; the next use opens it again."""
+        """Close the file; the next use opens it again."""
         with self._threads:
             if self._inside:
                 raise LedgerBusy(f"{self.path}: expected nobody inside at its close, found a use by the same thread")
             self._detach()
 
-    # -- the file --------------------------------------------------------------------------------------------------
+    # -- the file ----------------------------------------------------------------------------------
 
     def _enter(self) -> Slots:
-        """The lock, and the slots of the file that has the path now."""
+        """Take the lock, and return the slots of the file that has the path now."""
         while True:
             slots = self._slots or self._attach()
             if not self._is_open():
-                # A task has closed every descriptor; the number may be another file's by now. A lock on that one excludes nobody.
+                # A task has closed every descriptor. The number may belong to another file by now,
+                # and a lock on that file excludes no other user of the ledger.
                 self._fd = -1
                 self._unmap()
                 continue
-            lock(self._fd, self._patience, self.path)
-            there = os.lstat(self.path)  # a link to the same file is no ledger: whoever opens it anew would refuse it
+            lock(self._fd, self._timeout, self.path)
+            # A link to the same file is no ledger: a process that opens it again would refuse it.
+            there = os.lstat(self.path)
             mapped = len(slots.words) * WORD
-            # The size first: to touch a page beyond the end of the file is death.
+            # The size first: the kernel kills a process that touches a page beyond the end of the
+            # file.
             if (there.st_dev, there.st_ino) == self._identity and there.st_size >= mapped:
                 words = slots.words
                 room = (mapped - store.size(0)) // (SLOT_WORDS * WORD)
-                # A limit or a window that cannot be would admit nobody for good, or everybody: attached anew, it is damage.
+                # An impossible limit or window would admit no caller for good, or every caller.
+                # Attached again, the file counts as damaged.
                 terms = 0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room and 0 < words[Head.WINDOW] < MOST
                 if terms and words[Head.MAGIC] == MAGIC:
                     return slots
@@ -161,7 +180,8 @@ class MappedFile:
 
     def _unmap(self) -> None:
         memory, slots, self._memory, self._slots = self._memory, self._slots, None, None
-        with suppress(BufferError):  # another thread of the parent was at work while it forked: the memory stays mapped
+        # Another thread of the parent was at work while it forked: the memory stays mapped.
+        with suppress(BufferError):
             if slots is not None:
                 slots.words.release()
             if memory is not None:
@@ -179,7 +199,10 @@ _all: WeakSet[MappedFile] = WeakSet()
 
 
 def _after_fork() -> None:
-    """A child shares its parent's open files and so their locks: it could end them, or keep them after the parent's death."""
+    """Leave the parent's open files in a child, because it shares them and so their locks.
+
+    The child could end these locks, or keep them after the parent's death.
+    """
     for file in list(_all):
         file._detach()
         file._forget()
@@ -190,31 +213,42 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @contextmanager
 def making(path: Path) -> Iterator[int]:
-    """One process at a time makes, mends or grows the ledger at `path`; gives a file that remembers whether there was one."""
+    """Hold the lock of the creation of the ledger at `path`.
+
+    Under it one process at a time creates, repairs or grows the ledger. Yields the descriptor of a
+    file that remembers whether there was a ledger.
+    """
     memo = path.with_name(f".{path.name}.making")
     lost = False
     with suppress(FileNotFoundError):
         if lost := not stat.S_ISREG(memo.lstat().st_mode):
-            clear_place(memo)  # a link would be followed, and in a fifo nothing is kept; whoever obeys this has no lock on it
+            # A link would be followed, and a fifo keeps nothing. A process that opens such a file
+            # has no lock on the real one.
+            clear_place(memo)
     fd = os.open(memo, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
     try:
         lock(fd, MAKING_PATIENCE, path)
         if lost:
-            os.pwrite(fd, b"made\n", 0)  # what it remembered is unknown: there was a ledger, and its slots count as used
+            # What it remembered is unknown: there was a ledger, and its slots count as used.
+            os.pwrite(fd, b"made\n", 0)
         yield fd
     finally:
-        fcntl.flock(fd, fcntl.LOCK_UN)  # not left to the close: a child that is being forked has the file open, too
+        # Not left to the close: a child that is being forked has the file open, too.
+        fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
-def lock(fd: int, patience: float, path: Path) -> None:
-    """Takes the lock of `fd`, which ends with its holder. Raises LedgerBusy after `patience` seconds."""
-    deadline = time.monotonic() + patience
+def lock(fd: int, timeout: float, path: Path) -> None:
+    """Take the lock of `fd`, which ends with its holder.
+
+    Raises LedgerBusy after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise LedgerBusy(f"{path}: its lock was held for more than {patience:g} s; is a process stopped?") from None
+                raise LedgerBusy(f"{path}: its lock was held for more than {timeout:g} s; is a process stopped?") from None
         time.sleep(0.0005)

@@ -1,4 +1,4 @@
-"""The lists made anew from the slots: after a change that was cut off, and when the terms have changed."""
+"""The lists, built again from the slots after a cut-off change or a change of the settings."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from warren.quota.slots import Slots
 
 
 def rebuild(slots: Slots, now: int) -> None:
-    """Makes the lists from STATE and UNTIL, with LIMIT slots in service if that many are not in use. O(limit log limit)."""
+    """Make the lists from STATE and UNTIL again. O(limit log limit).
+
+    LIMIT slots are in service then, if that many are not in use.
+    """
     words = slots.words
     words[Head.BUSY] = 1
     states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
     latest = now + int(words[Head.WINDOW]) + int(words[Head.LONGEST_CALL])
     for slot, until in enumerate(untils):
-        if until > latest:  # longer than a call of this moment could count: the window was made shorter
+        # Longer than a call of this moment could count: the window was made shorter.
+        if until > latest:
             slots.put(slot, Slot.UNTIL, latest)
     forgotten = max(oldest_use(slots, now), min(latest, int(words[Head.FORGOTTEN])))
     words[Head.FORGOTTEN] = forgotten if forgotten > now else 0
     closed = [slot for slot, state in enumerate(states) if state != State.OPEN]
-    # A retired slot that cools (its window was made longer) serves again: its last call may be counted once more.
+    # A retired slot that cools (its window was made longer) serves again: its last call may be
+    # counted once more.
     cooling = [slot for slot in closed if untils[slot] > now]
     # Those used last serve on: they remember the last calls.
     cooled = sorted((slot for slot in closed if untils[slot] <= now), key=untils.__getitem__)
@@ -30,7 +35,8 @@ def rebuild(slots: Slots, now: int) -> None:
     for slot in cooled[:out]:
         slots.put(slot, Slot.STATE, State.RETIRED)
     for slot in (*cooled[out:], *cooling):
-        # Others served while it was retired: it comes back when their calls, too, have cooled, which no slot remembers.
+        # Others served while it was retired: it comes back when their calls, too, have cooled,
+        # which no slot remembers.
         if states[slot] == State.RETIRED and untils[slot] < forgotten:
             untils[slot] = forgotten
             slots.put(slot, Slot.UNTIL, forgotten)
@@ -44,7 +50,10 @@ def rebuild(slots: Slots, now: int) -> None:
 
 
 def oldest_use(slots: Slots, now: int) -> int:
-    """Calls that no slot remembers have cooled by then (ns), for what was free first served first. 0: no slot served twice."""
+    """Return when (ns) all calls that no slot remembers have cooled; 0: no slot served twice.
+
+    This holds because what was free first served first.
+    """
     states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
     return min(
         (until for state, until in zip(states, untils, strict=True) if state == State.RESTING and until < now), default=now

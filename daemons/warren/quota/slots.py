@@ -1,10 +1,12 @@
 """The arithmetic of slots: pure functions of memory and a time that is passed in.
 
-A quota of `limit` calls per window is exactly `limit` slots. A call holds its slot from before it is sent until a full window
-after its response, so at most `limit` calls lie in any window of the provider's. Reserve and settle touch a few slots only.
+A quota of `limit` calls per window is exactly `limit` slots. A call holds its slot from before it
+is sent until a full window after its response, so at most `limit` calls lie in any window of the
+provider's. Reserve and settle touch a few slots only.
 
-Why it is safe to be killed anywhere: STATE and UNTIL of each slot are the truth, written in an order in which every prefix counts
-a call too many rather than one too few. The lists are a convenience: BUSY marks a change, and who finds it set makes them anew.
+Why it is safe to be killed anywhere: STATE and UNTIL of each slot are the truth, written in an
+order in which every prefix counts a call too many rather than one too few. The lists are a
+convenience: BUSY marks a change, and who finds it set makes them anew.
 """
 
 from __future__ import annotations
@@ -17,12 +19,18 @@ from warren.quota.layout import DRIFT, HEADER_WORDS, NIL, SLOT_WORDS, Head, Slot
 
 
 class Contradiction(Exception):
-    """The words contradict each other though no change was cut off: somebody else wrote them, and nothing may be admitted."""
+    """The words contradict each other though no change was cut off.
+
+    Another program wrote them, and nothing may be admitted.
+    """
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """Proof of one reservation: the slot's number, and a serial that no later reservation of the slot has."""
+    """Proof of one reservation: the number of the slot, and the serial of the reservation.
+
+    No later reservation of the slot has this serial.
+    """
 
     slot: int
     serial: int
@@ -30,7 +38,10 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Counts:
-    """Where the slots are. `next_free` is the time (ns) at which the next cooling slot is free, None when none cools."""
+    """The number of slots in each state.
+
+    `next_free` is the time (ns) at which the next cooling slot is free, None when none cools.
+    """
 
     limit: int
     free: int
@@ -49,14 +60,20 @@ class Counts:
         return self.open + self.cooling
 
     def wait_s(self, now: int) -> float | None:
-        """Seconds from `now` (ns) until a slot may be had, 0.0 when one can be had now; None when all are open."""
+        """Return the seconds from `now` (ns) until a slot is free, 0.0 when one is free now.
+
+        Returns None when all are open.
+        """
         if not self.free and self.next_free is None:
             return None
         return max(0, max(0 if self.free else self.next_free or 0, self.closed_until) - now) / 1e9
 
 
 class Slots:
-    """The slots in `words` (a memoryview of format 'q'). The caller holds the ledger's lock around every call."""
+    """The slots in `words` (a memoryview of format 'q').
+
+    The caller holds the ledger's lock around every call.
+    """
 
     def __init__(self, words: memoryview) -> None:
         self.words = words
@@ -90,15 +107,21 @@ class Slots:
         """Slots that are not retired."""
         return int(self.words[Head.CAPACITY] - self.words[Head.RETIRED_COUNT])
 
-    # -- calls -----------------------------------------------------------------------------------------------------
+    # -- calls -------------------------------------------------------------------------------------
 
     def available(self, count: int, now: int) -> bool:
-        """Whether `count` slots could be reserved now; brings in cooled slots, at most `count` + 2 of them."""
+        """Return whether `count` slots could be reserved now.
+
+        Moves cooled slots to the free ones before, at most `count` + 2 of them.
+        """
         self.thaw(now, count + 2)
         return bool(self.words[Head.FREE_COUNT] >= count and self.words[Head.CLOSED_UNTIL] <= now)
 
     def reserve(self, owner: Process, now: int) -> Ticket:
-        """Opens a free slot for `owner`. The caller has asked `available` under the same lock. Raises Contradiction."""
+        """Open a free slot for `owner`. Raises Contradiction.
+
+        The caller has asked `available` under the same lock.
+        """
         words = self.words
         # The list only says where to look. The limit must not hang on it.
         slot = self._resting(int(words[Head.FREE_HEAD]), now)
@@ -120,20 +143,25 @@ class Slots:
         return Ticket(slot, serial)
 
     def claim(self, ticket: Ticket, owner: Process) -> bool:
-        """Makes `owner` the one who may make the call; False when the slot is no longer the ticket's."""
+        """Make `owner` the process that may call; False when the ticket lost the slot."""
         if not self.holds(ticket):
             return False
-        # Between the two stores the owner is nobody who lives: read so, the slot cools, and the claimer is told at its next use.
+        # Between the two stores the owner is nobody who lives: read so, the slot cools, and the
+        # claimer is told at its next use.
         self.put(ticket.slot, Slot.START, owner.start)
         self.put(ticket.slot, Slot.PID, owner.pid)
         return True
 
     def settle(self, ticket: Ticket, until: int) -> bool:
-        """Lets the slot cool until `until`; False when the ticket's reservation no longer stands (it was settled before)."""
+        """Let the slot cool until `until` (ns).
+
+        Returns False when the ticket's reservation no longer stands: it was settled before.
+        """
         if not self.holds(ticket):
             return False
         self.words[Head.BUSY] = 1
-        # First UNTIL, then STATE: killed between them the slot is open, its owner dead, and it cools from when that is seen.
+        # First UNTIL, then STATE: killed between them the slot is open, its owner dead, and it
+        # cools from when that is seen.
         self.put(ticket.slot, Slot.UNTIL, until)
         self.put(ticket.slot, Slot.STATE, State.RESTING)
         self._cool(ticket.slot)
@@ -147,7 +175,8 @@ class Slots:
         slot = ticket.slot
         self.words[Head.BUSY] = 1
         self.words[Head.ADMITTED] -= 1
-        # Slots that were free longer may have served meanwhile, so this one no longer stands for the oldest call.
+        # Slots that were free longer may have served meanwhile, so this one no longer stands for
+        # the oldest call.
         self.put(slot, Slot.UNTIL, max(now, self.get(slot, Slot.UNTIL), int(self.words[Head.FORGOTTEN])))
         self.put(slot, Slot.STATE, State.RESTING)
         if self.get(slot, Slot.UNTIL) > now:
@@ -158,7 +187,10 @@ class Slots:
         return True
 
     def thaw(self, now: int, most: int) -> None:
-        """Moves up to `most` slots that have cooled to the free ones, or retires them while there are more than LIMIT."""
+        """Move up to `most` slots that have cooled to the free ones.
+
+        Slots are retired instead while there are more than LIMIT.
+        """
         words = self.words
         while most > 0 and words[Head.COOL_HEAD] != NIL:
             slot = int(words[Head.COOL_HEAD])
@@ -176,7 +208,7 @@ class Slots:
             words[Head.BUSY] = 0
             most -= 1
 
-    # -- owners ----------------------------------------------------------------------------------------------------
+    # -- owners ------------------------------------------------------------------------------------
 
     def open_tickets(self) -> Iterator[tuple[Ticket, Process]]:
         """Every reservation that stands, with its owner."""
@@ -186,10 +218,11 @@ class Slots:
                 yield ticket, Process(self.get(slot, Slot.PID), self.get(slot, Slot.START))
 
     def reap(self, alive: Callable[[Process], bool], clock: Callable[[], int]) -> int:
-        """Lets the slots of dead owners cool, from the moment their death is seen, and says how many they were."""
+        """Let the slots of dead owners cool from when their death is seen; return how many."""
         dead = [ticket for ticket, owner in self.open_tickets() if not alive(owner)]
-        # The clock is read after the deaths were seen. A call that the dead one had just sent may reach the provider later than
-        # that, by LONGEST_CALL at most: the slot cools for as much more.
+        # The clock is read after the deaths were seen. A call that the dead one had just sent may
+        # reach the provider later than that, by LONGEST_CALL at most: the slot cools for as much
+        # more.
         until = clock() + int(self.words[Head.WINDOW]) + int(self.words[Head.LONGEST_CALL])
         return sum(self.settle(ticket, until) for ticket in dead)
 
@@ -214,7 +247,10 @@ class Slots:
         )
 
     def next_free(self, count: int, now: int) -> int | None:
-        """When (ns) `count` slots may be free at once, not before CLOSED_UNTIL; None when too many are open to know. O(count)."""
+        """Return when (ns) `count` slots may be free at once, not before CLOSED_UNTIL. O(count).
+
+        Returns None when too many slots are open to know.
+        """
         words = self.words
         missing = count - int(words[Head.FREE_COUNT])
         if missing <= 0:
@@ -226,10 +262,13 @@ class Slots:
             slot, missing = self.get(slot, Slot.NEXT), missing - 1
         return None if slot == NIL else max(self.get(slot, Slot.UNTIL), int(words[Head.CLOSED_UNTIL]))
 
-    # -- lists -----------------------------------------------------------------------------------------------------
+    # -- lists -------------------------------------------------------------------------------------
 
     def _resting(self, slot: int, now: int) -> int:
-        """`slot`, taken from a list. Raises Contradiction when it has no business there, by the slot's own words."""
+        """Return `slot`, taken from a list.
+
+        Raises Contradiction when by its own words the slot does not belong there.
+        """
         if not 0 <= slot < self.words[Head.CAPACITY]:
             raise Contradiction(f"expected a slot of 0 to {self.words[Head.CAPACITY] - 1} in a list, found {slot}")
         if self.get(slot, Slot.STATE) != State.RESTING or self.get(slot, Slot.UNTIL) > now:
@@ -252,7 +291,10 @@ class Slots:
         words[Head.FREE_COUNT] += 1
 
     def _cool(self, slot: int) -> None:
-        """Enters a resting slot into the cooling list, from the tail: only calls of unknown outcome stand out of order there."""
+        """Enter a resting slot into the cooling list, from the tail.
+
+        Only calls of unknown outcome stand out of order there.
+        """
         words, until = self.words, self.get(slot, Slot.UNTIL)
         before = int(words[Head.COOL_TAIL])
         for _ in range(int(words[Head.CAPACITY])):

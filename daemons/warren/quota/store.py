@@ -1,4 +1,4 @@
-"""The ledger's file: made whole or not at all, recognised or set aside."""
+"""The file of a ledger: created whole or not at all, recognised or invalidated."""
 
 from __future__ import annotations
 
@@ -17,47 +17,51 @@ from warren.regular_file import NotRegular, open_regular, remove_any
 
 
 class LedgerDamaged(Exception):
-    """The file is not a ledger that this version can trust; the text says what is wrong with it."""
+    """The file is not a ledger that this version can trust; the text says what is wrong."""
 
 
 def size(capacity: int) -> int:
-    """Bytes of a ledger with `capacity` slots."""
+    """Return the bytes of a ledger with `capacity` slots."""
     return (HEADER_WORDS + capacity * SLOT_WORDS) * WORD
 
 
 def boot_word() -> int:
-    """A signed 64-bit name of this boot."""
+    """Return a signed 64-bit name of this boot."""
     return int.from_bytes(hashlib.sha256(boot().encode()).digest()[:8], "little", signed=True)
 
 
 def create(path: Path, capacity: int, window: int, longest_call: int, cooling_until: int, aside: Path | None) -> None:
-    """Makes a ledger of `capacity` slots at `path` in one step, over what may stand there. Times in ns.
+    """Create a ledger of `capacity` slots at `path` in one step, over whatever is there.
 
-    Every slot cools until `cooling_until`; 0 means that no call was made yet. `aside` is a second name for what stood there.
-    Errors: OSError, and the folder is as it was.
+    path: the file. capacity: slots. window, longest_call: ns. cooling_until: every slot cools until
+    then (ns of CLOCK_BOOTTIME); 0 means that no call was made yet. aside: a second name for the
+    file that was at `path`. Raises OSError, and then leaves the directory as it was.
     """
     fresh = path.with_name(f".{path.name}.new")
     remove_any(fresh)  # of a start that was killed here
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
-        # Allocated, not sparse: a disk that fills later cannot make a store into the mapped file fail.
+        # Allocated, not sparse: a disk that fills later cannot make a store into the mapped file
+        # fail.
         os.posix_fallocate(fd, 0, size(capacity))
         with mmap.mmap(fd, size(capacity)) as memory:
             words = memoryview(memory).cast("q")
             words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity
             words[Head.BOOT] = boot_word()
             words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = capacity, window, longest_call
-            # Far from any serial of a ledger that stood here before, so that no old ticket fits a new reservation.
+            # Far from any serial of a ledger that was here before, so that no old ticket fits a new
+            # reservation.
             words[Head.SERIAL] = secrets.randbits(60)
             words[Head.HIGH_WATER] = capacity if cooling_until else 0
             words[HEADER_WORDS + Slot.UNTIL :: SLOT_WORDS] = memoryview(array("q", [cooling_until]) * capacity)
-            words[Head.BUSY] = 1  # whoever attaches first builds the lists
+            words[Head.BUSY] = 1  # the process that attaches first builds the lists
             words.release()
             memory.flush()
         os.fsync(fd)
         if aside is not None and path.is_dir() and not path.is_symlink():
-            # No second name for a directory. Killed behind this, the next start finds nothing where its memo says that there was
-            # a ledger: every slot counts as used then, too.
+            # A directory cannot have a second name. Killed after this rename, the next start finds
+            # nothing where its memo says that there was a ledger: every slot counts as used then,
+            # too.
             os.rename(path, aside)
         elif aside is not None:
             os.link(path, aside, follow_symlinks=False)
@@ -71,14 +75,15 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
 
 
 def disown(path: Path) -> None:
-    """Tells everybody who has the file mapped that it is no ledger any more. It stays until `create` replaces it.
+    """Invalidate the ledger at `path` for every process that has it mapped.
 
-    Not moved away: killed before the new ledger is there, the next start must find damage, not nothing.
+    The file stays until `create` replaces it. It is not moved away: when this process is killed
+    before the new ledger is there, the next start must find damage, not nothing.
     """
     try:
         file = open_regular(path, os.O_RDWR)
     except NotRegular:
-        return  # nobody has that mapped
+        return  # no process has such a file mapped
     try:
         os.pwrite(file, bytes(WORD), 0)
     finally:
@@ -86,7 +91,7 @@ def disown(path: Path) -> None:
 
 
 def attach(fd: int) -> mmap.mmap:
-    """Maps the file of `fd`. Raises LedgerDamaged when its header is not that of a ledger."""
+    """Map the file of `fd`. Raises LedgerDamaged when its header is not that of a ledger."""
     length = os.fstat(fd).st_size // WORD * WORD
     if length < size(1):
         raise LedgerDamaged(f"expected at least {size(1)} bytes, found {length}")
@@ -104,12 +109,14 @@ def attach(fd: int) -> mmap.mmap:
 
 
 def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
-    """Looks at every word; raises LedgerDamaged for a state that does not exist or a time (ns) later than may be.
+    """Check every word. Raises LedgerDamaged for an unknown state or for a time beyond its horizon.
 
-    horizon: no slot of this boot cools beyond it. closed_horizon: nor is the quota closed beyond this one.
+    horizon: no slot of this boot cools longer (ns). closed_horizon: the quota is not closed longer
+    (ns).
     """
     words = slots.words
-    problem = _header_problem(words, len(words) * WORD)  # since it was attached somebody may have written
+    # Another process may have written since the file was attached.
+    problem = _header_problem(words, len(words) * WORD)
     if problem:
         raise LedgerDamaged(problem)
     states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
@@ -117,7 +124,8 @@ def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
     if wrong:
         state = wrong.pop()
         raise LedgerDamaged(f"expected a state of 0, 1 or 2 in slot {states.index(state)}, found {state}")
-    # The times of another boot say nothing, and nobody uses them. With BUSY set a change of the terms may have been cut off.
+    # The times of another boot say nothing, and are not used. With BUSY set a change of the limit
+    # or window may have been cut off.
     bounded = words[Head.BOOT] == boot_word() and not words[Head.BUSY]
     for until in (min(untils), max(untils)):
         if until < 0 or (bounded and until > horizon):

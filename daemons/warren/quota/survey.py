@@ -1,4 +1,7 @@
-"""survey.json: what the quota-watchdog sees of broker, queues and quotas, for all who must not ask them themselves."""
+"""survey.json: the status of broker, queues and quotas, for readers that must not ask them.
+
+The quota-watchdog writes it.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,18 @@ from warren.quota.slots import Counts
 from warren.quota.unconsumed import patience
 from warren.run_file import now
 
-#: Seconds without a look after which the thread that looks is stuck in one: each of its steps ends well before.
+#: Seconds without a look after which the thread that looks is stuck: each of its steps ends well
+#: before.
 _STUCK = 5 * PATIENCE
-#: Seconds between two writings when the broker was not asked anew.
+#: Seconds between two writes when the broker was not asked again.
 PAUSE = 1.0
 
 
 class Survey:
-    """The survey of one host. Its file is written by the watchdog's own loop, which never waits for the broker."""
+    """The status of broker, queues and quotas of one host.
+
+    The watchdog's own loop writes the file, and never waits for the broker.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -40,26 +47,33 @@ class Survey:
         self._look: Look | None = None
         self._backlogs: dict[str, Backlog] = {}
         self._alarms: tuple[str, ...] = ()
-        #: Since when each queue has had messages and no consumer (seconds of CLOCK_BOOTTIME); those of which that was said.
-        self._alone: dict[str, float] = {}
-        self._told_alone: set[str] = set()
-        self._told_same_name = False
-        self._told_removed: frozenset[str] = frozenset()
-        self._results_trouble = ""
+        #: Since when each queue has had messages and no consumer (seconds of CLOCK_BOOTTIME), and
+        #: the queues for which this was logged.
+        self._unconsumed_since: dict[str, float] = {}
+        self._unconsumed_logged: set[str] = set()
+        self._same_name_logged = False
+        self._removed_logged: frozenset[str] = frozenset()
+        self._results_error = ""
         self._broker.start()
         if self._results:
             self._results.start()
 
     def stop(self) -> None:
-        """Ends the threads that ask, at their next turn. The file stays, and its age says what it is worth."""
+        """Stop the threads that ask, at their next tick.
+
+        The file stays, and its age shows its worth.
+        """
         self._broker.stop()
         if self._results:
             self._results.stop()
 
     def publish(self, quotas: dict[str, Counts | str]) -> None:
-        """Writes the file, with the counts of each quota or why there are none; logs what has changed for people.
+        """Write the file; log what has changed.
 
-        Nothing is written before the broker was asked once: what is unknown yet is neither well nor in trouble.
+        quotas: the counts of each quota, or why there are none.
+
+        Nothing is written before the broker was asked once: an unknown status is neither good nor
+        bad.
         """
         look = self._latest()
         if look is None:
@@ -70,44 +84,51 @@ class Survey:
             return
         self._written = now()
         broker = {"kind": self.settings.broker.kind, "reachable": look.reachable, "reason": look.reason}
-        said = {
+        status = {
             "at": self._written,
             "broker": {**broker, "alarms": look.alarms, "asked_at": look.at, "same_name": look.same_name},
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "removed_queues": look.removed,
             **look.waiting._asdict(),
-            **self._said_of_results(),
+            **self._results_status(),
             "rejected": {"messages": look.rejected, "level": self._rejected_level(look), **_full(look)},
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
             "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
         }
-        with suppress(OSError):  # a full disk: the file grows old, which is what its readers are told
-            run_file.write(self._path, said)
+        # A full disk: the file grows old, and its readers see its age.
+        with suppress(OSError):
+            run_file.write(self._path, status)
 
     def _latest(self) -> Look | None:
         look, at = self._broker.latest, now()
         stuck = _stuck(at - (look.at if look else self._begun), self._broker.pause)
         return Look(at, False, stuck) if stuck else look
 
-    def _said_of_results(self) -> dict[str, Any]:
-        """Whether the server of the results keeps them, where it is not the broker; each change is logged once."""
+    def _results_status(self) -> dict[str, Any]:
+        """Return whether the server of the results stores them, where it is not the broker.
+
+        Each change is logged once.
+        """
         if self._results is None:
             return {}
         at = now()
         look = self._results.latest or ResultsLook(self._begun)
         if stuck := _stuck(at - look.at, self.settings.watchdog.survey_interval):
             look = ResultsLook(at, stuck)
-        before, self._results_trouble = self._results_trouble, look.trouble
+        before, self._results_error = self._results_error, look.trouble
         if look.trouble and not before:
             get().error(Event.RESULTS_NOT_STORED, reason=look.trouble, consequence="tasks that have run wait with their results")
         elif before and not look.trouble:
             get().info(Event.RESULTS_STORED)
         return {"results": {"reachable": not look.trouble, "reason": look.trouble, "asked_at": look.at}}
 
-    # -- what changed --------------------------------------------------------------------------------------------------
+    # -- what changed ------------------------------------------------------------------------------
 
     def _follow(self, look: Look) -> None:
-        """Takes a new look in. Each change is logged once: an alarm or an outage that lasts is not news at every look."""
+        """Take in a new look; log each change once.
+
+        An alarm or an outage that lasts is not news.
+        """
         was_reachable = self._look.reachable if self._look else None
         self._look = look
         if look.reachable != was_reachable:
@@ -122,45 +143,50 @@ class Survey:
         if self._alarms and not look.alarms:
             get().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
         self._alarms = look.alarms
-        if look.same_name and not self._told_same_name:
+        if look.same_name and not self._same_name_logged:
             get().error(Event.HOST_NAME_TAKEN, consequence="both run with the settings of one host; start one with --host")
-        self._told_same_name = look.same_name
+        self._same_name_logged = look.same_name
         for queue, seen in look.queues.items():
             self._measure(queue, look.at, seen.messages)
             self._watch_consumers(queue, look.at, seen)
-        told, self._told_removed = self._told_removed, frozenset(look.removed)
-        for queue in self._told_removed - told:
+        logged, self._removed_logged = self._removed_logged, frozenset(look.removed)
+        for queue in self._removed_logged - logged:
             get().warning(Event.QUEUE_ABANDONED, queue=queue, messages=look.removed[queue])
 
     def _measure(self, queue: str, at: float, depth: int | None) -> None:
-        terms, before = self.settings.health, self._backlogs.get(queue, Backlog())
-        after = before.seen(at, depth or 0, terms.queue_warning, terms.queue_critical)
+        health, before = self.settings.health, self._backlogs.get(queue, Backlog())
+        after = before.seen(at, depth or 0, health.queue_warning, health.queue_critical)
         self._backlogs[queue] = after
         if crossed(before.level, after.level):
-            tell, event = (get().warning, Event.BACKLOG_GROWS) if after.level else (get().info, Event.BACKLOG_SHRINKS)
+            log, event = (get().warning, Event.BACKLOG_GROWS) if after.level else (get().info, Event.BACKLOG_SHRINKS)
             growth = round(after.forecast.growth_per_s, 3)
-            tell(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
+            log(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
 
     def _watch_consumers(self, queue: str, at: float, seen: Seen) -> None:
-        """Notes since when the queue has had messages and, as far as the broker says, nobody who takes them."""
+        """Note since when the queue has had messages and, by the broker's count, no consumer."""
         if not seen.messages or seen.consumers != 0:
-            self._alone.pop(queue, None)
-            self._told_alone.discard(queue)
-        elif at - self._alone.setdefault(queue, at) >= patience(self.settings, queue) and queue not in self._told_alone:
-            self._told_alone.add(queue)
-            get().warning(Event.QUEUE_UNCONSUMED, queue=queue, messages=seen.messages, since_s=round(at - self._alone[queue], 1))
+            self._unconsumed_since.pop(queue, None)
+            self._unconsumed_logged.discard(queue)
+        elif (
+            at - self._unconsumed_since.setdefault(queue, at) >= patience(self.settings, queue)
+            and queue not in self._unconsumed_logged
+        ):
+            self._unconsumed_logged.add(queue)
+            get().warning(
+                Event.QUEUE_UNCONSUMED, queue=queue, messages=seen.messages, since_s=round(at - self._unconsumed_since[queue], 1)
+            )
 
     def _rejected_level(self, look: Look) -> int:
         most = self.settings.health.rejected_warning
         return int(bool(most) and look.rejected >= most)
 
-    # -- the file ------------------------------------------------------------------------------------------------------
+    # -- the file ----------------------------------------------------------------------------------
 
     def _queue(self, queue: str, look: Look, quotas: dict[str, Counts | str]) -> dict[str, Any]:
         backlog = self._backlogs.get(queue)
         if backlog is None or not look.reachable:
             return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0, "unconsumed": False}
-        seen, alone = backlog.forecast, queue in self._told_alone
+        seen, unconsumed = backlog.forecast, queue in self._unconsumed_logged
         messages = look.queues[queue].messages if queue in look.queues else None
         return {
             "messages": messages,
@@ -168,12 +194,15 @@ class Survey:
             "recent_per_s": round(seen.recent_per_s, 3),
             "empty_in_s": None if seen.empty_in_s is None else round(seen.empty_in_s, 1),
             "quota_empty_in_s": self._by_quota(queue, messages or 0, quotas),
-            "level": max(backlog.level, int(alone)),
-            "unconsumed": alone,
+            "level": max(backlog.level, int(unconsumed)),
+            "unconsumed": unconsumed,
         }
 
     def _by_quota(self, queue: str, messages: int, quotas: dict[str, Counts | str]) -> float | None:
-        """Seconds that the quotas of this host need to let so many messages through; None for a queue without a quota."""
+        """Return the seconds that this host's quotas need to let so many messages through.
+
+        Returns None for a queue without a quota.
+        """
         found = []
         for name, quota in self.settings.quotas.items():
             counts = quotas.get(name)
@@ -194,10 +223,13 @@ class Survey:
 
 
 def _stuck(silence: float, pause: float) -> str:
-    """What to say of a thread that has not looked for so many seconds, though it pauses for `pause` only; empty when it may."""
+    """Return the reason when a thread that pauses for `pause` seconds is silent for too long.
+
+    silence: seconds since its last look. Returns an empty text while the silence is allowed.
+    """
     return f"no answer for {silence:.0f} s" if silence > _STUCK + 2 * pause else ""
 
 
 def _full(look: Look) -> dict[str, bool]:
-    """Whether there are so many rejected messages that the oldest are dropped; said only then."""
+    """Return `full` when the oldest rejected messages are dropped, for there are so many."""
     return {"full": True} if look.rejected >= MOST else {}

@@ -1,19 +1,20 @@
-"""Queues that no worker of the fleet takes from. Pure."""
+"""The queues that no worker of the fleet consumes. Pure."""
 
 from __future__ import annotations
 
 from warren.config import Settings
 from warren.config.patterns import overlap
 
-#: Seconds for which a queue may be without a consumer: a rolling restart takes one away for some.
+#: Seconds for which a queue may be without a consumer: a rolling restart takes one away for a
+#: while.
 AT_LEAST = 60.0
 
 
 def patience(settings: Settings, queue: str) -> float:
-    """Return the seconds after which a queue with messages and no consumer is news.
+    """Return the seconds after which a queue with messages and no consumer is worth a line.
 
-    A queue that waits for a quota has no consumer either, on all hosts perhaps, for a window at most. One without `tasks`
-    may hold tasks of any quota.
+    A queue that waits for a quota has no consumer either, on all hosts perhaps, for a window at
+    most. A queue without `tasks` may hold tasks of any quota.
     """
     tasks = settings.queues[queue].tasks
     windows = [

@@ -1,6 +1,7 @@
-"""The quota-watchdog daemon: frees what dead processes held, follows edits, and tells people how broker and quotas stand.
+"""The quota-watchdog daemon: releases slots of dead processes and publishes the status.
 
-It is never on the way of a call: with it stopped, limits hold, and only slots of dead processes stay unused.
+It also follows edits of the settings. It is never on the way of a call: while it is stopped, limits
+hold, and only slots of dead processes stay unused.
 """
 
 from __future__ import annotations
@@ -23,34 +24,36 @@ from warren.quota.slots import Counts
 from warren.quota.store import LedgerDamaged
 from warren.quota.survey import Survey
 
-#: Seconds between two turns of the main loop at most: its heart and its survey do not wait for the next look at the quotas.
+#: Seconds between two ticks of the main loop at most: its heartbeat and its status file do not wait
+#: for the next look at the quotas.
 TURN = 1.0
 
 
 class Watchdog:
-    """The one watchdog of this host."""
+    """The quota-watchdog of this host."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings = _numbered(settings)
         self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
         self.book = Book(settings)
         self.levels: dict[str, int] = {}
-        self.counts: dict[str, Counts | str] = {}  # or why there are none
-        self._said: dict[str, str] = {}  # what is wrong with the ledger of a quota, as it was logged
-        self._unsettled: set[str] = set()  # quotas whose ledgers have not taken up the settings yet
+        self.counts: dict[str, Counts | str] = {}  # by quota; or why there are none
+        # What is wrong with the ledger of a quota, as it was logged.
+        self._logged: dict[str, str] = {}
+        self._unsettled: set[str] = set()  # quotas whose ledgers do not have the settings yet
         self._due = 0.0
 
     def start(self) -> ExitCode:
-        """Runs until it is told to stop; returns the exit code."""
+        """Run until the daemon is told to stop; return the exit code."""
         self.daemon.start()
         self.book.configure()
         self.survey = Survey(self.settings)
         get().info(Event.READY, quotas=sorted(self.book))
-        self.daemon.loop(self._turn, lambda: min(TURN, self.settings.watchdog.interval))
+        self.daemon.loop(self._tick, lambda: min(TURN, self.settings.watchdog.interval))
         self.survey.stop()
         return self.daemon.stop()
 
-    def _turn(self) -> None:
+    def _tick(self) -> None:
         if self.daemon.dumping:
             self.daemon.dump(quotas=sorted(self.book))
         if self.daemon.reloading:
@@ -60,9 +63,9 @@ class Watchdog:
             self._look()
             self._restore_messages()
         self.survey.publish(self.counts)
-        self._beat()
+        self._heartbeat()
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         self.daemon.heart.beat("ready", quotas=sorted(self.book), unsettled=sorted(self._unsettled))
 
     def _look(self) -> None:
@@ -72,7 +75,7 @@ class Watchdog:
             self.daemon.took(self.settings)  # every ledger has their generation
 
     def _watch(self, name: str) -> None:
-        """One look at one quota."""
+        """Look once at one quota."""
         ledger = self.book[name]
         settled = True
         try:
@@ -91,45 +94,63 @@ class Watchdog:
             self._settle(name)
             return
         except OSError as error:
-            self._cannot(name, f"cannot use {ledger.path}: {error.strerror or error}; look at its owner and its disk")
+            self._cannot(
+                name,
+                f"cannot use {ledger.path}: {error.strerror or error}; look at its owner and its disk",
+            )
             return
         self.counts[name] = counts
         if settled:
-            self._said.pop(name, None)
+            self._logged.pop(name, None)
         if reaped:
-            get().warning(Event.SLOTS_REAPED, quota=name, slots=reaped, consequence="they cool for a window and the longest call")
-        self._tell_level(name, counts)
+            get().warning(
+                Event.SLOTS_REAPED,
+                quota=name,
+                slots=reaped,
+                consequence="they cool for a window and the longest call",
+            )
+        self._log_quota_level(name, counts)
 
     def _settle(self, name: str) -> bool:
-        """Makes the ledger what the settings say, or leaves it as it is until the next look."""
+        """Make the ledger match the settings, or leave it as it is until the next look.
+
+        Returns whether the ledger has the settings.
+        """
         self._unsettled.add(name)
         try:
             self.book.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
             self._cannot(name, str(error))
-            self._beat()  # it may have waited for a lock, and so may the next one
+            # The attempt may have waited for a lock, and so may the next one.
+            self._heartbeat()
             return False
         self._unsettled.discard(name)
         return True
 
     def _cannot(self, name: str, reason: str) -> None:
-        """The other quotas go on, and this one is tried again at each look; the log is told once."""
+        """Log once why the ledger of a quota cannot be used.
+
+        The other quotas continue, and this one is tried again at each look.
+        """
         self.counts[name] = reason
         if self._is_news(name, reason):
             get().error(Event.CANNOT_WRITE, quota=name, reason=reason, consequence="it is tried again at each look")
 
     def _is_news(self, name: str, reason: str) -> bool:
-        before, self._said[name] = self._said.get(name), reason
+        before, self._logged[name] = self._logged.get(name), reason
         return before != reason
 
-    def _tell_level(self, name: str, counts: Counts) -> None:
+    def _log_quota_level(self, name: str, counts: Counts) -> None:
         before, now = self.levels.get(name, 0), level(counts.used, counts.limit)
         self.levels[name] = now
         if crossed(before, now):
             get().info(Event.QUOTA_LEVEL, quota=name, percent=now, **asdict(counts))
 
     def _restore_messages(self) -> None:
-        """The embedded broker has no server that would notice a dead worker."""
+        """Restore the messages of dead workers.
+
+        The embedded broker has no server that would notice a dead worker.
+        """
         if not self.settings.broker.embedded:
             return
         try:
@@ -143,13 +164,15 @@ class Watchdog:
     def _apply(self, settings: Settings) -> None:
         before, self.settings = self.settings, _numbered(settings)
         if not concerns_watchdog(before, settings):
-            # Their generation is to be in the ledgers all the same: that of older settings is not to pass for a later one.
+            # Their generation must be in the ledgers all the same: that of older settings must not
+            # pass for a later one.
             self.book.settings, self._unsettled, self._due = self.settings, set(self.book), 0.0
             return
         set_level(settings.log.level)
         self.book.close()
         self.book = Book(self.settings)
-        # One that a full disk fails keeps its old terms meanwhile: they are in the ledger, and limits hold.
+        # A ledger that cannot change on a full disk keeps its old limit and window meanwhile: they
+        # are in the ledger, and limits hold.
         self._unsettled = set()
         for name in self.book:
             self._settle(name)
@@ -159,10 +182,13 @@ class Watchdog:
 
 
 def _numbered(settings: Settings) -> Settings:
-    """Started by hand, nobody else gives out a generation for the settings that it has read."""
+    """Return the settings with a generation.
+
+    A watchdog that was started by hand has no supervisor that would give one.
+    """
     return settings if settings.source else accepted(settings)
 
 
 def start(settings: Settings) -> ExitCode:
-    """Runs the watchdog of this host."""
+    """Run the quota-watchdog of this host; return the exit code."""
     return Watchdog(settings).start()
