@@ -159,9 +159,10 @@ class Host:
         base, root = _BASE, _BASE / "root"
         hosts = "\n".join(("127.0.0.1 localhost", *(f"{address} {name}" for name, address in self._peers.items())))
         script = f"""
+            cd {self._below}  # it may be what the next line hides
             mount -t tmpfs -o size=4g,mode=755 tmpfs {base}
             mkdir {base}/upper {base}/work {root}
-            mount -t overlay overlay -o lowerdir={self._below},upperdir={base}/upper,workdir={base}/work {root}
+            mount -t overlay overlay -o lowerdir=.,upperdir={base}/upper,workdir={base}/work {root}
             echo {self.name} >{root}/etc/hostname
             echo '{hosts}' >{root}/etc/hosts
             rm -f {root}/usr/sbin/policy-rc.d {root}/etc/machine-id

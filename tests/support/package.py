@@ -53,7 +53,7 @@ def _build(folder: Path, version: str, release: str) -> None:
     if release == OWN:
         words, within = [str(ROOT / "scripts" / "build-deb"), *options, str(fresh)], 600.0
     else:
-        words, within = [str(IN_DEBIAN), "--out", str(fresh), release, "scripts/build-deb", *options, "/srv/out"], MADE_WITHIN
+        words, within = [str(IN_DEBIAN), "--out", str(fresh), release, "scripts/build-deb", *options, "/mnt/out"], MADE_WITHIN
     done = run_to_end(words, capture_output=True, within=within)
     assert done.returncode == 0, done.stderr
     assert "packing ..." in done.stderr.splitlines(), "expected build-deb to tell its progress"
