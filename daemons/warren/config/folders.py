@@ -23,15 +23,15 @@ class Folders:
     run: Path
 
 
-def folders(directory: Path, host: str | None = None) -> Folders:
+def folders(folder: Path, host: str | None = None) -> Folders:
     """Return the directories that the INI files name, and ignore errors in all other lines.
 
     Where a file is wrong the defaults apply; `load` is what reports the error. Raises ConfigError
     when the caller named a directory and none of its files can be read: the defaults would then
     mean another suite, the one of this machine's own settings.
     """
-    ini = reader.read(directory, host or short_host())
-    if directory != DEFAULT_FOLDER and not ini.files:
+    ini = reader.read(folder, host or short_host())
+    if folder != DEFAULT_FOLDER and not ini.files:
         raise ConfigError(ini.problems)
     app = ini.sections.get("app", {})
 
