@@ -72,6 +72,43 @@ def test_what_is_old_does_not_hold_and_the_newest_are_kept(tmp_path: Path, monke
     assert path.read_text(encoding="utf-8").count("\n") == 10
 
 
+def test_a_running_worker_drops_nothing_that_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many it hears, the newest of them are revoked for as long as the file holds them: not for three hours."""
+    monkeypatch.setattr(state.revoked, "maxlen", 10)
+    running = opened(tmp_path)
+    clock = time.monotonic()
+    for number in range(30):
+        monkeypatch.setattr(time, "monotonic", lambda number=number: clock + number * 86_400 / 2)
+        running.note([f"id-{number}"])
+        state.revoked.add(f"id-{number}")  # as Celery does next
+        running.turn()
+    assert set(state.revoked) == {f"id-{number}" for number in range(20, 30)}
+
+
+def test_a_running_worker_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the same time as one that starts, counted from the revoke and not from the start of the worker."""
+    now = time.time()
+    path = tmp_path / "worker/worker-a.revoked"
+    path.parent.mkdir()
+    lines: list[Any] = [(now - HOLDS / 2, "id", "early", ""), (now - HOLDS / 2, "stamp", "customer", "c1")]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    running = opened(tmp_path)
+    running.note(["late"], {"customer": "c2", "order": "o1"})
+    state.revoked.add("late")
+    state.revoked_stamps["customer"] = [*state.revoked_stamps["customer"], "c2"]
+    state.revoked_stamps["order"] = ["o1"]
+    clock = time.monotonic()
+    for age, ids, stamps in (
+        (HOLDS / 3, {"early", "late"}, {"customer": ["c1", "c2"], "order": ["o1"]}),
+        (HOLDS * 0.6, {"late"}, {"customer": ["c2"], "order": ["o1"]}),
+        (HOLDS * 1.1, set(), {}),
+    ):
+        monkeypatch.setattr(time, "monotonic", lambda age=age: clock + age)
+        running.turn()
+        assert set(state.revoked) == ids
+        assert state.revoked_stamps == stamps
+
+
 FOREIGN = {
     "garbage": b"\x00\xff\xfe garbage\nmore of it\n",
     "JSON of another kind": b'{"a": 1}\n[1, 2, 3, 4]\n[true, "id", "x", ""]\n["now", "id", "x", ""]\n[1e999, "id", "x", ""]\n',

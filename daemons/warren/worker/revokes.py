@@ -3,6 +3,9 @@
 Celery keeps revoked ids in the memory of each worker, and writes them down, if at all, at its orderly end. Here
 each revoke is a line at the end of a file before its sender has the answer. A worker that starts takes up what
 any worker of its host has heard.
+
+Once the set in memory is full, Celery drops all that is older than three hours from it. Here an id
+holds for as long in memory as in the file.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ _FILES = 100
 _FOREIGN = 100
 #: Seconds between two attempts to write what could not be written.
 _RETRY = 10.0
+#: Seconds between two looks for what holds no longer.
+_LOOK = 600.0
 
 #: When it was said (seconds, wall clock), what kind of thing, and what: a task's id, or a stamp's header and value.
 Line = tuple[float, str, str, str]
@@ -49,9 +54,13 @@ class Revokes:
         self._path = folder / f"{program}.revoked"
         self._unwritten = False
         self._next_attempt = 0.0
+        self._next_look = 0.0
+        #: When each stamp in memory was said (seconds, monotonic clock).
+        self._stamped: dict[tuple[str, str], float] = {}
 
     def open(self) -> None:
         """Take up what was revoked before. Whatever the files hold, the worker starts."""
+        state.revoked.expires = HOLDS
         try:
             make_directory(self._path.parent)
         except OSError as error:
@@ -68,13 +77,18 @@ class Revokes:
     def _take_up(self, lines: list[Line]) -> None:
         """Take it up in the order in which it was said."""
         known = set(state.revoked)
-        lines = sorted(line for line in lines if line[0] > time.time() - HOLDS)
-        state.merge_revoked([name for _, kind, name, _ in lines if kind == "id" and name not in known])
-        stamps = dict.fromkeys((header, value) for _, kind, header, value in lines if kind == "stamp")
+        wall, clock = time.time(), time.monotonic()
+        lines = sorted(line for line in lines if line[0] > wall - HOLDS)
+        for at, kind, name, _ in lines:
+            if kind == "id" and name not in known:
+                # By the clock of the set, as old as it is. From before the boot, that is below 0.
+                state.revoked.add(name, now=clock - max(0.0, wall - at))
+        stamps = {(header, value): clock - max(0.0, wall - at) for at, kind, header, value in lines if kind == "stamp"}
         held = {(header, value) for header, values in state.revoked_stamps.items() for value in values}
-        for header, value in list(stamps)[-_STAMPS:]:
+        for (header, value), said in list(stamps.items())[-_STAMPS:]:
             if (header, value) not in held:
                 state.revoked_stamps.setdefault(header, []).append(value)
+            self._stamped[header, value] = max(said, self._stamped.get((header, value), said))
 
     def note(self, ids: Iterable[Any] = (), stamps: Mapping[Any, Any] | None = None) -> None:
         """Write down what was revoked just now. What is no id of a task is none that comes."""
@@ -83,6 +97,7 @@ class Revokes:
         for header, values in (stamps or {}).items():
             given = values if isinstance(values, list | tuple | set) else [values]
             lines += [(now, "stamp", header, each) for each in given if is_text(header) and is_text(each)]
+        self._stamped |= {(header, value): time.monotonic() for _, kind, header, value in lines if kind == "stamp"}
         text = _text(lines[-state.REVOKES_MAX :]).encode()
         if not text or self._unwritten:  # the whole is written soon, with these
             return
@@ -93,9 +108,25 @@ class Revokes:
             self._cannot(error)
 
     def turn(self) -> None:
-        """Write what could not be written. Called a few times a second."""
+        """Write what could not be written, and forget what is old. Called a few times a second."""
         if self._unwritten and time.monotonic() >= self._next_attempt:
             self._rewrite(self._own())
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Forget what was said longer ago than it holds: Celery looks only when its set is full, and never at stamps."""
+        state.revoked.purge()
+        for (header, value), said in list(self._stamped.items()):
+            if said > time.monotonic() - HOLDS:
+                continue
+            del self._stamped[header, value]
+            left = [each for each in state.revoked_stamps.get(header, ()) if each != value]
+            if left:
+                state.revoked_stamps[header] = left
+            else:
+                state.revoked_stamps.pop(header, None)
 
     def _of_others(self) -> list[Line]:
         """What the other workers of the host have heard. A task may have made the files: together they cost no more than one."""
