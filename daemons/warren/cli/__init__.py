@@ -1,6 +1,7 @@
-"""The command `warren`: its global options, its verbs, and how a failure ends it.
+"""The command `warren`: its global options, its verbs, and its exit code after a failure.
 
-What only a failure needs is imported when there is one: monitors call `warren health` again and again.
+Modules that only a failure needs are imported at the failure, because monitors call `warren health`
+again and again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from warren.config import DEFAULT_FOLDER
 from warren.errors import ExitCode, WarrenError
 from warren.printable import printable_lines
 
-#: Each verb and where its command is; imported when it is asked for, so that no daemon loads what another verb needs.
+#: Each verb with the module and the name of its command. The module is imported when the verb is
+#: called, so that no daemon loads what only another verb needs.
 VERBS = {
     "start": "warren.cli.service:start",
     "stop": "warren.cli.service:stop",
@@ -43,11 +45,11 @@ class Verbs(click.Group):
     """A group whose commands are imported one by one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs in the order in which an operator meets them."""
+        """Return the verbs in the order in which an operator needs them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a verb; None for an unknown one, which click then refuses."""
+        """Return the command of a verb; None for an unknown verb, which click then refuses."""
         if cmd_name not in VERBS:
             return None
         module, _, attribute = VERBS[cmd_name].partition(":")
@@ -55,7 +57,10 @@ class Verbs(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb that the words begin with. Raises UsageError, which names the one that was meant."""
+        """Return the verb that the words begin with.
+
+        Raises UsageError, with the most similar verb, when there is no such verb.
+        """
         if args[0] not in VERBS and not args[0].startswith("-"):
             from warren.config.values import nearest
 
@@ -63,7 +68,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each verb with its whole first sentence, which click would cut off at the end of a line."""
+        """Write each verb with its whole first sentence, which click would cut at a line's end."""
         commands = [(verb, self.get_command(ctx, verb)) for verb in VERBS]
         with formatter.section("Commands"):
             formatter.write_dl([(verb, command.get_short_help_str(1000)) for verb, command in commands if command])
@@ -78,7 +83,9 @@ class Verbs(click.Group):
     default=DEFAULT_FOLDER,
     show_default=True,
     show_envvar=True,
-    type=click.Path(path_type=Path, readable=False),  # that it can be read is the business of who reads it, and says who may
+    # The reader checks that the directory can be read, because the reader also says who may read
+    # it.
+    type=click.Path(path_type=Path, readable=False),
     help="Folder of warren.ini, conf.d/ and hosts/.",
 )
 @click.option(
@@ -91,7 +98,8 @@ class Verbs(click.Group):
 @click.version_option(package_name="warren", prog_name="warren")
 @click.pass_context
 def warren(context: click.Context, folder: Path, host: str | None) -> None:
-    """Run a Celery processing queue in production: workers, beat and quota-watchdog, set up in INI files.
+    """Run a Celery processing queue in production: workers, beat and quota-watchdog, set up in INI
+    files.
 
     Example: warren --config /etc/warren check
     """
@@ -99,14 +107,19 @@ def warren(context: click.Context, folder: Path, host: str | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit code, one of `errors.ExitCode`; says on stderr why it failed."""
+    """Run the command line and return its exit code, one of `errors.ExitCode`.
+
+    Says on stderr why the command failed.
+    """
     _open_streams()
-    if os.environ.pop("WARREN_TERMINAL", ""):  # a child of root's (cli/child.py), which shows this on root's terminal
+    # This is a child of a command of root (cli/child.py), which shows the output on root's
+    # terminal.
+    if os.environ.pop("WARREN_TERMINAL", ""):
         sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
     try:
-        # Not click's standalone mode: it would end the process with 1 for every failure.
+        # Without click's standalone mode, which would end the process with 1 for every failure.
         code = warren.main(args=arguments, prog_name="warren", standalone_mode=False)
-        sys.stdout.flush()  # at exit it would be too late to say that there is no room for the output
+        sys.stdout.flush()  # at exit it would be too late to report that the disk is full
         return code if isinstance(code, int) else ExitCode.OK
     except WarrenError as error:
         _say(f"{error}\n")
@@ -116,10 +129,11 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.FAILURE
-    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
         _drop_output()
         return ExitCode.FAILURE
-    except Exception as error:  # noqa: BLE001  nobody foresaw it: its own exit code, and all there is to know about it
+    # An unforeseen error has its own exit code and is shown with its traceback.
+    except Exception as error:  # noqa: BLE001
         if isinstance(error, OSError) and error.errno in _FULL:
             click.echo(f"no room to write: {error.strerror}", err=True)
             _drop_output()
@@ -131,24 +145,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open what the caller has closed of the three standard streams: a file would be opened in its place, and be written to."""
+    """Open those of the three standard streams that the caller has closed.
+
+    Else the next file that is opened would get the stream's number, and output would be written to
+    it.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             with suppress(OSError):
                 os.fstat(number)
                 continue
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
-            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115  for as long as the process lives
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this stream's
+            # The stream stays open as long as the process lives.
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _say(text: str) -> None:
-    from warren.redaction import redact  # only now: `warren health`, called each cycle, has mostly nothing to mask
+    # Imported here: monitors call `warren health` each cycle, which mostly has nothing to mask.
+    from warren.redaction import redact
 
     click.echo(printable_lines(redact(text)), err=True, nl=False)
 
 
 def _say_usage(error: click.ClickException) -> None:
-    """An option that is wrong, as click says it, without the secret that a word of the command line may hold."""
+    """Print click's message of a usage error, without secrets that the command line may hold."""
     from io import StringIO
 
     said = StringIO()
@@ -157,5 +177,5 @@ def _say_usage(error: click.ClickException) -> None:
 
 
 def _drop_output() -> None:
-    """What could not be written is dropped: Python would try once more at exit, and complain."""
+    """Drop output that could not be written: Python would try again at exit and report an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What the verbs of the daemons share for hosts without systemd: --detach, --stop and --user."""
+"""The options that all daemons' verbs have for hosts without systemd: --detach, --stop, --user."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from warren.process import handle_of_holder
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
-#: How often (ms) the line of a stop that waits is renewed; its end is noticed at once.
+#: Milliseconds between updates of the progress line of --stop; the daemon's end is noticed at once.
 _TURN_MS = 500
 
 
 def background(verb: Verb) -> Verb:
-    """Adds the options; the verb gets `user`, and the others for `Place.run`."""
+    """Add the options to a verb, which gets `user` and passes the others to `Place.run`."""
     for option in (
         click.option("--user", default="", metavar="NAME", help="As root: become this user, for good, before anything else."),
         click.option("--stop", is_flag=True, help="Ask the one that runs to end, and wait until it has."),
-        click.option("--detached", is_flag=True, hidden=True),  # it is in the background already, and has started anew there
+        # The daemon is already in the background, and has restarted itself there.
+        click.option("--detached", is_flag=True, hidden=True),
         click.option("--detach", is_flag=True, help="Go into the background; return when it is ready, or with its exit code."),
     ):
         verb = option(verb)
@@ -39,27 +40,28 @@ def background(verb: Verb) -> Verb:
 
 @dataclass(frozen=True)
 class Place:
-    """What a verb runs, and where: `verb` are its words after `warren`, `program` its name in files.
+    """What a verb runs, and with which files.
 
-    `expected` are the programs whose hearts make it ready, `patience` the seconds that it may take to end.
+    `verb` holds the words after `warren`; `program` is its name in files. `expected` names the
+    programs whose heartbeats make it ready; `timeout` is the seconds that its end may take.
     """
 
     settings: Settings
     verb: tuple[str, ...]
     program: str
     expected: Collection[str]
-    patience: float
+    timeout: float
 
     def run(self, start: Callable[[], ExitCode], *, detach: bool, detached: bool, stop: bool) -> NoReturn:
-        """Does what the options ask for; ends with the exit code of it, or of `start`."""
+        """Do what the options ask for, and exit with the code of that, or of `start`."""
         if detach and stop:
             raise click.UsageError("expected one of --detach and --stop, found both")
         if stop:
-            click.echo(_stop(self.settings.app.run_dir / f"{self.program}.lock", self.program, self.patience))
+            click.echo(_stop(self.settings.app.run_dir / f"{self.program}.lock", self.program, self.timeout))
             sys.exit()
         not_root_for_another(self.settings.app.state_dir)
         if detach:
-            from warren.detach import into_background  # what it needs takes time to load
+            from warren.detach import into_background  # imported here, because loading takes time
 
             into_background(self.settings, self.program, self.expected)
         code = start()
@@ -70,8 +72,11 @@ class Place:
         sys.exit(code)
 
 
-def _stop(lock: Path, program: str, patience: float) -> str:
-    """Sends SIGTERM and waits; what to tell. The holder of the lock is the daemon, whatever a pid file says."""
+def _stop(lock: Path, program: str, timeout: float) -> str:
+    """Send SIGTERM to the daemon, wait for its end, and return what to print. Raises WarrenError.
+
+    The daemon is the process that holds the lock, whatever a pid file says.
+    """
     try:
         pid, process = handle_of_holder(lock)
     except ProcessLookupError:
@@ -88,10 +93,10 @@ def _stop(lock: Path, program: str, patience: float) -> str:
         raise WarrenError(f"{program}: expected to be allowed to stop process {pid}; call it as its user or as root") from None
     waiting = select.poll()
     waiting.register(process, select.POLLIN)
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     with progress("stop") as line:
         while not waiting.poll(_TURN_MS):
             if time.monotonic() > end:
-                raise WarrenError(f"{program}, process {pid}, did not end within {patience:g} s; see its log")
-            line.say(f"{program}, process {pid}, lets running tasks finish, for {patience:g} s at most")
+                raise WarrenError(f"{program}, process {pid}, did not end within {timeout:g} s; see its log")
+            line.say(f"{program}, process {pid}, lets running tasks finish, for {timeout:g} s at most")
     return f"{program} has stopped"

@@ -1,4 +1,4 @@
-"""`warren call`: sends a task by its name, from anywhere where the settings are."""
+"""`warren call`: sends a task by its name, from any host that has the settings."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.printable import printable
 from warren.redaction import redact
 
-#: What libraries raise for options of the broker or the results that nobody can use.
+#: The errors that libraries raise for options of the broker or the results that are unusable.
 _BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
 
 
 class _Moment(click.ParamType[datetime]):
-    """A moment in ISO 8601 with a time zone: without one, nobody could know whose clock is meant."""
+    """A time in ISO 8601 with a time zone; without the zone the time would be ambiguous."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment. Fails with a usage error."""
+        """Return the time. Fails with a usage error."""
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -49,12 +49,12 @@ class _Moment(click.ParamType[datetime]):
 
 
 class _Wait(click.ParamType[float]):
-    """A duration as in the INI files; a number alone is seconds."""
+    """A duration as in the INI files; a number without a unit is seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, more than 0. Fails with a usage error."""
+        """Return seconds, more than 0. Fails with a usage error."""
         text = f"{value}s" if re.fullmatch(r"[0-9.]+", value) else value
         try:
             return duration(text, minimum=0.001, maximum=LONGEST)
@@ -87,12 +87,12 @@ def call(
 ) -> None:
     """Send TASK with ARGUMENTS (each JSON, or a text) and print its id.
 
-    The task's code need not be here: it is sent by its name. A name that none of this host's [app] modules has is sent, too, and
-    said on stderr. Arguments that begin with a dash stand behind --, as in:
-    warren call --wait 10s shop.add -- -1 2
+    The task's code need not be on this host: the task is sent by its name. A name that none of this
+    host's [app] modules has is sent as well, with a note on stderr. Put arguments that begin with a
+    dash behind --, as in: warren call --wait 10s shop.add -- -1 2
 
-    Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 65 its result cannot be read, 69 the broker did
-    not take it.
+    Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 65 its result
+    cannot be read, 69 the broker did not take it.
 
     Example: warren call warren.demo.add 2 2 --wait 10s
     """
@@ -106,7 +106,7 @@ def call(
     app = make_app(settings)
     with told(app, settings):
         with reach(app) as connection:
-            # A result that nobody waits for would lie in a queue of its own for as long as results are kept.
+            # A result that no caller waits for would stay in a queue of its own until it expires.
             unread = wait is None or None
             chosen = {"queue": queue, "routing_key": routing_key, "countdown": countdown, "eta": eta, "ignore_result": unread}
             options = {name: value for name, value in chosen.items() if value is not None}
@@ -124,7 +124,7 @@ def call(
 
 
 def _keywords(text: str) -> dict[str, Any]:
-    """Return what --kwargs says. Fails with a usage error."""
+    """Return the keyword arguments of --kwargs. Fails with a usage error."""
     named = _value(text)
     if not isinstance(named, dict):
         raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {text!r}", param_hint="--kwargs")
@@ -132,7 +132,7 @@ def _keywords(text: str) -> dict[str, Any]:
 
 
 def _check_task(name: str) -> None:
-    """Fail with a usage error for what is no name of a task."""
+    """Fail with a usage error for a text that is not a task name."""
     try:
         values.task(name)
     except Unexpected as error:
@@ -140,7 +140,7 @@ def _check_task(name: str) -> None:
 
 
 def _check_address(given: dict[str, Any]) -> None:
-    """Fail with a usage error for options that contradict each other, and for no routing key."""
+    """Fail with a usage error for contradictory options, and for an empty or wrong routing key."""
     for one, other in (("queue", "routing_key"), ("countdown", "eta")):
         if given[one] is not None and given[other] is not None:
             raise click.UsageError(f"expected one of --{one} and --{other.replace('_', '-')}, found both")
@@ -161,15 +161,18 @@ def _check_queue(settings: Settings, queue: str | None) -> None:
 
 
 def _queue(settings: Settings, task: str, queue: str | None, routing_key: str | None) -> str:
-    """Return the queue that the task was sent to, as the settings have it; the first of several."""
+    """Return the queue that the task was sent to, by the settings; of several queues, the first."""
     by_key = queues_of(settings, routing_key) if routing_key else []
     return next(iter(by_key), queue or settings.queue_of(task))
 
 
 def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None) -> str:
-    """What to tell of a task that none of this host's modules has; nothing where this host has no modules, or not their code."""
+    """Return what to print for a task that none of this host's modules has.
+
+    Empty when this host has no modules, or does not have their code.
+    """
     try:
-        # What a module prints on import is no part of the answer.
+        # Text that a module prints at its import is not part of this command's output.
         with redirect_stdout(sys.stderr), importing("call", PATIENCE + (wait or 0.0)) as begins:
             import_tasks(app, settings, begins)
     except ConfigError as error:
@@ -183,7 +186,7 @@ def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None
 
 
 def _value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself."""
+    """Return the value of the text if the text is JSON, else the text itself."""
     try:
         return json_value(text)
     except Unexpected:
@@ -197,14 +200,15 @@ def _errors_of_both(app: Celery) -> tuple[type[Exception], ...]:
 
 @contextmanager
 def told(app: Celery, settings: Settings) -> Iterator[None]:
-    """Turns what broker and results raise into Unavailable, which says where the broker's URL is written."""
+    """Convert errors of broker and results to Unavailable, with the origin of the broker's URL."""
     try:
         yield
     except (NoRoute, Unreadable):
         raise
     except Unavailable as error:
         connection = app.connection_for_write()
-        # kombu's own text puts a mask also where there is no password, and takes a lone password for a user.
+        # kombu's own text shows a mask even where there is no password, and takes a password
+        # without a user for the user.
         told = str(error).replace(connection.as_uri(), redact(connection.as_uri(include_password=True)))
         option = "url_file" if settings.broker.url_file else "url"
         origin = settings.origin("broker", option)

@@ -1,7 +1,8 @@
-"""A command of root's as a child that is not root: in a session of its own, so that it has no terminal to type into (TIOCSTI).
+"""A command of root that runs as another user, in a child process.
 
-It holds no descriptor of root's: its input is empty, and what it prints comes through two pipes. Root's process passes that on
-as text, passes signals on, and ends as the child has ended.
+The child has a session of its own, so that it has no terminal to type into (TIOCSTI). It holds no
+descriptor of root: its input is empty, and its output comes through two pipes. Root's process
+passes the output on as text, passes signals on, and ends in the same way as the child.
 """
 
 from __future__ import annotations
@@ -25,26 +26,33 @@ from warren.cli.user import User
 from warren.errors import WarrenError
 from warren.process import die_with_parent, gain_nothing
 
-#: What a child gets of root's environment: how its text is to look, and nothing that could decide what it does.
+#: The variables of root's environment that a child gets: they decide how its text looks, but not
+#: what it does.
 _LOOKS = ("LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR")
-#: A daemon in the foreground gets all but what belongs to root's own session and interpreter.
+#: A daemon in the foreground gets all variables but these, which belong to root's own session and
+#: interpreter.
 _OF_ROOT = ("PYTHON", "LD_", "SSH_", "SUDO_", "XDG_", "DBUS_", "GPG_", "HOME", "USER", "LOGNAME", "MAIL", "SHELL", "WARREN_")
-#: Signals by which people end a command: whoever has called this one sees that it was ended so.
+#: Signals by which people end a command: the caller of this command must see that one ended it.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is granted to a child: `patience` in seconds, None without a limit; a `daemon` keeps the environment and setuid."""
+    """The limits of a child.
+
+    `patience` is its timeout in seconds, None for no limit. A `daemon` keeps the environment and
+    may run setuid programs.
+    """
 
     patience: float | None = None
     daemon: bool = False
 
 
 def terms_of(verb: str, asked: Mapping[str, Any]) -> Terms:
-    """Return what a verb needs. One that imports task modules, or asks others, ends in any case. Pure.
+    """Return the limits of a verb. Pure.
 
-    The imports have PATIENCE; what else these verbs wait for has limits of its own.
+    A verb that imports task modules, or waits for other processes, must end in any case. Its
+    imports have the timeout PATIENCE; all else that these verbs wait for has a timeout of its own.
     """
     if asked.get("user"):
         return Terms(daemon=True)
@@ -56,7 +64,10 @@ def terms_of(verb: str, asked: Mapping[str, Any]) -> Terms:
 
 
 def environment(user: User, root: Mapping[str, str], size: os.terminal_size, shown: bool, daemon: bool) -> dict[str, str]:
-    """Return the environment of a child. Nothing in it is the user's own. `shown`: root's output is a terminal. Pure."""
+    """Return the environment of a child, which holds nothing of the user's own. Pure.
+
+    `shown` says whether root's output is a terminal.
+    """
     if daemon:
         found = {name: value for name, value in root.items() if not name.startswith(_OF_ROOT)}
     else:
@@ -70,26 +81,31 @@ def environment(user: User, root: Mapping[str, str], size: os.terminal_size, sho
 
 
 def take_environment(user: User) -> None:
-    """Give this process the environment of a daemon of that user, which it is about to become."""
+    """Give this process, which will become that user, the environment of a daemon of that user."""
     found = environment(user, os.environ, shutil.get_terminal_size(), shown=False, daemon=True)
     os.environ.clear()
     os.environ.update(found)
 
 
 def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms) -> int:
-    """Run `warren WORDS` as the user, and show it; the exit code. A signal by which people end commands ends this one, too."""
+    """Run `warren WORDS` as the user, show its output and return its exit code.
+
+    When a signal by which people end commands has ended the child, the same signal ends this
+    process.
+    """
     shown = sys.stdout is not None and sys.stdout.isatty()
     if sys.stdout is not None:
-        sys.stdout.flush()  # what was printed before comes before
+        sys.stdout.flush()  # earlier output must appear before the child's
     process = _start(user, context, words, terms, shown)
     code = Followed(process, terms.patience, terms.daemon).show(Shown(sys.stdout), Shown(sys.stderr))
     if -code in _ENDS:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code < 0:
-        # Any process of that user may have sent it. Root does not die of it: a dump of root's memory would be left.
+        # Any process of that user may have sent the signal. Root must not die of it, because that
+        # could leave a dump of root's memory.
         click.echo(f"the command was ended by {_name(-code)}", err=True)
-        return 128 - code  # as of a shell
+        return 128 - code  # the same code as a shell's
     return code
 
 
@@ -101,22 +117,27 @@ def _name(number: int) -> str:
 
 
 def said(user: User, context: Mapping[str, Any], words: Sequence[str], quiet: bool = False) -> tuple[int, bytes]:
-    """Run `warren WORDS` as the user; its exit code, and its output. Its stderr is shown unless `quiet`."""
+    """Run `warren WORDS` as the user and return its exit code and its output.
+
+    Its stderr is shown unless `quiet`.
+    """
     out = Kept()
     process = _start(user, context, words, Terms(PATIENCE), shown=False)
     return Followed(process, PATIENCE).show(out, Kept() if quiet else Shown(sys.stderr)), bytes(out.text)
 
 
 def _start(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms, shown: bool) -> subprocess.Popen[bytes]:
-    folder: Path = context["folder"].absolute()
+    directory: Path = context["folder"].absolute()
     host = ("--host", context["host"]) if context["host"] else ()
     another = user.uid != os.geteuid()
     given = environment(user, os.environ, shutil.get_terminal_size(), shown, terms.daemon) if another else dict(os.environ)
-    # -I for another user: neither the environment nor a folder of his is code.
-    command = [sys.executable, "-I" if another else "-P", "-m", "warren", "--config", str(folder), *host, *words]
+    # -I for another user: Python then takes no code from the environment or a directory of that
+    # user.
+    command = [sys.executable, "-I" if another else "-P", "-m", "warren", "--config", str(directory), *host, *words]
     how: dict[str, Any] = {"preexec_fn": _limits(terms.daemon), **_as_user(user)} if another else {}
-    if another and words[0] == "check" and (sandbox := service.sandbox(folder, user.name, PATIENCE)):
-        # With the unit's own environment, PYTHONPATH included: it is written by root. systemd gives up root's rights.
+    if another and words[0] == "check" and (sandbox := service.sandbox(directory, user.name, PATIENCE)):
+        # The sandbox has the unit's environment, including PYTHONPATH, because root writes the
+        # unit. systemd gives up root's rights.
         looks = [f"--setenv={name}={value}" for name, value in given.items() if name not in ("PATH", "HOME", "USER", "LOGNAME")]
         command = [*sandbox, *looks, "--", sys.executable, "-P", *command[2:]]
         given, how = {"PATH": service.PATH}, {}
@@ -135,27 +156,33 @@ def _start(user: User, context: Mapping[str, Any], words: Sequence[str], terms: 
         )
     except OSError as error:
         raise WarrenError(
-            f"the command cannot run as {user.name or user.uid}: {error.filename or sys.executable}: {error.strerror}; "
-            f"install Warren where that user may run it, and call it as root with all of root's rights"
+            f"the command cannot run as {user.name or user.uid}: "
+            f"{error.filename or sys.executable}: {error.strerror}; install Warren where that "
+            "user may run it, and call it as root with all of root's rights"
         ) from error
     except subprocess.SubprocessError as error:
         raise WarrenError(f"the command cannot run as {user.name or user.uid}: {error}") from error
 
 
 def _as_user(user: User) -> dict[str, Any]:
-    """The arguments of subprocess that make a child that user; for good, as no saved id is left."""
+    """Return the arguments of subprocess that make a child that user.
+
+    The change is permanent, because no saved id is left.
+    """
     return {"user": user.uid, "group": user.gid, "extra_groups": list(user.groups)}
 
 
 def _limits(daemon: bool) -> Callable[[], None]:
-    import ctypes  # noqa: F401  of `process`, which in the child could not read it any more where only root may read Python
+    # `process` needs ctypes in the child, which cannot import it where only root may read Python.
+    import ctypes  # noqa: F401
 
     parent = os.getpid()
 
     def limit() -> None:
-        # Behind the change of user, which would forget it. A child of a root that was killed has nobody to show its text to.
+        # This runs after the change of user, because the change resets it. A child whose parent was
+        # killed has no process that shows its output.
         die_with_parent(signal.SIGTERM, parent)
-        if not daemon:  # the tasks of a daemon may need sudo or ping, as long as no unit forbids it
+        if not daemon:  # the tasks of a daemon may need sudo or ping, unless the unit forbids them
             gain_nothing()
 
     return limit

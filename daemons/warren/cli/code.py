@@ -1,4 +1,8 @@
-"""Who may change the code of the tasks: whoever may, is the suite's user; and a task that may, is all other tasks."""
+"""Checks who may change the code of the tasks.
+
+A user who may change the code can act as the suite's user. A task that may change the code can act
+as every other task.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,14 @@ from warren.config.access import user_name
 
 
 def writable_code(settings: Settings) -> list[str]:
-    """Return a sentence for each file and directory of the modules, as far as they are imported, that others may write to.
+    """Return a sentence for each file and directory of imported modules that others may write to.
 
-    Others are everybody; the suite's own user, where root has asked or is the one who runs it: a developer owns his code.
+    "Others" means everybody. Where root called this command it also means the suite's own user, and
+    where the suite runs as root every owner but root. A developer who calls this owns the code, and
+    is not warned of that.
     """
     found: list[str] = []
-    for path in _places(settings):
+    for path in _paths(settings):
         try:
             status = os.stat(path)
         except OSError:
@@ -31,7 +37,10 @@ def writable_code(settings: Settings) -> list[str]:
 
 
 def _writers(status: os.stat_result) -> str:
-    """Who may write there besides root and an owner that is nobody's concern. By mode alone: a unit may forbid it once more."""
+    """Return who may write there, besides root and an owner who may; empty when there is nobody.
+
+    Only the owner and the mode count, although the unit may forbid writing in addition.
+    """
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         return "everybody"
     uid = os.geteuid()
@@ -44,7 +53,7 @@ def _writers(status: os.stat_result) -> str:
     return ""
 
 
-def _places(settings: Settings) -> Iterator[Path]:
+def _paths(settings: Settings) -> Iterator[Path]:
     base = settings.app.path
     if base is not None:
         yield base

@@ -1,4 +1,4 @@
-"""`warren check` and `warren show-config`: what the INI files say, before any daemon is started with it."""
+"""`warren check` and `warren show-config`: check and show the INI files without any daemon."""
 
 from __future__ import annotations
 
@@ -31,15 +31,20 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_JSON
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> int:
-    """Check the configuration of this host, with the task modules that it names and supervisord's own files.
+    """Check the configuration of this host, with the task modules that it names and supervisord's
+    own files.
 
-    Prints every problem at once, each with its file and line, and ends with 78; or a line that says what was found, and 0.
-    What is hardly meant is a warning on stderr, and no problem: more processes than the host has memory for, a file of hosts/
-    that is nearly this host's, a Celery app of a task module's own, a `rate_limit` or `Request` of a task's own, a receiver of a
-    signal that never comes, a quota that would admit no call for a while. Nothing is started and the broker is not asked. Run
-    as another user than root or the suite's, it skips the check of write permissions, says so, and ends with the exit code of
-    the rest. Run as root it looks as the suite's user, in a sandbox like the unit's: root may read more than the suite. Code
-    that the suite's user or everybody may write to is a warning, too.
+    Prints every problem at once, each with its file and line, and ends with 78; or prints one line
+    that says what was found, and ends with 0. What is valid but probably not meant is a warning on
+    stderr, and not a problem: more processes than the host has memory for, a file in hosts/ that is
+    almost named after this host, a Celery app that a task module makes, a `rate_limit` or `Request`
+    that a task sets, a receiver of a signal that is never sent, a quota that would admit no call
+    for a while. Code that the suite's user or everybody may write to is a warning as well.
+
+    Starts nothing and does not ask the broker. Run as a user other than root and the suite's user,
+    it skips the check of write permissions, says so, and ends with the exit code of the other
+    checks. Run as root, it checks as the suite's user, in a sandbox like the unit's, because root
+    may read more than the suite.
 
     Example: warren check
     """
@@ -53,13 +58,13 @@ def check(context: click.Context, as_json: bool) -> int:
         if not as_json:
             raise ConfigError(problems)
         told = [redact_texts(_problem(each)) for each in problems]
-        click.echo(json.dumps({"ok": False, **_place(context), "problems": told, "warnings": warnings}))
+        click.echo(json.dumps({"ok": False, **_location(context), "problems": told, "warnings": warnings}))
         return ExitCode.CONFIG
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(f"not checked: whether the suite may write to its folders; call it as root or as {owner} for that", err=True)
     if as_json:
-        click.echo(json.dumps({"ok": True, **_place(context), **counts, "problems": [], "warnings": warnings}))
+        click.echo(json.dumps({"ok": True, **_location(context), **counts, "problems": [], "warnings": warnings}))
     else:
         said = ", ".join(f"{count} {word.removesuffix('s') if count == 1 else word}" for word, count in counts.items())
         click.echo(f"configuration of host {settings.host} is fine: {said}")
@@ -70,29 +75,35 @@ def check(context: click.Context, as_json: bool) -> int:
 @_JSON
 @click.pass_context
 def show_config(context: click.Context, as_json: bool) -> int:
-    """Show the configuration of this host as merged from all its files, with the origin of every value.
+    """Show the configuration of this host as merged from all its files, with the origin of every
+    value.
 
-    A line for each value, as an INI file would hold it, with its section before it and the origin behind. Passwords are masked.
+    Prints a line for each value, as an INI file would hold it, with the section before the value
+    and the origin after it. Passwords are masked.
 
     Example: warren --host laptop show-config | grep limit
     """
     settings = load(**context.obj)
     if as_json:
         click.echo(
-            json.dumps({**_place(context), "files": [str(file) for file in settings.files], "sections": _sections(settings)})
+            json.dumps({**_location(context), "files": [str(file) for file in settings.files], "sections": _sections(settings)})
         )
         return ExitCode.OK
     for entry in entries(settings):
         origin = str(entry.origin).removeprefix(f"{settings.folder}/")
-        # In no columns: one long value would make every line long. What grep is to find stands on one line.
+        # Without columns, because one long value would make every line long. Each value is on one
+        # line, so that grep finds it.
         line = f"[{entry.section}] {entry.option} = {entry.value}".rstrip()
         click.echo(f"{printable(line)}  {click.style(printable(f'; {origin}'), dim=True)}")
     return ExitCode.OK
 
 
 def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
-    """What is wrong with folders, supervisord's files and task modules; `problems` are those of the settings themselves."""
-    from warren.supervise.files import check_files  # loads supervisor, which show-config does without
+    """Yield the problems of directories, supervisord's files and task modules.
+
+    `problems` holds those of the settings themselves.
+    """
+    from warren.supervise.files import check_files  # loads supervisor, not needed by show-config
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
     path = settings.app.path
@@ -103,26 +114,31 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
     if not suite_of_another(settings):
         yield from (problem for problem in check_folders(settings) if problem.option not in wrong)
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
-    # A folder or module that is misspelt in the INI files is told there, and not once more for each task that lacks it.
+    # A directory or module that is misspelt in the INI files is reported there, and not again for
+    # each task that is missing because of it.
     if not problems or (settings.app.modules and not wrong & {"", "path"}):
         looks.append(lambda: _import(settings))
     for look in looks:
         try:
-            with redirect_stdout(sys.stderr):  # what a module prints on import is no part of the answer
+            # Text that a module prints at its import is not part of this command's output.
+            with redirect_stdout(sys.stderr):
                 look()
         except ConfigError as error:
             yield from error.problems
 
 
 def _import(settings: Settings) -> None:
-    from warren.app import import_tasks, make_app  # loads Celery, which show-config does without
+    from warren.app import import_tasks, make_app  # loads Celery, not needed by show-config
 
     with importing("check") as begins:
         import_tasks(make_app(settings), settings, begins)
 
 
 def _warnings(settings: Settings) -> list[str]:
-    """What is not wrong, and yet hardly meant. The task modules have been imported, if they could be."""
+    """Return a warning for each setting that is valid but probably not meant.
+
+    The caller has imported the task modules that can be imported.
+    """
     from warren.quota.pauses import pauses
 
     crowded = memory.warnings(settings, memory.room())
@@ -149,9 +165,9 @@ def _sections(settings: Settings) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def _place(context: click.Context) -> dict[str, str]:
-    folder: Path = context.obj["folder"]
-    return {"folder": str(folder.absolute()), "host": context.obj["host"] or short_host()}
+def _location(context: click.Context) -> dict[str, str]:
+    directory: Path = context.obj["folder"]
+    return {"folder": str(directory.absolute()), "host": context.obj["host"] or short_host()}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`warren worker`, `warren beat`, `warren quota-watchdog`: the daemons."""
+"""`warren worker`, `warren beat` and `warren quota-watchdog`: the verbs that run a daemon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warren.supervise.render import STOP_MARGIN
 
 
 def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode:
-    """Runs a daemon; what ended it is in its log too, where there is one by then."""
+    """Run a daemon; log the error that ended it as well, once logging is configured."""
     try:
         return start(settings)
     except WarrenError as error:
@@ -35,10 +35,11 @@ def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode
 @background
 @click.pass_context
 def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None:
-    """Run the worker NAME of the settings, [worker:NAME], in the foreground or, with --detach, in the background.
+    """Run the worker NAME of the settings, [worker:NAME], in the foreground or, with --detach, in
+    the background.
 
-    SIGTERM: take nothing more, let running tasks finish within stop_timeout, hand back the rest.
-    SIGHUP: read the settings anew. SIGUSR1: log what it is doing.
+    SIGTERM: take nothing more, let running tasks finish within stop_timeout, requeue the rest.
+    SIGHUP: read the settings again. SIGUSR1: log what it is doing.
 
     Example: warren worker crawl
     """
@@ -51,17 +52,18 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
 
         return daemon.start(settings, name)
 
-    patience = settings.worker(name).stop_timeout + STOP_MARGIN
-    Place(settings, ("worker", name), program, [program], patience).run(lambda: _told(start, settings), **how)
+    timeout = settings.worker(name).stop_timeout + STOP_MARGIN
+    Place(settings, ("worker", name), program, [program], timeout).run(lambda: _told(start, settings), **how)
 
 
 @click.command(cls=Verb)
 @background
 @click.pass_context
 def beat(context: click.Context, /, user: str, **how: bool) -> None:
-    """Run beat, which sends the tasks of the schedule entries, in the foreground or, with --detach, in the background.
+    """Run beat, which sends the tasks of the schedule entries, in the foreground or, with --detach,
+    in the background.
 
-    SIGTERM: stop. SIGHUP: read the settings anew. SIGUSR1: log what it is doing.
+    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
 
     Example: warren beat
     """
@@ -80,9 +82,10 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
 @background
 @click.pass_context
 def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
-    """Run the watchdog of this host's quotas in the foreground or, with --detach, in the background.
+    """Run the watchdog of this host's quotas in the foreground or, with --detach, in the
+    background.
 
-    SIGTERM: stop. SIGHUP: read the settings anew. SIGUSR1: log what it is doing.
+    SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
 
     Example: warren quota-watchdog
     """

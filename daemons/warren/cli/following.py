@@ -1,4 +1,4 @@
-"""A child of a command of root's, from its start to its end: its text goes to root's terminal, signals go to it."""
+"""The supervision of a child of a root command: passes its output to root, and signals to it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from warren.errors import WarrenError
 from warren.plain_text import Plain
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-#: Seconds between two looks at a child that says nothing: whether it was stopped.
+#: Seconds between two checks whether a silent child was stopped (SIGSTOP).
 _GLANCE = 1.0
-#: Seconds for its end after SIGTERM, and after Ctrl-C.
+#: Seconds that a child has to end after SIGTERM, and after Ctrl-C.
 _END = 5.0
-#: Seconds for the end of a daemon after the second Ctrl-C: twice what its tasks have for their last words, and more.
+#: Seconds that a daemon has to end after the second Ctrl-C: more than twice the time that its tasks
+#: have to clean up.
 _HURRY = 15.0
-#: Bytes: of one block, of the largest pipe (pipe(7)), of the largest answer that is kept.
+#: Bytes of one block, of the largest pipe (pipe(7)), and of the largest output that is kept.
 _BLOCK, _FULL_PIPE, _LARGEST = 1 << 16, 1 << 20, 1 << 24
 
 
 class Kept:
-    """What a child prints for root's process itself, up to a limit."""
+    """The output of a child that root's process reads itself, up to a limit."""
 
     def __init__(self) -> None:
         self.text = bytearray()
@@ -38,14 +39,14 @@ class Kept:
             self.text += data
 
     def end(self) -> None:
-        """Nothing is left."""
+        """Do nothing: no output is held back."""
 
 
 class Shown:
-    """What a child prints for people: passed on as plain text."""
+    """The output of a child for people, which is passed on as plain text."""
 
     def __init__(self, stream: TextIO | None) -> None:
-        self._out = getattr(stream, "buffer", None)  # None: whoever called has closed it
+        self._out = getattr(stream, "buffer", None)  # None: the caller has closed the stream
         self._plain = Plain()
 
     def write(self, data: bytes) -> None:
@@ -53,7 +54,7 @@ class Shown:
         self._put(self._plain.of(data))
 
     def end(self) -> None:
-        """Show what was held back."""
+        """Show the output that was held back."""
         self._put(self._plain.rest())
 
     def _put(self, data: bytes) -> None:
@@ -65,17 +66,20 @@ class Shown:
 class Followed:
     """A child, from its start to its end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], patience: float | None, daemon: bool = False) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], timeout: float | None, daemon: bool = False) -> None:
         self._process = process
-        self._patience = patience or 0.0
-        self._deadline = None if patience is None else time.monotonic() + patience
+        self._timeout = timeout or 0.0
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         self._daemon = daemon
         self._interrupted = False
-        self._kill_at = math.inf  # when it is killed that did not heed Ctrl-C
+        self._kill_at = math.inf  # when the child is killed, if it has ignored Ctrl-C
         self._handle = os.pidfd_open(process.pid)
 
     def show(self, out: Any, err: Any) -> int:
-        """Pass on what it prints until it has ended; its exit code. Raises WarrenError when it takes too long."""
+        """Pass on the child's output until its end, and return its exit code.
+
+        Raises WarrenError after the timeout.
+        """
         before = {number: signal.signal(number, self._pass_on) for number in _PASSED_ON}
         try:
             self._pump({self._process.stdout: out, self._process.stderr: err})
@@ -103,7 +107,8 @@ class Followed:
                 self._wake()
                 if time.monotonic() > self._kill_at:
                     self._send(signal.SIGKILL)
-        # What it has started may hold the pipes for ever: with the child itself the text ends, but for what was in them.
+        # Processes that the child has started may hold the pipes without end. So the output ends
+        # with the child itself, except for what the pipes still contain.
         for pipe, out in streams.items():
             for _ in range(_FULL_PIPE // _BLOCK):
                 if not _passed(pipe, out):
@@ -111,26 +116,34 @@ class Followed:
             out.end()
 
     def _wake(self) -> None:
-        """Have it go on where a process of its user has stopped it: it has no terminal, so nobody means that."""
-        with suppress(ChildProcessError, ProcessLookupError):  # it has ended
+        """Continue the child when a process of its user has stopped it (SIGSTOP).
+
+        The child has no terminal, so no operator can have meant to stop it.
+        """
+        with suppress(ChildProcessError, ProcessLookupError):  # the child has ended
             if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG) is not None:
                 signal.pidfd_send_signal(self._handle, signal.SIGCONT)
 
     def _left(self) -> float:
-        """Return the seconds that it still has. Raises WarrenError when there are none."""
+        """Return the seconds that the child still has. Raises WarrenError when there are none."""
         left = math.inf if self._deadline is None else self._deadline - time.monotonic()
         if left <= 0:
-            text = f"the command was ended, for it took longer than {self._patience:g} s"
+            text = f"the command was ended, for it took longer than {self._timeout:g} s"
             raise WarrenError(f"{text}; does a task module hang while it is imported?")
         return left
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """What does not heed Ctrl-C is killed soon, or at the second one; a daemon, which may drain, soon after that."""
+        """Pass a signal on to the child.
+
+        A child that ignores Ctrl-C is killed soon after it, or at the second Ctrl-C. A daemon,
+        which may drain its tasks, is killed soon after the second Ctrl-C.
+        """
         if number == signal.SIGINT:
             again, self._interrupted = self._interrupted, True
             if again and not (self._daemon and self._kill_at == math.inf):
                 number = signal.SIGKILL
-            elif again or not self._daemon:  # a daemon gives its tasks back at the second one, which takes some seconds
+            elif again or not self._daemon:
+                # At the second Ctrl-C a daemon requeues its tasks, which takes some seconds.
                 self._kill_at = time.monotonic() + (_HURRY if again else _END)
         self._send(number)
 
@@ -139,7 +152,10 @@ class Followed:
             signal.pidfd_send_signal(self._handle, number)
 
     def _end(self) -> None:
-        """End it, where it has not ended, and what it has left in its session. Its number is its own until it is waited for."""
+        """End the child if it still runs, and the processes that it has left in its session.
+
+        The child's process number belongs to the child until it is waited for.
+        """
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -160,7 +176,7 @@ def _ended_within(handle: int, seconds: float) -> None:
 
 
 def _passed(pipe: Any, out: Any) -> bool:
-    """Pass on a block of what is in a pipe; False when there is none, at its end."""
+    """Pass on one block from a pipe; return False when the pipe is empty or at its end."""
     try:
         data = os.read(pipe.fileno(), _BLOCK)
     except BlockingIOError:

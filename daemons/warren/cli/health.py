@@ -1,4 +1,4 @@
-"""`warren health`: one line and an exit code for monitors, from files alone."""
+"""`warren health`: one line and an exit code for monitors, made from files only."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from warren.health.report import judge, line, worst
 def health(context: click.Context, check: str | None, as_json: bool) -> None:
     """Say in one line whether this host's suite is well, for Monit and other monitors.
 
-    CHECK is one thing to look at: supervisord, worker, beat, quota-watchdog, broker, queues, quotas or disk. Without it all are
-    looked at. Exit codes of this verb: 0 well, 1 warning, 2 critical.
+    CHECK is one part of the suite: supervisord, worker, beat, quota-watchdog, broker, queues,
+    quotas or disk. Without CHECK all parts are checked. Exit codes of this verb: 0 well, 1 warning,
+    2 critical.
 
     Example: warren health queues
     """
     checks = [check] if check else CHECKS
     try:
-        # In this process: a second one would cost as much again, and monitors ask often. It may be, for what follows runs no
-        # code but Warren's, and reads nothing but regular files.
+        # Root's rights are given up in this process: a second process would double the cost, and
+        # monitors ask often. This is safe, because the code below runs only Warren's code and reads
+        # only regular files.
         drop(context.obj)
         places = folders(**context.obj)
         found = judge(look(places.run, (places.state, places.log)), checks)

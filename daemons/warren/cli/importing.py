@@ -1,4 +1,4 @@
-"""Says which task module a command waits for, once its import takes longer than anybody expects."""
+"""A message about the task module that a command waits for, when its import takes long."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import click
 
 from warren.printable import one_line
 
-#: Seconds of silence that nobody takes for a command that hangs.
+#: Seconds of silence after which an operator could think that the command hangs.
 PAUSE = 4.0
-#: Seconds that importing the task modules may take where root waits for it.
+#: Seconds that the import of the task modules may take when root waits for it.
 PATIENCE = 120.0
 
 
 @contextmanager
-def importing(verb: str, patience: float = PATIENCE) -> Iterator[Callable[[str], None]]:
-    """Within it task modules are imported: call what it gives with the name of each before.
+def importing(verb: str, timeout: float = PATIENCE) -> Iterator[Callable[[str], None]]:
+    """Return a context in which task modules are imported.
 
-    A line on stderr names one that takes long, from a thread: the import itself, anybody's code, says nothing. `patience` is
-    the seconds for which root waits.
+    Call the function that the context returns with the name of each module, before its import. A
+    thread prints a line on stderr for a module that takes long, because the import itself is code
+    of others and prints nothing. `timeout` is the seconds that root waits.
     """
-    end, timer = time.time() + patience, threading.Timer(0, str)
+    end, timer = time.time() + timeout, threading.Timer(0, str)
 
     def begins(module: str) -> None:
         nonlocal timer
@@ -41,7 +42,7 @@ def importing(verb: str, patience: float = PATIENCE) -> Iterator[Callable[[str],
 
 
 def _tell(verb: str, module: str, end: float) -> None:
-    # Root ends its child then (child.py). Nobody else has a limit.
+    # After the timeout root ends its child (child.py). Other users have no limit.
     limited = "WARREN_FOR_ROOT" in os.environ
     until = f"; it is waited for until {time.strftime('%H:%M:%S', time.localtime(end))}" if limited else ""
     with suppress(OSError, ValueError):  # a module may have closed stderr

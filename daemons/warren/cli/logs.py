@@ -1,4 +1,4 @@
-"""`warren logs`: the lines of every daemon in one stream, by time."""
+"""`warren logs`: the log lines of all daemons in one stream, ordered by time."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ from warren.reading.show import shown
 from warren.reading.story import sentences
 from warren.supervise.render import daemons
 
-#: Who logs; each has a file. The programs are these and one a worker.
+#: The daemons that log, each to a file of its own. The programs are these, and one for each worker.
 DAEMONS = ("worker", "beat", "quota-watchdog", "supervisord")
-#: How often (seconds) --follow looks for more.
+#: Seconds between two checks of --follow for new lines.
 LOOK = 0.2
-#: With --follow and nothing else said, so many lines stand above those to come, from files of the last hour: a person who
-#: wants to see what happens now must not wait until weeks of rotated files are read.
+#: The number of older lines that --follow shows first when no other option limits them, and the age
+#: of the files that they are read from: an operator who wants to see what happens now must not wait
+#: until weeks of rotated files are read.
 ABOVE, RECENT = 10, timedelta(hours=1)
 
 
@@ -44,7 +45,10 @@ class _Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """A time with a zone, the local one where none is named; a duration counts back from now. Fails with a usage error."""
+        """Return a time with a zone. Fails with a usage error.
+
+        A time without a zone is local. A duration counts back from now.
+        """
         if isinstance(value, datetime):
             return value
         try:
@@ -55,14 +59,14 @@ class _Moment(click.ParamType[datetime]):
             found = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, found {value!r}", param, ctx)
-        return found.astimezone()  # without a zone it is local, as the lines are shown
+        return found.astimezone()  # a time without a zone is local, like the times that are shown
 
 
 class _TaskId(click.ParamType[str]):
     name = "id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """An id, or enough of its beginning. Fails with a usage error."""
+        """Return a task id, or enough of its beginning. Fails with a usage error."""
         if len(value) < SHORT_ID:
             self.fail(f"expected the id of a task, or at least its first {SHORT_ID} characters, found {value!r}", param, ctx)
         return str(value)
@@ -102,27 +106,29 @@ def logs(
 ) -> None:
     """Show the logs of all daemons by time: current and rotated files, compressed ones too.
 
-    On a terminal a line is made for people, with local times; in a pipe it is the JSON that was written. With --task it
-    tells in words what became of the task, and of all that it started. What a program prints without logging is not among
-    them: it is in log_dir, in PROGRAM.out.
+    On a terminal each line is formatted for people, with local times; in a pipe it is the JSON that
+    was written. With --task the lines tell in words what happened to the task, and to all tasks
+    that it started. Text that a program prints without logging is not shown: it is in log_dir, in
+    PROGRAM.out.
 
     Example: warren logs --task 6f1c2a9e --since 1h
     """
     if story and not task:
         raise click.UsageError("--story: expected --task ID beside it, found none")
     asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
-    # No more of the settings than that: whoever may read the logs, such as a member of the group, may not read its secrets, and
-    # wrong settings are a reason to look into the logs.
-    places = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
-    told = sentences if task else partial(_line, with_host=len(places) > 1)
+    # Only the directory is read from the settings: a user who may read the logs, such as a member
+    # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
+    directories = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
+    told = sentences if task else partial(_line, with_host=len(directories) > 1)
     write = _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
     opened_since = since
     if lines is None and follow and since is None:
         lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
-    reader = Reader(places, asked, opened_since.timestamp() if opened_since else 0.0)
+    reader = Reader(directories, asked, opened_since.timestamp() if opened_since else 0.0)
     try:
         write(reader.there() if lines is None else reader.last(lines))
-        if daemon and not reader.found:  # not before: a program that is gone has lines still
+        # Checked only now, because a program that is gone may still have lines.
+        if daemon and not reader.found:
             _refuse_unknown(daemon, None if folders else _settings(context))
         while follow:
             time.sleep(LOOK)
@@ -130,16 +136,16 @@ def logs(
     except KeyboardInterrupt:
         if not follow:
             raise
-    for trouble in reader.troubles():
-        click.echo(printable(trouble), err=True)
+    for problem in reader.troubles():
+        click.echo(printable(problem), err=True)
     if not follow and not reader.found and lines != 0:
-        where = ", ".join(map(str, places))
+        where = ", ".join(map(str, directories))
         unknown = f"nothing is known of task {task} in {where}: no worker of its host has begun with it, or its lines are gone"
         click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
 
 
 def _settings(context: click.Context) -> Settings | None:
-    """The settings, where they are right and this user may read all of them."""
+    """Return the settings; None when they are wrong, or this user may not read all of them."""
     try:
         return load(**context.obj)
     except ConfigError:
@@ -147,12 +153,15 @@ def _settings(context: click.Context) -> Settings | None:
 
 
 def _refuse_unknown(name: str, settings: Settings | None) -> None:
-    """Fails with a usage error for a name that no daemon or program has. Without settings any worker may be meant."""
+    """Fail with a usage error for a name that no daemon or program has.
+
+    Without settings the name of any worker is accepted.
+    """
     known = list(DAEMONS)
     if settings is not None:
         programs = run_file.read(settings.app.run_dir / "programs.json", programs=[{"program": str}]).said or {"programs": []}
         known += [daemon.program for daemon in daemons(settings)]
-        known += [each["program"] for each in programs["programs"]]  # those of supervisor.d too
+        known += [each["program"] for each in programs["programs"]]  # also those of supervisor.d
     known = list(dict.fromkeys(known))
     if name in known or (settings is None and name.startswith("worker-")):
         return
@@ -162,7 +171,7 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
 
 
 def _json(lines: Iterable[Timed]) -> None:
-    """Writes the lines as they are; on a terminal, what could steer it becomes an escape of JSON."""
+    """Write the lines as they are; on a terminal, write control characters as JSON escapes."""
     for _, raw in lines:
         if sys.stdout.isatty():
             text = raw.decode(errors="replace").rstrip("\n")
@@ -173,12 +182,12 @@ def _json(lines: Iterable[Timed]) -> None:
 
 
 def _for_people(lines: Iterable[Timed], told: Callable[[dict[str, Any], int], Iterable[str]]) -> None:
-    """Writes what `told` makes of the fields of each line and the width of the terminal, 0 in a pipe."""
+    """Write what `told` makes of each line's fields and the terminal's width (0 in a pipe)."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for _, raw in lines:
         try:
             texts = [*told(fields_of(raw), width)]
-        except ValueError:  # half a line that happens to end as a whole one does
+        except ValueError:  # half a line that happens to end like a whole line
             texts = [printable(raw.decode(errors="replace").rstrip())]
         for text in texts:
             click.echo(text)

@@ -1,4 +1,4 @@
-"""What came of a task that `warren call` has sent: its state and its result, as far as the sender can know them."""
+"""The outcome of a task that `warren call` has sent: its state and result, as far as known."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from warren.printable import printable
 
 
 class Unreadable(WarrenError):
-    """The result that was found is none."""
+    """The result that was found cannot be read."""
 
     exit_code = ExitCode.DATAERR
 
 
 def outcome(result: AsyncResult[Any], wait: float | None) -> tuple[bool, dict[str, Any]]:
-    """Return whether the task is done, and its state and result as far as known; nothing when nobody waits.
+    """Return whether the task is done, and its state and result as far as known.
 
-    Raises Unreadable.
+    `wait` is the seconds to wait; None returns at once, without state and result. Raises
+    Unreadable.
     """
     if wait is None:
         return False, {}
@@ -48,21 +49,22 @@ def _state(result: AsyncResult[Any]) -> str:
     try:
         return str(result.state)
     except UnreadableResult:
-        return str(PENDING)  # it came in this moment; whoever asks again is told
+        return str(PENDING)  # the result came just now; the next call reports it
 
 
 def said_of(error: BaseException) -> str:
-    """Return the type of an error and what it says."""
+    """Return the type of an error and its message."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  a class of a task's module may fail to say what it is
+    except Exception:  # noqa: BLE001  str() of an error class of a task module may fail
         return safe_text(error)
 
 
 def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -> str:
-    """Return one line for a task that is not done in time, as far as anybody knows."""
+    """Return one line that says, as far as known, why a task is not done within `wait` seconds."""
     state, task_id, known = said["state"], said["task_id"], app.tasks.get(task)
-    if app.conf.task_ignore_result if known is None else known.ignore_result:  # of a failure the result would have come
+    # The result of a failure would have arrived, because errors are stored even with ignore_result.
+    if app.conf.task_ignore_result if known is None else known.ignore_result:
         return (
             f"not failed after {wait:g} s: a success of {task} leaves no result (ignore_result), only a line in the worker's log"
         )
@@ -78,12 +80,15 @@ def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -
 
 
 def show(said: dict[str, Any], as_json: bool) -> None:
-    """Prints the outcome; what a task returned is anybody's text."""
+    """Print the outcome, with control characters escaped: a task may return any text."""
     click.echo(_json(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
 
 
 def _json(said: dict[str, Any]) -> str:
-    """Return one JSON object: what JSON does not know, such as a date or NaN, becomes its text, as in the log."""
+    """Return one JSON object.
+
+    A value that JSON does not have, such as a date or NaN, becomes its text, as in the log.
+    """
     try:
         return json.dumps(said, default=safe_text, allow_nan=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The programs of this host: what supervisord says of each, beside what its own heart says."""
+"""The programs of this host: the state that supervisord reports, and each program's heartbeat."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from warren.supervise.client import programs
 
 @dataclass(frozen=True)
 class ProgramStatus:
-    """One program. `heart` is what its main loop says (see heartbeat.py); empty when it says nothing.
+    """The status of one program.
 
-    `trouble` says how it ended last, why it could not start, or why its heart cannot be read. `held`: it has ended too often,
-    and is started rarely.
+    `heart` is the state that its main loop reports (see heartbeat.py), empty without a heartbeat;
+    `heart_age_s` is the age of the heartbeat in seconds. `trouble` is the last error: how the
+    program ended last, why it could not start, or why its heartbeat cannot be read. `held` is true
+    when it has ended too often and is now started rarely.
     """
 
     program: str
@@ -32,23 +34,23 @@ class ProgramStatus:
 
     @property
     def ready(self) -> bool:
-        """Whether it does its work now."""
+        """Whether the program does its work now."""
         beating = self.heart_age_s is not None and self.heart_age_s < STALE
         return self.state == "RUNNING" and self.heart in AT_WORK and beating
 
 
 def program_status(settings: Settings) -> list[ProgramStatus]:
-    """What supervisord says of each program, beside what the program's own heart says. Raises Unavailable."""
+    """Return supervisord's state of each program, with its heartbeat. Raises Unavailable."""
     asked = programs(settings)
-    hearts = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
+    heartbeats = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
     listed = (run_file.read(settings.app.run_dir / "programs.json", **PROGRAMS).said or {"programs": []})["programs"]
-    standing = {each["program"]: each for each in listed}
+    statuses = {each["program"]: each for each in listed}
     found = []
     for program in asked:
-        beat = hearts.beats.get(program.program)
+        beat = heartbeats.beats.get(program.program)
         if beat is not None and beat.process.pid != program.pid:
-            beat = None  # the heart of an earlier process says nothing of this one
-        stands = standing.get(program.program, {})
+            beat = None  # the heartbeat of an earlier process says nothing about this process
+        status = statuses.get(program.program, {})
         found.append(
             ProgramStatus(
                 program.program,
@@ -57,9 +59,9 @@ def program_status(settings: Settings) -> list[ProgramStatus]:
                 beat.state if beat else "",
                 round(beat.age, 3) if beat else None,
                 beat.evidence if beat else {},
-                stands.get("held", False),
-                hearts.troubles.get(program.program) or stands.get("trouble") or program.trouble,
-                stands.get("warning", ""),
+                status.get("held", False),
+                heartbeats.troubles.get(program.program) or status.get("trouble") or program.trouble,
+                status.get("warning", ""),
             )
         )
     return found

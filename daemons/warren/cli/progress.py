@@ -1,4 +1,7 @@
-"""What a command that waits says meanwhile: a line that changes on a terminal, else a line on stderr every few seconds."""
+"""The progress of a command that waits.
+
+On a terminal it is a line that changes, else a line on stderr every few seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from rich.text import Text
 
 from warren.printable import one_line
 
-#: Seconds of silence that nobody takes for a command that hangs: where there is no terminal, a line comes at this pace.
+#: Seconds between two lines where there is no terminal: after a longer silence an operator could
+#: think that the command hangs.
 PAUSE = 8.0
 
 
 class Progress:
-    """The last word of what a command waits for."""
+    """The latest message about what a command waits for."""
 
     def __init__(self, line: Status | None, verb: str) -> None:
         self._line = line
@@ -27,10 +31,10 @@ class Progress:
         self._said = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Shows what is waited for; may be called as often as one likes."""
+        """Show what the command waits for; may be called at any rate."""
         text = one_line(text)
         if self._line is not None:
-            self._line.update(Text(f"{self._verb} ... {text}"))  # text of daemons, and no markup
+            self._line.update(Text(f"{self._verb} ... {text}"))  # a daemon's text is not markup
         elif time.monotonic() - self._said >= PAUSE:
             self._said = time.monotonic()
             click.echo(f"{self._verb}: {text}", err=True)
@@ -38,7 +42,10 @@ class Progress:
 
 @contextmanager
 def progress(verb: str) -> Iterator[Progress]:
-    """Within it the command waits. Quick commands say nothing where there is no terminal."""
+    """Return a context in which the command waits.
+
+    Without a terminal, a command that ends soon prints nothing.
+    """
     if not sys.stderr.isatty():
         yield Progress(None, verb)
         return

@@ -1,4 +1,4 @@
-"""`warren reload`: new settings for the running suite, checked before and followed to the end."""
+"""`warren reload`: checks new settings, applies them to the running suite, waits for the end."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ from warren.redaction import redact
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def reload(context: click.Context, as_json: bool) -> int:
-    """Have the running suite check its settings and take them up, and return when it has.
+    """Have the running suite check and apply its new settings, and return when it is done.
 
-    Only what the edit concerns is touched, and workers change one at a time: running tasks finish within their stop_timeout.
-    Wrong settings change nothing; every problem is printed.
+    Only daemons that the edit concerns are touched, and workers change one at a time: running tasks
+    finish within their worker's stop_timeout. Wrong settings change nothing; every problem is
+    printed.
 
-    Exit codes: 0 in force, and every daemon works. 1 in force, but a daemon is not ready. 69 no suite runs, or it was stopped
-    meanwhile. 78 the settings are wrong. With --json also: outcome (applied, late, failed, refused, unavailable) and problems.
+    Exit codes: 0 in force, and every daemon works. 1 in force, but a daemon is not ready. 69 no
+    suite runs, or it was stopped meanwhile. 78 the settings are wrong. With --json also: outcome
+    (applied, late, failed, refused, unavailable) and problems.
 
     Example: warren reload
     """
     from warren.cli.status import surveyed
     from warren.quota.pauses import pauses
-    from warren.supervise import request  # with what follows it: no other verb needs it
+    from warren.supervise import request  # imported here, because few verbs need it
 
     try:
-        # What only an import can tell, the suite itself finds: it checks in its own sandbox, as its own user.
+        # The suite itself finds the problems that only an import shows: it checks the settings in
+        # its own sandbox, as its own user.
         settings = load(**context.obj)
-        for pause in pauses(settings):  # before it is in force: who does not mean it can still stop here
+        for pause in pauses(settings):  # not yet in force: the operator can still stop here
             click.echo(f"warning: {pause}", err=True)
         with progress("reload") as line:
             outcome = request.reload(settings, lambda report: line.say(report.doing.progress if report.doing else report.status))
@@ -55,7 +58,7 @@ def reload(context: click.Context, as_json: bool) -> int:
     for problem in outcome.problems:
         click.echo(printable_lines(problem), err=True)
     if outcome.code and (reason := (surveyed(settings) or {}).get("broker_error")):
-        click.echo(printable_lines(redact(reason)), err=True)  # why a daemon that connects does not get on
+        click.echo(printable_lines(redact(reason)), err=True)  # why a daemon cannot connect
     click.echo(_SENTENCES[outcome.outcome], err=bool(outcome.code))
     return outcome.code
 

@@ -1,4 +1,4 @@
-"""`warren start`, `stop` and `restart`: the suite as a service of this host, with systemd and Monit in step."""
+"""`warren start`, `stop` and `restart`: the suite as a service, with systemd and Monit in step."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object 
 def start(context: click.Context, as_json: bool) -> int:
     """Start the suite as a service, and have Monit watch it.
 
-    Checks the configuration first. Returns when every program is ready, or start_timeout has passed: as after systemctl
-    start, 0 means that the suite runs, and what is not ready yet is said on stderr. One that already runs stays as it is.
-    Needs root.
+    Checks the configuration first. Returns when every program is ready, or start_timeout has
+    passed: as after systemctl start, 0 means that the suite runs, and programs that are not ready
+    yet are named on stderr. A suite that already runs stays as it is. Needs root.
 
-    Exit codes: 0 started, or it already runs, 1 not started, 69 this host is not run by systemd, 78 the configuration is wrong.
+    Exit codes: 0 started, or it already runs, 1 not started, 69 this host is not run by systemd, 78
+    the configuration is wrong.
 
     Example: warren start
     """
@@ -47,8 +48,8 @@ def start(context: click.Context, as_json: bool) -> int:
 def stop(context: click.Context, as_json: bool) -> int:
     """Stop the suite, and tell Monit.
 
-    Running tasks finish within their worker's stop_timeout; the rest goes back to the broker. Returns when all has ended.
-    Needs root.
+    Running tasks finish within their worker's stop_timeout; the rest goes back to the broker.
+    Returns when all programs have ended. Needs root.
 
     Exit codes: 0 stopped, 1 not stopped, 69 this host is not run by systemd.
 
@@ -65,13 +66,15 @@ def stop(context: click.Context, as_json: bool) -> int:
 def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_json: bool) -> int:
     """Stop the suite and start it again, and tell Monit.
 
-    Checks the configuration first, and that the task modules can be imported: what is wrong leaves the suite running as it is.
-    Needs root. An edit of the INI files needs no restart, a reload will do. With --rolling, all workers but one are at work
-    at any moment, and neither systemd nor Monit has to know: for new code of tasks. The suite does that itself; this command
-    watches. Ctrl-C ends the watching, and the restart continues.
+    Checks the configuration first, and that the task modules can be imported: after an error the
+    suite keeps running as it is. Needs root. After an edit of the INI files a reload is enough.
 
-    Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd or (--rolling) a worker did not come back,
-    78 the configuration is wrong.
+    --rolling is for new code of tasks: all workers but one are at work at any moment, and neither
+    systemd nor Monit is involved. The suite does that itself; this command watches. Ctrl-C ends the
+    watching, and the restart continues.
+
+    Exit codes: 0 restarted, 1 not restarted, 69 this host is not run by systemd or (--rolling) a
+    worker did not come back, 78 the configuration is wrong.
 
     Example: warren restart --rolling
     """
@@ -85,9 +88,10 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
         raise WarrenError(f"user: expected root, found {getpass.getuser()}; sudo warren {action}")
-    if action is not Action.STOP:  # a configuration that is wrong stops whatever would start with it, and never a stop
+    if action is not Action.STOP:  # a wrong configuration prevents a start, but never a stop
         _check(context)
-    runs = action is Action.START and is_active()  # what systemd is told then changes nothing; Monit watches again
+    # A start then changes nothing for systemd, but Monit watches again.
+    runs = action is Action.START and is_active()
     began = time.monotonic()
     with progress(str(action)) as line:
         outcome = run(action, lambda: line.say(status() or "waiting for systemd"))
@@ -115,7 +119,7 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
 
 
 def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
-    from warren.supervise import request  # loads supervisor's client, which the other actions do without
+    from warren.supervise import request  # loads supervisor's client, not needed by other actions
     from warren.supervise.render import workers
 
     settings = load(**context.obj)
@@ -123,7 +127,7 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
     for name in names:
         if name not in known:
             raise click.UsageError(f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context)
-    may_write_state(settings.app.state_dir)  # whose socket it is
+    may_write_state(settings.app.state_dir)  # the owner of the state also owns the socket
     chosen = [program for name, program in known.items() if name in names or not names]
     began = time.monotonic()
     try:
@@ -144,30 +148,33 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _check(context: click.Context) -> None:
-    """Whether the suite could start with these settings, task modules and all, as its user finds them. Raises ConfigError."""
+    """Check, as the suite's user, that the suite can start with these settings and task modules.
+
+    Raises ConfigError.
+    """
     from warren.supervise.check import judge
 
     judge(*_ask(context, "check", "--json"))
 
 
 def _ask(context: click.Context, *words: str, quiet: bool = False) -> tuple[int, bytes]:
-    """Run another verb as the owner of the suite; its exit code and what it printed."""
+    """Run another verb as the owner of the suite; return its exit code and its output."""
     owner = owner_of(context.obj["folder"], context.obj["host"])
     return child.said(user_of(owner), context.obj, words, quiet)
 
 
 def _late() -> str:
-    """What the suite tells systemd of itself where it was started and not every program is ready; else nothing."""
+    """Return the suite's status text for systemd while not every program is ready; else empty."""
     said = status()
     return "" if said.partition(":")[0] == "ready" else said
 
 
 def _down(context: click.Context) -> list[str]:
-    """The programs that do not run and are not tried again, as the suite's user finds them."""
+    """Return the programs that do not run and are not started again, as the suite's user sees."""
     given_up = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
     _, said = _ask(context, "status", "--json", quiet=True)
     try:
         found = json.loads(said)["programs"]
         return [str(each["program"]) for each in found if each["state"] in given_up]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return []  # it was stopped meanwhile
+        return []  # the suite was stopped meanwhile

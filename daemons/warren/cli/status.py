@@ -1,4 +1,4 @@
-"""`warren status`: every program of this host with its heart, the queues, the quotas."""
+"""`warren status`: every program of this host with its heartbeat, the queues, and the quotas."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from warren.supervise import programs
 def status(context: click.Context, as_json: bool) -> None:
     """Show every program of this host with what it does, the queues and the quotas.
 
-    Exit codes: 0 all programs are ready, 1 some are not, 69 the suite does not run or the broker does not answer.
+    Exit codes: 0 all programs are ready, 1 some are not, 69 the suite does not run or the broker
+    does not answer.
 
     Example: warren status --json | jq .quotas
     """
@@ -54,7 +55,7 @@ def status(context: click.Context, as_json: bool) -> None:
 
 
 def _suite(settings: Settings) -> dict[str, Any]:
-    """The suite as a whole, as supervisord has told it last."""
+    """Return the status of the whole suite, from supervisord's latest status report."""
     report = programs.read(settings.app.run_dir)
     up = None
     if report is not None and report.process.alive:
@@ -64,24 +65,27 @@ def _suite(settings: Settings) -> dict[str, Any]:
 
 
 def surveyed(settings: Settings) -> dict[str, Any] | None:
-    """What the quota-watchdog has published of broker, queues and quotas; None when that is missing or old."""
-    survey = run_file.read(settings.app.run_dir / "survey.json", **SURVEY)
-    age = survey.age(run_file.now())
-    if survey.said is None or age > OLD:
+    """Return the broker status that the quota-watchdog has published; None if it is missing or old.
+
+    The broker status covers broker, queues and quotas.
+    """
+    published = run_file.read(settings.app.run_dir / "survey.json", **SURVEY)
+    age = published.age(run_file.now())
+    if published.said is None or age > OLD:
         return None
-    broker = survey.said["broker"]
-    queues = [{"queue": queue, **row} for queue, row in survey.said["queues"].items()]
+    broker = published.said["broker"]
+    queues = [{"queue": queue, **row} for queue, row in published.said["queues"].items()]
     return {
         "queues": queues if broker["reachable"] else [],
-        "quotas": [{"quota": name, **row, **_limit(row)} for name, row in survey.said["quotas"].items()],
-        "removed_queues": survey.said.get("removed_queues", {}) if broker["reachable"] else {},
-        "rejected": survey.said.get("rejected", {}).get("messages", 0) if broker["reachable"] else None,
-        "later": survey.said.get("later") if broker["reachable"] else None,
-        "returning": survey.said.get("returning") if broker["reachable"] else None,
-        "rejected_keys": survey.said.get("rejected_keys") if broker["reachable"] else None,
+        "quotas": [{"quota": name, **row, **_limit(row)} for name, row in published.said["quotas"].items()],
+        "removed_queues": published.said.get("removed_queues", {}) if broker["reachable"] else {},
+        "rejected": published.said.get("rejected", {}).get("messages", 0) if broker["reachable"] else None,
+        "later": published.said.get("later") if broker["reachable"] else None,
+        "returning": published.said.get("returning") if broker["reachable"] else None,
+        "rejected_keys": published.said.get("rejected_keys") if broker["reachable"] else None,
         "alarms": broker["alarms"],
         "broker_error": broker["reason"] or None,
-        "results_error": survey.said.get("results", {}).get("reason") or None,
+        "results_error": published.said.get("results", {}).get("reason") or None,
         "survey_age_s": round(age, 3),
     }
 
@@ -91,7 +95,10 @@ def _limit(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def asked(settings: Settings) -> dict[str, Any]:
-    """The same, asked of the broker and read from the ledgers: without a watchdog there are no forecasts and no alarms."""
+    """Return the same values, asked of the broker and read from the ledgers.
+
+    Without a watchdog there are no forecasts and no alarms.
+    """
     nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "results_error": None, "survey_age_s": None}
     return {**_broker(settings), "quotas": _quotas(settings), **nothing}
 
@@ -108,7 +115,8 @@ def _broker(settings: Settings) -> dict[str, Any]:
     try:
         app = make_app(settings)
         with told(app, settings):
-            if settings.broker.kind == "embedded":  # looked at, and no more: a connection would make its folders
+            # The embedded broker's files are only read: a connection would make its directories.
+            if settings.broker.kind == "embedded":
                 found, rejected, waiting = depths(app, settings.queues), rejected_here(state), waiting_here(state)
             else:
                 with reach(app) as connection:

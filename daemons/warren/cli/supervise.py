@@ -1,4 +1,4 @@
-"""`warren supervise`: the whole suite of this host."""
+"""`warren supervise`: runs the whole suite of this host."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from warren.supervise.render import STOP_MARGIN, daemons
 @background
 @click.pass_context
 def supervise(context: click.Context, /, user: str, **how: bool) -> None:
-    """Run every daemon of this host under supervisord, in the foreground or, with --detach, in the background.
+    """Run every daemon of this host under supervisord, in the foreground or, with --detach, in the
+    background.
 
-    SIGTERM: stop all in order; running tasks finish within their worker's stop_timeout. SIGHUP: read the settings anew;
-    daemons that nothing changed for go on. SIGUSR1: log the state of every program. SIGUSR2: reopen capture files.
+    SIGTERM: stop all gracefully; running tasks finish within their worker's stop_timeout. SIGHUP:
+    read the settings again; daemons that nothing changed for continue. SIGUSR1: log the state of
+    every program. SIGUSR2: reopen capture files.
 
-    Exit codes: 0 stopped as asked, 73 a folder or file cannot be written, 75 asked to start anew, 76 another supervisord
-    has the run folder, 78 the configuration is wrong.
+    Exit codes: 0 stopped as asked, 73 a directory or file cannot be written, 75 asked to start
+    again, 76 another supervisord has the run directory, 78 the configuration is wrong.
 
     Example: warren --config /etc/warren supervise
     """
@@ -34,14 +36,15 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     with notifier.refusals():
         settings = load(**context.obj)
     programs = daemons(settings)
-    # They stop one after the other, workers side by side: twice the longest is more than all of that.
-    patience = 2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
+    # The daemons stop one after the other, but workers at the same time. So twice the longest time
+    # is more than the sum.
+    timeout = 2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
 
     def start() -> ExitCode:
-        from warren.supervise import daemon  # loads supervisor, which other verbs do without
+        from warren.supervise import daemon  # loads supervisor, which other verbs do not need
 
         with notifier.refusals():
             return daemon.start(settings, notifier)
 
     names = [program.program for program in programs]
-    Place(settings, ("supervise",), "supervisord", names, patience).run(start, **how)
+    Place(settings, ("supervise",), "supervisord", names, timeout).run(start, **how)

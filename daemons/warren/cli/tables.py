@@ -17,7 +17,7 @@ from warren.printable import one_line
 
 
 def show(suite: dict[str, Any], running: Sequence[ProgramStatus], said: dict[str, Any]) -> None:
-    """Prints the suite as a whole, the programs, then what is `said` of broker, queues and quotas."""
+    """Print the suite, the programs, then `said`: the status of broker, queues and quotas."""
     console = Console(highlight=False)
     _suite(console, suite)
     _programs(console, running)
@@ -53,8 +53,10 @@ def _programs(console: Console, running: Sequence[ProgramStatus]) -> None:
     for program in running:
         if program.warning:
             console.print(_text(f"{program.program} is {program.warning}", "yellow"))
-        if program.trouble:  # beside the others it would wrap
-            style = "dim" if program.ready else "red"  # how it ended last, such as for new settings, is no alarm once it works
+        if program.trouble:  # on a line of its own, because in the table it would wrap
+            # How a program ended last, such as for new settings, is no alarm once the program
+            # works.
+            style = "dim" if program.ready else "red"
             console.print(_text(f"{program.program}{' is held' if program.held else ''}: {program.trouble}", style))
 
 
@@ -70,7 +72,7 @@ def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -
 
 
 def _leftovers(console: Console, said: dict[str, Any]) -> None:
-    """Messages that no worker takes now, or is going to take."""
+    """Print the messages that no worker takes now, or ever."""
     if said["later"]:
         console.print(Text(f"due later: {_count(said['later'])}"))
     if said["returning"]:
@@ -117,5 +119,8 @@ def _table(*columns: str) -> Table:
 
 
 def _text(text: object, style: str = "") -> Text:
-    """Anybody's text, in which no bracket is markup and no character steers the terminal."""
+    """Return a text of any origin for the console.
+
+    Brackets in it are not markup, and control characters are escaped.
+    """
     return Text(one_line(text), style)

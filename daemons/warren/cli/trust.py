@@ -1,7 +1,8 @@
-"""Who decides what root does: the users who may change the settings, and the owner of the state directory.
+"""The users who decide what root does: those who may change the settings, and the state's owner.
 
-A command of root's acts as the owner of the suite's state. Whoever may rename a directory on the way there, or edit the line
-that names it, chooses that owner. So each of them counts: he may decide for himself, and for nobody else.
+A command of root acts as the owner of the suite's state. A user who may rename a directory on the
+way to the state, or edit the line that names it, chooses that owner. So each such user counts, and
+may decide for that user alone.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from warren.config.access import user_name
 from warren.errors import WarrenError
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LINKS = 40  # as many as the kernel follows (path_resolution(7))
-#: Who may write to it: the group, everybody.
+_LINKS = 40  # the number of symbolic links that the kernel follows (path_resolution(7))
+#: The mode bits that let the group, or everybody, write.
 _SHARED = 0o022
 
 
 class Untrusted(WarrenError):
-    """Root does nothing where several users may decide what it would do."""
+    """A refusal: root does nothing where several users may decide what root would do."""
 
 
 @dataclass
 class Way:
-    """What is at the end of a path: its owner, None when there is nothing; `deciders` may change where the path leads.
+    """What is at the end of a path, and who may change where the path leads.
 
-    Root is none of the deciders: root decides everywhere.
+    `owner` is None when nothing exists there. `deciders` are the users, without root, who may
+    change where the path leads: root decides everywhere.
     """
 
     owner: int | None = None
@@ -40,10 +42,11 @@ class Way:
 
 
 def walk(path: Path, *, links: bool = False) -> Way:
-    """Follow a path from the root directory, one directory at a time, each held by a handle while its entry is judged.
+    """Follow a path from the root directory, one directory at a time.
 
-    Raises Untrusted at a directory that more than its owner may write to, at a symbolic link unless `links`, and at what any user
-    may make before root looks again.
+    Each directory is held by a handle while its entry is judged. Raises Untrusted at a directory
+    that users other than its owner may write to, at a symbolic link unless `links`, and at a
+    missing entry that any user may make before root looks again.
     """
     way, left, seen = Way(), deque(path.parts[1:]), 0
     at = os.open("/", _DIRECTORY)
@@ -55,7 +58,8 @@ def walk(path: Path, *, links: bool = False) -> Way:
             try:
                 found = os.stat(part, dir_fd=at, follow_symlinks=False)
             except OSError:
-                if os.fstat(at).st_mode & _SHARED:  # a sticky one: until root has looked again it may be anybody's
+                # In a sticky directory any user may have made the entry before root looks again.
+                if os.fstat(at).st_mode & _SHARED:
                     raise Untrusted(f"{here / part} does not exist, and any user may make it; make it first") from None
                 way.owner = None
                 return way
@@ -77,7 +81,7 @@ def walk(path: Path, *, links: bool = False) -> Way:
                 return way
             try:
                 inner = os.open(inside, _DIRECTORY, dir_fd=at)
-            except OSError:  # it was replaced in that instant
+            except OSError:  # the entry was replaced in this instant
                 raise Untrusted(f"{here} changes while root looks at it; try again") from None
             os.close(at)
             at = inner
@@ -86,10 +90,13 @@ def walk(path: Path, *, links: bool = False) -> Way:
         os.close(at)
 
 
-def decider_of_settings(folder: Path, host: str) -> int:
-    """Return the user who may change the settings: 0 when only root may. Raises Untrusted when several users may."""
+def decider_of_settings(directory: Path, host: str) -> int:
+    """Return the user who may change the settings: 0 when only root may.
+
+    Raises Untrusted when several users may.
+    """
     found: set[int] = set()
-    for path in _sources(folder, host):
+    for path in _sources(directory, host):
         way = walk(path, links=True)
         if way.owner is None:
             continue
@@ -98,52 +105,71 @@ def decider_of_settings(folder: Path, host: str) -> int:
         found |= way.deciders | ({way.owner} - {0})
     if len(found) > 1:
         names = " and ".join(sorted(map(user_name, found)))
-        raise Untrusted(f"{folder}: both {names} may change the settings, so root obeys neither; give them to one, or to root")
+        raise Untrusted(f"{directory}: both {names} may change the settings, so root obeys neither; give them to one, or to root")
     return found.pop() if found else 0
 
 
 def owner_of_state(path: Path) -> int | None:
-    """Return the owner of the state directory; None when it does not exist. Raises Untrusted where others may replace it."""
+    """Return the owner of the state directory; None when it does not exist.
+
+    Raises Untrusted when other users may replace it.
+    """
     way = walk(path)
-    if way.owner == 0 and way.mode & _SHARED:  # what others put there would be worked on as root
+    if way.owner == 0 and way.mode & _SHARED:  # root would work on what others put there
         raise Untrusted(_shared(path))
     others = way.deciders - {way.owner}
     if others and way.owner is not None:
         names = ", ".join(sorted(map(user_name, others)))
         raise Untrusted(
-            f"{path} is of user {user_name(way.owner)}, but {names} may replace it, so root does not follow; "
-            "move it below directories that only root, or that user, may write to"
+            f"{path} is of user {user_name(way.owner)}, but {names} may replace it, so root does "
+            "not follow; move it below directories that only root, or that user, may write to"
         )
     if way.owner is None and way.deciders:
         return min(way.deciders)
     return way.owner
 
 
-def refuse_strangers(place: Path, option: str) -> None:
-    """Raise Untrusted unless a directory in which root would work, for a suite whose state is root's, is root's alone."""
-    way = walk(place, links=True)
+def refuse_strangers(path: Path, option: str) -> None:
+    """Raise Untrusted unless only root may write to a directory.
+
+    The directory is one in which root would work, for a suite whose state is root's.
+    """
+    way = walk(path, links=True)
     others = (way.deciders | {way.owner or 0}) - {0}
     if others:
         names = " and ".join(sorted(map(user_name, others)))
         raise Untrusted(
-            f"{place}, which is [app] {option}, is in the hands of {names}, but [app] state_dir is root's: the suite would "
-            f"work as root on files of another user; give both to one user, or name another {option}"
+            f"{path}, which is [app] {option}, is in the hands of {names}, but [app] state_dir is "
+            "root's: the suite would work as root on files of another user; give both to one "
+            f"user, or name another {option}"
         )
     if way.owner == 0 and way.mode & _SHARED and not stat.S_ISLNK(way.mode):
-        raise Untrusted(_shared(place))
+        raise Untrusted(_shared(path))
 
 
-def _sources(folder: Path, host: str) -> Iterator[Path]:
-    """Everything that root would read of the settings, directories included: whoever may write there may add a file."""
-    yield from (folder, folder / "conf.d", folder / "hosts", folder / "warren.ini", folder / "hosts" / f"{host}.ini")
+def _sources(directory: Path, host: str) -> Iterator[Path]:
+    """Yield every path of the settings that root would read.
+
+    Directories are included, because a user who may write to them may add a file.
+    """
+    yield from (
+        directory,
+        directory / "conf.d",
+        directory / "hosts",
+        directory / "warren.ini",
+        directory / "hosts" / f"{host}.ini",
+    )
     names: list[str] = []
-    with suppress(OSError):  # what cannot be listed cannot be read either
-        names = os.listdir(folder / "conf.d")
-    yield from (folder / "conf.d" / name for name in sorted(names) if name.endswith(".ini"))
+    with suppress(OSError):  # a directory that cannot be listed cannot be read either
+        names = os.listdir(directory / "conf.d")
+    yield from (directory / "conf.d" / name for name in sorted(names) if name.endswith(".ini"))
 
 
 def _note(way: Way, status: os.stat_result, path: Path) -> None:
-    """Count the owner of a directory on the way. In a sticky one nobody replaces what is another's (/tmp)."""
+    """Count the owner of a directory on the way as a decider. Raises Untrusted at a shared one.
+
+    In a sticky directory (/tmp) no user can replace an entry of another user.
+    """
     if status.st_mode & _SHARED and not status.st_mode & stat.S_ISVTX:
         raise Untrusted(_shared(path))
     way.deciders |= {status.st_uid} - {0}

@@ -1,4 +1,4 @@
-"""Which user a command runs as, where the state of a suite is another user's."""
+"""The user that a command runs as, where the state of a suite belongs to another user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warren.errors import Unavailable, WarrenError
 
 @dataclass(frozen=True)
 class User:
-    """A user by number: what of it has a name is found by that number, and one without a name is a user, too."""
+    """A user by number, with the name and groups found by it; a number without a name is valid."""
 
     uid: int
     gid: int
@@ -23,7 +23,7 @@ class User:
 
 
 def user_of(uid: int) -> User:
-    """Return the user with this number, and its groups."""
+    """Return the user with this number, with the user's groups."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -41,7 +41,10 @@ def uid_of(name: str) -> int:
 
 
 def become(user: str) -> None:
-    """Gives up root's rights for good, with groups and environment of the user. Raises WarrenError."""
+    """Give up root's rights permanently; take the groups and environment of the user.
+
+    Does nothing for an empty name. Raises WarrenError.
+    """
     if not user:
         return
     try:
@@ -52,7 +55,8 @@ def become(user: str) -> None:
         return
     if os.geteuid() != 0:
         raise WarrenError(f"--user {user}: expected to be root, found user {os.geteuid()}; call it as root or as {user}")
-    # Not python-daemon's own: asked for the supplementary groups it leaves the group itself as root's.
+    # python-daemon's own function is not used: when it sets the supplementary groups, the process
+    # keeps root's primary group.
     os.initgroups(user, entry.pw_gid)
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
@@ -60,11 +64,14 @@ def become(user: str) -> None:
 
 
 def not_root_for_another(state_dir: Path) -> None:
-    """Refuses root where the state is another user's: what root makes there, that user's suite could not write to later."""
+    """Refuse root where the state belongs to another user. Raises WarrenError.
+
+    The suite of that user could not write to files that root makes there.
+    """
     try:
         owner = state_dir.stat().st_uid
     except OSError:
-        return  # what is missing or cannot be reached is told, with its option, by who makes the folders
+        return  # the code that makes the directories reports this, with the option's name
     if os.geteuid() != 0 or owner == 0:
         return
     name = user_name(owner)
@@ -74,22 +81,28 @@ def not_root_for_another(state_dir: Path) -> None:
 
 
 def may_write_state(state_dir: Path) -> None:
-    """Check that a command may use the embedded broker. Raises Unavailable for who may not write there, and where no suite has
-    ever run: the folders that this command would make may be of the wrong user, or in the wrong place.
+    """Check that a command may use the embedded broker.
+
+    Raises Unavailable when this user may not write to the state, and when no suite has ever run:
+    the directories that this command would make could belong to the wrong user, or have the wrong
+    path.
     """
     try:
         owner = state_dir.stat().st_uid
     except FileNotFoundError:
         raise Unavailable(
-            f"{state_dir}: expected the state of a suite, where its embedded broker is, found nothing there; "
-            "start the suite once with warren start or warren supervise, or correct [app] state_dir"
+            f"{state_dir}: expected the state of a suite, where its embedded broker is, found "
+            "nothing there; start the suite once with warren start or warren supervise, or "
+            "correct [app] state_dir"
         ) from None
     except PermissionError:
         raise Unavailable(f"permission denied: {state_dir}; run it as root") from None
     name = user_name(owner)
-    # Root is here where the state is root's own (cli/as_owner.py): what it left in another's, that suite could not read.
+    # Root acts here only where the state is root's own (cli/as_owner.py): a suite of another user
+    # could not read the files that root left in its state.
     if os.geteuid() == 0 != owner or not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(
-            f"{state_dir}: expected to be allowed to write there, where the embedded broker of {name} is, found user "
-            f"{user_name(os.geteuid())}; call it as root{f' or as {name}' if owner else ''}"
+            f"{state_dir}: expected to be allowed to write there, where the embedded broker of "
+            f"{name} is, found user {user_name(os.geteuid())}; call it as "
+            f"root{f' or as {name}' if owner else ''}"
         )

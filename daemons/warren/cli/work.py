@@ -1,4 +1,4 @@
-"""What a program is doing, in a few words of `warren status`. Pure."""
+"""The current work of a program, in a few words for `warren status`. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from warren.health.finding import span
 from warren.heartbeat import STALE
 from warren.run_file import now
 
-#: Characters of a line, beside the program's name, state and process in 80 columns.
+#: Characters of a line: what 80 columns leave beside the program's name, state and process number.
 LINE = 43
-#: What passes by itself: a start, a stop, a broker that is looked for.
+#: States that pass without action: a start, a stop, the search for a broker.
 _PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
-#: What a worker counts since its start, and the word for it.
+#: The counts of a worker since its start, each with the word that is shown.
 _COUNTS = (("taken", "received"), ("begun", "started"), ("succeeded", "succeeded"), ("failed", "failed"))
-#: What a line above says in words.
+#: The details that a line of their own says in words.
 _TOLD = {
     "queues",
     "paused",
@@ -34,7 +34,11 @@ _TOLD |= {name for name, _ in _COUNTS} | {"rejected", "storing_s"}
 
 
 def state(program: ProgramStatus) -> str:
-    """What it is, in one word: what its own main loop says while supervisord keeps it running, else supervisord's word."""
+    """Return the program's state in a few words.
+
+    While supervisord keeps the program running it is the state that the program's main loop
+    reports, else supervisord's state.
+    """
     if program.state != "RUNNING":
         return program.state.lower()
     if program.heart_age_s is None:
@@ -45,7 +49,10 @@ def state(program: ProgramStatus) -> str:
 
 
 def colour(program: ProgramStatus) -> str:
-    """Green: it works. Yellow: it may pass. Red: somebody has to look."""
+    """Return the colour of the state.
+
+    Green: the program works. Yellow: the state may pass. Red: an operator has to look.
+    """
     if program.ready:
         return "green"
     passing = program.state in ("STARTING", "STOPPING") or (program.state == "RUNNING" and state(program) in _PASSING)
@@ -53,7 +60,7 @@ def colour(program: ProgramStatus) -> str:
 
 
 def work(program: ProgramStatus) -> list[str]:
-    """Its work, a line or a few."""
+    """Return the work of the program as one line or a few."""
     said = program.evidence
     return [line for line in (*_worker(said), *_beat(said), *_others(said)) if line]
 
@@ -65,7 +72,7 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
         counts = ", ".join(f"{word} {said[name]}" for name, word in _COUNTS if name in said)
         whole = f"{running}, {counts}" if counts else running
         yield from [whole] if len(whole) <= LINE else [running, counts]
-    if said.get("oldest"):  # two lines: an id alone fills one
+    if said.get("oldest"):  # two lines, because an id alone fills a line
         oldest = said["oldest"][0]
         yield f"oldest task {oldest['task']}, for {span(max(0.0, now() - oldest['since']))}"
         yield str(oldest["id"])
@@ -87,14 +94,14 @@ def _beat(said: dict[str, Any]) -> Iterator[str]:
 
 
 def _others(said: dict[str, Any]) -> Iterator[str]:
-    """What another version of a daemon adds, as it stands."""
+    """Yield the details that another version of a daemon adds, unchanged."""
     for name, value in said.items():
         if name not in _TOLD and value not in (None, [], {}):
             yield named(f"{name}:", value) if isinstance(value, list) else f"{name} {value}"
 
 
 def named(name: str, entries: list[Any]) -> str:
-    """The entries with commas between them, as many as fit a line, and how many there are beyond."""
+    """Return the entries, with commas between, that fit a line, and the number of the others."""
     line = f"{name} "
     for number, entry in enumerate(map(str, entries)):
         longer = f"{line}{', ' if number else ''}{entry}"
