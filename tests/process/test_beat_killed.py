@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from support.forks import child, end, killed_at
 from support.suite import Suite
@@ -15,7 +19,7 @@ from warren.app import import_tasks, make_app
 from warren.beat import sender as module
 from warren.beat.leader import leader
 from warren.beat.memory import Known, Memory
-from warren.beat.sender import Sender
+from warren.beat.sender import TURN, Sender
 from warren.beat.ticks import GRACE, task_id
 from warren.config import load
 from warren.log import configure
@@ -34,9 +38,9 @@ JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef ti
 STEP = 5
 
 
-def turn(suite: Suite, later: float = 0.0) -> None:
-    """What a beat does that takes the leadership, `later` so many seconds than now: it goes on where the last one was."""
-    clock = SimpleNamespace(time=lambda: time.time() + later, monotonic=time.monotonic)
+def leading(suite: Suite, later: float = 0.0, monotonic: Callable[[], float] = time.monotonic) -> Sender:
+    """A beat that takes the leadership, `later` so many seconds than now: it goes on where the last one was."""
+    clock = SimpleNamespace(time=lambda: time.time() + later, monotonic=monotonic)
     setattr(module, "time", clock)  # noqa: B010
     settings = load(suite.etc)
     configure("beat", "beat", "here", suite.folder / "log")
@@ -46,7 +50,43 @@ def turn(suite: Suite, later: float = 0.0) -> None:
     assert leads.lead()
     beat = Sender(settings, app, leads, {})
     beat.begin(leads.recall())
+    return beat
+
+
+def turn(suite: Suite, later: float = 0.0) -> None:
+    """A beat's first turn."""
+    leading(suite, later).turn()
+
+
+def killed_behind_sending(suite: Suite) -> None:
+    """A beat that is killed when it has sent all that was due, and remembers it."""
+    beat, keep, calls = leading(suite), Memory.write, [0]
+
+    def killed(memory: Memory, known: Known) -> None:
+        calls[0] += 1
+        if calls[0] == 2:  # the first is before the sending
+            os.kill(os.getpid(), signal.SIGKILL)
+        keep(memory, known)
+
+    setattr(Memory, "write", killed)  # noqa: B010
     beat.turn()
+
+
+def turns(suite: Suite, batch: int, longest: int) -> None:
+    """A beat that goes on later until nothing is left, in turns of `longest` sends, with so many ticks on their way at a time."""
+    setattr(module, "BATCH", batch)  # noqa: B010
+    send, sends = Sender._send, [0.0]
+    beat = leading(suite, later=GRACE + 5, monotonic=lambda: sends[0])
+
+    def counted(*arguments: Any, **options: Any) -> None:
+        sends[0] += TURN / longest
+        send(*arguments, **options)
+
+    setattr(Sender, "_send", counted)  # noqa: B010
+    before: dict[str, float] = {}
+    while beat.ticks != before:
+        before = dict(beat.ticks)
+        beat.turn()
 
 
 def test_each_tick_is_there_or_told(scratch: Path) -> None:
@@ -65,6 +105,26 @@ def test_each_tick_is_there_or_told(scratch: Path) -> None:
         line += STEP
     assert line > 30
     assert again > 0  # else none was killed between sending and remembering
+
+
+def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
+    """Killed behind its sending, its successor sends all of that again under the same ids, however little fits a turn or a batch.
+
+    So it does when it is killed in the midst of that, and the third one goes on. None is told as missed that is there.
+    """
+    suite = Suite(scratch, INI, modules="jobs")
+    suite.module("jobs", JOBS)
+    memory = Memory(suite.folder / "state" / "beat" / "ticks.json")
+    for line, batch, longest in ((0, 100, 1), (0, 3, 100), *((line, 3, 100) for line in range(40, 400, 40))):
+        first = int(time.time() - GRACE + 1) // 3 * 3.0  # all are due, and missed when it is later
+        memory.write(Known({"run": first, "skip": first}))
+        (suite.folder / "log" / "beat.log").unlink(missing_ok=True)
+        assert end(child(lambda: killed_behind_sending(suite))) == -signal.SIGKILL
+        assert len(memory.read().begun["run"]) >= 3
+        if line:
+            killed_at(line, partial(turns, suite, batch, longest), module.__file__)
+        assert end(child(partial(turns, suite, batch, longest))) == 0
+        assert balanced(suite, first, memory.read().last) > 0
 
 
 def balanced(suite: Suite, first: float, last: Mapping[str, float]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from warren.beat.ticks import Gap
@@ -25,6 +26,8 @@ class OnWay:
     answers: OneByOne
     acts: list[Act]
     left_out: set[str]
+    #: What had begun before these, by entry.
+    before: Mapping[str, tuple[float, ...]]
 
     def done(self, act: Act) -> bool:
         """Whether the act needs nothing more than to be remembered."""
@@ -38,3 +41,10 @@ def by_entry(acts: list[Act]) -> dict[str, tuple[float, ...]]:
         if act.identity:
             found[act.name] = (*found.get(act.name, ()), act.tick)
     return found
+
+
+def begun_behind(ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]) -> dict[str, tuple[float, ...]]:
+    """Return all of `begun` that lies behind the last tick taken care of (`ticks`), by entry."""
+    names = {name for each in begun for name in each if name in ticks}
+    found = {name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]} for name in names}
+    return {name: tuple(sorted(each)) for name, each in found.items() if each}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from warren.beat.acts import Act, OnWay, by_entry
+from warren.beat.acts import Act, OnWay, begun_behind, by_entry
 from warren.beat.leader import Leader
 from warren.beat.memory import Known
 from warren.beat.ticks import Gap, due, last_tick, next_tick, pause, task_id, trusted
@@ -57,13 +57,13 @@ class Sender:
     def begin(self, recalled: Known) -> None:
         """Goes on where the last leader was. An entry that none has seen begins with its next tick: nothing of it was missed."""
         now = time.time()
-        self._begun = dict(recalled.begun)
         if self._on_way is not None and not self._on_way.answers.stands:
             self._on_way = None  # no answer comes any more
         for name, entry in self.entries.items():
             # What this beat sent itself counts too: the note of it may not have reached the next leader's place (full disk).
             known = [ticks[name] for ticks in (recalled.last, self.ticks) if name in ticks]
             self.ticks[name] = max(known) if known else last_tick(entry, now, self._zone)
+        self._begun = begun_behind(self.ticks, recalled.begun, self._begun)
 
     def turn(self) -> None:
         """Sends what is due, the oldest ticks first, for TURN at most. Raises Unavailable.
@@ -106,9 +106,11 @@ class Sender:
 
     def _send_together(self, acts: list[Act], end: float) -> None:
         """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable."""
-        on_way = OnWay(self.leader.batch(), [], set())
-        if begun := by_entry(acts):
-            # Whoever leads next must know which ticks the broker may have: cut off behind the sending nobody here can tell.
+        on_way = OnWay(self.leader.batch(), [], set(), self._begun)
+        begun = begun_behind(self.ticks, self._begun, mine := by_entry(acts))
+        if mine:
+            # The next leader must know which ticks the broker may have: cut off behind the sending nobody here can tell.
+            # What a leader before had begun, and is not among these, it must still know, too.
             self.leader.keep(Known(self.ticks, begun))
         self._begun, self._on_way = begun, on_way
         try:
@@ -161,7 +163,7 @@ class Sender:
             else:
                 left.append(act)
                 stopped.add(act.name)
-        on_way.acts, self._begun = left, by_entry(left)
+        on_way.acts, self._begun = left, begun_behind(self.ticks, on_way.before, by_entry(left))
         return [act for act in done if act.identity in on_way.answers.taken]
 
     def _tell_gap(self, act: Act, gap: Gap) -> None:
