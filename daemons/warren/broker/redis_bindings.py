@@ -1,4 +1,4 @@
-"""What kombu keeps in a database of Redis, and how garbage in it is told from it. Pure."""
+"""The content that kombu keeps in a database of Redis, and the check for garbage in it. Pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 from warren.broker.payloads import check
 from warren.broker.routing import Binding
 
-#: Where garbage goes: this, and behind it the key that it was found in.
+#: The prefix of the key to which garbage is moved; the key in which it was found follows.
 ASIDE = "warren.rejected."
-#: Before the name of a queue: the key that wakes the workers who wait for its messages (redis_bell.py).
+#: The prefix of the key that wakes the workers that wait for a queue (redis_bell.py); its name
+#: follows.
 BELL = "warren.bell."
-#: Bytes of a binding's key or queue. AMQP allows no more.
+#: The most bytes of a binding's key or queue. AMQP allows no more.
 _LONGEST = 255
 
 
 class Entry(NamedTuple):
-    """A message that a worker has taken and not acknowledged, and the address that it goes back to."""
+    """A message that a worker has taken and not acknowledged, and the address for its requeue."""
 
     message: dict[str, Any]
     exchange: str
@@ -24,10 +25,10 @@ class Entry(NamedTuple):
 
 
 def binding_of(member: bytes, separator: str, taken: frozenset[str]) -> Binding | None:
-    """Return the binding that a member of an exchange's set stands for; None for what is none.
+    """Return the binding of a member of an exchange's set; None when the member is no binding.
 
-    The pattern in it is not looked at: anybody may have written it, and a regular expression may run for ever.
-    `taken` are keys that are no queues.
+    The pattern in it is not used: any sender may have written it, and a regular expression may run
+    for ever. `taken` are keys that are no queues.
     """
     try:
         key, _, queue = member.decode().split(separator)
@@ -39,12 +40,15 @@ def binding_of(member: bytes, separator: str, taken: frozenset[str]) -> Binding 
 
 
 def is_kept(queue: str, taken: frozenset[str]) -> bool:
-    """Return whether the name of a queue is that of a key in which something else is kept."""
+    """Return whether the name of a queue is a key in which something else is kept."""
     return queue in taken or queue.startswith(("_kombu.", ASIDE, BELL))
 
 
 def entry_of(value: Any) -> Entry:
-    """Return the entry of the hash of unacknowledged messages. Raises ValueError with the reason."""
+    """Return the entry of the hash of unacknowledged messages.
+
+    Raises ValueError with the reason when the value is no entry.
+    """
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError("expected a message with its exchange and routing key, found another value")
     message, exchange, routing_key = value

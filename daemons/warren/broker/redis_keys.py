@@ -1,8 +1,9 @@
-"""Moves garbage out of the keys in which kombu keeps bindings and messages.
+"""The move of garbage out of the keys in which kombu keeps bindings and messages.
 
-Anybody who may write to the database can put something there that is neither. kombu reads these keys for each message
-that is sent, taken or given back, and what it cannot read fails every sender, or ends every worker. So garbage is moved,
-as it is, to `warren.rejected.KEY`, in one step on the server: one process moves it, and that one tells.
+Any client that may write to the database can put content there that is no binding and no message.
+kombu reads these keys for each message that is sent, taken or requeued, and content that it cannot
+read fails every sender, or ends every worker. So garbage is moved, unchanged, to
+`warren.rejected.KEY`, in one step on the server: one process moves it, and that process logs it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from warren.broker.redis_bindings import ASIDE
 from warren.broker.rejected_keys import reject, tell
 from warren.printable import one_line
 
-#: Moves field ARGV[1] of hash KEYS[1] to hash KEYS[2], and takes it out of the index KEYS[3].
+#: Moves field ARGV[1] of hash KEYS[1] to hash KEYS[2], and removes it from the index KEYS[3].
 _FIELD = """
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
@@ -24,9 +25,9 @@ if not value then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], value)
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
-#: What a script returns that this user may not run: 0, as if it had moved nothing.
+#: The result of a script that this user may not run: 0, as if it had moved nothing.
 _NOT_ALLOWED = 0
-#: Members of a set that are moved by one command.
+#: The most members of a set that one command moves.
 _AT_ONCE = 500
 _MEMBERS = """
 local moved = 0
@@ -36,13 +37,16 @@ return moved
 
 
 class Keys:
-    """The keys of one channel's database; `prefix` stands before each (kombu's `global_keyprefix`)."""
+    """The keys of one channel's database.
+
+    kombu's `global_keyprefix` comes before each key.
+    """
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
 
     def again(self, types: Mapping[str, str], do: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Do it, a second time when one of these keys was of another type, and has been moved."""
+        """Call `do`; call it again when one of these keys was of another type and was moved."""
         try:
             return do(*arguments, **options)
         except ResponseError as error:
@@ -51,10 +55,11 @@ class Keys:
             return do(*arguments, **options)
 
     def refuse_types(self, error: Exception, types: Mapping[str, str]) -> bool:
-        """Move each of these keys whose type is another one, after Redis has refused a command for it.
+        """Move each of these keys that has another type, after Redis has refused a command for it.
 
-        Return whether the command is worth another attempt: every key is of its type now. Another process may have
-        been first. False for another error, and for a user who may not move them.
+        Returns whether the command is worth another attempt: every key is of its type now. Another
+        process may have been first. False for another error, and for a user who may not move the
+        keys.
         """
         if "WRONGTYPE" not in str(error):  # the text of a pipeline begins with its command
             return False
@@ -62,11 +67,14 @@ class Keys:
         return all(allowed)
 
     def refuse_lock(self, key: str, longest: float) -> None:
-        """Move a lock that does not end within `longest` seconds: no message of a dead worker would come back."""
+        """Move a lock that does not end within `longest` seconds.
+
+        With such a lock no message of a dead worker would come back.
+        """
         self._reject(key, "string", "expected a lock that ends", longest)
 
     def _reject(self, key: str, kind: str, expected: str, longest: float | None = None) -> bool:
-        """Return False when this user may not move it."""
+        """Move a key of another type; return False when this user may not move it."""
         try:
             reject(self._eval, key, kind, expected, longest)
         except ResponseError:
@@ -74,7 +82,7 @@ class Keys:
         return True
 
     def refuse_members(self, key: str, members: list[bytes]) -> None:
-        """Move members of the set of an exchange that are no bindings."""
+        """Move members of an exchange's set that are no bindings."""
         moved = 0
         for start in range(0, len(members), _AT_ONCE):
             moved += self._run(_MEMBERS, [key, ASIDE + key], *members[start : start + _AT_ONCE])
@@ -83,7 +91,7 @@ class Keys:
             tell(key, ASIDE + key, f"expected bindings, found {moved} that are none, among them {shown}")
 
     def refuse_field(self, key: str, index: str, field: bytes, reason: str) -> None:
-        """Move an entry of the hash of unacknowledged messages that is none."""
+        """Move an entry out of the hash of unacknowledged messages that is no such message."""
         if self._run(_FIELD, [key, ASIDE + key, index], field):
             tell(key, ASIDE + key, f"{reason}; the entry is {one_line(field[:100].decode('utf-8', 'replace'))}")
 
@@ -91,7 +99,8 @@ class Keys:
         try:
             return self._eval(script, keys, *arguments)
         except ResponseError:
-            return _NOT_ALLOWED  # this user may not, or Redis takes no writes: the command that failed says so
+            # This user may not, or Redis takes no writes: the command that failed says so.
+            return _NOT_ALLOWED
 
     def _eval(self, script: str, keys: Iterable[str], *arguments: Any) -> Any:
         names = [self._channel.global_keyprefix + key for key in keys]

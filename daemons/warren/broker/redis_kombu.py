@@ -1,8 +1,9 @@
-"""Whether the installed kombu is one whose Redis transport Warren's is built on.
+"""The check that the installed kombu is the release on which Warren's Redis transport is built.
 
-Warren puts its own question for a message in the place of kombu's BRPOP, between kombu's poller and kombu's consumers. None
-of these names is documented. With a kombu that has moved one of them a worker would take nothing, or take as kombu does and
-lose what it has in hand when it dies: so it is refused, and says which one to install.
+Warren puts its own request for a message in the place of kombu's BRPOP, between kombu's poller and
+kombu's consumers. None of these names is documented. With a kombu that has moved one of them a
+worker would take nothing, or take as kombu does and lose its messages when it dies: so such a kombu
+is refused, with the release to install.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from kombu.transport import redis
 
 #: The release whose transport was read.
 KNOWN = (5, 7)
-_QUESTION = ("_brpop_start", "_brpop_read", "_in_poll", "_brpop_sent_at", "_poll_error", "_flush_brpop_reauth")
-_CHANNEL = (*_QUESTION, "_on_connection_disconnect", "_q_for_pri", "_get", "_put", "_update_queue_cycle")
+_REQUEST = ("_brpop_start", "_brpop_read", "_in_poll", "_brpop_sent_at", "_poll_error", "_flush_brpop_reauth")
+_CHANNEL = (*_REQUEST, "_on_connection_disconnect", "_q_for_pri", "_get", "_put", "_update_queue_cycle")
 _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (redis.Channel, _CHANNEL),
     (redis.QoS, ("append", "restore_unacked", "restore_by_tag", "restore_visible", "_remove_from_indices")),
@@ -24,7 +25,7 @@ _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
 
 
 def check() -> None:
-    """Raise RuntimeError for a kombu that is not known."""
+    """Raise RuntimeError for another kombu than KNOWN."""
     missing = [f"{owner.__name__}.{name}" for owner, names in _NEEDED for name in names if not hasattr(owner, name)]
     if tuple(kombu.VERSION[:2]) != KNOWN or missing:
         found = f"kombu {kombu.__version__}" + (f" without {', '.join(missing)}" if missing else "")

@@ -1,8 +1,9 @@
-"""Messages that are noted as this process's, and that nobody in it knows of, or wants any more.
+"""Messages that are noted as this process's, and that it does not know of, or no longer wants.
 
-A take whose answer nobody has read, for the connection broke in between: Redis may have run it, or may run it yet. And
-what could not go back to its queue as its channel closed, for Redis was away or took no writes. So the tags are kept in
-mind, by broker, and what is noted under them goes back to its queue.
+The answer to a take was not read, because the connection broke in between: Redis may have run the
+take, or may still run it. Or a message could not be requeued as its channel closed, because Redis
+was away or took no writes. So the tags are remembered, by broker, and the messages that are noted
+under them are requeued.
 """
 
 from __future__ import annotations
@@ -13,21 +14,28 @@ from typing import Any
 
 from warren.broker.redis_tags import is_own
 
-#: Tags that are kept in mind for each broker; the oldest are forgotten, and the visibility timeout brings their messages.
+#: The most tags that are remembered for each broker; the oldest are forgotten, and the visibility
+#: timeout brings their messages back.
 _MOST = 1000
 
 
 class Lost:
-    """The tags, by broker: several may be tried in turn, and a tag means something on the one that was asked."""
+    """The tags, by broker.
 
-    #: Whether this process works at the message of a tag, or has done it and Redis does not know yet: Redis is told later.
+    Several brokers may be tried in turn, and a tag has a meaning only on the broker that was asked.
+    """
+
+    #: Whether this process works at the message of a tag, or has done it and Redis is told later.
     at_work: Callable[[str], bool] = staticmethod(lambda tag: False)
 
     def __init__(self) -> None:
         self._tags: dict[tuple[Any, ...], OrderedDict[str, None]] = {}
 
     def add(self, broker: tuple[Any, ...], tag: str) -> None:
-        """Keep the tag in mind, unless another process made it: over a fork the connection is inherited, not the message."""
+        """Remember the tag, unless another process made it.
+
+        A fork inherits the connection, but not the message.
+        """
         if not is_own(tag):
             return
         tags = self._tags.setdefault(broker, OrderedDict())
@@ -36,13 +44,13 @@ class Lost:
             tags.popitem(last=False)
 
     def has(self, broker: tuple[Any, ...], tag: str) -> bool:
-        """Return whether the message under the tag is to go back."""
+        """Return whether the message under the tag must be requeued."""
         return tag in self._tags.get(broker, ()) and is_own(tag)
 
     def found(self, broker: tuple[Any, ...], tag: str) -> None:
-        """Forget a tag whose message has gone back. One that was not found stays: its take may be run late."""
+        """Forget a tag whose message was requeued. Other tags stay: their take may still run."""
         self._tags.get(broker, OrderedDict()).pop(tag, None)
 
 
-#: One for the process: connections and channels come and go.
+#: The one object of the process: connections and channels come and go.
 LOST = Lost()

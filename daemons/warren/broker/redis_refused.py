@@ -1,21 +1,23 @@
-"""Whether Redis refuses writes for now: its memory or its disk is full, or it has become a replica.
+"""The check whether Redis refuses writes for now: full memory or disk, or it became a replica.
 
-It takes connections and answers, and yet it is a broker that is away: whoever waits and tries again is served later. Any
-other refusal is the same one at each trial.
+It accepts connections and answers, and still counts as a broker that is away: a client that waits
+and tries again is served later. Any other refusal is the same at each attempt.
 """
 
 from __future__ import annotations
 
-#: The first words of what Redis says then; redis-py has classes for two of them.
-_WORDS = ("OOM ", "READONLY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
-#: What redis-py puts before them for a command in a pipeline. The command is shown before it, whose words are anybody's.
+#: The beginnings of Redis's text for such a refusal; redis-py has classes for two of them.
+_BEGINNINGS = ("OOM ", "READONLY ", "MISCONF ", "NOREPLICAS ", "MASTERDOWN ", "BUSY ")
+#: redis-py's text before them for a command in a pipeline. Before it comes the command, which may
+#: hold any text.
 _BEFORE = "caused error: "
 
 
 def is_refused_write(error: BaseException) -> bool:
     """Return whether Redis may take the same command later."""
-    from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError  # only those who use Redis load it
+    # Only processes that use Redis load its client.
+    from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
-    return isinstance(error, ResponseError) and str(error).rpartition(_BEFORE)[2].startswith(_WORDS)
+    return isinstance(error, ResponseError) and str(error).rpartition(_BEFORE)[2].startswith(_BEGINNINGS)

@@ -15,14 +15,18 @@ from warren.log import get
 
 
 class ResultConsumer(redis.ResultConsumer):
-    """Celery's reader of announced results, which outlives an announcement that is none."""
+    """Celery's reader of announced results, which survives an announcement that is no result."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._decode_result = self._announced
 
     def _announced(self, payload: Any) -> dict[str, Any]:
-        """Return the result; for what is none one that changes nothing: the result itself stands under its key."""
+        """Return the announced result.
+
+        For an announcement that is no result, return one that changes nothing: the result itself is
+        stored under its key.
+        """
         try:
             meta: dict[str, Any] = self.backend.decode_result(payload)
             if not isinstance(meta.get("task_id"), str):
@@ -34,12 +38,15 @@ class ResultConsumer(redis.ResultConsumer):
 
 
 class Backend(CheckedKeys, redis.RedisBackend):
-    """Celery's Redis backend with results that were looked at."""
+    """Celery's Redis backend with checked results."""
 
     ResultConsumer = ResultConsumer
 
     def get(self, key: Any) -> Any:
-        """Return the value under the key, or None. Raises UnreadableResult for a key of another type."""
+        """Return the value under the key, or None.
+
+        Raises UnreadableResult for a key of another type.
+        """
         try:
             return super().get(key)
         except ResponseError as error:
@@ -48,15 +55,16 @@ class Backend(CheckedKeys, redis.RedisBackend):
             raise UnreadableResult("expected a text under its key, found another type of key") from None
 
     def set(self, key: Any, value: Any, **options: Any) -> Any:
-        """As Celery's. Raises TooLargeResult."""
+        """Store as Celery does. Raises TooLargeResult."""
         check_size(value)
         stored = super().set(key, value, **options)
         CheckedKeys.waiting(None)
         return stored
 
     def exception_safe_to_retry(self, exc: Exception) -> bool:
-        """Return whether storing may be tried again, where `always_retry` says so: also while Redis takes no writes.
+        """Return whether the backend may try to store again: also while Redis takes no writes.
 
-        A task that has run must not fail because of that: its message is unacknowledged until its result is stored.
+        Celery asks this where `always_retry` is set. A task that has run must not fail because of
+        that: its message is unacknowledged until its result is stored.
         """
         return is_refused_write(exc) or bool(super().exception_safe_to_retry(exc))

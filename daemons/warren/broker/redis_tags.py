@@ -1,7 +1,7 @@
-"""Delivery tags of Redis, which say who took the message: `take.BOOT.PID.START.RANDOM.NUMBER`.
+"""The delivery tags of Redis: they say who took the message (`take.BOOT.PID.START.RANDOM.NUMBER`).
 
-The owner is in the tag, so that it costs no key and no command of its own. What a dead process had is found by the tags
-alone.
+The owner is in the tag, so that it needs no key and no command of its own. The messages of a dead
+process are found by their tags alone.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _numbers = itertools.count(1)
 
 
 def owner() -> str:
-    """Return what the tags of the calling process begin with; made anew after a fork."""
+    """Return the beginning of the tags of the calling process; made again after a fork."""
     return f"{_PREFIX}{names.owner()}.{_random(os.getpid())}"
 
 
 def take_tag() -> str:
-    """Return a tag that no message ever had, of the calling process."""
+    """Return a tag of the calling process that no message ever had."""
     return f"{owner()}.{next(_numbers)}"
 
 
@@ -34,24 +34,25 @@ def is_take(tag: str) -> bool:
 
 
 def owner_of(tag: str) -> str:
-    """Return whose tag it is."""
+    """Return the owner of the tag."""
     return tag.rpartition(".")[0]
 
 
 def is_own(tag: str) -> bool:
-    """Return whether the calling process made the tag: not one that it has inherited over a fork."""
+    """Return whether the calling process made the tag: it may have inherited it over a fork."""
     return owner_of(tag) == owner()
 
 
 def tags_here() -> str:
-    """Return the pattern of Redis for the tags that were made on this host since its boot, in this space of processes."""
+    """Return Redis's pattern for this host's tags since its boot, in this space of processes."""
     return f"{_PREFIX}{names.boot_name()}.*"
 
 
 def is_dead(owner: str) -> bool:
     """Return whether the process of this owner of tags has ended.
 
-    False for one that cannot be judged here: of another host, of another boot, of another container.
+    False for a process that cannot be judged here: of another host, another boot, another
+    container.
     """
     process, _, _ = owner.removeprefix(_PREFIX).rpartition(".")
     boot, *numbers = process.split(".")
@@ -60,7 +61,7 @@ def is_dead(owner: str) -> bool:
 
 
 def newest_first(found: Iterable[tuple[str, float]]) -> list[str]:
-    """Return the tags of these pairs of tag and time of the take, the last one taken first."""
+    """Return the tags of these pairs (tag, time of the take), the last taken first."""
     return [tag for tag, _ in sorted(found, key=lambda pair: (pair[1], _number(pair[0])), reverse=True)]
 
 

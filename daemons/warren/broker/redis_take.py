@@ -1,7 +1,7 @@
-"""How a message is taken from Redis: in one step on the server, which takes it off its list and notes who has it.
+"""The take of a message from Redis: one step on the server that removes it and notes its owner.
 
-kombu takes a message by BRPOP and notes it by later commands. In between it is in a socket alone, and whatever ends there
-loses it: the worker, the connection, Redis.
+kombu takes a message by BRPOP and notes it by later commands. In between the message is only in a
+socket, and the end of any part loses it: of the worker, the connection, or Redis.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from warren.broker.redis_bell import bell_of, ringing, waiting_for
 from warren.broker.redis_lost import LOST
 from warren.broker.redis_tags import is_take, take_tag
 
-#: Bytes of a message that is too long which are kept.
+#: The bytes that are kept of a message beyond the limit.
 KEPT = 4096
-#: Takes the last message of the first list that has one. KEYS: the hash and the index of what is unacknowledged, the lists,
-#: the bell of each list's queue. ARGV: a tag, the time, the longest message (0: no limit), how many lists, and for each
-#: list what ends the note: nothing where none is wanted.
-#: It notes first and takes the message off its list last. A command that Redis refuses ends the script, and nothing that
-#: it did before is undone: then the message is on its list still, and what is left behind is at most a tag in the index.
-#: A tag that is noted already keeps its note: were it another message's, that one would be lost.
-#: It answers with the tag, so that nobody takes the answer for another one's.
-#: It rings again while the list has more, for a bell wakes one worker only.
+#: The script takes the last message of the first list that has one. KEYS: the hash and the index of
+#: unacknowledged messages, the lists, the bell of each list's queue. ARGV: a tag, the time, the
+#: longest message (0: no limit), the number of lists, and for each list the end of the note: empty
+#: for no note. It writes the note first and removes the message from its list last. A command that
+#: Redis refuses ends the script, and nothing that it did before is undone: then the message is
+#: still on its list, and at most a tag in the index is left over. A tag that is noted already keeps
+#: its note: if that was another message's, that message would be lost. The script answers with the
+#: tag, so that no reader takes the answer for that of another take. It rings again while the list
+#: has more, because a bell wakes only one worker.
 _TAKE = f"""
 local tag, now, most, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 for number = 1, count do
@@ -56,11 +57,15 @@ for number = 1, count do
 end
 return false
 """
-_SHA = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()  # Redis' name for a script, no secret
+# Redis's name for a script, no secret.
+_SHA = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
 
 
 class Taken(NamedTuple):
-    """A message as it stood on its list, or the beginning of one that is too long. The tag tells whether it is noted."""
+    """A message as it was on its list, or the beginning of one beyond the limit.
+
+    The tag shows whether it is noted. `size` is the length of the whole message, in bytes.
+    """
 
     tag: str
     queue: str
@@ -68,68 +73,82 @@ class Taken(NamedTuple):
     size: int
 
 
-class _Question(NamedTuple):
-    """A take that was asked for: its tag, the queue of each list, whether it is noted, and the words of the script."""
+class _Request(NamedTuple):
+    """A take that was sent.
+
+    Its tag; the queue of each list, with whether its messages are noted; the script's arguments.
+    """
 
     tag: str
     queues: list[tuple[str, bool]]
-    words: list[Any]
+    arguments: list[Any]
 
 
 class Take:
-    """The question of one channel to Redis: a take, or after one that found nothing a wait for the bell."""
+    """The requests of one channel to Redis.
+
+    A request is a take or, after a take that found nothing, a wait for the bell.
+    """
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
-        #: The take whose answer has not been read; None for a wait, or when nothing was asked.
-        self._asked: _Question | None = None
+        #: The take whose answer has not been read; None during a wait, or when nothing was sent.
+        self._asked: _Request | None = None
         self._found_nothing = False
         self._whole = False
 
     @property
     def waits(self) -> bool:
-        """Whether the question is a wait, which takes nothing."""
+        """Whether the request is a wait, which takes nothing."""
         return self._asked is None
 
     def ask(self, connection: Any, queues: Sequence[str], seconds: float) -> None:
-        """Send the next question. A wait lasts so many seconds at most."""
+        """Send the next request. A wait lasts at most `seconds`."""
         if self._asked is not None:
-            self.broke()  # nobody has read the answer to the last one
+            self.broke()  # the answer to the last request was not read
         if self._found_nothing:
             self._found_nothing = False
             prefix = self._channel.global_keyprefix
             connection.send_command(*waiting_for([prefix + bell_of(queue) for queue in queues], seconds))
             return
-        self._asked = self._question(queues)
+        self._asked = self._request(queues)
         command = ["EVAL", _TAKE] if self._whole else ["EVALSHA", _SHA]
         self._whole = False
-        connection.send_command(*command, *self._asked.words)
+        connection.send_command(*command, *self._asked.arguments)
 
     def answer(self, client: Any, **options: Any) -> Taken | None:
-        """Read the answer. Return the message, or None: ask again. Raises the errors of Redis and of the connection."""
+        """Read the answer. Return the message, or None: then send again.
+
+        Raises the errors of Redis and of the connection.
+        """
         try:
-            # The name of the command picks what redis-py makes of the answer: this one leaves it as it is.
+            # By the name of the command redis-py chooses how to convert the answer: this name
+            # leaves it as it is.
             found = client.parse_response(client.connection, "EVALSHA", **options)
         except self._channel.connection_errors:
-            client.connection.disconnect()  # which calls `broke`; the next question connects anew
+            # This calls `broke`; the next request connects again.
+            client.connection.disconnect()
             raise
         except NoScriptError:
-            # Redis was restarted, or somebody has removed its scripts. It has run nothing: the next question brings it along.
+            # Redis was restarted, or its scripts were removed. It has run nothing: the next request
+            # brings the script along.
             self._asked, self._whole = None, True
             return None
         except ResponseError:
-            self._asked = None  # Redis has answered: whatever it refused, the message is on its list
+            # Redis has answered: whatever it refused, the message is on its list.
+            self._asked = None
             raise
         if self._is_another_s(found):
-            # It was asked before over this connection, and its answer left unread. Taken for this one's, the message would
-            # be acknowledged by the tag of another one, which would be lost.
+            # This answers an earlier request over this connection, whose answer was left unread.
+            # Taken for the answer to this request, the message would be acknowledged by the tag of
+            # another message, which would be lost.
             LOST.add(self._channel.broker, found[0].decode())
             self.broke()
             client.connection.disconnect()
             return None
         asked, self._asked = self._asked, None
         if asked is None:
-            return None  # a wait is over; whether it rang does not matter
+            return None  # a wait is over; it does not matter whether the bell rang
         self._found_nothing = not found
         return _read(asked, found)
 
@@ -139,42 +158,46 @@ class Take:
         return self._asked is None or found[0].decode() != self._asked.tag
 
     def now(self, client: Any, queue: str) -> Taken | None:
-        """Take a message of the queue at once, or None."""
-        question = self._question([queue])
+        """Take a message of the queue at once; return None when there is none."""
+        request = self._request([queue])
         try:
-            # EVAL, whose keys kombu's client with a prefix leaves alone.
-            return _read(question, client.execute_command("EVAL", _TAKE, *question.words))
+            # By EVAL, because kombu's client with a prefix does not change its keys.
+            return _read(request, client.execute_command("EVAL", _TAKE, *request.arguments))
         except (*self._channel.connection_errors, ResponseError):
-            # Also when Redis says that the tag was used: a client that sends again by itself (`retry_on_timeout`) is told so.
-            LOST.add(self._channel.broker, question.tag)
+            # Also when Redis says that the tag was used: a client that sends again by itself
+            # (`retry_on_timeout`) gets this error.
+            LOST.add(self._channel.broker, request.tag)
             raise
 
     def broke(self) -> None:
-        """The connection is gone: what was asked over it may have been taken.
+        """Handle the loss of the connection: what was sent over it may have taken a message.
 
-        Never asked again under the same tag. Redis may still run the first question, after the second one, and both would
-        mean one note. What the tag has come to is looked for (redis_lost.py), and the next take has a tag of its own.
+        The take is never sent again under the same tag. Redis may still run the first request,
+        after the second one, and both would mean one note. The message under the tag is looked for
+        (redis_lost.py), and the next take has a tag of its own.
         """
         if self._asked is not None:
             LOST.add(self._channel.broker, self._asked.tag)
         self._asked, self._found_nothing = None, False
 
-    def _question(self, queues: Sequence[str]) -> _Question:
+    def _request(self, queues: Sequence[str]) -> _Request:
         channel = self._channel
         prefix, most = channel.global_keyprefix, channel.largest_message
-        # In kombu's order: a priority before the next one, and in each the queues by their turn.
+        # In kombu's order: one priority before the next, and in each priority the queues in
+        # rotation.
         lists = [(channel._q_for_pri(queue, step), queue) for step in channel.priority_steps for queue in queues]
         found = [(queue, channel.notes(queue)) for _, queue in lists]
         bells = [bell_of(queue) for queue, _ in found]
         keys = [channel.unacked_key, channel.unacked_index_key, *(key for key, _ in lists), *bells]
         endings = [f',"",{json.dumps(queue)}]' if noted else "" for queue, noted in found]
-        # A time of this host's clock, as kombu's: the look for what is overdue compares it with that of its own.
+        # The time of this host's clock, as in kombu: the search for overdue messages compares it
+        # with the time of its own clock.
         numbers = [time.time(), longest(most) if most is not None else 0, len(lists)]
         tag = take_tag()
-        return _Question(tag, found, [len(keys), *(prefix + key for key in keys), tag, *numbers, *endings])
+        return _Request(tag, found, [len(keys), *(prefix + key for key in keys), tag, *numbers, *endings])
 
 
-def _read(asked: _Question, found: Any) -> Taken | None:
+def _read(asked: _Request, found: Any) -> Taken | None:
     if not found:
         return None
     _, number, content, size = found

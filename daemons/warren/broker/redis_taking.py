@@ -1,7 +1,7 @@
-"""kombu's channel of Redis with another question for the next message: a take in one step (redis_take.py).
+"""kombu's channel of Redis with another request for the next message: a take in one step.
 
-In the place of methods of kombu's (5.7, see redis_kombu.py), whose names they keep: "BRPOP" is what kombu's poller calls
-the question.
+See redis_take.py. It replaces methods of kombu's (5.7, see redis_kombu.py) and keeps their names:
+"BRPOP" is what kombu's poller calls the request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from warren.broker.redis_take import Take, Taken
 class TakingChannel(redis.Channel):
     """The part of Warren's channel that takes messages."""
 
-    #: Bytes that a body may have; None without an end.
+    #: The most bytes of a body; None: no limit.
     largest_message: int | None
     keys: Keys
 
@@ -35,7 +35,8 @@ class TakingChannel(redis.Channel):
         self._no_ack: set[str] = set()
         super().__init__(connection, **kwargs)
         known = connection.client
-        #: What tells this database, and its keys, from others. A channel that was closed has no connection any more.
+        #: What distinguishes this database, and its keys, from others. Kept here because a closed
+        #: channel has no connection any more.
         self.broker = (known.hostname, known.port, known.virtual_host, self.global_keyprefix, self.unacked_key)
 
     def list_keys(self, queues: list[str]) -> dict[str, str]:
@@ -43,19 +44,19 @@ class TakingChannel(redis.Channel):
         return {self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps}
 
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
-        """As kombu's. Of a queue that is consumed without acknowledgements nothing is noted."""
+        """Consume as kombu does. Messages of a queue without acknowledgements are not noted."""
         (self._no_ack.add if kwargs.get("no_ack", args[0] if args else False) else self._no_ack.discard)(queue)
         return super().basic_consume(queue, *args, **kwargs)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        """As kombu's."""
+        """Get as kombu does; acknowledge the message when `no_ack`."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if no_ack and message is not None:
             self.qos.ack(message.delivery_tag)
         return message
 
     def notes(self, queue: str) -> bool:
-        """Return whether what is taken from the queue is noted until somebody acknowledges it."""
+        """Return whether messages of the queue are noted until they are acknowledged."""
         return bool(self.ack_emulation) and queue not in self._no_ack
 
     def _brpop_start(self, timeout: float | None = None) -> None:
@@ -66,15 +67,16 @@ class TakingChannel(redis.Channel):
             self.take.ask(self._in_poll, queues, timeout or self.brpop_timeout)
 
     def _brpop_read(self, **options: Any) -> bool:
-        """Read the answer to the question for the next message, and deliver it. Raises Empty.
+        """Read the answer to the request for the next message, and deliver the message.
 
-        The answer has been read when the message is looked at: whatever becomes of it, the connection is ready for the
-        next question.
+        Raises Empty. The answer has been read before the message is examined: whatever happens to
+        the message, the connection is ready for the next request.
         """
         try:
             taken = self.take.answer(self.client, **options)
         except ResponseError as error:
-            # The question names all queues at once: one that is no list would keep the worker from every other one.
+            # The request names all queues at once: a key that is no list would keep the worker from
+            # every other queue.
             bells = {bell_of(queue): "zset" for queue in self.active_queues}
             if not self.keys.refuse_types(error, {**self.list_keys(self.active_queues), **self.qos.types, **bells}):
                 raise
@@ -89,7 +91,7 @@ class TakingChannel(redis.Channel):
         return True
 
     def _get(self, queue: str) -> dict[str, Any]:
-        """Return the next message, at once. Raises Empty."""
+        """Return the next message at once. Raises Empty."""
         with self.conn_or_acquire() as client:
             taken = self.keys.again({**self.list_keys([queue]), **self.qos.types}, self.take.now, client, queue)
             self._maybe_update_queues_expire(client, queue)
@@ -109,16 +111,20 @@ class TakingChannel(redis.Channel):
         super()._on_connection_disconnect(connection)
 
     def close(self) -> None:
-        """As kombu's, which hands a message that arrives meanwhile to a consumer that is going."""
+        """Close as kombu does, but end the request first.
+
+        kombu passes a message that arrives meanwhile to a consumer that is being closed.
+        """
         if self._in_poll:
-            self._end_question()
+            self._end_request()
         super().close()
 
-    def _end_question(self) -> None:
+    def _end_request(self) -> None:
         if self.take.waits:
-            self.client.connection.disconnect()  # nothing is taken by it
+            self.client.connection.disconnect()  # a wait takes nothing
         else:
-            # What goes wrong here is told by what closes next: the tag is among the lost ones, and is looked for.
+            # A failure here is reported by what closes next: the tag is among the lost tags, and is
+            # looked for.
             with suppress(*self.connection_errors, ResponseError):
                 taken = self.take.answer(self.client)
                 if taken is not None and is_take(taken.tag):
@@ -135,7 +141,7 @@ class TakingChannel(redis.Channel):
             payload = read(taken.content, self.largest_message)
         except ValueError as error:
             payload = stand_in(str(error), taken.queue, taken.content)
-        # The one that a message brings may be another's, who would lose his message.
+        # The tag in a message may belong to another message, which would be lost.
         payload["properties"]["delivery_tag"] = taken.tag
         payload["properties"]["delivery_info"][SOURCE] = taken.queue
         return payload

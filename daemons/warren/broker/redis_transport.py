@@ -1,8 +1,9 @@
-"""Redis as Warren takes messages from it: in one step (redis_take.py), and what is on a list may be anybody's, and anything.
+"""The transport of Redis: it takes messages in one step, and expects any content on a list.
 
-kombu takes a message from its list, notes it later, and only then reads it. What it cannot read ends the worker, and the
-message is gone. Here such a message arrives as one that is rejected, with a line in the log. Garbage in
-the keys in which kombu keeps bindings and messages is moved out of the way (redis_keys.py).
+See redis_take.py. kombu takes a message from its list, notes it later, and only then reads it. A
+message that kombu cannot read ends the worker, and is lost. Here such a message arrives as a
+message that is rejected, with a line in the log. Garbage in the keys in which kombu keeps bindings
+and messages is moved out of the way (redis_keys.py).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _PERSISTENT = 2
 
 
 class Channel(BoundedChannel, TakingChannel):
-    """kombu's channel with messages that were looked at, which knows where a message leads before it is sent."""
+    """kombu's channel with checked messages, which knows a message's queues before it is sent."""
 
     QoS = QoS
 
@@ -45,15 +46,19 @@ class Channel(BoundedChannel, TakingChannel):
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         found: dict[str, Any] = super()._connparams(asynchronous)
         if self.largest_message is not None:
-            # What is taken comes over the asynchronous connection. The other one reads what was noted of it, which is longer.
+            # A take comes over the asynchronous connection. The other connection reads the notes of
+            # messages, which are longer.
             parser = bounded_parser(longest(self.largest_message) * (1 if asynchronous else LONGER))
             found |= {"parser_class": parser} if parser else {}
         return found
 
-    # -- where a message leads ---------------------------------------------------------------------------------------
+    # -- routing -----------------------------------------------------------------------------------
 
     def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> Any:
-        """As kombu's. Raises NoRoute for a task that no queue would get, which kombu drops."""
+        """Publish as kombu does.
+
+        Raises NoRoute for a task that no queue would get: kombu drops it.
+        """
         if exchange == EXCHANGE and message["properties"].get("delivery_mode") == _PERSISTENT and not self._leads(routing_key):
             raise NoRoute(exchange, routing_key)
         return super().basic_publish(message, exchange, routing_key, **kwargs)
@@ -65,14 +70,20 @@ class Channel(BoundedChannel, TakingChannel):
         return bool(self._lookup(EXCHANGE, routing_key))
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
-        """Return the queues that a message reaches. kombu would run the regular expressions that stand in the table."""
+        """Return the queues that a message reaches.
+
+        kombu would run the regular expressions in the table.
+        """
         if not exchange:
             return [routing_key]
         kind = self.typeof(exchange).type
         return route(kind, (Binding(key, queue) for key, _, queue in self.get_table(exchange)), routing_key)
 
     def get_table(self, exchange: str) -> list[tuple[str, Any, str]]:
-        """Return the bindings of the exchange, each as kombu has it. What is none is moved out of the way."""
+        """Return the bindings of the exchange, as kombu has them.
+
+        Members that are no bindings are moved out of the way.
+        """
         key = self.keyprefix_queue % exchange
 
         def members() -> Any:
@@ -93,30 +104,39 @@ class Channel(BoundedChannel, TakingChannel):
         return [prepare(each.queue, exchange, each.key, None) for each in bindings.values() if each is not None]
 
     def lists_for(self, entry: Entry) -> list[tuple[str, str]]:
-        """Return the keys of the lists that an unacknowledged message goes back to, each with its queue; none for garbage."""
+        """Return the lists to which an unacknowledged message is requeued: key and queue of each.
+
+        Garbage has none.
+        """
         priority = self._get_message_priority(entry.message, reverse=False)
         queues = self._lookup(entry.exchange, entry.routing_key)
         keys = [(self._q_for_pri(queue, priority), queue) for queue in queues if queue and not is_kept(queue, self._taken)]
         return [(key, queue) for key, queue in keys if self._is_list(key)]
 
     def _is_list(self, key: str) -> bool:
-        """Return whether messages can be put there. The script would find out too late for the lists before this one."""
+        """Return whether messages can be put into the key.
+
+        The script would find out too late for the lists before this one.
+        """
         with self.conn_or_acquire() as client:
             kind = client.execute_command("TYPE", self.global_keyprefix + key)
         return kind in (b"list", b"none") or self.keys.refuse_types(ResponseError("WRONGTYPE"), {key: "list"})
 
     @property
     def _taken(self) -> frozenset[str]:
-        """Keys that are no queues."""
+        """The keys that are no queues."""
         return frozenset((self.unacked_key, self.unacked_index_key, self.unacked_mutex_key, later_key(self)))
 
     def _bind_again(self, exchange: str) -> None:
-        """Write the bindings that this connection has declared once more: somebody has removed them, or put another key there."""
+        """Write the bindings that this connection has declared once more.
+
+        Another client has removed them, or put another key in their place.
+        """
         for queue, bound_to, routing_key in list(self.state.bindings):
             if bound_to == exchange:
                 self._queue_bind(exchange, *self.typeof(exchange).prepare_bind(queue, exchange, routing_key, None))
 
-    # -- keys of another type ----------------------------------------------------------------------------------------
+    # -- keys of another type ----------------------------------------------------------------------
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
         self.keys.again(self._binding_keys(exchange), super()._queue_bind, exchange, routing_key, pattern, queue)
@@ -132,10 +152,10 @@ class Channel(BoundedChannel, TakingChannel):
         self.keys.again(types, super()._refresh_bindings, queues)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        # A dead letter may have an ETA as well: it is there for people, at once.
+        # A dead letter may have an ETA, too: it is kept for operators, and comes at once.
         until = None if queue == REJECTED else comes_at(message)
         if until is not None:
-            # Noted as if a worker had taken it and postponed it: no worker sees it before.
+            # Noted as if a worker had taken it and postponed it: no worker sees it before its time.
             self.qos.note_later(message, queue, until)
             return
         types = {} if is_kept(queue, self._taken) else self.list_keys([queue])
@@ -147,7 +167,8 @@ class Channel(BoundedChannel, TakingChannel):
         with self.conn_or_acquire() as client:
             push(client, key, dumps(message), queue)
 
-    # Not by a transaction, as kombu asks: without memory Redis refuses one, and a full queue would look empty.
+    # kombu counts in a transaction. This does not: without memory Redis refuses a transaction, and
+    # a full queue would look empty.
 
     def _size(self, queue: str) -> int:
         with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
@@ -156,49 +177,52 @@ class Channel(BoundedChannel, TakingChannel):
             return sum(map(int, pipe.execute()))
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
-        return self._size(queue) > 0  # an empty list is no key at all
+        return self._size(queue) > 0  # Redis has no key for an empty list
 
     def _binding_keys(self, exchange: str) -> dict[str, str]:
         sets = (self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange)
         return {**dict.fromkeys(sets, "set"), self.keyprefix_binding_deadlines: "zset"}
 
     def kept_keys(self, queues: list[str]) -> list[str]:
-        """Return the keys in which these queues, their bindings and what was taken from them are kept."""
+        """Return the keys of these queues, their bindings and their taken messages."""
         return [*self._binding_keys(EXCHANGE), *self.list_keys(queues), *map(bell_of, queues), *sorted(self._taken)]
 
-    # -- what is due later -------------------------------------------------------------------------------------------
+    # -- delayed messages --------------------------------------------------------------------------
 
     def postpone(self, message: Any, until: float) -> bool:
-        """Has the message come again at that moment (seconds, wall clock)."""
+        """Let the message come again at `until` (seconds, wall clock)."""
         self.qos.postpone(message.delivery_tag, until)
         return True
 
     def bound_rejected(self) -> None:
-        """Drops the oldest rejected messages that are too many."""
+        """Drop the oldest rejected messages beyond the bound."""
         self.qos.bound_rejected()
 
-    # -- what arrives ------------------------------------------------------------------------------------------------
+    # -- arriving messages -------------------------------------------------------------------------
 
     def _receive_one(self, c: Any) -> Any:
-        """As kombu's, which passes over what is no JSON, but not over what is nested too deeply for it."""
+        """Receive as kombu does, and skip a message that is nested too deeply for JSON.
+
+        kombu only skips what is no JSON.
+        """
         try:
             return super()._receive_one(c)
         except (RecursionError, ValueError, TypeError, AttributeError) as error:
-            self._passed_over(f"expected a message, found {type(error).__name__}")
+            self._log_skipped(f"expected a message, found {type(error).__name__}")
             raise Empty from None
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
         try:
             check(message)
         except ValueError as error:
-            self._passed_over(str(error))
+            self._log_skipped(str(error))
             return True
         message["properties"]["delivery_tag"] = new_tag()
         return super()._deliver_fanout_message(message, exchange)  # type: ignore[no-any-return]
 
     @staticmethod
-    def _passed_over(reason: str) -> None:
-        # Remote control: it has no queue that it could be rejected from.
+    def _log_skipped(reason: str) -> None:
+        # Remote control: a message without a queue from which it could be rejected.
         get().error(Event.MESSAGE_REJECTED, reason=reason)
 
 
@@ -210,11 +234,15 @@ class Transport(redis.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.brpop_timeout: float = min(self.brpop_timeout, LONGEST)
-        # kombu would sleep for as long after each answer that is no message, and the end of a wait is one.
+        # kombu would sleep for as long after each answer that is no message, and the end of a wait
+        # is such an answer.
         self.polling_interval = None
 
 
 def register() -> None:
-    """Makes this the transport of redis:// and rediss:// in this process. Raises RuntimeError for a kombu that is not known."""
+    """Make this the transport of redis:// and rediss:// in this process.
+
+    Raises RuntimeError for an unknown kombu.
+    """
     redis_kombu.check()
     take_names({"redis": Transport, "rediss": Transport})

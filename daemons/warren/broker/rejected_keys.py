@@ -1,4 +1,4 @@
-"""Moves a key of Redis that holds something else than Warren's to `warren.rejected.KEY`, and tells the log."""
+"""The move of a foreign key of Redis to `warren.rejected.KEY`, with a line in the log."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from warren.events import Event
 from warren.log import get
 from warren.printable import one_line
 
-#: Keys that are kept of one name; a later one replaces the last. Whoever plants garbage again and again must not make
-#: the search for a free name long.
+#: The most keys that are kept of one name; a later key replaces the last. A client that plants
+#: garbage again and again must not make the search for a free name long.
 MOST_KEPT = 100
-#: Moves KEYS[1] to a free name that begins with KEYS[2], unless it is of the type ARGV[1] and, where ARGV[2] is not
-#: empty, ends within ARGV[2] milliseconds. One step on the server: one process moves it, and that one tells.
+#: Moves KEYS[1] to a free name that begins with KEYS[2], unless it is of the type ARGV[1] and,
+#: where ARGV[2] is not empty, ends within ARGV[2] milliseconds. One step on the server: one process
+#: moves it, and that process logs it.
 _REJECT = f"""
 local kind, left = redis.call('TYPE', KEYS[1]).ok, redis.call('PTTL', KEYS[1])
 local ends = ARGV[2] == '' or (left >= 0 and left <= tonumber(ARGV[2]))
@@ -30,16 +31,18 @@ return {{kind, name}}
 
 
 class Moved(NamedTuple):
-    """What was moved away: its type, and the name that it has now."""
+    """The type of a moved key, and its present name."""
 
     kind: str
     name: str
 
 
 def reject(run: Callable[..., Any], key: str, kind: str, expected: str, longest: float | None = None) -> Moved | None:
-    """Move the key unless it is of the type `kind` and, with `longest`, ends within so many seconds; tell it.
+    """Move the key unless it is of the type `kind` and ends in time.
 
-    `run(script, keys, *arguments)` runs a script on the server. Return None when the key is as it should be, or missing.
+    longest: the most seconds until it ends; None: it need not end. Logs the move. `run(script,
+    keys, *arguments)` runs a script on the server. Returns None when the key is as it should be, or
+    missing.
     """
     within = "" if longest is None else str(int(longest * 1000))
     found = run(_REJECT, [key, ASIDE + key], kind, within)
@@ -51,5 +54,5 @@ def reject(run: Callable[..., Any], key: str, kind: str, expected: str, longest:
 
 
 def tell(key: str, moved_to: str, reason: str) -> None:
-    """Name in the log what was moved."""
+    """Log which key was moved where, and why."""
     get().error(Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason)
