@@ -1,4 +1,4 @@
-"""An AMQP channel on the folders of the embedded broker."""
+"""The AMQP channel on the directories of the embedded broker."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from warren.broker.unroutable import NoRoute
 from warren.events import Event
 from warren.log import get
 
-#: Seconds after which taking is tried again on a full disk.
+#: Seconds until the next attempt to take a message on a full disk.
 FULL_DISK_PAUSE = 1.0
 
 
 class Channel(BoundedChannel, virtual.Channel):
-    """What AMQP calls a channel, on the folders of `messages` and `topology`."""
+    """An AMQP channel on the directories of `messages` and `topology`."""
 
     QoS = QoS
 
@@ -42,10 +42,10 @@ class Channel(BoundedChannel, virtual.Channel):
         self._own: set[str] = set()
         self._pause_until = 0.0
 
-    # -- declare -----------------------------------------------------------------------------------------------------
+    # -- declare -----------------------------------------------------------------------------------
 
     def exchange_declare(self, exchange: str, type: str = "direct", passive: bool = False, **_: Any) -> None:  # noqa: A002
-        """Declares an exchange, for every process. Raises ChannelError when it exists with another type."""
+        """Declare an exchange, for every process. Raises ChannelError when its type differs."""
         kind = type or "direct"
         if passive:
             if self.topology.exchange(exchange) is None:
@@ -57,13 +57,16 @@ class Channel(BoundedChannel, virtual.Channel):
             raise ChannelError(text, (40, 10), "Channel.exchange_declare", 406)
 
     def exchange_delete(self, exchange: str, **_: Any) -> None:
-        """Deletes the exchange and its bindings."""
+        """Delete the exchange and its bindings."""
         self.topology.delete_exchange(exchange)
 
     def queue_declare(
         self, queue: str = "", passive: bool = False, exclusive: bool = False, auto_delete: bool = False, **_: Any
     ) -> queue_declare_ok_t:
-        """Declares a queue; an exclusive or auto-delete one lives as long as a process that declared it."""
+        """Declare a queue.
+
+        An exclusive or auto-delete queue lives as long as a process that declared it.
+        """
         queue = queue or f"amq.gen-{uuid()}"
         if passive:
             if not self.topology.has_queue(queue):
@@ -76,38 +79,39 @@ class Channel(BoundedChannel, virtual.Channel):
         return queue_declare_ok_t(queue, self._size(queue), 0)
 
     def queue_bind(self, queue: str, exchange: str = "", routing_key: str = "", **_: Any) -> None:
-        """Binds the queue, for every process. To the exchange without a name every queue is bound."""
+        """Bind the queue, for every process. Every queue is bound to the default exchange."""
         if exchange and not self.topology.bind(exchange, routing_key or "", queue):
             raise _not_found("exchange", exchange)
 
     def queue_unbind(self, queue: str, exchange: str = "", routing_key: str = "", **_: Any) -> None:
-        """Takes the binding away."""
+        """Remove the binding."""
         self.topology.unbind(exchange, routing_key or "", queue)
 
     def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
-        """Deletes the queue, its bindings and the messages in it."""
+        """Delete the queue, its bindings and its messages."""
         if if_empty and self._size(queue):
             return
         self.topology.delete_queue(queue)
         self.messages.forget(queue)
 
     def list_bindings(self) -> list[tuple[str, str, str]]:
-        """(queue, exchange, routing key) of every binding."""
+        """Return (queue, exchange, routing key) of every binding."""
         tables = self.topology.exchanges.all()
         return [(binding.queue, table.name, binding.key) for table in tables for binding in table.bindings]
 
-    # -- publish -----------------------------------------------------------------------------------------------------
+    # -- publish -----------------------------------------------------------------------------------
 
     def basic_publish(self, message: dict[str, Any], exchange: str, routing_key: str, **_: Any) -> None:
-        """Puts the message into every queue that it is routed to; a persistent one is on disk when this returns.
+        """Put the message into every queue to which it is routed.
 
-        Raises NoRoute when a persistent message reaches no queue, OSError when it could not be written.
+        A persistent message is on disk when this returns. Raises NoRoute when a persistent message
+        reaches no queue, TooLarge when the message is too large, OSError when it was not written.
         """
         self._inplace_augment_message(message, exchange, routing_key)
         persistent = message["properties"].get("delivery_mode") == 2
         content = dumps(message).encode()
         if (most := self.largest_message) is not None and len(content) > longest(most):
-            raise TooLarge(len(content), most)  # by its headers
+            raise TooLarge(len(content), most)  # because of its headers
         reached = 0
         for queue in self.topology.route(exchange, routing_key):
             if (until := comes_at(message)) is not None and queue not in self._own:
@@ -122,10 +126,10 @@ class Channel(BoundedChannel, virtual.Channel):
         if table is None or table.kind != "fanout":
             raise NoRoute(exchange, routing_key)
 
-    # -- consume -----------------------------------------------------------------------------------------------------
+    # -- consume -----------------------------------------------------------------------------------
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
-        """Delivers the queue's messages to `callback` from now on."""
+        """Deliver the queue's messages to `callback` from now on."""
         if no_ack:
             self._no_ack.add(queue)
         else:
@@ -133,30 +137,37 @@ class Channel(BoundedChannel, virtual.Channel):
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        """Ends a consumer; a temporary queue that nobody uses any more goes with it."""
+        """Cancel a consumer; a temporary queue that no process uses any more is deleted."""
         queue = self._tag_to_queue.get(consumer_tag)
         super().basic_cancel(consumer_tag)
         if queue in self._own:
             self._own.discard(queue)
-            with suppress(OSError):  # or a full disk would keep a closing channel from giving its messages back
+            # Else a full disk would keep a closing channel from requeueing its messages.
+            with suppress(OSError):
                 self.topology.release_queue(queue)
             self.messages.forget(queue)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        """The next message, or None."""
+        """Return the next message, or None."""
         message = super().basic_get(queue, no_ack=no_ack, **kwargs)
         if no_ack and message is not None:
             self.messages.ack(message.delivery_tag)
         return message
 
     def keep_rejected(self, message: Any, headers: dict[str, Any]) -> None:
-        """Has the rejected message keep these headers, too: its acknowledgement may follow. Raises OSError."""
+        """Keep the rejected message with these headers added. Raises OSError.
+
+        The message may be acknowledged after this.
+        """
         raw = message.serializable()
         raw["headers"] = {**(raw.get("headers") or {}), **headers}
         self.messages.keep_rejected(message.delivery_tag, dumps(raw).encode())
 
     def postpone(self, message: Any, until: float) -> bool:
-        """Has the message come again at that moment; False when it could not be written: it is still taken then."""
+        """Let the message come again at the time `until` (seconds, wall clock).
+
+        Returns False when this could not be written: the message is still taken then.
+        """
         try:
             self.qos.postpone(message.delivery_tag, until)
         except OSError as error:
@@ -165,15 +176,15 @@ class Channel(BoundedChannel, virtual.Channel):
         return True
 
     def bring(self) -> None:
-        """Moves what has come due to the queues that are consumed. Raises OSError."""
-        trouble: OSError | None = None
+        """Move messages that have become due to the queues that are consumed. Raises OSError."""
+        failure: OSError | None = None
         for queue in self._active_queues:
             try:
                 self.messages.later.bring(queue)
-            except OSError as error:  # of one queue: the others have tasks that are due as well
-                trouble = error
-        if trouble is not None:
-            raise trouble
+            except OSError as error:  # of one queue: the other queues have due tasks, too
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _get_and_deliver(self, queue: str, callback: Any) -> None:
         payload = self._get(queue)
@@ -187,7 +198,8 @@ class Channel(BoundedChannel, virtual.Channel):
                 most = self.largest_message
                 return _payload(self.messages.read(tag, None if most is None else longest(most)), tag, most)
             except ValueError as error:
-                # A foreign file, or a transient message torn by a power cut. It must not stop the messages behind it.
+                # A foreign file, or a transient message torn by a power cut. It must not stop the
+                # messages behind it.
                 self.messages.set_aside(tag, str(error))
             except OSError:
                 self.messages.give_back(tag)
@@ -202,7 +214,8 @@ class Channel(BoundedChannel, virtual.Channel):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            # As an error of the connection it would hand running tasks out a second time and mend nothing: they free space.
+            # As an error of the connection this would deliver running tasks a second time and
+            # repair nothing: the tasks free space.
             self._pause_until = time.monotonic() + FULL_DISK_PAUSE
             get().error(Event.CANNOT_WRITE, path=str(self.messages.folder), reason=str(error), consequence="no message is taken")
             return None
@@ -218,7 +231,7 @@ class Channel(BoundedChannel, virtual.Channel):
 
 
 def _payload(content: bytes, tag: str, most: int | None) -> dict[str, Any]:
-    """The message as kombu hands it on. Raises ValueError for what is no message."""
+    """Return the message as kombu passes it on. Raises ValueError when it is no message."""
     payload = read(content, most)
     properties = payload["properties"]
     codec = virtual.Channel.codecs.get(properties.pop("body_encoding", None))

@@ -1,4 +1,7 @@
-"""The exchanges of the embedded broker: one small file each, with its type and bindings, seen by every process."""
+"""The exchanges of the embedded broker: one small file each, with its type and bindings.
+
+Every process reads them.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from warren.broker.names import folder_name, owner
 from warren.broker.routing import KINDS, Binding
 from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular, set_aside
 
-#: Bytes of a table; one of a hundred thousand bindings has less.
+#: The most bytes of a table; a table of a hundred thousand bindings has fewer.
 _LARGEST = 1 << 24
 
 
 class Table(NamedTuple):
-    """What is known of an exchange."""
+    """The name, type and bindings of an exchange."""
 
     name: str
     kind: str
@@ -30,14 +33,18 @@ class Table(NamedTuple):
 
 
 class Damaged(OSError):
-    """What stands in the place of a table is none.
+    """The file in the place of a table is no table.
 
-    As an error of the connection, so that workers would wait and try again where it cannot be mended.
+    This is an error of the connection, so that workers wait and try again where it cannot be
+    repaired.
     """
 
 
 class Exchanges:
-    """The tables below `folder`. Reading needs no lock: a table is replaced as a whole. Writers hold the broker's lock."""
+    """The tables below `folder`.
+
+    Reading needs no lock, because a table is replaced as a whole. Writers hold the broker's lock.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._incoming, self._above = f"{folder}/exchanges", f"{folder}/incoming", f"{folder}"
@@ -45,11 +52,14 @@ class Exchanges:
         self._serials = count()
 
     def open(self) -> None:
-        """Makes the folder. Raises OSError."""
+        """Make the directory. Raises OSError."""
         make_directory(self._folder)
 
     def get(self, name: str) -> Table | None:
-        """The exchange as it is now; None when nobody declared it. Raises OSError, Damaged among them."""
+        """Return the exchange as it is now; None when it is not declared.
+
+        Raises OSError; Damaged is one of these.
+        """
         path = self._path(name)
         known = self._known.get(name)
         glance = known[0] if known else Glance(path)
@@ -65,23 +75,26 @@ class Exchanges:
         return table
 
     def put(self, table: Table) -> None:
-        """Replaces the exchange's table; on disk when this returns. Raises OSError, and then the old one stands."""
+        """Replace the exchange's table; it is on disk when this returns.
+
+        Raises OSError, and then the old table stays.
+        """
         content = json.dumps({"name": table.name, "type": table.kind, "bindings": table.bindings}, indent=1).encode()
         temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
         write_whole(self._path(table.name), temp, content, durable=True)
         sync_folder(self._folder)
 
     def remove(self, name: str) -> None:
-        """Removes the exchange; its queues stay."""
+        """Remove the exchange; its queues stay."""
         Path(self._path(name)).unlink(missing_ok=True)
 
     def set_aside(self, name: str, damage: Damaged) -> None:
-        """Keep a damaged table under another name, outside of the folder of the tables. Raises OSError."""
+        """Move a damaged table out of the directory of the tables. Raises OSError."""
         with suppress(FileNotFoundError):
             set_aside(self._path(name), f"{damage.strerror}", to=f"{self._above}/exchange-{folder_name(name)}")
 
     def all(self) -> Iterator[Table]:
-        """Every exchange, but for those whose tables are damaged: who uses one mends it."""
+        """Return every exchange, except those with a damaged table: its next user repairs it."""
         for safe in os.listdir(self._folder):
             with suppress(Damaged):
                 table = _read(f"{self._folder}/{safe}")

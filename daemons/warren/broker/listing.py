@@ -1,4 +1,4 @@
-"""What a taker knows of a queue of the embedded broker: its first names in their order, listed once for many takes."""
+"""The first names of a queue of the embedded broker, in order: listed once for many takes."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from pathlib import Path
 
 from warren.broker.disk import Glance, swap
 
-#: Names of one queue that a taker remembers; more than that is listed again later.
+#: The most names of one queue that a process remembers; the rest is listed again later.
 _LISTED = 100_000
-#: Seconds after which a taker lists a queue again although it still knows names: what came back to its front is seen then.
+#: Seconds after which a process lists a queue again although it still has names: then it sees
+#: messages that were requeued at the front.
 _STALE = 1.0
-#: An empty queue whose folder is larger (bytes) once held some ten thousand messages, and gets a fresh folder.
+#: An empty queue whose directory is larger (bytes) once held about ten thousand messages, and gets
+#: a new directory.
 _HUGE = 1 << 20
 
 
 class Listing:
-    """That of one process for one queue of the broker whose folder is `broker`."""
+    """The names that one process knows of one queue of the broker whose directory is `broker`."""
 
     def __init__(self, broker: Path, queue: str) -> None:
         self.folder = f"{broker}/queues/{queue}"
-        self._aside = f"{broker}/unacked/{{}}/{queue}"
+        self._unacked = f"{broker}/unacked/{{}}/{queue}"
         self._names: deque[str] = deque()
         self._until = 0.0
         self._empty = False
         self._glance = Glance(self.folder)
 
     def pop(self) -> str | None:
-        """The next name, which another process may have taken already."""
+        """Return the next name, or None; another process may have taken this message already."""
         if not self._names or time.monotonic() > self._until:
             self._read()
         try:
@@ -41,36 +43,49 @@ class Listing:
             return None
 
     def push(self, name: str) -> None:
-        """A name at the front; one that belongs further back is found at the next reading."""
+        """Add a name at the front.
+
+        A name that belongs further back is found at the next reading.
+        """
         names = self._names
-        if name < next(iter(names), "~"):  # "~" sorts behind every name
+        if name < next(iter(names), "~"):  # "~" sorts after every name
             names.appendleft(name)
 
     def _read(self) -> None:
         if self._glance.unchanged() and self._empty and not self._names:
-            return  # it was empty and still is: no need to list a folder that may once have held a million names
+            # It was empty and still is: no need to list a directory that may once have held a
+            # million names.
+            return
         begun = time.monotonic()
         names = names_in(self.folder)
         self._empty = not names
         self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
         ended = time.monotonic()
-        self._until = ended + max(_STALE, 20 * (ended - begun))  # at most a twentieth of the time goes into listing
+        # At most a twentieth of the time goes into listing.
+        self._until = ended + max(_STALE, 20 * (ended - begun))
         if self._empty:
             with suppress(FileNotFoundError):
                 if os.stat(self.folder).st_size > _HUGE:
                     self.renew()
 
     def renew(self) -> None:
-        """Puts a fresh folder in the place of one that was huge: ext4 never makes one smaller, and reads all of it each time."""
-        # The old one stands where the dead leave what they had taken: what was published in the last moment goes back from there.
-        old = self._aside.format(f"renewed-{secrets.token_hex(8)}")
-        with suppress(OSError):  # a file system that cannot swap: slower, nothing else
+        """Put a new directory in the place of one that was huge.
+
+        ext4 never makes a directory smaller, and reads all of it each time.
+        """
+        # The old directory goes where dead processes leave the messages that they had taken: what
+        # was published in the last moment is requeued from there.
+        old = self._unacked.format(f"renewed-{secrets.token_hex(8)}")
+        with suppress(OSError):  # a file system that cannot swap: only slower
             os.makedirs(old, mode=0o750)
             swap(old, self.folder)
 
 
 def names_in(folder: str) -> list[str]:
-    """What stands in the folder but for hidden names, in no order; nothing when there is no such folder."""
+    """Return the names in the directory except hidden ones, in no order.
+
+    There are none when the directory is missing.
+    """
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except FileNotFoundError:

@@ -1,12 +1,13 @@
-"""The messages of the embedded broker: files that move between folders, one atomic rename a step.
+"""The messages of the embedded broker: files that move between directories, one rename a step.
 
     incoming/OWNER.N         being written by a publisher
     queues/QUEUE/NAME        ready
     unacked/OWNER/QUEUE/NAME taken by a process and not yet settled
     later/QUEUE/UNTIL.NAME   not ready before UNTIL (later.py)
-    rejected/QUEUE/NAME      set aside
+    rejected/QUEUE/NAME      rejected
 
-A message is in exactly one folder at any instant, so a process that is killed between any two instructions loses nothing.
+A message is in exactly one directory at any instant, so a process that is killed between any two
+instructions loses nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from warren.events import Event
 from warren.log import get
 from warren.regular_file import make_directory
 
-#: Errors of opening a link, a socket or a folder: those of a device or a permission may pass.
+#: Errors of opening a link, a socket or a directory. (Errors of a device or a permission may pass.)
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 
 
@@ -38,7 +39,7 @@ class NoQueue(Exception):
 
 
 class Messages:
-    """The message folders below `folder`. Safe to use by any number of processes and threads."""
+    """The message directories below `folder`. Any number of processes and threads may use them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,21 +49,26 @@ class Messages:
         self._bound = Bound(self._rejected)
         self._listings: dict[str, Listing] = {}
         self._serials = count()
-        #: Messages that this process should have given back and could not (full disk): nobody else will while it lives.
+        #: Messages that this process should have requeued and could not (full disk): no other
+        #: process will requeue them while this one lives.
         self._stranded: set[str] = set()
-        #: The same of those that it should have rejected, and why, where nobody has told so yet.
+        #: Messages that it should have rejected and could not, with the reason where it is not
+        #: logged.
         self._unrejected: dict[str, str] = {}
 
     def open(self) -> None:
-        """Makes the folders. Raises OSError."""
+        """Make the directories. Raises OSError."""
         make_directory(self.folder)
         for path in (self._incoming, self._queues, self._unacked, self._rejected, f"{self.folder}/later"):
             make_directory(path)
 
-    # -- publish -----------------------------------------------------------------------------------------------------
+    # -- publish -----------------------------------------------------------------------------------
 
     def put(self, queue: str, content: bytes, durable: bool) -> None:
-        """Adds a message at the end of the queue; `durable`: on disk when this returns. Raises NoQueue, OSError."""
+        """Add a message at the end of the queue. Raises NoQueue and OSError.
+
+        A `durable` message is on disk when this returns.
+        """
         folder = f"{self._queues}/{folder_name(queue)}"
         try:
             self._add(folder, content, durable)
@@ -81,36 +87,43 @@ class Messages:
                 write_whole(f"{folder}/{message_name()}", temp, content, durable)
                 return
             except FileNotFoundError:
-                # The kernel looks the folder up and then uses it: in between it may have been renewed. Once more, then.
+                # The kernel looks the directory up and then uses it: in between it may have been
+                # renewed. Then try once more.
                 if not (os.path.isdir(folder) and os.path.isdir(self._incoming)):
                     raise
 
-    # -- take and settle ---------------------------------------------------------------------------------------------
+    # -- take and settle ---------------------------------------------------------------------------
 
     def take(self, queue: str) -> str | None:
-        """Takes the first message for this process; its tag, or None when there is none. Raises OSError.
+        """Take the first message for this process; return its tag, None when there is none.
 
-        The tag is where the message is kept until it is settled; no tag is ever used twice.
+        The tag is the path at which the message is kept until it is settled. No tag is used twice.
+        Raises OSError.
         """
         safe = folder_name(queue)
         listing = self._listings.get(safe) or self._listings.setdefault(safe, Listing(self.folder, safe))
         own = f"{owner()}/{safe}"
         while (name := listing.pop()) is not None:
             try:
-                # Of several takers exactly one succeeds. It is this process's from here on, named so in the same instant.
+                # Of several processes exactly one succeeds. The message is this process's from here
+                # on, and in the same instant its path says so.
                 os.rename(f"{listing.folder}/{name}", f"{self._unacked}/{own}/{name}")
                 return f"{own}/{name}"
             except FileNotFoundError:
                 if not os.path.isdir(f"{self._unacked}/{own}"):
                     listing.push(name)
                     make_directory(f"{self._unacked}/{own}", to=f"{self.folder}/unacked-{own}")
-                # else somebody else took it: on to the next
+                # else another process has taken it: try the next
         return None
 
     def read(self, tag: str, most: int | None = None) -> bytes:
-        """The content of a taken message. Raises ValueError for more than `most` bytes, and for what is no file, OSError."""
+        """Return the content of a taken message. Raises ValueError or OSError.
+
+        ValueError: the file is no regular file, or has more than `most` bytes.
+        """
         try:
-            # What stands in a queue's folder may be anything: a fifo that nobody writes to must not hold up the main loop.
+            # The file in a queue's directory may be anything: a fifo without a writer must not hold
+            # up the main loop.
             handle = os.open(f"{self._unacked}/{tag}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno not in _NO_FILE:
@@ -128,33 +141,34 @@ class Messages:
             os.close(handle)
 
     def ack(self, tag: str) -> None:
-        """Done: the message is removed. Nothing happens to one that was settled or given back before."""
+        """Remove a message that is done. Does nothing when it was settled or requeued before."""
         with suppress(FileNotFoundError):
             os.unlink(f"{self._unacked}/{tag}")
 
     def give_back(self, tag: str) -> bool:
-        """Puts a taken message back to its place in the queue, counted; False when it was not there to give.
+        """Requeue a taken message at its old position, counted; False when it was not there.
 
-        Its queue deleted meanwhile, it is set aside. Raises OSError; then it is tried again by `retry_stranded`.
+        When its queue was deleted meanwhile, the message is rejected. Raises OSError, and then
+        `retry_stranded` tries it again.
         """
         try:
-            returned = self._give_back(tag)
+            returned = self._requeue(tag)
         except OSError:
             self._stranded.add(tag)
             raise
         self._stranded.discard(tag)
         return returned
 
-    def _give_back(self, tag: str) -> bool:
+    def _requeue(self, tag: str) -> bool:
         _, safe, name = tag.split("/")
         returned = returned_name(name)
         try:
             os.rename(f"{self._unacked}/{tag}", f"{self._queues}/{safe}/{returned}")
         except FileNotFoundError:
             if not os.path.exists(f"{self._unacked}/{tag}"):
-                return False  # settled, or given back by somebody else who saw its taker dead
+                return False  # settled, or requeued by another process that saw its owner dead
             if os.path.isdir(f"{self._queues}/{safe}"):  # renewed in that instant
-                return self._give_back(tag)
+                return self._requeue(tag)
             self.set_aside(tag, "its queue was deleted")
             return True
         if listing := self._listings.get(safe):
@@ -162,10 +176,10 @@ class Messages:
         return True
 
     def reject(self, tag: str) -> None:
-        """Moves a taken message to the rejected ones, where it stays until somebody looks.
+        """Move a taken message to the rejected ones, where it stays until an operator looks.
 
-        What cannot be moved (full disk) stays taken, and is tried again by `retry_stranded`: in its queue it would come
-        again at once.
+        A message that cannot be moved (full disk) stays taken, and `retry_stranded` tries it again:
+        in its queue it would come again at once.
         """
         self._try_to_reject(tag, "")
 
@@ -188,9 +202,11 @@ class Messages:
             get().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
 
     def keep_rejected(self, tag: str, content: bytes) -> None:
-        """Puts `content` among the rejected ones, on disk when this returns, in the place of the taken message. Raises OSError.
+        """Put `content` among the rejected messages, in the place of the taken message.
 
-        The message itself stays until it is acknowledged: killed in between, it comes again and is rejected once more.
+        Raises OSError. The content is on disk when this returns. The message itself stays until it
+        is acknowledged: when this process is killed in between, the message comes again and is
+        rejected once more.
         """
         _, safe, name = tag.split("/")
         folder = f"{self._rejected}/{safe}"
@@ -201,38 +217,38 @@ class Messages:
         self._bound.added(len(content))
 
     def set_aside(self, tag: str, reason: str) -> None:
-        """Rejects a message that no consumer has seen, and says so, once that is done."""
+        """Reject a message that no consumer has seen, and log it once that is done."""
         self._try_to_reject(tag, reason)
 
     def retry_stranded(self) -> int:
-        """Gives back, and rejects, what could not be before; how many messages came back. Raises OSError."""
+        """Try again to requeue and reject; return how many messages came back. Raises OSError."""
         done = 0
         for tag, reason in list(self._unrejected.items()):
             try:
                 if tag.startswith(f"{owner()}/"):
                     self._reject(tag, reason)
             except OSError:
-                break  # told already
+                break  # logged already
             del self._unrejected[tag]
         for tag in list(self._stranded):
             if tag.startswith(f"{owner()}/"):
                 done += self.give_back(tag)
-            else:  # inherited over a fork, or of a dead process: not this one's to give
+            else:  # inherited over a fork, or a dead process's: not for this process to requeue
                 self._stranded.discard(tag)
         return done
 
-    # -- the queue as a whole ------------------------------------------------------------------------------------------
+    # -- the queue as a whole ----------------------------------------------------------------------
 
     def size(self, queue: str) -> int:
-        """Messages ready in the queue; 0 when there is no such queue."""
+        """Return the number of messages ready in the queue; 0 when there is no such queue."""
         return len(names_in(f"{self._queues}/{folder_name(queue)}"))
 
     def forget(self, queue: str) -> None:
-        """Drops what this process remembers of a queue that it consumes no more."""
+        """Forget what this process knows of a queue that it no longer consumes."""
         self._listings.pop(folder_name(queue), None)
 
     def purge(self, queue: str) -> int:
-        """Removes what is ready in the queue; how many messages."""
+        """Remove the messages that are ready in the queue; return how many."""
         purged = 0
         folder = f"{self._queues}/{folder_name(queue)}"
         for name in names_in(folder):
@@ -244,5 +260,8 @@ class Messages:
 
 @lru_cache
 def messages_in(folder: Path) -> Messages:
-    """The one `Messages` of this process for that folder: all its connections share what is known of the queues."""
+    """Return the one `Messages` of this process for `folder`.
+
+    All connections share what it knows of the queues.
+    """
     return Messages(folder)

@@ -1,4 +1,4 @@
-"""How queues, messages and their takers are named in the embedded broker's folders."""
+"""The names of queues, messages and owners in the directories of the embedded broker."""
 
 from __future__ import annotations
 
@@ -12,54 +12,64 @@ from urllib.parse import quote
 
 from warren.process import Process, boot, this
 
-#: A file name may have 255 bytes, and a taker's name or a counter may be put behind it.
+#: A file name may have 255 bytes, and an owner's name or a counter may be added to it.
 _LONGEST = 180
 
 
 @lru_cache(maxsize=1024)
 def folder_name(name: str) -> str:
-    """A name that is safe as one folder or file name, different for every `name` and never hidden."""
+    """Return a name that is safe as one directory or file name.
+
+    It is different for every `name`, and never hidden.
+    """
     safe = quote(name, safe="@")
     if safe.startswith("."):
         safe = "%2E" + safe[1:]  # neither "..", nor a name that listings leave out
     if len(safe) <= _LONGEST:
         return safe
-    # Always longer than a name that is spelled out, so it cannot be taken for one.
+    # Always longer than a name that is spelled out, so the two cannot be confused.
     return f"{safe[:_LONGEST]}%{hashlib.sha256(name.encode()).hexdigest()[:40]}"
 
 
 def message_name() -> str:
-    """The name of a new message: sorts by time (ns since the epoch), then by the order within this process; unique for ever.
+    """Return the name of a new message, unique for ever.
 
-    It ends with the number of times that the message was taken and came back.
+    It sorts by time (ns since the epoch), then by the order within this process. It ends with the
+    number of times that the message was taken and came back.
     """
     return f"{time.time_ns():020d}-{next(_numbers):012d}-{_token(os.getpid())}.0"
 
 
 def returned_name(name: str) -> str:
-    """The name under which a taken message comes back: the same place in the order, and a name that it never had before.
+    """Return the name under which a taken message is requeued.
 
-    So nobody who still knows the old name (a late acknowledgement) can touch the message that was taken anew.
+    It has the same position in the order, and is a name that the message never had before. So a
+    process that still knows the old name (a late acknowledgement) cannot touch the message that was
+    taken again.
     """
-    if len(os.fsencode(name)) > _LONGEST:  # nobody's but a foreign file's: with a counter behind it, it could not be a name
+    # Only a foreign file has such a name: with a counter added, it could not be a file name.
+    if len(os.fsencode(name)) > _LONGEST:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
     stem, _, returns = name.rpartition(".")
     return f"{stem}.{int(returns) + 1}" if stem and returns.isdecimal() else f"{name}.1"
 
 
 def returns_of(name: str) -> int:
-    """How often the message came back."""
+    """Return how often the message came back."""
     returns = name.rpartition(".")[2]
     return int(returns) if returns.isdecimal() else 0
 
 
 def owner() -> str:
-    """Names the calling process among all processes of all boots; asked anew after a fork."""
+    """Return a name of the calling process, unique among all processes of all boots.
+
+    The name is made again after a fork.
+    """
     return _owner(os.getpid())
 
 
 def owner_alive(name: str) -> bool:
-    """Whether the process with that `owner` name still runs; False for a name that is no owner's."""
+    """Return whether the process with that `owner` name still runs; False for any other name."""
     try:
         where, pid, start = name.rsplit(".", 2)
         process = Process(int(pid), int(start))
@@ -83,5 +93,8 @@ def _owner(_pid: int) -> str:
 
 
 def boot_name() -> str:
-    """Names the boot, and the place in it, in which process numbers mean something; without a dot."""
+    """Return a name of this boot without a dot.
+
+    It also names the part of the system in which process numbers mean something.
+    """
     return boot().replace(" ", "_").replace(".", "_")

@@ -1,4 +1,4 @@
-"""What dead processes left behind in the embedded broker goes back where it belongs."""
+"""The requeue of messages that dead processes left taken in the embedded broker."""
 
 from __future__ import annotations
 
@@ -15,37 +15,43 @@ from warren.broker.topology import Topology
 
 
 def restore_dead(folder: Path) -> int:
-    """Gives back the messages taken by processes that are dead or of another boot; how many messages.
+    """Requeue the messages taken by processes that are dead or of another boot; return how many.
 
-    Also removes what dead publishers left unfinished and the temporary queues of dead processes. `folder` is the embedded
-    broker's; nothing happens while it does not exist. Any number of processes may do this at once, and be killed while they do.
-    Raises OSError, and does nothing then, where a folder of the broker is not this user's own, or a link.
+    Also removes what dead publishers left unfinished, and the temporary queues of dead processes.
+    `folder` is the embedded broker's; nothing happens while it does not exist. Any number of
+    processes may do this at once, and be killed while they do.
+
+    Raises OSError, and then does nothing, where a directory of the broker is not this user's own,
+    or a link.
     """
     if not (folder / "temporary").is_dir():  # made last
         return 0
     _refuse_others(folder)
-    # An owner found dead here is dead for good, and nobody else ever puts a message into its folder: what a live process has
-    # just taken is in that process's folder and is not looked at.
+    # An owner that is dead here is dead for good, and no other process ever puts a message into its
+    # directory: a message that a live process has just taken is in that process's directory, which
+    # is not looked at.
     dead = [name for name in os.listdir(folder / "unacked") if not owner_alive(name)]
     restored = sum(_restore(folder, owner) for owner in dead)
     _remove_unfinished(folder / "incoming")
-    # After the messages: one that a dead process had from its own temporary queue goes with that queue.
+    # After the messages: a message that a dead process had from its own temporary queue is deleted
+    # with it.
     Topology(folder).delete_abandoned()
     return restored
 
 
 def _refuse_others(folder: Path) -> None:
-    """Raise PermissionError unless this user owns the broker's folders, and they are folders.
+    """Raise PermissionError unless the broker's directories are directories of this user.
 
-    Whoever owns them decides what a rename below them moves, and where to: a process with more rights than he has must not act
-    there (root, where a task has put a link to /etc in the place of a queue).
+    Their owner decides what a rename below them moves, and where to. A process with more rights
+    than the owner must not act there: for example root, where a task has put a link to /etc in the
+    place of a queue.
     """
     for name in ("", "unacked", "queues", "rejected", "incoming", "temporary", "later"):
         try:
             found = os.lstat(folder / name)
         except FileNotFoundError:
             if name == "later":
-                continue  # older than Warren 0.1's last: made at the next connection
+                continue  # from before this directory existed: made at the next connection
             raise
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             what = f"expected a folder of user {os.geteuid()}, found one of user {found.st_uid}, or a link"
@@ -57,8 +63,9 @@ def _restore(folder: Path, owner: str) -> int:
     restored = 0
     for queue in _entries(taken):
         if any(path.is_symlink() for path in (taken, taken / queue, folder / "queues" / queue, folder / "rejected" / queue)):
-            continue  # Warren makes none: what it leads to is not the broker's
-        # Each message goes back by one rename, of which one restorer's succeeds. Killed anywhere, the rest waits for the next.
+            continue  # Warren makes no links: what a link leads to is not the broker's
+        # Each message is requeued by one rename, which succeeds for one process only. When this
+        # process is killed at any point, the rest waits for the next one.
         restored += sum(messages_in(folder).give_back(f"{owner}/{queue}/{name}") for name in _entries(taken / queue))
         _remove_empty(taken / queue)
     _remove_empty(taken)
@@ -68,12 +75,12 @@ def _restore(folder: Path, owner: str) -> int:
 def _entries(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):  # another restorer was faster; a stray file of somebody's
-        return []
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # another process was faster; or it is a stray file
 
 
 def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # gone, or not empty: then the next restorer finds it
+    with suppress(OSError):  # gone, or not empty: then the next process finds it
         folder.rmdir()
 
 

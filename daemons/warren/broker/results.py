@@ -1,4 +1,7 @@
-"""Task results as files of this host: `result_backend = "warren.broker.results:Backend+file:///var/lib/warren/results"`."""
+"""Task results as files of this host.
+
+They are set with `result_backend = "warren.broker.results:Backend+file:///var/lib/warren/results"`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from warren.broker.names import folder_name
 from warren.errors import CannotWrite
 from warren.regular_file import NotRegular, TooLarge, make_directory, read_regular
 
-#: Errors of a disk that pass: full, full for this user, or not to be read just now.
+#: Errors of a disk that pass: full, full for this user, or not readable just now.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -24,9 +27,14 @@ class Backend(CheckedKeys, FilesystemBackend):
     """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value, or None. Raises UnreadableResult for what is no file: a task may put a fifo there, which would never end."""
+        """Return the value, or None.
+
+        Raises UnreadableResult for what is no file: a task may put a fifo there, and its reading
+        would never end.
+        """
         try:
-            # Results are not forced to disk: a power cut may leave an empty file, which is no result.
+            # Results are not forced to disk: a power cut may leave an empty file, which is no
+            # result.
             return read_regular(os.fsdecode(self._filename(key)), LARGEST)[0] or None
         except FileNotFoundError:
             return None
@@ -34,7 +42,7 @@ class Backend(CheckedKeys, FilesystemBackend):
             raise UnreadableResult(f"expected a file, found {error.strerror}") from None
 
     def set(self, key: bytes, value: str | bytes) -> None:
-        """Stores the value; replaces an older one as a whole. Raises OSError, TooLargeResult."""
+        """Store the value; replace an older one as a whole. Raises OSError or TooLargeResult."""
         path = os.fsdecode(self._filename(key))
         folder = os.fsdecode(self.path)
         content = value.encode() if isinstance(value, str) else value
@@ -43,23 +51,29 @@ class Backend(CheckedKeys, FilesystemBackend):
         CheckedKeys.waiting(None)
 
     def _filename(self, key: bytes) -> bytes:
-        """The path of a key's file. An id may hold what no file name can, and may be longer; each has a file of its own."""
+        """Return the path of a key's file.
+
+        An id may hold characters that no file name can have, and may be longer; each id has a file
+        of its own.
+        """
         return os.path.join(self.path, os.fsencode(folder_name(os.fsdecode(key))))
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Whether storing may be tried again, where `always_retry` says so: a full disk gets room again, and a bad one is mended.
+        """Return whether the backend may try to store again.
 
-        Any other error would be the same one at each trial, and hold a pool child for ever.
+        Celery asks this where `always_retry` is set. A full disk gets space again, and a bad disk
+        is repaired. Any other error would be the same at each attempt, and hold a pool child for
+        ever.
         """
         return isinstance(exc, OSError) and exc.errno in _PASSING
 
     def delete(self, key: bytes) -> None:
-        """Removes the value if there is one."""
+        """Remove the value if there is one."""
         with suppress(FileNotFoundError):
             super().delete(key)
 
     def cleanup(self) -> None:
-        """Removes what is older than `result_expires`, and what killed writers left."""
+        """Remove values older than `result_expires`, and files of killed writers."""
         if not self.expires:
             return
         oldest = time.time() - float(self.expires)
@@ -67,12 +81,13 @@ class Backend(CheckedKeys, FilesystemBackend):
         folder: bytes = self.path
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
-            with suppress(FileNotFoundError):  # somebody else cleans up too
+            with suppress(FileNotFoundError):  # another process cleans up, too
                 if name.startswith(prefixes) and os.stat(path).st_mtime < oldest:
                     os.unlink(path)
 
     def _do_directory_test(self, key: bytes) -> None:
-        # The base writes a file to see whether it can. A full disk would then stop a worker from starting at all.
+        # Celery's method writes a file to see whether it can. Then a full disk would stop a worker
+        # from starting at all.
         folder = os.fsdecode(self.path)
         try:
             make_directory(folder)

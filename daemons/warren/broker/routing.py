@@ -1,4 +1,4 @@
-"""Which queues a message reaches: the rules of AMQP's exchanges, without any state."""
+"""The queues that a message reaches: the rules of AMQP's exchanges, without any state."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ KINDS = ("direct", "topic", "fanout")
 
 
 class Binding(NamedTuple):
-    """What a queue asks an exchange for."""
+    """A binding of a queue: the key for which the queue gets messages."""
 
     key: str
     queue: str
 
 
 def route(kind: str, bindings: Iterable[Binding], routing_key: str) -> list[str]:
-    """The queues that get the message, each once, in the order of their bindings."""
+    """Return the queues that get the message, each once, in the order of their bindings."""
     return list(dict.fromkeys(binding.queue for binding in bindings if _matches(kind, binding.key, routing_key)))
 
 
@@ -31,23 +31,24 @@ def _matches(kind: str, key: str, routing_key: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _topic(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    """`*` stands for one word, `#` for any number of them, none included.
+    """Return whether the words match: `*` stands for one word, `#` for any number of them, or none.
 
-    Word by word, with all places of the pattern that can be reached: what anybody wrote costs no more than its length.
+    The match goes word by word, with all positions of the pattern that can be reached: a foreign
+    pattern costs no more than its length.
     """
     reached = _over_hashes(pattern, {0})
     for word in words:
-        after = {place for place in reached if place < len(pattern) and pattern[place] == "#"}
-        after |= {place + 1 for place in reached if place < len(pattern) and pattern[place] in ("*", word)}
+        after = {position for position in reached if position < len(pattern) and pattern[position] == "#"}
+        after |= {position + 1 for position in reached if position < len(pattern) and pattern[position] in ("*", word)}
         reached = _over_hashes(pattern, after)
     return len(pattern) in reached
 
 
-def _over_hashes(pattern: tuple[str, ...], places: set[int]) -> set[int]:
-    """Return the places, and those behind each `#` that stands for no word."""
-    found = set(places)
-    for place in sorted(places):
-        while place < len(pattern) and pattern[place] == "#":
-            place += 1
-            found.add(place)
+def _over_hashes(pattern: tuple[str, ...], positions: set[int]) -> set[int]:
+    """Return the positions, and those behind each `#` that stands for no word."""
+    found = set(positions)
+    for position in sorted(positions):
+        while position < len(pattern) and pattern[position] == "#":
+            position += 1
+            found.add(position)
     return found

@@ -1,12 +1,14 @@
-"""The embedded broker: a kombu transport whose queues are folders of this host. No server, nothing to install.
+"""The embedded broker: a kombu transport whose queues are directories. No server, no installation.
 
 Celery settings: `broker_url = "warren://"`, `broker_transport = "warren.broker.spool:Transport"`,
-`broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}`; `"exchanges"` may list those that are
-declared anew when their tables are damaged: `[name, type, [[binding key, queue], ...]]` each.
+`broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}`. In the
+options, `"exchanges"` may list exchanges that are declared again when their tables are damaged:
+`[name, type, [[binding key, queue], ...]]` each.
 
-It behaves as RabbitMQ does for Celery: direct, topic and fanout exchanges between processes, acknowledgements, prefetch,
-remote control, and the worker's event loop with a prefork pool. Delivery is at least once: after a power cut a message that
-was acknowledged just before may come again.
+It behaves as RabbitMQ does for Celery: direct, topic and fanout exchanges between processes,
+acknowledgements, prefetch, remote control, and the worker's event loop with a prefork pool.
+Delivery is at least once: after a power cut a message that was acknowledged just before may come
+again.
 """
 
 from __future__ import annotations
@@ -32,21 +34,22 @@ from warren.broker.topology import Topology
 from warren.events import Event
 from warren.log import get
 
-#: Messages handed to the worker in one turn of its main loop, so that results and the heart are never kept waiting.
+#: The most messages for the worker in one tick of its main loop, so that results and the heartbeat
+#: never have to wait.
 BATCH = 100
-#: Seconds between two looks of a consumer for dead takers.
+#: Seconds between two looks of a consumer for messages of dead processes.
 RESTORE_EVERY = 5.0
 
 
 class Transport(virtual.Transport):
     """A connection to the embedded broker.
 
-    An OSError (full disk, a folder that cannot be written) is an error of the connection: publishers try again and then say so,
-    workers connect anew until it is mended.
+    An OSError (a full disk, a directory that cannot be written) is an error of the connection:
+    publishers try again and then report it, workers connect again until it is repaired.
     """
 
     Channel = Channel
-    can_parse_url = True  # so that the connection is called warren:///FOLDER in logs
+    can_parse_url = True  # so that logs show the connection as warren:///FOLDER
     driver_type = driver_name = "warren"
     polling_interval = 0.05
     connection_errors = (BrokerConnectionError, OSError)
@@ -68,21 +71,23 @@ class Transport(virtual.Transport):
         self._due = False
         self._back_until = 0.0
         self._looked_at = 0.0
-        self._restored_at = time.monotonic()  # whoever only asks or sends is gone before the first look is due
+        # A process that only asks or sends has ended before the first look is due.
+        self._restored_at = time.monotonic()
 
     def driver_version(self) -> str:
-        """None of its own."""
+        """Return that the transport has no version of its own."""
         return "N/A"
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
-        """warren:///FOLDER"""
+        """Return warren:///FOLDER."""
         return f"warren://{self.folder}"
 
     def establish_connection(self) -> Transport:
-        """Make the folders, and give back what this process could not give back before. Raises OSError.
+        """Make the directories, and requeue what this process could not requeue before.
 
-        What dead processes had is not touched: a command connects as well, and one that only looks must move nothing. Who
-        stays restores: a worker, the quota-watchdog, a consumer that waits.
+        Messages of dead processes are not touched: a command connects, too, and a command that only
+        looks must move nothing. Processes that stay restore them: a worker, the quota-watchdog, a
+        consumer that waits. Raises OSError.
         """
         try:
             self.messages.open()
@@ -95,14 +100,14 @@ class Transport(virtual.Transport):
         return self
 
     def close_connection(self, connection: Any) -> None:
-        """Gives back what is not settled. The main loop polls no more."""
+        """Requeue the messages that are not settled. The main loop polls no more."""
         self._leave_loop()
         super().close_connection(connection)
 
-    # -- a consumer that waits -----------------------------------------------------------------------------------------
+    # -- a consumer that waits ---------------------------------------------------------------------
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:
-        """Waits for one message; raises TimeoutError."""
+        """Wait for one message. Raises TimeoutError after `timeout` seconds; None: no limit."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = self.polling_interval if deadline is None else min(self.polling_interval, deadline - time.monotonic())
@@ -116,23 +121,30 @@ class Transport(virtual.Transport):
                     raise TimeoutError from None
                 time.sleep(left)
 
-    # -- a consumer with a main loop -------------------------------------------------------------------------------------
+    # -- a consumer with a main loop ---------------------------------------------------------------
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Has `loop` take messages, every `polling_interval` seconds and whenever one was acknowledged."""
+        """Let `loop` take messages.
+
+        It does so each `polling_interval` seconds, and after each acknowledgement.
+        """
         self._leave_loop()
         self._loop = loop
         self._timer = loop.call_repeatedly(self.polling_interval, self._fall_due)
         self._due = True
-        self._restored_at = -RESTORE_EVERY  # a worker that starts after one that died does not wait
-        loop.on_tick.add(self._turn)
+        # A worker that starts after one that died does not wait.
+        self._restored_at = -RESTORE_EVERY
+        loop.on_tick.add(self._tick)
 
     def room_made(self) -> None:
-        """A message was acknowledged: the next turn of the main loop takes another."""
+        """Note that a message was acknowledged: the next tick of the main loop takes another."""
         self._due = True
 
     def stand_back(self) -> None:
-        """What goes back now is another worker's first: this one takes none until the others have looked twice."""
+        """Take no messages until the other workers have looked twice.
+
+        Messages that are requeued now go to another worker first.
+        """
         self._back_until = time.monotonic() + 2 * self.polling_interval
 
     def _fall_due(self) -> None:
@@ -141,10 +153,10 @@ class Transport(virtual.Transport):
     def _leave_loop(self) -> None:
         if self._loop is not None:
             self._timer.cancel()
-            self._loop.on_tick.discard(self._turn)
+            self._loop.on_tick.discard(self._tick)
             self._loop = None
 
-    def _turn(self) -> None:
+    def _tick(self) -> None:
         if not self._due or time.monotonic() < self._back_until:
             return
         self._due = False
@@ -155,7 +167,7 @@ class Transport(virtual.Transport):
                 self.cycle.get(self._deliver)
             self._due = True  # there may be more
 
-    # -- what the dead left --------------------------------------------------------------------------------------------
+    # -- messages of dead processes ----------------------------------------------------------------
 
     def _bring_now_and_then(self) -> None:
         if time.monotonic() - self._looked_at < LOOK:
@@ -176,7 +188,8 @@ class Transport(virtual.Transport):
         try:
             restored = restore()
         except OSError as error:
-            # Tried again soon. A full disk that keeps it from tidying up must not keep it from working.
+            # Tried again soon. A full disk that prevents this cleaning up must not prevent the
+            # work.
             get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="messages of the dead wait")
             return
         if restored:

@@ -1,4 +1,7 @@
-"""Queues, exchanges and bindings of the embedded broker, changed by one process at a time and read by all."""
+"""The queues, exchanges and bindings of the embedded broker.
+
+One process at a time changes them, and all processes read them.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,14 @@ from warren.regular_file import make_directory, open_or_make
 
 
 class Topology:
-    """What is declared below `folder`.
+    """The declared queues, exchanges and bindings below `folder`.
 
-    A temporary queue (exclusive or auto-delete) lives as long as a process that uses it: each leaves its mark in
-    temporary/QUEUE/OWNER, and the queue goes with the last of them. A durable queue goes when it is deleted.
+    A temporary queue (exclusive or auto-delete) lives as long as a process that uses it: each
+    process leaves its mark in temporary/QUEUE/OWNER, and the queue is deleted with the last mark. A
+    durable queue lives until it is deleted.
 
-    `meant` are the exchanges of the settings with all of their bindings: one whose table is damaged or gone, or lacks a
-    binding, is declared anew from them.
+    `meant` are the exchanges of the settings with all their bindings: an exchange whose table is
+    damaged or gone, or lacks a binding, is declared again from them.
     """
 
     def __init__(self, folder: Path, meant: Sequence[Table] = ()) -> None:
@@ -35,7 +39,7 @@ class Topology:
         self._queues, self._temporary = f"{folder}/queues", f"{folder}/temporary"
 
     def open(self) -> None:
-        """Makes the folders. Raises OSError."""
+        """Make the directories. Raises OSError."""
         make_directory(self._folder)
         self.exchanges.open()
         for path in (self._queues, self._temporary, f"{self._folder}/incoming"):
@@ -44,56 +48,63 @@ class Topology:
     # -- queues ------------------------------------------------------------------------------------------------------
 
     def declare_queue(self, queue: str, temporary: bool) -> None:
-        """Makes the queue unless it is there; a temporary one gets this process's mark."""
+        """Make the queue unless it exists; a temporary queue gets this process's mark."""
         path, marks = self._paths(folder_name(queue))
         if not temporary and os.path.isdir(path) and not os.path.isdir(marks):
             return
         with self._changing():
             there, marked = os.path.isdir(path), os.path.isdir(marks)
-            if temporary and (marked or not there):  # a durable queue stays one, whoever declares it anew
+            # A durable queue stays durable, whichever process declares it again.
+            if temporary and (marked or not there):
                 make_directory(marks)
-                # The mark first: killed in between, it is a mark without a queue, which goes with this process.
+                # The mark first: killed in between, it is a mark without a queue, which is removed
+                # when this process is dead.
                 with open(f"{marks}/{owner()}", "ab"):
                     pass
             elif marked:
-                self._discard(marks)  # somebody wants it durable: it lives on
+                self._discard(marks)  # a process wants it durable: it lives on
             if not there:
                 make_directory(path, to=f"{self._folder}/queue-{folder_name(queue)}")
-                sync_folder(self._queues)  # messages on disk in a folder that is not would be lost
+                # Messages on disk in a directory that is not on disk would be lost.
+                sync_folder(self._queues)
 
     def has_queue(self, queue: str) -> bool:
-        """Whether the queue is declared."""
+        """Return whether the queue is declared."""
         return os.path.isdir(f"{self._queues}/{folder_name(queue)}")
 
     def release_queue(self, queue: str) -> None:
-        """This process uses the queue no more: a temporary one nobody uses is deleted."""
+        """End this process's use of the queue; delete a temporary queue that no process uses."""
         marks = f"{self._temporary}/{folder_name(queue)}"
         if not os.path.isdir(marks):
             return
         with self._changing():
-            # A forked child that closes what it inherited has no mark and must not take its parent's queue away.
+            # A forked child that closes what it inherited has no mark and must not delete its
+            # parent's queue.
             with suppress(FileNotFoundError):
                 os.unlink(f"{marks}/{owner()}")
             self._delete_if_unused(folder_name(queue))
 
     def delete_queue(self, queue: str) -> None:
-        """Deletes the queue with its bindings and the messages in it."""
+        """Delete the queue with its bindings and its messages."""
         with self._changing():
             self._delete(folder_name(queue))
 
     def delete_abandoned(self) -> int:
-        """Deletes the temporary queues whose processes are all dead; how many."""
+        """Delete the temporary queues whose processes are all dead; return how many."""
         if not self._dead_marks():
             return 0
         with self._changing():
-            dead = self._dead_marks()  # anew: now nobody adds one
+            dead = self._dead_marks()  # again: now no process adds one
             for safe, marks in dead.items():
                 for mark in marks:
                     os.unlink(f"{self._temporary}/{safe}/{mark}")
             return sum(self._delete_if_unused(safe) for safe in dead)
 
     def _dead_marks(self) -> dict[str, list[str]]:
-        """Marks of dead processes by queue; a queue that has lost all of its marks counts too: its deletion was cut short."""
+        """Return the marks of dead processes by queue.
+
+        A queue that has lost all its marks counts, too: its deletion was cut off.
+        """
         found = {}
         for safe in os.listdir(self._temporary):
             with suppress(FileNotFoundError):
@@ -111,7 +122,8 @@ class Topology:
         return True
 
     def _delete(self, safe: str) -> None:
-        # Bindings, messages, marks: killed in between, a temporary queue still has its folder of marks and is deleted again.
+        # Bindings, messages, marks: killed in between, a temporary queue still has its directory of
+        # marks and is deleted again.
         for table in list(self.exchanges.all()):
             kept = tuple(binding for binding in table.bindings if folder_name(binding.queue) != safe)
             if kept != table.bindings:
@@ -120,20 +132,20 @@ class Topology:
             self._discard(path)
 
     def _discard(self, path: str) -> None:
-        """Removes a folder: gone for everybody in one instant, then file by file."""
+        """Remove a directory: gone for every process in one instant, then file by file."""
         doomed = f"{self._folder}/incoming/{owner()}.{secrets.token_hex(4)}.deleted"
         with suppress(FileNotFoundError):
             os.rename(path, doomed)
             remove_tree(doomed)
 
     def _paths(self, safe: str) -> tuple[str, str]:
-        """Folder of the queue's messages, folder of its marks."""
+        """Return the directory of the queue's messages, and the directory of its marks."""
         return f"{self._queues}/{safe}", f"{self._temporary}/{safe}"
 
     # -- exchanges and bindings ----------------------------------------------------------------------------------------
 
     def declare_exchange(self, name: str, kind: str) -> str:
-        """Makes the exchange unless it is there; its type."""
+        """Make the exchange unless it exists; return its type."""
         table = self.exchange(name)
         if table is None:
             with self._changing():
@@ -144,43 +156,50 @@ class Topology:
         return table.kind
 
     def delete_exchange(self, name: str) -> None:
-        """Removes the exchange and its bindings; queues stay."""
+        """Remove the exchange and its bindings; queues stay."""
         with self._changing():
             self.exchanges.remove(name)
 
     def bind(self, exchange: str, key: str, queue: str) -> bool:
-        """Binds the queue; False when there is no such exchange."""
+        """Bind the queue; return False when there is no such exchange."""
         return self._change_bindings(exchange, Binding(key, queue), wanted=True)
 
     def unbind(self, exchange: str, key: str, queue: str) -> bool:
-        """Takes a binding away; False when there is no such exchange."""
+        """Remove a binding; return False when there is no such exchange."""
         return self._change_bindings(exchange, Binding(key, queue), wanted=False)
 
     def route(self, exchange: str, routing_key: str) -> list[str]:
-        """The queues that a message reaches. The exchange without a name leads to the queue of that name."""
+        """Return the queues that a message reaches.
+
+        The default exchange leads to the queue with the name of the routing key.
+        """
         if not exchange:
             return [routing_key]
         table = self.exchange(exchange)
         reached = route(table.kind, table.bindings, routing_key) if table else []
         meant = self._meant.get(exchange)
         if not reached and meant and any(map(self.has_queue, route(meant.kind, meant.bindings, routing_key))):
-            table = self._mended(exchange)  # a binding of the settings is gone
+            table = self._repaired(exchange)  # a binding of the settings is gone
             reached = route(table.kind, table.bindings, routing_key) if table else []
         return reached
 
     def exchange(self, name: str) -> Table | None:
-        """The exchange as it is now, mended where its table is damaged; None when nobody declared it. Raises OSError."""
+        """Return the exchange as it is now; None when it is not declared. Raises OSError.
+
+        An exchange with a damaged table is repaired.
+        """
         meant = self._meant.get(name)
         try:
             table = self.exchanges.get(name)
         except Damaged:
-            return self._mended(name)
-        return self._mended(name) if table and meant and table.kind != meant.kind else table
+            return self._repaired(name)
+        return self._repaired(name) if table and meant and table.kind != meant.kind else table
 
-    def _mended(self, name: str) -> Table | None:
-        """Declares the exchange anew from the settings, and sets aside a table that is none: no message waits for an operator.
+    def _repaired(self, name: str) -> Table | None:
+        """Declare the exchange again from the settings, and move away what is no table.
 
-        What else was bound (replies to remote control) is bound again by its process when that connects anew.
+        So no message waits for an operator. Other bindings (for replies to remote control) are
+        declared again by their processes when these connect again.
         """
         meant = self._meant.get(name)
         with self._changing():
@@ -193,7 +212,8 @@ class Topology:
                 table = None
             if meant is not None:
                 known = table.bindings if table else ()
-                # Only queues that are there: one that was never declared gets its binding with its declaration.
+                # Only queues that exist: a queue that was never declared gets its binding with its
+                # declaration.
                 lost = (each for each in meant.bindings if each not in known and self.has_queue(each.queue))
                 table = meant._replace(bindings=(*known, *lost))
                 self.exchanges.put(table)
@@ -213,7 +233,10 @@ class Topology:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """One process at a time. The kernel gives the lock back when its holder is killed."""
+        """Hold the lock under which one process at a time makes changes.
+
+        The kernel releases the lock when its holder is killed.
+        """
         with open(open_or_make(f"{self._folder}/lock", 0o640), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
