@@ -1,1 +1,1 @@
-"""The broker: the embedded one, and questions to whichever there is."""
+"""The broker: the embedded one, and the requests to each kind of broker."""

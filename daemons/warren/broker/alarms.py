@@ -1,8 +1,8 @@
-"""Whether the broker refuses to take messages, asked with no more rights than a publisher has.
+"""The alarms of the broker: whether it refuses messages, asked with the rights of a publisher.
 
-RabbitMQ under an alarm (disk, memory) stops reading from whoever publishes, and says so, with the reason, to that connection
-alone. So a connection of its own publishes a message that no queue gets: nothing that matters can be blocked with it. Redis
-answers a write with the reason.
+RabbitMQ under an alarm (disk, memory) stops reading from a connection that publishes, and says so,
+with the reason, to that connection alone. So a connection of its own publishes a message that no
+queue gets: this can block nothing that matters. Redis answers a write with the reason.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from kombu.transport import pyamqp
 
 from warren.config.sections import BrokerKind
 
-#: Seconds that RabbitMQ's word is waited for; what comes later is heard at the next look.
+#: Seconds to wait for RabbitMQ's answer; a later answer is read at the next look.
 _LISTEN = 0.3
-#: Where the message goes: the exchange without a name, and no queue is called so. As a key of Redis it ends with the next second.
+#: Where the message goes: the default exchange, and no queue has this name. As a key of Redis it
+#: expires within a second.
 _NOWHERE = "warren.survey.nowhere"
 
-#: The alarms that the broker has now, in its own words. Raises the errors of its connection.
+#: Returns the alarms that the broker has now, in its own text. Raises the errors of its connection.
 Look = Callable[[], tuple[str, ...]]
 
 
 @contextmanager
 def alarms(app: Celery, kind: BrokerKind, connection: Any) -> Iterator[Look]:
-    """How to look for alarms while `connection`, which is used for Redis only, holds."""
+    """Yield how to look for alarms while `connection` is open. Only Redis uses `connection`."""
     if kind == "rabbitmq":
         listener = app.connection_for_write()
         listener.transport.Connection = _Listener
@@ -38,7 +39,8 @@ def alarms(app: Celery, kind: BrokerKind, connection: Any) -> Iterator[Look]:
             channel = listener.channel()
             yield lambda: _rabbitmq(listener.connection, channel)
         finally:
-            listener.collect()  # not closed in order: a blocked connection is not read, and would never answer
+            # Not closed cleanly: a blocked connection is not read, and would never answer.
+            listener.collect()
     elif kind == "redis":
         client = connection.default_channel.client
         yield lambda: _redis(client)
@@ -47,12 +49,16 @@ def alarms(app: Celery, kind: BrokerKind, connection: Any) -> Iterator[Look]:
 
 
 class _Listener(pyamqp.Connection):
-    """py-amqp tells that a connection is blocked, but not why: the reason is in the frame that it drops."""
+    """A connection that keeps the reason for which RabbitMQ has blocked it.
+
+    py-amqp says that a connection is blocked, but not why: it drops the frame that holds the
+    reason.
+    """
 
     reason = ""
 
     def on_inbound_method(self, channel_id: int, method_sig: tuple[int, int], payload: Any, content: Any) -> Any:
-        """Called for every method that comes in."""
+        """Keep the reason of a block; called for every method that comes in."""
         if method_sig == spec.Connection.Blocked:
             (self.reason,), _ = loads("s", payload, 4)
         elif method_sig == spec.Connection.Unblocked:
@@ -61,7 +67,8 @@ class _Listener(pyamqp.Connection):
 
 
 def _rabbitmq(connection: Any, channel: Any) -> tuple[str, ...]:
-    # Blocked, it is not read, and what is written would pile up. Closed, this user may not publish there: it hears of no alarm.
+    # A blocked connection is not read, and what is written would pile up. A closed channel means
+    # that this user may not publish there: it learns of no alarm.
     if not connection.reason and channel.is_open:
         channel.basic_publish(Message(b""), exchange="", routing_key=_NOWHERE)
     with suppress(TimeoutError, AccessRefused):
@@ -71,12 +78,13 @@ def _rabbitmq(connection: Any, channel: Any) -> tuple[str, ...]:
 
 
 def _redis(client: Any) -> tuple[str, ...]:
-    from redis.exceptions import NoPermissionError, ResponseError  # only those who use Redis load it
+    # Only processes that use Redis load its client.
+    from redis.exceptions import NoPermissionError, ResponseError
 
     try:
         client.set(_NOWHERE, "", px=1000)
     except NoPermissionError:
-        return ()  # it refuses this key, which says nothing of the others
+        return ()  # Redis refuses this key, which says nothing about the others
     except ResponseError as error:
         return (str(error),)
     return ()

@@ -1,7 +1,7 @@
 """A message as it arrives: bounded before kombu unpacks or decodes anything of it.
 
-The message classes of all three brokers are made of this one. What cannot be taken gets a `refusal`,
-the reason for which whoever receives the message rejects it.
+This is the base class of the message classes of all three brokers. A message that cannot be taken
+has a `refusal`: the reason for which its receiver rejects it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ from kombu.message import Message as KombuMessage
 
 from warren.broker.unpack import unpacked
 
-#: The header in which a transport says why it replaced a message that cannot even be read.
+#: The header that says why a transport replaced a message that cannot even be read.
 REFUSED = "warren_refused"
-#: Encodings that need no look into the table of Python's codecs.
+#: Encodings that need no look-up in Python's table of codecs.
 _KNOWN = frozenset(("", "utf-8", "utf8", "us-ascii", "binary", "ascii-8bit"))
 
 
 class Unreadable(bytes):
-    """A body as it came, whose encoding could not be undone."""
+    """A body as it came, because its encoding could not be undone."""
 
 
 class Arrival(KombuMessage):
-    """kombu's message behind the limits of its channel (`largest_message`, bytes; None has none)."""
+    """kombu's message behind the limits of its channel.
+
+    The channel's `largest_message` is the most bytes of a body; None: no limit.
+    """
 
     refusal = ""
-    #: Told of body and headers of each message before anything looks into them.
+    #: Called with body and headers of each message before anything else reads them.
     noted: ClassVar[Callable[[Any, Any], None]] = staticmethod(lambda body, headers: None)
 
     def __init__(self, body: Any = None, channel: Any = None, headers: Any = None, **fields: Any) -> None:
@@ -37,7 +40,8 @@ class Arrival(KombuMessage):
         headers = headers if isinstance(headers, dict) else {}
         most = getattr(channel, "largest_message", None)
         self.refusal = self._refusal(body, headers, fields.get("content_encoding"), most)
-        # Without a limit (a connection that is not Warren's) kombu unpacks. Not so what is refused.
+        # Without a limit (a connection that is not Warren's) kombu unpacks. A refused message is
+        # not unpacked at all.
         if "compression" in headers and (self.refusal or most is not None):
             compression = headers.pop("compression")
             if compression and not self.refusal:
@@ -69,7 +73,7 @@ class Arrival(KombuMessage):
 
 
 def _is_text_encoding(name: Any) -> bool:
-    """Return whether it names an encoding of texts: `zlib` is a name of Python's codecs as well."""
+    """Return whether `name` is an encoding of texts: `zlib` is a name of Python's codecs, too."""
     if name is None or name in ("utf-8", "utf8"):
         return True
     if not isinstance(name, str) or len(name) > 40:

@@ -1,4 +1,4 @@
-"""How a queue's depth has gone of late, and whether that is worth a word. Pure."""
+"""The recent depths of a queue, and whether they are worth a warning. Pure."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from dataclasses import dataclass
 
 from warren.broker.forecast import Forecast, Sample, forecast, remembered
 
-#: Seconds within which a queue that grows to `critical` is a warning.
+#: A warning is due when the queue grows to `critical` within this time (seconds).
 SOON = 3600.0
-#: A level that was reached holds until the depth is below this part of it: a queue swings around any number.
+#: A level that was reached holds until the depth is below this part of it, because the depth of a
+#: queue swings around any number.
 _RELEASE = 0.9
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """The depths of one queue, oldest first, and its level: 0 fine, 1 warning, 2 critical."""
+    """The depths of one queue, oldest first, and its level: 0 normal, 1 warning, 2 critical."""
 
     samples: tuple[Sample, ...] = ()
     level: int = 0
 
     @property
     def forecast(self) -> Forecast:
-        """Where the depth goes."""
+        """The forecast of the depth."""
         return forecast(self.samples)
 
     def seen(self, at: float, depth: int, warning: int, critical: int) -> Backlog:
-        """The same queue with one sample more; `warning` and `critical` are numbers of messages."""
+        """Return the same queue with one more sample.
+
+        at: seconds of CLOCK_BOOTTIME. depth: messages. warning, critical: depths in messages.
+        """
         samples = (*remembered(self.samples, at), (at, depth))
         return Backlog(samples, _level(depth, forecast(samples).reaches(critical, depth), warning, critical, self.level))
 
@@ -36,5 +40,5 @@ def _level(depth: int, critical_in_s: float | None, warning: int, critical: int,
 
     if holds(critical, 2):
         return 2
-    soon = SOON * 2 if before else SOON  # the same for a rate that swings
+    soon = SOON * 2 if before else SOON  # a rate swings, too
     return int(holds(warning, 1) or (critical_in_s is not None and critical_in_s <= soon))

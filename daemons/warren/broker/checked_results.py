@@ -1,7 +1,8 @@
-"""Results as they are read: what stands in a result's place may be anybody's, and anything.
+"""Results, checked as they are read: the server may hold anything in the place of a result.
 
-Celery takes the fields of a result as they come. What it cannot read raises whatever error that field leads to, and an
-exception in it is made of any class that is loaded: one that ends the process of whoever asks, among others.
+Celery takes the fields of a result as they come. A field that it cannot read raises any kind of
+error, and an exception in a result is made of any class that is loaded: also of a class that ends
+the process of the caller who asks for the result.
 """
 
 from __future__ import annotations
@@ -20,29 +21,32 @@ from warren.broker.unpack import unpacked
 from warren.log_length import cut
 from warren.log_line import safe_text
 
-#: Bytes of a result: as many as Redis keeps under one key.
+#: The most bytes of a result: as many as Redis keeps under one key.
 LARGEST = 512 * 2**20
-#: Characters of a reason.
+#: The most characters of a reason.
 _LONGEST = 300
-#: Characters of an exception's arguments that a result holds.
+#: The most characters of an exception's arguments in a result.
 _EXCEPTION = 64_000
 
 
 class UnreadableResult(BackendError):
-    """What stands in the place of a task's result is none. How the task has ended, the worker's log says."""
+    """The content in the place of a task's result is no result.
+
+    The worker's log says how the task has ended.
+    """
 
 
 class TooLargeResult(EncodeError):
-    """A result that cannot be kept: its task has failed."""
+    """A result that is too large to keep: its task has failed."""
 
 
 class Checked:
-    """What Warren's result backends share."""
+    """The checks that Warren's result backends share."""
 
     app: Any
 
     def decode(self, payload: Any) -> Any:
-        """As Celery's, with an end for what is compressed. Raises UnreadableResult."""
+        """Decode as Celery does, with a limit for compressed content. Raises UnreadableResult."""
         try:
             payload = _unpacked(payload, self.app.conf.broker_transport_options.get("largest_message"))
             return super().decode(payload)  # type: ignore[misc]
@@ -50,7 +54,7 @@ class Checked:
             raise unreadable(error) from None
 
     def meta_from_decoded(self, meta: Any) -> dict[str, Any]:
-        """As Celery's. Raises UnreadableResult for what has not the fields of a result."""
+        """Read the fields as Celery does. Raises UnreadableResult for what has no such fields."""
         try:
             _check(meta)
             for child in meta.get("children") or ():
@@ -62,14 +66,20 @@ class Checked:
             raise unreadable(error) from None
 
     def exception_to_python(self, exc: Any) -> Any:
-        """As Celery's, but for exceptions that would end whoever asks for the result (SystemExit, KeyboardInterrupt)."""
+        """Convert as Celery does, except for exceptions that would end the caller's process.
+
+        Those are SystemExit and KeyboardInterrupt, for example.
+        """
         made = super().exception_to_python(exc)  # type: ignore[misc]
         if made is None or isinstance(made, Exception):
             return made
         return RuntimeError(safe_text(made)[:_LONGEST])
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
-        """As Celery's, with an end for what an exception says: it may recite all that its task has read."""
+        """Return what Celery does, but cut the text of an exception.
+
+        It may hold all that its task has read.
+        """
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)  # type: ignore[misc]
         if isinstance(meta.get("traceback"), str):
             meta["traceback"] = cut(meta["traceback"], _EXCEPTION)
@@ -79,18 +89,22 @@ class Checked:
 
 
 class CheckedKeys(Checked):
-    """The same for backends that keep each result under a key."""
+    """The same checks for backends that keep each result under a key."""
 
-    #: Told what keeps this process from storing a result, or None when it has stored one.
-    waiting: ClassVar[Callable[[BaseException | None], None]] = staticmethod(lambda trouble: None)
+    #: Called with the error that keeps this process from storing a result, or with None when a
+    #: result was stored.
+    waiting: ClassVar[Callable[[BaseException | None], None]] = staticmethod(lambda error: None)
 
     def on_backend_retryable_error(self, exc: BaseException) -> None:
-        """Celery tries again to store a result."""
+        """Report why Celery has to store a result again."""
         CheckedKeys.waiting(exc)
         super().on_backend_retryable_error(exc)  # type: ignore[misc]
 
     def _store_result(self, task_id: str, *arguments: Any, **options: Any) -> Any:
-        """As Celery's, which looks at what is there before: what is no result gives way to this one."""
+        """Store as Celery does.
+
+        Celery reads the stored content first. Content that is no result is replaced.
+        """
         try:
             return super()._store_result(task_id, *arguments, **options)  # type: ignore[misc]
         except UnreadableResult:
@@ -100,7 +114,8 @@ class CheckedKeys(Checked):
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         try:
             meta: dict[str, Any] = super()._get_task_meta_for(task_id)  # type: ignore[misc]
-            if meta.get("task_id", task_id) != task_id:  # nobody would ever hear of the one that was asked for
+            # The caller would never get the result that it asked for.
+            if meta.get("task_id", task_id) != task_id:
                 raise UnreadableResult("expected the result of this task, found another's")
         except UnreadableResult as error:
             raise UnreadableResult(f"the result of {task_id} cannot be read: {error}") from None
@@ -108,13 +123,13 @@ class CheckedKeys(Checked):
 
 
 def _bounded(arguments: Any) -> Any:
-    """Return the arguments of an exception, or what they begin with where their text is long."""
+    """Return the arguments of an exception, or the beginning of their text where it is long."""
     shown = repr(arguments)
     return arguments if len(shown) <= _EXCEPTION else [f"{shown[:_LONGEST]}... ({len(shown)} characters)"]
 
 
 def check_size(content: str | bytes) -> None:
-    """Raise TooLargeResult for a result that nobody would read."""
+    """Raise TooLargeResult for a result that no reader would accept."""
     if len(content) > LARGEST:
         raise TooLargeResult(
             f"expected a result of at most {LARGEST} bytes, found {len(content)}; keep it in a file, and return its name"
@@ -122,9 +137,12 @@ def check_size(content: str | bytes) -> None:
 
 
 def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:
-    """Return the result of a task whose own cannot be read: whoever waits gets this error."""
-    told = UnreadableResult(f"the result of {task_id} cannot be read: {error}")
-    return {"task_id": task_id, "status": FAILURE, "result": told, "traceback": None, "children": []}
+    """Return the result of a task whose own result cannot be read.
+
+    A caller that waits gets this error.
+    """
+    raised = UnreadableResult(f"the result of {task_id} cannot be read: {error}")
+    return {"task_id": task_id, "status": FAILURE, "result": raised, "traceback": None, "children": []}
 
 
 def _check(meta: Any) -> None:
@@ -147,7 +165,7 @@ def _check(meta: Any) -> None:
 
 
 def _unpacked(payload: Any, most: int | None) -> Any:
-    """Return the payload as it was before its compression, up to the limit of a message. Raises ValueError."""
+    """Return the payload uncompressed, up to the limit of a message. Raises ValueError."""
     content = payload.tobytes() if isinstance(payload, memoryview) else payload
     if most is None or not isinstance(content, bytes | bytearray) or not content.startswith(COMPRESSED_PAYLOAD_MAGIC):
         return payload
@@ -156,5 +174,5 @@ def _unpacked(payload: Any, most: int | None) -> Any:
 
 
 def unreadable(error: Exception) -> UnreadableResult:
-    """Return what to tell of a result at which a reader fails so; never the whole of what stands there."""
+    """Return the error for a result that a reader cannot read; never with the whole content."""
     return UnreadableResult(safe_text(error)[:_LONGEST])

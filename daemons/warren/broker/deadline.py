@@ -1,4 +1,4 @@
-"""A moment until which somebody waits."""
+"""The moment until which a caller waits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Deadline:
-    """A moment so many seconds from now, or never."""
+    """A moment `length` seconds from now; None: never."""
 
     def __init__(self, length: float | None) -> None:
         self.length = length
@@ -14,5 +14,5 @@ class Deadline:
 
     @property
     def left(self) -> float | None:
-        """Seconds until then, 0 when it has passed, None without end."""
+        """The seconds until the moment, 0 when it has passed, None without a limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())

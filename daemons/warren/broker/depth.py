@@ -1,4 +1,4 @@
-"""How many messages wait in a queue, asked of any broker."""
+"""The number of messages that wait in a queue, of any broker."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from warren.errors import Unavailable
 
 
 def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
-    """Messages ready in each queue; None for a queue that nobody has declared yet. Raises Unavailable.
+    """Return the messages ready in each queue; None for a queue that is not declared yet.
 
-    The embedded broker is looked at and no more: a connection would make its folders.
+    Raises Unavailable. The directories of the embedded broker are only read: a connection would
+    make them.
     """
     if app.conf.broker_transport == "warren.broker.spool:Transport":
         return _depths_in(Path(app.conf.broker_transport_options["folder"]), queues)
@@ -34,30 +35,34 @@ def _depths_in(folder: Path, queues: Iterable[str]) -> dict[str, int | None]:
 
 
 def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:
-    """The same over a kombu connection that is held. Raises the errors of the connection."""
+    """Return the same over an open kombu connection. Raises the errors of the connection."""
     return {queue: found.messages for queue, found in seen_over(connection, queues).items()}
 
 
 class Seen(NamedTuple):
-    """What a broker says of a queue; None for what it does not say, and for a queue that nobody has declared yet."""
+    """What a broker says of a queue; None for what it does not say, and for an undeclared queue."""
 
     messages: int | None
     consumers: int | None = None
 
 
 def seen_over(connection: Any, queues: Iterable[str]) -> dict[str, Seen]:
-    """Return what the broker says of each queue, over a kombu connection that is held. Raises the errors of the connection."""
+    """Return what the broker says of each queue, over an open kombu connection.
+
+    Raises the errors of the connection.
+    """
     kind, found = connection.transport.driver_type, {}
     channel = connection.channel()
     try:
         for queue in queues:
             try:
-                said = channel.queue_declare(queue, passive=True)
-                found[queue] = Seen(int(said.message_count), int(said.consumer_count) if kind == "amqp" else None)
+                declared = channel.queue_declare(queue, passive=True)
+                found[queue] = Seen(int(declared.message_count), int(declared.consumer_count) if kind == "amqp" else None)
             except connection.channel_errors:
-                # An empty queue of Redis is no key at all, and the same as one that was never declared.
+                # Redis has no key for an empty queue, so it looks like a queue that was never
+                # declared.
                 found[queue] = Seen(0 if kind == "redis" else None)
-                # RabbitMQ has closed the channel on which a queue was asked for that does not exist.
+                # RabbitMQ closes the channel on which a missing queue was asked for.
                 channel.close()
                 channel = connection.channel()
         return found

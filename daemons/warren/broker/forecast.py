@@ -1,30 +1,32 @@
-"""Where a queue's depth goes: a straight line through what was seen of late. Pure."""
+"""The forecast of a queue's depth: a straight line through the recent depths. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Seconds that are looked back: long enough for a line through the jumps of tasks, short enough to follow a change.
+#: The seconds of samples that count: long enough for a line through the jumps of tasks, short
+#: enough to follow a change.
 MEMORY = 180.0
-#: Seconds that say whether the queue grows or drains now: after a burst the line of MEMORY rises for minutes still.
+#: The seconds that show whether the queue grows or drains now: after a burst the line of MEMORY
+#: still rises for minutes.
 RECENT = 30.0
-#: Seconds that a line must span before anything is foretold for hours ahead.
+#: The seconds that a line must span before it foretells hours.
 SURE = 60.0
-#: A change (messages a second) below this is none: one message in three hours.
+#: A growth (messages a second) below this counts as none: one message in three hours.
 _STEADY = 1e-4
 
-#: When (seconds of CLOCK_BOOTTIME) how many messages were in the queue.
+#: A time (seconds of CLOCK_BOOTTIME) and the number of messages in the queue then.
 Sample = tuple[float, int]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Where a queue goes.
+    """The growth of a queue, and when it will be empty.
 
-    `growth_per_s`: messages a second over all that is remembered, negative when the queue drains. `empty_in_s`: None when it
-    does not drain. `seen_s`: the seconds that the line spans. `recent_per_s`: the growth of the last seconds, which alone
-    knows that a burst is over.
+    growth_per_s: messages a second over all samples, negative when the queue drains. empty_in_s:
+    None when it does not drain. seen_s: the seconds that the line spans. recent_per_s: the growth
+    of the last seconds, which alone shows that a burst is over.
     """
 
     growth_per_s: float
@@ -33,22 +35,28 @@ class Forecast:
     recent_per_s: float = 0.0
 
     def reaches(self, depth: int, now: int) -> float | None:
-        """Seconds until the queue, `now` messages deep, holds `depth`; None when it does not grow, or cannot be foretold yet."""
+        """Return the seconds until the queue, `now` messages deep, holds `depth` messages.
+
+        Returns None when the queue does not grow, or when it is too early for a forecast.
+        """
         if self.growth_per_s <= 0 or self.seen_s < SURE:
             return None
         return max(0.0, (depth - now) / self.growth_per_s)
 
 
 def remembered(samples: Sequence[Sample], now: float) -> list[Sample]:
-    """The samples that still count."""
+    """Return the samples that still count."""
     return [sample for sample in samples if now - sample[0] <= MEMORY]
 
 
 def forecast(samples: Sequence[Sample]) -> Forecast:
-    """The least-squares line through the samples, oldest first, since the queue was last empty: there the line has a bend."""
+    """Return the least-squares line through the samples, oldest first.
+
+    The line begins where the queue was last empty, because it has a bend there.
+    """
     last_empty = max((number for number, (_, depth) in enumerate(samples) if depth == 0), default=0)
     line = samples[last_empty:]
-    if len(line) < 3:  # two points say nothing of how well they lie on a line
+    if len(line) < 3:  # two points do not show how well they lie on a line
         return Forecast(0.0, 0.0 if line and line[-1][1] == 0 else None, 0.0)
     growth = _slope(line)
     latest = [sample for sample in line if line[-1][0] - sample[0] <= RECENT]
@@ -59,7 +67,7 @@ def forecast(samples: Sequence[Sample]) -> Forecast:
 
 
 def _slope(line: Sequence[Sample]) -> float:
-    """The slope of the least-squares line, messages a second."""
+    """Return the slope of the least-squares line, in messages a second."""
     mean_at = sum(at for at, _ in line) / len(line)
     mean_depth = sum(depth for _, depth in line) / len(line)
     spread = sum((at - mean_at) ** 2 for at, _ in line)

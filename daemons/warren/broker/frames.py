@@ -1,8 +1,8 @@
 """Frames of RabbitMQ with a message that py-amqp cannot read, or that is too large.
 
-py-amqp reads tables by recursion: a header of 20 kB, nested 3000 deep, raises RecursionError out of the
-worker's main loop, as does a key that is not UTF-8 or a time beyond all calendars. `frame_handler` is a
-parameter of py-amqp's Connection.
+py-amqp reads tables by recursion: a header of 20 kB, nested 3000 deep, raises RecursionError out of
+the worker's main loop, and so does a key that is not UTF-8 or a time beyond all calendars.
+`frame_handler` is a parameter of py-amqp's Connection.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from amqp.spec import Basic
 from warren.broker.arrivals import REFUSED
 
 _HEADER, _BODY = 2, 3
-#: The property flag of the table of headers, which is the third property.
+#: The property flag of the headers table, which is the third property.
 _HEADERS_ALONE = 1 << 13
 
 Frame = tuple[int, int, Any]
 
 
 def bounded_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[Frame], Any]:
-    """Return py-amqp's handler of frames behind a look at the header of each message.
+    """Return py-amqp's handler of frames, preceded by a check of each message's header.
 
-    A message that cannot be read is replaced by one that says why (`REFUSED`), under its own delivery
-    tag: so it arrives, and is rejected once. The body of one that is too large is not kept.
+    A message that cannot be read is replaced by a message that says why (`REFUSED`), under its own
+    delivery tag: so it arrives, and is rejected once. The body of a message that is too large is
+    not kept.
     """
     handle = frame_handler(connection, callback)
     skipped: dict[int, int] = {}
@@ -41,10 +42,12 @@ def bounded_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[
             if most is not None and size > most:
                 skipped[channel] = size
                 return handle((kind, channel, _stand_in(f"expected a message of at most {most} bytes, found {size}", 0)))
-            if not size:  # with its header such a message is whole, and is handled before `handle` returns
-                reason = _trouble(Message().inbound_header, content)
+            # A message without a body is whole with its header, and is handled before `handle`
+            # returns.
+            if not size:
+                reason = _read_failure(Message().inbound_header, content)
                 return handle((kind, channel, _stand_in(reason, 0)) if reason else frame)
-            if reason := _trouble(handle, frame):  # py-amqp still waits for the header then
+            if reason := _read_failure(handle, frame):  # py-amqp still waits for the header then
                 return handle((kind, channel, _stand_in(reason, size)))
             return False
         elif kind == _BODY and skipped.get(channel, 0) > 0:
@@ -55,8 +58,8 @@ def bounded_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[
     return on_frame
 
 
-def _trouble(read: Callable[[Any], Any], content: Any) -> str:
-    """Return why the header cannot be read; empty when it was."""
+def _read_failure(read: Callable[[Any], Any], content: Any) -> str:
+    """Return why the header cannot be read; an empty text when it was read."""
     try:
         read(content)
     except RecursionError:
@@ -76,7 +79,8 @@ def _stand_in(reason: str, size: int) -> bytes:
 def readable(payload: Any) -> Any:
     """Return the arguments of a delivery with a routing key that is a text.
 
-    RabbitMQ takes any bytes as a routing key, and a binding with a wildcard lets them through.
+    RabbitMQ takes any bytes as a routing key, and a binding with a wildcard lets such a message
+    through.
     """
     exchange = 5 + payload[4] + 9  # class and method, consumer tag, delivery tag, flags
     key = exchange + 1 + payload[exchange]

@@ -1,4 +1,7 @@
-"""The queues that this host's settings have or had: one whose section was taken away may still hold messages."""
+"""The queues that this host's settings have or had.
+
+A queue whose section was removed may still hold messages.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from warren.regular_file import read_regular
 
 
 class KnownQueues:
-    """Their names, kept in a file that outlives the suite."""
+    """The names of the queues, kept in a file that outlives the suite."""
 
     def __init__(self, path: Path, declared: Collection[str]) -> None:
         self._path = path
@@ -23,18 +26,18 @@ class KnownQueues:
 
     @property
     def removed(self) -> list[str]:
-        """The queues that no section declares any more, and that were still there when last looked for."""
+        """The queues without a section that were still there when the broker was last asked."""
         return sorted(self._known - self._declared)
 
     def gone(self, queue: str) -> None:
-        """Forget a queue that the broker does not have any more."""
+        """Forget a queue that the broker no longer has."""
         if queue not in self._declared:
             self._keep(self._known - {queue})
 
     def _keep(self, names: frozenset[str]) -> None:
         before, self._known = self._known, names
         if names != before:
-            with suppress(OSError):  # a full disk: it is known while this process lives
+            with suppress(OSError):  # a full disk: this process still knows the names
                 temp = f"{self._path}.{os.getpid()}"
                 write_whole(str(self._path), temp, json.dumps(sorted(names)).encode(), durable=False)
 

@@ -1,12 +1,12 @@
-"""Where messages that are due later wait in RabbitMQ: queues of which each has one delay.
+"""The queues of RabbitMQ in which messages wait that are due later: one delay for each queue.
 
-A queue gives up its messages from the front, so that all in it have to wait for as long: the delay is
-the queue's. There is one for each power of two seconds, made when it is needed first. From there a
-message goes back to the queue that it came from, by its name. What is to wait longer than its power of
-two is sent to the next one then.
+A queue releases its messages from the front, so all messages in it have to wait equally long: the
+delay belongs to the queue. There is one queue for each power of two seconds, made when it is first
+needed. From there a message returns to the queue that it came from, by that queue's name. A message
+that must wait longer than its power of two is then sent to the next of these queues.
 
-Celery's own delays lead through an exchange, to every queue that is bound for the key; and a sender that
-is not Warren's may not use them.
+Celery's own delays go through an exchange, to every queue that is bound for the key; and a sender
+other than Warren may not use them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,27 @@ from warren.broker.rejected import names_in
 from warren.regular_file import make_directory
 
 _PREFIX = "warren.later."
-#: The directory of the state in which each queue that is there has an empty file of its name, and how many of them count.
+#: The directory in the state directory with an empty file for each existing queue of this kind; and
+#: the most of these files that count.
 _NOTES, _MOST_NOTED = "later", 500
-#: The longest delay is 2 to this power, 97 days: an ETA may be 366 days ahead.
+#: The longest delay is 2 to this power in seconds, 97 days: an ETA may be 366 days ahead.
 _HIGHEST = 23
 
 
 def place(queue: str, seconds: float) -> tuple[str, int]:
-    """Return the name of the queue with the longest delay of at most so many seconds (1 at least), and its delay. Pure."""
+    """Return the name of the queue with the longest delay that fits, and this delay. Pure.
+
+    seconds: the most that the delay may be, 1 or more. The delay is in seconds, too.
+    """
     level = 2 ** min(int(seconds).bit_length() - 1, _HIGHEST)
     return f"{_PREFIX}{queue}.{level}", level
 
 
 def declare(channel: Any, name: str, queue: str, level: int) -> None:
-    """See that the queue is there. Raises an error of the channel, which closes it.
+    """Declare the queue. Raises an error of the channel, which closes the channel.
 
-    A quorum queue whatever the others are: it alone keeps a message until the queue that it goes to has taken it.
+    It is a quorum queue, whatever the other queues are: only a quorum queue keeps a message until
+    the target queue has taken it.
     """
     arguments = {
         "x-queue-type": "quorum",
@@ -44,19 +49,21 @@ def declare(channel: Any, name: str, queue: str, level: int) -> None:
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",  # the strategy asks for it
+        "x-overflow": "reject-publish",  # the strategy requires it
     }
     channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
 
 
 def note(state_dir: Path, name: str) -> None:
-    """Remember over restarts that the queue is there, for those who count its messages (waiting.py).
+    """Remember over restarts that the queue exists, for the count of its messages (waiting.py).
 
-    Whoever asks RabbitMQ for a queue that is not there leaves an error in its log: these alone are asked for.
+    A request for a missing queue leaves an error in RabbitMQ's log: only noted queues are asked
+    for.
     """
     folder = state_dir / _NOTES
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with suppress(OSError):  # noted before; or a full disk, and its messages are not counted
+    # The queue was noted before; or the disk is full, and its messages are not counted.
+    with suppress(OSError):
         try:
             os.close(os.open(folder / quote(name, safe=""), flags, 0o600))
         except (FileNotFoundError, NotADirectoryError):
@@ -65,13 +72,14 @@ def note(state_dir: Path, name: str) -> None:
 
 
 def noted(state_dir: Path) -> list[str]:
-    """Return the queues that workers of this host have put messages into, a bounded number."""
-    # Anybody may have made a file there: other bytes than a name of Warren's has, RabbitMQ's library does not even send.
+    """Return the queues into which workers of this host have put messages, at most _MOST_NOTED."""
+    # A file may be foreign. RabbitMQ's library refuses to send a name with other bytes than
+    # Warren's names have.
     names = [unquote(name) for name in sorted(names_in(state_dir / _NOTES)) if name.isascii()]
     return [name for name in names if name.startswith(_PREFIX)][:_MOST_NOTED]
 
 
 def forget(state_dir: Path, name: str) -> None:
-    """Note that the queue is gone."""
+    """Note that the queue no longer exists."""
     with suppress(OSError):
         os.unlink(state_dir / _NOTES / quote(name, safe=""))

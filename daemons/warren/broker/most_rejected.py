@@ -1,8 +1,9 @@
-"""How many rejected messages are kept, and of how many bytes: on every broker the same, and no option.
+"""The bound of the rejected messages: how many are kept, and of how many bytes.
 
-RabbitMQ has the bound in the queue's arguments, and refuses a host that asks for another one. Over it the
-oldest are dropped: a flood of foul messages must not fill the disk that all queues share, and the newest
-are those that tell what is wrong now.
+It is the same on every broker, and no option: RabbitMQ has the bound in the queue's arguments, and
+refuses a host that asks for another bound. Above it the oldest messages are dropped: a flood of
+invalid messages must not fill the disk that all queues share, and the newest messages show what is
+wrong now.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ _EVERY, _EVERY_BYTES = 100, 2**26
 
 
 class Bound:
-    """That of one directory of files, and of its subdirectories: several processes may add to it."""
+    """The bound of one directory and its subdirectories: several processes may add files."""
 
     def __init__(self, folder: Path | str) -> None:
         self._folder = folder
-        self._added, self._bytes = _EVERY, 0  # counted at the first one
+        self._added, self._bytes = _EVERY, 0  # counted at the first file
 
     def added(self, size: int) -> None:
-        """Take in that a file of so many bytes was added; drop the oldest when there are too many."""
+        """Count a file of `size` bytes that was added; drop the oldest when there are too many."""
         self._added += 1
         self._bytes += size
         if self._added < _EVERY and self._bytes < _EVERY_BYTES:
@@ -37,7 +38,10 @@ class Bound:
 
 
 def trim(folder: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> int:
-    """Remove the oldest files until there are at most so many, of so many bytes; how many were removed."""
+    """Remove the oldest files until at most `most` files of `most_bytes` are left.
+
+    Returns how many were removed.
+    """
     found = []
     for place, _, names in os.walk(folder):
         for name in names:
@@ -47,7 +51,8 @@ def trim(folder: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> 
             except FileNotFoundError:
                 continue
             if not name.startswith("."):
-                found.append((status.st_ctime_ns, status.st_blocks * 512, path))  # a file without content may have any size
+                # Its blocks, because a file without content may have any size.
+                found.append((status.st_ctime_ns, status.st_blocks * 512, path))
     count, size, removed = len(found), sum(each[1] for each in found), 0
     for _, own, path in sorted(found):
         if count <= most and size <= most_bytes:
@@ -55,11 +60,11 @@ def trim(folder: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> 
         try:
             os.unlink(path)
         except OSError:
-            continue  # another process was faster, or may do more
+            continue  # another process was faster, or has more rights
         count, size, removed = count - 1, size - own, removed + 1
     return removed
 
 
 def tell(dropped: int, place: str) -> None:
-    """Log that so many were dropped."""
+    """Log that `dropped` messages were dropped."""
     get().error(Event.REJECTED_DROPPED, messages=dropped, place=place, most=MOST, most_bytes=MOST_BYTES)

@@ -1,17 +1,17 @@
-"""How deeply lists and objects lie in what somebody else has sent."""
+"""The depth of lists and objects in content from other senders."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Levels that are taken in headers, properties or body. Celery's callbacks take three a link.
+#: The most levels of headers, properties or body. Celery's callbacks take three for each link.
 DEEPEST = 200
 
 
 def is_shallow(value: Any) -> bool:
-    """Return whether lists and objects lie at most DEEPEST levels deep in it. Never recursive.
+    """Return whether lists and objects in `value` lie at most DEEPEST levels deep. Never recursive.
 
-    Such values are pickled, quoted and encoded, each time with a recursion that has an end.
+    Such values are pickled, quoted and encoded later, each time with a recursion that has a limit.
     """
     level, depth = [value] if isinstance(value, dict | list | tuple) else [], 0
     while level:
@@ -24,7 +24,10 @@ def is_shallow(value: Any) -> bool:
 
 
 def may_be_deep(text: str | bytes) -> bool:
-    """Return whether JSON has brackets enough to lie deeper. It costs a glance, and most have few."""
+    """Return whether JSON has enough brackets to be deeper.
+
+    The count is cheap, and most texts have few brackets.
+    """
     if isinstance(text, str):
         return text.count("[") + text.count("{") > DEEPEST
     return text.count(b"[") + text.count(b"{") > DEEPEST

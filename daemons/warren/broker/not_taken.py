@@ -8,7 +8,7 @@ from warren.errors import Unavailable
 
 
 class NotTaken(OperationalError, Unavailable):
-    """The broker did not take a message in time. `sent` tells whether it may still take it."""
+    """The broker did not take a message in time. `sent` says whether it may still take it."""
 
     def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
         found = "it does not take messages: low on disk or memory (connection.blocked)" if blocked else "no confirmation"
@@ -17,5 +17,5 @@ class NotTaken(OperationalError, Unavailable):
         self.waited, self.blocked, self.sent = waited, blocked, sent
 
     def __reduce__(self) -> tuple[type[NotTaken], tuple[float, bool, bool]]:
-        # From a pool child to its worker; a plain exception would be made anew from its text.
+        # From a pool child to its worker: a plain exception would be built again from its text.
         return NotTaken, (self.waited, self.blocked, self.sent)

@@ -1,7 +1,7 @@
-"""Messages of Redis and of the embedded broker: JSON that anybody may have written.
+"""Messages of Redis and of the embedded broker: JSON that any sender may have written.
 
-kombu takes its fields as they come, after the message was taken from its queue: what it cannot read
-there ends the worker, and the message is gone.
+kombu reads its fields as they come, after the message was taken from its queue: a field that kombu
+cannot read ends the worker, and the message is lost.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from warren.broker.arrivals import REFUSED, Arrival, Unreadable
 from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
 from warren.broker.sized import Sized
 
-#: Bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
+#: The most bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
 _BESIDE = 256 * 1024
 
 
 def longest(most: int) -> int:
-    """Return how many bytes a message may have whose body has at most `most`: it is in base64."""
+    """Return the most bytes of a message whose body has at most `most` bytes: it is in base64."""
     return most * 4 // 3 + _BESIDE
 
 
 def read(content: bytes, most: int | None) -> dict[str, Any]:
-    """Return the message as kombu takes it, but for its tag. Raises ValueError with the reason."""
+    """Return the message as kombu takes it, without its tag. Raises ValueError with the reason."""
     if most is not None and len(content) > longest(most):
         raise ValueError(f"expected a message of at most {most} bytes, found {len(content)} with its headers")
     try:
@@ -59,7 +59,7 @@ def check(payload: Any, maybe_deep: bool = True) -> None:
 
 
 def stand_in(reason: str, queue: str, content: bytes) -> dict[str, Any]:
-    """Return a message that is rejected for this reason, in the place of one that cannot be read."""
+    """Return a message that is rejected for `reason`, in the place of one that cannot be read."""
     return {
         "body": content.decode("utf-8", "replace"),
         "headers": {REFUSED: reason},
@@ -68,27 +68,31 @@ def stand_in(reason: str, queue: str, content: bytes) -> dict[str, Any]:
 
 
 def new_tag() -> str:
-    """Return a delivery tag. The one that a message brings may be another's, who would lose his message."""
+    """Return a delivery tag.
+
+    The tag in a message may belong to another message, which would be lost.
+    """
     return secrets.token_hex(16)
 
 
 class Message(virtual.Message, Arrival):
-    """kombu's message of a virtual transport, bounded."""
+    """kombu's message of a virtual transport, with Warren's limits."""
 
 
 class BoundedChannel(Sized):
-    """What the channels of Redis and of the embedded broker share."""
+    """The base of the channels of Redis and of the embedded broker."""
 
     Message = Message
     connection: Any
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        #: Bytes that a body may have. Kept here: a channel that was closed has no connection any more, and may be asked still.
+        #: The most bytes of a body. Kept here because a closed channel has no connection any more,
+        #: and may still be asked.
         self.largest_message: int | None = connection.client.transport_options.get("largest_message")
         super().__init__(connection, **kwargs)  # type: ignore[call-arg]
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:
-        """Return the body as its sender gave it to the broker, or as it came, marked, where that fails."""
+        """Return the body as its sender gave it; where that fails, the body as it came, marked."""
         try:
             return super().decode_body(body, encoding)  # type: ignore[misc]
         except ValueError:

@@ -1,4 +1,7 @@
-"""The queues of the settings as Celery declares them; one that was added since is found when somebody sends to it by name."""
+"""The queues of the settings as Celery declares them.
+
+A queue that was added since is found when a task is sent to it by name.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +23,30 @@ from warren.config import Settings, load_again
 from warren.config.settings import DEFAULT_QUEUE
 from warren.errors import ConfigError, Origin, Problem, Unavailable
 
-#: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic, and a binding key may hold wildcards.
+#: One topic exchange for all tasks: native delayed delivery on RabbitMQ needs a topic exchange, and
+#: a binding key may hold wildcards.
 EXCHANGE = "warren"
 
 
-#: The queue of the messages that nobody can run; the embedded broker has a folder for them instead.
+#: The queue of the messages that no worker can run; the embedded broker has a directory instead.
 REJECTED = "warren.rejected"
-#: How often a quorum queue may get a dead letter back: each look of a person may be a return, and RabbitMQ 4 drops what it got
-#: back more than 20 times. -1 is no limit there, and on 3 a limit of none at all.
+#: How often a quorum queue may get a dead letter back: each look of an operator may be a return,
+#: and RabbitMQ 4 drops a message that came back more than 20 times. -1 is no limit on RabbitMQ 4,
+#: but on 3 it allows none at all.
 _RETURNS = 1_000_000
-#: In a message's delivery_info: the queue that it was taken from. Its routing key does not tell: it may be the key of a delay,
-#: several queues may be bound for it, and a message that was returned came by the queue's name.
+#: The key in a message's delivery_info with the queue that it was taken from. Its routing key does
+#: not show the queue: it may be the key of a delay, several queues may be bound for it, and a
+#: message that was returned came by the queue's name.
 SOURCE = "queue"
 #: 28 bits of a delay in seconds, each a word of the key.
 _DELAY = re.compile(r"^(?:[01]\.){28}")
 
 
 class TaskQueue(Queue):
-    """A queue that says of each message that it came from here."""
+    """A queue that notes in each of its messages that it came from here."""
 
     def consume(self, consumer_tag: str = "", callback: Callable[[Any], Any] | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As kombu's."""
+        """Consume as kombu does; note this queue in each message."""
 
         def sourced(message: Any) -> Any:
             message.delivery_info[SOURCE] = self.name
@@ -50,40 +56,48 @@ class TaskQueue(Queue):
 
 
 def queue(settings: Settings, name: str, binding_key: str) -> TaskQueue:
-    """A queue of the type that these settings ask for."""
+    """Return a queue of the type in these settings."""
     return TaskQueue(name, exchange(), routing_key=binding_key, durable=True, queue_arguments=queue_arguments(settings))
 
 
 def exchange() -> Exchange:
-    """The exchange of all tasks."""
+    """Return the exchange of all tasks."""
     return Exchange(EXCHANGE, type="topic", durable=True)
 
 
 def queue_arguments(settings: Settings) -> dict[str, str] | None:
-    """What the broker is asked for beside a durable queue."""
+    """Return the arguments of a durable queue for the broker; None: no arguments."""
     return {"x-queue-type": "quorum"} if are_quorum(settings) else None
 
 
 def declare_rejected(channel: Any, queue_type: str) -> None:
-    """Sees that RabbitMQ has the queue of rejected messages. Raises AccessRefused.
+    """Declare RabbitMQ's queue of rejected messages. Raises AccessRefused.
 
-    Whatever its type: it may be older than a change of [broker] queue_type. A refusal closes `channel`, py-amqp's.
+    The queue may have any type: it may be older than a change of [broker] queue_type. A refusal
+    closes `channel`, which is py-amqp's.
     """
     try:
         arguments = {"x-queue-type": queue_type, "x-max-length": MOST, "x-max-length-bytes": MOST_BYTES}
-        arguments |= {"x-delivery-limit": _RETURNS} if queue_type == "quorum" else {}  # a classic queue counts none
+        # A classic queue counts no returns.
+        arguments |= {"x-delivery-limit": _RETURNS} if queue_type == "quorum" else {}
         channel.queue_declare(REJECTED, durable=True, auto_delete=False, arguments={**arguments, "x-overflow": "drop-head"})
     except PreconditionFailed:
-        return  # there, of another type, without a bound, or with RabbitMQ's own limit
+        return  # it exists, with another type, without a bound, or with RabbitMQ's own limit
 
 
 def beat_names(app: str) -> tuple[str, str]:
-    """Return what holds the leadership of the beats and their last ticks: one of each for an app, however many hosts it has."""
+    """Return the names under which the broker keeps the beats' leadership and last ticks.
+
+    There is one of each for an app, however many hosts it has.
+    """
     return f"{app}.beat.leader", f"{app}.beat.ticks"
 
 
 def without_delay(routing_key: str) -> str:
-    """Return the key as its sender chose it: delayed delivery puts the delay before it, bit by bit."""
+    """Return the key as its sender chose it.
+
+    Delayed delivery puts the delay before the key, bit by bit.
+    """
     return _DELAY.sub("", routing_key)
 
 
@@ -93,29 +107,33 @@ def queues_of(settings: Settings, routing_key: str) -> list[str]:
 
 
 def addressed(settings: Settings, routing_key: str) -> dict[str, Any]:
-    """The options of a task that is sent to a routing key which the call chose, whichever queue its task has.
+    """Return the options of a task that is sent to a routing key of the caller's choice.
 
-    No queue is among them: of a task that is to run later Celery would take the queue's own key instead.
+    No queue is among them: for a task that runs later Celery would take the queue's own key
+    instead.
     """
     queues = [queue(settings, name, settings.queues[name].binding_key) for name in queues_of(settings, routing_key)]
-    # Declared as they are for a task that chose nothing, so that the first one on a fresh broker is not lost.
+    # Declared as for a task that chose nothing, so that the first task on a new broker is not lost.
     return {"exchange": EXCHANGE, "exchange_type": "topic", "routing_key": routing_key, "declare": queues or [exchange()]}
 
 
 def are_quorum(settings: Settings) -> bool:
-    """Whether the queues are RabbitMQ's quorum queues."""
+    """Return whether the queues are RabbitMQ's quorum queues."""
     return settings.broker.kind == "rabbitmq" and settings.broker.queue_type != "classic"
 
 
 def counts_returns(app: Any, name: str) -> bool:
-    """Whether the queue counts how often a message came back, and drops it at last: a quorum queue."""
+    """Return whether the queue counts how often a message came back, and drops it at last.
+
+    A quorum queue does.
+    """
     return any(
         queue.name == name and (queue.queue_arguments or {}).get("x-queue-type") == "quorum" for queue in app.conf.task_queues
     )
 
 
 def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
-    """What to tell when the broker does not let queue `name` be declared as the settings have it. Pure."""
+    """Return the error for a queue `name` that the broker does not let Warren declare. Pure."""
     kind, other = ("quorum", "classic") if are_quorum(settings) else ("classic", "quorum")
     expected = f"the broker's queue {name} to be durable, of type {kind} and bound to the topic exchange {EXCHANGE}"
     if "'x-queue-type'" in str(error):
@@ -127,14 +145,16 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
         section, option, remedy = f"queue:{name}", "", "give the user of [broker] url the rights to configure, write and read it"
     else:
         section, option, remedy = f"queue:{name}", "", "give Warren a virtual host of its own, or delete what is in its way"
-    places = ((section, option), (section, ""), ("broker", ""))
-    place = next((found for found in (settings.origin(*each) for each in places) if found.file), Origin(settings.folder))
-    return Unavailable(str(Problem(place, section, option, expected, str(error), remedy)))
+    origins = ((section, option), (section, ""), ("broker", ""))
+    origin = next((found for found in (settings.origin(*each) for each in origins) if found.file), Origin(settings.folder))
+    return Unavailable(str(Problem(origin, section, option, expected, str(error), remedy)))
 
 
 def amqp(settings: Settings) -> type[AMQP]:
-    """For `Celery(amqp=...)`: an added queue that changes no routing restarts no worker (config/concern.py), so that a task that
-    names it must find it in a process that is older than the queue.
+    """Return the class for `Celery(amqp=...)`, which finds a queue that is newer than its process.
+
+    An added queue that changes no routing restarts no worker (config/concern.py). So a task that
+    names the queue must find it in a process that is older than the queue.
     """
 
     class Queues(CeleryQueues):
@@ -163,9 +183,10 @@ def amqp(settings: Settings) -> type[AMQP]:
 
 
 def _check_delayed(settings: Settings, message: Any, exchange: Any, routing_key: Any) -> None:
-    """Raise NoRoute for a task that is to run later and whose key is none of these settings.
+    """Raise NoRoute for a task that runs later and whose key leads to no queue of these settings.
 
-    RabbitMQ finds out where it leads when the delay is over, and nobody hears of it then. A retry goes where its task came from.
+    RabbitMQ finds out where the key leads only when the delay is over, and then reports to no
+    client. A retry goes where its task came from.
     """
     delayed = str(getattr(exchange, "name", exchange)).startswith("celery_delayed_")
     if delayed and routing_key and not message.headers.get("retries"):

@@ -1,8 +1,9 @@
-"""RabbitMQ as Warren talks to it: every question and every publish ends in bounded time.
+"""The transport of RabbitMQ: every request and every publish ends in bounded time.
 
-A RabbitMQ that is low on disk or memory stops reading from each connection that publishes. On such a connection no confirmation
-comes, nor an answer to anything else, nor to its closing; kombu's own transport waits for all of them without end. The broker
-says that it has begun (connection.blocked) once the first message was on its way.
+A RabbitMQ that is low on disk or memory stops reading from each connection that publishes. On such
+a connection no confirmation comes, nor any other answer, nor the answer to a close; kombu's own
+transport waits for all of them without a limit. The broker says that it has begun
+(connection.blocked) after the first message was on its way.
 """
 
 from __future__ import annotations
@@ -28,30 +29,40 @@ from warren.broker.transport_names import take_names
 from warren.broker.unpack import HeadersTooLarge
 from warren.broker.unroutable import NoRoute
 
-#: Seconds that the broker has for an answer other than a confirmation. Less than what a supervisor takes for a hung daemon.
+#: Seconds that the broker has for an answer other than a confirmation. Less than the time after
+#: which a supervisor takes a daemon for hung.
 ANSWER = 10.0
-#: A channel that has heard no confirmation for so long (seconds) asks with a message to nobody before it sends one that counts.
+#: A channel without a confirmation for so long (seconds) sends a test message to no queue before it
+#: sends a message that counts.
 SILENCE = 1.0
-#: The routing key of that message. No queue has this name, so that the broker confirms it and drops it.
+#: The routing key of the test message. No queue has this name, so the broker confirms it and drops
+#: it.
 NOWHERE = "warren.nowhere"
 #: Bytes of a frame that are for the properties beside the headers: each has 255 at most.
 _PROPERTIES = 4096
 
 
 def question() -> RawMessage:
-    """A message that asks whether the broker takes any. It has a body: the broker says at the header that it blocks."""
+    """Return the test message, which shows whether the broker takes any messages.
+
+    It has a body: the broker says at the header of a message that it blocks.
+    """
     return RawMessage("?")
 
 
 class _Bounded:
-    """What a channel and a connection share: no wait without an end."""
+    """The waits of a channel and of a connection, each with a limit."""
 
     def wait(self, method: Any, callback: Any = None, timeout: float | None = None, returns_tuple: bool = False) -> Any:
-        """As py-amqp's. Raises TimeoutError after ANSWER seconds, and drops the connection: its closing would wait as long."""
+        """Wait as py-amqp does, but at most ANSWER seconds.
+
+        Raises TimeoutError then, and drops the connection: its closing would wait as long.
+        """
         if timeout is not None:
             return super().wait(method, callback, timeout, returns_tuple)  # type: ignore[misc]
         connection: Any = self.connection or self  # type: ignore[attr-defined]
-        # py-amqp counts anew at each frame, and a blocked connection still gets its heartbeats, a consuming one its messages.
+        # py-amqp starts its time again at each frame, and a blocked connection still gets its
+        # heartbeats, a consuming connection its messages.
         before, connection.answer_by = connection.answer_by, time.monotonic() + ANSWER
         try:
             return super().wait(method, callback, ANSWER, returns_tuple)  # type: ignore[misc]
@@ -63,11 +74,14 @@ class _Bounded:
 
 
 class ReceivedMessage(pyamqp.Message, Arrival):
-    """kombu's message of RabbitMQ, bounded."""
+    """kombu's message of RabbitMQ, with Warren's limits."""
 
 
 class Channel(_Bounded, Sized, pyamqp.Channel):
-    """A channel that knows each of its messages by the broker's number for it, so that a late confirmation is nobody else's."""
+    """A channel that knows each of its messages by the broker's number.
+
+    So a late confirmation is never taken for that of another message.
+    """
 
     Message = ReceivedMessage
     connection: Connection
@@ -79,40 +93,44 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         self._refused: set[int] = set()
         self._returns = Returns()
         self._heard = float("-inf")
-        #: Whoever waits for several messages at once (together.py); their publishing returns at once.
+        #: The object that waits for several messages at once (together.py): publishing returns at
+        #: once.
         self.together: Any = None
         super().__init__(*args, **kwargs)
 
     @property
     def largest_message(self) -> int | None:
-        """Bytes that a body may have; None without an end."""
+        """The most bytes of a body; None: no limit."""
         return None if self.connection is None else self.connection.largest_message
 
     def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
-        """As py-amqp's, also for a delivery whose routing key is no text."""
+        """Dispatch as py-amqp does, also a delivery whose routing key is no text."""
         return super().dispatch_method(method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content)
 
     def prepare_message(self, *args: Any, **kwargs: Any) -> Any:
-        """As kombu's. Raises TooLarge, HeadersTooLarge."""
+        """Prepare as kombu does. Raises TooLarge or HeadersTooLarge."""
         message = super().prepare_message(*args, **kwargs)
         headers = message.properties.get("application_headers")
-        # They stand in one frame, however large: the broker closes the connection of who sends one that is too large. What Python
-        # shows of them is at least a third of what is sent.
+        # The headers go in one frame, whatever their size: the broker closes the connection of a
+        # sender whose frame is too large. Python's text of the headers is at least a third of what
+        # is sent.
         if headers and self.connection is not None and len(repr(headers)) > (most := self.connection.frame_max) // 4:
             size, most = len(dumps("F", (headers,))), most - _PROPERTIES
             if size > most:
                 raise HeadersTooLarge(size, most)
         return message
 
-    # -- publish -----------------------------------------------------------------------------------------------------
+    # -- publish -----------------------------------------------------------------------------------
 
     def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> Any:
-        """Publishes, and returns when the broker has taken the message. Raises NotTaken, NoRoute, MessageNacked.
+        """Publish, and return when the broker has taken the message.
 
-        `confirm_timeout` or `timeout` (seconds) replaces the connection's publish_timeout.
+        `confirm_timeout` or `timeout` (seconds) replaces the connection's publish_timeout. Raises
+        NotTaken, NoRoute or MessageNacked.
         """
         if self.connection is None:
-            raise RecoverableConnectionError("the connection was closed before the message was sent")  # kombu connects anew
+            # kombu connects again after this error.
+            raise RecoverableConnectionError("the connection was closed before the message was sent")
         given = kwargs.pop("confirm_timeout", None), kwargs.pop("timeout", None)
         if (together := self.together) is not None:
             return together.publish(*args, **kwargs)
@@ -122,18 +140,22 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         return self._await(self._send(*args, **kwargs), deadline, sent=True)
 
     def ask_for_room(self, deadline: Deadline) -> None:
-        """Returns when the broker, by what it has said of late, takes messages. Raises NotTaken."""
+        """Return when the broker, by its recent answers, takes messages. Raises NotTaken."""
         self._begin_confirms(deadline)
         if time.monotonic() - self._heard > SILENCE:
-            # Not with the message itself: a broker under an alarm keeps the first one in hand and takes it when it is well again,
-            # long after the sender was told of a failure and has perhaps sent it anew.
-            # It may even confirm the first one, but only after it has said that it reads no more.
+            # Not with the message itself: a broker under an alarm keeps the first message and takes
+            # it when the alarm is over, long after the sender was told of a failure and has perhaps
+            # sent it again. It may even confirm the first message, but only after it has said that
+            # it reads no more.
             self._await(self._send(question(), exchange="", routing_key=NOWHERE), deadline, sent=False)
             self.connection.look()
         self.connection.until_unblocked(deadline)
 
     def publish_later(self, answered: Callable[[bool], None], *args: Any, **kwargs: Any) -> None:
-        """Publishes and returns at once; `answered` is told, by whoever reads the connection, whether the broker took it."""
+        """Publish and return at once.
+
+        The reader of the connection calls `answered` with whether the broker took the message.
+        """
         self._begin_confirms(Deadline(0.0))
         self._unconfirmed[self._send(*args, **kwargs)] = answered
 
@@ -141,7 +163,8 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         if not self._confirm_selected:
             self.connection.look()
             self.connection.until_unblocked(deadline)
-            self._last, self._unconfirmed, self._refused = 0, {}, set()  # numbers begin anew with a channel
+            # The numbers begin again with a channel.
+            self._last, self._unconfirmed, self._refused = 0, {}, set()
             self._returns = Returns()
             self.events["basic_ack"].add(self._on_confirmed)
             self.events["basic_nack"].add(self._on_refused)
@@ -165,7 +188,7 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
             try:
                 self.read_on(deadline, sent)
             except NotTaken:
-                self._returns.settle(number)  # a return that comes later is nobody's
+                self._returns.settle(number)  # a later return belongs to no message
                 raise
         if (address := self._returns.settle(number)) is not None:
             raise NoRoute(*address)
@@ -174,7 +197,10 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
             raise MessageNacked
 
     def read_on(self, deadline: Deadline, sent: bool) -> None:
-        """Reads one frame of those in which the answers are. Raises NotTaken after the deadline."""
+        """Read one frame of the connection, which may be an answer.
+
+        Raises NotTaken after the deadline.
+        """
         if self.connection is None:
             raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
         if deadline.left == 0:
@@ -201,10 +227,13 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
             elif not taken:
                 self._refused.add(each)
 
-    # -- everything else ---------------------------------------------------------------------------------------------
+    # -- everything else ---------------------------------------------------------------------------
 
     def send_method(self, sig: Any, *args: Any, wait: Any = None, **kwargs: Any) -> Any:
-        """As py-amqp's. What has an answer is not asked on a blocked connection. Raises NotTaken."""
+        """Send as py-amqp does, but ask nothing that has an answer on a blocked connection.
+
+        Waits until it is no longer blocked. Raises NotTaken.
+        """
         if wait is not None and self.connection is not None:
             closing = sig == spec.Channel.Close
             self.connection.look()
@@ -212,13 +241,16 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         return super().send_method(sig, *args, wait=wait, **kwargs)
 
     def close(self, *args: Any, **kwargs: Any) -> None:
-        """Closes, or, on a blocked connection, forgets the channel: its number is not used again."""
+        """Close the channel; on a blocked connection forget it: its number is not used again."""
         with suppress(NotTaken):
             super().close(*args, **kwargs)
 
 
 class Connection(_Bounded, pyamqp.Connection):
-    """A connection that knows whether the broker reads it. `publish_timeout` in seconds, None waits for ever."""
+    """A connection that knows whether the broker reads it.
+
+    publish_timeout: seconds; None: no limit. largest_message: bytes of a body; None: no limit.
+    """
 
     Channel = Channel
 
@@ -230,11 +262,15 @@ class Connection(_Bounded, pyamqp.Connection):
         self.publish_timeout = publish_timeout
         self.largest_message = largest_message
         self.blocked = False
-        #: When the answer that is waited for has to be there (monotonic seconds); None while none is.
+        #: When the answer that is waited for is due (monotonic seconds); None while there is no
+        #: wait.
         self.answer_by: float | None = None
 
     def blocking_read(self, timeout: float | None = None) -> Any:
-        """As py-amqp's: reads one frame. Raises TimeoutError, also when the time for an answer is over."""
+        """Read one frame as py-amqp does.
+
+        Raises TimeoutError, also when the time for an answer is over.
+        """
         if self.answer_by is not None:
             left = self.answer_by - time.monotonic()
             if left <= 0:
@@ -243,32 +279,38 @@ class Connection(_Bounded, pyamqp.Connection):
         return super().blocking_read(timeout)
 
     def look(self) -> None:
-        """Takes in what the broker has said so far; does not wait."""
+        """Read what the broker has sent so far; do not wait."""
         with suppress(TimeoutError):
             while self.connected:
                 self.blocking_read(0)
 
     def until_unblocked(self, deadline: Deadline) -> None:
-        """Returns when the broker, by what it has said so far, reads this connection. Raises NotTaken after the deadline."""
+        """Return when the broker, by its answers so far, reads this connection.
+
+        Raises NotTaken after the deadline.
+        """
         while self.blocked:
             if deadline.left == 0:
                 raise NotTaken(deadline.length or 0.0, blocked=True, sent=False)
             with suppress(TimeoutError):
-                self.blocking_read(deadline.left)  # one frame: drain_events would begin anew at each heartbeat
+                # One frame only: drain_events would start its time again at each heartbeat.
+                self.blocking_read(deadline.left)
 
     def given_up(self, waited: float | None, sent: bool) -> NotTaken:
-        """The error for a message without a confirmation."""
+        """Return the error for a message without a confirmation."""
         blocked = self.blocked
         if not blocked:
-            self.collect()  # a broker that is silent without a reason hangs: the next message gets a new connection
+            # A broker that is silent without a reason hangs: the next message gets a new
+            # connection.
+            self.collect()
         return NotTaken(waited or 0.0, blocked, sent)
 
     def close(self, *args: Any, **kwargs: Any) -> None:
-        """Closes; a blocked connection is dropped, for nobody would answer."""
+        """Close the connection; drop a blocked one, because its close would get no answer."""
         try:
             self.look()
         except self.connection_errors:
-            self.collect()  # it had broken already
+            self.collect()  # it was broken already
             raise
         if self.blocked:
             self.collect()
@@ -289,11 +331,11 @@ class Transport(pyamqp.Transport):
 
 
 class SSLTransport(pyamqp.SSLTransport):
-    """The same over TLS."""
+    """kombu's transport over TLS with these connections."""
 
     Connection = Connection
 
 
 def register() -> None:
-    """Makes these the transports of amqp:// and amqps:// in this process."""
+    """Make these the transports of amqp:// and amqps:// in this process."""
     take_names({"amqp": Transport, "amqps": SSLTransport})

@@ -1,4 +1,4 @@
-"""A connection to the broker for a command: there at once, or a clear word why not."""
+"""A connection to the broker for a command: open at once, or a clear reason why not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from warren.redaction import redact
 
 @contextmanager
 def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
-    """A kombu connection that answers within `timeout` seconds. Raises Unavailable, also for what fails inside the block."""
+    """Yield a kombu connection that answers within `timeout` seconds.
+
+    Raises Unavailable, also for what fails inside the block.
+    """
     connection = app.connection_for_write()
     try:
         with connection:
@@ -31,9 +34,13 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
 
 
 def _unavailable(connection: Any, error: Exception) -> Unavailable:
-    """Some refusals are errors of the connection to the libraries, and some of the channel: the broker's words tell."""
-    words = f"{type(error.__cause__).__name__} {error}"
-    return Unavailable(f"{beginning(words)}{_why(error)} ({_where(connection)}); {remedy(words)}")
+    """Return the error with its reason and remedy.
+
+    For the libraries some refusals are errors of the connection, and some of the channel: only the
+    broker's text tells them apart.
+    """
+    text = f"{type(error.__cause__).__name__} {error}"
+    return Unavailable(f"{beginning(text)}{_why(error)} ({_where(connection)}); {remedy(text)}")
 
 
 def _where(connection: Any) -> str:
@@ -41,5 +48,5 @@ def _where(connection: Any) -> str:
 
 
 def _why(error: Exception) -> str:
-    """The reason alone, which has to stand first: monitors cut a line off."""
+    """Return only the reason. It has to come first: monitors cut off a line."""
     return re.sub(r"^(?:Error -?\d+ |\[Errno -?\d+\] )", "", str(error)) or type(error).__name__

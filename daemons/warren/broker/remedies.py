@@ -1,16 +1,17 @@
-"""What to do about an error of a broker, by the broker's own words. Pure."""
+"""The remedy for an error of a broker, chosen by the broker's own text. Pure."""
 
 from __future__ import annotations
 
 import re
 
-#: How the word of a broker that does not answer begins.
+#: The beginning of the message about a broker that does not answer.
 AWAY = "the broker does not answer: "
-#: Not the broker's words: a file or folder of this host, such as where dead letters lie while RabbitMQ takes none.
+#: Not the broker's text: a file or directory of this host, such as the directory of dead letters
+#: while RabbitMQ takes none.
 _OWN_FILE = r"permission denied: '(?P<path>/[^']+)'"
 _START = "start the broker, free its disk, or correct [broker] url"
 _LOGIN = "correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password USER"
-#: Words of RabbitMQ and Redis, and what helps. Names in the words stand in the remedy.
+#: Texts of RabbitMQ and Redis with their remedies. Names in the text appear in the remedy.
 _KNOWN = (
     (
         r"vhost ['\"]?(?P<vhost>[^'\" ]+)['\"]? not found",
@@ -53,7 +54,10 @@ def remedy(text: str) -> str:
 
 
 def beginning(text: str) -> str:
-    """Return how to begin a line about an error with this text: by who has failed. Only who does not answer is to be started."""
+    """Return the beginning of a line about an error with this text: who has failed.
+
+    Only a broker that does not answer must be started.
+    """
     if re.search(_OWN_FILE, text, re.IGNORECASE):
         return "a file of this host is closed to the suite: "
     return AWAY if remedy(text) == _START else "the broker refuses: "

@@ -1,4 +1,4 @@
-"""Results on RabbitMQ: messages to whoever has sent the task."""
+"""Results on RabbitMQ: messages to the process that sent the task."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from warren.log import get
 
 
 class ResultConsumer(RPCResultConsumer):
-    """Celery's reader of replies, which outlives a reply that is none: its task has this as its error."""
+    """Celery's reader of replies, which survives a reply that is no result.
+
+    Such a reply becomes the error of its task.
+    """
 
     def start(self, initial_task_id: str, no_ack: bool = True, **kwargs: Any) -> None:
-        """As Celery's."""
+        """Start as Celery does; handle replies that cannot be decoded."""
         super().start(initial_task_id, no_ack, **kwargs)
         self._consumer.on_decode_error = self._not_decoded
 
@@ -32,20 +35,21 @@ class ResultConsumer(RPCResultConsumer):
         self._consumer.on_decode_error = self._not_decoded
 
     def on_state_change(self, meta: Any, message: Any) -> None:
-        """As Celery's."""
+        """Handle a reply as Celery does, after a check."""
         super().on_state_change(self.backend.readable(meta, message), message)
 
     def _not_decoded(self, message: Any, error: Exception) -> None:
-        """What arrived is no JSON, or larger than this process takes."""
+        """Handle a reply that is no JSON, or larger than this process takes."""
         self.on_state_change(unreadable(error), message)
 
 
 class Backend(Checked, RPCBackend):
     """Celery's rpc backend, whose results never wait for the broker.
 
-    While RabbitMQ takes no messages it goes on delivering tasks, and to run them is what makes room. A result that waited for its
-    confirmation would hold its task up, and one on the connection of the tasks that a task sends would block those. So results
-    have a connection of their own and are written to it, no more: the broker reads them when it takes messages again.
+    While RabbitMQ takes no messages it continues to deliver tasks, and running them makes room. A
+    result that waited for its confirmation would hold its task up, and a result on the connection
+    of the tasks that a task sends would block those. So results have a connection of their own and
+    are only written to it: the broker reads them when it takes messages again.
     """
 
     ResultConsumer = ResultConsumer
@@ -54,8 +58,11 @@ class Backend(Checked, RPCBackend):
 
     @property
     def binding(self) -> Any:
-        """The queue of this process's results: it goes when the process that reads it ends, or when nobody has used it for as
-        long as results are kept. No result in it is kept for longer, although the process goes on to send.
+        """The queue of this process's results.
+
+        It is deleted when the process that reads it ends, or when it was unused for as long as
+        results are kept. No result in it is kept for longer, even while the process sends more
+        tasks.
         """
         return self.Queue(
             self.oid,
@@ -68,9 +75,10 @@ class Backend(Checked, RPCBackend):
         )
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Before a task is sent: the queue of its result. Raises OperationalError when there is no broker.
+        """Declare the queue of the result before a task is sent.
 
-        Celery's own tries without an end, and whoever sends would hang for as long as the broker is away.
+        Raises OperationalError when there is no broker. Celery's own method tries without an end,
+        and the sender would hang for as long as the broker is away.
         """
         if not task_join_will_block():
             maybe_declare(self.binding(producer.channel), retry=True, **self.app.conf.task_publish_retry_policy)
@@ -78,7 +86,10 @@ class Backend(Checked, RPCBackend):
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
-        """Sends the result to the queue that the task names. Raises OperationalError when there is no broker."""
+        """Send the result to the queue that the task names.
+
+        Raises OperationalError when there is no broker.
+        """
         routing_key, correlation_id = self.destination_for(task_id, request)
         if not routing_key:
             return None
@@ -91,7 +102,10 @@ class Backend(Checked, RPCBackend):
         return result
 
     def readable(self, meta: Any, message: Any) -> dict[str, Any]:
-        """Return what a reply says; for one that is none a failure of the task that its address names."""
+        """Return the result in a reply.
+
+        For a reply that is no result, return a failure of the task to which it is addressed.
+        """
         task_id = (message.properties or {}).get("correlation_id")
         try:
             if isinstance(meta, UnreadableResult):
@@ -104,17 +118,20 @@ class Backend(Checked, RPCBackend):
         return meta  # type: ignore[no-any-return]
 
     def _slurp_from_queue(self, task_id: str, accept: Any, limit: int = 1000, no_ack: bool = False) -> Iterator[Any]:
-        """As Celery's, without the replies that are none: each of those has become a failure of its task."""
+        """Read replies as Celery does, without those that are no results.
+
+        Each of those has become a failure of its task.
+        """
         for message in super()._slurp_from_queue(task_id, accept, limit, no_ack):
             try:
                 meta = message.payload
-            except Exception as error:  # noqa: BLE001  anybody's bytes
+            except Exception as error:  # noqa: BLE001  any sender's bytes
                 meta = unreadable(error)
-            told = self.readable(meta, message)
-            if told is meta:
+            checked = self.readable(meta, message)
+            if checked is meta:
                 yield message
                 continue
-            self._cache[told["task_id"]] = told
+            self._cache[checked["task_id"]] = checked
             if not no_ack:
                 message.ack()
 
@@ -132,7 +149,10 @@ class Backend(Checked, RPCBackend):
             )
 
     def _pool(self) -> ProducerPool:
-        """The pool of this process: after a fork the parent's sockets are not the child's to use or to close."""
+        """Return the pool of this process.
+
+        After a fork the child must neither use nor close the parent's sockets.
+        """
         if self._producers is None or self._owner != os.getpid():
             options = {"confirm_publish": False, "publish_timeout": 0.0}
             connections = self.app.connection_for_write(transport_options=options).Pool(1)

@@ -1,6 +1,7 @@
-"""Looks at the server of the results, where that is another one than the broker, from a thread of its own.
+"""The watch over the results' server, where that is not the broker: a thread of its own.
 
-A task whose result cannot be stored waits with it: without a word about that server a suite would seem well and do nothing.
+A task whose result cannot be stored waits with it: without a report about that server a suite would
+seem well and do nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,26 @@ from warren.config import Settings
 from warren.redaction import redact
 from warren.run_file import now
 
-#: Seconds that the key lives which a look leaves.
+#: Seconds after which the key of a look expires.
 _KEPT = 60
 
 
 @dataclass(frozen=True)
 class ResultsLook:
-    """What was seen of it, at `at` (seconds of CLOCK_BOOTTIME); `trouble` is why it keeps no results, empty when it does."""
+    """What a look has seen at `at` (seconds of CLOCK_BOOTTIME).
+
+    `trouble` is the reason why the server stores no results; empty when it does.
+    """
 
     at: float
     trouble: str = ""
 
 
 class ResultsWatch(threading.Thread):
-    """Keeps `latest`, replaced as a whole at each look. Nobody waits for this thread."""
+    """The thread that keeps `latest`, which is replaced as a whole at each look.
+
+    Nothing waits for this thread.
+    """
 
     def __init__(self, settings: Settings, make_app: Callable[[Settings], Any]) -> None:
         super().__init__(name="results-watch", daemon=True)
@@ -37,19 +44,19 @@ class ResultsWatch(threading.Thread):
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Has the thread end soon."""
+        """Tell the thread to end soon."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Looks until it is stopped."""
+        """Look until the thread is stopped."""
         app = self._make_app(self.settings)
         app.conf.update(redis_socket_timeout=PATIENCE, redis_socket_connect_timeout=PATIENCE)
-        # Named as a result is: a user of Redis may have rights for those keys alone.
+        # Named like a result: a user of Redis may have rights for those keys only.
         key = app.backend.get_key_for_task(f"watch-of-{self.settings.host}")
         while not self._stopped.is_set():
             begun = now()
             try:
-                # Written, not asked: a server that takes no writes answers a PING.
+                # A write, not a PING: a server that takes no writes answers a PING.
                 app.backend.client.set(key, "", ex=_KEPT)
                 self.latest = ResultsLook(begun)
             except Exception as error:  # noqa: BLE001  Redis', the network's, a library's: the thread must outlive each
@@ -58,7 +65,7 @@ class ResultsWatch(threading.Thread):
 
 
 def is_apart(settings: Settings) -> bool:
-    """Return whether results are kept on a server that is not the broker's."""
+    """Return whether results are stored on a server that is not the broker's."""
     results, broker = settings.results.url, settings.broker.url
     if results is None or not results.get_secret_value().startswith(("redis:", "rediss:")):
         return False

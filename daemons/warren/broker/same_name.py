@@ -1,7 +1,8 @@
-"""Notices another suite that bears this host's name on the same broker: both would run with one host's settings.
+"""The check for another suite with this host's name on the same broker.
 
-RabbitMQ: each suite's watchdog consumes from a queue of its host's name, into which nobody sends. Redis: each leaves a
-word of its own under that name, and finds the other's.
+Both suites would run with one host's settings. RabbitMQ: each suite's watchdog consumes from a
+queue of its host's name, into which no message is sent. Redis: each suite leaves a text of its own
+under that name, and finds the other's.
 """
 
 from __future__ import annotations
@@ -10,33 +11,37 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-#: The queue or key, with the names of app and host behind it: another app on this host, such as the quickstart, is no
-#: fault.
+#: The prefix of the queue or key; the names of app and host follow: another app on this host, such
+#: as the quickstart, is no fault.
 PREFIX = "warren.suite."
-#: Seconds for which another suite is seen before it is news. On RabbitMQ it may be this one's predecessor, which lost its
-#: power: its connection is dropped after twice HEARTBEAT. On Redis it may have looked once more before it ended.
+#: Seconds for which another suite is seen before it is reported. On RabbitMQ it may be this suite's
+#: predecessor, which lost its power: its connection is dropped after twice HEARTBEAT. On Redis it
+#: may have looked once more before it ended.
 AT_LEAST = {"amqp": 180.0, "redis": 30.0}
-#: Seconds without a sight of it after which it is gone.
+#: Seconds without an observation of the other suite after which it is gone.
 GONE = 130.0
-#: Seconds between two signs of life that RabbitMQ expects of a watchdog's connection, which it drops after twice as long; and the
-#: seconds that two looks over it may be apart.
+#: Seconds between two heartbeats that RabbitMQ expects of a watchdog's connection, which it drops
+#: after twice as long; and the most seconds between two looks over it.
 HEARTBEAT, LONGEST_PAUSE = 60, 50.0
 
 
 class SameName:
-    """What one watchdog knows of suites of its name, which is APP.HOST."""
+    """What one watchdog knows of other suites of its name, which is APP.HOST."""
 
     def __init__(self, name: str) -> None:
         self._name = f"{PREFIX}{name}"
-        self._word = secrets.token_hex(8)
+        self._identity = secrets.token_hex(8)
         self._first = self._last = float("-inf")
         self._able = False
 
     def seen(self, connection: Any, begin: bool, now: float) -> bool:
-        """Return whether there is another one. `begin`: the connection is new. Raises the errors of the connection."""
+        """Return whether there is another suite of this name.
+
+        begin: the connection is new. now: seconds. Raises the errors of the connection.
+        """
         kind = connection.transport.driver_type
         if kind not in AT_LEAST:
-            return False  # the embedded broker is one host's
+            return False  # the embedded broker belongs to one host
         look: Callable[[Any, bool], bool] = self._of_rabbitmq if kind == "amqp" else self._of_redis
         if look(connection, begin):
             if now - self._last > GONE:
@@ -48,7 +53,8 @@ class SameName:
         if begin:
             self._able = self._consume(connection)
         if not self._able:
-            return False  # this user may not: nobody can know, and RabbitMQ would log each attempt
+            # This user may not consume: the answer is unknown, and RabbitMQ would log each attempt.
+            return False
         channel = connection.channel()
         try:
             return int(channel.queue_declare(self._name, passive=True).consumer_count) > 1
@@ -60,7 +66,7 @@ class SameName:
 
     def _consume(self, connection: Any) -> bool:
         try:
-            # It stays with the connection: a channel that is closed takes its consumer along.
+            # The channel stays open with the connection: a closed channel takes its consumer along.
             channel = connection.channel()
             channel.queue_declare(self._name, durable=False, auto_delete=True)
             channel.basic_consume(self._name, no_ack=True, callback=lambda message: None)
@@ -69,10 +75,11 @@ class SameName:
         return True
 
     def _of_redis(self, connection: Any, begin: bool) -> bool:
-        from redis.exceptions import ResponseError  # only those who use Redis load it
+        # Only processes that use Redis load its client.
+        from redis.exceptions import ResponseError
 
         try:
-            found = connection.default_channel.client.set(self._name, self._word, ex=int(GONE), get=True)
+            found = connection.default_channel.client.set(self._name, self._identity, ex=int(GONE), get=True)
         except ResponseError:
             return False  # an older server, or a user without the right
-        return found is not None and found.decode(errors="replace") != self._word
+        return found is not None and found.decode(errors="replace") != self._identity

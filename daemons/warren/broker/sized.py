@@ -1,4 +1,7 @@
-"""What the channels of all three brokers do before they send: no message that workers would reject as too large."""
+"""The check that the channels of all three brokers make before they send a message.
+
+Workers would reject a message that is too large.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from warren.broker.unpack import check_size
 
 
 class Sized:
-    """A channel whose messages are bounded as they are made."""
+    """A channel that checks the size of its messages as they are made."""
 
-    #: Bytes that a body may have; None without an end. A channel has it as an attribute or a property of its own.
+    #: The most bytes of a body; None: no limit. Each channel has it as an attribute or a property.
     largest_message: Any
 
     def prepare_message(
@@ -23,7 +26,7 @@ class Sized:
         *rest: Any,
         **more: Any,
     ) -> Any:
-        """As kombu's. Raises TooLarge."""
+        """Prepare as kombu does. Raises TooLarge."""
         check_size(body, headers, self.largest_message)
         make = super().prepare_message  # type: ignore[misc]
         return make(body, priority, content_type, content_encoding, headers, *rest, **more)

@@ -1,7 +1,8 @@
-"""Tasks that are due within a second, sent to quorum queues: Celery has no delay for them, and raises in their sender.
+"""Tasks that are due within a second, sent to quorum queues: for them Celery has no delay.
 
-There it has RabbitMQ delay a task by whole seconds, and asks for none of 0 (celery 5.7, `Celery.send_task`). Such a task
-goes to its queue at once, as on any other broker, and the worker keeps it until it is due.
+Celery raises an error in their sender: it has RabbitMQ delay a task by whole seconds, and refuses a
+delay of 0 (celery 5.7, `Celery.send_task`). Here such a task goes to its queue at once, as on any
+other broker, and the worker keeps it until it is due.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 from celery import Celery
 from celery.utils.time import maybe_make_aware
 
-#: When the task is due that is being sent: ISO 8601; empty for all others.
+#: When the task is due that is being sent (ISO 8601); empty for all other tasks.
 _due: ContextVar[str] = ContextVar("warren_due", default="")
 
 
 class App(Celery):
-    """Celery's app, whose tasks may be due at any moment."""
+    """Celery's app, whose tasks may be due at any time."""
 
     def send_task(
         self, name: str, args: Any = None, kwargs: Any = None, countdown: Any = None, eta: Any = None, *rest: Any, **options: Any
@@ -26,7 +27,8 @@ class App(Celery):
         """Send a task, as Celery documents it."""
         seconds = _seconds(countdown, eta) if self.conf.task_default_queue_type == "quorum" else 0.0
         soon = 0 < seconds < 1
-        # Also for all others: a receiver of `before_task_publish` may send one while another is being sent.
+        # Also for all other tasks: a receiver of `before_task_publish` may send one while another
+        # is being sent.
         token = _due.set((datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() if soon else "")
         try:
             when = (None, None) if soon else (countdown, eta)
@@ -42,7 +44,7 @@ def set_due(headers: dict[str, Any]) -> None:
 
 
 def _seconds(countdown: Any, eta: Any) -> float:
-    """Return how long it is until then; 0 when that is not said, or not in a way that is known here."""
+    """Return the seconds until then; 0 when no time is given, or in a form that is unknown here."""
     if eta:
         try:
             moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta

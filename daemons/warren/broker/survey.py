@@ -1,4 +1,4 @@
-"""Looks at the broker from a thread of its own: a broker that hangs keeps nobody else waiting."""
+"""The look at the broker from a thread of its own: a broker that hangs makes nothing else wait."""
 
 from __future__ import annotations
 
@@ -23,27 +23,31 @@ from warren.run_file import now
 
 #: Seconds that the broker may take for one answer.
 PATIENCE = 3.0
-#: At most one part in so many of the time goes into looking: the embedded broker counts by listing its folders.
+#: Looks take at most one part in so many of the time: the embedded broker counts by listing
+#: directories.
 _SHARE = 20
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of the broker, at `at` (seconds of CLOCK_BOOTTIME)."""
+    """What a look has seen of the broker, at `at` (seconds of CLOCK_BOOTTIME)."""
 
     at: float
     reachable: bool
     reason: str = ""
     alarms: tuple[str, ...] = ()
     queues: dict[str, Seen] = field(default_factory=dict)
-    removed: dict[str, int] = field(default_factory=dict)  # messages in queues that no section declares any more
+    removed: dict[str, int] = field(default_factory=dict)  # messages in queues without a section
     rejected: int = 0  # dead letters
-    waiting: Waiting = NOTHING  # what is in no queue that a worker takes from
-    same_name: bool = False  # another suite on this broker bears this host's name
+    waiting: Waiting = NOTHING  # what is in no queue of a worker
+    same_name: bool = False  # another suite on this broker has this host's name
 
 
 class BrokerSurvey(threading.Thread):
-    """Holds connections to the broker and keeps `latest`, replaced as a whole at each look. Nobody waits for this thread."""
+    """The thread that holds connections to the broker and keeps `latest`.
+
+    `latest` is replaced as a whole at each look. Nothing waits for this thread.
+    """
 
     def __init__(self, settings: Settings, make_app: Callable[[Settings], Celery]) -> None:
         super().__init__(name="broker-survey", daemon=True)
@@ -55,13 +59,14 @@ class BrokerSurvey(threading.Thread):
         self._known = KnownQueues(settings.app.state_dir / "queues.json", settings.queues)
 
     def stop(self) -> None:
-        """Has the thread end soon; its connections end with it."""
+        """Tell the thread to end soon; its connections end with it."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Looks until it is stopped, connecting anew as often as it must."""
+        """Look until the thread is stopped; connect again as often as necessary."""
         app = self._make_app(self.settings)
-        # No confirmation is waited for: under an alarm it never comes. The looks are more frequent than heartbeats.
+        # No confirmation is waited for: under an alarm it never comes. Looks are more frequent than
+        # heartbeats.
         waits = {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
         if self.settings.broker.kind == "rabbitmq":
             app.conf.update(broker_transport_options=waits, broker_heartbeat=HEARTBEAT)
@@ -72,7 +77,8 @@ class BrokerSurvey(threading.Thread):
                 self._hold(app)
             except Unavailable as error:
                 self.latest = Look(now(), False, redact(str(error)))
-            except Exception as error:  # noqa: BLE001  a library's error that is no connection's; the thread must outlive it
+            except Exception as error:  # noqa: BLE001
+                # A library's error that is not the connection's: the thread must outlive it.
                 self.latest = Look(now(), False, redact(f"{type(error).__name__}: {error}"))
             self._stopped.wait(self.pause)
 
@@ -83,7 +89,7 @@ class BrokerSurvey(threading.Thread):
         return {queue: messages for queue, messages in found.items() if messages}
 
     def _hold(self, app: Celery) -> None:
-        """Looks again and again over one connection. Raises Unavailable."""
+        """Look again and again over one connection. Raises Unavailable."""
         kind = self.settings.broker.kind
         with reach(app, PATIENCE) as connection, alarms(app, kind, connection) as raised:
             begin = True
@@ -95,7 +101,8 @@ class BrokerSurvey(threading.Thread):
                 counted: dict[str, Any] = {"queues": found, "removed": removed, "rejected": rejected}
                 counted["waiting"] = waiting_over(connection, self.settings)
                 if kind == "redis":
-                    # The workers of this host look as well, each second. Here none may live, and others have workers.
+                    # The workers of this host look, too, each second. But this host may have no
+                    # live worker, and its messages wait for the workers of other hosts.
                     connection.default_channel.qos.give_back_left()
                 self.latest = Look(begun, True, alarms=raised(), same_name=twin, **counted)
                 self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))

@@ -1,4 +1,4 @@
-"""Which class kombu takes for the URLs of a kind (amqp://, redis://) in this process."""
+"""The class that kombu takes for the URLs of a kind (amqp://, redis://) in this process."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from kombu.transport import TRANSPORT_ALIASES, get_transport_cls
 
 
 def take_names(classes: dict[str, type]) -> None:
-    """Makes these classes, by the kind of URL, the ones that kombu takes from now on.
+    """Make these classes, by the kind of URL, the transports that kombu takes from now on.
 
-    kombu takes the transport of every URL from this table, also when it goes on to the next of
-    several URLs and when it makes the connections of a pool; a transport named elsewhere is lost
-    there. Connections that are open keep theirs. Raises RuntimeError when kombu holds to another:
-    a sender whose messages nobody confirms would lose them in silence.
+    kombu takes the transport of every URL from this table, also when it continues with the next of
+    several URLs and when it makes the connections of a pool; a transport that is set elsewhere is
+    lost there. Connections that are open keep theirs. Raises RuntimeError when kombu keeps another
+    class: a sender whose messages are never confirmed would lose them in silence.
     """
     # kombu remembers the class that it first took for a name. Where a program used amqp:// before
-    # it made Warren's app, it would keep kombu's own. The memory has no public name, so it may be
-    # gone in a later kombu; the comparison below tells when that matters.
+    # it made Warren's app, kombu would keep its own class. This memory has no public name, so it
+    # may be gone in a later kombu; the comparison below shows when that matters.
     remembered: dict[str | None, type | None] = getattr(transport, "_transport_cache", {})
     for name, cls in classes.items():
         TRANSPORT_ALIASES[name] = f"{cls.__module__}:{cls.__qualname__}"

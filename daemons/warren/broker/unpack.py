@@ -10,11 +10,11 @@ from typing import Any
 
 from kombu.exceptions import EncodeError
 
-#: Bytes that an lzma decompressor may ask for itself; the largest preset takes 65 MiB.
+#: The most bytes that an lzma decompressor may use itself; the largest preset takes 65 MiB.
 _LZMA_MEMORY = 128 * 2**20
 _ZLIB: Callable[[], Any] = zlib.decompressobj
 _LZMA: Callable[[], Any] = lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)  # noqa: E731
-#: kombu's words for a compression that can be unpacked up to a limit. Others are refused.
+#: kombu's names for a compression that can be unpacked up to a limit. Others are refused.
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("application/x-gzip", "gzip", "zlib"), _ZLIB),
     **dict.fromkeys(("application/x-bz2", "bzip2", "bzip"), bz2.BZ2Decompressor),
@@ -23,7 +23,7 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 
 
 class TooLarge(EncodeError):
-    """A message that its sender may not send: the workers would reject it. Celery does not retry it."""
+    """A message that its sender may not send: workers would reject it. Celery does not retry it."""
 
     def __init__(self, size: int, most: int) -> None:
         text = f"expected a message of at most {most} bytes, found {size} or more"
@@ -35,7 +35,10 @@ class TooLarge(EncodeError):
 
 
 class HeadersTooLarge(EncodeError):
-    """A message whose headers RabbitMQ takes from nobody: it would close the connection. Celery does not retry it."""
+    """A message whose headers RabbitMQ never takes: it would close the connection.
+
+    Celery does not retry it.
+    """
 
     def __init__(self, size: int, most: int) -> None:
         super().__init__(f"expected headers of at most {most} bytes, found {size}; send the data as arguments")
@@ -46,7 +49,7 @@ class HeadersTooLarge(EncodeError):
 
 
 def unpacked(body: Any, compression: Any, most: int) -> bytes:
-    """Return the body as it was before its compression. Raises ValueError with the reason."""
+    """Return the body uncompressed. Raises ValueError with the reason, also above `most` bytes."""
     make = _DECOMPRESSORS.get(compression) if isinstance(compression, str) else None
     if make is None:
         raise ValueError("expected a compression by gzip, bzip2 or lzma, found another")
@@ -63,7 +66,7 @@ def unpacked(body: Any, compression: Any, most: int) -> bytes:
 
 
 def check_size(body: Any, headers: dict[str, Any] | None, most: int | None) -> None:
-    """Raise TooLarge for a body that the workers would reject, as it is or unpacked."""
+    """Raise TooLarge for a body that workers would reject, as it is or unpacked."""
     if most is None:
         return
     size = len(body.encode() if isinstance(body, str) and not body.isascii() else body or b"")

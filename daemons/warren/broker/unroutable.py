@@ -8,9 +8,10 @@ from warren.errors import Unavailable
 
 
 class NoRoute(OperationalError, ChannelError, Unavailable):
-    """A persistent message that no queue would get: the publisher is told, where a broker would drop it.
+    """A persistent message that no queue would get: its publisher gets this error.
 
-    Transient messages (replies, events, remote control) and those to a fanout exchange may reach nobody.
+    A broker would drop it. Transient messages (replies, events, remote control) and messages to a
+    fanout exchange may reach no queue.
     """
 
     def __init__(self, exchange: str, routing_key: str) -> None:
@@ -23,5 +24,6 @@ class NoRoute(OperationalError, ChannelError, Unavailable):
         return str(self.message)
 
     def __reduce__(self) -> tuple[type[NoRoute], tuple[str, str]]:
-        # From a pool child to its worker; a plain exception would be made anew from its arguments.
+        # From a pool child to its worker: a plain exception would be built again from its
+        # arguments.
         return NoRoute, (self.exchange, self.key)

@@ -1,4 +1,7 @@
-"""Counts what waits beside the queues: what is due later, what is to be sent on, and keys of Redis that held garbage."""
+"""The count of what waits beside the queues.
+
+That is: messages due later, tasks that must be sent on, and keys of Redis that held garbage.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from warren.config import Settings
 
 
 class Waiting(NamedTuple):
-    """Numbers of messages, and of keys; `later` is None where the broker does not tell."""
+    """Numbers of messages, and of keys; `later` is None where the broker does not say it."""
 
     later: int | None = 0
     returning: int = 0
@@ -31,7 +34,7 @@ NOTHING = Waiting()
 
 
 def waiting_over(connection: Any, settings: Settings) -> Waiting:
-    """Count over a kombu connection that is held. Raises the errors of the connection."""
+    """Return the counts over an open kombu connection. Raises the errors of the connection."""
     kind, returning = connection.transport.driver_type, returning_here(settings.app.state_dir)
     if kind == "redis":
         return _of_redis(connection, settings)._replace(returning=returning)
@@ -40,12 +43,15 @@ def waiting_over(connection: Any, settings: Settings) -> Waiting:
 
 
 def waiting_here(state_dir: Path) -> Waiting:
-    """Return the same of the embedded broker, by directories alone."""
+    """Return the counts of the embedded broker, by its directories alone."""
     return Waiting(later_here(state_dir / "broker"), returning_here(state_dir))
 
 
 def returning_here(state_dir: Path) -> int:
-    """Return how many tasks of other workers are files of this host until RabbitMQ takes messages again."""
+    """Return how many tasks for other workers are files of this host.
+
+    They are sent when RabbitMQ takes messages again.
+    """
     return _files(state_dir / "returning", lambda name: not name.startswith("."))
 
 
@@ -59,12 +65,16 @@ def _files(folder: Path, counts: Callable[[str], bool]) -> int:
 
 
 def _of_rabbitmq(connection: Any, settings: Settings) -> int:
-    """Ask for queues that are there: RabbitMQ writes an error into its log for each other one."""
+    """Return the messages due later; ask only for existing queues.
+
+    RabbitMQ writes an error into its log for each missing queue.
+    """
     found = depths_over(connection, noted(settings.app.state_dir))
     for name in [name for name, messages in found.items() if messages is None]:
         forget(settings.app.state_dir, name)
     if are_quorum(settings):
-        # Celery's own, in which senders of Warren's leave them. The first worker makes all of them.
+        # Celery's own queues, in which Warren's senders leave messages. The first worker makes all
+        # of them.
         first, *others = (level_name(level) for level in range(MAX_LEVEL + 1))
         delays = depths_over(connection, [first])
         found |= delays | (depths_over(connection, others) if delays[first] is not None else {})
@@ -79,7 +89,8 @@ def _of_redis(connection: Any, settings: Settings) -> Waiting:
         with channel.conn_or_acquire() as client:
             later = client.zcard(prefix + later_key(channel))
             return Waiting(later, 0, client.exists(*(f"{prefix}{ASIDE}{key}" for key in keys)))
-    except ResponseError:  # garbage in the place of the index, until a worker moves it; or a user who may not ask
+    except ResponseError:
+        # Garbage in the place of the index, until a worker moves it; or a user who may not ask.
         return Waiting(None)
     finally:
         channel.close()

@@ -209,15 +209,15 @@ class Ledger:
                 changed = self._apply(slots, limit, window, longest, max(kept, generation or 0))
         return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created, older)
 
-    # -- terms -------------------------------------------------------------------------------------
+    # -- settings ----------------------------------------------------------------------------------
 
     def _open_or_create(self, memo: int, limit: int, window: int, longest: int) -> Opened:
         aside = None
         try:
             with self._file.locked(repair=False) as slots:
                 now = now_ns()
-                terms = max(window, int(slots.words[Head.WINDOW])) + max(longest, int(slots.words[Head.LONGEST_CALL]))
-                store.examine(slots, now + terms, now + int(LONGEST_PAUSE * NS))
+                cooling = max(window, int(slots.words[Head.WINDOW])) + max(longest, int(slots.words[Head.LONGEST_CALL]))
+                store.examine(slots, now + cooling, now + int(LONGEST_PAUSE * NS))
             return Opened()
         except FileNotFoundError:
             damage = "expected the ledger that was made here before, found none" if os.fstat(memo).st_size else ""

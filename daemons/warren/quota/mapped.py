@@ -93,7 +93,8 @@ class MappedFile:
     def grow(self, capacity: int) -> Slots:
         """Make room for `capacity` slots; return the new Slots.
 
-        The slots beyond CAPACITY are retired. The caller holds the lock. The Slots of before are invalid.
+        The slots beyond CAPACITY are retired. The caller holds the lock. The Slots of before are
+        invalid.
         """
         os.posix_fallocate(self._fd, 0, store.size(capacity))
         # Else, after a power cut, the header may speak of slots that the file does not have.
@@ -144,8 +145,8 @@ class MappedFile:
                 room = (mapped - store.size(0)) // (SLOT_WORDS * WORD)
                 # An impossible limit or window would admit no caller for good, or every caller.
                 # Attached again, the file counts as damaged.
-                terms = 0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room and 0 < words[Head.WINDOW] < MOST
-                if terms and words[Head.MAGIC] == MAGIC:
+                possible = 0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room and 0 < words[Head.WINDOW] < MOST
+                if possible and words[Head.MAGIC] == MAGIC:
                     return slots
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             self._detach()

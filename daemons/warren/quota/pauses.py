@@ -22,7 +22,7 @@ def pauses(settings: Settings) -> list[str]:
     """Return a line for each quota that these settings would leave without a call for longer.
 
     A longer window counts calls that the shorter window had forgotten. The change is tried here on
-    a copy of the ledger, so that its rules stand in one place only.
+    a copy of the ledger, so that its rules are written only once.
     """
     found = []
     for name, quota in settings.quotas.items():

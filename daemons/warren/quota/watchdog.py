@@ -26,7 +26,7 @@ from warren.quota.survey import Survey
 
 #: Seconds between two ticks of the main loop at most: its heartbeat and its status file do not wait
 #: for the next look at the quotas.
-TURN = 1.0
+TICK = 1.0
 
 
 class Watchdog:
@@ -49,7 +49,7 @@ class Watchdog:
         self.book.configure()
         self.survey = Survey(self.settings)
         get().info(Event.READY, quotas=sorted(self.book))
-        self.daemon.loop(self._tick, lambda: min(TURN, self.settings.watchdog.interval))
+        self.daemon.loop(self._tick, lambda: min(TICK, self.settings.watchdog.interval))
         self.survey.stop()
         return self.daemon.stop()
 
