@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from warren.cli import VERBS, warren
-from warren.config.options import kind
+from warren.config.option_types import kind
 from warren.config.settings import KINDS
 from warren.errors import ExitCode
 

@@ -16,9 +16,9 @@ from support import figures, order, waits
 from support.servers import RabbitMQNode, rabbitmq_server, redis_server
 from support.suite import Suite
 from support.wait import waits as waited
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.config.folders import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
+from warren.config.paths import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
 
 DEFAULTS = (DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR)
 

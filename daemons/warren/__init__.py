@@ -1,1 +1,30 @@
-"""Warren: a Celery processing queue in production on plain Linux hosts."""
+"""Warren: a Celery processing queue in production on plain Linux hosts.
+
+What authors of tasks import. Each name is loaded at its first use, so that `warren health` loads none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warren.quotas.client import NoAllowance as NoAllowance
+    from warren.quotas.client import quota as quota
+    from warren.tasks.progress import progress as progress
+
+__all__ = ["NoAllowance", "progress", "quota"]
+
+#: Each public name and the module that has it.
+_NAMES = {
+    "NoAllowance": "warren.quotas.client",
+    "progress": "warren.tasks.progress",
+    "quota": "warren.quotas.client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name (PEP 562). Raises AttributeError for any other."""
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, getattr(import_module(_NAMES[name]), name))

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 from warren.errors import ConfigError
 

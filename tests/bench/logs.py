@@ -18,7 +18,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.wait import run_to_end
-from warren.reading.line import moment
+from warren.logs.reading.line import moment
 
 WARREN = Path(sys.executable).with_name("warren")
 TASK = "6f1c2a9e-0000-4000-8000-000000000000"

@@ -13,9 +13,9 @@ from support.brokers import KINDS, own_section
 from support.calls import NOTING, calls
 from support.suite import Suite
 from support.wait import result_of, until
-from warren.app import make_app
-from warren.broker.depth import depths
-from warren.broker.queues import exchange, queue
+from warren.app.factory import make_app
+from warren.app.queues import exchange, queue
+from warren.broker.queue_depth import depths
 from warren.broker.unroutable import NoRoute
 from warren.config import load
 

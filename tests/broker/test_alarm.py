@@ -16,9 +16,9 @@ from support.sample import SAMPLE
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import let_pass, result_of, until
-from warren.broker.depth import depths
-from warren.broker.not_taken import NotTaken
-from warren.broker.rabbitmq import SILENCE
+from warren.broker.publish_timeout import NotTaken
+from warren.broker.queue_depth import depths
+from warren.broker.rabbitmq.connection import SILENCE
 from warren.config import load
 
 JOBS = (

@@ -14,7 +14,7 @@ from support.sample import SAMPLE
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 LIMIT, WINDOW = 10, 2.0

@@ -12,7 +12,7 @@ from support.fuzz import Foul
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

@@ -15,9 +15,9 @@ from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.ticks import balance, lost, taken
 from support.wait import end_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.beat.ticks import GRACE
-from warren.broker.depth import depths
+from warren.broker.queue_depth import depths
 from warren.config import load
 
 JOBS = """

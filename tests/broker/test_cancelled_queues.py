@@ -11,7 +11,7 @@ import pytest
 from support.brokers import KINDS, own_section
 from support.suite import Suite
 from support.wait import let_pass, result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 INI = "[queue:side]\n[worker:a]\nqueues = default, side\nconcurrency = 2\nremote_control = true\n"

@@ -14,10 +14,10 @@ from support.sample import SAMPLE
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import let_pass, result_of, until
-from warren.app import make_app
-from warren.broker.most_rejected import MOST, MOST_BYTES
-from warren.broker.names import message_name
-from warren.broker.queues import REJECTED
+from warren.app.factory import make_app
+from warren.broker.embedded.file_names import message_name
+from warren.broker.queue_names import REJECTED
+from warren.broker.rejection_limits import MOST, MOST_BYTES
 from warren.config import load
 
 

@@ -11,7 +11,7 @@ import pytest
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import end_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

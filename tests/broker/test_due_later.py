@@ -23,10 +23,10 @@ from support.later_flood import make, memory, send
 from support.servers import RabbitMQNode
 from support.suite import Suite
 from support.wait import let_pass, until
-from warren.app import make_app
-from warren.broker.depth import depths
-from warren.broker.rejected import rejected_over
-from warren.cli.status import asked, surveyed
+from warren.app.factory import make_app
+from warren.broker.queue_depth import depths
+from warren.broker.rejected_count import rejected_over
+from warren.cli.status_verb import asked, surveyed
 from warren.config import load
 
 FLOOD = 300
@@ -210,7 +210,7 @@ def test_redis_a_moment_stays_where_it_is_when_the_visibility_timeout_is_changed
 
     def channel(timeout: int) -> Any:
         options = {"visibility_timeout": timeout, "unacked_restore_throttle": 1, "global_keyprefix": "p."}
-        connection = Connection(url, transport="warren.broker.redis_transport:Transport", transport_options=options)
+        connection = Connection(url, transport="warren.broker.redis.redis_transport:Transport", transport_options=options)
         return connection.channel()
 
     info = {"exchange": "", "routing_key": "q"}

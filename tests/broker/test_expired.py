@@ -11,7 +11,7 @@ from celery.exceptions import TaskRevokedError
 from support.brokers import KINDS, own_section
 from support.suite import Suite
 from support.wait import deadline, let_pass, result_of
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 #: Seconds for which a task may wait.

@@ -18,19 +18,19 @@ from support.sample import ADD
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section, children
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.process import Process
-from warren.quota.book import Book
-from warren.quota.layout import DRIFT
-from warren.quota.ledger import Ledger
+from warren.quotas.layout import DRIFT
+from warren.quotas.ledger import Ledger
+from warren.quotas.ledgers import Book
+from warren.system.process import Process
 
 JOBS = (
     NOTING
     + ADD
     + '''
 import signal
-from warren.quota.client import quota
+from warren.quotas.client import quota
 
 @shared_task(name="jobs.call")
 def call(path):

@@ -10,7 +10,7 @@ import pytest
 from support.calls import calls
 from support.suite import Suite, broker_section
 from support.wait import end_of, let_pass, result_of
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

@@ -12,11 +12,11 @@ from redis import Redis
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import until
-from warren.app import make_app
-from warren.beat.key_leader import KeyLeader
-from warren.broker.reach import reach
-from warren.broker.redis_bindings import ASIDE
-from warren.broker.rejected_keys import MOST_KEPT
+from warren.app.factory import make_app
+from warren.beat.leader.redis_leader import KeyLeader
+from warren.broker.connect import reach
+from warren.broker.redis.bindings import ASIDE
+from warren.broker.redis.rejected_keys import MOST_KEPT
 from warren.config import load
 
 JOBS = """

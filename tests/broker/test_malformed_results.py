@@ -13,9 +13,9 @@ from support.results import MALFORMED
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import PATIENCE, result_of
-from warren.app import make_app
-from warren.broker.checked_results import UnreadableResult
-from warren.broker.reach import reach
+from warren.app.factory import make_app
+from warren.broker.connect import reach
+from warren.broker.result_validation import UnreadableResult
 from warren.cli import main
 from warren.config import load
 from warren.errors import ExitCode

@@ -19,10 +19,10 @@ from support.figures import Figure
 from support.servers import RabbitMQNode, listens, rabbitmq_server, redis_server
 from support.suite import Suite, broker_section
 from support.wait import PATIENCE, until
-from warren import heartbeat
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.supervise.hearts import Sight, patience
+from warren.status import heartbeat
+from warren.supervise.liveness.observe import Sight, patience
 
 JOBS = """
 import time

@@ -16,8 +16,8 @@ from kombu import Connection
 from support.figures import Figure
 from support.servers import RabbitMQNode
 from support.wait import let_pass
-from warren.broker import rabbitmq as module
-from warren.broker.rabbitmq import question, register
+from warren.broker.rabbitmq import connection as module
+from warren.broker.rabbitmq.connection import question, register
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from redis import Redis
 from support.figures import Figure
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
-from warren.app import make_app
-from warren.cli.status import asked
+from warren.app.factory import make_app
+from warren.cli.status_verb import asked
 from warren.config import load
 
 JOBS = """

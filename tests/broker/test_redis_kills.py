@@ -13,7 +13,7 @@ from support.kills import JOBS as NOTE
 from support.kills import Run
 from support.suite import Suite, broker_section
 from support.wait import end_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 

@@ -14,8 +14,8 @@ from redis import Redis
 from support.servers import free_port, redis_server_at
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
-from warren.app import make_app
-from warren.broker.depth import depths
+from warren.app.factory import make_app
+from warren.broker.queue_depth import depths
 from warren.config import load
 
 JOBS = """

@@ -21,8 +21,8 @@ from support.cut import cut_before
 from support.forks import killed_at
 from support.suite import Suite, broker_section
 from support.wait import output_of, result_of, until
-from warren.app import make_app
-from warren.broker import redis_tags
+from warren.app.factory import make_app
+from warren.broker.redis import delivery_tags
 from warren.config import load
 
 JOBS = """
@@ -32,7 +32,7 @@ from celery import shared_task
 def add(a, b):
     return a + b
 """
-OWN = "warren.broker.redis_transport:Transport"
+OWN = "warren.broker.redis.redis_transport:Transport"
 #: Another process that takes so many messages of the queue, says that it has them, and lives until it is killed.
 TAKER = f"""
 import sys, time
@@ -177,7 +177,7 @@ def test_what_is_taken_is_noted(connect: Callable[..., Any], database: Any, pref
     channel = connect(global_keyprefix=prefix)
     put(channel, "a", "b")
     message = channel.basic_get("q")
-    assert redis_tags.is_own(message.delivery_tag)
+    assert delivery_tags.is_own(message.delivery_tag)
     assert [key.decode() for key in database.hkeys(f"{prefix}unacked")] == [message.delivery_tag]
     assert database.zcard(f"{prefix}unacked_index") == database.llen(f"{prefix}q") == 1
     message.ack()
@@ -293,7 +293,7 @@ def test_other_hosts_are_not_judged(connect: Callable[..., Any], database: Any) 
     channel = connect()
     put(channel, "a")
     entry = database.lindex("q", 0).decode()
-    tags = ["take.0123_5.1.1.abcd.1", "take.x.1", "take.", "take....", "a", f"{redis_tags.owner()}.x.1"]
+    tags = ["take.0123_5.1.1.abcd.1", "take.x.1", "take.", "take....", "a", f"{delivery_tags.owner()}.x.1"]
     for tag in tags:
         database.hset("unacked", tag, f'[{entry},"","q"]')
         database.zadd("unacked_index", {tag: 1e12})
@@ -370,7 +370,7 @@ def test_the_watchdog_gives_back_for_a_host_without_a_worker(scratch: Path, url:
 def test_a_taker_that_is_killed_anywhere(connect: Callable[..., Any], url: str, database: Any, scratch: Path) -> None:
     """Killed at any line between its connection and its acknowledgement, it leaves the message in the queue or noted."""
     channel, answered = connect(), scratch / "answered"
-    place = redis_tags.__file__.replace("redis_tags.py", "redis_")
+    place = delivery_tags.__file__.replace("redis_tags.py", "redis_")
 
     def work() -> None:
         own = Connection(url, transport=OWN).channel()

@@ -14,8 +14,8 @@ from support.suite import Suite, broker_section
 from support.supervised import QUIET, TASK
 from support.wait import until
 from warren.errors import ExitCode
-from warren.health.evidence import look
 from warren.health.finding import Level
+from warren.health.observation import look
 from warren.health.report import judge
 
 

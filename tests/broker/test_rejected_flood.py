@@ -19,9 +19,9 @@ from support.rejected_flood import foul, rejected, run
 from support.servers import RabbitMQNode
 from support.suite import Suite
 from support.wait import end_of, result_of, until
-from warren.app import make_app
-from warren.broker.depth import depths
-from warren.broker.queues import REJECTED
+from warren.app.factory import make_app
+from warren.broker.queue_depth import depths
+from warren.broker.queue_names import REJECTED
 from warren.config import load
 
 KINDS = pytest.mark.parametrize("kind", ["quorum", "classic"])

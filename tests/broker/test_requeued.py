@@ -9,7 +9,7 @@ import pytest
 from support.brokers import KINDS, own_section
 from support.suite import Suite
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

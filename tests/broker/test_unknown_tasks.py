@@ -15,8 +15,8 @@ from support.calls import NOTING, calls
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import let_pass, result_of, until
-from warren.app import make_app
-from warren.broker.queues import REJECTED
+from warren.app.factory import make_app
+from warren.broker.queue_names import REJECTED
 from warren.config import load
 
 OLD = (

@@ -12,7 +12,7 @@ import pytest
 
 from support.suite import Suite
 from support.supervised import SHIPPED, make, supervised
-from warren.process import Process
+from warren.system.process import Process
 
 
 @pytest.fixture

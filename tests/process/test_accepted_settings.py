@@ -15,8 +15,8 @@ import pytest
 from support.suite import ENVIRONMENT, WARREN, Suite, children, descendants
 from support.supervised import programs, supervised
 from support.wait import end_of, output_of, until
-from warren.quota.ledger import Ledger
-from warren.supervise.programs import read
+from warren.quotas.ledger import Ledger
+from warren.supervise.status.program_status import read
 
 QUOTA = """
 [worker:a]

@@ -13,7 +13,7 @@ from support.disk import fill, small_disk
 from support.servers import free_port, redis_server_at
 from support.suite import Suite, broker_section
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

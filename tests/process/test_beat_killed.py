@@ -15,14 +15,14 @@ from typing import Any
 from support.forks import child, end, killed_at
 from support.suite import Suite
 from support.ticks import taken
-from warren.app import import_tasks, make_app
+from warren.app.factory import import_tasks, make_app
 from warren.beat import sender as module
-from warren.beat.leader import leader
-from warren.beat.memory import Known, Memory
+from warren.beat.last_ticks import Known, Memory
+from warren.beat.leader.leadership import leader
 from warren.beat.sender import TURN, Sender
 from warren.beat.ticks import GRACE, task_id
 from warren.config import load
-from warren.log import configure
+from warren.logs.setup import configure
 
 INI = """
 [schedule:run]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.suite import Suite
 from support.wait import run_to_end
-from warren.config.hints import SILENT
+from warren.config.advice import SILENT
 
 RECEIVERS = """
 from celery import signals

@@ -15,7 +15,7 @@ from support.clock import WallClock
 from support.suite import Suite
 from support.supervised import programs, supervised
 from support.wait import until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 LIMIT, WINDOW, EVERY = 10, 2.0, 2

@@ -11,7 +11,7 @@ import pytest
 from support.suite import Suite, children, descendants
 from support.supervised import one_line_supervisor, supervised
 from support.wait import until
-from warren.process import of
+from warren.system.process import of
 
 
 @pytest.mark.parametrize("daemon", ["beat", "quota-watchdog"])

@@ -18,9 +18,9 @@ from support.suite import ENVIRONMENT, WARREN, Suite, descendants
 from support.wait import end_of, result_of, run_to_end, until
 from warren.cli.user import become
 from warren.config import load
-from warren.detach import into_background
 from warren.errors import CannotWrite, WarrenError
-from warren.process import Process, lock_holder, of
+from warren.runtime.daemonize import into_background
+from warren.system.process import Process, lock_holder, of
 
 JOBS = '''
 import os, time

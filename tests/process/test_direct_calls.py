@@ -17,7 +17,7 @@ from support.wait import result_of, until
 JOBS = (
     SAMPLE
     + """
-from warren.quota.client import quota
+from warren.quotas.client import quota
 
 @shared_task(name="jobs.within")
 def within(path):

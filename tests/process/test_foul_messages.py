@@ -15,9 +15,9 @@ from support.calls import calls
 from support.sample import SAMPLE
 from support.suite import Suite
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.worker.in_hand import MOST_DEATHS
+from warren.worker.current_message import MOST_DEATHS
 from warren.worker.remote_control import REFUSED
 
 #: The strategy of this task stands for a message whose mere sight ends the process: out of memory, hung, killed.

@@ -17,9 +17,9 @@ from support.api import Api
 from support.api import api as running
 from support.suite import Suite, broker_section, children, descendants
 from support.wait import until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.process import of
+from warren.system.process import of
 
 LIMIT, WINDOW, DOCUMENTS = 60, 3, 300
 #: Victims of one run, each kind this often; shuffled by the seed.

@@ -17,13 +17,13 @@ import pytest
 from support.figures import Figure
 from support.provider import provider, seen
 from support.wait import PATIENCE, deadline, let_pass, until
-from warren.process import die_with_parent, this
-from warren.quota import client
-from warren.quota.client import NoAllowance, quota
-from warren.quota.layout import Slot
-from warren.quota.ledger import Ledger, LedgerBusy, now_ns
-from warren.quota.slots import Slots
-from warren.quota.store import LedgerDamaged
+from warren.quotas import client
+from warren.quotas.client import NoAllowance, quota
+from warren.quotas.layout import Slot
+from warren.quotas.ledger import Ledger, LedgerBusy, now_ns
+from warren.quotas.ledger_file import LedgerDamaged
+from warren.quotas.slots import Slots
+from warren.system.process import die_with_parent, this
 
 LIMIT, WINDOW, LONGEST = 50, 1.0, 0.5
 CALLERS, CHAOS = 6, 15.0

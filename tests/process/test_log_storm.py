@@ -14,7 +14,7 @@ WRITERS, LINES = 8, 5_000
 
 WRITER = """
 import logging, pathlib, sys
-from warren import log
+from warren.logs import setup as log
 folder, name, lines = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 log.configure("worker", name, "alpha", folder)
 for number in range(lines):
@@ -24,7 +24,7 @@ for number in range(lines):
 
 FORKER = """
 import logging, os, pathlib, sys, threading
-from warren import log
+from warren.logs import setup as log
 log.configure("worker", "worker-a", "alpha", pathlib.Path(sys.argv[1]))
 over = threading.Event()
 def chatter():
@@ -44,7 +44,7 @@ over.set()
 # A limit on the file's size tears a write exactly as a full disk does, and can be lifted again.
 TORN = """
 import logging, pathlib, resource, sys
-from warren import log
+from warren.logs import setup as log
 folder = pathlib.Path(sys.argv[1])
 log.configure("worker", "worker-a", "alpha", folder)
 logger = logging.getLogger("a")
@@ -59,7 +59,7 @@ logger.info("after")
 
 CRASH = """
 import pathlib, sys
-from warren import log
+from warren.logs import setup as log
 log.configure("beat", "beat", "alpha", pathlib.Path(sys.argv[1]))
 raise ZeroDivisionError("amqp://user:s3cret@host")
 """

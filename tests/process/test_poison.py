@@ -15,16 +15,16 @@ from kombu import Exchange
 from support.calls import NOTING, calls, worst
 from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import end_of, result_of, run_to_end, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.process import Process
-from warren.quota.book import Book
+from warren.quotas.ledgers import Book
+from warren.system.process import Process
 
 JOBS = (
     NOTING
     + """
 from celery import shared_task
-from warren.quota.client import quota
+from warren.quotas.client import quota
 
 def runs(path):
     return len(open(path).readlines()) if os.path.exists(path) else 0

@@ -13,9 +13,9 @@ import pytest
 from support.suite import ENVIRONMENT, WARREN, Suite, children
 from support.supervised import INI, QUIET, programs, settings, supervised
 from support.wait import end_of, output_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.errors import ExitCode
-from warren.process import Process
+from warren.system.process import Process
 
 ENTRY = "[schedule:s]\ntask = jobs.tick\nevery = 1s\n"
 WATCHED = (

@@ -11,7 +11,7 @@ import pytest
 
 from support.suite import Suite
 from support.wait import end_of, result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 INI = """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from support.suite import Suite
 from support.wait import result_of
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.config.hints import SILENT
+from warren.config.advice import SILENT
 
 JOBS = """
 import os

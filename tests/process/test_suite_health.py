@@ -17,8 +17,8 @@ from support.servers import free_port, redis_server_at
 from support.suite import Suite
 from support.supervised import TASK, supervised
 from support.wait import until
-from warren.health.evidence import look
 from warren.health.finding import Finding, Level
+from warren.health.observation import look
 from warren.health.report import judge, worst
 
 INI = "[worker:a]\nconcurrency = 1\n[quota:site]\nlimit = 60/10s\n"

@@ -16,10 +16,10 @@ import pytest
 from support.suite import Suite
 from support.supervised import programs, supervised
 from support.wait import SHORTEST, until
+from warren.control.supervisord import Transport
 from warren.errors import Unavailable
-from warren.process import Process
-from warren.supervise import programs as published
-from warren.supervise.client import Transport
+from warren.supervise.status import program_status as published
+from warren.system.process import Process
 
 INI = "[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\n"
 PROGRAMS = ["beat", "quota-watchdog", "worker-a"]

@@ -9,24 +9,24 @@ import pytest
 
 from support.suite import Suite
 from support.supervised import settings
+from warren.control import supervisord
 from warren.errors import Unavailable
-from warren.process import Process
-from warren.supervise import client
+from warren.system.process import Process
 
 
 def test_the_client_says_when_there_is_nobody_to_ask(suite: Suite) -> None:
     """Without supervisord the answer is Unavailable, with what to do."""
     with pytest.raises(Unavailable, match="warren supervise"):
-        client.programs(settings(suite))
+        supervisord.programs(settings(suite))
 
 
 def test_the_client_does_not_wait_for_ever(standing: tuple[Suite, Process], monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisord that hangs makes the client Unavailable in the end, too."""
     suite, supervisor = standing
-    monkeypatch.setattr(client, "PATIENCE", 0.2)
+    monkeypatch.setattr(supervisord, "PATIENCE", 0.2)
     os.kill(supervisor.pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable, match="timed out"):
-            client.programs(settings(suite))
+            supervisord.programs(settings(suite))
     finally:
         os.kill(supervisor.pid, signal.SIGCONT)

@@ -12,8 +12,8 @@ import pytest
 from support.suite import Suite
 from support.supervised import supervised
 from support.wait import until
-from warren.run_file import now
-from warren.supervise import programs as published
+from warren.status.status_file import now
+from warren.supervise.status import program_status as published
 
 INI = "[worker:a]\nconcurrency = 1\n"
 PROGRAMS = ("worker-a", "beat", "quota-watchdog")

@@ -18,9 +18,9 @@ from support.suite import Suite, descendants
 from support.supervised import INI, QUIET, TASK, programs, supervised
 from support.systemd import systemd
 from support.wait import let_pass, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.supervise.hearts import LONGEST_TURN
+from warren.supervise.liveness.observe import LONGEST_TURN
 
 #: A command of the app's own, after which the worker takes nothing, and nobody has said so to it.
 DEAFEN = """

@@ -10,7 +10,7 @@ from support.suite import Suite, children
 from support.supervised import INI, QUIET, TASK, programs, refused, reload, supervised
 from support.wait import until
 from warren.errors import ExitCode
-from warren.process import Process
+from warren.system.process import Process
 
 
 def words(pid: int) -> list[str]:

@@ -9,9 +9,9 @@ import pytest
 from support.suite import Suite
 from support.supervised import QUIET, programs, supervised
 from support.wait import until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.run_file import now
+from warren.status.status_file import now
 
 SLOW = "[beat]\nenabled = false\n[worker:a]\nconcurrency = 1\n[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
 #: Imports for 12 s, one small module after the other.

@@ -12,7 +12,7 @@ import pytest
 
 from support.suite import Suite
 from support.wait import until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

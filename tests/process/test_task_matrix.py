@@ -14,7 +14,7 @@ import pytest
 
 from support.suite import Suite, descendants
 from support.wait import until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 PLAIN = 20

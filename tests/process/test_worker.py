@@ -14,9 +14,9 @@ from support.servers import free_port, redis_server_at
 from support.suite import Suite, children
 from support.supervised import one_line_supervisor
 from support.wait import end_of, result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.process import of
+from warren.system.process import of
 
 JOBS = '''
 import logging, os, signal, time

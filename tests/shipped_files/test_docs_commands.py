@@ -10,10 +10,10 @@ import pytest
 
 from support.suite import ENVIRONMENT, WARREN
 from support.wait import run_to_end
-from warren.cli.programs import ProgramStatus
+from warren.cli.program_table import ProgramStatus
 from warren.config import load
 from warren.errors import FINAL, ExitCode
-from warren.quota.slots import Counts
+from warren.quotas.slots import Counts
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

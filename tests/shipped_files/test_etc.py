@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from warren.config import Rate, load
-from warren.config.options import kind
+from warren.config.option_types import kind
 from warren.config.settings import KINDS, SectionKind
 
 ETC = Path(__file__).parents[2] / "etc" / "warren"

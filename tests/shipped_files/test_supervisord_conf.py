@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warren.supervise.render import MAIN
+from warren.supervise.programs.render import MAIN
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "warren" / "supervisord.conf"
 

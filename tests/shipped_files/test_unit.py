@@ -12,7 +12,7 @@ import pytest
 from support.servers import missing
 from support.wait import run_to_end
 from warren.errors import FINAL
-from warren.supervise.check import PATIENCE
+from warren.supervise.reload.check import PATIENCE
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "warren.service"

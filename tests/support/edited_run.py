@@ -19,17 +19,17 @@ from support.freezer import can_freeze, frozen
 from support.provider import provider, seen
 from support.suite import Suite, children, descendants
 from support.wait import PATIENCE, let_pass, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.process import Process, of
-from warren.quota.ledger import now_ns
+from warren.quotas.ledger import now_ns
+from warren.system.process import Process, of
 
 LIMITS = (5, 10, 20, 40, 80)
 WINDOWS = (2, 3, 5, 10, 20)
 JOBS = """
 import socket, time
 from celery import shared_task
-from warren.quota.client import NoAllowance, quota
+from warren.quotas.client import NoAllowance, quota
 
 def now():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

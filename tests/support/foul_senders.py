@@ -15,7 +15,7 @@ import amqp
 from redis import Redis
 
 from support.fuzz import Foul, payload
-from warren.broker.names import message_name
+from warren.broker.embedded.file_names import message_name
 
 
 class RedisSender:

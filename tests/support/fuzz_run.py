@@ -18,9 +18,9 @@ from support.foul_senders import FolderSender, RabbitMQSender, RedisSender
 from support.fuzz import corpus, mutations
 from support.suite import Suite, broker_section
 from support.wait import until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
-from warren.quota.book import Book
+from warren.quotas.ledgers import Book
 
 JOBS = (
     NOTING

@@ -6,10 +6,10 @@ import random
 from dataclasses import dataclass, field
 
 from support.slots import ME, make, set_terms
-from warren.quota.layout import Head
-from warren.quota.slots import Ticket
-from warren.quota.store import boot_word
-from warren.quota.terms import take_over
+from warren.quotas.layout import Head
+from warren.quotas.ledger_file import boot_word
+from warren.quotas.slots import Ticket
+from warren.quotas.transitions import take_over
 
 LIMITS = (1, 2, 3, 5, 8, 12)
 WINDOWS = (20, 50, 100, 300, 1000)

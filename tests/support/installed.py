@@ -41,7 +41,7 @@ def nothing(seconds=0.0):
 SENDER = """
 import json, sys
 from pathlib import Path
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 task, calls = sys.argv[1], json.load(sys.stdin)
 app = make_app(load(Path("/etc/warren")))
@@ -53,7 +53,7 @@ with app.producer_pool.acquire(block=True) as producer:
 READER = """
 import json, sys
 from pathlib import Path
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 found = []
 with make_app(load(Path("/etc/warren"))).connection_for_read() as connection:

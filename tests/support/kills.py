@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from support.kill_servers import PATIENCE, server
 from support.suite import Suite
 from support.wait import end_of, let_pass, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 JOBS = """

@@ -20,8 +20,8 @@ from support.calls import calls
 from support.sample import SAMPLE
 from support.suite import Suite, broker_section
 from support.wait import until
-from warren.app import make_app
-from warren.broker.names import message_name
+from warren.app.factory import make_app
+from warren.broker.embedded.file_names import message_name
 from warren.config import load
 
 INI = """

@@ -6,10 +6,10 @@ import fcntl
 import struct
 from pathlib import Path
 
-from warren.process import Process
-from warren.quota.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
-from warren.quota.ledger import Ledger
-from warren.quota.slots import Counts
+from warren.quotas.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
+from warren.quotas.ledger import Ledger
+from warren.quotas.slots import Counts
+from warren.system.process import Process
 
 WINDOW, LONGEST = 3600.0, 5.0
 NOBODY = Process(2**22 + 1, 1)  # above the highest process number there can be

@@ -13,8 +13,8 @@ from pathlib import Path
 from support.edited_terms import Seen
 from support.forks import child
 from support.wait import until
-from warren.process import die_with_parent
-from warren.quota.ledger import now_ns
+from warren.quotas.ledger import now_ns
+from warren.system.process import die_with_parent
 
 #: Seconds at most until it answers.
 LATENCY = 0.03

@@ -12,7 +12,7 @@ from uuid import uuid4
 from support.later_flood import make, put
 from support.suite import Suite
 from support.wait import result_of, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
 
 PATIENCE = 600.0

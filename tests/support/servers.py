@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.wait import end_of, run_to_end, until
-from warren.process import die_with_parent
+from warren.system.process import die_with_parent
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
 #: For a process that a test starts: it ends in order with a test run that is killed, or that a time limit ends on the spot.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 
-from warren.process import Process
-from warren.quota.layout import HEADER_WORDS, MAGIC, NIL, SLOT_WORDS, VERSION, Head, Slot, State
-from warren.quota.rebuild import rebuild
-from warren.quota.slots import Slots, Ticket
-from warren.quota.store import boot_word
-from warren.quota.terms import retime
+from warren.quotas.layout import HEADER_WORDS, MAGIC, NIL, SLOT_WORDS, VERSION, Head, Slot, State
+from warren.quotas.ledger_file import boot_word
+from warren.quotas.rebuild import rebuild
+from warren.quotas.slots import Slots, Ticket
+from warren.quotas.transitions import retime
+from warren.system.process import Process
 
 ME, OTHER, DEAD = Process(11, 100), Process(12, 200), Process(13, 300)
 WINDOW, LONGEST = 100, 7

@@ -13,7 +13,7 @@ WRITERS = 4
 # Writes until it is told to end, then one line more. It prints how many lines that were.
 _WRITER = """
 import logging, pathlib, select, sys
-from warren import log
+from warren.logs import setup as log
 log.configure("worker", sys.argv[2], "alpha", pathlib.Path(sys.argv[1]))
 number = 0
 print("begun", flush=True)

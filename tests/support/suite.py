@@ -14,7 +14,7 @@ from typing import Any
 
 from support.servers import WITH_THE_RUN
 from support.wait import PATIENCE, end_of, run_to_end, until
-from warren.process import Process, of
+from warren.system.process import Process, of
 
 #: The command as installed beside the interpreter that runs the tests.
 WARREN = Path(sys.executable).with_name("warren")

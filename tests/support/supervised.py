@@ -15,8 +15,8 @@ from support.servers import process
 from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import until
 from warren.config import Settings, load
-from warren.process import Process, of
-from warren.supervise import client
+from warren.control import supervisord
+from warren.system.process import Process, of
 
 QUIET = "[quota-watchdog]\nenabled = false\n"
 INI = QUIET + "[worker:a]\nconcurrency = 1\n"
@@ -54,13 +54,13 @@ def settings(suite: Suite) -> Settings:
     return load(suite.etc)
 
 
-def programs(suite: Suite) -> dict[str, client.Program]:
-    return {program.program: program for program in client.programs(settings(suite))}
+def programs(suite: Suite) -> dict[str, supervisord.Program]:
+    return {program.program: program for program in supervisord.programs(settings(suite))}
 
 
 def stop(suite: Suite, program: str) -> None:
     """Has supervisord stop a program by its socket, as a task or supervisorctl may; returns when it has ended."""
-    with ServerProxy("http://localhost", transport=client.Transport(suite.folder / "run" / "supervisor.sock")) as asked:
+    with ServerProxy("http://localhost", transport=supervisord.Transport(suite.folder / "run" / "supervisor.sock")) as asked:
         asked.supervisor.stopProcess(program)
 
 

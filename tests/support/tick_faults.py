@@ -20,7 +20,7 @@ from support.outages import Outage
 from support.suite import Suite, broker_section
 from support.ticks import taken
 from support.wait import end_of, let_pass, until
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.beat.ticks import task_id
 from warren.config import load
 

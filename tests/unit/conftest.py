@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from warren.broker.messages import Messages
-from warren.broker.topology import Topology
+from warren.broker.embedded.messages import Messages
+from warren.broker.embedded.topology import Topology
 from warren.config import Settings, load
 from warren.errors import ConfigError, Problem
 

@@ -10,13 +10,13 @@ from celery.utils.objects import Bunch
 
 from support.ledgers import NOBODY
 from warren.config import Settings
-from warren.process import this
-from warren.quota.book import Book
-from warren.quota.ledger import Ledger
-from warren.quota.slots import Ticket
+from warren.quotas.ledger import Ledger
+from warren.quotas.ledgers import Book
+from warren.quotas.slots import Ticket
+from warren.system.process import this
 from warren.worker.admission import Admission
-from warren.worker.leftovers import Leftovers
-from warren.worker.message import TICKETS
+from warren.worker.message_copy import TICKETS
+from warren.worker.task_processes import Leftovers
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from support.forks import child, end, killed_at
 from support.plants import PLANTS
-from warren import atomic_write
-from warren.atomic_write import replace_file
+from warren.system import atomic_write
+from warren.system.atomic_write import replace_file
 
 
 @pytest.mark.parametrize("durable", [False, True])

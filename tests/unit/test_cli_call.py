@@ -17,10 +17,10 @@ from celery.exceptions import NotRegistered
 
 from support.results import MALFORMED
 from support.wait import PATIENCE
-from warren.app import make_app
-from warren.broker.checked_results import UnreadableResult
-from warren.broker.depth import depths
-from warren.broker.reach import reach
+from warren.app.factory import make_app
+from warren.broker.connect import reach
+from warren.broker.queue_depth import depths
+from warren.broker.result_validation import UnreadableResult
 from warren.cli import main
 from warren.config import Settings, load
 from warren.errors import ExitCode

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from warren.cli import main
+from warren.control import reload_request
 from warren.errors import ExitCode
-from warren.supervise import request
-from warren.supervise.programs import Outcome
+from warren.supervise.status.program_status import Outcome
 
 Written = Callable[..., Path]
 
@@ -33,7 +33,7 @@ def test_a_daemon_that_does_not_reach_the_broker(
     said = {"at": time.clock_gettime(time.CLOCK_BOOTTIME), "broker": broker, "queues": {}, "quotas": {}}
     (tmp_path / "survey.json").write_text(json.dumps(said), encoding="utf-8")
     late = Outcome(0.0, "late", ["worker-a is not ready: it is connecting"], int(ExitCode.FAILURE))
-    monkeypatch.setattr(request, "reload", lambda *_: late)
+    monkeypatch.setattr(reload_request, "reload", lambda *_: late)
     assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}\n")), "reload"]) == ExitCode.FAILURE
     assert capsys.readouterr().err.splitlines() == [
         "worker-a is not ready: it is connecting",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from warren.cli import main, status, work
-from warren.cli.programs import ProgramStatus
+from warren.cli import activity_text, main, status_verb
+from warren.cli.program_table import ProgramStatus
 from warren.errors import ExitCode
-from warren.process import this
+from warren.system.process import this
 
 Written = Callable[..., Path]
 
@@ -40,7 +40,7 @@ def test_tables_do_not_wrap(
     beat = ProgramStatus("beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]})
     away.evidence.update(rejected=3, storing_s=0)
     watchdog = ProgramStatus("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
-    monkeypatch.setattr(status, "program_status", lambda _: [worker, away, beat, watchdog])
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [worker, away, beat, watchdog])
     monkeypatch.setenv("COLUMNS", "80")
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     me, at = this(), time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -84,14 +84,14 @@ def test_tables_do_not_wrap(
 )
 def test_a_colour_says_whether_somebody_has_to_look(program: ProgramStatus, colour: str) -> None:
     """What works is green, what may pass by itself yellow, and the rest red."""
-    assert work.colour(program) == colour
+    assert activity_text.colour(program) == colour
 
 
 def test_a_quota_whose_ledger_is_not_made_yet(
     etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the first second of a new suite a quota has no ledger: words say so, not a system's error with its path."""
-    monkeypatch.setattr(status, "program_status", lambda _: [])
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     with pytest.raises(SystemExit):
         main(["--config", str(etc(f"[app]\n{folders}[quota:api]\nlimit = 5/s\n")), "status", "--json"])
@@ -111,7 +111,7 @@ def test_broker_that_does_not_answer(
     etc: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, shown: str
 ) -> None:
     """A broker that is away ends with 69; it is named with one mask where a password was given, and no mask where none was."""
-    monkeypatch.setattr(status, "program_status", lambda _: [])
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     for words in (["status"], ["status", "--json"]):
         with pytest.raises(SystemExit) as end:
             main(["--config", str(etc(f"[broker]\nurl = {url}\n")), *words])
@@ -145,7 +145,7 @@ def surveyed(run: Path, **broker: object) -> None:
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A configuration whose broker nobody can ask, and whose one program is in trouble."""
     held = ProgramStatus("worker-a", "BACKOFF", None, "", None, {}, held=True, trouble="ended with 70, 5 times in a minute")
-    monkeypatch.setattr(status, "program_status", lambda _: [held])
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [held])
     monkeypatch.setenv("COLUMNS", "80")
     return str(etc(f"[app]\nrun_dir = {tmp_path}/run\n[broker]\nurl = redis://127.0.0.1:1/0\n"))
 
@@ -202,7 +202,7 @@ def test_who_asks_makes_and_moves_nothing(
 ) -> None:
     """Without a survey the embedded broker itself is looked at: no folder appears, no message of the dead is moved; what waits
     beside the queues is counted."""
-    monkeypatch.setattr(status, "program_status", lambda _: [])
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     words = ["--config", str(etc(f"[app]\n{folders}[queue:pages]\n")), "status", "--json"]
     broker = tmp_path / "state" / "broker"

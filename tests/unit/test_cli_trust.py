@@ -11,9 +11,9 @@ import click
 import pytest
 
 from support.forks import child, end
-from warren.cli.as_owner import Verb, Way, owner_of, way
-from warren.cli.child import environment, terms_of
+from warren.cli.privileges import Verb, Way, owner_of, way
 from warren.cli.trust import Untrusted, decider_of_settings, owner_of_state
+from warren.cli.unprivileged_child import environment, terms_of
 from warren.cli.user import User, become
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from warren.cli import VERBS, main, warren
-from warren.cli.as_owner import Verb
+from warren.cli.privileges import Verb
 from warren.errors import ExitCode
 
 Written = Callable[..., Path]
@@ -117,5 +117,5 @@ def test_a_pipe_gets_no_colours(
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_goes_through_the_one_rule(verb: str) -> None:
-    """A verb of tomorrow, too, is the suite's user or only talks to systemd when root types it (cli/as_owner.py)."""
+    """A verb of tomorrow, too, is the suite's user or only talks to systemd when root types it (cli/privileges.py)."""
     assert isinstance(command_of(verb), Verb)

@@ -19,10 +19,10 @@ from support.figures import Figure
 from support.forks import child, end
 from support.ledgers import LONGEST, WINDOW, fresh, poke
 from support.wait import PATIENCE
-from warren.process import Process, this
-from warren.quota import client, mapped
-from warren.quota.client import NoAllowance, quota
-from warren.quota.ledger import Ledger
+from warren.quotas import client, mapped_file
+from warren.quotas.client import NoAllowance, quota
+from warren.quotas.ledger import Ledger
+from warren.system.process import Process, this
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_observe(ledger: Ledger, caplog: pytest.LogCaptureFixture, status: int, 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a lock."""
-    monkeypatch.setattr(mapped, "PATIENCE", 0.02)
+    monkeypatch.setattr(mapped_file, "PATIENCE", 0.02)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -204,7 +204,7 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
 
         def trace(frame: FrameType, event: str, argument: Any) -> Any:
             # Where Python delivers signals: when a function begins, and in the caller when it has returned.
-            if not frame.f_code.co_filename.endswith(("quota/client.py", "quota/ledger.py", "quota/slots.py")):
+            if not frame.f_code.co_filename.endswith(("quotas/client.py", "quotas/ledger.py", "quotas/slots.py")):
                 return None
             if event in ("call", "return"):
                 left[0] -= 1

@@ -15,7 +15,7 @@ import pytest
 from support.wait import run_to_end
 from warren.cli import VERBS, main, warren
 from warren.errors import ExitCode
-from warren.supervise.render import MAIN
+from warren.supervise.programs.render import MAIN
 
 Written = Callable[..., Path]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import Rate, Settings, WorkerSettings
 
 Loaded = Callable[..., Settings]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from warren.config import units, values
 from warren.config.cron_line import cron
-from warren.config.sections import AppSettings, ScheduleSettings
+from warren.config.schema import AppSettings, ScheduleSettings
 from warren.config.units import Rate, Unexpected
 
 GOOD: list[tuple[Callable[[str], Any], str, Any]] = [

@@ -8,7 +8,7 @@ import pytest
 
 from warren.config import Settings
 from warren.errors import Problem
-from warren.redaction import redact
+from warren.redaction.masker import redact
 
 Loaded = Callable[..., Settings]
 Refused = Callable[..., list[Problem]]

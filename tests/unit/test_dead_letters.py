@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from support.wait import let_pass
-from warren.broker.most_rejected import trim
-from warren.worker.copies import Copies
+from warren.broker.rejection_limits import trim
 from warren.worker.dead_letters import LONGEST_PAUSE, MOST_UNKEPT, MOST_UNKEPT_BYTES, WHY, DeadLetters
+from warren.worker.requeue import Copies
 
 
 def deep() -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
     letters, done, prefetch = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
     letters.begin(prefetch)
     with monkeypatch.context() as disk:
-        disk.setattr("warren.worker.kept_file.write_whole", full)
+        disk.setattr("warren.worker.message_file.write_whole", full)
         for name in "abc":
             letters.keep_here(letter(done, name)[0], "no reason", letter(done, name)[1])
         assert (len(tries), prefetch.raised) == (1, 3)
@@ -142,7 +142,7 @@ def test_what_waits_for_a_full_disk_takes_bounded_memory(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("warren.worker.kept_file.write_whole", full)
+    monkeypatch.setattr("warren.worker.message_file.write_whole", full)
     for size, room in ((2, MOST_UNKEPT), (MOST_UNKEPT_BYTES // 4, 4)):
         letters, done, prefetch = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
         letters.begin(prefetch)

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from warren.demo.demo_settings import DemoSettings
 from warren.demo.download import Refused, answer, is_public
-from warren.demo.settings import DemoSettings
 
 Answers = dict[str, Callable[[http.server.BaseHTTPRequestHandler], None]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warren.demo.call_record import worst_window
 from warren.demo.limiter import SlidingWindow
-from warren.demo.record import worst_window
 
 STEPS = st.lists(st.integers(0, 40), max_size=200)
 

@@ -14,7 +14,7 @@ import pytest
 from support.wait import end_of, until
 from warren.demo.quickstart import keep, processes, scratch
 from warren.errors import WarrenError
-from warren.process import Process, boot, of
+from warren.system.process import Process, boot, of
 
 STUBBORN = """
 import os, signal, subprocess, sys, time

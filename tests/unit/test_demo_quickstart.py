@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.wait import output_of, run_to_end, until
-from warren.demo.quickstart.argument import without_url
-from warren.demo.quickstart.typed import typed
+from warren.demo.quickstart.command_names import typed
+from warren.demo.quickstart.hidden_argument import without_url
 from warren.errors import ExitCode
 
 GUIDE = Path(__file__).parents[2] / "docs" / "quickstart.md"

@@ -18,9 +18,9 @@ from celery import Celery, current_app
 from support.api import api as running
 from support.in_process import working
 from support.wait import PATIENCE, result_of, until
-from warren.demo import provider, settings
-from warren.quota import client
-from warren.quota.ledger import Ledger
+from warren.demo import api_calls, demo_settings
+from warren.quotas import client
+from warren.quotas.ledger import Ledger
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +59,11 @@ def app(tmp_path: Path, worker: Celery) -> Celery:
     return worker
 
 
-def use(app: Celery, api: str) -> settings.DemoSettings:
+def use(app: Celery, api: str) -> demo_settings.DemoSettings:
     home = Path(app.conf.warren_state_dir)
-    file = settings.file_in(home)
-    settings.write(file, settings.DemoSettings(api, home / "key", home / "demo" / "files", home / "ticks"))
-    return settings.read(file)
+    file = demo_settings.file_in(home)
+    demo_settings.write(file, demo_settings.DemoSettings(api, home / "key", home / "demo" / "files", home / "ticks"))
+    return demo_settings.read(file)
 
 
 def run(app: Celery, name: str, *arguments: Any, task_id: str | None = None) -> Any:
@@ -80,11 +80,11 @@ def try_in_vain(app: Celery) -> None:
     """Collects a document until it is to be retried, then makes the next try its last."""
     result = app.send_task("warren.demo.collect", args=[0])
     until(lambda: result.state == "RETRY", what="a document to be retried")
-    settings.file_in(Path(app.conf.warren_state_dir)).unlink()
+    demo_settings.file_in(Path(app.conf.warren_state_dir)).unlink()
     result_of(result, interval=0.02, propagate=False)
 
 
-def calls(demo: settings.DemoSettings) -> list[dict[str, Any]]:
+def calls(demo: demo_settings.DemoSettings) -> list[dict[str, Any]]:
     lines = (demo.key_file.parent / "record").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -101,7 +101,7 @@ def test_a_document_is_collected_once(app: Celery, api: str) -> None:
     first = run(app, "warren.demo.collect", 3, task_id="one")
     run_again(app, "warren.demo.collect", 3, task_id="one")
     headers = {"Authorization": f"Bearer {demo.key}"}
-    catalogue = provider.session().get(f"{api}/documents", headers=headers, timeout=PATIENCE).json()
+    catalogue = api_calls.session().get(f"{api}/documents", headers=headers, timeout=PATIENCE).json()
     assert first == str(demo.folder / "00003.txt")
     assert Path(first).stat().st_size == catalogue[3]["bytes"]
     assert [call["path"] for call in calls(demo)] == ["/documents/3"]
@@ -231,7 +231,7 @@ def test_every_tick_leaves_a_line(app: Celery) -> None:
 @pytest.mark.parametrize(("text", "found"), [("{", "Expecting"), ("[]", "without"), ('{"api": "x"}', "'key_file'")])
 def test_settings_that_are_wrong_are_named(app: Celery, text: str, found: str) -> None:
     """A settings file that cannot be used fails the task with the file's path and what is wrong with it."""
-    file = settings.file_in(Path(app.conf.warren_state_dir))
+    file = demo_settings.file_in(Path(app.conf.warren_state_dir))
     file.write_text(text, encoding="utf-8")
     with pytest.raises(Exception, match=rf"demo\.json: expected .*found.*{found}"):
         run(app, "warren.demo.list")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.plants import PLANTS
-from warren.worker.ticked import Ended
+from warren.worker.duplicate_ticks import Ended
 
 
 @given(identities=st.lists(st.text(), max_size=50))

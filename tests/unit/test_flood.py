@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from warren.worker.copies import Copies
 from warren.worker.flood import IDLE, IN_A_ROW, SMALL, Flood
+from warren.worker.requeue import Copies
 
 
 class Stage:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.broker.backlog import Backlog
-from warren.broker.forecast import MEMORY, Forecast, Sample, forecast, remembered
+from warren.watchdog.backlog import Backlog
+from warren.watchdog.forecast import MEMORY, Forecast, Sample, forecast, remembered
 
 
 def line(start: float, growth: float, count: int = 20, step: float = 5.0) -> list[Sample]:

@@ -10,10 +10,10 @@ import pytest
 
 from support.ledgers import LONGEST, WINDOW, fresh, poke
 from warren.config import Settings
-from warren.quota.generation import accepted, latest
-from warren.quota.layout import MOST
-from warren.quota.ledger import Ledger, Opened
-from warren.quota.watchdog import Watchdog
+from warren.quotas.generation import accepted, latest
+from warren.quotas.layout import MOST
+from warren.quotas.ledger import Ledger, Opened
+from warren.watchdog.daemon import Watchdog
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
     loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the edit does not concern the watchdog: the heart keeps the generation of before until the ledger has it."""
-    monkeypatch.setattr("warren.quota.mapped.PATIENCE", 0.01)
+    monkeypatch.setattr("warren.quotas.mapped_file.PATIENCE", 0.01)
     text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
     watchdog = Watchdog(loaded(text))
     watchdog.book.configure()

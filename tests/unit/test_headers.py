@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warren.quota.headers import LONGEST_PAUSE, retry_after
+from warren.quotas.headers import LONGEST_PAUSE, retry_after
 
 #: Numbers in them that no date holds.
 WRONG_DATES = ["Sun, 99 Mar 2026 12:00:00 GMT", "Nov 9999 " + "9" * 60, "Sun, 01 Mar 2026 12:00:30 +" + "9" * 30]

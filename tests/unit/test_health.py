@@ -16,15 +16,15 @@ import pytest
 from support.disk import fill, small_disk
 from support.suite import ENVIRONMENT
 from support.wait import run_to_end
-from warren import run_file
 from warren.cli import main
-from warren.health.evidence import Disk, Evidence, look
+from warren.health.broker_findings import tendency
 from warren.health.finding import CHECKS, Finding, Level, span
+from warren.health.observation import Disk, Evidence, look
 from warren.health.report import LONGEST, judge, line, worst
-from warren.health.survey import tendency
-from warren.heartbeat import Beat, Heart, Hearts, read
-from warren.process import Process, this
-from warren.run_file import Published
+from warren.status import status_file
+from warren.status.heartbeat import Beat, Heart, Hearts, read
+from warren.status.status_file import Published
+from warren.system.process import Process, this
 
 NOW = 10_000.0
 STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
@@ -345,12 +345,12 @@ def test_a_full_run_folder(tmp_path: Path) -> None:
     run, me = tmp_path / "run", this()
     with small_disk(run, "1m"):
         said = {"pid": me.pid, "start": me.start, "state": "running", "programs": []}
-        run_file.write(run / "programs.json", {"at": run_file.now() - 60, **said})
+        status_file.write(run / "programs.json", {"at": status_file.now() - 60, **said})
         os.utime(run / "programs.json", (time.time() - 60, time.time() - 60))
         assert "supervisord hangs" in line(judge(look(run, ())))
         fill(run)
         with pytest.raises(OSError, match="No space"):
-            run_file.write(run / "programs.json", {"at": run_file.now(), **said})
+            status_file.write(run / "programs.json", {"at": status_file.now(), **said})
         assert line(judge(look(run, ()))) == f"CRITICAL: disk of {run} 0 % free"
 
 

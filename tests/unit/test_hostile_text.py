@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from warren.cli import main, programs
-from warren.cli.outcome import outcome, show
+from warren.cli import main, program_table
+from warren.cli.task_outcome import outcome, show
+from warren.control import reload_request
+from warren.control.supervisord import Program
 from warren.errors import Unavailable, WarrenError
-from warren.heartbeat import Heart
-from warren.journal_line import journal_line
-from warren.process import this
-from warren.supervise import request
-from warren.supervise.client import Program
-from warren.supervise.notify import clean
-from warren.supervise.programs import Outcome
+from warren.logs.journal_line import journal_line
+from warren.status.heartbeat import Heart
+from warren.supervise.status.program_status import Outcome
+from warren.supervise.status.sd_notify import clean
+from warren.system.process import this
 
 Written = Callable[..., Path]
 
@@ -62,7 +62,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         Program("beat", "RUNNING", me.pid, HOSTILE, None),
         Program(HOSTILE, HOSTILE, None, HOSTILE, None),
     ]
-    monkeypatch.setattr(programs, "programs", lambda _: found)
+    monkeypatch.setattr(program_table, "programs", lambda _: found)
     monkeypatch.setenv("COLUMNS", "80")
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     return ["--config", str(etc(f"[app]\n{folders}"))]
@@ -87,7 +87,7 @@ def test_a_reload(
     config: list[str], as_json: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The problems that a suite has reported are text."""
-    monkeypatch.setattr(request, "reload", lambda _: Outcome(0.0, "failed", [HOSTILE], 1))
+    monkeypatch.setattr(reload_request, "reload", lambda _: Outcome(0.0, "failed", [HOSTILE], 1))
     main([*config, "reload", *as_json])
     captured = capsys.readouterr()
     checked(captured.out + captured.err)
@@ -100,7 +100,7 @@ def test_a_failure(config: list[str], capsys: pytest.CaptureFixture[str], monkey
         def fail(_: object, raised: Exception = error) -> list[Program]:
             raise raised
 
-        monkeypatch.setattr(programs, "programs", fail)
+        monkeypatch.setattr(program_table, "programs", fail)
         assert main([*config, "status"]) != 0
         assert "link=http://evil" in checked(capsys.readouterr().err)
 

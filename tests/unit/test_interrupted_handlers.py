@@ -14,7 +14,7 @@ import pytest
 
 from support.suite import Suite
 from warren.config import load
-from warren.daemon import Daemon
+from warren.runtime.daemon import Daemon
 
 
 @pytest.mark.parametrize("name", ["_on_stop", "_on_reload", "_on_dump"])

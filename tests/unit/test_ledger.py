@@ -13,12 +13,12 @@ import pytest
 from support.forks import child, end
 from support.ledgers import LONGEST, NOBODY, WINDOW, fresh, poke_slot
 from support.wait import PATIENCE
-from warren.process import this
-from warren.quota import store
-from warren.quota.layout import HEADER_WORDS, WORD, Head, Slot
-from warren.quota.ledger import BATCH, Ledger, Opened, now_ns
-from warren.quota.mapped import MappedFile
-from warren.quota.store import LedgerDamaged
+from warren.quotas import ledger_file
+from warren.quotas.layout import HEADER_WORDS, WORD, Head, Slot
+from warren.quotas.ledger import BATCH, Ledger, Opened, now_ns
+from warren.quotas.ledger_file import LedgerDamaged
+from warren.quotas.mapped_file import MappedFile
+from warren.system.process import this
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_after_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = fresh(path, 40)
     tickets = ledger.reserve(5, this()) or ()
     ledger.settle(tickets[:2], answered=True)
-    monkeypatch.setattr(store, "boot", lambda: "the next one")
+    monkeypatch.setattr(ledger_file, "boot", lambda: "the next one")
     assert ledger.configure(40, WINDOW, LONGEST) == Opened(taken_over=True)
     counts = ledger.counts()
     assert counts.open == 0
@@ -182,7 +182,7 @@ def test_a_pause_outlasts_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ):
         path.write_bytes(kept)
         with monkeypatch.context() as reboot:
-            reboot.setattr(store, "boot", lambda number=number: f"boot {number}")
+            reboot.setattr(ledger_file, "boot", lambda number=number: f"boot {number}")
             reboot.setattr(time, "time_ns", lambda later=later: asked + later * 10**9)
             ledger = fresh(path)
             assert least <= (ledger.wait_s() or 0) <= most, later
@@ -212,7 +212,7 @@ def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         disk.parent.mkdir()
         disk.write_bytes(bytes(synced) + old)
         with monkeypatch.context() as reboot:
-            reboot.setattr(store, "boot", lambda: "after the cut")
+            reboot.setattr(ledger_file, "boot", lambda: "after the cut")
             after = fresh(disk, 64)
             assert after.counts().cooling >= step + 1
     assert syncs <= 16 + 8  # and it does not cost a sync for each call
@@ -247,7 +247,7 @@ def test_limit_raised_and_lowered_while_others_use_it(path: Path) -> None:
     other.refund(tickets)
     assert other.reserve(1, this()) is None
     assert other.counts().free == 0
-    assert path.stat().st_size == store.size(500)
+    assert path.stat().st_size == ledger_file.size(500)
 
 
 def test_a_window_made_longer(path: Path) -> None:
@@ -282,7 +282,7 @@ def test_full_disk(path: Path) -> None:
     """When a ledger cannot grow or be made, that is an OSError, and what stood there is as it was."""
 
     def in_vain() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (store.size(10), store.size(10)))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_file.size(10), ledger_file.size(10)))
         for _ in range(3):
             with pytest.raises(OSError, match="too large"):
                 ledger.configure(500, 2 * WINDOW, LONGEST)
@@ -307,7 +307,7 @@ def test_growing_on_a_full_disk_changes_nothing(path: Path) -> None:
     """A limit that the disk has no room for leaves limit, window and cooling times as they were, however often it is tried."""
 
     def in_vain() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (store.size(10), store.size(10)))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_file.size(10), ledger_file.size(10)))
         for _ in range(5):
             with pytest.raises(OSError, match="too large"):
                 ledger.configure(500, 2 * WINDOW, LONGEST)

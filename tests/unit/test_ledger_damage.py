@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from support.ledgers import LONGEST, NOBODY, WINDOW, fresh, poke, poke_slot, whole
 from support.plants import PLANTS
-from warren.process import this
-from warren.quota import layout, store
-from warren.quota.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
-from warren.quota.ledger import Ledger, now_ns
-from warren.quota.mapped import LedgerBusy
-from warren.quota.slots import Ticket
-from warren.quota.store import LedgerDamaged
+from warren.quotas import layout, ledger_file
+from warren.quotas.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
+from warren.quotas.ledger import Ledger, now_ns
+from warren.quotas.ledger_file import LedgerDamaged
+from warren.quotas.mapped_file import LedgerBusy
+from warren.quotas.slots import Ticket
+from warren.system.process import this
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": cut(0),
     "short": cut(100),
     "header only": cut(HEADER_WORDS * WORD),
-    "one byte too few": cut(store.size(4) - 1),
+    "one byte too few": cut(ledger_file.size(4) - 1),
     "text": lambda path: path.write_text("limit = 4\n" * 1000),
-    "zeros": lambda path: path.write_bytes(bytes(store.size(4))),
+    "zeros": lambda path: path.write_bytes(bytes(ledger_file.size(4))),
     "version": lambda path: poke(path, VERSION=layout.VERSION + 1),
     "capacity 0": lambda path: poke(path, CAPACITY=0),
     "capacity too high": lambda path: poke(path, CAPACITY=2**60),

@@ -12,13 +12,13 @@ import pytest
 
 from support.forks import killed_at
 from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, poke, poke_slot, whole
-from warren.process import this
-from warren.quota import mapped
-from warren.quota.layout import Slot
-from warren.quota.ledger import Ledger, now_ns
+from warren.quotas import mapped_file
+from warren.quotas.layout import Slot
+from warren.quotas.ledger import Ledger, now_ns
+from warren.system.process import this
 
 #: The room of quotas.
-ROOM = os.path.dirname(mapped.__file__)
+ROOM = os.path.dirname(mapped_file.__file__)
 
 
 def lines(folder: Path, prepare: Callable[[Path], object], work: Callable[[Path], object], step: int = 1) -> Iterator[Path]:

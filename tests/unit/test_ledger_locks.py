@@ -16,12 +16,12 @@ from support.figures import Figure
 from support.forks import child, end
 from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, whole
 from support.wait import PATIENCE
-from warren.process import this
-from warren.quota import mapped
-from warren.quota.layout import Head
-from warren.quota.ledger import Ledger
-from warren.quota.mapped import LedgerBusy
-from warren.quota.slots import Ticket
+from warren.quotas import mapped_file
+from warren.quotas.layout import Head
+from warren.quotas.ledger import Ledger
+from warren.quotas.mapped_file import LedgerBusy
+from warren.quotas.slots import Ticket
+from warren.system.process import this
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a lock."""
-    monkeypatch.setattr(mapped, "PATIENCE", 0.05)
-    monkeypatch.setattr(mapped, "MAKING_PATIENCE", 0.05)
+    monkeypatch.setattr(mapped_file, "PATIENCE", 0.05)
+    monkeypatch.setattr(mapped_file, "MAKING_PATIENCE", 0.05)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody waits for a lock as long as a busy machine may take."""
-    monkeypatch.setattr(mapped, "PATIENCE", PATIENCE)
-    monkeypatch.setattr(mapped, "MAKING_PATIENCE", PATIENCE)
+    monkeypatch.setattr(mapped_file, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(mapped_file, "MAKING_PATIENCE", PATIENCE)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -88,7 +88,7 @@ def test_a_stopped_maker(path: Path) -> None:
     """A process that is stopped while it makes a ledger does not hold up the others for ever."""
 
     def hold() -> None:
-        with mapped.making(path):
+        with mapped_file.making(path):
             os.kill(os.getpid(), signal.SIGSTOP)
 
     fresh(path)

@@ -13,14 +13,14 @@ from celery.app.task import Context
 from celery.utils.objects import Bunch
 
 from warren.config import Settings
-from warren.process import this
-from warren.quota.book import Book
+from warren.quotas.ledgers import Book
+from warren.system.process import this
 from warren.worker.admission import Admission
-from warren.worker.allowance import Allowance
-from warren.worker.copies import Copies
+from warren.worker.child_slots import Allowance
 from warren.worker.gate import Gate
-from warren.worker.leftovers import Leftovers
-from warren.worker.message import TICKETS
+from warren.worker.message_copy import TICKETS
+from warren.worker.requeue import Copies
+from warren.worker.task_processes import Leftovers
 
 INI = "[app]\nstate_dir = {state}\n[queue:calls]\ntasks = jobs.call\n[quota:x]\nlimit = 4/h\ntasks = jobs.call\n"
 

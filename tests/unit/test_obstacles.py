@@ -11,11 +11,11 @@ import pytest
 
 from support.plants import PLANTS
 from support.trees import deep, removed
-from warren.heartbeat import Heart, read
-from warren.obstacles import MARK, clear
-from warren.regular_file import clear_place
-from warren.supervise import run_folder
-from warren.supervise.folders import write_programs
+from warren.status.heartbeat import Heart, read
+from warren.supervise.programs import run_directory
+from warren.supervise.programs.directories import write_programs
+from warren.system.obstacles import MARK, clear
+from warren.system.regular_file import clear_place
 
 
 @pytest.mark.parametrize("word", PLANTS)
@@ -62,8 +62,8 @@ def test_the_run_folder_is_tidied_of_trees_without_an_end(tmp_path: Path) -> Non
         places = [run / "beat.pid", run / "heart" / "beat.json", run / "supervisor" / "beat.conf"]
         for place in places:
             deep(place)
-        assert sorted(run_folder._tidy(run)) == sorted(places)
-        assert run_folder._tidy(run) == []
+        assert sorted(run_directory._tidy(run)) == sorted(places)
+        assert run_directory._tidy(run) == []
         deep(run / "supervisor" / "beat.conf")
         write_programs(run / "supervisor", {"beat.conf": "text"})
         assert (run / "supervisor" / "beat.conf").read_text() == "text"

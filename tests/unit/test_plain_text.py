@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from warren.plain_text import Plain, plain
+from warren.system.plain_text import Plain, plain
 
 
 @pytest.mark.parametrize(

@@ -13,23 +13,23 @@ import pytest
 
 from support.plants import PLANTS
 from support.wait import run_to_end
-from warren.beat.host_leader import HostLeader
-from warren.beat.memory import Known, Memory
-from warren.broker.exchanges import Table
-from warren.broker.routing import Binding
-from warren.broker.topology import Topology
-from warren.cli import main, programs
+from warren.beat.last_ticks import Known, Memory
+from warren.beat.leader.embedded_leader import HostLeader
+from warren.broker.embedded.exchanges import Table
+from warren.broker.embedded.routing import Binding
+from warren.broker.embedded.topology import Topology
+from warren.cli import main, program_table
 from warren.config import Settings
+from warren.control.supervisord import Program
 from warren.errors import ExitCode
-from warren.heartbeat import Heart
-from warren.process import this
-from warren.supervise.care import surveyed
-from warren.supervise.client import Program
-from warren.supervise.folders import noted_run_dir
-from warren.supervise.programs import read
-from warren.worker.deaths import Deaths
-from warren.worker.deaths import _read as losses
-from warren.worker.in_hand import InHand
+from warren.status.heartbeat import Heart
+from warren.supervise.liveness.recover import surveyed
+from warren.supervise.programs.directories import noted_run_dir
+from warren.supervise.status.program_status import read
+from warren.system.process import this
+from warren.worker.crash_counts import Deaths
+from warren.worker.crash_counts import _read as losses
+from warren.worker.current_message import InHand
 
 Written = Callable[..., Path]
 
@@ -47,8 +47,8 @@ DAEMON = """
 import sys
 from pathlib import Path
 from warren.config import load
-from warren.daemon import Daemon
-from warren.heartbeat import read
+from warren.runtime.daemon import Daemon
+from warren.status.heartbeat import read
 settings = load(Path(sys.argv[1]), "here")
 one = Daemon(settings, "beat", "beat")
 one.start()
@@ -71,7 +71,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     broker = {"kind": "embedded", "reachable": True, "reason": "", "alarms": []}
     (run / "survey.json").write_text(json.dumps({"at": at, "broker": broker, "queues": {}, "quotas": {}}))
     (tmp_path / "log").mkdir()
-    monkeypatch.setattr(programs, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)])
+    monkeypatch.setattr(program_table, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)])
     folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     return ["--config", str(etc(f"[app]\n{folders}[worker:a]\n"))]
 

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from kombu.asynchronous import Hub, set_event_loop
 
 from support.wait import until
-from warren.process import reads, waits
+from warren.system.process import reads, waits
 from warren.worker import pool as pools
-from warren.worker import pool_stuck
+from warren.worker import stuck_children
 from warren.worker.pool_messages import trouble
 
 PID, INQUEUE = 7, 9
@@ -280,7 +280,7 @@ def test_a_message_that_was_half_read(turning: Turning, read: int) -> None:
 @pytest.mark.parametrize("kind", POISON)
 def test_garbage_where_the_next_task_begins(turning: Turning, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Both children that read it are ended, and each task runs once."""
-    monkeypatch.setattr(pool_stuck, "APART", 0.1)
+    monkeypatch.setattr(stuck_children, "APART", 0.1)
     turning.hub.call_repeatedly(0.1, turning.pool.end_stuck)
     procs = list(turning.pool._pool)
     for proc in procs:
@@ -302,7 +302,7 @@ def test_a_word_that_somebody_has_read(turning: Turning, monkeypatch: pytest.Mon
     said = os.read(pipe, 65536)
     os.write(proc.outq._writer.fileno(), said[: 4 + struct.unpack(">i", said[:4])[0]])  # it begins; nothing of the end
     turning.turn_until(lambda: job._accepted)
-    monkeypatch.setattr(pool_stuck, "APART", 0.1)
+    monkeypatch.setattr(stuck_children, "APART", 0.1)
     turning.hub.call_repeatedly(0.1, pool.end_stuck)
     turning.hub.call_repeatedly(0.1, pool.maintain_pool)
     turning.turn_until(lambda: turning.ends)
@@ -332,7 +332,7 @@ def looks(turning: Turning, wanted: int) -> None:
 
     def look(idle: Any, now: float) -> list[int]:
         asked[0] += 1
-        found.extend(real(idle, asked[0] * pool_stuck.APART))
+        found.extend(real(idle, asked[0] * stuck_children.APART))
         return []
 
     turning.pool._stuck.look = look
@@ -390,9 +390,9 @@ def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_
 
 def test_looks_are_counted_for_each_task_and_not_for_each_call() -> None:
     """A child that has another task, or is not idle once, begins anew; looks at one moment are one."""
-    stuck, now = pool_stuck.Stuck(), 0.0
+    stuck, now = stuck_children.Stuck(), 0.0
     for idle in ({7: 1}, {7: 1}, {7: 1}, {7: 1}, {}, {7: 1}, {7: 2}, {7: 2}, {7: 2}, {7: 2}):
-        now += pool_stuck.APART
+        now += stuck_children.APART
         assert stuck.look(idle, now) == []
         assert stuck.look(idle, now) == []
-    assert stuck.look({7: 2, 8: 3}, now + pool_stuck.APART) == [7]
+    assert stuck.look({7: 2, 8: 3}, now + stuck_children.APART) == [7]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.printable import one_line, printable, printable_lines
+from warren.system.printable import one_line, printable, printable_lines
 
 #: Control characters, marks of direction or without width, halves, private and unassigned ones, ends of lines.
 FORBIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

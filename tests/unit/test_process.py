@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.forks import child, end
-from warren.process import Process, handle_of_holder, of, this
+from warren.system.process import Process, handle_of_holder, of, this
 
 
 def test_the_dead_are_dead() -> None:

@@ -10,7 +10,7 @@ from support.wait import run_to_end
 
 CODE = """
 import os, resource
-from warren.process_state import ProcessState
+from warren.system.process_state import ProcessState
 os.umask(0o27)
 before, limits = os.getpriority(0, 0), {{}}
 def limit(name):
@@ -42,7 +42,7 @@ def test_what_was_changed_is_put_back(act: str, question: str, told: str) -> Non
 
 TOOLS = """
 import builtins, os, time
-from warren.process_state import TOOLS, ProcessState
+from warren.system.process_state import TOOLS, ProcessState
 here, close = open(os.devnull), os.close
 state = ProcessState(TOOLS)
 def raising(*_, **__):

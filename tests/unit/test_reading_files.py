@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from warren.errors import WarrenError
-from warren.reading.order import Timed
-from warren.reading.reader import Reader
-from warren.reading.selection import Selection
+from warren.logs.reading.merge import Timed
+from warren.logs.reading.query import Reader
+from warren.logs.reading.selection import Selection
 
 Put = Callable[..., Path]
 

@@ -15,14 +15,14 @@ import pytest
 from support.forks import child, end
 from support.plants import PLANTS
 from warren.errors import WarrenError
-from warren.reading import file as file_module
-from warren.reading import order as order_module
-from warren.reading.file import LOST, RATIO
-from warren.reading.order import Timed, back_in_order, in_order
-from warren.reading.reader import Reader
-from warren.reading.seek import LONGEST
-from warren.reading.selection import Selection
-from warren.regular_file import open_regular
+from warren.logs.reading import log_file as file_module
+from warren.logs.reading import merge as order_module
+from warren.logs.reading.log_file import LOST, RATIO
+from warren.logs.reading.merge import Timed, back_in_order, in_order
+from warren.logs.reading.query import Reader
+from warren.logs.reading.seek import LONGEST
+from warren.logs.reading.selection import Selection
+from warren.system.regular_file import open_regular
 
 Read = Callable[[Reader], list[Timed]]
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.reading import file as file_module
-from warren.reading import seek
-from warren.reading.line import moment
-from warren.reading.order import DISORDER, Timed
-from warren.reading.reader import Reader
-from warren.reading.selection import Selection
+from warren.logs.reading import log_file as file_module
+from warren.logs.reading import seek
+from warren.logs.reading.line import moment
+from warren.logs.reading.merge import DISORDER, Timed
+from warren.logs.reading.query import Reader
+from warren.logs.reading.selection import Selection
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 #: Seconds from one line to the next, and how much earlier than its write a line was made.

@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from support.figures import Figure
-from warren.config.options import kind
-from warren.config.sections import BrokerSettings
-from warren.log_line import render
-from warren.redaction import MASK, redact, redact_texts, redact_value
+from warren.config.option_types import kind
+from warren.config.schema import BrokerSettings
+from warren.logs.formatter import render
+from warren.redaction.masker import MASK, redact, redact_texts, redact_value
 
 S = "%s"
 #: Each with one or more places for a secret.

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warren.broker.embedded.routing import Binding
 from warren.broker.payloads import check
-from warren.broker.redis_bindings import binding_of, entry_of
-from warren.broker.routing import Binding
+from warren.broker.redis.bindings import binding_of, entry_of
 
 SEP = "\x06\x16"
 TAKEN = frozenset(("unacked",))

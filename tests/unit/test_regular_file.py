@@ -12,7 +12,7 @@ import pytest
 
 from support.forks import child, end
 from support.plants import PLANTS
-from warren.regular_file import NotRegular, TooLarge, make_directory, open_regular, read_regular
+from warren.system.regular_file import NotRegular, TooLarge, make_directory, open_regular, read_regular
 
 
 def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from supervisor.datatypes import RestartWhenExitUnexpected
 
 from warren.config import AppSettings, BeatSettings, QueueSettings, Settings, WatchdogSettings, WorkerSettings
 from warren.errors import FINAL, ConfigError, ExitCode
-from warren.supervise.folders import make_folders, write_programs
+from warren.supervise.daemon_process import DaemonConfig
 from warren.supervise.options import Options
-from warren.supervise.process import DaemonConfig
-from warren.supervise.render import MAIN, daemons, expansions, programs_folder, render
+from warren.supervise.programs.directories import make_folders, write_programs
+from warren.supervise.programs.render import MAIN, daemons, expansions, programs_folder, render
 
 
 def settings_in(folder: Path, **sections: Any) -> Settings:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from celery.worker import state
 
-from warren import log
+from warren.logs import setup
 from warren.worker import revokes as module
 from warren.worker.revokes import HOLDS, Revokes
 
@@ -23,9 +23,9 @@ from warren.worker.revokes import HOLDS, Revokes
 def lines(tmp_path: Path) -> Iterator[Any]:
     """A process with a log, which has heard of no revoke."""
     forget()
-    log.configure("worker", "worker-a", "h", tmp_path / "log")
+    setup.configure("worker", "worker-a", "h", tmp_path / "log")
     yield lambda: [json.loads(line) for line in (tmp_path / "log/worker.log").read_text(encoding="utf-8").splitlines()]
-    log.end()
+    setup.end()
     forget()
 
 

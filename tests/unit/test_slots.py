@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from support.slots import LONGEST, ME, NOW, WINDOW, copy, make, scene
-from warren.quota.layout import NIL, Head, Slot, State
-from warren.quota.rebuild import rebuild
-from warren.quota.slots import Contradiction, Slots
-from warren.quota.terms import retime, take_over
+from warren.quotas.layout import NIL, Head, Slot, State
+from warren.quotas.rebuild import rebuild
+from warren.quotas.slots import Contradiction, Slots
+from warren.quotas.transitions import retime, take_over
 
 
 def test_refund_after_a_longer_window() -> None:

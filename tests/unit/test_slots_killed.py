@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support.slots import DEAD, LONGEST, ME, NOW, OTHER, WINDOW, check_lists, copy, scene
-from warren.process import Process
-from warren.quota.layout import Head, Slot, State
-from warren.quota.rebuild import rebuild
-from warren.quota.slots import Slots, Ticket
-from warren.quota.store import boot_word
-from warren.quota.terms import retime, take_over
+from warren.quotas.layout import Head, Slot, State
+from warren.quotas.ledger_file import boot_word
+from warren.quotas.rebuild import rebuild
+from warren.quotas.slots import Slots, Ticket
+from warren.quotas.transitions import retime, take_over
+from warren.system.process import Process
 
 
 class KilledError(BaseException):

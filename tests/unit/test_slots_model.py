@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make, set_terms
-from warren.process import Process
-from warren.quota.layout import Head, Slot
-from warren.quota.slots import Ticket
+from warren.quotas.layout import Head, Slot
+from warren.quotas.slots import Ticket
+from warren.system.process import Process
 
 
 @dataclass

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from warren.heartbeat import Beat
-from warren.process import Process
-from warren.run_file import now
-from warren.supervise.blocked import blocked
-from warren.supervise.hearts import Sight
-from warren.worker.at_work import AtWork
+from warren.status.heartbeat import Beat
+from warren.status.status_file import now
+from warren.supervise.liveness.blocked import blocked
+from warren.supervise.liveness.observe import Sight
+from warren.system.process import Process
+from warren.worker.running_tasks import AtWork
 
 WAITING = {"default": 3}
 

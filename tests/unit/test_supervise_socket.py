@@ -15,8 +15,8 @@ from xmlrpc.client import dumps
 
 import pytest
 
+from warren.control import supervisord
 from warren.errors import Unavailable
-from warren.supervise import client
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
@@ -58,7 +58,7 @@ def asked(scratch: Path) -> Any:
 
         threading.Thread(target=serve, daemon=True).start()
         settings: Any = SimpleNamespace(app=SimpleNamespace(run_dir=scratch))
-        return client.programs(settings)
+        return supervisord.programs(settings)
 
     yield ask
     for server in servers:
@@ -68,14 +68,14 @@ def asked(scratch: Path) -> Any:
 @pytest.mark.parametrize("head", [b"", HEAD % 1_000_000, b"HTTP/1.1 200 OK\r\nX: "])
 def test_an_answer_byte_by_byte_has_one_time_limit(asked: Any, head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a byte comes: each alone is in time."""
-    monkeypatch.setattr(client, "PATIENCE", 0.5)
+    monkeypatch.setattr(supervisord, "PATIENCE", 0.5)
     with pytest.raises(Unavailable, match="timed out"):
         asked(drops(head, 0.05))
 
 
 def test_an_answer_without_an_end_is_given_up(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It fills no memory."""
-    monkeypatch.setattr(client, "LARGEST", 1 << 20)
+    monkeypatch.setattr(supervisord, "LARGEST", 1 << 20)
     with pytest.raises(Unavailable, match="more than 1048576 bytes"):
         asked(itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(b"x" * 65536)))
 
@@ -105,4 +105,4 @@ def test_an_answer_that_is_none_is_no_traceback(asked: Any, said: bytes) -> None
 def test_an_answer_is_taken(asked: Any) -> None:
     """The true one, as supervisord gives it."""
     said = {"name": "beat", "group": "beat", "statename": "RUNNING", "pid": 7, "spawnerr": "", "stdout_logfile": "/x"}
-    assert asked([answer([{**said, "more": 1}])]) == [client.Program("beat", "RUNNING", 7, "", Path("/x"))]
+    assert asked([answer([{**said, "more": 1}])]) == [supervisord.Program("beat", "RUNNING", 7, "", Path("/x"))]

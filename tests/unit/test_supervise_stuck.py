@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from warren.heartbeat import Beat
-from warren.process import Process
-from warren.supervise.care import surveyed
-from warren.supervise.hearts import Sight
-from warren.supervise.stuck import Idleness, is_stuck, judge
+from warren.status.heartbeat import Beat
+from warren.supervise.liveness.observe import Sight
+from warren.supervise.liveness.recover import surveyed
+from warren.supervise.liveness.stuck import Idleness, is_stuck, judge
+from warren.system.process import Process
 
 EVIDENCE = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "begun": 4}
 FULL = {"default": 3}

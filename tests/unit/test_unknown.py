@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from celery.utils.objects import Bunch
 
-from warren.worker.copies import Copies
-from warren.worker.message import FIRST_PAUSE
-from warren.worker.unknown import RETURNS, Unknown
+from warren.worker.message_copy import FIRST_PAUSE
+from warren.worker.requeue import Copies
+from warren.worker.unknown_tasks import RETURNS, Unknown
 
 
 class Consumer:

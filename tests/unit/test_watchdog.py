@@ -12,11 +12,11 @@ import pytest
 
 from support.disk import fill, small_disk
 from warren.config import Settings
-from warren.quota.book import Book
-from warren.quota.slots import Counts
-from warren.quota.survey import Survey
-from warren.quota.watchdog import Watchdog
-from warren.regular_file import open_regular
+from warren.quotas.ledgers import Book
+from warren.quotas.slots import Counts
+from warren.system.regular_file import open_regular
+from warren.watchdog.broker_status import Survey
+from warren.watchdog.daemon import Watchdog
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_a_disk_that_fails_one_ledger(
 
     watchdog.book["bad"].close()
     with monkeypatch.context() as broken:
-        broken.setattr("warren.quota.mapped.open_regular", opened)
+        broken.setattr("warren.quotas.mapped_file.open_regular", opened)
         for _ in range(3):
             for name in watchdog.book:
                 watchdog._watch(name)

@@ -6,16 +6,16 @@ from typing import Any
 
 from celery import signals
 
-from warren.app import TICK, import_tasks, make_app
-from warren.beat.leader import leader
+from warren.app.factory import TICK, import_tasks, make_app
+from warren.beat.leader.leadership import leader
 from warren.beat.sender import TURN, Sender
 from warren.config import Settings
-from warren.config.concern import concerns_sending
-from warren.daemon import Daemon
+from warren.config.reload_scope import concerns_sending
 from warren.errors import ExitCode, Unavailable
-from warren.events import Event
-from warren.log import get, set_level
-from warren.redaction import redact
+from warren.logs.events import Event
+from warren.logs.setup import get, set_level
+from warren.redaction.masker import redact
+from warren.runtime.daemon import Daemon
 
 
 class Beat:

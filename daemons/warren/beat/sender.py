@@ -8,16 +8,16 @@ from zoneinfo import ZoneInfo
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from warren.beat.acts import Act, OnWay, begun_behind, by_entry
-from warren.beat.leader import Leader
-from warren.beat.memory import Known
+from warren.beat.last_ticks import Known
+from warren.beat.leader.leadership import Leader
+from warren.beat.pending import Act, OnWay, begun_behind, by_entry
 from warren.beat.ticks import Gap, due, last_tick, next_tick, pause, task_id, trusted
-from warren.broker.not_taken import NotTaken
+from warren.broker.publish_timeout import NotTaken
 from warren.broker.unroutable import NoRoute
 from warren.config import ScheduleSettings, Settings
 from warren.errors import Unavailable
-from warren.events import Event
-from warren.log import get
+from warren.logs.events import Event
+from warren.logs.setup import get
 
 #: Seconds at most that one turn sends, and between two turns.
 TURN = 1.0

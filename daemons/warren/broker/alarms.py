@@ -16,7 +16,7 @@ from amqp.serialization import loads
 from celery import Celery
 from kombu.transport import pyamqp
 
-from warren.config.sections import BrokerKind
+from warren.config.schema import BrokerKind
 
 #: Seconds to wait for RabbitMQ's answer; a later answer is read at the next look.
 _LISTEN = 0.3

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from warren.broker.moments import moment
+from warren.broker.timestamps import moment
 
 #: A message that is due within so many seconds goes to its queue at once: the worker keeps it, and
 #: is exact.

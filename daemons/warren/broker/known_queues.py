@@ -11,8 +11,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from warren.broker.disk import write_whole
-from warren.regular_file import read_regular
+from warren.broker.embedded.filesystem import write_whole
+from warren.system.regular_file import read_regular
 
 
 class KnownQueues:

@@ -12,9 +12,9 @@ from typing import Any
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from warren.broker.arrivals import REFUSED, Arrival, Unreadable
-from warren.broker.nesting import DEEPEST, is_shallow, may_be_deep
-from warren.broker.sized import Sized
+from warren.broker.incoming import REFUSED, Arrival, Unreadable
+from warren.broker.message_size import Sized
+from warren.broker.nesting_depth import DEEPEST, is_shallow, may_be_deep
 
 #: The most bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
 _BESIDE = 256 * 1024

@@ -17,23 +17,23 @@ import click
 
 from warren.config import DEFAULT_FOLDER
 from warren.errors import ExitCode, WarrenError
-from warren.printable import printable_lines
+from warren.system.printable import printable_lines
 
 #: Each verb with the module and the name of its command. The module is imported when the verb is
 #: called, so that no daemon loads what only another verb needs.
 VERBS = {
-    "start": "warren.cli.service:start",
-    "stop": "warren.cli.service:stop",
-    "restart": "warren.cli.service:restart",
-    "supervise": "warren.cli.supervise:supervise",
+    "start": "warren.cli.start_stop:start",
+    "stop": "warren.cli.start_stop:stop",
+    "restart": "warren.cli.start_stop:restart",
+    "supervise": "warren.cli.supervise_verb:supervise",
     "worker": "warren.cli.daemons:worker",
     "beat": "warren.cli.daemons:beat",
     "quota-watchdog": "warren.cli.daemons:quota_watchdog",
-    "status": "warren.cli.status:status",
-    "health": "warren.cli.health:health",
-    "logs": "warren.cli.logs:logs",
-    "reload": "warren.cli.reload:reload",
-    "call": "warren.cli.call:call",
+    "status": "warren.cli.status_verb:status",
+    "health": "warren.cli.health_verb:health",
+    "logs": "warren.cli.logs_verb:logs",
+    "reload": "warren.cli.reload_verb:reload",
+    "call": "warren.cli.call_verb:call",
     "check": "warren.cli.configuration:check",
     "show-config": "warren.cli.configuration:show_config",
 }
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     Says on stderr why the command failed.
     """
     _open_streams()
-    # This is a child of a command of root (cli/child.py), which shows the output on root's
+    # This is a child of a command of root (cli/unprivileged_child.py), which shows the output on root's
     # terminal.
     if os.environ.pop("WARREN_TERMINAL", ""):
         sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
@@ -162,7 +162,7 @@ def _open_streams() -> None:
 
 def _say(text: str) -> None:
     # Imported here: monitors call `warren health` each cycle, which mostly has nothing to mask.
-    from warren.redaction import redact
+    from warren.redaction.masker import redact
 
     click.echo(printable_lines(redact(text)), err=True, nl=False)
 

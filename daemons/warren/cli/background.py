@@ -13,11 +13,11 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from warren.cli.progress import progress
+from warren.cli.progress_line import progress
 from warren.cli.user import not_root_for_another
 from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
-from warren.process import handle_of_holder
+from warren.system.process import handle_of_holder
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -61,12 +61,12 @@ class Place:
             sys.exit()
         not_root_for_another(self.settings.app.state_dir)
         if detach:
-            from warren.detach import into_background  # imported here, because loading takes time
+            from warren.runtime.daemonize import into_background  # imported here, because loading takes time
 
             into_background(self.settings, self.program, self.expected)
         code = start()
         if code == ExitCode.RESTART and (detach or detached):
-            from warren.detach import start_anew
+            from warren.runtime.daemonize import start_anew
 
             start_anew(self.settings, *self.verb, "--detached")
         sys.exit(code)

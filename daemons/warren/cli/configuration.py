@@ -11,18 +11,18 @@ from typing import Any
 
 import click
 
-from warren.cli.as_owner import Verb
-from warren.cli.code import writable_code
-from warren.cli.importing import importing
-from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory, short_host, suite_of_another
-from warren.config.accepted import source
-from warren.config.hints import foreign_apps, misspelt_hosts, own_ways, silent_receivers
-from warren.config.listing import entries
-from warren.config.places import HIDDEN, in_a_home
+from warren.cli.code_writers import writable_code
+from warren.cli.import_notice import importing
+from warren.cli.privileges import Verb
+from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory_checks, short_host, suite_of_another
+from warren.config.advice import foreign_apps, misspelt_hosts, own_ways, silent_receivers
+from warren.config.path_checks import HIDDEN, in_a_home
+from warren.config.rendering import entries
+from warren.config.snapshot import source
+from warren.control.service import hides_homes
 from warren.errors import ConfigError, ExitCode, Problem
-from warren.printable import printable
-from warren.redaction import redact_texts
-from warren.service import hides_homes
+from warren.redaction.masker import redact_texts
+from warren.system.printable import printable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -103,7 +103,7 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
 
     `problems` holds those of the settings themselves.
     """
-    from warren.supervise.files import check_files  # loads supervisor, not needed by show-config
+    from warren.supervise.programs.supervisor_files import check_files  # loads supervisor, not needed by show-config
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
     path = settings.app.path
@@ -128,7 +128,7 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
 
 
 def _import(settings: Settings) -> None:
-    from warren.app import import_tasks, make_app  # loads Celery, not needed by show-config
+    from warren.app.factory import import_tasks, make_app  # loads Celery, not needed by show-config
 
     with importing("check") as begins:
         import_tasks(make_app(settings), settings, begins)
@@ -139,9 +139,9 @@ def _warnings(settings: Settings) -> list[str]:
 
     The caller has imported the task modules that can be imported.
     """
-    from warren.quota.pauses import pauses
+    from warren.quotas.edit_cost import pauses
 
-    crowded = memory.warnings(settings, memory.room())
+    crowded = memory_checks.warnings(settings, memory_checks.room())
     code = (*writable_code(settings), *foreign_apps(), *own_ways(), *silent_receivers())
     return [*crowded, *misspelt_hosts(settings), *code, *pauses(settings)]
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import click
 
-from warren.cli.as_owner import Verb
 from warren.cli.background import Place, background
+from warren.cli.privileges import Verb
 from warren.cli.user import become
 from warren.config import Settings, load
-from warren.config.accepted import source
+from warren.config.snapshot import source
 from warren.errors import ExitCode, WarrenError
-from warren.events import Event
-from warren.log import get, is_configured
-from warren.supervise.render import STOP_MARGIN
+from warren.logs.events import Event
+from warren.logs.setup import get, is_configured
+from warren.supervise.programs.render import STOP_MARGIN
 
 
 def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode:
@@ -93,7 +93,7 @@ def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
     settings = load(**context.obj, source=source())
 
     def start(settings: Settings) -> ExitCode:
-        from warren.quota import watchdog
+        from warren.watchdog import daemon as watchdog
 
         return watchdog.start(settings)
 

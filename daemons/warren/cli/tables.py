@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warren.cli.programs import ProgramStatus
-from warren.cli.work import colour, state, work
+from warren.cli.activity_text import colour, state, work
+from warren.cli.program_table import ProgramStatus
+from warren.health.broker_findings import tendency
 from warren.health.finding import span
-from warren.health.survey import tendency
-from warren.printable import one_line
+from warren.system.printable import one_line
 
 
 def show(suite: dict[str, Any], running: Sequence[ProgramStatus], said: dict[str, Any]) -> None:

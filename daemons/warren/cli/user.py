@@ -7,7 +7,7 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-from warren.config.access import user_name
+from warren.config.file_access import user_name
 from warren.errors import Unavailable, WarrenError
 
 
@@ -98,7 +98,7 @@ def may_write_state(state_dir: Path) -> None:
     except PermissionError:
         raise Unavailable(f"permission denied: {state_dir}; run it as root") from None
     name = user_name(owner)
-    # Root acts here only where the state is root's own (cli/as_owner.py): a suite of another user
+    # Root acts here only where the state is root's own (cli/privileges.py): a suite of another user
     # could not read the files that root left in its state.
     if os.geteuid() == 0 != owner or not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(

@@ -10,33 +10,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warren.config.folders import short_host as short_host
-    from warren.config.loading import attempt as attempt
-    from warren.config.loading import in_reading_order as in_reading_order
-    from warren.config.loading import load as load
-    from warren.config.loading import load_again as load_again
-    from warren.config.places import check_folders as check_folders
-    from warren.config.places import suite_of_another as suite_of_another
+    from warren.config.loader import attempt as attempt
+    from warren.config.loader import in_reading_order as in_reading_order
+    from warren.config.loader import load as load
+    from warren.config.loader import load_again as load_again
+    from warren.config.path_checks import check_folders as check_folders
+    from warren.config.path_checks import suite_of_another as suite_of_another
+    from warren.config.paths import short_host as short_host
     from warren.config.reader import DEFAULT_FOLDER as DEFAULT_FOLDER
-    from warren.config.registered import check_modules as check_modules
-    from warren.config.registered import check_tasks as check_tasks
-    from warren.config.sections import AppSettings as AppSettings
-    from warren.config.sections import BeatSettings as BeatSettings
-    from warren.config.sections import QueueSettings as QueueSettings
-    from warren.config.sections import ScheduleSettings as ScheduleSettings
-    from warren.config.sections import WatchdogSettings as WatchdogSettings
-    from warren.config.sections import WorkerSettings as WorkerSettings
+    from warren.config.schema import AppSettings as AppSettings
+    from warren.config.schema import BeatSettings as BeatSettings
+    from warren.config.schema import QueueSettings as QueueSettings
+    from warren.config.schema import ScheduleSettings as ScheduleSettings
+    from warren.config.schema import WatchdogSettings as WatchdogSettings
+    from warren.config.schema import WorkerSettings as WorkerSettings
     from warren.config.settings import Settings as Settings
+    from warren.config.task_checks import check_modules as check_modules
+    from warren.config.task_checks import check_tasks as check_tasks
     from warren.config.units import Rate as Rate
 
 #: For each module of this package, the names that other packages use.
 _NAMES = {
-    "folders": ("short_host",),
-    "loading": ("attempt", "in_reading_order", "load", "load_again"),
-    "places": ("check_folders", "suite_of_another"),
+    "paths": ("short_host",),
+    "loader": ("attempt", "in_reading_order", "load", "load_again"),
+    "path_checks": ("check_folders", "suite_of_another"),
     "reader": ("DEFAULT_FOLDER",),
-    "registered": ("check_modules", "check_tasks"),
-    "sections": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),
+    "task_checks": ("check_modules", "check_tasks"),
+    "schema": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),
     "settings": ("Settings",),
     "units": ("Rate",),
 }

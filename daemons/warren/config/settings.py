@@ -9,10 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from warren.config.accepted import Accepted
-from warren.config.options import Section
+from warren.config.option_types import Section
 from warren.config.patterns import covers, matches
-from warren.config.sections import (
+from warren.config.schema import (
     AppSettings,
     BeatSettings,
     BrokerSettings,
@@ -26,6 +25,7 @@ from warren.config.sections import (
     WatchdogSettings,
     WorkerSettings,
 )
+from warren.config.snapshot import Accepted
 from warren.errors import ConfigError, Origin, Problem
 
 DEFAULT_QUEUE = "default"

@@ -56,7 +56,7 @@ def shown(text: str) -> str:
     An empty text is shown as `nothing`.
     """
     # Imported here: monitors call `warren health` each cycle, mostly on files without problems.
-    from warren.redaction import redact
+    from warren.redaction.masker import redact
 
     text = redact(text)  # before the cut: half of a URL does not show that it held a password
     return repr(text if len(text) <= 60 else text[:57] + "...") if text else "nothing"

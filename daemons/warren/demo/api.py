@@ -19,8 +19,8 @@ from pathlib import Path
 import click
 
 from warren.config.units import Rate, Unexpected, rate
+from warren.demo.document_files import write_whole
 from warren.demo.documents import find
-from warren.demo.files import write_whole
 from warren.demo.server import Api
 
 

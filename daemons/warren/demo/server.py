@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from warren.config.units import Rate
+from warren.demo.call_record import Call, line, read, summarise
 from warren.demo.documents import Document
 from warren.demo.limiter import SlidingWindow, Verdict
-from warren.demo.record import Call, line, read, summarise
 
 _DOCUMENTS = "/documents/"
 

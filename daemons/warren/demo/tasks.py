@@ -11,10 +11,10 @@ from typing import Any
 import requests
 from celery import Task, shared_task
 
-from warren.demo import settings, words
+from warren.demo import demo_settings, word_report
+from warren.demo.api_calls import fetch, retry_in
+from warren.demo.document_files import finished, inside, write_whole
 from warren.demo.download import answer
-from warren.demo.files import finished, inside, write_whole
-from warren.demo.provider import fetch, retry_in
 from warren.tasks.progress import progress
 
 _MOST_ROWS = 1_000_000
@@ -40,7 +40,7 @@ def download(self: Task[..., Any], url: str, filename: str) -> str:
     Raises ValueError for a name that is not a plain one, an address that is not public (but for that of the demo's own API), an
     answer above 1 GiB or longer than ten minutes; requests.HTTPError for a refusal.
     """
-    demo = settings.load(self.app)
+    demo = demo_settings.load(self.app)
     path = inside(demo.folder, filename)
     with answer(url, demo.reachable) as chunks:
         write_whole(path, chunks)
@@ -50,7 +50,7 @@ def download(self: Task[..., Any], url: str, filename: str) -> str:
 @shared_task(bind=True, name="warren.demo.list")
 def list_files(self: Task[..., Any]) -> list[dict[str, str | int]]:
     """Name and bytes of every whole file in the folder, by name."""
-    return [{"name": path.name, "bytes": path.stat().st_size} for path in finished(settings.load(self.app).folder)]
+    return [{"name": path.name, "bytes": path.stat().st_size} for path in finished(demo_settings.load(self.app).folder)]
 
 
 @shared_task(bind=True, name="warren.demo.report")
@@ -58,15 +58,15 @@ def report(self: Task[..., Any], rows: int) -> str:
     """Writes a CSV of the `rows` most frequent words (1 to 1,000,000) of the collected documents; returns its path."""
     if not 1 <= rows <= _MOST_ROWS:
         raise ValueError(f"rows: expected 1 to {_MOST_ROWS}, found {rows}")
-    folder = settings.load(self.app).folder
+    folder = demo_settings.load(self.app).folder
     # Named after the run: a second delivery of the same message writes the same file again.
     path = inside(folder, f"report-{self.request.id}.csv")
     documents = [document for document in finished(folder) if document.suffix == ".txt"]
     counted: Counter[str] = Counter()
     for done, document in enumerate(documents):
         progress(self, done, len(documents), document.name)
-        words.count(document.read_text(encoding="utf-8", errors="replace"), counted)
-    write_whole(path, words.csv_lines(words.ranked(counted, rows)))
+        word_report.count(document.read_text(encoding="utf-8", errors="replace"), counted)
+    write_whole(path, word_report.csv_lines(word_report.ranked(counted, rows)))
     progress(self, len(documents), len(documents), path.name)
     return str(path)
 
@@ -81,7 +81,7 @@ def collect(self: Task[..., Any], number: int) -> str:
     A broken connection, a 429 and a 5xx are tried again until they end: the document is never given up.
     Delivered a second time, it finds its file and makes no call. Raises requests.HTTPError for any other refusal.
     """
-    demo = settings.load(self.app)
+    demo = demo_settings.load(self.app)
     path = inside(demo.folder, document_name(number))
     if path.exists():
         return str(path)
@@ -98,7 +98,7 @@ def collect(self: Task[..., Any], number: int) -> str:
 def tick(self: Task[..., Any]) -> None:
     """Appends a line with its id and the time to `ticks.jsonl`: what a schedule entry can be seen by."""
     line = json.dumps({"task_id": self.request.id, "at": datetime.now(UTC).isoformat()}) + "\n"
-    ticks = settings.load(self.app).ticks
+    ticks = demo_settings.load(self.app).ticks
     handle = os.open(ticks, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         os.write(handle, line.encode())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from warren.health.disk import disk
-from warren.health.evidence import Evidence
+from warren.health.broker_findings import surveyed
+from warren.health.disk_space import disk
 from warren.health.finding import CHECKS, Finding, Level
-from warren.health.programs import programs, supervisord
-from warren.health.survey import surveyed
-from warren.printable import one_line
+from warren.health.observation import Evidence
+from warren.health.program_findings import programs, supervisord
+from warren.system.printable import one_line
 
 #: Bytes of a line: Monit shows no more of what a program prints.
 LONGEST = 512

@@ -7,20 +7,21 @@ import os
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.states import SupervisorStates
 
-from warren import log
-from warren.closed_folder import UMASK
-from warren.config import Settings
+from warren.config import Settings, accepted_settings
 from warren.errors import ExitCode
-from warren.events import Event
-from warren.quota import generation
-from warren.supervise import accepted, files, programs
-from warren.supervise.check import PATIENCE, check
-from warren.supervise.folders import make_folders, note_run_dir
-from warren.supervise.journal import journal
-from warren.supervise.lock import Lock, sole
-from warren.supervise.notify import Notifier
+from warren.logs import setup
+from warren.logs.events import Event
+from warren.quotas import generation
 from warren.supervise.options import Options
-from warren.supervise.suite import Suite
+from warren.supervise.programs import supervisor_files
+from warren.supervise.programs.directories import make_folders, note_run_dir
+from warren.supervise.reload.check import PATIENCE, check
+from warren.supervise.status import program_status
+from warren.supervise.status.journal import journal
+from warren.supervise.status.sd_notify import Notifier
+from warren.supervise.supervisor import Suite
+from warren.system.private_directory import UMASK
+from warren.system.run_lock import Lock, sole
 
 
 def start(settings: Settings, notifier: Notifier) -> ExitCode:
@@ -35,15 +36,15 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     make_folders(settings)
     with sole(settings.app.run_dir) as lock:
         app = settings.app
-        log.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
+        setup.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
         note_run_dir(settings)
         settings = generation.accepted(settings)
-        accepted.write(settings)
-        return _run(files.read(settings), settings, notifier, lock)
+        accepted_settings.write(settings)
+        return _run(supervisor_files.read(settings), settings, notifier, lock)
 
 
 def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> ExitCode:
-    logger = log.get()
+    logger = setup.get()
     logger.info(Event.STARTED, config=str(settings.folder))
     try:
         Suite(options, settings, notifier, lock).main()
@@ -54,8 +55,8 @@ def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -
         raise
     finally:
         options.close_httpservers()
-        programs.remove(settings.app.run_dir)
-        accepted.remove(settings.app.run_dir)
+        program_status.remove(settings.app.run_dir)
+        accepted_settings.remove(settings.app.run_dir)
     code = ExitCode.RESTART if options.mood == SupervisorStates.RESTARTING else ExitCode.OK
     logger.info(Event.STOPPED, exit_code=int(code))
     notifier.status("stopped")  # `systemctl status` continues to show this line

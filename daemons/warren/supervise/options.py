@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 
 from supervisor.options import ProcessConfig, ServerOptions, SignalReceiver
 
+from warren.config.accepted_settings import NAME
 from warren.errors import ConfigError, Origin, Problem, WarrenError
-from warren.regular_file import clear_place, remove_any
-from warren.supervise import rpc
-from warren.supervise.accepted import NAME
-from warren.supervise.process import DaemonConfig
-from warren.supervise.records import RecordLogger
-from warren.supervise.wake import Waker
+from warren.supervise import rpc_interface
+from warren.supervise.daemon_process import DaemonConfig
+from warren.supervise.log_bridge import RecordLogger
+from warren.supervise.wakeup import Waker
+from warren.system.regular_file import clear_place, remove_any
 
 #: The attributes that a reading of the files sets and that a running supervisord uses.
 _READ = ("process_group_configs", "server_configs", "pidfile", "loglevel")
@@ -90,8 +90,8 @@ class Options(ServerOptions):
         for config in self.server_configs:
             if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
                 remove_any(Path(config["file"]))  # also anything that a task has put there
-        others = [each for each in self.rpcinterface_factories or () if each[0] != rpc.NAMESPACE]
-        self.rpcinterface_factories: list[Any] = [*others, (rpc.NAMESPACE, rpc.factory, {})]
+        others = [each for each in self.rpcinterface_factories or () if each[0] != rpc_interface.NAMESPACE]
+        self.rpcinterface_factories: list[Any] = [*others, (rpc_interface.NAMESPACE, rpc_interface.factory, {})]
         super().openhttpservers(supervisord)
 
     def write_pidfile(self) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from warren.events import Event
-from warren.log import get
-from warren.process import this
-from warren.quota.book import Book
-from warren.quota.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
-from warren.quota.slots import Ticket
-from warren.worker.leftovers import Leftovers, now
-from warren.worker.message import TICKETS
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.quotas.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
+from warren.quotas.ledgers import Book
+from warren.quotas.slots import Ticket
+from warren.system.process import this
+from warren.worker.message_copy import TICKETS
+from warren.worker.task_processes import Leftovers, now
 
 #: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so that the main loop mostly turns.
 BUSY_WAIT = 0.5

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Task
 
-from warren.worker.message import FIRST_PAUSE, pause_before
+from warren.worker.message_copy import FIRST_PAUSE, pause_before
 
 _NAME = "celery.chord_unlock"
 #: Seconds between two looks that nobody has asked for a longer time; Celery's own interval.

@@ -20,19 +20,19 @@ from celery.utils.objects import Bunch
 from celery.worker.state import active_requests, maybe_shutdown, reserved_requests
 from kombu.exceptions import ContentDisallowed
 
-from warren.broker.queues import declare_rejected
-from warren.broker.redis_lost import LOST
+from warren.app.queues import declare_rejected
+from warren.broker.redis.lost_messages import LOST
 from warren.broker.remedies import remedy
-from warren.events import Event
-from warren.log import get
-from warren.redaction import redact
-from warren.worker.address import restore_address
-from warren.worker.in_hand import InHand
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.redaction.masker import redact
+from warren.worker.consumed_queues import TakenQueues
+from warren.worker.current_message import InHand
+from warren.worker.message_address import restore_address
+from warren.worker.message_checks import malformed, settle
 from warren.worker.prefetch import ask_for_raisable
+from warren.worker.prefetch_room import raising_at_once
 from warren.worker.rejection import at_its_own_cost, reject
-from warren.worker.room import raising_at_once
-from warren.worker.taken_queues import TakenQueues
-from warren.worker.wellformed import malformed, settle
 
 #: Seconds between two attempts at a broker that refuses the worker.
 _REFUSED_PAUSE = 2

@@ -15,50 +15,51 @@ from celery.app.trace import setup_worker_optimizations
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 
-from warren.app import import_tasks, make_app
-from warren.broker import later_queues
-from warren.broker.arrivals import Arrival
+from warren.app.factory import import_tasks, make_app
+from warren.app.queues import refusal
 from warren.broker.due import NEAR
-from warren.broker.queues import are_quorum, refusal
+from warren.broker.incoming import Arrival
+from warren.broker.queue_names import are_quorum
+from warren.broker.rabbitmq import delay_queues
 from warren.config import Settings
-from warren.config.concern import concerns_worker
-from warren.daemon import Daemon
+from warren.config.reload_scope import concerns_worker
 from warren.errors import UNASKED, ExitCode, Unavailable
-from warren.events import Event
-from warren.log import get
-from warren.process import die_with_parent
-from warren.quota.book import Book
-from warren.worker import aftermath, chords, receivers
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.quotas.ledgers import Book
+from warren.runtime.daemon import Daemon
+from warren.system.process import die_with_parent
+from warren.worker import callbacks, chords, signal_receivers
 from warren.worker.admission import Admission
-from warren.worker.allowance import Allowance
-from warren.worker.at_work import AtWork
-from warren.worker.cancelled import Cancelled
+from warren.worker.cancelled_queues import Cancelled
 from warren.worker.celery_log import quieten
-from warren.worker.child import Child
+from warren.worker.child_slots import Allowance
 from warren.worker.consumer import Consumer
+from warren.worker.consumer_step import turning
 from warren.worker.controller import Controller
-from warren.worker.copies import Copies
+from warren.worker.crash_counts import Deaths
+from warren.worker.current_message import InHand
 from warren.worker.dead_letters import DeadLetters
-from warren.worker.deaths import Deaths
+from warren.worker.delayed_tasks import Later
 from warren.worker.direct_calls import DirectCalls
 from warren.worker.drain import Drain
+from warren.worker.duplicate_ticks import Ticked
 from warren.worker.flood import Flood
+from warren.worker.foreign_tasks import Returning
 from warren.worker.gate import Gate
-from warren.worker.in_hand import InHand
-from warren.worker.later import Later
-from warren.worker.leftovers import Leftovers
 from warren.worker.pool import Pool
-from warren.worker.records import Records
+from warren.worker.quarantine import Suspects
+from warren.worker.redelivery import Renewal
 from warren.worker.remote_control import restrict
-from warren.worker.renewal import Renewal
 from warren.worker.request import Request
-from warren.worker.returning import Returning
+from warren.worker.requeue import Copies
+from warren.worker.result_storing import Storing
 from warren.worker.revokes import Revokes
-from warren.worker.storing import Storing
-from warren.worker.suspects import Suspects
-from warren.worker.ticked import Ticked
-from warren.worker.turning import turning
-from warren.worker.unknown import Unknown
+from warren.worker.running_tasks import AtWork
+from warren.worker.task_guard import Child
+from warren.worker.task_log import Records
+from warren.worker.task_processes import Leftovers
+from warren.worker.unknown_tasks import Unknown
 
 #: Seconds between two beats of the heart.
 PULSE = 1.0
@@ -83,10 +84,10 @@ class Worker:
         self.storing = Storing(self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
         near = settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR
-        self.later = Later(self.copies, near, partial(later_queues.note, settings.app.state_dir))
+        self.later = Later(self.copies, near, partial(delay_queues.note, settings.app.state_dir))
         self.leftovers = Leftovers()
         self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
-        self.aftermath = aftermath.Aftermath()
+        self.aftermath = callbacks.Aftermath()
         self.gate = Gate(settings, self.admission, self.copies)
         self.flood, self.renewal = Flood(self.copies), Renewal(self.copies)
         self.ticked = Ticked(settings.app.state_dir / "worker" / "ticks", self.later.send_away)
@@ -121,7 +122,7 @@ class Worker:
     def _prepare(self, app: Celery) -> Celery:
         quieten()
         import_tasks(app, self.settings)
-        receivers.guard()
+        signal_receivers.guard()
         self.daemon.regain()
         self.gate.guard(app.tasks)
         for task in app.tasks.values():
@@ -203,7 +204,7 @@ class Worker:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
         die_with_parent(signal.SIGKILL, self.daemon.pid)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what the worker does at it is not this process's to do
-        aftermath.begin_child(current_app.backend)
+        callbacks.begin_child(current_app.backend)
         current_app.conf.broker_transport_options.update(self._publishing)
         # A task that has run must not fail because its result cannot be stored just now (full disk): the child waits for room,
         # unacknowledged, so a stop meanwhile hands the task back. Not so the parent, whose loop must not wait.

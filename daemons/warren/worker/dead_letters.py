@@ -19,16 +19,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from warren.broker.most_rejected import Bound
-from warren.broker.queues import REJECTED, declare_rejected
-from warren.events import Event
-from warren.log import get
-from warren.regular_file import make_directory, set_aside
-from warren.worker.address import address_of, source
-from warren.worker.copies import Copies
-from warren.worker.kept_file import brief, keep_file
-from warren.worker.message import copy_of
-from warren.worker.room import Room
+from warren.app.queues import declare_rejected
+from warren.broker.queue_names import REJECTED
+from warren.broker.rejection_limits import Bound
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.regular_file import make_directory, set_aside
+from warren.worker.message_address import address_of, source
+from warren.worker.message_copy import copy_of
+from warren.worker.message_file import brief, keep_file
+from warren.worker.prefetch_room import Room
+from warren.worker.requeue import Copies
 
 #: The header that says why, when, by whom and from which queue a message was rejected.
 WHY = "warren_rejected"

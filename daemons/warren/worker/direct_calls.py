@@ -16,8 +16,8 @@ from typing import Any
 from celery import Task
 
 from warren.config import Settings
-from warren.quota.client import NoAllowance, held, quota
-from warren.worker.allowance import Allowance
+from warren.quotas.client import NoAllowance, held, quota
+from warren.worker.child_slots import Allowance
 
 #: Seconds between two attempts: another process may give a slot back at any time.
 PAUSE = 0.25

@@ -11,11 +11,11 @@ from typing import Any
 
 from celery.worker import state
 
-from warren.events import Event
-from warren.log import get
-from warren.worker.about import about
-from warren.worker.copies import Copies
+from warren.logs.events import Event
+from warren.logs.setup import get
 from warren.worker.gate import Gate
+from warren.worker.requeue import Copies
+from warren.worker.task_fields import about
 
 #: Seconds that a cancelled task has for its last words, before its process is killed. The supervisor kills after 10 s.
 GRACE = 2.0

@@ -17,10 +17,10 @@ from typing import Any
 
 from amqp.exceptions import ChannelError
 
-from warren.broker.queues import counts_returns
-from warren.worker.address import source
-from warren.worker.copies import Copies
-from warren.worker.on_way import WINDOW
+from warren.app.queues import counts_returns
+from warren.worker.message_address import source
+from warren.worker.requeue import Copies
+from warren.worker.unconfirmed import WINDOW
 
 #: So many messages in a row that nobody can run are a flood.
 IN_A_ROW = 20

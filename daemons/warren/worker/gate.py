@@ -14,14 +14,14 @@ from celery import Task
 from celery.worker import state
 from celery.worker.strategy import default as stock_strategy
 
-from warren.broker.queues import counts_returns
+from warren.app.queues import counts_returns
 from warren.config import Settings
-from warren.events import Event
-from warren.log import get
-from warren.worker.address import source
+from warren.logs.events import Event
+from warren.logs.setup import get
 from warren.worker.admission import Admission, Quotas, wait_s
-from warren.worker.copies import Copies
-from warren.worker.message import TICKETS, due_in, is_expired
+from warren.worker.message_address import source
+from warren.worker.message_copy import TICKETS, due_in, is_expired
+from warren.worker.requeue import Copies
 
 #: Seconds until a queue is taken up again that could not be: the connection was gone.
 BROKER_WAIT = 1.0

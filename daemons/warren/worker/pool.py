@@ -27,11 +27,11 @@ from typing import Any
 from billiard.pool import ACK, TERMINATE
 from celery.concurrency import asynpool, prefork
 
-from warren.events import Event
-from warren.log import get
-from warren.process import reads, waits
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.process import reads, waits
 from warren.worker.pool_messages import LARGEST, trouble
-from warren.worker.pool_stuck import APART, Stuck
+from warren.worker.stuck_children import APART, Stuck
 
 #: Seconds without a further byte after which a message that has begun is none: its writer has long gone on.
 _BROKEN_OFF = 60.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warren.events import Event
-from warren.log import get
-from warren.worker.address import source
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.worker.message_address import source
 
 #: Characters of a reason, id or name that a log line holds.
 _SHOWN = 200

@@ -15,9 +15,9 @@ from celery.utils.functional import maybe_list
 from celery.worker import control
 from celery.worker.control import control_command, nok, ok
 
-from warren.events import Event
-from warren.log import get
-from warren.worker.cancelled import Cancelled
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.worker.cancelled_queues import Cancelled
 from warren.worker.gate import Gate
 from warren.worker.revokes import Revokes
 

@@ -18,19 +18,19 @@ from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
 from kombu.utils.objects import cached_property
 
-from warren.broker.redis_refused import is_refused_write
+from warren.broker.redis.write_refusal import is_refused_write
 from warren.broker.unroutable import NoRoute
-from warren.events import Event
-from warren.log import get
-from warren.log_line import safe_text
-from warren.process import Process, of
-from warren.worker.about import about
-from warren.worker.aftermath import OWNER
-from warren.worker.copies import Copies
-from warren.worker.deaths import Deaths
-from warren.worker.leftovers import Leftovers
-from warren.worker.message import LOSSES, RETURNS, TICKETS, counted, pause_before
-from warren.worker.ticked import Ticked
+from warren.logs.events import Event
+from warren.logs.formatter import safe_text
+from warren.logs.setup import get
+from warren.system.process import Process, of
+from warren.worker.callbacks import OWNER
+from warren.worker.crash_counts import Deaths
+from warren.worker.duplicate_ticks import Ticked
+from warren.worker.message_copy import LOSSES, RETURNS, TICKETS, counted, pause_before
+from warren.worker.requeue import Copies
+from warren.worker.task_fields import about
+from warren.worker.task_processes import Leftovers
 
 #: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
 #: with it. Innocent ones are lost with power and by an operator's kill -9, though hardly so often.

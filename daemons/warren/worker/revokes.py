@@ -22,11 +22,11 @@ from typing import Any
 
 from celery.worker import state
 
-from warren.atomic_write import replace_file
-from warren.events import Event
-from warren.log import get
-from warren.regular_file import TooLarge, make_directory, open_or_make, read_regular, set_aside
-from warren.worker.headers_check import LONGEST_ID, is_text
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.atomic_write import replace_file
+from warren.system.regular_file import TooLarge, make_directory, open_or_make, read_regular, set_aside
+from warren.worker.header_rules import LONGEST_ID, is_text
 
 #: Seconds for which a revoke holds. An id that somebody uses again and again is not revoked for ever.
 HOLDS = 30 * 86_400.0

@@ -4,7 +4,7 @@ import logging
 
 from celery import shared_task
 
-from warren.quota.client import quota
+from warren import quota
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from warren.config.places import read_secret
-from warren.config.sections import BROKER_URL
+from warren.config.path_checks import read_secret
+from warren.config.schema import BROKER_URL
 from warren.config.units import Unexpected
-from warren.demo.quickstart import argument, figures, keep, scratch, show
+from warren.demo.quickstart import display, figures, hidden_argument, keep, scratch
+from warren.demo.quickstart.command_names import typed
 from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.run import run
 from warren.demo.quickstart.scratch import Scratch
-from warren.demo.quickstart.typed import typed
 from warren.errors import ExitCode, WarrenError
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -83,26 +83,26 @@ def quickstart(
             click.echo(f"stopped; what it wrote is in {home}")
             return
         made = scratch.make(folder, broker or broker_file)
-        found = _run_or_say_where(made, documents, show.Show(quiet=as_json), kept)
+        found = _run_or_say_where(made, documents, display.Show(quiet=as_json), kept)
     except WarrenError as error:
-        show.insist(str(error))
+        display.insist(str(error))
         sys.exit(error.exit_code)
     problems = figures.problems(found)
     for problem in problems:
-        show.insist(problem)
+        display.insist(problem)
     if as_json:
         click.echo(found.as_json())
     sys.exit(ExitCode.FAILURE if problems else ExitCode.OK)
 
 
-def _run_or_say_where(made: Scratch, documents: int, shown: show.Show, kept: bool) -> Figures:
+def _run_or_say_where(made: Scratch, documents: int, shown: display.Show, kept: bool) -> Figures:
     try:
         return run(made, documents, shown, kept)
     except SystemExit:  # a signal asked for the end
-        show.insist(f"stopped; what it wrote is in {made.home}" if made.home.exists() else "stopped; nothing was started")
+        display.insist(f"stopped; what it wrote is in {made.home}" if made.home.exists() else "stopped; nothing was started")
         raise
 
 
 if __name__ == "__main__":
-    argument.hide_password(sys.argv[1:])
+    hidden_argument.hide_password(sys.argv[1:])
     quickstart(prog_name=typed(Path(sys.prefix))[0])

@@ -6,15 +6,15 @@ import json
 import sys
 from pathlib import Path
 
-from warren.app import make_app
+from warren.app.factory import make_app
 from warren.config import load
+from warren.demo.quickstart.cleanup import remove_traces
+from warren.demo.quickstart.command_names import typed
 from warren.demo.quickstart.processes import end
 from warren.demo.quickstart.scratch import Scratch
-from warren.demo.quickstart.suite import Suite
-from warren.demo.quickstart.traces import remove_traces
-from warren.demo.quickstart.typed import typed
+from warren.demo.quickstart.suite_run import Suite
 from warren.errors import WarrenError
-from warren.process import Process, boot
+from warren.system.process import Process, boot
 
 _FILE = "kept.json"
 

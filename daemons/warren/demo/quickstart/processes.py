@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from warren.errors import WarrenError
-from warren.process import Process, die_with_parent, of
+from warren.system.process import Process, die_with_parent, of
 
 PATIENCE = 30.0  # seconds; more than the workers' stop_timeout
 

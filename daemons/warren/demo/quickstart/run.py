@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from warren.config import load
-from warren.demo.quickstart import client, figures, keep
+from warren.demo.demo_settings import DemoSettings
+from warren.demo.quickstart import figures, keep, workload
+from warren.demo.quickstart.display import Show, insist
 from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.scratch import EVERY, LIMIT, Scratch
-from warren.demo.quickstart.show import Show, insist
-from warren.demo.quickstart.suite import Suite, stop_on_signals
-from warren.demo.settings import DemoSettings
+from warren.demo.quickstart.suite_run import Suite, stop_on_signals
 
 _TIMEOUT = 60.0  # seconds for what waits for no quota
 
@@ -51,17 +51,17 @@ def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple
     shortest = figures.shortest(documents, LIMIT.calls, LIMIT.seconds)
     note = f"under {LIMIT} (at least {shortest:.0f} s in all)"
     with show:
-        client.submit(suite.app, documents)
+        workload.submit(suite.app, documents)
         show.at("documents", 0, documents, note)
         show.at("ticks", 0, 1, f"one every {EVERY} s")
-        batch = client.batch(suite.app, _TIMEOUT)  # in a queue of its own, so it does not wait for the quota
+        batch = workload.batch(suite.app, _TIMEOUT)  # in a queue of its own, so it does not wait for the quota
         show.at("batch", len(batch), len(figures.BATCH), str(batch))
-        for collected, ticks in client.watch(demo, documents, client.patience()):
+        for collected, ticks in workload.watch(demo, documents, workload.patience()):
             suite.check()
             show.at("documents", collected, documents, note)
             show.at("ticks", min(ticks, 1), 1, f"one every {EVERY} s")
         path = ""
-        for told in client.report(suite.app, _TIMEOUT):
+        for told in workload.report(suite.app, _TIMEOUT):
             if isinstance(told, str):
                 path = told
                 show.at("report", documents, documents)
@@ -71,7 +71,7 @@ def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple
 
 
 def _figures(demo: DemoSettings, documents: int, batch: list[int]) -> Figures:
-    saw = client.what_the_api_saw(demo)
+    saw = workload.what_the_api_saw(demo)
     return Figures(
         documents=documents,
         calls=saw["calls"],
@@ -81,8 +81,8 @@ def _figures(demo: DemoSettings, documents: int, batch: list[int]) -> Figures:
         window=saw["window"],
         duration=(saw["last"] or 0.0) - (saw["first"] or 0.0),
         batch=batch,
-        ticks=client.ticks(demo),
-        lost=client.lost(demo, documents),
+        ticks=workload.ticks(demo),
+        lost=workload.lost(demo, documents),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warren.config import Rate
-from warren.demo.settings import DemoSettings, file_in
+from warren.demo.demo_settings import DemoSettings, file_in
 from warren.errors import CannotWrite
 
 LIMIT = Rate(60, 10.0)

@@ -1,0 +1,190 @@
+"""The one place where settings become a Celery app."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+
+from warren.app.queues import addressed, amqp, queue
+from warren.broker.queue_names import EXCHANGE, are_quorum
+from warren.broker.rabbitmq import connection
+from warren.broker.rabbitmq.short_countdown import App
+from warren.config import Settings, check_modules, check_tasks
+from warren.config.advice import MADE_BY
+from warren.errors import ConfigError
+
+#: Seconds between two signs of life on a consuming connection; two missed ones are a dead broker. Only RabbitMQ has them.
+HEARTBEAT = 10
+#: Seconds that Redis has for an answer. Twice as much in a row is still less than what a supervisor takes for a hung daemon.
+ANSWER = 5.0
+#: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say otherwise. They lie in its
+#: memory, and most senders never read them.
+UNREAD = 3600.0
+#: The header in which a publisher says when it sent the task (seconds, wall clock).
+SENT_AT = "warren_sent_at"
+#: The header of a message that beat sends for a tick: its task's id. A message with it that comes twice is one task.
+TICK = "warren_tick"
+
+
+def make_app(settings: Settings) -> Celery:
+    """The app of these settings: every daemon and every command uses one made here. It connects to nothing yet."""
+    app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
+    setattr(app, MADE_BY, True)
+    app.conf.update(_broker(settings))
+    app.conf.update(_results(settings))
+    app.conf.update(_tasks(settings))
+    app.conf.update(_worker())
+    app.conf.warren_state_dir = str(settings.app.state_dir)  # for tasks that keep files there
+    signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.factory.stamp")
+    # The operator's own words; the validator refused what would break a promise. Warren's options of the transport stay.
+    transport = {**settings.celery.get("broker_transport_options", {}), **app.conf.broker_transport_options}
+    app.conf.update({**settings.celery, "broker_transport_options": transport})
+    return app
+
+
+def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object] = str) -> None:
+    """Imports the task modules and checks the settings against the tasks they register. Raises ConfigError.
+
+    `begins` is told the name of each module before its import.
+    """
+    folder = str(settings.app.path) if settings.app.path else ""
+    if folder and folder not in sys.path:
+        sys.path.append(folder)  # last: a module in it that is called `queue` breaks nobody, and is a problem (shadows.py)
+    problems = check_modules(settings, begins)
+    if problems:
+        raise ConfigError(problems)
+    for module in settings.app.modules:
+        importlib.import_module(module)
+    app.finalize()
+    problems = check_tasks(settings, [name for name in app.tasks if not name.startswith("celery.")])
+    if problems:
+        raise ConfigError(problems)
+
+
+def _stamp(headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any) -> None:
+    if headers is not None:
+        headers[SENT_AT] = time.time()
+        # Celery hands a task's headers on: to its retry, and to what it sends under its own id. These are no ticks.
+        headers.pop(TICK, None)
+    if properties is not None:
+        # RabbitMQ drops such a message in its queue, without a word to anybody. The header `expires` says the same, and the
+        # worker that takes the message ends the task as revoked.
+        properties.pop("expiration", None)
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    broker = settings.broker
+    conf: dict[str, Any] = {
+        "broker_connection_timeout": broker.connect_timeout,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_heartbeat": HEARTBEAT,
+        # A second worker of one name is refused by Warren's own lock. Exclusive, the queue of a killed worker would refuse its
+        # successor until the broker has noticed the death.
+        "control_queue_exclusive": False,
+        "event_queue_exclusive": False,
+    }
+    if broker.kind == "embedded":
+        folder = settings.app.state_dir / "broker"
+        conf["broker_url"], conf["broker_transport"] = "warren://", "warren.broker.embedded.transport:Transport"
+        bindings = [[terms.binding_key, name] for name, terms in settings.queues.items()]
+        conf["broker_transport_options"] = {
+            "folder": str(folder),
+            "polling_interval": broker.polling_interval,
+            "exchanges": [[EXCHANGE, "topic", bindings]],
+        }
+    else:
+        assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
+        conf["broker_url"] = broker.url.get_secret_value()
+    if broker.kind == "redis":
+        # kombu asks Redis in one blocking call for all queues of the moment: a queue taken up again after a pause waits for
+        # the end of that call, which `polling_interval` shortens.
+        waits = {"visibility_timeout": broker.visibility_timeout, "polling_interval": broker.polling_interval}
+        from warren.broker.redis import redis_transport  # only those who use Redis load it
+
+        redis_transport.register()
+        # A command that Redis refuses (no memory, a read-only replica, a key of another kind) is none of the worker's mistakes.
+        conf["broker_channel_error_retry"] = True
+        # What is due later comes back to its queue by kombu's look for what dead workers had: each second rather than every
+        # 100 s, and past the lock that a killed worker holds for 10 s rather than five minutes.
+        waits |= {"unacked_restore_interval": 1, "unacked_restore_throttle": 1, "unacked_restore_limit": 300}
+        waits["unacked_mutex_expire"] = 10
+        conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
+    if broker.kind == "rabbitmq":
+        connection.register()
+        # A publish that the broker has not taken is an error, not a loss.
+        conf["broker_transport_options"] = {
+            "confirm_publish": True,
+            "publish_timeout": broker.publish_timeout or None,
+            "write_timeout": connection.ANSWER,
+        }
+    conf["broker_transport_options"]["largest_message"] = broker.largest_message
+    return conf
+
+
+def _results(settings: Settings) -> dict[str, Any]:
+    results, broker = settings.results, settings.broker
+    replies = "warren.broker.rabbitmq.reply_results:Backend+rpc://"
+    if results.url is not None:
+        url = results.url.get_secret_value()
+    elif broker.kind == "redis" and broker.url is not None:
+        url = broker.url.get_secret_value()
+    elif broker.kind == "rabbitmq":
+        url = replies
+    else:
+        url = f"warren.broker.embedded.file_results:Backend+file://{settings.app.state_dir / 'results'}"
+    if url.startswith(("redis:", "rediss:")):
+        url = f"warren.broker.redis.redis_results:Backend+{url}"
+    if url.startswith("rpc:") and broker.kind == "rabbitmq":
+        url = replies
+    expires = results.expires
+    if url == replies and settings.origin("results", "expires").file is None:
+        expires = min(expires, UNREAD)
+    return {"result_backend": url, "result_expires": expires, "result_persistent": True, "redis_socket_timeout": ANSWER}
+
+
+def _tasks(settings: Settings) -> dict[str, Any]:
+    def route(name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, Any] | None:
+        if options.get("queue"):
+            return None  # the call says otherwise, and the queue has a routing key of its own
+        if options.get("routing_key") and options.get("exchange") in (None, EXCHANGE):
+            return addressed(settings, options["routing_key"])
+        own = settings.queue_of(name)
+        return {"queue": own, "routing_key": settings.queues[own].binding_key}
+
+    return {
+        "task_queues": [queue(settings, name, terms.binding_key) for name, terms in settings.queues.items()],
+        "task_routes": (route,),
+        "task_default_queue": settings.last_queue,
+        "task_default_exchange": EXCHANGE,
+        "task_default_exchange_type": "topic",
+        "task_default_routing_key": settings.queues[settings.last_queue].binding_key,
+        "task_default_queue_type": "quorum" if are_quorum(settings) else "classic",
+        "task_create_missing_queues": False,
+        # Acknowledged when done: what a killed worker had begun runs again rather than never.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_store_errors_even_if_ignored": True,
+        "task_track_started": True,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "timezone": settings.app.timezone,
+        "enable_utc": True,
+    }
+
+
+def _worker() -> dict[str, Any]:
+    return {
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_consumer": "warren.worker.consumer:Consumer",
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": False,
+        "worker_enable_remote_control": False,  # [worker:NAME] remote_control, which the worker reads itself
+    }

@@ -1,0 +1,79 @@
+"""What the next leader must know of the ticks, and the file that has it on the embedded broker."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warren.system.atomic_write import replace_file
+from warren.system.regular_file import make_directory, read_regular
+
+#: Bytes of the file; those of a hundred thousand entries are fewer.
+_LARGEST = 1 << 24
+
+
+@dataclass(frozen=True)
+class Known:
+    """The ticks as the leader knows them (seconds since the epoch), by entry."""
+
+    #: The last one that was taken care of.
+    last: Mapping[str, float] = field(default_factory=dict)
+    #: Those behind it whose sending has begun: whether the broker has them is not known if the leader is lost now.
+    begun: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        """As `parse` reads it."""
+        return json.dumps({"last": dict(self.last), "begun": dict(self.begun)})
+
+
+class Memory:
+    """A small file, replaced whole and made durable before ticks are sent and behind them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, known: Known) -> None:
+        """Remembers these ticks. Raises OSError when they cannot be written."""
+        make_directory(self.path.parent)
+        # On disk: a loss of power may cost no more than a crash of beat.
+        replace_file(self.path, known.as_json(), durable=True)
+
+    def read(self) -> Known:
+        """The ticks that were written last; none when there is no such file, or not one of ours."""
+        try:
+            return parse(read_regular(self.path, _LARGEST)[0])
+        except OSError:
+            return Known()
+
+
+def parse(text: str | bytes) -> Known:
+    """The last ticks as JSON has them; none when it is not ours, in which case each entry begins with its next tick.
+
+    Making up for ticks that are not known would send some of them twice.
+    """
+    try:
+        found = json.loads(text)
+        if isinstance(found, dict) and not isinstance(found.get("last"), dict):
+            return Known(_ticks(found))  # as older versions write it: entries, and the last tick of each
+        return Known(_ticks(found["last"]), {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()})
+    except (ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError):
+        return Known()
+
+
+def _ticks(found: Any) -> dict[str, float]:
+    return {str(entry): _finite(tick) for entry, tick in found.items()}
+
+
+def _begun(found: Any) -> tuple[float, ...]:
+    return tuple(_finite(tick) for tick in found)
+
+
+def _finite(found: Any) -> float:
+    tick = float(found)
+    if not math.isfinite(tick):
+        raise ValueError(tick)
+    return tick

@@ -1,0 +1,1 @@
+"""Which beat of a fleet leads, on each kind of broker."""

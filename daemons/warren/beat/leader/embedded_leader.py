@@ -1,0 +1,57 @@
+"""The leadership on the embedded broker, which has one host: a lock beside the file of the last ticks."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import Any, TextIO
+
+from warren.beat.last_ticks import Known, Memory
+from warren.broker.batch_publish import OneByOne
+from warren.errors import Unavailable
+from warren.system.regular_file import make_directory, open_or_make
+
+
+class HostLeader:
+    """The beat that holds the lock. The kernel gives it back when its holder ends."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self._lock: TextIO | None = None
+
+    def lead(self) -> bool:
+        # Beside the ticks, not in the run folder, which somebody may clean up under a running beat.
+        path = self.memory.path.with_suffix(".lock")
+        try:
+            if self._lock is None:
+                make_directory(path.parent)
+                self._lock = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  held open for as long as this beat leads
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError as error:
+            raise Unavailable(f"cannot lock {path}: {error.strerror}; look at its owner and its disk") from error
+
+    def recall(self) -> Known:
+        return self.memory.read()
+
+    def keep(self, known: Known) -> None:
+        try:
+            self.memory.write(known)
+        except OSError as error:
+            text = f"cannot write the last ticks to {self.memory.path}: {error.strerror}; free space"
+            raise Unavailable(text) from error
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def batch(self) -> OneByOne:
+        return OneByOne()
+
+    def wait(self, batch: OneByOne) -> None:
+        """Each had its answer as it was sent."""
+
+    def resign(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

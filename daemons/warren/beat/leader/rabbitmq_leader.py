@@ -1,0 +1,150 @@
+"""The leadership on RabbitMQ: an exclusive queue, and the leader sends over the very connection that holds it.
+
+No leadership, no send. The last ticks lie in a queue of one message, where the next leader finds them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from amqp.exceptions import ResourceLocked
+from celery import Celery
+from kombu import Producer
+from kombu.exceptions import OperationalError
+
+from warren.beat.last_ticks import Known, parse
+from warren.broker.batch_publish import OneByOne, Together
+from warren.broker.publish_timeout import NotTaken
+from warren.broker.rabbitmq.reply_results import Backend as Replies
+from warren.errors import Unavailable
+
+#: RabbitMQ notices a dead leader's connection within two of these (seconds).
+HEARTBEAT = 5
+#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heart must go on. It tries again.
+PATIENCE = 3.0
+#: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
+ASK_AGAIN = 3.0
+
+
+class QueueLeader:
+    """The leader's queue exists while the leader's connection does, and nobody else may touch it."""
+
+    def __init__(self, app: Celery, leader: str, ticks: str) -> None:
+        """`leader` and `ticks` name the two queues."""
+        self.app = app
+        self._leader, self._ticks = leader, ticks
+        self._connection: Any = None
+        #: Over which it sends and remembers: a channel of its own for each message would cost four more questions.
+        self._channel: Any = None
+        self._producer: Any = None
+        self._leading = False
+        self._refused = -ASK_AGAIN
+
+    def lead(self) -> bool:
+        with self._reached():
+            if self._connection is None:
+                self._connection = self.app.connection_for_write(
+                    heartbeat=HEARTBEAT,
+                    connect_timeout=min(PATIENCE, self.app.conf.broker_connection_timeout),
+                    transport_options={"publish_timeout": PATIENCE},
+                )
+                self._connection.ensure_connection(max_retries=1, interval_start=0)
+            if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
+                self._ask()
+            self._pulse()
+        return self._leading
+
+    def recall(self) -> Known:
+        with self._reached():
+            channel = self._open()
+            self._declare(channel)
+            message = channel.basic_get(self._ticks)
+            known = parse(message.body) if message is not None else Known()
+            if message is not None:
+                # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
+                # between there are two, of which the older is dropped.
+                self._publish(channel, known)
+                channel.basic_ack(message.delivery_tag)
+        return known
+
+    def keep(self, known: Known) -> None:
+        with self._reached():
+            self._publish(self._open(), known)
+
+    def options(self) -> dict[str, Any]:
+        # Results that are sent to whoever asked: nobody here reads them. And to get them Celery would first ask the broker for a
+        # queue, without an end and over whatever connection it can make: a beat that sends without being the leader.
+        unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
+        with self._reached():
+            self._open()
+        return {"producer": self._producer, **unread}
+
+    def batch(self) -> OneByOne:
+        with self._reached():
+            return Together(self._open())
+
+    def wait(self, batch: OneByOne) -> None:
+        with self._reached():
+            try:
+                batch.wait()
+            except self._connection.channel_errors:
+                batch.give_up()  # the broker has closed the channel over one of them; the connection stands
+
+    def resign(self) -> None:
+        connection, self._connection, self._leading = self._connection, None, False
+        self._channel = self._producer = None
+        if connection is not None:
+            with suppress(OSError, *connection.connection_errors, *connection.channel_errors):
+                connection.close()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """A lost connection is a lost leadership: its queue went with it, and whoever asks first leads next."""
+        try:
+            yield
+        except NotTaken:
+            raise  # an alarm: the connection stands, and with it the leadership
+        except Exception as error:
+            known = () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
+            if not isinstance(error, (OperationalError, OSError, *known)):
+                raise
+            self.resign()
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def _open(self) -> Any:
+        if self._connection is None or not self._connection.connected:
+            raise ConnectionResetError("the connection was lost")  # kombu would connect anew, without the leader's queue
+        if self._channel is None or not self._channel.is_open:
+            self._channel = self._connection.channel()
+            self._producer = Producer(self._channel, auto_declare=False)
+        return self._channel
+
+    def _ask(self) -> None:
+        channel = self._connection.channel()
+        try:
+            channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
+        except ResourceLocked:
+            self._refused = time.monotonic()  # another leads; the broker has closed the channel on which it was asked, no more
+        else:
+            channel.close()
+            self._leading = True
+
+    def _pulse(self) -> None:
+        """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
+        if not self._connection.connected:
+            # Asked anything, kombu would connect anew by itself, and this beat would send without the leader's queue.
+            raise ConnectionResetError("the connection was dropped: the broker had not answered in time")
+        self._connection.heartbeat_check()
+        with suppress(TimeoutError):
+            self._connection.drain_events(timeout=0.001)
+
+    def _declare(self, channel: Any) -> None:
+        arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
+        channel.queue_declare(self._ticks, durable=True, auto_delete=False, arguments=arguments)
+
+    def _publish(self, channel: Any, known: Known) -> None:
+        message = channel.prepare_message(known.as_json(), None, "application/json", "utf-8", None, {"delivery_mode": 2})
+        channel.basic_publish(message, exchange="", routing_key=self._ticks)

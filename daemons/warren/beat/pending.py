@@ -1,0 +1,50 @@
+"""What a turn of beat does: ticks to send, gaps to tell, and what the broker has said of them so far."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from warren.beat.ticks import Gap
+from warren.broker.batch_publish import OneByOne
+
+
+@dataclass(frozen=True)
+class Act:
+    """One tick to send, or the newest of a gap that is only told. `identity` is the id of its task, empty for the latter."""
+
+    tick: float
+    name: str
+    identity: str
+    gap: Gap | None
+
+
+@dataclass
+class OnWay:
+    """Acts whose ticks are with the broker, and its answers; ids that are known to need none."""
+
+    answers: OneByOne
+    acts: list[Act]
+    left_out: set[str]
+    #: What had begun before these, by entry.
+    before: Mapping[str, tuple[float, ...]]
+
+    def done(self, act: Act) -> bool:
+        """Whether the act needs nothing more than to be remembered."""
+        return not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
+
+
+def by_entry(acts: list[Act]) -> dict[str, tuple[float, ...]]:
+    """The ticks that are sent by these acts, by entry."""
+    found: dict[str, tuple[float, ...]] = {}
+    for act in acts:
+        if act.identity:
+            found[act.name] = (*found.get(act.name, ()), act.tick)
+    return found
+
+
+def begun_behind(ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]) -> dict[str, tuple[float, ...]]:
+    """Return all of `begun` that lies behind the last tick taken care of (`ticks`), by entry."""
+    names = {name for each in begun for name in each if name in ticks}
+    found = {name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]} for name in names}
+    return {name: tuple(sorted(each)) for name, each in found.items() if each}

@@ -1,0 +1,1 @@
+"""The embedded broker: a kombu transport whose queues are directories of this host."""

@@ -1,0 +1,127 @@
+"""Messages of the embedded broker that are due later.
+
+    later/QUEUE/UNTIL.NAME   not before UNTIL (ns since the epoch), then queues/QUEUE/NAME
+
+Each step is one rename, as in messages.py.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections import deque
+from pathlib import Path
+
+from warren.broker.embedded.file_names import folder_name, message_name, owner, returned_name
+from warren.broker.embedded.filesystem import Glance, write_whole
+from warren.broker.embedded.queue_listing import names_in
+from warren.system.atomic_write import sync_folder
+from warren.system.regular_file import make_directory
+
+#: Seconds between two looks at the due messages: a message comes late by this at most.
+LOOK = 0.5
+#: The most names of a queue that are remembered, and that are moved in one look.
+_BATCH = 1000
+
+
+class Later:
+    """The messages of the broker in `folder` that are due later.
+
+    Any number of processes may use them at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, _Soonest] = {}
+
+    def put(self, queue: str, content: bytes, until: float, durable: bool) -> bool:
+        """Add a new message that comes at `until` (seconds, wall clock).
+
+        A `durable` message is on disk when this returns. Returns False when there is no such queue.
+        Raises OSError.
+        """
+        safe = folder_name(queue)
+        if not os.path.isdir(f"{self._folder}/queues/{safe}"):
+            return False
+        folder, name = self._directory_and_name(safe, until, message_name())
+        temp = f"{self._folder}/incoming/{owner()}.{name}"
+        write_whole(f"{folder}/{name}", temp, content, durable)
+        if durable:
+            sync_folder(folder)
+        return True
+
+    def postpone(self, tag: str, until: float) -> None:
+        """Let a taken message come again at `until` (seconds, wall clock).
+
+        Raises OSError, and then the message is where it was.
+        """
+        _, safe, name = tag.split("/")
+        folder, later = self._directory_and_name(safe, until, returned_name(name))
+        os.rename(f"{self._folder}/unacked/{tag}", f"{folder}/{later}")
+
+    def bring(self, queue: str) -> int:
+        """Move due messages to their queue, at most a batch; return how many. Raises OSError."""
+        safe = folder_name(queue)
+        folder = f"{self._folder}/later/{safe}"
+        known = self._known.setdefault(safe, _Soonest(folder))
+        moved, now = 0, f"{time.time_ns():020d}"
+        failure: OSError | None = None
+        for name in known.until(now):
+            try:
+                os.rename(f"{folder}/{name}", f"{self._folder}/queues/{safe}/{name[21:]}")
+                moved += 1
+            except FileNotFoundError:
+                # The queue is gone, and may be declared again.
+                if os.path.lexists(f"{folder}/{name}"):
+                    known.forget()
+                # else another process has moved it
+            except OSError as error:  # the messages behind it are due, too
+                known.forget()
+                failure = error
+        if failure is not None:
+            raise failure
+        return moved
+
+    def _directory_and_name(self, safe: str, until: float, name: str) -> tuple[str, str]:
+        folder = f"{self._folder}/later/{safe}"
+        make_directory(folder, to=f"{self._folder}/later-{safe}")
+        return folder, f"{max(0, int(until * 1e9)):020d}.{name}"
+
+
+class _Soonest:
+    """The names in a directory that are due first."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._glance = Glance(folder)
+        self._names: deque[str] = deque()
+        self._next = 0.0
+
+    def forget(self) -> None:
+        """Find those names again that were returned but not moved."""
+        self._glance = Glance(self._folder)
+
+    def until(self, now: str) -> list[str]:
+        """Return the names that are due at `now` (ns since the epoch, 20 digits)."""
+        if time.monotonic() >= self._next and not self._glance.unchanged():
+            begun = time.monotonic()
+            self._names = deque(heapq.nsmallest(_BATCH, filter(is_later, self._listed())))
+            ended = time.monotonic()
+            # At most a twentieth of the time goes into listing.
+            self._next = ended + 20 * (ended - begun)
+        due = []
+        while self._names and self._names[0][:20] <= now:
+            due.append(self._names.popleft())
+        return due
+
+    def _listed(self) -> list[str]:
+        try:
+            return names_in(self._folder)
+        except NotADirectoryError:  # a foreign file: it makes way for the next message
+            return []
+
+
+def is_later(name: str) -> bool:
+    """Return whether `name` belongs to a message that is due later."""
+    return name[:20].isdecimal() and name[20:21] == "." and name[21:22] not in ("", ".")

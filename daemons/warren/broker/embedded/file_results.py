@@ -1,0 +1,97 @@
+"""Task results as files of this host.
+
+They are set with `result_backend = "warren.broker.embedded.file_results:Backend+file:///var/lib/warren/results"`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import time
+from contextlib import suppress
+
+from celery.backends.filesystem import FilesystemBackend
+
+from warren.broker.embedded.file_names import folder_name
+from warren.broker.embedded.filesystem import write_whole
+from warren.broker.result_validation import LARGEST, CheckedKeys, UnreadableResult, check_size
+from warren.errors import CannotWrite
+from warren.system.regular_file import NotRegular, TooLarge, make_directory, read_regular
+
+#: Errors of a disk that pass: full, full for this user, or not readable just now.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+class Backend(CheckedKeys, FilesystemBackend):
+    """Celery's file backend with whole files: a reader sees a result or none, never half of one."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None.
+
+        Raises UnreadableResult for what is no file: a task may put a fifo there, and its reading
+        would never end.
+        """
+        try:
+            # Results are not forced to disk: a power cut may leave an empty file, which is no
+            # result.
+            return read_regular(os.fsdecode(self._filename(key)), LARGEST)[0] or None
+        except FileNotFoundError:
+            return None
+        except (NotRegular, TooLarge) as error:
+            raise UnreadableResult(f"expected a file, found {error.strerror}") from None
+
+    def set(self, key: bytes, value: str | bytes) -> None:
+        """Store the value; replace an older one as a whole. Raises OSError or TooLargeResult."""
+        path = os.fsdecode(self._filename(key))
+        folder = os.fsdecode(self.path)
+        content = value.encode() if isinstance(value, str) else value
+        check_size(content)
+        write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
+        CheckedKeys.waiting(None)
+
+    def _filename(self, key: bytes) -> bytes:
+        """Return the path of a key's file.
+
+        An id may hold characters that no file name can have, and may be longer; each id has a file
+        of its own.
+        """
+        return os.path.join(self.path, os.fsencode(folder_name(os.fsdecode(key))))
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Return whether the backend may try to store again.
+
+        Celery asks this where `always_retry` is set. A full disk gets space again, and a bad disk
+        is repaired. Any other error would be the same at each attempt, and hold a pool child for
+        ever.
+        """
+        return isinstance(exc, OSError) and exc.errno in _PASSING
+
+    def delete(self, key: bytes) -> None:
+        """Remove the value if there is one."""
+        with suppress(FileNotFoundError):
+            super().delete(key)
+
+    def cleanup(self) -> None:
+        """Remove values older than `result_expires`, and files of killed writers."""
+        if not self.expires:
+            return
+        oldest = time.time() - float(self.expires)
+        prefixes = (self.task_keyprefix, self.group_keyprefix, self.chord_keyprefix, b".")
+        folder: bytes = self.path
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            with suppress(FileNotFoundError):  # another process cleans up, too
+                if name.startswith(prefixes) and os.stat(path).st_mtime < oldest:
+                    os.unlink(path)
+
+    def _do_directory_test(self, key: bytes) -> None:
+        # Celery's method writes a file to see whether it can. Then a full disk would stop a worker
+        # from starting at all.
+        folder = os.fsdecode(self.path)
+        try:
+            make_directory(folder)
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot use the directory of results {folder}: {error.strerror}; look at what stands there"
+            ) from error

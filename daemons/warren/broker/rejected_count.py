@@ -1,0 +1,40 @@
+"""The number of messages that no worker could run, on any broker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from warren.broker.queue_depth import depths_over
+from warren.broker.queue_names import REJECTED
+
+
+def rejected_over(connection: Any, state_dir: Path) -> int:
+    """Return the number of dead letters, over an open kombu connection.
+
+    Raises the errors of the connection.
+    """
+    if connection.transport.driver_type != "warren":
+        return len(names_in(state_dir / "rejected")) + (depths_over(connection, [REJECTED])[REJECTED] or 0)
+    return rejected_here(state_dir, connection.transport.folder)
+
+
+def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
+    """Return the number of dead letters of the embedded broker, by its directories alone.
+
+    broker: its directory; by default that of the state directory.
+    """
+    folder = (broker or state_dir / "broker") / "rejected"
+    return len(names_in(state_dir / "rejected")) + sum(len(names_in(folder / queue)) for queue in names_in(folder))
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a directory except hidden ones.
+
+    There are none where it cannot be listed: a task may have closed it.
+    """
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError:
+        return []

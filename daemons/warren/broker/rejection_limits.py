@@ -1,0 +1,70 @@
+"""The bound of the rejected messages: how many are kept, and of how many bytes.
+
+It is the same on every broker, and no option: RabbitMQ has the bound in the queue's arguments, and
+refuses a host that asks for another bound. Above it the oldest messages are dropped: a flood of
+invalid messages must not fill the disk that all queues share, and the newest messages show what is
+wrong now.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from warren.logs.events import Event
+from warren.logs.setup import get
+
+MOST, MOST_BYTES = 10_000, 2**30
+#: A directory is counted once for so many messages, or bytes, that one process adds to it.
+_EVERY, _EVERY_BYTES = 100, 2**26
+
+
+class Bound:
+    """The bound of one directory and its subdirectories: several processes may add files."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self._folder = folder
+        self._added, self._bytes = _EVERY, 0  # counted at the first file
+
+    def added(self, size: int) -> None:
+        """Count a file of `size` bytes that was added; drop the oldest when there are too many."""
+        self._added += 1
+        self._bytes += size
+        if self._added < _EVERY and self._bytes < _EVERY_BYTES:
+            return
+        self._added = self._bytes = 0
+        if dropped := trim(self._folder):
+            tell(dropped, str(self._folder))
+
+
+def trim(folder: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> int:
+    """Remove the oldest files until at most `most` files of `most_bytes` are left.
+
+    Returns how many were removed.
+    """
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            if not name.startswith("."):
+                # Its blocks, because a file without content may have any size.
+                found.append((status.st_ctime_ns, status.st_blocks * 512, path))
+    count, size, removed = len(found), sum(each[1] for each in found), 0
+    for _, own, path in sorted(found):
+        if count <= most and size <= most_bytes:
+            break
+        try:
+            os.unlink(path)
+        except OSError:
+            continue  # another process was faster, or has more rights
+        count, size, removed = count - 1, size - own, removed + 1
+    return removed
+
+
+def tell(dropped: int, place: str) -> None:
+    """Log that `dropped` messages were dropped."""
+    get().error(Event.REJECTED_DROPPED, messages=dropped, place=place, most=MOST, most_bytes=MOST_BYTES)

@@ -1,0 +1,178 @@
+"""Results, checked as they are read: the server may hold anything in the place of a result.
+
+Celery takes the fields of a result as they come. A field that it cannot read raises any kind of
+error, and an exception in a result is made of any class that is loaded: also of a class that ends
+the process of the caller who asks for the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from celery.backends.base import COMPRESSED_PAYLOAD_MAGIC
+from celery.exceptions import BackendError
+from celery.result import result_from_tuple
+from celery.states import EXCEPTION_STATES, FAILURE, PROPAGATE_STATES
+from kombu.exceptions import EncodeError
+
+from warren.broker.decompression import unpacked
+from warren.broker.nesting_depth import is_shallow
+from warren.logs.formatter import safe_text
+from warren.logs.line_limit import cut
+
+#: The most bytes of a result: as many as Redis keeps under one key.
+LARGEST = 512 * 2**20
+#: The most characters of a reason.
+_LONGEST = 300
+#: The most characters of an exception's arguments in a result.
+_EXCEPTION = 64_000
+
+
+class UnreadableResult(BackendError):
+    """The content in the place of a task's result is no result.
+
+    The worker's log says how the task has ended.
+    """
+
+
+class TooLargeResult(EncodeError):
+    """A result that is too large to keep: its task has failed."""
+
+
+class Checked:
+    """The checks that Warren's result backends share."""
+
+    app: Any
+
+    def decode(self, payload: Any) -> Any:
+        """Decode as Celery does, with a limit for compressed content. Raises UnreadableResult."""
+        try:
+            payload = _unpacked(payload, self.app.conf.broker_transport_options.get("largest_message"))
+            return super().decode(payload)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001  whatever a decoder meets in anybody's bytes
+            raise unreadable(error) from None
+
+    def meta_from_decoded(self, meta: Any) -> dict[str, Any]:
+        """Read the fields as Celery does. Raises UnreadableResult for what has no such fields."""
+        try:
+            _check(meta)
+            for child in meta.get("children") or ():
+                result_from_tuple(child, self.app)
+            return super().meta_from_decoded(meta)  # type: ignore[misc,no-any-return]
+        except UnreadableResult:
+            raise
+        except Exception as error:  # noqa: BLE001  as above: the class of an exception is anybody's choice
+            raise unreadable(error) from None
+
+    def exception_to_python(self, exc: Any) -> Any:
+        """Convert as Celery does, except for exceptions that would end the caller's process.
+
+        Those are SystemExit and KeyboardInterrupt, for example.
+        """
+        made = super().exception_to_python(exc)  # type: ignore[misc]
+        if made is None or isinstance(made, Exception):
+            return made
+        return RuntimeError(safe_text(made)[:_LONGEST])
+
+    def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
+        """Return what Celery does, but cut the text of an exception.
+
+        It may hold all that its task has read.
+        """
+        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)  # type: ignore[misc]
+        if isinstance(meta.get("traceback"), str):
+            meta["traceback"] = cut(meta["traceback"], _EXCEPTION)
+        if state in EXCEPTION_STATES and isinstance(meta.get("result"), dict) and "exc_message" in meta["result"]:
+            meta["result"] = {**meta["result"], "exc_message": _bounded(meta["result"]["exc_message"])}
+        return meta
+
+
+class CheckedKeys(Checked):
+    """The same checks for backends that keep each result under a key."""
+
+    #: Called with the error that keeps this process from storing a result, or with None when a
+    #: result was stored.
+    waiting: ClassVar[Callable[[BaseException | None], None]] = staticmethod(lambda error: None)
+
+    def on_backend_retryable_error(self, exc: BaseException) -> None:
+        """Report why Celery has to store a result again."""
+        CheckedKeys.waiting(exc)
+        super().on_backend_retryable_error(exc)  # type: ignore[misc]
+
+    def _store_result(self, task_id: str, *arguments: Any, **options: Any) -> Any:
+        """Store as Celery does.
+
+        Celery reads the stored content first. Content that is no result is replaced.
+        """
+        try:
+            return super()._store_result(task_id, *arguments, **options)  # type: ignore[misc]
+        except UnreadableResult:
+            self.delete(self.get_key_for_task(task_id))  # type: ignore[attr-defined]
+            return super()._store_result(task_id, *arguments, **options)  # type: ignore[misc]
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        try:
+            meta: dict[str, Any] = super()._get_task_meta_for(task_id)  # type: ignore[misc]
+            # The caller would never get the result that it asked for.
+            if meta.get("task_id", task_id) != task_id:
+                raise UnreadableResult("expected the result of this task, found another's")
+        except UnreadableResult as error:
+            raise UnreadableResult(f"the result of {task_id} cannot be read: {error}") from None
+        return meta
+
+
+def _bounded(arguments: Any) -> Any:
+    """Return the arguments of an exception, or the beginning of their text where it is long."""
+    shown = repr(arguments)
+    return arguments if len(shown) <= _EXCEPTION else [f"{shown[:_LONGEST]}... ({len(shown)} characters)"]
+
+
+def check_size(content: str | bytes) -> None:
+    """Raise TooLargeResult for a result that no reader would accept."""
+    if len(content) > LARGEST:
+        raise TooLargeResult(
+            f"expected a result of at most {LARGEST} bytes, found {len(content)}; keep it in a file, and return its name"
+        )
+
+
+def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:
+    """Return the result of a task whose own result cannot be read.
+
+    A caller that waits gets this error.
+    """
+    raised = UnreadableResult(f"the result of {task_id} cannot be read: {error}")
+    return {"task_id": task_id, "status": FAILURE, "result": raised, "traceback": None, "children": []}
+
+
+def _check(meta: Any) -> None:
+    if not isinstance(meta, dict):
+        raise UnreadableResult("expected an object with the fields of a result")
+    if not isinstance(meta.get("status"), str):
+        raise UnreadableResult("expected a status that is a text")
+    if "result" not in meta:
+        raise UnreadableResult("expected the field result")
+    if not isinstance(meta.get("task_id"), str | None) or not isinstance(meta.get("traceback"), str | None):
+        raise UnreadableResult("expected a task_id and a traceback that are texts")
+    if not isinstance(meta.get("children"), list | tuple | None):
+        raise UnreadableResult("expected children that are a list")
+    if meta["status"] in EXCEPTION_STATES and not isinstance(meta["result"], BaseException | dict | None):
+        raise UnreadableResult("expected an exception")
+    if meta["status"] in PROPAGATE_STATES and not meta["result"]:
+        raise UnreadableResult("expected the exception that the task has ended with")
+    if not is_shallow(meta.get("children") or []):
+        raise UnreadableResult("expected children that are not nested so deeply")
+
+
+def _unpacked(payload: Any, most: int | None) -> Any:
+    """Return the payload uncompressed, up to the limit of a message. Raises ValueError."""
+    content = payload.tobytes() if isinstance(payload, memoryview) else payload
+    if most is None or not isinstance(content, bytes | bytearray) or not content.startswith(COMPRESSED_PAYLOAD_MAGIC):
+        return payload
+    name, _, body = bytes(content[len(COMPRESSED_PAYLOAD_MAGIC) :]).partition(b"\0")
+    return unpacked(body, name.decode("utf-8", "replace"), most)
+
+
+def unreadable(error: Exception) -> UnreadableResult:
+    """Return the error for a result that a reader cannot read; never with the whole content."""
+    return UnreadableResult(safe_text(error)[:_LONGEST])

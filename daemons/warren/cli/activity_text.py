@@ -1,0 +1,113 @@
+"""The current work of a program, in a few words for `warren status`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from warren.cli.program_table import ProgramStatus
+from warren.health.finding import span
+from warren.status.heartbeat import STALE
+from warren.status.status_file import now
+
+#: Characters of a line: what 80 columns leave beside the program's name, state and process number.
+LINE = 43
+#: States that pass without action: a start, a stop, the search for a broker.
+_PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
+#: The counts of a worker since its start, each with the word that is shown.
+_COUNTS = (("taken", "received"), ("begun", "started"), ("succeeded", "succeeded"), ("failed", "failed"))
+#: The details that a line of their own says in words.
+_TOLD = {
+    "queues",
+    "paused",
+    "cancelled",
+    "running",
+    "concurrency",
+    "leading",
+    "entries",
+    "reloads",
+    "refused",
+    "oldest",
+    "busy_since",
+}
+_TOLD |= {name for name, _ in _COUNTS} | {"rejected", "storing_s"}
+
+
+def state(program: ProgramStatus) -> str:
+    """Return the program's state in a few words.
+
+    While supervisord keeps the program running it is the state that the program's main loop
+    reports, else supervisord's state.
+    """
+    if program.state != "RUNNING":
+        return program.state.lower()
+    if program.heart_age_s is None:
+        return "no heartbeat yet"
+    if program.heart_age_s >= STALE:
+        return f"silent for {span(program.heart_age_s)}"
+    return program.heart
+
+
+def colour(program: ProgramStatus) -> str:
+    """Return the colour of the state.
+
+    Green: the program works. Yellow: the state may pass. Red: an operator has to look.
+    """
+    if program.ready:
+        return "green"
+    passing = program.state in ("STARTING", "STOPPING") or (program.state == "RUNNING" and state(program) in _PASSING)
+    return "yellow" if passing and not program.held else "red"
+
+
+def work(program: ProgramStatus) -> list[str]:
+    """Return the work of the program as one line or a few."""
+    said = program.evidence
+    return [line for line in (*_worker(said), *_beat(said), *_others(said)) if line]
+
+
+def _worker(said: dict[str, Any]) -> Iterator[str]:
+    if "running" in said:
+        of = f" of {said['concurrency']}" if "concurrency" in said else ""
+        running = f"running {said['running']}{of}"
+        counts = ", ".join(f"{word} {said[name]}" for name, word in _COUNTS if name in said)
+        whole = f"{running}, {counts}" if counts else running
+        yield from [whole] if len(whole) <= LINE else [running, counts]
+    if said.get("oldest"):  # two lines, because an id alone fills a line
+        oldest = said["oldest"][0]
+        yield f"oldest task {oldest['task']}, for {span(max(0.0, now() - oldest['since']))}"
+        yield str(oldest["id"])
+    if said.get("queues"):
+        yield named("queues:", said["queues"])
+    if said.get("paused"):
+        yield named("paused by a quota:", said["paused"])
+    if said.get("cancelled"):
+        yield named("cancelled by remote control:", said["cancelled"])
+    if said.get("rejected"):
+        yield f"messages rejected: {said['rejected']}"
+    if said.get("storing_s"):
+        yield f"cannot store results, for {span(said['storing_s'])}"
+
+
+def _beat(said: dict[str, Any]) -> Iterator[str]:
+    if "leading" in said:
+        yield f"leading {'yes' if said['leading'] else 'no'}, schedule entries {len(said.get('entries', ()))}"
+
+
+def _others(said: dict[str, Any]) -> Iterator[str]:
+    """Yield the details that another version of a daemon adds, unchanged."""
+    for name, value in said.items():
+        if name not in _TOLD and value not in (None, [], {}):
+            yield named(f"{name}:", value) if isinstance(value, list) else f"{name} {value}"
+
+
+def named(name: str, entries: list[Any]) -> str:
+    """Return the entries, with commas between, that fit a line, and the number of the others."""
+    line = f"{name} "
+    for number, entry in enumerate(map(str, entries)):
+        longer = f"{line}{', ' if number else ''}{entry}"
+        more = f", and {len(entries) - number} more"
+        room = LINE if number == len(entries) - 1 else LINE - len(more)
+        if number and len(longer) > room:
+            return f"{line}{more}"
+        line = longer
+    return line

@@ -1,0 +1,219 @@
+"""`warren call`: sends a task by its name, from any host that has the settings."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from datetime import datetime
+from typing import Any
+
+import click
+from celery import Celery
+from celery.exceptions import BackendError, ImproperlyConfigured
+from kombu.exceptions import KombuError
+
+from warren.app.factory import import_tasks, make_app
+from warren.app.queues import queues_of
+from warren.broker.connect import reach
+from warren.broker.unroutable import NoRoute
+from warren.cli.import_notice import PATIENCE, importing
+from warren.cli.privileges import Verb
+from warren.cli.task_outcome import Unreadable, outcome, said_of, show, why
+from warren.cli.user import may_write_state
+from warren.config import Settings, load, values
+from warren.config.units import LONGEST, Unexpected, duration, json_value
+from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.redaction.masker import redact
+from warren.system.printable import printable
+
+#: The errors that libraries raise for options of the broker or the results that are unusable.
+_BROKEN = (ValueError, TypeError, KeyError, ImproperlyConfigured)
+
+
+class _Moment(click.ParamType[datetime]):
+    """A time in ISO 8601 with a time zone; without the zone the time would be ambiguous."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the time. Fails with a usage error."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(f"expected a time with its zone such as 2030-01-31T06:00:00Z, found {value!r}", param, ctx)
+        return moment
+
+
+class _Wait(click.ParamType[float]):
+    """A duration as in the INI files; a number without a unit is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds, more than 0. Fails with a usage error."""
+        text = f"{value}s" if re.fullmatch(r"[0-9.]+", value) else value
+        try:
+            return duration(text, minimum=0.001, maximum=LONGEST)
+        except Unexpected as error:
+            self.fail(f"expected {error.expected}, found {value!r}", param, ctx)
+
+
+@click.command(cls=Verb)
+@click.argument("task")
+@click.argument("arguments", nargs=-1)
+@click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments, as a JSON object.")
+@click.option("--queue", default=None, metavar="NAME", help="Queue to send to; by default the queue of the task.")
+@click.option("--routing-key", default=None, metavar="KEY", help="Routing key to send to, in the place of a queue.")
+@click.option("--countdown", type=_Wait(), metavar="DURATION", help="Run it after so long (10, 10s, 2m), not at once.")
+@click.option("--eta", type=_Moment(), metavar="TIME", help="Run it then: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.")
+@click.option("--wait", type=_Wait(), metavar="DURATION", help="Wait so long (10, 10s, 2m) for the result and print it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def call(
+    context: click.Context,
+    task: str,
+    arguments: tuple[str, ...],
+    kwargs: str,
+    queue: str | None,
+    routing_key: str | None,
+    countdown: float | None,
+    eta: datetime | None,
+    wait: float | None,
+    as_json: bool,
+) -> None:
+    """Send TASK with ARGUMENTS (each JSON, or a text) and print its id.
+
+    The task's code need not be on this host: the task is sent by its name. A name that none of this
+    host's [app] modules has is sent as well, with a note on stderr. Put arguments that begin with a
+    dash behind --, as in: warren call --wait 10s shop.add -- -1 2
+
+    Exit codes: 0 sent (with --wait: succeeded), 1 the task failed or took longer, 65 its result
+    cannot be read, 69 the broker did not take it.
+
+    Example: warren call warren.demo.add 2 2 --wait 10s
+    """
+    named = _keywords(kwargs)
+    _check_task(task)
+    _check_address(context.params)
+    settings = load(**context.obj)
+    _check_queue(settings, queue)
+    if settings.broker.kind == "embedded":
+        may_write_state(settings.app.state_dir)
+    app = make_app(settings)
+    with told(app, settings):
+        with reach(app) as connection:
+            # A result that no caller waits for would stay in a queue of its own until it expires.
+            unread = wait is None or None
+            chosen = {"queue": queue, "routing_key": routing_key, "countdown": countdown, "eta": eta, "ignore_result": unread}
+            options = {name: value for name, value in chosen.items() if value is not None}
+            positional = [_value(text) for text in arguments]
+            result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
+        if doubt := _doubt(app, settings, task, wait):
+            click.echo(printable(doubt), err=True)
+        done, said = outcome(result, wait)
+    said = {"task_id": result.id, "task": task, **said}
+    show(said, as_json)
+    if wait is not None and not done:
+        where = _queue(settings, task, queue, routing_key)
+        click.echo(printable(why(app, task, where, said, wait)), err=True)
+    sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """Return the keyword arguments of --kwargs. Fails with a usage error."""
+    named = _value(text)
+    if not isinstance(named, dict):
+        raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {text!r}", param_hint="--kwargs")
+    return named
+
+
+def _check_task(name: str) -> None:
+    """Fail with a usage error for a text that is not a task name."""
+    try:
+        values.task(name)
+    except Unexpected as error:
+        raise click.BadParameter(str(error), param_hint="TASK") from None
+
+
+def _check_address(given: dict[str, Any]) -> None:
+    """Fail with a usage error for contradictory options, and for an empty or wrong routing key."""
+    for one, other in (("queue", "routing_key"), ("countdown", "eta")):
+        if given[one] is not None and given[other] is not None:
+            raise click.UsageError(f"expected one of --{one} and --{other.replace('_', '-')}, found both")
+    if given["routing_key"] is not None:
+        try:
+            if not values.routing_key(given["routing_key"]):
+                raise Unexpected("a routing key", "nothing")
+        except Unexpected as error:
+            raise click.BadParameter(str(error), param_hint="--routing-key") from None
+
+
+def _check_queue(settings: Settings, queue: str | None) -> None:
+    """Fail with a usage error for a queue that the settings do not have."""
+    if queue is not None and queue not in settings.queues:
+        hint = values.nearest(queue, settings.queues)
+        found = f"expected a declared queue, found {queue!r}{'; ' if hint else ''}{hint}"
+        raise click.BadParameter(found, param_hint="--queue")
+
+
+def _queue(settings: Settings, task: str, queue: str | None, routing_key: str | None) -> str:
+    """Return the queue that the task was sent to, by the settings; of several queues, the first."""
+    by_key = queues_of(settings, routing_key) if routing_key else []
+    return next(iter(by_key), queue or settings.queue_of(task))
+
+
+def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None) -> str:
+    """Return what to print for a task that none of this host's modules has.
+
+    Empty when this host has no modules, or does not have their code.
+    """
+    try:
+        # Text that a module prints at its import is not part of this command's output.
+        with redirect_stdout(sys.stderr), importing("call", PATIENCE + (wait or 0.0)) as begins:
+            import_tasks(app, settings, begins)
+    except ConfigError as error:
+        if any(problem.option == "modules" for problem in error.problems):
+            return ""
+    if not settings.app.modules or task in app.tasks:
+        return ""
+    hint = values.nearest(task, [name for name in app.tasks if not name.startswith("celery.")])
+    found = f"{task}: expected a task of [app] modules, found none of that name; sent all the same, for another host may have it"
+    return f"{found}; {hint}" if hint else found
+
+
+def _value(text: str) -> Any:
+    """Return the value of the text if the text is JSON, else the text itself."""
+    try:
+        return json_value(text)
+    except Unexpected:
+        return text
+
+
+def _errors_of_both(app: Celery) -> tuple[type[Exception], ...]:
+    connection = app.connection_for_write()
+    return (*connection.connection_errors, *connection.channel_errors, *getattr(app.backend, "connection_errors", ()))
+
+
+@contextmanager
+def told(app: Celery, settings: Settings) -> Iterator[None]:
+    """Convert errors of broker and results to Unavailable, with the origin of the broker's URL."""
+    try:
+        yield
+    except (NoRoute, Unreadable):
+        raise
+    except Unavailable as error:
+        connection = app.connection_for_write()
+        # kombu's own text shows a mask even where there is no password, and takes a password
+        # without a user for the user.
+        told = str(error).replace(connection.as_uri(), redact(connection.as_uri(include_password=True)))
+        option = "url_file" if settings.broker.url_file else "url"
+        origin = settings.origin("broker", option)
+        raise Unavailable(f"{origin}: [broker] {option}: {told}" if origin.file else told) from error
+    except _BROKEN as error:
+        raise Unavailable(f"broker and results cannot be used with these options: {said_of(error)}; see [broker]") from error
+    except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
+        raise Unavailable(f"broker or results do not answer: {said_of(error)}") from error

@@ -1,0 +1,49 @@
+"""A message about the task module that a command waits for, when its import takes long."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import click
+
+from warren.system.printable import one_line
+
+#: Seconds of silence after which an operator could think that the command hangs.
+PAUSE = 4.0
+#: Seconds that the import of the task modules may take when root waits for it.
+PATIENCE = 120.0
+
+
+@contextmanager
+def importing(verb: str, timeout: float = PATIENCE) -> Iterator[Callable[[str], None]]:
+    """Return a context in which task modules are imported.
+
+    Call the function that the context returns with the name of each module, before its import. A
+    thread prints a line on stderr for a module that takes long, because the import itself is code
+    of others and prints nothing. `timeout` is the seconds that root waits.
+    """
+    end, timer = time.time() + timeout, threading.Timer(0, str)
+
+    def begins(module: str) -> None:
+        nonlocal timer
+        timer.cancel()
+        timer = threading.Timer(PAUSE, _tell, (verb, module, end))
+        timer.daemon = True
+        timer.start()
+
+    try:
+        yield begins
+    finally:
+        timer.cancel()
+
+
+def _tell(verb: str, module: str, end: float) -> None:
+    # After the timeout root ends its child (child.py). Other users have no limit.
+    limited = "WARREN_FOR_ROOT" in os.environ
+    until = f"; it is waited for until {time.strftime('%H:%M:%S', time.localtime(end))}" if limited else ""
+    with suppress(OSError, ValueError):  # a module may have closed stderr
+        click.echo(f"{verb}: the import of {one_line(module)} takes long{until}", err=True)

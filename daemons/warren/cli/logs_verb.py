@@ -1,0 +1,197 @@
+"""`warren logs`: the log lines of all daemons in one stream, ordered by time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from warren.cli.privileges import Verb
+from warren.config import Settings, load
+from warren.config.paths import folders as named_folders
+from warren.config.units import Unexpected, duration
+from warren.errors import ConfigError
+from warren.logs.formatter import LEVELS
+from warren.logs.reading.line import fields_of, moment
+from warren.logs.reading.merge import Timed
+from warren.logs.reading.query import Reader
+from warren.logs.reading.render_line import shown
+from warren.logs.reading.selection import SHORT_ID, Selection
+from warren.logs.reading.task_story import sentences
+from warren.status import status_file
+from warren.supervise.programs.render import daemons
+from warren.system.printable import printable
+
+#: The daemons that log, each to a file of its own. The programs are these, and one for each worker.
+DAEMONS = ("worker", "beat", "quota-watchdog", "supervisord")
+#: Seconds between two checks of --follow for new lines.
+LOOK = 0.2
+#: The number of older lines that --follow shows first when no other option limits them, and the age
+#: of the files that they are read from: an operator who wants to see what happens now must not wait
+#: until weeks of rotated files are read.
+ABOVE, RECENT = 10, timedelta(hours=1)
+
+
+class _Moment(click.ParamType[datetime]):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return a time with a zone. Fails with a usage error.
+
+        A time without a zone is local. A duration counts back from now.
+        """
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - timedelta(seconds=duration(value))
+        except Unexpected:
+            pass
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, found {value!r}", param, ctx)
+        return found.astimezone()  # a time without a zone is local, like the times that are shown
+
+
+class _TaskId(click.ParamType[str]):
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return a task id, or enough of its beginning. Fails with a usage error."""
+        if len(value) < SHORT_ID:
+            self.fail(f"expected the id of a task, or at least its first {SHORT_ID} characters, found {value!r}", param, ctx)
+        return str(value)
+
+
+@click.command(cls=Verb)
+@click.option("--task", type=_TaskId(), metavar="ID", help="Lines of this task and of all that it started.")
+@click.option("--daemon", metavar="NAME", help="Lines of this daemon or program: worker, worker-crawl, supervisord.")
+@click.option("--since", type=_Moment(), metavar="TIME", help="From here on: 10m (ago), or 2026-01-31T10:00:00Z.")
+@click.option("--until", type=_Moment(), metavar="TIME", help="Up to here.")
+@click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", help=f"The least: {', '.join(LEVELS)}.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="NUMBER", help="Only so many, the last.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what the daemons write from now on, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as they were written, as in a pipe.")
+@click.option("--story", is_flag=True, help="The lines of --task in words, also in a pipe.")
+@click.option(
+    "--dir",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, readable=False),
+    help="Folder of logs instead of log_dir; several, such as copies from several hosts, are merged.",
+)
+@click.pass_context
+def logs(
+    context: click.Context,
+    task: str | None,
+    daemon: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    level: str | None,
+    lines: int | None,
+    follow: bool,
+    as_json: bool,
+    story: bool,
+    folders: tuple[Path, ...],
+) -> None:
+    """Show the logs of all daemons by time: current and rotated files, compressed ones too.
+
+    On a terminal each line is formatted for people, with local times; in a pipe it is the JSON that
+    was written. With --task the lines tell in words what happened to the task, and to all tasks
+    that it started. Text that a program prints without logging is not shown: it is in log_dir, in
+    PROGRAM.out.
+
+    Example: warren logs --task 6f1c2a9e --since 1h
+    """
+    if story and not task:
+        raise click.UsageError("--story: expected --task ID beside it, found none")
+    asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
+    # Only the directory is read from the settings: a user who may read the logs, such as a member
+    # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
+    directories = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
+    told = sentences if task else partial(_line, with_host=len(directories) > 1)
+    write = _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
+    opened_since = since
+    if lines is None and follow and since is None:
+        lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
+    reader = Reader(directories, asked, opened_since.timestamp() if opened_since else 0.0)
+    try:
+        write(reader.there() if lines is None else reader.last(lines))
+        # Checked only now, because a program that is gone may still have lines.
+        if daemon and not reader.found:
+            _refuse_unknown(daemon, None if folders else _settings(context))
+        while follow:
+            time.sleep(LOOK)
+            write(reader.more())
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    for problem in reader.troubles():
+        click.echo(printable(problem), err=True)
+    if not follow and not reader.found and lines != 0:
+        where = ", ".join(map(str, directories))
+        unknown = f"nothing is known of task {task} in {where}: no worker of its host has begun with it, or its lines are gone"
+        click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
+
+
+def _settings(context: click.Context) -> Settings | None:
+    """Return the settings; None when they are wrong, or this user may not read all of them."""
+    try:
+        return load(**context.obj)
+    except ConfigError:
+        return None
+
+
+def _refuse_unknown(name: str, settings: Settings | None) -> None:
+    """Fail with a usage error for a name that no daemon or program has.
+
+    Without settings the name of any worker is accepted.
+    """
+    known = list(DAEMONS)
+    if settings is not None:
+        programs = status_file.read(settings.app.run_dir / "programs.json", programs=[{"program": str}]).said or {"programs": []}
+        known += [daemon.program for daemon in daemons(settings)]
+        known += [each["program"] for each in programs["programs"]]  # also those of supervisor.d
+    known = list(dict.fromkeys(known))
+    if name in known or (settings is None and name.startswith("worker-")):
+        return
+    close = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise click.BadParameter(f"expected one of {', '.join(known)}, found {name!r}{meant}", param_hint="--daemon")
+
+
+def _json(lines: Iterable[Timed]) -> None:
+    """Write the lines as they are; on a terminal, write control characters as JSON escapes."""
+    for _, raw in lines:
+        if sys.stdout.isatty():
+            text = raw.decode(errors="replace").rstrip("\n")
+            click.echo(text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
+        else:
+            sys.stdout.buffer.write(raw)
+    sys.stdout.flush()
+
+
+def _for_people(lines: Iterable[Timed], told: Callable[[dict[str, Any], int], Iterable[str]]) -> None:
+    """Write what `told` makes of each line's fields and the terminal's width (0 in a pipe)."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for _, raw in lines:
+        try:
+            texts = [*told(fields_of(raw), width)]
+        except ValueError:  # half a line that happens to end like a whole line
+            texts = [printable(raw.decode(errors="replace").rstrip())]
+        for text in texts:
+            click.echo(text)
+
+
+def _line(fields: dict[str, Any], width: int, with_host: bool) -> list[str]:
+    return [shown(fields, with_host, width)]

@@ -1,0 +1,147 @@
+"""`warren status`: every program of this host with its heartbeat, the queues, and the quotas."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from warren.cli import tables
+from warren.cli.privileges import Verb
+from warren.cli.program_table import program_status
+from warren.config import Rate, Settings, load
+from warren.errors import ConfigError, ExitCode, Unavailable
+from warren.health.broker_findings import OLD
+from warren.health.observation import SURVEY
+from warren.quotas.ledger import LEDGER_ERRORS, now_ns
+from warren.quotas.ledgers import Book
+from warren.redaction.masker import redact
+from warren.status import status_file
+from warren.supervise.status import program_status as programs
+from warren.system.printable import printable_lines
+
+
+@click.command(cls=Verb)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show every program of this host with what it does, the queues and the quotas.
+
+    Exit codes: 0 all programs are ready, 1 some are not, 69 the suite does not run or the broker
+    does not answer.
+
+    Example: warren status --json | jq .quotas
+    """
+    try:
+        settings = load(**context.obj)
+    except ConfigError as error:
+        click.echo(printable_lines(redact(str(error))), err=True)
+        click.echo("a suite that already runs goes on with its old settings; correct the files, then ask again", err=True)
+        sys.exit(error.exit_code)
+    running = program_status(settings)
+    said = surveyed(settings) or asked(settings)
+    ready = bool(running) and all(program.ready for program in running)
+    suite = _suite(settings)
+    if as_json:
+        click.echo(json.dumps({"ready": ready, **suite, "programs": [asdict(program) for program in running], **said}))
+    else:
+        tables.show(suite, running, said)
+    sys.exit(ExitCode.UNAVAILABLE if said["broker_error"] else ExitCode.OK if ready else ExitCode.FAILURE)
+
+
+def _suite(settings: Settings) -> dict[str, Any]:
+    """Return the status of the whole suite, from supervisord's latest status report."""
+    report = programs.read(settings.app.run_dir)
+    up = None
+    if report is not None and report.process.alive:
+        up = round(max(0.0, status_file.now() - report.process.start / os.sysconf("SC_CLK_TCK")), 1)
+    status = report.status if report is not None else ""
+    return {"host": settings.host, "version": version("warren"), "status": status, "up_s": up}
+
+
+def surveyed(settings: Settings) -> dict[str, Any] | None:
+    """Return the broker status that the quota-watchdog has published; None if it is missing or old.
+
+    The broker status covers broker, queues and quotas.
+    """
+    published = status_file.read(settings.app.run_dir / "survey.json", **SURVEY)
+    age = published.age(status_file.now())
+    if published.said is None or age > OLD:
+        return None
+    broker = published.said["broker"]
+    queues = [{"queue": queue, **row} for queue, row in published.said["queues"].items()]
+    return {
+        "queues": queues if broker["reachable"] else [],
+        "quotas": [{"quota": name, **row, **_limit(row)} for name, row in published.said["quotas"].items()],
+        "removed_queues": published.said.get("removed_queues", {}) if broker["reachable"] else {},
+        "rejected": published.said.get("rejected", {}).get("messages", 0) if broker["reachable"] else None,
+        "later": published.said.get("later") if broker["reachable"] else None,
+        "returning": published.said.get("returning") if broker["reachable"] else None,
+        "rejected_keys": published.said.get("rejected_keys") if broker["reachable"] else None,
+        "alarms": broker["alarms"],
+        "broker_error": broker["reason"] or None,
+        "results_error": published.said.get("results", {}).get("reason") or None,
+        "survey_age_s": round(age, 3),
+    }
+
+
+def _limit(row: dict[str, Any]) -> dict[str, Any]:
+    return {} if "error" in row else {"limit": str(Rate(row["limit"], row["window_s"]))}
+
+
+def asked(settings: Settings) -> dict[str, Any]:
+    """Return the same values, asked of the broker and read from the ledgers.
+
+    Without a watchdog there are no forecasts and no alarms.
+    """
+    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "results_error": None, "survey_age_s": None}
+    return {**_broker(settings), "quotas": _quotas(settings), **nothing}
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    from warren.app.factory import make_app  # Celery is needed in this case only
+    from warren.broker.connect import reach
+    from warren.broker.queue_depth import depths, depths_over
+    from warren.broker.rejected_count import rejected_here, rejected_over
+    from warren.broker.waiting_counts import Waiting, waiting_here, waiting_over
+    from warren.cli.call_verb import told
+
+    state = settings.app.state_dir
+    try:
+        app = make_app(settings)
+        with told(app, settings):
+            # The embedded broker's files are only read: a connection would make its directories.
+            if settings.broker.kind == "embedded":
+                found, rejected, waiting = depths(app, settings.queues), rejected_here(state), waiting_here(state)
+            else:
+                with reach(app) as connection:
+                    found, rejected = depths_over(connection, settings.queues), rejected_over(connection, state)
+                    waiting = waiting_over(connection, settings)
+    except Unavailable as error:
+        nothing = dict.fromkeys(("rejected", *Waiting._fields))
+        return {"queues": [], **nothing, "broker_error": redact(str(error))}
+    rows = [{"queue": queue, "messages": messages} for queue, messages in found.items()]
+    return {"queues": rows, "rejected": rejected, **waiting._asdict(), "broker_error": None}
+
+
+def _quotas(settings: Settings) -> list[dict[str, Any]]:
+    rows = []
+    for name, ledger in Book(settings).items():
+        row: dict[str, Any] = {"quota": name, "limit": str(settings.quotas[name].limit)}
+        try:
+            counts = ledger.counts()
+        except FileNotFoundError:
+            rows.append({**row, "error": "no ledger yet: the first worker makes it"})
+            continue
+        except LEDGER_ERRORS as error:
+            rows.append({**row, "error": str(error)})
+            continue
+        wait = counts.wait_s(now_ns())
+        row = {**asdict(counts), **row, "limit": str(Rate(counts.limit, counts.window_s)), "used": counts.used}
+        rows.append({**row, "next_free_s": wait if wait is None else round(wait, 3)})
+    return rows

@@ -1,0 +1,103 @@
+"""The outcome of a task that `warren call` has sent: its state and result, as far as known."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+from celery import Celery
+from celery.exceptions import TimeoutError as ResultTimeout
+from celery.result import AsyncResult
+from celery.states import PENDING
+
+from warren.broker.queue_depth import depths
+from warren.broker.result_validation import UnreadableResult
+from warren.errors import ExitCode, Unavailable, WarrenError
+from warren.logs.formatter import safe_text
+from warren.system.printable import printable
+
+
+class Unreadable(WarrenError):
+    """The result that was found cannot be read."""
+
+    exit_code = ExitCode.DATAERR
+
+
+def outcome(result: AsyncResult[Any], wait: float | None) -> tuple[bool, dict[str, Any]]:
+    """Return whether the task is done, and its state and result as far as known.
+
+    `wait` is the seconds to wait; None returns at once, without state and result. Raises
+    Unreadable.
+    """
+    if wait is None:
+        return False, {}
+    try:
+        result.get(timeout=wait, propagate=False)
+        found = result.result
+        if isinstance(found, UnreadableResult):
+            raise found
+        return True, {"state": result.state, "result": said_of(found) if isinstance(found, BaseException) else found}
+    except ResultTimeout:
+        return False, {"state": _state(result), "result": None}
+    except UnreadableResult as error:
+        raise Unreadable(f"{error}; the worker's log says how the task has ended") from None
+
+
+def _state(result: AsyncResult[Any]) -> str:
+    try:
+        return str(result.state)
+    except UnreadableResult:
+        return str(PENDING)  # the result came just now; the next call reports it
+
+
+def said_of(error: BaseException) -> str:
+    """Return the type of an error and its message."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  str() of an error class of a task module may fail
+        return safe_text(error)
+
+
+def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -> str:
+    """Return one line that says, as far as known, why a task is not done within `wait` seconds."""
+    state, task_id, known = said["state"], said["task_id"], app.tasks.get(task)
+    # The result of a failure would have arrived, because errors are stored even with ignore_result.
+    if app.conf.task_ignore_result if known is None else known.ignore_result:
+        return (
+            f"not failed after {wait:g} s: a success of {task} leaves no result (ignore_result), only a line in the worker's log"
+        )
+    where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(
+        state, "still with the broker, running or rejected"
+    )
+    try:
+        waiting = depths(app, [queue])[queue]
+    except Unavailable:
+        waiting = None
+    number = "" if waiting is None else f", {waiting} {'message waits' if waiting == 1 else 'messages wait'}"
+    return f"not done after {wait:g} s: {where} (queue {queue}{number}); warren logs --task {task_id}"
+
+
+def show(said: dict[str, Any], as_json: bool) -> None:
+    """Print the outcome, with control characters escaped: a task may return any text."""
+    click.echo(_json(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
+
+
+def _json(said: dict[str, Any]) -> str:
+    """Return one JSON object.
+
+    A value that JSON does not have, such as a date or NaN, becomes its text, as in the log.
+    """
+    try:
+        return json.dumps(said, default=safe_text, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(said), default=safe_text, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

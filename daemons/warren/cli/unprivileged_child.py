@@ -1,0 +1,188 @@
+"""A command of root that runs as another user, in a child process.
+
+The child has a session of its own, so that it has no terminal to type into (TIOCSTI). It holds no
+descriptor of root: its input is empty, and its output comes through two pipes. Root's process
+passes the output on as text, passes signals on, and ends in the same way as the child.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from warren.cli.child_output import Followed, Kept, Shown
+from warren.cli.import_notice import PATIENCE
+from warren.cli.user import User
+from warren.control import service
+from warren.errors import WarrenError
+from warren.system.process import die_with_parent, gain_nothing
+
+#: The variables of root's environment that a child gets: they decide how its text looks, but not
+#: what it does.
+_LOOKS = ("LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR")
+#: A daemon in the foreground gets all variables but these, which belong to root's own session and
+#: interpreter.
+_OF_ROOT = ("PYTHON", "LD_", "SSH_", "SUDO_", "XDG_", "DBUS_", "GPG_", "HOME", "USER", "LOGNAME", "MAIL", "SHELL", "WARREN_")
+#: Signals by which people end a command: the caller of this command must see that one ended it.
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The limits of a child.
+
+    `patience` is its timeout in seconds, None for no limit. A `daemon` keeps the environment and
+    may run setuid programs.
+    """
+
+    patience: float | None = None
+    daemon: bool = False
+
+
+def terms_of(verb: str, asked: Mapping[str, Any]) -> Terms:
+    """Return the limits of a verb. Pure.
+
+    A verb that imports task modules, or waits for other processes, must end in any case. Its
+    imports have the timeout PATIENCE; all else that these verbs wait for has a timeout of its own.
+    """
+    if asked.get("user"):
+        return Terms(daemon=True)
+    if verb in ("check", "show-config", "status"):
+        return Terms(PATIENCE)
+    if verb == "call":
+        return Terms(PATIENCE + (asked.get("wait") or 0.0))
+    return Terms()
+
+
+def environment(user: User, root: Mapping[str, str], size: os.terminal_size, shown: bool, daemon: bool) -> dict[str, str]:
+    """Return the environment of a child, which holds nothing of the user's own. Pure.
+
+    `shown` says whether root's output is a terminal.
+    """
+    if daemon:
+        found = {name: value for name, value in root.items() if not name.startswith(_OF_ROOT)}
+    else:
+        found = {name: value for name, value in root.items() if name in _LOOKS or name.startswith("LC_")}
+    found |= {"PATH": service.PATH, "HOME": user.home, "WARREN_FOR_ROOT": "1"}
+    if user.name and not user.name.isdigit():
+        found |= {"USER": user.name, "LOGNAME": user.name}
+    if shown:
+        found |= {"WARREN_TERMINAL": "stdout", "COLUMNS": str(size.columns), "LINES": str(size.lines)}
+    return found
+
+
+def take_environment(user: User) -> None:
+    """Give this process, which will become that user, the environment of a daemon of that user."""
+    found = environment(user, os.environ, shutil.get_terminal_size(), shown=False, daemon=True)
+    os.environ.clear()
+    os.environ.update(found)
+
+
+def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms) -> int:
+    """Run `warren WORDS` as the user, show its output and return its exit code.
+
+    When a signal by which people end commands has ended the child, the same signal ends this
+    process.
+    """
+    shown = sys.stdout is not None and sys.stdout.isatty()
+    if sys.stdout is not None:
+        sys.stdout.flush()  # earlier output must appear before the child's
+    process = _start(user, context, words, terms, shown)
+    code = Followed(process, terms.patience, terms.daemon).show(Shown(sys.stdout), Shown(sys.stderr))
+    if -code in _ENDS:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    if code < 0:
+        # Any process of that user may have sent the signal. Root must not die of it, because that
+        # could leave a dump of root's memory.
+        click.echo(f"the command was ended by {_name(-code)}", err=True)
+        return 128 - code  # the same code as a shell's
+    return code
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def said(user: User, context: Mapping[str, Any], words: Sequence[str], quiet: bool = False) -> tuple[int, bytes]:
+    """Run `warren WORDS` as the user and return its exit code and its output.
+
+    Its stderr is shown unless `quiet`.
+    """
+    out = Kept()
+    process = _start(user, context, words, Terms(PATIENCE), shown=False)
+    return Followed(process, PATIENCE).show(out, Kept() if quiet else Shown(sys.stderr)), bytes(out.text)
+
+
+def _start(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms, shown: bool) -> subprocess.Popen[bytes]:
+    directory: Path = context["folder"].absolute()
+    host = ("--host", context["host"]) if context["host"] else ()
+    another = user.uid != os.geteuid()
+    given = environment(user, os.environ, shutil.get_terminal_size(), shown, terms.daemon) if another else dict(os.environ)
+    # -I for another user: Python then takes no code from the environment or a directory of that
+    # user.
+    command = [sys.executable, "-I" if another else "-P", "-m", "warren", "--config", str(directory), *host, *words]
+    how: dict[str, Any] = {"preexec_fn": _limits(terms.daemon), **_as_user(user)} if another else {}
+    if another and words[0] == "check" and (sandbox := service.sandbox(directory, user.name, PATIENCE)):
+        # The sandbox has the unit's environment, including PYTHONPATH, because root writes the
+        # unit. systemd gives up root's rights.
+        looks = [f"--setenv={name}={value}" for name, value in given.items() if name not in ("PATH", "HOME", "USER", "LOGNAME")]
+        command = [*sandbox, *looks, "--", sys.executable, "-P", *command[2:]]
+        given, how = {"PATH": service.PATH}, {}
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=given,
+            cwd="/",
+            umask=0o027 if terms.daemon else 0o077,
+            start_new_session=True,
+            **how,
+        )
+    except OSError as error:
+        raise WarrenError(
+            f"the command cannot run as {user.name or user.uid}: "
+            f"{error.filename or sys.executable}: {error.strerror}; install Warren where that "
+            "user may run it, and call it as root with all of root's rights"
+        ) from error
+    except subprocess.SubprocessError as error:
+        raise WarrenError(f"the command cannot run as {user.name or user.uid}: {error}") from error
+
+
+def _as_user(user: User) -> dict[str, Any]:
+    """Return the arguments of subprocess that make a child that user.
+
+    The change is permanent, because no saved id is left.
+    """
+    return {"user": user.uid, "group": user.gid, "extra_groups": list(user.groups)}
+
+
+def _limits(daemon: bool) -> Callable[[], None]:
+    # `process` needs ctypes in the child, which cannot import it where only root may read Python.
+    import ctypes  # noqa: F401
+
+    parent = os.getpid()
+
+    def limit() -> None:
+        # This runs after the change of user, because the change resets it. A child whose parent was
+        # killed has no process that shows its output.
+        die_with_parent(signal.SIGTERM, parent)
+        if not daemon:  # the tasks of a daemon may need sudo or ping, unless the unit forbids them
+            gain_nothing()
+
+    return limit

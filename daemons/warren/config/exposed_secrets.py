@@ -1,0 +1,61 @@
+"""Passwords in INI files that other users may read, judged by the same rule as `url_file`."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from warren.config.settings import CELERY, Settings
+from warren.errors import Problem
+from warren.redaction.masker import redact_value
+from warren.redaction.url_passwords import redact_urls
+
+_REMEDY = "write the URL to a file of its own that only the suite's user may read (chmod 600), and name that with url_file"
+_IN_CELERY = "move the line to a file of conf.d that only the suite's user may read (chmod 600)"
+#: Options whose name sounds like a secret, but whose value is only the path of a key.
+_PATHS = ("security_key",)
+
+
+def check(settings: Settings) -> Iterator[Problem]:
+    """Yield a problem for each password in an INI file that users other than its owner may read."""
+    for section, option, remedy in _passwords(settings):
+        origin = settings.origin(section, option)
+        mode = others_may_read(origin.file) if origin.file else ""
+        if mode:
+            expected = "a file that only its owner may read (chmod 600), as a password stands here"
+            yield Problem(origin, section, option, expected, mode, remedy)
+
+
+def _passwords(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Yield section, option and remedy for each password in the settings.
+
+    A URL from a url_file is left out, because the mode of that file was already checked.
+    """
+    for section, part in (("broker", settings.broker), ("results", settings.results)):
+        if part.url is not None and part.url_file is None:
+            url = part.url.get_secret_value()
+            if redact_urls(url) != url:
+                yield section, "url", _REMEDY
+    for option, value in settings.celery.items():
+        if option not in _PATHS and redact_value(value, option) != value:
+            yield CELERY, option, _IN_CELERY
+
+
+def others_may_read(path: Path) -> str:
+    """Return the mode, in words, of a file that users other than its owner can read; else empty.
+
+    Empty also when the file does not exist. A directory above the file that no other user may enter
+    protects the file as well. The group root does not count: its members may read the file anyway.
+    """
+    try:
+        real = path.resolve()
+        status = real.stat()
+        group = status.st_mode & stat.S_IRGRP and status.st_gid != 0
+        entered = stat.S_IXOTH | stat.S_IXGRP  # whichever users are members of a directory's group
+        guarded = any(not directory.stat().st_mode & entered for directory in real.parents)
+    except OSError:
+        return ""
+    if guarded or not (group or status.st_mode & stat.S_IROTH):
+        return ""
+    return f"mode {stat.S_IMODE(status.st_mode):04o}"

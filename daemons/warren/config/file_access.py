@@ -1,0 +1,73 @@
+"""Remedies for paths that the user of this process may not read or write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def who_may(path: Path, *, secret: bool = False) -> str:
+    """Return the remedy for a file or directory that this process may not read; empty if it may.
+
+    The remedy follows from the owner and the mode of the path, or of the directory above it, that
+    refuses the access. For the suite itself the remedy grants the right to read the path; for any
+    other user it names the users who may read it. Only its reader may have access to a `secret`.
+    """
+    for each in (*reversed(path.parents), path):
+        try:
+            status = os.stat(each)
+        except OSError:
+            return ""  # the path does not exist, which is another problem
+        needed = os.R_OK if each == path else os.X_OK
+        directory = os.path.isdir(each)
+        if os.access(each, needed | os.X_OK if directory else needed):
+            continue
+        if _is_suite():
+            return _grant(each, directory, secret)
+        owner = user_name(status.st_uid)
+        who = [f"as {'user ' if owner.isdigit() else ''}{owner}"] if status.st_uid else []
+        if status.st_gid and status.st_mode & needed << 3:
+            who.append(f"as a member of group {_group(status.st_gid)}")
+        return f"call it {' or '.join(['as root', *who])}"
+    return ""
+
+
+def _is_suite() -> bool:
+    """Return whether this process acts for the suite: in its unit, or for root (cli/unprivileged_child.py)."""
+    return "WARREN_BOOT_ID" in os.environ or "WARREN_FOR_ROOT" in os.environ
+
+
+def _grant(path: Path, directory: bool, secret: bool) -> str:
+    user = user_name(os.geteuid())
+    if secret and not directory:
+        return f"the suite runs as {user}: chown {user} {path}"
+    if directory:
+        return f"the suite runs as {user}: chmod o+rx {path}"
+    group = _group(os.getegid())
+    return f"the suite runs as {user}: chgrp {group} {path} && chmod g+r {path}"
+
+
+def who_writes(path: Path) -> str:
+    """Return the remedy for a directory that the user of this process may not write to."""
+    if _is_suite():
+        return f"the suite runs as {user_name(os.geteuid())}: chown {user_name(os.geteuid())}: {path}"
+    return "run this command as the user of the suite, or give that user the folder"
+
+
+def user_name(uid: int) -> str:
+    """Return the name of the user, or the number as text when this host does not know the user."""
+    import pwd  # imported here, like grp below, because only a refusal needs them
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    import grp
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

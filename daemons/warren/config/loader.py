@@ -1,0 +1,88 @@
+"""Loading of the settings: `load` returns them or raises all problems, `attempt` returns both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from warren.config import exposed_secrets, path_checks, reader, section_checks, snapshot, validator
+from warren.config.paths import short_host
+from warren.config.reader import DEFAULT_FOLDER
+from warren.config.settings import Settings
+from warren.config.snapshot import Accepted
+from warren.config.units import Unexpected
+from warren.config.values import name
+from warren.errors import ConfigError, Origin, Problem
+
+
+def load(folder: Path | None = None, host: str | None = None, source: Path | None = None) -> Settings:
+    """Return the settings that the files in `folder` give the host.
+
+    The defaults are /etc/warren and this host's short name. Reads warren.ini, then conf.d/*.ini by
+    name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all problems of all
+    files, in reading order. With a `source`, reads from there what the files held when the suite
+    accepted them; raises `Unavailable` when that is not possible.
+    """
+    settings, problems = attempt(folder, host, source)
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings
+
+
+def load_again(settings: Settings) -> Settings:
+    """Return the current settings of the same source. Raises `ConfigError`, `Unavailable`."""
+    return load(settings.folder, settings.host, settings.source)
+
+
+def attempt(
+    folder: Path | None = None, host: str | None = None, source: Path | None = None
+) -> tuple[Settings | None, list[Problem]]:
+    """Return the settings, as far as they can be built, and all problems; else the same as `load`.
+
+    For callers that look for further problems. In the settings a wrong option has its default, or
+    is left out with its section. The settings are None when a file could not be read, because it is
+    unknown what that file would have changed.
+    """
+    folder = (folder or DEFAULT_FOLDER).absolute()
+    host = host or short_host()
+    try:
+        name(host)
+    except Unexpected as error:
+        remedy = "name it with --host or WARREN_HOST"
+        return None, [Problem(Origin(), "", "host", error.expected, error.found, remedy)]
+    # Taken before the first file is read: a later reading, which has seen later edits, gets a
+    # higher number.
+    generation = snapshot.generation_now()
+    kept = snapshot.read(source) if source else None
+    ini = reader.read_again(kept.files) if kept else reader.read(folder, host)
+    settings, problems = validator.build(ini, folder, host)
+    # The headings of the sections that differ from what the files say.
+    broken = frozenset(problem.section for problem in problems)
+    settings, secrets, found = path_checks.with_secrets(settings, kept.secrets if kept else {})
+    taken = Accepted(kept.generation if kept else generation, ini.texts, secrets)
+    settings = settings.model_copy(update={"accepted": taken, "source": source})
+    problems += [*found, *path_checks.check(settings)]
+    # The current modes of the files say nothing about what was accepted.
+    if not (kept and kept.generation):
+        problems += exposed_secrets.check(settings)
+    # Else a queue that seems undeclared may be declared in the file that cannot be read.
+    if ini.complete:
+        problems += section_checks.check(settings, broken)
+    problems = [*ini.problems, *(validator.hinted(problem, ini) for problem in problems)]
+    return settings if ini.complete else None, in_reading_order(problems, ini.files)
+
+
+def in_reading_order(problems: Iterable[Problem], files: Sequence[Path]) -> list[Problem]:
+    """Return each problem once, in reading order. Pure.
+
+    Problems of no file come first, then those of the INI files as they were read, then those of
+    other files.
+    """
+    ranks = {file: rank for rank, file in enumerate(files)}
+
+    def position(problem: Problem) -> tuple[int, str, int, str, str]:
+        file, line = problem.origin.file, problem.origin.line
+        rank = -1 if file is None else ranks.get(file, len(ranks))
+        return rank, str(file or ""), line or 0, problem.option, problem.expected
+
+    return sorted(set(problems), key=position)

@@ -1,0 +1,116 @@
+"""The parts of an option's declaration: its type, parser, writer, default and help text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from warren.config import units, urls, values
+from warren.redaction.masker import redact, redact_value
+
+_SIZE_FORM = "size in B, kB, MB, GB, KiB, MiB or GiB"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The conversion between an option's text and its value; part of the option's annotation."""
+
+    form: str  # as the documentation prints it, with the units
+    parse: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+    optional: bool = False
+
+    def or_none(self) -> Kind:
+        """Return the same kind, but with None for an empty text."""
+        return replace(self, optional=True)
+
+    def read(self, value: object) -> object:
+        """Return the value of a text; anything but a text is taken to be a value already."""
+        if not isinstance(value, str):
+            return value
+        return None if self.optional and not value else self.parse(value)
+
+    def text(self, value: object) -> str:
+        """Return the value as an INI file would hold it, with passwords masked."""
+        return "" if value is None else self.write(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+
+class Section(BaseModel):
+    """One section of the INI file: frozen; refuses options that it does not declare."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def option(default: Any, help: str) -> Any:  # noqa: A002 - it is what the operator reads
+    """Declare an option; `...` as the default makes it required."""
+    return Field(default, description=help)
+
+
+def kind(field: FieldInfo) -> Kind:
+    """Return how the text of this option is read and written."""
+    return next(each for each in field.metadata if isinstance(each, Kind))
+
+
+def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
+    """Return the kind of a duration; the range is in seconds, both ends included."""
+    return Kind("duration in ms, s, m, h or d", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
+
+
+def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
+    """Return the kind of a whole number in this range, both ends included."""
+    return Kind(f"whole number, {minimum} to {maximum}", partial(units.whole, minimum=minimum, maximum=maximum))
+
+
+def bytes_of(minimum: int, maximum: int) -> Kind:
+    """Return the kind of a size; the range is in bytes, both ends included."""
+    return Kind(_SIZE_FORM, partial(units.size, minimum=minimum, maximum=maximum), units.size_text)
+
+
+def choice(*known: str) -> Kind:
+    """Return the kind of an option that takes one of these words."""
+    return Kind(_either(known), partial(values.choice, known=known))
+
+
+def url(*schemes: str, several: bool = False) -> Kind:
+    """Return the kind of a URL of one of these schemes, or of none; the URL is kept as a secret.
+
+    With `several`, the option takes more than one URL, separated by ';', which are tried in turn.
+    """
+    return Kind(f"URL of {_either(schemes)}", partial(urls.url, schemes=schemes, several=several), _masked_secret).or_none()
+
+
+def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:
+    """Return the kind of a list, which `parse` splits into entries."""
+    return Kind(form, parse, ", ".join)
+
+
+def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
+    """Return the kind of a JSON text of that shape."""
+    return Kind(form, partial(units.json_value, shape=shape), _masked_json)
+
+
+BOOLEAN = Kind("true or false", units.boolean, lambda value: "true" if value else "false")
+RATE = Kind("calls/window in s, m, h or d", units.rate)
+SIZE = Kind(_SIZE_FORM, units.size, units.size_text)
+PATH = Kind("absolute path", values.path)
+
+
+def _either(known: tuple[str, ...]) -> str:
+    return f"{', '.join(known[:-1])} or {known[-1]}"
+
+
+def _masked_secret(value: SecretStr) -> str:
+    return redact(value.get_secret_value())
+
+
+def _masked_json(value: object) -> str:
+    return units.json_text(redact_value(value))

@@ -1,0 +1,75 @@
+"""The reload scope: decides which daemons new settings concern. Pure.
+
+A daemon that the new settings do not concern is not restarted, and need not build its parts again,
+when the settings take effect. Settings concern a daemon when it would act differently under them.
+In doubt they do: a restart loses nothing, but a task that runs under old settings may.
+"""
+
+from __future__ import annotations
+
+from warren.config.settings import Settings
+
+
+def concerns_worker(old: Settings, new: Settings, name: str) -> bool:
+    """Return whether worker `name`, which runs with the old settings, must restart for the new."""
+    return (
+        _own_section(old, name) != _own_section(new, name)
+        or _app(old) != _app(new)
+        or old.log != new.log  # the level as well: pool children keep the one they were forked with
+        or not _sends_as_before(old, new)
+        or not _admits_as_before(old, new)
+    )
+
+
+def concerns_sending(old: Settings, new: Settings) -> bool:
+    """Return whether a daemon that only sends tasks needs a new app for the new settings."""
+    return _app(old) != _app(new) or not _sends_as_before(old, new)
+
+
+def concerns_watchdog(old: Settings, new: Settings) -> bool:
+    """Return whether the quota-watchdog acts differently under the new settings."""
+    return (_app(old), old.queues, old.quotas, old.watchdog, old.health, old.log) != (
+        *(_app(new), new.queues, new.quotas, new.watchdog, new.health, new.log),
+    )
+
+
+def _own_section(settings: Settings, name: str) -> object:
+    """Return the worker's section without the options that only its supervision uses."""
+    own = settings.workers.get(name)
+    return own and own.model_copy(update={"enabled": True, "max_memory": 0})
+
+
+def _app(settings: Settings) -> tuple[object, ...]:
+    return settings.app, settings.broker, settings.results, settings.celery
+
+
+def _sends_as_before(old: Settings, new: Settings) -> bool:
+    """Return whether every task goes to the queue that it went to before.
+
+    Any task may send any other task, so the answer is the same for all workers. The new settings
+    may add queues that no task is routed to. A task that names such a queue finds it
+    (app/queues.py). The queue exists, and is bound for delayed delivery, once a worker that
+    knows it has connected. So a worker of this host must consume the queue: that worker was told of
+    it.
+    """
+    consumed = {queue for worker in new.workers.values() if worker.enabled for queue in worker.queues}
+    added = new.queues.keys() - old.queues.keys()
+    kept = {name: queue for name, queue in new.queues.items() if name not in added}
+    return kept == old.queues and all(name in consumed and not new.queues[name].tasks for name in added)
+
+
+def _admits_as_before(old: Settings, new: Settings) -> bool:
+    """Return whether every task takes the same slots as before.
+
+    Here, too, the answer is the same for all workers. Any task may arrive in any queue: a call may
+    name a queue, and older messages wait there. A worker that does not know the quota would run the
+    task without a slot. The number of slots and the time that they cool are in the ledger, which
+    the watchdog of this host changes while workers use it.
+    """
+    if not new.watchdog.enabled:
+        return old.quotas == new.quotas
+    return _governed(old) == _governed(new)
+
+
+def _governed(settings: Settings) -> dict[str, tuple[object, ...]]:
+    return {name: (quota.tasks, quota.cost) for name, quota in settings.quotas.items()}

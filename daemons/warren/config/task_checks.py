@@ -1,0 +1,79 @@
+"""Checks of the settings against the task code: importable modules and registered task names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from collections.abc import Callable, Collection
+from fnmatch import fnmatchcase
+
+from warren.config.file_access import who_may
+from warren.config.patterns import is_pattern
+from warren.config.settings import Settings
+from warren.config.shadowed_modules import shadows
+from warren.config.units import shown
+from warren.config.values import nearest
+from warren.errors import Problem
+from warren.redaction.masker import redact
+
+
+def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> list[Problem]:
+    """Import each module of [app] modules; return a problem for each that is missing or fails.
+
+    `begins` is called with each module's name before the import. The caller has put [app] path on
+    sys.path. A task of a module that failed may already be registered.
+    """
+    origin, path = settings.origin("app", "modules"), settings.app.path
+    if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
+        found = f"Permission denied at {path}"
+        return [Problem(settings.origin("app", "path"), "app", "path", "a folder that the suite may read", found, remedy)]
+    problems = shadows(settings)
+    for module in settings.app.modules:
+        expected = f"{module} to be a module that can be imported"
+        begins(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and f"{module}.".startswith(f"{error.name}."):
+                remedy = "set [app] path to the folder that holds it, or install its package"
+                found = f"no module {error.name}"
+                problems.append(Problem(origin, "app", "modules", expected, found, remedy))
+            else:
+                problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
+        # The operator must see any error that a module raises at its import.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            problems.append(Problem(origin, "app", "modules", expected, _failure(error)))
+    return problems
+
+
+def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem]:
+    """Return a problem for each task name or pattern that matches no registered task. Pure."""
+    wanted = [(f"schedule:{name}", "task", entry.task) for name, entry in settings.schedules.items()]
+    wanted += [(f"quota:{name}", "tasks", task) for name, quota in settings.quotas.items() for task in quota.tasks]
+    wanted += [(f"queue:{name}", "tasks", task) for name, queue in settings.queues.items() for task in queue.tasks]
+    problems = []
+    for section, option, task in wanted:
+        pattern = option == "tasks" and is_pattern(task)
+        if task in registered or (pattern and any(fnmatchcase(name, task) for name in registered)):
+            continue
+        expected = "a pattern of registered tasks" if pattern else "a registered task"
+        remedy = nearest(task, registered) or "is its module in [app] modules?"
+        problems.append(Problem(settings.origin(section, option), section, option, expected, shown(task), remedy))
+    return problems
+
+
+def _failure(error: BaseException) -> str:
+    """Return the error that a module raised, and the line of the module that led to the error.
+
+    That line is the first one below the frames of the import machinery.
+    """
+    said = redact(f"{type(error).__name__}: {error}").splitlines()[0][:200]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
+    frames = [each for each in traceback.extract_tb(error.__traceback__)[1:] if not _of_import(each.filename)]
+    return f"{said} at {frames[0].filename}:{frames[0].lineno}" if frames else said
+
+
+def _of_import(filename: str) -> bool:
+    return filename.startswith("<frozen importlib") or filename == importlib.__file__

@@ -1,0 +1,128 @@
+"""Requests to a running suite from another process: a reload, and a rolling restart.
+
+A reload needs the run directory alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from warren.config import Settings
+from warren.config.file_access import user_name
+from warren.control import supervisord
+from warren.errors import Unavailable
+from warren.status.status_file import now
+from warren.supervise.programs.directories import noted_run_dir
+from warren.supervise.status.program_status import Outcome, Report, Restarted, read
+from warren.system.run_lock import handle_of, holder
+
+#: Seconds that a supervisord may take to begin its loop, and the seconds without a status report
+#: after which it counts as hung.
+_TIMEOUT = 30.0
+#: Seconds within which a running supervisord has written the status of its programs.
+_FRESH = 10.0
+_PAUSE = 0.05
+
+
+def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: None) -> Outcome:
+    """Have the running suite read its settings again; return the outcome.
+
+    `settings` are the new ones. Where they name another run directory, the suite in the old one
+    reports what is wrong with that. The call takes as long as the suite needs: the suite checks the
+    settings in its own sandbox, then workers drain one after the other. `heard` is called with each
+    status report.
+
+    Raises Unavailable when no suite runs, when this user may not signal it, or when it ends or
+    falls silent meanwhile.
+    """
+    run_dir, noted = settings.app.run_dir, noted_run_dir(settings)
+    try:
+        if noted != run_dir and holder(run_dir) == 0 and holder(noted) > 0:
+            run_dir = noted
+        return _followed(run_dir, heard)
+    except OSError as error:
+        raise Unavailable(
+            f"the suite was not asked: {error.filename or run_dir}: {error.strerror}; {_remedy(run_dir)}"
+        ) from error
+
+
+def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
+    supervisor, handle = _running(run_dir)
+    begun = now()
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGHUP)
+    finally:
+        os.close(handle)
+    while True:
+        # First whether the suite lives, then its report: when it ends right after its answer, the
+        # answer counts.
+        alive, report = holder(run_dir) == supervisor, read(run_dir)
+        outcomes = [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
+        if outcomes:
+            return outcomes[-1]
+        if not alive or report is None or report.state == "stopping":
+            raise Unavailable(f"the suite has stopped meanwhile; start it again ({run_dir})")
+        if report.age > _TIMEOUT:
+            raise Unavailable(f"supervisord hangs: it has said nothing for {report.age:.0f} s ({run_dir}); see supervisord.log")
+        heard(report)
+        time.sleep(_PAUSE)
+
+
+def restart(settings: Settings, programs: Sequence[str], heard: Callable[[Report], None]) -> Restarted:
+    """Have the suite restart workers one after the other, and wait for the outcome.
+
+    `heard` is called with each status report. The suite continues the restart whatever becomes of
+    this process. Raises Unavailable when no suite runs, or when it ends or falls silent.
+    """
+    begun = supervisord.restart_workers(settings, programs)
+    run_dir = settings.app.run_dir
+    while True:
+        report = read(run_dir)
+        found = [restarted for restarted in report.restarts if restarted.begun == begun] if report else []
+        if found:
+            return found[-1]
+        if report is None or report.state == "stopping" or not report.process.alive:
+            raise Unavailable(f"{run_dir}: the suite stops, and with it the restart; start it again")
+        if report.age > _TIMEOUT:
+            raise Unavailable(f"{run_dir}: the suite has been silent for {report.age:.0f} s; see supervisord.log")
+        heard(report)
+        time.sleep(_PAUSE)
+
+
+def _running(run_dir: Path) -> tuple[int, int]:
+    """Return the number and a handle of the process that holds the lock, once its loop runs.
+
+    Before that, SIGHUP would end supervisord. Raises Unavailable when no suite runs or when its
+    loop does not begin in time.
+    """
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        with suppress(ProcessLookupError):
+            pid, handle = handle_of(run_dir)
+            if pid == 0:
+                how = "start it: warren start, or without systemd warren supervise"
+                raise Unavailable(f"the suite is not running; {how} ({run_dir})")
+            report = read(run_dir)
+            # The file of an earlier process with the same number is not fresh: the loop writes each
+            # second.
+            if handle >= 0:
+                if report is not None and report.process.pid == pid and report.age < _FRESH:
+                    return pid, handle
+                os.close(handle)
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the suite is still starting, process {pid} ({run_dir}); try again")
+        time.sleep(_PAUSE)
+
+
+def _remedy(run_dir: Path) -> str:
+    """Return who may ask for it: root, or the user of the suite."""
+    try:
+        owner = run_dir.stat().st_uid
+    except OSError:
+        owner = 0
+    return f"run it as root or as {user_name(owner)}" if owner else "run it as root"

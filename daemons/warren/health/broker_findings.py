@@ -1,0 +1,115 @@
+"""How broker, queues and quotas stand, by what the quota-watchdog has published. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from warren.health.finding import Finding, Level, span
+from warren.health.observation import Evidence
+from warren.health.program_findings import listed, not_running
+
+#: Seconds after which survey.json, written each second, is old.
+OLD = 15.0
+_WATCHDOG = "quota-watchdog"
+
+
+def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
+    """One of broker, queues and quotas: what is in trouble, else one finding for all of them."""
+    survey = evidence.survey
+    if trouble := not_running(evidence):
+        yield Finding(check, Level.CRITICAL, trouble)
+    elif not listed(evidence, _WATCHDOG):
+        yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
+    elif survey.said is None:
+        yield _without(evidence, check, survey.trouble)
+    elif survey.age(evidence.now) > OLD:
+        yield _without(evidence, check, f"the last survey is {span(survey.age(evidence.now))} old")
+    else:
+        found = [Finding(check, level, text) for level, text in _JUDGES[check](survey.said)]
+        bad = [finding for finding in found if finding.level]
+        yield from bad or [Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")]
+
+
+def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
+    """A watchdog that has just started has no survey yet."""
+    watchdog = listed(evidence, _WATCHDOG)[0]
+    young = evidence.now - watchdog["since"] < OLD
+    return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {trouble}")
+
+
+def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+    broker, results = said["broker"], said.get("results", {"reachable": True})
+    if not results["reachable"]:
+        yield Level.CRITICAL, f"results away: {results['reason']}"
+    if not broker["reachable"]:
+        # The reason first: Monit's page cuts a line off at 40 characters.
+        yield Level.CRITICAL, f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}"
+        return
+    for alarm in broker["alarms"]:
+        yield Level.CRITICAL, f"broker alarm: {alarm}"
+    if broker.get("same_name"):
+        yield Level.WARNING, "another suite on this broker bears this host's name"
+    yield Level.OK, f"broker {broker['kind']} answers"
+
+
+def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+    """The fullest first: the line may be cut."""
+    if not said["broker"]["reachable"]:
+        yield Level.WARNING, "queues unknown: the broker is away"  # what is wrong is critical elsewhere; green it is not
+        return
+    queues = said["queues"]
+    for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
+        alone = ", and no worker takes from it" if queues[name].get("unconsumed") else ""
+        yield Level(queues[name].get("level", 0)), f"{name} {_backlog(queues[name])}{alone}"
+    for name, messages in said.get("removed_queues", {}).items():
+        yield Level.WARNING, f"{name}, which no section declares any more, {_count(messages)}"
+    if (rejected := said.get("rejected", {"messages": 0, "level": 0}))["messages"]:
+        full = ", and the oldest are dropped" if rejected.get("full") else ""
+        yield Level(rejected["level"]), f"{_count(rejected['messages'], 'rejected message')}, which nobody could run{full}"
+
+
+def _backlog(queue: dict[str, Any]) -> str:
+    """A queue's depth and where it goes: 12 messages, empty in 3 min."""
+    if queue["messages"] is None:
+        return "unknown"
+    text = _count(queue["messages"])
+    goes = tendency(queue)
+    return f"{text}, {goes}" if goes else text
+
+
+def _count(number: int, word: str = "message") -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def tendency(queue: dict[str, Any]) -> str:
+    """Where a queue's depth goes: empty in 3 min, +20/s, empty in 4 h at its quota; empty when it goes nowhere."""
+    growth, empty_in = queue["growth_per_s"], queue["empty_in_s"]
+    recent = queue.get("recent_per_s", growth)
+    by_quota = queue.get("quota_empty_in_s") or 0.0
+    if not queue["messages"]:
+        empty_in, by_quota = None, 0.0
+    rate = growth if (growth > 0) == (recent > 0) else recent  # after a burst the longer line rises while the queue drains
+    grows = f"{rate:+.2g}/s" if rate >= 0.01 else ""
+    if by_quota > (empty_in or 0.0):  # no more than the quota admits will ever leave it
+        return f"{grows}, {span(by_quota)} at its quota" if grows else f"empty in {span(by_quota)} at its quota"
+    return grows if empty_in is None else f"empty in {span(empty_in)}"
+
+
+def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+    for name, quota in said["quotas"].items():
+        if "error" in quota:
+            yield Level.CRITICAL, f"quota {name}: {quota['error']}"
+        else:
+            yield Level(quota.get("level", 0)), f"quota {name} {quota['free']} of {quota['limit']} left{_next(quota)}"
+
+
+def _next(quota: dict[str, Any]) -> str:
+    """When the next call may be made, where none may now: that is how a quota works, and no fault."""
+    wait = quota["next_free_s"]
+    if quota["free"] or quota["limit"] == 0:
+        return ""
+    return ", the next when a call ends" if wait is None else f", the next in {span(wait)}"
+
+
+_JUDGES = {"broker": _broker, "queues": _queues, "quotas": _quotas}

@@ -1,0 +1,1 @@
+"""Every event, and how it becomes one JSON object a line."""

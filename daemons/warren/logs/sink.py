@@ -1,0 +1,75 @@
+"""Where all lines of one process's log go: straight into its file, whatever becomes of `logging`.
+
+A task, or a module at its import, may close every handler of `logging` (`dictConfig` does, and so does Django's `setup()`), may
+replace its handlers or switch it off. None of that concerns a Sink: Warren's own events do not pass `logging` at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from contextvars import ContextVar
+from time import time
+from typing import Any
+
+from warren.logs.events import Event
+from warren.logs.formatter import Writer, render
+from warren.logs.journal_line import journal_line
+from warren.logs.writer import LineFile, complain
+
+#: The fields of the task that this thread is running. Not in structlog's own context: an author may clear that.
+task_fields: ContextVar[dict[str, object] | None] = ContextVar("warren_task_fields", default=None)
+
+
+class Sink:
+    """The log of one process. `level` is the lowest number of a level that is written (logging's numbers)."""
+
+    def __init__(self, file: LineFile, writer: Writer, level: int, also_journal: bool) -> None:
+        self._file = file
+        self._writer = writer
+        self.level = level
+        self._also_journal = also_journal
+        self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
+        # A child never waits for an owner that it does not have: the thread that held the lock is not there after the fork.
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def event(self, level: int, event: Event, fields: dict[str, Any]) -> None:
+        """Write one of Warren's own events. Never raises for a value that cannot be shown."""
+        if level < self.level:
+            return
+        if "exc_info" in fields:
+            trace = _traceback(fields.pop("exc_info"))
+            fields = {**fields, "exception": trace} if trace else fields
+        within = task_fields.get()
+        self.put(render(self._writer.own(time(), level, event, {**within, **fields} if within else fields)))
+
+    def put(self, line: str) -> None:
+        """Append one finished line."""
+        with self._lock:
+            self._file.write(f"{line}\n".encode())
+        if self._also_journal:
+            complain(journal_line(line))
+
+    @property
+    def losing(self) -> bool:
+        """Whether the last line could not be written."""
+        return self._file.lost > 0
+
+    def close(self) -> None:
+        """Close the file. A line that comes after that opens it again."""
+        with self._lock:
+            self._file.close()
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()
+
+
+def _traceback(given: Any) -> str:
+    """Return the text of an exception: one, a triple of `sys.exc_info()`, or True for the one that is being handled."""
+    if isinstance(given, BaseException):
+        given = (type(given), given, given.__traceback__)
+    elif not isinstance(given, tuple):
+        given = sys.exc_info()
+    return "".join(traceback.format_exception(*given)).rstrip() if given[0] else ""

@@ -1,0 +1,209 @@
+"""The calls of a task's author: `with quota("twitter").call() as call: ...`.
+
+A task that a quota governs was admitted with a slot. Its first call uses that slot. Each further
+call waits for a slot of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import TracebackType
+
+from warren.errors import WarrenError
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.quotas.headers import retry_after
+from warren.quotas.ledger import LEDGER_ERRORS, Ledger
+from warren.quotas.slots import Ticket
+from warren.system.process import this
+
+#: The slots that admitted the running task and were not used for a call yet, by quota name.
+held: ContextVar[dict[str, list[Ticket]] | None] = ContextVar("held", default=None)
+
+_ledgers: Mapping[str, Ledger] = {}
+#: The slots of calls that have ended and could not be settled at that time, by quota name. They are
+#: never used for another call.
+_pending_settlements: dict[str, list[Ticket]] = {}
+#: The calls that have begun and not ended cleanly, with the threads that make them.
+_under_way: dict[Call, int] = {}
+_beginning = threading.RLock()
+
+
+def _forget_inherited() -> None:
+    """Forget the slots of the parent after a fork: else two processes would call with each slot."""
+    held.set(None)
+    _pending_settlements.clear()
+    _under_way.clear()
+    global _beginning
+    _beginning = threading.RLock()  # another thread of the parent may have had it
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
+
+
+class NoAllowance(WarrenError):
+    """No slot came free within the time that the caller was ready to wait."""
+
+
+def use(ledgers: Mapping[str, Ledger]) -> None:
+    """Set the ledgers of this process; the worker calls this before its first task."""
+    global _ledgers
+    _ledgers = ledgers
+
+
+def quota(name: str) -> Quota:
+    """Return the quota `name` of the settings. Raises NoAllowance when there is none."""
+    if name not in _ledgers:
+        known = ", ".join(sorted(_ledgers)) or "none"
+        raise NoAllowance(f"quota {name}: expected a [quota:{name}] of this host, found {known}; add the section")
+    return Quota(name, _ledgers[name])
+
+
+def settle_cut_off() -> None:
+    """Let the slots of calls cool that were cut off; called at the end of a task.
+
+    A soft time limit cuts a call off between any two lines. The ticket of such a slot may be lost,
+    so all open slots of this process cool. While another thread of the task makes a call, the slots
+    stay open instead, until the end of a later task or of this process. No thread begins a call
+    meanwhile.
+    """
+    with _beginning:
+        if not _under_way or set(_under_way.values()) != {threading.get_ident()}:
+            return
+        try:
+            for ledger in _ledgers.values():
+                ledger.renounce(this())
+            _under_way.clear()
+        except LEDGER_ERRORS as problem:
+            get().warning(Event.LEDGER_BUSY, reason=str(problem), consequence="the slots are settled after the next task")
+
+
+class Quota:
+    """One quota, as a task's author sees it."""
+
+    def __init__(self, name: str, ledger: Ledger) -> None:
+        self.name = name
+        self.ledger = ledger
+
+    def call(self, timeout: float | None = None) -> Call:
+        """Return one call to the provider, for a `with` block that should hold only that call.
+
+        timeout: seconds to wait for a slot; None: no limit. The block raises NoAllowance after it.
+        """
+        return Call(self, timeout)
+
+    def take(self, timeout: float | None) -> Ticket:
+        """Return the slot that admitted the task, else a new one as soon as there is one.
+
+        timeout: seconds to wait; None: no limit. Raises NoAllowance after it.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                ticket = self._admitted_with() or self._reserve()
+                if ticket:
+                    return ticket
+                wait = self.ledger.wait_s()
+            except LEDGER_ERRORS:
+                wait = None
+            # At most a second at a time: another process may release a slot earlier than the ledger
+            # says now.
+            pause = 0.25 if wait is None else min(max(wait, 0.005), 1.0)
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise NoAllowance(f"quota {self.name} had no free slot within {timeout:g} s; try again later")
+            time.sleep(pause)
+
+    def give_back(self, ticket: Ticket, *, sent: bool, answered: bool) -> None:
+        """Settle or refund the slot of a call that has ended, and settle the pending slots."""
+        try:
+            if sent:
+                self.ledger.settle([ticket], answered=answered)
+            else:
+                self.ledger.refund([ticket])
+            self._retry_settlements()
+        except LEDGER_ERRORS as problem:
+            # The call is made, and the task need not fail for this. The slot stays open until it
+            # can be settled, or this process ends. It must not come into `held`, where the next
+            # call would use it once more.
+            _pending_settlements.setdefault(self.name, []).append(ticket)
+            get().warning(Event.LEDGER_BUSY, quota=self.name, reason=str(problem), consequence="the slot is settled later")
+
+    def _admitted_with(self) -> Ticket | None:
+        mine = (held.get() or {}).get(self.name)
+        while mine:
+            # Claimed again: a ledger that was damaged and created again since the task was admitted
+            # does not know this slot.
+            if self.ledger.claim(mine[-1:], this()):
+                return mine.pop()
+            mine.pop()
+        return None
+
+    def _reserve(self) -> Ticket | None:
+        self._retry_settlements()
+        tickets = self.ledger.reserve(1, this())
+        return tickets[0] if tickets else None
+
+    def _retry_settlements(self) -> None:
+        pending = _pending_settlements.get(self.name)
+        if pending:
+            self.ledger.settle(pending, answered=False)
+            del _pending_settlements[self.name]
+
+
+class Call:
+    """One call. Its slot is open inside the `with` block and cools from the end of the block."""
+
+    def __init__(self, quota: Quota, timeout: float | None) -> None:
+        self._quota = quota
+        self._timeout = timeout
+        self._sent = True
+        self._ticket: Ticket | None = None
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """The slot of the call that is under way; None outside the `with` block."""
+        return self._ticket
+
+    def __enter__(self) -> Call:
+        if self._ticket is not None:
+            raise RuntimeError("expected a call of its own for each `with` block, found one that is under way")
+        self._sent = True
+        with _beginning:
+            # Before it has a slot: when it is cut off anywhere, the end of the task looks for a
+            # slot.
+            _under_way[self] = threading.get_ident()
+        try:
+            self._ticket = self._quota.take(self._timeout)
+        except NoAllowance:
+            _under_way.pop(self, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            # An error does not say whether the provider has counted the call, nor when it will.
+            self._quota.give_back(ticket, sent=self._sent, answered=kind is None)
+        _under_way.pop(self, None)
+
+    def observe(self, status: int, headers: Mapping[str, str]) -> None:
+        """Read a response: a 429 or 503 with Retry-After closes the quota for that time."""
+        seconds = retry_after(headers, datetime.now(UTC)) if status in (429, 503) else None
+        if seconds:
+            try:
+                if self._quota.ledger.close_for(seconds):
+                    get().warning(Event.QUOTA_CLOSED, quota=self._quota.name, status=status, pause_s=seconds)
+            except LEDGER_ERRORS as problem:
+                get().warning(Event.LEDGER_BUSY, quota=self._quota.name, reason=str(problem), consequence="the pause is not kept")
+
+    def not_sent(self) -> None:
+        """Release the slot unused.
+
+        Only when the call provably never left, as after a refused connection.
+        """
+        self._sent = False

@@ -1,0 +1,53 @@
+"""The pause that a change of a quota will cost, shown before the change is in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from warren.config import Settings
+from warren.config.schema import QuotaSettings
+from warren.config.units import duration_text
+from warren.errors import WarrenError
+from warren.quotas.ledger import LEDGER_ERRORS, Ledger
+from warren.system.regular_file import read_regular
+
+#: The most bytes of a ledger that is tried on a copy: a ledger of a million calls has fewer.
+_LARGEST = 1 << 27
+#: Seconds of a pause that are worth a line.
+_NOTEWORTHY = 1.0
+
+
+def pauses(settings: Settings) -> list[str]:
+    """Return a line for each quota that these settings would leave without a call for longer.
+
+    A longer window counts calls that the shorter window had forgotten. The change is tried here on
+    a copy of the ledger, so that its rules are written only once.
+    """
+    found = []
+    for name, quota in settings.quotas.items():
+        try:
+            content, _ = read_regular(settings.app.state_dir / "quota" / f"{name}.ledger", _LARGEST)
+            with TemporaryDirectory(prefix="warren-") as scratch:
+                before, after = _waits(Path(scratch) / "copy.ledger", content, quota)
+        except (OSError, WarrenError, *LEDGER_ERRORS):
+            continue  # there is no ledger yet, or a ledger that the suite itself reports
+        if after - before > _NOTEWORTHY:
+            found.append(
+                f"quota {name}: no call for {after:.0f} s: "
+                f"{duration_text(quota.limit.seconds)} is a longer window than before, "
+                "and counts calls that the old one had forgotten"
+            )
+    return found
+
+
+def _waits(path: Path, content: bytes, quota: QuotaSettings) -> tuple[float, float]:
+    """Return the seconds until a call, by the ledger as it is and by these settings."""
+    path.write_bytes(content)
+    ledger = Ledger(path)
+    try:
+        before = ledger.wait_s(min(quota.cost, ledger.counts().limit)) or 0.0
+        ledger.configure(quota.limit.calls, quota.limit.seconds, quota.longest_call)
+        return before, ledger.wait_s(quota.cost) or 0.0
+    finally:
+        ledger.close()

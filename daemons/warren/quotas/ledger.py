@@ -1,0 +1,287 @@
+"""The ledger of one quota on this host: its slots in a mapped file, behind a lock.
+
+The mapped file survives `kill -9` of all processes. The lock is the kernel's and ends with its
+holder. The clock is CLOCK_BOOTTIME: it runs while the machine sleeps, and no step of the wall clock
+moves it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from warren.quotas import ledger_file
+from warren.quotas.headers import LONGEST_PAUSE
+from warren.quotas.layout import DRIFT, Head
+from warren.quotas.ledger_file import LedgerDamaged
+from warren.quotas.mapped_file import LedgerBusy as LedgerBusy
+from warren.quotas.mapped_file import MappedFile, making
+from warren.quotas.mapped_file import now_ns as now_ns
+from warren.quotas.rebuild import rebuild
+from warren.quotas.slots import Counts, Slots, Ticket
+from warren.quotas.transitions import retime, take_over
+from warren.system.process import Process
+
+NS = 1_000_000_000
+#: The errors of a ledger. Each means that nothing may be admitted now.
+LEDGER_ERRORS = (LedgerBusy, LedgerDamaged, OSError)
+#: The most cooled slots that `relax` releases at once, so that no process waits long for the lock.
+BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What `configure` found and did.
+
+    damage: what was wrong with a file that was moved away, as `aside` (None: the file was gone).
+    older: the ledger has later settings, and keeps them.
+    """
+
+    created: bool = False
+    damage: str = ""
+    aside: Path | None = None
+    taken_over: bool = False
+    changed: bool = False
+    older: bool = False
+
+
+class Ledger:
+    """The slots of one quota, shared by every process of the host. All methods raise LEDGER_ERRORS.
+
+    timeout: seconds to wait for the lock before LedgerBusy; by default `mapped.PATIENCE`.
+    """
+
+    def __init__(self, path: Path, timeout: float | None = None) -> None:
+        self.path = path
+        self._file = MappedFile(path, timeout)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        self._file.close()
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def reserve(self, count: int, owner: Process) -> tuple[Ticket, ...] | None:
+        """Open `count` slots for `owner`, all or none; return None when fewer are available."""
+        with self._file.locked() as slots:
+            now = now_ns()
+            if not slots.available(count, now):
+                slots.words[Head.REFUSED] += 1
+                return None
+            self._raise_high_water(slots, count)
+            return tuple(slots.reserve(owner, now) for _ in range(count))
+
+    def claim(self, tickets: Sequence[Ticket], owner: Process) -> bool:
+        """Make `owner` the process that may call with these tickets.
+
+        Returns False when a ticket no longer holds its slot: then no call may be made.
+        """
+        with self._file.locked() as slots:
+            return all(slots.claim(ticket, owner) for ticket in tickets)
+
+    def settle(self, tickets: Sequence[Ticket], *, answered: bool) -> int:
+        """Let the slots of the tickets cool; return how many tickets still held their slot.
+
+        Not `answered` means that a call may still be on its way to the provider: then the slots
+        cool for LONGEST_CALL more.
+        """
+        with self._file.locked() as slots:
+            until = now_ns() + int(slots.words[Head.WINDOW])
+            if not answered:
+                until += int(slots.words[Head.LONGEST_CALL])
+            return sum(slots.settle(ticket, until) for ticket in tickets)
+
+    def refund(self, tickets: Sequence[Ticket]) -> int:
+        """Release the slots of the tickets at once: only for calls that were provably not sent."""
+        with self._file.locked() as slots:
+            now = now_ns()
+            return sum(slots.refund(ticket, now) for ticket in tickets)
+
+    def take_back(self, tickets: Sequence[Ticket], owner: Process) -> int:
+        """Release at once those slots that `owner` still has; return how many.
+
+        A slot that no process has claimed from `owner` made no call, and will make none: a later
+        claim is refused.
+        """
+        with self._file.locked() as slots:
+            now = now_ns()
+            return sum(slots.refund(ticket, now) for ticket in tickets if slots.owner(ticket) == owner)
+
+    def close_for(self, seconds: float) -> bool:
+        """Admit nothing for `seconds`, LONGEST_PAUSE at most: the provider has said so.
+
+        Never shortens an earlier pause. Returns False when the quota was already closed for as
+        long, give or take a second.
+        """
+        pause = int(min(seconds, LONGEST_PAUSE) * NS)
+        with self._file.locked() as slots:
+            words, until = slots.words, now_ns() + pause
+            more = until - int(words[Head.CLOSED_UNTIL])
+            if more <= 0:
+                return False
+            # In this order: killed in between, a later boot knows of a longer pause rather than of
+            # a shorter one.
+            words[Head.PAUSED_AT] = time.time_ns()
+            words[Head.PAUSED_FOR] = pause
+            words[Head.CLOSED_UNTIL] = until
+            # A row of refusals makes the same pause a little longer each time: the disk need not
+            # know each time at once.
+            longer = more > NS
+            if longer:
+                self._file.sync_header()
+            return longer
+
+    def wait_s(self, count: int = 1) -> float | None:
+        """Return the seconds until `count` slots may be free at once, 0.0 when they are free now.
+
+        Returns None when too many slots are open to know.
+        """
+        with self._file.locked() as slots:
+            now = now_ns()
+            free = slots.next_free(count, now)
+            return None if free is None else max(0.0, (free - now) / NS)
+
+    def renounce(self, owner: Process) -> int:
+        """Let every slot of `owner` cool as if the process were dead; return how many.
+
+        The process must not be about to call with any of them.
+        """
+        with self._file.locked() as slots:
+            return slots.reap(lambda other: other != owner, now_ns)
+
+    # -- the watchdog and people -------------------------------------------------------------------
+
+    def reap(self) -> int:
+        """Let the slots of dead owners cool; return how many they were."""
+        known: dict[Process, bool] = {}
+        with self._file.locked() as slots:
+            return slots.reap(lambda owner: known.setdefault(owner, owner.alive), now_ns)
+
+    def relax(self) -> None:
+        """Release cooled slots, and lower HIGH_WATER to what is in use.
+
+        The disk may hold the higher mark for longer.
+        """
+        with self._file.locked() as slots:
+            slots.thaw(now_ns(), BATCH)
+            lower = _in_use(slots) + _block(slots)
+            # In this order: DURABLE is never the higher one.
+            for mark in (Head.DURABLE, Head.HIGH_WATER):
+                slots.words[mark] = min(lower, slots.words[mark])
+
+    def counts(self) -> Counts:
+        """Return how many slots are free, open, cooling and retired now."""
+        with self._file.locked() as slots:
+            return slots.counts(now_ns())
+
+    def stands(self, limit: int, window_s: float, longest_call_s: float, generation: int) -> bool:
+        """Return whether the ledger has these settings of this generation, or later settings."""
+        with self._file.locked() as slots:
+            kept = int(slots.words[Head.GENERATION])
+            return kept > generation or (kept == generation and _limits(slots) == (limit, *_in_ns(window_s, longest_call_s)))
+
+    def configure(self, limit: int, window_s: float, longest_call_s: float, generation: int | None = None) -> Opened:
+        """Make the ledger match the settings, whatever is there now.
+
+        There may be nothing, damage, a ledger of an earlier boot, or another limit.
+
+        limit: slots, 1 or more. window_s: seconds that a slot cools. longest_call_s: seconds for
+        which a call of unknown outcome may still be under way. generation: of these settings; None:
+        keep the ledger's generation.
+        """
+        window, longest = _in_ns(window_s, longest_call_s)
+        # Something else at the path of the directory is an error, and not moved away: what ledgers
+        # there were would be unknown, and new ledgers would admit calls as if none had been made.
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with making(self.path) as memo:
+            found = self._open_or_create(memo, limit, window, longest)
+            with self._file.locked(repair=False) as slots:
+                kept = int(slots.words[Head.GENERATION])
+                # A process that has read the files before an edit may come here after the edit,
+                # however long it was stopped on its way.
+                older = generation is not None and generation < kept
+                if older:
+                    limit, window, longest = _limits(slots)
+                taken_over = take_over(slots, window, longest, now_ns(), time.time_ns())
+                changed = self._apply(slots, limit, window, longest, max(kept, generation or 0))
+        return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created, older)
+
+    # -- settings ----------------------------------------------------------------------------------
+
+    def _open_or_create(self, memo: int, limit: int, window: int, longest: int) -> Opened:
+        aside = None
+        try:
+            with self._file.locked(repair=False) as slots:
+                now = now_ns()
+                cooling = max(window, int(slots.words[Head.WINDOW])) + max(longest, int(slots.words[Head.LONGEST_CALL]))
+                ledger_file.examine(slots, now + cooling, now + int(LONGEST_PAUSE * NS))
+            return Opened()
+        except FileNotFoundError:
+            damage = "expected the ledger that was made here before, found none" if os.fstat(memo).st_size else ""
+        except LedgerDamaged as problem:
+            damage = str(problem)
+            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+            ledger_file.disown(self.path)
+        os.pwrite(memo, b"made\n", 0)
+        # What the lost ledger knew is unknown now, so it counts as used: every slot cools as if it
+        # had just been called. The clock is read after the loss was made known: until then other
+        # processes may have admitted calls on the lost ledger.
+        ledger_file.create(self.path, limit, window, longest, now_ns() + window + longest if damage else 0, aside)
+        return Opened(True, damage, aside)
+
+    def _apply(self, slots: Slots, limit: int, window: int, longest: int, generation: int) -> bool:
+        before = _limits(slots)
+        if limit > slots.words[Head.CAPACITY]:
+            # First of all: on a full disk nothing has changed.
+            slots = self._file.grow(limit)
+            slots.words[Head.BUSY] = 1  # so that RETIRED_COUNT is counted again
+            slots.words[Head.CAPACITY] = limit
+        now = now_ns()
+        # Before the limit and the window: killed in between, older settings change nothing, and
+        # these settings find a limit and a window that are not theirs.
+        slots.words[Head.GENERATION] = generation
+        retime(slots, window, longest, now)
+        slots.words[Head.LIMIT] = limit
+        rebuild(slots, now)
+        return before != (limit, window, longest)
+
+    def _raise_high_water(self, slots: Slots, count: int) -> None:
+        words, needed = slots.words, _in_use(slots) + count
+        if needed <= words[Head.DURABLE]:
+            return
+        words[Head.HIGH_WATER] = max(words[Head.HIGH_WATER], min(needed + _block(slots), words[Head.CAPACITY]))
+        # On disk before the slots are reserved: after a power cut the mark is never below what was
+        # in use.
+        self._file.sync_header()
+        words[Head.DURABLE] = words[Head.HIGH_WATER]
+
+
+def _limits(slots: Slots) -> tuple[int, int, int]:
+    """Return the limit (slots), how long a slot cools, and how long a lost call may last (ns)."""
+    words = slots.words
+    return int(words[Head.LIMIT]), int(words[Head.WINDOW]), int(words[Head.LONGEST_CALL])
+
+
+def _in_ns(window_s: float, longest_call_s: float) -> tuple[int, int]:
+    """Return how long a slot cools (ns), and how long a lost call may be under way (ns)."""
+    window = int(window_s * NS)
+    return window + window // DRIFT, int(longest_call_s * NS)
+
+
+def _in_use(slots: Slots) -> int:
+    """Return the number of slots in service that are not free.
+
+    Slots that have cooled but are not yet in the list of free slots count, too.
+    """
+    return slots.in_service - int(slots.words[Head.FREE_COUNT])
+
+
+def _block(slots: Slots) -> int:
+    """Return how far ahead HIGH_WATER is written, in slots.
+
+    It is a sixteenth of the limit, so that a full window costs about sixteen syncs.
+    """
+    return max(1, int(slots.words[Head.LIMIT]) // 16)

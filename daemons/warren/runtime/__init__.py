@@ -1,0 +1,1 @@
+"""What every daemon shares: signals, one instance a host, an orderly end, the background."""

@@ -1,0 +1,144 @@
+"""Recovery of daemons that run but do not work: daemons that hang, are stuck, or grew too big."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from supervisor.states import ProcessStates
+
+from warren.config import Settings
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.status import status_file
+from warren.supervise.daemon_process import DaemonProcess
+from warren.supervise.liveness.blocked import Blocked, blocked
+from warren.supervise.liveness.observe import LONGEST_TURN, Sight, at_work, is_starting, patience
+from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
+from warren.system.process import resident
+
+#: Age in seconds from which a report on the queues says nothing about their present state.
+_STALE = 30.0
+#: Seconds after its start in which a daemon may grow without limit: a ceiling below the memory that
+#: the daemon needs must not become a storm of restarts.
+_GROWTH = 60.0
+
+
+class Care:
+    """Looks at every daemon in each tick of supervisord's loop, and restarts some."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, Idleness] = {}
+        self._blocked: dict[str, Blocked] = {}
+
+    def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, elapsed: float) -> None:
+        """Look at every daemon once, `elapsed` seconds after the last look."""
+        queues = surveyed(settings.app.run_dir)
+        for process in processes:
+            sight = sights.get(process.config.name)
+            process.seen_at_work(process.state == ProcessStates.RUNNING and at_work(sight, settings))
+            if process.state != ProcessStates.RUNNING or process.doomed or sight is None:
+                continue
+            name = process.config.name
+            allowed = patience(sight, settings, process.slow_starts)
+            if sight.silence >= allowed:
+                self._abort(process, sight, allowed)
+            elif not self._too_big(process, settings) and name.startswith("worker-"):
+                self._watch(process, sight, queues, settings, min(elapsed, LONGEST_TURN))
+
+    def _abort(self, process: DaemonProcess, sight: Sight, allowed: float) -> None:
+        starting = is_starting(sight)
+        why, remedy = f"it showed no life for {allowed:.0f} s", "its stacks say where it hangs"
+        if starting:
+            why = f"its start showed no progress for {allowed:.0f} s"
+            remedy = "the next start has twice that; where it is slow by nature, raise [supervise] start_timeout"
+        get().error(
+            Event.PROGRAM_HUNG,
+            program=process.config.name,
+            child_pid=process.pid,
+            silent_s=round(sight.silence, 1),
+            heart=sight.state or "none yet",
+            evidence=sight.beat.evidence if sight.beat else {},
+            stacks=process.config.stdout_logfile,
+            reason=why,
+            remedy=remedy,
+        )
+        process.abort(f"{why} and was ended; {remedy}", starting)
+
+    def _too_big(self, process: DaemonProcess, settings: Settings) -> bool:
+        ceiling = _ceiling(process.config.name, settings)
+        if not ceiling or process.age < _GROWTH:
+            return False
+        size = resident(process.pid)
+        if size <= ceiling:
+            return False
+        sizes = {"resident_bytes": size, "max_memory_bytes": ceiling}
+        get().warning(Event.PROGRAM_TOO_BIG, program=process.config.name, child_pid=process.pid, **sizes)
+        process.restart()
+        return True
+
+    def _watch(
+        self,
+        process: DaemonProcess,
+        sight: Sight,
+        queues: Mapping[str, int],
+        settings: Settings,
+        elapsed: float,
+    ) -> None:
+        name, timeout = process.config.name, settings.supervise.stuck_timeout
+        idle = judge(self._idle.get(name), sight, queues, elapsed)
+        self._warn(process, blocked(sight, queues, settings.supervise.blocked_timeout))
+        if idle is None:
+            return
+        self._idle[name] = idle
+        if is_stuck(idle, timeout):
+            self._idle[name] = replace(idle, seconds=0.0, restarts=idle.restarts + 1)
+            details: dict[str, Any] = sight.beat.evidence if sight.beat else {}
+            get().error(
+                Event.WORKER_STUCK,
+                program=name,
+                child_pid=process.pid,
+                idle_s=round(idle.seconds, 1),
+                waiting=waiting(sight, queues),
+                evidence=details,
+                restarts_without_effect=idle.restarts,
+            )
+            process.restart()
+
+    def _warn(self, process: DaemonProcess, found: Blocked | None) -> None:
+        """Log a blocked pool once, and show it in `warren health` for as long as it is blocked."""
+        process.warning = found.warning if found else ""
+        known = self._blocked.get(process.config.name)
+        if found is None or (known and (known.pid, known.since) == (found.pid, found.since)):
+            return
+        self._blocked[process.config.name] = found
+        get().warning(
+            Event.WORKER_BLOCKED,
+            program=process.config.name,
+            child_pid=process.pid,
+            busy_s=round(found.seconds, 1),
+            waiting=found.waiting,
+            tasks=found.tasks,
+            remedy="give the worker a time_limit, then warren reload: they run again under it, and end",
+        )
+
+
+def surveyed(run_dir: Path) -> dict[str, int]:
+    """Return the messages of each queue, as the quota-watchdog saw them last.
+
+    Return nothing when the quota-watchdog has not looked within the last 30 s.
+    """
+    status = status_file.read(run_dir / "survey.json", queues={str: {"messages": (int, None)}}).said
+    if status is None or not 0 <= status_file.now() - status["at"] < _STALE:
+        return {}
+    return {name: queue["messages"] for name, queue in status["queues"].items() if queue["messages"] is not None}
+
+
+def _ceiling(program: str, settings: Settings) -> int:
+    """Return how many bytes the daemon may use; 0 means no ceiling."""
+    if program.startswith("worker-"):
+        worker = settings.workers.get(program.removeprefix("worker-"))
+        return worker.max_memory if worker else 0
+    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}.get(program, 0)

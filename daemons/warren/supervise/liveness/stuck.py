@@ -1,0 +1,74 @@
+"""Whether a worker is stuck: it is connected, has room, messages wait, and it takes none.
+
+Pure: another file acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from warren.supervise.liveness.observe import Sight
+
+#: Age in seconds up to which a heartbeat counts. An older heartbeat is a sign of a hang, not of
+#: idleness.
+_FRESH = 5.0
+#: A worker whose restarts do not help is restarted ever more rarely: its timeout doubles at most
+#: this many times.
+_DOUBLINGS = 6
+
+
+@dataclass(frozen=True)
+class Idleness:
+    """For how many seconds (of the supervisor's loop) a worker has taken nothing although it could.
+
+    `progress` is the number of messages that the process had taken and of tasks that it had begun
+    when the numbers last changed. `restarts` counts the restarts that have not helped.
+    """
+
+    pid: int
+    progress: tuple[int, int]
+    seconds: float = 0.0
+    restarts: int = 0
+
+
+def judge(before: Idleness | None, sight: Sight, queues: Mapping[str, int], elapsed: float) -> Idleness | None:
+    """Return the idleness of a worker `elapsed` seconds after `before`.
+
+    `queues` has the number of messages of each queue. Return `before` when the heartbeat does not
+    say what the worker takes: a heartbeat of an older version, or no heartbeat yet.
+    """
+    progress = _progress(sight)
+    if sight.beat is None or progress is None:
+        return before
+    restarts = before.restarts if before else 0
+    if before is None or before.pid != sight.pid:  # nobody knows yet whether the restart has helped
+        return Idleness(sight.pid, progress, 0.0, restarts)
+    if before.progress != progress:
+        return Idleness(sight.pid, progress)
+    could = sight.state == "ready" and sight.silence < _FRESH and _has_room(sight) and bool(waiting(sight, queues))
+    return Idleness(sight.pid, progress, before.seconds + elapsed if could else 0.0, restarts)
+
+
+def is_stuck(idleness: Idleness, stuck_timeout: float) -> bool:
+    """Return whether the worker must be restarted now."""
+    return idleness.seconds >= stuck_timeout * (1 << min(idleness.restarts, _DOUBLINGS))
+
+
+def waiting(sight: Sight, queues: Mapping[str, int]) -> dict[str, int]:
+    """Return the queues with messages that the worker consumes now, without paused queues."""
+    consumed = sight.beat.evidence.get("queues", ()) if sight.beat else ()
+    return {name: queues[name] for name in consumed if queues.get(name, 0) > 0}
+
+
+def _progress(sight: Sight) -> tuple[int, int] | None:
+    details: dict[str, Any] = sight.beat.evidence if sight.beat else {}
+    taken, begun = details.get("taken"), details.get("begun")
+    return (taken, begun) if isinstance(taken, int) and isinstance(begun, int) else None
+
+
+def _has_room(sight: Sight) -> bool:
+    details = sight.beat.evidence if sight.beat else {}
+    running, concurrency = details.get("running"), details.get("concurrency")
+    return isinstance(running, int) and isinstance(concurrency, int) and running < concurrency

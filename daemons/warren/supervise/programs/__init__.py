@@ -1,0 +1,1 @@
+"""What supervisord is to run, and the files that tell it."""

@@ -1,0 +1,1 @@
+"""New settings for a running suite: checked, planned, rolled out."""

@@ -1,0 +1,157 @@
+"""The status reports of the suite: to systemd, in programs.json, and in the log.
+
+The first two are written in each tick of the loop, the log when something changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from warren.errors import ExitCode
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.supervise.status import terminal
+from warren.supervise.status.activity import Doing
+from warren.supervise.status.program_status import Outcome, Programs, Restarted
+from warren.supervise.status.sd_notify import Notifier
+from warren.supervise.status.summary import Standing, all_ready, as_json, summary
+
+
+@dataclass(frozen=True)
+class View:
+    """The state of the suite in one tick of its loop.
+
+    `stopping` says why the suite stops, and `failure` why its programs did not take up new
+    settings; both are empty otherwise. `checking`: new settings are being checked. `changing`:
+    programs are being changed to new settings. `doing` says more about both, and about a rolling
+    restart. `start_timeout` is in seconds.
+    """
+
+    standings: Sequence[Standing]
+    quotas: int
+    start_timeout: float
+    stopping: str = ""
+    checking: bool = False
+    changing: bool = False
+    failure: str = ""
+    doing: Doing | None = None
+
+
+class Word:
+    """The status reports of one suite. No call blocks or raises."""
+
+    def __init__(self, run_dir: Path, notifier: Notifier, start_timeout: float) -> None:
+        self._programs = Programs(run_dir)
+        self._notifier = notifier
+        #: Whether programs.json could be written; while it cannot, heartbeats cannot either.
+        self.can_write = True
+        # When the check of the unfinished reload began.
+        self._reloading: float | None = None
+        self._refusal = ""
+        self._expected_by = time.monotonic() + start_timeout
+        self._started = self._reported_ready = self._reported_late = self._reported_stopping = False
+
+    def tell(self, view: View) -> None:
+        """Report the status, once in each tick."""
+        if view.stopping:
+            self._report_stopping(view)
+        else:
+            self._report_ready(view)
+        status, state = self._summary(view), self._state(view)
+        self._notifier.status(status)
+        if state != "running":
+            self._notifier.extend()
+        try:
+            self._programs.write(state, status, view.standings, view.doing)
+            self.can_write = True
+        except OSError as error:
+            if self.can_write:
+                reason = f"cannot write {error.filename}: {error.strerror}"
+                get().error(Event.CANNOT_WRITE, reason=reason, consequence="no heart is judged until it works")
+            self.can_write = False
+
+    # -- reload ------------------------------------------------------------------------------------
+
+    def reload_asked(self) -> None:
+        """Report that a reload begins, with the check of the new settings."""
+        if self._started:
+            self._notifier.reloading()
+
+    def reload_taken(self, begun: float, start_timeout: float) -> None:
+        """Note that the programs change to the settings whose check began at `begun`
+        (CLOCK_BOOTTIME).
+        """
+        self._reloading, self._refusal = begun, ""
+        self._expected_by = time.monotonic() + start_timeout
+        self._reported_ready = self._reported_late = False
+
+    def reload_refused(self, outcome: Outcome, refusal: str, view: View) -> None:
+        """Report that the new settings are wrong, and that nothing changes."""
+        self._refusal = refusal
+        self._end_reload(outcome, view)
+
+    def restarted(self, restarted: Restarted) -> None:
+        """Report the end of a rolling restart."""
+        self._programs.note_restart(restarted)
+        get().info(Event.WORKERS_RESTARTED, programs=restarted.done, problems=restarted.problems)
+
+    def _end_reload(self, outcome: Outcome, view: View) -> None:
+        self._programs.note(outcome)
+        if self._started and not view.checking and self._reloading in (None, outcome.begun):
+            self._notifier.ready(self._summary(view))
+
+    # -- ready, late, stopping ---------------------------------------------------------------------
+
+    def _report_ready(self, view: View) -> None:
+        if self._reported_ready:
+            return
+        expected = [status for status in view.standings if status.expected]
+        if not view.changing and not view.failure and all_ready(expected):
+            self._reported_ready = True
+            programs = [status.program for status in expected]
+            get().info(Event.READY, programs=programs)
+            if not self._started:
+                terminal.say(f"ready: {', '.join(programs)}; stop with Ctrl-C; logs: warren logs -f")
+            self._settle(view, Outcome(self._reloading or 0.0, "applied"))
+            return
+        if view.changing:  # workers change one after the other, each with its own time limit
+            self._expected_by = time.monotonic() + view.start_timeout
+        if (view.failure or time.monotonic() > self._expected_by) and not self._reported_late:
+            self._reported_late = True
+            late = [status for status in expected if not status.ready]
+            get().error(Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure)
+            # systemd gets READY all the same: systemd would retry a failed start for ever, and no
+            # restart brings back a broker or mends a program. STATUS says which programs are not
+            # ready, and the others do their work.
+            problems = [f"{each.program} is not ready: it is {each.heart or each.state}" for each in late]
+            outcome, problems = ("failed", [view.failure]) if view.failure else ("late", problems)
+            self._settle(view, Outcome(self._reloading or 0.0, outcome, problems, int(ExitCode.FAILURE)))
+
+    def _settle(self, view: View, outcome: Outcome) -> None:
+        """Report the end of the start, or of the reload that is running."""
+        reloading, self._reloading = self._reloading, None
+        first, self._started = not self._started, True
+        if reloading is not None:
+            self._end_reload(outcome, view)
+        elif first:
+            self._notifier.ready(self._summary(view))
+
+    def _report_stopping(self, view: View) -> None:
+        if not self._reported_stopping:
+            self._reported_stopping = True
+            get().info(Event.STOPPING, reason=view.stopping)
+            self._notifier.stopping(self._summary(view))
+
+    def _state(self, view: View) -> str:
+        if view.stopping:
+            return "stopping"
+        if not self._started:
+            return "starting"
+        return "reloading" if view.checking or self._reloading is not None else "running"
+
+    def _summary(self, view: View) -> str:
+        doing = view.doing.status if view.doing else ""
+        return summary(self._state(view), view.standings, view.quotas, self._refusal, doing)

@@ -1,0 +1,235 @@
+"""survey.json: the status of broker, queues and quotas, for readers that must not ask them.
+
+The quota-watchdog writes it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from warren.app.factory import make_app
+from warren.broker.queue_depth import Seen
+from warren.broker.rejection_limits import MOST
+from warren.config import Settings
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.quotas.ledger import now_ns
+from warren.quotas.slots import Counts
+from warren.status import status_file
+from warren.status.status_file import now
+from warren.watchdog.backlog import Backlog
+from warren.watchdog.broker_monitor import PATIENCE, BrokerSurvey, Look
+from warren.watchdog.result_store_watch import ResultsLook, ResultsWatch, is_apart
+from warren.watchdog.thresholds import crossed
+from warren.watchdog.unconsumed import patience
+
+#: Seconds without a look after which the thread that looks is stuck: each of its steps ends well
+#: before.
+_STUCK = 5 * PATIENCE
+#: Seconds between two writes when the broker was not asked again.
+PAUSE = 1.0
+
+
+class Survey:
+    """The status of broker, queues and quotas of one host.
+
+    The watchdog's own loop writes the file, and never waits for the broker.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._path = settings.app.run_dir / "survey.json"
+        self._broker = BrokerSurvey(settings, make_app)
+        self._results = ResultsWatch(settings, make_app) if is_apart(settings) else None
+        self._begun, self._written = now(), 0.0
+        self._look: Look | None = None
+        self._backlogs: dict[str, Backlog] = {}
+        self._alarms: tuple[str, ...] = ()
+        #: Since when each queue has had messages and no consumer (seconds of CLOCK_BOOTTIME), and
+        #: the queues for which this was logged.
+        self._unconsumed_since: dict[str, float] = {}
+        self._unconsumed_logged: set[str] = set()
+        self._same_name_logged = False
+        self._removed_logged: frozenset[str] = frozenset()
+        self._results_error = ""
+        self._broker.start()
+        if self._results:
+            self._results.start()
+
+    def stop(self) -> None:
+        """Stop the threads that ask, at their next tick.
+
+        The file stays, and its age shows its worth.
+        """
+        self._broker.stop()
+        if self._results:
+            self._results.stop()
+
+    def publish(self, quotas: dict[str, Counts | str]) -> None:
+        """Write the file; log what has changed.
+
+        quotas: the counts of each quota, or why there are none.
+
+        Nothing is written before the broker was asked once: an unknown status is neither good nor
+        bad.
+        """
+        look = self._latest()
+        if look is None:
+            return
+        if look is not self._look:
+            self._follow(look)
+        elif now() - self._written < PAUSE:
+            return
+        self._written = now()
+        broker = {"kind": self.settings.broker.kind, "reachable": look.reachable, "reason": look.reason}
+        status = {
+            "at": self._written,
+            "broker": {**broker, "alarms": look.alarms, "asked_at": look.at, "same_name": look.same_name},
+            "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
+            "removed_queues": look.removed,
+            **look.waiting._asdict(),
+            **self._results_status(),
+            "rejected": {"messages": look.rejected, "level": self._rejected_level(look), **_full(look)},
+            "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
+            "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
+        }
+        # A full disk: the file grows old, and its readers see its age.
+        with suppress(OSError):
+            status_file.write(self._path, status)
+
+    def _latest(self) -> Look | None:
+        look, at = self._broker.latest, now()
+        stuck = _stuck(at - (look.at if look else self._begun), self._broker.pause)
+        return Look(at, False, stuck) if stuck else look
+
+    def _results_status(self) -> dict[str, Any]:
+        """Return whether the server of the results stores them, where it is not the broker.
+
+        Each change is logged once.
+        """
+        if self._results is None:
+            return {}
+        at = now()
+        look = self._results.latest or ResultsLook(self._begun)
+        if stuck := _stuck(at - look.at, self.settings.watchdog.survey_interval):
+            look = ResultsLook(at, stuck)
+        before, self._results_error = self._results_error, look.trouble
+        if look.trouble and not before:
+            get().error(Event.RESULTS_NOT_STORED, reason=look.trouble, consequence="tasks that have run wait with their results")
+        elif before and not look.trouble:
+            get().info(Event.RESULTS_STORED)
+        return {"results": {"reachable": not look.trouble, "reason": look.trouble, "asked_at": look.at}}
+
+    # -- what changed ------------------------------------------------------------------------------
+
+    def _follow(self, look: Look) -> None:
+        """Take in a new look; log each change once.
+
+        An alarm or an outage that lasts is not news.
+        """
+        was_reachable = self._look.reachable if self._look else None
+        self._look = look
+        if look.reachable != was_reachable:
+            if look.reachable:
+                get().info(Event.BROKER_CONNECTED)
+            else:
+                get().error(Event.BROKER_UNREACHABLE, reason=look.reason)
+        if not look.reachable:
+            return  # its alarms and depths are unknown, not gone
+        for alarm in set(look.alarms) - set(self._alarms):
+            get().error(Event.BROKER_ALARM, alarm=alarm, consequence="it takes no message until the alarm is over")
+        if self._alarms and not look.alarms:
+            get().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
+        self._alarms = look.alarms
+        if look.same_name and not self._same_name_logged:
+            get().error(Event.HOST_NAME_TAKEN, consequence="both run with the settings of one host; start one with --host")
+        self._same_name_logged = look.same_name
+        for queue, seen in look.queues.items():
+            self._measure(queue, look.at, seen.messages)
+            self._watch_consumers(queue, look.at, seen)
+        logged, self._removed_logged = self._removed_logged, frozenset(look.removed)
+        for queue in self._removed_logged - logged:
+            get().warning(Event.QUEUE_ABANDONED, queue=queue, messages=look.removed[queue])
+
+    def _measure(self, queue: str, at: float, depth: int | None) -> None:
+        health, before = self.settings.health, self._backlogs.get(queue, Backlog())
+        after = before.seen(at, depth or 0, health.queue_warning, health.queue_critical)
+        self._backlogs[queue] = after
+        if crossed(before.level, after.level):
+            log, event = (get().warning, Event.BACKLOG_GROWS) if after.level else (get().info, Event.BACKLOG_SHRINKS)
+            growth = round(after.forecast.growth_per_s, 3)
+            log(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
+
+    def _watch_consumers(self, queue: str, at: float, seen: Seen) -> None:
+        """Note since when the queue has had messages and, by the broker's count, no consumer."""
+        if not seen.messages or seen.consumers != 0:
+            self._unconsumed_since.pop(queue, None)
+            self._unconsumed_logged.discard(queue)
+        elif (
+            at - self._unconsumed_since.setdefault(queue, at) >= patience(self.settings, queue)
+            and queue not in self._unconsumed_logged
+        ):
+            self._unconsumed_logged.add(queue)
+            get().warning(
+                Event.QUEUE_UNCONSUMED, queue=queue, messages=seen.messages, since_s=round(at - self._unconsumed_since[queue], 1)
+            )
+
+    def _rejected_level(self, look: Look) -> int:
+        most = self.settings.health.rejected_warning
+        return int(bool(most) and look.rejected >= most)
+
+    # -- the file ----------------------------------------------------------------------------------
+
+    def _queue(self, queue: str, look: Look, quotas: dict[str, Counts | str]) -> dict[str, Any]:
+        backlog = self._backlogs.get(queue)
+        if backlog is None or not look.reachable:
+            return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0, "unconsumed": False}
+        seen, unconsumed = backlog.forecast, queue in self._unconsumed_logged
+        messages = look.queues[queue].messages if queue in look.queues else None
+        return {
+            "messages": messages,
+            "growth_per_s": round(seen.growth_per_s, 3),
+            "recent_per_s": round(seen.recent_per_s, 3),
+            "empty_in_s": None if seen.empty_in_s is None else round(seen.empty_in_s, 1),
+            "quota_empty_in_s": self._by_quota(queue, messages or 0, quotas),
+            "level": max(backlog.level, int(unconsumed)),
+            "unconsumed": unconsumed,
+        }
+
+    def _by_quota(self, queue: str, messages: int, quotas: dict[str, Counts | str]) -> float | None:
+        """Return the seconds that this host's quotas need to let so many messages through.
+
+        Returns None for a queue without a quota.
+        """
+        found = []
+        for name, quota in self.settings.quotas.items():
+            counts = quotas.get(name)
+            if isinstance(counts, Counts) and queue in {self.settings.queue_of(task) for task in quota.tasks}:
+                found.append(max(0, messages - counts.free) * quota.limit.seconds / quota.limit.calls)
+        return round(max(found), 1) if found else None
+
+    def _quota(self, name: str, counts: Counts | str) -> dict[str, Any]:
+        if isinstance(counts, str):
+            return {"error": counts}
+        wait = counts.wait_s(now_ns())
+        return {
+            **asdict(counts),
+            "used": counts.used,
+            "next_free_s": wait if wait is None else round(wait, 3),
+            "level": int(100 * counts.free < self.settings.health.quota_warning * counts.limit),
+        }
+
+
+def _stuck(silence: float, pause: float) -> str:
+    """Return the reason when a thread that pauses for `pause` seconds is silent for too long.
+
+    silence: seconds since its last look. Returns an empty text while the silence is allowed.
+    """
+    return f"no answer for {silence:.0f} s" if silence > _STUCK + 2 * pause else ""
+
+
+def _full(look: Look) -> dict[str, bool]:
+    """Return `full` when the oldest rejected messages are dropped, for there are so many."""
+    return {"full": True} if look.rejected >= MOST else {}

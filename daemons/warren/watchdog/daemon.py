@@ -1,0 +1,194 @@
+"""The quota-watchdog daemon: releases slots of dead processes and publishes the status.
+
+It also follows edits of the settings. It is never on the way of a call: while it is stopped, limits
+hold, and only slots of dead processes stay unused.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from warren.broker.embedded.recovery import restore_dead
+from warren.config import Settings
+from warren.config.reload_scope import concerns_watchdog
+from warren.errors import ExitCode, WarrenError
+from warren.logs.events import Event
+from warren.logs.setup import get, set_level
+from warren.quotas.generation import accepted
+from warren.quotas.ledger import LedgerBusy
+from warren.quotas.ledger_file import LedgerDamaged
+from warren.quotas.ledgers import Book
+from warren.quotas.slots import Counts
+from warren.runtime.daemon import Daemon
+from warren.watchdog.broker_status import Survey
+from warren.watchdog.thresholds import crossed, level
+
+#: Seconds between two ticks of the main loop at most: its heartbeat and its status file do not wait
+#: for the next look at the quotas.
+TICK = 1.0
+
+
+class Watchdog:
+    """The quota-watchdog of this host."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings = _numbered(settings)
+        self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
+        self.book = Book(settings)
+        self.levels: dict[str, int] = {}
+        self.counts: dict[str, Counts | str] = {}  # by quota; or why there are none
+        # What is wrong with the ledger of a quota, as it was logged.
+        self._logged: dict[str, str] = {}
+        self._unsettled: set[str] = set()  # quotas whose ledgers do not have the settings yet
+        self._due = 0.0
+
+    def start(self) -> ExitCode:
+        """Run until the daemon is told to stop; return the exit code."""
+        self.daemon.start()
+        self.book.configure()
+        self.survey = Survey(self.settings)
+        get().info(Event.READY, quotas=sorted(self.book))
+        self.daemon.loop(self._tick, lambda: min(TICK, self.settings.watchdog.interval))
+        self.survey.stop()
+        return self.daemon.stop()
+
+    def _tick(self) -> None:
+        if self.daemon.dumping:
+            self.daemon.dump(quotas=sorted(self.book))
+        if self.daemon.reloading:
+            self.daemon.reload(self._apply)
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + self.settings.watchdog.interval
+            self._look()
+            self._restore_messages()
+        self.survey.publish(self.counts)
+        self._heartbeat()
+
+    def _heartbeat(self) -> None:
+        self.daemon.heart.beat("ready", quotas=sorted(self.book), unsettled=sorted(self._unsettled))
+
+    def _look(self) -> None:
+        for name in self.book:
+            self._watch(name)
+        if not self._unsettled:
+            self.daemon.took(self.settings)  # every ledger has their generation
+
+    def _watch(self, name: str) -> None:
+        """Look once at one quota."""
+        ledger = self.book[name]
+        settled = True
+        try:
+            if name in self._unsettled or not self.book.stands(name):
+                settled = self._settle(name)
+            reaped = ledger.reap()
+            ledger.relax()
+            counts = ledger.counts()
+        except LedgerBusy as busy:
+            self.counts[name] = str(busy)
+            if self._is_news(name, str(busy)):
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+            return
+        except (LedgerDamaged, FileNotFoundError) as damage:
+            self.counts[name] = str(damage)
+            self._settle(name)
+            return
+        except OSError as error:
+            self._cannot(
+                name,
+                f"cannot use {ledger.path}: {error.strerror or error}; look at its owner and its disk",
+            )
+            return
+        self.counts[name] = counts
+        if settled:
+            self._logged.pop(name, None)
+        if reaped:
+            get().warning(
+                Event.SLOTS_REAPED,
+                quota=name,
+                slots=reaped,
+                consequence="they cool for a window and the longest call",
+            )
+        self._log_quota_level(name, counts)
+
+    def _settle(self, name: str) -> bool:
+        """Make the ledger match the settings, or leave it as it is until the next look.
+
+        Returns whether the ledger has the settings.
+        """
+        self._unsettled.add(name)
+        try:
+            self.book.configure_one(name)
+        except (WarrenError, LedgerDamaged) as error:
+            self._cannot(name, str(error))
+            # The attempt may have waited for a lock, and so may the next one.
+            self._heartbeat()
+            return False
+        self._unsettled.discard(name)
+        return True
+
+    def _cannot(self, name: str, reason: str) -> None:
+        """Log once why the ledger of a quota cannot be used.
+
+        The other quotas continue, and this one is tried again at each look.
+        """
+        self.counts[name] = reason
+        if self._is_news(name, reason):
+            get().error(Event.CANNOT_WRITE, quota=name, reason=reason, consequence="it is tried again at each look")
+
+    def _is_news(self, name: str, reason: str) -> bool:
+        before, self._logged[name] = self._logged.get(name), reason
+        return before != reason
+
+    def _log_quota_level(self, name: str, counts: Counts) -> None:
+        before, now = self.levels.get(name, 0), level(counts.used, counts.limit)
+        self.levels[name] = now
+        if crossed(before, now):
+            get().info(Event.QUOTA_LEVEL, quota=name, percent=now, **asdict(counts))
+
+    def _restore_messages(self) -> None:
+        """Restore the messages of dead workers.
+
+        The embedded broker has no server that would notice a dead worker.
+        """
+        if not self.settings.broker.embedded:
+            return
+        try:
+            restored = restore_dead(self.settings.app.state_dir / "broker")
+        except OSError as error:
+            get().error(Event.CANNOT_WRITE, reason=str(error))
+            return
+        if restored:
+            get().warning(Event.MESSAGES_RESTORED, messages=restored)
+
+    def _apply(self, settings: Settings) -> None:
+        before, self.settings = self.settings, _numbered(settings)
+        if not concerns_watchdog(before, settings):
+            # Their generation must be in the ledgers all the same: that of older settings must not
+            # pass for a later one.
+            self.book.settings, self._unsettled, self._due = self.settings, set(self.book), 0.0
+            return
+        set_level(settings.log.level)
+        self.book.close()
+        self.book = Book(self.settings)
+        # A ledger that cannot change on a full disk keeps its old limit and window meanwhile: they
+        # are in the ledger, and limits hold.
+        self._unsettled = set()
+        for name in self.book:
+            self._settle(name)
+        self.survey.stop()
+        self.survey, self.counts, self._due = Survey(settings), {}, 0.0
+        get().info(Event.RELOADED, quotas=sorted(self.book))
+
+
+def _numbered(settings: Settings) -> Settings:
+    """Return the settings with a generation.
+
+    A watchdog that was started by hand has no supervisor that would give one.
+    """
+    return settings if settings.source else accepted(settings)
+
+
+def start(settings: Settings) -> ExitCode:
+    """Run the quota-watchdog of this host; return the exit code."""
+    return Watchdog(settings).start()

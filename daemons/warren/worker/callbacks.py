@@ -1,0 +1,119 @@
+"""What follows an end that the worker itself has to tell: error callbacks, the rest of a chain, a chord, and a task's own hooks.
+
+Celery sees to it in the worker's main loop, when a task is over its time limit, is given up or revoked.
+A callback, or the `on_failure` and `after_return` of a task's own class, may hang or leave its process,
+and what a message brings may be none: the worker would stop, or keep the message's place in its prefetch
+for ever. So a pool child does it, as it does for any task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from os import getpid
+from typing import Any
+
+from celery import Task, current_app
+from celery.app.task import Context
+from celery.app.trace import task_has_custom
+from kombu.asynchronous import get_event_loop
+
+from warren.logs.events import Event
+from warren.logs.formatter import safe_text
+from warren.logs.setup import get
+
+#: The name under which a request's context knows its request.
+OWNER = "warren_request"
+#: Seconds that the hooks of a task have at the least.
+LEAST = 10.0
+_FOLLOWED = ("errbacks", "chain", "chord")
+_MARKS = ("mark_as_failure", "mark_as_revoked")
+#: What Celery calls at a time limit, if the task's class has its own: with these arguments, by place.
+_HOOKS = {"on_failure": 0, "after_return": 1}  # and which of them is the error
+_Hooks = list[tuple[str, tuple[Any, ...]]]
+
+
+class Aftermath:
+    """Hands what follows to `pool`, in the worker's own process."""
+
+    def __init__(self) -> None:
+        self.pool: Callable[[], Any] = lambda: None
+        self._hooks: dict[str, _Hooks] = {}
+
+    def guard(self, backend: Any, tasks: Mapping[str, Task]) -> None:
+        """Stand before what the worker calls to tell an end: two methods of the backend, and the hooks of tasks."""
+        for name in _MARKS:
+            setattr(backend, name, self._aside(name, getattr(backend, name)))
+        for task in tasks.values():
+            for name in _HOOKS:
+                if task_has_custom(task, name):
+                    setattr(task, name, self._hook(task.name, name, getattr(task, name), getpid()))
+
+    def _hook(self, task: str, name: str, own: Callable[..., Any], worker: int) -> Callable[..., Any]:
+        def hook(*given: Any) -> Any:
+            if getpid() != worker:  # a pool child, which runs the task
+                return own(*given)
+            task_id = given[_HOOKS[name] + 1]
+            hooks = self._hooks.setdefault(task_id, [])
+            hooks.append((name, given))
+            if len(hooks) == 1:  # when Celery has called all of them, for they run in order
+                get_event_loop().call_soon(self._begin_hooks, task, task_id)
+            return None
+
+        return hook
+
+    def _begin_hooks(self, task: str, task_id: str) -> None:
+        hooks = self._hooks.pop(task_id)
+        name, given = hooks[0]
+        # One that hangs has as long as the task had, or LEAST. Its end, whatever it is, is nobody's but its own.
+        limit = max(LEAST, given[_HOOKS[name]].args[0])
+        lost = partial(_hooks_lost, task, task_id)
+        self.pool().apply_async(run_hooks, (task, task_id, hooks), error_callback=lost, timeout=limit)
+
+    def _aside(self, name: str, mark: Callable[..., Any]) -> Callable[..., Any]:
+        def told(task_id: str, *given: Any, request: Any = None, store_result: bool = True, **more: Any) -> None:
+            if request is None or not any(getattr(request, each, None) for each in _FOLLOWED):
+                mark(task_id, *given, request=request, store_result=store_result, **more)
+                return
+            cause = given[0] if given else more.get("exc", more.get("reason", ""))  # Celery gives it by place and by name
+            fields = {key: value for key, value in vars(request).items() if key != OWNER}
+            done = vars(request)[OWNER].hold() if OWNER in vars(request) else lambda _: None
+            if isinstance(cause, BaseException):
+                cause.__traceback__ = None
+            job = (name, task_id, cause, fields, store_result)
+            # Without waiting for a free child: the main loop does not wait.
+            if self.pool().apply_async(tell, job, callback=done, error_callback=done) is None:
+                done(None)  # the pool is closed: the worker ends, and the message comes again
+
+        return told
+
+
+def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
+    """Call hooks of a task, in a pool child."""
+    for name, given in hooks:
+        try:
+            getattr(current_app.tasks[task], name)(*given)
+        except (SystemExit, KeyboardInterrupt):
+            raise  # also how the pool ends one that takes too long; the worker tells it
+        except BaseException as error:  # noqa: BLE001  it may do anything
+            reason = f"{name}: {safe_text(error)}"
+            get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
+
+
+def _hooks_lost(task: str, task_id: str, info: Any) -> None:
+    get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=safe_text(info.exception))
+
+
+def begin_child(backend: Any) -> None:
+    """Give a pool child the backend's own methods back."""
+    for name in _MARKS:
+        vars(backend).pop(name, None)
+
+
+def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_result: bool) -> None:
+    """Tell the end, in a pool child, and do what follows it."""
+    try:
+        getattr(current_app.backend, name)(task_id, cause, request=Context(fields), store_result=store_result)
+    except BaseException as error:  # noqa: BLE001  a callback is anybody's code, or nobody's
+        reason = safe_text(error)
+        get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason)

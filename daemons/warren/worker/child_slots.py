@@ -1,0 +1,86 @@
+"""The pool child's side of the gate: the slots that admitted a task become the child's, and are settled when the task ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from celery import signals, states
+
+from warren.config import Settings
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.quotas import client
+from warren.quotas.ledger import LEDGER_ERRORS
+from warren.quotas.ledgers import Book
+from warren.quotas.slots import Ticket
+from warren.system.process import this
+from warren.worker.message_copy import TICKETS
+from warren.worker.task_processes import has_descendants, now
+
+
+class Allowance:
+    """Claims and settles slots around each task that a quota governs."""
+
+    def __init__(self, settings: Settings, book: Book) -> None:
+        self.settings = settings
+        self.book = book
+        self._task_id: str | None = None
+        self._admitted = ""
+        self._since = 0
+        client.use(book)
+
+    def connect(self) -> None:
+        """Listens to the tasks of this process and of the pool children that it forks."""
+        signals.task_prerun.connect(self.before, weak=False)
+        signals.task_postrun.connect(self.after, weak=False)
+
+    def before(self, task: Any = None, **_: Any) -> None:
+        """Takes the slots over from the worker."""
+        if task.request.is_eager:
+            return  # a task that another one runs itself, with `apply`: the slots are the other's
+        self._task_id, self._admitted = task.request.id, ""
+        self._since = now()
+        quotas = self.settings.quotas_of(task.name)
+        if not quotas:
+            return
+        mine = False
+        try:
+            # The gate of this worker wrote them. A governed task that came another way, or with tickets that are not whole, ends
+            # below as one whose slot is another's does: without slots nobody calls.
+            given = task.request.get(TICKETS)
+            tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
+            mine = all(self.book[name].claim(own, this()) for name, own in tickets.items())
+        except LEDGER_ERRORS as error:
+            get().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")
+        finally:
+            # The slot was taken back, or for a dead worker's; another task may have it by now. A receiver of this signal cannot
+            # stop the task, whatever it raises (a soft time limit does, too); ending this process can, and the message goes back
+            # to the broker as for any lost process.
+            if not mine:
+                os.kill(os.getpid(), signal.SIGKILL)
+        client.held.set(tickets)
+        self._admitted = task.name
+
+    def enter(self, name: str) -> bool:
+        """Return whether this call of a governed task's body is the one that was admitted: once for each admission."""
+        mine, self._admitted = self._admitted == name, ""
+        return mine
+
+    def after(self, task_id: str | None = None, state: str | None = None, **_: Any) -> None:
+        """Settles the slots that no `with quota(...).call()` has used: the task may have called all the same."""
+        if task_id != self._task_id:
+            return  # the end of a task that this process's own one runs with `apply`: the slots are still needed
+        tickets = client.held.get() or {}
+        client.held.set(None)
+        client.settle_cut_off()
+        if tickets and has_descendants(self._since):
+            # What the task has started and left behind may make the call yet. The worker settles these when that has ended.
+            return
+        for name, own in tickets.items():
+            try:
+                self.book[name].settle(own, answered=state == states.SUCCESS)
+            except LEDGER_ERRORS as error:
+                # The worker settles what still stands when it acknowledges the task.
+                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))

@@ -1,0 +1,155 @@
+"""Which tasks were at work when their worker died: one that takes its worker with it must not do so for ever.
+
+A pool child that is lost is counted by its worker, in the message (request.py). When the worker itself is killed nobody is left
+to count, and not every broker does. So each child notes in a file what it runs, and the worker's successor reads that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from billiard.process import current_process
+from celery import signals
+
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.atomic_write import replace_file
+from warren.system.regular_file import make_directory, open_or_make, read_regular, remove_any
+
+#: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
+_SLOT = 4096
+#: Characters of an id or a name that are kept: as JSON both of them fit, whatever they are.
+_KEPT = 160
+#: Tasks whose deaths a worker remembers; the oldest are forgotten.
+_REMEMBERED = 1000
+#: Bound here: a task may replace what the module json has.
+_encode = json.JSONEncoder().encode
+
+
+class Deaths:
+    """How often a worker of this host died while it ran a task, by the task's id.
+
+    `folder` is one for all workers of the host, who count together. What cannot be written (full disk) is not counted, and
+    nothing else happens.
+    """
+
+    def __init__(self, folder: Path, program: str, processes: int) -> None:
+        self._at_work, self._counts = folder / f"{program}.tasks", folder / f"{program}.deaths"
+        self._handed_back = folder / f"{program}.handed-back"
+        self._processes = processes
+        self._file = -1
+        self._inode = 0
+        self._task_id = ""
+        self._counted: dict[str, int] = {}
+
+    def open(self, unasked: bool = False) -> None:
+        """Counts what the worker before this one was running, if it did not end in order. Call it before any child is forked.
+
+        `unasked`: that worker ended in order, and its supervisor had not told it to. A task may have sent it the signal, and may
+        do so each time it runs: what was handed back then counts as well.
+        """
+        try:
+            make_directory(self._at_work.parent)
+            self._file = open_or_make(self._at_work)
+            self._inode = os.fstat(self._file).st_ino
+            died = dict(self._left()) | (_listed(self._handed_back) if unasked else {})
+            own = _read(self._counts)
+            for task_id in died:
+                own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
+            if died:
+                replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
+            # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
+            # disk that is full later fails no note.
+            self._clear()
+            remove_any(self._handed_back)
+            os.posix_fallocate(self._file, 0, _SLOT * self._processes)
+        except OSError as error:
+            consequence = "a task that ends its worker is not counted"
+            get().error(Event.CANNOT_WRITE, path=str(self._at_work), reason=error.strerror, consequence=consequence)
+            return
+        for path in self._counts.parent.glob("*.deaths"):
+            for task_id, count in _read(path).items():
+                self._counted[task_id] = self._counted.get(task_id, 0) + count
+        for task_id, name in died.items():
+            losses = self._counted[task_id]
+            reason = "the worker died while it ran"
+            get().warning(Event.TASK_HANDED_BACK, task_id=task_id, task=name, losses=losses, reason=reason)
+
+    def of(self, task_id: str) -> int:
+        """How often the task was at work when its worker died."""
+        return self._counted.get(task_id[:_KEPT], 0) if self._counted else 0
+
+    def began(self, index: int, task_id: str) -> bool:
+        """Return whether the pool child with this index, which is dead, noted the task as the one that it runs."""
+        try:
+            noted = json.loads(os.pread(self._file, _SLOT, _SLOT * index).rstrip(b"\0"))
+            return bool(task_id) and isinstance(noted, list) and noted[:1] == [task_id[:_KEPT]]
+        except (OSError, ValueError, RecursionError):
+            return False  # no note, or somebody has written over it
+
+    def forget(self, handed_back: Sequence[tuple[str, str]] = ()) -> None:
+        """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.
+
+        `handed_back` are those tasks: id and name.
+        """
+        if self._file >= 0:
+            with suppress(OSError):
+                replace_file(self._handed_back, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
+            self._clear()
+
+    def _left(self) -> Iterator[tuple[str, str]]:
+        content = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        for start in range(0, len(content), _SLOT):
+            with suppress(ValueError, TypeError):  # no task, or half a note that a power cut has left
+                task_id, name = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
+                yield str(task_id), str(name)
+
+    def _clear(self) -> None:
+        os.pwrite(self._file, bytes(os.fstat(self._file).st_size), 0)
+
+    # -- in the pool children --------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Listens to the tasks of the pool children that this process forks."""
+        signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.task_prerun.connect(self._began, weak=False)
+        signals.task_postrun.connect(self._ended, weak=False)
+
+    def _begin_child(self, **_: Any) -> None:
+        self._note(b"")  # in the place of one that was lost, whose task its worker has counted
+
+    def _began(self, task: Any = None, **_: Any) -> None:
+        if not task.request.is_eager:  # a task that another one runs itself, with `apply`, is part of the other
+            self._task_id = task.request.id
+            self._note(_encode([task.request.id[:_KEPT], task.name[:_KEPT]]).encode())
+
+    def _ended(self, task_id: str | None = None, **_: Any) -> None:
+        if task_id == self._task_id:
+            self._note(b"")
+
+    def _note(self, text: bytes) -> None:
+        # What was written outlives the process. The whole slot is, so no older note shows through.
+        with suppress(OSError):
+            if os.fstat(self._file).st_ino != self._inode:
+                return  # a task has closed it, and its number is another file's
+            os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
+
+
+def _listed(path: Path) -> dict[str, str]:
+    try:
+        return {str(task_id): str(name) for task_id, name in json.loads(read_regular(path)[0])}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        said = json.loads(read_regular(path)[0])
+        return {str(task_id): int(count) for task_id, count in said.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}  # none yet; or not what it was: then the count begins anew

@@ -1,0 +1,128 @@
+"""Which message the worker itself had in hand when it died: one that kills it must not do so for ever.
+
+What pool children run is counted by deaths.py. Before a message has come to a child it is the worker's
+main loop that looks at it, and nobody is left to count when that one is killed (out of memory, hung) or
+ends on an error. So the message is noted, in a file that outlives the process, before anything looks
+into it; the worker's successor counts what was noted. The file is written, not mapped: a task may
+truncate it, and a store into a page that is gone would end the worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.atomic_write import replace_file
+from warren.system.regular_file import make_directory, open_or_make, read_regular
+
+#: Deaths after which a message is rejected. An innocent one would have to be in hand, for some hundred
+#: microseconds, at each of them.
+MOST_DEATHS = 3
+#: Bytes of the note: the message's key, or zeros.
+_KEY = 16
+#: Bytes of a body that make its key, together with its length and the message's id.
+_SEEN = 4096
+#: Messages whose deaths are remembered; the oldest are forgotten.
+_REMEMBERED = 1000
+
+
+class InHand:
+    """The message that one worker has in hand. `folder` is one for all workers of the host, who count together."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self._path, self._counts = folder / f"{program}.in-hand", folder / f"{program}.in-hand-counts"
+        self._file, self._identity = -1, (-1, -1)
+        self._held = bytes(_KEY)
+        self._opened = False
+        self._counted: dict[str, int] = {}
+        self._owner = os.getpid()
+
+    def open(self) -> None:
+        """Count what the worker before this one had in hand. What cannot be written is not counted."""
+        try:
+            make_directory(self._path.parent)
+            self._reopen()
+            self._opened = True
+            self._count(os.pread(self._file, _KEY, 0).hex() or "0")
+        except OSError as error:
+            consequence = "a message that ends its worker is not counted"
+            get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+
+    def _count(self, key: str) -> None:
+        own = _read(self._counts)
+        if int(key, 16):
+            own[key] = own.pop(key, 0) + 1  # the newest stand last
+            replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
+        self.clear()  # only now: cut off before, the death counts twice
+        for path in self._counts.parent.glob("*.in-hand-counts"):
+            for known, count in _read(path).items():
+                self._counted[known] = self._counted.get(known, 0) + count
+
+    def note(self, body: Any, headers: Any) -> None:
+        """Note a message that has arrived, before anything looks into it."""
+        if os.getpid() == self._owner:  # a pool child that waits for a result shares the file
+            self._store(_key(body, headers))
+
+    def clear(self) -> None:
+        """Note that the worker has none in hand: it is with a pool child, waits for its time, or was answered."""
+        self._store(bytes(_KEY))
+
+    def _store(self, note: bytes) -> None:
+        """Write the note. Whatever has become of the file stops nothing: it is made anew, or this death is not counted."""
+        self._held = note
+        if not self._opened:
+            return
+        with suppress(OSError):
+            if not self._is_open():
+                self._reopen()
+            os.pwrite(self._file, note, 0)
+
+    def _is_open(self) -> bool:
+        """Whether the descriptor is that of the file, which has its name: a module may have closed it, a task removed it."""
+        try:
+            status = os.fstat(self._file)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity and status.st_nlink > 0
+
+    def _reopen(self) -> None:
+        if self._is_open():
+            os.close(self._file)
+        self._file = open_or_make(self._path)
+        status = os.fstat(self._file)
+        self._identity = status.st_dev, status.st_ino
+
+    def refusal(self) -> str:
+        """Return why the message in hand is not looked at; empty when it may be."""
+        deaths = self._counted.get(self._held.hex(), 0) if self._counted else 0
+        if deaths < MOST_DEATHS:
+            return ""
+        return f"expected a message that its worker outlives, found one that it had in hand as it died {deaths} times"
+
+
+def _key(body: Any, headers: Any) -> bytes:
+    """Return what a message is known by when it comes again: its id, and the beginning of its body."""
+    task_id = headers.get("id") if isinstance(headers, dict) else None
+    digest = hashlib.blake2b(digest_size=_KEY)
+    if isinstance(task_id, str):
+        digest.update(task_id[:_SEEN].encode("utf-8", "surrogatepass"))
+    if isinstance(body, str):
+        digest.update(body[:_SEEN].encode("utf-8", "surrogatepass"))
+        digest.update(b"%d" % len(body))
+    elif isinstance(body, bytes | bytearray | memoryview):
+        digest.update(body[:_SEEN])
+        digest.update(b"%d" % len(body))
+    return digest.digest()
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        return {str(key): int(count) for key, count in json.loads(read_regular(path)[0]).items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}  # none yet; or not what it was: then the count begins anew

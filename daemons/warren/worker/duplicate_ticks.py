@@ -1,0 +1,118 @@
+"""Ticks of beat that come twice under one id: the second is dropped where this host knows that the first has ended.
+
+Beat sends a tick again when it cannot know whether the broker has it. What had ended is in a table that all workers of the
+host share and that outlives them. Other hosts, and what another worker of this one has at work, are not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from celery.worker import state
+
+from warren.app.factory import TICK
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.regular_file import make_directory, open_or_make
+from warren.worker.task_fields import about_message
+
+#: Bytes that stand for one id; ids whose places begin at the same one, the newest first; how many such places there are.
+_DIGEST, _ROW, _ROWS = 16, 16, 4096
+#: Seconds until a second message is looked at again whose first one is at work.
+AGAIN = 5.0
+_logger = logging.getLogger(__name__)
+
+
+class Ended:
+    """The newest 50,000 or so of the ids that were added, in a file of one size.
+
+    No lock: of two ids that are added at the same moment in one row one may be forgotten, and a power cut may forget any.
+    What cannot be written or read is not known.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+
+    def __contains__(self, identity: str) -> bool:
+        digest, place = _place(identity)
+        return digest in self._row(place)
+
+    def add(self, identity: str) -> None:
+        """Takes in that the task with this id has ended."""
+        digest, place = _place(identity)
+        known = [each for each in self._row(place) if each != digest]
+        with suppress(OSError):
+            os.pwrite(self._open(), b"".join([digest, *known])[: _DIGEST * _ROW], place)
+
+    def _row(self, place: int) -> list[bytes]:
+        try:
+            found = os.pread(self._open(), _DIGEST * _ROW, place)
+        except OSError:
+            return []
+        return [found[start : start + _DIGEST] for start in range(0, len(found), _DIGEST)]
+
+    def _open(self) -> int:
+        if self._file < 0 or not os.fstat(self._file).st_nlink:  # a task has removed it
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+            make_directory(self._path.parent)
+            self._file = open_or_make(self._path)
+        return self._file
+
+
+class Ticked:
+    """The ticks that come to one worker.
+
+    `away` sends a message back to the broker, to come again at a time (on the wall clock) in so many seconds; False when it
+    cannot.
+    """
+
+    def __init__(self, path: Path, away: Callable[[Any, float, float], bool]) -> None:
+        self._ended, self._away = Ended(path), away
+        self._consumer: Any = None
+
+    def begin(self, consumer: Any) -> None:
+        """A new connection."""
+        self._consumer = consumer
+
+    def ended(self, headers: dict[str, Any]) -> None:
+        """Takes in that the task with these headers has ended, and that its message is acknowledged."""
+        if identity := _tick(headers):
+            self._ended.add(identity)
+
+    def repeats(self, message: Any) -> bool:
+        """Return whether the message is a tick's second one, which was dropped, or has gone back until more is known."""
+        identity = _tick(message.headers)
+        if not identity:
+            return False
+        if identity in self._ended:
+            get().info(Event.TICK_REPEATED, **about_message(message))
+            message.ack_log_error(_logger, self._consumer.connection_errors)
+            return True
+        # Dropped now, the tick would be lost with a worker that dies: the broker may not have the first message any more.
+        return _at_work(identity) and self._away(message, time.time() + AGAIN, AGAIN)
+
+
+def _tick(headers: Any) -> str:
+    """The id of the tick whose message has these headers; empty for any other message."""
+    identity = headers.get(TICK)
+    return identity if isinstance(identity, str) and identity == headers.get("id") else ""
+
+
+def _at_work(identity: str) -> bool:
+    # After a broken connection Celery knows those that run by the second set only.
+    return identity in state.requests or any(request.id == identity for request in state.active_requests)
+
+
+def _place(identity: str) -> tuple[bytes, int]:
+    digest = blake2b(identity.encode("utf-8", "replace"), digest_size=_DIGEST).digest()
+    return digest, int.from_bytes(digest[:4], "big") % _ROWS * _DIGEST * _ROW

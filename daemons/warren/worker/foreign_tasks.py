@@ -1,0 +1,173 @@
+"""Tasks of other workers that RabbitMQ does not take back just now: a file each until it does.
+
+Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and it is the worker
+that makes room. They are no dead letters: another host may have the task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from warren.broker.unroutable import NoRoute
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.regular_file import NotRegular, TooLarge, make_directory, read_regular
+from warren.worker.dead_letters import DeadLetters
+from warren.worker.message_address import address_of, source
+from warren.worker.message_copy import copy_of
+from warren.worker.message_file import brief, keep_file
+from warren.worker.requeue import Copies
+
+#: Seconds between two looks at the folder, and how many files of it are on their way at a time.
+LOOK, BATCH = 2.0, 100
+#: Seconds until one that RabbitMQ did not take is tried again.
+PASSED = 60.0
+#: Bytes of a file that are read. A body of the largest message that Warren takes by default has as many, were it all escapes.
+LARGEST = 1 << 27
+
+
+class Returning:
+    """The files of one worker, in a folder of its own: no other process sends them, as long as the settings name that worker."""
+
+    def __init__(self, copies: Copies, folder: Path, dead_letters: DeadLetters) -> None:
+        self._copies = copies
+        self._folder = folder
+        self._dead_letters = dead_letters
+        self._on_way: set[str] = set()
+        #: Those that could not be sent, until when they are passed over; and those that the log has.
+        self._passed: dict[str, float] = {}
+        self._told: set[str] = set()
+        #: The channel of the connection that is.
+        self._channel: Any = SimpleNamespace(connection=True)
+        self._next = 0.0
+
+    def begin(self, channel: Any, workers: Collection[str]) -> None:
+        """A new connection: what was on its way is sent again, and what workers have left that are none of these any more."""
+        self._channel = channel
+        self._on_way.clear()
+        self._passed.clear()
+        self._next = 0.0
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in sorted(set(os.listdir(self._folder.parent)) - {*workers, self._folder.name}):
+                self._adopt(self._folder.parent / name)
+
+    def _adopt(self, left: Path) -> None:
+        with suppress(OSError):  # a link, a file, or a full disk: it stays for the next connection
+            if left.is_symlink():
+                return
+            for name in os.listdir(left):
+                make_directory(self._folder)
+                with suppress(FileNotFoundError):  # of several workers one has it
+                    os.rename(left / name, self._folder / name)
+            left.rmdir()
+
+    def keep(self, message: Any, headers: dict[str, Any], reason: str) -> None:
+        """Write the message to a file, with these headers, then acknowledge it; what no file can hold is a dead letter."""
+        try:
+            content = _content(message, headers)
+        except (TypeError, ValueError, RecursionError):  # bytes or a moment in a header: nothing of Celery's
+            self._dead_letters.keep_here(message, reason, message.ack)
+        else:
+            later = "it goes on when RabbitMQ takes messages again"
+            self._dead_letters.write(message, partial(keep_file, self._folder, content, later), message.ack)
+
+    def turn(self) -> None:
+        """Send on what RabbitMQ takes again. Called a few times a second."""
+        now = time.monotonic()
+        if now < self._next or len(self._on_way) >= BATCH:
+            return
+        self._next = now + LOOK
+        self._passed = {name: until for name, until in self._passed.items() if until > now}
+        with suppress(FileNotFoundError, NotADirectoryError):
+            waiting = [name for name in sorted(os.listdir(self._folder)) if not name.startswith(".")]
+            self._told &= set(waiting)
+            # Those that cannot go now have no part in the batch: any number of them holds up none.
+            waiting = [name for name in waiting if name not in self._on_way and name not in self._passed]
+            for name in waiting[: BATCH - len(self._on_way)]:
+                self._send(name)
+
+    def _send(self, name: str) -> None:
+        path = self._folder / name
+        try:
+            # Any task may put something else there, such as a fifo, for which the main loop would wait for ever.
+            message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
+        except FileNotFoundError:
+            return
+        except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
+            self._reject(name, brief(error))  # nothing that was written here
+            return
+        except OSError as error:
+            self._pass(name, brief(error))
+            return
+        self._on_way.add(name)
+        # Neither comes after a confirmation, so that what is rejected was not sent.
+        ways: dict[str, Any] = {
+            "refused": partial(self._reject, name, "expected a message that can be sent, found another"),
+            "not_taken": partial(self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"),
+        }
+        try:
+            # Removed when the broker has the copy: cut off in between it is there twice, under one id.
+            self._copies.give(message, "", queue, partial(self._sent, name), waits=True, **ways)
+        except self._copies.lost:
+            raise
+        except (NoRoute, OperationalError) as error:  # the broker may be another one than it came from
+            self._pass(name, brief(error))
+        except Exception as error:  # noqa: BLE001  anybody may write there what cannot be sent
+            self._reject(name, brief(error))
+
+    def _pass(self, name: str, reason: str) -> None:
+        """Try it again in a while; the next one has its turn."""
+        self._on_way.discard(name)
+        self._passed[name] = time.monotonic() + PASSED
+        if name not in self._told:
+            self._told.add(name)
+            get().error(Event.CANNOT_KEEP, reason=reason, consequence=f"it stays in {self._folder / name} and is tried again")
+
+    def _reject(self, name: str, reason: str) -> None:
+        """Make it a dead letter of this host: no later attempt would be another one."""
+        self._on_way.discard(name)
+        try:
+            self._dead_letters.adopt(self._folder / name, reason)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._pass(name, f"{reason}; {brief(error)}")
+
+    def _sent(self, name: str) -> None:
+        with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
+            os.unlink(self._folder / name)
+            self._on_way.discard(name)
+            self._next = 0.0
+
+
+def _content(message: Any, headers: dict[str, Any]) -> bytes:
+    """Return what a file holds. Raises TypeError, ValueError, RecursionError for what JSON would not bring back as it was."""
+    fields = copy_of(message, **address_of(message), **headers)
+    body = fields.pop("body")
+    text = body if isinstance(body, str) else bytes(body).decode()
+    return json.dumps({**fields, "body": text, "queue": source(message)}).encode()
+
+
+#: What a file holds at the least.
+_FIELDS = {"headers": dict, "properties": dict, "body": str, "queue": str}
+
+
+def _message(content: bytes, channel: Any) -> tuple[Any, str]:
+    """Return the message of a file, and the queue that it goes to."""
+    fields = json.loads(content)
+    if not isinstance(fields, dict) or not all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
+        raise ValueError("expected a message")
+    queue, priority = fields.pop("queue"), fields.pop("priority")
+    fields["properties"]["priority"] = priority
+    stays = {"channel": channel, "delivery_info": {}, "requeue": lambda: None}
+    return SimpleNamespace(**fields, **stays), str(queue)

@@ -1,0 +1,30 @@
+"""A message that RabbitMQ does not take, as a file of this host."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+
+from warren.broker.embedded.filesystem import write_whole
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.atomic_write import sync_folder
+from warren.system.regular_file import make_directory
+
+#: Characters of what an error says.
+_LONGEST = 400
+
+
+def brief(error: Exception) -> str:
+    """Return what an error says, as the reason of a log line or a header: short, and of which type it is."""
+    return f"{type(error).__name__}: {error}"[:_LONGEST]
+
+
+def keep_file(folder: Path, content: bytes, reason: str) -> None:
+    """Add a file to the folder, on disk when this returns, and tell why it is there. Raises OSError."""
+    name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
+    make_directory(folder)
+    write_whole(f"{folder}/{name}", f"{folder}/.{name}", content, durable=True)
+    sync_folder(str(folder))
+    get().warning(Event.KEPT_HERE, path=f"{folder}/{name}", reason=reason)

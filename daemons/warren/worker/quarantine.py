@@ -1,0 +1,52 @@
+"""Tasks that were at work each time their worker died: each has its last try alone, and only the one that kills is given up."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import state
+
+from warren.worker.crash_counts import Deaths
+from warren.worker.request import MOST_LOSSES
+
+
+class Suspects:
+    """Stands between the worker's consumer and its pool.
+
+    A long task is at work at every death that another one causes. So those that have one try left run one at a time, beside tasks
+    that are not suspected: at the next death at most one of them was at work.
+    """
+
+    def __init__(self, deaths: Deaths) -> None:
+        self._deaths = deaths
+        self._waiting: deque[tuple[Any, Callable[[Any], None]]] = deque()
+        self._trial: Any = None
+
+    def admit(self, request: Any, run: Callable[[Any], None]) -> None:
+        """Runs the request with `run`, now or when no other suspect is at work, or gives it up."""
+        deaths = self._deaths.of(request.id)
+        losses = deaths + request.losses
+        if not deaths or not request.task.acks_late:  # acknowledged before it runs, a task does not come again
+            run(request)
+        elif losses >= MOST_LOSSES:
+            request.give_up(deaths)
+        elif losses == MOST_LOSSES - 1:
+            self._waiting.append((request, run))
+            self.turn()
+        else:
+            run(request)
+
+    def turn(self) -> None:
+        """Begins the next one when the one before has ended. Called a few times a second."""
+        while self._waiting and not _held(self._trial):
+            request, run = self._waiting.popleft()
+            if _held(request):  # else its connection broke, and the broker delivers it again
+                self._trial = request
+                run(request)
+
+
+def _held(request: Any) -> bool:
+    """Whether the worker has the request still, waiting or running."""
+    return request in state.reserved_requests or request in state.active_requests

@@ -1,0 +1,53 @@
+"""Tasks that RabbitMQ has given back before: a copy takes the place of one that came back several times.
+
+A quorum queue counts how often a message came back, whatever the reason: a worker that was killed or stopped, a
+connection that broke. RabbitMQ 4 drops it after 20 times, an older one after as many as an operator's policy says,
+and nobody hears of it. The limit is not told to clients, and `x-delivery-limit` would be refused for each queue that
+is there without it. So the count begins anew, long before the end of it, wherever the limit is.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.worker.message_address import address_of, source
+from warren.worker.message_copy import counted
+from warren.worker.requeue import Copies
+
+#: RabbitMQ's header that counts. Without a return there is none.
+COUNT = "x-delivery-count"
+#: A message that came back so often is copied. Once is what each restart of a worker does to all that it had fetched
+#: ahead: those keep their place at the head of the queue. Twice leaves room for copies that are cut off, too.
+OFTEN = 2
+
+
+class Renewal:
+    """The copies that one worker makes of what came back often."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+        self._consumer: Any = None
+
+    def begin(self, consumer: Any) -> None:
+        """A new connection."""
+        self._consumer = consumer
+
+    def renew(self, message: Any) -> bool:
+        """Return whether a copy goes to the end of the queue in the place of the message, to come from there."""
+        returns = counted(message.headers, COUNT)
+        if returns < OFTEN or not source(message):  # of a queue that the settings do not have: nobody knows its name
+            return False
+        # Until the broker has the copy the message stays unacknowledged: whatever ends before, it comes back once more,
+        # and is copied then. If the broker takes no copy (an alarm, a full queue) it runs now: it must not wait for that.
+        run = partial(self._consumer.keep_until_due, message)
+        done = partial(self._done, message, returns)
+        self._copies.give(message, "", source(message), done, headers=address_of(message), refused=run, not_taken=run)
+        return True
+
+    def _done(self, message: Any, returns: int) -> None:
+        about = {"task_id": message.headers.get("id"), "task": message.headers.get("task"), "queue": source(message)}
+        message.ack()
+        get().info(Event.TASK_RENEWED, **about, returns=returns)

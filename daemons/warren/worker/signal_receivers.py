@@ -1,0 +1,120 @@
+"""Receivers of Celery's signals that task modules have connected, where the worker's own process calls them.
+
+Celery passes over their errors. Two more ways to fail would cost the worker: one that leaves its process, by `sys.exit`
+or another exception that is no `Exception`, would end it each time the signal comes; one that hangs would stop its loop.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from weakref import ReferenceType
+
+from celery import signals
+from celery.utils.dispatch import Signal
+
+from warren.logs.events import Event
+from warren.logs.formatter import safe_text
+from warren.logs.setup import get
+from warren.worker.time_limit import TookTooLong, call_within
+
+_SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
+#: A pool child has begun with no task then: left there, it would be made again, and leave again.
+_ALSO_IN_CHILDREN = "worker_process_init"
+#: Sent before the worker takes messages, or when it takes none any more: these may last, and supervise bounds them.
+_MAY_LAST = {
+    signals.celeryd_init.name,
+    signals.celeryd_after_setup.name,
+    signals.import_modules.name,
+    signals.setup_logging.name,
+    signals.after_setup_logger.name,
+    signals.after_setup_task_logger.name,
+    signals.worker_init.name,
+    signals.worker_ready.name,
+    signals.worker_process_init.name,
+    signals.worker_process_shutdown.name,
+    signals.worker_shutdown.name,
+}
+#: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest silence of a heart.
+PATIENCE = 1.5
+#: Calls in a row that took longer, after which a receiver is left out until the worker starts again: a network that
+#: stands still for once costs no receiver, and one that always hangs does not cost PATIENCE with each message.
+MOST_HUNG = 3
+
+
+def guard() -> None:
+    """Have each receiver that is connected by now cost itself, and not this process."""
+    for signal in _SIGNALS:
+        signal.receivers[:] = [(key, _Guarded(signal.name, receiver)) for key, receiver in signal.receivers]
+        signal.sender_receivers_cache.clear()
+
+
+class Kept:
+    """The receivers of Warren and Celery, as they are now: without them no task has a line. A task may take its own away."""
+
+    def __init__(self) -> None:
+        # The very lists: Celery's tracers hold them.
+        found = ((signal, signal.receivers, [each for each in signal.receivers if _is_needed(each[1])]) for signal in _SIGNALS)
+        self._kept = [(signal, receivers, needed) for signal, receivers, needed in found if needed]
+
+    def restore(self) -> None:
+        """Connect again what a task has taken from the signals of its process."""
+        for signal, receivers, needed in self._kept:
+            found = signal.receivers
+            if found is not receivers:  # Celery makes a new one when it drops receivers that nobody holds any more
+                receivers[:] = found if isinstance(found, list) else []
+                signal.receivers = receivers
+            if missing := [each for each in needed if each not in receivers]:
+                receivers[:0] = missing
+                signal.sender_receivers_cache.clear()
+
+
+def _is_needed(receiver: Any) -> bool:
+    own = _held(getattr(receiver, "_receiver", receiver))
+    return str(getattr(own, "__module__", "")).partition(".")[0] in ("warren", "celery")
+
+
+def _held(receiver: Any) -> Any:
+    """Return what Celery connected, most often by a weak reference; None when nobody holds it any more."""
+    return receiver() if isinstance(receiver, ReferenceType) else receiver
+
+
+class _Guarded:
+    """One receiver, called in its place."""
+
+    def __init__(self, name: str, receiver: Any) -> None:
+        self._name, self._receiver, self._worker = name, receiver, os.getpid()
+        #: Its last calls in a row that took too long.
+        self._hung = 0
+
+    def __call__(self, **given: Any) -> Any:
+        own = _held(self._receiver)
+        at_worker = os.getpid() == self._worker
+        if own is None or (at_worker and self._hung >= MOST_HUNG):
+            return None
+        try:
+            answer = call_within(PATIENCE, own, given) if at_worker and self._name not in _MAY_LAST else own(**given)
+        except Exception:
+            raise  # Celery says so
+        except TookTooLong:
+            self._tell_hung(own)
+        except BaseException as error:
+            if not at_worker and self._name != _ALSO_IN_CHILDREN:
+                raise  # there it is the task that leaves its process, and that is counted
+            self._tell(safe_text(error), "the worker goes on")
+        else:
+            self._hung = 0
+            return answer
+        return None
+
+    def _tell_hung(self, own: Any) -> None:
+        self._hung += 1
+        out = self._hung >= MOST_HUNG
+        name = getattr(own, "__qualname__", type(own).__qualname__)
+        self._tell(
+            f"{name} took longer than {PATIENCE:g} s, {self._hung} of {MOST_HUNG} times in a row",
+            "it is left out until the worker starts again" if out else "it was ended, and the worker goes on",
+        )
+
+    def _tell(self, reason: str, consequence: str) -> None:
+        get().error(Event.CALLBACKS_FAILED, reason=f"{self._name}: {reason}", consequence=consequence)

@@ -1,0 +1,26 @@
+"""What each line has of a task that the worker itself tells of: the same fields as a line of the process that runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warren.worker.message_address import source
+
+
+def about(request: Any) -> dict[str, Any]:
+    """Return the fields of a task by its request (request.py), which knows its message."""
+    return about_message(request.message) | {"task_id": request.id, "task": request.task.name}
+
+
+def about_message(message: Any) -> dict[str, Any]:
+    """Return the same by a message that was found well formed, before there is a request."""
+    headers = message.headers
+    fields = {
+        "task_id": headers.get("id"),
+        "root_id": headers.get("root_id"),
+        "task": headers.get("task"),
+        "queue": source(message) or None,
+        "attempt": (headers.get("retries") or 0) + 1,
+    }
+    # Of a task that has never begun no other line says who sent it.
+    return fields | ({"parent_id": headers["parent_id"]} if headers.get("parent_id") else {})

@@ -1,0 +1,186 @@
+"""What stands around each task in a pool child, so that no task harms the tasks after it, nor the worker.
+
+A task runs in a process that takes the next task when it has ended. It may change that process in any way, leave it by an
+exception that is none (`SystemExit`), or fork and return in both processes. None of that may reach the next task or the worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.process import AuthenticationString  # type: ignore[attr-defined]
+from os import _exit, getpid, setpgid
+from time import monotonic
+from typing import Any
+
+from billiard.process import current_process
+from celery import Task, signals
+from celery.exceptions import Ignore, Reject, Retry
+from celery.utils.serialization import UnpickleableExceptionWrapper
+from kombu.exceptions import OperationalError
+
+from warren.broker.unroutable import NoRoute
+from warren.logs.formatter import safe_text
+from warren.logs.line_limit import cut
+from warren.system.process import adopt_orphans, die_before_others
+from warren.system.process_state import TOOLS, ProcessState
+from warren.worker.signal_receivers import Kept
+from warren.worker.task_log import TOLD
+from warren.worker.task_processes import Zombies
+
+#: Exceptions that say something to the worker, and whose types it knows.
+_KNOWN = (Reject, Ignore, Retry)
+#: Characters of an exception's text that go to the worker.
+_KEPT = 1000
+#: The same of its traceback.
+_TRACEBACK = 64_000
+
+Tracer = Callable[..., tuple[Any, Any, Any, Any]]
+
+
+class Child:
+    """The guard of one pool child. The worker makes it before it forks."""
+
+    def __init__(self) -> None:
+        self._state: ProcessState | None = None
+        self._receivers: Kept | None = None
+        self._running = False
+        #: Whether this process has told the end of the task with this id.
+        self.told: Callable[[str], bool] = lambda task_id: False
+        self._tasks: Mapping[str, Task] = {}
+        self._zombies = Zombies()
+
+    def guard(self, tasks: Mapping[str, Task]) -> None:
+        """Guard these tasks in the pool children that this process forks from now on."""
+        self._tasks = tasks
+        for task in tasks.values():
+            # Celery asks for `run` when it builds a task's tracer, which each child does at its start.
+            task.run = self._alone(task.run)
+        signals.worker_process_init.connect(self._begin, weak=False)
+
+    def _begin(self, **_: Any) -> None:
+        # A group of its own: a task that signals its group reaches no worker, and the worker knows what came from a child.
+        setpgid(0, 0)
+        # What a task starts and lets go of becomes this process's child, and the worker's when this process ends.
+        adopt_orphans()
+        die_before_others()
+        # `multiprocessing` in a task. The flag says that this process may not have children, as nobody would end them; the worker
+        # does. Documented: a process that has been started cannot change it, but this object was made by its parent.
+        process = current_process()
+        process.daemon = False
+        with suppress(AttributeError):
+            # A process that is spawned is given this word, and the standard library pickles none but its own.
+            process._config["authkey"] = AuthenticationString(process.authkey)
+        for task in self._tasks.values():
+            # Celery builds this one at the start of each child, just before this signal, and calls it for each task.
+            task.__trace__ = self._guarded(task.__trace__)
+
+    def _alone(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the body of a task with one end: a copy of the process that the body made by `fork` ends with the body.
+
+        Otherwise the copy would report the task's end a second time, and then read half of the next task from the worker's pipe.
+        """
+
+        @functools.wraps(run)
+        def body(*arguments: Any, **keywords: Any) -> Any:
+            if self._running:  # a task that another one calls as a function is part of the other
+                return run(*arguments, **keywords)
+            pid, self._running = getpid(), True
+            try:
+                return run(*arguments, **keywords)
+            finally:
+                self._running = False
+                if getpid() != pid:
+                    with suppress(Exception):
+                        sys.stdout.flush()
+                    _exit(_code(sys.exception()))
+                if self._state is not None:  # before the result is stored and the end is logged, which a low limit would fail
+                    self._state.restore()
+                if self._receivers is not None:
+                    self._receivers.restore()
+
+        return body
+
+    def _guarded(self, trace: Tracer) -> Tracer:
+        def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
+            if self._state is None:  # not before: the pool sets its own signal handlers after `_begin`
+                self._state = ProcessState(TOOLS)
+                self._receivers = Kept()
+            pid = getpid()
+            try:
+                value, info, seconds, text = trace(*arguments, **keywords)
+                return (_plain(value) if info else value), info, seconds, text
+            except BaseException as error:  # noqa: BLE001  it goes on as one that the worker can read
+                told = TOLD if arguments and self.told(arguments[0]) else ()
+                # Its traceback goes along, with its text: of 100 MB nobody would read either.
+                raise _portable(error, told) from (error if len(safe_text(error)) <= _TRACEBACK else None)
+            finally:
+                if getpid() != pid:  # a copy of this process, which came back by another way than the task's own end
+                    _exit(0)
+                if not self._state.restore():
+                    _retire()
+                self._zombies.turn(monotonic())
+
+        return guarded
+
+
+def _code(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    code = error.code if isinstance(error, SystemExit) else 1
+    return 0 if code is None else code & 0xFF if isinstance(code, int) else 1
+
+
+def _plain(failure: Any) -> Any:
+    """Make what says that a task failed such that the worker can read it: it has not all the types that a task has made."""
+    failure.exception = _portable(getattr(failure.exception, "exc", failure.exception))
+    failure.type = type(failure.exception)
+    failure.traceback = cut(failure.traceback, _TRACEBACK)
+    return failure
+
+
+def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
+    """Return the exception as a type that the worker has, too: one that it cannot read would end its main loop."""
+    if isinstance(error, SystemExit):
+        return SystemExit(error.code if isinstance(error.code, int | None) else safe_text(error.code)[:_KEPT])
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt()
+    if isinstance(error, MemoryError):
+        return MemoryError(safe_text(error)[:_KEPT])
+    if isinstance(error, _KNOWN):
+        return _bare(error)
+    kind = type(error)
+    if kind in (GeneratorExit, CancelledError, BaseException) and not told:
+        return kind(safe_text(error)[:_KEPT])
+    return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, told, safe_text(error)[:_KEPT])
+
+
+def _bare(said: Any) -> Any:
+    """Return what a task says to the worker without what only this process can read.
+
+    The exception for which it is tried again may be of a type that nobody else has. The worker would
+    take the task for lost and run it once more, although its retry is on its way.
+    """
+    if isinstance(said, Reject):
+        return Reject(_reason(said.reason), requeue=bool(said.requeue))
+    if isinstance(said, Retry):
+        return Retry(safe_text(said.excs)[:_KEPT] if said.excs else None)
+    return Ignore()
+
+
+def _reason(reason: Any) -> Any:
+    if isinstance(reason, NoRoute):
+        return NoRoute(reason.exchange, reason.key)
+    if isinstance(reason, OperationalError):  # the worker has to tell these from others
+        return OperationalError(safe_text(reason)[:_KEPT])
+    return (reason if isinstance(reason, str) else safe_text(reason))[:_KEPT]
+
+
+def _retire() -> None:
+    """Let this process end when it has reported its task: a limit that is lower for good would fail the tasks after it."""
+    with suppress(Exception):
+        # The pool's loop takes an error at its next read for its end. What the worker has written meanwhile it gives to another.
+        current_process().inq._reader.close()

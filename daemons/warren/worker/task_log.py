@@ -1,0 +1,188 @@
+"""One line in the log as a task begins, and one for its end: succeeded, failed, to be retried."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from celery import Task, signals, states
+from celery.app.trace import task_has_custom
+
+from warren.app.factory import SENT_AT
+from warren.config import Settings
+from warren.logs.events import Event
+from warren.logs.formatter import safe_text
+from warren.logs.setup import bind, get, keep, losing, unbind
+from warren.worker.callbacks import OWNER
+from warren.worker.task_fields import about
+
+#: How a process says to its worker that the end of its task is told, in the arguments of the exception that it sends.
+TOLD = ("its process has told this",)
+#: What every line of a task has.
+FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A task that this process is running: its fields in the log, when it began (monotonic), how long it had waited."""
+
+    fields: dict[str, Any]
+    began: float
+    waited_s: float | None
+
+
+class Records:
+    """Writes the lines. The pool children inherit the connections made before the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._queues = {terms.binding_key: name for name, terms in settings.queues.items()}
+        self._running: list[_Running] = []
+        self._told = ""
+
+    def told(self, task_id: str) -> bool:
+        """Return whether this process has told the end of the task, the last one that it began.
+
+        Not where the line could not be written, as under a limit that the task has left for good: the worker can.
+        """
+        return self._told == task_id and not losing()
+
+    def connect(self, tasks: Mapping[str, Task]) -> None:
+        """Listens to these tasks in this process and in the pool children that it forks."""
+        for task in tasks.values():
+            if task_has_custom(task, "on_success"):
+                task.on_success = self._behind_success(task, task.on_success)
+        signals.task_prerun.connect(self.began, weak=False)
+        signals.task_success.connect(self.succeeded, weak=False)
+        signals.task_failure.connect(self.failed, weak=False)
+        signals.task_internal_error.connect(self.broken, weak=False)
+        signals.task_retry.connect(self.retried, weak=False)
+        signals.task_postrun.connect(self.ended, weak=False)
+        signals.task_revoked.connect(self.revoked, weak=False)
+
+    def began(self, task: Any = None, **_: Any) -> None:
+        """Write the line of the beginning, and give the task's own log lines its fields."""
+        keep()  # the task before this one may have switched `logging` off
+        request = task.request
+        self._told = ""
+        fields = {
+            "task_id": request.id,
+            "root_id": request.root_id,
+            "task": task.name,
+            "queue": self._queues.get(_routing_key(request)) or self.settings.queue_of(task.name),
+            "attempt": (request.retries or 0) + 1,
+        }
+        waited_s = _waited(request)
+        self._running.append(_Running(fields, time.monotonic(), waited_s))
+        bind(**fields)
+        parent = {"parent_id": request.parent_id} if request.parent_id else {}
+        get().info(Event.TASK_STARTED, waited_s=waited_s, **parent)
+
+    def ended(self, sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
+        """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
+        if state == states.IGNORED and self._running:
+            get().info(Event.TASK_IGNORED, reason=safe_text(retval), **self._fields(sender.request))
+        unbind(*FIELDS)
+        if self._running:
+            self._running.pop()
+        if self._running:
+            bind(**self._running[-1].fields)
+
+    def succeeded(self, sender: Any = None, **_: Any) -> None:
+        """The task returned."""
+        if self._told != sender.request.id:
+            self._told = sender.request.id
+            get().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
+
+    def _behind_success(self, task: Task, own: Callable[..., Any]) -> Callable[..., Any]:
+        # The result is stored by then. What the task's class does after that may leave the process, and the line with it.
+        @wraps(own)
+        def on_success(*given: Any, **named: Any) -> Any:
+            self.succeeded(task)
+            return own(*given, **named)
+
+        return on_success
+
+    def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
+        """The task raised and comes again; or the worker sends it again (`retry_on_worker_lost`)."""
+        if not self._running:
+            get().warning(Event.TASK_RETRIED, reason="its process was lost, or the worker ends", **_about(request))
+            return
+        wait = getattr(reason, "when", None)
+        again = {"again_in_s": wait} if isinstance(wait, int | float) else {"again_at": wait} if wait is not None else {}
+        get().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **again, **self._fields(request))
+
+    def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
+        """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so.
+
+        One line for each end: where a result cannot be stored, its process tells that, tells the failure that comes of it, and
+        its worker does once more.
+        """
+        if getattr(exception, "exc_args", None) == TOLD:
+            return
+        request = sender.request
+        if self._running and self._running[-1].fields["task_id"] == task_id:
+            if self._told == task_id:
+                return
+            self._told = task_id
+            fields = self._fields(request)
+        elif _first(request) and self._told != task_id:
+            if vars(request).get(OWNER) is None:  # in the child, behind the end: what fails there is told by two signals
+                self._told = task_id
+            fields = {"task_id": task_id, "task": sender.name, **_about(request)}
+        else:
+            return
+        trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
+        get().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
+
+    def broken(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
+        """What surrounds the task failed, such as the storing of its result: it has failed, whatever it returned."""
+        self.failed(sender, task_id, exception, einfo)
+
+    def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
+        """The task will not run, or was ended while it ran: the worker itself says so."""
+        if not _first(request):
+            return
+        reason = "terminated" if terminated else "expired" if expired else "revoked"
+        fields = {"task_id": request.id, "task": sender.name, **_about(request)}
+        get().warning(Event.TASK_REVOKED, reason=reason, **fields)
+
+    def _fields(self, request: Any) -> dict[str, Any]:
+        running = self._running[-1]
+        times = {"waited_s": running.waited_s, "ran_s": round(time.monotonic() - running.began, 6)}
+        return {**times, "args": request.args, "kwargs": request.kwargs} if self.settings.log.arguments else times
+
+
+def _first(request: Any) -> bool:
+    """Return whether the worker has not told the end of this request yet; from now on it has."""
+    owner = vars(request).get(OWNER)
+    if owner is None:
+        return True
+    was, owner.told = owner.told, True
+    return not was
+
+
+def _about(request: Any) -> dict[str, Any]:
+    """Return the fields of a task of which the worker itself tells, by the context of its request."""
+    owner = vars(request).get(OWNER)
+    return about(owner) if owner is not None else {"root_id": getattr(request, "root_id", None)}
+
+
+def _routing_key(request: Any) -> str:
+    """The key that the message came with: a call may have named another queue than the task's own."""
+    return str((request.delivery_info or {}).get("routing_key"))
+
+
+def _without_arguments(text: str) -> str:
+    """Celery's MaxRetriesExceededError recites the arguments of the task, which the log does not hold."""
+    return re.sub(r"(Can't retry \S+) args:.*", r"\1", text)
+
+
+def _waited(request: Any) -> float | None:
+    """Seconds between sending and starting, None where the publisher did not say. Hosts' clocks differ: never below 0."""
+    sent = request.get(SENT_AT)
+    return round(max(0.0, time.time() - sent), 6) if isinstance(sent, (int, float)) else None

@@ -1,0 +1,153 @@
+"""What the tasks of a worker have started: it ends with the process that ran the task, and holds the task's slots until then.
+
+Each pool child is a child subreaper, and so is the worker. What a task starts stays below its pool child, whatever it does to get
+away, and becomes the worker's child when the pool child ends: in order, by a time limit, killed, at recycling or at the stop. The
+worker kills it then. Nothing is killed while its pool child lives: a helper that a task starts for the tasks after it is fine.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Container
+from contextlib import suppress
+from functools import cache
+
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.descendants import Swept, below, children, kill, sweep
+from warren.system.process import Process, adopt_orphans
+
+#: Seconds that the main loop waits at most for killed leftovers to be gone.
+DEATH = 0.5
+#: The same at the end of the worker.
+LAST_DEATH = 3.0
+
+
+class Leftovers:
+    """The descendants of one worker, in its main loop."""
+
+    def __init__(self) -> None:
+        self._pool: Callable[[], Container[int]] = tuple
+        self._own_group = os.getpgid(0)
+        self._children: dict[str, Process] = {}
+        self._held: deque[tuple[list[Process], Callable[[], None]]] = deque()
+
+    def begin(self, pool: Callable[[], Container[int]]) -> None:
+        """Become the heir of all below. `pool` says the numbers of the pool children."""
+        adopt_orphans()
+        self._own_group = os.getpgid(0)
+        self._pool = pool
+
+    def turn(self) -> None:
+        """End what dead pool children have left, and let go of slots whose holders have ended. Called a few times a second."""
+        self._sweep(0.0)
+        for _ in range(len(self._held)):
+            holders, release = self._held.popleft()
+            living = [holder for holder in holders if holder.alive]
+            if living:
+                self._held.append((living, release))
+            else:
+                release()
+
+    def end_within(self, seconds: float) -> None:
+        """Kill the pool children, and all else below, that live on so many seconds later; the worker is at its end."""
+
+        def end() -> None:
+            time.sleep(seconds)
+            for process in below(os.getpid()):
+                kill(process)
+
+        # The main loop waits for its children by then. The thread ends with the process, mostly long before its time.
+        threading.Thread(target=end, name="end-pool", daemon=True).start()
+
+    def end(self) -> None:
+        """End all that is left at the end of the worker, also what its modules have started at their import."""
+        _tell(sweep((), lambda _: True, LAST_DEATH))
+
+    # -- slots -----------------------------------------------------------------------------------------------------
+
+    def accepted(self, task_id: str, child: Process) -> None:
+        """Note which pool child runs a task that was admitted with slots."""
+        self._children[task_id] = child
+
+    def settle(self, task_id: str, since: int, release: Callable[[], None]) -> None:
+        """Call `release`, which lets the task's slots cool, when nothing lives that the task has started.
+
+        Such a process may still make the call, so its slot stays open: nobody else gets it, and no window holds a call too many.
+        What started before the task was admitted (`since`, see `now`) is another task's. What an earlier task of the same child
+        has started since counts as well: then a slot stays open for longer than it had to.
+        """
+        child = self._children.pop(task_id, None)
+        holders: list[Process] = []
+        if child is not None and child.alive:
+            holders = [each for each in below(child.pid) if each.start >= since]
+        elif child is not None:
+            holders = self._sweep(DEATH)
+        if holders:
+            self._held.append((holders, release))
+        else:
+            release()
+
+    def _sweep(self, seconds: float) -> list[Process]:
+        swept = sweep(self._pool(), self._is_foreign, seconds)
+        _tell(swept)
+        return swept.living
+
+    def _is_foreign(self, child: Process) -> bool:
+        """Return whether a child of the worker came from a pool child.
+
+        A module may start a process at its import, or from a thread of the worker: that one is in the worker's group, and ends
+        with the worker. Each pool child has a group of its own, which its descendants have as well, or one that they made.
+        """
+        try:
+            return os.getpgid(child.pid) != self._own_group
+        except OSError:
+            return True  # a zombie that another one has waited for, or gone
+
+
+def _tell(swept: Swept) -> None:
+    if swept.ended:
+        get().warning(Event.LEFTOVERS_ENDED, processes={str(process.pid): name for process, name in swept.ended.items()})
+
+
+def has_descendants(since: int) -> bool:
+    """Return whether the calling process has a living descendant that started at `since` (see `now`) or later."""
+    return bool(children(os.getpid())) and any(each.start >= since for each in below(os.getpid()))
+
+
+def now() -> int:
+    """Return now as the kernel notes the start of a process: ticks of the clock since the boot."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _ticks())
+
+
+class Zombies:
+    """The dead children of a pool child that nobody waits for: what a task let go of (a daemon) and that has ended since.
+
+    They are taken in when they have been dead for a minute. Until then somebody may ask for their exit status, as Popen does.
+    """
+
+    LOOK, DEAD_FOR = 10.0, 60.0
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._seen: dict[Process, float] = {}
+
+    def turn(self, now: float) -> None:
+        """Look, if the last look was long enough ago. `now` in seconds, monotonic."""
+        if now < self._next:
+            return
+        self._next = now + self.LOOK
+        dead = [child for child in children(os.getpid()) if not child.alive]
+        self._seen = {child: self._seen.get(child, now) for child in dead}
+        for child, since in self._seen.items():
+            if now - since >= self.DEAD_FOR:
+                with suppress(ChildProcessError):
+                    os.waitpid(child.pid, os.WNOHANG)
+
+
+@cache
+def _ticks() -> int:
+    return os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,289 @@
+"""Copies of messages that go back to their queue, with a real broker and Celery's own event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kombu import Queue
+from kombu.asynchronous import Hub
+
+from support.servers import RabbitMQNode, free_port
+from support.suite import Suite, broker_section
+from support.wait import until
+from warren.worker import requeue as module
+from warren.worker.requeue import Copies
+
+BODY = '[[1], {}, {"callbacks": null}]'
+
+
+class Bench:
+    """What copies see of a worker: its app, its loop, its connection; and a queue with one message on it."""
+
+    def __init__(self, app: Any, name: str) -> None:
+        self.app = app
+        self.name = name
+        self.connection = app.connection_for_read(heartbeat=10)
+        self.channel = self.connection.channel()
+        self.hub = Hub()
+        self._loop = self.hub.create_loop()
+        self.copies = Copies()
+        self.done: list[str] = []
+        self.consumer = SimpleNamespace(app=app, hub=self.hub, connection=self.connection, amqheartbeat=10)
+
+    def declare(self, **arguments: Any) -> None:
+        """The queue."""
+        Queue(self.name, durable=True, queue_arguments=arguments)(self.channel).declare()
+
+    def take(self, word: str) -> Any:
+        """A message of this task id, taken from the queue and not acknowledged."""
+        with self.app.connection_for_write() as connection:
+            connection.Producer().publish(
+                BODY, routing_key=self.name, headers={"id": word}, content_type="application/json", content_encoding="utf-8"
+            )
+        return until(self.get, what="the message")
+
+    def get(self) -> Any:
+        """The next message of the queue; None when there is none."""
+        message = self.channel.basic_get(self.name)
+        return message and self.channel.message_to_python(message)
+
+    def give(self, message: Any, **headers: Any) -> None:
+        """Gives it to the copies, as the gate does."""
+
+        def done() -> None:
+            message.ack()
+            self.done.append(message.headers["id"])
+
+        self.copies.give(message, "", self.name, done, lambda: None, headers)
+
+    def turn(self, condition: Callable[[], Any], what: str) -> None:
+        """Turns the worker's loop until the condition holds."""
+
+        def turned() -> Any:
+            self.copies.turn()
+            if condition():
+                return True
+            self.hub.call_soon(lambda: None)  # the loop does not wait for what nobody sends
+            next(self._loop)
+            return condition()
+
+        until(turned, what=what)
+
+
+@pytest.fixture
+def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
+    """The settings of an app on RabbitMQ."""
+    return Suite(scratch, broker_section(scratch, rabbitmq.url) + "[worker:a]\n")
+
+
+@pytest.fixture
+def bench(app: Any, scratch: Path) -> Iterator[Bench]:
+    """A bench with a queue of its own."""
+    made = Bench(app, f"copies-{scratch.name[-8:]}")
+    yield made
+    made.copies.begin(made.consumer)  # drops what is open
+    made.connection.collect()
+
+
+def answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the broker took each copy that it has answered for, as it answers."""
+    found: list[bool] = []
+    settled = bench.copies._settled
+
+    def counted(copy: Any, taken: bool) -> None:
+        found.append(taken)
+        settled(copy, taken)
+
+    monkeypatch.setattr(bench.copies, "_settled", counted)
+    return found
+
+
+def test_a_copy_arrives_and_then_its_message_is_acknowledged(bench: Bench) -> None:
+    """The copy is the message with the headers added; the message itself is gone for good."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"), warren_losses=1)
+    bench.turn(lambda: bench.done, what="the acknowledgement")
+    copy = bench.get()
+    assert (copy.body, copy.headers) == (BODY, {"id": "one", "warren_losses": 1})
+    bench.connection.collect()
+    with bench.app.connection_for_read() as other:
+        assert other.default_channel.basic_get(bench.name).headers["id"] == "one"
+        assert other.default_channel.basic_get(bench.name) is None
+
+
+def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None:
+    """Through a pause of many heartbeats the broker keeps the connection: the next copy needs no new one."""
+    bench.declare()
+    bench.consumer.amqheartbeat = 1
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: bench.done, what="the first copy")
+    sock = bench.copies._connection.sock
+    end = time.monotonic() + 5
+    bench.turn(lambda: time.monotonic() > end, what="the end of the pause")
+    bench.give(bench.get())
+    bench.turn(lambda: len(bench.done) == 2, what="the second copy")
+    assert bench.copies._connection.sock is sock
+
+
+def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off with a copy on its way, the copy is sent again: the task is there, and the consuming connection as well."""
+    monkeypatch.setattr(module, "RETRY", 0.5)
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: bench.done, what="the first copy")
+    bench.give(bench.get())
+    bench.copies._connection.sock.shutdown(2)
+    bench.turn(lambda: len(bench.done) == 2, what="the second copy, over a connection that is new")
+    assert bench.connection.connected
+    assert bench.get().headers["id"] == "one"
+
+
+def test_a_broker_that_takes_no_new_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who gives hears of it, and the message stays unacknowledged; the copy leaves once there is a connection."""
+    monkeypatch.setattr(module, "RETRY", 0.5)
+    bench.declare()
+    connection_for_write = bench.app.connection_for_write
+    refused: list[float] = []
+
+    def nobody(**options: Any) -> Any:
+        refused.append(time.monotonic())
+        return connection_for_write(f"amqp://127.0.0.1:{free_port()}//", **options)
+
+    bench.consumer.app = SimpleNamespace(connection_for_write=nobody)
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: len(refused) == 3, what="three attempts")
+    assert refused[-1] - refused[0] >= 1.0  # one after the other, not as fast as the loop turns
+    assert not bench.done
+    bench.consumer.app = bench.app
+    bench.turn(lambda: bench.done, what="the acknowledgement")
+
+
+def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused copy is tried again, a few times a second, and its message is not acknowledged before one is taken."""
+    bench.declare(**{"x-max-length": 1, "x-overflow": "reject-publish"})
+    bench.copies.begin(bench.consumer)
+    held = bench.take("one")
+    with bench.app.connection_for_write() as connection:
+        connection.Producer().publish(BODY, routing_key=bench.name, headers={"id": "two"})
+    bench.give(held)
+    refused = answers(bench, monkeypatch)
+    bench.turn(lambda: len(refused) == 3, what="three refusals")
+    assert not bench.done
+    until(bench.get, what="the other message").ack()
+    bench.turn(lambda: bench.done, what="the acknowledgement")
+    assert bench.get().headers["id"] == "one"
+
+
+def test_an_end_waits_for_the_copy_that_is_with_the_broker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop begins no copy, and goes on when the one on its way is confirmed, or has had no answer for too long."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    one, two = bench.take("one"), bench.take("two")
+    monkeypatch.setattr(bench.copies, "_soon", lambda: None)  # only the test's own turns send
+    bench.give(one)
+    bench.give(two)
+    bench.turn(lambda: bench.copies._sent, what="a copy on its way")
+    assert not bench.copies.end()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "CONFIRM", 0.0)
+        assert bench.copies.end()
+    bench.turn(bench.copies.end, what="the end")
+    assert bench.done == ["one"]
+    end = time.monotonic() + 1
+    bench.turn(lambda: time.monotonic() > end, what="a second")
+    assert bench.done == ["one"]
+
+
+def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> None:
+    """A task that ends after its connection broke is delivered again by the broker: with a copy it would be there twice."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    message = bench.take("one")
+    bench.connection.collect()
+    bench.channel = bench.connection.channel()
+    bench.copies.begin(bench.consumer)
+    bench.give(message)
+    again = until(bench.get, what="the message itself")
+    assert again.headers["id"] == "one"
+    end = time.monotonic() + 1
+    bench.turn(lambda: time.monotonic() > end, what="a second")
+    assert not bench.done
+    assert bench.get() is None
+
+
+def test_headers_that_no_frame_holds_end_no_connection(bench: Bench) -> None:
+    """RabbitMQ would close it at each attempt, and the copies behind would wait for ever. It is kept in another way."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    bench.give(bench.take("one"))
+    bench.turn(lambda: bench.done, what="the first copy")
+    sock = bench.copies._connection.sock
+    largest = bench.channel.connection.frame_max - 1000
+    found, refused = until(bench.get, what="the copy"), list[str]()
+    for headers in ({"x": "y" * largest}, {"n": list(range(largest // 4))}, {"x" * 256: 1}, {"x": 2**64}):
+        options: dict[str, Any] = {"headers": headers, "refused": lambda: refused.append("one"), "repeatable": True}
+        bench.copies.give(found, "", bench.name, found.ack, **options)
+    bench.turn(lambda: len(refused) == 4, what="all four refused")
+    bench.give(found)
+    bench.turn(lambda: len(bench.done) == 2, what="the next copy")
+    assert bench.copies._connection.sock is sock
+
+
+def test_a_copy_goes_to_no_other_queue(bench: Bench) -> None:
+    """A sender may name more of them in a header, which RabbitMQ would obey once more."""
+    bench.declare()
+    other = f"{bench.name}-other"
+    Queue(other, durable=True)(bench.channel).declare()
+    bench.copies.begin(bench.consumer)
+    with bench.app.connection_for_write() as connection:
+        connection.Producer().publish(BODY, routing_key=bench.name, headers={"id": "one", "CC": [other]})
+    until(lambda: bench.channel.basic_get(other, no_ack=True), what="the sender's own second one")
+    bench.give(until(bench.get, what="the message"))
+    bench.turn(lambda: bench.done, what="the copy")
+    assert bench.get().headers["id"] == "one"
+    assert bench.channel.basic_get(other) is None
+
+
+def test_one_that_is_not_taken_makes_way(bench: Bench) -> None:
+    """Where its giver asks for it: its queue is not there, and others go on at once."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    found, passed = bench.take("one"), list[int]()
+    for number in range(3):
+        bench.copies.give(found, "", f"{bench.name}-gone", found.ack, not_taken=partial(passed.append, number))
+    bench.give(found)
+    bench.turn(lambda: bench.done, what="the copy")
+    assert passed == [0, 1, 2]
+
+
+def test_a_queue_that_is_gone_is_told_once_and_asked_after_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of its messages stays unacknowledged, one of them asks for all, and all go when it is there. Others go at once."""
+    bench.declare()
+    bench.copies.begin(bench.consumer)
+    gone = f"{bench.name}-gone"
+    held = [bench.take(word) for word in ("one", "two", "three")]
+    asked = answers(bench, monkeypatch)
+    for each in held:
+        bench.copies.give(each, "", gone, partial(bench.done.append, each.headers["id"]))
+    bench.turn(lambda: len(asked) == 4, what="four refusals")
+    assert bench.done == []
+    assert caplog.text.count(gone) == 1
+    bench.give(bench.take("other"))
+    bench.turn(lambda: bench.done == ["other"], what="the copy for a queue that is there")
+    Queue(gone, durable=True)(bench.channel).declare()
+    bench.turn(lambda: len(bench.done) == 4, what="the others")
+    found = [until(partial(bench.channel.basic_get, gone, no_ack=True), what="a copy").headers["id"] for _ in held]
+    assert sorted(found) == ["one", "three", "two"]
+    assert bench.channel.basic_get(gone) is None

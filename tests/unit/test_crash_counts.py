@@ -1,0 +1,98 @@
+"""What the workers of a host remember of their deaths."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from warren.worker.crash_counts import Deaths
+
+
+def left(folder: Path, program: str, *tasks: str) -> None:
+    """As a worker leaves its file when it is killed while it runs these."""
+    folder.mkdir(exist_ok=True)
+    slots = [json.dumps([task, "jobs.x"]).encode() if task else b"" for task in tasks]
+    (folder / f"{program}.tasks").write_bytes(b"".join(slot.ljust(4096, b"\0") for slot in slots))
+
+
+def opened(folder: Path, program: str = "worker-a") -> Deaths:
+    """The deaths as a worker that starts sees them."""
+    deaths = Deaths(folder, program, 2)
+    deaths.open()
+    return deaths
+
+
+def test_each_death_counts_once(tmp_path: Path) -> None:
+    """A task that was at work at two of three deaths has two; one that never was has none."""
+    left(tmp_path, "worker-a", "bad", "good")
+    assert (opened(tmp_path).of("bad"), opened(tmp_path).of("good"), opened(tmp_path).of("other")) == (1, 1, 0)
+    left(tmp_path, "worker-a", "", "bad")
+    assert (opened(tmp_path).of("bad"), opened(tmp_path).of("good")) == (2, 1)
+
+
+def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
+    """A task that takes one worker after the other with it has as many tries on the host as one has."""
+    for program in ("worker-a", "worker-b"):
+        left(tmp_path, program, "bad")
+        opened(tmp_path, program)
+    assert opened(tmp_path, "worker-c").of("bad") == 2
+
+
+def test_an_end_in_order_is_no_death(tmp_path: Path) -> None:
+    """What was handed back then has as many tries as before."""
+    left(tmp_path, "worker-a", "long")
+    (deaths := Deaths(tmp_path, "worker-a", 1)).open()
+    left(tmp_path, "worker-a", "long", "longer")
+    deaths.forget()
+    assert (opened(tmp_path).of("long"), opened(tmp_path).of("longer")) == (1, 0)
+
+
+def test_an_end_in_order_that_nobody_asked_for_is_one(tmp_path: Path) -> None:
+    """A task may have sent the signal itself, and may do so each time: what was handed back then has one try less, once."""
+    (deaths := Deaths(tmp_path, "worker-a", 1)).open()
+    left(tmp_path, "worker-a", "long")
+    deaths.forget([("long", "jobs.x")])
+    for expected in (1, 1):
+        (found := Deaths(tmp_path, "worker-a", 1)).open(unasked=True)
+        assert found.of("long") == expected
+
+
+def test_what_a_dead_child_has_noted(tmp_path: Path) -> None:
+    """The task that it ran, and no other; what somebody has written over the note is none."""
+    deaths = opened(tmp_path)
+    left(tmp_path, "worker-a", "one", "two")
+    assert [deaths.began(index, task_id) for index in (0, 1, 2) for task_id in ("one", "two", "")] == [
+        *(True, False, False),
+        *(False, True, False),
+        *(False, False, False),
+    ]
+    for garbage in (b"[" * 4096, b"\xff" * 4096, b"{}", b"[]", b"1"):
+        (tmp_path / "worker-a.tasks").write_bytes(garbage)
+        assert not deaths.began(0, "one")
+    assert not Deaths(tmp_path, "worker-b", 1).began(0, "one")
+
+
+def test_only_the_newest_are_remembered(tmp_path: Path) -> None:
+    """The file stays small, however many tasks were lost in a worker's life."""
+    for number in range(3):
+        left(tmp_path, "worker-a", *(f"{number}-{task}" for task in range(500)))
+        deaths = opened(tmp_path)
+    assert (deaths.of("0-0"), deaths.of("1-0"), deaths.of("2-499")) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"{", b"\xff\xff", b'{"a": []}'])
+def test_garbage_is_no_death(tmp_path: Path, text: bytes) -> None:
+    """Half a note or a damaged file counts nothing, and the worker starts."""
+    (tmp_path / "worker-a.tasks").write_bytes(text)
+    (tmp_path / "worker-a.deaths").write_bytes(text)
+    assert opened(tmp_path).of("a") == 0
+
+
+def test_a_folder_that_cannot_be_written_ends_no_worker(tmp_path: Path) -> None:
+    """It runs, and counts nothing."""
+    (tmp_path / "file").write_text("", encoding="ascii")
+    deaths = opened(tmp_path / "file" / "worker")
+    deaths.forget()
+    assert deaths.of("a") == 0

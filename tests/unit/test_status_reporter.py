@@ -1,0 +1,119 @@
+"""What the suite says of itself: READY once, after which start or reload, and what else."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.systemd import Listener, systemd
+from warren.errors import ExitCode
+from warren.supervise.status.program_status import Outcome
+from warren.supervise.status.reporter import View, Word
+from warren.supervise.status.sd_notify import Notifier
+from warren.supervise.status.summary import Standing
+
+
+def worker(**other: Any) -> Standing:
+    fields: dict[str, Any] = {"state": "RUNNING", "pid": 7, "since": 1.0, "ready": True, "held": False, "restarts": 0}
+    return Standing("worker-a", **{**fields, "trouble": "", "heart": "ready", **other})
+
+
+READY, STARTING = [worker()], [worker(ready=False, heart="starting")]
+
+
+def view(standings: list[Standing], **other: Any) -> View:
+    return View(standings, 0, 30.0, **other)
+
+
+@contextmanager
+def listening(folder: Path, patience: float = 30.0) -> Iterator[tuple[Word, Listener]]:
+    """The word of a suite that has just begun, and what systemd hears of it."""
+    with systemd(folder) as listener:
+        yield Word(folder, Notifier(listener.address), patience), listener
+
+
+def outcomes(folder: Path) -> list[tuple[str, int]]:
+    """What became of each reload, as the run folder has it."""
+    said = json.loads((folder / "programs.json").read_text(encoding="utf-8"))
+    return [(each["outcome"], each["code"]) for each in said["reloads"]]
+
+
+def test_ready_is_said_once(scratch: Path) -> None:
+    """When every program works, and not before; a program that is lost later changes STATUS alone."""
+    with listening(scratch) as (word, listener):
+        word.tell(view(STARTING))
+        assert listener.said("READY") == []
+        for standings in (READY, STARTING, READY):
+            word.tell(view(standings))
+        assert listener.said("READY") == ["1"]
+        assert listener.said("STATUS")[-2:] == ["running; not ready: worker-a (starting)", "ready: 1 worker"]
+
+
+def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
+    """READY comes all the same, with what is missing in STATUS: systemd would start it anew for ever."""
+    with listening(scratch, patience=0.0) as (word, listener):
+        word.tell(view(STARTING))
+        assert listener.said("READY") == ["1"]
+        assert listener.said("STATUS")[-1] == "running; not ready: worker-a (starting)"
+
+
+@pytest.mark.parametrize(
+    ("other", "outcome"),
+    [({}, ("applied", 0)), ({"failure": "worker-a: expected it at work"}, ("failed", int(ExitCode.FAILURE)))],
+)
+def test_a_reload_ends_when_its_programs_have_come(scratch: Path, other: dict[str, Any], outcome: tuple[str, int]) -> None:
+    """READY answers RELOADING once they are there, or once it is known that they do not come; what became of it is published."""
+    with listening(scratch) as (word, listener):
+        word.tell(view(READY))
+        word.reload_asked()
+        word.reload_taken(5.0, 30.0)
+        word.tell(view(READY, changing=True))
+        assert len(listener.said("READY")) == 1
+        word.tell(view(READY, **other))
+        assert (len(listener.said("RELOADING")), len(listener.said("READY"))) == (1, 2)
+        assert outcomes(scratch) == [outcome]
+
+
+def test_a_refused_reload_ends_at_once_unless_another_check_goes_on(scratch: Path) -> None:
+    """systemd hears READY after the last of them; the refusal stays in STATUS."""
+    with listening(scratch) as (word, listener):
+        word.tell(view(READY))
+        refused = Outcome(5.0, "refused", ["x"], int(ExitCode.CONFIG))
+        word.reload_refused(refused, "x", view(READY, checking=True))
+        assert len(listener.said("READY")) == 1
+        word.reload_refused(refused, "x", view(READY))
+        assert len(listener.said("READY")) == 2
+        assert listener.said("STATUS")[-1] == "ready: 1 worker; reload refused, the suite goes on as before: x"
+
+
+def test_a_stop_is_said_once(scratch: Path) -> None:
+    """With what still runs in STATUS."""
+    with listening(scratch) as (word, listener):
+        word.tell(view(READY))
+        for standings in (READY, [worker(state="STOPPED", pid=None, ready=False)]):
+            word.tell(view(standings, stopping="asked to stop"))
+        assert listener.said("STOPPING") == ["1"]
+        assert listener.said("STATUS")[-2:] == ["stopping: worker-a", "stopping"]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_cannot_be_written_is_seen(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hearts cannot be written either, and nobody should be judged by them."""
+    with listening(scratch) as (word, _):
+        word.tell(view(READY))
+        assert word.can_write
+        with monkeypatch.context() as broken:
+            broken.setattr("warren.system.atomic_write.os.replace", full)
+            word.tell(view(STARTING))
+            assert not word.can_write
+        word.tell(view(READY))
+        assert word.can_write
