@@ -101,10 +101,12 @@ def counts_returns(app: Any, name: str) -> bool:
 def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
     """Return the error for a queue `name` that the broker does not let Warren declare. Pure."""
     kind, other = ("quorum", "classic") if are_quorum(settings) else ("classic", "quorum")
-    expected = f"the broker's queue {name} to be durable, of type {kind} and bound to the topic exchange {EXCHANGE}"
+    bound = f"bound to the topic exchange {EXCHANGE}"
+    expected = f"the broker's queue {name} to be durable, of type {kind} and {bound}"
     if "'x-queue-type'" in str(error):
         section, option, remedy = "broker", "queue_type", f"set queue_type = {other}"
-        remedy += ", which all queues of Warren have then, or give Warren a virtual host of its own, or delete that queue"
+        remedy += ", which all queues of Warren have then"
+        remedy += ", or give Warren a virtual host of its own, or delete that queue"
         if name == DEFAULT_QUEUE:
             remedy += ", or do without it: a queue with tasks = * takes its place"
     elif isinstance(error, AccessRefused):

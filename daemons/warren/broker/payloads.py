@@ -33,7 +33,8 @@ def read(content: bytes, most: int | None) -> dict[str, Any]:
         payload = loads(content)
     except RecursionError:
         raise ValueError(f"expected a message of at most {DEEPEST} levels, found more") from None
-    except Exception as error:  # noqa: BLE001  kombu's JSON makes dates, numbers and bytes, each with errors of its own
+    except Exception as error:  # noqa: BLE001
+        # kombu's JSON makes dates, numbers and bytes, each with errors of its own.
         raise ValueError(f"expected a message, found {type(error).__name__}: {str(error)[:100]}") from None
     check(payload, may_be_deep(content))
     return payload  # type: ignore[no-any-return]

@@ -10,7 +10,10 @@ AWAY = "the broker does not answer: "
 #: while RabbitMQ takes none.
 _OWN_FILE = r"permission denied: '(?P<path>/[^']+)'"
 _START = "start the broker, free its disk, or correct [broker] url"
-_LOGIN = "correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password USER"
+_RESET = "rabbitmqctl change_password USER"
+_LOGIN = f"correct user and password in [broker] url, or set the one at the broker with {_RESET}"
+#: The end of RabbitMQ's text about a user without a right.
+_REFUSED = r"refused for user '(?P<user>[^']+)'"
 #: Texts of RabbitMQ and Redis with their remedies. Names in the text appear in the remedy.
 _KNOWN = (
     (
@@ -19,11 +22,11 @@ _KNOWN = (
     ),
     (
         r"access to vhost '(?P<vhost>[^']+)' refused for user '(?P<user>[^']+)'",
-        "grant it: rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'; if there is no such virtual host: "
-        "rabbitmqctl add_vhost {vhost}",
+        "grant it: rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'; "
+        "if there is no such virtual host: rabbitmqctl add_vhost {vhost}",
     ),
     (
-        r"access to (?:queue|exchange|topic) .*in vhost '(?P<vhost>[^']+)' refused for user '(?P<user>[^']+)'",
+        rf"access to (?:queue|exchange|topic) .*in vhost '(?P<vhost>[^']+)' {_REFUSED}",
         "grant it: rabbitmqctl set_permissions -p {vhost} {user} CONFIGURE WRITE READ",
     ),
     (r"user '(?P<user>[^']+)' can only connect via localhost", "make a user of your own: rabbitmqctl add_user NAME"),
@@ -34,8 +37,8 @@ _KNOWN = (
     (r"noperm|no permissions", "give the user of [broker] url the rights at Redis: ACL SETUSER"),
     (
         r"wrongtype",
-        "something else writes to this database of Redis: look for a queue, unacked or unacked_index that is of another kind "
-        "(redis-cli TYPE NAME), and rename it",
+        "something else writes to this database of Redis: look for a queue, unacked or "
+        "unacked_index that is of another kind (redis-cli TYPE NAME), and rename it",
     ),
     (r"oom command not allowed|used memory >", "give Redis more memory (maxmemory), or run the tasks that wait"),
     (r"misconf|readonly", "let Redis take writes: its disk and its replication say why it does not"),

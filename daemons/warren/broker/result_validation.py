@@ -50,7 +50,7 @@ class Checked:
         try:
             payload = _unpacked(payload, self.app.conf.broker_transport_options.get("largest_message"))
             return super().decode(payload)  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001  whatever a decoder meets in anybody's bytes
+        except Exception as error:  # noqa: BLE001  whatever a decoder meets in foreign bytes
             raise unreadable(error) from None
 
     def meta_from_decoded(self, meta: Any) -> dict[str, Any]:
@@ -62,7 +62,8 @@ class Checked:
             return super().meta_from_decoded(meta)  # type: ignore[misc,no-any-return]
         except UnreadableResult:
             raise
-        except Exception as error:  # noqa: BLE001  as above: the class of an exception is anybody's choice
+        except Exception as error:  # noqa: BLE001
+            # Any error: the sender of a result chooses the class of the exception in it.
             raise unreadable(error) from None
 
     def exception_to_python(self, exc: Any) -> Any:
@@ -131,9 +132,8 @@ def _bounded(arguments: Any) -> Any:
 def check_size(content: str | bytes) -> None:
     """Raise TooLargeResult for a result that no reader would accept."""
     if len(content) > LARGEST:
-        raise TooLargeResult(
-            f"expected a result of at most {LARGEST} bytes, found {len(content)}; keep it in a file, and return its name"
-        )
+        problem = f"expected a result of at most {LARGEST} bytes, found {len(content)}"
+        raise TooLargeResult(f"{problem}; keep it in a file, and return its name")
 
 
 def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:

@@ -16,8 +16,10 @@ class NoRoute(OperationalError, ChannelError, Unavailable):
 
     def __init__(self, exchange: str, routing_key: str) -> None:
         where = f"exchange {exchange!r}" if exchange else "the exchange without a name"
-        text = f"NO_ROUTE - {where}: expected a queue bound for routing key {routing_key!r}, found none; the message was not sent"
-        super().__init__(f"{text}; declare the queue, or correct the routing key", (60, 40), "Channel.basic_publish", 312)
+        text = f"NO_ROUTE - {where}: expected a queue bound for routing key {routing_key!r}"
+        text += ", found none; the message was not sent"
+        text += "; declare the queue, or correct the routing key"
+        super().__init__(text, (60, 40), "Channel.basic_publish", 312)
         self.exchange, self.key = exchange, routing_key
 
     def __str__(self) -> str:

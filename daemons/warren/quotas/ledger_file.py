@@ -145,11 +145,13 @@ def _header_problem(words: memoryview, length: int) -> str:
     if not 1 <= words[Head.LIMIT] <= capacity:
         return f"expected a limit of 1 to {capacity}, found {words[Head.LIMIT]}"
     if not (1 <= words[Head.WINDOW] < MOST and 0 <= words[Head.LONGEST_CALL] < MOST):
-        return f"expected a window above 0, found {words[Head.WINDOW]} ns with calls of {words[Head.LONGEST_CALL]} ns"
+        found = f"{words[Head.WINDOW]} ns with calls of {words[Head.LONGEST_CALL]} ns"
+        return f"expected a window above 0, found {found}"
     if not 0 <= words[Head.SERIAL] < MOST:
         return f"expected a serial of 0 or more, found {words[Head.SERIAL]}"
     if not 0 <= words[Head.GENERATION] < MOST:
         return f"expected settings of a generation of 0 or more, found {words[Head.GENERATION]}"
     if not 0 <= words[Head.DURABLE] <= words[Head.HIGH_WATER] <= capacity:
-        return f"expected a high-water mark of 0 to {capacity}, found {words[Head.HIGH_WATER]} ({words[Head.DURABLE]} on disk)"
+        found = f"{words[Head.HIGH_WATER]} ({words[Head.DURABLE]} on disk)"
+        return f"expected a high-water mark of 0 to {capacity}, found {found}"
     return ""

@@ -119,7 +119,8 @@ class MappedFile:
         """Close the file; the next use opens it again."""
         with self._threads:
             if self._inside:
-                raise LedgerBusy(f"{self.path}: expected nobody inside at its close, found a use by the same thread")
+                problem = "expected nobody inside at its close, found a use by the same thread"
+                raise LedgerBusy(f"{self.path}: {problem}")
             self._detach()
 
     # -- the file ----------------------------------------------------------------------------------

@@ -94,10 +94,8 @@ class Watchdog:
             self._settle(name)
             return
         except OSError as error:
-            self._cannot(
-                name,
-                f"cannot use {ledger.path}: {error.strerror or error}; look at its owner and its disk",
-            )
+            why = f"cannot use {ledger.path}: {error.strerror or error}"
+            self._cannot(name, f"{why}; look at its owner and its disk")
             return
         self.counts[name] = counts
         if settled:

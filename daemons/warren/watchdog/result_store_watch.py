@@ -59,7 +59,8 @@ class ResultsWatch(threading.Thread):
                 # A write, not a PING: a server that takes no writes answers a PING.
                 app.backend.client.set(key, "", ex=_KEPT)
                 self.latest = ResultsLook(begun)
-            except Exception as error:  # noqa: BLE001  Redis', the network's, a library's: the thread must outlive each
+            except Exception as error:  # noqa: BLE001
+                # An error of Redis, of the network, of a library: the thread must outlive each.
                 self.latest = ResultsLook(begun, redact(str(error)) or type(error).__name__)
             self._stopped.wait(self.settings.watchdog.survey_interval)
 

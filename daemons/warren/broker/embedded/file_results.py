@@ -92,6 +92,5 @@ class Backend(CheckedKeys, FilesystemBackend):
         try:
             make_directory(folder)
         except OSError as error:
-            raise CannotWrite(
-                f"cannot use the directory of results {folder}: {error.strerror}; look at what stands there"
-            ) from error
+            text = f"cannot use the directory of results {folder}: {error.strerror}"
+            raise CannotWrite(f"{text}; look at what stands there") from error

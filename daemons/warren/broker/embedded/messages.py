@@ -134,7 +134,8 @@ class Messages:
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("expected a message, found no regular file")
             if most is not None and status.st_size > most:
-                raise ValueError(f"expected a message of at most {most} bytes with its headers, found {status.st_size}")
+                expected = f"expected a message of at most {most} bytes with its headers"
+                raise ValueError(f"{expected}, found {status.st_size}")
             with open(handle, "rb", closefd=False) as file:
                 return file.read()
         finally:

@@ -54,8 +54,9 @@ def _refuse_others(folder: Path) -> None:
                 continue  # from before this directory existed: made at the next connection
             raise
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            what = f"expected a folder of user {os.geteuid()}, found one of user {found.st_uid}, or a link"
-            raise PermissionError(errno.EPERM, f"{what}; nothing is restored", str(folder / name))
+            what = f"expected a folder of user {os.geteuid()}, found one of user {found.st_uid}"
+            what += ", or a link; nothing is restored"
+            raise PermissionError(errno.EPERM, what, str(folder / name))
 
 
 def _restore(folder: Path, owner: str) -> int:

@@ -45,7 +45,7 @@ class Topology:
         for path in (self._queues, self._temporary, f"{self._folder}/incoming"):
             make_directory(path)
 
-    # -- queues ------------------------------------------------------------------------------------------------------
+    # -- queues ------------------------------------------------------------------------------------
 
     def declare_queue(self, queue: str, temporary: bool) -> None:
         """Make the queue unless it exists; a temporary queue gets this process's mark."""
@@ -142,7 +142,7 @@ class Topology:
         """Return the directory of the queue's messages, and the directory of its marks."""
         return f"{self._queues}/{safe}", f"{self._temporary}/{safe}"
 
-    # -- exchanges and bindings ----------------------------------------------------------------------------------------
+    # -- exchanges and bindings --------------------------------------------------------------------
 
     def declare_exchange(self, name: str, kind: str) -> str:
         """Make the exchange unless it exists; return its type."""

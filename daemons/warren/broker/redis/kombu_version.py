@@ -29,4 +29,5 @@ def check() -> None:
     missing = [f"{owner.__name__}.{name}" for owner, names in _NEEDED for name in names if not hasattr(owner, name)]
     if tuple(kombu.VERSION[:2]) != KNOWN or missing:
         found = f"kombu {kombu.__version__}" + (f" without {', '.join(missing)}" if missing else "")
-        raise RuntimeError(f"expected kombu {'.'.join(map(str, KNOWN))} for redis://, found {found}; install that one")
+        known = ".".join(map(str, KNOWN))
+        raise RuntimeError(f"expected kombu {known} for redis://, found {found}; install that one")

@@ -264,5 +264,6 @@ class QoS(redis.QoS):
             raise ValueError("expected a message, found one that is nested too deeply") from None
         except ValueError:
             raise
-        except Exception as error:  # noqa: BLE001  kombu's JSON makes dates, numbers and bytes, each with errors of its own
+        except Exception as error:  # noqa: BLE001
+            # kombu's JSON makes dates, numbers and bytes, each with errors of its own.
             raise ValueError(f"expected a message, found {type(error).__name__}") from None

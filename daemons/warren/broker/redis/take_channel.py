@@ -135,9 +135,8 @@ class TakingChannel(redis.Channel):
     def _payload(self, taken: Taken) -> dict[str, Any]:
         try:
             if taken.size > len(taken.content):
-                raise ValueError(
-                    f"expected a message of at most {self.largest_message} bytes, found {taken.size} with its headers"
-                )
+                expected = f"expected a message of at most {self.largest_message} bytes"
+                raise ValueError(f"{expected}, found {taken.size} with its headers")
             payload = read(taken.content, self.largest_message)
         except ValueError as error:
             payload = stand_in(str(error), taken.queue, taken.content)
