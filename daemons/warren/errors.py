@@ -1,6 +1,6 @@
-"""What can go wrong, said in one grammar, and the exit code that each kind of failure ends with.
+"""The errors of Warren, with one form of message, and the exit code of each kind of failure.
 
-A message reads: where, what was expected, what was found, what to do.
+A message says where the error is, what was expected, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every `warren` command; from 64 on they are those of sysexits.h."""
+    """The exit codes of every `warren` command; from 64 on they are those of sysexits.h."""
 
     meaning: str
 
@@ -34,18 +34,20 @@ class ExitCode(IntEnum):
     CONFIG = 78, "the configuration is wrong; every problem was printed"
 
 
-#: What each code means, by its number.
+#: The meaning of each code, by its number.
 MEANINGS = {int(code): code.meaning for code in ExitCode}
-#: A supervisor that meets one of these does not start the daemon again: it would end the same way. 0 is none of them: a daemon
-#: that ends in order and was not told so by its supervisor (a signal by hand) is still wanted.
+#: The codes after which a supervisor does not start the daemon again, because it would end in the
+#: same way. 0 is not among them: a daemon that ended gracefully, but not because its supervisor
+#: told it to (a signal sent by hand), is still wanted.
 FINAL = (ExitCode.USAGE, ExitCode.RUNNING, ExitCode.CONFIG)
 
-#: What supervisord tells a daemon, in its environment, whose last process ended in order without having been told to.
+#: The environment variable by which supervisord tells a daemon that its last process ended
+#: gracefully without having been told to.
 UNASKED = "WARREN_UNASKED"
 
 
 class WarrenError(Exception):
-    """A failure that Warren foresaw: the message is for the operator, the code for the supervisor."""
+    """A failure that Warren foresees: the message is for the operator, the code for supervisors."""
 
     exit_code = ExitCode.FAILURE
 
@@ -57,26 +59,26 @@ class Unavailable(WarrenError):
 
 
 class CannotWrite(WarrenError):
-    """A folder or file of Warren cannot be written."""
+    """A directory or file of Warren cannot be written."""
 
     exit_code = ExitCode.CANTCREAT
 
 
 class AlreadyRunning(WarrenError):
-    """A second instance of a daemon that may run once on a host."""
+    """A second instance of a daemon that may run only once on a host."""
 
     exit_code = ExitCode.RUNNING
 
 
 class OrphanRemains(WarrenError):
-    """A daemon whose supervisor has vanished is still ending: to be tried again, unlike AlreadyRunning."""
+    """A daemon whose supervisor has vanished is still ending; unlike AlreadyRunning, try again."""
 
     exit_code = ExitCode.RESTART
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value was written: a file and a line (1-based), or neither for a default."""
+    """Where a value was written: a file and a line (from 1), or neither for a default."""
 
     file: Path | None = None
     line: int | None = None
@@ -89,9 +91,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in the configuration.
+    """One problem of the configuration.
 
-    `section` and `option` are empty when the problem is about a whole file or section.
+    `section` and `option` are empty when the problem concerns a whole file or section.
     """
 
     origin: Origin
@@ -102,8 +104,8 @@ class Problem:
     remedy: str = ""
 
     def __str__(self) -> str:
-        place = " ".join(word for word in (f"[{self.section}]" if self.section else "", self.option) if word)
-        text = f"{self.origin}: {place + ': ' if place else ''}expected {self.expected}, found {self.found}"
+        where = " ".join(word for word in (f"[{self.section}]" if self.section else "", self.option) if word)
+        text = f"{self.origin}: {where + ': ' if where else ''}expected {self.expected}, found {self.found}"
         return f"{text}; {self.remedy}" if self.remedy else text
 
 

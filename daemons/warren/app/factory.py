@@ -1,4 +1,4 @@
-"""The one place where settings become a Celery app."""
+"""The Celery app of the settings: every daemon and every command makes its app here."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from warren.config import Settings, check_modules, check_tasks
 from warren.config.advice import MADE_BY
 from warren.errors import ConfigError
 
-#: Seconds between two signs of life on a consuming connection; two missed ones are a dead broker. Only RabbitMQ has them.
+#: Seconds between two AMQP heartbeats on a consuming connection; after two missed heartbeats the
+#: broker counts as dead. Only RabbitMQ has them.
 HEARTBEAT = 10
-#: Seconds that Redis has for an answer. Twice as much in a row is still less than what a supervisor takes for a hung daemon.
+#: Seconds that Redis has for an answer. Two such timeouts in a row are still shorter than the time
+#: after which a supervisor takes a daemon for hung.
 ANSWER = 5.0
-#: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say otherwise. They lie in its
-#: memory, and most senders never read them.
+#: Seconds for which RabbitMQ keeps results that their sender has not read, unless the settings say
+#: otherwise. RabbitMQ keeps them in memory, and most senders never read them.
 UNREAD = 3600.0
-#: The header in which a publisher says when it sent the task (seconds, wall clock).
+#: The header that holds the time at which the publisher sent the task (seconds, wall clock).
 SENT_AT = "warren_sent_at"
-#: The header of a message that beat sends for a tick: its task's id. A message with it that comes twice is one task.
+#: The header of a message that beat sends for a tick: the id of its task. When a message with this
+#: header arrives twice, both are the same task.
 TICK = "warren_tick"
 
 
 def make_app(settings: Settings) -> Celery:
-    """The app of these settings: every daemon and every command uses one made here. It connects to nothing yet."""
+    """Return the Celery app of these settings, which has not yet connected to anything."""
     app: Celery = App(settings.app.name, amqp=amqp(settings), set_as_current=True)
     setattr(app, MADE_BY, True)
     app.conf.update(_broker(settings))
@@ -41,20 +44,23 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(_worker())
     app.conf.warren_state_dir = str(settings.app.state_dir)  # for tasks that keep files there
     signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.factory.stamp")
-    # The operator's own words; the validator refused what would break a promise. Warren's options of the transport stay.
+    # The operator's settings of [celery] come last, because the validator has refused those that
+    # would break a guarantee of Warren. Warren's own transport options stay in force.
     transport = {**settings.celery.get("broker_transport_options", {}), **app.conf.broker_transport_options}
     app.conf.update({**settings.celery, "broker_transport_options": transport})
     return app
 
 
 def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object] = str) -> None:
-    """Imports the task modules and checks the settings against the tasks they register. Raises ConfigError.
+    """Import the task modules, and check the settings against the tasks that they register.
 
-    `begins` is told the name of each module before its import.
+    `begins` is called with the name of each module before its import. Raises ConfigError.
     """
-    folder = str(settings.app.path) if settings.app.path else ""
-    if folder and folder not in sys.path:
-        sys.path.append(folder)  # last: a module in it that is called `queue` breaks nobody, and is a problem (shadows.py)
+    directory = str(settings.app.path) if settings.app.path else ""
+    if directory and directory not in sys.path:
+        # The directory goes last, so that a module in it named `queue` breaks no other module. Such
+        # a module is reported as a problem (shadows.py).
+        sys.path.append(directory)
     problems = check_modules(settings, begins)
     if problems:
         raise ConfigError(problems)
@@ -69,11 +75,12 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
 def _stamp(headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
         headers[SENT_AT] = time.time()
-        # Celery hands a task's headers on: to its retry, and to what it sends under its own id. These are no ticks.
+        # Celery copies a task's headers to its retry, and to messages that it sends under its own
+        # id. Those are not ticks.
         headers.pop(TICK, None)
     if properties is not None:
-        # RabbitMQ drops such a message in its queue, without a word to anybody. The header `expires` says the same, and the
-        # worker that takes the message ends the task as revoked.
+        # RabbitMQ silently drops a message with this property from its queue. The header `expires`
+        # says the same, and the worker that takes the message ends the task as revoked.
         properties.pop("expiration", None)
 
 
@@ -84,17 +91,18 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_heartbeat": HEARTBEAT,
-        # A second worker of one name is refused by Warren's own lock. Exclusive, the queue of a killed worker would refuse its
-        # successor until the broker has noticed the death.
+        # Warren's own lock refuses a second worker of the same name. If these queues were
+        # exclusive, the queue of a killed worker would refuse the next worker until the broker has
+        # noticed the end of the first.
         "control_queue_exclusive": False,
         "event_queue_exclusive": False,
     }
     if broker.kind == "embedded":
-        folder = settings.app.state_dir / "broker"
+        directory = settings.app.state_dir / "broker"
         conf["broker_url"], conf["broker_transport"] = "warren://", "warren.broker.embedded.transport:Transport"
-        bindings = [[terms.binding_key, name] for name, terms in settings.queues.items()]
+        bindings = [[section.binding_key, name] for name, section in settings.queues.items()]
         conf["broker_transport_options"] = {
-            "folder": str(folder),
+            "folder": str(directory),
             "polling_interval": broker.polling_interval,
             "exchanges": [[EXCHANGE, "topic", bindings]],
         }
@@ -102,22 +110,26 @@ def _broker(settings: Settings) -> dict[str, Any]:
         assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
         conf["broker_url"] = broker.url.get_secret_value()
     if broker.kind == "redis":
-        # kombu asks Redis in one blocking call for all queues of the moment: a queue taken up again after a pause waits for
-        # the end of that call, which `polling_interval` shortens.
+        # kombu asks Redis in one blocking call for all queues that are consumed at that time. A
+        # queue that is consumed again after a pause waits for the end of that call, so
+        # `polling_interval` shortens the call.
         waits = {"visibility_timeout": broker.visibility_timeout, "polling_interval": broker.polling_interval}
-        from warren.broker.redis import redis_transport  # only those who use Redis load it
+        from warren.broker.redis import redis_transport  # imported only when Redis is used
 
         redis_transport.register()
-        # A command that Redis refuses (no memory, a read-only replica, a key of another kind) is none of the worker's mistakes.
+        # A command that Redis refuses (no memory, a read-only replica, a key of another type) is
+        # not an error of the worker.
         conf["broker_channel_error_retry"] = True
-        # What is due later comes back to its queue by kombu's look for what dead workers had: each second rather than every
-        # 100 s, and past the lock that a killed worker holds for 10 s rather than five minutes.
+        # A message that is due later returns to its queue when kombu restores the messages of dead
+        # workers. That happens each second instead of every 100 s, and the lock that a killed
+        # worker still holds expires after 10 s instead of five minutes.
         waits |= {"unacked_restore_interval": 1, "unacked_restore_throttle": 1, "unacked_restore_limit": 300}
         waits["unacked_mutex_expire"] = 10
         conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
     if broker.kind == "rabbitmq":
         connection.register()
-        # A publish that the broker has not taken is an error, not a loss.
+        # A message that the broker has not accepted is an error for its publisher, and not lost
+        # silently.
         conf["broker_transport_options"] = {
             "confirm_publish": True,
             "publish_timeout": broker.publish_timeout or None,
@@ -151,14 +163,14 @@ def _results(settings: Settings) -> dict[str, Any]:
 def _tasks(settings: Settings) -> dict[str, Any]:
     def route(name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, Any] | None:
         if options.get("queue"):
-            return None  # the call says otherwise, and the queue has a routing key of its own
+            return None  # the call names a queue, which has its own routing key
         if options.get("routing_key") and options.get("exchange") in (None, EXCHANGE):
             return addressed(settings, options["routing_key"])
         own = settings.queue_of(name)
         return {"queue": own, "routing_key": settings.queues[own].binding_key}
 
     return {
-        "task_queues": [queue(settings, name, terms.binding_key) for name, terms in settings.queues.items()],
+        "task_queues": [queue(settings, name, section.binding_key) for name, section in settings.queues.items()],
         "task_routes": (route,),
         "task_default_queue": settings.last_queue,
         "task_default_exchange": EXCHANGE,
@@ -166,7 +178,8 @@ def _tasks(settings: Settings) -> dict[str, Any]:
         "task_default_routing_key": settings.queues[settings.last_queue].binding_key,
         "task_default_queue_type": "quorum" if are_quorum(settings) else "classic",
         "task_create_missing_queues": False,
-        # Acknowledged when done: what a killed worker had begun runs again rather than never.
+        # A message is acknowledged when its task is done, so that a task which a killed worker had
+        # begun runs again.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_store_errors_even_if_ignored": True,
@@ -186,5 +199,6 @@ def _worker() -> dict[str, Any]:
         "worker_consumer": "warren.worker.consumer:Consumer",
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": False,
-        "worker_enable_remote_control": False,  # [worker:NAME] remote_control, which the worker reads itself
+        # The worker itself reads [worker:NAME] remote_control.
+        "worker_enable_remote_control": False,
     }

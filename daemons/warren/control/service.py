@@ -1,6 +1,6 @@
-"""The suite as a service of this host: what systemd and Monit are told, in the order in which the two never fight.
+"""The suite as a service of this host: the commands for systemd and Monit.
 
-`steps` decides, `run` acts.
+Their order keeps the two from working against each other. `steps` decides, `run` acts.
 """
 
 from __future__ import annotations
@@ -21,35 +21,37 @@ from warren.system.printable import one_line
 UNIT = "warren"
 #: Monit's group of services (monit/warren).
 _GROUP = "warren"
-#: It exists on every host that systemd has booted, and on no other (sd_booted(3)).
+#: The directory that exists on every host that systemd has booted, and on no other (sd_booted(3)).
 _BOOTED = Path("/run/systemd/system")
-#: Where root's programs are looked for. Not in the PATH of the shell: one with a relative folder in it, or with a folder of the
-#: suite's user, would have root run what a task has put there as `systemctl`.
+#: The PATH for programs that root runs. The shell's PATH is not used: with a relative directory in
+#: it, or a directory of the suite's user, root would run a file that a task has put there as
+#: `systemctl`.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: Seconds between two looks at what still goes on while a command runs.
+#: Seconds between two calls of the progress function while a command runs.
 _GLANCE = 0.5
-#: What makes up the view that the unit has of the host, in words that `systemctl show` writes and `systemd-run` reads.
+#: The properties that define the unit's view of the host, as `systemctl show` writes them and
+#: `systemd-run` reads them.
 _VIEW = (
     *("User", "Group", "SupplementaryGroups", "Environment", "PassEnvironment", "UnsetEnvironment", "WorkingDirectory"),
     *("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts"),
     *("PrivateNetwork", "ProtectProc", "ProcSubset", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "ExecPaths"),
     *("NoExecPaths", "MemoryDenyWriteExecute", "RestrictAddressFamilies", "RestrictSUIDSGID"),
-    # And what it may ask of the kernel, and take of the host.
+    # And those that limit its system calls, and its use of the host's resources.
     *("SystemCallFilter", "SystemCallArchitectures", "SystemCallErrorNumber", "RestrictNamespaces", "RestrictRealtime"),
     *("LockPersonality", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups"),
     *("ProtectClock", "ProtectHostname", "DevicePolicy", "CapabilityBoundingSet", "AmbientCapabilities", "KeyringMode"),
     *("MemoryMax", "TasksMax", "LimitNOFILE"),
 )
-#: Of these an empty value says something: nothing is allowed.
+#: Properties whose empty value has a meaning: nothing is allowed.
 _NONE = ("CapabilityBoundingSet",)
-#: Directories that systemd makes for the unit, and where.
+#: The properties that name directories which systemd makes for the unit, with their parents.
 _DIRECTORIES = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "RuntimeDirectory": "/run"}
-#: Seconds that systemd has for an answer.
+#: The timeout for an answer of systemd, in seconds.
 _ANSWER = 10.0
 
 
 class Action(StrEnum):
-    """What may be asked of the suite."""
+    """The actions on the suite."""
 
     START = "start"
     STOP = "stop"
@@ -57,7 +59,7 @@ class Action(StrEnum):
 
 
 class Failure(StrEnum):
-    """What it means that a command has failed."""
+    """The meaning of a command's failure."""
 
     DECIDES = "the action has failed"
     NOTED = "somebody ought to know"
@@ -66,7 +68,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One command. One that is `always` run comes last, also after a failure and after Ctrl-C."""
+    """One command. An `always` command is run last, even after a failure and after Ctrl-C."""
 
     words: tuple[str, ...]
     failure: Failure
@@ -75,20 +77,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended: `reason` says why it was not done and is empty otherwise; `notes` are of Monit."""
+    """The end of an action: `reason` says why it failed, or is empty; `notes` are about Monit."""
 
     reason: str
     notes: tuple[str, ...]
 
 
 def steps(action: Action, monit: bool) -> tuple[Step, ...]:
-    """The commands of an action, in order. `monit`: whether it is installed."""
-    # A stop that is meant is no trouble, so Monit looks away before it begins. It does so before it next looks at anything:
-    # there is nothing to wait for.
+    """Return the commands of an action in their order; `monit` says whether Monit is installed."""
+    # A stop on purpose is not an error, so Monit stops monitoring before the suite stops. Monit
+    # does that before its next check, so there is nothing to wait for.
     look_away = Step(("monit", "-g", _GROUP, "unmonitor"), Failure.NOTED)
-    # Also after a start that failed: somebody wants the suite to run, so the page has to show red.
+    # Also after a failed start: the operator wants the suite to run, so Monit's page must show red.
     look = Step(("monit", "-g", _GROUP, "monitor"), Failure.NOTED, always=True)
-    # Without it, systemd refuses a unit that has failed too often, whatever was mended since.
+    # Without this, systemd refuses to start a unit that has failed too often, even after a repair.
     forget = Step(("systemctl", "reset-failed", UNIT), Failure.IGNORED)
     systemd = Step(("systemctl", str(action), UNIT), Failure.DECIDES)
     found = {
@@ -100,14 +102,14 @@ def steps(action: Action, monit: bool) -> tuple[Step, ...]:
 
 
 def run(action: Action, glance: Callable[[], None]) -> Outcome:
-    """Takes the steps, and calls `glance` every half second until they are done.
+    """Run the commands of an action, and call `glance` every half second until they are done.
 
     Raises Unavailable on a host without systemd.
     """
     if not _BOOTED.is_dir():
         raise Unavailable(
-            f"systemd does not run this host: there is no {_BOOTED}; "
-            "without it warren supervise --detach starts the suite, and warren supervise --stop ends it"
+            f"systemd does not run this host: there is no {_BOOTED}; without it warren supervise "
+            "--detach starts the suite, and warren supervise --stop ends it"
         )
     planned = steps(action, shutil.which("monit", path=PATH) is not None)
     reason, notes = "", []
@@ -124,8 +126,8 @@ def run(action: Action, glance: Callable[[], None]) -> Outcome:
 
 
 def _failure(step: Step, glance: Callable[[], None]) -> str:
-    """Runs one command; what it was and what it said when it failed, in one line, else nothing."""
-    # Monit refuses to run in a folder that is gone.
+    """Run one command; if it failed, return one line with the command and its message, else ''."""
+    # Monit refuses to run in a directory that is gone.
     with subprocess.Popen(
         step.words, cwd="/", env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -142,37 +144,46 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
 
 
 def status() -> str:
-    """Return the last status line of the unit: how many programs work, or what is wrong with the configuration."""
+    """Return the last status text of the unit.
+
+    The text says how many programs work, or what is wrong with the configuration.
+    """
     return one_line(_show("StatusText").get("StatusText", ""))
 
 
 def is_active() -> bool:
-    """Return whether the suite runs as a service, and was started to the end."""
+    """Return whether the suite runs as a service and its start has completed."""
     return _show("ActiveState").get("ActiveState") == "active"
 
 
-def unit_user(folder: Path) -> str:
-    """Return the user of the unit, where it is installed and runs the suite of these settings; else nothing."""
+def unit_user(directory: Path) -> str:
+    """Return the unit's user if the unit runs the suite of these settings; else an empty text."""
     said = _show("LoadState", "User", "Environment")
-    return said.get("User", "") if _runs(said, folder) else ""
+    return said.get("User", "") if _runs(said, directory) else ""
 
 
-def hides_homes(folder: Path) -> bool:
-    """Whether the unit that runs the suite of these settings sees no home directories, as far as systemd tells this user."""
+def hides_homes(directory: Path) -> bool:
+    """Return whether the unit that runs the suite of these settings sees no home directories.
+
+    False when systemd does not tell this user.
+    """
     said = _show("LoadState", "ProtectHome", "Environment")
-    return _runs(said, folder) and said.get("ProtectHome") in ("yes", "tmpfs")
+    return _runs(said, directory) and said.get("ProtectHome") in ("yes", "tmpfs")
 
 
-def sandbox(folder: Path, user: str, seconds: float) -> list[str]:
-    """Return the words before a command that run it as the unit would: as its user, with its view of the disk, its environment
-    and without its rights; nothing where no unit runs the suite of these settings as that user.
+def sandbox(directory: Path, user: str, seconds: float) -> list[str]:
+    """Return the words to put before a command so that it runs as the unit would run it.
+
+    The command then has the unit's user, view of the disk and environment, and no rights of root.
+    Its time is limited to `seconds`. The result is empty when no unit runs the suite of these
+    settings as that user.
     """
     said = _show("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
-    if not _runs(said, folder) or said.get("User") != user or shutil.which("systemd-run", path=PATH) is None:
+    if not _runs(said, directory) or said.get("User") != user or shutil.which("systemd-run", path=PATH) is None:
         return []
     same = [f"{name}={said[name]}" for name in _VIEW if said.get(name) or (name in said and name in _NONE)]
-    places = [f"-{top}/{name}" for kind, top in _DIRECTORIES.items() for name in said.get(kind, "").split()]
-    same += [f"ReadWritePaths={' '.join(places)}"] if places else []
+    directories = [f"-{top}/{name}" for kind, top in _DIRECTORIES.items() for name in said.get(kind, "").split()]
+    same += [f"ReadWritePaths={' '.join(directories)}"] if directories else []
     for line in said.get("EnvironmentFiles", "").split("\n"):
         path, _, ignored = line.partition(" (ignore_errors=")
         same += [f"EnvironmentFile={'-' if ignored.startswith('yes') else ''}{path}"] if path else []
@@ -181,17 +192,17 @@ def sandbox(folder: Path, user: str, seconds: float) -> list[str]:
     return ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec", *given]
 
 
-def _runs(said: dict[str, str], folder: Path) -> bool:
-    return said.get("LoadState") == "loaded" and _folder_of(said.get("Environment", "")) == folder
+def _runs(said: dict[str, str], directory: Path) -> bool:
+    return said.get("LoadState") == "loaded" and _directory_of(said.get("Environment", "")) == directory
 
 
-def _folder_of(environment: str) -> Path:
+def _directory_of(environment: str) -> Path:
     named = [word.partition("=")[2] for word in shlex.split(environment) if word.startswith("WARREN_CONFIG=")]
     return Path(named[-1]) if named else DEFAULT_FOLDER
 
 
 def _show(*names: str) -> dict[str, str]:
-    """Properties of the unit, as systemd says them; nothing on a host without systemd."""
+    """Return properties of the unit from systemd; empty on a host without systemd."""
     if not _BOOTED.is_dir():
         return {}
     words = ("systemctl", "show", *(f"--property={name}" for name in names), UNIT)
@@ -204,11 +215,11 @@ def _show(*names: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in done.stdout.splitlines():
         name, written, value = line.partition("=")
-        if written:  # a property of several values stands on several lines
+        if written:  # a property with several values has several lines
             found[name] = f"{found[name]}\n{value}" if found.get(name) else value
     return found
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a program that root runs; it is looked for in its PATH."""
+    """Return the environment of a program that root runs, whose PATH also finds that program."""
     return {**os.environ, "PATH": PATH}

@@ -1,1 +1,4 @@
-"""How this host's suite stands, judged from the files of its run folder alone: no broker and no supervisord is asked."""
+"""The health of this host's suite, judged from the files of its run directory and its disks.
+
+Neither the broker nor supervisord is asked.
+"""

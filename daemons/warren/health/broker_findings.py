@@ -1,4 +1,4 @@
-"""How broker, queues and quotas stand, by what the quota-watchdog has published. Pure."""
+"""The checks of broker, queues and quotas, by the quota-watchdog's broker status. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from warren.health.finding import Finding, Level, span
 from warren.health.observation import Evidence
 from warren.health.program_findings import listed, not_running
 
-#: Seconds after which survey.json, written each second, is old.
+#: Seconds after which survey.json, which is written each second, is old.
 OLD = 15.0
 _WATCHDOG = "quota-watchdog"
 
 
 def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
-    """One of broker, queues and quotas: what is in trouble, else one finding for all of them."""
+    """Yield a finding for each problem of one check, else one finding for all that it covers.
+
+    `check` is broker, queues or quotas.
+    """
     survey = evidence.survey
-    if trouble := not_running(evidence):
-        yield Finding(check, Level.CRITICAL, trouble)
+    if reason := not_running(evidence):
+        yield Finding(check, Level.CRITICAL, reason)
     elif not listed(evidence, _WATCHDOG):
         yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
     elif survey.said is None:
@@ -31,11 +34,14 @@ def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
         yield from bad or [Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")]
 
 
-def _without(evidence: Evidence, check: str, trouble: str) -> Finding:
-    """A watchdog that has just started has no survey yet."""
+def _without(evidence: Evidence, check: str, reason: str) -> Finding:
+    """Return the finding for an unknown broker status.
+
+    It is only a warning for a watchdog that has just started, which has not published one yet.
+    """
     watchdog = listed(evidence, _WATCHDOG)[0]
     young = evidence.now - watchdog["since"] < OLD
-    return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {trouble}")
+    return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {reason}")
 
 
 def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
@@ -43,7 +49,7 @@ def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
     if not results["reachable"]:
         yield Level.CRITICAL, f"results away: {results['reason']}"
     if not broker["reachable"]:
-        # The reason first: Monit's page cuts a line off at 40 characters.
+        # The reason comes first, because Monit's page cuts a line off at 40 characters.
         yield Level.CRITICAL, f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}"
         return
     for alarm in broker["alarms"]:
@@ -54,9 +60,10 @@ def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
 
 
 def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
-    """The fullest first: the line may be cut."""
+    """Yield a level and a text for each queue, the fullest first, because the line may be cut."""
     if not said["broker"]["reachable"]:
-        yield Level.WARNING, "queues unknown: the broker is away"  # what is wrong is critical elsewhere; green it is not
+        # The check `broker` is critical then. A warning is enough here, but OK would be wrong.
+        yield Level.WARNING, "queues unknown: the broker is away"
         return
     queues = said["queues"]
     for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
@@ -70,7 +77,7 @@ def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
 
 
 def _backlog(queue: dict[str, Any]) -> str:
-    """A queue's depth and where it goes: 12 messages, empty in 3 min."""
+    """Return a queue's depth and its tendency: 12 messages, empty in 3 min."""
     if queue["messages"] is None:
         return "unknown"
     text = _count(queue["messages"])
@@ -83,15 +90,19 @@ def _count(number: int, word: str = "message") -> str:
 
 
 def tendency(queue: dict[str, Any]) -> str:
-    """Where a queue's depth goes: empty in 3 min, +20/s, empty in 4 h at its quota; empty when it goes nowhere."""
+    """Return the tendency of a queue's depth; an empty text when the depth does not change.
+
+    Such as: empty in 3 min; +20/s; empty in 4 h at its quota.
+    """
     growth, empty_in = queue["growth_per_s"], queue["empty_in_s"]
     recent = queue.get("recent_per_s", growth)
     by_quota = queue.get("quota_empty_in_s") or 0.0
     if not queue["messages"]:
         empty_in, by_quota = None, 0.0
-    rate = growth if (growth > 0) == (recent > 0) else recent  # after a burst the longer line rises while the queue drains
+    # After a burst the trend over the longer time still rises while the queue already drains.
+    rate = growth if (growth > 0) == (recent > 0) else recent
     grows = f"{rate:+.2g}/s" if rate >= 0.01 else ""
-    if by_quota > (empty_in or 0.0):  # no more than the quota admits will ever leave it
+    if by_quota > (empty_in or 0.0):  # messages cannot leave the queue faster than the quota admits
         return f"{grows}, {span(by_quota)} at its quota" if grows else f"empty in {span(by_quota)} at its quota"
     return grows if empty_in is None else f"empty in {span(empty_in)}"
 
@@ -105,7 +116,10 @@ def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
 
 
 def _next(quota: dict[str, Any]) -> str:
-    """When the next call may be made, where none may now: that is how a quota works, and no fault."""
+    """Return when the next call may be made, if none may be made now.
+
+    That is how a quota works, and not an error.
+    """
     wait = quota["next_free_s"]
     if quota["free"] or quota["limit"] == 0:
         return ""

@@ -1,4 +1,4 @@
-"""How full the disks under Warren's folders are. Pure."""
+"""The check of the free space on the disks of Warren's directories. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from warren.health.finding import Finding, Level
 from warren.health.observation import Disk, Evidence
 
-#: Percent free below which it is a warning, or critical, where no survey says what [health] has: the options' defaults.
+#: Percent of free space below which the check warns, or is critical. These are the defaults of
+#: [health], used when no broker status holds the settings.
 DISK_WARNING, DISK_CRITICAL = 10.0, 5.0
 
 
 def disk(evidence: Evidence) -> Iterator[Finding]:
-    """Each folder whose disk has little room left, else the fullest of them."""
-    terms = (evidence.survey.said or {}).get("disk", {})
-    warning, critical = terms.get("warning", DISK_WARNING), terms.get("critical", DISK_CRITICAL)
+    """Yield a finding for each directory with a nearly full disk, else one for the fullest disk."""
+    levels = (evidence.survey.said or {}).get("disk", {})
+    warning, critical = levels.get("warning", DISK_WARNING), levels.get("critical", DISK_CRITICAL)
     found = [_judge(each, warning, critical) for each in evidence.disks]
     bad = [finding for finding in found if finding.level]
     least = min((_least(each)[0] for each in evidence.disks if each.room is not None), default=0.0)
@@ -30,7 +31,10 @@ def _judge(disk: Disk, warning: float, critical: float) -> Finding:
 
 
 def _least(disk: Disk) -> tuple[float, str]:
-    """What ends first: the room, or the entries, of which the embedded broker's folders hold one a message."""
+    """Return the smaller of the free parts of space and of file entries (inodes), with its name.
+
+    Entries count, because the embedded broker's directories hold an entry for each message.
+    """
     room = 0.0 if disk.room is None else disk.room
     if disk.entries is not None and disk.entries < room:
         return disk.entries, "of its inodes "

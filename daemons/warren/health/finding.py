@@ -1,4 +1,4 @@
-"""What a look at the suite finds."""
+"""The findings of the health checks, with their levels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from enum import IntEnum
 
 
 class Level(IntEnum):
-    """How bad it is; the number is the exit code of `warren health`, as monitoring plugins have it."""
+    """The severity of a finding. Its number is the exit code of `warren health`.
+
+    The numbers are those of monitoring plugins.
+    """
 
     OK = 0
     WARNING = 1
@@ -16,19 +19,19 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found by one of `CHECKS`."""
+    """One result of one of `CHECKS`."""
 
     check: str
     level: Level
     text: str
 
 
-#: What can be looked at, in the order in which one thing causes the next.
+#: The checks, in the order in which the failure of one part causes that of the next.
 CHECKS = ("supervisord", "worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")
 
 
 def span(seconds: float) -> str:
-    """A time for people: 34 s, 3 min, 2 h, 5 d."""
+    """Return a time in seconds as text for people: 34 s, 3 min, 2 h, 5 d."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length or (unit == "min" and seconds >= 100):
             return f"{seconds / length:.0f} {unit}"

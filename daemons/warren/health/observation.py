@@ -1,4 +1,7 @@
-"""What the run folder and the disks say now: the only file of this room that looks at the machine."""
+"""The current state of the run directory and the disks.
+
+Only this module of the package reads from the machine.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process
 
 SUPERVISORD = "supervisord"
-#: What is needed of programs.json, and of survey.json.
+#: The shapes of the parts of programs.json and survey.json that the checks need.
 PROGRAMS: dict[str, Shape] = {
     "pid": int,
     "start": int,
@@ -65,7 +68,12 @@ SURVEY: dict[str, Shape] = {
 
 @dataclass(frozen=True)
 class Disk:
-    """The free part, 0 to 1, of the room and of the file entries that an ordinary user may use; None: it could not be asked."""
+    """The free space of the disk of one directory.
+
+    `room` is the free part of the space, and `entries` that of the file entries (inodes), each from
+    0 to 1 of what an ordinary user may use. None means that the value is unknown: for `room`,
+    `trouble` says why; some file systems do not count `entries`.
+    """
 
     folder: Path
     room: float | None
@@ -75,25 +83,29 @@ class Disk:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is judged. `now` is CLOCK_BOOTTIME in seconds, as is every time in the files."""
+    """All that is judged. `now`, like every time in the files, is CLOCK_BOOTTIME in seconds."""
 
     now: float
     programs: Published
     survey: Published
     supervisor_alive: bool
     beats: dict[str, Beat]
-    silent: dict[str, float]  # seconds since each heart showed life, and supervisord
-    ended: frozenset[str]  # programs whose heart belongs to a process that has ended
+    silent: dict[str, float]  # seconds since the last sign of life of each program and supervisord
+    ended: frozenset[str]  # programs whose heartbeat belongs to a process that has ended
     disks: tuple[Disk, ...]
-    heart_troubles: dict[str, str] = field(default_factory=dict)  # why the heart of a program could not be read
+    # For a program whose heartbeat could not be read, the reason.
+    heart_troubles: dict[str, str] = field(default_factory=dict)
 
 
-def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
-    """Reads the files of `run_dir` and asks for the free room of it and of `folders`. Raises nothing."""
+def look(run_dir: Path, directories: tuple[Path, ...]) -> Evidence:
+    """Read the files of `run_dir`, and the free space of the disks of all these directories.
+
+    Raises nothing.
+    """
     programs = status_file.read(run_dir / "programs.json", **PROGRAMS)
     said = programs.said or {"pid": 0, "start": 0, "programs": []}
-    hearts = heartbeat.read(run_dir, [each["program"] for each in said["programs"]])
-    beats = hearts.beats
+    heartbeats = heartbeat.read(run_dir, [each["program"] for each in said["programs"]])
+    beats = heartbeats.beats
     return Evidence(
         now=status_file.now(),
         programs=programs,
@@ -102,18 +114,21 @@ def look(run_dir: Path, folders: tuple[Path, ...]) -> Evidence:
         beats=beats,
         silent={name: beat.age for name, beat in beats.items()} | {SUPERVISORD: programs.silence},
         ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
-        # systemd takes the run folder away with the suite that it stops: that is no trouble of a disk.
-        disks=tuple(map(_disk, [*folders, run_dir] if os.path.exists(run_dir) else folders)),
-        heart_troubles=hearts.troubles,
+        # systemd removes the run directory when it stops the suite, which is not an error of a
+        # disk.
+        disks=tuple(map(_disk, [*directories, run_dir] if os.path.exists(run_dir) else directories)),
+        heart_troubles=heartbeats.troubles,
     )
 
 
-def _disk(folder: Path) -> Disk:
+def _disk(directory: Path) -> Disk:
     try:
-        found = os.statvfs(folder)
+        found = os.statvfs(directory)
     except OSError as error:
-        return Disk(folder, None, trouble=error.strerror or str(error))
+        return Disk(directory, None, trouble=error.strerror or str(error))
     used = found.f_blocks - found.f_bfree
-    room = found.f_bavail / max(1, used + found.f_bavail)  # as df has it: what is kept for root is not free
-    entries = found.f_favail / found.f_files if found.f_files else None  # some file systems do not count them
-    return Disk(folder, room, entries)
+    # Like df: space that is reserved for root is not free.
+    room = found.f_bavail / max(1, used + found.f_bavail)
+    # Some file systems do not count entries.
+    entries = found.f_favail / found.f_files if found.f_files else None
+    return Disk(directory, room, entries)

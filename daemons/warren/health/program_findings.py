@@ -1,4 +1,4 @@
-"""How supervisord and its programs stand. Pure."""
+"""The checks of supervisord and its programs. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from warren.health.finding import Finding, Level, span
 from warren.health.observation import SUPERVISORD, Evidence
 from warren.status.heartbeat import AT_WORK, STALE
 
-#: Seconds after which programs.json, written each second, is old.
+#: Seconds after which programs.json, which is written each second, is old.
 OLD = 15.0
-#: Seconds that a program may start, or look for its broker, before that is more than a warning.
+#: Seconds for which the start of a program, or its search for the broker, is only a warning.
 PATIENCE = 60.0
 _STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
 _PASSING = ("STARTING", "STOPPING")
 
 
 def supervisord(evidence: Evidence) -> Finding:
-    """Whether the suite runs and its supervisord turns."""
-    if trouble := not_running(evidence):
-        return Finding("supervisord", Level.CRITICAL, trouble)
+    """Return whether the suite runs and the loop of its supervisord works."""
+    if reason := not_running(evidence):
+        return Finding("supervisord", Level.CRITICAL, reason)
     state = _said(evidence)["state"]
     if state in ("starting", "stopping"):
         return Finding("supervisord", Level.WARNING, f"the suite is {state}")
@@ -28,7 +28,7 @@ def supervisord(evidence: Evidence) -> Finding:
 
 
 def not_running(evidence: Evidence) -> str:
-    """Why nothing can be said of any program; empty when supervisord says it."""
+    """Return why the status of the programs is unknown; empty when supervisord reports it."""
     if evidence.programs.said is None:
         if evidence.programs.missing:
             return f"{_STOPPED}: {evidence.programs.trouble}"
@@ -41,9 +41,9 @@ def not_running(evidence: Evidence) -> str:
 
 
 def programs(evidence: Evidence, check: str) -> Iterator[Finding]:
-    """The programs of one daemon: those that are in trouble, else one finding for all of them."""
-    if trouble := not_running(evidence):
-        yield Finding(check, Level.CRITICAL, trouble)
+    """Yield a finding for each program of a daemon that has a problem, else one for all of them."""
+    if reason := not_running(evidence):
+        yield Finding(check, Level.CRITICAL, reason)
         return
     mine = listed(evidence, check)
     found = [Finding(check, *_judge(evidence, program)) for program in mine]
@@ -57,7 +57,10 @@ def programs(evidence: Evidence, check: str) -> Iterator[Finding]:
 
 
 def listed(evidence: Evidence, check: str) -> list[dict[str, Any]]:
-    """The entries of programs.json that belong to one daemon: worker-main and worker-crawl to `worker`."""
+    """Return the entries of programs.json that belong to one daemon.
+
+    worker-main and worker-crawl belong to `worker`.
+    """
     known = _said(evidence)["programs"]
     return [program for program in known if _daemon(program["program"]) == check]
 
@@ -71,21 +74,21 @@ def _said(evidence: Evidence) -> dict[str, Any]:
 
 
 def _judge(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
-    name, state, trouble = program["program"], program["state"], program.get("trouble") or ""
-    because = f": {trouble}" if trouble else ""
+    name, state, reason = program["program"], program["state"], program.get("trouble") or ""
+    because = f": {reason}" if reason else ""
     if program.get("held"):
         return Level.CRITICAL, f"{name} is held{because}"
     if state in _PASSING:
         return _passing(f"{name} is {state.lower()}", evidence.now - program["since"])
     if state != "RUNNING":
         return Level.CRITICAL, f"{name} is {state}{because}"
-    return _by_heart(evidence, program)
+    return _by_heartbeat(evidence, program)
 
 
-def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
+def _by_heartbeat(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
     name, beat = program["program"], evidence.beats.get(program["program"])
-    if beat is None and (trouble := evidence.heart_troubles.get(name)):
-        return Level.CRITICAL, f"{name} is unknown: {trouble}"
+    if beat is None and (reason := evidence.heart_troubles.get(name)):
+        return Level.CRITICAL, f"{name} is unknown: {reason}"
     if beat is None or beat.process.pid != program["pid"]:  # none, or that of an earlier process
         return _passing(f"{name} has no heartbeat yet", evidence.now - program["since"])
     if name in evidence.ended:
@@ -104,5 +107,5 @@ def _by_heart(evidence: Evidence, program: dict[str, Any]) -> tuple[Level, str]:
 
 
 def _passing(text: str, seconds: float) -> tuple[Level, str]:
-    """What passes by itself, unless it takes too long."""
+    """Return a warning for a state that passes by itself; critical when it lasts too long."""
     return (Level.WARNING if seconds < PATIENCE else Level.CRITICAL), f"{text}, for {span(max(0.0, seconds))}"

@@ -1,4 +1,4 @@
-"""All findings as one line, the worst first. Pure."""
+"""The report of `warren health`: all findings in one line, the worst first. Pure."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from warren.health.observation import Evidence
 from warren.health.program_findings import programs, supervisord
 from warren.system.printable import one_line
 
-#: Bytes of a line: Monit shows no more of what a program prints.
+#: The most bytes of a line: Monit shows no more of a program's output.
 LONGEST = 512
 _DAEMONS = ("worker", "beat", "quota-watchdog")
 
 
 def judge(evidence: Evidence, checks: Iterable[str] = CHECKS) -> list[Finding]:
-    """What those checks find, the worst first, and what is behind many of them once."""
+    """Return the findings of those checks, the worst first, each text once."""
     found: dict[str, Finding] = {}
     for check in checks:
         for finding in _check(evidence, check):
-            found.setdefault(finding.text, finding)  # a suite that is not running is the finding of nearly all checks
+            # Nearly all checks find the same when the suite is not running.
+            found.setdefault(finding.text, finding)
     return sorted(found.values(), key=lambda finding: -finding.level)
 
 
 def worst(findings: Sequence[Finding]) -> Level:
-    """The level of the whole."""
+    """Return the worst level of the findings; OK when there are none."""
     return max((finding.level for finding in findings), default=Level.OK)
 
 
 def line(findings: Sequence[Finding]) -> str:
-    """`CRITICAL: ...; warning: ...`: only what is wrong, if anything is. At most LONGEST bytes of UTF-8, and always one line."""
+    """Return one line such as `CRITICAL: ...; warning: ...`, of at most LONGEST bytes of UTF-8.
+
+    When anything is wrong, the line holds only what is wrong.
+    """
     level = worst(findings)
     told = [finding for finding in findings if finding.level or not level]
     texts = [f"warning: {each.text}" if each.level < level else each.text for each in told]

@@ -1,4 +1,4 @@
-"""Every event that Warren logs: a stable name for machines, one line for people."""
+"""All events that Warren logs: a stable name for programs and one line for people each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """The `event` field of a log line. Documented in docs/events.md, which a test compares with this list."""
+    """The values of a log line's field `event`.
+
+    docs/events.md documents them; a test compares that page with this list.
+    """
 
     meaning: str
 

@@ -1,1 +1,1 @@
-"""What authors of tasks import."""
+"""The interface for authors of tasks."""

@@ -1,4 +1,4 @@
-"""How far a long task has come: told by the task, read by whoever waits for it.
+"""The progress of a long task: the task reports it, and the process that waits reads it.
 
 @shared_task(bind=True)
 def report(self, rows):
@@ -20,15 +20,20 @@ from celery.exceptions import TimeoutError  # noqa: A004  celery's own is what `
 from celery.result import AsyncResult
 from celery.states import READY_STATES
 
-STATE = "PROGRESS"  # the state that Celery's own documentation and Flower know
-_PAUSE = 0.2  # seconds between two reports of one run: a person sees no more, and a hot loop floods no backend
+STATE = "PROGRESS"  # the state that Celery's documentation and Flower use
+#: Seconds between two reports of one run: a person sees no more, and a tight loop floods no
+#: backend.
+_PAUSE = 0.2
 
-_LOOK = 0.1  # seconds between two looks of who follows a task
+_LOOK = 0.1  # seconds between two reads by a process that follows a task
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` steps, a note for people, and whether the task has ended, well or not."""
+    """The progress of a task: `done` of `total` steps, and a note for people.
+
+    `ended` says whether the task has ended, with success or without.
+    """
 
     done: int
     total: int
@@ -37,7 +42,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """From 0.0 to 1.0; 1.0 where there is nothing to do."""
+        """The part that is done, from 0.0 to 1.0; 1.0 when there is nothing to do."""
         return self.done / self.total if self.total else 1.0
 
 
@@ -45,10 +50,12 @@ _ENDED = Progress(1, 1, ended=True)
 
 
 def progress(task: Task[..., Any], done: int, total: int, note: str = "") -> bool:
-    """Says through the result backend that `done` of `total` steps are done; cheap enough for every turn of a loop.
+    """Report through the result backend that `done` of `total` steps are done.
 
-    The first and the last step are always published, those between at most five times a second; returns whether this
-    one was. Does nothing when the task is called as a plain function. Raises ValueError unless 0 <= done <= total.
+    Cheap enough for every iteration of a loop: the first and the last step are always published,
+    the steps between at most five times a second. Returns whether this step was published. Does
+    nothing when the task is called as a plain function. Raises ValueError unless 0 <= done <=
+    total.
     """
     if not 0 <= done <= total:
         raise ValueError(f"progress: expected 0 <= done <= total, found done {done} of {total}")
@@ -56,7 +63,8 @@ def progress(task: Task[..., Any], done: int, total: int, note: str = "") -> boo
     if run.id is None:
         return False
     now = time.monotonic()
-    if done < total and now < getattr(run, "next_progress", now):  # kept on the run, so it ends with the run
+    # The time of the next report is kept on the request, so it ends with the run.
+    if done < total and now < getattr(run, "next_progress", now):
         return False
     run.next_progress = now + _PAUSE
     task.update_state(state=STATE, meta={"done": done, "total": total, "note": note})
@@ -64,19 +72,20 @@ def progress(task: Task[..., Any], done: int, total: int, note: str = "") -> boo
 
 
 def read(result: AsyncResult[Any]) -> Progress | None:
-    """What the task last told, or that it has ended; None while it has told nothing yet.
+    """Return the last progress of the task, or that it has ended; None before the first report.
 
-    Any process can ask that knows the task's id, except with the backend `rpc://`: see `follow`.
+    Any process that knows the task's id can ask, except with the backend `rpc://`: see `follow`.
     """
-    # One fetch, not `.state` and then `.info`: the task may end between the two.
+    # One fetch, instead of `.state` and then `.info`, because the task may end between the two.
     return _told(result.backend.get_task_meta(result.id))
 
 
 def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
-    """What the task tells, as it tells it, until it has ended; for the process that has sent the task.
+    """Yield the progress of a task, as the task reports it, until it has ended.
 
-    The last one has `ended`; `result.get()` then returns, or raises, at once. Raises celery.exceptions.TimeoutError when
-    the task has not ended after `timeout` seconds.
+    For the process that has sent the task. The last value has `ended`; after it `result.get()`
+    returns, or raises, at once. Raises celery.exceptions.TimeoutError when the task has not ended
+    after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     last = None
@@ -97,7 +106,11 @@ def _look(result: AsyncResult[Any]) -> list[Progress | None]:
 
 
 def _listen(result: AsyncResult[Any]) -> list[Progress | None]:
-    """With `rpc://` what a task tells is a message to the process that has sent it: heard once, never asked for."""
+    """Return the progress that has arrived over `rpc://` within `_LOOK` seconds.
+
+    With `rpc://` a report is a message to the process that has sent the task. The message arrives
+    once and cannot be requested again.
+    """
     heard: list[Progress | None] = []
 
     def hear(meta: dict[str, Any]) -> None:
