@@ -1,1 +1,1 @@
-"""The demo room: a sample app, an API with a limit for it to call, and the quickstart that runs both."""
+"""The demo: a sample app, an API with a limit that it calls, and the quickstart that runs both."""

@@ -1,10 +1,11 @@
-"""The demo's provider: an HTTP API on loopback that demands a key and limits calls, as the real ones do.
+"""The demo's provider: an HTTP API on loopback that needs a key and limits calls, like real APIs.
 
-GET /documents      the catalogue as JSON: number, name, bytes, sha256; needs the key, is not limited
-GET /documents/N    document number N, from 0; needs the key, is limited
-GET /record         what the API saw, see `record.Summary`; needs no key, is not limited
+GET /documents      the catalogue as JSON: number, name, bytes, sha256; needs the key, not limited
+GET /documents/N    document number N, from 0; needs the key, limited
+GET /record         what the API saw, see `record.Summary`; needs no key, not limited
 
-    python -m warren.demo.api --port 0 --limit 60/10s --key-file KEY --record calls.jsonl --announce api.json
+    python -m warren.demo.api --port 0 --limit 60/10s --key-file KEY \\
+        --record calls.jsonl --announce api.json
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from warren.demo.server import Api
 
 
 def read_or_make_key(path: Path) -> str:
-    """The key in the file, which is made with a new one, readable by its owner alone, where there is none."""
+    """Return the key in the file.
+
+    If the file does not exist, make it with a new key; only its owner may read the file.
+    """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -53,7 +57,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--record", type=_FILE, required=True, help="File that every call is appended to.")
 @click.option("--announce", type=_FILE, help="File that is written once the API listens: url, documents.")
 def main(port: int, limit: Rate, latency: float, key_file: Path, record: Path, announce: Path | None) -> None:
-    """Serves documents of this machine on loopback until SIGTERM or SIGINT."""
+    """Serve documents of this machine on loopback until SIGTERM or SIGINT."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     documents = find()

@@ -1,4 +1,4 @@
-"""How the demo's tasks call the API: one call a slot, and nothing but the call while the slot is open."""
+"""The calls of the demo's tasks to the API: one call a slot, which is open only for the call."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _TIMEOUT = (2.0, 5.0)  # seconds: to connect, and between two bytes of the answe
 
 
 def fetch(demo: DemoSettings, number: int) -> requests.Response:
-    """One GET of a document under the quota `documents`, whatever its status. Raises requests.RequestException."""
+    """Return the answer, of any status, to one GET of a document under the quota `documents`.
+
+    Raises requests.RequestException.
+    """
     url, headers = f"{demo.api}/documents/{number}", {"Authorization": f"Bearer {demo.key}"}
     with quota("documents").call() as call:
         try:
-            # A redirect that is followed would be a second call in one slot.
+            # Redirects are not followed, because that would be a second call in one slot.
             response = session().get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
         except requests.ConnectionError as error:
             if never_sent(error):
@@ -34,7 +37,10 @@ def fetch(demo: DemoSettings, number: int) -> requests.Response:
 
 
 def never_sent(error: requests.ConnectionError) -> bool:
-    """Whether the call provably never left: no connection was ever made. A broken connection proves nothing."""
+    """Return whether the call was provably never sent, because no connection was made.
+
+    A broken connection proves nothing.
+    """
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause = error.args[0] if error.args else None
@@ -42,19 +48,21 @@ def never_sent(error: requests.ConnectionError) -> bool:
 
 
 def retry_in(status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds after which a call with this answer is worth another try; None when it would end the same way."""
+    """Return the seconds to wait before a retry after this answer; None if a retry cannot help."""
     if status != HTTPStatus.TOO_MANY_REQUESTS and status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return None
     return retry_after(headers, datetime.now(UTC)) or 1.0
 
 
 def session() -> requests.Session:
-    """The connection of this process, kept open from call to call."""
-    return _session(os.getpid())  # a child that shared its parent's socket would read the parent's answers
+    """Return the session of this process, whose connection stays open from call to call."""
+    # One session for each process: a child with its parent's socket would read the parent's
+    # answers.
+    return _session(os.getpid())
 
 
 @lru_cache(maxsize=1)
 def _session(_pid: int) -> requests.Session:
     made = requests.Session()
-    made.trust_env = False  # no proxy or password from the environment: it configures nothing here
+    made.trust_env = False  # use no proxy and no password from the environment
     return made

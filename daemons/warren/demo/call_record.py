@@ -1,4 +1,4 @@
-"""The API's own record of the calls it received: the provider's view, which the quota has to satisfy."""
+"""The API's own record of the calls that it received: the view that the quota has to satisfy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 @dataclass(frozen=True)
 class Call:
-    """One call: CLOCK_MONOTONIC at its receipt in nanoseconds, the path asked for, the HTTP status answered."""
+    """One call: CLOCK_MONOTONIC at its receipt in nanoseconds, its path, and the HTTP status."""
 
     at_ns: int
     path: str
@@ -20,12 +20,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a provider would hold against the caller.
+    """The calls of a record in figures, as a provider counts them.
 
-    `calls` counts every call made with the key, refused ones included; `refused` those answered 429; `unauthorised`
-    those without the key, which are in no other figure. `worst_window` is the most calls, refused ones included, that
-    any interval of `window` seconds held. `first` and `last` are the receipt of the first and last call in seconds
-    of CLOCK_MONOTONIC, None when there was none.
+    `calls` counts every call made with the key, refused calls included. `refused` counts those that
+    were answered with 429. `unauthorised` counts the calls without the key, which no other figure
+    includes. `worst_window` is the most calls, refused calls included, in any interval of `window`
+    seconds. `first` and `last` are the times of receipt of the first and the last call, in seconds
+    of CLOCK_MONOTONIC; None when there was no call.
     """
 
     limit: int
@@ -39,17 +40,23 @@ class Summary:
 
 
 def line(call: Call) -> bytes:
-    """The call as one line of the record, newline included."""
+    """Return the call as one line of the record, newline included."""
     return json.dumps(asdict(call)).encode() + b"\n"
 
 
 def read(lines: Iterable[bytes]) -> list[Call]:
-    """The calls of a record; raises ValueError or TypeError on a line that `line` has not made."""
+    """Return the calls of a record.
+
+    Raises ValueError or TypeError for a line that `line` has not made.
+    """
     return [Call(**json.loads(text)) for text in lines]
 
 
 def worst_window(stamps: Sequence[int], window: int) -> int:
-    """The most stamps that any interval of length `window`, ends included, holds; 0 for no stamps. Any order."""
+    """Return the most stamps in any interval of length `window`, both ends included.
+
+    The stamps may have any order. Without stamps the result is 0.
+    """
     worst = 0
     recent: deque[int] = deque()
     for stamp in sorted(stamps):
@@ -61,7 +68,7 @@ def worst_window(stamps: Sequence[int], window: int) -> int:
 
 
 def summarise(calls: Sequence[Call], limit: int, window_ns: int) -> Summary:
-    """Adds up a record in which every call was subject to the same limit."""
+    """Return the summary of a record in which every call was subject to the same limit."""
     known = [call for call in calls if call.status != HTTPStatus.UNAUTHORIZED]
     stamps = [call.at_ns for call in known]
     return Summary(

@@ -1,8 +1,9 @@
-"""What the demo's tasks have to know, from `demo/demo.json` in the state folder of the suite.
+"""The settings of the demo's tasks, from `demo/demo.json` in the state directory of the suite.
 
-    {"api": "http://127.0.0.1:8080", "key_file": "/etc/warren/demo.key", "folder": "/var/lib/warren/demo/files"}
+    {"api": "http://127.0.0.1:8080", "key_file": "/etc/warren/demo.key",
+     "folder": "/var/lib/warren/demo/files"}
 
-The key itself is read from its file for each call: neither this file nor any message ever holds it.
+The key itself is read from its file for each call. So neither this file nor any message holds it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from warren.errors import WarrenError
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """`api`: the URL of the API without a slash at its end; `folder`: where documents, downloads and reports go;
-    `ticks`: the file that each tick of the schedule appends a line to."""
+    """The settings of the demo's tasks.
+
+    `api` is the URL of the API, without a slash at its end; `key_file` holds the key that it needs.
+    `folder` is the directory of documents, downloads and reports. `ticks` is the file to which each
+    tick of the schedule appends a line.
+    """
 
     api: str
     key_file: Path
@@ -30,35 +35,39 @@ class DemoSettings:
 
     @property
     def reachable(self) -> tuple[tuple[str, int], ...]:
-        """The hosts, each with a port, that a download may reach although they are not public: the API's, which is on loopback.
+        """The host and the port that a download may reach although they are not public: the API's.
 
-        The port counts: on the others of that host are the services that a download must not reach.
+        The API is on loopback. The port counts, because on other ports of that host are services
+        that a download must not reach.
         """
         api = urlsplit(self.api)
         try:
             port = api.port or (443 if api.scheme == "https" else 80)
-        except ValueError:  # no port at all
+        except ValueError:  # not a valid port
             return ()
         return ((api.hostname, port),) if api.hostname else ()
 
     @property
     def key(self) -> str:
-        """The key that the API demands."""
+        """The key that the API needs."""
         return self.key_file.read_text(encoding="ascii").strip()
 
 
 def file_in(state_dir: Path) -> Path:
-    """Where the settings of the demo lie."""
+    """Return the path of the demo's settings."""
     return state_dir / "demo" / "demo.json"
 
 
 def load(app: Celery) -> DemoSettings:
-    """The settings of the suite whose app this is. Raises WarrenError naming the file and what is wrong with it."""
+    """Return the settings of the suite whose app this is.
+
+    Raises WarrenError, which names the file and what is wrong with it.
+    """
     return read(file_in(Path(app.conf.warren_state_dir)))
 
 
 def read(file: Path) -> DemoSettings:
-    """The settings in this file. Raises WarrenError."""
+    """Return the settings in this file. Raises WarrenError."""
     expected = f"{file}: expected a JSON object with api, key_file and folder"
     try:
         told = json.loads(file.read_bytes())
@@ -71,6 +80,6 @@ def read(file: Path) -> DemoSettings:
 
 
 def write(file: Path, settings: DemoSettings) -> None:
-    """Makes `read` answer these settings."""
+    """Write these settings to the file, for `read`."""
     told = {name: str(value) for name, value in asdict(settings).items() if name != "ticks"}
     write_whole(file, [json.dumps(told).encode()])

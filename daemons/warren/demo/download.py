@@ -1,8 +1,8 @@
-"""What anybody's URL answers, fetched so that whoever names the URL reaches nothing that only this host can reach.
+"""Safe downloads of any URL: the author of the URL reaches nothing that only this host can reach.
 
-A worker stands inside: behind it are services without a password, on its own loopback and its network, and in a cloud the address
-that hands out the machine's keys. So it is the address that counts to which a connection is made, after the look-up of its name
-and after each redirect.
+A worker runs inside a network. It can reach services without a password, on its own loopback and in
+its network, and in a cloud the address that returns the machine's keys. So the check is made on the
+address of each connection, after the look-up of its name and after each redirect.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 LARGEST = 2**30  # bytes
-LONGEST = 600.0  # seconds for all of it
+LONGEST = 600.0  # seconds for the whole download
 _REDIRECTS = 5
 _TIMEOUT = (5, 30)  # seconds: to connect, and between two bytes of the answer
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class Refused(ValueError):
-    """A download that is not made, or not to its end: to try it again would not help."""
+    """A download that is refused, or is ended before its end. A retry would not help."""
 
 
 def is_public(address: str) -> bool:
-    """Whether the address is one of the internet: no loopback, no private or local network, no multicast; in no disguise."""
+    """Return whether the address is a public address of the internet.
+
+    Loopback, private and local networks and multicast are not public, also when an IPv6 address
+    contains such an IPv4 address.
+    """
     found = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
@@ -45,10 +49,12 @@ def is_public(address: str) -> bool:
 
 @contextmanager
 def answer(url: str, named: Collection[tuple[str, int]], longest: float = LONGEST) -> Iterator[Iterator[bytes]]:
-    """The bytes that the http or https `url` answers. `named`: hosts or addresses, and ports, reached though not public.
+    """Return a context with the chunks of bytes that the http or https `url` answers.
 
-    Raises Refused for another address, an answer of more than 1 GiB, more than five redirects or more than `longest` seconds in
-    all; requests.RequestException for a broken connection and a refusal of the other side.
+    `named` holds hosts or addresses, with ports, that may be reached although they are not public.
+    Raises Refused for any other address, an answer of more than 1 GiB, more than five redirects or
+    more than `longest` seconds in all. Raises requests.RequestException for a broken connection and
+    for a refusal by the server.
     """
     end = _End()
     timer = threading.Timer(longest, end.come)
@@ -72,7 +78,10 @@ def answer(url: str, named: Collection[tuple[str, int]], longest: float = LONGES
 
 
 class _End:
-    """Ends the connections of one download, wherever it waits: in a handshake, in the head of an answer or in its body."""
+    """The switch that ends the connections of one download.
+
+    It works wherever the download waits: in a handshake, in the head of an answer or in its body.
+    """
 
     def __init__(self) -> None:
         self.came = False
@@ -81,7 +90,8 @@ class _End:
 
     def add(self, made: socket.socket) -> None:
         with self._lock:
-            self._sockets.append(made.dup())  # urllib3 may close its own, and another file may get that number
+            # urllib3 may close its own socket, and another file may then get that number.
+            self._sockets.append(made.dup())
         if self.came:
             self.come()
 
@@ -91,7 +101,7 @@ class _End:
             for each in self._sockets:
                 try:
                     each.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it has ended by itself
+                except OSError:  # the connection has already ended
                     continue
 
     def close(self) -> None:
@@ -103,7 +113,7 @@ class _End:
 
 def _session(named: Collection[tuple[str, int]], end: _End) -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # no proxy and no password of this host's environment
+    session.trust_env = False  # use no proxy and no password from this host's environment
     session.max_redirects = _REDIRECTS
     session.mount("http://", _Adapter(named, end))
     session.mount("https://", _Adapter(named, end))
@@ -111,7 +121,7 @@ def _session(named: Collection[tuple[str, int]], end: _End) -> requests.Session:
 
 
 class _Adapter(HTTPAdapter):
-    """Makes connections to addresses that may be reached, and to no others."""
+    """An adapter that connects only to addresses that may be reached."""
 
     def __init__(self, named: Collection[tuple[str, int]], end: _End) -> None:
         self._connect = partial(_connect, named=named, end=end)
@@ -139,7 +149,10 @@ class _Adapter(HTTPAdapter):
 
 
 def _connect(host: str, port: int, named: Collection[tuple[str, int]], end: _End) -> socket.socket:
-    """A connection to the host. The name is looked up here, once: a second look-up might have another answer."""
+    """Return a connection to the host.
+
+    The name is looked up only once, here, because a second look-up might have another answer.
+    """
     host = host.strip("[]")
     failed: OSError = OSError(f"no address of {host}")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -165,7 +178,7 @@ def _bounded(chunks: Iterator[bytes], end: _End, longest: float) -> Iterator[byt
         if size > LARGEST:
             raise Refused(f"download: expected at most {LARGEST} bytes, found more")
         yield chunk
-    if end.came:  # an answer of no stated length seems whole
+    if end.came:  # without this, an answer without a stated length would seem complete
         raise _endless(longest)
 
 

@@ -1,4 +1,4 @@
-"""A true sliding window: no interval of the window's length ever holds more admitted calls than the limit."""
+"""An exact sliding window: no interval of its length holds more admitted calls than the limit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the limiter says to one call.
+    """The limiter's decision on one call.
 
-    `remaining` is how many further calls it would admit at the same instant, 0 or more. `wait_ns` is how long after
-    this call the next one is admitted, in nanoseconds, 0 when there is room at once.
+    `remaining` is the number of further calls that would be admitted at the same instant, 0 or
+    more. `wait_ns` is the time after this call until the next call is admitted, in nanoseconds; 0
+    when the next call is admitted at once.
     """
 
     admitted: bool
@@ -20,10 +21,10 @@ class Verdict:
 
 
 class SlidingWindow:
-    """Remembers the instant of every admitted call for as long as it counts.
+    """A limiter that stores the time of every admitted call as long as the call counts.
 
-    The window is closed at both ends: two calls exactly one window apart still share it, because a provider may
-    count either way and the stricter reading is the safe one.
+    The window is closed at both ends: two calls exactly one window apart are still in the same
+    window, because a provider may count either way and the stricter way is the safe one.
     """
 
     def __init__(self, limit: int, window_ns: int) -> None:
@@ -34,9 +35,9 @@ class SlidingWindow:
         self._admitted: deque[int] = deque()
 
     def admit(self, now_ns: int) -> Verdict:
-        """Decides on a call received at `now_ns`, which must not be less than that of the call before it.
+        """Decide on a call received at `now_ns`, which must not be before the previous call's.
 
-        A refused call leaves no trace: it does not push back the calls after it.
+        A refused call is not stored, so it does not delay the calls after it.
         """
         while self._admitted and self._admitted[0] + self._window_ns < now_ns:
             self._admitted.popleft()

@@ -1,4 +1,4 @@
-"""The HTTP server of the demo's provider: key, limit, record and documents behind three paths."""
+"""The HTTP server of the demo's provider: key, limit, record and documents on three paths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DOCUMENTS = "/documents/"
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back to the caller."""
+    """The reply to the caller."""
 
     status: HTTPStatus
     body: bytes
@@ -31,10 +31,14 @@ class Reply:
 
 
 class Api(ThreadingHTTPServer):
-    """Serves the documents to whoever has the key, `limit` of them at most; each takes `latency` seconds."""
+    """The server, which serves documents to callers with the key, within `limit`.
+
+    Each document takes `latency` seconds.
+    """
 
     daemon_threads = True
-    request_queue_size = 1024  # a burst of connections must meet the limit, not the kernel's backlog
+    # A burst of connections must meet the limit, and not the kernel's backlog.
+    request_queue_size = 1024
 
     def __init__(self, port: int, limit: Rate, key: str, record: Path, documents: list[Document], latency: float) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
@@ -50,11 +54,11 @@ class Api(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the API listens."""
+        """The URL on which the API listens."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def answer(self, path: str, authorization: str) -> Reply:
-        """The reply to a GET of `path`; records the call if it is one that counts."""
+        """Return the reply to a GET of `path`; record the call if it counts."""
         if path == "/record":
             return _json(self._summary())
         known = hmac.compare_digest(authorization.encode(), self._expected)
@@ -62,7 +66,7 @@ class Api(ThreadingHTTPServer):
             return _json([_entry(number, found) for number, found in enumerate(self._documents)])
         if not path.startswith(_DOCUMENTS):
             return _problem(HTTPStatus.NOT_FOUND if known else HTTPStatus.UNAUTHORIZED)
-        with self._lock:  # the stamp is taken inside, so that stamps and decisions come in one order
+        with self._lock:  # the stamp is taken inside, so that stamps and decisions have one order
             now_ns = time.monotonic_ns()
             verdict = self._window.admit(now_ns) if known else None
             reply = self._decide(path, verdict)
@@ -89,11 +93,12 @@ class Api(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Turns `Api.answer` into HTTP/1.1 with connections that stay open."""
+    """The handler that sends `Api.answer` over HTTP/1.1, with connections that stay open."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two writes: Nagle would hold the second one back for 40 ms
-    timeout = 600  # seconds; longer than a window, or each burst would find its connections closed
+    # Head and body are two writes, and Nagle's algorithm would delay the second write by 40 ms.
+    disable_nagle_algorithm = True
+    timeout = 600  # seconds; longer than a window, else each burst finds its connections closed
     server: Api
 
     def do_GET(self) -> None:
@@ -106,8 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class named it
-        """Says nothing: the record has every call."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        """Log nothing, because the record has every call."""
 
 
 def _entry(number: int, document: Document) -> dict[str, object]:
@@ -115,7 +120,8 @@ def _entry(number: int, document: Document) -> dict[str, object]:
 
 
 def _limit_headers(limit: int, verdict: Verdict) -> dict[str, str]:
-    seconds = str(-(-verdict.wait_ns // 10**9))  # rounded up: who waits as long as told is not refused again
+    # Rounded up, so that a caller who waits this long is not refused again.
+    seconds = str(-(-verdict.wait_ns // 10**9))
     headers = {
         "X-RateLimit-Limit": str(limit),
         "X-RateLimit-Remaining": str(verdict.remaining),

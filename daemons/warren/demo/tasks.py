@@ -1,4 +1,4 @@
-"""The sample app: tasks as an author would write them, on Celery and the rooms that Warren offers to tasks."""
+"""The sample app: tasks as an author writes them, with Celery and Warren's interface for tasks."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ _BROKEN_CONNECTION = (requests.ConnectionError, requests.Timeout, requests.excep
 
 @shared_task(name="warren.demo.add")
 def add(x: float, y: float) -> float:
-    """The sum."""
+    """Return the sum."""
     return x + y
 
 
 @shared_task(name="warren.demo.multiply")
 def multiply(x: float, y: float) -> float:
-    """The product."""
+    """Return the product."""
     return x * y
 
 
 @shared_task(bind=True, name="warren.demo.download", autoretry_for=_BROKEN_CONNECTION, max_retries=5, retry_backoff=1)
 def download(self: Task[..., Any], url: str, filename: str) -> str:
-    """Puts what the http or https `url` answers into the folder under `filename`; returns the path of the file.
+    """Save the answer of the http or https `url` in the directory under `filename`.
 
-    Raises ValueError for a name that is not a plain one, an address that is not public (but for that of the demo's own API), an
-    answer above 1 GiB or longer than ten minutes; requests.HTTPError for a refusal.
+    Returns the path of the file. Raises ValueError for a name that is not plain, for an address
+    that is not public (except for that of the demo's own API), and for an answer above 1 GiB or
+    longer than ten minutes. Raises requests.HTTPError for a refusal.
     """
     demo = demo_settings.load(self.app)
     path = inside(demo.folder, filename)
@@ -49,19 +50,22 @@ def download(self: Task[..., Any], url: str, filename: str) -> str:
 
 @shared_task(bind=True, name="warren.demo.list")
 def list_files(self: Task[..., Any]) -> list[dict[str, str | int]]:
-    """Name and bytes of every whole file in the folder, by name."""
+    """Return name and bytes of every complete file in the directory, ordered by name."""
     return [{"name": path.name, "bytes": path.stat().st_size} for path in finished(demo_settings.load(self.app).folder)]
 
 
 @shared_task(bind=True, name="warren.demo.report")
 def report(self: Task[..., Any], rows: int) -> str:
-    """Writes a CSV of the `rows` most frequent words (1 to 1,000,000) of the collected documents; returns its path."""
+    """Write a CSV of the `rows` most frequent words of the collected documents; return its path.
+
+    `rows` is 1 to 1,000,000; for any other number raises ValueError.
+    """
     if not 1 <= rows <= _MOST_ROWS:
         raise ValueError(f"rows: expected 1 to {_MOST_ROWS}, found {rows}")
-    folder = demo_settings.load(self.app).folder
-    # Named after the run: a second delivery of the same message writes the same file again.
-    path = inside(folder, f"report-{self.request.id}.csv")
-    documents = [document for document in finished(folder) if document.suffix == ".txt"]
+    directory = demo_settings.load(self.app).folder
+    # The name is the task's id, so a second delivery of the message writes the same file again.
+    path = inside(directory, f"report-{self.request.id}.csv")
+    documents = [document for document in finished(directory) if document.suffix == ".txt"]
     counted: Counter[str] = Counter()
     for done, document in enumerate(documents):
         progress(self, done, len(documents), document.name)
@@ -76,10 +80,11 @@ def report(self: Task[..., Any], rows: int) -> str:
     retry_backoff_max=60,
 )  # fmt: skip
 def collect(self: Task[..., Any], number: int) -> str:
-    """Fetches document `number` (0 or more) from the API into the folder; returns the path of the file.
+    """Fetch document `number` (0 or more) from the API into the directory; return the file's path.
 
-    A broken connection, a 429 and a 5xx are tried again until they end: the document is never given up.
-    Delivered a second time, it finds its file and makes no call. Raises requests.HTTPError for any other refusal.
+    After a broken connection, a 429 or a 5xx the task is tried again without end, so no document is
+    abandoned. A second delivery of the task finds the file and makes no call. Raises
+    requests.HTTPError for any other refusal.
     """
     demo = demo_settings.load(self.app)
     path = inside(demo.folder, document_name(number))
@@ -96,7 +101,7 @@ def collect(self: Task[..., Any], number: int) -> str:
 
 @shared_task(bind=True, name="warren.demo.tick")
 def tick(self: Task[..., Any]) -> None:
-    """Appends a line with its id and the time to `ticks.jsonl`: what a schedule entry can be seen by."""
+    """Append a line with the task's id and the time to `ticks.jsonl`, which shows that it ran."""
     line = json.dumps({"task_id": self.request.id, "at": datetime.now(UTC).isoformat()}) + "\n"
     ticks = demo_settings.load(self.app).ticks
     handle = os.open(ticks, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
@@ -107,5 +112,5 @@ def tick(self: Task[..., Any]) -> None:
 
 
 def document_name(number: int) -> str:
-    """The file that document `number` is kept in."""
+    """Return the name of the file of document `number`."""
     return f"{number:05d}.txt"

@@ -1,4 +1,4 @@
-"""What the report is about: the words of the collected documents."""
+"""The words of the collected documents, which the report counts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ HEADER = ("rank", "word", "times")
 
 
 def count(text: str, words: Counter[str]) -> None:
-    """Adds the words of a text, three letters or longer, in lower case."""
+    """Add the words of a text, of three letters or more, to `words` in lower case."""
     words.update(found.lower() for found in _WORD.findall(text))
 
 
 def ranked(words: Counter[str], rows: int) -> Iterator[tuple[int, str, int]]:
-    """The `rows` most frequent words: rank from 1, word, times. Equal counts stand in the order of the alphabet."""
+    """Yield the `rows` most frequent words: rank from 1, word, times.
+
+    Words with equal counts are in alphabetical order.
+    """
     order = sorted(words.items(), key=lambda entry: (-entry[1], entry[0]))
     for rank, (word, times) in enumerate(order[:rows], start=1):
         yield rank, word, times
 
 
 def csv_lines(rows: Iterable[tuple[int, str, int]]) -> Iterator[bytes]:
-    """The rows as CSV (RFC 4180) in UTF-8, its header first."""
+    """Yield the header, then the rows, as lines of CSV (RFC 4180) in UTF-8."""
     for row in (HEADER, *rows):
         line = io.StringIO(newline="")
         csv.writer(line).writerow(row)

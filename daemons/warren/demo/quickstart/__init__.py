@@ -1,1 +1,1 @@
-"""The quickstart: the whole suite on one machine for a minute, judged by the API's own record."""
+"""The quickstart: the whole suite on one machine for a minute, checked by the API's own record."""

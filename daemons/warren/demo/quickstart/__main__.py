@@ -1,4 +1,4 @@
-"""`python -m warren.demo.quickstart`, which is what scripts/quickstart runs."""
+"""The command `python -m warren.demo.quickstart`, which scripts/quickstart runs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def _url(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    """Refuses what is no URL of a broker before an INI file is made of it, which nobody has typed."""
+    """Return the broker's URL. Fails with a usage error for any other text.
+
+    This comes before the INI file is made, because the user has not typed that file and should not
+    see an error in it.
+    """
     try:
         BROKER_URL.read(text)
-    except Unexpected as error:  # it does not show the text, which may hold a password
+    except Unexpected as error:  # the error does not show the text, which may hold a password
         raise click.UsageError(f"--broker: {error}") from None
     return text or None
 
 
 def _url_of_file(context: click.Context, parameter: click.Parameter, file: Path | None) -> str | None:
-    """The URL in the file, which is judged like that of `[broker] url_file`."""
+    """Return the URL in the file, which is checked like that of `[broker] url_file`."""
     if file is None:
         return None
     try:
         text = sys.stdin.readline().strip() if str(file) == "-" else read_secret(file)
         BROKER_URL.read(text)
-    except Unexpected as error:  # it does not show the text
+    except Unexpected as error:  # the error does not show the text
         raise click.UsageError(f"--broker-file {file}: {error}") from None
     return text
 
@@ -69,11 +73,12 @@ def quickstart(
     folder: Path | None,
     home: Path | None,
 ) -> None:
-    """Run the whole suite for about a minute: collect documents from an API that allows 60 calls in 10 s, with two
-    workers, a batch, a schedule entry and a report; then say what happened.
+    """Run the whole suite for about a minute: collect documents from an API that allows 60 calls in
+    10 s, with two workers, a batch, a schedule entry and a report; then say what happened.
 
-    Exit codes: 0 all went as promised, 1 something did not (the last lines say what), 2 a wrong option, 69 the broker does not
-    answer or refuses what is asked of it, 73 the folder cannot be written, 78 the settings are wrong.
+    Exit codes: 0 all went as promised, 1 something did not (the last lines say what), 2 a wrong
+    option, 69 the broker does not answer or refuses a request, 73 the directory cannot be written,
+    78 the settings are wrong.
     """
     if broker and broker_file:
         raise click.UsageError("expected one of --broker and --broker-file, found both")
@@ -98,7 +103,7 @@ def quickstart(
 def _run_or_say_where(made: Scratch, documents: int, shown: display.Show, kept: bool) -> Figures:
     try:
         return run(made, documents, shown, kept)
-    except SystemExit:  # a signal asked for the end
+    except SystemExit:  # a signal has asked this process to end
         display.insist(f"stopped; what it wrote is in {made.home}" if made.home.exists() else "stopped; nothing was started")
         raise
 

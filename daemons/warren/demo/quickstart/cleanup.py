@@ -1,4 +1,4 @@
-"""What a run leaves on a broker that others use as well, and its removal."""
+"""The removal of a run's traces from a broker that others use as well."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from warren.errors import Unavailable
 
 
 def remove_traces(app: Celery, queues: tuple[str, ...]) -> None:
-    """Removes from a broker what has the names of this run alone: its queues, and what its beats remember.
+    """Remove from a broker all that has this run's own names: its queues, and its beats' state.
 
-    A broker that is away by now keeps them; that is no reason to fail.
+    A broker that cannot be reached any more keeps them, which is no reason to fail.
     """
     with suppress(Unavailable), reach(app) as connection, connection.channel() as channel:
         redis = connection.transport.driver_type == "redis"
         for name in queues:
             queue = app.amqp.queues[name].bind(channel)
             if redis:
-                queue.declare()  # only a queue that this connection has bound is unbound again
-            queue.delete()  # on RabbitMQ also one that it refused to have declared, and that is not there
+                queue.declare()  # a connection unbinds only queues that it has bound itself
+            queue.delete()  # on RabbitMQ also a queue that it refused to declare, so not existing
         for name in beat_names(app.main):
             if redis:
                 channel.client.delete(name)

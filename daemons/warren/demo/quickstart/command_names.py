@@ -1,4 +1,7 @@
-"""What is typed for the quickstart and for `warren`: in the source tree, or with the package, which has no scripts."""
+"""The words that call the quickstart and `warren`, in the source tree or in an installed package.
+
+An installed package has no scripts/.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 
 def typed(prefix: Path) -> tuple[str, str]:
-    """Return the words for the quickstart and for `warren`, with the environment of this prefix."""
+    """Return the words that call the quickstart and `warren` in the environment of this prefix."""
     if (prefix.parent / "scripts" / "quickstart").is_file():
         return "./scripts/quickstart", ".venv/bin/warren"
     python = f"{sys.executable} -P -m"

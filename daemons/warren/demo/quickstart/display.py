@@ -1,4 +1,8 @@
-"""What a run shows: bars on a terminal, a line now and then in a pipe, nothing but the figures for a machine."""
+"""The output of a run.
+
+On a terminal the output is progress bars, in a pipe a line every few seconds, and with --json only
+the figures.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from warren.demo.quickstart.figures import Figures, allowed
 
-_PAUSE = 5.0  # seconds between two lines about the same thing
+_PAUSE = 5.0  # seconds between two lines about the same work
 
 
 class Show:
-    """Tells how far each named piece of work is. `quiet`: tells nothing."""
+    """The output of each work's progress; with `quiet` there is none."""
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(quiet=quiet)
@@ -37,11 +41,14 @@ class Show:
             self._bars.stop()
 
     def say(self, text: str) -> None:
-        """Lines for a person."""
+        """Print lines for people."""
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def at(self, name: str, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps of the work `name` are done; call it as often as you like."""
+        """Show that `done` of `total` steps of the work `name` are done.
+
+        May be called at any rate.
+        """
         if self._bars:
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(name, total=total, note=note)
@@ -53,7 +60,7 @@ class Show:
             self.say(f"{name:<10} {done}/{total} {note}".rstrip())
 
     def figures(self, figures: Figures, report: str) -> None:
-        """The table of what happened."""
+        """Print the table of the figures, and the path of the report."""
         most = allowed(figures.limit, figures.window, figures.duration)
         used = f"{figures.use:.1%} of the {most:.0f} calls that the limit allows in that time"
         self.say("")
@@ -67,10 +74,11 @@ class Show:
             ("ticks", f"{figures.ticks} of the schedule entry"),
             ("report", report),
         ):
-            self.say(f"{name:<12}  {value}")  # no table of rich's, which would cut a path to the width of the terminal
+            # Not a table of rich, which would cut a path to the width of the terminal.
+            self.say(f"{name:<12}  {value}")
         self.say("")
 
 
 def insist(text: str) -> None:
-    """Says what must be known even by who asked for the figures alone, and does not disturb what a machine reads."""
+    """Print on stderr what a user must know even with --json, whose output goes to stdout."""
     print(text, file=sys.stderr)

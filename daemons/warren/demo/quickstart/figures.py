@@ -1,4 +1,4 @@
-"""What happened in a run, and whether it is what Warren promises. Pure."""
+"""The figures of a run, compared with Warren's guarantees. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ SUMS = [4, 8, 16, 32]
 
 @dataclass(frozen=True)
 class Figures:
-    """`calls`, `refused` and `worst_window` as the API saw them (`record.Summary`), under `limit` calls in `window`
-    seconds; `duration` is the time from the first call to the last. `lost` documents were asked for and are not there,
-    or not as the API has them. `ticks` is how often the schedule entry's task ran."""
+    """The figures of one run.
+
+    `calls`, `refused` and `worst_window` are what the API saw (`record.Summary`), under `limit`
+    calls in `window` seconds. `duration` is the time from the first call to the last, in seconds.
+    `lost` counts the requested documents that are missing or differ from those of the API. `ticks`
+    is how often the schedule entry's task ran.
+    """
 
     documents: int
     calls: int
@@ -29,33 +33,42 @@ class Figures:
 
     @property
     def use(self) -> float:
-        """The calls made as a share of those that the limit allowed in the time they took."""
+        """The calls made, as a share of the calls that the limit allowed in their time."""
         return self.calls / allowed(self.limit, self.window, self.duration)
 
     @property
     def telling(self) -> bool:
-        """Whether `use` says anything: a run of less than three windows' worth of documents is mostly its first burst."""
+        """Whether `use` is meaningful.
+
+        A run with fewer documents than three windows allow is mostly its first burst.
+        """
         return self.documents >= 3 * self.limit
 
     def as_json(self) -> str:
-        """The figures as one object on one line."""
+        """Return the figures as one JSON object on one line."""
         names = ("documents", "calls", "refused", "worst_window", "limit", "use", "batch", "ticks", "lost")
         return json.dumps({name: getattr(self, name) for name in names} | {"use": round(self.use, 4)})
 
 
 def allowed(limit: int, window: float, duration: float) -> float:
-    """The most calls that a sliding window lets anybody make within `duration` seconds: a full burst at its beginning,
-    then `limit` more for each `window` that passes. So 300 calls under 60/10s take at least 40 s, not 50."""
+    """Return the most calls that a sliding window allows within `duration` seconds.
+
+    These are a full burst at the beginning, then `limit` more calls for each `window` seconds that
+    pass. So 300 calls under 60/10s take at least 40 s, not 50 s.
+    """
     return limit * (1 + duration / window)
 
 
 def shortest(calls: int, limit: int, window: float) -> float:
-    """Seconds that so many calls take at the least: the bursts after the first each wait for a window."""
+    """Return the least seconds that so many calls take.
+
+    Each burst after the first waits for a window.
+    """
     return max(0, -(-calls // limit) - 1) * window
 
 
 def problems(figures: Figures) -> list[str]:
-    """What was promised and did not happen, one line each; empty when all did."""
+    """Return one line for each guarantee that was not kept; empty when all were kept."""
     checks = [
         (figures.refused == 0, f"refused: expected no call refused by the API, found {figures.refused}"),
         (
@@ -70,5 +83,8 @@ def problems(figures: Figures) -> list[str]:
 
 
 def ticks(lines: Iterable[str]) -> int:
-    """How many ticks a file of ticks holds; a task that was delivered twice counts once, a line still being written not."""
+    """Return the number of ticks in a file of ticks.
+
+    A task that was delivered twice counts once. A line that is still being written does not count.
+    """
     return len({json.loads(line)["task_id"] for line in lines if line.endswith("\n")})

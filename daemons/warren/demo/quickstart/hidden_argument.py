@@ -1,4 +1,7 @@
-"""The words of a command can be read by every user of the machine for as long as it runs: no password stays among them."""
+"""The removal of a password from the command line.
+
+Every user of the machine can read the words of a command as long as the command runs.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ _OPTION = "--broker"
 
 
 def hide_password(words: Sequence[str]) -> None:
-    """Starts this program anew with the URL in a file in memory, where a word of it has a password; returns where none has.
+    """Start this program again, with the URL in a file in memory, if a word of it has a password.
 
-    For a moment it was there, as it is in the history of a shell: a person at a terminal is told how to keep it to himself.
+    Returns if no word has a password. The password was visible for a moment, and is in the history
+    of a shell. So a user at a terminal is told how to keep it private.
     """
     found = without_url(words)
     if found is None:
@@ -22,17 +26,20 @@ def hide_password(words: Sequence[str]) -> None:
     url, others = found
     if sys.stderr.isatty():
         print("--broker: others could see this password for a moment; give it with --broker-file FILE", file=sys.stderr)
-    file = os.memfd_create("broker-url", 0)  # 0: it stays open in the program that follows
+    file = os.memfd_create("broker-url", 0)  # 0: the file stays open in the program that follows
     os.fchmod(file, 0o600)
     os.write(file, f"{url}\n".encode())
     program = [sys.executable, "-P", "-m", "warren.demo.quickstart", f"--broker-file=/proc/self/fd/{file}", *others]
-    os.execv(sys.executable, program)  # noqa: S606  the same program with its own words
+    os.execv(sys.executable, program)  # noqa: S606  the same program with the other words
 
 
 def without_url(words: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The URL with a password that follows --broker, and the words without both; None where there is no such. Pure."""
+    """Return the URL that follows --broker, and the words without the option and the URL. Pure.
+
+    Returns None unless there is such a URL with a password.
+    """
     if any(word.startswith("--broker-file") for word in words):
-        return None  # both are refused
+        return None  # the command refuses both options together
     for number, word in enumerate(words):
         option, joined, value = word.partition("=")
         if option != _OPTION:

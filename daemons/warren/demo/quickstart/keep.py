@@ -1,4 +1,4 @@
-"""`--keep` and `--stop`: a run that goes on without the command that started it."""
+"""The options `--keep` and `--stop`: a run that continues after the command that started it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILE = "kept.json"
 
 
 def keep(suite: Suite) -> str:
-    """Writes down what `stop` needs; returns what to tell the user."""
+    """Write a file with what `stop` needs; return the text to print for the user."""
     home = suite.scratch.home
     processes = [[process.pid, process.start] for process in suite.running()]
     told = {"boot": boot(), "processes": processes, "suffix": suite.scratch.suffix}
@@ -38,7 +38,7 @@ def keep(suite: Suite) -> str:
 
 
 def stop(home: Path) -> None:
-    """Ends a run that was kept; what it wrote stays. Raises WarrenError where there is none."""
+    """End a run that was kept; its files stay. Raises WarrenError when there is no such run."""
     file = home.absolute() / _FILE
     try:
         told = json.loads(file.read_bytes())
@@ -48,7 +48,7 @@ def stop(home: Path) -> None:
         raise WarrenError(
             f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the folder that it printed"
         ) from error
-    if told["boot"] == boot():  # else its numbers are those of other processes by now
+    if told["boot"] == boot():  # after a reboot the numbers belong to other processes
         for pid, start in told["processes"]:
             end(Process(pid, start))
     scratch = Scratch(file.parent, told["suffix"])

@@ -1,4 +1,4 @@
-"""The two processes that a run starts: the API and the suite. Whatever happens, they end."""
+"""The two processes that a run starts, the API and the suite, which end in any case."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ PATIENCE = 30.0  # seconds; more than the workers' stop_timeout
 
 
 def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
-    """Starts `python -m` these words in a session of its own, which is what `end` ends; its output goes to `out` (0640).
+    """Start `python -m` these words, with output to the file `out` (mode 0640).
 
-    Without `keep` it is asked to stop as well when this process is killed.
+    The process has a session of its own, which `end` ends. Without `keep` the process is also asked
+    to stop when this process is killed.
     """
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "ab") as output:
         return subprocess.Popen(
@@ -36,14 +37,17 @@ def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
 
 
 def alive_or_raise(process: subprocess.Popen[bytes], out: Path) -> None:
-    """Raises WarrenError with the end of its output when the process has ended."""
+    """Raise WarrenError, with the end of the output, when the process has ended."""
     if process.poll() is not None:
         said = "\n".join(out.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise WarrenError(f"{out}: expected this program to run, found that it ended with {process.returncode}:\n{said}")
 
 
 def end(process: Process, patience: float = PATIENCE, hurried: Callable[[], bool] = bool) -> None:
-    """Asks the process to stop, and kills what is left of its session after `patience` seconds, or when that is `hurried`."""
+    """Ask the process to stop, then kill what is left of its session.
+
+    Waits for the end of the process at most `patience` seconds, or until `hurried` returns true.
+    """
     if process.alive:
         os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
@@ -55,9 +59,9 @@ def end(process: Process, patience: float = PATIENCE, hurried: Callable[[], bool
 
 
 def session(leader: Process) -> Iterator[int]:
-    """What still runs of the session that this process began."""
+    """Yield the processes that still run in the session which this process began."""
     if of(leader.pid) not in (None, leader):
-        return  # its number is another's by now, and so is a session of that number
+        return  # another process has the number now, so a session of that number is not this one
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""One run, from an empty folder to the figures."""
+"""One run, from an empty directory to the figures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from warren.demo.quickstart.figures import Figures
 from warren.demo.quickstart.scratch import EVERY, LIMIT, Scratch
 from warren.demo.quickstart.suite_run import Suite, stop_on_signals
 
-_TIMEOUT = 60.0  # seconds for what waits for no quota
+_TIMEOUT = 60.0  # seconds for tasks that wait for no quota
 
 
 def run(scratch: Scratch, documents: int, show: Show, kept: bool) -> Figures:
-    """Starts the suite in this folder, has it do everything once, and stops it unless it is to be kept.
+    """Start the suite in this directory, let it do all the work once, and stop it unless `kept`.
 
-    Raises WarrenError when something could not be started or ended before its time.
+    Raises WarrenError when a process could not be started, or ended too early.
     """
     stop_on_signals()
     suite, stopping = None, True
@@ -54,7 +54,8 @@ def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple
         workload.submit(suite.app, documents)
         show.at("documents", 0, documents, note)
         show.at("ticks", 0, 1, f"one every {EVERY} s")
-        batch = workload.batch(suite.app, _TIMEOUT)  # in a queue of its own, so it does not wait for the quota
+        # The batch is in a queue of its own, so it does not wait for the quota.
+        batch = workload.batch(suite.app, _TIMEOUT)
         show.at("batch", len(batch), len(figures.BATCH), str(batch))
         for collected, ticks in workload.watch(demo, documents, workload.patience()):
             suite.check()

@@ -1,4 +1,4 @@
-"""The folder of one run: INI files, and places for state, logs and sockets."""
+"""The directory of one run, with INI files, state, logs and sockets."""
 
 from __future__ import annotations
 
@@ -58,25 +58,25 @@ every = {every}s
 
 @dataclass(frozen=True)
 class Scratch:
-    """Where a run keeps what, and how its queues are called."""
+    """The paths of a run, and the names of its queues."""
 
     home: Path
-    suffix: str = ""  # sets the names apart on a broker that others use as well
-    own: bool = False  # a folder that nobody named
+    suffix: str = ""  # makes the names unique on a broker that others use as well
+    own: bool = False  # whether the run made the directory itself, because the user named none
 
     @property
     def config(self) -> Path:
-        """The settings folder: the DIR of `warren --config DIR`."""
+        """The directory of the settings: DIR of `warren --config DIR`."""
         return self.home / "config"
 
     @property
     def log(self) -> Path:
-        """The folder of all logs."""
+        """The directory of all logs."""
         return self.home / "log"
 
     @property
     def queues(self) -> tuple[str, str]:
-        """The queue of the documents, and that of everything else."""
+        """The name of the documents' queue, and that of the queue for all other tasks."""
         return f"documents{self.suffix}", f"demo{self.suffix}" if self.suffix else "default"
 
     @property
@@ -85,34 +85,37 @@ class Scratch:
         return file_in(self.home / "state")
 
     def settings(self, api: str) -> DemoSettings:
-        """What the demo's tasks have to know, with the API at that URL."""
-        place = self.settings_file.parent
-        return DemoSettings(api, self.home / "api.key", place / "files", place / "ticks.jsonl")
+        """Return the settings of the demo's tasks, with the API at that URL."""
+        directory = self.settings_file.parent
+        return DemoSettings(api, self.home / "api.key", directory / "files", directory / "ticks.jsonl")
 
     @property
     def broker_url(self) -> Path:
-        """The file of the broker's URL, where a run has one."""
+        """The path of the file with the broker's URL, if the run has one."""
         return self.config / "broker.url"
 
     def forget(self) -> None:
-        """Removes the broker's URL: a password must not lie about when the run that needed it is over."""
+        """Remove the file with the broker's URL, because no password must stay after its run."""
         self.broker_url.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Removes all of a run that never began, but for a folder that the user named: there only the broker's URL."""
+        """Remove all files of a run that never began.
+
+        In a directory that the user named, remove only the file with the broker's URL.
+        """
         if self.own:
             shutil.rmtree(self.home, ignore_errors=True)
         else:
             self.forget()
 
 
-def make(folder: Path | None, broker: str | None) -> Scratch:
-    """Makes the folder, by default a new one with a short path, and writes the INI files for this broker into it.
+def make(directory: Path | None, broker: str | None) -> Scratch:
+    """Make the directory, by default a new one with a short path, and write its INI files.
 
-    The URL may hold a password, so it goes into a file of its own that only its owner may read.
-    Raises CannotWrite where the folder cannot be made or holds anything.
+    The URL of the broker may hold a password, so it goes into a file of its own that only its owner
+    may read. Raises CannotWrite when the directory cannot be made, or is not empty.
     """
-    scratch = Scratch(_home(folder), f"-{secrets.token_hex(3)}" if broker else "", own=folder is None)
+    scratch = Scratch(_home(directory), f"-{secrets.token_hex(3)}" if broker else "", own=directory is None)
     scratch.config.mkdir()
     scratch.log.mkdir()
     if broker:
@@ -124,7 +127,10 @@ def make(folder: Path | None, broker: str | None) -> Scratch:
 
 
 def ini(scratch: Scratch, broker: bool) -> str:
-    """The text of `warren.ini`; `broker`: whether the broker is the one in broker.url, not the embedded one."""
+    """Return the text of `warren.ini`.
+
+    `broker` says whether the run uses the broker in broker.url instead of the embedded broker.
+    """
     documents, others = scratch.queues
     return _INI.format(
         app=f"quickstart{scratch.suffix}",
@@ -138,16 +144,17 @@ def ini(scratch: Scratch, broker: bool) -> str:
     )
 
 
-def _home(folder: Path | None) -> Path:
-    # Not the system's folder for scratch files, which may be deep: the path of a unix socket has room for 107 bytes.
-    if folder is None:
+def _home(directory: Path | None) -> Path:
+    # Not the system's temporary directory, whose path may be long: the path of a unix socket is
+    # limited to 107 bytes.
+    if directory is None:
         return Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))
-    folder = folder.absolute()
+    directory = directory.absolute()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = next(folder.iterdir(), None)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = next(directory.iterdir(), None)
     except OSError as error:
-        raise CannotWrite(f"{folder}: expected a folder to write to, found: {error.strerror}; name another") from error
+        raise CannotWrite(f"{directory}: expected a folder to write to, found: {error.strerror}; name another") from error
     if found:
-        raise CannotWrite(f"{folder}: expected an empty folder, found {found.name} in it; name another, or empty it")
-    return folder
+        raise CannotWrite(f"{directory}: expected an empty folder, found {found.name} in it; name another, or empty it")
+    return directory

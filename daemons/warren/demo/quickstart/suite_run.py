@@ -1,4 +1,4 @@
-"""The API and the suite of one run: started together, ready or named why not, and ended."""
+"""The API and the suite of one run: their start, the wait until they are ready, and their end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENDED = ("BACKOFF", "EXITED", "FATAL")
 
 
 class Suite:
-    """What runs on behalf of one run. `keep`: it outlives this process."""
+    """The processes of one run; with `keep` they outlive this process."""
 
     def __init__(self, scratch: Scratch, settings: Settings, keep: bool) -> None:
         self.scratch = scratch
@@ -37,9 +37,12 @@ class Suite:
         self._supervise: subprocess.Popen[bytes] | None = None
 
     def start(self, documents: int) -> DemoSettings:
-        """Starts an API with at least so many documents, then the suite; returns what the demo's tasks know, once every
-        program is ready. Raises WarrenError."""
-        with reach(self.app):  # a broker that does not answer is told now, not found by five daemons later
+        """Start an API with at least so many documents, then the suite.
+
+        Returns the settings of the demo's tasks when every program is ready. Raises WarrenError.
+        """
+        # A broker that does not answer is reported now, and not by five daemons later.
+        with reach(self.app):
             pass
         demo = self._start_api(documents)
         demo_settings.write(self.scratch.settings_file, demo)
@@ -50,26 +53,27 @@ class Suite:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was started."""
+        """Whether any process was started."""
         return self._api is not None
 
     def check(self) -> None:
-        """Raises WarrenError when the API or the suite has ended."""
+        """Raise WarrenError when the API or the suite has ended."""
         for process, out in ((self._api, "api.out"), (self._supervise, "supervise.out")):
             if process is not None:
                 alive_or_raise(process, self.scratch.log / out)
         leave_if_asked()
 
     def running(self) -> list[Process]:
-        """Both processes, in the order in which they are to be ended."""
+        """Return the processes that run, in the order in which to end them."""
         started = [process for process in (self._supervise, self._api) if process is not None]
         return [process for process in (of(each.pid) for each in started) if process is not None]
 
     def stop(self) -> None:
-        """Ends both, whatever they do, and leaves nothing of the run on a broker of others."""
+        """End both processes in any case, and remove the run's traces from a shared broker."""
         for number in STOPPING:
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
-        hurried: list[int] = []  # it ends everything at once instead
+            # A second signal must not leave one of the processes running.
+            signal.signal(number, signal.SIG_IGN)
+        hurried: list[int] = []  # a second Ctrl-C ends everything at once instead
         signal.signal(signal.SIGINT, lambda number, _: hurried.append(number))
         for process in self.running():
             end(process, hurried=lambda: bool(hurried))
@@ -104,10 +108,11 @@ class Suite:
         answer = subprocess.run(words, capture_output=True, check=False, cwd=self.scratch.home).stdout
         said: dict[str, Any] = json.loads(answer) if answer.strip() else {"ready": False, "programs": []}
         for program in said["programs"]:
-            if program["state"] in _ENDED:  # at the first end: nobody mends anything while this run waits
-                trouble = program["trouble"] or program["state"]
-                kind = Unavailable if trouble.startswith(f"exit status {ExitCode.UNAVAILABLE:d}") else WarrenError
-                raise kind(f"{program['program']}: expected it to start, found: {trouble}; see {self.scratch.log}")
+            # The first end counts, because no operator corrects anything while this run waits.
+            if program["state"] in _ENDED:
+                error = program["trouble"] or program["state"]
+                kind = Unavailable if error.startswith(f"exit status {ExitCode.UNAVAILABLE:d}") else WarrenError
+                raise kind(f"{program['program']}: expected it to start, found: {error}; see {self.scratch.log}")
         return bool(said["ready"])
 
 
@@ -118,7 +123,7 @@ _asked: list[int] = []
 
 
 def stop_on_signals() -> None:
-    """Turns the signals that ask for an end into an exception, so that everything is stopped on the way out."""
+    """Convert the signals that ask for an end to SystemExit, so that all processes are stopped."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
         _asked.append(number)
@@ -129,6 +134,9 @@ def stop_on_signals() -> None:
 
 
 def leave_if_asked() -> None:
-    """Raises the exception again: Python drops one that a handler raises while an object is being finalized."""
+    """Raise SystemExit again if a signal has asked for it.
+
+    Python drops an exception that a handler raises while an object is being finalized.
+    """
     if _asked:
         sys.exit(128 + _asked[0])

@@ -1,4 +1,4 @@
-"""What a run does with the running suite: submits work, watches it, and reads what came of it."""
+"""The client of the running suite: submits work, watches it, and reads its results."""
 
 from __future__ import annotations
 
@@ -19,54 +19,59 @@ from warren.demo.quickstart.scratch import LIMIT
 from warren.demo.tasks import document_name
 from warren.tasks.progress import Progress, follow
 
-_PAUSE = 0.1  # seconds between two looks
-_ROWS = 100  # of the report
+_PAUSE = 0.1  # seconds between two reads
+_ROWS = 100  # the number of the report's rows
 
 
 def submit(app: Celery, documents: int) -> None:
-    """Sends the collection of so many documents over one connection."""
+    """Send the tasks that collect so many documents, over one connection."""
     with app.producer_or_acquire() as producer:
         for number in range(documents):
             app.send_task("warren.demo.collect", args=[number], producer=producer, ignore_result=True)
 
 
 def batch(app: Celery, timeout: float) -> list[int]:
-    """The sums of the batch, in its order. Raises celery.exceptions.TimeoutError after so many seconds."""
+    """Run the batch and return its sums in their order.
+
+    Raises celery.exceptions.TimeoutError after `timeout` seconds.
+    """
     sums = group(app.signature("warren.demo.add", args=list(pair)) for pair in BATCH)
     found: list[int] = sums.apply_async().get(timeout=timeout, interval=_PAUSE)
     return found
 
 
 def collected(demo: DemoSettings, documents: int) -> int:
-    """How many of the documents are in the folder."""
+    """Return how many of the documents are in the directory."""
     names = {path.name for path in demo.folder.iterdir()} if demo.folder.is_dir() else set()
     return sum(document_name(number) in names for number in range(documents))
 
 
 def ticks(demo: DemoSettings) -> int:
-    """How often the schedule entry's task ran."""
+    """Return how often the schedule entry's task has run."""
     if not demo.ticks.exists():
         return 0
     with demo.ticks.open(encoding="utf-8") as lines:
         return figures.ticks(lines)
 
 
-def watch(demo: DemoSettings, documents: int, patience: float) -> Iterator[tuple[int, int]]:
-    """Documents and ticks so far, again and again until all documents are there and a tick, or nothing new for `patience`
-    seconds."""
+def watch(demo: DemoSettings, documents: int, timeout: float) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of documents and ticks so far, again and again.
+
+    Ends when all documents and a tick are there, or nothing new has come for `timeout` seconds.
+    """
     seen, since = (-1, -1), time.monotonic()
     while True:
         now = collected(demo, documents), ticks(demo)
         if now != seen:
             seen, since = now, time.monotonic()
         yield now
-        if (now[0] == documents and now[1] > 0) or time.monotonic() > since + patience:
+        if (now[0] == documents and now[1] > 0) or time.monotonic() > since + timeout:
             return
         time.sleep(_PAUSE)
 
 
 def report(app: Celery, timeout: float) -> Iterator[Progress | str]:
-    """Runs the report: its progress as it goes, and at the end the path of the file."""
+    """Run the report; yield its progress, and at the end the path of its file."""
     result = app.send_task("warren.demo.report", args=[_ROWS])
     for told in follow(result, timeout):
         if not told.ended:
@@ -75,7 +80,7 @@ def report(app: Celery, timeout: float) -> Iterator[Progress | str]:
 
 
 def lost(demo: DemoSettings, documents: int) -> int:
-    """How many of the documents are missing, or are not what the API's catalogue says."""
+    """Return how many documents are missing, or differ from the API's catalogue."""
     headers = {"Authorization": f"Bearer {demo.key}"}
     catalogue = session().get(f"{demo.api}/documents", headers=headers, timeout=30).json()
     return sum(not _whole(demo, entry) for entry in catalogue[:documents])
@@ -87,12 +92,18 @@ def _whole(demo: DemoSettings, entry: dict[str, Any]) -> bool:
 
 
 def what_the_api_saw(demo: DemoSettings) -> dict[str, Any]:
-    """The summary of the API's record, see `warren.demo.call_record.Summary`. Raises requests.RequestException."""
+    """Return the summary of the API's record, see `warren.demo.call_record.Summary`.
+
+    Raises requests.RequestException.
+    """
     response: requests.Response = session().get(f"{demo.api}/record", timeout=30)
     summary: dict[str, Any] = json.loads(response.content)
     return summary
 
 
 def patience() -> float:
-    """Seconds without a new document after which no more come: two windows, and time for a restart in between."""
+    """Return the seconds without a new document after which no more documents will come.
+
+    These are two windows, and time for a restart between them.
+    """
     return 2 * LIMIT.seconds + 40.0
