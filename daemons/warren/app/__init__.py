@@ -1,1 +1,1 @@
-"""The one place where settings become a Celery app."""
+"""The Celery app of the settings, with its queues and routes."""

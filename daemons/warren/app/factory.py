@@ -59,7 +59,7 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
     directory = str(settings.app.path) if settings.app.path else ""
     if directory and directory not in sys.path:
         # The directory goes last, so that a module in it named `queue` breaks no other module. Such
-        # a module is reported as a problem (shadows.py).
+        # a module is reported as a problem (config/shadowed_modules.py).
         sys.path.append(directory)
     problems = check_modules(settings, begins)
     if problems:

@@ -112,8 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
     Says on stderr why the command failed.
     """
     _open_streams()
-    # This is a child of a command of root (cli/unprivileged_child.py), which shows the output on root's
-    # terminal.
+    # This is a child of a command of root (cli/unprivileged_child.py), which shows the output on
+    # root's terminal.
     if os.environ.pop("WARREN_TERMINAL", ""):
         sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
     try:

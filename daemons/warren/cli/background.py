@@ -61,7 +61,8 @@ class Place:
             sys.exit()
         not_root_for_another(self.settings.app.state_dir)
         if detach:
-            from warren.runtime.daemonize import into_background  # imported here, because loading takes time
+            # Imported here, because loading the module takes time.
+            from warren.runtime.daemonize import into_background
 
             into_background(self.settings, self.program, self.expected)
         code = start()

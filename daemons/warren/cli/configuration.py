@@ -103,7 +103,8 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
 
     `problems` holds those of the settings themselves.
     """
-    from warren.supervise.programs.supervisor_files import check_files  # loads supervisor, not needed by show-config
+    # Loads supervisor, which show-config does not need.
+    from warren.supervise.programs.supervisor_files import check_files
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
     path = settings.app.path

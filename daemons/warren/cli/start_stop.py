@@ -119,7 +119,8 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
 
 
 def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
-    from warren.control import reload_request  # loads supervisor's client, not needed by other actions
+    # Loads supervisor's client, which the other actions do not need.
+    from warren.control import reload_request
     from warren.supervise.programs.render import workers
 
     settings = load(**context.obj)

@@ -33,7 +33,10 @@ def who_may(path: Path, *, secret: bool = False) -> str:
 
 
 def _is_suite() -> bool:
-    """Return whether this process acts for the suite: in its unit, or for root (cli/unprivileged_child.py)."""
+    """Return whether this process acts for the suite.
+
+    It does in the suite's unit, and as a child of a root command (cli/unprivileged_child.py).
+    """
     return "WARREN_BOOT_ID" in os.environ or "WARREN_FOR_ROOT" in os.environ
 
 

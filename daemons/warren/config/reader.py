@@ -63,7 +63,8 @@ def read(directory: Path, host: str) -> Ini:
         remedy = "name it with --config or WARREN_CONFIG" if directory != DEFAULT_FOLDER else _BRING_BACK
         _refuse(ini, directory, "a folder with the file warren.ini", found, remedy)
         return ini
-    if not os.access(directory, os.R_OK | os.X_OK):  # one problem, instead of one for each file in it
+    # One problem for the directory, instead of one for each file in it.
+    if not os.access(directory, os.R_OK | os.X_OK):
         _refuse(ini, directory, "a folder that can be read", os.strerror(errno.EACCES), who_may(directory))
         return ini
     _read_file(ini, directory / "warren.ini", required=True)

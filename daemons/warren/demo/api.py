@@ -2,7 +2,7 @@
 
 GET /documents      the catalogue as JSON: number, name, bytes, sha256; needs the key, not limited
 GET /documents/N    document number N, from 0; needs the key, limited
-GET /record         what the API saw, see `record.Summary`; needs no key, not limited
+GET /record         what the API saw, see `call_record.Summary`; needs no key, not limited
 
     python -m warren.demo.api --port 0 --limit 60/10s --key-file KEY \\
         --record calls.jsonl --announce api.json

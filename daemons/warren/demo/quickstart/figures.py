@@ -14,10 +14,10 @@ SUMS = [4, 8, 16, 32]
 class Figures:
     """The figures of one run.
 
-    `calls`, `refused` and `worst_window` are what the API saw (`record.Summary`), under `limit`
-    calls in `window` seconds. `duration` is the time from the first call to the last, in seconds.
-    `lost` counts the requested documents that are missing or differ from those of the API. `ticks`
-    is how often the schedule entry's task ran.
+    `calls`, `refused` and `worst_window` are what the API saw (`call_record.Summary`), under
+    `limit` calls in `window` seconds. `duration` is the time from the first call to the last, in
+    seconds. `lost` counts the requested documents that are missing or differ from those of the API.
+    `ticks` is how often the schedule entry's task ran.
     """
 
     documents: int
