@@ -1,0 +1,54 @@
+"""docs/develop.md and the picture of the arrow name what is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from unit.test_rooms import ROOMS
+
+ROOT = Path(__file__).parents[2]
+HOUSE = ROOT / "daemons" / "warren"
+TEXT = (ROOT / "docs" / "develop.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def arrow() -> ModuleType:
+    """scripts/arrow.py as a module."""
+    spec = importlib.util.spec_from_file_location("arrow", ROOT / "scripts" / "arrow.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_file_of_the_text_is_there() -> None:
+    """A reader who looks for a file that the page names finds it."""
+    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", TEXT)
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists() and not (HOUSE / name).exists()] == []
+
+
+def test_each_file_of_the_map_is_in_its_room() -> None:
+    """A row names files of its own room alone, and there is a row for each room."""
+    rows = dict(re.findall(r"^\| `([\w./]+)` \| (.*) \|$", TEXT, re.MULTILINE))
+    assert [room.rstrip("/").removesuffix(".py") for room in rows] == [room for room in ROOMS if room != "__main__"]
+    for room, row in rows.items():
+        assert [name for name in re.findall(r"`(\w+(?:\.py|/))`", row) if not (HOUSE / room / name).exists()] == [], room
+
+
+def test_the_picture_shows_the_order_that_the_test_of_rooms_asserts(arrow: ModuleType) -> None:
+    """Its text lists the rooms in that order."""
+    rows = arrow.rows((ROOT / "docs" / "arrow.txt").read_text(encoding="utf-8"))
+    assert [room for row in rows for room in row] == [room for room in ROOMS if room != "__main__"]
+
+
+def test_the_picture_is_drawn_from_its_text(arrow: ModuleType) -> None:
+    """Nobody edits the SVG by hand, and nobody forgets to draw it again."""
+    text = (ROOT / "docs" / "arrow.txt").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / "arrow.svg").read_text(encoding="utf-8") == arrow.picture(arrow.rows(text))
