@@ -20,7 +20,8 @@ from warren.cli.user import become
 from warren.config import load
 from warren.errors import CannotWrite, WarrenError
 from warren.runtime.daemonize import into_background
-from warren.system.process import Process, lock_holder, of
+from warren.system.lock_holder import lock_holder
+from warren.system.process import Process, of
 
 JOBS = '''
 import os, time

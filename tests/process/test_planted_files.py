@@ -10,7 +10,7 @@ import pytest
 from support.plants import PLANTS
 from support.suite import Suite, descendants
 from support.wait import until
-from warren.system.process import lock_holder
+from warren.system.lock_holder import lock_holder
 
 INI = """
 [worker:a]

@@ -17,7 +17,8 @@ import pytest
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants, end
 from support.supervised import INI, QUIET, programs, reload, supervised
 from support.wait import PATIENCE, end_of, run_to_end, until
-from warren.system.process import Process, lock_holder
+from warren.system.lock_holder import lock_holder
+from warren.system.process import Process
 
 
 def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:

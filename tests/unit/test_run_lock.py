@@ -12,9 +12,9 @@ import pytest
 from support.wait import output_of, run_to_end
 from warren.config import AppSettings, Settings
 from warren.errors import AlreadyRunning, WarrenError
-from warren.runtime import daemon
+from warren.runtime import instance_lock
 from warren.supervise.programs.directories import note_run_dir, noted_run_dir
-from warren.system.process import lock_holder
+from warren.system.lock_holder import lock_holder
 from warren.system.run_lock import Lock
 
 OTHER = """
@@ -73,11 +73,10 @@ def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes
         with pytest.raises(AlreadyRunning, match=r"process (\?|\d{1,32}), has the run folder"):
             Lock(tmp_path)
         # The same file as the lock of a daemon, which waits for a holder of which it knows nothing: it may be about to end.
-        monkeypatch.setattr(daemon, "ORPHAN_PATIENCE", 0)
+        monkeypatch.setattr(instance_lock, "ORPHAN_TIMEOUT", 0)
         (tmp_path / "beat.lock").hardlink_to(tmp_path / "supervisord.lock")
-        app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path, log_dir=tmp_path / "log")
         with pytest.raises(WarrenError, match=rf"another beat runs on this host, process unknown \({tmp_path}/beat.lock\)"):
-            daemon.Daemon(Settings(folder=tmp_path, host="here", app=app), "beat", "beat")._lock()
+            instance_lock.InstanceLock(tmp_path, "beat", None).take()
         output_of(other)
 
 

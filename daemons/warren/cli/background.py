@@ -17,7 +17,7 @@ from warren.cli.progress_line import progress
 from warren.cli.user import not_root_for_another
 from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
-from warren.system.process import handle_of_holder
+from warren.system.lock_holder import handle_of_holder
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 

@@ -1,7 +1,9 @@
-"""A daemon in the background of a host without systemd; whoever starts it waits until it is ready or has said why not.
+"""A daemon in the background of a host without systemd.
 
-Whether a daemon runs is told by its lock alone (run_dir/PROGRAM.lock). It is a POSIX lock: taken after the fork, and gone
-with its holder whatever killed it. The pid file beside it is written under the lock, for scripts.
+The command that starts the daemon waits until the daemon is ready or has said why it is not. Only
+the lock (run_dir/PROGRAM.lock) says whether a daemon runs. It is a POSIX lock: the daemon takes it
+after the fork, and it ends with its holder whatever killed it. The pid file beside it is written
+under the lock, for scripts.
 """
 
 from __future__ import annotations
@@ -23,34 +25,41 @@ from rich.console import Console
 from warren.config import Settings
 from warren.errors import CannotWrite, ExitCode, WarrenError
 from warren.status.heartbeat import AT_WORK, read
+from warren.system.lock_holder import lock_holder
 from warren.system.printable import printable_lines
 from warren.system.private_directory import UMASK, make_closed, make_logs
-from warren.system.process import Process, adopt_orphans, lock_holder, of
+from warren.system.process import Process, adopt_orphans, of
 from warren.system.regular_file import open_or_make
 
-#: Seconds between two looks at the daemon that starts.
+#: Seconds between two looks at a daemon that starts.
 LOOK = 0.05
 
 
 def into_background(settings: Settings, program: str, expected: Collection[str]) -> None:
-    """Returns in the daemon. The calling process ends here: with 0, or with the daemon's exit code if it ended at once.
+    """Return in the daemon. The calling process ends here.
 
-    It is ready when the hearts of all `expected` programs say so. After [supervise] start_timeout the caller ends with 0,
-    too, and says on stderr what is missing: a broker that is away is no reason to start the daemon again.
-    Raises CannotWrite for a folder or the capture file log_dir/PROGRAM.out, WarrenError when there is no daemon.
+    The caller exits with 0, or with the daemon's exit code if the daemon ended at once. The daemon
+    is ready when the heartbeats of all `expected` programs say so. After [supervise] start_timeout
+    the caller exits with 0 as well, and prints on stderr what is missing: a broker that is away is
+    no reason to start the daemon again.
+
+    Raises CannotWrite for a directory or the capture file log_dir/PROGRAM.out, WarrenError when
+    there is no daemon.
     """
     _open_streams()
     capture = _capture(settings, program)
     printed = os.fstat(capture.fileno()).st_size
-    adopt_orphans()  # the daemon becomes this process's child when those between have ended: so its exit code is known
+    # The daemon becomes a child of this process when the processes between have ended: so its exit
+    # code is known.
+    adopt_orphans()
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     if os.fork():
         os.close(writing)
         with open(reading, encoding="ascii") as pipe:
-            said = pipe.read()
-        daemon = of(int(said)) if said else None
+            answer = pipe.read()
+        daemon = of(int(answer)) if answer else None
         if daemon is None:
             raise WarrenError(f"{program}: expected a process in the background, found none; its reason stands above")
         sys.exit(_Start(settings, program, expected, daemon).watch(capture, printed))
@@ -59,23 +68,31 @@ def into_background(settings: Settings, program: str, expected: Collection[str])
 
 
 def start_anew(settings: Settings, *verb: str) -> NoReturn:
-    """The same process with a new program: who has no supervisor must start itself anew for its new settings.
+    """Replace this process by a new program.
 
-    Every file closes, and with them the lock; killed in between, it is gone like any daemon that is killed.
+    A daemon without a supervisor must start itself again for its new settings. Every file closes,
+    and with the files the lock; a kill in between leaves no daemon, like any kill of a daemon.
     """
-    words = ["-P", "-m", "warren", "--config", str(settings.folder), "--host", settings.host, *verb]
-    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606  a fixed list of words, as everywhere
+    arguments = ["-P", "-m", "warren", "--config", str(settings.folder), "--host", settings.host, *verb]
+    # A fixed command, as everywhere.
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
 
 def _open_streams() -> None:
-    """Gives a caller that closed its standard streams empty ones: a file opened next would be taken for them."""
+    """Open empty standard streams for a caller that closed its own.
+
+    Otherwise the next opened file would be taken for one of them.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  for as long as the process lives
+            # No `with`: the stream stays open for as long as the process lives.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _capture(settings: Settings, program: str) -> TextIO:
-    """The file that takes what the daemon prints, which is little: its records go to the log."""
+    """Return the file that takes the output of the daemon, which is little: its records go to the
+    log.
+    """
     path = settings.app.log_dir / f"{program}.out"
     before = os.umask(UMASK)
     option = "state_dir"
@@ -83,7 +100,9 @@ def _capture(settings: Settings, program: str) -> TextIO:
         make_closed(settings.app.state_dir)
         option = "log_dir"
         make_logs(settings.app.log_dir)
-        file = open_or_make(path)  # what has taken its place would be waited for, or followed, or has no end
+        # open_or_make: an obstacle under this path would block the open, lead elsewhere, or never
+        # end.
+        file = open_or_make(path)
         fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # the daemon and its children share it
         return open(file, "a+", encoding="utf-8", errors="replace")
     except OSError as error:
@@ -97,20 +116,24 @@ def _capture(settings: Settings, program: str) -> TextIO:
 
 
 def _become_daemon(settings: Settings, capture: TextIO, writing: int) -> None:
-    # A daemon that was started from a supervised program is nobody's child: it must not end with the caller.
+    # A daemon that was started from a supervised program is no child of a supervisor: it must not
+    # end with the caller.
     os.environ.pop("SUPERVISOR_ENABLED", None)
     DaemonContext(
         working_directory=os.fspath(settings.app.state_dir),
         umask=UMASK,
-        detach_process=True,  # by itself it would not where the caller is a child of process 1, as in a container
-        signal_map={},  # signals are the daemon's own business, exactly as in the foreground
+        # The default does not detach where the caller is a child of process 1, as in a container.
+        detach_process=True,
+        signal_map={},  # the daemon sets its signal handlers itself, exactly as in the foreground
         files_preserve=[writing],
         stdout=capture,
         stderr=capture,
-        # No pidfile: it would be entered before the daemon has its lock, and a second start would overwrite the first one's.
+        # No pidfile: DaemonContext would write it before the daemon has its lock, and a second
+        # start would overwrite the file of the first.
     ).open()
     capture.close()
-    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)  # as supervisord's PYTHONUNBUFFERED does
+    # As supervisord's PYTHONUNBUFFERED does.
+    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
     faulthandler.enable()
     os.write(writing, str(os.getpid()).encode())
     os.close(writing)
@@ -118,7 +141,7 @@ def _become_daemon(settings: Settings, capture: TextIO, writing: int) -> None:
 
 @dataclass(frozen=True)
 class _Start:
-    """The caller's view of a daemon that starts."""
+    """The view that the caller has of a daemon that starts."""
 
     settings: Settings
     program: str
@@ -126,15 +149,18 @@ class _Start:
     daemon: Process
 
     def watch(self, capture: TextIO, printed: int) -> int:
-        """The exit code of the caller. What stands in `capture` from byte `printed` on is the daemon's."""
+        """Wait for the daemon; return the exit code of the caller.
+
+        The content of `capture` from the byte `printed` on is the daemon's output.
+        """
         try:
             code, missing = self._await_end_or_readiness()
-        except KeyboardInterrupt:  # in a session of its own, the daemon has not heard it
+        except KeyboardInterrupt:  # the daemon has a session of its own and did not get the signal
             print(f"{self.program}: process {self.daemon.pid} goes on in the background; --stop ends it", file=sys.stderr)
             return ExitCode.FAILURE
         if code is not None:
             capture.seek(printed)
-            return self._tell_end(code, capture.read())
+            return self._report_end(code, capture.read())
         if missing:
             print(
                 f"{self.program}: expected it to be ready within {self.settings.supervise.start_timeout:g} s, found "
@@ -146,7 +172,10 @@ class _Start:
         return ExitCode.OK
 
     def _await_end_or_readiness(self) -> tuple[int | None, dict[str, str]]:
-        """The exit code if it has ended, and what is missing; start_timeout may have passed."""
+        """Return the daemon's exit code, None while it runs, and what is not ready yet.
+
+        start_timeout may have passed.
+        """
         deadline = time.monotonic() + self.settings.supervise.start_timeout
         with Console(stderr=True).status(f"{self.program}: process {self.daemon.pid} starts") as progress:
             while True:
@@ -158,20 +187,27 @@ class _Start:
                 time.sleep(LOOK)
 
     def _ended(self) -> int | None:
-        """The daemon's exit code, minus the signal that ended it; None while it runs."""
+        """Return the daemon's exit code, negative for a signal; None while it runs."""
         try:
             pid, status = os.waitpid(self.daemon.pid, os.WNOHANG)
-        except ChildProcessError:  # not ours yet: the process between has not ended, though the daemon is at work
+        # The daemon is not our child yet: the process between has not ended, though the daemon
+        # works.
+        except ChildProcessError:
             return None if self.daemon.alive else int(ExitCode.SOFTWARE)
         return os.waitstatus_to_exitcode(status) if pid else None
 
     def _missing(self) -> dict[str, str]:
-        """What is not ready yet, and what its heart says. A heart of an earlier process says nothing."""
+        """Return the programs that are not ready yet, with the states in their heartbeats.
+
+        The heartbeat of an earlier process does not count.
+        """
         run_dir = self.settings.app.run_dir
         try:
             if lock_holder(run_dir / f"{self.program}.lock") != self.daemon.pid:
                 return {self.program: "starting"}
-        except OSError:  # something else is in its place, which the daemon puts right, or says why it cannot
+        # Another kind of file has the name of the lock; the daemon removes it, or says why it
+        # cannot.
+        except OSError:
             return {self.program: "starting"}
         beats = read(run_dir, self.expected).beats
         missing = {}
@@ -183,11 +219,13 @@ class _Start:
                 missing[program] = state
         return missing
 
-    def _tell_end(self, code: int, said: str) -> int:
-        """Hands on what the daemon has printed: nobody looks for it in a file."""
+    def _report_end(self, code: int, output: str) -> int:
+        """Print the output of the daemon, because nobody looks for it in a file; return the exit
+        code.
+        """
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        unsaid = f"{self.program} ended with {how} before it was ready; see {self.settings.app.log_dir}\n"
-        sys.stderr.write(printable_lines(said) or unsaid)
+        summary = f"{self.program} ended with {how} before it was ready; see {self.settings.app.log_dir}\n"
+        sys.stderr.write(printable_lines(output) or summary)
         return int(ExitCode.SOFTWARE) if code < 0 else code or int(ExitCode.FAILURE)
 
 

@@ -1,4 +1,4 @@
-"""Signs of life of a daemon that starts: imports, and hundreds of children, may take longer than start_timeout."""
+"""Heartbeats of a daemon that starts: imports and many forks may take longer than start_timeout."""
 
 from __future__ import annotations
 
@@ -10,45 +10,49 @@ from typing import Any
 
 from warren.status.heartbeat import Heart
 
-#: Seconds between two beats.
+#: Seconds between two heartbeats.
 _PAUSE = 1.0
 
 
 class Progress:
-    """Beats, at most once a second, with each module that this process looks for and each child that it forks.
+    """Writes heartbeats, at most once a second, while this process imports modules or forks
+    children.
 
-    A module that hangs, or a fork that does, is no progress. It is one of Python's finders, and finds nothing.
+    Each module that the process looks for and each child that it forks is progress. A module that
+    hangs, or a fork that hangs, is none. The object is one of Python's module finders, and finds
+    nothing.
     """
 
     def __init__(self, heart: Heart) -> None:
         self._heart = heart
         self._owner = (os.getpid(), threading.get_ident())
-        self._told = time.monotonic()
+        self._last_beat = time.monotonic()
         self._children = 0
         self._over = False
 
     def begin(self) -> None:
-        """From here on the heart beats."""
+        """Begin to write heartbeats."""
         sys.meta_path.insert(0, self)
         os.register_at_fork(after_in_parent=self._forked)
 
     def end(self) -> None:
-        """The daemon's own loop beats now."""
+        """Stop: the daemon's own loop writes the heartbeats from now on."""
         self._over = True
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Asked by Python for each module that is imported."""
+        """Write a heartbeat; Python calls this for each module that is imported."""
         self._beat(importing=name.partition(".")[0])
 
     def _forked(self) -> None:
         self._children += 1
         self._beat(children=self._children)
 
-    def _beat(self, **evidence: Any) -> None:
-        due = time.monotonic() - self._told >= _PAUSE
-        # Not in a child, whose heart it is not, nor in a thread that a module has started.
+    def _beat(self, **details: Any) -> None:
+        due = time.monotonic() - self._last_beat >= _PAUSE
+        # Not in a child, which does not own the heartbeat, nor in a thread that a module has
+        # started.
         if due and not self._over and self._owner == (os.getpid(), threading.get_ident()):
-            self._told = time.monotonic()
-            self._heart.beat("starting", **evidence)
+            self._last_beat = time.monotonic()
+            self._heart.beat("starting", **details)

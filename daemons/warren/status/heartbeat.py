@@ -1,4 +1,4 @@
-"""The heartbeat file of a daemon: written by its own main loop, with what proves that it works."""
+"""The heartbeat file of a daemon: its main loop writes it, with details that show that it works."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process, this
 from warren.system.regular_file import TooLarge, clear_place
 
-#: A heart older than this (seconds) does not count as beating.
+#: Age in seconds above which a heartbeat does not count any more.
 STALE = 10.0
-#: The states of a daemon that does its work; a beat that stands by does.
+#: The states of a daemon that does its work; a beat on standby does its work.
 AT_WORK = ("ready", "standby")
-#: What the daemons add for people and for supervise, where they add it; other things may stand beside it.
+#: The details that daemons add for people and for supervise. All are optional, and others may
+#: occur.
 EVIDENCE: Shape = {
     "queues?": [str],
     "paused?": [str],
@@ -46,9 +47,11 @@ EVIDENCE: Shape = {
 
 @dataclass(frozen=True)
 class Beat:
-    """What a heartbeat file said. `at` is in seconds of CLOCK_BOOTTIME, as is `since`, when `state` began; `evidence` is what the
-    daemon adds for people. `mark` differs from that of the beat before, also when that beat could not be written and only touched
-    the file.
+    """The content of a heartbeat file.
+
+    `at` and `since`, when `state` began, are in seconds of CLOCK_BOOTTIME. `evidence` are details
+    that the daemon adds for people. `mark` differs from that of the heartbeat before, also when the
+    daemon could not write the heartbeat and only touched the file.
     """
 
     program: str
@@ -61,74 +64,86 @@ class Beat:
 
     @property
     def age(self) -> float:
-        """Seconds since the main loop last showed life."""
+        """Return the seconds since the main loop last gave a sign of life."""
         return status_file.silence(self.at, self.mark[1])
 
 
 class Heart:
-    """Writes run_dir/heart/PROGRAM.json. States: starting, connecting, ready, standby (a beat that does not lead), stopping."""
+    """The writer of run_dir/heart/PROGRAM.json.
+
+    The states are starting, connecting, ready, standby (a beat that does not lead) and stopping.
+    """
 
     def __init__(self, run_dir: Path, program: str) -> None:
         self.path = run_dir / "heart" / f"{program}.json"
         self.program = program
-        self.generation = 0  # of the settings that the daemon has taken up
+        self.generation = 0  # the generation of the settings that the daemon has taken up
         self._state, self._since = "", 0.0
 
-    def beat(self, state: str, **evidence: Any) -> bool:
-        """Writes one beat, whole or not at all; False when the folder cannot be written, which must not end the daemon."""
+    def beat(self, state: str, **details: Any) -> bool:
+        """Write one heartbeat, whole or not at all.
+
+        Return False when the directory cannot be written, which must not end the daemon.
+        """
         me, at = this(), now()
         if state != self._state:
             self._state, self._since = state, at
-        who = {"program": self.program, "pid": me.pid, "start": me.start}
+        identity = {"program": self.program, "pid": me.pid, "start": me.start}
         try:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            except FileExistsError:  # a task has put something else in its place
+            except FileExistsError:  # a task has put another kind of file there
                 clear_place(self.path.parent, stat.S_ISDIR)
                 self.path.parent.mkdir()
-            said = {**who, "at": at, "state": state, "since": self._since}
-            order = {"generation": self.generation}
+            content = {**identity, "at": at, "state": state, "since": self._since}
+            own = {"generation": self.generation}
             try:
-                status_file.write(self.path, {**said, "evidence": {**evidence, **order}})
-            except TooLarge:  # no reader would take it; that the daemon lives matters more than what it adds
-                status_file.write(self.path, {**said, "evidence": order})
-        except OSError:  # the last beat was touched
+                status_file.write(self.path, {**content, "evidence": {**details, **own}})
+            # No reader would accept the file; a sign of life matters more than the details.
+            except TooLarge:
+                status_file.write(self.path, {**content, "evidence": own})
+        except OSError:  # the file of the last heartbeat was touched
             return False
         return True
 
     def stop(self) -> None:
-        """Takes the file away: a daemon that ended in order has no heart to be missed."""
+        """Remove the file: a daemon that ended cleanly has no heartbeat that anybody could miss."""
         with suppress(OSError):
             self.path.unlink()
 
 
 @dataclass(frozen=True)
 class Hearts:
-    """The last beat of each program that has one, and why that of another could not be read, both by program."""
+    """The last heartbeat of each program that has one, and the errors of the reads, both by
+    program.
+    """
 
     beats: dict[str, Beat] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
 
 
 def read(run_dir: Path, programs: Iterable[str]) -> Hearts:
-    """Return the hearts of these programs of this host; a program without a heart is in neither of its parts.
+    """Return the heartbeats of these programs of this host.
 
-    Only the files of these are opened, however many others somebody has put there. Raises nothing.
+    A program without a heartbeat is in neither part of the result. Only the files of these programs
+    are opened, however many other files somebody has put there. Raises nothing.
     """
     found = {program: _read(run_dir, program) for program in programs}
     return Hearts(
         {program: beat for program, beat in found.items() if isinstance(beat, Beat)},
-        {program: trouble for program, trouble in found.items() if isinstance(trouble, str)},
+        {program: error for program, error in found.items() if isinstance(error, str)},
     )
 
 
 def _read(run_dir: Path, program: str) -> Beat | str | None:
-    if "/" in program or "\0" in program:  # a program of supervisord's own files may have any name, and such a one no heart
+    # A program of supervisord's own files may have any name; a program with such a name has no
+    # heartbeat.
+    if "/" in program or "\0" in program:
         return None
     path = run_dir / "heart" / f"{program}.json"
     found = status_file.read(path, program={program}, pid=int, start=int, since=NUMBER, state=str, evidence=EVIDENCE)
-    said = found.said
-    if said is None:
+    content = found.said
+    if content is None:
         return None if found.missing else found.trouble
-    process, mark = Process(said["pid"], said["start"]), (said["at"], found.stamp)
-    return Beat(program, process, said["at"], said["since"], said["state"], said["evidence"], mark)
+    process, mark = Process(content["pid"], content["start"]), (content["at"], found.stamp)
+    return Beat(program, process, content["at"], content["since"], content["state"], content["evidence"], mark)

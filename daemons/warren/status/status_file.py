@@ -1,6 +1,8 @@
-"""The small files of the run folder in which one process tells all others how it stands: JSON, whole at any moment.
+"""The small files of the run directory by which one process publishes its status: JSON, always
+whole.
 
-Their times are seconds of CLOCK_BOOTTIME: it goes on while the machine sleeps, and no step of the wall clock moves it.
+Their times are seconds of CLOCK_BOOTTIME. This clock continues while the machine sleeps, and no
+step of the wall clock changes it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from warren.system.regular_file import LARGEST, TooLarge, read_regular
 
 @dataclass(frozen=True)
 class Published:
-    """What such a file said, or why it says nothing; `stamp` is when it was changed last, in ns of the wall clock."""
+    """The content of such a file, or why it cannot be read.
+
+    `stamp` is the time of its last change, in ns of the wall clock.
+    """
 
     said: dict[str, Any] | None
     trouble: str = ""
@@ -31,39 +36,44 @@ class Published:
     missing: bool = False
 
     def age(self, now: float) -> float:
-        """Seconds since it was written."""
+        """Return the seconds since the file was written."""
         return max(0.0, now - self.said["at"]) if self.said else 0.0
 
     @property
     def silence(self) -> float:
-        """Seconds since its writer showed life, also by what it could not write."""
+        """Return the seconds since the writer's last sign of life, a touch of the file included."""
         return silence(self.said["at"], self.stamp) if self.said else 0.0
 
 
 def silence(at: float, stamp: int) -> float:
-    """Seconds since the writer of a file with this time and this stamp showed life."""
+    """Return the seconds since the sign of life of a file's writer, from this time and this
+    stamp.
+    """
     written, touched = now() - at, time.time() - stamp / 1e9
-    # On a full disk a file is only touched, which the wall clock stamps. A stamp of the future is older than a step of it.
+    # On a full disk a file is only touched, and the stamp is of the wall clock. A stamp in the
+    # future comes from before a step of the wall clock.
     return max(0.0, min(written, touched) if touched >= 0 else written)
 
 
 def now() -> float:
-    """Seconds of CLOCK_BOOTTIME."""
+    """Return the seconds of CLOCK_BOOTTIME."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def write(path: Path, said: Mapping[str, object]) -> None:
-    """Replaces a file that has one writer. Raises OSError, TooLarge among them, and then the old one stands.
+def write(path: Path, content: Mapping[str, object]) -> None:
+    """Replace a file that has one writer.
 
-    It is touched then, which needs no room: a full disk must not make its writer look like one that hangs.
+    Raises OSError, also TooLarge, and then the old file stays. The old file is touched then, which
+    needs no room: a full disk must not make its writer look like a process that hangs.
     """
-    from warren.redaction.masker import redact_texts, suspicious  # only writers pay for it: `warren health` reads, once a cycle
+    # Imported here so that only writers pay for it: `warren health` reads, once a cycle.
+    from warren.redaction.masker import redact_texts, suspicious
 
-    text = json.dumps(said)
-    if suspicious(text):  # what went wrong, in words of others: monitors and mails repeat it
-        text = json.dumps(redact_texts(dict(said)))
+    text = json.dumps(content)
+    if suspicious(text):  # errors quote the text of others, and monitors and mails repeat it
+        text = json.dumps(redact_texts(dict(content)))
     try:
-        if len(text) > LARGEST:  # of ASCII, so bytes as well
+        if len(text) > LARGEST:  # the text is ASCII, so these are bytes as well
             raise TooLarge(errno.EFBIG, f"larger than {LARGEST} bytes", str(path))
         replace_file(path, text)
     except OSError:
@@ -73,13 +83,17 @@ def write(path: Path, said: Mapping[str, object]) -> None:
 
 
 def read(path: Path, **needed: Shape) -> Published:
-    """Return what the file says, with `at` and all that is `needed`, in these shapes. Raises nothing, and never waits."""
+    """Return the content of the file if it has `at` and all that is `needed`, in these shapes.
+
+    Raises nothing, and never waits.
+    """
     try:
-        text, status = read_regular(path)  # one file for both: another may replace it at any moment
-        said = strict_json.loads(text.decode())
+        # Both come from one open file: another process may replace the file at any moment.
+        text, status = read_regular(path)
+        content = strict_json.loads(text.decode())
     except OSError as error:
         return Published(None, f"{path}: {error.strerror}", missing=isinstance(error, FileNotFoundError))
     except ValueError:
         return Published(None, f"{path}: expected JSON, found other text")
-    problem = misfit(said, {"at": NUMBER, **needed})
-    return Published(None, f"{path}: {problem}") if problem else Published(said, "", status.st_mtime_ns)
+    problem = misfit(content, {"at": NUMBER, **needed})
+    return Published(None, f"{path}: {problem}") if problem else Published(content, "", status.st_mtime_ns)

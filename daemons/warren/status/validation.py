@@ -1,11 +1,17 @@
-"""Whether what was read from a file has the shape that its reader needs, and where it has another one. Pure.
+"""Whether the content of a file has the shape that its reader needs, and where it differs. Pure.
 
-By hand, as monitors call `warren health` each cycle: the import of pydantic, which checks the settings, takes more CPU alone
-(144 ms) than `warren health` takes in all.
+By hand, as monitors call `warren health` each cycle: the import of pydantic, which checks the
+settings, alone takes more CPU (144 ms) than `warren health` takes in all.
 
-A shape is a type, None for null, a set of numbers or texts, `[shape]` for a list, `{str: shape}` for an object with any keys,
-`{"name": shape}` for one with these keys at least, of which one that ends in `?` may be missing, or a tuple of shapes, any of
-which will do.
+A shape is one of these:
+
+- a type, or None for null;
+- a set of numbers or texts, one of which the value must be;
+- `[shape]` for a list;
+- `{str: shape}` for an object with any keys;
+- `{"name": shape}` for an object that has at least these keys; a key that ends in `?` may be missing;
+- a tuple of shapes, one of which the value must have.
+
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from typing import Any
 
 Shape = Any
 NUMBER = (int, float)
-_WORDS: dict[Any, str] = {
+_NAMES: dict[Any, str] = {
     None: "null",
     str: "text",
     int: "a whole number",
@@ -28,7 +34,10 @@ _MISSING = object()
 
 
 def misfit(value: object, shape: Shape, where: str = "") -> str:
-    """The first place that has another shape: where it is, what was expected, what was found. Empty when there is none."""
+    """Return the first difference: its path, what was expected, what was found.
+
+    Return an empty text when there is none.
+    """
     if isinstance(shape, tuple):
         problems = [misfit(value, each, where) for each in shape]
         if "" in problems:
@@ -45,11 +54,12 @@ def _is(value: object, shape: Shape) -> bool:
     if isinstance(shape, set):
         return isinstance(value, int | str) and not isinstance(value, bool) and value in shape
     kind = type(shape) if shape is None or isinstance(shape, dict | list) else shape
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))  # Python takes true for a number
+    # Python takes true for a number.
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _parts(value: Any, shape: Shape) -> Iterator[tuple[str, object, Shape]]:
-    """What is within: its name, itself and its shape."""
+    """Return each part of the value with its name and its shape."""
     if isinstance(shape, list):
         yield from ((str(number), part, shape[0]) for number, part in enumerate(value))
     elif isinstance(shape, dict) and str in shape:
@@ -66,10 +76,10 @@ def _expected(shape: Shape) -> str:
         return " or ".join(_expected(each) for each in shape if each is not int or float not in shape)
     if isinstance(shape, set):
         return f"one of {', '.join(map(str, sorted(shape)))}"
-    return _WORDS[type(shape) if isinstance(shape, dict | list) else shape]
+    return _NAMES[type(shape) if isinstance(shape, dict | list) else shape]
 
 
 def _found(value: object) -> str:
     if value is _MISSING:
         return "nothing"
-    return _WORDS[None if value is None else type(value)]
+    return _NAMES[None if value is None else type(value)]

@@ -1,7 +1,8 @@
-"""The processes that a process has started, and what they started: found by the kernel's lists, ended by a handle.
+"""The descendants of a process: found by the kernel's lists, and ended by a handle.
 
-A number is never signalled by itself: another process may have it by then. pidfd_open(2) gives a handle on whoever has the
-number, and its start says whether that is still the one that was meant.
+No process is signalled by its number alone: another process may have the number by then.
+pidfd_open(2) gives a handle of the process that has the number, and the start tick says whether
+that is still the right process.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from warren.system.process import Process, of
 
-#: Rounds of looking and killing at most: what is killed leaves its own children to this process, which the next round finds.
+#: Rounds of search and kill at most: a killed process leaves its children to this process, and the
+#: next round finds them.
 _ROUNDS = 50
 #: Seconds between two rounds.
 _PAUSE = 0.002
@@ -24,14 +26,22 @@ _PAUSE = 0.002
 
 @dataclass(frozen=True)
 class Swept:
-    """What became of leftovers: who was still alive at the last look, and whom it ended, with their names."""
+    """The result of a sweep.
+
+    `living` are the leftovers that lived at the last look, `ended` are those that were killed, with
+    their names.
+    """
 
     living: list[Process]
     ended: dict[Process, str]
 
 
 def children(pid: int, spare: Container[int] = ()) -> list[Process]:
-    """Return the children of a process that nobody has waited for yet, zombies included, but for the numbers in `spare`."""
+    """Return the children of a process that were not waited for yet, but for the numbers in
+    `spare`.
+
+    Zombies are included.
+    """
     found = [of(number) for number in _numbers(pid) if number not in spare]
     return [process for process in found if process is not None]
 
@@ -49,7 +59,7 @@ def below(pid: int) -> list[Process]:
 
 def kill(process: Process) -> None:
     """Send SIGKILL to this process and to no other that may have its number by now."""
-    with suppress(OSError):  # gone, or of another user
+    with suppress(OSError):  # the process has ended, or belongs to another user
         handle = os.pidfd_open(process.pid)
         try:
             if of(process.pid) == process:
@@ -59,10 +69,11 @@ def kill(process: Process) -> None:
 
 
 def sweep(spare: Container[int], is_leftover: Callable[[Process], bool], seconds: float) -> Swept:
-    """Kill those children of the calling process that are leftovers, and what they leave in turn.
+    """Kill the children of the calling process that are leftovers, and what they leave in turn.
 
-    `spare` holds numbers of children that are none. The caller has to be a child subreaper: whoever loses its parent below it
-    becomes its child, and a leftover. Waits up to so many seconds for the dead, and takes in their exit status.
+    `spare` holds the numbers of children that are no leftovers. The caller must be a child
+    subreaper: a descendant that loses its parent then becomes its child, and a leftover. Waits up
+    to `seconds` for the end of the killed processes, and reads their exit status.
     """
     deadline = time.monotonic() + seconds
     living: list[Process] = []
@@ -95,7 +106,7 @@ def _name(pid: int) -> str:
 def _numbers(pid: int) -> list[int]:
     numbers = []
     with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # each thread has a list of those that it started
+        for thread in os.listdir(f"/proc/{pid}/task"):  # each thread has a list of its own children
             with suppress(OSError):
-                numbers += [int(word) for word in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()]
+                numbers += [int(number) for number in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()]
     return numbers

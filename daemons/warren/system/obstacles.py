@@ -1,8 +1,9 @@
-"""Makes way for a file or a directory of the suite: one rule for whatever else stands in its place.
+"""Obstacles: what has the path of a file or directory of the suite, and is of another kind.
 
-What may hold something that somebody wants is renamed: a directory where a file belongs, a file where a directory belongs.
-It is not emptied: that takes as long as whoever filled it likes, and a tree may be too deep for it. What holds nothing is
-removed: a link, a fifo, a socket, a device.
+An obstacle that may hold wanted data is renamed: a directory at the path of a file, a file at the
+path of a directory. A directory is not emptied: that may take as long as its author likes, and a
+tree may be too deep for it. An obstacle that holds no data is removed: a link, a fifo, a socket, a
+device.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-#: In the name of whatever was renamed.
+#: The part of a name that marks a renamed obstacle.
 MARK = ".set-aside-"
 
 
 class SetAside(NamedTuple):
-    """What was renamed: where it stood, its name now, and why."""
+    """A renamed obstacle: its old path, its new path, and the reason."""
 
     path: str
     kept_as: str
@@ -26,10 +27,10 @@ class SetAside(NamedTuple):
 
 
 def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> SetAside | None:
-    """Rename or remove what stands at `path` unless its mode (st_mode) is `wanted`. Raises OSError.
+    """Rename or remove what is at `path` unless its mode (st_mode) is `wanted`. Raises OSError.
 
-    Return what was renamed: beside `path`, or to a name that begins with `to`. No link is followed.
-    The caller tells the log, if there is one (regular_file.clear_place does).
+    Return the renamed obstacle; its new path is beside `path` or begins with `to`. No link is
+    followed. The caller logs the rename, if it has a log (regular_file.clear_place does).
     """
     name = os.fspath(path).rstrip("/")
     try:
@@ -37,7 +38,8 @@ def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_I
         if wanted(mode):
             return None
         if stat.S_ISDIR(mode):
-            # The slash: only a directory is renamed, and no file that another process has made there meanwhile.
+            # With the slash only a directory is renamed, never a file that another process has just
+            # created there.
             return rename(f"{name}/", "a directory instead of a file", to)
         if stat.S_ISREG(mode):
             return rename(name, "a file instead of a directory", to)
@@ -48,7 +50,7 @@ def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_I
 
 
 def rename(path: str | os.PathLike[str], reason: str, to: str = "") -> SetAside:
-    """Give what stands at `path` a name beside it, or one that begins with `to`. Raises OSError."""
+    """Rename what is at `path`; the new path is beside it or begins with `to`. Raises OSError."""
     name = os.fspath(path).rstrip("/")
     kept = f"{to or name}{MARK}{time.time_ns()}"
     os.rename(path, kept)

@@ -1,21 +1,25 @@
-"""What other users' processes print, made plain text: nothing of it moves a terminal's cursor, or changes its state."""
+"""Output of other users' processes as plain text, which steers no terminal.
+
+No part of it moves the cursor or changes the state of a terminal.
+"""
 
 from __future__ import annotations
 
 import codecs
 import re
 
-#: ASCII that is shown as it is.
+#: The ASCII characters that are shown unchanged.
 _FINE = bytes(range(0x20, 0x7F)) + b"\n\t"
-#: Colours (SGR), which Warren's own tables write; or a character that is none to look at: controls, C1 among them, which some
-#: terminals obey like ESC, and those that turn the direction of the text.
+#: Either a colour (SGR), which Warren's own tables write, or a character that is not shown:
+#: controls, among them C1, which some terminals obey like ESC, and the marks that change the
+#: direction of the text.
 _SPECIAL = re.compile("(\x1b\\[[0-9;:]{0,40}m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-#: The beginning of a colour that may go on in the next block.
+#: The beginning of a colour that may continue in the next block.
 _CUT = re.compile("\x1b(\\[[0-9;:]{0,40})?$")
 
 
 class Plain:
-    """One stream of text in UTF-8, block by block."""
+    """One stream of text in UTF-8, processed block by block."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
@@ -31,11 +35,11 @@ class Plain:
         return plain(text).encode()
 
     def rest(self) -> bytes:
-        """Return what was cut off at the end."""
+        """Return the text that was held back at the end of the last block."""
         text, self._left = self._left + self._decoder.decode(b"", final=True), ""
         return plain(text).encode()
 
 
 def plain(text: str) -> str:
-    """Return the text with each character that is none to look at as its escape sequence."""
+    """Return the text with each unsafe character as its escape sequence."""
     return _SPECIAL.sub(lambda found: found.group(1) or found.group().encode("unicode_escape").decode(), text)

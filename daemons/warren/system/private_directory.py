@@ -1,4 +1,7 @@
-"""Folders of the suite that nobody but its user may enter, and the one of the logs, which its group may read."""
+"""The modes of the suite's directories.
+
+Only the suite's user may enter them, but for the log directory, which its group may read.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,47 @@ import os
 import stat
 from pathlib import Path
 
-#: What a process of the suite makes is its user's alone: results and messages hold the arguments of tasks.
+#: The umask of the suite: its files are for its user alone, because results and messages hold the
+#: arguments of tasks.
 UMASK = 0o077
-#: State and run folder.
+#: The mode of the state and the run directory.
 CLOSED = 0o700
-#: The log folder, whose group may read the logs.
+#: The mode of the log directory, whose group may read the logs.
 LOGS = 0o750
-# What the state and run folders were made with before they were closed.
+# The mode of the state and run directories before they were closed.
 _FORMER = 0o750
 
 
-def make_closed(folder: Path) -> None:
-    """Makes the folder, and those above it that are missing, for this user alone; one that an older version made is closed.
+def make_closed(directory: Path) -> None:
+    """Create the directory, and its missing parents, for this user alone.
 
-    Any other mode was somebody's choice and stays. Raises OSError.
+    A directory that an older version made is closed. Any other mode was an operator's choice and
+    stays. Raises OSError.
     """
-    _make(folder, CLOSED)
-    status = folder.stat()
+    _make(directory, CLOSED)
+    status = directory.stat()
     if stat.S_IMODE(status.st_mode) == _FORMER and status.st_uid == os.geteuid():
-        folder.chmod(CLOSED)
+        directory.chmod(CLOSED)
 
 
-def make_logs(folder: Path) -> None:
-    """Makes the log folder with its mode, whatever the umask is; one that is there keeps its own. Raises OSError."""
-    _make(folder, LOGS)
+def make_logs(directory: Path) -> None:
+    """Create the log directory with its mode, whatever the umask is; an existing one keeps its
+    mode.
+
+    Raises OSError.
+    """
+    _make(directory, LOGS)
 
 
-def _make(folder: Path, mode: int) -> None:
-    if folder.is_dir():
+def _make(directory: Path, mode: int) -> None:
+    if directory.is_dir():
         return
-    if not folder.parent.is_dir():
-        _make(folder.parent, mode)
+    if not directory.parent.is_dir():
+        _make(directory.parent, mode)
     try:
-        folder.mkdir(mode=CLOSED)
-    except FileExistsError:  # another process was faster, or something that is no folder is in its place
-        if not folder.is_dir():
+        directory.mkdir(mode=CLOSED)
+    except FileExistsError:  # another process was faster, or another kind of file has this path
+        if not directory.is_dir():
             raise
         return
-    folder.chmod(mode)  # only of a folder that is ours because we made it
+    directory.chmod(mode)  # only a directory that this call has created

@@ -1,46 +1,43 @@
-"""Who a process is, so that a number reused by another process is never taken for it."""
+"""The identity of a process, so that a later process with the same number is never taken for it."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import signal
-import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from warren.system.regular_file import open_regular
-
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
-#: As if a process held so many thousandths of the memory more than it does (proc(5), oom_score_adj).
+#: The kernel treats the process as if it held this many thousandths of the memory more (proc(5),
+#: oom_score_adj).
 _EXPENDABLE = 500
-#: By what a process tells those that it starts who it is: its number and its start.
+#: The variable in which a process tells its children its number and its start.
 _PARENT = "WARREN_PARENT"
-#: struct flock of fcntl(2): kind, whence, start, length, pid.
-_FLOCK = "hhqqi0q"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-#: The number of read(2) by uname(2)'s name of the processor.
+#: The number of the system call read(2), by the name of the processor (uname(2)).
 _READ = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "armv7l": "3", "i686": "3", "ppc64le": "3", "s390x": "3"}
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process by its number and the clock tick (since boot) at which it started: never reused within a boot."""
+    """A process by its number and the clock tick (since boot) of its start: unique within a
+    boot.
+    """
 
     pid: int
     start: int
 
     @property
     def alive(self) -> bool:
-        """False once the process has ended, a zombie included: a zombie runs nothing any more.
+        """False once the process has ended; a zombie has ended, as it runs nothing any more.
 
-        One that the kernel hides from this user (hidepid, proc(5)) counts as alive: it may be the one that was meant.
+        A process that the kernel hides from this user (hidepid, proc(5)) counts as alive: it may be
+        the process in question.
         """
         try:
             return _stat(self.pid) == (self.start, True)
@@ -49,12 +46,12 @@ class Process:
 
 
 def this() -> Process:
-    """The calling process; asked anew after a fork."""
+    """Return the calling process; after a fork that is the child."""
     return _this(os.getpid())
 
 
 def of(pid: int) -> Process | None:
-    """The process that has this number now; None when there is none that this user may see."""
+    """Return the process that has this number now; None when this user can see none."""
     try:
         status = _stat(pid)
     except PermissionError:
@@ -63,7 +60,10 @@ def of(pid: int) -> Process | None:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that the process keeps, shared pages included; 0 when there is none (proc(5), statm, field 2)."""
+    """Return the bytes of memory that the process holds, shared pages included (proc(5), statm).
+
+    Return 0 when there is no such process.
+    """
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (FileNotFoundError, ProcessLookupError):
@@ -71,9 +71,10 @@ def resident(pid: int) -> int:
 
 
 def waits(pid: int) -> bool:
-    """Whether the process waits for something outside itself: it has not ended, is not stopped, and needs no processor now.
+    """Return whether the process waits for an event outside itself.
 
-    One that is ready and has no turn on a busy machine does not wait (proc(5), stat, field 3).
+    Such a process has not ended, is not stopped, and needs no processor now. A process that is
+    ready to run on a busy machine does not wait (proc(5), stat, field 3).
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
@@ -83,13 +84,15 @@ def waits(pid: int) -> bool:
 
 
 def reads(pid: int, file: int) -> bool:
-    """Whether the process waits in read(2) for what comes by the descriptor `file`, which it has from this process.
+    """Return whether the process waits in read(2) on the descriptor `file`, inherited from this
+    process.
 
-    False also where nobody may ask (proc(5), syscall), and on a processor whose number of that call is not known here.
+    Return False as well where this user may not ask (proc(5), syscall), and on a processor whose
+    number of that system call is unknown here.
     """
     try:
-        words = Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()
-        if len(words) < 2 or words[0] != _READ.get(os.uname().machine) or int(words[1], 16) != file:
+        values = Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()
+        if len(values) < 2 or values[0] != _READ.get(os.uname().machine) or int(values[1], 16) != file:
             return False
         return os.path.samestat(os.stat(f"/proc/{pid}/fd/{file}"), os.fstat(file))
     except OSError:
@@ -97,132 +100,95 @@ def reads(pid: int, file: int) -> bool:
 
 
 def boot() -> str:
-    """Names the time and place in which process numbers and CLOCK_BOOTTIME mean something.
+    """Return a name of the boot and the namespace in which process numbers and CLOCK_BOOTTIME are
+    valid.
 
-    The namespace belongs to it: a container that restarts on a running kernel counts its processes anew.
+    The namespace is part of it: a container that restarts on a running kernel counts its processes
+    from the start again.
     """
-    # The unit hands down systemd's word for it. In a container the file is laid over /proc by whoever started the container, and
-    # the unit's own /proc (ProtectProc) shows the machine's: its daemons and a `warren` in a shell would not mean the same boot.
+    # The unit passes on systemd's own boot identity. In a container, the program that started the
+    # container puts a file over the one in /proc, and the unit's own /proc (ProtectProc) shows the
+    # file of the machine: the unit's daemons and a `warren` in a shell would not mean the same
+    # boot.
     identity = os.environ.get("WARREN_BOOT_ID") or Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{identity.replace('-', '')} {os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def die_with_parent(death: signal.Signals, parent: int = 0) -> None:
-    """Asks the kernel to send `death` to this process when its parent ends, and checks that it has not already.
+    """Ask the kernel to send `death` to this process when its parent ends.
 
-    parent: its number, from whoever knew it before the fork; 0, whoever it is now, which may be an heir already.
+    Send it at once when the parent has ended already. `parent` is the parent's number, from a
+    caller that knew it before the fork; 0 means the present parent, which may already be another
+    process that has adopted this one.
     """
     parent = parent or os.getppid()
     _prctl(_PR_SET_PDEATHSIG, int(death))
-    if os.getppid() != parent:  # it ended before: the kernel sends nothing for that
+    if os.getppid() != parent:  # the parent has ended before the call, and the kernel sends nothing
         os.kill(os.getpid(), death)
 
 
 def told_parent() -> Process | None:
-    """The process that has started this one, by its own word (`telling`); None where it has said none. Asked once.
+    """Return the process that has started this one, as its variable says (`telling`); else None.
 
-    What this process starts is not told.
+    The variable is removed, so a second call returns None, and children of this process do not get
+    it.
     """
-    said = os.environ.pop(_PARENT, "").split()
+    values = os.environ.pop(_PARENT, "").split()
     try:
-        pid, start = map(int, said)
+        pid, start = map(int, values)
     except ValueError:
         return None
     return Process(pid, start)
 
 
 def telling() -> dict[str, str]:
-    """What to add to the environment of a process that is to know who has started it, however soon that one ends."""
+    """Return the environment variable that tells a child which process has started it.
+
+    The child can then tell its starter however soon the starter ends.
+    """
     me = this()
     return {_PARENT: f"{me.pid} {me.start}"}
 
 
 def adopt_orphans() -> None:
-    """From here on the descendants of this process that lose their parent become its children, whose end it can wait for."""
+    """Make this process adopt its orphaned descendants, so that it can wait for their end."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def gain_nothing() -> None:
-    """From here on no program that this process runs, or its children, gains rights: no setuid bit counts."""
+    """Keep this process, its programs and its children from gaining rights: no setuid bit
+    counts.
+    """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def die_before_others() -> None:
-    """Has the kernel take this process, and what it starts, when memory is short, rather than one of the suite's other ones.
+    """Have the kernel kill this process and its children first when memory is short.
 
-    It takes the largest otherwise: a task with many small helpers would cost the worker, beat and supervisord before one of them.
+    Otherwise the kernel kills the largest process: a task with many small helper processes would
+    cost the worker, beat and supervisord before one of the helpers.
     """
     file = Path("/proc/self/oom_score_adj")
-    with suppress(OSError, ValueError):  # without a writable /proc the largest it is
+    with suppress(OSError, ValueError):  # without a writable /proc the kernel kills the largest
         if int(file.read_text(encoding="ascii")) < _EXPENDABLE:
             file.write_text(str(_EXPENDABLE), encoding="ascii")
 
 
 def hide_from_peers() -> None:
-    """No other process of the same user may look into this one: not at its memory, nor at its open files."""
+    """Hide the memory and the open files of this process from other processes of the same user."""
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def _prctl(option: int, value: int) -> None:
-    import ctypes  # only now: `warren health` asks for processes each cycle and never for this
+    # Imported here: `warren health` asks for processes each cycle and never needs it.
+    import ctypes
 
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
 
-def lock_holder(path: Path) -> int:
-    """The number of the process that holds the POSIX lock on a file, as the kernel says; 0 when nobody does.
-
-    Minus one when somebody does whom this process cannot see, as from within another container. Raises OSError, also where
-    root is asked to believe a file or a process that another user may have put there.
-    Not for the holder itself: its lock would be gone when the file is closed here.
-    """
-    question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        file = open_regular(path)  # to ask needs no right to write
-    except FileNotFoundError:
-        return 0
-    try:
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, question))
-        if kind == fcntl.F_UNLCK:
-            return 0
-        if os.geteuid() == 0 and pid > 0:
-            _refuse_strangers(path, os.fstat(file).st_uid, pid)
-    finally:
-        os.close(file)
-    return pid or -1
-
-
-def handle_of_holder(path: Path) -> tuple[int, int]:
-    """As `lock_holder`, and a handle (pidfd) of the process: a signal through it meets no other one that has got its number.
-
-    The handle is -1 where there is no process to be had. Raises OSError, ProcessLookupError when it has just ended.
-    """
-    pid = lock_holder(path)
-    if pid <= 0:
-        return pid, -1
-    handle = os.pidfd_open(pid)
-    if lock_holder(path) != pid:  # it ended before the handle was ours, which may be of another process with its number
-        os.close(handle)
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-    return pid, handle
-
-
-def _refuse_strangers(path: Path, owner: int, pid: int) -> None:
-    """Raise PermissionError unless folder, file and holder are one user's.
-
-    The kernel lets root signal anybody, so root asks what it would ask an ordinary user: whether the process is his.
-    """
-    uid = effective_uid(pid)
-    if uid is None:  # it has ended
-        return
-    if not os.stat(path.parent).st_uid == owner == uid:
-        text = f"it is of user {owner}, and process {pid} of user {uid} holds it; root believes neither"
-        raise PermissionError(errno.EPERM, text, str(path))
-
-
 def effective_uid(pid: int) -> int | None:
-    """The user as whom a process acts (proc(5), status, Uid); None when there is none."""
+    """Return the effective user of a process (proc(5), status, Uid); None when there is none."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -233,18 +199,25 @@ def effective_uid(pid: int) -> int | None:
 @lru_cache(maxsize=1)
 def _this(pid: int) -> Process:
     status = _stat(pid)
-    if status is None:  # cannot be: the caller is running
+    if status is None:  # impossible: the caller is running
         raise ProcessLookupError(pid)
     return Process(pid, status[0])
 
 
 def _stat(pid: int) -> tuple[int, bool] | None:
-    """Start tick and whether it still runs, from /proc/PID/stat (proc(5), fields 3 and 22). Raises PermissionError if hidden."""
+    """Return the start tick, and whether the process still runs (proc(5), stat, fields 3 and 22).
+
+    Return None when there is no such process. Raises PermissionError when it is hidden.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        with suppress(ProcessLookupError, OverflowError):  # a damaged file may name a number that no process can have
-            os.kill(pid, 0)  # asks only; raises PermissionError for another user's process, whose folder hidepid may hide
+        # A damaged file may name a number that no process can have.
+        with suppress(ProcessLookupError, OverflowError):
+            # Only a question. Raises PermissionError for another user's process, whose directory
+            # hidepid may hide.
+            os.kill(pid, 0)
         return None
-    fields = text[text.rindex(b")") + 2 :].split()  # the name before it may hold spaces and brackets
+    # The name in the text before may hold spaces and brackets.
+    fields = text[text.rindex(b")") + 2 :].split()
     return int(fields[19]), fields[0] not in (b"Z", b"X")

@@ -1,7 +1,9 @@
-"""What a daemon needs of its own process, and puts back after code of others ran in it: a module's import, a task.
+"""The state of a daemon's own process, which it restores after foreign code (an import, a task)
+ran.
 
-Such code may do what it likes to the process it runs in. What is its own business stays: working directory, environment, locale.
-What a worker cannot work without comes back: signals, timers, limits, umask, streams, and switches of the interpreter.
+Foreign code may do what it likes to its process. What belongs to that code stays changed: working
+directory, environment, locale. What a worker cannot work without is restored: signals, timers,
+limits, umask, streams, and switches of the interpreter.
 """
 
 from __future__ import annotations
@@ -21,16 +23,18 @@ from types import ModuleType
 from typing import Any
 
 try:
-    # The same without the wrapper, which costs 2 µs a signal.
+    # The same function without its wrapper, which costs 2 µs per signal.
     from _signal import getsignal  # type: ignore[import-not-found]
 except ImportError:
     from signal import getsignal
 
-#: What all else is made of. A function of these that a task has replaced, by `None` or by one that raises, would fail
-#: the tasks that follow in this process, which would neither end nor be given up.
+#: Modules on which all other code is built. If a task replaced one of their functions by `None` or
+#: by a function that raises, the next tasks in this process would fail, and neither end nor be
+#: given up.
 TOOLS = (builtins, os, posixpath, time, signal)
-#: Signals whose handlers a daemon or a pool child relies on. A SIGCHLD that is ignored would hide the end of pool children,
-#: and a SIGPIPE that is not ignored ends a process that writes to a closed connection.
+#: Signals whose handlers a daemon or a pool child needs. An ignored SIGCHLD would hide the end of
+#: pool children, and a SIGPIPE that is not ignored ends a process that writes to a closed
+#: connection.
 SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -42,27 +46,31 @@ SIGNALS = (
     signal.SIGALRM,
     signal.SIGXFSZ,
 )
-#: Limits that may be lowered so far that a worker cannot open a file, write one, get memory, start a thread, or live on.
+#: Limits that may become so low that a worker cannot open or write a file, get memory, start a
+#: thread, or continue to live.
 LIMITS: tuple[int, ...] = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CPU)
 LIMITS += (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_STACK)
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-#: A warning of these must stay one, whatever filter says that warnings are errors: they run in the main loop.
+#: Warnings of these modules must stay warnings, although a filter turns warnings into errors: the
+#: modules run in the main loop.
 FILTER = (r"(warren|celery|kombu|amqp|billiard|vine|redis)(\.|$)", "default")
-#: Seconds after which another thread gets its turn; Python's own default.
+#: Seconds after which the interpreter switches to another thread; Python's own default.
 SWITCH = 0.005
-#: The most that a library with a reason for it may set.
+#: The highest recursion limit that a library with a good reason may set.
 MOST_DEPTH = 100_000
 
 
 class ProcessState:
-    """The state of the calling process as it is now. Make it and use it in the main thread: only that one may set signals.
+    """The present state of the calling process.
 
-    `tools` are modules whose functions are put back, too. A module of tasks may replace some at its import, and mean it.
+    Create and use the object in the main thread, because only the main thread may set signal
+    handlers. `tools` are modules whose functions are restored as well. A module of tasks may
+    replace some of them on purpose at its import.
     """
 
     def __init__(self, tools: tuple[ModuleType, ...] = ()) -> None:
         self._pid = os.getpid()
-        # Functions and classes alone: `time.tzset` changes the values of its module.
+        # Only functions and classes: `time.tzset` changes the values of its module.
         self._tools = [
             (module.__dict__.update, {name: tool for name, tool in vars(module).items() if callable(tool)}) for module in tools
         ]
@@ -75,14 +83,17 @@ class ProcessState:
         self._depth = min(sys.getrecursionlimit(), MOST_DEPTH)
         self._dumping = faulthandler.is_enabled()
         try:
-            self._folder = os.getcwd()
+            self._directory = os.getcwd()
         except OSError:
-            self._folder = "/"
+            self._directory = "/"
         self._streams = [(name, getattr(sys, name)) for name in ("stdout", "stderr")]
 
     def restore(self) -> bool:
-        """Put back what was changed. False when something cannot be: this process is not fit for more tasks."""
-        for update, tools in self._tools:  # before anything is called by its name
+        """Restore what was changed.
+
+        Return False when a part cannot be restored: then this process is not fit for more tasks.
+        """
+        for update, tools in self._tools:  # before any function is called by its name
             update(tools)
         if threading.current_thread() is not threading.main_thread():
             return True
@@ -92,11 +103,12 @@ class ProcessState:
         if signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self._blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
         self._restore_interpreter()
-        self._restore_folder()
+        self._restore_directory()
         _keep_warnings()
         self._restore_streams()
-        os.umask(self._umask)  # a file that nobody may read would be lost to the others
-        # Only root gets back to the front: the tasks after it would crawl.
+        # Other processes could not read a file that was made without read rights.
+        os.umask(self._umask)
+        # Only root can lower a nice value again: without that the next tasks would run very slowly.
         return self._restore_limits() and os.getpriority(os.PRIO_PROCESS, 0) <= self._nice
 
     def _restore_interpreter(self) -> None:
@@ -106,31 +118,34 @@ class ProcessState:
         if sys.getswitchinterval() > SWITCH:
             sys.setswitchinterval(SWITCH)
         if not callable(threading.excepthook):
-            threading.excepthook = threading.__excepthook__  # without the two no thread can be started
+            # Without the two hooks no thread can be started.
+            threading.excepthook = threading.__excepthook__
         if not callable(sys.excepthook):
             sys.excepthook = sys.__excepthook__
         if sys.getrecursionlimit() > MOST_DEPTH:
-            sys.setrecursionlimit(self._depth)  # without a limit an endless recursion takes all memory, or the stack
+            # Without a limit an endless recursion takes all memory, or the stack.
+            sys.setrecursionlimit(self._depth)
         if self._dumping and not faulthandler.is_enabled():
-            with suppress(Exception):  # no stderr to write to
+            with suppress(Exception):  # there may be no stderr to write to
                 faulthandler.enable()
 
-    def _restore_folder(self) -> None:
+    def _restore_directory(self) -> None:
         try:
             os.getcwd()
-        except OSError:  # a folder that somebody has removed: from there no process can be started
-            os.chdir(self._folder if os.path.isdir(self._folder) else "/")
+        except OSError:  # the directory was removed: no process can be started from there
+            os.chdir(self._directory if os.path.isdir(self._directory) else "/")
 
     def _restore_limits(self) -> bool:
         fit = True
         for name, wanted in self._limits:
             found = resource.getrlimit(name)
             if found != wanted and not _limited(name, wanted):
-                fit = _limited(name, (wanted[0], found[1])) and fit  # only root gets a higher hard limit
+                # Only root can raise a hard limit.
+                fit = _limited(name, (wanted[0], found[1])) and fit
         return fit
 
     def _restore_streams(self) -> None:
-        # Whoever forks flushes both, and fails when they are closed.
+        # A fork flushes both streams, and fails when they are closed.
         for name, wanted in self._streams:
             stream = getattr(sys, name)
             if stream is None or getattr(stream, "closed", True):
@@ -153,7 +168,9 @@ def _keep_warnings() -> None:
 
 
 def _stream(name: str) -> Any:
-    """Return a new stream on the descriptor of stdout or stderr, or on /dev/null when that is closed too."""
+    """Return a new stream on the descriptor of stdout or stderr, or on /dev/null if that is
+    closed.
+    """
     number = 1 if name == "stdout" else 2
     try:
         os.fstat(number)

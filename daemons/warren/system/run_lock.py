@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from warren.errors import AlreadyRunning, CannotWrite
-from warren.system.process import handle_of_holder, lock_holder
+from warren.system.lock_holder import handle_of_holder, lock_holder
 from warren.system.regular_file import open_or_make
 
 _NAME = "supervisord.lock"

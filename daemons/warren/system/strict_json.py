@@ -1,4 +1,4 @@
-"""JSON of files that another process may have replaced: what is read is small enough to be worked with."""
+"""JSON of files that another process may have replaced: a value is refused when it is too large."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import json
 import math
 from typing import Any
 
-#: Objects and lists within one another; the deepest honest file has five.
+#: The deepest nesting of objects and lists; the deepest honest file has five levels.
 DEEPEST = 32
-#: Numbers that are larger than this, or smaller than its negative, are refused: 64 bits, as the times in ns have.
+#: The largest absolute value of a number: 64 bits, as times in ns have.
 LARGEST = 2**63
 
 
 def loads(text: str | bytes) -> Any:
-    """Return what the text says. Raises ValueError, also for what Python's own reader takes and nobody can work with.
+    """Return the value of a JSON text.
 
-    That is NaN and infinity, numbers beyond 64 bits, and nesting that later ends in a RecursionError.
+    Raises ValueError, also for values that Python's own reader accepts and that no code can work
+    with: NaN and infinity, numbers beyond 64 bits, and a nesting that later ends in a
+    RecursionError.
     """
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
@@ -28,7 +30,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def depth(value: object) -> int:
-    """Return how many objects and lists stand within one another in what JSON said; without recursion."""
+    """Return how deeply objects and lists are nested in a value, without recursion."""
     found, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         found += 1
@@ -36,18 +38,18 @@ def depth(value: object) -> int:
     return found
 
 
-def _refuse(word: str) -> float:
-    raise ValueError(f"expected a number, found {word}")
+def _refuse(text: str) -> float:
+    raise ValueError(f"expected a number, found {text}")
 
 
-def _finite(word: str) -> float:
-    number = float(word)
+def _finite(text: str) -> float:
+    number = float(text)
     if not math.isfinite(number):
         raise ValueError("expected a number that a computer can hold, found a larger one")
     return number
 
 
-def _whole(word: str) -> int:
-    if len(word) > len(str(-LARGEST)) or abs(int(word)) > LARGEST:
+def _whole(text: str) -> int:
+    if len(text) > len(str(-LARGEST)) or abs(int(text)) > LARGEST:
         raise ValueError("expected a number of 64 bits, found a larger one")
-    return int(word)
+    return int(text)
