@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import structlog
 
-from support.wait import run_to_end
 from warren.errors import CannotWrite
 from warren.logs import setup
 from warren.logs.events import Event
@@ -216,42 +215,6 @@ def test_a_log_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
     assert str(tmp_path / "log" / "worker.log") in str(caught.value)
     assert "[app]" in str(caught.value)
     assert logging.getLogger().handlers == before
-
-
-def test_without_a_log_a_command_speaks_in_words() -> None:
-    """An event of a process that has no log, such as `warren call`, is one line for people on stderr, without a password."""
-    words = """
-import logging
-from warren.logs.events import Event
-from warren.logs.setup import get
-get().info(Event.READY)
-get().warning(Event.MESSAGES_RESTORED, queue="pages", url="amqp://u:secret77@host")
-logging.getLogger("kombu").warning("lost %s", "one")
-logging.getLogger("author").warning("got %d", "redis://:secret77@host")
-try:
-    raise ValueError("?api_token=secret77")
-except ValueError:
-    logging.getLogger("author").exception("at https://secret77@host")
-"""
-    done = run_to_end([sys.executable, "-c", words], capture_output=True, check=True)
-    said = done.stderr.splitlines()
-    assert "secret77" not in done.stderr
-    assert "ValueError: ?api_token=***" in said
-    assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
-    assert said[2].startswith("<string>:8: 'got %d' with ('redis://:***@host',): TypeError("), said[2]
-
-
-def test_an_argument_that_does_not_fit_shows_no_source(tmp_path: Path) -> None:
-    """The line of the source that logs it may hold a password: it is named by file and number, and not quoted."""
-    module = tmp_path / "logs_it.py"
-    module.write_text(
-        'import logging\nimport warren.logs.setup\nlogging.getLogger("author").warning("got %d", "redis://:secret77@host")\n'
-    )
-    done = run_to_end([sys.executable, str(module)], capture_output=True, check=True)
-    assert "secret77" not in done.stderr
-    assert done.stderr.splitlines() == [
-        f"{module}:3: 'got %d' with ('redis://:***@host',): TypeError('%d format: a real number is required, not str')"
-    ]
 
 
 def handled_by_nobody() -> None:

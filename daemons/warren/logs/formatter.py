@@ -1,4 +1,4 @@
-"""One log line: which fields it has, and how any values become one line of JSON text with no secret in it."""
+"""One log line: its fields, and how any values become one line of JSON without a secret."""
 
 from __future__ import annotations
 
@@ -27,26 +27,30 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _TASK = ("task_id", "root_id", "task", "queue", "attempt", "waited_s", "ran_s")
 _FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message"))
 
-#: Nesting past this is written as text: nobody reads it, and a value that contains itself must end somewhere.
+#: Deeper nesting is written as text: nobody reads it, and a value that contains itself must end.
 DEPTH = 8
 
-#: A number of more bits is written as text: Python refuses to show one of more than 4,300 digits, and readers to take it.
+#: A number with more bits is written as text: Python refuses to print more than 4,300 digits, and
+#: readers refuse to read them.
 _BITS = 10_000
 
-# Valid in JSON, but half of a character, or the end of a line for some readers (str.splitlines among them).
+# Valid in JSON, but a surrogate, or a line end for some readers (str.splitlines among them).
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Who writes: the fields that every line begins with."""
+    """The writer of a line: the fields with which every line begins."""
 
     daemon: str
     program: str
     host: str
 
     def line(self, created: float, level: str, event: str, program: str | None = None) -> dict[str, object]:
-        """`created` in seconds since the epoch. A line of supervisord may be about another program."""
+        """Return the fields with which a line begins.
+
+        `created` is in seconds since the epoch. A line of supervisord may be about another program.
+        """
         moment = datetime.fromtimestamp(created, UTC)
         return {
             "timestamp": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -55,11 +59,14 @@ class Writer:
             "daemon": self.daemon,
             "program": program or self.program,
             "host": self.host,
-            "pid": os.getpid(),  # asked each time: pool children inherit this object
+            "pid": os.getpid(),  # for each line: pool children inherit this object
         }
 
     def shape(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
-        """Fixed fields first; what is not in events.py is a library's or a task author's message."""
+        """Return the fields of a record, the fixed fields first.
+
+        An event that is not in events.py is a message of a library or of a task author.
+        """
         record, event = fields.pop("_record"), fields.pop("event")
         fields.pop("_from_structlog")
         known = isinstance(event, Event)
@@ -73,7 +80,9 @@ class Writer:
         return line
 
     def own(self, created: float, level: int, event: Event, fields: Mapping[str, object]) -> dict[str, object]:
-        """Return the fields of one of Warren's own events: who writes, then the task, then the rest."""
+        """Return the fields of one of Warren's own events: the fixed fields, the task's, the
+        others.
+        """
         about = fields.get("program")
         line = self.line(created, level_name(level), event.value, str(about) if about else None)
         for key in _TASK:
@@ -85,7 +94,7 @@ class Writer:
         return line
 
     def unformatted(self, record: logging.LogRecord, error: Exception) -> str:
-        """A record whose message and arguments do not fit is still a line."""
+        """Return the line of a record whose message and arguments do not fit."""
         line = self.line(record.created, level_name(record.levelno), Event.RECORD.value)
         line |= {"logger": record.name, "message": safe_text(record.msg), "arguments": safe_text(record.args)}
         return render(line | {"unformatted": safe_text(error)})
@@ -95,21 +104,23 @@ class Writer:
         return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
 
     def set_aside(self, kept: SetAside) -> bytes:
-        """Return the line that names what stood in the place of the log."""
+        """Return the line that names the obstacle that had the path of the log."""
         line = self.line(datetime.now(UTC).timestamp(), "warning", Event.FILE_SET_ASIDE.value)
         return f"{render(line | kept._asdict())}\n".encode()
 
 
 def level_name(number: int) -> str:
-    """The level at or below `number`; libraries invent levels in between."""
+    """Return the level at or below `number`; libraries invent levels in between."""
     return LEVELS[max(0, min(number // 10, len(LEVELS)) - 1)]
 
 
 def extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
-    """What a caller gave as `extra=`, never in the place of a field that says who wrote the line."""
+    """Add what a caller gave as `extra=`, but never replace a field that says who wrote the
+    line.
+    """
     record: logging.LogRecord = fields["_record"]
     for key, value in vars(record).items():
-        # Celery's `data` holds a task's arguments, which are nobody's business.
+        # Celery's `data` holds the arguments of a task, which are private.
         if key in _STANDARD or (key == "data" and record.name.startswith("celery.")):
             continue
         fields[f"extra_{key}" if key in fields or key in _FIXED else key] = value
@@ -117,9 +128,11 @@ def extra(_logger: object, _method: str, fields: EventDict) -> EventDict:
 
 
 def render(fields: Mapping[str, object]) -> str:
-    """One JSON object as text, without a newline in or after it, that encodes to UTF-8.
+    """Return the fields as one JSON object, without a newline in or after it, that encodes to
+    UTF-8.
 
-    Values that JSON does not know become their text; so do NaN and infinity, which jq and others refuse.
+    Values that JSON does not know become their text. NaN and infinity do so as well, because jq and
+    other readers refuse them.
     """
     try:
         line = _without_secrets(bounded(fields, _dump))
@@ -129,33 +142,36 @@ def render(fields: Mapping[str, object]) -> str:
 
 
 def safe_text(value: object) -> str:
-    """The text of any object, even one whose `__repr__` raises."""
+    """Return the text of any object, even of one whose `__repr__` raises."""
     try:
         if isinstance(value, (os.PathLike, UUID)):
             return str(value)
         return value.isoformat() if isinstance(value, (date, time)) else repr(value)
-    except Exception as error:  # noqa: BLE001 - the object is anybody's, and the line must not be lost for it
+    # The object may come from anybody, and the line must not be lost for it.
+    except Exception as error:  # noqa: BLE001
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
 def told(fields: Mapping[str, object]) -> str:
-    """An event in words: what it means, and its fields; without a traceback."""
+    """Return an event as text: its meaning and its fields, without a traceback."""
     event = fields["event"]
-    words = [f"{key} {value}" for key, value in fields.items() if key not in ("event", "exc_info") and not key.startswith("_")]
+    texts = [f"{key} {value}" for key, value in fields.items() if key not in ("event", "exc_info") and not key.startswith("_")]
     meaning = event.meaning.partition("; `")[0] if isinstance(event, Event) else str(event)
-    return f"{meaning} ({', '.join(words)})" if words else meaning
+    return f"{meaning} ({', '.join(texts)})" if texts else meaning
 
 
 def _dump(value: object) -> str:
     return _encode(value)
 
 
-#: Made once: `json.dumps` would make an encoder for each line, and a task may replace it.
+#: Bound once: `json.dumps` would make an encoder for each line, and a task may replace it.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text).encode
 
 
 def _plain(value: object, depth: int, within: tuple[int, ...]) -> Any:
-    """A copy of `value` of plain JSON types; `within` holds the ids of the containers around it."""
+    """Return a copy of `value` with plain JSON types; `within` are the ids of the outer
+    containers.
+    """
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -177,11 +193,16 @@ def _key(key: object) -> str:
 
 
 def _without_secrets(line: str) -> str:
-    """The same line; where it may hold a secret, each of its texts is looked at by itself, so that no escape hides an end."""
+    """Return the line without secrets.
+
+    Where it may hold a secret, each of its texts is examined by itself, so that no escape hides its
+    end.
+    """
     return _dump(redact_value(json.loads(line))) if suspicious(line) else line
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
-    # Half a pair has no meaning to any reader: it is shown as text. The others keep their value behind an escape.
+    # A lone surrogate has no meaning to any reader, and is shown as text. The other characters keep
+    # their value behind an escape.
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"

@@ -1,46 +1,51 @@
-"""How long a line of the log may be: an exception may hold megabytes of text, and its traceback holds them a second time."""
+"""The length of a log line: an exception may hold megabytes of text, its traceback the same
+again.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 
-#: Characters of one line; more than any line of Warren's own has, and what tools read at once.
+#: Largest number of characters of a line: more than any line of Warren's own has, and as much as
+#: tools read at once.
 LONGEST = 65_536
-#: Characters of each text that are kept of a line that is longer, tried in this order.
+#: Number of characters that are kept of each text of a longer line; tried in this order.
 _KEPT = (8_000, 500, 50)
-#: Items of each list or object that are kept at the last try.
+#: Number of items that are kept of each list or object at the last try.
 _ITEMS = 50
-#: The field in which a line that was cut says how many characters it would have had.
+#: The field that says how many characters a line had before it was cut.
 CUT_FROM = "cut_from"
 
-#: Made once: a task may replace what the module json has.
+#: Bound once: a task may replace functions of the module json.
 _decode = json.JSONDecoder().decode
 
 
 def bounded(fields: Mapping[str, object], dump: Callable[[object], str]) -> str:
-    """Return the text that `dump` makes of the fields, as JSON; long texts cut in the middle where it is too long.
+    """Return the JSON text that `dump` makes of the fields, with long texts cut in the middle if
+    needed.
 
     Raises what `dump` raises.
     """
     text = dump(fields)
     if len(text) <= LONGEST:
         return text
-    # Read back, it is made of texts, numbers and lists: an object that an author logs, such as an exception, is its text by now.
-    fields, said = _decode(text), {CUT_FROM: len(text)}
+    # The decoded text holds only texts, numbers and lists: an object that an author logs, such as
+    # an exception, has become its text.
+    fields, mark = _decode(text), {CUT_FROM: len(text)}
     for kept in _KEPT:
-        text = dump({**_cut_items(fields, kept, _ITEMS if kept == _KEPT[-1] else len(text)), **said})
+        text = dump({**_cut_items(fields, kept, _ITEMS if kept == _KEPT[-1] else len(text)), **mark})
         if len(text) <= LONGEST:
             return text
-    # Lists of lists of lists, or numbers of thousands of digits.
+    # Only lists of lists of lists, or numbers of thousands of digits, come here.
     first = list(fields.items())[:_ITEMS]
-    return dump({**{cut(str(name), _KEPT[-1]): _brief(value) for name, value in first}, **said})
+    return dump({**{cut(str(name), _KEPT[-1]): _brief(value) for name, value in first}, **mark})
 
 
 def cut(text: str, kept: int) -> str:
     """Return the beginning and the end of a text, and how much was left out.
 
-    No word is cut in two that may be an address: half of a password would not be seen as one.
+    No word that may be a URL is cut in two: half of a password would not be recognized.
     """
     if len(text) <= kept:
         return text

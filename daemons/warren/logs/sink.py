@@ -1,7 +1,8 @@
-"""Where all lines of one process's log go: straight into its file, whatever becomes of `logging`.
+"""The sink: all lines of one process go straight into its log file, whatever happens to `logging`.
 
-A task, or a module at its import, may close every handler of `logging` (`dictConfig` does, and so does Django's `setup()`), may
-replace its handlers or switch it off. None of that concerns a Sink: Warren's own events do not pass `logging` at all.
+A task, or a module at its import, may close every handler of `logging` (`dictConfig` and Django's
+`setup()` do so), replace its handlers or switch it off. That does not affect a Sink: Warren's own
+events do not pass through `logging` at all.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from warren.logs.formatter import Writer, render
 from warren.logs.journal_line import journal_line
 from warren.logs.writer import LineFile, complain
 
-#: The fields of the task that this thread is running. Not in structlog's own context: an author may clear that.
+#: The fields of the task that this thread is running. They are not in structlog's own context,
+#: which an author may clear.
 task_fields: ContextVar[dict[str, object] | None] = ContextVar("warren_task_fields", default=None)
 
 
 class Sink:
-    """The log of one process. `level` is the lowest number of a level that is written (logging's numbers)."""
+    """The log of one process.
+
+    `level` is the lowest level that is written, as a number of `logging`.
+    """
 
     def __init__(self, file: LineFile, writer: Writer, level: int, also_journal: bool) -> None:
         self._file = file
@@ -32,11 +37,11 @@ class Sink:
         self.level = level
         self._also_journal = also_journal
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
-        # A child never waits for an owner that it does not have: the thread that held the lock is not there after the fork.
+        # A forked child must not wait for a lock of a thread that only the parent has.
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def event(self, level: int, event: Event, fields: dict[str, Any]) -> None:
-        """Write one of Warren's own events. Never raises for a value that cannot be shown."""
+        """Write one of Warren's own events. Raises nothing for a value that cannot be shown."""
         if level < self.level:
             return
         if "exc_info" in fields:
@@ -46,7 +51,7 @@ class Sink:
         self.put(render(self._writer.own(time(), level, event, {**within, **fields} if within else fields)))
 
     def put(self, line: str) -> None:
-        """Append one finished line."""
+        """Append one complete line."""
         with self._lock:
             self._file.write(f"{line}\n".encode())
         if self._also_journal:
@@ -54,11 +59,11 @@ class Sink:
 
     @property
     def losing(self) -> bool:
-        """Whether the last line could not be written."""
+        """Return whether the last line could not be written."""
         return self._file.lost > 0
 
     def close(self) -> None:
-        """Close the file. A line that comes after that opens it again."""
+        """Close the file; a later line opens it again."""
         with self._lock:
             self._file.close()
 
@@ -67,7 +72,10 @@ class Sink:
 
 
 def _traceback(given: Any) -> str:
-    """Return the text of an exception: one, a triple of `sys.exc_info()`, or True for the one that is being handled."""
+    """Return the text of an exception.
+
+    `given` is an exception, a triple of `sys.exc_info()`, or True for the handled exception.
+    """
     if isinstance(given, BaseException):
         given = (type(given), given, given.__traceback__)
     elif not isinstance(given, tuple):

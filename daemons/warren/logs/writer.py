@@ -1,4 +1,4 @@
-"""The file behind a log: many processes append to it, it may be rotated at any time, and its disk may be full."""
+"""The file of a log: many processes append to it, it may be rotated, and its disk may be full."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from pathlib import Path
 from warren.system.obstacles import SetAside, clear
 
 MODE = 0o640
-#: After this many seconds of silence a process looks at the end of the file before it adds to it.
+#: After this many seconds without a line a process looks at the end of the file before it appends.
 SILENCE = 1.0
 _LOOKS = 3
 _BETWEEN_LOOKS = 0.002
 
 
 class LineFile:
-    """Appends lines, one write(2) each, to whatever file now bears `path`.
+    """Appends lines, one write(2) for each, to whatever file now has `path`.
 
-    The kernel appends each write whole, so processes need no lock among themselves. Threads of one process do:
-    the caller holds one (logging.Handler has it, and renews it in a forked child).
+    The kernel appends each write as a whole, so processes need no lock among themselves. The
+    threads of a process do: the caller holds a lock (logging.Handler has one, and renews it in a
+    forked child).
 
-    `told` makes the line that says how many lines were lost, once writing works again; it gets the number and the
-    last error. `kept` makes the one that names a directory that stood in the place of the file.
+    `told` returns the line that reports lost lines, once writing works again; its arguments are
+    their number and the last error. `kept` returns the line that names a directory that had the
+    file's path.
     """
 
     def __init__(self, path: Path, told: Callable[[int, str], bytes], kept: Callable[[SetAside], bytes] = lambda _: b"") -> None:
@@ -43,7 +45,10 @@ class LineFile:
         self._reopen()
 
     def write(self, line: bytes) -> None:
-        """Appends `line`, which ends in a newline. Never raises: what cannot be written is counted."""
+        """Append `line`, which ends in a newline.
+
+        Raises nothing: a line that is lost is counted.
+        """
         try:
             self._append(line)
         except OSError as error:
@@ -58,8 +63,8 @@ class LineFile:
     def _append(self, line: bytes) -> None:
         self._put(line)
         if os.fstat(self._fd).st_nlink == 0:
-            # While this process stood still the file was rotated, compressed and removed. Whether the line was there in time
-            # nobody knows: better twice than not at all.
+            # While this process was stopped, the file was rotated, compressed and removed. Nobody
+            # knows whether the line came in time: twice is better than not at all.
             self._put(line)
 
     def _put(self, line: bytes) -> None:
@@ -72,7 +77,7 @@ class LineFile:
             text = b"\n" + text
         self._last = now
         written = os.write(self._fd, text)
-        if written < len(text):  # the disk filled up within the line
+        if written < len(text):  # the disk became full within the line
             if written:
                 self._blank(written)
             raise OSError(0, f"only {written} of {len(text)} bytes fitted")
@@ -80,22 +85,26 @@ class LineFile:
         self._set_aside = None
 
     def _blank(self, written: int) -> None:
-        """Turns the half line that was just written into a blank one, which readers of JSON pass over.
+        """Turn the half line that was just written into a blank one, which readers of JSON ignore.
 
-        It is not cut off: another process may append at any moment, and a cut would take its line too. These bytes are
-        ours alone, wherever the file ends by now, and to write over them takes no room.
+        The half line is not cut off: another process may append at any moment, and a cut would
+        remove its line as well. These bytes are ours alone, wherever the file ends by now, and
+        writing over them needs no room.
         """
-        end = os.lseek(self._fd, 0, os.SEEK_CUR)  # where O_APPEND has put our bytes
-        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)  # O_APPEND would send the blanks to the end
+        # The end of our bytes, wherever O_APPEND has put them.
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        # Without O_APPEND, which would write the blanks at the end.
+        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.pwrite(fd, b" " * (written - 1) + b"\n", end - written)
         finally:
             os.close(fd)
 
     def _follow(self) -> None:
-        """Opens the file anew when it was renamed or removed (one stat(2) a line), after a fork, and when somebody closed it.
+        """Open the file again when it was renamed or removed, after a fork, and when it was closed.
 
-        What a child inherits shares its position with the parent's, and `_blank` must know where its own bytes ended.
+        That costs one stat(2) per line. A file that a child inherits shares its position with the
+        parent, and `_blank` must know where its own bytes end.
         """
         ours = self._is_ours()
         try:
@@ -107,12 +116,16 @@ class LineFile:
         try:
             self._reopen(ours)
         except OSError:
-            # Better in the renamed file than nowhere: it still has a name, so whoever rotated it has it.
+            # A renamed file is better than none: it still has a name, so the tool that rotated it
+            # has it.
             if not ours or os.fstat(self._fd).st_nlink == 0:
                 raise
 
     def _is_ours(self) -> bool:
-        """Return whether the descriptor is still the log's: a task may have closed it, and its number may be another file's."""
+        """Return whether the descriptor is still the log's.
+
+        A task may have closed it, and its number may now be another file's.
+        """
         try:
             status = os.fstat(self._fd)
         except OSError:
@@ -120,19 +133,20 @@ class LineFile:
         return (status.st_dev, status.st_ino) == self._identity
 
     def _reopen(self, ours: bool = False) -> None:
-        # A fifo or a directory in the place of the log makes way. A link stays: to another disk, or to /dev/stdout.
+        # A fifo or a directory at the path of the log is moved or removed. A link stays: it may
+        # lead to another disk, or to /dev/stdout.
         self._set_aside = clear(self._name, _is_log) or self._set_aside
         fd = _open(self._name)
         status = os.fstat(fd)
         old, self._fd, self._identity, self._pid = self._fd, fd, (status.st_dev, status.st_ino), os.getpid()
-        if ours:  # only now: a signal handler that logs between these lines always finds an open file
+        if ours:  # last, so that a signal handler that logs between these lines finds an open file
             os.close(old)
 
     def _is_torn(self) -> bool:
-        """Whether the file ends in half a line: a disk that was full, or a host that lost power.
+        """Return whether the file ends in half a line, after a full disk or a loss of power.
 
-        Another process may be in the middle of its write, and its pages appear one by one: only an end that stays
-        the same is torn.
+        Another process may be in the middle of its write, and its pages appear one by one. So only
+        an end that stays the same counts.
         """
         end = -1
         for look in range(_LOOKS):
@@ -151,16 +165,18 @@ class LineFile:
 
 
 def complain(text: str) -> None:
-    """The last place where a log can say that it fails: stderr, if there is one."""
+    """Write to stderr, if there is one: the last way for a log to report that it fails."""
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-    except (AttributeError, OSError, ValueError):  # no stderr, a pipe without a reader, a closed file
+    # There may be no stderr, or a pipe without a reader, or a closed file.
+    except (AttributeError, OSError, ValueError):
         return
 
 
 def _open(name: str) -> int:
-    # Reading is for the look at the last byte. O_NONBLOCK: a pipe that nobody empties would hold up its writer for ever.
+    # Read access is for the look at the last byte. Without O_NONBLOCK a full pipe without a reader
+    # would block its writer for ever.
     flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(name, flags)
@@ -168,9 +184,9 @@ def _open(name: str) -> int:
         pass
     try:
         fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, MODE)
-    except FileExistsError:  # another process was faster, or it is a link whose target is not there yet
+    except FileExistsError:  # another process was faster, or it is a link to a missing target
         return os.open(name, flags | os.O_CREAT, MODE)
-    os.fchmod(fd, MODE)  # whatever the umask says; only for a file that is ours because we made it
+    os.fchmod(fd, MODE)  # whatever the umask is; only for a file that this call has created
     return fd
 
 

@@ -1,4 +1,4 @@
-"""Passwords on the command lines of well-known programs, as a shell or a list of words has them. Pure."""
+"""Passwords on the command lines of well-known programs, in a shell or in a list of words. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from warren.redaction.url_passwords import MASK
 
 _FLAG_TRACES = (" -", "'-", '"-', "\t-", "\n-")
 _PLACE_TRACES = ("rabbitmqctl", "vault", "htpasswd", "chpasswd", "configure", "sqlplus", "sqlldr", "expdp", "impdp")
-#: Of these parts, in lower case, a text needs one for anything here to be found in it.
+#: A text without any of these parts, in lower case, holds nothing that this module could find.
 TRACES = (*_FLAG_TRACES, *_PLACE_TRACES)
 
 
@@ -19,19 +19,21 @@ class _Program(NamedTuple):
 
     names: str
     flags: str
-    #: Whether the password may be one word with the flag, and whether it may be the next word.
+    #: Whether the password may follow the flag without a blank, and whether it may be the next
+    #: word.
     attached: bool = True
     separate: bool = True
-    #: What stands between a user's name and the password; without it there is no password.
+    #: The separator between a user's name and the password; without it there is no password.
     behind: str = ""
 
 
-# What stands between two words, in a shell or in a list of them.
+# The separator of two words, in a shell or in a list of words.
 _GAP = r"(?:\s{1,4}|\\{0,8}[\"'],\s{0,4}[bu]?(?=\\{0,8}[\"']))"
 _NEXT = rf"(?:{_GAP}\\{{0,8}}[\"']?)"
 _LOGIN = rf"(?:docker|podman|nerdctl|buildah|skopeo|oc|az|helm{_NEXT}registry){_NEXT}login"
 _PROGRAMS = (
-    _Program(r"mysql\w{0,12}|mariadb(?:-\w{1,12})?|7z[arz]?|rar|unrar", "h?p", separate=False),  # else it asks for it
+    # The next word is no password: without an attached password these programs ask for it.
+    _Program(r"mysql\w{0,12}|mariadb(?:-\w{1,12})?|7z[arz]?|rar|unrar", "h?p", separate=False),
     _Program(r"sshpass", "p"),
     _Program(rf"mongo(?:sh|dump|restore|export|import|stat|top|files)?|{_LOGIN}", "p"),
     _Program(r"cqlsh|rabbitmqadmin|twine|beeline|ncftp\w{0,3}|rdesktop", "p"),
@@ -50,15 +52,15 @@ _PROGRAMS = (
 _NAME = re.compile(
     rf"(?<![\w.-])(?:{'|'.join(rf'(?P<p{n}>{each.names})' for n, each in enumerate(_PROGRAMS))})(?=\s|\\{{0,8}}[\"'])"
 )
-# Quotes, where the command ends outside of them, and its flags.
+# The quotes, the end of the command where it is outside of quotes, and the flags.
 _LOOKS = tuple(re.compile(rf"([\"'])|(\n|;\s|\|\s|&&)|(?<![\w.-])-(?:{each.flags})") for each in _PROGRAMS)
 _GAP_BEHIND = re.compile(rf"{_GAP}|=")
 _NO_VALUE = frozenset("-<>|&;")
-#: Characters of a command, from the name of its program on, that are looked at.
+#: Number of characters of a command that are searched, from the name of its program on.
 _LONGEST = 1000
 
 _WORD = r"([^\s\"'\\]{1,200})"
-#: What comes by its place: the first group is shown, the second is the password.
+#: Passwords that are known by their position: the first group is shown, the second is the password.
 _PLACES = tuple(
     re.compile(rf"(?<![\w.-])({before}){_WORD}")
     for before in (
@@ -74,7 +76,7 @@ _CHPASSWD = re.compile(r"(\becho\s{1,2}[\"']?[\w.@-]{1,80}:)([^\s\"'|]{1,200})(?
 
 
 def redact_commands(text: str) -> str:
-    """Return the text without the passwords that commands are given."""
+    """Return the text without the passwords in its commands."""
     if any(trace in text for trace in _FLAG_TRACES):
         text = _flags(text)
     if any(trace in text for trace in _PLACE_TRACES):
@@ -99,7 +101,7 @@ def _flags(text: str) -> str:
 
 
 def _passwords(text: str, kind: int, at: int, end: int) -> list[tuple[int, int]]:
-    """Return from where to where the passwords of one command go."""
+    """Return the spans of the passwords of one command."""
     quotes, spans = 0, list[tuple[int, int]]()
     while found := _LOOKS[kind].search(text, at, end):
         at = found.end()
@@ -114,12 +116,12 @@ def _passwords(text: str, kind: int, at: int, end: int) -> list[tuple[int, int]]
             spans.append(span)
             at = span[1]
             if at >= end or _PROGRAMS[kind].names == "sshpass":
-                break  # what follows is the command that it begins
+                break  # another command follows, which this one starts
     return spans
 
 
 def _password(text: str, program: _Program, flag: int, at: int) -> tuple[int, int] | None:
-    """Return where the password of the flag at text[flag:at] is; None where it has none."""
+    """Return the span of the password of the flag at text[flag:at]; None where it has none."""
     gap = _GAP_BEHIND.match(text, at)
     if gap:
         if not program.separate or text[gap.end() : gap.end() + 1] in _NO_VALUE:
@@ -138,7 +140,7 @@ def _password(text: str, program: _Program, flag: int, at: int) -> tuple[int, in
 
 
 def _list_word(text: str, flag: int) -> int | None:
-    """Return where the word of a list ends whose flag begins here, behind its opening quote."""
+    """Return the end of the list word whose flag begins here, after its opening quote."""
     opening = flag - 1
     while opening > 0 and text[opening - 1] == "\\":
         opening -= 1

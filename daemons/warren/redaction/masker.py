@@ -1,7 +1,8 @@
-"""What may be shown of a text or value that may hold secrets: the one place that decides, for settings, logs and messages.
+"""The redaction of a text or value that may hold secrets, for settings, logs and messages alike.
 
-Every step takes time in proportion to the text, whatever stands in it: a message or a task may bring a hostile one. So no
-pattern here has a repeat that could be tried in several ways, and each search goes on where the one before has ended.
+Every step takes time in proportion to the text, whatever the text holds: a message or a task may
+bring a hostile text. So no pattern here has a repetition that could be tried in several ways, and
+each search continues where the search before has ended.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from warren.redaction.url_passwords import MASK, redact_urls
 
 __all__ = ["MASK", "redact", "redact_texts", "redact_value", "suspicious"]
 
-# Of these parts, in lower case, a text needs one for anything below to find something in it. Most texts have none, and this
-# quick look is all that a line of the log costs.
+# A text without any of these parts, in lower case, holds nothing that the patterns below could
+# find. Most texts have none, and this quick look is all that a log line costs.
 _TRACES: tuple[str, ...] = (
     "://",
     ":\\/\\/",
@@ -45,17 +46,18 @@ _PRIVATE_KEY = re.compile(
     re.DOTALL,
 )
 _TOKEN = re.compile(r"\beyJ[\w-]++\.[\w-]++\.[\w-]*+")  # a JSON Web Token
-# `Bearer` and `Basic` begin sentences, too: what follows looks like no word of one.
+# `Bearer` and `Basic` also begin sentences: a secret after them does not look like a word.
 _SCHEME = re.compile(r"\b(Bearer|Basic)(\s{1,4})(?=[A-Za-z]*+[A-Z0-9._~+/=-])([A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE)
 _LIKE_A_WORD = re.compile(r"[A-Z]?[a-z]+[.]?")
 
-# Letters of the name itself may be percent-encoded: api%5Fkey. At the start of a form's text, only such a name is looked at.
+# Letters of a name may be percent-encoded: api%5Fkey. At the start of a form's text, only such a
+# name counts.
 _LETTER = r"[\w.\-\[\]]|%(?!3[df]|2[36])[0-9a-f]{2}"
 _PARAMETER = re.compile(rf"(?:[?&#]|%3f|%26|%23|(?<![^\s\"'=:])(?=[\w.-]{{0,40}}%))((?:{_LETTER})++)(?:=|%3d)", re.IGNORECASE)
 _PARAMETER_END = re.compile(rf"[\s&<>]|%26|{CLOSING}")
 
 _STEM = re.compile(r"pass|pwd|pw|secret|token|cred|auth|cookie|sig|jwt|otp|key|sess", re.IGNORECASE)
-# `api key: ...`, in two words.
+# `api key: ...`, as two words.
 _QUALIFIED = re.compile(
     r"(?<![a-z])(?:api|access|account|app|auth|client|encryption|license|master|private|secret|security|service"
     r"|session|shared|signing|ssh|subscription) \Z",
@@ -64,26 +66,29 @@ _QUALIFIED = re.compile(
 _NAME = re.compile(r"[\w.-]*+")
 _NAME_CHARACTER = re.compile(r"[\w.-]")
 _LONGEST_NAME = 80
-_IS_NAME = re.compile(r"[\w .\[\]-]{1,80}")  # a key of a dictionary may be any text
+_IS_NAME = re.compile(r"[\w .\[\]-]{1,80}")  # the key of a dictionary may be any text
 _ASSIGNS = re.compile(r"\]?(\\*+[\"'])?\s{0,8}(=>|:=|==?|:(?!//)|%3[dD]|,)?\s{0,8}")
 _WORD_END = re.compile(r"[\s\"']")
 _LINE_END = re.compile(r"[\r\n\"']|\\[rn]")
 _CLOSES = re.compile(CLOSING)
-# What stands before the quote that begins a text: response="..." of a header, {'token': ...} behind one.
+# A quote that begins a text follows one of these characters: response="..." in a header, {'token':
+# ...}.
 _BEFORE_QUOTE = re.compile(r"[\s=:,;({\[]")
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _PAIR_ENDS = re.compile(r"\s*+[)\]]")
 _AUTH_SCHEME = re.compile(r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Hawk|ApiKey|AWS4-[\w-]+)\s", re.IGNORECASE)
-#: No secrets: values of a language, and the words that follow a name and a colon in an error message.
+#: Values that are no secrets: constants of a language, and words that follow a name and a colon in
+#: an error message.
 _HARMLESS = frozenset(("none", "null", "true", "false", "is", "was", "not", "no", "the", "a", "an", "must", "cannot"))
 _HARMLESS |= {"expected", "required", "missing", "invalid", "nothing", "permission"}
 _LONGEST_HARMLESS = 20
-#: Characters of a text whose answer is remembered: names of fields, events and queues come again in each line of a flood.
+#: Largest number of characters of a text whose result is cached: the names of fields, events and
+#: queues occur again in each line of a flood.
 _SHORT = 64
 
 
 def redact(text: str) -> str:
-    """The text with every secret in it replaced by a mask; a text without one is returned as it is."""
+    """Return the text with every secret in it replaced by a mask; other texts return unchanged."""
     return _redact_short(text) if len(text) <= _SHORT else _redact(text)
 
 
@@ -103,13 +108,15 @@ def _redact(text: str) -> str:
 
 
 def suspicious(text: str) -> bool:
-    """Whether the text may hold a secret at all: False for most, in little time."""
+    """Return quickly whether the text may hold a secret at all: False for most texts."""
     lowered = text.lower()
     return any(trace in lowered for trace in _TRACES) or ("=" in text and any(sign in text for sign in "?&#"))
 
 
 def redact_texts(value: Any) -> Any:
-    """A JSON-like value whose texts are without secrets. Numbers and names stay, as its readers need its shape."""
+    """Return a JSON-like value with redacted texts; numbers and names stay, for readers of its
+    shape.
+    """
     if isinstance(value, dict):
         return {key: redact_texts(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -118,13 +125,15 @@ def redact_texts(value: Any) -> Any:
 
 
 def redact_value(value: Any, name: str = "") -> Any:
-    """A JSON-like value without secrets: in its texts and keys, and under any name that speaks of one."""
+    """Return a JSON-like value without secrets in its texts and keys, and under names of
+    secrets.
+    """
     if isinstance(value, dict):
         shown = [(redact(key) if isinstance(key, str) else key, _named(key, name), each) for key, each in value.items()]
         return {key: redact_value(each, inner) for key, inner, each in shown}
     if isinstance(value, list | tuple):
         if len(value) == 2 and isinstance(value[0], str) and _speaks(value[0]) and isinstance(value[1], str):
-            return [value[0], redact_value(value[1], value[0])]  # a header in a list of them
+            return [value[0], redact_value(value[1], value[0])]  # a header in a list of headers
         return [redact_value(each, name) for each in value]
     if value in (None, "") or isinstance(value, bool):
         return value
@@ -134,7 +143,9 @@ def redact_value(value: Any, name: str = "") -> Any:
 
 
 def _named(key: Any, outer: str) -> str:
-    """Return the name of a value of an object: what an object of secrets holds is one, under whatever name."""
+    """Return the name for a value of an object: inside an object of secrets every value is a
+    secret.
+    """
     return str(key) if _speaks(str(key)) or not _speaks(outer) else outer
 
 
@@ -143,7 +154,10 @@ def _speaks(name: str) -> bool:
 
 
 def _parameters(text: str) -> str:
-    """Without the values of parameters of URLs: ?api_token=..., #access_token=..., also percent-encoded once more."""
+    """Return the text without the values of secret parameters of URLs.
+
+    Examples: ?api_token=..., #access_token=..., also with a second percent-encoding.
+    """
     parts, done = [], 0
     while found := _PARAMETER.search(text, done):
         start = end = found.end()
@@ -156,7 +170,10 @@ def _parameters(text: str) -> str:
 
 
 def _assignments(text: str) -> str:
-    """Without what is assigned to a name of a secret: password=..., "api_key": "...", Authorization: Bearer ..., --token ..."""
+    """Return the text without the values that are assigned to names of secrets.
+
+    Examples: password=..., "api_key": "...", Authorization: Bearer ..., --token ...
+    """
     parts, done, look = [], 0, 0
     while found := _STEM.search(text, look):
         start, look = _name_start(text, found.start(), look), _name_end(text, found.end())
@@ -165,7 +182,8 @@ def _assignments(text: str) -> str:
         if span is not None:
             parts += [text[done : span[0]], MASK]
             done = look = span[1]
-            if text[done : done + 1] in ("'", '"'):  # what was taken for the end of the value may be a name of its own
+            # The text behind the assumed end of the value may be a name of its own.
+            if text[done : done + 1] in ("'", '"'):
                 look = _name_start(text, done, span[0])
     return "".join(parts) + text[done:]
 
@@ -183,15 +201,16 @@ def _name_end(text: str, at: int) -> int:
 
 
 def _assigned(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """From where to where the value of the name at text[start:end] goes; None where there is none."""
+    """Return the span of the value of the name at text[start:end]; None where there is none."""
     found = _ASSIGNS.match(text, end)
-    if found is None or text.endswith("//", 0, start):  # the user of a URL
+    if found is None or text.endswith("//", 0, start):  # the name is the user of a URL
         return None
     quoted, sign, at = found[1], found[2], found.end()
-    if sign in ("=", "%3D", "%3d") and text.endswith(("?", "&", "#"), 0, start):  # a parameter, which was looked at
+    # A parameter of a URL, which `_parameters` has handled.
+    if sign in ("=", "%3D", "%3d") and text.endswith(("?", "&", "#"), 0, start):
         return None
     if not sign or sign == ",":
-        # --password, or -password behind a blank or a quote
+        # --password, or -password after a blank or a quote
         is_flag = text.startswith("-", start) and (sign or at > end) and not text[max(0, start - 1) : start].isalnum()
         if not is_flag and not (sign and quoted and _is_pair(text, start, quoted, at)):
             return None
@@ -201,7 +220,7 @@ def _assigned(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _is_pair(text: str, start: int, quoted: str, at: int) -> bool:
-    """Whether two quoted texts, of which this is the first, are all that is in a bracket: a header in a list of them."""
+    """Return whether a bracket holds just two quoted texts, this one first: a header in a list."""
     before = text[max(0, start - len(quoted) - 2) : start - len(quoted)]
     value = quoted_at(text, at)
     return (
@@ -216,13 +235,14 @@ def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
     span = quoted_at(text, at)
     if span is None and (closing := _BRACKETS.get(text[at : at + 1])):
         if closing == "}" and "cookie" not in lowered:
-            return None  # what is inside has names of its own
+            return None  # the values inside have names of their own
         end = text.find(closing, at)
         span = at + 1, end if end >= 0 else len(text)
     if span is None:
-        # Before its end is looked for, which may be that of the text: nothing is masked then, and the next name asks again.
-        word = text[at : end_of(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
-        if word in _HARMLESS or (lowered.endswith("tokens") and word[:1].isdigit()):
+        # Before the search for its end, which may be the end of the text: nothing is masked then,
+        # and the next name would search again.
+        first = text[at : end_of(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
+        if first in _HARMLESS or (lowered.endswith("tokens") and first[:1].isdigit()):
             return None
         whole_line = "cookie" in lowered or ("authori" in lowered and _AUTH_SCHEME.match(text, at))
         span = at, _end_of_line(text, at) if whole_line else end_of(PLAIN_END, text, at)
@@ -230,7 +250,9 @@ def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
 
 
 def _end_of_line(text: str, at: int) -> int:
-    """Where the line ends, or the quoted text that it stands in. What is quoted in the line is part of it."""
+    """Return the end of the line, or of the quoted text around it; quoted texts in it belong
+    to it.
+    """
     while found := _LINE_END.search(text, at):
         stop = found.start()
         if found[0] not in ("'", '"') or _CLOSES.match(text, stop):
@@ -239,6 +261,6 @@ def _end_of_line(text: str, at: int) -> int:
         if _BEFORE_QUOTE.match(text[max(0, stop - 8) : stop].rstrip("\\")[-1:]):
             closing = text.find(found[0], at)
             if closing < 0:
-                break  # it was cut off
+                break  # the quoted text was cut off
             at = closing + 1
     return len(text)

@@ -1,7 +1,8 @@
-"""Secrets that a sentence or the line of a protocol tells, with no sign that assigns: `the password is ...`, `AUTH ...`. Pure.
+"""Secrets in a sentence or in a line of a protocol, without an assignment sign. Pure.
 
-Most sentences about a secret hold none: `the password is wrong`. So what follows is masked when it
-is quoted, or looks like no word: it has a digit or a sign in it, or capitals behind small letters.
+Examples: `the password is ...`, `AUTH ...`. Most sentences about a secret hold none: `the password
+is wrong`. So the text that follows is masked when it is quoted, or when it looks like no word: it
+has a digit or a sign in it, or a capital after a small letter.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ _QUOTE = r"\\{0,8}[\"'`]"
 _SAID = re.compile(
     rf"(?<![a-z])({_NAME}{_WHOSE}{_IS})(?:({_QUOTE})([^\"'`\\\n]{{1,200}})(?={_QUOTE})|([^\s\"'`]{{3,200}}))", re.IGNORECASE
 )
-# A word of a sentence, also with a hyphen, and what stands around it; a short number, as of characters.
+# A word of a sentence, also with a hyphen, and the signs around it; or a short number, as of
+# characters.
 _LIKE_A_WORD = re.compile(r"[(\[<{]?(?:(?:[A-Z]?[a-z]+|[A-Z]+)(?:[-'/_][a-z]+)*\W*|\d{1,3}\W*)|\W*")
-# `password hunter2` of a .netrc, of a setting of Redis, of an error: letters and digits. Keys are longer than words.
+# `password hunter2` of a .netrc, of a Redis setting, of an error: letters and digits. Keys are
+# longer than words.
 _BEHIND = re.compile(
     r"((?<![\w.-])(?:[Pp]ass(?:word|wd)|requirepass|masterauth)\s{1,2})"
     r"(?=[^\s\"']{0,40}\d)(?=[^\s\"']{0,40}[A-Za-z])[^\s\"'(){}<>\[\],:]{5,200}"
 )
 _TOKEN = re.compile(r"((?<![\w.-])[Tt]oken\s{1,2})(?=\w{0,60}\d)(?=\w{0,60}[A-Za-z])[\w+/=.-]{16,200}")
-# Redis' and SMTP's AUTH. Names of mechanisms are no secrets, nor are the words of `AUTH failed`.
+# AUTH of Redis and SMTP. Names of mechanisms are no secrets, nor are the words of `AUTH failed`.
 _MECHANISM = (
     r"(?:PLAIN|LOGIN|EXTERNAL|AMQPLAIN|GSSAPI|NTLM|XOAUTH2?|OAUTHBEARER|(?:CRAM|DIGEST)-\w{1,10}|SCRAM-[\w-]{1,20})(?!\S)"
 )
@@ -39,7 +42,7 @@ _AUTH = re.compile(
     rf"([\w.@-]{{1,80}}\s{{1,2}}(?!{_MECHANISM}))?([^\s\"'\\]{{3,200}})"
 )
 _NO_USER = re.compile(r"(?:fail|err|time|reject|refus|requir|command|response|request|with|for|see|on|at|is|not)")
-# As its words are shown by redis-cli MONITOR, and in a list.
+# The words as redis-cli MONITOR shows them, and in a list.
 _WORD = rf"[bu]?{_QUOTE}[^\"'\\\n]{{1,80}}{_QUOTE}"
 _LISTED = re.compile(
     rf"(?<=[\"'])((?:AUTH2?|requirepass|masterauth){_QUOTE},\s{{0,2}}(?:{_WORD},\s{{0,2}})?[bu]?{_QUOTE}"
@@ -53,7 +56,7 @@ _ON_WIRE = re.compile(rf"((?i:AUTH){_END}{_BULK}){_TEXT}(?:({_END}{_BULK}){_TEXT
 
 
 def redact_words(text: str) -> str:
-    """Return the text without the secrets that its sentences and commands tell."""
+    """Return the text without the secrets in its sentences and commands."""
     lowered = text.lower()
     if any(name in lowered for name in ("pass", "pwd", "token", "secret", "credential", "key", "masterauth")):
         text = _TOKEN.sub(rf"\1{MASK}", _BEHIND.sub(rf"\1{MASK}", _SAID.sub(_said, text)))
@@ -72,7 +75,8 @@ def _said(found: re.Match[str]) -> str:
 def _auth(found: re.Match[str]) -> str:
     before, user, value = found[1], found[2] or "", found[3]
     if user and not _LIKE_A_WORD.fullmatch(user.strip()):
-        return f"{before}{MASK}{user[len(user.rstrip()) :]}{value}"  # it is the password, and what follows is a sentence
+        # `user` is the password, and a sentence follows.
+        return f"{before}{MASK}{user[len(user.rstrip()) :]}{value}"
     if _LIKE_A_WORD.fullmatch(value) or (user and _NO_USER.match(user)):
         return found[0]
     return f"{before}{user}{MASK}"

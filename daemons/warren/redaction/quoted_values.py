@@ -1,11 +1,11 @@
-"""Where a value in a text begins and ends: in quotes of any depth, or up to a blank. Pure."""
+"""The begin and the end of a value in a text: in quotes of any depth, or up to a blank. Pure."""
 
 from __future__ import annotations
 
 import re
 import sys
 
-#: A quote is the end when what follows is no part of a value: O'Brien is one value.
+#: A quote ends a value only when the text after it cannot be part of a value: O'Brien is one value.
 CLOSING = r"[\"'](?=[\s,;:)\]}>\\]|$)"
 PLAIN_END = re.compile(rf"\s|,(?=\s|$)|{CLOSING}")
 _OPENS = re.compile(r"[bBuUrRfF]{0,2}(\\*+[\"'])")
@@ -13,13 +13,16 @@ _INSIDE = {"'": re.compile(r"[^'\\]*(?:\\.[^'\\]*)*", re.DOTALL), '"': re.compil
 
 
 def end_of(pattern: re.Pattern[str], text: str, at: int, most: int = sys.maxsize) -> int:
-    """Return where the pattern is found next, else the end of the text, or `most`."""
+    """Return the next position of the pattern, otherwise the end of the text, or `most`."""
     found = pattern.search(text, at, most)
     return found.start() if found else min(len(text), most)
 
 
 def quoted_at(text: str, at: int) -> tuple[int, int] | None:
-    """Return the inside of the quoted text that begins here; it may lack its end, as a text that was cut off does."""
+    """Return the span inside the quoted text that begins here.
+
+    Its end may be missing, as in a text that was cut off.
+    """
     opening = _OPENS.match(text, at)
     if opening is None:
         return None
@@ -28,6 +31,6 @@ def quoted_at(text: str, at: int) -> tuple[int, int] | None:
         inside = _INSIDE[quote].match(text, start)
         return start, min(inside.end() if inside else start, len(text))
     end = text.find(quote, start)
-    while end > 0 and text[end - 1] == "\\":  # one that stands a level deeper
+    while end > 0 and text[end - 1] == "\\":  # this quote is a level deeper
         end = text.find(quote, end + 1)
     return start, end if end >= 0 else len(text)

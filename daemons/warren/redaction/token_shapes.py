@@ -1,4 +1,7 @@
-"""Secrets that are known by their looks or by what stands around them, rather than by a name and a sign. Pure."""
+"""Secrets that are known by their form or by the text around them, not by a name and a sign.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import re
 from warren.redaction.secret_names import is_secret
 from warren.redaction.url_passwords import MASK
 
-#: Of these parts, in lower case, a text needs one for anything here to be found in it, or `://`, or the name of a secret.
+#: A text needs one of these parts, in lower case, or `://`, or the name of a secret; otherwise this
+#: module finds nothing.
 TRACES: tuple[str, ...] = (
     "ghp_",
     "gho_",
@@ -23,36 +27,37 @@ TRACES: tuple[str, ...] = (
     "npm_",
 )
 TRACES += ("hf_", "dop_v1_", "pypi-", "sg.", "whsec_", "-u", "identified", "/bot", "webhooks/", "slack.com")
-# A digit, for words and names of files begin so as well.
+# With a digit, because words and names of files begin so as well.
 _KEY = re.compile(
     r"(?<![\w-])(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|[sr]k_live_|sk-|AIza|npm_|hf_|dop_v1_|pypi-|SG\.|whsec_)"
     r"(?=[\w.-]{0,40}[0-9])[\w.-]{16,}"
 )
-# Of these addresses a part of the path is the key: whoever knows it may write there.
+# In these URLs a part of the path is the key: everybody who knows it may write there.
 _KEY_IN_PATH = re.compile(
     r"(api\.telegram\.org/(?:file/)?bot|hooks\.slack\.com/(?:services|workflows|triggers)/"
     r"|discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/)"
     r"([^\s/?#\"'\\<>]++(?:/[^\s/?#\"'\\<>]++){0,2})",
     re.IGNORECASE,
 )
-# curl -u NAME:PASSWORD, also as a list of words; the numbers of a user and a group are none.
+# curl -u NAME:PASSWORD, also as a list of words. The numbers of a user and a group are no password.
 _USER = re.compile(
     r"(?<![\w-])(-u|-U|--user|--proxy-user)((?:[\"'],\s{0,2}[\"']|[\s=]{1,2}[\"']?))"
     r"(?!\d+:\d+\b)([\w.@+-]{1,80}:)([^\s\"']++)"
 )
-# SQL: ALTER USER ... PASSWORD '...', = PASSWORD('...'), IDENTIFIED BY '...'; a name and a quoted text also elsewhere.
+# SQL: ALTER USER ... PASSWORD '...', = PASSWORD('...'), IDENTIFIED BY '...'. A name and a quoted
+# text outside of SQL match as well.
 _SQL = re.compile(
     r"\b(password|identified\s{1,2}(?:with\s{1,2}[^\s']{1,60}\s{1,2})?(?:by|as)(?:\s{1,2}password)?)"
     r"(\s{1,4}\\?[\"']|\s?\(\\?[\"'])([^\"'\\\n]++)",
     re.IGNORECASE,
 )
-# A password in double quotes may hold an '@'; else the last one before a blank ends it.
+# A password in double quotes may hold an '@'; otherwise the last '@' before a blank ends it.
 _ORACLE = re.compile(r"(jdbc:oracle:\w{1,10}:[^\s/\"'@:]{1,80}/)(?:\\{0,4}\"[^\"\\\n]{1,200}\\{0,4}\"|[^\s<>\"']{1,200})(?=@)")
 _ELEMENT = re.compile(r"<([\w.:-]{1,80})>([^<>]++)(?=</)")
 
 
 def redact_keys(text: str) -> str:
-    """Return the text without keys of well-known services, and without the passwords of commands, of SQL and of XML."""
+    """Return the text without keys of well-known services, and without passwords of SQL and XML."""
     text = _KEY.sub(MASK, _KEY_IN_PATH.sub(_in_path, _ORACLE.sub(rf"\1{MASK}", text)))
     text = _USER.sub(rf"\1\2\3{MASK}", _SQL.sub(rf"\1\2{MASK}", text))
     return _ELEMENT.sub(_element, text)
@@ -61,7 +66,8 @@ def redact_keys(text: str) -> str:
 def _in_path(found: re.Match[str]) -> str:
     if not found[1].lower().endswith("bot"):
         return f"{found[1]}{MASK}"
-    return f"{found[1]}{MASK}{''.join(found[2].partition('/')[1:])}"  # the method that was called is shown
+    # The called method is shown.
+    return f"{found[1]}{MASK}{''.join(found[2].partition('/')[1:])}"
 
 
 def _element(found: re.Match[str]) -> str:

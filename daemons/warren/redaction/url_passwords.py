@@ -1,4 +1,7 @@
-"""The passwords of URLs in any text. People forget to percent-encode them: an '@', '/', '?', ';' or quote may be part of one."""
+"""The passwords of URLs in any text.
+
+People forget to percent-encode them: an '@', '/', '?', ';' or quote may be part of a password.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,15 @@ _BLANK = re.compile(r"\s")
 _AUTHORITY_END = re.compile(r"[/?#\s]")
 _PORT = re.compile(r"[^\s/@]*?:[0-9]{1,5}(?=[/?#;,\s\"'\\]|$)")
 _PLAIN_USER = re.compile(r"[\w.~+$-]*")
-# What may stand before a URL that begins, where it does not continue the one before it.
+# A URL that begins after one of these characters does not continue the URL before it.
 _BEFORE = frozenset(";,|'\"()<>[]{}=`")
 _WEB = ("http", "https", "ws", "wss", "ftp")
-# Their paths hold no '@', so the last one ends the password.
+# The paths of these URLs hold no '@', so the last '@' ends the password.
 _BROKER = re.compile(
     r"(?:amqps?|pyamqp|rediss?|sentinel|sqs|postgres(?:ql)?|mysql|mariadb|mongodb|mssql|oracle|memcached?)(?:\+.*)?", re.I
 )
-# A lone word before the '@' is the name of a user there; elsewhere it is a token or, with Redis, a password.
+# With these schemes a lone word before the '@' is a user's name; with others it is a token or, with
+# Redis, a password.
 _LONE_USER = re.compile(
     r"(?:amqps?|pyamqp|s?ftps?|ssh|git|svn|rsync|imaps?|smtps?|ldaps?|xmpp|sip|sips)(?:\+ssh)?|git\+ssh|svn\+ssh", re.I
 )
@@ -30,7 +34,9 @@ _PATH = re.compile(r"[/?#\s\"'`<>;,)\]}]")
 
 
 def redact_urls(text: str) -> str:
-    """The text without the user information of the URLs in it, but for the name of the user where it is no secret."""
+    """Return the text without the user information of its URLs; a user's name stays if no
+    secret.
+    """
     if "%2f%2f" in text or "%2F%2F" in text:
         text = _ENCODED.sub(rf"\1{MASK}%40", text)
     starts = [(found.start(), found.end()) for found in _SLASHES.finditer(text)]
@@ -39,11 +45,11 @@ def redact_urls(text: str) -> str:
     blanks = [found.start() for found in _BLANK.finditer(text)]
     fresh = [begin for begin, _ in starts if _is_fresh(text, begin)]
     parts: list[str] = []
-    done = reach = 0  # what of the text is in `parts`, and up to where the last '@' is known
+    done = reach = 0  # the end of the text in `parts`, and the end of the range of the last '@'
     last = -1
     for begin, start in starts:
         if start < done:
-            continue  # it was part of a password
+            continue  # this URL was part of a password
         if start >= reach:
             reach = min(_next(blanks, start, len(text)), _next(fresh, start, len(text)))
             last = text.rfind("@", start, reach)
@@ -54,9 +60,9 @@ def redact_urls(text: str) -> str:
     return "".join(parts) + text[done:]
 
 
-def _next(places: list[int], at: int, end: int) -> int:
-    number = bisect_left(places, at)
-    return places[number] if number < len(places) else end
+def _next(positions: list[int], at: int, end: int) -> int:
+    number = bisect_left(positions, at)
+    return positions[number] if number < len(positions) else end
 
 
 def _scheme(text: str, begin: int) -> str:
@@ -67,13 +73,16 @@ def _scheme(text: str, begin: int) -> str:
 
 
 def _is_fresh(text: str, begin: int) -> bool:
-    """Whether the URL whose '://' is here begins anew: behind a blank, a separator or a quote, or at the start."""
+    """Return whether the URL with this '://' is a new one: after a separator, or at the start."""
     before = begin - len(_scheme(text, begin)) - 1
     return before < 0 or text[before] in _BEFORE or text[before].isspace()
 
 
 def _user_information(text: str, scheme: str, start: int, last: int, reach: int) -> tuple[int, str]:
-    """Where the user information that begins at `start` ends, and what is shown in its place; `start` where there is none."""
+    """Return the end of the user information that begins at `start`, and its replacement.
+
+    The end is `start` where there is no user information.
+    """
     if last < 0:
         return _without_host(text, scheme, start, reach)
     found = _AUTHORITY_END.search(text, start, reach)
@@ -82,14 +91,15 @@ def _user_information(text: str, scheme: str, start: int, last: int, reach: int)
     if not is_broker:
         within = text.rfind("@", start, authority)
         colon = text.find(":", start, authority)
-        # A password may hold what ends the host elsewhere; what is a port, or has no colon, does not begin one.
+        # A password may hold characters that end the host elsewhere. A port, or a text without a
+        # colon, does not begin a password.
         unencoded = colon >= 0 and not _PORT.match(text, start, reach) and text[start] != "["
         last = max(within, last if unencoded else -1)
         if last < 0:
             return start, ""
     colon = text.find(":", start, last)
     if scheme in _WEB or scheme.endswith(("+http", "+https")):
-        return last, MASK  # a token may stand in either place
+        return last, MASK  # the token may be in either part
     if colon < 0:
         lone = text[start:last]
         known = _LONE_USER.fullmatch(scheme) and _PLAIN_USER.fullmatch(lone)
@@ -99,7 +109,10 @@ def _user_information(text: str, scheme: str, start: int, last: int, reach: int)
 
 
 def _without_host(text: str, scheme: str, start: int, reach: int) -> tuple[int, str]:
-    """A broker's URL that lacks its host has no '@': what stands behind the colon and is no port is a password."""
+    """Return the same for a broker's URL without a host, which has no '@'.
+
+    Text after the colon that is no port is a password.
+    """
     if not _BROKER.fullmatch(scheme) or text.startswith("[", start):
         return start, ""
     found = _PATH.search(text, start, reach)

@@ -32,7 +32,8 @@ _KINDS = (
 )
 
 
-#: What is called after each rename. The log is among them from its import on; this room, which is below it, needs no log.
+#: The functions that are called after each rename. The log adds its own at its import; this room is
+#: below the log, and needs none.
 tellers: list[Callable[[SetAside], None]] = []
 
 
