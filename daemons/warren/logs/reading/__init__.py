@@ -1,1 +1,1 @@
-"""Reading the logs back: the files of a folder, merged in the order of time, and what of them was asked for."""
+"""The reader of logs: the files of a directory, merged by time, and the selected lines."""

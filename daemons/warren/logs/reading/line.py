@@ -1,4 +1,4 @@
-"""One line of a log: its time, which costs little to find, and its fields, for those who need them."""
+"""One line of a log: its time, which costs little to find, and its fields."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# What log_line.py writes begins like this, and a time of it has a fixed width.
+# The lines that log_line.py writes begin like this, and their times have a fixed width.
 _HEAD = b'{"timestamp":"'
 _BEGIN, _END = len(_HEAD), len(_HEAD) + len("2026-01-31T23:59:59.000000Z")
 
 
 def moment(time: datetime) -> bytes:
-    """A time with a zone as the lines have it: UTC, microseconds; sorts as text."""
+    """Return a time with a zone in the form of the lines: UTC, microseconds; it sorts as text."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
 
 
 def later(time: bytes, seconds: float) -> bytes:
-    """A time as `moment` has it, and so many seconds on; the same where the calendar ends."""
+    """Return a time in the form of `moment`, so many seconds later.
+
+    At the end of the calendar the time returns unchanged.
+    """
     try:
         return moment(datetime.fromisoformat(time.decode()) + timedelta(seconds=seconds))
     except OverflowError:
@@ -25,14 +28,17 @@ def later(time: bytes, seconds: float) -> bytes:
 
 
 def time_of(raw: bytes) -> bytes:
-    """When the line was made, as `moment` has it. Raises ValueError for what is no line of a log."""
+    """Return the time of the line, in the form of `moment`.
+
+    Raises ValueError if it is no log line.
+    """
     if raw.startswith(_HEAD) and raw[_END - 1 : _END + 1] == b'Z"' and raw.endswith(b"}\n"):
         return raw[_BEGIN:_END]
     return _stated(fields_of(raw))
 
 
 def fields_of(raw: bytes) -> dict[str, Any]:
-    """The line as it was logged. Raises ValueError for what is no line of a log."""
+    """Return the fields of the line. Raises ValueError if it is no log line."""
     try:
         fields = json.loads(raw)
     except RecursionError:
@@ -43,9 +49,9 @@ def fields_of(raw: bytes) -> dict[str, Any]:
 
 
 def _stated(fields: dict[str, Any]) -> bytes:
-    """The time in a line that another program wrote its own way."""
+    """Return the time of a line that another program wrote in its own form."""
     time = datetime.fromisoformat(str(fields.get("timestamp")))
     try:
         return moment(time if time.tzinfo else time.replace(tzinfo=UTC))
-    except OverflowError:  # of another zone, at the ends of the calendar
+    except OverflowError:  # a time in another zone, at the ends of the calendar
         raise ValueError("it has no time in UTC") from None

@@ -1,4 +1,4 @@
-"""What was asked for, out of every file of some folders."""
+"""The reader of log directories: the lines that were asked for, from all files."""
 
 from __future__ import annotations
 
@@ -18,37 +18,43 @@ from warren.logs.reading.selection import Selection
 
 
 class Reader:
-    """Reads the folders; opens their files at once, so that what it shows is what is there now."""
+    """Reads the directories.
+
+    The files are opened at once, so that the result is the present content.
+    """
 
     def __init__(self, folders: Sequence[Path], asked: Selection, since: float = 0.0) -> None:
-        """Files that were not written to since that time (seconds of the epoch) are not opened. Raises WarrenError."""
-        self._folders = [LogFolder(folder, since) for folder in folders]
+        """Open the files that were written to since the time `since` (seconds of the epoch).
+
+        Raises WarrenError.
+        """
+        self._directories = [LogFolder(folder, since) for folder in folders]
         self._asked = asked
-        #: So many lines were asked for, so far.
+        #: The number of lines so far that were asked for.
         self.found = 0
         self._strange: Counter[Path] = Counter()
         self._damaged: dict[Path, str] = {}
         self._too_long: Counter[Path] = Counter()
 
     def there(self) -> Iterator[Timed]:
-        """The lines that the files have, by time."""
-        return merged(self._lines(file) for folder in self._folders for file in folder.files)
+        """Return the lines that the files have, by time."""
+        return merged(self._lines(file) for directory in self._directories for file in directory.files)
 
     def last(self, number: int) -> list[Timed]:
-        """So many of them, the last, by time; read from the ends of the files."""
-        files = [file for folder in self._folders for file in folder.files]
+        """Return the last `number` lines, by time; they are read from the ends of the files."""
+        files = [file for directory in self._directories for file in directory.files]
         latest = latest_first([self._packed(file, number) if file.packed else self._back(file) for file in files])
         return list(islice((line for line in latest if line[1]), number))[::-1]
 
     def more(self) -> Iterator[Timed]:
-        """The lines that came since, by time among themselves."""
-        return merged(self._lines(file) for folder in self._folders for file in folder.grown())
+        """Return the lines that came since the last reading, by time among themselves."""
+        return merged(self._lines(file) for directory in self._directories for file in directory.grown())
 
     def troubles(self) -> list[str]:
-        """What could not be read so far, a sentence each."""
-        for file in (file for folder in self._folders for file in folder.files):
+        """Return a sentence for each part that could not be read so far."""
+        for file in (file for directory in self._directories for file in directory.files):
             self._note(file)
-        refused = {path: why for folder in self._folders for path, why in folder.refused.items()}
+        refused = {path: why for directory in self._directories for path, why in directory.refused.items()}
         return [
             *(f"{path}: left out, for {why}" for path, why in refused.items()),
             *(f"{path}: expected one JSON object a line, found {n} that are none; left out" for path, n in self._strange.items()),
@@ -57,28 +63,30 @@ class Reader:
         ]
 
     def _lines(self, file: LogFile) -> Iterator[Timed]:
-        """What is asked for of the lines that were not read yet, as they stand in the file."""
+        """Return the wanted lines that were not read yet, in the order of the file."""
         for block in filter(self._asked.may_be_in, file.blocks(self._asked.begin, self._asked.end)):
             yield from self._wanted(file, BytesIO(block))
         self._note(file)
 
     def _back(self, file: LogFile) -> Iterator[Timed]:
-        """What is asked for, by time, the latest first."""
-        file.skip()  # at once, and not when the first line is asked for: what comes from now on is for `more`
+        """Return the wanted lines by time, the latest first."""
+        file.skip()  # at once, not with the first line: lines from now on are for `more`
         blocks = filter(self._asked.may_be_in, file.back(self._asked.begin, self._asked.end))
         lines = (reversed(BytesIO(block).readlines()) for block in blocks)
         return back_in_order(self._wanted(file, chain.from_iterable(lines)))
 
     def _note(self, file: LogFile) -> None:
-        """Takes down what of the file was left out so far."""
+        """Note which parts of the file were left out so far."""
         if file.damage:
             self._damaged[file.path] = file.damage
         if file.too_long:
             self._too_long[file.path] = file.too_long
 
     def _packed(self, file: LogFile, number: int) -> Iterator[Timed]:
-        """So many of what is asked for of a compressed file. The first is none, but a time after which the file has no line: so
-        it is unpacked only when those of the others do not suffice.
+        """Return the last `number` wanted lines of a compressed file.
+
+        The first item is no line, but a time after which the file has no line. So the file is
+        unpacked only when the lines of the other files are not enough.
         """
         yield later(moment(datetime.fromtimestamp(file.written, UTC)), SET_BACK), b""
         yield from reversed(deque(in_order(self._lines(file)), maxlen=number))
@@ -89,7 +97,8 @@ class Reader:
                 time = time_of(raw)
                 wanted = self._asked.wants(time, raw)
             except ValueError:
-                if raw.strip():  # a blank line is what is left of one that a full disk had no room for
+                # A blank line is the rest of a line for which a full disk had no room.
+                if raw.strip():
                     self._strange[file.path] += 1
                 continue
             if wanted:

@@ -1,4 +1,4 @@
-"""A log line as a person reads it."""
+"""The text of a log line for people."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from warren.logs.reading.selection import SHORT_ID
 from warren.system.printable import printable
 
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "bright_red"}
-#: Shown in a place of their own, or of no use to a person who looks at one host's lines as they come.
+#: Fields that have a position of their own, or no use for a person who looks at the lines of one
+#: host.
 _ELSEWHERE = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "message", "exception"))
 _IDS = ("task_id", "root_id")
-#: Events whose message says all.
+#: Events whose message says everything.
 _SPEECH = ("record", "supervisor_record")
 
 
 def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> str:
-    """Return the line as text: local time, level, who, event or message, then the other fields; a traceback below.
+    """Return the line as text: local time, level, origin, event or message, then the other fields.
 
-    Colours are ANSI codes. With a `width` no word is broken at the edge of the terminal.
+    A traceback follows below. Colours are ANSI codes. With a `width` in characters no word is
+    broken at the edge of the terminal.
     """
     level = str(fields.get("level", ""))
     colour = colour_of(level)
     event, message = printable(str(fields.get("event", ""))), fields.get("message")
-    words = [click.style(local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
-    words.append(who(fields, with_host))
-    if message is None or event not in _SPEECH:  # what somebody says needs no word that it was said
-        words.append(click.style(event, fg=colour, bold=True))
+    parts = [click.style(local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
+    parts.append(who(fields, with_host))
+    if message is None or event not in _SPEECH:  # with a message alone the event adds nothing
+        parts.append(click.style(event, fg=colour, bold=True))
     if message is not None:
-        words.append(printable(text_of(message)))
-    words += [_field(name, value, fields) for name, value in fields.items() if name not in _ELSEWHERE]
-    return wrapped(" ".join(word for word in words if word), width) + traceback_of(fields)
+        parts.append(printable(text_of(message)))
+    parts += [_field(name, value, fields) for name, value in fields.items() if name not in _ELSEWHERE]
+    return wrapped(" ".join(part for part in parts if part), width) + traceback_of(fields)
 
 
 def traceback_of(fields: dict[str, Any]) -> str:
-    """Return what stands below a line: a traceback, or nothing."""
+    """Return the text below a line: a traceback, or nothing."""
     if "exception" not in fields:
         return ""
     colour = colour_of(str(fields.get("level", "")))
@@ -52,7 +54,7 @@ def colour_of(level: str) -> str | None:
 
 
 def local(timestamp: str) -> str:
-    """The time of a line where the reader is: month, day and seconds."""
+    """Return the time of a line in the reader's time zone: month, day and seconds."""
     try:
         return datetime.fromisoformat(timestamp).astimezone().strftime("%m-%d %H:%M:%S")
     except (ValueError, OverflowError):
@@ -60,7 +62,9 @@ def local(timestamp: str) -> str:
 
 
 def wrapped(line: str, width: int) -> str:
-    """The line in as many as it needs, each broken between words, but for a word that is longer than a line."""
+    """Return the line as several lines, broken between words; only a long word exceeds the
+    width.
+    """
     if not width or len(click.unstyle(line)) <= width:
         return line
     lines, length = [""], 0
@@ -76,7 +80,7 @@ def wrapped(line: str, width: int) -> str:
 
 
 def who(fields: dict[str, Any], with_host: bool) -> str:
-    """Who wrote the line."""
+    """Return who wrote the line."""
     daemon, program = str(fields.get("daemon", "")), str(fields.get("program", ""))
     # A line of supervisord names the program that it is about.
     who = f"{daemon}: {program}" if daemon == "supervisord" != program else program or daemon
@@ -86,13 +90,13 @@ def who(fields: dict[str, Any], with_host: bool) -> str:
 def _field(name: str, value: Any, fields: dict[str, Any]) -> str:
     if name in _IDS:
         if name == "root_id" and value == fields.get("task_id"):
-            return ""  # a task that nobody but a caller started
+            return ""  # a task that only a caller has started
         value = str(value)[:SHORT_ID]
     return f"{click.style(printable(name), fg='cyan')}={printable(text_of(value))}"
 
 
 def text_of(value: Any) -> str:
-    """The text of a value; of what is no text, its JSON. It may hold what steers a terminal."""
+    """Return a text as it is, and any other value as JSON. It may hold control characters."""
     try:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except RecursionError:

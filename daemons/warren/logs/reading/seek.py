@@ -1,4 +1,4 @@
-"""Where in a log file a time stands, found without reading all of it."""
+"""The search for a time in a log file, without reading the whole file."""
 
 from __future__ import annotations
 
@@ -6,47 +6,54 @@ from collections.abc import Callable
 
 from warren.logs.reading.line import time_of
 
-#: So many seconds a clock may have been set back, all in all, and what is found is right. Lines stand in the order in which
-#: they were written. So where one is older than a time by more than this, all before it are older than that time; and where
-#: one is later by more, all behind it are later. A search for a line that much older or later cannot be misled by what stands
-#: between. After a greater step back it ends at one of several places: of the lines from before the step, those with times
-#: that the clock has had again since then may be missed.
+#: The number of seconds by which a clock may have been set back, all in all, with a correct result.
+#: Lines are in the order in which they were written. So where a line is older than a time by more
+#: than this, all lines before it are older than that time; and where a line is later by more, all
+#: lines after it are later. A search for a time that is earlier or later by this much cannot be
+#: misled by the lines between. After a greater step back the search ends at one of several
+#: positions: of the lines from before the step, those with times that the clock has had again since
+#: then may be missed.
 SET_BACK = 600.0
 
-#: Bytes within which a search ends: reading them costs less than another look. A look reads half as many.
+#: Number of bytes within which a search ends: reading them costs less than another look. A look
+#: reads half as many.
 NEAR = 1 << 16
-#: Bytes of a line; what is longer was written by nobody who logs, and is left out.
+#: Largest number of bytes of a line; no honest program writes a longer one, and it is left out.
 LONGEST = 1 << 20
 
 
 def border(read: Callable[[int, int], bytes], low: int, high: int, time: bytes) -> tuple[int, int]:
-    """Two places between `low` and `high` where a line begins, close together: the line at the first is older than `time`,
-    that at the second is not. The first may be `low`, and the second `high`, where all lines are of one kind.
+    """Return two positions between `low` and `high` at which lines begin, close together.
 
-    `read` gives the bytes at a place, so many of them; `low` and `high` are where lines begin.
+    The line at the first position is older than `time`, the line at the second is not. The first
+    may be `low`, and the second `high`, where all lines are on one side. `read` returns the bytes
+    at a position, up to a number of them. Lines begin at `low` and at `high`.
     """
     while high - low > NEAR:
         middle, length = (low + high) // 2, NEAR // 2
         while (found := _timed(read(middle, min(length, high - middle)), middle)) is None and middle + length < high:
             if length > 2 * LONGEST:
-                break  # not here: all between the two places is read then
-            length *= 2  # a long line, or what is no line
+                break  # no line with a time here: everything between the two positions is read then
+            length *= 2  # a long line, or text that is no line
         if found is None:
             break
-        place, its_time = found
+        position, its_time = found
         if its_time < time:
-            low = place
+            low = position
         else:
-            high = place
+            high = position
     return low, high
 
 
-def _timed(block: bytes, place: int) -> tuple[int, bytes] | None:
-    """The first whole line in a block from that place on which has a time: where it begins, and the time."""
+def _timed(block: bytes, position: int) -> tuple[int, bytes] | None:
+    """Return the position and the time of the first whole line with a time in a block.
+
+    The block begins at `position`.
+    """
     begin = block.find(b"\n") + 1
     while 0 < begin < (end := block.find(b"\n", begin) + 1):
         try:
-            return place + begin, time_of(block[begin:end])
+            return position + begin, time_of(block[begin:end])
         except ValueError:
             begin = end
     return None

@@ -1,4 +1,4 @@
-"""Which lines somebody asked for."""
+"""The selection of log lines that somebody asked for."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from warren.logs.formatter import LEVELS
 from warren.logs.reading.line import fields_of, later, time_of
 from warren.logs.reading.seek import SET_BACK
 
-#: So many characters of a task's id are enough: the terminal shows no more of it.
+#: Number of characters of a task's id that are shown and that are enough to ask for it.
 SHORT_ID = 8
 
-#: Fields by which a line belongs to a task: its own, that of a task which it has sent, or of one far below it.
+#: Fields that make a line one of a task: its own id, that of its parent, that of the first task
+#: above it.
 _IDS = ("task_id", "parent_id", "root_id")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a line must have; an empty field asks for nothing.
+    """The conditions for a line; an empty field is no condition.
 
-    `task` is the id of a task or its beginning: the lines of the task and of all that it started. `daemon` is the name
-    of a daemon or of a program. `level` is the least. `since` and `until` are as `line.moment` has them, both included.
+    `task` is the id of a task or its beginning; it selects the lines of the task and of all tasks
+    that it started. `daemon` is the name of a daemon or of a program. `level` is the lowest level.
+    `since` and `until` are in the form of `line.moment`, both included.
     """
 
     task: str = ""
@@ -34,17 +36,20 @@ class Selection:
 
     @cached_property
     def begin(self) -> bytes:
-        """Where a file has a line older than this, all before it are too old."""
+        """Return the time below which a line shows that all lines before it are too old."""
         return later(self.since, -SET_BACK) if self.since else b""
 
     @cached_property
     def end(self) -> bytes:
-        """Where a file has a line of this time or later, all behind it are too late."""
+        """Return the time from which a line shows that all lines after it are too late."""
         return later(self.until, SET_BACK) if self.until else b""
 
     def may_be_in(self, block: bytes) -> bool:
-        """Whether a line of a block can be wanted; `block` are whole lines of a file, judged by the first and the last."""
-        if block.isspace():  # blank lines, of which a compressed file may hold millions
+        """Return whether a block may hold a wanted line.
+
+        `block` are whole lines of a file; their times are judged by the first and the last line.
+        """
+        if block.isspace():  # a compressed file may hold millions of blank lines
             return False
         try:
             if self.end and time_of(block[: block.index(b"\n") + 1]) >= self.end:
@@ -52,15 +57,18 @@ class Selection:
             if self.begin and time_of(block[block.rfind(b"\n", 0, -1) + 1 :]) < self.begin:
                 return False
         except ValueError:
-            pass  # no line of a log: the others may be
+            pass  # this is no log line, but the other lines may be
         return self._may_want(block)
 
     def _may_want(self, text: bytes) -> bool:
-        """Most lines lack the bytes that they would need, and parsing is what costs."""
+        """Return whether the text has the bytes that a wanted line needs.
+
+        Most lines lack them, and the parsing of a line is expensive.
+        """
         return all(any(mark in text for mark in marks) for marks in self._marks)
 
     def wants(self, time: bytes, raw: bytes) -> bool:
-        """Whether the line of that time is asked for. Raises ValueError for what is no line of a log."""
+        """Return whether a line of this time is wanted. Raises ValueError if it is no log line."""
         if time < self.since or (self.until and time > self.until):
             return False
         return not self._marks or (self._may_want(raw) and self._fits(fields_of(raw)))
@@ -72,7 +80,7 @@ class Selection:
     @cached_property
     def _marks(self) -> list[tuple[bytes, ...]]:
         wanted = ((self.task,) if self.task else (), (self.daemon,) if self.daemon else (), self._levels)
-        return [tuple(json.dumps(word, ensure_ascii=False).encode()[:-1] for word in words) for words in wanted if words]
+        return [tuple(json.dumps(text, ensure_ascii=False).encode()[:-1] for text in texts) for texts in wanted if texts]
 
     def _fits(self, fields: dict[str, Any]) -> bool:
         return (

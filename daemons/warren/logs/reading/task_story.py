@@ -1,4 +1,4 @@
-"""What became of a task, a sentence a line: sent, begun, tried again, put off, gone back, ended."""
+"""The story of a task, one sentence per line: sent, begun, retried, postponed, requeued, ended."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ Fields = dict[str, Any]
 
 
 def sentences(fields: Fields, width: int = 0) -> Iterator[str]:
-    """Return the line of a log as lines of a story; colours are ANSI codes. A line that tells of no task is as `shown` has it."""
-    tell = _TOLD.get(str(fields.get("event")))
-    if tell is None:
+    """Return a log line as lines of a story; colours are ANSI codes.
+
+    A line that is not about a task is formatted by `shown`.
+    """
+    sentence_of = _SENTENCES.get(str(fields.get("event")))
+    if sentence_of is None:
         yield shown(fields, True, width)
         return
     if fields.get("event") == "task_started" and (sent := _sent_at(fields)):
         by = f" by task {_short(fields['parent_id'])}" if fields.get("parent_id") else ""
         yield _line({**fields, "timestamp": sent, "level": "info"}, f"sent{by}", width)
-    yield _line(fields, tell(fields), width) + traceback_of(fields)
+    yield _line(fields, sentence_of(fields), width) + traceback_of(fields)
 
 
 def _line(fields: Fields, sentence: str, width: int) -> str:
     level = str(fields.get("level", ""))
     task = f"{text_of(fields.get('task') or 'task')} {_short(fields.get('task_id'))}"
-    words = [
+    parts = [
         click.style(local(str(fields.get("timestamp", ""))), dim=True),
         who(fields, True),
         click.style(printable(task), fg="cyan"),
         click.style(printable(sentence), fg=colour_of(level)),
     ]
-    return wrapped(" ".join(words), width)
+    return wrapped(" ".join(parts), width)
 
 
 def _sent_at(fields: Fields) -> str:
-    """Return when a first attempt was sent, by what its sender's clock said; empty where nobody knows."""
+    """Return when a first attempt was sent, by its sender's clock; empty where that is unknown."""
     waited = fields.get("waited_s")
     if fields.get("attempt") != 1 or not isinstance(waited, int | float):
         return ""
@@ -57,7 +60,7 @@ def _short(task_id: Any) -> str:
 def _seconds(value: Any) -> str:
     try:
         return f"{float(value):.3g} s" if isinstance(value, int | float) else text_of(value)
-    except OverflowError:  # a whole number of hundreds of digits: anybody may have written the line
+    except OverflowError:  # an integer with hundreds of digits: anybody may have written the line
         return text_of(value)
 
 
@@ -100,7 +103,7 @@ def _nth(number: Any) -> str:
     return names[number] if isinstance(number, int) and number in names else f"{text_of(number)}th"
 
 
-_TOLD: dict[str, Callable[[Fields], str]] = {
+_SENTENCES: dict[str, Callable[[Fields], str]] = {
     "tick_sent": _tick,
     "task_postponed": _postponed,
     "task_started": _started,
