@@ -24,10 +24,12 @@ kill -KILL $PPID
 #: Puts the tree below /mnt and the machine's own root where that of the release is looked for, then runs the words there.
 BELOW_MNT = """
 tree=$1 base=$2; shift 2
+mkdir "$base.tree"
+mount --bind "$tree" "$base.tree"
 mount --bind / "$base"
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/tree /mnt/made
-mount --bind "$tree" /mnt/tree
+mount --bind "$base.tree" /mnt/tree
 /mnt/tree/scripts/in-debian --out /mnt/made trixie "$@"
 cat /mnt/made/file
 """

@@ -52,13 +52,16 @@ class Host:
         self._groups = cgroups.make(holder)
         self._machine: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._boots = 0
         self._prepare()
 
     # -- power -------------------------------------------------------------------------------------------------------
 
     def boot(self) -> None:
         """Returns when systemd has started all that is enabled."""
-        words = ["systemd-nspawn", "-D", str(_BASE / "root"), "-M", f"{self.name}-{self._holder}", "--hostname", self.name]
+        self._boots += 1  # of a machine whose power was cut the systemd-nspawn of Debian 13 finds a mount, and refuses its name
+        machine_name = f"{self.name}-{self._holder}-{self._boots}"
+        words = ["systemd-nspawn", "-D", str(_BASE / "root"), "-M", machine_name, "--hostname", self.name]
         words += [f"--network-namespace-path=/proc/{self._holder}/ns/net", "--boot", "--register=no", "--keep-unit"]
         words += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         with open(self._console, "ab") as out:
