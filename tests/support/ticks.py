@@ -58,18 +58,21 @@ class Balance:
 
 
 def balance(records: Iterable[dict[str, Any]], every: float) -> Balance:
-    """The balance of entries that tick `every` so many seconds, from beat's lines."""
-    sent, last, due, told = Counter[tuple[str, int]](), dict[str, int](), 0, 0
+    """The balance of entries that tick `every` so many seconds, from beat's lines in any order.
+
+    A gap is told before what is sent beside it, also before the older ticks whose sending had begun.
+    """
+    sent, covered, told = Counter[tuple[str, int]](), dict[str, list[int]](), 0
     for record in records:
         if record["event"] not in ("tick_sent", "tick_missed"):
             continue
         entry, number = record["entry"], round(record["tick"] / every)
-        left_out = record.get("left_out", 0)
-        due += number - last.get(entry, number - 1 - left_out)
-        last[entry] = max(number, last.get(entry, number))
-        told += left_out
+        first = round(record["after"] / every) + 1 if "after" in record else number
+        covered.setdefault(entry, []).extend((first, number))
+        told += record.get("left_out", 0)
         if record["event"] == "tick_sent":
             sent[entry, number] += 1
+    due = sum(max(numbers) - min(numbers) + 1 for numbers in covered.values())
     return Balance(len(sent), told, due - len(sent) - told, sent.total() - len(sent))
 
 
