@@ -51,7 +51,7 @@ class Opened:
 class Ledger:
     """The slots of one quota, shared by every process of the host. All methods raise LEDGER_ERRORS.
 
-    timeout: seconds to wait for the lock before LedgerBusy; by default `mapped.PATIENCE`.
+    timeout: seconds to wait for the lock before LedgerBusy; by default `mapped_file.PATIENCE`.
     """
 
     def __init__(self, path: Path, timeout: float | None = None) -> None:

@@ -14,7 +14,7 @@ from warren.quotas.ledger import LEDGER_ERRORS, Ledger, LedgerBusy, Opened
 class Book(Mapping[str, Ledger]):
     """The ledgers under `folder`, by quota name. `configure` makes each match the settings.
 
-    timeout: seconds to wait for a ledger's lock at each use; by default `mapped.PATIENCE`.
+    timeout: seconds to wait for a ledger's lock at each use; by default `mapped_file.PATIENCE`.
     """
 
     def __init__(self, settings: Settings, timeout: float | None = None) -> None:

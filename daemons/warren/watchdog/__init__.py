@@ -1,1 +1,4 @@
-"""The quota-watchdog: frees what dead processes held, follows edits, and publishes how broker and quotas stand."""
+"""The quota-watchdog: it releases slots of dead processes and publishes the broker's status.
+
+It also follows edits of the settings, and publishes the status of the quotas.
+"""

@@ -1,6 +1,7 @@
 """Task results as files of this host.
 
-They are set with `result_backend = "warren.broker.embedded.file_results:Backend+file:///var/lib/warren/results"`.
+Celery's setting `result_backend` has the value
+`warren.broker.embedded.file_results:Backend+file:///var/lib/warren/results` for them.
 """
 
 from __future__ import annotations

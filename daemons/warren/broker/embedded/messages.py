@@ -3,7 +3,7 @@
     incoming/OWNER.N         being written by a publisher
     queues/QUEUE/NAME        ready
     unacked/OWNER/QUEUE/NAME taken by a process and not yet settled
-    later/QUEUE/UNTIL.NAME   not ready before UNTIL (later.py)
+    later/QUEUE/UNTIL.NAME   not ready before UNTIL (delayed_messages.py)
     rejected/QUEUE/NAME      rejected
 
 A message is in exactly one directory at any instant, so a process that is killed between any two

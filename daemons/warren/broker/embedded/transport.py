@@ -1,9 +1,13 @@
 """The embedded broker: a kombu transport whose queues are directories. No server, no installation.
 
-Celery settings: `broker_url = "warren://"`, `broker_transport = "warren.broker.embedded.transport:Transport"`,
-`broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}`. In the
-options, `"exchanges"` may list exchanges that are declared again when their tables are damaged:
-`[name, type, [[binding key, queue], ...]]` each.
+Celery settings:
+
+    broker_url = "warren://"
+    broker_transport = "warren.broker.embedded.transport:Transport"
+    broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}
+
+In the options, `"exchanges"` may list exchanges that are declared again when their tables are
+damaged: `[name, type, [[binding key, queue], ...]]` each.
 
 It behaves as RabbitMQ does for Celery: direct, topic and fanout exchanges between processes,
 acknowledgements, prefetch, remote control, and the worker's event loop with a prefork pool.

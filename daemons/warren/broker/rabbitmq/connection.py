@@ -93,8 +93,8 @@ class Channel(_Bounded, Sized, pyamqp.Channel):
         self._refused: set[int] = set()
         self._returns = Returns()
         self._heard = float("-inf")
-        #: The object that waits for several messages at once (together.py): publishing returns at
-        #: once.
+        #: The object that waits for several messages at once (batch_publish.py): publishing returns
+        #: at once.
         self.together: Any = None
         super().__init__(*args, **kwargs)
 

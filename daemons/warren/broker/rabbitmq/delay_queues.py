@@ -55,10 +55,10 @@ def declare(channel: Any, name: str, queue: str, level: int) -> None:
 
 
 def note(state_dir: Path, name: str) -> None:
-    """Remember over restarts that the queue exists, for the count of its messages (waiting.py).
+    """Remember over restarts that the queue exists.
 
-    A request for a missing queue leaves an error in RabbitMQ's log: only noted queues are asked
-    for.
+    The count of its messages needs it (waiting_counts.py). A request for a missing queue leaves an
+    error in RabbitMQ's log: only noted queues are asked for.
     """
     folder = state_dir / _NOTES
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

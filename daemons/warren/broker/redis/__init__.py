@@ -1,1 +1,1 @@
-"""Redis as Warren talks to it: a message is taken in one step, and is bounded before anything reads it."""
+"""Redis as a broker: a message is taken in one step, and is bounded before anything reads it."""

@@ -9,7 +9,7 @@ from warren.broker.payloads import check
 
 #: The prefix of the key to which garbage is moved; the key in which it was found follows.
 ASIDE = "warren.rejected."
-#: The prefix of the key that wakes the workers that wait for a queue (redis_bell.py); its name
+#: The prefix of the key that wakes the workers that wait for a queue (wakeup_key.py); its name
 #: follows.
 BELL = "warren.bell."
 #: The most bytes of a binding's key or queue. AMQP allows no more.

@@ -1,9 +1,9 @@
 """The transport of Redis: it takes messages in one step, and expects any content on a list.
 
-See redis_take.py. kombu takes a message from its list, notes it later, and only then reads it. A
+See take_script.py. kombu takes a message from its list, notes it later, and only then reads it. A
 message that kombu cannot read ends the worker, and is lost. Here such a message arrives as a
 message that is rejected, with a line in the log. Garbage in the keys in which kombu keeps bindings
-and messages is moved out of the way (redis_keys.py).
+and messages is moved out of the way (key_cleanup.py).
 """
 
 from __future__ import annotations

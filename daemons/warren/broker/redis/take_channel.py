@@ -1,7 +1,7 @@
 """kombu's channel of Redis with another request for the next message: a take in one step.
 
-See redis_take.py. It replaces methods of kombu's (5.7, see redis_kombu.py) and keeps their names:
-"BRPOP" is what kombu's poller calls the request.
+See take_script.py. It replaces methods of kombu's (5.7, see kombu_version.py) and keeps their
+names: "BRPOP" is what kombu's poller calls the request.
 """
 
 from __future__ import annotations

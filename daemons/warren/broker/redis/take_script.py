@@ -174,7 +174,7 @@ class Take:
 
         The take is never sent again under the same tag. Redis may still run the first request,
         after the second one, and both would mean one note. The message under the tag is looked for
-        (redis_lost.py), and the next take has a tag of its own.
+        (lost_messages.py), and the next take has a tag of its own.
         """
         if self._asked is not None:
             LOST.add(self._channel.broker, self._asked.tag)
