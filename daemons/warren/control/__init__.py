@@ -1,1 +1,1 @@
-"""What a command does to a running suite."""
+"""The actions of commands on a running suite."""

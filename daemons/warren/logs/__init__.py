@@ -1,1 +1,1 @@
-"""Every event, and how it becomes one JSON object a line."""
+"""The logs: every event, and how an event becomes one JSON object per line."""

@@ -25,16 +25,18 @@ class LineFile:
     threads of a process do: the caller holds a lock (logging.Handler has one, and renews it in a
     forked child).
 
-    `told` returns the line that reports lost lines, once writing works again; its arguments are
-    their number and the last error. `kept` returns the line that names a directory that had the
-    file's path.
+    `loss_line` returns the line that reports lost lines, once writing works again; its arguments
+    are their number and the last error. `rename_line` returns the line that names a directory that
+    had the file's path.
     """
 
-    def __init__(self, path: Path, told: Callable[[int, str], bytes], kept: Callable[[SetAside], bytes] = lambda _: b"") -> None:
-        """Raises OSError when the file cannot be opened or created."""
+    def __init__(
+        self, path: Path, loss_line: Callable[[int, str], bytes], rename_line: Callable[[SetAside], bytes] = lambda _: b""
+    ) -> None:
+        """Open or create the file. Raises OSError when that fails."""
         self.path = path
         self.lost = 0
-        self._told, self._kept = told, kept
+        self._loss_line, self._rename_line = loss_line, rename_line
         self._set_aside: SetAside | None = None
         self._error = ""
         self._last = -SILENCE
@@ -69,9 +71,9 @@ class LineFile:
 
     def _put(self, line: bytes) -> None:
         self._follow()
-        text = self._told(self.lost, self._error) + line if self.lost else line
+        text = self._loss_line(self.lost, self._error) + line if self.lost else line
         if self._set_aside is not None:
-            text = self._kept(self._set_aside) + text
+            text = self._rename_line(self._set_aside) + text
         now = time.monotonic()
         if (self.lost or now - self._last > SILENCE) and self._is_torn():
             text = b"\n" + text

@@ -1,1 +1,1 @@
-"""What may be shown of a text or value that may hold secrets: one masker for settings, logs and messages."""
+"""The redaction of secrets in texts and values: one masker for settings, logs and messages."""

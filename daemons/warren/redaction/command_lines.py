@@ -9,9 +9,9 @@ from warren.redaction.quoted_values import PLAIN_END, end_of, quoted_at
 from warren.redaction.url_passwords import MASK
 
 _FLAG_TRACES = (" -", "'-", '"-', "\t-", "\n-")
-_PLACE_TRACES = ("rabbitmqctl", "vault", "htpasswd", "chpasswd", "configure", "sqlplus", "sqlldr", "expdp", "impdp")
+_POSITION_TRACES = ("rabbitmqctl", "vault", "htpasswd", "chpasswd", "configure", "sqlplus", "sqlldr", "expdp", "impdp")
 #: A text without any of these parts, in lower case, holds nothing that this module could find.
-TRACES = (*_FLAG_TRACES, *_PLACE_TRACES)
+TRACES = (*_FLAG_TRACES, *_POSITION_TRACES)
 
 
 class _Program(NamedTuple):
@@ -61,7 +61,7 @@ _LONGEST = 1000
 
 _WORD = r"([^\s\"'\\]{1,200})"
 #: Passwords that are known by their position: the first group is shown, the second is the password.
-_PLACES = tuple(
+_POSITIONS = tuple(
     re.compile(rf"(?<![\w.-])({before}){_WORD}")
     for before in (
         rf"rabbitmqctl[^\n]{{0,200}}?(?:add_user|change_password|authenticate_user){_NEXT}[^\s\"'\\]{{1,80}}{_NEXT}",
@@ -79,9 +79,9 @@ def redact_commands(text: str) -> str:
     """Return the text without the passwords in its commands."""
     if any(trace in text for trace in _FLAG_TRACES):
         text = _flags(text)
-    if any(trace in text for trace in _PLACE_TRACES):
-        for place in _PLACES:
-            text = place.sub(rf"\1{MASK}", text)
+    if any(trace in text for trace in _POSITION_TRACES):
+        for pattern in _POSITIONS:
+            text = pattern.sub(rf"\1{MASK}", text)
         text = _CHPASSWD.sub(rf"\1{MASK}", text)
     return text
 

@@ -1,1 +1,1 @@
-"""What every daemon shares: signals, one instance a host, an orderly end, the background."""
+"""The base of every daemon: signals, one instance per host, a clean end, the background."""

@@ -36,7 +36,7 @@ class Progress:
         os.register_at_fork(after_in_parent=self._forked)
 
     def end(self) -> None:
-        """Stop: the daemon's own loop writes the heartbeats from now on."""
+        """End the heartbeats of the start: the daemon's own loop writes them from now on."""
         self._over = True
         if self in sys.meta_path:
             sys.meta_path.remove(self)

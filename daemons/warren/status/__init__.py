@@ -1,1 +1,1 @@
-"""What a host publishes in its run directory: who writes it, what shape it has, who reads it."""
+"""The status files of a host: who writes each file, which shape it has, and who reads it."""

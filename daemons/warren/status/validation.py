@@ -9,7 +9,7 @@ A shape is one of these:
 - a set of numbers or texts, one of which the value must be;
 - `[shape]` for a list;
 - `{str: shape}` for an object with any keys;
-- `{"name": shape}` for an object that has at least these keys; a key that ends in `?` may be missing;
+- `{"name": shape}` for an object with at least these keys; a key ending in `?` may be missing;
 - a tuple of shapes, one of which the value must have.
 
 """

@@ -1,3 +1,1 @@
-"""supervisord's process: its programs from the settings, and supervisord itself in the
-foreground.
-"""
+"""The process of supervisord, with the programs that the settings name."""

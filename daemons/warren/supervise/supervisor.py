@@ -51,10 +51,10 @@ class Suite(Supervisor):
         self._notifier = notifier
         self._reports = Word(settings.app.run_dir, notifier, settings.supervise.start_timeout)
         self._sights: dict[str, Sight] = {}
-        self._care = Care()
+        self._recovery = Care()
         self._last_tick = time.monotonic()
         self._reload = Reload(settings, options)
-        self._exchange = Exchange(self)
+        self._rollout = Exchange(self)
         self._rolling = Rolling(self)
         self._groups = Groups(self)
         self._run_folder = RunFolder(lock)
@@ -77,9 +77,9 @@ class Suite(Supervisor):
         if self.options.mood >= SupervisorStates.RUNNING:
             take("signals", self._take_signals)
             take("reload", self._finish_check)
-            take("programs", lambda: self._groups.turn(self.options.groups, self._exchange.busy))
-            take("care", lambda: self._care.turn(self.daemons(), self._sights, self.settings, elapsed))
-            take("exchange", lambda: self._exchange.turn(self._sights, self.settings, self._rolling.stepping))
+            take("programs", lambda: self._groups.turn(self.options.groups, self._rollout.busy))
+            take("care", lambda: self._recovery.turn(self.daemons(), self._sights, self.settings, elapsed))
+            take("exchange", lambda: self._rollout.turn(self._sights, self.settings, self._rolling.stepping))
             take("rolling restart", self._roll)
         take("leftovers", lambda: self._leftovers.turn(self.options.pidhistory, self._daemon_names()))
         take("status", lambda: self._reports.tell(self._view()))
@@ -121,7 +121,7 @@ class Suite(Supervisor):
         received = self.options.own_signals.get_signal()
         if received == signal.SIGUSR1:
             states = [_state(each) for each in self._processes()]
-            get().info(Event.STATE_DUMPED, programs=states, leaving=self._exchange.leaving)
+            get().info(Event.STATE_DUMPED, programs=states, leaving=self._rollout.leaving)
         elif received == signal.SIGHUP:
             self._reports.reload_asked()
             self._refusing(self._reload.begin)
@@ -136,7 +136,7 @@ class Suite(Supervisor):
         return self._rolling.begin(programs, checking(self))
 
     def _roll(self) -> None:
-        restarted = self._rolling.turn(self._sights, self._exchange.done and not self._reload.going_on)
+        restarted = self._rolling.turn(self._sights, self._rollout.done and not self._reload.going_on)
         if restarted is not None:
             self._reports.restarted(restarted)
 
@@ -148,7 +148,7 @@ class Suite(Supervisor):
         if changes is None:
             return
         self.settings = changes.settings
-        self._exchange.begin(old, changes, self.options.process_group_configs)
+        self._rollout.begin(old, changes, self.options.process_group_configs)
         self._reports.reload_taken(changes.begun, changes.settings.supervise.start_timeout)
         get().info(Event.RELOADED, **changes.names())
 
@@ -183,8 +183,8 @@ class Suite(Supervisor):
             self.settings.supervise.start_timeout,
             stopping,
             self._reload.going_on,
-            not self._exchange.done,
-            self._exchange.failure,
+            not self._rollout.done,
+            self._rollout.failure,
             self._doing(),
         )
 
@@ -192,7 +192,7 @@ class Suite(Supervisor):
         if self._reload.going_on:
             modules = ", ".join(self.settings.app.modules) or "none"
             return Doing(f"checking the new settings (task modules: {modules})", self._reload.begun)
-        return self._exchange.doing(self._sights) or self._rolling.doing(self._sights)
+        return self._rollout.doing(self._sights) or self._rolling.doing(self._sights)
 
     def _program_status(self, process: Any) -> Standing:
         name, state = process.config.name, state_of(process)

@@ -1,1 +1,1 @@
-"""What Warren asks of the operating system: processes, files, directories, and text that is safe to print."""
+"""The operating system for Warren: processes, files, directories, and printable text."""

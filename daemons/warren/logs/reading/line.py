@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# The lines that log_line.py writes begin like this, and their times have a fixed width.
+# The lines that formatter.py writes begin like this, and their times have a fixed width.
 _HEAD = b'{"timestamp":"'
 _BEGIN, _END = len(_HEAD), len(_HEAD) + len("2026-01-31T23:59:59.000000Z")
 

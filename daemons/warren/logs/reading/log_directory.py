@@ -18,12 +18,12 @@ _LOOKS = 10
 class LogFolder:
     """The log files of one directory."""
 
-    def __init__(self, folder: Path, since: float = 0.0) -> None:
+    def __init__(self, directory: Path, since: float = 0.0) -> None:
         """Open every file that was written to since the time `since` (seconds of the epoch).
 
         Raises WarrenError when the directory cannot be read.
         """
-        self.folder = folder
+        self._directory = directory
         self._since = since
         self._open: dict[Identity, LogFile] = {}
         self._gone: list[LogFile] = []
@@ -79,13 +79,13 @@ class LogFolder:
 
     def _listed(self, compressed: bool) -> dict[Path, Identity]:
         try:
-            with os.scandir(self.folder) as entries:
+            with os.scandir(self._directory) as entries:
                 names = {entry.name for entry in entries if ".log" in entry.name}
         except OSError as error:
-            raise _unreadable(self.folder, error) from error
+            raise _unreadable(self._directory, error) from error
         found = {}
         for name in names:
-            path = self.folder / name
+            path = self._directory / name
             if name.endswith(PACKED) and (not compressed or name.removesuffix(PACKED) in names):
                 continue  # the file is being made from the other file, which still has everything
             try:

@@ -23,12 +23,12 @@ class Reader:
     The files are opened at once, so that the result is the present content.
     """
 
-    def __init__(self, folders: Sequence[Path], asked: Selection, since: float = 0.0) -> None:
+    def __init__(self, directories: Sequence[Path], asked: Selection, since: float = 0.0) -> None:
         """Open the files that were written to since the time `since` (seconds of the epoch).
 
         Raises WarrenError.
         """
-        self._directories = [LogFolder(folder, since) for folder in folders]
+        self._directories = [LogFolder(directory, since) for directory in directories]
         self._asked = asked
         #: The number of lines so far that were asked for.
         self.found = 0

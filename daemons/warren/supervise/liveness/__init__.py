@@ -1,1 +1,1 @@
-"""Whether each program works, and what is done for one that does not."""
+"""The liveness of each program, and the recovery of a program that does not work."""

@@ -1,1 +1,1 @@
-"""What supervisord is to run, and the files that tell it."""
+"""The programs that supervisord runs, and the files that configure them."""

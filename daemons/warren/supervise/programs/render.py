@@ -138,8 +138,8 @@ def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
         "autorestart": "unexpected",
         "exitcodes": ",".join(str(int(code)) for code in FINAL),
         "startsecs": str(START_SECONDS),
-        # For ever in effect, with a pause that grows by one second (see process.py): whatever the
-        # daemon lacks may come back.
+        # For ever in effect, with a pause that grows by one second (see daemon_process.py):
+        # whatever the daemon lacks may come back.
         "startretries": "1000000",
         "stopsignal": "TERM",
         "stopwaitsecs": str(daemon.stop_wait),

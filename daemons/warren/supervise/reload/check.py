@@ -22,14 +22,14 @@ from warren.errors import ConfigError, Origin, Problem, WarrenError
 PATIENCE = 120.0
 
 
-def judge(code: int, said: bytes) -> None:
+def judge(code: int, output: bytes) -> None:
     """Return when `warren check --json`, which ended with the exit code `code`, found no problem.
 
-    `said` is the output of the check.
+    `output` is what the check printed of the check.
 
     Raises ConfigError with all problems of the settings, WarrenError when the check itself failed.
     """
-    lines = said.decode(errors="replace").splitlines()
+    lines = output.decode(errors="replace").splitlines()
     # A task module may print at its import.
     verdict = next((line for line in reversed(lines) if line.startswith("{")), "")
     try:

@@ -32,7 +32,7 @@ _ENDED = (ProcessStates.EXITED, ProcessStates.FATAL, ProcessStates.STOPPED)
 class _Step:
     """One worker that is being restarted.
 
-    It must be at work again `by` (seconds of CLOCK_MONOTONIC). `told` says whether it was told to
+    It must be at work again `by` (seconds of CLOCK_MONOTONIC). `asked` says whether it was asked to
     restart.
     """
 
@@ -40,7 +40,7 @@ class _Step:
     pid: int
     by: float
     since: float = field(default_factory=now)
-    told: bool = False
+    asked: bool = False
 
 
 class Rolling:
@@ -49,7 +49,7 @@ class Rolling:
     def __init__(self, suite: Any) -> None:
         self._suite = suite
         self._check: Check | None = None
-        self._line: list[str] = []
+        self._pending: list[str] = []
         self._done: list[str] = []
         self._step: _Step | None = None
         self.begun = 0.0
@@ -57,7 +57,7 @@ class Rolling:
     @property
     def going_on(self) -> bool:
         """Return whether the restart has not ended yet."""
-        return bool(self._check or self._line or self._step)
+        return bool(self._check or self._pending or self._step)
 
     @property
     def stepping(self) -> bool:
@@ -73,7 +73,7 @@ class Rolling:
         if not self.going_on:
             self.begun, self._done = now(), []
         self._check = check
-        self._line += [program for program in programs if program not in self._line]
+        self._pending += [program for program in programs if program not in self._pending]
         return self.begun
 
     def turn(self, sights: Mapping[str, Sight], free: bool) -> Restarted | None:
@@ -90,32 +90,32 @@ class Rolling:
                 code = int(getattr(error, "exit_code", ExitCode.SOFTWARE))
                 return self._end([str(problem) for problem in getattr(error, "problems", (error,))], code)
             self._check = None
-        if self._step is None and free and self._line:
+        if self._step is None and free and self._pending:
             self._next()
         if self._step is None:
-            return None if self._line else self._end()
-        self._tell(self._step, sights)
+            return None if self._pending else self._end()
+        self._ask(self._step, sights)
         problem = self._problem(self._step, sights)
         if problem:
-            untouched = f"; not touched: {', '.join(self._line)}" if self._line else ""
+            untouched = f"; not touched: {', '.join(self._pending)}" if self._pending else ""
             return self._end([f"{problem}{untouched}"])
         if not self._finished(self._step, sights):
             return None
         self._done.append(self._step.program)
         self._step = None
-        return None if self._line else self._end()
+        return None if self._pending else self._end()
 
     def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
         """Return the activity for a command that waits; None when no restart is running."""
         if self._check is not None:
-            return Doing("checking the settings and the task modules", self.begun, tuple(self._line))
+            return Doing("checking the settings and the task modules", self.begun, tuple(self._pending))
         if self._step is None:
-            return Doing("waiting for the reload to end", self.begun, tuple(self._line)) if self._line else None
+            return Doing("waiting for the reload to end", self.begun, tuple(self._pending)) if self._pending else None
         doing = activity(self._worker(self._step.program), sights.get(self._step.program))
-        return Doing(f"restarting {self._step.program}{doing}", self._step.since, tuple(self._line))
+        return Doing(f"restarting {self._step.program}{doing}", self._step.since, tuple(self._pending))
 
     def _next(self) -> None:
-        name = self._line.pop(0)
+        name = self._pending.pop(0)
         process = self._worker(name)
         if process is None:  # a reload has removed the worker
             return
@@ -123,22 +123,22 @@ class Rolling:
         timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heart_timeout
         self._step = _Step(name, process.pid, time.monotonic() + timeout)
 
-    def _tell(self, step: _Step, sights: Mapping[str, Sight]) -> None:
+    def _ask(self, step: _Step, sights: Mapping[str, Sight]) -> None:
         """Have the worker stop and start again, once.
 
         Wait for a worker that is starting now: it may have read older code.
         """
         process = self._worker(step.program)
-        if step.told or process is None:
+        if step.asked or process is None:
             return
         sight = sights.get(step.program)
         if process.state == ProcessStates.RUNNING and sight is not None and sight.beat is not None:
-            step.told, step.pid = True, process.pid
+            step.asked, step.pid = True, process.pid
             process.restart()
         elif process.state == ProcessStates.BACKOFF:
-            step.told, process.delay = True, 0
+            step.asked, process.delay = True, 0
         elif process.state in _ENDED:
-            step.told = True
+            step.asked = True
             process.spawn()
 
     def _finished(self, step: _Step, sights: Mapping[str, Sight]) -> bool:
@@ -147,7 +147,7 @@ class Rolling:
             return True
         # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to
         # anybody.
-        if not step.told or sight is None or sight.pid == step.pid or process.state != ProcessStates.RUNNING:
+        if not step.asked or sight is None or sight.pid == step.pid or process.state != ProcessStates.RUNNING:
             return False
         if sight.state in AT_WORK:
             return True
@@ -164,7 +164,7 @@ class Rolling:
         if sight is not None and sight.pid != step.pid and is_starting(sight) and sight.silence < _PROGRESS:
             # Wait for a start that is slow but makes progress (imports, children).
             step.by = max(step.by, time.monotonic() + self._suite.settings.supervise.start_timeout)
-        gave_up = step.told and (process.held or process.state == ProcessStates.FATAL)
+        gave_up = step.asked and (process.held or process.state == ProcessStates.FATAL)
         if not gave_up and time.monotonic() <= step.by:
             return ""
         found = process.trouble or (sight.state if sight else "") or "no heartbeat yet"
@@ -174,7 +174,7 @@ class Rolling:
         if not self.begun:
             return None
         ended = Restarted(self.begun, self._done, list(problems), code if problems else int(ExitCode.OK))
-        self._check, self._step, self._line, self.begun = None, None, [], 0.0
+        self._check, self._step, self._pending, self.begun = None, None, [], 0.0
         return ended
 
     def _worker(self, name: str) -> Any:

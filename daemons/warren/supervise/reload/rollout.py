@@ -51,10 +51,10 @@ class Exchange:
         # The new configuration of each group that stops; None for a group that is removed.
         self._leaving: dict[str, Any] = {}
         # Each process to signal, with the process number that it had when the settings changed.
-        self._to_tell: list[tuple[DaemonProcess, int]] = []
+        self._to_signal: list[tuple[DaemonProcess, int]] = []
         # The workers in their order, each with its new configuration; None for a running worker
         # that only needs a signal.
-        self._line: dict[str, Any] = {}
+        self._pending: dict[str, Any] = {}
         self._step: _Step | None = None
         self._wanted = 0  # the generation of the settings that every daemon must take up
         # The programs that have not reported this generation yet, each with the reason.
@@ -71,8 +71,8 @@ class Exchange:
 
         A failure ends the change as well.
         """
-        on_its_way = self._leaving or self._to_tell or self._step
-        return not on_its_way and (not (self._line or self._lagging) or bool(self.failure))
+        on_its_way = self._leaving or self._to_signal or self._step
+        return not on_its_way and (not (self._pending or self._lagging) or bool(self.failure))
 
     @property
     def leaving(self) -> list[str]:
@@ -82,7 +82,7 @@ class Exchange:
     @property
     def busy(self) -> set[str]:
         """Return the groups that do not match the settings yet; nothing else may touch them."""
-        return self._leaving.keys() | self._line.keys()
+        return self._leaving.keys() | self._pending.keys()
 
     def begin(self, old: Settings, changes: Changes, groups: Iterable[Any]) -> None:
         """Begin the changes of a reload; `groups` are all groups that supervisord now configures.
@@ -97,14 +97,14 @@ class Exchange:
         # A group that an earlier reload is still stopping comes back with today's configuration.
         leaving = dict.fromkeys([*self._leaving, *(group.name for group in changes.removed + changes.changed)])
         self._leaving = {name: wanted.get(name) for name in leaving}
-        self._line = {name: None for name in self._line if name in wanted and name not in self._leaving}
+        self._pending = {name: None for name in self._pending if name in wanted and name not in self._leaving}
         for name in [name for name, new in self._leaving.items() if new is not None and self._worker(name)]:
-            self._line[name] = self._leaving.pop(name)
+            self._pending[name] = self._leaving.pop(name)
         for group in changes.added:
             self._suite.add_process_group(group)
         added = {group.name for group in changes.added}
         for process in self._suite.daemons():
-            if process.group.config.name not in self._leaving.keys() | self._line.keys() | added:
+            if process.group.config.name not in self._leaving.keys() | self._pending.keys() | added:
                 self._wake(process, old, changes.settings)
 
     def turn(self, sights: Mapping[str, Sight], settings: Settings, wait: bool = False) -> None:
@@ -112,13 +112,13 @@ class Exchange:
 
         With `wait` another worker is down for a different reason, so no worker is changed now.
         """
-        self._exchange_groups()
-        self._tell(sights)
+        self._replace_groups()
+        self._signal(sights)
         self._follow(sights, settings)
         if self._step is not None and not self._finished(self._step, sights):
             return
         self._step = None
-        if self._line and not self.failure and not self._leaving and not wait:
+        if self._pending and not self.failure and not self._leaving and not wait:
             self._next(sights, settings)
 
     def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
@@ -126,8 +126,8 @@ class Exchange:
         if self._step is not None:
             name = self._step.program
             activity_text = activity(self._worker(name), sights.get(name))
-            return Doing(f"changing {name}{activity_text}", self._step.since, tuple(self._line))
-        names = self.leaving or [process.config.name for process, _ in self._to_tell] or list(self._line or self._lagging)
+            return Doing(f"changing {name}{activity_text}", self._step.since, tuple(self._pending))
+        names = self.leaving or [process.config.name for process, _ in self._to_signal] or list(self._pending or self._lagging)
         if self.done or not names:
             return None
         return Doing(f"waiting for {', '.join(names)}", self._since, ())
@@ -140,15 +140,15 @@ class Exchange:
         if process.pid:
             worker = name.removeprefix("worker-") if name.startswith("worker-") else None
             if worker and concerns_worker(old, new, worker):
-                self._line[name] = None
+                self._pending[name] = None
             else:
-                self._to_tell.append((process, process.pid))
+                self._to_signal.append((process, process.pid))
         elif process.state == ProcessStates.BACKOFF:
             process.delay = 0
         elif process.state in _ENDED:
             process.spawn()
 
-    def _exchange_groups(self) -> None:
+    def _replace_groups(self) -> None:
         for name, replacement in list(self._leaving.items()):
             groups = self._suite.process_groups
             if name in groups:
@@ -160,12 +160,12 @@ class Exchange:
                 self._suite.add_process_group(replacement)
             del self._leaving[name]
 
-    def _tell(self, sights: Mapping[str, Sight]) -> None:
+    def _signal(self, sights: Mapping[str, Sight]) -> None:
         # A newer process has read the new settings at its start.
-        current = [(process, pid) for process, pid in self._to_tell if process.pid == pid]
+        current = [(process, pid) for process, pid in self._to_signal if process.pid == pid]
         # A process without a heartbeat may not have its signal handlers yet, and SIGHUP would end
         # it.
-        self._to_tell = [(process, pid) for process, pid in current if not _listens(process, sights)]
+        self._to_signal = [(process, pid) for process, pid in current if not _listens(process, sights)]
         for process, _ in current:
             if _listens(process, sights):
                 process.signal(signal.SIGHUP)
@@ -176,26 +176,26 @@ class Exchange:
         A signal that was sent does not prove that its receiver acted on it.
         """
         self._lagging = {
-            process.config.name: _kept(sights[process.config.name])
+            process.config.name: _reason(sights[process.config.name])
             for process in self._suite.daemons()
             if _listens(process, sights) and _generation(sights[process.config.name]) < self._wanted
         }
-        if not self._lagging or self._leaving or self._to_tell or self._step or self._line:
+        if not self._lagging or self._leaving or self._to_signal or self._step or self._pending:
             self._by = None
         elif self._by is None:
             self._by = time.monotonic() + settings.supervise.start_timeout + settings.supervise.heart_timeout
         elif time.monotonic() > self._by and not self.failure:
-            lagging = ", ".join(f"{name}{kept}" for name, kept in self._lagging.items())
+            lagging = ", ".join(f"{name}{reason}" for name, reason in self._lagging.items())
             self.failure = f"the new settings have not been taken up by {lagging}; see warren logs"
 
     # -- one worker after the other ----------------------------------------------------------------
 
     def _next(self, sights: Mapping[str, Sight], settings: Settings) -> None:
-        name = next(iter(self._line))
+        name = next(iter(self._pending))
         process = self._worker(name)
         if process is not None and process.pid and not _listens(process, sights):
             return  # the worker is starting, perhaps with settings that are older than these
-        replacement = self._line.pop(name)
+        replacement = self._pending.pop(name)
         if process is None:
             return
         if replacement is None and not process.pid:
@@ -223,7 +223,7 @@ class Exchange:
         if answered and sight is not None and sight.state in enough:
             return True
         if time.monotonic() > step.by or process.held or process.state == ProcessStates.FATAL:
-            later = f"; with the old settings go on: {', '.join(self._line)}" if self._line else ""
+            later = f"; with the old settings go on: {', '.join(self._pending)}" if self._pending else ""
             found = process.trouble or (f"it is {sight.state}" if sight and sight.state else "it has no heart")
             # The capture file has the last output of a process that ended; `warren status` says
             # what a running process waits for.
@@ -248,7 +248,7 @@ def _generation(sight: Sight) -> int:
     return generation if isinstance(generation, int) else 0
 
 
-def _kept(sight: Sight) -> str:
+def _reason(sight: Sight) -> str:
     """Return, in brackets, what delays a daemon, if it says so: ledgers that still change."""
     quotas = sight.beat.evidence.get("unsettled") if sight.beat else None
     if not isinstance(quotas, list) or not quotas:

@@ -1,1 +1,1 @@
-"""What the suite says of itself: to systemd, in its status file, to a terminal."""
+"""The status reports of the suite: to systemd, in its status file, to a terminal."""
