@@ -98,6 +98,31 @@ def test_nobody_listens(tmp_path: Path) -> None:
         notifier.alive()
 
 
+def test_a_socket_that_was_replaced_is_found_again(tmp_path: Path) -> None:
+    """systemd may bind its socket anew: each datagram looks for the one that is there."""
+    with systemd(tmp_path) as listener:
+        notifier = Notifier(listener.address)
+        notifier.status("first")
+        assert listener.said("STATUS") == ["first"]
+    Path(listener.address).unlink(missing_ok=True)
+    notifier.status("to nobody")
+    with systemd(tmp_path) as listener:
+        notifier.status("second")
+        Path(listener.address).unlink()
+        notifier.status("to nobody again")
+        with systemd(tmp_path) as other:
+            notifier.status("third")
+            assert other.said("STATUS") == ["third"]
+        assert listener.said("STATUS") == ["second"]
+
+
+def test_the_environment_names_no_socket_for_a_child(tmp_path: Path) -> None:
+    """A program that supervisord starts later is not the service."""
+    with systemd(tmp_path) as listener:
+        Notifier(listener.address).status("first")
+    assert "NOTIFY_SOCKET" not in os.environ
+
+
 def test_a_refused_start_says_why(tmp_path: Path) -> None:
     """The first located problem is in STATUS, and how many there are beyond it."""
     problem = Problem(Origin(tmp_path / "warren.ini", 3), "worker:a", "prefetch", "a whole number", "'many'")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+
+from sdnotify import SystemdNotifier
 
 from warren.errors import WarrenError
 from warren.logs.events import Event
@@ -31,13 +32,10 @@ class Notifier:
 
     Without an address nothing is sent. `watchdog` is the time in seconds after which systemd
     restarts a silent service, None when it does not. No call blocks or raises.
-
-    Warren sends the datagrams itself: the package sdnotify swallows every error and encodes the
-    status as latin-1.
     """
 
     def __init__(self, address: str = "", watchdog: float | None = None) -> None:
-        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._address = address
         self._interval = None if watchdog is None else watchdog / 4
         self._pinged = self._extended = float("-inf")
         self._status = ""
@@ -109,8 +107,7 @@ class Notifier:
         """
         while self._waiting:
             try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:
-                    sending.sendto(self._waiting[0], self._address)
+                _send(self._address, self._waiting[0])
             except BlockingIOError:
                 return
             except OSError as error:
@@ -121,6 +118,22 @@ class Notifier:
         if not self._failed:
             self._failed = True
             get().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {error.strerror}")
+
+
+def _send(address: str, datagram: bytes) -> None:
+    """Send one datagram by sdnotify, over a connection of its own: the socket may be a new one.
+
+    Raises OSError, BlockingIOError where the socket has no room.
+    """
+    os.environ["NOTIFY_SOCKET"] = address  # sdnotify takes the address from nowhere else
+    try:
+        notifier = SystemdNotifier(debug=True)  # without `debug` it swallows every error
+    finally:
+        del os.environ["NOTIFY_SOCKET"]  # before supervisord starts a child, who is not the service
+    with notifier.socket as connected:
+        connected.setblocking(False)
+        # sdnotify encodes as latin-1, in which each byte of UTF-8 is a character of its own.
+        notifier.notify(datagram.decode("latin-1"))
 
 
 def take(environment: MutableMapping[str, str]) -> Notifier:
