@@ -133,9 +133,7 @@ class Daemon:
 
     @property
     def orphaned(self) -> bool:
-        """Whether the supervisor that started this daemon has vanished; a shell is no
-        supervisor.
-        """
+        """Whether the supervisor of this daemon has vanished; a shell is no supervisor."""
         return self._supervised and os.getppid() != self._parent
 
     def reload(self, apply: Callable[[Settings], None]) -> None:

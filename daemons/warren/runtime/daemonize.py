@@ -90,9 +90,7 @@ def _open_streams() -> None:
 
 
 def _capture(settings: Settings, program: str) -> TextIO:
-    """Return the file that takes the output of the daemon, which is little: its records go to the
-    log.
-    """
+    """Return the file for the daemon's output, which is little: its records go to the log."""
     path = settings.app.log_dir / f"{program}.out"
     before = os.umask(UMASK)
     option = "state_dir"
@@ -220,9 +218,7 @@ class _Start:
         return missing
 
     def _report_end(self, code: int, output: str) -> int:
-        """Print the output of the daemon, because nobody looks for it in a file; return the exit
-        code.
-        """
+        """Print the daemon's output, as nobody looks for it in a file; return the exit code."""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         summary = f"{self.program} ended with {how} before it was ready; see {self.settings.app.log_dir}\n"
         sys.stderr.write(printable_lines(output) or summary)

@@ -15,8 +15,7 @@ _PAUSE = 1.0
 
 
 class Progress:
-    """Writes heartbeats, at most once a second, while this process imports modules or forks
-    children.
+    """Writes heartbeats while this process imports modules or forks children, at most one a second.
 
     Each module that the process looks for and each child that it forks is progress. A module that
     hangs, or a fork that hangs, is none. The object is one of Python's module finders, and finds

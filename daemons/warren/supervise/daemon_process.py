@@ -145,10 +145,10 @@ class DaemonProcess(Subprocess):
         return pid
 
     def _spawn(self, unasked: bool) -> Any:
-        """Start the process, with the path of its settings and our own details in its environment.
+        """Start the process, with the path of its settings and our identity in its environment.
 
-        Tell it as well when its last process ended cleanly although nobody had asked for that
-        (worker/crash_counts.py).
+        Tell it as well when the daemon's last process ended cleanly although nobody had asked for
+        that (worker/crash_counts.py).
         """
         before = self.config.environment
         added = {ACCEPTED: str(self.config.options.accepted), **telling()}

@@ -35,8 +35,8 @@ _NOISE = (
 def worded(message: str) -> str:
     """Return the message in words for people.
 
-    supervisord restarts a daemon that asks for a restart because its exit code is not among the
-    expected ones. For people, and in the field `expected`, that exit is expected.
+    A daemon asks for its restart by an exit code that is none of supervisord's expected ones: so
+    supervisord restarts it. For people, and in the field `expected`, that exit is expected.
     """
     return message.replace(f"(exit status {ExitCode.RESTART}; not expected)", f"(exit status {ExitCode.RESTART}; expected)")
 

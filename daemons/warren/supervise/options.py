@@ -85,8 +85,8 @@ class Options(ServerOptions):
             self.logger.debug(message)
 
     def openhttpservers(self, supervisord: Any) -> None:
-        # We hold the lock on the run directory, so an existing socket is of a supervisord that was
-        # killed.
+        # We hold the lock on the run directory, so an existing socket belongs to a killed
+        # supervisord.
         for config in self.server_configs:
             if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
                 remove_any(Path(config["file"]))  # also anything that a task has put there

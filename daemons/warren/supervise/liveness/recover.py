@@ -27,7 +27,7 @@ _GROWTH = 60.0
 
 
 class Care:
-    """Looks at every daemon in each tick of supervisord's loop, and restarts some."""
+    """Looks at every daemon in each tick of the loop, and restarts one that does not work."""
 
     def __init__(self) -> None:
         self._idle: dict[str, Idleness] = {}

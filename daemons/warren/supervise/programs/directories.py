@@ -33,7 +33,7 @@ def make_folders(settings: Settings) -> None:
     ):
         try:
             if directory == programs_folder(app.run_dir):
-                # In the suite's own directory no file of that name can be another program's.
+                # In the suite's own directory, whatever has this name is the suite's.
                 clear_place(directory, stat.S_ISDIR)
             (make_logs if option == "log_dir" else make_closed)(directory)
             if not os.access(directory, os.W_OK | os.X_OK):
@@ -68,7 +68,7 @@ def noted_run_dir(settings: Settings) -> Path:
 
 
 def open_up(directory: Path) -> None:
-    """Restore the owner's rights to a directory that a task has taken away. Raises OSError."""
+    """Restore the owner's rights to a directory, if a task has removed them. Raises OSError."""
     try:
         found = directory.lstat()
     except FileNotFoundError:

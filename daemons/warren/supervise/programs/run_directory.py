@@ -108,7 +108,7 @@ class RunFolder:
 
 
 def _tidy(run_dir: Path) -> list[Path]:
-    """Move away what bears the name of a file or directory of the suite; return those paths."""
+    """Move or remove what has the name of one of the suite's files; return those paths."""
     found = []
     for directory in (run_dir, run_dir / "heart", run_dir / "supervisor"):
         clear_place(directory, stat.S_ISDIR)

@@ -25,8 +25,7 @@ def place(settings: Settings) -> Path:
 
 
 def read(settings: Settings) -> Options:
-    """Return the options that supervisord.conf, the rendered programs and supervisor.d give
-    together.
+    """Return the options of supervisord.conf, the rendered programs and supervisor.d together.
 
     Raises ConfigError or CannotWrite.
     """

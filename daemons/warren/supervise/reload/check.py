@@ -25,7 +25,7 @@ PATIENCE = 120.0
 def judge(code: int, output: bytes) -> None:
     """Return when `warren check --json`, which ended with the exit code `code`, found no problem.
 
-    `output` is what the check printed of the check.
+    `output` is what the check has printed.
 
     Raises ConfigError with all problems of the settings, WarrenError when the check itself failed.
     """
