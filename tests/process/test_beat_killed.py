@@ -6,23 +6,21 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from support.forks import child, end, killed_at
+from support.leading import leading
 from support.suite import Suite
 from support.ticks import taken
-from warren.app.factory import import_tasks, make_app
+from warren.app.factory import make_app
 from warren.beat import sender as module
 from warren.beat.last_ticks import Known, Memory
-from warren.beat.leader.leadership import leader
 from warren.beat.sender import TURN, Sender
 from warren.beat.ticks import GRACE, task_id
 from warren.config import load
-from warren.logs.setup import configure
 
 INI = """
 [schedule:run]
@@ -38,29 +36,14 @@ JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef ti
 STEP = 5
 
 
-def leading(suite: Suite, later: float = 0.0, monotonic: Callable[[], float] = time.monotonic) -> Sender:
-    """A beat that takes the leadership, `later` so many seconds than now: it goes on where the last one was."""
-    clock = SimpleNamespace(time=lambda: time.time() + later, monotonic=monotonic)
-    setattr(module, "time", clock)  # noqa: B010
-    settings = load(suite.etc)
-    configure("beat", "beat", "here", suite.folder / "log")
-    app = make_app(settings)
-    import_tasks(app, settings)
-    leads = leader(settings, app)
-    assert leads.lead()
-    beat = Sender(settings, app, leads, {})
-    beat.begin(leads.recall())
-    return beat
-
-
 def turn(suite: Suite, later: float = 0.0) -> None:
-    """A beat's first turn."""
-    leading(suite, later).turn()
+    """The first turn of a beat that takes the leadership, `later` so many seconds than now."""
+    leading(suite, lambda: time.time() + later).turn()
 
 
 def killed_behind_sending(suite: Suite) -> None:
     """A beat that is killed when it has sent all that was due, and remembers it."""
-    beat, keep, calls = leading(suite), Memory.write, [0]
+    beat, keep, calls = leading(suite, time.time), Memory.write, [0]
 
     def killed(memory: Memory, known: Known) -> None:
         calls[0] += 1
@@ -76,7 +59,7 @@ def turns(suite: Suite, batch: int, longest: int) -> None:
     """A beat that goes on later until nothing is left, in turns of `longest` sends, with so many ticks on their way at a time."""
     setattr(module, "BATCH", batch)  # noqa: B010
     send, sends = Sender._send, [0.0]
-    beat = leading(suite, later=GRACE + 5, monotonic=lambda: sends[0])
+    beat = leading(suite, lambda: time.time() + GRACE + 5, lambda: sends[0])
 
     def counted(*arguments: Any, **options: Any) -> None:
         sends[0] += TURN / longest

@@ -23,15 +23,22 @@ def path(tmp_path: Path) -> Path:
 TICK = st.floats(0, 4e9)
 
 
-@given(last=st.dictionaries(st.text(), TICK), begun=st.dictionaries(st.text(), st.lists(TICK).map(tuple)))
+@given(
+    last=st.dictionaries(st.text(), TICK),
+    begun=st.dictionaries(st.text(), st.lists(TICK).map(tuple)),
+    rounds=st.dictionaries(st.text(), st.integers(0, 1000)),
+)
 def test_it_remembers(
-    tmp_path_factory: pytest.TempPathFactory, last: dict[str, float], begun: dict[str, tuple[float, ...]]
+    tmp_path_factory: pytest.TempPathFactory,
+    last: dict[str, float],
+    begun: dict[str, tuple[float, ...]],
+    rounds: dict[str, int],
 ) -> None:
     """Another beat reads exactly what was written, whatever the entries are called."""
     path = tmp_path_factory.mktemp("memory") / "beat" / "ticks.json"
     Memory(path).write(Known({"old": 1.0}))
-    Memory(path).write(Known(last, begun))
-    assert Memory(path).read() == Known(last, begun)
+    Memory(path).write(Known(last, begun, rounds))
+    assert Memory(path).read() == Known(last, begun, rounds)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +52,10 @@ def test_it_remembers(
         *(
             b'{"last": {"a": 1}, "begun": ' + begun + b"}"
             for begun in (b"[]", b"7", b'{"a": 1}', b'{"a": [null]}', b'{"a": [Infinity]}')
+        ),
+        *(
+            b'{"last": {"a": 1}, "begun": {}, "rounds": ' + rounds + b"}"
+            for rounds in (b"[]", b"7", b"null", b'{"a": "x"}', b'{"a": [1]}', b'{"a": Infinity}', b'{"a": ' + b"9" * 5000)
         ),
     ],
 )
@@ -62,6 +73,8 @@ def test_the_form_of_older_versions(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b'{"nightly": 1764450000.0, "last": 2.5, "begun": 3}')
     assert Memory(path).read() == Known({"nightly": 1764450000.0, "last": 2.5, "begun": 3.0})
+    path.write_bytes(b'{"last": {"a": 1.0}, "begun": {"a": [2.0]}}')
+    assert Memory(path).read() == Known({"a": 1.0}, {"a": (2.0,)})
 
 
 def test_nothing_there(path: Path) -> None:

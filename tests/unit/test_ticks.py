@@ -212,6 +212,26 @@ def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("every", "ahead", "early", "waits"),
+    [
+        (86400.0, 7200.0, True, True),  # what ran early today does not run again
+        (86400.0, 7200.0, False, False),  # it did not run
+        (86400.0, 86400.0 + 7200, True, False),  # it is not the next one
+        (900.0, 1700.0, True, False),  # that would leave out two
+        (900.0, 800.0, True, True),
+        (30 * 86400.0, 20 * 86400.0, True, False),  # the clock was wrong by more than hours: it is better run twice than not
+        (60.0, AHEAD - 1, True, True),
+        (60.0, AHEAD + 61, True, False),
+    ],
+)
+def test_a_tick_that_was_sent_early(every: float, ahead: float, early: bool, waits: bool) -> None:
+    """By a clock that was ahead: one tick at most is waited for, and only if it has run; else the entry begins again."""
+    one, tick = entry(every), last_tick(entry(every), 1.8e9, BERLIN)
+    now = tick - ahead + 1e-3
+    assert trusted(one, tick, now, BERLIN, early) == (tick if waits else last_tick(one, now, BERLIN))
+
+
+@pytest.mark.parametrize(
     ("away", "misfire", "made_up", "ticks"),
     [
         (5.0, "run", None, [500.0]),  # late by less than GRACE: it was not missed, the four before it were
@@ -304,7 +324,7 @@ def test_pause(now: float, every: float, longest: float) -> None:
 
 
 def test_task_ids() -> None:
-    """App, entry and tick make the id: the same on every host, another for each of them."""
+    """App, entry, tick and round make the id: the same on every host, another for each of them."""
     assert task_id("shop", "a", 1.8e9) == task_id("shop", "a", 1.8e9)
     assert (
         len(
@@ -313,7 +333,9 @@ def test_task_ids() -> None:
                 task_id("shop", "b", 1.8e9),
                 task_id("shap", "a", 1.8e9),
                 task_id("shop", "a", 1.8e9 + 0.1),
+                task_id("shop", "a", 1.8e9, 1),
+                task_id("shop", "a", 1.8e9, 2),
             }
         )
-        == 4
+        == 6
     )

@@ -84,7 +84,8 @@ class Beat:
         self.settings = settings
         if anew:
             self.sender.leader.resign()
-            self.sender, self.leading = Sender(settings, app, leader(settings, app), self.sender.ticks), False
+            known = self.sender.known
+            self.sender, self.leading = Sender(settings, app, leader(settings, app), self.sender.ticks, known.rounds), False
         else:
             self.sender.take_up(settings)
             if self.leading:

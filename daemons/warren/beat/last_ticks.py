@@ -24,10 +24,14 @@ class Known:
     last: Mapping[str, float] = field(default_factory=dict)
     #: Those behind it whose sending has begun: whether the broker has them is not known if the leader is lost now.
     begun: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    #: How often the entry has begun again at an earlier tick, because a clock had been ahead. Ticks that come due again are new
+    #: tasks then, with other ids.
+    rounds: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        """As `parse` reads it."""
-        return json.dumps({"last": dict(self.last), "begun": dict(self.begun)})
+        """As `parse` reads it, also an older version's."""
+        rounds = {"rounds": dict(self.rounds)} if self.rounds else {}
+        return json.dumps({"last": dict(self.last), "begun": dict(self.begun), **rounds})
 
 
 class Memory:
@@ -59,7 +63,8 @@ def parse(text: str | bytes) -> Known:
         found = json.loads(text)
         if isinstance(found, dict) and not isinstance(found.get("last"), dict):
             return Known(_ticks(found))  # as older versions write it: entries, and the last tick of each
-        return Known(_ticks(found["last"]), {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()})
+        begun = {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()}
+        return Known(_ticks(found["last"]), begun, {str(entry): int(count) for entry, count in found.get("rounds", {}).items()})
     except (ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError):
         return Known()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from celery import Celery
@@ -11,7 +12,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from warren.beat.last_ticks import Known
 from warren.beat.leader.leadership import Leader
 from warren.beat.pending import Act, OnWay, begun_behind, by_entry
-from warren.beat.ticks import Gap, due, last_tick, next_tick, pause, task_id, trusted
+from warren.beat.ticks import GRACE, Gap, due, last_tick, next_tick, pause, task_id, trusted
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.unroutable import NoRoute
 from warren.config import ScheduleSettings, Settings
@@ -30,10 +31,18 @@ CLEANUP = ScheduleSettings(task="celery.backend_cleanup", cron="0 4 * * *")
 class Sender:
     """The schedule's entries and the last tick of each that was taken care of (`ticks`, seconds since the epoch)."""
 
-    def __init__(self, settings: Settings, app: Celery, leader: Leader, ticks: dict[str, float]) -> None:
+    def __init__(
+        self, settings: Settings, app: Celery, leader: Leader, ticks: dict[str, float], rounds: Mapping[str, int] | None = None
+    ) -> None:
         self.app = app
         self.leader = leader
         self.ticks = ticks
+        #: As `Known` has them.
+        self._rounds: dict[str, int] = dict(rounds or {})
+        #: Entries whose last tick was told as missed, and not sent. Of those of a leader before that is not known.
+        self._left_out: set[str] = set()
+        #: Last ticks that lie ahead, and were told.
+        self._ahead: dict[str, float] = {}
         #: Ticks whose sending has begun, also by a leader before: the broker may have them or not.
         self._begun: dict[str, tuple[float, ...]] = {}
         self._on_way: OnWay | None = None
@@ -52,17 +61,21 @@ class Sender:
     @property
     def known(self) -> Known:
         """The ticks as the next leader must know them."""
-        return Known(self.ticks, self._begun)
+        return Known(self.ticks, self._begun, self._rounds)
 
     def begin(self, recalled: Known) -> None:
         """Goes on where the last leader was. An entry that none has seen begins with its next tick: nothing of it was missed."""
         now = time.time()
         if self._on_way is not None and not self._on_way.answers.stands:
             self._on_way = None  # no answer comes any more
+        both = (recalled, self.known)
         for name, entry in self.entries.items():
             # What this beat sent itself counts too: the note of it may not have reached the next leader's place (full disk).
-            known = [ticks[name] for ticks in (recalled.last, self.ticks) if name in ticks]
-            self.ticks[name] = max(known) if known else last_tick(entry, now, self._zone)
+            # The newer round counts first: a tick of an older one may be of a clock that was ahead.
+            known = [(each.rounds.get(name, 0), each.last[name]) for each in both if name in each.last]
+            count, self.ticks[name] = max(known) if known else (0, last_tick(entry, now, self._zone))
+            if count:
+                self._rounds[name] = count
         self._begun = begun_behind(self.ticks, recalled.begun, self._begun)
 
     def turn(self) -> None:
@@ -91,18 +104,37 @@ class Sender:
 
     def _due(self, name: str, entry: ScheduleSettings) -> list[Act]:
         """What there is to do for the entry, the oldest tick first."""
-        now, sent = time.time(), self.ticks[name]
-        self.ticks[name] = trusted(entry, sent, now, self._zone)
-        if self.ticks[name] != sent:
-            consequence = "ticks from now on are sent, also those that the wrong clock had sent; a host that has run one drops it"
-            get().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=round(sent - now, 3), consequence=consequence)
+        now = time.time()
+        self._look_at_clock(name, entry, now)
         found = due(entry, self.ticks[name], now, self._zone, self._begun.get(name, ()))
-        acts = [Act(tick, name, task_id(self._name, name, tick), None) for tick in found.ticks]
+        acts = [Act(tick, name, self._identity(name, tick), None) for tick in found.ticks]
         if found.gap is None:
             return acts
-        made_up = task_id(self._name, name, found.gap.newest) if found.gap.made_up else ""
+        made_up = self._identity(name, found.gap.newest) if found.gap.made_up else ""
         told = Act(found.gap.newest, name, made_up, found.gap)
         return [*(act for act in acts if act.tick != told.tick), told]
+
+    def _identity(self, name: str, tick: float) -> str:
+        return task_id(self._name, name, tick, self._rounds.get(name, 0))
+
+    def _look_at_clock(self, name: str, entry: ScheduleSettings, now: float) -> None:
+        """Begins the entry again where a clock that was ahead has sent ticks to come; tells of that, or of waiting for one."""
+        sent = self.ticks[name]
+        if sent <= now + GRACE:
+            return
+        self.ticks[name] = trusted(entry, sent, now, self._zone, early=name not in self._left_out)
+        if self.ticks[name] != sent:
+            # Else a worker would drop each of them, and this beat's successor would take the same ids for the same tasks.
+            self._rounds[name] = self._rounds.get(name, 0) + 1
+            self._begun.pop(name, None)
+            consequence = "ticks from now on are sent, also those that the wrong clock had sent: they are new tasks"
+        elif self._ahead.get(name) != sent:
+            self._ahead[name] = sent
+            consequence = "that tick and those before it are not sent again"
+        else:
+            return
+        ahead = round(sent - now, 3)
+        get().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=ahead, consequence=consequence)
 
     def _send_together(self, acts: list[Act], end: float) -> None:
         """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable."""
@@ -111,7 +143,7 @@ class Sender:
         if mine:
             # The next leader must know which ticks the broker may have: cut off behind the sending nobody here can tell.
             # What a leader before had begun, and is not among these, it must still know, too.
-            self.leader.keep(Known(self.ticks, begun))
+            self.leader.keep(Known(self.ticks, begun, self._rounds))
         self._begun, self._on_way = begun, on_way
         try:
             with on_way.answers:
@@ -160,6 +192,7 @@ class Sender:
                 if act.gap is not None:
                     self._tell_gap(act, act.gap)  # before it is remembered: cut off in between it is told twice, not never
                 self.ticks[act.name] = act.tick
+                (self._left_out.discard if act.identity else self._left_out.add)(act.name)
             else:
                 left.append(act)
                 stopped.add(act.name)

@@ -17,6 +17,8 @@ _NAMESPACE = UUID("7b0c3ed2-4a86-5d0e-9d57-0f6c1d1c9a11")
 GRACE = 10.0
 #: A tick remembered from further ahead of now (seconds) was sent by a clock that was wrong, and is not waited for.
 AHEAD = 600.0
+#: An entry's next tick is waited for that was sent this early (seconds), at most: the clock was wrong by some hours.
+EARLY = 86400.0
 #: Ticks of a cron line that are counted at most in one gap: a line that ticks each minute has as many in a week.
 COUNTED = 10_000
 
@@ -92,17 +94,24 @@ def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, begun:
     return Due(Gap(count - len(again), missed, made_up, sent), (*again, *([missed] if made_up else []), *ticks))
 
 
-def trusted(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo) -> float:
-    """The last tick taken care of, or the newest tick there was where `sent` lies more than AHEAD in the future.
+def trusted(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, early: bool = True) -> float:
+    """Return the last tick taken care of, or the newest tick there was where a wrong clock has sent `sent` too far in the future.
 
-    A clock that was set wrongly, to a later time, would else silence the entry until then.
+    That would silence the entry until then. Where `sent` is the entry's very next tick it silences nothing: what ran early is
+    not run again, unless it did not run (`early` is False).
     """
-    return last_tick(entry, now, zone) if sent > now + AHEAD else sent
+    if sent <= now + AHEAD or (early and sent <= min(now + EARLY, next_tick(entry, now, zone))):
+        return sent
+    return last_tick(entry, now, zone)
 
 
-def task_id(app: str, entry: str, tick: float) -> str:
-    """The id of the task of this tick: sent twice, around a crash or a hand-over, it is the same task."""
-    return str(uuid5(_NAMESPACE, f"{app}/{entry}/{tick:.6f}"))
+def task_id(app: str, entry: str, tick: float, count: int = 0) -> str:
+    """The id of the task of this tick: sent twice, around a crash or a hand-over, it is the same task.
+
+    count: how often the entry has begun again behind a clock that was ahead. What that clock had sent is another task: a worker
+    that has run it must not drop this one.
+    """
+    return str(uuid5(_NAMESPACE, f"{app}/{entry}/{tick:.6f}" + (f"/{count}" if count else "")))
 
 
 def pause(ticks: list[float], now: float, longest: float) -> float:

@@ -193,6 +193,7 @@ class Event(StrEnum):
     )
     CLOCK_SET_BACK = (
         "clock_set_back",
-        "the last tick of an entry lies far ahead: this host's clock, or the last leader's, was wrong",
+        "the last tick of an entry lies ahead: this host's clock, or the last leader's, was wrong; "
+        "`consequence` says whether the entry waits for it or begins again",
     )
     TICK_FAILED = "tick_failed", "beat could not send a task and tries again"
