@@ -230,10 +230,12 @@ class Sender:
                 on_way.answers.refused.add(act.identity)
         except NotTaken as error:
             raise Unavailable(f"entry {act.name}: {error}") from error  # still the leader, and the same id next time
-        except (OperationalError, OSError) as error:
+        except OperationalError as error:  # Celery makes it of whatever the broker's connection raises
             self.leader.resign()
             raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
-        except Exception as error:  # noqa: BLE001  arguments that the task does not take, or that are not JSON
+        except Exception as error:  # arguments that the task does not take or that are not JSON, or what its own code raises
+            if not self.leader.lead():  # asks the broker: where it is away the tick is not lost for that
+                raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
             self._leave_out(act, on_way, error)
 
     def _leave_out(self, act: Act, on_way: OnWay, error: Exception) -> None:
