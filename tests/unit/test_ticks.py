@@ -298,6 +298,24 @@ def test_a_tick_whose_sending_had_begun(every: float, misfire: str, away: int, f
     assert misfire == "skip" or unsure == 0
 
 
+@given(
+    every=st.sampled_from([1.0, 7.0, 3600.0]),
+    misfire=MISFIRES,
+    begun=st.lists(st.floats(0.001, 7000).map(lambda behind: 1.8e9 + behind), max_size=20),
+    away=st.floats(0, 7300),
+)
+def test_what_another_rule_had_begun(every: float, misfire: str, begun: list[float], away: float) -> None:
+    """An entry that was edited while no beat led: what may be on the broker is sent again or told, and no count is negative."""
+    one, now = entry(every, misfire=misfire), 1.8e9 + away
+    found = due(one, 1.8e9, now, BERLIN, begun)
+    gap = found.gap or Gap(0, 1.8e9, made_up=False)
+    assert list(found.ticks) == sorted(set(found.ticks))
+    assert gap.ticks >= gap.made_up
+    seen = {tick for tick in begun if tick <= last_tick(one, now, BERLIN)}
+    assert len(seen - set(found.ticks)) == gap.unsure
+    assert misfire == "skip" or seen <= set(found.ticks)
+
+
 def test_a_cron_line_that_was_away_for_a_year() -> None:
     """Its ticks are counted to a bound, so that the heart beats on; those of `every` are counted by one division."""
     now, year = 1.8e9 + 30, 366 * 86400.0

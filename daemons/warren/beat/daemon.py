@@ -42,8 +42,6 @@ class Beat:
     def _turn(self) -> None:
         if self.daemon.dumping:
             self.daemon.dump(ticks=self.sender.ticks, leading=self.leading)
-        if self.daemon.reloading:
-            self.daemon.reload(self._apply)
         try:
             self._lead()
             if self.leading:
@@ -53,6 +51,8 @@ class Beat:
             self.leading = False  # no leadership, no send: it is asked for anew at the next turn
             get().error(Event.TICK_FAILED, reason=str(error), broker=self._broker, consequence="it is tried again")
             doing = "connecting"
+        if self.daemon.reloading:  # behind the turn: what was due by the old settings is sent by them
+            self.daemon.reload(self._apply)
         self.daemon.heart.beat(doing, leading=self.leading, entries=sorted(self.sender.entries))
 
     def _lead(self) -> None:
@@ -84,6 +84,7 @@ class Beat:
         self.settings = settings
         if anew:
             self.sender.leader.resign()
+            self.sender.take_up(settings)
             known = self.sender.known
             self.sender, self.leading = Sender(settings, app, leader(settings, app), self.sender.ticks, known.rounds), False
         else:

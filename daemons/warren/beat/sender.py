@@ -12,7 +12,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from warren.beat.last_ticks import Known
 from warren.beat.leader.leadership import Leader
 from warren.beat.pending import Act, OnWay, begun_behind, by_entry
-from warren.beat.ticks import GRACE, Gap, due, last_tick, next_tick, pause, task_id, trusted
+from warren.beat.ticks import GRACE, Gap, due, last_tick, next_tick, pause, same_rule, task_id, trusted
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.unroutable import NoRoute
 from warren.config import ScheduleSettings, Settings
@@ -46,17 +46,35 @@ class Sender:
         #: Ticks whose sending has begun, also by a leader before: the broker may have them or not.
         self._begun: dict[str, tuple[float, ...]] = {}
         self._on_way: OnWay | None = None
+        #: Whether the next leader would find other last ticks than these.
+        self._unkept = False
+        #: Those that are enabled, by name.
+        self.entries: dict[str, ScheduleSettings] = {}
+        self._zone = ZoneInfo("UTC")
         self.take_up(settings)
 
     def take_up(self, settings: Settings) -> None:
-        """Sends by these settings from here on."""
-        self._name, self._zone = settings.app.name, ZoneInfo(settings.app.timezone)
+        """Sends by these settings from here on. An entry that ticks by another rule now begins with the next tick of that."""
+        before, self.entries = self.entries, self._entries(settings)
+        zone, self._zone = self._zone, ZoneInfo(settings.app.timezone)
+        self._name = settings.app.name
+        self._on_way = None  # what was begun and has no answer is due again, under the same ids
+        for name, entry in before.items():
+            now = self.entries.get(name)
+            if now is None:
+                # Enabled again, it begins with its next tick: what would have come due meanwhile was not missed.
+                self._unkept |= self.ticks.pop(name, None) is not None
+            elif name in self.ticks and not self._begun.get(name) and not same_rule(entry, zone, now, self._zone):
+                # Its ticks before now never came due: they are neither missed nor made up for.
+                self.ticks[name] = max(self.ticks[name], last_tick(now, time.time(), self._zone))
+                self._unkept = True
+
+    def _entries(self, settings: Settings) -> dict[str, ScheduleSettings]:
+        """Return those that are enabled, by name."""
         entries = {name: entry for name, entry in settings.schedules.items() if entry.enabled}
         # As Celery's own beat does, for results that do not expire by themselves.
         own = {} if self.app.backend.supports_autoexpire else {CLEANUP.task: CLEANUP}
-        #: Those that are enabled, by name.
-        self.entries: dict[str, ScheduleSettings] = {**own, **entries}
-        self._on_way = None  # what was begun and has no answer is due again, under the same ids
+        return {**own, **entries}
 
     @property
     def known(self) -> Known:
@@ -73,7 +91,9 @@ class Sender:
             # What this beat sent itself counts too: the note of it may not have reached the next leader's place (full disk).
             # The newer round counts first: a tick of an older one may be of a clock that was ahead.
             known = [(each.rounds.get(name, 0), each.last[name]) for each in both if name in each.last]
+            last = recalled.last.get(name)
             count, self.ticks[name] = max(known) if known else (0, last_tick(entry, now, self._zone))
+            self._unkept |= last != self.ticks[name]
             if count:
                 self._rounds[name] = count
         self._begun = begun_behind(self.ticks, recalled.begun, self._begun)
@@ -84,6 +104,10 @@ class Sender:
         Behind that the heart beats and the leadership is asked for anew; what is left is due at once.
         """
         end = time.monotonic() + TURN
+        if self._unkept:
+            # A successor would begin an entry that it does not know with its own next tick, and pass over those until then.
+            self.leader.keep(self.known)
+            self._unkept = False
         if self._on_way is not None:
             self._finish(self._on_way)
         acts: list[Act] = []

@@ -78,20 +78,29 @@ def due(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, begun:
     if newest <= sent:
         return Due(None, ())  # also when the wall clock stepped back: a tick that was sent is not sent again
     missed = last_tick(entry, math.nextafter(now - GRACE, 0), zone)  # one that is late by just GRACE is sent
-    ticks = []
+    # Where another rule has begun some of them they are not among those below.
+    ticks = {tick for tick in begun if max(sent, missed) < tick <= newest}
     tick = next_tick(entry, max(sent, missed), zone)
     while tick <= newest:
-        ticks.append(tick)
+        ticks.add(tick)
         tick = next_tick(entry, tick, zone)
     if missed <= sent:
-        return Due(None, tuple(ticks))
+        return Due(None, tuple(sorted(ticks)))
     unknown = sorted({tick for tick in begun if sent < tick <= missed})
     count = _count(entry, sent, missed, zone)
     if entry.misfire == "skip":
-        return Due(Gap(count, missed, False, sent, len(unknown)), tuple(ticks))
+        return Due(Gap(count, missed, False, sent, len(unknown)), tuple(sorted(ticks)))
     made_up = not ticks or missed in unknown
     again = [tick for tick in unknown if tick < missed]
-    return Due(Gap(count - len(again), missed, made_up, sent), (*again, *([missed] if made_up else []), *ticks))
+    told = max(count - len(again), int(made_up))
+    return Due(Gap(told, missed, made_up, sent), (*again, *([missed] if made_up else []), *sorted(ticks)))
+
+
+def same_rule(one: ScheduleSettings, zone: ZoneInfo, other: ScheduleSettings, other_zone: ZoneInfo) -> bool:
+    """Return whether both tick at the same times."""
+    if (one.every, one.cron) != (other.every, other.cron):
+        return False
+    return one.every is not None or zone.key == other_zone.key
 
 
 def trusted(entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, early: bool = True) -> float:

@@ -1,0 +1,136 @@
+"""What entries of the schedule are to beat: new ones, edited ones, disabled ones, and one that cannot be sent."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.forks import child, end
+from support.leading import leading
+from support.suite import Suite
+from support.wait import until
+from warren.beat.last_ticks import Memory
+from warren.beat.sender import Sender
+from warren.config import load
+
+#: A moment at which an entry of any length up to a day ticks.
+DAY = 20_833 * 86400.0
+JOBS = """
+from celery import Task, shared_task
+
+@shared_task(name="jobs.tick")
+def tick():
+    pass
+
+class Own(Task):
+    def apply_async(self, *args, **options):
+        raise ConnectionRefusedError("the application's own database")
+
+@shared_task(name="jobs.own", base=Own)
+def own():
+    pass
+"""
+
+
+def entry(rule: str, task: str = "jobs.tick", name: str = "tick") -> str:
+    """A section of the schedule."""
+    return f"[schedule:{name}]\ntask = {task}\n{rule}\n"
+
+
+@pytest.fixture
+def suite(scratch: Path) -> Suite:
+    """One entry, once a day."""
+    made = Suite(scratch, entry("every = 24h"), modules="jobs")
+    made.module("jobs", JOBS)
+    return made
+
+
+def ticks(suite: Suite, event: str = "tick_sent") -> list[float]:
+    """Those of the entry that were sent, or told as missed."""
+    return [line["tick"] - DAY for line in suite.logged("beat", event, entry="tick")]
+
+
+def by_the_clock(suite: Suite, *acts: float | str | Callable[[], object]) -> None:
+    """A beat takes the leadership and turns at these moments behind DAY; a text is the schedule from then on, a call is done."""
+
+    def turns() -> None:
+        now, sender = [DAY], None
+        for act in acts:
+            if isinstance(act, str):
+                assert sender is not None
+                reload(suite, sender, act)
+            elif callable(act):
+                act()
+            else:
+                now[0] = DAY + act
+                sender = sender or leading(suite, lambda: now[0])
+                sender.turn()
+
+    assert end(child(turns)) == 0
+
+
+def reload(suite: Suite, sender: Sender, schedule: str) -> None:
+    """Does what the daemon does at a reload."""
+    suite.write(schedule)
+    sender.take_up(load(suite.etc))
+    sender.begin(sender.known)
+
+
+@pytest.mark.parametrize(("back", "missed"), [(5.0, []), (50.0, [0.0])])
+def test_a_new_entry_is_known_to_the_next_leader(suite: Suite, back: float, missed: list[float]) -> None:
+    """Also before its first tick: one that comes due while no beat leads is sent late, or told."""
+    by_the_clock(suite, -60.0)
+    by_the_clock(suite, back)
+    assert ticks(suite) == [0.0]
+    assert ticks(suite, "tick_missed") == missed
+
+
+def test_an_edited_rule_begins_with_its_next_tick(suite: Suite) -> None:
+    """What would have come due by it before was not missed and is not made up for; the successor knows that, too."""
+    by_the_clock(suite, -60.0, 1.0, 3590.0, entry("every = 10m"), 3599.0, 3601.0, 4100.0, entry("cron = 5,7 * * * *"), 4100.5)
+    by_the_clock(suite, 4101.0, 7499.0, 7501.0)
+    assert ticks(suite, "tick_missed") == []
+    assert ticks(suite) == [0.0, 3600.0, 7500.0]
+
+
+def test_an_entry_that_was_disabled_for_a_while(suite: Suite) -> None:
+    """Enabled again it begins with its next tick, whether the same beat leads or another."""
+    rule = "every = 1h"
+    suite.write(entry(rule))
+    by_the_clock(suite, -60.0, 1.0, entry(rule + "\nenabled = false"), 2.0, 9000.0, entry(rule), 9001.0, 10801.0)
+    assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0, 10800.0], [])
+    by_the_clock(suite, 10802.0, entry(rule + "\nenabled = false"), 10803.0)
+    assert "tick" not in Memory(suite.folder / "state" / "beat" / "ticks.json").read().last
+    suite.write(entry(rule))
+    by_the_clock(suite, 20000.0, 21601.0)
+    assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0, 10800.0, 21600.0], [])
+
+
+def test_an_edit_of_all_else_changes_no_tick(suite: Suite) -> None:
+    """Arguments, queue, misfire: ticks that were missed are told and made up for."""
+    by_the_clock(suite, -60.0, entry("every = 24h\nmisfire = run\nkwargs = {}"), 50.0)
+    assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0], [0.0])
+
+
+def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite) -> None:
+    """Whatever it raises, an OSError too: its ticks are left out and told, the others are sent."""
+    suite.write(entry("every = 1s", "jobs.own", "own") + entry("every = 1s"))
+    by_the_clock(suite, -0.5, 0.5, 1.5, 2.5)
+    assert ticks(suite) == [0.0, 1.0, 2.0]
+    failed = suite.logged("beat", "tick_failed")
+    assert [line["tick"] - DAY for line in failed] == [0.0, 1.0, 2.0]
+    assert "own database" in failed[0]["reason"]
+
+
+def test_a_reload_while_it_runs(suite: Suite) -> None:
+    """The daemon takes an edited entry up, and tells no tick as missed."""
+    with suite.running("beat") as beat:
+        suite.await_event("beat", "leader_taken")
+        suite.write(entry("every = 1s"))
+        beat.send_signal(signal.SIGHUP)
+        suite.await_event("beat", "reloaded")
+        until(lambda: len(ticks(suite)) > 2, what="ticks of the new rule")
+    assert not suite.logged("beat", "tick_missed")
