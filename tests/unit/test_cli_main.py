@@ -61,6 +61,41 @@ def test_a_mistyped_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected a verb, found 'chek'; did you mean check?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "DIR", "--host", "web", "show-config", "--json"],
+        ["show-config", "--config", "DIR", "--host", "web", "--json"],
+        ["show-config", "--json", "--host=web", "--config=DIR"],
+        ["--host", "db", "show-config", "--config", "DIR", "--json", "--host", "web"],
+    ],
+)
+def test_global_options_stand_on_either_side_of_the_verb(
+    etc: Written, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """They mean the same before the verb and behind it; the last one counts."""
+    folder = str(etc())
+    assert main([word.replace("DIR", folder) for word in words]) == 0
+    said = capsys.readouterr().out
+    assert main(["--config", folder, "--host", "web", "show-config", "--json"]) == 0
+    assert said == capsys.readouterr().out
+    assert said != ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "--config"], "expected a value behind --config, found none"),
+        (["check", "--json", "--host"], "expected a value behind --host, found none"),
+        (["check", "--", "--host", "web"], "unexpected extra arguments (--host web)"),
+    ],
+)
+def test_a_global_option_without_its_value(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    """It is refused by its name; and what stands behind `--` is no option."""
+    assert main(words) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+
+
 def test_help_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """The list of verbs has each with its whole first sentence, within 80 columns."""
     assert main(["--help"]) == 0

@@ -41,8 +41,36 @@ VERBS = {
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+#: Options of every verb, which stand before the verb or behind it.
+_GLOBAL = ("--config", "--host")
+
+
+def _global_first(words: list[str]) -> list[str]:
+    """Return the words with the global options before the verb, in their order.
+
+    Nothing behind `--` moves. Raises UsageError for an option without its value. Pure.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    first: list[str] = []
+    rest: list[str] = []
+    waiting = iter(words[:end])
+    for word in waiting:
+        if word in _GLOBAL:
+            value = next(waiting, None)
+            if value is None:
+                raise click.UsageError(f"expected a value behind {word}, found none")
+            first += [word, value]
+        else:
+            (first if word.partition("=")[0] in _GLOBAL else rest).append(word)
+    return [*first, *rest, *words[end:]]
+
+
 class Verbs(click.Group):
     """A group whose commands are imported one by one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words up to the verb, and the global options that stand behind it."""
+        return super().parse_args(ctx, _global_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order in which an operator needs them."""
