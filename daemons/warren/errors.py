@@ -71,7 +71,10 @@ class AlreadyRunning(WarrenError):
 
 
 class OrphanRemains(WarrenError):
-    """A daemon whose supervisor has vanished is still ending; unlike AlreadyRunning, try again."""
+    """A daemon whose supervisor has vanished is still ending.
+
+    Unlike after AlreadyRunning, the start is to be tried again.
+    """
 
     exit_code = ExitCode.RESTART
 

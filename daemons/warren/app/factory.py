@@ -149,7 +149,8 @@ def _results(settings: Settings) -> dict[str, Any]:
     elif broker.kind == "rabbitmq":
         url = replies
     else:
-        url = f"warren.broker.embedded.file_results:Backend+file://{settings.app.state_dir / 'results'}"
+        directory = settings.app.state_dir / "results"
+        url = f"warren.broker.embedded.file_results:Backend+file://{directory}"
     if url.startswith(("redis:", "rediss:")):
         url = f"warren.broker.redis.redis_results:Backend+{url}"
     if url.startswith("rpc:") and broker.kind == "rabbitmq":

@@ -37,11 +37,11 @@ def load_again(settings: Settings) -> Settings:
 def attempt(
     folder: Path | None = None, host: str | None = None, source: Path | None = None
 ) -> tuple[Settings | None, list[Problem]]:
-    """Return the settings, as far as they can be built, and all problems; else the same as `load`.
+    """Return the settings, as far as they can be built, and all problems.
 
-    For callers that look for further problems. In the settings a wrong option has its default, or
-    is left out with its section. The settings are None when a file could not be read, because it is
-    unknown what that file would have changed.
+    Reads the same files as `load`, for callers that look for further problems. In the settings a
+    wrong option has its default, or is left out with its section. The settings are None when a file
+    could not be read, because it is unknown what that file would have changed.
     """
     folder = (folder or DEFAULT_FOLDER).absolute()
     host = host or short_host()

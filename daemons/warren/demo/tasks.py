@@ -76,8 +76,8 @@ def report(self: Task[..., Any], rows: int) -> str:
 
 
 @shared_task(
-    bind=True, name="warren.demo.collect", autoretry_for=_BROKEN_CONNECTION, max_retries=None, retry_backoff=1,
-    retry_backoff_max=60,
+    bind=True, name="warren.demo.collect", autoretry_for=_BROKEN_CONNECTION, max_retries=None,
+    retry_backoff=1, retry_backoff_max=60,
 )  # fmt: skip
 def collect(self: Task[..., Any], number: int) -> str:
     """Fetch document `number` (0 or more) from the API into the directory; return the file's path.
