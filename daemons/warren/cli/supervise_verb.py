@@ -23,8 +23,8 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     background.
 
     SIGTERM: stop all gracefully; running tasks finish within their worker's stop_timeout. SIGHUP:
-    read the settings again; daemons that nothing changed for continue. SIGUSR1: log the state of
-    every program. SIGUSR2: reopen capture files.
+    read the settings again; daemons that the edit does not concern continue. SIGUSR1: log the state
+    of every program. SIGUSR2: reopen capture files.
 
     Exit codes: 0 stopped as asked, 73 a directory or file cannot be written, 75 asked to start
     again, 76 another supervisord has the run directory, 78 the configuration is wrong.
