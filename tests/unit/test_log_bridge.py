@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+from supervisor.loggers import LevelsByName
 
 from warren.errors import ExitCode
-from warren.supervise.log_bridge import about, is_noise, worded
+from warren.supervise.log_bridge import RecordLogger, about, is_noise, worded
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,16 @@ def test_the_words_say_what_the_field_says() -> None:
     assert worded("exited: worker-a (exit status 75; not expected)") == "exited: worker-a (exit status 75; expected)"
     for message in ("exited: worker-a (exit status 70; not expected)", "exited: beat (terminated by SIGKILL; not expected)"):
         assert worded(message) == message
+
+
+def test_what_supervisord_logs_is_a_line_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """Each of its levels comes through, as `supervisor_record`; what only supervisord's authors need does not."""
+    caplog.set_level(logging.INFO)
+    supervisord = RecordLogger(LevelsByName.INFO)
+    supervisord.info("spawned: 'beat' with pid %(pid)d", pid=7)
+    supervisord.warn("exited: beat (terminated by SIGKILL; not expected)")
+    supervisord.critical("Server 'unix_http_server' running without any HTTP authentication checking")
+    told = [(record.levelname, record.msg) for record in caplog.records if isinstance(record.msg, dict)]
+    assert [level for level, _ in told] == ["INFO", "WARNING"]
+    assert [line["event"] for _, line in told] == ["supervisor_record"] * 2
+    assert (told[0][1]["child_pid"], told[1][1]["signal"]) == (7, "SIGKILL")

@@ -82,7 +82,7 @@ class RecordLogger(Logger):
         super().__init__(level)
         self._logger = setup.get()
 
-    def setup(self, level: int, msg: Any, **kw: Any) -> None:
+    def log(self, level: int, msg: Any, **kw: Any) -> None:
         """Write each message as one supervisor_record; `level` is one of supervisor's numbers."""
         message = worded(LogRecord(level, msg, **kw).asdict()["message"].rstrip())
         if not is_noise(message):
