@@ -103,6 +103,40 @@ def test_a_line_that_is_too_long_is_left_out_and_told(tmp_path: Path, name: str,
     assert reader.troubles() == [f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"]
 
 
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["worker.log", "worker.log.2.gz"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        "XXXXXXXXXXXXXXXXXXXXXXXXXXZ",
+        "2026-11-21T10:00:60.000000Z",
+        "0000-00-00T00:00:00.000000Z",
+        "2026-11-21T10:00:0\u00e9.00000Z",
+        "2026-11-21T10:00:00.00000xZ",
+        "2026-11-21T10:00:00,000000Z",
+        "2026-W47-6T10:00:00.000000Z",
+        "20261121T10:00:00.000000000Z",
+    ],
+)
+def test_a_line_whose_time_is_none_hides_no_other(tmp_path: Path, name: str, way: str, asked: str, time: str) -> None:
+    """Text of the length of a time, where the time stands: the line is left out and counted, or shown in its place."""
+    wrong = f'{{"timestamp":"{time}","n":0}}\n'.encode()
+    content = wrong + text(1) + wrong + text(2) + wrong
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    reader = Reader([tmp_path], ASKED[asked])
+    assert [number for number in numbers(WAYS[way](reader)) if number] == [1, 2]
+    if reader.found == 2:
+        assert reader.troubles() == [f"{tmp_path / name}: expected one JSON object a line, found 3 that are none; left out"]
+
+
+@pytest.mark.parametrize("asked", [Selection(task="\udcff" * 8), Selection(daemon="\udcff")])
+def test_bytes_that_are_no_text_are_asked_for(tmp_path: Path, asked: Selection) -> None:
+    """A command line may hold bytes that are no UTF-8: no line is theirs."""
+    (tmp_path / "worker.log").write_bytes(text(1))
+    assert list(Reader([tmp_path], asked).there()) == []
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["worker.log", "worker.log.2.gz"])
 def test_a_long_line_is_a_line(tmp_path: Path, name: str, way: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 # The lines that formatter.py writes begin like this, and their times have a fixed width.
 _HEAD = b'{"timestamp":"'
 _BEGIN, _END = len(_HEAD), len(_HEAD) + len("2026-01-31T23:59:59.000000Z")
+_FRACTION = _BEGIN + len("2026-01-31T23:59:59.")
 
 
 def moment(time: datetime) -> bytes:
@@ -32,9 +34,20 @@ def time_of(raw: bytes) -> bytes:
 
     Raises ValueError if it is no log line.
     """
-    if raw.startswith(_HEAD) and raw[_END - 1 : _END + 1] == b'Z"' and raw.endswith(b"}\n"):
+    usual = raw.startswith(_HEAD) and raw[_END - 1 : _END + 1] == b'Z"' and raw.endswith(b"}\n")
+    # A task may write to the log, so what stands there may be no time.
+    if usual and raw[_FRACTION : _END - 1].isdigit() and _is_second(raw[_BEGIN:_FRACTION]):
         return raw[_BEGIN:_END]
     return _stated(fields_of(raw))
+
+
+@lru_cache(maxsize=256)  # the lines of one second mostly follow each other
+def _is_second(text: bytes) -> bool:
+    """Return whether this is a time up to the point of its fraction, as `moment` writes it."""
+    try:
+        return moment(datetime.fromisoformat(text[:-1].decode()).replace(tzinfo=UTC)).startswith(text)
+    except ValueError:
+        return False
 
 
 def fields_of(raw: bytes) -> dict[str, Any]:

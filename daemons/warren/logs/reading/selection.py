@@ -80,7 +80,7 @@ class Selection:
     @cached_property
     def _marks(self) -> list[tuple[bytes, ...]]:
         wanted = ((self.task,) if self.task else (), (self.daemon,) if self.daemon else (), self._levels)
-        return [tuple(json.dumps(text, ensure_ascii=False).encode()[:-1] for text in texts) for texts in wanted if texts]
+        return [tuple(_mark(text) for text in texts) for texts in wanted if texts]
 
     def _fits(self, fields: dict[str, Any]) -> bool:
         return (
@@ -88,3 +88,11 @@ class Selection:
             and (not self.daemon or self.daemon in (fields.get("daemon"), fields.get("program")))
             and (not self.level or fields.get("level") in self._levels)
         )
+
+
+def _mark(text: str) -> bytes:
+    """Return the bytes with which a text begins in a line.
+
+    A text of the command line may hold bytes that are no UTF-8; no line has them.
+    """
+    return json.dumps(text, ensure_ascii=False).encode(errors="surrogateescape")[:-1]
