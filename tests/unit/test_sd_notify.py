@@ -6,11 +6,13 @@ import os
 import re
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from support.systemd import systemd
 from warren.errors import ConfigError, Origin, Problem, WarrenError
+from warren.supervise.status import sd_notify
 from warren.supervise.status.sd_notify import LONGEST_STATUS, Notifier, clean, take
 
 
@@ -96,6 +98,16 @@ def test_nobody_listens(tmp_path: Path) -> None:
         notifier = Notifier(address, 0.0)
         notifier.ready("ready")
         notifier.alive()
+
+
+def test_an_address_that_cannot_be_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told once, with what is wrong with it."""
+    told: list[str] = []
+    monkeypatch.setattr(sd_notify, "get", lambda: SimpleNamespace(error=lambda event, reason: told.append(reason)))
+    notifier = Notifier(str(tmp_path / ("x" * 200)))
+    notifier.ready("ready")
+    notifier.status("more")
+    assert told == ["systemd takes no datagram on NOTIFY_SOCKET: AF_UNIX path too long"]
 
 
 def test_a_socket_that_was_replaced_is_found_again(tmp_path: Path) -> None:

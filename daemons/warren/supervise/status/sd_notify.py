@@ -117,7 +117,8 @@ class Notifier:
     def _fail(self, error: OSError) -> None:
         if not self._failed:
             self._failed = True
-            get().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {error.strerror}")
+            why = error.strerror or error  # the error of an address that is too long has no strerror
+            get().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {why}")
 
 
 def _send(address: str, datagram: bytes) -> None:
