@@ -28,3 +28,8 @@ def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals().setdefault(name, getattr(import_module(_NAMES[name]), name))
+
+
+def __dir__() -> list[str]:
+    """Return all names, those too that nobody has used yet."""
+    return sorted({*globals(), *__all__})
