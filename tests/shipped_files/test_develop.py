@@ -34,6 +34,23 @@ def test_each_file_of_the_text_is_there() -> None:
     assert [name for name in named if not (ROOT / name).exists() and not (HOUSE / name).exists()] == []
 
 
+def test_each_file_of_the_design_is_there() -> None:
+    """docs/design.md names a file by its path from the house, or from the root."""
+    named = re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"))
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists() and not (HOUSE / name).exists()] == []
+
+
+def test_each_file_that_the_code_names_is_there() -> None:
+    """A comment or docstring that sends its reader to another file names one that exists."""
+    files = [*HOUSE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+    there = {part for file in files for part in (file.name, file.relative_to(ROOT).as_posix())}
+    there |= {f"{file.parent.name}/{file.name}" for file in files}
+    named = {file: re.findall(r"(?<![\w./-])[a-z_]+(?:/[a-z_]+)*\.py\b", file.read_text(encoding="utf-8")) for file in files}
+    lost = {(str(file.relative_to(ROOT)), name) for file, names in named.items() for name in names}
+    assert {(file, name) for file, name in lost if name not in there and not (HOUSE / name).exists()} == set()
+
+
 def test_each_file_of_the_map_is_in_its_room() -> None:
     """A row names files of its own room alone, and there is a row for each room."""
     rows = dict(re.findall(r"^\| `([\w./]+)` \| (.*) \|$", TEXT, re.MULTILINE))

@@ -1,6 +1,6 @@
 """The slots of tasks on the worker's side: taken as a task is admitted, given back when no pool child is going to call with them.
 
-What comes after that is the child's side (allowance.py).
+What comes after that is the child's side (child_slots.py).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Admission:
     def settling(self, task_id: str, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
         """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome.
 
-        Where a process lives on that the task has started, the slots stay open until it ends (leftovers.py).
+        Where a process lives on that the task has started, the slots stay open until it ends (task_processes.py).
         """
         since = now()  # before any pool child begins with the task
 

@@ -20,7 +20,7 @@ def quieten() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line is none of a trial to store a result: Celery has a traceback for each (storing.py says it once)."""
+    """Whether a line is none of a trial to store a result: Celery has a traceback for each (result_storing.py says it once)."""
     return not str(record.msg).startswith("Failed operation %s. Retrying")
 
 

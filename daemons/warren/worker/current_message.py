@@ -1,6 +1,6 @@
 """Which message the worker itself had in hand when it died: one that kills it must not do so for ever.
 
-What pool children run is counted by deaths.py. Before a message has come to a child it is the worker's
+What pool children run is counted by crash_counts.py. Before a message has come to a child it is the worker's
 main loop that looks at it, and nobody is left to count when that one is killed (out of memory, hung) or
 ends on an error. So the message is noted, in a file that outlives the process, before anything looks
 into it; the worker's successor counts what was noted. The file is written, not mapped: a task may

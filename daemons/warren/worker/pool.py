@@ -137,7 +137,7 @@ class Pool(asynpool.AsynPool):
     """The pool children of one worker."""
 
     ResultHandler = ResultHandler
-    #: Whether the child with this index noted that it began with the task of this id (deaths.py).
+    #: Whether the child with this index noted that it began with the task of this id (crash_counts.py).
     began: Callable[[int, str], bool] = staticmethod(lambda index, task_id: False)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -187,7 +187,7 @@ class Pool(asynpool.AsynPool):
         return {**super().timers, self.end_stuck: APART}
 
     def end_stuck(self) -> None:
-        """End the children that are idle and do not begin with the task that was written to them (pool_stuck.py).
+        """End the children that are idle and do not begin with the task that was written to them (stuck_children.py).
 
         That loses nothing: a child says that it begins before it does, and what it has said is read after its end. Those are
         ended, too, that wait for a task although they had one and nobody has heard its end: somebody has read that word.

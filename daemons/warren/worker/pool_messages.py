@@ -45,7 +45,7 @@ def _is_end(fields: tuple[Any, ...], inqueue: int) -> bool:
     good, value = outcome
     if not good:
         return isinstance(value, ExceptionInfo)
-    if value is None:  # what follows a task (aftermath.py)
+    if value is None:  # what follows a task (callbacks.py)
         return True
     # What Celery's tracer returns.
     if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Real | None):

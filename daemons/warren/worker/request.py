@@ -51,7 +51,7 @@ class Request(CeleryRequest):
     ticked: ClassVar[Ticked]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
-    #: Whether the acknowledgement waits for what follows the end (aftermath.py).
+    #: Whether the acknowledgement waits for what follows the end (callbacks.py).
     _held = False
     #: Whether the worker has told its end.
     told = False

@@ -38,7 +38,7 @@ class Copies:
     """The copies that one worker makes.
 
     One at a time is with the broker: cut off then, one task at most is there twice. Beside it are
-    many `repeatable` ones (on_way.py).
+    many `repeatable` ones (unconfirmed.py).
     """
 
     def __init__(self) -> None:
