@@ -370,7 +370,7 @@ def test_the_watchdog_gives_back_for_a_host_without_a_worker(scratch: Path, url:
 def test_a_taker_that_is_killed_anywhere(connect: Callable[..., Any], url: str, database: Any, scratch: Path) -> None:
     """Killed at any line between its connection and its acknowledgement, it leaves the message in the queue or noted."""
     channel, answered = connect(), scratch / "answered"
-    place = delivery_tags.__file__.replace("redis_tags.py", "redis_")
+    place = f"{Path(delivery_tags.__file__).parent}/"
 
     def work() -> None:
         own = Connection(url, transport=OWN).channel()
