@@ -47,7 +47,7 @@ def test_it_remembers(
         *(b"", b"{", b"[]", b"null", b"7", b'{"a": 1', b"\xff\xfe", b"\x00" * 4096, b"[" * 100_000, b'{"last": {}}'),
         *(
             b'{"last": {"a": ' + tick + b'}, "begun": {}}'
-            for tick in (b'"soon"', b"null", b"[1]", b"NaN", b"1e999", b"1" + b"0" * 400)
+            for tick in (b'"soon"', b"null", b"[1]", b"NaN", b"1e999", b"1" + b"0" * 400, b"-1e18", b"-1", b"1e18")
         ),
         *(
             b'{"last": {"a": 1}, "begun": ' + begun + b"}"
@@ -55,12 +55,21 @@ def test_it_remembers(
         ),
         *(
             b'{"last": {"a": 1}, "begun": {}, "rounds": ' + rounds + b"}"
-            for rounds in (b"[]", b"7", b"null", b'{"a": "x"}', b'{"a": [1]}', b'{"a": Infinity}', b'{"a": ' + b"9" * 5000)
+            for rounds in (
+                b"[]",
+                b"7",
+                b"null",
+                b'{"a": "x"}',
+                b'{"a": [1]}',
+                b'{"a": Infinity}',
+                b'{"a": ' + b"9" * 300 + b"}",
+                b'{"a": ' + b"9" * 5000,
+            )
         ),
     ],
 )
 def test_what_is_not_ours(path: Path, content: bytes) -> None:
-    """A damaged file is as good as none, and is replaced by the next tick."""
+    """A damaged file, or one with a tick that has no date, is as good as none, and is replaced by the next tick."""
     path.parent.mkdir()
     path.write_bytes(content)
     assert Memory(path).read() == Known()

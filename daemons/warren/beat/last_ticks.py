@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from warren.system.regular_file import make_directory, read_regular
 
 #: Bytes of the file; those of a hundred thousand entries are fewer.
 _LARGEST = 1 << 24
+#: Seconds since the epoch up to which there are dates, to the end of the year 9999 in every time zone but some hours.
+_LATEST = 253_402_300_799.0 - 86400
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,22 @@ def parse(text: str | bytes) -> Known:
         if isinstance(found, dict) and not isinstance(found.get("last"), dict):
             return Known(_ticks(found))  # as older versions write it: entries, and the last tick of each
         begun = {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()}
-        return Known(_ticks(found["last"]), begun, {str(entry): int(count) for entry, count in found.get("rounds", {}).items()})
+        rounds = {entry: int(count) for entry, count in _ticks(found.get("rounds", {})).items()}
+        return Known(_ticks(found["last"]), begun, rounds)
     except (ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError):
         return Known()
 
 
 def _ticks(found: Any) -> dict[str, float]:
-    return {str(entry): _finite(tick) for entry, tick in found.items()}
+    return {str(entry): _moment(tick) for entry, tick in found.items()}
 
 
 def _begun(found: Any) -> tuple[float, ...]:
-    return tuple(_finite(tick) for tick in found)
+    return tuple(_moment(tick) for tick in found)
 
 
-def _finite(found: Any) -> float:
+def _moment(found: Any) -> float:
     tick = float(found)
-    if not math.isfinite(tick):
+    if not 0 <= tick <= _LATEST:  # also what is no number
         raise ValueError(tick)
     return tick
