@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from support.forks import child, end
 from support.leading import leading
 from support.suite import Suite
 from support.wait import until
+from warren.beat import sender as module
 from warren.beat.last_ticks import Memory
 from warren.beat.sender import Sender
 from warren.config import load
@@ -123,6 +125,38 @@ def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite) -> None:
     failed = suite.logged("beat", "tick_failed")
     assert [line["tick"] - DAY for line in failed] == [0.0, 1.0, 2.0]
     assert "own database" in failed[0]["reason"]
+
+
+def test_entries_are_looked_at_by_turns(suite: Suite) -> None:
+    """Where a turn's time is enough for one entry only each has its turn, and where nothing ticks no rule is searched."""
+    suite.write("".join(entry("every = 2s", name=f"each{number}") for number in range(5)))
+    searched = [0.0]
+
+    def slowly(function: Any) -> Any:
+        def slow(*arguments: Any) -> Any:
+            searched[0] += module.TURN
+            return function(*arguments)
+
+        return slow
+
+    def turns() -> None:
+        now = [DAY - 1]
+        sender = leading(suite, lambda: now[0], lambda: searched[0])
+        sender.turn()
+        setattr(module, "due", slowly(vars(module)["due"]))  # noqa: B010
+        for now[0] in (DAY + number / 4 for number in range(40)):
+            sender.turn()
+        setattr(module, "next_tick", slowly(vars(module)["next_tick"]))  # noqa: B010
+        before = searched[0]
+        for _ in range(20):
+            sender.turn()
+            sender.pause()
+        assert searched[0] - before <= 5 * module.TURN  # those that were left
+
+    assert end(child(turns)) == 0
+    sent = suite.logged("beat", "tick_sent")
+    assert {line["tick"] - DAY for line in sent if line["entry"] == "each4"} >= {0.0, 2.0, 4.0, 6.0}
+    assert not suite.logged("beat", "tick_missed")
 
 
 def test_a_reload_while_it_runs(suite: Suite) -> None:

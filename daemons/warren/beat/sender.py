@@ -51,6 +51,8 @@ class Sender:
         #: Those that are enabled, by name.
         self.entries: dict[str, ScheduleSettings] = {}
         self._zone = ZoneInfo("UTC")
+        #: By entry its last tick and the one behind that.
+        self._next: dict[str, tuple[float, float]] = {}
         self.take_up(settings)
 
     def take_up(self, settings: Settings) -> None:
@@ -59,6 +61,7 @@ class Sender:
         zone, self._zone = self._zone, ZoneInfo(settings.app.timezone)
         self._name = settings.app.name
         self._on_way = None  # what was begun and has no answer is due again, under the same ids
+        self._next.clear()
         for name, entry in before.items():
             now = self.entries.get(name)
             if now is None:
@@ -111,9 +114,9 @@ class Sender:
         if self._on_way is not None:
             self._finish(self._on_way)
         acts: list[Act] = []
-        for name, entry in self.entries.items():
-            acts += self._due(name, entry)
-            if time.monotonic() >= end:
+        for name in self._ticked():
+            acts += self._due(name, self.entries[name])
+            if time.monotonic() >= end - TURN / 2:  # the rest of the turn is for sending, or many entries would send none
                 break
         acts.sort(key=lambda act: (act.tick, act.name))
         for first in range(0, len(acts), BATCH):
@@ -123,14 +126,27 @@ class Sender:
 
     def pause(self) -> float:
         """Seconds until the next tick that was not taken care of: one that came due during the turn is due at once."""
-        ticks = [next_tick(entry, self.ticks[name], self._zone) for name, entry in self.entries.items()]
+        ticks = [self._following(name, entry) for name, entry in self.entries.items()]
         return pause(ticks, time.time(), TURN)
+
+    def _ticked(self) -> list[str]:
+        """Return the entries that have a tick to take care of, the one that waits longest first: none is passed over for good."""
+        now = time.time()
+        for name, entry in self.entries.items():
+            self._look_at_clock(name, entry, now)
+        ticks = [(self._following(name, entry), name) for name, entry in self.entries.items()]
+        return [name for tick, name in sorted(ticks) if tick <= now]
+
+    def _following(self, name: str, entry: ScheduleSettings) -> float:
+        """Return the first tick that was not taken care of. A cron line is not searched at each turn: there may be thousands."""
+        last, known = self.ticks[name], self._next.get(name)
+        if known is None or known[0] != last:
+            known = self._next[name] = (last, next_tick(entry, last, self._zone))
+        return known[1]
 
     def _due(self, name: str, entry: ScheduleSettings) -> list[Act]:
         """What there is to do for the entry, the oldest tick first."""
-        now = time.time()
-        self._look_at_clock(name, entry, now)
-        found = due(entry, self.ticks[name], now, self._zone, self._begun.get(name, ()))
+        found = due(entry, self.ticks[name], time.time(), self._zone, self._begun.get(name, ()))
         acts = [Act(tick, name, self._identity(name, tick), None) for tick in found.ticks]
         if found.gap is None:
             return acts
