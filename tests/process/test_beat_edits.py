@@ -1,4 +1,4 @@
-"""What entries of the schedule are to beat: new ones, edited ones, disabled ones, and one that cannot be sent."""
+"""What entries of the schedule are to beat: new ones, edited ones, disabled ones, many, and one that cannot be sent."""
 
 from __future__ import annotations
 
@@ -125,6 +125,16 @@ def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite) -> None:
     failed = suite.logged("beat", "tick_failed")
     assert [line["tick"] - DAY for line in failed] == [0.0, 1.0, 2.0]
     assert "own database" in failed[0]["reason"]
+
+
+def test_results_that_are_away_hold_up_no_tick(suite: Suite, scratch: Path) -> None:
+    """Beat reads none: it asks the results' Redis for nothing."""
+    (secret := scratch / "results").touch(mode=0o600)
+    secret.write_text("redis://127.0.0.1:1/0", encoding="utf-8")
+    suite.write(f"[results]\nurl_file = {secret}\n" + entry("every = 1s"))
+    by_the_clock(suite, -0.5, 0.5, 1.5)
+    assert ticks(suite) == [0.0, 1.0]
+    assert not suite.logged("beat", "tick_failed")
 
 
 def test_entries_are_looked_at_by_turns(suite: Suite) -> None:

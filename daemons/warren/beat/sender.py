@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from celery import Celery
+from celery.result import denied_join_result
 from kombu.exceptions import ChannelError, OperationalError
 
 from warren.beat.last_ticks import Known
@@ -257,7 +258,10 @@ class Sender:
         entry = self.entries[act.name]
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
         try:
-            self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=act.identity, retry=False, **options)
+            # Nobody here reads the result. Celery would first subscribe to it: one more subscription for each tick, and while the
+            # results' Redis is away 20 tries of a second each, and no tick.
+            with denied_join_result():
+                self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=act.identity, retry=False, **options)
             if alone:
                 on_way.answers.taken.add(act.identity)
             else:
