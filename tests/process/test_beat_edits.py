@@ -23,13 +23,15 @@ DAY = 20_833 * 86400.0
 JOBS = """
 from celery import Task, shared_task
 
+FAULT = ConnectionRefusedError
+
 @shared_task(name="jobs.tick")
 def tick():
     pass
 
 class Own(Task):
     def apply_async(self, *args, **options):
-        raise ConnectionRefusedError("the application's own database")
+        raise FAULT("the application's own database")
 
 @shared_task(name="jobs.own", base=Own)
 def own():
@@ -117,8 +119,10 @@ def test_an_edit_of_all_else_changes_no_tick(suite: Suite) -> None:
     assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0], [0.0])
 
 
-def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite) -> None:
-    """Whatever it raises, an OSError too: its ticks are left out and told, the others are sent."""
+@pytest.mark.parametrize("fault", ["ConnectionRefusedError", "SystemExit", "TypeError"])
+def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite, fault: str) -> None:
+    """Whatever it raises: its ticks are left out and told, the others are sent."""
+    suite.module("jobs", JOBS.replace("FAULT = ConnectionRefusedError", f"FAULT = {fault}"))
     suite.write(entry("every = 1s", "jobs.own", "own") + entry("every = 1s"))
     by_the_clock(suite, -0.5, 0.5, 1.5, 2.5)
     assert ticks(suite) == [0.0, 1.0, 2.0]

@@ -277,12 +277,15 @@ class Sender:
         except OperationalError as error:  # Celery makes it of whatever the broker's connection raises
             self.leader.resign()
             raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
-        except Exception as error:  # arguments that the task does not take or that are not JSON, or what its own code raises
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # arguments that it does not take or that are not JSON; whatever its own code does
             if not self.leader.lead():  # asks the broker: where it is away the tick is not lost for that
                 raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
             self._leave_out(act, on_way, error)
 
-    def _leave_out(self, act: Act, on_way: OnWay, error: Exception) -> None:
+    def _leave_out(self, act: Act, on_way: OnWay, error: BaseException) -> None:
         """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
         on_way.left_out.add(act.identity)
         reason = f"{type(error).__name__}: {error}"
