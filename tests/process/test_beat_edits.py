@@ -31,11 +31,14 @@ def tick():
 
 class Own(Task):
     def apply_async(self, *args, **options):
-        raise FAULT("the application's own database")
+        send(self, args, options)
 
 @shared_task(name="jobs.own", base=Own)
 def own():
     pass
+
+def send(task, args, options):
+    raise FAULT("the application's own database")
 """
 
 
@@ -129,6 +132,32 @@ def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite, fault: str)
     failed = suite.logged("beat", "tick_failed")
     assert [line["tick"] - DAY for line in failed] == [0.0, 1.0, 2.0]
     assert "own database" in failed[0]["reason"]
+
+
+def test_a_task_whose_own_broker_is_away_holds_up_no_other(suite: Suite, scratch: Path) -> None:
+    """The others are sent, however many such tasks there are, and its own are when that is back: none is lost."""
+    jobs = JOBS.replace("    raise FAULT", f"    if os.path.exists('{scratch}/away'):\n        raise FAULT")
+    jobs = f"import os\nfrom kombu.exceptions import OperationalError\n{jobs}    Task.apply_async(task, *args, **options)\n"
+    suite.module("jobs", jobs.replace("FAULT = ConnectionRefusedError", "FAULT = OperationalError"))
+    (scratch / "away").touch()
+    own = [f"own{number}" for number in range(3)]
+    suite.write("".join(entry("every = 1s", "jobs.own", name) for name in own) + entry("every = 1s"))
+    by_the_clock(suite, -0.5, 0.5, 1.5, 2.5, (scratch / "away").unlink, 3.5)
+    assert ticks(suite) == [0.0, 1.0, 2.0, 3.0]
+    for name in own:
+        assert [line["tick"] - DAY for line in suite.logged("beat", "tick_sent", entry=name)] == [0.0, 1.0, 2.0, 3.0]
+    assert {line["consequence"] for line in suite.logged("beat", "tick_failed")} == {"it is tried again"}
+
+
+def test_a_task_that_can_be_sent_now_and_then(suite: Suite) -> None:
+    """Its later ticks wait for the one that failed, beyond a batch, too: all are sent, in order."""
+    jobs = f"from kombu.exceptions import OperationalError\ncalls = []\n{JOBS}    Task.apply_async(task, *args, **options)\n"
+    jobs = jobs.replace("    raise FAULT", "    calls.append(1)\n    if len(calls) % 2:\n        raise FAULT")
+    suite.module("jobs", jobs.replace("FAULT = ConnectionRefusedError", "FAULT = OperationalError"))
+    suite.write(entry("every = 1s", "jobs.own"))
+    by_the_clock(suite, -0.5, lambda: setattr(module, "BATCH", 1), 3.5, 3.6, 3.7, 3.8, 3.9)
+    assert ticks(suite) == [0.0, 1.0, 2.0, 3.0]
+    assert not suite.logged("beat", "tick_missed")
 
 
 def test_results_that_are_away_hold_up_no_tick(suite: Suite, scratch: Path) -> None:

@@ -28,6 +28,8 @@ class OnWay:
     left_out: set[str]
     #: What had begun before these, by entry.
     before: Mapping[str, tuple[float, ...]]
+    #: Entries of which one could not be sent: the later ones wait for it.
+    failed: set[str]
 
     def done(self, act: Act) -> bool:
         """Whether the act needs nothing more than to be remembered."""

@@ -13,13 +13,12 @@ from kombu.exceptions import ChannelError, OperationalError
 from warren.beat.last_ticks import Known
 from warren.beat.leader.leadership import Leader
 from warren.beat.pending import Act, OnWay, begun_behind, by_entry
-from warren.beat.ticks import GRACE, Gap, due, last_tick, next_tick, pause, same_rule, task_id, trusted
+from warren.beat.tell import tell_clock, tell_failed, tell_gap, tell_sent
+from warren.beat.ticks import GRACE, due, last_tick, next_tick, pause, same_rule, task_id, trusted
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.unroutable import NoRoute
 from warren.config import ScheduleSettings, Settings
 from warren.errors import Unavailable
-from warren.logs.events import Event
-from warren.logs.setup import get
 
 #: Seconds at most that one turn sends, and between two turns.
 TURN = 1.0
@@ -42,6 +41,8 @@ class Sender:
         self._rounds: dict[str, int] = dict(rounds or {})
         #: Entries whose last tick was told as missed, and not sent. Of those of a leader before that is not known.
         self._left_out: set[str] = set()
+        #: Those whose last tick could not be sent, though the broker was there.
+        self._failed: set[str] = set()
         #: Last ticks that lie ahead, and were told.
         self._ahead: dict[str, float] = {}
         #: Ticks whose sending has begun, also by a leader before: the broker may have them or not.
@@ -119,9 +120,10 @@ class Sender:
             acts += self._due(name, self.entries[name])
             if time.monotonic() >= end - TURN / 2:  # the rest of the turn is for sending, or many entries would send none
                 break
-        acts.sort(key=lambda act: (act.tick, act.name))
+        acts.sort(key=lambda act: (act.name in self._failed, act.tick, act.name))
+        failed = set[str]()
         for first in range(0, len(acts), BATCH):
-            self._send_together(acts[first : first + BATCH], end)
+            self._send_together(acts[first : first + BATCH], end, failed)
             if time.monotonic() >= end:
                 return
 
@@ -174,12 +176,14 @@ class Sender:
             consequence = "that tick and those before it are not sent again"
         else:
             return
-        ahead = round(sent - now, 3)
-        get().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=ahead, consequence=consequence)
+        tell_clock(name, sent, now, consequence)
 
-    def _send_together(self, acts: list[Act], end: float) -> None:
-        """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable."""
-        on_way = OnWay(self.leader.batch(), [], set(), self._begun)
+    def _send_together(self, acts: list[Act], end: float, failed: set[str]) -> None:
+        """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable.
+
+        failed: entries of which one could not be sent in this turn. A later one, sent now, would have it forgotten.
+        """
+        on_way = OnWay(self.leader.batch(), [], set(), self._begun, failed)
         begun = begun_behind(self.ticks, self._begun, mine := by_entry(acts))
         if mine:
             # The next leader must know which ticks the broker may have: cut off behind the sending nobody here can tell.
@@ -189,6 +193,8 @@ class Sender:
         try:
             with on_way.answers:
                 for act in acts:
+                    if act.name in on_way.failed:
+                        continue
                     on_way.acts.append(act)
                     if act.identity:
                         self._send(act, on_way)
@@ -196,7 +202,7 @@ class Sender:
                         break
         except Unavailable:
             self._on_way = None
-            self._tell(self._take_in(on_way))
+            tell_sent(self._take_in(on_way), self.entries)
             raise
         self._finish(on_way)
 
@@ -219,7 +225,7 @@ class Sender:
                 raise trouble
             self.leader.keep(self.known)
         finally:
-            self._tell(done)
+            tell_sent(done, self.entries)
 
     def _take_in(self, on_way: OnWay) -> list[Act]:
         """Takes care of what is done, of each entry up to the first tick that is not. Returns what was sent of it.
@@ -231,24 +237,15 @@ class Sender:
             if act.name not in stopped and on_way.done(act):
                 done.append(act)
                 if act.gap is not None:
-                    self._tell_gap(act, act.gap)  # before it is remembered: cut off in between it is told twice, not never
+                    tell_gap(act, act.gap)  # before it is remembered: cut off in between it is told twice, not never
                 self.ticks[act.name] = act.tick
-                (self._left_out.discard if act.identity else self._left_out.add)(act.name)
+                (self._left_out.discard if act.identity in on_way.answers.taken else self._left_out.add)(act.name)
+                self._failed.discard(act.name)
             else:
                 left.append(act)
                 stopped.add(act.name)
         on_way.acts, self._begun = left, begun_behind(self.ticks, on_way.before, by_entry(left))
         return [act for act in done if act.identity in on_way.answers.taken]
-
-    def _tell_gap(self, act: Act, gap: Gap) -> None:
-        told = {"ticks": gap.ticks, "left_out": gap.ticks - gap.made_up, "unsure": gap.unsure, "after": gap.after}
-        late = round(time.time() - gap.newest, 3)
-        get().warning(Event.TICK_MISSED, entry=act.name, tick=gap.newest, **told, late_s=late, sent=gap.made_up)
-
-    def _tell(self, sent: list[Act]) -> None:
-        for act in sent:
-            told = {"late_s": round(time.time() - act.tick, 3), "task_id": act.identity, "task": self.entries[act.name].task}
-            get().info(Event.TICK_SENT, entry=act.name, tick=act.tick, **told)
 
     def _send(self, act: Act, on_way: OnWay, alone: bool = False) -> None:
         """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable.
@@ -272,21 +269,30 @@ class Sender:
             else:  # the broker has closed the channel over this one or one before it: no answer comes, so each is sent alone
                 on_way.answers.give_up()
                 on_way.answers.refused.add(act.identity)
-        except NotTaken as error:
-            raise Unavailable(f"entry {act.name}: {error}") from error  # still the leader, and the same id next time
         except OperationalError as error:  # Celery makes it of whatever the broker's connection raises
-            self.leader.resign()
-            raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # arguments that it does not take or that are not JSON; whatever its own code does
-            if not self.leader.lead():  # asks the broker: where it is away the tick is not lost for that
+            if alone or on_way.answers.broken:  # it was this very connection: what else is sent over it may be half a message
+                if not isinstance(error, NotTaken):  # else it is still the leader, and sends the same id next time
+                    self.leader.resign()
                 raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
+            self._ask(act, error)
+            self._put_off(act, on_way, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  arguments that it does not take, or not JSON; its own code
+            self._ask(act, error)
             self._leave_out(act, on_way, error)
+
+    def _ask(self, act: Act, error: BaseException) -> None:
+        """Asks the broker whether it is there, and this beat leads. Raises Unavailable: then the tick is not lost for that."""
+        if not self.leader.lead():
+            raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
+
+    def _put_off(self, act: Act, on_way: OnWay, error: Exception) -> None:
+        """Takes the tick for sent or not: it is tried again, behind all others. Its own code may need a broker that is away."""
+        if not on_way.failed:  # one line for many: a full disk refuses each
+            tell_failed(act, error, "it is tried again")
+        on_way.failed.add(act.name)
+        self._failed.add(act.name)
 
     def _leave_out(self, act: Act, on_way: OnWay, error: BaseException) -> None:
         """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
         on_way.left_out.add(act.identity)
-        reason = f"{type(error).__name__}: {error}"
-        get().error(Event.TICK_FAILED, entry=act.name, tick=act.tick, reason=reason, consequence="this tick is left out")
+        tell_failed(act, error, "this tick is left out")

@@ -15,6 +15,8 @@ class OneByOne:
     def __init__(self) -> None:
         self.taken: set[str] = set()
         self.refused: set[str] = set()
+        #: Whether the connection has failed while something was sent over it.
+        self.broken = False
 
     def __enter__(self) -> OneByOne:
         return self
@@ -62,7 +64,11 @@ class Together(OneByOne):
     def publish(self, message: Any, *args: Any, **kwargs: Any) -> None:
         """Sends a task's message; its answer comes while somebody waits."""
         identity = str(message.properties["correlation_id"])
-        self._channel.publish_later(partial(self._answer, identity), message, *args, **kwargs)
+        try:
+            self._channel.publish_later(partial(self._answer, identity), message, *args, **kwargs)
+        except Exception:
+            self.broken = True
+            raise
         self._waiting.add(identity)
 
     def sent(self, identity: str) -> None:
