@@ -109,3 +109,20 @@ def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None
         until(lambda: sent(suite) >= 2, what="ticks")
         assert beat.poll() is None
     assert not suite.logged("beat", "crashed")
+
+
+def test_the_type_of_queues_is_changed(scratch: Path, rabbitmq: RabbitMQNode) -> None:
+    """By `[broker] queue_type`, and those of tasks were made anew: beat leads all the same, and knows its last ticks."""
+    url = rabbitmq.add_vhost("leader-type")
+    suite = beats(scratch, url)
+    for kind in ("classic", "quorum"):
+        suite.write(f"{broker_section(scratch, url)}queue_type = {kind}\n{SCHEDULE}")
+        (suite.folder / "run" / "heart" / "beat.json").unlink(missing_ok=True)
+        with suite.running("beat"):
+            before = sent(suite)
+            until(lambda before=before: sent(suite) > before, what="ticks")  # type: ignore[misc]
+        with reach(make_app(load(suite.etc))) as connection:
+            connection.channel().queue_delete("default")
+    last = suite.logged("beat", "leader_taken")[-1]["ticks"]["s"]
+    assert last in [line["tick"] for line in suite.logged("beat", "tick_sent")]
+    assert not suite.logged("beat", "tick_failed")

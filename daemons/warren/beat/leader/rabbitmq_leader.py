@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from amqp.exceptions import ResourceLocked
+from amqp.exceptions import PreconditionFailed, ResourceLocked
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import OperationalError
@@ -59,8 +59,9 @@ class QueueLeader:
 
     def recall(self) -> Known:
         with self._reached():
+            with suppress(PreconditionFailed):  # it is there, of the type that [broker] queue_type was before: it does as well
+                self._declare(self._open())
             channel = self._open()
-            self._declare(channel)
             message = channel.basic_get(self._ticks)
             known = parse(message.body) if message is not None else Known()
             if message is not None:
