@@ -155,9 +155,12 @@ class Event(StrEnum):
     )
     QUEUE_CANCELLED = (
         "queue_cancelled",
-        "remote control: the worker takes nothing more from a queue, until `add_consumer` or its next start",
+        "remote control: the worker takes nothing more from a queue, until `add_consumer` or an operator's restart",
     )
-    QUEUE_RESUMED = "queue_resumed", "remote control: the worker takes from a queue again"
+    QUEUE_RESUMED = (
+        "queue_resumed",
+        "the worker takes from a queue again that remote control had cancelled; `reason`, if no `add_consumer` was",
+    )
     TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker; `reason` says why"
     TASK_RENEWED = (
         "task_renewed",

@@ -64,6 +64,8 @@ class Daemon:
         # The variable that the parent has set, if there is one: until here the start took seconds,
         # and meanwhile another process may have become the parent.
         parent = told_parent()
+        #: Whether a `supervise` of Warren's has started it, and will start it again.
+        self.kept = parent is not None
         self._parent = parent.pid if parent else os.getppid()
         self._supervisor = parent or of(self._parent)
 

@@ -12,6 +12,7 @@ from warren.errors import ExitCode
 from warren.logs import setup
 from warren.logs.events import Event
 from warren.quotas import generation
+from warren.supervise.cancelled import forget_all_cancelled
 from warren.supervise.options import Options
 from warren.supervise.programs import supervisor_files
 from warren.supervise.programs.directories import make_folders, note_run_dir
@@ -47,9 +48,10 @@ def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -
     logger = setup.get()
     logger.info(Event.STARTED, config=str(settings.folder))
     try:
-        Suite(options, settings, notifier, lock).main()
+        suite = Suite(options, settings, notifier, lock)
+        suite.main()
     except asyncore.ExitNow:  # supervisord raises this when every program has ended
-        pass
+        forget_all_cancelled(suite.settings)
     except Exception:
         logger.exception(Event.CRASHED)
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -56,6 +57,7 @@ class DaemonProcess(Subprocess):
         self._proven = False
         self._at_work: float | None = None
         self._again = False
+        self._between: Callable[[], None] = lambda: None
         self._doomed: float | None = None
         self._doom = ""  # the reason of that
         self.slow_starts = 0  # how many in a row showed no progress within start_timeout
@@ -88,10 +90,10 @@ class DaemonProcess(Subprocess):
         """Return for how many seconds the daemon has been in its state."""
         return now() - self.since
 
-    def restart(self) -> None:
-        """Stop the daemon gracefully, as an operator would, and start it again after that."""
+    def restart(self, between: Callable[[], None] = lambda: None) -> None:
+        """Stop the daemon gracefully, as an operator would, call `between`, and start it again."""
         if self.state == ProcessStates.RUNNING:
-            self._again = True
+            self._again, self._between = True, between
             self.kill(self.config.stopsignal)
 
     def abort(self, why: str, starting: bool) -> None:
@@ -173,6 +175,7 @@ class DaemonProcess(Subprocess):
                 os.killpg(self.pid, signal.SIGKILL)
         running = self.config.options.mood == SupervisorStates.RUNNING
         if self._again and self.state == ProcessStates.STOPPED and running and not self.administrative_stop:
+            self._between()
             self.spawn()
 
     def finish(self, pid: int, sts: int) -> None:

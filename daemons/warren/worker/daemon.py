@@ -27,11 +27,11 @@ from warren.errors import UNASKED, ExitCode, Unavailable
 from warren.logs.events import Event
 from warren.logs.setup import get
 from warren.quotas.ledgers import Book
+from warren.runtime.cancelled_queues import CancelledQueues
 from warren.runtime.daemon import Daemon
 from warren.system.process import die_with_parent
 from warren.worker import callbacks, chords, signal_receivers
 from warren.worker.admission import Admission
-from warren.worker.cancelled_queues import Cancelled
 from warren.worker.celery_log import quieten
 from warren.worker.child_slots import Allowance
 from warren.worker.consumer import Consumer
@@ -80,7 +80,7 @@ class Worker:
         self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
         self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
         self.revokes = Revokes(settings.app.state_dir / "worker", self.daemon.program)
-        self.cancelled = Cancelled(settings.app.state_dir / "worker", self.daemon.program)
+        self.cancelled = CancelledQueues(settings.app.state_dir, self.daemon.program)
         self.storing = Storing(self.terms.concurrency)
         self.suspects = Suspects(self.deaths)
         near = settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR
@@ -113,7 +113,9 @@ class Worker:
         self._run(app)
         self.leftovers.end()
         self.deaths.forget(self.drain.handed_back)
-        self.cancelled.forget()
+        if self.code == ExitCode.OK and self.daemon.stopping and not self.daemon.kept:
+            # Somebody has asked for this end. Under `supervise` only that one knows whether an operator has.
+            self.cancelled.forget(self.terms.queues, "the worker was stopped")
         if self._refusal:
             self.daemon.refuse(self._refusal)
             raise self._refusal
@@ -181,7 +183,7 @@ class Worker:
             without_heartbeat=True,
             ready_callback=self._ready,
         )
-        Consumer.withdrawn |= self.cancelled.read() & set(self.terms.queues)
+        Consumer.withdrawn |= self.cancelled.take_up(self.terms.queues, self.terms.remote_control)
         app.amqp.queues.deselect(Consumer.withdrawn)
         self.leftovers.begin(lambda: controller.pool.info["processes"])
         self.aftermath.pool = lambda: controller.pool
@@ -211,7 +213,8 @@ class Worker:
         current_app.backend.always_retry = True
 
     def _ready(self, consumer: Any) -> None:
-        get().info(Event.READY, queues=list(self.terms.queues), concurrency=self.terms.concurrency)
+        queues = [queue for queue in self.terms.queues if queue not in Consumer.withdrawn]
+        get().info(Event.READY, queues=queues, concurrency=self.terms.concurrency)
         self._controller.on_consumer_ready(consumer)
         self.revokes.look()  # of what others heard since the start; from now on it hears for itself
 

@@ -17,7 +17,7 @@ from celery.worker.control import control_command, nok, ok
 
 from warren.logs.events import Event
 from warren.logs.setup import get
-from warren.worker.cancelled_queues import Cancelled
+from warren.runtime.cancelled_queues import CancelledQueues
 from warren.worker.gate import Gate
 from warren.worker.revokes import Revokes
 
@@ -34,7 +34,7 @@ REFUSED = {
 }
 
 
-def restrict(queues: Sequence[str], gate: Gate, cancelled: Cancelled, revokes: Revokes) -> None:
+def restrict(queues: Sequence[str], gate: Gate, cancelled: CancelledQueues, revokes: Revokes) -> None:
     """Put Warren's commands in the place of Celery's, by the decorator that Celery documents for commands.
 
     `queues` are those of the worker's settings, in the order written. What is cancelled or revoked is written down.
@@ -87,7 +87,7 @@ def _answer(queues: Sequence[str], act: Callable[[Any, str], str], state: Any, q
     return ok(act(state.consumer, queue))
 
 
-def _leave(cancelled: Cancelled, consumer: Any, queue: str) -> str:
+def _leave(cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
     if queue not in consumer.withdrawn:
         get().warning(Event.QUEUE_CANCELLED, queue=queue)
     consumer.withdrawn.add(queue)  # at once: who asks next is told so
@@ -96,7 +96,7 @@ def _leave(cancelled: Cancelled, consumer: Any, queue: str) -> str:
     return f"no longer consuming from {queue}"
 
 
-def _take(gate: Gate, cancelled: Cancelled, consumer: Any, queue: str) -> str:
+def _take(gate: Gate, cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
     if queue in consumer.withdrawn:
         get().info(Event.QUEUE_RESUMED, queue=queue)
     consumer.withdrawn.discard(queue)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from supervisor.states import ProcessStates
@@ -16,6 +17,7 @@ from supervisor.states import ProcessStates
 from warren.errors import ExitCode
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
+from warren.supervise.cancelled import forget_cancelled
 from warren.supervise.liveness.observe import Sight, at_work, is_starting
 from warren.supervise.reload.check import Check
 from warren.supervise.status.activity import Doing, activity
@@ -132,12 +134,15 @@ class Rolling:
         if step.asked or process is None:
             return
         sight = sights.get(step.program)
+        forget = partial(forget_cancelled, self._suite.settings, step.program, "an operator has restarted the worker")
         if process.state == ProcessStates.RUNNING and sight is not None and sight.beat is not None:
             step.asked, step.pid = True, process.pid
-            process.restart()
+            process.restart(forget)  # as it has ended: until then remote control may cancel another queue
         elif process.state == ProcessStates.BACKOFF:
+            forget()
             step.asked, process.delay = True, 0
         elif process.state in _ENDED:
+            forget()
             step.asked = True
             process.spawn()
 

@@ -18,6 +18,7 @@ from warren.config import Settings
 from warren.config.reload_scope import concerns_worker
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
+from warren.supervise.cancelled import forget_cancelled
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.observe import Sight
 from warren.supervise.reload.plan import Changes
@@ -158,6 +159,8 @@ class Exchange:
                     continue
             if replacement is not None:
                 self._suite.add_process_group(replacement)
+            elif name.startswith("worker-"):
+                forget_cancelled(self._suite.settings, name, "a reload took the worker away")
             del self._leaving[name]
 
     def _signal(self, sights: Mapping[str, Sight]) -> None:

@@ -1,0 +1,70 @@
+"""Which of its queues remote control has cancelled for a worker, in a file that outlives the worker.
+
+A cancelled queue stays cancelled over each restart that no operator asked for: after a crash or a kill,
+because the worker hung or grew too big, or for new settings. An operator's own restart or stop
+forgets the list (`supervise` does that); where no `supervise` starts the worker again, its own
+orderly end does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from warren.logs.events import Event
+from warren.logs.setup import get
+from warren.system.atomic_write import replace_file
+from warren.system.regular_file import make_directory, read_regular, remove_any
+
+
+class CancelledQueues:
+    """The file of one worker, in the `worker` folder of `state_dir`."""
+
+    def __init__(self, state_dir: Path, program: str) -> None:
+        self._program = program
+        self._path = state_dir / "worker" / f"{program}.cancelled"
+
+    def read(self) -> set[str]:
+        """Return the queues; none where the file is not there, or not what it was."""
+        try:
+            said = json.loads(read_regular(self._path)[0])
+        except (OSError, ValueError, RecursionError):
+            return set()
+        return {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
+
+    def write(self, queues: Iterable[str]) -> None:
+        """Keep these queues. What cannot be written is told, and holds for as long as this process lives."""
+        try:
+            make_directory(self._path.parent)
+            replace_file(self._path, json.dumps(sorted(queues)), mode=0o600)
+        except OSError as error:
+            consequence = "a worker that starts again takes from its cancelled queues again"
+            get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+
+    def take_up(self, queues: Iterable[str], controlled: bool) -> set[str]:
+        """Return which of a worker's `queues` are cancelled still, as it starts; the others are forgotten.
+
+        `controlled`: whether remote control is on. Without it nobody could add a queue again.
+        """
+        cancelled = self.read()
+        if not cancelled:
+            return set()
+        if not controlled:
+            self.forget(queues, "[worker:NAME] remote_control is off")
+            return set()
+        holds = cancelled & set(queues)
+        if holds != cancelled:
+            self.write(holds)
+        for queue in sorted(holds):
+            get().warning(Event.QUEUE_CANCELLED, queue=queue, reason="cancelled before this start")
+        return holds
+
+    def forget(self, queues: Iterable[str], reason: str) -> None:
+        """Keep none, and tell which of these queues the worker takes from again."""
+        for queue in sorted(self.read() & set(queues)):
+            get().info(Event.QUEUE_RESUMED, program=self._program, queue=queue, reason=reason)
+        try:
+            remove_any(self._path)
+        except OSError:
+            self.write(())
