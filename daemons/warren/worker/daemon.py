@@ -30,7 +30,7 @@ from warren.quotas.ledgers import Book
 from warren.runtime.cancelled_queues import CancelledQueues
 from warren.runtime.daemon import Daemon
 from warren.system.process import die_with_parent
-from warren.worker import callbacks, chords, signal_receivers
+from warren.worker import callbacks, chords, signal_receivers, task_forks
 from warren.worker.admission import Admission
 from warren.worker.celery_log import quieten
 from warren.worker.child_slots import Allowance
@@ -206,6 +206,7 @@ class Worker:
         """In each pool child: it ends with its worker, so that nobody calls with a slot whose owner looks dead."""
         die_with_parent(signal.SIGKILL, self.daemon.pid)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what the worker does at it is not this process's to do
+        task_forks.begin_child()
         callbacks.begin_child(current_app.backend)
         current_app.conf.broker_transport_options.update(self._publishing)
         # A task that has run must not fail because its result cannot be stored just now (full disk): the child waits for room,

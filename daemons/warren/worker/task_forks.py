@@ -1,0 +1,36 @@
+"""Processes that a task forks, as `multiprocessing` does: SIGTERM ends them, as it does in any other program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from billiard.common import _shutdown_cleanup
+
+_own = threading.local()
+
+
+def begin_child() -> None:
+    """In each pool child: what it forks from here on does not inherit what the pool does at SIGTERM.
+
+    Billiard's handler is written in Python, and a fork drops the signals that such a handler has not seen
+    yet; one that comes just before the process waits for a lock is not seen either. A process pool that
+    ends soon after its start would wait for such a process without an end.
+    """
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_begin_fork)
+
+
+def _hold() -> None:
+    """Let a SIGTERM wait until the new process can end by it."""
+    _own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _own.mask)
+
+
+def _begin_fork() -> None:
+    if signal.getsignal(signal.SIGTERM) is _shutdown_cleanup:  # a handler that the task has set stays
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _release()
