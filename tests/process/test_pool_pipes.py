@@ -43,16 +43,23 @@ def siblings():
 def poison(text):
     # A child has closed the end of its own inqueue by which that is written.
     for pid in siblings():
-        reading, writing = pipes(pid, os.O_RDONLY), pipes(pid, os.O_WRONLY)
-        for name in set(reading) - set(writing):
-            fd = os.open(reading[name], os.O_WRONLY | os.O_NONBLOCK)
-            os.write(fd, bytes.fromhex(text))
-            os.close(fd)
+        try:
+            reading, writing = pipes(pid, os.O_RDONLY), pipes(pid, os.O_WRONLY)
+            for name in set(reading) - set(writing):
+                fd = os.open(reading[name], os.O_WRONLY | os.O_NONBLOCK)
+                os.write(fd, bytes.fromhex(text))
+                os.close(fd)
+        except FileNotFoundError:
+            pass  # one that was poisoned before is being replaced
 
 @shared_task(name="jobs.flood")
 def flood(text):
     for pid in [os.getpid(), *siblings()]:
-        for number in [*pipes(pid, os.O_RDONLY).values(), *pipes(pid, os.O_WRONLY).values()]:
+        try:
+            found = [*pipes(pid, os.O_RDONLY).values(), *pipes(pid, os.O_WRONLY).values()]
+        except FileNotFoundError:
+            continue  # one that was poisoned before is being replaced
+        for number in found:
             try:
                 fd = os.open(number, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:
