@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.forks import child, end
 from support.suite import Suite
 from warren.config import load
 from warren.runtime.daemon import Daemon
@@ -33,6 +35,22 @@ def test_a_handler_interrupts_another_one_at_every_instruction(scratch: Path, na
     handlers.join(60)
     assert not handlers.is_alive()
     assert done[0] > 5
+
+
+def test_a_signal_after_the_last_line_changes_no_exit_code(scratch: Path) -> None:
+    """Python gives each handled signal back to the kernel as it ends: a late one must not look like a crash."""
+    settings = load(Suite(scratch, "[worker:a]\n").etc)
+
+    def ended() -> None:
+        daemon = Daemon(settings, "worker", "worker-a")
+        daemon.start()
+        daemon.stop()
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)  # as Python does at its end
+            os.kill(os.getpid(), number)
+
+    assert end(child(ended)) == 0
 
 
 def interrupted(run: Callable[[], None], by: Callable[[], None]) -> int:

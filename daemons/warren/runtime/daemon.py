@@ -31,6 +31,8 @@ from warren.system.process_state import ProcessState
 
 #: Seconds that the interpreter may take to end after a daemon's last log line.
 LAST_WORDS = 5.0
+#: The signals of a daemon.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Daemon:
@@ -188,6 +190,10 @@ class Daemon:
         """Write the last log line of a daemon that ends cleanly; return its exit code."""
         self.heart.stop()
         get().info(Event.STOPPED, exit_code=int(code))
+        # At its end Python gives each handled signal back to the kernel, whose default kills the
+        # process: supervisord would report a crash. All work is done, and the end is near.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         _end_within(LAST_WORDS, code)
         return code
 
