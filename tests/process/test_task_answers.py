@@ -92,7 +92,9 @@ def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str)
     result = app.send_task("jobs.act", [code])
     until(lambda: len(told(suite, result.id)) >= len(expected), what=f"{expected}")
     assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
-    assert told(suite, result.id)[: len(expected)] == expected
+    # By two processes, where one replaces another: which of them writes first is not said.
+    heard = told(suite, result.id)[: len(expected)]
+    assert (heard[0], sorted(heard)) == (expected[0], sorted(expected))
 
 
 @pytest.mark.parametrize("code", ["pass", "1/0", "sys.exit(3)", "os._exit(3)", "raise GeneratorExit"])
