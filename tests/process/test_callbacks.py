@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,19 @@ import pytest
 from kombu import Exchange
 
 from support.suite import Suite
-from support.wait import result_of, until
+from support.wait import end_of, result_of, until
 
 JOBS = """
 import os, sys, time
+from pathlib import Path
 from celery import Task, shared_task
+from celery.signals import worker_process_init
+
+@worker_process_init.connect
+def begin_late(**_):
+    held, end = Path(__file__).with_name("hold"), time.monotonic() + 3
+    while held.exists() and time.monotonic() < end:
+        time.sleep(0.02)
 
 @shared_task(name="jobs.add")
 def add(a, b):
@@ -42,6 +51,14 @@ def hang_with_hooks(code, path):
 
 @shared_task(name="jobs.hang")
 def hang():
+    time.sleep(1000)
+
+@shared_task(name="jobs.hang_early", acks_late=False)
+def hang_early():
+    time.sleep(1000)
+
+@shared_task(name="jobs.early", acks_late=False)
+def early():
     time.sleep(1000)
 
 @shared_task(name="jobs.hang_and_raise", base=Raising)
@@ -150,6 +167,46 @@ def test_a_task_s_own_hooks_at_its_limit_run_in_a_pool_child(worker: Any, app: A
         assert str(worker.pid) not in {line.partition(" ")[0] for line in said}
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert worker.poll() is None
+
+
+@pytest.mark.parametrize("task", ["jobs.hang", "jobs.hang_early"])
+def test_a_stop_waits_for_what_follows_a_task(app: Any, suite: Suite, scratch: Path, task: str) -> None:
+    """A task is over its limit, and the worker is told to stop before a pool child is there for the error callback."""
+    path = scratch / "called"
+    link = {"task": "jobs.failed", "args": [], "kwargs": {"path": str(path), "then": "return"}, "options": {}}
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        (suite.folder / "app" / "hold").touch()  # the child in the place of the one that is ended
+        send(app, task, "x", {"errbacks": [link]})
+        suite.await_event("worker", "task_failed", task_id="x")
+        worker.send_signal(signal.SIGTERM)
+        suite.await_event("worker", "stopping")
+        (suite.folder / "app" / "hold").unlink()
+        assert end_of(worker) == 0
+    assert [line.partition(" ")[2] for line in path.read_text().splitlines()] == ["x TimeLimitExceeded"]
+    assert len(suite.logged("worker", "task_started", task_id="x")) == 1
+    assert not list((suite.folder / "state/broker").rglob("*/default/*"))
+    assert not suite.logged("worker", "callbacks_failed")
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_a_stop_cuts_off_is_told(app: Any, suite: Suite, scratch: Path, running: bool) -> None:
+    """At a stop without time: a task that was acknowledged before has its result, and a line says what was not called."""
+    path = scratch / "called"
+    link = {"task": "jobs.failed", "args": [], "kwargs": {"path": str(path), "then": "hang"}, "options": {}}
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        send(app, "jobs.hang_early" if running else "jobs.early", "x", {"errbacks": [link]})
+        if running:  # the error callback
+            until(path.exists, what="the error callback")
+        else:
+            suite.await_event("worker", "task_started", task_id="x")
+        worker.send_signal(signal.SIGQUIT)
+        assert end_of(worker) == 0
+    assert app.AsyncResult("x").state == "FAILURE"
+    told = [line["event"] for line in suite.log("worker") if line.get("task_id") == "x"]
+    # The process of an error callback at work tells of it, too, when it is ended.
+    assert list(dict.fromkeys(told)) == ["task_started", "task_failed", "callbacks_failed"]
 
 
 def lines(path: Path, least: int) -> list[str]:

@@ -165,6 +165,27 @@ def test_a_task_whose_children_die_before_they_begin_with_it(turning: Turning) -
     assert (turning.ends, job.unseen) == ([plain()], 7)
 
 
+def test_what_follows_a_task_stays_as_the_connection_ends(turning: Turning) -> None:
+    """No broker delivers it again. Written to a child or waiting for one, it runs once; what is the broker's is forgotten."""
+    pool = turning.pool
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGSTOP)
+    discarded: list[int] = []
+    jobs = [turning.run(plain) for _ in range(4)]
+    for number in (0, 2):
+        jobs[number].stays = True
+    for number in (1, 3):
+        jobs[number].on_discard = lambda number=number: discarded.append(number)
+    turning.turn_until(lambda: len(pool.outbound_buffer) == 2 and not pool._active_writes)
+    pool.flush()
+    assert sorted(discarded) == [1, 3]
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGCONT)
+    turning.turn_until(lambda: len(turning.ends) == 2)
+    assert turning.ends == [plain()] * 2
+    assert not pool._cache
+
+
 def steal(path: str) -> None:
     """Take back what was said to the worker, and die."""
     fd = os.open(f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)

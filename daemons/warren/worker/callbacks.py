@@ -4,13 +4,18 @@ Celery sees to it in the worker's main loop, when a task is over its time limit,
 A callback, or the `on_failure` and `after_return` of a task's own class, may hang or leave its process,
 and what a message brings may be none: the worker would stop, or keep the message's place in its prefetch
 for ever. So a pool child does it, as it does for any task.
+
+The broker does not have it: a message that is acknowledged comes no more. So the worker's end waits for
+it as for a task at work (drain.py), and a connection that breaks takes it from no pool (pool.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from os import getpid
+from time import monotonic
 from typing import Any
 
 from celery import Task, current_app
@@ -26,11 +31,25 @@ from warren.logs.setup import get
 OWNER = "warren_request"
 #: Seconds that the hooks of a task have at the least.
 LEAST = 10.0
+#: Seconds within which the end of a worker begins to store failures. Supervise kills it 10 s after its deadline.
+STORING = 3.0
 _FOLLOWED = ("errbacks", "chain", "chord")
 _MARKS = ("mark_as_failure", "mark_as_revoked")
 #: What Celery calls at a time limit, if the task's class has its own: with these arguments, by place.
 _HOOKS = {"on_failure": 0, "after_return": 1}  # and which of them is the error
 _Hooks = list[tuple[str, tuple[Any, ...]]]
+
+
+@dataclass(eq=False)
+class _Following:
+    """What follows the end of one task, from its hand-over to a pool child until that has done with it."""
+
+    task_id: str
+    task: str | None
+    #: Whether the message is unacknowledged until then, and comes again without it.
+    held: bool
+    #: Stores the end of the task alone, in this process.
+    store: Callable[[], Any] = lambda: None
 
 
 class Aftermath:
@@ -39,6 +58,61 @@ class Aftermath:
     def __init__(self) -> None:
         self.pool: Callable[[], Any] = lambda: None
         self._hooks: dict[str, _Hooks] = {}
+        self._following: set[_Following] = set()
+
+    @property
+    def going_on(self) -> bool:
+        """Whether the end of the worker would cut something off."""
+        return bool(self._following or self._hooks)
+
+    def cut_off(self) -> None:
+        """Tell of what no pool child has done, as the worker ends now, and store the ends that are not stored yet."""
+        by = monotonic() + STORING
+        for following in list(self._following):
+            self._cut_off(following, monotonic() < by)
+        for task_id, hooks in self._hooks.items():
+            get().error(Event.CALLBACKS_FAILED, task_id=task_id, reason=f"{hooks[0][0]}: the worker ended before it was called")
+        self._hooks.clear()
+
+    def _cut_off(self, following: _Following, stores: bool = True) -> None:
+        self._following.discard(following)
+        if following.held:
+            reason = "the worker ends before what follows the task's end was done"
+            get().warning(Event.TASK_HANDED_BACK, task_id=following.task_id, task=following.task, reason=reason)
+            return
+        reason = "the worker ended before it was done, and the message was acknowledged"
+        try:
+            if stores:
+                following.store()  # once more does no harm
+        except Exception as error:  # noqa: BLE001  whatever keeps the results, the worker ends in order
+            reason = f"{reason}; its failure was not stored: {safe_text(error)}"
+        get().error(Event.CALLBACKS_FAILED, task_id=following.task_id, task=following.task, reason=reason)
+
+    def _hand_over(
+        self,
+        following: _Following,
+        function: Callable[..., None],
+        arguments: tuple[Any, ...],
+        done: Callable[[Any], None],
+        failed: Callable[[Any], None],
+        **options: Any,
+    ) -> None:
+        """Have a pool child call the function; one of `done` and `failed` is called then."""
+        self._following.add(following)
+
+        def ended(then: Callable[[Any], None], said: Any) -> None:
+            self._following.discard(following)
+            then(said)
+
+        callbacks = {"callback": partial(ended, done), "error_callback": partial(ended, failed)}
+        # Without waiting for a free child: the main loop does not wait.
+        job = self.pool().apply_async(function, arguments, **callbacks, **options)
+        if job is None:  # the pool is closed: the worker ends, and what is unacknowledged comes again
+            self._cut_off(following)
+        elif following.held:  # as a connection breaks the pool forgets it, and the message comes again
+            job.on_discard = partial(self._following.discard, following)
+        else:
+            job.stays = True
 
     def guard(self, backend: Any, tasks: Mapping[str, Task]) -> None:
         """Stand before what the worker calls to tell an end: two methods of the backend, and the hooks of tasks."""
@@ -67,8 +141,9 @@ class Aftermath:
         name, given = hooks[0]
         # One that hangs has as long as the task had, or LEAST. Its end, whatever it is, is nobody's but its own.
         limit = max(LEAST, given[_HOOKS[name]].args[0])
-        lost = partial(_hooks_lost, task, task_id)
-        self.pool().apply_async(run_hooks, (task, task_id, hooks), error_callback=lost, timeout=limit)
+        lost = partial(_lost, task, task_id)
+        following = _Following(task_id, task, held=False)
+        self._hand_over(following, run_hooks, (task, task_id, hooks), lambda _: None, lost, timeout=limit)
 
     def _aside(self, name: str, mark: Callable[..., Any]) -> Callable[..., Any]:
         def told(task_id: str, *given: Any, request: Any = None, store_result: bool = True, **more: Any) -> None:
@@ -77,13 +152,20 @@ class Aftermath:
                 return
             cause = given[0] if given else more.get("exc", more.get("reason", ""))  # Celery gives it by place and by name
             fields = {key: value for key, value in vars(request).items() if key != OWNER}
-            done = vars(request)[OWNER].hold() if OWNER in vars(request) else lambda _: None
+            done = vars(request)[OWNER].hold() if OWNER in vars(request) else None
             if isinstance(cause, BaseException):
                 cause.__traceback__ = None
+            alone = Context(fields | dict.fromkeys(_FOLLOWED))
+            store = partial(mark, task_id, cause, request=alone, store_result=store_result)
+            following = _Following(task_id, fields.get("task"), done is not None, store)
+            acknowledge = done or (lambda _: None)
+
+            def lost(info: Any) -> None:
+                _lost(fields.get("task"), task_id, info)
+                acknowledge(info)
+
             job = (name, task_id, cause, fields, store_result)
-            # Without waiting for a free child: the main loop does not wait.
-            if self.pool().apply_async(tell, job, callback=done, error_callback=done) is None:
-                done(None)  # the pool is closed: the worker ends, and the message comes again
+            self._hand_over(following, tell, job, acknowledge, lost)
 
         return told
 
@@ -100,7 +182,7 @@ def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
             get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
 
 
-def _hooks_lost(task: str, task_id: str, info: Any) -> None:
+def _lost(task: str | None, task_id: str, info: Any) -> None:
     get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=safe_text(info.exception))
 
 

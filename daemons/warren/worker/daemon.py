@@ -91,7 +91,7 @@ class Worker:
         self.gate = Gate(settings, self.admission, self.copies)
         self.flood, self.renewal = Flood(self.copies), Renewal(self.copies)
         self.ticked = Ticked(settings.app.state_dir / "worker" / "ticks", self.later.send_away)
-        self.drain = Drain(self.gate, self.copies, self.leftovers.end_within)
+        self.drain = Drain(self.gate, self.copies, self.aftermath, self.leftovers.end_within)
         self.child, self.at_work = Child(), AtWork()
         self.dead_letters = DeadLetters(
             self.copies, settings.host, name, settings.app.state_dir / "rejected", "quorum" if are_quorum(settings) else "classic"

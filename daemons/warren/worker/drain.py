@@ -13,6 +13,7 @@ from celery.worker import state
 
 from warren.logs.events import Event
 from warren.logs.setup import get
+from warren.worker.callbacks import Aftermath
 from warren.worker.gate import Gate
 from warren.worker.requeue import Copies
 from warren.worker.task_fields import about
@@ -26,9 +27,11 @@ LAST_WORDS = 5.0
 class Drain:
     """One stop of one worker; `begin` may be called again to bring the deadline forward."""
 
-    def __init__(self, gate: Gate, copies: Copies, end_pool: Callable[[float], None]) -> None:
+    def __init__(self, gate: Gate, copies: Copies, aftermath: Aftermath, end_pool: Callable[[float], None]) -> None:
         self.gate = gate
         self.copies = copies
+        #: What follows ends that the worker has told: it is work as a task is.
+        self._aftermath = aftermath
         #: Kills the pool children that live on so many seconds later.
         self._end_pool = end_pool
         self.deadline: float | None = None
@@ -57,7 +60,7 @@ class Drain:
                 consumer.task_consumer.cancel()
         # A copy that is with the broker is waited for a little, also beyond the deadline: its message comes back as well when
         # the connection closes before the confirmation is here. What has not been sent comes back once, as itself.
-        if not state.reserved_requests:
+        if not state.reserved_requests and not self._aftermath.going_on:
             if self.copies.end():
                 self._stop()
         elif time.monotonic() >= self.deadline and self.copies.end():
@@ -67,7 +70,7 @@ class Drain:
         """The same while there is no broker: nobody takes in results then, so a running task is given its time and no more."""
         if self.deadline is None:
             return
-        if not state.active_requests:
+        if not state.active_requests and not self._aftermath.going_on:
             self._stop()
         elif time.monotonic() >= self.deadline:
             self._hand_back(consumer)
@@ -89,4 +92,5 @@ class Drain:
             reason = "the worker ends, and it has not finished within the time that it had"
             get().warning(Event.TASK_HANDED_BACK, **about(request), reason=reason)
         consumer.cancel_active_requests()
+        self._aftermath.cut_off()
         state.should_terminate = 0

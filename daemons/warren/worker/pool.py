@@ -24,7 +24,7 @@ from struct import unpack
 from termios import FIONREAD
 from typing import Any
 
-from billiard.pool import ACK, TERMINATE
+from billiard.pool import ACK, RUN, TERMINATE
 from celery.concurrency import asynpool, prefork
 
 from warren.logs.events import Event
@@ -214,6 +214,25 @@ class Pool(asynpool.AsynPool):
         proc = job._write_to
         return job._accepted and not job.ready() and proc in self._pool and reads(proc.pid, proc.inq._reader.fileno())
 
+    def flush(self) -> None:
+        """As Celery's: as a connection ends, what no child has begun with is forgotten, for the broker delivers it again.
+
+        It does not deliver what follows a task's end (callbacks.py): that stays.
+        """
+        if self._state != RUN:  # the worker ends, and has waited for what it waits for
+            super().flush()
+            return
+        waiting = [job for job in self._cache.values() if not job._accepted]
+        staying = [job for job in waiting if getattr(job, "stays", False)]
+        for job in staying:
+            job.discard = lambda: None
+        super().flush()
+        for job in staying:
+            del job.discard
+        for job in set(waiting) - set(staying):
+            getattr(job, "on_discard", lambda: None)()
+        self.outbound_buffer.extend(job for job in staying if _unwritten(job))
+
     def process_flush_queues(self, proc: Any) -> None:
         """Read what a child has sent before it died. After garbage in its pipe nothing is."""
         if not proc.garbled and self._state != TERMINATE:
@@ -245,6 +264,12 @@ class Pool(asynpool.AsynPool):
                 self.outbound_buffer.remove(job)
             job._ack(None, time.monotonic(), proc.pid, None)
             self.mark_as_worker_lost(job, proc.exitcode or 0)
+
+
+def _unwritten(job: Any) -> bool:
+    """Return whether no child has this task, and none had it that may have begun with it."""
+    alive = job._write_to is not None and job._write_to._is_alive()
+    return not (job._accepted or job.ready() or alive)
 
 
 def _unread(pipe: int) -> int:

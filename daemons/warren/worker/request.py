@@ -63,14 +63,14 @@ class Request(CeleryRequest):
         vars(context)[OWNER] = self
         return context
 
-    def hold(self) -> Callable[[Any], None]:
-        """Hold the acknowledgement back; what is returned gives it.
+    def hold(self) -> Callable[[Any], None] | None:
+        """Hold the acknowledgement back; what is returned gives it. None where it is not held back.
 
         Cut off before, the message comes again. A task with slots is acknowledged at once, as ever: its
         slots cool from then, and what follows it may wait for one.
         """
         if TICKETS in self.request_dict or not self.task.acks_late:
-            return lambda _: None
+            return None
         self._held = True
 
         def done(_: Any) -> None:
