@@ -40,6 +40,19 @@ def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
     assert opened(tmp_path, "worker-c").of("bad") == 2
 
 
+def test_a_loss_that_no_message_carries_counts(tmp_path: Path) -> None:
+    """As the connection is gone, or breaks before the broker has confirmed the copy; also for the next worker."""
+    deaths = opened(tmp_path)
+    assert [deaths.count("bad"), deaths.count("bad")] == [1, 2]
+    for task_id in ("cut off", "carried"):
+        deaths.on_way(task_id)
+    deaths.carried("carried")
+    deaths.disconnected()
+    deaths.disconnected()
+    for found in (deaths, opened(tmp_path)):
+        assert [found.of(task_id) for task_id in ("bad", "cut off", "carried")] == [2, 1, 0]
+
+
 def test_an_end_in_order_is_no_death(tmp_path: Path) -> None:
     """What was handed back then has as many tries as before."""
     left(tmp_path, "worker-a", "long")

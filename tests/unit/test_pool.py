@@ -165,6 +165,40 @@ def test_a_task_whose_children_die_before_they_begin_with_it(turning: Turning) -
     assert (turning.ends, job.unseen) == ([plain()], 7)
 
 
+def test_what_a_child_has_said_counts_as_the_connection_ends(turning: Turning, tmp_path: Path) -> None:
+    """A task that had begun, of which nothing was read, is not forgotten: it is lost with its process, and that is told."""
+    pool = turning.pool
+    jobs = [turning.run(die, str(tmp_path / str(number))) for number in range(2)]
+    procs = list(pool._pool)
+    turning.turn_until(lambda: not pool.outbound_buffer and not pool._active_writes)
+    until(lambda: all(gone(proc) for proc in procs), what="both deaths")
+    assert not any(job._accepted for job in jobs)
+    pool.hear()
+    pool.flush()
+    turning.turn_until(lambda: len(turning.ends) == 2)
+    assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends)
+
+
+def test_a_task_that_begins_as_its_connection_has_ended(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody hears of its end, as its message comes again. When its process dies, that is told, by its id."""
+    pool = turning.pool
+    told: list[tuple[int, str]] = []
+    monkeypatch.setattr(pools.Pool, "lost_unheard", staticmethod(lambda *given: told.append(given)))
+    for proc in list(pool._pool):
+        os.kill(proc.pid, signal.SIGSTOP)
+    job = pool.apply_async(os._exit, (3,), correlation_id="x", error_callback=turning.ends.append)
+    other = pool.apply_async(plain, (), correlation_id="y", callback=turning.ends.append)
+    turning.turn_until(lambda: job._write_to and other._write_to and not pool._active_writes)
+    dead, alive = job._write_to, other._write_to
+    pool.flush()
+    assert not pool._cache
+    for proc in (dead, alive):
+        os.kill(proc.pid, signal.SIGCONT)
+    turning.turn_until(lambda: told)
+    assert told == [(dead.index, "x")]
+    assert not turning.ends
+
+
 def test_what_follows_a_task_stays_as_the_connection_ends(turning: Turning) -> None:
     """No broker delivers it again. Written to a child or waiting for one, it runs once; what is the broker's is forgotten."""
     pool = turning.pool

@@ -45,6 +45,8 @@ class Consumer(TakenQueues):
     pulse: ClassVar[Any] = staticmethod(lambda: None)
     #: Called with each request that a broken connection took from the worker before a pool child had said that it runs it.
     dropped: ClassVar[Any] = staticmethod(lambda request: None)
+    #: Called when a connection is over, and what it carried with it.
+    over: ClassVar[Any] = staticmethod(lambda: None)
     #: Called with each request that is to run, and with what runs it.
     admit: ClassVar[Any] = staticmethod(lambda request, run: run(request))
     #: Called with the name of a queue that RabbitMQ does not let the worker declare, and its error; raises what ends the worker.
@@ -197,10 +199,13 @@ class Consumer(TakenQueues):
 
     def on_close(self) -> None:
         """The connection is over: what no pool child has taken up is dropped, and the broker delivers it again."""
+        with suppress(*self.connection_errors, *self.channel_errors):
+            self.pool.hear()  # a task that has begun is none of those
         waiting = tuple(reserved_requests - active_requests)
         super().on_close()
         for request in waiting:
             type(self).dropped(request)
+        type(self).over()
 
     # -- messages that cannot be run ---------------------------------------------------------------------------------
     # Celery's own handlers write the whole body into the log. Warren logs no arguments, and rejects rather than deletes.

@@ -46,6 +46,8 @@ class Deaths:
         self._inode = 0
         self._task_id = ""
         self._counted: dict[str, int] = {}
+        #: Tasks whose loss a message is to carry that the broker has not confirmed.
+        self._on_way: list[str] = []
 
     def open(self, unasked: bool = False) -> None:
         """Counts what the worker before this one was running, if it did not end in order. Call it before any child is forked.
@@ -91,6 +93,39 @@ class Deaths:
             return bool(task_id) and isinstance(noted, list) and noted[:1] == [task_id[:_KEPT]]
         except (OSError, ValueError, RecursionError):
             return False  # no note, or somebody has written over it
+
+    # -- losses that no message carries ----------------------------------------------------------------------------
+
+    def count(self, task_id: str) -> int:
+        """Count a loss of the task here, for the broker delivers its message as it was; return how many this host knows."""
+        key = task_id[:_KEPT]
+        self._counted[key] = self._counted.get(key, 0) + 1
+        own = _read(self._counts)
+        own[key] = own.pop(key, 0) + 1  # the newest stand last
+        with suppress(OSError):
+            replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
+        return self._counted[key]
+
+    def lost_unheard(self, index: int, task_id: str) -> None:
+        """Count the task if the pool child with this index, which is dead, had begun with it and nobody could hear that."""
+        if self.began(index, task_id):
+            reason = "its process was lost, and before that the connection by which it came"
+            get().warning(Event.TASK_HANDED_BACK, task_id=task_id, losses=self.count(task_id), reason=reason)
+
+    def on_way(self, task_id: str) -> None:
+        """A copy of the task's message is to carry its loss."""
+        self._on_way.append(task_id)
+
+    def carried(self, task_id: str) -> None:
+        """The broker has that copy."""
+        with suppress(ValueError):
+            self._on_way.remove(task_id)
+
+    def disconnected(self) -> None:
+        """Count what no copy has carried: the broker delivers those messages as they were."""
+        on_way, self._on_way = self._on_way, []
+        for task_id in on_way:
+            self.count(task_id)
 
     def forget(self, handed_back: Sequence[tuple[str, str]] = ()) -> None:
         """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.

@@ -143,6 +143,8 @@ class Worker:
         Consumer.pulse = staticmethod(lambda: self.pulse(None))
         self.deaths.connect()
         Pool.began = staticmethod(self.deaths.began)
+        Pool.lost_unheard = staticmethod(self.deaths.lost_unheard)
+        Consumer.over = staticmethod(self.deaths.disconnected)
         self.storing.connect()
         Request.copies, Request.deaths, Request.leftovers, Request.ticked = self.copies, self.deaths, self.leftovers, self.ticked
         Consumer.admit = staticmethod(self._admit)

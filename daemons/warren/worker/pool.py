@@ -96,7 +96,7 @@ class ResultHandler(asynpool.ResultHandler):
         return bytes(found[start : start + size])
 
     def flush(self, proc: Any) -> None:
-        """Read what lies in the pipe of a child that is dead."""
+        """Read what lies in the pipe of a child: all that it has said, if it is dead."""
         reader = proc.outq._reader
         if reader.closed or self.fileno_to_outq.get(reader.fileno()) is not proc:
             return
@@ -139,6 +139,8 @@ class Pool(asynpool.AsynPool):
     ResultHandler = ResultHandler
     #: Whether the child with this index noted that it began with the task of this id (crash_counts.py).
     began: Callable[[int, str], bool] = staticmethod(lambda index, task_id: False)
+    #: Called when the child with this index has died, to whom a task of this id was written whose message comes again.
+    lost_unheard: Callable[[int, str], None] = staticmethod(lambda index, task_id: None)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._stuck = Stuck()
@@ -150,6 +152,9 @@ class Pool(asynpool.AsynPool):
         made.garbled = False
         made.said = None
         made.half_read = bytearray()
+        #: Tasks that were written to it, and whose beginning nobody will hear of; and whether its death was counted for them.
+        made.unheard = []
+        made.counted = False
         return made
 
     def create_result_handler(self) -> Any:
@@ -231,12 +236,25 @@ class Pool(asynpool.AsynPool):
             del job.discard
         for job in set(waiting) - set(staying):
             getattr(job, "on_discard", lambda: None)()
+            if job._write_to is not None and job.correlation_id:  # its child may begin with it all the same
+                job._write_to.unheard.append(job.correlation_id)
         self.outbound_buffer.extend(job for job in staying if _unwritten(job))
+
+    def hear(self) -> None:
+        """Read what the children have said until now."""
+        if self._state == RUN:
+            for proc in list(self._pool):
+                self.process_flush_queues(proc)
 
     def process_flush_queues(self, proc: Any) -> None:
         """Read what a child has sent before it died. After garbage in its pipe nothing is."""
         if not proc.garbled and self._state != TERMINATE:
             self._result_handler.flush(proc)
+        if proc.unheard and not proc.counted and not proc._is_alive():
+            proc.counted = True
+            heard = {job.correlation_id for job in self._cache.values() if job._worker_pid == proc.pid}
+            for task_id in set(proc.unheard) - heard:
+                self.lost_unheard(proc.index, task_id)
 
     def on_job_process_down(self, job: Any, pid_gone: int) -> None:
         """The process of a task has ended."""
@@ -259,7 +277,9 @@ class Pool(asynpool.AsynPool):
         if job._accepted or job.ready():
             return
         job.unseen = getattr(job, "unseen", 0) + 1
-        if job.unseen >= MOST_UNSEEN or self.began(proc.index, job.correlation_id or ""):
+        # Delivered again, the same task may have been written to a child that began with its first delivery.
+        began = job.correlation_id not in proc.unheard and self.began(proc.index, job.correlation_id or "")
+        if began or job.unseen >= MOST_UNSEEN:
             with suppress(ValueError):
                 self.outbound_buffer.remove(job)
             job._ack(None, time.monotonic(), proc.pid, None)
@@ -280,3 +300,8 @@ class TaskPool(prefork.TaskPool):
     """Celery's pool of processes, with these."""
 
     Pool = Pool
+
+    def hear(self) -> None:
+        """Read what the children have said until now."""
+        if self._pool is not None:
+            self._pool.hear()

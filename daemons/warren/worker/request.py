@@ -89,6 +89,11 @@ class Request(CeleryRequest):
         """Acknowledge the message, of which the broker has a copy: the task has not ended."""
         super().acknowledge()
 
+    def _carried(self) -> None:
+        """Do so for a copy that carries a loss."""
+        self.deaths.carried(self.id)
+        self._hand_on()
+
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """A pool child has begun with the task."""
         if TICKETS in self.request_dict:
@@ -180,10 +185,15 @@ class Request(CeleryRequest):
         """The task runs again, as a copy that counts its losses; after MOST_LOSSES it has failed."""
         state.task_ready(self)
         losses = self.losses + 1
-        if losses + self.deaths.of(self.id) < MOST_LOSSES:
+        if self.message.channel.connection is None:
+            # What it came by is gone, and the broker delivers it as it was: it is counted here, and given up when it comes.
             get().warning(Event.TASK_HANDED_BACK, **about(self), losses=losses, reason=str(error))
-            # Acknowledged last: cut off before, the broker delivers the message again.
-            self.copies.give_back(self.message, self._hand_on, headers={LOSSES: losses})
+            self.deaths.count(self.id)
+        elif losses + self.deaths.of(self.id) < MOST_LOSSES:
+            get().warning(Event.TASK_HANDED_BACK, **about(self), losses=losses, reason=str(error))
+            # Acknowledged last: cut off before, the broker delivers the message again, and the loss is counted here.
+            self.deaths.on_way(self.id)
+            self.copies.give_back(self.message, self._carried, headers={LOSSES: losses})
         else:
             self._fail(error, exc_info)
 
