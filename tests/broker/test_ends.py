@@ -155,6 +155,35 @@ def test_each_end_from_outside_is_one_line(running: tuple[Suite, Any], scratch: 
         assert line["task"] in ("jobs.act", "jobs.early")
 
 
+def test_a_task_that_goes_on_after_it_was_terminated_has_one_end(running: tuple[Suite, Any], scratch: Path) -> None:
+    """It ignores the signal, and succeeds: its line says that. A second signal that it cannot ignore ends another one."""
+    suite, app = running
+    code = """
+import pathlib, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path({path!r}).touch()
+while not os.path.exists({path!r} + ".go"):
+    time.sleep(0.02)
+"""
+    ends = {"task_succeeded": scratch / "on", "task_revoked": scratch / "off"}
+    ids = {event: app.send_task("jobs.act", [code.format(path=str(path))]).id for event, path in ends.items()}
+    for event, path in ends.items():
+        until(path.exists, what="the task at work")
+        # load: it is asked again
+        until(lambda event=event: app.control.terminate(ids[event], reply=True, timeout=2), what="an answer")  # type: ignore[misc]
+    let_pass(0.5)  # in which no line may come
+    assert not [line for task_id in ids.values() for line in told(suite, task_id)]
+    # load: it is asked again
+    until(lambda: app.control.terminate(ids["task_revoked"], signal="KILL", reply=True, timeout=2), what="an answer")
+    Path(f"{ends['task_succeeded']}.go").touch()
+    for event, task_id in ids.items():
+        until(lambda task_id=task_id: told(suite, task_id), what=f"the end that is {event}")  # type: ignore[misc]
+    settled(suite, app)
+    assert {event: [line["event"] for line in told(suite, task_id)] for event, task_id in ids.items()} == {
+        event: [event] for event in ids
+    }
+
+
 def settled(suite: Suite, app: Any) -> None:
     """Wait until the worker has run what was sent behind all that."""
     for _ in range(8):

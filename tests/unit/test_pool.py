@@ -220,6 +220,30 @@ def test_what_follows_a_task_stays_as_the_connection_ends(turning: Turning) -> N
     assert not pool._cache
 
 
+def outlive(path: str) -> tuple[int, int, float]:
+    """Ignore the signal by which it is to end, and say so."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(path).touch()
+    until(lambda: Path(f"{path}.go").exists(), what="a word to go on")
+    return plain()
+
+
+def test_a_task_that_outlives_its_termination_takes_no_other_with_it(turning: Turning, tmp_path: Path) -> None:
+    """What is lost with the same child later is lost, and nobody has revoked it."""
+    pool = turning.pool
+    job = turning.run(outlive, str(tmp_path / "a"))
+    turning.turn_until(lambda: job._accepted and (tmp_path / "a").exists())
+    child = job._write_to
+    pool.terminate_job(job._worker_pid)
+    (tmp_path / "a.go").touch()
+    turning.turn_until(lambda: turning.ends)
+    assert turning.ends == [plain()]
+    jobs = [turning.run(die, str(tmp_path / str(number))) for number in range(2)]  # one for each child
+    turning.turn_until(lambda: len(turning.ends) == 3)
+    assert child in [each._write_to for each in jobs]
+    assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends[1:])
+
+
 def steal(path: str) -> None:
     """Take back what was said to the worker, and die."""
     fd = os.open(f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)

@@ -256,6 +256,15 @@ class Pool(asynpool.AsynPool):
             for task_id in set(proc.unheard) - heard:
                 self.lost_unheard(proc.index, task_id)
 
+    def on_job_ready(self, job: Any, i: Any, obj: Any, inqW_fd: int) -> None:  # noqa: N803  Celery's name
+        """A child has ended a task."""
+        super().on_job_ready(job, i, obj, inqW_fd)
+        proc = self._fileno_to_inq.get(inqW_fd)
+        if proc is not None:
+            # Somebody may have had the task terminated, and it has outlived the signal: a later task that is lost with this
+            # child is none that somebody wanted to end.
+            proc._job_terminated = proc._controlled_termination = False
+
     def on_job_process_down(self, job: Any, pid_gone: int) -> None:
         """The process of a task has ended."""
         proc = job._write_to or job._scheduled_for

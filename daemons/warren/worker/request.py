@@ -13,6 +13,7 @@ from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.exceptions import Reject
+from celery.platforms import signals as signal_numbers
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import OperationalError
@@ -55,6 +56,8 @@ class Request(CeleryRequest):
     _held = False
     #: Whether the worker has told its end.
     told = False
+    #: The signal by which somebody wants it ended.
+    _ended_by: int | None = None
 
     @cached_property
     def _context(self) -> Any:
@@ -126,9 +129,22 @@ class Request(CeleryRequest):
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Somebody revoked the task and wants it ended."""
+        if self.time_start and not self._child:
+            # It may ignore the signal, and end as any task does: its process tells that. Otherwise the pool tells of the process
+            # that the signal has ended. Celery would tell of an end now, and answer the message of a task that runs.
+            self._ended_by = number = signal_numbers.signum(signal or "TERM")
+            pool.terminate_job(self.worker_pid, number)
+            result = self._apply_result() if self._apply_result is not None else None
+            if result is not None:
+                result.terminate(number)
+            return
         if self.time_start and self._child:
             _end(self._child)  # as above: whatever the signal is, the task calls no more once its slots cool
         super().terminate(pool, signal)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """The task will not run, or the signal has ended it."""
+        super()._announce_revoked(reason, terminated, self._ended_by or signum, expired)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The task raised, or its process was lost."""
