@@ -209,6 +209,22 @@ def test_what_a_stop_cuts_off_is_told(app: Any, suite: Suite, scratch: Path, run
     assert list(dict.fromkeys(told)) == ["task_started", "task_failed", "callbacks_failed"]
 
 
+def test_a_task_that_died_with_its_worker_and_does_not_come_again_has_failed(app: Any, suite: Suite) -> None:
+    """It was acknowledged before it ran: its line and its result say so, and nothing calls it handed back."""
+    with suite.running("worker", "a") as worker:
+        suite.await_event("worker", "ready")
+        send(app, "jobs.early", "x", {})
+        suite.await_event("worker", "task_started", task_id="x")
+        worker.kill()
+        end_of(worker)
+    with suite.running("worker", "a"):
+        assert suite.await_event("worker", "task_failed", task_id="x")["queue"] == "default"
+        until(lambda: app.AsyncResult("x").state == "FAILURE", what="its result")
+        assert result_of(app.send_task("jobs.add", [1, 2])) == 3
+    told = [line["event"] for line in suite.log("worker") if line.get("task_id") == "x"]
+    assert told == ["task_started", "task_failed"]
+
+
 def lines(path: Path, least: int) -> list[str]:
     """Return the lines of a file once there are so many, else none."""
     found = path.read_text().splitlines() if path.exists() else []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from warren.worker import crash_counts as module
 from warren.worker.crash_counts import Deaths
 
 
@@ -51,6 +53,30 @@ def test_a_loss_that_no_message_carries_counts(tmp_path: Path) -> None:
     deaths.disconnected()
     for found in (deaths, opened(tmp_path)):
         assert [found.of(task_id) for task_id in ("bad", "cut off", "carried")] == [2, 1, 0]
+
+
+def test_what_was_acknowledged_before_it_ran_has_no_other_try(tmp_path: Path) -> None:
+    """It is told apart, once, and no death of it counts: nobody gives it to a worker again."""
+    left(tmp_path, "worker-a", "late")
+    slot = json.dumps(["early", "jobs.x", "side"]).encode()
+    (tmp_path / "worker-a.tasks").open("ab").write(slot.ljust(4096, b"\0"))
+    deaths = opened(tmp_path)
+    assert (deaths.gone, deaths.of("early"), deaths.of("late")) == ([("early", "jobs.x", "side")], 0, 1)
+    assert not opened(tmp_path).gone
+
+
+@pytest.mark.parametrize("text", ["\0", "\u20ac", "\U0001f600", '"'])
+def test_a_note_fits_whatever_it_says(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON a character may take twelve bytes; longer than its room, a note would reach into that of another child."""
+    monkeypatch.setattr(module, "current_process", lambda: SimpleNamespace(index=1))
+    for late in (True, False):
+        deaths = opened(tmp_path)
+        request = SimpleNamespace(id=text * 300, is_eager=False, delivery_info={"routing_key": text * 300})
+        deaths._began(SimpleNamespace(request=request, name=text * 300, acks_late=late))
+        assert (tmp_path / "worker-a.tasks").stat().st_size <= 2 * 4096
+        successor = opened(tmp_path)
+        assert successor.of(text * 300) == 1  # the first one
+        assert [each[0] for each in successor.gone] == ([] if late else [text * 160])
 
 
 def test_an_end_in_order_is_no_death(tmp_path: Path) -> None:

@@ -123,6 +123,12 @@ class Aftermath:
                 if task_has_custom(task, name):
                     setattr(task, name, self._hook(task.name, name, getattr(task, name), getpid()))
 
+    def tell_failure(self, task_id: str, task: str, error: Exception, store_result: bool) -> None:
+        """Have the failure of a task stored whose message nobody has any more."""
+        following = _Following(task_id, task, held=False)
+        lost = partial(_lost, task, task_id)
+        self._hand_over(following, tell, ("mark_as_failure", task_id, error, {}, store_result), lambda _: None, lost)
+
     def _hook(self, task: str, name: str, own: Callable[..., Any], worker: int) -> Callable[..., Any]:
         def hook(*given: Any) -> Any:
             if getpid() != worker:  # a pool child, which runs the task

@@ -25,6 +25,8 @@ from warren.system.regular_file import make_directory, open_or_make, read_regula
 _SLOT = 4096
 #: Characters of an id or a name that are kept: as JSON both of them fit, whatever they are.
 _KEPT = 160
+#: Characters of the name and of the routing key of a task that was acknowledged before it ran: with its id they fit as well.
+_KEPT_NAME, _KEPT_KEY = 100, 64
 #: Tasks whose deaths a worker remembers; the oldest are forgotten.
 _REMEMBERED = 1000
 #: Bound here: a task may replace what the module json has.
@@ -46,6 +48,9 @@ class Deaths:
         self._inode = 0
         self._task_id = ""
         self._counted: dict[str, int] = {}
+        #: Tasks that died with the worker before and do not come again, as they were acknowledged before they ran: id,
+        #: name and routing key.
+        self.gone: list[tuple[str, str, str]] = []
         #: Tasks whose loss a message is to carry that the broker has not confirmed.
         self._on_way: list[str] = []
 
@@ -59,7 +64,9 @@ class Deaths:
             make_directory(self._at_work.parent)
             self._file = open_or_make(self._at_work)
             self._inode = os.fstat(self._file).st_ino
-            died = dict(self._left()) | (_listed(self._handed_back) if unasked else {})
+            left = list(self._left())
+            self.gone = [(task_id, name, key) for task_id, name, key in left if key is not None]
+            died = {task_id: name for task_id, name, key in left if key is None} | (_listed(self._handed_back) if unasked else {})
             own = _read(self._counts)
             for task_id in died:
                 own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
@@ -137,12 +144,12 @@ class Deaths:
                 replace_file(self._handed_back, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
             self._clear()
 
-    def _left(self) -> Iterator[tuple[str, str]]:
+    def _left(self) -> Iterator[tuple[str, str, str | None]]:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
         for start in range(0, len(content), _SLOT):
             with suppress(ValueError, TypeError):  # no task, or half a note that a power cut has left
-                task_id, name = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
-                yield str(task_id), str(name)
+                task_id, name, *key = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
+                yield str(task_id), str(name), str(key[0]) if key else None
 
     def _clear(self) -> None:
         os.pwrite(self._file, bytes(os.fstat(self._file).st_size), 0)
@@ -161,7 +168,11 @@ class Deaths:
     def _began(self, task: Any = None, **_: Any) -> None:
         if not task.request.is_eager:  # a task that another one runs itself, with `apply`, is part of the other
             self._task_id = task.request.id
-            self._note(_encode([task.request.id[:_KEPT], task.name[:_KEPT]]).encode())
+            note = [task.request.id[:_KEPT], task.name[:_KEPT]]
+            if not task.acks_late:
+                key = str((task.request.delivery_info or {}).get("routing_key"))
+                note = [note[0], task.name[:_KEPT_NAME], key[:_KEPT_KEY]]
+            self._note(_encode(note).encode())
 
     def _ended(self, task_id: str | None = None, **_: Any) -> None:
         if task_id == self._task_id:

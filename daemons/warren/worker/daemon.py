@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery import Celery, current_app, signals
 from celery.app.trace import setup_worker_optimizations
 from celery.exceptions import WorkerShutdown
@@ -65,6 +66,8 @@ from warren.worker.unknown_tasks import Unknown
 PULSE = 1.0
 #: Seconds that the main loop waits for a ledger's lock: one stopped holder must not hold up its heart and other queues.
 PATIENCE = 0.05
+#: The end of a task that died with its worker and does not come again.
+_GONE = WorkerLostError("the worker died while it ran, and it was acknowledged before it ran (acks_late = False)")
 
 
 class Worker:
@@ -107,6 +110,7 @@ class Worker:
         self.daemon.start()
         self.book.configure()
         self.deaths.open(unasked=bool(os.environ.pop(UNASKED, "")))
+        self._tell_gone()
         self.in_hand.open()
         self.revokes.open()
         app = self._prepare(make_app(self.settings))
@@ -120,6 +124,21 @@ class Worker:
             self.daemon.refuse(self._refusal)
             raise self._refusal
         return self.daemon.stop(self.code)
+
+    def _tell_gone(self) -> None:
+        """Tell the end of each task that died with the worker before this one, and that no broker has any more."""
+        queues = {terms.binding_key: name for name, terms in self.settings.queues.items()}
+        for task_id, name, key in self.deaths.gone:
+            queue = queues.get(key) or self.settings.queue_of(name)
+            get().error(Event.TASK_FAILED, task_id=task_id, task=name, queue=queue, reason=str(_GONE))
+
+    def _store_gone(self) -> None:
+        """Have their failures stored, by a pool child: a server that does not answer holds up no start."""
+        for task_id, name, _ in self.deaths.gone:
+            task = current_app.tasks.get(name)
+            stored = task is None or not task.ignore_result or task.store_errors_even_if_ignored
+            self.aftermath.tell_failure(task_id, name, _GONE, bool(stored))
+        self.deaths.gone.clear()
 
     def _prepare(self, app: Celery) -> Celery:
         quieten()
@@ -219,6 +238,7 @@ class Worker:
         queues = [queue for queue in self.terms.queues if queue not in Consumer.withdrawn]
         get().info(Event.READY, queues=queues, concurrency=self.terms.concurrency)
         self._controller.on_consumer_ready(consumer)
+        self._store_gone()
         self.revokes.look()  # of what others heard since the start; from now on it hears for itself
 
     def _begin(self, consumer: Any) -> None:
