@@ -244,6 +244,33 @@ def test_a_task_that_outlives_its_termination_takes_no_other_with_it(turning: Tu
     assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends[1:])
 
 
+@pytest.mark.parametrize("limits", [{"timeout": 60}, {"soft_timeout": 60}, {"soft_timeout": 60, "timeout": 70}])
+def test_a_task_that_has_ended_is_not_over_its_limit(turning: Turning, tmp_path: Path, limits: dict[str, float]) -> None:
+    """Its end lies in the pipe as the clock says so, for the loop was late: that is its one end."""
+    pool = turning.pool
+    ends, path = turning.ends, tmp_path / "go"
+    job = pool.apply_async(linger, (str(path),), callback=ends.append, error_callback=ends.append, **limits)
+    turning.turn_until(lambda: job._accepted)
+    child = job._write_to
+    path.touch()
+    until(lambda: waits(child.pid) and reads(child.pid, child.inq._reader.fileno()), what="a child that waits for the next task")
+    assert not ends
+    if "soft_timeout" in limits:
+        pool._on_soft_timeout(job._job, 60, limits.get("timeout"), turning.hub)
+    else:
+        pool._on_hard_timeout(job._job)
+    assert ends == [plain()]
+    turning.run(plain)
+    turning.turn_until(lambda: len(ends) == 2)
+    assert child in pool._pool
+
+
+def linger(path: str) -> tuple[int, int, float]:
+    """Return when the file is there."""
+    until(Path(path).exists, what="a word to end")
+    return plain()
+
+
 def steal(path: str) -> None:
     """Take back what was said to the worker, and die."""
     fd = os.open(f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)

@@ -256,6 +256,21 @@ class Pool(asynpool.AsynPool):
             for task_id in set(proc.unheard) - heard:
                 self.lost_unheard(proc.index, task_id)
 
+    def _on_soft_timeout(self, job: int, soft: float, hard: float | None, hub: Any) -> None:
+        """A task has reached its soft limit, unless its end is in the pipe: a loop that is late looks at the clock first."""
+        self._hear_of(job)
+        super()._on_soft_timeout(job, soft, hard, hub)
+
+    def _on_hard_timeout(self, job: int) -> None:
+        """The same at its hard limit. The child has told the end, and the worker would tell another one."""
+        self._hear_of(job)
+        super()._on_hard_timeout(job)
+
+    def _hear_of(self, job: int) -> None:
+        found = self._cache.get(job)
+        if found is not None and found._write_to is not None:
+            self.process_flush_queues(found._write_to)
+
     def on_job_ready(self, job: Any, i: Any, obj: Any, inqW_fd: int) -> None:  # noqa: N803  Celery's name
         """A child has ended a task."""
         super().on_job_ready(job, i, obj, inqW_fd)
