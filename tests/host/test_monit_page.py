@@ -12,6 +12,7 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from support import mail_sink
 from support.browser import browser
 from support.host import Host, Network
 from support.installed import RABBITMQ, TASKS, WORKER, Installed
@@ -26,7 +27,7 @@ GREEN, STOPPED, WAITING = "OK green-text", "Not monitored gray-text", "Initializ
 #: What an administrator would add: a shorter cycle, and whom to tell.
 LOCAL = "set daemon 5\nset mailserver 127.0.0.1 port 2525\nset alert ops@example.org not on { instance, action }\n"
 #: Prints each mail that comes in.
-MAILS = "/usr/bin/python3 -W ignore -u -m smtpd -n -c DebuggingServer 127.0.0.1:2525"
+MAILS = "/srv/mail_sink.py"
 #: The rows of the page's tables: name, state, the colour of the state, and what comes behind it: of a command its last line.
 ROWS = """
 return [...document.querySelectorAll("#header-row tr")].map(row => [...row.cells]).filter(cells => cells[2]).map(
@@ -38,7 +39,8 @@ return [...document.querySelectorAll("#header-row tr")].map(row => [...row.cells
 def suite(net: Network, package: Path) -> Installed:
     """The suite on a host with RabbitMQ, which comes to a Monit that runs and tells its troubles by mail."""
     (host,) = net.hosts("watched")
-    host.run("systemd-run", "--quiet", "--unit=mails", *MAILS.split())
+    host.write(MAILS, Path(mail_sink.__file__).read_text(encoding="utf-8"))
+    host.run("systemd-run", "--quiet", "--unit=mails", "/usr/bin/python3", MAILS, "2525")
     host.write("/etc/monit/conf.d/local", LOCAL, 0o600)
     host.start("monit")
     made = Installed(host, package, INI)
