@@ -17,7 +17,8 @@ from support.wait import run_to_end
 ROOT = Path(__file__).parents[2]
 #: What the package is made of.
 _SOURCES = ("daemons/warren", "debian", "docs", "etc", "examples", "monit", "scripts", "systemd")
-_FILES = ("CHANGELOG.md", "LICENSE", "README.md", "constraints.txt", "hashes.txt", "pyproject.toml", "setup.py")
+_FILES = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "constraints.txt", "hashes.txt"]
+_FILES += ["pyproject.toml", "setup.py"]
 #: Packages of older trees are removed after so many seconds: another run may be about to install one.
 _KEPT = 4 * 3600
 
