@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,8 @@ class Deaths:
             left = list(self._left())
             self.gone = [(task_id, name, key) for task_id, name, key in left if key is not None]
             died = {task_id: name for task_id, name, key in left if key is None} | (_listed(self._handed_back) if unasked else {})
-            own = _read(self._counts)
-            for task_id in died:
-                own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
             if died:
-                replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
+                self._add(died)
             # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
             # disk that is full later fails no note.
             self._clear()
@@ -105,13 +102,8 @@ class Deaths:
 
     def count(self, task_id: str) -> int:
         """Count a loss of the task here, for the broker delivers its message as it was; return how many this host knows."""
-        key = task_id[:_KEPT]
-        self._counted[key] = self._counted.get(key, 0) + 1
-        own = _read(self._counts)
-        own[key] = own.pop(key, 0) + 1  # the newest stand last
-        with suppress(OSError):
-            replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
-        return self._counted[key]
+        self._count_all([task_id])
+        return self.of(task_id)
 
     def lost_unheard(self, index: int, task_id: str) -> None:
         """Count the task if the pool child with this index, which is dead, had begun with it and nobody could hear that."""
@@ -131,8 +123,22 @@ class Deaths:
     def disconnected(self) -> None:
         """Count what no copy has carried: the broker delivers those messages as they were."""
         on_way, self._on_way = self._on_way, []
-        for task_id in on_way:
-            self.count(task_id)
+        if on_way:
+            self._count_all(on_way)
+
+    def _count_all(self, task_ids: Iterable[str]) -> None:
+        keys = [task_id[:_KEPT] for task_id in task_ids]
+        for key in keys:
+            self._counted[key] = self._counted.get(key, 0) + 1
+        with suppress(OSError):
+            self._add(keys)
+
+    def _add(self, task_ids: Iterable[str]) -> None:
+        """Write one more loss of each task into this worker's own file. Raises OSError."""
+        own = _read(self._counts)
+        for task_id in task_ids:
+            own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
+        replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
 
     def forget(self, handed_back: Sequence[tuple[str, str]] = ()) -> None:
         """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.
