@@ -57,6 +57,7 @@ from warren.worker.requeue import Copies
 from warren.worker.result_storing import Storing
 from warren.worker.revokes import Revokes
 from warren.worker.running_tasks import AtWork
+from warren.worker.task_fields import queue_by_key
 from warren.worker.task_guard import Child
 from warren.worker.task_log import Records
 from warren.worker.task_processes import Leftovers
@@ -127,10 +128,9 @@ class Worker:
 
     def _tell_gone(self) -> None:
         """Tell the end of each task that died with the worker before this one, and that no broker has any more."""
-        queues = {terms.binding_key: name for name, terms in self.settings.queues.items()}
+        queue_of = queue_by_key(self.settings)
         for task_id, name, key in self.deaths.gone:
-            queue = queues.get(key) or self.settings.queue_of(name)
-            get().error(Event.TASK_FAILED, task_id=task_id, task=name, queue=queue, reason=str(_GONE))
+            get().error(Event.TASK_FAILED, task_id=task_id, task=name, queue=queue_of(key, name), reason=str(_GONE))
 
     def _store_gone(self) -> None:
         """Have their failures stored, by a pool child: a server that does not answer holds up no start."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from warren.config import Settings
 from warren.worker.message_address import source
 
 
@@ -24,3 +26,9 @@ def about_message(message: Any) -> dict[str, Any]:
     }
     # Of a task that has never begun no other line says who sent it.
     return fields | ({"parent_id": headers["parent_id"]} if headers.get("parent_id") else {})
+
+
+def queue_by_key(settings: Settings) -> Callable[[str, str], str]:
+    """Return what finds a task's queue by the routing key of its message; by its name where no queue has that key."""
+    queues = {queue.binding_key: name for name, queue in settings.queues.items()}
+    return lambda routing_key, task: queues.get(routing_key) or settings.queue_of(task)

@@ -18,7 +18,7 @@ from warren.logs.events import Event
 from warren.logs.formatter import safe_text
 from warren.logs.setup import bind, get, keep, losing, unbind
 from warren.worker.callbacks import OWNER
-from warren.worker.task_fields import about
+from warren.worker.task_fields import about, queue_by_key
 
 #: How a process says to its worker that the end of its task is told, in the arguments of the exception that it sends.
 TOLD = ("its process has told this",)
@@ -40,7 +40,7 @@ class Records:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._queues = {terms.binding_key: name for name, terms in settings.queues.items()}
+        self._queue = queue_by_key(settings)
         self._running: list[_Running] = []
         self._told = ""
 
@@ -73,7 +73,7 @@ class Records:
             "task_id": request.id,
             "root_id": request.root_id,
             "task": task.name,
-            "queue": self._queues.get(_routing_key(request)) or self.settings.queue_of(task.name),
+            "queue": self._queue(_routing_key(request), task.name),
             "attempt": (request.retries or 0) + 1,
         }
         waited_s = _waited(request)
