@@ -31,8 +31,6 @@ from warren.system.process_state import ProcessState
 
 #: Seconds that the interpreter may take to end after a daemon's last log line.
 LAST_WORDS = 5.0
-#: The signals of a daemon.
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Daemon:
@@ -60,6 +58,11 @@ class Daemon:
         # Not a threading.Event: its lock is not reentrant, so a signal handler that interrupts
         # another handler would wait for itself.
         self._woken: SimpleQueue[int] = SimpleQueue()
+        self._handlers = {
+            **dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), self._on_stop),
+            signal.SIGHUP: self._on_reload,
+            signal.SIGUSR1: self._on_dump,
+        }
         # supervisord sets this variable for its children. A daemon that was started by hand
         # outlives its shell, as any daemon does.
         self._supervised = bool(os.environ.get("SUPERVISOR_ENABLED"))
@@ -86,10 +89,8 @@ class Daemon:
         self._follow_supervisor()
         self._instance = InstanceLock(app.run_dir, self.program, self._supervisor if self._supervised else None)
         self._instance.take()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGHUP, self._on_reload)
-        signal.signal(signal.SIGUSR1, self._on_dump)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self._state = ProcessState()
         get().info(Event.STARTED, config=str(self.settings.folder))
         self.heart.beat("starting")
@@ -192,7 +193,7 @@ class Daemon:
         get().info(Event.STOPPED, exit_code=int(code))
         # At its end Python gives each handled signal back to the kernel, whose default kills the
         # process: supervisord would report a crash. All work is done, and the end is near.
-        for number in _SIGNALS:
+        for number in self._handlers:
             signal.signal(number, signal.SIG_IGN)
         _end_within(LAST_WORDS, code)
         return code

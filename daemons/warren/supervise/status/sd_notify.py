@@ -107,7 +107,7 @@ class Notifier:
         """
         while self._waiting:
             try:
-                _send(self._address, self._waiting[0])
+                _deliver(self._address, self._waiting[0])
             except BlockingIOError:
                 return
             except OSError as error:
@@ -121,7 +121,7 @@ class Notifier:
             get().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {why}")
 
 
-def _send(address: str, datagram: bytes) -> None:
+def _deliver(address: str, datagram: bytes) -> None:
     """Send one datagram by sdnotify, over a connection of its own: the socket may be a new one.
 
     Raises OSError, BlockingIOError where the socket has no room.
