@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 
 from warren.logs.reading.line import later
@@ -36,27 +36,11 @@ def in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
 
     Lines of the last DISORDER + 1 seconds are held back.
     """
-    held: list[Timed] = []
-    second, size = b"", 0
-    for line in lines:
-        # A different second, not a later one: after a clock was set back, a whole hour would be
-        # held.
-        if line[0][:_SECOND] != second:
-            second = line[0][:_SECOND]
-            held.sort(key=_time)
-            ripe = bisect_left(held, later(second + _ZERO, -DISORDER), key=_time)
-            yield from held[:ripe]
-            del held[:ripe]
-            size = sum(len(raw) for _, raw in held)
-        held.append(line)
-        size += len(line[1])
-        if size > HELD:
-            held.sort(key=_time)
-            yield from held
-            held.clear()
-            size = 0
-    held.sort(key=_time)
-    yield from held
+
+    def ripe(held: list[Timed], second: bytes) -> int:
+        return bisect_left(held, later(second, -DISORDER), key=_time)
+
+    return _ordered(lines, ripe, reverse=False)
 
 
 def latest_first(files: Sequence[Iterable[Timed]]) -> Iterator[Timed]:
@@ -69,25 +53,39 @@ def back_in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
 
     As many lines are held back.
     """
+
+    def ripe(held: list[Timed], second: bytes) -> int:
+        # A line that comes now was made before the end of this second, or at most DISORDER later.
+        waiting = later(second, 1 + DISORDER)
+        return next((number for number, (time, _) in enumerate(held) if time < waiting), len(held))
+
+    return _ordered(lines, ripe, reverse=True)
+
+
+def _ordered(lines: Iterable[Timed], ripe: Callable[[list[Timed], bytes], int], *, reverse: bool) -> Iterator[Timed]:
+    """Return the lines in order, from the newest on if `reverse`.
+
+    `ripe` says how many of the held lines, which are in order, no later line can come before, once
+    the lines have reached a second.
+    """
     held: list[Timed] = []
     second, size = b"", 0
     for line in lines:
+        # A different second, not a later one: after a clock was set back, a whole hour would be
+        # held.
         if line[0][:_SECOND] != second:
             second = line[0][:_SECOND]
-            held.sort(key=_time, reverse=True)
-            # A line that comes now was made before the end of this second, or at most DISORDER
-            # later.
-            waiting = later(second + _ZERO, 1 + DISORDER)
-            ripe = next((number for number, (time, _) in enumerate(held) if time < waiting), len(held))
-            yield from held[:ripe]
-            del held[:ripe]
+            held.sort(key=_time, reverse=reverse)
+            number = ripe(held, second + _ZERO)
+            yield from held[:number]
+            del held[:number]
             size = sum(len(raw) for _, raw in held)
         held.append(line)
         size += len(line[1])
         if size > HELD:
-            held.sort(key=_time, reverse=True)
+            held.sort(key=_time, reverse=reverse)
             yield from held
             held.clear()
             size = 0
-    held.sort(key=_time, reverse=True)
+    held.sort(key=_time, reverse=reverse)
     yield from held
