@@ -27,18 +27,20 @@ def arrow() -> ModuleType:
     return module
 
 
+def missing(named: list[str]) -> list[str]:
+    """Return those that are no path from the root, nor from the house. A page names many."""
+    assert len(named) > 40
+    return [name for name in named if not (ROOT / name).exists() and not (HOUSE / name).exists()]
+
+
 def test_each_file_of_the_text_is_there() -> None:
     """A reader who looks for a file that the page names finds it."""
-    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", TEXT)
-    assert len(named) > 40
-    assert [name for name in named if not (ROOT / name).exists() and not (HOUSE / name).exists()] == []
+    assert missing(re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", TEXT)) == []
 
 
 def test_each_file_of_the_design_is_there() -> None:
     """docs/design.md names a file by its path from the house, or from the root."""
-    named = re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"))
-    assert len(named) > 40
-    assert [name for name in named if not (ROOT / name).exists() and not (HOUSE / name).exists()] == []
+    assert missing(re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"))) == []
 
 
 def test_each_file_that_the_code_names_is_there() -> None:

@@ -21,6 +21,7 @@ Told = Callable[..., None]
 
 UNMONITOR, MONITOR = "monit -g warren unmonitor", "monit -g warren monitor"
 FORGET = "systemctl reset-failed warren"
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason=f"needs root, found {getpass.getuser()}")
 
 
 @pytest.mark.parametrize(
@@ -131,10 +132,9 @@ def test_a_host_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         run(Action.START, lambda: None)
 
 
+@NEEDS_ROOT
 def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It keeps the suite from being restarted, before anything is told to anybody, and never from being stopped."""
-    if os.geteuid() != 0:
-        pytest.skip(f"needs root, found {getpass.getuser()}")
     told()
     folder = str(etc("[worker:a]\nconcurency = 2\n"))
     assert main(["--config", folder, "restart"]) == ExitCode.CONFIG
@@ -145,13 +145,12 @@ def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: P
     assert said.out.startswith("stopped in ")
 
 
+@NEEDS_ROOT
 @pytest.mark.parametrize("status", ["ready: 1 worker", "running: 1 worker; not ready: beat (starting)"])
 def test_a_start_after_which_not_all_is_ready(
     etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str
 ) -> None:
     """systemd was told that the suite has started: so it has, with 0, and what is not ready is said beside it."""
-    if os.geteuid() != 0:
-        pytest.skip(f"needs root, found {getpass.getuser()}")
     told(systemctl=f'[ "$1" != show ] || echo "StatusText={status}"')
     folder = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
     late = "" if status.startswith("ready") else status
@@ -163,13 +162,12 @@ def test_a_start_after_which_not_all_is_ready(
     assert err == (f"not every program is ready, and they go on trying: {late}; see warren status\n" if late else "")
 
 
+@NEEDS_ROOT
 @pytest.mark.parametrize("state", ["active", "activating", "inactive"])
 def test_a_start_of_what_already_runs(
     etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     """It is a success, and is not called a start; Monit watches it again."""
-    if os.geteuid() != 0:
-        pytest.skip(f"needs root, found {getpass.getuser()}")
     told(systemctl=f'[ "$1" != show ] || printf "StatusText=ready: 1 worker\\nActiveState={state}\\n"')
     folder = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
     assert main(["--config", folder, "start", "--json"]) == ExitCode.OK
