@@ -7,9 +7,11 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 
 
-def shared(*folders: str) -> list[tuple[str, list[str]]]:
-    """The files of these folders for PREFIX/share/warren: an absolute place would end up inside site-packages."""
-    files = [path.relative_to(ROOT) for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+def shared(*directories: str) -> list[tuple[str, list[str]]]:
+    """The files of these directories for PREFIX/share/warren: an absolute place would end up inside site-packages."""
+    files = [
+        path.relative_to(ROOT) for directory in directories for path in sorted((ROOT / directory).rglob("*")) if path.is_file()
+    ]
     return [(f"share/warren/{file.parent}", [str(file)]) for file in files]
 
 

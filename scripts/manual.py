@@ -1,4 +1,4 @@
-"""Writes the man pages warren(1) and warren.ini(5) into the folder that is named: from the help of the verbs, the exit
+"""Writes the man pages warren(1) and warren.ini(5) into the directory that is named: from the help of the verbs, the exit
 codes and the declared options, so that they say what the command says.
 """
 
@@ -21,15 +21,15 @@ FILES = (
     ("/etc/warren/secrets", "Files with URLs that hold passwords; nobody but the user warren may read them."),
     ("/var/log/warren", "One log a daemon, one JSON object a line; the group warren may read them."),
     ("/var/lib/warren", "Ledgers of the quotas, messages and results of the embedded broker, last ticks of beat."),
-    ("/run/warren", "Locks, the socket of supervisord, the hearts of the daemons."),
+    ("/run/warren", "Locks, the socket of supervisord, the heartbeats of the daemons."),
     ("/usr/share/doc/warren", "The guides, and examples."),
 )
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def main(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
     for name, lines in (("warren.1", command_page()), ("warren.ini.5", settings_page())):
-        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (directory / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def command_page() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Fixtures that every folder of tests shares."""
+"""Fixtures that every directory of tests shares."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 @pytest.fixture(autouse=True)
 def the_machine_is_left_alone() -> Iterator[None]:
     """No test works with the default settings: what it makes there another test, or a suite of this machine, would find."""
-    before = {folder for folder in DEFAULTS if folder.exists()}
+    before = {directory for directory in DEFAULTS if directory.exists()}
     yield
-    assert {folder for folder in DEFAULTS if folder.exists()} == before
+    assert {directory for directory in DEFAULTS if directory.exists()} == before
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +57,10 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQNode]
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder with a short path: a unix socket's may have 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """A directory with a short path: a unix socket's may have 107 bytes."""
+    directory = Path(tempfile.mkdtemp(prefix="warren-", dir="/tmp"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     DATAERR = 65, "the task was sent, and what stands in the place of its result cannot be read"
     UNAVAILABLE = 69, "the broker, or the running suite, could not be reached"
     SOFTWARE = 70, "an error that Warren did not foresee; the log has the traceback"
-    CANTCREAT = 73, "a folder or file cannot be written (permission, full disk)"
+    CANTCREAT = 73, "a directory or file cannot be written (permission, full disk)"
     RESTART = 75, "the daemon ended to be started again with new settings"
     RUNNING = 76, "another instance of the same daemon already runs on this host"
     CONFIG = 78, "the configuration is wrong; every problem was printed"

@@ -27,9 +27,9 @@ def main() -> None:
 
 
 def measured(broker: str, messages: int, seed: int) -> Outcome:
-    """One run in a folder of its own, with a broker of its own."""
+    """One run in a directory of its own, with a broker of its own."""
     with place(broker, "fuzz") as here:
-        return run(here.folder, broker, here.url, messages, seed, lambda text: print(text, file=sys.stderr, flush=True))
+        return run(here.directory, broker, here.url, messages, seed, lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def promises(found: Outcome) -> dict[str, int]:

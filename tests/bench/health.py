@@ -21,14 +21,14 @@ FORMS: tuple[list[str], ...] = ([], ["--json"], ["queues"], ["disk"])
 
 
 def main() -> None:
-    """Runs each form of the verb on a run folder of a suite that is well."""
+    """Runs each form of the verb on a run directory of a suite that is well."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=40, help="calls of each form (40)")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder))
-        found = {" ".join(["health", *form]): measured(Path(folder), form, options.calls) for form in FORMS}
+    with tempfile.TemporaryDirectory() as directory:
+        write(Path(directory))
+        found = {" ".join(["health", *form]): measured(Path(directory), form, options.calls) for form in FORMS}
     for form, figures in found.items():
         print(
             f"warren {form}: median {figures['median']} ms, 5 % below {figures['p5']}, 5 % above {figures['p95']}",
@@ -38,19 +38,19 @@ def main() -> None:
         print(json.dumps({"bench": "health", "unit": "ms of CPU a call", "calls": options.calls, "forms": found}))
 
 
-def write(folder: Path) -> None:
+def write(directory: Path) -> None:
     """A configuration, and the files that a suite of some size writes: ten workers, thirty queues, ten quotas."""
     me, start = os.getpid(), int(Path("/proc/self/stat").read_bytes().rsplit(b")", 1)[1].split()[19])
     at = time.clock_gettime(time.CLOCK_BOOTTIME) + 3600  # so that it stays fresh for as long as is measured
-    (folder / "warren.ini").write_text(f"[app]\nrun_dir = {folder}\n", encoding="utf-8")
+    (directory / "warren.ini").write_text(f"[app]\nrun_dir = {directory}\n", encoding="utf-8")
     names = [*(f"worker-{number}" for number in range(10)), "beat", "quota-watchdog"]
-    common = {"pid": me, "since": at, "state": "RUNNING", "ready": True, "held": False, "restarts": 0, "trouble": ""}
+    common = {"pid": me, "since": at, "state": "RUNNING", "ready": True, "backing_off": False, "restarts": 0, "last_error": ""}
     programs = [{"program": name, **common} for name in names]
     queue = {"messages": 12, "growth_per_s": -0.1, "empty_in_s": 120.0, "level": 0}
     quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
     files = {
         "programs.json": {"at": at, "pid": me, "start": start, "state": "running", "programs": programs},
-        "survey.json": {
+        "broker.json": {
             "at": at,
             "broker": {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []},
             "queues": {f"queue-{number}": queue for number in range(30)},
@@ -58,24 +58,24 @@ def write(folder: Path) -> None:
         },
     }
     for name in names:
-        heart = {"program": name, "pid": me, "start": start, "at": at, "since": at, "state": "ready", "evidence": {}}
-        files[f"heart/{name}.json"] = heart
-    (folder / "heart").mkdir()
+        heartbeat = {"program": name, "pid": me, "start": start, "at": at, "since": at, "state": "ready", "details": {}}
+        files[f"heartbeats/{name}.json"] = heartbeat
+    (directory / "heartbeats").mkdir()
     for path, said in files.items():
-        (folder / path).write_text(json.dumps(said), encoding="utf-8")
+        (directory / path).write_text(json.dumps(said), encoding="utf-8")
 
 
-def measured(folder: Path, form: list[str], calls: int) -> dict[str, float]:
+def measured(directory: Path, form: list[str], calls: int) -> dict[str, float]:
     """Milliseconds of CPU over so many calls."""
-    used = sorted(call(folder, form) for _ in range(calls))
+    used = sorted(call(directory, form) for _ in range(calls))
     p5, p95 = quantiles(used, n=20)[0], quantiles(used, n=20)[-1]
     return {"median": round(median(used), 1), "p5": round(p5, 1), "p95": round(p95, 1), "most": round(used[-1], 1)}
 
 
-def call(folder: Path, form: list[str]) -> float:
+def call(directory: Path, form: list[str]) -> float:
     """One call: it must have been able to say something."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = run_to_end([WARREN, "--config", folder, "health", *form], capture_output=True)
+    done = run_to_end([WARREN, "--config", directory, "health", *form], capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode > 2 or not done.stdout:
         raise SystemExit(f"warren health: expected a line, found: {done.stderr}")

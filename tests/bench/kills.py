@@ -30,8 +30,8 @@ def main() -> None:
     options.add_argument("--json", action="store_true", help="one JSON object as the last line")
     chosen = options.parse_args()
     say = partial(print, file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(prefix="warren-kills-") as folder:
-        found = Run(Path(folder), chosen.tasks, chosen.kills, chosen.server_kills, chosen.seed, chosen.broker, say)()
+    with tempfile.TemporaryDirectory(prefix="warren-kills-") as directory:
+        found = Run(Path(directory), chosen.tasks, chosen.kills, chosen.server_kills, chosen.seed, chosen.broker, say)()
     say(f"{found.broker}: {found.sent} tasks, {len(found.lost)} lost, {found.again} run again, left {found.left}")
     kills = f"{found.kills} kills of workers, {found.server_kills} of the broker"
     say(f"{kills}, {found.restored} given back, {found.seconds:.0f} s")

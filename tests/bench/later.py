@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def measured(broker: str, messages: int, foreign: bool, due: float) -> Outcome:
-    """One run in a folder of its own, with a broker of its own."""
+    """One run in a directory of its own, with a broker of its own."""
     with place(broker, "later") as here:
         return run(*here, messages, foreign, due)
 

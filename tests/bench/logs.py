@@ -43,10 +43,10 @@ def main() -> None:
     parser.add_argument("--warren", type=Path, default=WARREN, help="the command to measure, such as an older version's")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        size = write(Path(folder), options.lines)
-        asked = {" ".join(["logs", *form]): [options.warren, "logs", "--dir", folder, *form] for form in FORMS}
-        found = {name: measured(words, options.calls) for name, words in asked.items()}
+    with tempfile.TemporaryDirectory() as directory:
+        size = write(Path(directory), options.lines)
+        asked = {" ".join(["logs", *form]): [options.warren, "logs", "--dir", directory, *form] for form in FORMS}
+        found = {name: measured(arguments, options.calls) for name, arguments in asked.items()}
     for name, figures in found.items():
         print(f"warren {name}: median {figures['median']} s, least {figures['least']}, most {figures['most']}", file=sys.stderr)
     if options.json:
@@ -54,15 +54,15 @@ def main() -> None:
         print(json.dumps({**said, "forms": found}))
 
 
-def write(folder: Path, lines: int) -> int:
+def write(directory: Path, lines: int) -> int:
     """The logs of a day that ends now; their size in bytes before compression."""
     begin, numbers, size = datetime.now(UTC) - DAY, iter(range(lines)), 0
     for name, part in FILES.items():
-        with gzip.open(folder / name, "wb", 6) if name.endswith(".gz") else open(folder / name, "wb") as file:
+        with gzip.open(directory / name, "wb", 6) if name.endswith(".gz") else open(directory / name, "wb") as file:
             for number in islice(numbers, round(part * lines)):
                 time = begin + DAY * (number / lines)
                 size += file.write(line(moment(time).decode(), number, lines))
-        os.utime(folder / name, (time.timestamp(), time.timestamp()))
+        os.utime(directory / name, (time.timestamp(), time.timestamp()))
     return size
 
 
@@ -89,16 +89,16 @@ def line(time: str, number: int, lines: int) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def measured(words: list[str], calls: int) -> dict[str, float]:
+def measured(arguments: list[str], calls: int) -> dict[str, float]:
     """Seconds of CPU over so many calls."""
-    used = sorted(call(words) for _ in range(calls))
+    used = sorted(call(arguments) for _ in range(calls))
     return {"median": round(median(used), 3), "least": round(used[0], 3), "most": round(used[-1], 3)}
 
 
-def call(words: list[str]) -> float:
+def call(arguments: list[str]) -> float:
     """One call: it must have found something."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = run_to_end(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    done = run_to_end(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode or done.stderr:
         raise SystemExit(f"warren logs: expected lines, found exit code {done.returncode}: {done.stderr}")

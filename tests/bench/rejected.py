@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def measured(broker: str, messages: int) -> Outcome:
-    """One run in a folder of its own, with a broker of its own."""
+    """One run in a directory of its own, with a broker of its own."""
     with place(broker, "rejected") as here:
         return run(*here, messages)
 

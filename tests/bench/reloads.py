@@ -21,9 +21,9 @@ def main() -> None:
     chosen = options.parse_args()
     found, wrong = {}, False
     for broker in chosen.broker or ("embedded",):
-        with place(broker, "reloads") as (folder, url, queues):
-            section = broker_section(folder, url) if url else "[broker]\n"
-            run = EditedRun(folder, f"{section}queue_type = {queues}\n", chosen.seed)(chosen.seconds)
+        with place(broker, "reloads") as (directory, url, queues):
+            section = broker_section(directory, url) if url else "[broker]\n"
+            run = EditedRun(directory, f"{section}queue_type = {queues}\n", chosen.seed)(chosen.seconds)
         verdict = run.verdict
         found[broker] = {
             "seconds": round(run.seconds),

@@ -23,7 +23,7 @@ from support.outages import rabbitmq_with_outages, redis_with_outages
 from support.suite import Suite, broker_section
 from support.tick_faults import Fleet, run
 from support.ticks import balance
-from support.wait import PATIENCE, end_of, until
+from support.wait import TIMEOUT, end_of, until
 
 EVERY = 0.1
 
@@ -58,16 +58,16 @@ def main() -> None:
         print(json.dumps({"bench": "ticks", "entries": chosen.entries, "due_per_s": chosen.entries / EVERY, "brokers": found}))
 
 
-def measured(folder: Path, url: str, queues: str, entries: int, seconds: float) -> dict[str, float]:
+def measured(directory: Path, url: str, queues: str, entries: int, seconds: float) -> dict[str, float]:
     """The balance of the ticks; how many a second, milliseconds of CPU a tick, the median and longest lateness (seconds)."""
     schedule = "".join(f"[schedule:s{number}]\ntask = jobs.tick\nevery = {EVERY}s\n" for number in range(entries))
-    broker = broker_section(folder, url) if url else "[broker]\n"
-    suite = Suite(folder, broker + f"queue_type = {queues}\n" + schedule, modules="jobs")
+    broker = broker_section(directory, url) if url else "[broker]\n"
+    suite = Suite(directory, broker + f"queue_type = {queues}\n" + schedule, modules="jobs")
     suite.module("jobs", "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n")
     with suite.running("beat") as beat:
         suite.await_event("beat", "tick_sent")
         time.sleep(seconds)  # load: this long it sends
-        until(lambda: suite.heart("beat"), what="a heart", within=PATIENCE)
+        until(lambda: suite.heartbeat("beat"), what="a heartbeat", within=TIMEOUT)
         used = sum(map(int, Path(f"/proc/{beat.pid}/stat").read_text(encoding="utf-8").rsplit(")")[1].split()[11:13]))
         beat.terminate()
         assert end_of(beat) == 0
@@ -86,11 +86,11 @@ def measured(folder: Path, url: str, queues: str, entries: int, seconds: float) 
 def with_faults(broker: str, chosen: Namespace) -> dict[str, Any]:
     """What became of the ticks of a fleet."""
     with TemporaryDirectory(prefix="warren-ticks-") as scratch, ExitStack() as stack:
-        (folder := Path(scratch) / "server").mkdir()
+        (directory := Path(scratch) / "server").mkdir()
         url, outage, outages, hosts = "", None, 0, 1
         if broker != "embedded":
             server = redis_with_outages if broker == "redis" else rabbitmq_with_outages
-            url, outage = stack.enter_context(server(folder))
+            url, outage = stack.enter_context(server(directory))
             outages, hosts = chosen.outages, 2
         fleet = Fleet(Path(scratch), url, "classic" if broker.endswith("classic") else "auto", chosen.entries or 20, hosts)
         return asdict(run(fleet, chosen.seconds or 600.0, chosen.faults, outages, outage, chosen.seed))

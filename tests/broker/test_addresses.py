@@ -92,13 +92,13 @@ def _suffix(scratch: Path) -> str:
 
 def waiting(suite: Suite, app: Any) -> dict[str, int | None]:
     """Messages in each queue by the name that the queue has above."""
-    suffix = _suffix(suite.folder)
+    suffix = _suffix(suite.directory)
     return {name.removesuffix(suffix): depth for name, depth in depths(app, load(suite.etc).queues).items()}
 
 
-def heart(suite: Suite, word: str) -> Any:
+def heartbeat(suite: Suite, word: str) -> Any:
     """What the laptop's worker says of itself."""
-    return (suite.heart("worker-laptop") or {}).get("evidence", {}).get(word)
+    return (suite.heartbeat("worker-laptop") or {}).get("details", {}).get(word)
 
 
 def lines(path: Path) -> list[Any]:
@@ -120,10 +120,10 @@ def test_a_quota_moves_no_message_and_takes_up_no_other_queue(suite: Suite, scra
         until(lambda: waiting(suite, app)["laptop"] == 3, what="the messages back in their queue")
         assert waiting(suite, app)["server"] == 2
         told = [f"laptop{suffix}"], [f"other{suffix}"]
-        until(lambda: (heart(suite, "paused"), heart(suite, "queues")) == told, what="a heartbeat that says so")
+        until(lambda: (heartbeat(suite, "paused"), heartbeat(suite, "queues")) == told, what="a heartbeat that says so")
         until(lambda: len(calls(path)) == LIMIT + 3, what="every call of the laptop")
-        until(lambda: heart(suite, "paused") == [], what="no pause")
-        assert heart(suite, "queues") == sorted([f"laptop{suffix}", f"other{suffix}"])
+        until(lambda: heartbeat(suite, "paused") == [], what="no pause")
+        assert heartbeat(suite, "queues") == sorted([f"laptop{suffix}", f"other{suffix}"])
         # A task of another queue has come round by now: had the worker taken up the server's queue, its tasks would have run.
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         assert waiting(suite, app)["server"] == 2

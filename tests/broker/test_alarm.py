@@ -1,4 +1,4 @@
-"""A RabbitMQ that is low on disk or memory: what goes on, and what is told."""
+"""A RabbitMQ that is low on disk or memory: what continues, and what is told."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def send(path):
 """
 )
 
-LIMIT, WINDOW, PATIENCE = 10, 2.0, 5.0
+LIMIT, WINDOW, TIMEOUT = 10, 2.0, 5.0
 
 INI = """
 publish_timeout = 5s
@@ -114,15 +114,15 @@ def test_sending_ends_with_a_clear_error_in_bounded_time(
             with pytest.raises(NotTaken, match=r"connection\.blocked.*not sent"):
                 app.send_task("jobs.add", [1, 2], ignore_result=True)
             took = time.monotonic() - began
-            assert took >= PATIENCE
-            figure(f"{kind} alarm: a send fails after", took, f"{PATIENCE:g} s")
+            assert took >= TIMEOUT
+            figure(f"{kind} alarm: a send fails after", took, f"{TIMEOUT:g} s")
     app.send_task("jobs.add", [1, 2], ignore_result=True)
     assert depths(app, [queue])[queue] == 2
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Under an alarm a worker goes on: plain tasks, results, failures, and tasks of a quota that is used up again and again."""
+    """Under an alarm a worker continues: plain tasks, results, failures, and tasks of a quota that is used up again and again."""
     path, plain = scratch / "calls", scratch / "plain"
     for _ in range(3 * LIMIT):
         app.send_task("jobs.call", [str(path)], ignore_result=True)
@@ -148,7 +148,7 @@ def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scr
 
 @pytest.mark.usefixtures("worker")
 def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNode, figure: Figure) -> None:
-    """`delay()` inside a task fails after publish_timeout under an alarm, and its pool child goes on."""
+    """`delay()` inside a task fails after publish_timeout under an alarm, and its pool child continues."""
     path, plain = scratch / "told", scratch / "plain"
     for _ in range(2):
         app.send_task("jobs.send", [str(path)], ignore_result=True)
@@ -162,8 +162,8 @@ def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNo
         until(lambda: path.exists() and len(path.read_text().splitlines()) == 2, what="both errors")
     for line in path.read_text().splitlines():
         _, seconds, text = line.split(" ", 2)
-        assert float(seconds) >= PATIENCE - 0.1
-        figure("disk alarm: a send of a task fails after", float(seconds), f"{PATIENCE:g} s")
+        assert float(seconds) >= TIMEOUT - 0.1
+        figure("disk alarm: a send of a task fails after", float(seconds), f"{TIMEOUT:g} s")
         assert "connection.blocked" in text
 
 
@@ -173,10 +173,10 @@ def test_a_task_that_wants_to_be_tried_again_is_not_lost(
     """A retry that cannot be sent under an alarm goes back to its queue, runs again after it and is retried then."""
     path = scratch / "again"
     app.send_task("jobs.again", [str(scratch / "go"), str(path)], ignore_result=True)
-    until(lambda: suite.heart("worker-a")["evidence"].get("running"), what="a running task")  # type: ignore[index]
+    until(lambda: suite.heartbeat("worker-a")["details"].get("running"), what="a running task")  # type: ignore[index]
     with alarm(rabbitmq):
         (scratch / "go").touch()
-        suite.await_event("worker", "task_handed_back")
+        suite.await_event("worker", "task_requeued")
     until(lambda: path.read_text().splitlines()[-1].endswith(" 1"), what="the second attempt")
     assert [line.split()[1] for line in path.read_text().splitlines()] == ["0", "0", "1"]
 
@@ -205,7 +205,7 @@ def test_a_worker_that_stops_leaves_each_task_once(app: Any, suite: Suite, rabbi
 def test_remote_control_does_not_stop_a_worker(
     app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """Questions whose answers the broker does not take leave the worker's loop turning: its heart beats and tasks run."""
+    """Questions whose answers the broker does not take leave the worker's loop turning: its heartbeat beats and tasks run."""
     plain = scratch / "plain"
     until(app.control.ping, what="an answer before the alarm")
     for _ in range(100):
@@ -217,12 +217,12 @@ def test_remote_control_does_not_stop_a_worker(
                 app.control.inspect(connection=connection, timeout=0.5).ping()  # load: there is no answer
         until(lambda: len(calls(plain)) == 100, what="every task")
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        until(lambda: suite.heart("worker-a")["at"] > now, what="a heart that goes on")  # type: ignore[index]
+        until(lambda: suite.heartbeat("worker-a")["at"] > now, what="a heartbeat that continues")  # type: ignore[index]
     until(app.control.ping, what="an answer after the alarm")
 
 
-def test_beat_goes_on_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq: RabbitMQNode) -> None:
-    """Under an alarm beat's heart beats and it says what is wrong; afterwards it sends the newest tick, and none twice."""
+def test_beat_continues_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq: RabbitMQNode) -> None:
+    """Under an alarm beat's heartbeat beats and it says what is wrong; afterwards it sends the newest tick, and none twice."""
     suite.write(
         (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
         + "[schedule:s]\ntask = jobs.add\nargs = [1, 2]\nevery = 2s\n"
@@ -236,8 +236,8 @@ def test_beat_goes_on_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq:
             suite.await_event("beat", "tick_failed")
             before = len(suite.logged("beat", "tick_sent"))
             for _ in range(3):
-                at = suite.heart("beat")["at"]  # type: ignore[index]
-                until(lambda at=at: suite.heart("beat")["at"] > at, what="a beat of the heart")  # type: ignore[index,misc]
+                at = suite.heartbeat("beat")["at"]  # type: ignore[index]
+                until(lambda at=at: suite.heartbeat("beat")["at"] > at, what="a beat of the heartbeat")  # type: ignore[index,misc]
             assert len(suite.logged("beat", "tick_sent")) == before
         until(lambda: len(suite.logged("beat", "tick_sent")) > before + 1, what="ticks after the alarm")
     ticks = [line["tick"] for line in suite.logged("beat", "tick_sent")]

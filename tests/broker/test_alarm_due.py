@@ -34,7 +34,7 @@ tasks = jobs.call
 
 
 @pytest.mark.parametrize("kind", ["quorum", "classic"])
-def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+def test_what_comes_due_is_run_or_rejected(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
     """Tasks with a countdown run, under a quota as well; unknown ones are set aside, and whoever waits is told later."""
     suite, plain, called = make(scratch, rabbitmq, kind), scratch / "plain", scratch / "called"
     app = make_app(load(suite.etc))
@@ -56,7 +56,7 @@ def test_what_comes_due_is_run_or_set_aside(scratch: Path, rabbitmq: RabbitMQNod
             # But for one that may be with the broker, as a copy.
             until(lambda: len(calls(called)) >= 3 * LIMIT - 1, what="the calls")
             now = time.clock_gettime(time.CLOCK_BOOTTIME)
-            until(lambda: (suite.heart("worker-a") or {"at": 0})["at"] > now, what="a heart that goes on")
+            until(lambda: (suite.heartbeat("worker-a") or {"at": 0})["at"] > now, what="a heartbeat that continues")
         for result in unknown:
             with pytest.raises(NotRegistered):
                 result_of(result)

@@ -53,7 +53,7 @@ VALUES = {
 }
 FIELDS = ["task", "id", "eta", "expires", "retries", "timelimit", "lang", "argsrepr", "root_id", "parent_id", "group"]
 FIELDS += ["stamps", "x-death", "x-delivery-count", "compression", "ignore_result", "redelivered", "anything"]
-FIELDS += ["warren_losses", "warren_address", "warren_tickets", "warren_sent_at", "warren_rejected"]
+FIELDS += ["warren_crashes", "warren_address", "warren_tickets", "warren_sent_at", "warren_rejected"]
 
 
 def tables() -> Iterator[bytes]:

@@ -13,9 +13,9 @@ from support.alarm import alarm
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.ticks import taken
-from support.wait import PATIENCE
+from support.wait import TIMEOUT
 from warren.app.factory import make_app
-from warren.broker.batch_publish import Together
+from warren.broker.batch_publish import BatchPublish
 from warren.broker.publish_timeout import NotTaken
 from warren.config import load
 
@@ -35,7 +35,7 @@ def app(scratch: Path, rabbitmq: RabbitMQNode) -> Any:
 @pytest.fixture
 def channel(app: Any) -> Iterator[Any]:
     """A channel of a connection that is patient."""
-    with app.connection_for_write(transport_options={"publish_timeout": PATIENCE}) as connection:
+    with app.connection_for_write(transport_options={"publish_timeout": TIMEOUT}) as connection:
         yield connection.channel()
 
 
@@ -49,12 +49,12 @@ def send(channel: Any, identity: str, queue: str = HERE, exchange: str = "") -> 
 
 def test_each_has_its_answer(app: Any, channel: Any) -> None:
     """Of many that are sent at once those without a queue are refused, and the others are there."""
-    for turn in range(2):
-        with Together(channel) as together:
+    for step in range(2):
+        with BatchPublish(channel) as together:
             for number in range(100):
-                send(channel, f"{turn}.{number}", NOWHERE if number % 10 == 3 else HERE)
+                send(channel, f"{step}.{number}", NOWHERE if number % 10 == 3 else HERE)
         together.wait()
-        lost = {f"{turn}.{number}" for number in range(3, 100, 10)}
+        lost = {f"{step}.{number}" for number in range(3, 100, 10)}
         assert (together.refused, len(together.taken)) == (lost, 90)
     send(channel, "by itself")
     found = list(taken(app, HERE))
@@ -64,7 +64,7 @@ def test_each_has_its_answer(app: Any, channel: Any) -> None:
 
 def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
     """The broker closes it over one message: what has no answer can be given up, and the channel sends and confirms on."""
-    together = Together(channel)
+    together = BatchPublish(channel)
 
     def all_of_them() -> None:
         with together:
@@ -75,12 +75,12 @@ def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
 
     with pytest.raises(channel.connection.channel_errors):
         all_of_them()
-    together.give_up()
+    together.abandon_task()
     together.wait()
     assert {"a", "b"} <= together.refused | together.taken
     assert "b" in together.refused
     send(channel, "d")
-    with Together(channel) as again:
+    with BatchPublish(channel) as again:
         send(channel, "e")
     again.wait()
     assert again.taken == {"e"}
@@ -89,7 +89,7 @@ def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
 
 def test_during_an_alarm(app: Any, channel: Any, rabbitmq: RabbitMQNode) -> None:
     """What was sent as the alarm began is answered when it is over, on the same connection; nothing is sent meanwhile."""
-    with Together(channel) as together:
+    with BatchPublish(channel) as together:
         with alarm(rabbitmq):
             for number in range(10):
                 send(channel, str(number))
@@ -98,8 +98,8 @@ def test_during_an_alarm(app: Any, channel: Any, rabbitmq: RabbitMQNode) -> None
                 together.wait()
             assert together.stands
             with pytest.raises(NotTaken):
-                Together(channel)
-        channel.connection.publish_timeout = PATIENCE
+                BatchPublish(channel)
+        channel.connection.publish_timeout = TIMEOUT
         together.wait()
     assert together.taken == {str(number) for number in range(10)}
     assert list(taken(app, HERE)) == [str(number) for number in range(10)]

@@ -36,9 +36,9 @@ def hosts(scratch: Path, url: str, count: int) -> list[Suite]:
     """Configurations of hosts that share the broker and nothing else."""
     found = []
     for number in range(count):
-        folder = scratch / f"host{number}"
-        folder.mkdir()
-        suite = Suite(folder, broker_section(folder, url) + SCHEDULE, modules="jobs")
+        directory = scratch / f"host{number}"
+        directory.mkdir()
+        suite = Suite(directory, broker_section(directory, url) + SCHEDULE, modules="jobs")
         suite.module("jobs", JOBS)
         found.append(suite)
     return found
@@ -51,7 +51,7 @@ def sent(suites: list[Suite]) -> list[float]:
 
 def leading(suites: list[Suite]) -> list[Suite]:
     """The hosts whose beat says that it leads."""
-    return [suite for suite in suites if ((suite.heart("beat") or {}).get("evidence") or {}).get("leading")]
+    return [suite for suite in suites if ((suite.heartbeat("beat") or {}).get("details") or {}).get("leading")]
 
 
 def waiting(suite: Suite) -> int:
@@ -105,19 +105,19 @@ def test_a_killed_leader_is_replaced(scratch: Path, rabbitmq: RabbitMQNode) -> N
             (leader,) = leading(suites)
             beats[id(leader)].kill()
             beats[id(leader)].wait()
-            (leader.folder / "run" / "heart" / "beat.json").unlink()
+            (leader.directory / "run" / "heartbeats" / "beat.json").unlink()
             beats[id(leader)] = stack.enter_context(leader.running("beat"))
         seen = len(sent(suites))
         until(lambda: len(sent(suites)) > seen, what="a tick after the last kill")
     consecutive(suites)
 
 
-def test_more_ticks_than_a_turn_can_send(scratch: Path, url: str) -> None:
+def test_more_ticks_than_a_step_can_send(scratch: Path, url: str) -> None:
     """Each tick that comes due while others are sent, or while a beat is stopped for a while, is sent once or told as missed."""
     (suite,) = hosts(scratch, url, 1)
     empty(suite)
     entries = "".join(f"[schedule:many{number}]\ntask = jobs.tick\nevery = 0.1s\n" for number in range(20))
-    suite.write(broker_section(suite.folder, url) + entries)
+    suite.write(broker_section(suite.directory, url) + entries)
     with suite.running("beat") as beat:
         until(lambda: len(suite.logged("beat", "tick_sent")) > 200, what="ticks")
         beat.send_signal(signal.SIGSTOP)
@@ -144,7 +144,7 @@ def test_an_entry_that_closes_the_channel_costs_no_other_one(scratch: Path, rabb
     entries = "".join(
         f"[schedule:each{number}]\ntask = jobs.{'nowhere' if number == 3 else 'tick'}\nevery = 1s\n" for number in range(8)
     )
-    suite.write(broker_section(suite.folder, rabbitmq.url) + entries)
+    suite.write(broker_section(suite.directory, rabbitmq.url) + entries)
     with suite.running("beat") as beat:
         until(lambda: len(suite.logged("beat", "tick_failed")) > 5, what="ticks that cannot be sent")
         beat.terminate()

@@ -1,4 +1,4 @@
-"""survey.json: what a real quota-watchdog publishes of a real broker that is well, full, hung or gone."""
+"""broker.json: what a real quota-watchdog publishes of a real broker that is well, full, hung or gone."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ HEART_TIMEOUT = 20
 TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 
 
-def made(folder: Path, url: str = "") -> Suite:
+def made(directory: Path, url: str = "") -> Suite:
     """A suite with a queue of its own, on the broker of that URL or the embedded one."""
-    queue = f"jobs-{folder.name[-8:]}"
+    queue = f"jobs-{directory.name[-8:]}"
     sections = f"[queue:{queue}]\ntasks = jobs.*\n[worker:a]\nqueues = {queue}, default\n[quota:site]\nlimit = 60/10s\n"
-    suite = Suite(folder, f"[broker]\nurl = {url}\n{sections}", modules="jobs")
+    suite = Suite(directory, f"[broker]\nurl = {url}\n{sections}", modules="jobs")
     suite.module("jobs", TASK)
     return suite
 
 
-def survey(suite: Suite) -> dict[str, Any]:
-    """What survey.json says; empty before there is one."""
-    path = suite.folder / "run" / "survey.json"
+def broker_status(suite: Suite) -> dict[str, Any]:
+    """What broker.json says; empty before there is one."""
+    path = suite.directory / "run" / "broker.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
@@ -50,17 +50,17 @@ def watched(suite: Suite) -> Iterator[None]:
 
 
 def broker(suite: Suite, says: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """What the survey says of the broker, once it is as wanted. Meanwhile the watchdog's own loop must never stand still."""
+    """What the broker status says of the broker, once it is as wanted. Meanwhile the watchdog's own loop never stands still."""
 
     def seen() -> dict[str, Any] | None:
-        heart, now = suite.heart("quota-watchdog"), time.clock_gettime(time.CLOCK_BOOTTIME)
-        assert heart is None or heart["state"] != "ready" or now - heart["at"] < HEART_TIMEOUT, (
+        heartbeat, now = suite.heartbeat("quota-watchdog"), time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert heartbeat is None or heartbeat["state"] != "ready" or now - heartbeat["at"] < HEART_TIMEOUT, (
             "the watchdog waits for the broker"
         )
-        found: dict[str, Any] | None = survey(suite).get("broker")
+        found: dict[str, Any] | None = broker_status(suite).get("broker")
         return found if found and says(found) else None
 
-    return until(seen, what=f"another word on the broker than {survey(suite).get('broker')}") or {}
+    return until(seen, what=f"another word on the broker than {broker_status(suite).get('broker')}") or {}
 
 
 def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
@@ -94,7 +94,7 @@ def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode)
         rabbitmq.ctl("set_permissions", "narrow", ".*", "^warren$", ".*")
         suite = made(scratch, rabbitmq.url.replace(f"warren:{rabbitmq.password}", f"narrow:{password}"))
         with watched(suite):
-            seen = survey(suite)["broker"]["asked_at"]
+            seen = broker_status(suite)["broker"]["asked_at"]
             assert broker(suite, lambda broker: broker["asked_at"] > seen + 6)["reachable"]
         assert not suite.logged("quota-watchdog", "broker_unreachable")
     finally:
@@ -110,8 +110,8 @@ def test_rabbitmq_that_stops(scratch: Path, rabbitmq: RabbitMQNode) -> None:
             away = broker(suite, lambda broker: not broker["reachable"])
             assert "the broker does not answer: " in away["reason"]
             assert rabbitmq.password not in away["reason"]
-            assert survey(suite)["quotas"]["site"]["free"] == 60
-            assert {queue["messages"] for queue in survey(suite)["queues"].values()} == {None}
+            assert broker_status(suite)["quotas"]["site"]["free"] == 60
+            assert {queue["messages"] for queue in broker_status(suite)["queues"].values()} == {None}
         finally:
             rabbitmq.ctl("start_app")
         broker(suite, lambda broker: broker["reachable"])
@@ -148,7 +148,7 @@ def test_redis_that_takes_nothing(scratch: Path, redis: Redis) -> None:
 
 
 def test_redis_that_hangs(scratch: Path, redis: Redis) -> None:
-    """A broker that takes connections and answers nothing is away, and the watchdog goes on with its own work."""
+    """A broker that takes connections and answers nothing is away, and the watchdog continues with its own work."""
     suite = made(scratch, url_of(redis))
     pid = redis.info("server")["process_id"]
     with watched(suite):
@@ -184,7 +184,7 @@ def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind
         app.send_task("jobs.tick")
     with suite.running("quota-watchdog"):
         until(lambda: _depth(suite) == 5, what="five messages")
-        said = survey(suite)["quotas"]["site"]
+        said = broker_status(suite)["quotas"]["site"]
     assert {name: said[name] for name in ("limit", "window_s", "free", "open", "cooling", "used", "next_free_s", "level")} == {
         "limit": 60,
         "window_s": 10.0,
@@ -198,7 +198,7 @@ def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind
 
 
 def _depth(suite: Suite) -> int | None:
-    queue: dict[str, Any] = survey(suite).get("queues", {}).get(f"jobs-{suite.folder.name[-8:]}", {})
+    queue: dict[str, Any] = broker_status(suite).get("queues", {}).get(f"jobs-{suite.directory.name[-8:]}", {})
     return queue.get("messages")
 
 
@@ -207,7 +207,7 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
     suite = made(scratch)
     queue = f"jobs-{scratch.name[-8:]}"
     suite.write(
-        f"[quota-watchdog]\nsurvey_interval = 1s\n[health]\nqueue_warning = 5\n[queue:{queue}]\ntasks = jobs.*\n"
+        f"[quota-watchdog]\nbroker_interval = 1s\n[health]\nqueue_warning = 5\n[queue:{queue}]\ntasks = jobs.*\n"
         f"[worker:a]\nqueues = {queue}, default\n"
     )
     app = make_app(load(suite.etc))
@@ -218,7 +218,7 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
         assert (told["messages"], told["critical"]) == (5, False)
         seen = broker(suite, lambda broker: broker["reachable"])["asked_at"]  # the file follows the event
         broker(suite, lambda broker: broker["asked_at"] > seen + 2)
-        assert survey(suite)["queues"][queue]["level"] == 1
+        assert broker_status(suite)["queues"][queue]["level"] == 1
         app.connection_for_write().default_channel.queue_purge(queue)
         suite.await_event("quota-watchdog", "backlog_shrinks", queue=queue)
     assert len(suite.logged("quota-watchdog", "backlog_grows")) == 1
@@ -230,24 +230,24 @@ def test_results_on_another_server(scratch: Path, redis: Redis) -> None:
     suite.write((suite.etc / "warren.ini").read_text("utf-8").removeprefix(suite.head) + f"[results]\nurl = {url_of(redis)}\n")
     pid = redis.info("server")["process_id"]
 
-    def trouble(words: str) -> bool:
-        found = survey(suite).get("results", {"reason": "unknown"})["reason"]
-        return (words in found) if words else not found
+    def last_error(arguments: str) -> bool:
+        found = broker_status(suite).get("results", {"reason": "unknown"})["reason"]
+        return (arguments in found) if arguments else not found
 
     with watched(suite):
-        until(lambda: trouble(""), what="results that are kept")
+        until(lambda: last_error(""), what="results that are kept")
         redis.config_set("maxmemory", 1)
-        until(lambda: trouble("maxmemory"), what="the refusal")
+        until(lambda: last_error("maxmemory"), what="the refusal")
         redis.config_set("maxmemory", 0)
-        until(lambda: trouble(""), what="results that are kept again")
+        until(lambda: last_error(""), what="results that are kept again")
         try:
             os.kill(pid, signal.SIGSTOP)
-            until(lambda: trouble("Timeout"), what="the silence")
+            until(lambda: last_error("Timeout"), what="the silence")
         finally:
             os.kill(pid, signal.SIGCONT)
-        until(lambda: trouble(""), what="results that are kept at last")
+        until(lambda: last_error(""), what="results that are kept at last")
         redis.shutdown(nosave=True)
-        until(lambda: trouble("refused"), what="the end")
+        until(lambda: last_error("refused"), what="the end")
         assert broker(suite, lambda broker: broker["reachable"])
     assert len(suite.logged("quota-watchdog", "results_not_stored")) == 3
     assert len(suite.logged("quota-watchdog", "results_stored")) == 2
@@ -257,4 +257,4 @@ def test_results_with_the_broker_are_not_watched(scratch: Path) -> None:
     """Where no other server keeps them, the broker's own word is enough."""
     suite = made(scratch)
     with watched(suite):
-        assert "results" not in survey(suite)
+        assert "results" not in broker_status(suite)

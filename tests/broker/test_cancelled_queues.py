@@ -25,26 +25,26 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     return made
 
 
-def answer(ask: Callable[..., Any], *words: str) -> str:
+def answer(ask: Callable[..., Any], *arguments: str) -> str:
     """Return what the worker says to a command."""
     # load: it is asked again
-    [said] = until(lambda: ask(*words, reply=True, timeout=2), what="an answer")
+    [said] = until(lambda: ask(*arguments, reply=True, timeout=2), what="an answer")
     [(kind, text)] = next(iter(said.values())).items()
     return f"{kind}: {text}"
 
 
-def heart(suite: Suite, **wanted: list[str]) -> None:
-    """Wait for a heart that says this of the worker's queues."""
+def heartbeat(suite: Suite, **wanted: list[str]) -> None:
+    """Wait for a heartbeat that says this of the worker's queues."""
 
     def said() -> dict[str, Any]:
-        evidence: dict[str, Any] = (suite.heart("worker-a") or {"evidence": {}})["evidence"]
-        return {name: evidence.get(name) for name in wanted}
+        details: dict[str, Any] = (suite.heartbeat("worker-a") or {"details": {}})["details"]
+        return {name: details.get(name) for name in wanted}
 
-    until(lambda: said() == wanted, what=f"a heart with {wanted}")
+    until(lambda: said() == wanted, what=f"a heartbeat with {wanted}")
 
 
 def test_a_cancelled_queue_is_left_alone_until_somebody_adds_it(suite: Suite) -> None:
-    """The heart and the log say so; only queues of the worker's own may be named."""
+    """The heartbeat and the log say so; only queues of the worker's own may be named."""
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
@@ -52,7 +52,7 @@ def test_a_cancelled_queue_is_left_alone_until_somebody_adds_it(suite: Suite) ->
             assert "error: expected a queue of this worker (default, side), found 'other'" in answer(ask, "other")
         assert answer(app.control.cancel_consumer, "side").startswith("ok")
         assert answer(app.control.cancel_consumer, "side").startswith("ok")
-        heart(suite, queues=["default"], cancelled=["side"])
+        heartbeat(suite, queues=["default"], cancelled=["side"])
         waiting = app.send_task("jobs.add", [1, 2], queue="side")
         for number in range(5):
             assert result_of(app.send_task("jobs.add", [number, 1])) == number + 1
@@ -60,5 +60,5 @@ def test_a_cancelled_queue_is_left_alone_until_somebody_adds_it(suite: Suite) ->
         assert not suite.logged("worker", "task_started", task_id=waiting.id)
         assert answer(app.control.add_consumer, "side").startswith("ok")
         assert result_of(waiting) == 3
-        heart(suite, queues=["default", "side"], cancelled=[])
+        heartbeat(suite, queues=["default", "side"], cancelled=[])
         assert [len(suite.logged("worker", event, queue="side")) for event in ("queue_cancelled", "queue_resumed")] == [1, 1]

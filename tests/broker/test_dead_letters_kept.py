@@ -70,26 +70,26 @@ def test_redis_keeps_so_many_and_drops_the_oldest(scratch: Path, redis_url: str)
 def test_the_embedded_broker_keeps_so_many_and_drops_the_oldest(scratch: Path) -> None:
     """The same for its files, over all queues."""
     suite = make(scratch, "")
-    folder = suite.folder / "state" / "broker" / "rejected" / "default"
+    directory = suite.directory / "state" / "broker" / "rejected" / "default"
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
-        folder.mkdir()
+        directory.mkdir()
         for number in range(MOST + 50):
-            (folder / f"{number:06}").touch()
+            (directory / f"{number:06}").touch()
         foul(app)
         said = suite.await_event("worker", "rejected_dropped")
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert said["messages"] == 51
-    names = sorted(os.listdir(folder))
+    names = sorted(os.listdir(directory))
     assert len(names) == MOST
-    assert "warren_rejected" in "".join(path.read_text(encoding="utf-8") for path in folder.iterdir() if path.stat().st_size)
+    assert "warren_rejected" in "".join(path.read_text(encoding="utf-8") for path in directory.iterdir() if path.stat().st_size)
 
 
 def test_on_a_full_disk_dead_letters_wait_and_good_tasks_run(scratch: Path) -> None:
-    """The worker looks at each once, says so once, goes on, and keeps them when there is room."""
+    """The worker looks at each once, says so once, continues, and keeps them when there is room."""
     suite = make(scratch, "")
-    with small_disk(suite.folder / "state" / "broker", "2m") as disk:
+    with small_disk(suite.directory / "state" / "broker", "2m") as disk:
         app = make_app(load(suite.etc))
         with suite.running("worker", "a"):
             suite.await_event("worker", "ready")
@@ -119,4 +119,4 @@ FOUL = (
 
 
 def _taken(suite: Suite) -> int:
-    return int((suite.heart("worker-a") or {"evidence": {}})["evidence"].get("taken", 0))
+    return int((suite.heartbeat("worker-a") or {"details": {}})["details"].get("taken", 0))

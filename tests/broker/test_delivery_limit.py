@@ -19,12 +19,12 @@ import os, time
 from celery import shared_task
 
 @shared_task(name="jobs.wait", ignore_result=True)
-def wait(folder, number):
-    with open(f"{folder}/begun", "a") as file:
+def wait(directory, number):
+    with open(f"{directory}/begun", "a") as file:
         file.write(f"{number}\\n")
-    while not os.path.exists(f"{folder}/go"):
+    while not os.path.exists(f"{directory}/go"):
         time.sleep(0.05)
-    with open(f"{folder}/done", "a") as file:
+    with open(f"{directory}/done", "a") as file:
         file.write(f"{number}\\n")
 """
 #: One at work, the others fetched ahead.

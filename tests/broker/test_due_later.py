@@ -26,7 +26,7 @@ from support.wait import let_pass, until
 from warren.app.factory import make_app
 from warren.broker.queue_depth import depths
 from warren.broker.rejected_count import rejected_over
-from warren.cli.status_verb import asked, surveyed
+from warren.cli.status_verb import asked, broker_status_of
 from warren.config import load
 
 FLOOD = 300
@@ -44,8 +44,8 @@ def waiting(suite: Suite, url: str) -> Callable[[], int]:
     """How to count what waits in the broker until it is due."""
     app = make_app(load(suite.etc))
     if not url:
-        folder = suite.folder / "state" / "broker" / "later"
-        return lambda: sum(len(files) for _, _, files in os.walk(folder))
+        directory = suite.directory / "state" / "broker" / "later"
+        return lambda: sum(len(files) for _, _, files in os.walk(directory))
     if url.startswith("redis"):
         counted: Any = redis.Redis.from_url(url)
         return lambda: int(counted.zcard("unacked_later"))
@@ -93,7 +93,7 @@ def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path)
         return asked(load(suite.etc))["later"]
 
     def published() -> Any:
-        return (surveyed(load(suite.etc)) or {}).get("later")
+        return (broker_status_of(load(suite.etc)) or {}).get("later")
 
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
@@ -104,7 +104,7 @@ def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path)
             app.send_task("jobs.note", [str(scratch / "late")], countdown=86400, ignore_result=True)
         until(lambda: said() == 35, what="what Warren's own client has sent")
     with suite.running("quota-watchdog"):
-        until(lambda: published() == 35, what="the survey has it")
+        until(lambda: published() == 35, what="the broker status has it")
 
 
 def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Path) -> None:

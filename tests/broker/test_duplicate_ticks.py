@@ -90,7 +90,7 @@ def tick(suite: Suite, scratch: Path) -> Iterator[Any]:
 
 def empty(suite: Suite) -> bool:
     """Whether no message waits, and none of the embedded broker is with a worker."""
-    broker = suite.folder / "state" / "broker"
+    broker = suite.directory / "state" / "broker"
     held = [*broker.glob("unacked/*/*/*"), *broker.glob("later/*/*")]
     return depths(make_app(load(suite.etc)), ["default"])["default"] == 0 and not held
 
@@ -156,7 +156,7 @@ def test_one_whose_process_is_lost(suite: Suite, scratch: Path, tick: Any) -> No
 
 @pytest.mark.parametrize("task", ["jobs.again", "jobs.retried"])
 def test_what_a_task_sends_under_its_own_id(suite: Suite, scratch: Path, tick: Any, task: str) -> None:
-    """A retry, and what a task sends anew by itself, is no second message of the tick."""
+    """A retry, and what a task sends again by itself, is no second message of the tick."""
     with suite.running("worker", "a"):
         tick("own", task)
         until(lambda: runs(scratch, "own") == 2, what="a second run")

@@ -1,4 +1,4 @@
-"""Real processes on the folders of the embedded broker, killed at any moment: nothing is lost, nothing done comes back."""
+"""Real processes on the directories of the embedded broker, killed at any moment: nothing is lost, nothing done comes back."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MANY = 8000
 _fork: Any = multiprocessing.get_context("fork")
 
 
-def broker(folder: Path) -> Messages:
-    """The folders of a broker with its queues."""
-    messages = Messages(folder)
+def broker(directory: Path) -> Messages:
+    """The directories of a broker with its queues."""
+    messages = Messages(directory)
     messages.open()
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.open()
     for queue in QUEUES:
         topology.declare_queue(queue, temporary=False)
@@ -43,15 +43,15 @@ def broker(folder: Path) -> Messages:
 class Taker:
     """A real process that takes and settles on command, and can be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.pipe, theirs = _fork.Pipe()
-        self.process = _fork.Process(target=self._serve, args=(folder, theirs), daemon=True)
+        self.process = _fork.Process(target=self._serve, args=(directory, theirs), daemon=True)
         self.process.start()
         theirs.close()
 
     @staticmethod
-    def _serve(folder: Path, pipe: Connection) -> None:
-        messages = Messages(folder)
+    def _serve(directory: Path, pipe: Connection) -> None:
+        messages = Messages(directory)
         while True:
             verb, argument = pipe.recv()
             result = getattr(messages, verb)(argument)
@@ -76,8 +76,8 @@ class Spool(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._scratch = tempfile.TemporaryDirectory()
-        self.folder = Path(self._scratch.name)
-        self.messages = broker(self.folder)
+        self.directory = Path(self._scratch.name)
+        self.messages = broker(self.directory)
         self.ready: dict[str, set[bytes]] = {queue: set() for queue in QUEUES}
         self.held: dict[Taker, dict[str, tuple[str, bytes]]] = {}
         self.orphaned: list[tuple[str, bytes]] = []
@@ -99,7 +99,7 @@ class Spool(RuleBasedStateMachine):
     @precondition(lambda self: len(self.held) < 3)
     @rule(target=takers)
     def start(self) -> Taker:
-        taker = Taker(self.folder)
+        taker = Taker(self.directory)
         self.held[taker] = {}
         return taker
 
@@ -136,7 +136,7 @@ class Spool(RuleBasedStateMachine):
 
     @rule()
     def restore(self) -> None:
-        assert restore_dead(self.folder) == len(self.orphaned)
+        assert restore_dead(self.directory) == len(self.orphaned)
         for queue, content in self.orphaned:
             self.ready[queue].add(content)
         self.orphaned.clear()
@@ -144,30 +144,30 @@ class Spool(RuleBasedStateMachine):
     @invariant()
     def every_message_is_where_it_must_be(self) -> None:
         for queue in QUEUES:
-            assert contents(self.folder / "queues" / queue) == Counter(self.ready[queue])
+            assert contents(self.directory / "queues" / queue) == Counter(self.ready[queue])
         held = [content for tags in self.held.values() for _, content in tags.values()]
-        assert contents(self.folder / "unacked") == Counter(held + [content for _, content in self.orphaned])
-        assert contents(self.folder / "rejected") == Counter(self.rejected)
-        assert contents(self.folder / "incoming") == Counter()
+        assert contents(self.directory / "unacked") == Counter(held + [content for _, content in self.orphaned])
+        assert contents(self.directory / "rejected") == Counter(self.rejected)
+        assert contents(self.directory / "incoming") == Counter()
 
 
-def left(folder: Path) -> bool:
+def left(directory: Path) -> bool:
     """Whether a queue or a taker has a message."""
-    return any(names for part in ("queues", "unacked") for _, _, names in os.walk(folder / part))
+    return any(names for part in ("queues", "unacked") for _, _, names in os.walk(directory / part))
 
 
-def contents(folder: Path) -> Counter[bytes]:
+def contents(directory: Path) -> Counter[bytes]:
     """What the files anywhere below hold."""
-    return Counter(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return Counter(path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
 TestSpool = Spool.TestCase
 TestSpool.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def _consume(folder: Path, log: str, stay: float) -> None:
+def _consume(directory: Path, log: str, stay: float) -> None:
     """Takes until the queues have been empty for a while; notes each message done in `log` before it acknowledges."""
-    messages = Messages(folder)
+    messages = Messages(directory)
     with open(log, "ab", buffering=0) as done:
         idle_since = time.monotonic()
         while time.monotonic() - idle_since < stay:
@@ -182,7 +182,7 @@ def _consume(folder: Path, log: str, stay: float) -> None:
 
 @pytest.mark.parametrize("renewing", [False, True])
 def test_each_message_is_taken_once(tmp_path: Path, renewing: bool) -> None:
-    """Four processes that take at once get each message exactly once among them, also while the folders are renewed."""
+    """Four processes that take at once get each message exactly once among them, also while the directories are renewed."""
     messages = broker(tmp_path)
     log = tmp_path / "done"
     processes = [_fork.Process(target=_consume, args=(tmp_path, str(log), 600.0), daemon=True) for _ in range(4)]
@@ -202,11 +202,11 @@ def test_each_message_is_taken_once(tmp_path: Path, renewing: bool) -> None:
     assert contents(tmp_path / "rejected") == Counter()
 
 
-def _renew_for_ever(folder: Path) -> None:
+def _renew_for_ever(directory: Path) -> None:
     while True:
         for queue in QUEUES:
-            Listing(folder, queue).renew()
-            restore_dead(folder)
+            Listing(directory, queue).renew()
+            restore_dead(directory)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -250,9 +250,9 @@ def test_kill_9_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
     assert contents(tmp_path / "rejected") == Counter()
 
 
-def _restore_for_ever(folder: Path) -> None:
+def _restore_for_ever(directory: Path) -> None:
     while True:
-        restore_dead(folder)
+        restore_dead(directory)
 
 
 def test_kill_9_of_a_publisher_leaves_whole_messages(tmp_path: Path) -> None:
@@ -283,8 +283,8 @@ def test_kill_9_of_a_publisher_leaves_whole_messages(tmp_path: Path) -> None:
     assert contents(tmp_path / "incoming") == Counter()
 
 
-def _publish_for_ever(folder: Path, log: str) -> None:
-    messages = Messages(folder)
+def _publish_for_ever(directory: Path, log: str) -> None:
+    messages = Messages(directory)
     with open(log, "ab", buffering=0) as done:
         for serial in range(10**9):
             name = b"%d.%d" % (os.getpid(), serial)

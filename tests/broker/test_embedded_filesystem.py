@@ -15,7 +15,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import OperationalError
 
 from support.disk import mounted, small_disk
-from support.wait import PATIENCE, run_to_end, until
+from support.wait import TIMEOUT, run_to_end, until
 from warren.broker.embedded.file_names import owner
 from warren.broker.embedded.messages import Messages
 from warren.broker.embedded.recovery import restore_dead
@@ -29,8 +29,8 @@ _fork: Any = multiprocessing.get_context("fork")
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    with small_disk(tmp_path / "small", "1m", inodes=200) as folder:
-        yield folder
+    with small_disk(tmp_path / "small", "1m", inodes=200) as directory:
+        yield directory
 
 
 def publish(connection: Any, body: object) -> None:
@@ -50,7 +50,7 @@ def fill(connection: Any) -> tuple[int, OSError]:
 
 def test_a_full_disk(disk: Path) -> None:
     """On a full disk a publisher is told and nothing torn is left; what was published is all there, and is taken and settled."""
-    options = {"folder": disk / "broker"}
+    options = {"directory": disk / "broker"}
     connection = Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options)
     queue = CRAWL(connection.channel())
     queue.declare()
@@ -80,7 +80,7 @@ def make(files: list[Path]) -> None:
 
 def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
     """A consumer that cannot take on a full disk keeps its connection, waits, and takes when there is room."""
-    options = {"folder": disk / "broker"}
+    options = {"directory": disk / "broker"}
     connection = Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options)
     received: list[Any] = []
     with Consumer(connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]):
@@ -89,12 +89,12 @@ def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
         with pytest.raises(OSError, match="No space left"):
             make(fillers)
         queue = disk / "broker" / "queues" / "crawl"
-        until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, what="the queue's folder to have settled")
+        until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, what="the queue's directory to have settled")
         with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=0.3)  # load: nothing comes; its own folder for what it takes cannot be made
+            connection.drain_events(timeout=0.3)  # load: nothing comes; its own directory for what it takes cannot be made
         for filler in fillers:
             filler.unlink(missing_ok=True)
-        connection.drain_events(timeout=PATIENCE)
+        connection.drain_events(timeout=TIMEOUT)
         received[0].ack()
     connection.close()
 
@@ -116,19 +116,19 @@ def test_a_power_cut(tmp_path: Path, seed: int) -> None:
     events = [line.split() for line in log.read_bytes().splitlines()]
     published = {name for verb, name in events if verb == b"published"}
     done = {name for verb, name in events if verb == b"done"}
-    with mounted(tmp_path / "again", "-o", "loop", str(tmp_path / "copy")) as folder:
-        restore_dead(folder)
-        found = [path.read_bytes() for path in (folder / "queues" / "crawl").iterdir()]
+    with mounted(tmp_path / "again", "-o", "loop", str(tmp_path / "copy")) as directory:
+        restore_dead(directory)
+        found = [path.read_bytes() for path in (directory / "queues" / "crawl").iterdir()]
         assert all(content.endswith(b" end") for content in found)
         names = {content.split()[0] for content in found}
         assert published - done <= names
         assert len(published) == many
         assert len(published - done) > 15
-        assert Topology(folder).route("tasks", "crawl.page") == ["crawl"]
+        assert Topology(directory).route("tasks", "crawl.page") == ["crawl"]
 
 
-def _publish_and_take(folder: Path, log: str, many: int) -> None:
-    messages, topology = Messages(folder), Topology(folder)
+def _publish_and_take(directory: Path, log: str, many: int) -> None:
+    messages, topology = Messages(directory), Topology(directory)
     messages.open()
     topology.open()
     topology.declare_exchange("tasks", "topic")

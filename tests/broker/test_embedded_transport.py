@@ -14,7 +14,7 @@ from kombu.asynchronous.hub import Hub
 from kombu.exceptions import ChannelError, OperationalError
 
 from support.forks import child, end
-from support.wait import PATIENCE, until
+from support.wait import TIMEOUT, until
 from warren.broker.embedded.recovery import restore_dead
 
 Connected = Callable[[], Any]
@@ -29,7 +29,7 @@ def connected(tmp_path: Path) -> Iterator[Connected]:
 
     def connect() -> Any:
         connection = Connection(
-            "warren://", transport="warren.broker.embedded.transport:Transport", transport_options={"folder": tmp_path}
+            "warren://", transport="warren.broker.embedded.transport:Transport", transport_options={"directory": tmp_path}
         )
         made.append(connection)
         connection.connect()
@@ -77,8 +77,8 @@ def test_fanout_reaches_every_queue(connected: Connected) -> None:
     received: list[Any] = []
     with Consumer(channel, queues, callbacks=[lambda _, message: received.append(message)]):
         publish(connected(), "hello", "", exchange)
-        connection.drain_events(timeout=PATIENCE)
-        connection.drain_events(timeout=PATIENCE)
+        connection.drain_events(timeout=TIMEOUT)
+        connection.drain_events(timeout=TIMEOUT)
         assert len({message.delivery_tag for message in received}) == 2
         for message in received:
             message.ack()
@@ -142,15 +142,15 @@ def test_prefetch_is_respected(connected: Connected) -> None:
         for number in range(4):
             publish(connection, number)
         for _ in range(2):
-            connection.drain_events(timeout=PATIENCE)
+            connection.drain_events(timeout=TIMEOUT)
         with pytest.raises(TimeoutError):
             connection.drain_events(timeout=0.2)  # load: nothing comes, however long it is awaited
         received[0].ack()
-        connection.drain_events(timeout=PATIENCE)
+        connection.drain_events(timeout=TIMEOUT)
         assert [message.payload for message in received] == [0, 1, 2]
 
 
-def test_closing_gives_back(connected: Connected, tmp_path: Path) -> None:
+def test_closing_requeues(connected: Connected, tmp_path: Path) -> None:
     """A closed channel gives back what it had not settled, in order, and its late acknowledgements do nothing."""
     connection = connected()
     channel = connection.channel()
@@ -201,11 +201,11 @@ def test_a_waiting_consumer_gets_what_the_dead_had(connected: Connected) -> None
             assert CRAWL(connected().channel()).get().payload == 1
 
         assert end(child(take)) == 0
-        connection.drain_events(timeout=PATIENCE)
+        connection.drain_events(timeout=TIMEOUT)
     assert received[0].delivery_info["redelivered"]
 
 
-def test_what_is_no_message_is_set_aside(connected: Connected, tmp_path: Path) -> None:
+def test_what_is_no_message_is_moved_away(connected: Connected, tmp_path: Path) -> None:
     """Foreign and torn files in a queue are set aside, and the messages behind them arrive."""
     connection = connected()
     queue = CRAWL(connection.channel())
@@ -229,7 +229,7 @@ def test_a_temporary_queue_goes_with_its_consumer(connected: Connected, tmp_path
     mine = Queue("mine", news, auto_delete=True)
     with Consumer(channel, [mine], no_ack=True, callbacks=[lambda _, message: received.append(message)]):
         publish(connection, 1, "", news)
-        connection.drain_events(timeout=PATIENCE)
+        connection.drain_events(timeout=TIMEOUT)
         assert received[0].payload == 1
         assert (tmp_path / "queues" / "mine").exists()
         assert not [path for path in (tmp_path / "unacked").rglob("*") if path.is_file()]
@@ -293,7 +293,7 @@ def test_an_acknowledgement_lets_the_next_message_in_at_once(connected: Connecte
 
 
 def test_an_error_of_the_disk_reaches_the_worker_as_one_of_the_connection(connected: Connected, tmp_path: Path) -> None:
-    """A folder that cannot be used any more is an error on which Celery connects anew."""
+    """A directory that cannot be used any more is an error on which Celery connects again."""
     connection = connected()
     hub = Hub()
     connection.transport.register_with_event_loop(connection.connection, hub)
@@ -307,11 +307,11 @@ def test_an_error_of_the_disk_reaches_the_worker_as_one_of_the_connection(connec
     hub.close()
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_of_the_connection(tmp_path: Path) -> None:
-    """An embedded broker whose folder cannot be made says where and why."""
+def test_a_directory_that_cannot_be_made_is_an_error_of_the_connection(tmp_path: Path) -> None:
+    """An embedded broker whose directory cannot be made says where and why."""
     (tmp_path / "file").write_bytes(b"")
-    options = {"folder": tmp_path / "file" / "broker"}
+    options = {"directory": tmp_path / "file" / "broker"}
     connection = Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options)
-    with pytest.raises(connection.connection_errors, match=r"embedded broker cannot use its folder.*file/broker"):
+    with pytest.raises(connection.connection_errors, match=r"embedded broker cannot use its directory.*file/broker"):
         connection.connect()
     assert connection.as_uri() == f"warren://{tmp_path}/file/broker"

@@ -28,7 +28,7 @@ app = Celery("tiny")
 app.config_from_object(dict(
     broker_url="warren://",
     broker_transport="warren.broker.embedded.transport:Transport",
-    broker_transport_options={"folder": str(here / "broker"), "polling_interval": 0.02},
+    broker_transport_options={"directory": str(here / "broker"), "polling_interval": 0.02},
     result_backend=f"warren.broker.embedded.file_results:Backend+file://{here}/results",
     task_acks_late=True,
     task_reject_on_worker_lost=True,
@@ -77,24 +77,24 @@ def flaky(self):
 class Fleet:
     """The tiny app's workers and a client that does not import it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "tiny.py").write_text(APP, encoding="utf-8")
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "tiny.py").write_text(APP, encoding="utf-8")
         self.workers: list[subprocess.Popen[bytes]] = []
         self.app = Celery("client", set_as_current=False)
         self.app.conf.update(
             broker_url="warren://",
             broker_transport="warren.broker.embedded.transport:Transport",
-            broker_transport_options={"folder": str(folder / "broker"), "polling_interval": 0.02},
-            result_backend=f"warren.broker.embedded.file_results:Backend+file://{folder}/results",
+            broker_transport_options={"directory": str(directory / "broker"), "polling_interval": 0.02},
+            result_backend=f"warren.broker.embedded.file_results:Backend+file://{directory}/results",
         )
 
     def start(self, name: str = "w1", concurrency: int = 2) -> subprocess.Popen[bytes]:
         """A worker; returns when it answers a ping."""
-        words = [sys.executable, "-m", "celery", "-A", "tiny", "worker", "-n", f"{name}@here", "-c", str(concurrency)]
-        with open(self.folder / f"{name}.log", "ab") as log:
-            options: Any = {"cwd": self.folder, "stdout": log, "stderr": log, "start_new_session": True}
-            worker = subprocess.Popen([*words, "--without-gossip", "--without-mingle", "-l", "INFO"], **options)
+        arguments = [sys.executable, "-m", "celery", "-A", "tiny", "worker", "-n", f"{name}@here", "-c", str(concurrency)]
+        with open(self.directory / f"{name}.log", "ab") as log:
+            options: Any = {"cwd": self.directory, "stdout": log, "stderr": log, "start_new_session": True}
+            worker = subprocess.Popen([*arguments, "--without-gossip", "--without-mingle", "-l", "INFO"], **options)
         self.workers.append(worker)
         until(lambda: f"{name}@here" in self.ping(), what=f"{name} to answer")
         return worker
@@ -117,13 +117,13 @@ class Fleet:
 
     def noted(self) -> Counter[str]:
         """What the tasks have noted."""
-        path = self.folder / "done"
+        path = self.directory / "done"
         return Counter(path.read_text().split() if path.exists() else ())
 
     def left(self) -> list[Path]:
         """Messages anywhere."""
         parts = ("queues", "unacked", "rejected")
-        return [path for part in parts for path in (self.folder / "broker" / part).rglob("*") if path.is_file()]
+        return [path for part in parts for path in (self.directory / "broker" / part).rglob("*") if path.is_file()]
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_tasks_run(fleet: Fleet) -> None:
     until(lambda: not fleet.left(), what="every message to be acknowledged")
     worker.terminate()
     assert end_of(worker) == 0
-    assert [path.name for path in (fleet.folder / "broker" / "queues").iterdir()] == ["celery"]
+    assert [path.name for path in (fleet.directory / "broker" / "queues").iterdir()] == ["celery"]
 
 
 def test_a_stopped_worker_leaves_its_tasks_to_the_next(fleet: Fleet) -> None:
@@ -161,8 +161,8 @@ def test_a_stopped_worker_leaves_its_tasks_to_the_next(fleet: Fleet) -> None:
         fleet.send("hold", number)
     until(lambda: fleet.noted()["begun-0"])
     worker.terminate()
-    until(lambda: "shutdown" in (fleet.folder / "w1.log").read_text(), what="the worker to begin its end")
-    (fleet.folder / "go").touch()
+    until(lambda: "shutdown" in (fleet.directory / "w1.log").read_text(), what="the worker to begin its end")
+    (fleet.directory / "go").touch()
     assert end_of(worker) == 0
     begun = {text for text in fleet.noted() if text.startswith("begun")}
     assert len(begun) < 6
@@ -196,7 +196,7 @@ def test_kill_9_of_a_child_loses_no_task(fleet: Fleet) -> None:
     until(lambda: fleet.noted()["begun-1"])
     (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGKILL)
-    (fleet.folder / "go").touch()
+    (fleet.directory / "go").touch()
     until(lambda: fleet.noted()["done-1"], what="the task to run again")
     assert fleet.noted()["begun-1"] == 2
 
@@ -206,7 +206,7 @@ def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
     first = fleet.start("w1")
     fleet.kill(first)
     fleet.start("w2")
-    queues = fleet.folder / "broker" / "queues"
+    queues = fleet.directory / "broker" / "queues"
 
     def names() -> list[str]:
         return sorted(path.name for path in queues.iterdir())
@@ -215,19 +215,19 @@ def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
     until(lambda: list(fleet.ping()) == ["w2@here"], what="an answer of the one that lives")
 
 
-def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
-    """A worker whose broker's folder fails for a while connects anew, and a task that came meanwhile runs."""
+def test_a_worker_survives_error_with_the_directory(fleet: Fleet) -> None:
+    """A worker whose broker's directory fails for a while connects again, and a task that came meanwhile runs."""
     worker = fleet.start()
     fleet.send("step", 1)
     until(lambda: fleet.noted()["done-1"])
-    queues, away = fleet.folder / "broker" / "queues", fleet.folder / "broker" / "away"
+    queues, away = fleet.directory / "broker" / "queues", fleet.directory / "broker" / "away"
     os.rename(queues, away)
     queues.write_bytes(b"")
-    log = fleet.folder / "w1.log"
+    log = fleet.directory / "w1.log"
     until(lambda: queues.is_dir() or "Not a directory" in log.read_text(), what="the worker to notice")
 
     def put_back() -> bool:
-        """The worker may just clear the place, or make a folder there."""
+        """The worker may just clear the place, or make a directory there."""
         try:
             if queues.exists():
                 os.rename(queues, queues.with_name(f"gone-{time.monotonic_ns()}"))
@@ -236,7 +236,7 @@ def test_a_worker_survives_trouble_with_the_folder(fleet: Fleet) -> None:
             return False
         return True
 
-    until(put_back, what="the folder in its place")
+    until(put_back, what="the directory in its place")
     fleet.send("step", 2)
     until(lambda: fleet.noted()["done-2"], what="the worker to be back")
     assert worker.poll() is None

@@ -44,7 +44,7 @@ remote_control = true
 #: Events of which each tells that a task will not run again.
 ENDS = ("task_succeeded", "task_failed", "task_ignored", "task_revoked", "message_rejected")
 #: The same, and those that tell of an attempt which is over.
-TOLD = (*ENDS, "task_retried", "task_handed_back")
+TOLD = (*ENDS, "task_retried", "task_requeued")
 
 
 class End(NamedTuple):
@@ -57,7 +57,7 @@ class End(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012
 
 
-LOST = ("task_handed_back",) * 4
+LOST = ("task_requeued",) * 4
 MATRIX = {
     "succeeded": End("pass", ("task_succeeded",)),
     "succeeded, due soon": End("pass", ("task_succeeded",), options={"countdown": 0.5}),
@@ -86,9 +86,9 @@ MATRIX = {
 @pytest.fixture(scope="module", params=KINDS)
 def running(request: pytest.FixtureRequest) -> Iterator[tuple[Suite, Any]]:
     """One worker for all of them, on a broker of the test's own."""
-    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        broker = own_section(request, Path(folder), 14) + "unknown_task_timeout = 0s\n"
-        suite = Suite(Path(folder), broker + INI, modules="jobs")
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        broker = own_section(request, Path(directory), 14) + "unknown_task_timeout = 0s\n"
+        suite = Suite(Path(directory), broker + INI, modules="jobs")
         suite.module("jobs", JOBS)
         with suite.running("worker", "a"):
             suite.await_event("worker", "ready")
@@ -155,7 +155,7 @@ def test_each_end_from_outside_is_one_line(running: tuple[Suite, Any], scratch: 
         assert line["task"] in ("jobs.act", "jobs.early")
 
 
-def test_a_task_that_goes_on_after_it_was_terminated_has_one_end(running: tuple[Suite, Any], scratch: Path) -> None:
+def test_a_task_that_continues_after_it_was_terminated_has_one_end(running: tuple[Suite, Any], scratch: Path) -> None:
     """It ignores the signal, and succeeds: its line says that. A second signal that it cannot ignore ends another one."""
     suite, app = running
     code = """

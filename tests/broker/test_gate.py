@@ -22,7 +22,7 @@ from warren.app.factory import make_app
 from warren.config import load
 from warren.quotas.layout import DRIFT
 from warren.quotas.ledger import Ledger
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.system.process import Process
 
 JOBS = (
@@ -158,10 +158,10 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
 
 
 def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figure: Figure) -> None:
-    """While a process is stopped with the ledger's lock, the worker's heart and other queues go on; then the tasks run."""
+    """While a process is stopped with the ledger's lock, the worker's heartbeat and other queues go on; then the tasks run."""
     suite, path = make(scratch, ""), scratch / "calls"
     settings = load(suite.etc)
-    app, ledger = make_app(settings), Book(settings)["provider"]
+    app, ledger = make_app(settings), Ledgers(settings)["provider"]
 
     def hold() -> None:
         with ledger._file.locked():
@@ -193,7 +193,7 @@ def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None
     text = (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
     suite.write(text.replace("prefetch = 4", "time_limit = 10s").replace("/2s", "/1h\nlongest_call = 1ms"))
     settings = load(suite.etc)
-    app, ledger = make_app(settings), Book(settings)["provider"]
+    app, ledger = make_app(settings), Ledgers(settings)["provider"]
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         app.send_task("jobs.endless", [str(path)], ignore_result=True)
@@ -217,7 +217,7 @@ def test_a_call_that_is_cut_off_leaks_no_slot(scratch: Path) -> None:
     """The slot of a call that was cut off cools when its task ends, though its process lives on."""
     suite = make(scratch, "")
     settings = load(suite.etc)
-    app, ledger = make_app(settings), Book(settings)["provider"]
+    app, ledger = make_app(settings), Ledgers(settings)["provider"]
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         app.send_task("jobs.cut_off", ignore_result=True)
@@ -233,7 +233,7 @@ def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path
         (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head).replace("prefetch = 4", "prefetch = 2")
     )
     settings = load(suite.etc)
-    app, ledger = make_app(settings), Book(settings)["provider"]
+    app, ledger = make_app(settings), Ledgers(settings)["provider"]
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         for _ in range(2):
@@ -259,7 +259,7 @@ def test_a_connection_that_breaks_before_a_child_takes_up_its_task(rabbitmq: Rab
     """Tasks on their way to a pool child when the connection breaks give their slots back, and run in the end."""
     suite, path = make(scratch, rabbitmq.url), scratch / "calls"
     settings = load(suite.etc)
-    app, ledger = make_app(settings), Book(settings)["provider"]
+    app, ledger = make_app(settings), Ledgers(settings)["provider"]
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         until(lambda: len(children(worker.pid)) == 2, what="the pool's children")

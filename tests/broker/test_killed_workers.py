@@ -50,4 +50,4 @@ def test_a_task_that_kills_its_worker_is_given_up(broker: str, scratch: Path, re
         assert "WorkerLost" in type(result_of(bad, propagate=False)).__name__
         assert worker.poll() is None
     assert len(calls(runs)) == 5
-    assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4, 5]
+    assert [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)] == [1, 2, 3, 4, 5]

@@ -13,7 +13,7 @@ from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app.factory import make_app
-from warren.beat.leader.redis_leader import KeyLeader
+from warren.beat.leader.redis_leader import RedisLeader
 from warren.broker.connect import reach
 from warren.broker.redis.bindings import ASIDE
 from warren.broker.redis.rejected_keys import MOST_KEPT
@@ -52,7 +52,7 @@ def sent(suite: Suite) -> int:
 
 
 def test_on_redis(scratch: Path, redis_url: str) -> None:
-    """Whatever stands under the keys, and is none of beat's, is moved away, also while it leads: it goes on sending."""
+    """Whatever stands under the keys, and is none of beat's, is moved away, also while it leads: it continues sending."""
     url = redis_url.replace("/0", "/7")
     database: Redis = Redis.from_url(url)
     database.flushdb()
@@ -81,7 +81,7 @@ def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
     url = redis_url.replace("/0", "/7")
     database: Any = Redis.from_url(url)
     database.flushdb()
-    leader = KeyLeader(url, LEADER, TICKS)
+    leader = RedisLeader(url, LEADER, TICKS)
     for number in range(MOST_KEPT + 2):
         database.set(LEADER, f"garbage {number}")
         assert leader.lead()
@@ -90,7 +90,7 @@ def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
     texts = [b"garbage %d" % number for number in (*range(MOST_KEPT - 1), MOST_KEPT + 1)]
     assert database.mget(names) == texts
     assert len(database.keys(f"{ASIDE}*")) == MOST_KEPT
-    assert not KeyLeader(url, LEADER, TICKS).lead()
+    assert not RedisLeader(url, LEADER, TICKS).lead()
     leader.resign()
     database.flushdb()
 
@@ -112,12 +112,12 @@ def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None
 
 
 def test_the_type_of_queues_is_changed(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """By `[broker] queue_type`, and those of tasks were made anew: beat leads all the same, and knows its last ticks."""
+    """By `[broker] queue_type`, and those of tasks were made again: beat leads all the same, and knows its last ticks."""
     url = rabbitmq.add_vhost("leader-type")
     suite = beats(scratch, url)
     for kind in ("classic", "quorum"):
         suite.write(f"{broker_section(scratch, url)}queue_type = {kind}\n{SCHEDULE}")
-        (suite.folder / "run" / "heart" / "beat.json").unlink(missing_ok=True)
+        (suite.directory / "run" / "heartbeats" / "beat.json").unlink(missing_ok=True)
         with suite.running("beat"):
             before = sent(suite)
             until(lambda before=before: sent(suite) > before, what="ticks")  # type: ignore[misc]

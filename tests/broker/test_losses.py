@@ -63,7 +63,7 @@ def test_a_run_counts_whose_beginning_nobody_heard(rabbitmq: RabbitMQNode, suite
         try:
             os.kill(child, signal.SIGSTOP)
             sent = app.send_task("jobs.die", [str(path)], ignore_result=True)
-            until(lambda: (suite.heart("worker-a") or {"evidence": {}})["evidence"].get("taken"), what="the message")
+            until(lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("taken"), what="the message")
             suite.warren("status")  # the worker has written the task to its child by now
             rabbitmq.ctl("close_all_connections", "--vhost", scratch.name, "a test")
             suite.await_event("worker", "broker_lost")

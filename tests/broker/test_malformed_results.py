@@ -12,7 +12,7 @@ from redis import Redis
 from support.results import MALFORMED
 from support.servers import RabbitMQNode
 from support.suite import Suite, broker_section
-from support.wait import PATIENCE, result_of
+from support.wait import TIMEOUT, result_of
 from warren.app.factory import make_app
 from warren.broker.connect import reach
 from warren.broker.result_validation import UnreadableResult
@@ -57,7 +57,7 @@ def test_on_redis(scratch: Path, redis_url: str, capfd: pytest.CaptureFixture[st
     for found in MALFORMED:
         database.set(KEY, found)
         with pytest.raises(UnreadableResult, match="the result of known cannot be read"):
-            app.AsyncResult("known").get(timeout=PATIENCE)
+            app.AsyncResult("known").get(timeout=TIMEOUT)
     for plant in (lambda: database.set(KEY, MALFORMED[0]), lambda: database.hset(KEY, "a", "b")):
         database.delete(KEY)
         plant()
@@ -105,7 +105,7 @@ def test_replies_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
             producer.publish(found.replace(b"known", bad.id.encode()), correlation_id=bad.id, **to)
             producer.publish(found, **to)
             with pytest.raises(UnreadableResult, match=f"the result of {bad.id} cannot be read"):
-                bad.get(timeout=PATIENCE)
+                bad.get(timeout=TIMEOUT)
     with suite.running("worker", "a"):
         assert result_of(good) == 3
         called = suite.warren("call", "jobs.foul", "--wait", "60s")

@@ -9,7 +9,7 @@ import pytest
 from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app.factory import make_app
-from warren.broker.name_conflict import AT_LEAST, GONE, SameName
+from warren.broker.name_conflict import AT_LEAST, GONE, NameConflict
 from warren.config import load
 
 
@@ -19,7 +19,7 @@ def test_two_suites_of_one_name(request: pytest.FixtureRequest, scratch: Path, k
     url = request.getfixturevalue("rabbitmq").url if kind == "amqp" else request.getfixturevalue("redis_url")
     app = make_app(load(Suite(scratch, broker_section(scratch, url)).etc))
     name = scratch.name
-    one, two, third = SameName(name), SameName(name), SameName(f"{name}-2")
+    one, two, third = NameConflict(name), NameConflict(name), NameConflict(f"{name}-2")
     with app.connection_for_write() as first, app.connection_for_write() as other:
         assert not one.seen(first, True, 0.0)
         with app.connection_for_write() as second:

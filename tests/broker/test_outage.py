@@ -1,4 +1,4 @@
-"""A broker that goes away, or hangs, and comes back: nobody is restarted, and work goes on within seconds."""
+"""A broker that goes away, or hangs, and comes back: nobody is restarted, and work continues within seconds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from redis import Redis
 from support.figures import Figure
 from support.servers import RabbitMQNode, listens, rabbitmq_server, redis_server
 from support.suite import Suite, broker_section
-from support.wait import PATIENCE, until
+from support.wait import TIMEOUT, until
 from warren.app.factory import make_app
 from warren.config import load
 from warren.status import heartbeat
-from warren.supervise.liveness.observe import Sight, patience
+from warren.supervise.liveness.observe import Observation, silence_limit
 
 JOBS = """
 import time
@@ -62,14 +62,14 @@ def make(scratch: Path, url: str) -> Suite:
 
 
 def age(suite: Suite, program: str) -> float:
-    """Seconds since the heart of the program beat."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - float((suite.heart(program) or {"at": 0})["at"])
+    """Seconds since the heartbeat of the program beat."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - float((suite.heartbeat(program) or {"at": 0})["at"])
 
 
 def allowed(suite: Suite, program: str) -> float:
-    """The silence at which the supervisor would take it for hung, by what its heart says."""
-    beat = heartbeat.read(suite.folder / "run", [program]).beats[program]
-    return patience(Sight(beat.process.pid, beat), load(suite.etc))
+    """The silence at which the supervisor would take it for hung, by what its heartbeat says."""
+    beat = heartbeat.read(suite.directory / "run", [program]).by_program[program]
+    return silence_limit(Observation(beat.process.pid, beat), load(suite.etc))
 
 
 def done(suite: Suite) -> int:
@@ -87,15 +87,15 @@ def working(suite: Suite) -> Iterator[None]:
 
 
 def beating(suite: Suite, seconds: float) -> None:
-    """Fails when a heart is silent for as long as a supervisor allows."""
+    """Fails when a heartbeat is silent for as long as a supervisor allows."""
     end = time.monotonic() + seconds
 
     def over() -> bool:
         for program in ("worker-a", "beat"):
-            assert age(suite, program) < allowed(suite, program), f"{program} would be taken for hung: {suite.heart(program)}"
+            assert age(suite, program) < allowed(suite, program), f"{program} would be taken for hung: {suite.heartbeat(program)}"
         return time.monotonic() > end
 
-    until(over, seconds + PATIENCE, "the end of the outage")
+    until(over, seconds + TIMEOUT, "the end of the outage")
 
 
 def again(suite: Suite, node: RabbitMQNode) -> float:
@@ -109,7 +109,7 @@ def again(suite: Suite, node: RabbitMQNode) -> float:
 
 def takes(node: RabbitMQNode) -> bool:
     """Whether the node lets a client in."""
-    with Connection(node.url, connect_timeout=PATIENCE) as connection, suppress(OSError, *connection.connection_errors):
+    with Connection(node.url, connect_timeout=TIMEOUT) as connection, suppress(OSError, *connection.connection_errors):
         connection.connect()
         return True
     return False
@@ -132,7 +132,7 @@ def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, url: str, scratch
 
 
 def test_an_outage_of_rabbitmq(rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure) -> None:
-    """RabbitMQ stops for 12 s: hearts beat all the time, and after its return tasks are sent and run within seconds."""
+    """RabbitMQ stops for 12 s: heartbeats beat all the time, and after its return tasks are sent and run within seconds."""
     suite = make(scratch, url)
     with working(suite):
         rabbitmq.ctl("stop_app")
@@ -144,10 +144,10 @@ def test_an_outage_of_rabbitmq(rabbitmq: RabbitMQNode, url: str, scratch: Path, 
 
 
 def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
-    """RabbitMQ hangs (SIGSTOP) for longer than heartbeats allow: both daemons notice, hearts go on, work goes on afterwards."""
-    folder = scratch / "node"
-    folder.mkdir()
-    with rabbitmq_server(folder) as node:
+    """RabbitMQ hangs (SIGSTOP) for longer than heartbeats allow: both daemons notice and live, and work continues afterwards."""
+    directory = scratch / "node"
+    directory.mkdir()
+    with rabbitmq_server(directory) as node:
         suite, pid = make(scratch, node.url), int(node.ctl("eval", "os:getpid().").strip().strip('"'))
         with working(suite):
             os.kill(pid, signal.SIGSTOP)
@@ -161,10 +161,10 @@ def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
 
 
 def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
-    """Redis hangs (SIGSTOP) with tasks at work: hearts go on, no process ends, work goes on, and no task is lost or run twice."""
-    folder, runs = scratch / "redis", scratch / "runs"
-    folder.mkdir()
-    with redis_server(folder) as url:
+    """Redis hangs (SIGSTOP) with tasks at work: heartbeats continue, no process ends, and no task is lost or run twice."""
+    directory, runs = scratch / "redis", scratch / "runs"
+    directory.mkdir()
+    with redis_server(directory) as url:
         suite = make(scratch, url)
         app, redis = make_app(load(suite.etc)), Redis.from_url(url)
         pid = int(redis.info("server")["process_id"])

@@ -68,7 +68,7 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch:
 
 
 def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: Any) -> None:
-    """kombu takes the error for a broken connection: with `retry` it connects anew, without it says so."""
+    """kombu takes the error for a broken connection: with `retry` it connects again, without it says so."""
     producer = connection.Producer()
     nobody = {"routing_key": module.NOWHERE, "delivery_mode": "transient"}  # a persistent message has to reach a queue
     producer.publish("one", **nobody)

@@ -153,7 +153,7 @@ def test_anything_that_is_published(suite: Suite, database: Any) -> None:
         for body in PUBLISHED:
             wrapped = {**GOOD, "body": body.decode("latin-1"), "content-type": "application/json", "content-encoding": "utf-8"}
             for content in (body, json.dumps(wrapped)):
-                # Celery listens anew after each command that fails.
+                # Celery listens again after each command that fails.
                 until(lambda content=content: database.publish("/9.celery.pidbox", content), what="a listener")  # type: ignore[misc]
         assert until(app.control.ping, what="an answer")
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3

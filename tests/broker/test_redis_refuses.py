@@ -26,20 +26,20 @@ from celery import shared_task
 def add(a, b):
     return a + b
 
-def hold(folder, name):
-    with open(folder + "/runs", "a") as file:
+def hold(directory, name):
+    with open(directory + "/runs", "a") as file:
         file.write(name + "\\n")
-    while not os.path.exists(folder + "/go"):
+    while not os.path.exists(directory + "/go"):
         time.sleep(0.05)
 
 @shared_task(name="jobs.told")
-def told(folder):
-    hold(folder, "told")
+def told(directory):
+    hold(directory, "told")
     return "done"
 
 @shared_task(name="jobs.silent", ignore_result=True)
-def silent(folder):
-    hold(folder, "silent")
+def silent(directory):
+    hold(directory, "silent")
 """
 #: Refuses writes, with True, and takes them again, with False.
 Switch = Callable[[bool], object]
@@ -48,8 +48,8 @@ Switch = Callable[[bool], object]
 class Server:
     """A Redis of the test's own, and how to have it refuse writes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port, self.password = folder, free_port(), secrets.token_hex(8)
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.port, self.password = directory, free_port(), secrets.token_hex(8)
         self.url = f"redis://:{self.password}@127.0.0.1:{self.port}/0"
         self.database: Redis = Redis.from_url(self.url)
 
@@ -64,12 +64,12 @@ class Server:
     def disk(self, broken: bool) -> None:
         """It cannot write its file."""
         if broken:
-            (self.folder / "dump.rdb").mkdir()
+            (self.directory / "dump.rdb").mkdir()
             self.database.config_set("save", "3600 1")
             self.database.bgsave()
             until(lambda: self.database.info("persistence")["rdb_last_bgsave_status"] != "ok", what="a failure to save")
         else:
-            (self.folder / "dump.rdb").rmdir()
+            (self.directory / "dump.rdb").rmdir()
             self.database.config_set("save", "")
 
 
@@ -94,17 +94,17 @@ def suite(scratch: Path, server: Server) -> Suite:
 def test_a_refused_write_loses_no_task_and_ends_no_worker(kind: str, suite: Suite, server: Server, app: Any) -> None:
     """Tasks that end meanwhile wait for their result, or their acknowledgement; what is in the queue waits; all run once."""
     switch: Switch = getattr(server, kind)
-    folder = str(suite.folder)
-    runs = suite.folder / "runs"
+    directory = str(suite.directory)
+    runs = suite.directory / "runs"
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
-        told, _ = app.send_task("jobs.told", [folder]), app.send_task("jobs.silent", [folder])
+        told, _ = app.send_task("jobs.told", [directory]), app.send_task("jobs.silent", [directory])
         later = app.send_task("jobs.add", [1, 2])
         until(lambda: runs.exists() and len(runs.read_text("ascii").split()) == 2, what="both to have begun")
         switch(True)
         try:
-            (suite.folder / "go").touch()
-            waits = until(lambda: (suite.heart("worker-a") or {"evidence": {}})["evidence"].get("storing_s"), what="a wait")
+            (suite.directory / "go").touch()
+            waits = until(lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("storing_s"), what="a wait")
             assert waits > 0
             suite.await_event("worker", "broker_lost")
         finally:

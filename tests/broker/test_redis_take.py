@@ -139,9 +139,9 @@ def database_url(database: Any) -> str:
     return f"redis://:{known['password']}@{known['host']}:{known['port']}/{known['db']}"
 
 
-def started(script: str, *words: str) -> subprocess.Popen[str]:
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a Python process."""
-    command = [sys.executable, "-c", script, *words]
+    command = [sys.executable, "-c", script, *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -242,26 +242,26 @@ def test_a_bell_that_nobody_hears_ends(connect: Callable[..., Any], database: An
 # -- what goes back --------------------------------------------------------------------------------------------------------
 
 
-def test_a_dead_process_gives_back_in_order(connect: Callable[..., Any], database: Any, take_elsewhere: Any) -> None:
+def test_a_dead_process_requeues_in_order(connect: Callable[..., Any], database: Any, take_elsewhere: Any) -> None:
     """What a killed process had comes first again, the oldest first, once; what a live one has stays with it."""
     channel = connect()
     put(channel, *"abcdefgh")
     dead, alive = take_elsewhere(3), take_elsewhere(2)
     ended(dead)
     for _ in range(3):
-        channel.qos.give_back_left()
+        channel.qos.requeue_left()
         assert database.hlen("unacked") == 2
     assert rest(database) == list("abcfgh")
     alive.send_signal(signal.SIGSTOP)
-    channel.qos.give_back_left()
+    channel.qos.requeue_left()
     assert database.hlen("unacked") == 2  # stopped is not dead
     ended(alive)
-    channel.qos.give_back_left()
+    channel.qos.requeue_left()
     assert rest(database) == list("de")
     assert database.hlen("unacked") == database.zcard("unacked_index") == 0
 
 
-def test_many_that_look_at_once_give_back_once(connect: Callable[..., Any], database: Any, take_elsewhere: Any) -> None:
+def test_many_that_look_at_once_requeue_once(connect: Callable[..., Any], database: Any, take_elsewhere: Any) -> None:
     """Each look finds the same messages, and each message goes back one time."""
     channel = connect()
     put(channel, *map(str, range(200)))
@@ -297,7 +297,7 @@ def test_other_hosts_are_not_judged(connect: Callable[..., Any], database: Any) 
     for tag in tags:
         database.hset("unacked", tag, f'[{entry},"","q"]')
         database.zadd("unacked_index", {tag: 1e12})
-    channel.qos.give_back_left()
+    channel.qos.requeue_left()
     assert database.hlen("unacked") == len(tags)
     assert database.llen("q") == 1
 
@@ -320,12 +320,12 @@ def test_a_take_that_redis_runs_after_the_death_comes_back(connect: Callable[...
             ended(asker)
         finally:
             os.kill(pid, signal.SIGCONT)
-        until(lambda: channel.qos.give_back_left() or not (database.hlen("unacked") or not database.llen("q")), what="it is back")
+        until(lambda: channel.qos.requeue_left() or not (database.hlen("unacked") or not database.llen("q")), what="it is back")
     assert rest(database) == ["a"]
 
 
 @pytest.mark.usefixtures("script")
-def test_a_channel_that_closes_gives_back_what_it_is_answered(connect: Callable[..., Any], database: Any) -> None:
+def test_a_channel_that_closes_requeues_what_it_is_answered(connect: Callable[..., Any], database: Any) -> None:
     """A message that arrives as the channel closes meets no consumer, and is in its queue when that is done."""
     channel, seen = connect(), []
     put(channel, "a")
@@ -356,7 +356,7 @@ def test_a_connection_that_breaks_before_the_answer(scratch: Path, url: str, dat
         assert [line["messages"] for line in suite.logged("worker", "messages_restored")] == [1]
 
 
-def test_the_watchdog_gives_back_for_a_host_without_a_worker(scratch: Path, url: str, database: Any, take_elsewhere: Any) -> None:
+def test_the_watchdog_requeues_for_a_host_without_a_worker(scratch: Path, url: str, database: Any, take_elsewhere: Any) -> None:
     """No worker of the host lives: what a dead one had is for other hosts, and does not wait for the visibility timeout."""
     put(Connection(url, transport=OWN).channel(), "a")
     ended(take_elsewhere(1))
@@ -387,7 +387,7 @@ def test_a_taker_that_is_killed_anywhere(connect: Callable[..., Any], url: str, 
         answered.unlink(missing_ok=True)
         put(channel, "a")
         killed = killed_at(line, work, place)
-        channel.qos.give_back_left()
+        channel.qos.requeue_left()
         found = rest(database)
         assert found == ["a"] or (found == [] and answered.exists()), line
         if not killed:
@@ -408,7 +408,7 @@ def test_an_answer_that_was_left_unread(connect: Callable[..., Any], database: A
         channel.take.ask(connection, ["q"], 0.1)
     until(lambda: database.hlen("unacked") == 2, what="both takes")
     assert channel.take.answer(channel.client) is None
-    channel.qos.give_back_left()
+    channel.qos.requeue_left()
     assert (database.hlen("unacked"), database.llen("q")) == (0, 2)
 
 

@@ -23,12 +23,12 @@ def narrow(rabbitmq: RabbitMQNode) -> Iterator[str]:
     rabbitmq.ctl("delete_user", name)
 
 
-def refused(scratch: Path, url: str, *words: str) -> str:
+def refused(scratch: Path, url: str, *arguments: str) -> str:
     """What `warren call` says on stderr: one line that begins with the URL's place and holds no password; it ends with 69."""
     suite = Suite(scratch, f"[broker]\nurl_file = {scratch}/etc/url\n")
     (suite.etc / "url").write_text(url, encoding="utf-8")
     (suite.etc / "url").chmod(0o600)
-    done = suite.warren("call", "shop.page", *words)
+    done = suite.warren("call", "shop.page", *arguments)
     assert (done.returncode, done.stdout) == (ExitCode.UNAVAILABLE, ""), done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith(f"{suite.etc}/warren.ini:8: [broker] url_file: the broker "), done.stderr
@@ -36,10 +36,10 @@ def refused(scratch: Path, url: str, *words: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("words", [(), ("--json",)])
-def test_a_wrong_password(scratch: Path, rabbitmq: RabbitMQNode, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_wrong_password(scratch: Path, rabbitmq: RabbitMQNode, arguments: tuple[str, ...]) -> None:
     """A login that RabbitMQ refuses is told with its reason and what to correct."""
-    said = refused(scratch, rabbitmq.url.replace(rabbitmq.password, "hidden77"), *words)
+    said = refused(scratch, rabbitmq.url.replace(rabbitmq.password, "hidden77"), *arguments)
     assert "the broker refuses: " in said
     assert "ACCESS_REFUSED" in said
     assert "; correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password" in said

@@ -50,7 +50,7 @@ def test_the_worker_names_the_queue_and_the_way_on(scratch: Path, taken: str) ->
     assert "of type quorum" in done.stderr
     assert "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'shop'" in done.stderr
     assert "; set queue_type = classic" in done.stderr
-    assert "Traceback" not in (suite.folder / "log" / "worker.log").read_text(encoding="utf-8")
+    assert "Traceback" not in (suite.directory / "log" / "worker.log").read_text(encoding="utf-8")
     assert [line["exit_code"] for line in suite.logged("worker", "refused")] == [ExitCode.UNAVAILABLE]
     suite.write(f"{broker_section(scratch, taken)}queue_type = classic\n{INI}")
     with suite.running("worker", "a"):
@@ -62,7 +62,7 @@ def test_the_suite_tells_it_and_heals(scratch: Path, taken: str) -> None:
     suite = make(scratch, taken)
 
     def told() -> bool:
-        found = judge(look(suite.folder / "run", (suite.folder,)))
+        found = judge(look(suite.directory / "run", (suite.directory,)))
         return any(each.level == Level.CRITICAL and "the broker's queue shop" in each.text for each in found)
 
     with suite.running("supervise"):

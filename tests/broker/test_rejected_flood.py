@@ -38,8 +38,8 @@ def kept(app: Any) -> list[str]:
 
 def here(suite: Suite) -> list[Path]:
     """The dead letters that are files of this host."""
-    folder = suite.folder / "state" / "rejected"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    directory = suite.directory / "state" / "rejected"
+    return sorted(directory.iterdir()) if directory.is_dir() else []
 
 
 def await_more(app: Any, number: int) -> None:

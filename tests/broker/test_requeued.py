@@ -43,7 +43,7 @@ def test_a_task_that_asks_for_the_same_attempt_comes_again(suite: Suite, scratch
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         result = app.send_task("jobs.again", [str(scratch / "now")])
-        lines = until(lambda: suite.logged("worker", "task_handed_back", task_id=result.id)[3:], what="four returns")
+        lines = until(lambda: suite.logged("worker", "task_requeued", task_id=result.id)[3:], what="four returns")
         assert lines[0]["again_in_s"] == 0.8
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         (scratch / "now").touch()

@@ -48,7 +48,9 @@ def made(request: pytest.FixtureRequest, scratch: Path) -> Callable[..., Suite]:
 
     def make(name: str, module: str, more: str) -> Suite:
         suite = Suite(scratch / name, "", modules="jobs")
-        suite.head = suite.head.replace(f"state_dir = {suite.folder}/state", f"state_dir = {scratch}/state")  # embedded: shared
+        suite.head = suite.head.replace(
+            f"state_dir = {suite.directory}/state", f"state_dir = {scratch}/state"
+        )  # embedded: shared
         suite.write(f"{broker}{more}[queue:default]\ntasks = *\n[worker:{name}]\n")
         suite.module("jobs", module)
         return suite
@@ -59,9 +61,9 @@ def made(request: pytest.FixtureRequest, scratch: Path) -> Callable[..., Suite]:
 def dead_letters(suite: Suite) -> list[dict[str, Any]]:
     """Headers of the messages that lie where nobody takes them, which stay there."""
     settings = load(suite.etc)
-    folder = settings.app.state_dir / "broker" / "rejected"
+    directory = settings.app.state_dir / "broker" / "rejected"
     if settings.broker.embedded:
-        return [json.loads(file.read_text(encoding="utf-8"))["headers"] for file in folder.glob("*/*")]
+        return [json.loads(file.read_text(encoding="utf-8"))["headers"] for file in directory.glob("*/*")]
     with make_app(settings).connection_for_read() as connection:
         channel = connection.channel()
         found: list[dict[str, Any]] = []
@@ -125,7 +127,9 @@ def test_a_message_that_is_no_task_is_kept_as_well(made: Callable[..., Suite]) -
 
 
 @pytest.mark.parametrize("kind", ["quorum", "classic"])
-def test_under_an_alarm_an_unknown_task_waits_and_goes_on_to_who_has_it(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+def test_under_an_alarm_an_unknown_task_waits_and_continues_to_who_has_it(
+    scratch: Path, rabbitmq: RabbitMQNode, kind: str
+) -> None:
     """RabbitMQ takes nothing back then: the host keeps a file, which is sent on when the alarm is over; nothing is rejected."""
     broker = broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + f"queue_type = {kind}\n"
     suites = {}
@@ -147,4 +151,4 @@ def test_under_an_alarm_an_unknown_task_waits_and_goes_on_to_who_has_it(scratch:
         let_pass(1)
     assert len(calls(path)) == 4
     assert not old.logged("worker", "message_rejected")
-    assert not list((old.folder / "state" / "returning").glob("*/*.json"))
+    assert not list((old.directory / "state" / "returning").glob("*/*.json"))

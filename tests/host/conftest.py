@@ -1,4 +1,4 @@
-"""Hosts for the tests of this folder: booted once a module, with Warren installed from its package where a module asks for it."""
+"""Hosts for the tests of this directory: booted once a module, with Warren's package installed where a module asks for it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ TOLD = ("/etc/warren/warren.ini:7", "concurency", "concurrency")
 
 
 def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
-    """`systemctl reload` fails, says where, and every process goes on."""
+    """`systemctl reload` fails, says where, and every process continues."""
     suite.configure(GOOD)
     suite.start()
     suite.reload()

@@ -21,7 +21,7 @@ def test_a_broker_that_is_away_for_a_minute(suite: Installed, figure: Figure) ->
     suite.host.run("systemctl", "start", "rabbitmq-server", "--no-block")
     until(lambda: _listens(suite), what="RabbitMQ to listen")
     back = time.monotonic()
-    until(lambda: suite.heart("worker-main").get("state") == "ready", what="a worker that consumes")
+    until(lambda: suite.heartbeat("worker-main").get("state") == "ready", what="a worker that consumes")
     figure("broker away for 60 s: consuming again", time.monotonic() - back, f"<= {BACK:g} s after its return")
     suite.send(5, 8, 0.2)
     suite.all_done(5, 8)
@@ -30,7 +30,7 @@ def test_a_broker_that_is_away_for_a_minute(suite: Installed, figure: Figure) ->
 
 
 def test_a_disk_alarm_with_a_full_queue(suite: Installed, figure: Figure) -> None:
-    """Workers drain the queue although RabbitMQ takes nothing; a publisher is told so in bounded time; then all goes on."""
+    """Workers drain the queue although RabbitMQ takes nothing; a publisher is told so in bounded time; then all continues."""
     suite.stop()
     suite.send(1001, 1200, 0.01)
     suite.host.run("rabbitmqctl", "-q", "set_disk_free_limit", "100000GB")

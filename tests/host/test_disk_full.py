@@ -17,12 +17,12 @@ QUOTA = "[quota:provider]\nlimit = 1000/s\ntasks = jobs.nothing\n"
 
 @pytest.fixture(scope="module")
 def small(net: Network, package: Path) -> Installed:
-    """A suite on the embedded broker whose log and state folders are small file systems of their own."""
+    """A suite on the embedded broker whose log and state directories are small file systems of their own."""
     (host,) = net.hosts("small")
     made = Installed(host, package, HEAD + WORKER + CALLS + QUOTA, broker=False)
     made.stop()
-    for folder in ("log", "lib"):
-        host.sh(f"mount -t tmpfs -o size=8m,mode=750 tmpfs /var/{folder}/warren; chown warren:warren /var/{folder}/warren")
+    for directory in ("log", "lib"):
+        host.sh(f"mount -t tmpfs -o size=8m,mode=750 tmpfs /var/{directory}/warren; chown warren:warren /var/{directory}/warren")
     made.start()
     return made
 
@@ -34,18 +34,20 @@ def fill(small: Installed) -> Iterator[None]:
     small.host.sh("rm -f /var/log/warren/fill /var/lib/warren/fill")
 
 
-def _fill(suite: Installed, folder: str) -> None:
-    suite.host.sh(f"dd if=/dev/zero of={folder}/fill bs=4k status=none || true")
-    assert suite.host.sh(f"df --output=avail {folder} | tail -1").strip() == "0"
+def _fill(suite: Installed, directory: str) -> None:
+    suite.host.sh(f"dd if=/dev/zero of={directory}/fill bs=4k status=none || true")
+    assert suite.host.sh(f"df --output=avail {directory} | tail -1").strip() == "0"
 
 
 @pytest.mark.usefixtures("fill")
-def test_a_full_disk_under_the_log_folder(small: Installed) -> None:
+def test_a_full_disk_under_the_log_directory(small: Installed) -> None:
     """Tasks go on; `warren health` names the disk; afterwards the log says how many lines are missing; every line is whole."""
     _fill(small, "/var/log/warren")
     small.send(1, 200)
     small.all_done(1, 200)
-    until(lambda: "log" in small.host.run("warren", "health", "disk", check=False).stdout, what="health to name the log folder")
+    until(
+        lambda: "log" in small.host.run("warren", "health", "disk", check=False).stdout, what="health to name the log directory"
+    )
     assert small.host.run("warren", "health", "disk", check=False).returncode == 2
     small.host.sh("rm /var/log/warren/fill")
     small.send(201, 210)
@@ -56,7 +58,7 @@ def test_a_full_disk_under_the_log_folder(small: Installed) -> None:
 
 
 @pytest.mark.usefixtures("fill")
-def test_a_full_disk_under_the_state_folder(small: Installed) -> None:
+def test_a_full_disk_under_the_state_directory(small: Installed) -> None:
     """The embedded broker refuses what it cannot keep and says why; what it had taken runs; all works once there is room."""
     small.send_all("jobs.nothing", [[0.5]] * 10)
     _fill(small, "/var/lib/warren")

@@ -1,4 +1,4 @@
-"""The hosts themselves: what every other test of this folder stands on."""
+"""The hosts themselves: what every other test of this directory stands on."""
 
 from __future__ import annotations
 

@@ -36,19 +36,19 @@ cat /mnt/made/file
 
 
 class Roots:
-    """Roots below a folder on a disk, and a debootstrap that never makes one whole."""
+    """Roots below a directory on a disk, and a debootstrap that never makes one whole."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path, programs: Path) -> None:
+        self.directory = directory
         self._notes = programs / "notes"
         program = programs / "debootstrap"
         program.write_text(DEBOOTSTRAP, encoding="ascii")
         program.chmod(0o755)
         path = f"{programs}:{os.environ['PATH']}"
-        self._environment = {**os.environ, "PATH": path, "WARREN_ROOTS": str(folder), "NOTES": str(self._notes)}
+        self._environment = {**os.environ, "PATH": path, "WARREN_ROOTS": str(directory), "NOTES": str(self._notes)}
 
-    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        return run_to_end(["unshare", "--mount", *words], env=self._environment, capture_output=True)
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return run_to_end(["unshare", "--mount", *arguments], env=self._environment, capture_output=True)
 
     def ask(self) -> subprocess.CompletedProcess[str]:
         return self.run(releases.IN_DEBIAN, "--root", "trixie")
@@ -62,48 +62,48 @@ class Roots:
         """A root that was killed while it was made."""
         asked = self.ask()
         assert (asked.returncode != 0, asked.stdout, self.tries) == (True, "", 1), asked.stderr
-        (folder,) = re.findall(r"making a root of trixie in (\S+) ", asked.stderr)
-        assert Path(folder, "etc").is_dir()
-        return Path(folder)
+        (directory,) = re.findall(r"making a root of trixie in (\S+) ", asked.stderr)
+        assert Path(directory, "etc").is_dir()
+        return Path(directory)
 
 
 @pytest.fixture
 def roots(tmp_path: Path) -> Iterator[Roots]:
     if os.geteuid() != 0:
         releases.without_root("a root of another release needs root")
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        yield Roots(Path(folder), tmp_path)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        yield Roots(Path(directory), tmp_path)
 
 
 @pytest.mark.parametrize("word", ["nodev", "noexec", "tmpfs"])
 def test_a_disk_that_can_hold_no_root_is_told(roots: Roots, word: str) -> None:
     """Before anything is fetched: the mount option that stands in the way, and what to do."""
-    mounted = f"mount -t tmpfs tmpfs {roots.folder}"
+    mounted = f"mount -t tmpfs tmpfs {roots.directory}"
     if word != "tmpfs":
-        mounted = f"mount --bind {roots.folder} {roots.folder}; mount -o remount,bind,{word} {roots.folder}"
+        mounted = f"mount --bind {roots.directory} {roots.directory}; mount -o remount,bind,{word} {roots.directory}"
     asked = roots.run("sh", "-ec", f'{mounted}; exec "$0" --root trixie', releases.IN_DEBIAN)
     assert (asked.returncode, asked.stdout, roots.tries) == (1, "", 0)
     assert word in asked.stderr
     assert "WARREN_ROOTS" in asked.stderr
 
 
-def test_a_half_made_root_is_made_anew(roots: Roots) -> None:
+def test_a_half_made_root_is_made_again(roots: Roots) -> None:
     """A root is taken when its marker is there, which is written last; one without is not."""
-    folder = roots.half()
+    directory = roots.half()
     assert roots.ask().returncode != 0
     assert roots.tries == 2
-    Path(f"{folder}.whole").touch()
+    Path(f"{directory}.whole").touch()
     asked = roots.ask()
-    assert (asked.returncode, asked.stdout, roots.tries) == (0, f"{folder}\n", 2)
+    assert (asked.returncode, asked.stdout, roots.tries) == (0, f"{directory}\n", 2)
 
 
 def test_a_tree_below_mnt_is_found(roots: Roots) -> None:
-    """The command sees the tree and its own root's folders, and writes to the folder that it was given, wherever they lie."""
-    folder = roots.half()
-    shutil.rmtree(folder)
-    folder.mkdir()
-    Path(f"{folder}.whole").touch()
+    """The command sees the tree and its own root's directories, and writes to the directory that it was given."""
+    directory = roots.half()
+    shutil.rmtree(directory)
+    directory.mkdir()
+    Path(f"{directory}.whole").touch()
     command = "pwd; ls setup.py; ls -d /root /srv; rm setup.py; echo made >/mnt/out/file"
-    done = roots.run("sh", "-ec", BELOW_MNT, "sh", releases.TREE, folder, "sh", "-ec", command)
+    done = roots.run("sh", "-ec", BELOW_MNT, "sh", releases.TREE, directory, "sh", "-ec", command)
     assert done.stdout.split() == ["/mnt/warren", "setup.py", "/root", "/srv", "made"], done.stderr
     assert (releases.TREE / "setup.py").exists()

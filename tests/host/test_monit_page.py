@@ -16,7 +16,7 @@ from support import mail_sink
 from support.browser import browser
 from support.host import Host, Network
 from support.installed import RABBITMQ, TASKS, WORKER, Installed
-from support.wait import PATIENCE, until
+from support.wait import TIMEOUT, until
 
 PAGE = "127.0.0.1:2812"
 SERVICES = ("warren", *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")))
@@ -67,7 +67,7 @@ def page(suite: Installed, password: str) -> Iterator[Chrome]:
 
 def answers(password: str) -> int:
     try:
-        return requests.get(f"http://{PAGE}/", auth=("warren", password), timeout=PATIENCE).ok
+        return requests.get(f"http://{PAGE}/", auth=("warren", password), timeout=TIMEOUT).ok
     except requests.ConnectionError:
         return False
 
@@ -112,7 +112,7 @@ def press(page: Chrome, button: str) -> None:
         page.get(f"http://{PAGE}/warren")
         try:
             page.find_element(By.CSS_SELECTOR, f'input[value="{button}"]').click()
-        except StaleElementReferenceException:  # the page shows itself anew each cycle
+        except StaleElementReferenceException:  # the page shows itself again each cycle
             return False
         return states(page).get("warren", before) != before
 
@@ -160,10 +160,10 @@ def settled(host: Host) -> list[str]:
 def test_a_login_is_needed(suite: Installed, page: Chrome, password: str) -> None:
     """Nobody sees the page without the password, and a form of another page presses no button for somebody who has logged in."""
     url, user = f"http://{PAGE}/warren", ("warren", password)
-    assert requests.get(url, timeout=PATIENCE).status_code == 401
-    assert requests.get(url, auth=("warren", password[:-1]), timeout=PATIENCE).status_code == 401
-    assert requests.get(url, auth=user, timeout=PATIENCE).status_code == 200
-    assert requests.post(url, {"action": "stop"}, auth=user, timeout=PATIENCE).status_code == 403
+    assert requests.get(url, timeout=TIMEOUT).status_code == 401
+    assert requests.get(url, auth=("warren", password[:-1]), timeout=TIMEOUT).status_code == 401
+    assert requests.get(url, auth=user, timeout=TIMEOUT).status_code == 200
+    assert requests.post(url, {"action": "stop"}, auth=user, timeout=TIMEOUT).status_code == 403
     assert suite.host.show("warren", "ActiveState") == "active"
     assert suite.host.path("/etc/monit/conf.d/warren-page").stat().st_mode & 0o777 == 0o600
 
@@ -189,7 +189,7 @@ def test_the_buttons(suite: Installed, page: Chrome) -> None:
 def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
     """A worker that cannot start turns its service red, once told, and no other; it is green again after its repair.
 
-    That it is held is said with one word, wherever somebody looks.
+    That it is backing off is said with one word, wherever somebody looks.
     """
     all_well(page)
     before = settled(suite.host)
@@ -198,10 +198,10 @@ def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
         suite.host.run("kill", "-9", str(suite.pid("worker-main")))
         red = dict.fromkeys(SERVICES, GREEN) | {"warren-worker": "Status failed red-text"}
         until(lambda: states(page) == red, what="the worker alone in red")
-        until(lambda: "worker-main is held: " in rows(page)["warren-worker"][1], what="the reason on the page")
-        assert "held: worker-main (" in suite.host.run("systemctl", "status", "--no-pager", "warren", check=False).stdout
-        assert "worker-main is held: " in suite.host.run("warren", "status", check=False).stdout
-        assert "worker-main is held: " in suite.host.run("warren", "health", check=False).stdout
+        until(lambda: "worker-main is backing off: " in rows(page)["warren-worker"][1], what="the reason on the page")
+        assert "backing off: worker-main (" in suite.host.run("systemctl", "status", "--no-pager", "warren", check=False).stdout
+        assert "worker-main is backing off: " in suite.host.run("warren", "status", check=False).stdout
+        assert "worker-main is backing off: " in suite.host.run("warren", "health", check=False).stdout
     finally:
         suite.host.write("/srv/jobs/jobs.py", TASKS)
     suite.host.run("warren", "restart")
@@ -313,7 +313,7 @@ def test_a_task_cannot_choose_whom_monit_watches(suite: Installed, page: Chrome)
 
 
 def test_monit_is_killed(suite: Installed, page: Chrome, password: str) -> None:
-    """systemd starts it again, once. The suite goes on untouched, with no second supervisord, and nobody is told."""
+    """systemd starts it again, once. The suite continues untouched, with no second supervisord, and nobody is told."""
     all_well(page)
     host = suite.host
     before, asked = settled(host), attempts(host)
@@ -327,7 +327,7 @@ def test_monit_is_killed(suite: Installed, page: Chrome, password: str) -> None:
     all_well(page)
     assert {program: suite.pid(program) for program in processes} == processes
     assert suite.supervisord() == supervisord
-    assert [pid for pid, words in suite.processes().items() if words.endswith("warren supervise")] == [supervisord]
+    assert [pid for pid, arguments in suite.processes().items() if arguments.endswith("warren supervise")] == [supervisord]
     assert host.show("monit", "ActiveState") == "active"
     assert host.show("monit", "NRestarts") == "1"
     assert attempts(host) == asked

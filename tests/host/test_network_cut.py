@@ -8,14 +8,14 @@ from pathlib import Path
 from support.figures import Figure
 from support.host import Network
 from support.installed import RABBITMQ, WORKER, Installed
-from support.wait import PATIENCE, until
+from support.wait import TIMEOUT, until
 
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 #: Seconds without a network: longer than heartbeats allow, on both sides.
 CUT = 40.0
 #: Seconds in which tasks are to run again: at most 2 s until the next attempt to connect, or the next packet of that under way.
 AGAIN = 5.0
-#: The default heart_timeout: no heart is to be silent for so long.
+#: The default heartbeat_timeout: no heartbeat is to be silent for so long.
 SILENCE = 20.0
 #: What a worker of two processes has in hand at most, with one message fetched for each.
 FETCHED = 2
@@ -38,7 +38,7 @@ def test_packets_vanish_and_come_back(net: Network, package: Path, figure: Figur
     healed = time.monotonic()
     until(lambda: suite.runs().begun.total() > begun, what="a task")
     took = time.monotonic() - healed
-    figure("network cut for 40 s: longest silence of a heart", silence, f"< {SILENCE:g} s")
+    figure("network cut for 40 s: longest silence of a heartbeat", silence, f"< {SILENCE:g} s")
     figure("network cut for 40 s: a task begins after the first packet", took, f"<= {AGAIN:g} s")
     runs = suite.all_done(1, 100)
     until(lambda: all(pids(suite).values()), what="every daemon ready again")
@@ -54,14 +54,14 @@ def pids(suite: Installed) -> dict[str, int]:
 
 
 def longest_silence(suite: Installed, seconds: float) -> float:
-    """Watches the hearts for so long; the greatest age (seconds) that any of them had."""
+    """Watches the heartbeats for so long; the greatest age (seconds) that any of them had."""
     end, longest = time.monotonic() + seconds, 0.0
 
     def over() -> bool:
         nonlocal longest
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        longest = max(longest, *(now - float(suite.heart(program)["at"]) for program in PROGRAMS))
+        longest = max(longest, *(now - float(suite.heartbeat(program)["at"]) for program in PROGRAMS))
         return time.monotonic() > end
 
-    until(over, seconds + PATIENCE, "the end of the watch")
+    until(over, seconds + TIMEOUT, "the end of the watch")
     return longest

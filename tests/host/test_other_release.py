@@ -1,4 +1,4 @@
-"""Warren on the other release of Debian that it is for: a short form of what the rest of this folder promises for this one."""
+"""Warren on the other release of Debian that it is for: a short form of what the rest of this directory promises for this one."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_stray_line_is_told_with_its_place(suite: Installed) -> None:
 
 def test_the_quickstart_works_there(suite: Installed) -> None:
     """The first command of the README, by the package's own Python: all is as promised."""
-    words = (PYTHON, "-P", "-m", "warren.demo.quickstart", "--documents", "60", "--json")
-    done = suite.host.run("runuser", "-u", "warren", "--", *words, within=600)
+    arguments = (PYTHON, "-P", "-m", "warren.demo.quickstart", "--documents", "60", "--json")
+    done = suite.host.run("runuser", "-u", "warren", "--", *arguments, within=600)
     said = json.loads(done.stdout.splitlines()[-1])
     assert (said["documents"], said["refused"], said["lost"]) == (60, 0, 0)
 
@@ -100,9 +100,9 @@ def test_a_reload_adds_what_was_written(suite: Installed) -> None:
 
 
 def test_purge_leaves_nothing(suite: Installed, built: Path) -> None:
-    """`apt purge` ends every process and takes every folder; the package can be installed again."""
+    """`apt purge` ends every process and takes every directory; the package can be installed again."""
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")
     assert not suite.processes()
-    folders = ("/etc/warren", "/var/lib/warren", "/var/log/warren", "/usr/lib/warren", "/usr/bin/warren")
-    assert [each for each in folders if suite.host.run("test", "-e", each, check=False).returncode == 0] == []
+    directories = ("/etc/warren", "/var/lib/warren", "/var/log/warren", "/usr/lib/warren", "/usr/bin/warren")
+    assert [each for each in directories if suite.host.run("test", "-e", each, check=False).returncode == 0] == []
     suite.set_up(built, SETTINGS)

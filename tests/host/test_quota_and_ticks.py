@@ -63,7 +63,7 @@ class Evidence:
 
 
 @pytest.fixture(scope="module")
-def evidence(server: Installed) -> Evidence:
+def details(server: Installed) -> Evidence:
     """One stream of calls and one of ticks, through every fault; each comes with a call in flight, and just after a tick."""
     began = time.time()
     server.send(1, HALF, CALL)
@@ -123,27 +123,27 @@ def hit(suite: Installed, program: str, word: str) -> None:
     until(lambda: suite.host.show("warren", "ActiveState") == "active", what="an active unit")
 
 
-def test_the_quota_holds_through_every_fault(evidence: Evidence, figure: Figure) -> None:
+def test_the_quota_holds_through_every_fault(details: Evidence, figure: Figure) -> None:
     """Over kill -9 and hangs of worker and supervisord and over a power cut no window is exceeded."""
-    calls = evidence.calls
+    calls = details.calls
     use = len(calls) / (LIMIT * ((calls[-1] - calls[0]) / WINDOW + 1))
     figure("quota through every fault: worst window", worst(calls, WINDOW), f"<= {LIMIT}")
     figure("quota through every fault: use of the allowance", f"{use:.0%}", "> 40%")
-    figure(f"quota after a power cut at {HALF} of {LIMIT} calls: left", evidence.free, f"{LIMIT // 4} to {LIMIT - HALF}")
+    figure(f"quota after a power cut at {HALF} of {LIMIT} calls: left", details.free, f"{LIMIT // 4} to {LIMIT - HALF}")
     assert worst(calls, WINDOW) <= LIMIT
-    assert evidence.free <= evidence.most, "the calls before the power cut are forgotten"
-    assert evidence.free >= LIMIT // 4, "what was not used before the power cut is kept back as well"
+    assert details.free <= details.most, "the calls before the power cut are forgotten"
+    assert details.free >= LIMIT // 4, "what was not used before the power cut is kept back as well"
 
 
-def test_no_tick_comes_twice_through_every_fault(evidence: Evidence, figure: Figure) -> None:
+def test_no_tick_comes_twice_through_every_fault(details: Evidence, figure: Figure) -> None:
     """Each tick comes once, but for those while no beat led for more than GRACE."""
-    figure("ticks through every fault", counted(evidence.ticks), "none twice")
-    changes_cost_only_old_ticks(evidence.ticks, evidence.silences)
-    assert len(evidence.silences) >= 5  # the power cut, and two faults each of beat and supervisord
+    figure("ticks through every fault", counted(details.ticks), "none twice")
+    changes_cost_only_old_ticks(details.ticks, details.silences)
+    assert len(details.silences) >= 5  # the power cut, and two faults each of beat and supervisord
 
 
 def test_the_leaders_host_loses_its_power(net: Network, server: Installed, package: Path, figure: Figure) -> None:
-    """Of two hosts on one broker the leading one vanishes without a word: the other's beat goes on, and no tick comes twice."""
+    """Of two hosts on one broker the leading one vanishes without a word: the other's beat continues, and no tick comes twice."""
     (host,) = net.hosts("second")
     second = Installed(host, package, BEAT, broker=False)
     try:
@@ -155,7 +155,7 @@ def test_the_leaders_host_loses_its_power(net: Network, server: Installed, packa
         until(lambda: ticking(second), what="a tick of the second host")
         server.start()
         until(lambda: ticking(second), what="a tick of the second host, with the first one standing by")
-        assert not server.heart("beat")["evidence"]["leading"]
+        assert not server.heartbeat("beat")["details"]["leading"]
         told = second.log("beat")
         with net.cut(host):
             host.power_cut()

@@ -144,8 +144,8 @@ def changes(host: Host) -> Iterator[list[str]]:
     found[:] = [path for path in sorted(set(found)) if not path.startswith((*OURS, *HOSTS, PID_FILE))]
 
 
-def _newer(folder: Path, moment: float) -> Iterator[Path]:
-    for top, _, names in os.walk(folder):
+def _newer(directory: Path, moment: float) -> Iterator[Path]:
+    for top, _, names in os.walk(directory):
         for name in names:
             path = Path(top, name)
             if path.lstat().st_ctime > moment:
@@ -170,9 +170,9 @@ def typed(host: Host, commands: list[str], within: int = 90) -> dict[str, tuple[
 def holds(host: Host, user: str, notes: str, *paths: str, env: str = "") -> None:
     """Starts a process of that user that holds locks on the files."""
     script = "/root/holder.py" if user == "root" else "/srv/jobs/holder.py"
-    words = f"env {env} /usr/bin/python3 {script} {notes} {' '.join(paths)}"
-    words = f"setsid runuser -u {user} -- {words} </dev/null >/dev/null 2>&1 &"
-    host.sh(words)
+    arguments = f"env {env} /usr/bin/python3 {script} {notes} {' '.join(paths)}"
+    arguments = f"setsid runuser -u {user} -- {arguments} </dev/null >/dev/null 2>&1 &"
+    host.sh(arguments)
     until(lambda: host.run("test", "-e", notes, check=False).returncode == 0, 60, "the holder of the locks")
 
 
@@ -186,19 +186,19 @@ mkdir -p broker/unacked/dead.1.1/lib; ln -s /usr/local/lib broker/queues/lib
 echo /var/lib/warren/evil.so >broker/unacked/dead.1.1/etc/ld.so.preload
 echo x >broker/unacked/dead.1.1/lib/libz.so.0
 cp /srv/jobs/evil.py one/warren/__init__.py; cp /srv/jobs/evil.py one/warren/__main__.py
-mkdir -p /run/warren/heart; chmod 755 /run/warren
-mkfifo /run/warren/heart/fifo.json
-ln -s /dev/zero /run/warren/heart/zero.json
+mkdir -p /run/warren/heartbeats; chmod 755 /run/warren
+mkfifo /run/warren/heartbeats/fifo.json
+ln -s /dev/zero /run/warren/heartbeats/zero.json
 mkfifo /var/log/warren/fifo.log; mkfifo /var/log/warren/fifo.out
 ln -s /dev/zero /var/log/warren/zero.log
 ln -s /etc/shadow /var/log/warren/shadow.log
-printf '{"at": 1, "pid": 1, "start": 1, "state": "\\033]0;title by a heart\\007", "evidence": {}}' >/run/warren/heart/title.json
+printf '{"at": 1, "pid": 1, "start": 1, "state": "\\033]0;a title\\007", "details": {}}' >/run/warren/heartbeats/title.json
 printf '\\033]0;title by a log\\007\\n' >/var/log/warren/title.log
 """
 PLANT_STOPPED = """
 set -e
-mkdir -p /run/warren/heart
-for name in survey programs; do rm -f /run/warren/$name.json; mkfifo /run/warren/$name.json; done
+mkdir -p /run/warren/heartbeat
+for name in broker status programs; do rm -f /run/warren/$name.json; mkfifo /run/warren/$name.json; done
 ln -sf /run/victim.pid /run/warren/beat.lock
 ln -sf /run/victim.pid /run/warren/worker-main.lock
 rm -f /var/lib/warren/run_dir; mkfifo /var/lib/warren/run_dir || true
@@ -348,7 +348,9 @@ def test_every_command_of_the_guides_where_the_suite_works(attacked: Installed) 
     attacked.configure(INI)
     attacked.start()
     host.sh("rm -f /root/victim /var/lib/warren/notes")
-    plants = "mkdir -p /run/warren/heart; mkfifo /run/warren/heart/x.json; ln -s /dev/zero /run/warren/heart/z.json"
+    plants = (
+        "mkdir -p /run/warren/heartbeats; mkfifo /run/warren/heartbeats/x.json; ln -s /dev/zero /run/warren/heartbeats/z.json"
+    )
     as_warren(host, f"{plants}; ln -s /etc /var/lib/warren/broker/rejected/title; mkfifo /var/log/warren/x2.log")
     with changes(host) as changed:
         # A daemon without a unit has the environment that it is started with, and may run sudo: by design.

@@ -45,10 +45,10 @@ ACTS = {
     ),
     "add": ("foreign('anything')", "program_removed"),
     "kill all": ("asked.supervisor.signalAllProcesses('KILL')", "supervisor_record"),
-    "unlink": ("[os.unlink(e.path) for e in os.scandir('/run/warren') if not e.is_dir()]", "run_folder_emptied"),
+    "unlink": ("[os.unlink(e.path) for e in os.scandir('/run/warren') if not e.is_dir()]", "run_directory_restored"),
     "spoil": (
         "[open(f'/run/warren/{n}', 'w').write('garbage') for n in ('programs.json', 'supervisord.conf', 'supervisord.pid')]",
-        "run_folder_emptied",
+        "run_directory_restored",
     ),
     "hang up": ("os.kill(asked.supervisor.getPID(), 1)", "reloaded"),
     "user 1": ("os.kill(asked.supervisor.getPID(), 10)", "state_dumped"),

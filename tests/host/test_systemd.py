@@ -44,7 +44,7 @@ def test_a_task_cannot_change_the_configuration(suite: Installed) -> None:
     assert "Read-only file system" in suite.host.run(*inside, check=False).stderr
 
 
-def test_stop_lets_running_tasks_finish_and_hands_back_the_rest(suite: Installed) -> None:
+def test_stop_lets_running_tasks_finish_and_requeues_the_rest(suite: Installed) -> None:
     """Two tasks of five seconds run and others wait: both finish, the others run once after the next start."""
     suite.start()
     suite.send(1, 8, 5)

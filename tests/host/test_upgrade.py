@@ -104,8 +104,8 @@ def test_an_upgrade_that_cannot_start_the_suite_says_why(present: Installed) -> 
 def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
     """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code.
 
-    A log folder that is a file system of its own cannot go: it is emptied, and the purge is whole. What is mounted inside the
-    suite's folders is somebody else's, and keeps its files.
+    A log directory that is a file system of its own cannot go: it is emptied, and the purge is whole. What is mounted inside the
+    suite's directories is somebody else's, and keeps its files.
     """
     suite = present
     suite.send(1, 1)
@@ -117,7 +117,7 @@ def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
     assert suite.host.read("/var/log/warren/worker.log")
     assert suite.host.run("sh", "-c", "command -v warren", check=False).returncode != 0
     suite.host.sh("mount --bind /var/log/warren /var/log/warren")
-    # Somebody's folder, of the same file system, where the suite's state is.
+    # Somebody's directory, of the same file system, where the suite's state is.
     suite.host.sh("mkdir -p /srv/theirs /var/lib/warren/a/theirs; echo kept >/srv/theirs/file")
     suite.host.sh("mount --bind /srv/theirs /var/lib/warren/a/theirs")
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")

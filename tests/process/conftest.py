@@ -22,10 +22,10 @@ def suite(scratch: Path) -> Suite:
 
 
 @pytest.fixture(scope="module")
-def standing() -> Iterator[tuple[Suite, Process]]:
+def program_status() -> Iterator[tuple[Suite, Process]]:
     """A suite that runs with its supervisord, for tests that leave it as they found it."""
-    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        made = make(Path(folder))
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        made = make(Path(directory))
         shutil.copy(SHIPPED, made.etc)  # the others run without a file of their own
         old = os.umask(0)  # the weakest that there is
         try:

@@ -32,15 +32,15 @@ start_timeout = {}
 {}"""
 
 
-def ini(limit: str, start_timeout: str = "5m", more: str = "heart_timeout = 5m\n") -> str:
+def ini(limit: str, start_timeout: str = "5m", more: str = "heartbeat_timeout = 5m\n") -> str:
     return QUOTA.format(limit, start_timeout, more)
 
 
 def ledger(suite: Suite) -> Ledger:
-    return Ledger(suite.folder / "state" / "quota" / "site.ledger")
+    return Ledger(suite.directory / "state" / "quota" / "site.ledger")
 
 
-def terms(suite: Suite) -> tuple[int, float]:
+def limits(suite: Suite) -> tuple[int, float]:
     """Limit and window that calls are admitted by."""
     counts = ledger(suite).counts()
     return counts.limit, counts.window_s
@@ -48,8 +48,8 @@ def terms(suite: Suite) -> tuple[int, float]:
 
 def pid_of(suite: Suite, program: str) -> int:
     """The process of a program that does its work."""
-    heart = suite.heart(program)
-    return heart["pid"] if heart and heart["state"] == "ready" else 0
+    heartbeat = suite.heartbeat(program)
+    return heartbeat["pid"] if heartbeat and heartbeat["state"] == "ready" else 0
 
 
 def kill(suite: Suite, program: str) -> None:
@@ -61,9 +61,9 @@ def kill(suite: Suite, program: str) -> None:
 
 @contextmanager
 def reloading(suite: Suite) -> Iterator[subprocess.Popen[str]]:
-    """`warren reload`, which goes on while the block looks."""
-    words = [str(WARREN), "--config", str(suite.etc), "reload"]
-    asked = subprocess.Popen(words, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    """`warren reload`, which continues while the block looks."""
+    arguments = [str(WARREN), "--config", str(suite.etc), "reload"]
+    asked = subprocess.Popen(arguments, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         yield asked
     finally:
@@ -73,7 +73,7 @@ def reloading(suite: Suite) -> Iterator[subprocess.Popen[str]]:
 
 def waits_for(suite: Suite, program: str) -> bool:
     """Whether the reload says that nothing but this program is missing."""
-    report = read(suite.folder / "run")
+    report = read(suite.directory / "run")
     return bool(report and report.doing and report.doing.what == f"waiting for {program}")
 
 
@@ -84,19 +84,19 @@ def test_an_edit_that_nobody_reloaded_reaches_no_daemon(suite: Suite) -> None:
         suite.write(ini("500/m"))
         for program in ("worker-a", "quota-watchdog"):
             kill(suite, program)
-            assert terms(suite) == (5, 3600.0)
+            assert limits(suite) == (5, 3600.0)
         suite.write("[worker:a]\nconcurency = 1\n")
         for program in ("worker-a", "quota-watchdog", "beat"):
             kill(suite, program)
-        assert terms(suite) == (5, 3600.0)
+        assert limits(suite) == (5, 3600.0)
         assert suite.warren("reload").returncode == 78
         suite.write(ini("500/m"))
         done = suite.warren("reload")
         assert done.returncode == 0, done.stderr
-        assert terms(suite) == (500, 60.0)
+        assert limits(suite) == (500, 60.0)
         quotas = (suite.status() or {})["quotas"]
         assert [(quota["limit"], quota["window_s"]) for quota in quotas] == [("500/m", 60.0)]
-    assert not (suite.folder / "run" / "settings.json").exists()
+    assert not (suite.directory / "run" / "settings.json").exists()
 
 
 def spoil(path: Path) -> None:
@@ -113,22 +113,22 @@ def test_accepted_settings_that_a_task_has_spoilt(suite: Suite, act: Callable[[P
     """A daemon that starts just then is started again, and reads what supervise has written once more."""
     suite.write(ini("5/h"))
     with supervised(suite):
-        path = suite.folder / "run" / "settings.json"
+        path = suite.directory / "run" / "settings.json"
         assert path.stat().st_mode & 0o777 == 0o600
         whole = path.read_text()
         suite.write(ini("500/m"))
         act(path)
         kill(suite, "worker-a")
         assert until(lambda: path.is_file() and path.read_text(), what="the file") == whole
-        assert terms(suite) == (5, 3600.0)
+        assert limits(suite) == (5, 3600.0)
 
 
 def test_a_worker_with_the_settings_of_before_an_edit_changes_no_ledger(suite: Suite) -> None:
-    """Stopped after it has read its settings, it goes on when a reload has lowered the limit: the ledger keeps the new one."""
+    """Stopped after it has read its settings, it continues when a reload has lowered the limit: the ledger keeps the new one."""
     suite.write(ini("50/h"))
     with supervised(suite) as supervisor:
         before = until(lambda: pid_of(suite, "worker-a"), what="the worker")
-        lock = suite.folder / "run" / "worker-a.lock"
+        lock = suite.directory / "run" / "worker-a.lock"
         dead = [each.pid for each in descendants(before)]
         os.kill(supervisor.pid, signal.SIGSTOP)
         os.kill(before, signal.SIGKILL)
@@ -141,12 +141,12 @@ def test_a_worker_with_the_settings_of_before_an_edit_changes_no_ledger(suite: S
             os.kill(successor, signal.SIGSTOP)
         suite.write(ini("5/h"))
         with reloading(suite) as asked:
-            until(lambda: terms(suite) == (5, 3600.0), what="the lower limit")
+            until(lambda: limits(suite) == (5, 3600.0), what="the lower limit")
             os.kill(successor, signal.SIGCONT)
             said, wrong = output_of(asked)
             assert (asked.returncode, said) == (0, "the new settings are in force, and every daemon works\n"), wrong
         assert programs(suite)["worker-a"].pid == successor
-        assert terms(suite) == (5, 3600.0)
+        assert limits(suite) == (5, 3600.0)
         assert [line["limit"] for line in suite.logged("worker", "settings_older")] == ["50/h"]
         assert not suite.logged("worker", "quota_changed")
 
@@ -171,7 +171,7 @@ def _opened(pids: set[int], path: Path) -> int:
 
 
 def test_a_reload_waits_for_the_watchdog(suite: Suite) -> None:
-    """While the quota-watchdog is stopped nothing is said to be in force; when it goes on the ledger has the new limit first."""
+    """While the quota-watchdog is stopped nothing is said to be in force; then the ledger has the new limit first."""
     suite.write(ini("50/h"))
     with supervised(suite):
         watchdog = until(lambda: pid_of(suite, "quota-watchdog"), what="the watchdog")
@@ -179,22 +179,22 @@ def test_a_reload_waits_for_the_watchdog(suite: Suite) -> None:
         suite.write(ini("5/h"))
         with reloading(suite) as asked:
             until(lambda: waits_for(suite, "quota-watchdog"), what="the reload to wait for nobody else")
-            assert (asked.poll(), terms(suite)) == (None, (50, 3600.0))
+            assert (asked.poll(), limits(suite)) == (None, (50, 3600.0))
             os.kill(watchdog, signal.SIGCONT)
             said, wrong = output_of(asked)
             assert (asked.returncode, said) == (0, "the new settings are in force, and every daemon works\n"), wrong
-            assert terms(suite) == (5, 3600.0)
+            assert limits(suite) == (5, 3600.0)
 
 
 def test_a_reload_says_which_ledger_it_did_not_reach(suite: Suite) -> None:
     """A ledger whose lock is held keeps its terms: the reload ends with 1 and names it, and the next one is whole."""
     suite.write(ini("50/h"))
     with supervised(suite):
-        suite.write(ini("5/h", "1s", "heart_timeout = 20s\n"))
+        suite.write(ini("5/h", "1s", "heartbeat_timeout = 20s\n"))
         with open(ledger(suite).path, "r+b") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             done = suite.warren("reload")
         assert (done.returncode, done.stdout) == (1, "")
         assert "not been taken up by quota-watchdog (quotas with their old terms: site)" in done.stderr
         done = suite.warren("reload")
-        assert (done.returncode, terms(suite)) == (0, (5, 3600.0)), done.stderr
+        assert (done.returncode, limits(suite)) == (0, (5, 3600.0)), done.stderr

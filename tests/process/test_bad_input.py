@@ -55,8 +55,8 @@ def add(suite: Suite, *numbers: int) -> Any:
 
 
 def connecting(suite: Suite) -> float:
-    """When the worker's heart last said that it has no broker; 0 when it does not say so."""
-    beat = suite.heart("worker-a") or {}
+    """When the worker's heartbeat last said that it has no broker; 0 when it does not say so."""
+    beat = suite.heartbeat("worker-a") or {}
     return float(beat["at"]) if beat.get("state") == "connecting" else 0.0
 
 
@@ -98,7 +98,7 @@ def test_a_wrong_configuration_starts_nothing(suite: Suite, row: str, command: t
 
 def test_a_secret_that_others_can_read_is_refused(suite: Suite) -> None:
     """The message names the file and the command that mends its mode, and not the secret."""
-    secret = suite.folder / "url"
+    secret = suite.directory / "url"
     secret.write_text("redis://:hunter2@127.0.0.1:1/0", encoding="utf-8")
     secret.chmod(0o644)
     suite.write(f"[broker]\nurl_file = {secret}\n[worker:a]\n")
@@ -120,7 +120,7 @@ def test_a_missing_app_module_is_located(suite: Suite) -> None:
 
 
 def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
-    """SIGHUP with a wrong file: the problem is logged, the worker goes on, and runs tasks as before."""
+    """SIGHUP with a wrong file: the problem is logged, the worker continues, and runs tasks as before."""
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         suite.write(GOOD + "[worker:b]\nconcurency = 1\n")
@@ -133,28 +133,28 @@ def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
 
 
 def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
-    """The worker says where and why, stays alive with a beating heart, and works once the broker is there."""
+    """The worker says where and why, stays alive with a beating heartbeat, and works once the broker is there."""
     port, password = free_port(), "secret-of-the-test"
-    suite.write(GOOD + broker_section(suite.folder, f"redis://:{password}@127.0.0.1:{port}/0") + "connect_timeout = 1s\n")
+    suite.write(GOOD + broker_section(suite.directory, f"redis://:{password}@127.0.0.1:{port}/0") + "connect_timeout = 1s\n")
     with suite.running("worker", "a") as worker:
         line = suite.await_event("worker", "broker_unreachable")
         assert f"127.0.0.1:{port}" in line["broker"]
         assert line["remedy"]
-        beats = {until(lambda: connecting(suite), what="a heart that says connecting")}
-        until(lambda: connecting(suite) not in beats, what="a further beat")
+        heartbeats = {until(lambda: connecting(suite), what="a heartbeat that says connecting")}
+        until(lambda: connecting(suite) not in heartbeats, what="a further beat")
         asked = suite.warren("call", "jobs.add", "1", "2")
         assert asked.returncode == 69
         assert f"127.0.0.1:{port}" in asked.stderr
-        with redis_server_at(suite.folder, port, password):
+        with redis_server_at(suite.directory, port, password):
             suite.await_event("worker", "ready")
             assert add(suite, 1, 2) == 3
         assert worker.poll() is None
-    assert password not in (suite.folder / "log" / "worker.log").read_text(encoding="utf-8")
+    assert password not in (suite.directory / "log" / "worker.log").read_text(encoding="utf-8")
 
 
-def test_a_damaged_ledger_is_set_aside(suite: Suite) -> None:
+def test_a_damaged_ledger_is_moved_away(suite: Suite) -> None:
     """Its quota starts with every slot cooling, the old file is kept, and other queues run at once."""
-    ledger = suite.folder / "state" / "quota" / "provider.ledger"
+    ledger = suite.directory / "state" / "quota" / "provider.ledger"
     ledger.parent.mkdir(parents=True)
     ledger.write_bytes(b"not a ledger" * 1000)
     with suite.running("worker", "a"):
@@ -168,7 +168,7 @@ def test_a_damaged_ledger_is_set_aside(suite: Suite) -> None:
 
 
 def test_a_second_beat_on_one_host_is_refused(suite: Suite) -> None:
-    """It ends with 76 and names the one that runs, which goes on."""
+    """It ends with 76 and names the one that runs, which continues."""
     with suite.running("beat") as first:
         suite.await_event("beat", "ready")
         ended = suite.warren("beat")
@@ -187,7 +187,7 @@ def test_a_second_beat_on_one_host_is_refused(suite: Suite) -> None:
     ],
     ids=["not JSON", "pickle", "unknown task", "no task message"],
 )
-def test_a_message_that_cannot_be_run_is_set_aside(
+def test_a_message_that_cannot_be_run_is_moved_away(
     suite: Suite, body: bytes, headers: dict[str, str], content_type: str, reason: str
 ) -> None:
     """It is logged once with the reason and without its content, and the tasks around it run."""
@@ -210,10 +210,10 @@ def send_raw(connection: Connection, body: bytes, headers: dict[str, str], conte
     producer.publish(body, headers=headers, content_type=content_type, content_encoding="utf-8")
 
 
-def test_a_full_disk_under_the_state_folder_stops_the_start_with_a_reason(suite: Suite) -> None:
+def test_a_full_disk_under_the_state_directory_stops_the_start_with_a_reason(suite: Suite) -> None:
     """The worker that cannot make its ledger ends with 73 and says which file."""
-    with small_disk(suite.folder / "state", "64k"):
-        fill(suite.folder / "state")
+    with small_disk(suite.directory / "state", "64k"):
+        fill(suite.directory / "state")
         ended = suite.warren("worker", "a")
         assert ended.returncode == 73
         assert "provider.ledger" in ended.stderr
@@ -222,10 +222,10 @@ def test_a_full_disk_under_the_state_folder_stops_the_start_with_a_reason(suite:
 
 def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) -> None:
     """The publisher is told; once there is room, everything that was accepted is done and the ledger is sound."""
-    with small_disk(suite.folder / "state", "2m"):
+    with small_disk(suite.directory / "state", "2m"):
         app = make_app(load(suite.etc))
         accepted = [app.send_task("jobs.add", [n, n]) for n in range(5)]
-        filler = fill(suite.folder / "state")
+        filler = fill(suite.directory / "state")
         refused = suite.warren("call", "jobs.add", "1", "2")
         assert refused.returncode != 0
         assert "No space left" in refused.stderr
@@ -235,13 +235,13 @@ def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) 
             assert worker.poll() is None or worker.returncode == 73
 
 
-def test_a_full_disk_under_the_run_folder_stops_no_start(suite: Suite) -> None:
+def test_a_full_disk_under_the_run_directory_stops_no_start(suite: Suite) -> None:
     """A daemon whose predecessor was killed while a task filled that disk starts, works and is still the only one."""
-    with small_disk(suite.folder / "run", "64k"):
+    with small_disk(suite.directory / "run", "64k"):
         with suite.running("worker", "a"), suite.running("beat"):
             suite.await_event("worker", "ready")
             suite.await_event("beat", "ready")
-        fill(suite.folder / "run")
+        fill(suite.directory / "run")
         with suite.running("worker", "a") as worker, suite.running("beat"), suite.running("quota-watchdog"):
             assert add(suite, 1, 2) == 3
             for daemon in ("beat", "quota-watchdog"):
@@ -251,11 +251,11 @@ def test_a_full_disk_under_the_run_folder_stops_no_start(suite: Suite) -> None:
             assert worker.poll() is None
 
 
-def test_a_full_disk_under_the_log_folder_stops_no_task(suite: Suite) -> None:
+def test_a_full_disk_under_the_log_directory_stops_no_task(suite: Suite) -> None:
     """Tasks go on without their lines, and the log says how many are missing once it can."""
-    with small_disk(suite.folder / "log", "256k"), suite.running("worker", "a"):
+    with small_disk(suite.directory / "log", "256k"), suite.running("worker", "a"):
         suite.await_event("worker", "ready")
-        filler = fill(suite.folder / "log")
+        filler = fill(suite.directory / "log")
         assert [add(suite, n, n) for n in range(50)] == [2 * n for n in range(50)]
         filler.unlink()
         assert add(suite, 1, 2) == 3

@@ -14,7 +14,7 @@ from support.leading import leading
 from support.suite import Suite
 from support.wait import until
 from warren.beat import sender as module
-from warren.beat.last_ticks import Memory
+from warren.beat.last_ticks import LastTicks
 from warren.beat.sender import Sender
 from warren.config import load
 
@@ -63,7 +63,7 @@ def ticks(suite: Suite, event: str = "tick_sent") -> list[float]:
 def by_the_clock(suite: Suite, *acts: float | str | Callable[[], object]) -> None:
     """A beat takes the leadership and turns at these moments behind DAY; a text is the schedule from then on, a call is done."""
 
-    def turns() -> None:
+    def steps() -> None:
         now, sender = [DAY], None
         for act in acts:
             if isinstance(act, str):
@@ -74,9 +74,9 @@ def by_the_clock(suite: Suite, *acts: float | str | Callable[[], object]) -> Non
             else:
                 now[0] = DAY + act
                 sender = sender or leading(suite, lambda: now[0])
-                sender.turn()
+                sender.step()
 
-    assert end(child(turns)) == 0
+    assert end(child(steps)) == 0
 
 
 def reload(suite: Suite, sender: Sender, schedule: str) -> None:
@@ -110,7 +110,7 @@ def test_an_entry_that_was_disabled_for_a_while(suite: Suite) -> None:
     by_the_clock(suite, -60.0, 1.0, entry(rule + "\nenabled = false"), 2.0, 9000.0, entry(rule), 9001.0, 10801.0)
     assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0, 10800.0], [])
     by_the_clock(suite, 10802.0, entry(rule + "\nenabled = false"), 10803.0)
-    assert "tick" not in Memory(suite.folder / "state" / "beat" / "ticks.json").read().last
+    assert "tick" not in LastTicks(suite.directory / "state" / "beat" / "ticks.json").read().last
     suite.write(entry(rule))
     by_the_clock(suite, 20000.0, 21601.0)
     assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0, 10800.0, 21600.0], [])
@@ -170,33 +170,33 @@ def test_results_that_are_away_hold_up_no_tick(suite: Suite, scratch: Path) -> N
     assert not suite.logged("beat", "tick_failed")
 
 
-def test_entries_are_looked_at_by_turns(suite: Suite) -> None:
+def test_entries_are_looked_at_in_parts(suite: Suite) -> None:
     """Where a turn's time is enough for one entry only each has its turn, and where nothing ticks no rule is searched."""
     suite.write("".join(entry("every = 2s", name=f"each{number}") for number in range(5)))
     searched = [0.0]
 
     def slowly(function: Any) -> Any:
         def slow(*arguments: Any) -> Any:
-            searched[0] += module.TURN
+            searched[0] += module.STEP
             return function(*arguments)
 
         return slow
 
-    def turns() -> None:
+    def steps() -> None:
         now = [DAY - 1]
         sender = leading(suite, lambda: now[0], lambda: searched[0])
-        sender.turn()
+        sender.step()
         setattr(module, "due", slowly(vars(module)["due"]))  # noqa: B010
         for now[0] in (DAY + number / 4 for number in range(40)):
-            sender.turn()
+            sender.step()
         setattr(module, "next_tick", slowly(vars(module)["next_tick"]))  # noqa: B010
         before = searched[0]
         for _ in range(20):
-            sender.turn()
+            sender.step()
             sender.pause()
-        assert searched[0] - before <= 5 * module.TURN  # those that were left
+        assert searched[0] - before <= 5 * module.STEP  # those that were left
 
-    assert end(child(turns)) == 0
+    assert end(child(steps)) == 0
     sent = suite.logged("beat", "tick_sent")
     assert {line["tick"] - DAY for line in sent if line["entry"] == "each4"} >= {0.0, 2.0, 4.0, 6.0}
     assert not suite.logged("beat", "tick_missed")

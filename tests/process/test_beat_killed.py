@@ -17,8 +17,8 @@ from support.suite import Suite
 from support.ticks import taken
 from warren.app.factory import make_app
 from warren.beat import sender as module
-from warren.beat.last_ticks import Known, Memory
-from warren.beat.sender import TURN, Sender
+from warren.beat.last_ticks import KnownTicks, LastTicks
+from warren.beat.sender import STEP, Sender
 from warren.beat.ticks import GRACE, task_id
 from warren.config import load
 
@@ -33,60 +33,60 @@ misfire = skip
 """
 JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 #: Lines of a turn that are left out between two at which it is killed.
-STEP = 8
+STRIDE = 8
 
 
-def turn(suite: Suite, later: float = 0.0) -> None:
+def step(suite: Suite, later: float = 0.0) -> None:
     """The first turn of a beat that takes the leadership, `later` so many seconds than now."""
-    leading(suite, lambda: time.time() + later).turn()
+    leading(suite, lambda: time.time() + later).step()
 
 
 def killed_behind_sending(suite: Suite) -> None:
     """A beat that is killed when it has sent all that was due, and remembers it."""
     # By a clock that stands, so that the whole of what is due is begun in one turn, however slow the machine is.
-    beat, write, begun = leading(suite, time.time, lambda: 0.0), Memory.write, [False]
+    beat, write, begun = leading(suite, time.time, lambda: 0.0), LastTicks.write, [False]
 
-    def killed(memory: Memory, known: Known) -> None:
+    def killed(memory: LastTicks, known: KnownTicks) -> None:
         if begun[0]:  # that was before the sending
             os.kill(os.getpid(), signal.SIGKILL)
         begun[0] = bool(known.begun)
         write(memory, known)
 
-    setattr(Memory, "write", killed)  # noqa: B010
-    beat.turn()
+    setattr(LastTicks, "write", killed)  # noqa: B010
+    beat.step()
 
 
-def turns(suite: Suite, batch: int, longest: int) -> None:
-    """A beat that goes on later until nothing is left, in turns of `longest` sends, with so many ticks on their way at a time."""
+def steps(suite: Suite, batch: int, longest: int) -> None:
+    """A beat that continues later until nothing is left, `longest` sends at a step, with so many ticks on their way at a time."""
     setattr(module, "BATCH", batch)  # noqa: B010
     send, sends = Sender._send, [0.0]
     beat = leading(suite, lambda: time.time() + GRACE + 5, lambda: sends[0])
 
     def counted(*arguments: Any, **options: Any) -> None:
-        sends[0] += TURN / longest
+        sends[0] += STEP / longest
         send(*arguments, **options)
 
     setattr(Sender, "_send", counted)  # noqa: B010
     before: dict[str, float] = {}
     while beat.ticks != before:
         before = dict(beat.ticks)
-        beat.turn()
+        beat.step()
 
 
 def test_each_tick_is_there_or_told(scratch: Path) -> None:
     """Wherever it is killed, its successor sends what it has not: each tick is sent or told as missed, under its one id."""
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)
-    memory = Memory(suite.folder / "state" / "beat" / "ticks.json")
+    memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
     line, killed, again = 0, True, 0
     while killed:
         first = int(time.time() - GRACE - 20) // 3 * 3.0  # some were missed, some are due; all are missed when it is later
-        memory.write(Known({"run": first, "skip": first}))
-        (suite.folder / "log" / "beat.log").unlink(missing_ok=True)
-        killed = killed_at(line, lambda: turn(suite), module.__file__)
-        assert end(child(lambda: turn(suite, later=GRACE + 5))) == 0
+        memory.write(KnownTicks({"run": first, "skip": first}))
+        (suite.directory / "log" / "beat.log").unlink(missing_ok=True)
+        killed = killed_at(line, lambda: step(suite), module.__file__)
+        assert end(child(lambda: step(suite, later=GRACE + 5))) == 0
         again += balanced(suite, first, memory.read().last)
-        line += STEP
+        line += STRIDE
     assert line > 30
     assert again > 0  # else none was killed between sending and remembering
 
@@ -94,20 +94,20 @@ def test_each_tick_is_there_or_told(scratch: Path) -> None:
 def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
     """Killed behind its sending, its successor sends all of that again under the same ids, however little fits a turn or a batch.
 
-    So it does when it is killed in the midst of that, and the third one goes on. None is told as missed that is there.
+    So it does when it is killed in the midst of that, and the third one continues. None is told as missed that is there.
     """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)
-    memory = Memory(suite.folder / "state" / "beat" / "ticks.json")
+    memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
     for line, batch, longest in ((0, 100, 1), (0, 3, 100), *((line, 3, 100) for line in range(40, 400, 40))):
         first = int(time.time() - GRACE + 1) // 3 * 3.0  # all are due, and missed when it is later
-        memory.write(Known({"run": first, "skip": first}))
-        (suite.folder / "log" / "beat.log").unlink(missing_ok=True)
+        memory.write(KnownTicks({"run": first, "skip": first}))
+        (suite.directory / "log" / "beat.log").unlink(missing_ok=True)
         assert end(child(lambda: killed_behind_sending(suite))) == -signal.SIGKILL
         assert len(memory.read().begun["run"]) >= 3
         if line:
-            killed_at(line, partial(turns, suite, batch, longest), module.__file__)
-        assert end(child(partial(turns, suite, batch, longest))) == 0
+            killed_at(line, partial(steps, suite, batch, longest), module.__file__)
+        assert end(child(partial(steps, suite, batch, longest))) == 0
         assert balanced(suite, first, memory.read().last) > 0
 
 

@@ -110,7 +110,7 @@ def test_callbacks_that_are_none_keep_no_place(worker: Any, app: Any, suite: Sui
         suite.await_event("worker", "task_failed", task_id=f"foul-{number}")
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     # load: acknowledged when a pool child has done with it
-    until(lambda: not list((suite.folder / "state/broker/unacked").rglob("*/default/*")), what="every message answered")
+    until(lambda: not list((suite.directory / "state/broker/unacked").rglob("*/default/*")), what="every message answered")
     assert suite.logged("worker", "callbacks_failed")
     assert worker.poll() is None
 
@@ -176,16 +176,16 @@ def test_a_stop_waits_for_what_follows_a_task(app: Any, suite: Suite, scratch: P
     link = {"task": "jobs.failed", "args": [], "kwargs": {"path": str(path), "then": "return"}, "options": {}}
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
-        (suite.folder / "app" / "hold").touch()  # the child in the place of the one that is ended
+        (suite.directory / "app" / "hold").touch()  # the child in the place of the one that is ended
         send(app, task, "x", {"errbacks": [link]})
         suite.await_event("worker", "task_failed", task_id="x")
         worker.send_signal(signal.SIGTERM)
         suite.await_event("worker", "stopping")
-        (suite.folder / "app" / "hold").unlink()
+        (suite.directory / "app" / "hold").unlink()
         assert end_of(worker) == 0
     assert [line.partition(" ")[2] for line in path.read_text().splitlines()] == ["x TimeLimitExceeded"]
     assert len(suite.logged("worker", "task_started", task_id="x")) == 1
-    assert not list((suite.folder / "state/broker").rglob("*/default/*"))
+    assert not list((suite.directory / "state/broker").rglob("*/default/*"))
     assert not suite.logged("worker", "callbacks_failed")
 
 

@@ -24,7 +24,7 @@ enabled = false
 connect_timeout = 1s
 [queue:side]
 [supervise]
-heart_timeout = 5s
+heartbeat_timeout = 5s
 stuck_timeout = 5s
 start_timeout = 5m
 [worker:b]
@@ -56,20 +56,20 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-def ask(suite: Suite, command: Callable[..., Any], *words: str, **options: Any) -> None:
+def ask(suite: Suite, command: Callable[..., Any], *arguments: str, **options: Any) -> None:
     """Have the worker answer a command of remote control."""
     # load: it is asked again
-    until(lambda: command(*words, reply=True, timeout=2, **options), what="an answer")
+    until(lambda: command(*arguments, reply=True, timeout=2, **options), what="an answer")
 
 
 def taken(suite: Suite, *queues: str, but: int | None = None) -> None:
     """Wait until a worker process, not the one with the number `but`, says that it takes from these queues alone."""
 
     def said() -> bool:
-        heart = suite.heart("worker-a") or {"pid": but}
-        return heart["pid"] != but and (heart["state"], heart["evidence"].get("queues")) == ("ready", list(queues))
+        heartbeat = suite.heartbeat("worker-a") or {"pid": but}
+        return heartbeat["pid"] != but and (heartbeat["state"], heartbeat["details"].get("queues")) == ("ready", list(queues))
 
-    until(said, what=f"a worker that takes from {queues}, and not process {but}: {suite.heart('worker-a')}")
+    until(said, what=f"a worker that takes from {queues}, and not process {but}: {suite.heartbeat('worker-a')}")
 
 
 def at_work(suite: Suite) -> int:
@@ -77,10 +77,10 @@ def at_work(suite: Suite) -> int:
     return until(lambda: programs(suite)["worker-a"].pid or 0, what="a worker")
 
 
-def survey(suite: Suite) -> None:
+def broker_status(suite: Suite) -> None:
     """Write what the quota-watchdog would have: there is something to take."""
     said = {"at": time.clock_gettime(time.CLOCK_BOOTTIME), "queues": {"default": {"messages": 1}, "side": {"messages": 1}}}
-    (suite.folder / "run" / "survey.json").write_text(json.dumps(said), encoding="utf-8")
+    (suite.directory / "run" / "broker.json").write_text(json.dumps(said), encoding="utf-8")
 
 
 def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -> None:
@@ -102,7 +102,7 @@ def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -
         app.send_task("jobs.tick", queue="default")
 
         def stuck() -> bool:
-            survey(suite)
+            broker_status(suite)
             return bool(suite.logged("supervisord", "worker_stuck", program="worker-a"))
 
         until(stuck, what="a worker that is stuck")
@@ -113,7 +113,7 @@ def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -
     assert not suite.logged("worker", "queue_resumed")
     with supervised(suite):
         taken(suite, "default", but=before)
-        # load: one whose heart stands still for 5 s is started again, as often as that happens
+        # load: one whose heartbeat stands still for 5 s is started again, as often as that happens
         starts = [line["queues"] for line in suite.logged("worker", "ready", program="worker-a")][1:]
         assert len(starts) >= 6
         assert all(queues == ["default"] for queues in starts)

@@ -15,7 +15,7 @@ from support.suite import Suite
 from support.ticks import taken
 from support.wait import until
 from warren.app.factory import make_app
-from warren.beat.last_ticks import Known, Memory
+from warren.beat.last_ticks import KnownTicks, LastTicks
 from warren.beat.ticks import task_id
 from warren.config import load
 
@@ -42,7 +42,7 @@ def beat(suite: Suite, *moments: float) -> None:
     now = [moments[0]]
     sender = leading(suite, lambda: now[0])
     for now[0] in moments:
-        sender.turn()
+        sender.step()
 
 
 def sent(suite: Suite) -> list[tuple[float, str]]:
@@ -79,26 +79,26 @@ def test_what_the_wrong_clock_had_sent_runs_again(scratch: Path) -> None:
     assert not suite.logged("worker", "tick_repeated")
 
 
-def test_the_next_leader_goes_on_in_the_same_round(scratch: Path) -> None:
+def test_the_next_leader_continues_in_the_same_round(scratch: Path) -> None:
     """A tick that was under way when a leader was lost behind the set-back has one id, also if its successor once led before."""
     suite, base = suite_with(scratch, "30s"), 60_000_000 * 30.0
-    memory = Memory(suite.folder / "state" / "beat" / "ticks.json")
+    memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
 
     def leads_twice() -> None:
         now = [base + 1]
         sender = leading(suite, lambda: now[0])
         for now[0] in (base + 1, base + HOUR + 1, base + HOUR + 31):
-            sender.turn()
+            sender.step()
         sender.leader.resign()
         assert end(child(lambda: beat(suite, base + 61, base + 91))) == 0  # another; the clock is right again
         known = memory.read()
         assert (known.last["tick"], known.rounds) == (base + 90, {"tick": 1})
-        memory.write(Known({"tick": base + 60}, {"tick": (base + 90,)}, known.rounds))  # as if lost behind its last sending
+        memory.write(KnownTicks({"tick": base + 60}, {"tick": (base + 90,)}, known.rounds))  # as if lost behind its last sending
         assert sender.leader.lead()
         now[0] = base + 92
         sender.begin(sender.leader.recall())
         for now[0] in (base + 92, base + 121):
-            sender.turn()
+            sender.step()
 
     assert end(child(leads_twice)) == 0
     app = make_app(load(suite.etc))

@@ -11,7 +11,7 @@ import pytest
 from support.suite import Suite, children, descendants
 from support.supervised import one_line_supervisor, supervised
 from support.wait import until
-from warren.system.process import of
+from warren.system.process import process_of
 
 
 @pytest.mark.parametrize("daemon", ["beat", "quota-watchdog"])
@@ -20,12 +20,12 @@ def test_a_daemon_whose_supervisor_vanished_ends(scratch: Path, daemon: str) -> 
     suite = Suite(scratch, "")
     with one_line_supervisor(suite, daemon) as supervisor:
         suite.await_event(daemon, "ready")
-        (orphan,) = filter(None, map(of, children(supervisor.pid)))
+        (orphan,) = filter(None, map(process_of, children(supervisor.pid)))
         supervisor.kill()
         supervisor.wait()
         until(lambda: not orphan.alive, what="the orphan to end")
     assert [line["event"] for line in suite.log(daemon)][-2:] == ["supervisor_lost", "stopped"]
-    assert suite.heart(daemon) is None
+    assert suite.heartbeat(daemon) is None
 
 
 def test_a_daemon_whose_supervisor_vanished_before_it_looked(scratch: Path) -> None:
@@ -34,10 +34,10 @@ def test_a_daemon_whose_supervisor_vanished_before_it_looked(scratch: Path) -> N
     with supervised(suite) as supervisor:
         until(suite.ready, what="a worker")
         before = {each.pid for each in descendants(supervisor.pid)}
-        os.kill((suite.heart("worker-a") or {"pid": 0})["pid"], signal.SIGKILL)
+        os.kill((suite.heartbeat("worker-a") or {"pid": 0})["pid"], signal.SIGKILL)
         begun = until(lambda: [*({*children(supervisor.pid)} - before)], what="its successor", every=0.001)
         os.kill(begun[0], signal.SIGSTOP)  # within its imports, which take far longer than it took to see it
-        orphan = of(begun[0])
+        orphan = process_of(begun[0])
         os.kill(supervisor.pid, signal.SIGKILL)
         until(lambda: not supervisor.alive, what="the end of supervisord")
         assert orphan is not None

@@ -21,18 +21,18 @@ from warren.config import load
 from warren.errors import CannotWrite, WarrenError
 from warren.runtime.daemonize import into_background
 from warren.system.lock_holder import lock_holder
-from warren.system.process import Process, of
+from warren.system.process import Process, process_of
 
 JOBS = '''
 import os, time
 from celery import shared_task
 
 @shared_task(name="jobs.wait", bind=True)
-def wait(self, folder):
+def wait(self, directory):
     """Says that it began, then waits for a file named go."""
-    open(f"{folder}/began", "w").close()
+    open(f"{directory}/began", "w").close()
     end = time.monotonic() + 600
-    while time.monotonic() < end and not os.path.exists(f"{folder}/go"):
+    while time.monotonic() < end and not os.path.exists(f"{directory}/go"):
         time.sleep(0.02)
     return "done"
 '''
@@ -53,17 +53,17 @@ def suite(scratch: Path) -> Iterator[Suite]:
     until(lambda: not any(member.alive for member in family), what="the end of all that was started")
 
 
-def detached(suite: Suite, *words: str) -> Process:
+def detached(suite: Suite, *arguments: str) -> Process:
     """Starts it in the background; the daemon by its pid file."""
-    done = suite.warren(*words, "--detach")
+    done = suite.warren(*arguments, "--detach")
     assert (done.returncode, done.stderr) == (0, "")
-    return daemon(suite, "supervisord" if words == ("supervise",) else "-".join(words))
+    return daemon(suite, "supervisord" if arguments == ("supervise",) else "-".join(arguments))
 
 
 def daemon(suite: Suite, program: str = "worker-a") -> Process:
-    text = (suite.folder / "run" / f"{program}.pid").read_text(encoding="ascii")
+    text = (suite.directory / "run" / f"{program}.pid").read_text(encoding="ascii")
     assert re.fullmatch(r"\d+\n", text)
-    found = of(int(text))
+    found = process_of(int(text))
     assert found is not None
     return found
 
@@ -92,31 +92,31 @@ def ended(process: Process) -> bool:
 
 
 def test_it_is_a_daemon_in_every_respect_and_ready(suite: Suite) -> None:
-    """When the command returns, the worker is ready: in a session of its own, with no file, folder or mask of the caller's."""
-    leak = (suite.folder / "leak").open("w", encoding="ascii")
+    """When the command returns, the worker is ready: in a session of its own, with no file, directory or mask of the caller's."""
+    leak = (suite.directory / "leak").open("w", encoding="ascii")
     command = [str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
     with leak:
         done = run_to_end(command, env=ENVIRONMENT, capture_output=True, pass_fds=[leak.fileno()], umask=0)
     found = daemon(suite)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", f"worker-a is ready, process {found.pid}\n")
-    heart = suite.heart("worker-a")
-    assert heart is not None
-    assert (heart["pid"], heart["state"]) == (found.pid, "ready")
+    heartbeat = suite.heartbeat("worker-a")
+    assert heartbeat is not None
+    assert (heartbeat["pid"], heartbeat["state"]) == (found.pid, "ready")
     assert int(fact(found, "PPid")) in {1, *ancestors(os.getpid())}
     assert os.getsid(found.pid) not in (os.getsid(0), found.pid)  # no session leader: it can never get a terminal
     assert terminal(found) == 0
-    assert Path(f"/proc/{found.pid}/cwd").readlink() == suite.folder / "state"
+    assert Path(f"/proc/{found.pid}/cwd").readlink() == suite.directory / "state"
     assert fact(found, "Umask") == "0077"
     files = {int(entry.name): str(entry.readlink()) for entry in Path(f"/proc/{found.pid}/fd").iterdir()}
-    capture = str(suite.folder / "log" / "worker-a.out")
+    capture = str(suite.directory / "log" / "worker-a.out")
     assert (files[0], files[1], files[2]) == ("/dev/null", capture, capture)
-    assert str(suite.folder / "leak") not in files.values()
-    made = [path for name in ("log", "run", "state") for path in (suite.folder / name).rglob("*") if path.exists()]
+    assert str(suite.directory / "leak") not in files.values()
+    made = [path for name in ("log", "run", "state") for path in (suite.directory / name).rglob("*") if path.exists()]
     assert not [path for path in made if path.stat().st_mode & 0o027]
 
 
 def test_it_survives_the_end_of_its_terminal(suite: Suite) -> None:
-    """The terminal closes after the start: the daemon goes on and has none."""
+    """The terminal closes after the start: the daemon continues and has none."""
     ours, theirs = os.openpty()
     command = ["setsid", "--ctty", "--wait", str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
     try:
@@ -127,14 +127,14 @@ def test_it_survives_the_end_of_its_terminal(suite: Suite) -> None:
         os.close(theirs)
         os.close(ours)
     found = daemon(suite)
-    beat = suite.heart("worker-a")
-    until(lambda: suite.heart("worker-a") != beat, what="another beat")
+    heartbeat = suite.heartbeat("worker-a")
+    until(lambda: suite.heartbeat("worker-a") != heartbeat, what="another beat")
     assert terminal(found) == 0
     assert suite.warren("worker", "a", "--stop").returncode == 0
 
 
 def test_a_second_start_is_refused_and_harms_nothing(suite: Suite) -> None:
-    """The caller reads why, gets 76, and the first one goes on with its pid file."""
+    """The caller reads why, gets 76, and the first one continues with its pid file."""
     first = detached(suite, "worker", "a")
     for _ in range(2):  # the second one must not repeat what the first one was told
         done = suite.warren("worker", "a", "--detach")
@@ -145,7 +145,7 @@ def test_a_second_start_is_refused_and_harms_nothing(suite: Suite) -> None:
 
 
 def test_a_suite_without_programs_is_ready_when_it_runs(suite: Suite) -> None:
-    """No heart is waited for; a second one is refused all the same, rather than said to be ready."""
+    """No heartbeat is waited for; a second one is refused all the same, rather than said to be ready."""
     suite.write("[quota-watchdog]\nenabled = false\n[beat]\nenabled = false\n")
     detached(suite, "supervise")
     assert suite.warren("supervise", "--detach").returncode == 76
@@ -156,7 +156,7 @@ def test_a_killed_daemon_is_no_obstacle(suite: Suite) -> None:
     first = detached(suite, "worker", "a")
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: ended(first), what="its end")
-    assert (suite.folder / "run" / "worker-a.pid").exists()
+    assert (suite.directory / "run" / "worker-a.pid").exists()
     assert detached(suite, "worker", "a") != first
 
 
@@ -166,7 +166,7 @@ def test_wrong_settings_are_said_to_the_caller(suite: Suite) -> None:
     done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 78
     assert f"{suite.etc}/warren.ini:" in done.stderr
-    assert not (suite.folder / "log").exists()
+    assert not (suite.directory / "log").exists()
     done = suite.warren("worker", "../b", "--detach")
     assert done.returncode == 78
 
@@ -177,7 +177,7 @@ def test_what_only_the_daemon_finds_is_said_to_the_caller_too(suite: Suite) -> N
     done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 78
     assert "no_such_module" in done.stderr
-    assert not (suite.folder / "run" / "worker-a.pid").exists()
+    assert not (suite.directory / "run" / "worker-a.pid").exists()
 
 
 def test_a_daemon_that_is_killed_while_it_starts_is_a_failure(suite: Suite) -> None:
@@ -189,24 +189,24 @@ def test_a_daemon_that_is_killed_while_it_starts_is_a_failure(suite: Suite) -> N
 
 
 def test_a_broker_that_is_away_does_not_hold_the_caller(suite: Suite) -> None:
-    """After start_timeout the caller is told what is missing; the daemon goes on trying."""
+    """After start_timeout the caller is told what is missing; the daemon continues trying."""
     suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 1s\n[worker:a]\nconcurrency = 1\n")
     done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 0
     assert "expected it to be ready within 1 s, found worker-a " in done.stderr
-    until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", what="it to try")
+    until(lambda: (suite.heartbeat("worker-a") or {}).get("state") == "connecting", what="it to try")
 
 
-def test_ctrl_c_while_it_waits_says_that_the_daemon_goes_on(suite: Suite) -> None:
+def test_ctrl_c_while_it_waits_says_that_the_daemon_continues(suite: Suite) -> None:
     """Who gives up waiting has not stopped the daemon, and is told so."""
     suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 300s\n[worker:a]\nconcurrency = 1\n")
     with suite.running("worker", "a", "--detach") as caller:
-        until(lambda: (suite.heart("worker-a") or {}).get("state") == "connecting", what="it to try")
+        until(lambda: (suite.heartbeat("worker-a") or {}).get("state") == "connecting", what="it to try")
         caller.send_signal(signal.SIGINT)
         assert end_of(caller) == 1
         found = daemon(suite)
         assert suite.output("worker", "a", "--detach").endswith(
-            f"worker-a: process {found.pid} goes on in the background; --stop ends it\n"
+            f"worker-a: process {found.pid} continues in the background; --stop ends it\n"
         )
         assert found.alive
 
@@ -214,31 +214,31 @@ def test_ctrl_c_while_it_waits_says_that_the_daemon_goes_on(suite: Suite) -> Non
 def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
     """--stop drains as SIGTERM does, returns when the daemon has ended, and its pid file is gone."""
     found = detached(suite, "worker", "a")
-    result = app.send_task("jobs.wait", [str(suite.folder)])
-    until(lambda: (suite.folder / "began").exists(), what="the task to begin")
+    result = app.send_task("jobs.wait", [str(suite.directory)])
+    until(lambda: (suite.directory / "began").exists(), what="the task to begin")
     with suite.running("worker", "a", "--stop") as stopping:
         suite.await_event("worker", "stopping", reason="asked to stop")
         assert stopping.poll() is None
-        (suite.folder / "go").touch()
+        (suite.directory / "go").touch()
         assert end_of(stopping) == 0
     assert ended(found)
     assert result_of(result) == "done"
-    assert not (suite.folder / "run" / "worker-a.pid").exists()
+    assert not (suite.directory / "run" / "worker-a.pid").exists()
 
 
 def test_stop_believes_no_pid_file(suite: Suite) -> None:
     """The pid file of a killed daemon names somebody else by now: nobody is hurt, and there is nothing to stop."""
-    (suite.folder / "run").mkdir()
+    (suite.directory / "run").mkdir()
     with subprocess.Popen(["sleep", "infinity"]) as other:
-        (suite.folder / "run" / "beat.pid").write_text(f"{other.pid}\n", encoding="ascii")
+        (suite.directory / "run" / "beat.pid").write_text(f"{other.pid}\n", encoding="ascii")
         done = suite.warren("beat", "--stop")
         assert (done.returncode, done.stdout) == (0, "beat does not run\n")
         assert other.poll() is None
         other.kill()
 
 
-def test_new_settings_start_it_anew_each_time(suite: Suite) -> None:
-    """Nobody is there to start it again: after SIGHUP the same process goes on with the new settings."""
+def test_new_settings_start_it_again_each_time(suite: Suite) -> None:
+    """Nobody is there to start it again: after SIGHUP the same process continues with the new settings."""
     found = detached(suite, "worker", "a")
     for count, children in enumerate((2, 3), 2):
         suite.write(INI.format(children=children))
@@ -252,15 +252,15 @@ def test_new_settings_start_it_anew_each_time(suite: Suite) -> None:
 def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
     """`supervise --detach` returns when every program is ready; a second one is refused; --stop leaves nothing."""
     found = detached(suite, "supervise")
-    hearts = [suite.heart(program) for program in ("beat", "worker-a")]
-    assert all(heart is not None and heart["state"] in ("ready", "standby") for heart in hearts)
+    heartbeats = [suite.heartbeat(program) for program in ("beat", "worker-a")]
+    assert all(heartbeat is not None and heartbeat["state"] in ("ready", "standby") for heartbeat in heartbeats)
     assert suite.warren("supervise", "--detach").returncode == 76
     family = descendants(found.pid)
     assert len(family) > 2
     done = suite.warren("supervise", "--stop")
     assert (done.returncode, done.stdout) == (0, "supervisord has stopped\n")
     assert not [member for member in family if member.alive]
-    assert not (suite.folder / "run" / "supervisord.pid").exists()
+    assert not (suite.directory / "run" / "supervisord.pid").exists()
 
 
 def test_a_caller_without_streams_or_under_supervisord_changes_nothing(suite: Suite) -> None:
@@ -270,8 +270,8 @@ def test_a_caller_without_streams_or_under_supervisord_changes_nothing(suite: Su
     assert done.returncode == 0
     found = daemon(suite, "beat")
     assert Path(f"/proc/{found.pid}/fd/0").readlink() == Path("/dev/null")
-    beat = suite.heart("beat")
-    until(lambda: suite.heart("beat") != beat, what="another beat")
+    heartbeat = suite.heartbeat("beat")
+    until(lambda: suite.heartbeat("beat") != heartbeat, what="another beat")
     assert not suite.logged("beat", "supervisor_lost")
 
 
@@ -300,7 +300,7 @@ def test_root_gives_up_its_rights_for_good() -> None:
 @pytest.mark.parametrize("verb", [("beat",), ("supervise",), ("supervise", "--detach")])
 def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple[str, ...]) -> None:
     """What root makes in the state of a user, that user's suite could not write to: nothing is started, and the way is named."""
-    state = suite.folder / "state"
+    state = suite.directory / "state"
     state.mkdir(exist_ok=True)
     os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
     done = suite.warren(*verb)
@@ -311,19 +311,19 @@ def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 @pytest.mark.parametrize("option", ["state_dir", "log_dir"])
-def test_a_folder_that_the_user_cannot_make(suite: Suite, scratch: Path, option: str) -> None:
-    """--detach --user without the folders: the one that is missing is named with its option and the user, and nothing starts."""
+def test_a_directory_that_the_user_cannot_make(suite: Suite, scratch: Path, option: str) -> None:
+    """--detach --user without the directories: the missing one is named with its option and the user, and nothing starts."""
     scratch.chmod(0o755)
-    folders = {name: scratch / name for name in ("state_dir", "log_dir")}
-    for folder in folders.values():
-        folder.mkdir()
-        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+    directories = {name: scratch / name for name in ("state_dir", "log_dir")}
+    for directory in directories.values():
+        directory.mkdir()
+        os.chown(directory, pwd.getpwnam("nobody").pw_uid, -1)
     settings = load(suite.etc)
-    app = settings.app.model_copy(update=folders | {option: scratch / "of root" / "folder"})
+    app = settings.app.model_copy(update=directories | {option: scratch / "of root" / "directory"})
 
     def refused() -> None:
         become("nobody")
-        with pytest.raises(CannotWrite, match=rf"^{scratch}/of root/folder.*as nobody, found .*set \[app\] {option}$"):
+        with pytest.raises(CannotWrite, match=rf"^{scratch}/of root/directory.*as nobody, found .*set \[app\] {option}$"):
             into_background(settings.model_copy(update={"app": app}), "beat", ["beat"])
 
     assert end(child(refused)) == 0
@@ -334,15 +334,15 @@ def test_a_user_that_cannot_be_is_refused(suite: Suite) -> None:
     done = suite.warren("beat", "--detach", "--user", "no-such-user")
     assert done.returncode == 1
     assert "expected a user of this host, found 'no-such-user'" in done.stderr
-    assert not (suite.folder / "run").exists()
+    assert not (suite.directory / "run").exists()
 
 
 def test_the_init_script_does_what_its_words_say(suite: Suite) -> None:
     """examples/sysv/warren: start (twice), status, reload, restart, stop (twice), as an init system calls it."""
     user = pwd.getpwuid(os.geteuid()).pw_name
-    defaults = suite.folder / "default"
-    words = {"WARREN": WARREN, "WARREN_USER": user, "RUN_DIR": suite.folder / "run", "WARREN_CONFIG": suite.etc}
-    defaults.write_text("".join(f"export {name}={value}\n" for name, value in words.items()), encoding="utf-8")
+    defaults = suite.directory / "default"
+    arguments = {"WARREN": WARREN, "WARREN_USER": user, "RUN_DIR": suite.directory / "run", "WARREN_CONFIG": suite.etc}
+    defaults.write_text("".join(f"export {name}={value}\n" for name, value in arguments.items()), encoding="utf-8")
 
     def script(word: str) -> int:
         environment = ENVIRONMENT | {"WARREN_DEFAULTS": str(defaults)}

@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.suite import ENVIRONMENT, descendants, end
-from support.wait import PATIENCE, run_to_end, until
+from support.wait import TIMEOUT, run_to_end, until
 
 ROOT = Path(__file__).parents[2]
-SHOP = "/tmp/shop"  # noqa: S108  the folder in the documents
+SHOP = "/tmp/shop"  # noqa: S108  the directory in the documents
 
 
 class Shell:
-    """One bash in the project's folder; a document's folder stands for another in what is typed."""
+    """One bash in the project's directory; a document's directory stands for another in what is typed."""
 
     def __init__(self, bash: subprocess.Popen[bytes], out: Path, shop: Path) -> None:
         self.bash = bash
         self._out = out
         self._shop = shop
 
-    def type(self, line: str, within: float = PATIENCE) -> tuple[int, str]:
+    def type(self, line: str, within: float = TIMEOUT) -> tuple[int, str]:
         """Runs one line to its end: exit code, and all that was printed meanwhile."""
         mark, before = uuid.uuid4().hex, len(self._out.read_text(encoding="utf-8"))
         ended = re.compile(rf"{mark} (\d+)\n")
@@ -37,7 +37,7 @@ class Shell:
         return int(code), said[before:]
 
     def here(self, text: str) -> str:
-        """The text with the folder of this test in place of the document's."""
+        """The text with the directory of this test in place of the document's."""
         return text.replace(SHOP, str(self._shop))
 
 
@@ -85,7 +85,7 @@ def walk(typed: Shell, suite: Path, lines: list[str]) -> Iterator[tuple[str, tup
 def test_the_guide_can_be_typed(scratch: Path) -> None:
     """Each line of docs/tasks.md does what the page says, from the copy of the example to a suite that is gone.
 
-    And so it does in a folder that README.md had its reader fill.
+    And so it does in a directory that README.md had its reader fill.
     """
     lines = block("docs/tasks.md", of="warren supervise")
     shop, done = scratch / "shop", []
@@ -111,7 +111,7 @@ def test_the_guide_can_be_typed(scratch: Path) -> None:
 
 
 def test_a_program_of_ones_own_says_what_is_missing() -> None:
-    """Where there are no settings the example's sender ends with one line that names the folder and what to do."""
+    """Where there are no settings the example's sender ends with one line that names the directory and what to do."""
     sender = [sys.executable, str(ROOT / "examples" / "shop" / "send.py")]
     environment = {**ENVIRONMENT, "WARREN_CONFIG": "/nowhere"}
     done = run_to_end(sender, env=environment, capture_output=True)
@@ -132,8 +132,8 @@ def test_the_readme_can_be_typed(scratch: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (module,) = re.findall(r"```python\n(from celery import shared_task.*?)```", text, re.DOTALL)
     shop = scratch / "shop"
-    for folder in ("shop", "etc"):
-        (shop / folder).mkdir(parents=True)
+    for directory in ("shop", "etc"):
+        (shop / directory).mkdir(parents=True)
     (shop / "shop" / "__init__.py").touch()
     (shop / "shop" / "tasks.py").write_text(module, encoding="utf-8")
     with shell(scratch) as typed:

@@ -17,7 +17,7 @@ from support.suite import Suite
 from support.wait import result_of, until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.worker.current_message import MOST_DEATHS
+from warren.worker.current_message import MOST_CRASHES
 from warren.worker.remote_control import REFUSED
 
 #: The strategy of this task stands for a message whose mere sight ends the process: out of memory, hung, killed.
@@ -58,13 +58,13 @@ def test_a_message_that_kills_its_worker_is_rejected(app: Any, suite: Suite) -> 
     """After three deaths with it in hand the next worker rejects it, with the reason, and runs what stands behind it."""
     bad = app.send_task("jobs.add", [1, 2], shadow="deadly", ignore_result=True)
     behind = app.send_task("jobs.add", [3, 4])
-    for _ in range(MOST_DEATHS):
+    for _ in range(MOST_CRASHES):
         with suite.running("worker", "a") as worker:
             assert worker.wait(60) == -signal.SIGKILL
     with suite.running("worker", "a") as worker:
         assert behind.get(timeout=60) == 7
         [line] = suite.logged("worker", "message_rejected", task_id=bad.id)
-        assert f"died {MOST_DEATHS} times" in line["reason"]
+        assert f"died {MOST_CRASHES} times" in line["reason"]
         assert worker.poll() is None
 
 
@@ -95,7 +95,7 @@ def test_remote_control_is_off_unless_asked_for(suite: Suite) -> None:
         suite.await_event("worker", "ready", 60)
         app.control.broadcast("shutdown")
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
-        assert not list((suite.folder / "state" / "broker" / "queues").glob("*pidbox*"))
+        assert not list((suite.directory / "state" / "broker" / "queues").glob("*pidbox*"))
         assert worker.poll() is None
 
 
@@ -124,17 +124,17 @@ def test_any_id_has_a_result(worker: Any, app: Any) -> None:
 def test_a_message_that_is_too_large_is_an_error_of_its_sender(suite: Suite) -> None:
     """`warren call` says what to do, and nothing is sent."""
     suite.write("[broker]\nlargest_message = 10kB\n")
-    (suite.folder / "state").mkdir()
+    (suite.directory / "state").mkdir()
     refused = suite.warren("call", "jobs.add", "x" * 20_000, "1")
     assert refused.returncode != 0
     assert "[broker] largest_message" in refused.stderr
-    assert not list((suite.folder / "state").rglob("queues/default/*"))
+    assert not list((suite.directory / "state").rglob("queues/default/*"))
 
 
 def test_a_result_that_cannot_be_stored_is_told(worker: Any, app: Any, suite: Suite) -> None:
     """Its task has failed, with the reason in the log, and holds no pool child."""
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
-    results = suite.folder / "state" / "results"
+    results = suite.directory / "state" / "results"
     shutil.rmtree(results)
     results.write_bytes(b"")
     asked = app.send_task("jobs.add", [1, 2])

@@ -49,13 +49,13 @@ def test_what_runs_goes_back_and_the_worker_ends(suite: Suite, scratch: Path, si
             if number < len(signals) - 1:
                 assert worker.poll() is None
         assert end_of(worker) == 0
-    assert len(suite.logged("worker", "task_handed_back")) == 2
+    assert len(suite.logged("worker", "task_requeued")) == 2
     assert suite.logged("worker", "stopping")[-1]["timeout_s"] == 0
     assert suite.logged("worker", "stopped", exit_code=0)
     (scratch / "go").touch()
     with suite.running("worker", "a"):
         assert [result_of(each) for each in sent] == ["done"] * 3
-    assert not [line for line in suite.logged("worker", "task_handed_back") if "losses" in line]
+    assert not [line for line in suite.logged("worker", "task_requeued") if "crashes" in line]
 
 
 def test_what_was_acknowledged_before_it_ran_has_failed(suite: Suite, scratch: Path) -> None:
@@ -84,4 +84,4 @@ def test_under_a_supervisor_a_second_sigint_hurries_nothing(suite: Suite, scratc
         (scratch / "go").touch()
         assert end_of(worker) == 0
     assert result_of(sent) == "done"
-    assert not suite.logged("worker", "task_handed_back")
+    assert not suite.logged("worker", "task_requeued")

@@ -29,7 +29,7 @@ def add(a, b):
 
 #: Several acts stand in one module where none of them hides another: each start of a worker takes seconds.
 ACTS = {
-    "logging is configured anew": """
+    "logging is configured again": """
 import logging, logging.config
 logging.basicConfig(force=True)
 logging.config.dictConfig({"version": 1, "root": {"level": "CRITICAL", "handlers": []}})

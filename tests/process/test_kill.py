@@ -19,7 +19,7 @@ from support.suite import Suite, broker_section, children, descendants
 from support.wait import until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.system.process import of
+from warren.system.process import process_of
 
 LIMIT, WINDOW, DOCUMENTS = 60, 3, 300
 #: Victims of one run, each kind this often; shuffled by the seed.
@@ -85,7 +85,7 @@ class Run:
             "watchdog": lambda: self.pids("quota-watchdog"),
             "supervisord": lambda: [self.supervisor.pid],
         }[kind]
-        found = self.dice.choice(until(lambda: list(filter(None, map(of, candidates()))), what=f"a {kind}"))
+        found = self.dice.choice(until(lambda: list(filter(None, map(process_of, candidates()))), what=f"a {kind}"))
         os.kill(found.pid, signal.SIGKILL)
         self.killed[kind] += 1
         if kind == "supervisord":
@@ -95,9 +95,9 @@ class Run:
             until(lambda: not found.alive and self.suite.ready(), what=f"a new {kind}")
 
 
-def collected(folder: Path) -> int:
+def collected(directory: Path) -> int:
     """Whole documents so far."""
-    return len(list((folder / "files").glob("*.txt")))
+    return len(list((directory / "files").glob("*.txt")))
 
 
 def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, broker: str) -> None:
@@ -110,7 +110,7 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
     suite = Suite(scratch, ini, modules="warren.demo.tasks")
     demo = scratch / "state" / "demo"
     demo.mkdir(parents=True)
-    said = {"api": api.url, "key_file": str(api.folder / "key"), "folder": str(demo / "files")}
+    said = {"api": api.url, "key_file": str(api.directory / "key"), "directory": str(demo / "files")}
     (demo / "demo.json").write_text(json.dumps(said), encoding="utf-8")
     victims = [kind for kind in ("child", "worker", "watchdog", "supervisord") for _ in range(KILLS)]
     dice.shuffle(victims)
@@ -135,12 +135,12 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
         assert suite.log(daemon), f"every line of {daemon}.log is JSON"
 
 
-def no_orphans(folder: Path, supervisor: int) -> None:
+def no_orphans(directory: Path, supervisor: int) -> None:
     """Every daemon of this suite that runs descends from this supervisord, as soon as those of killed ones have ended."""
 
     def strays() -> list[int]:
         family = {process.pid for process in descendants(supervisor)}
-        return [pid for pid in _mentioning(f"{folder}/etc") if pid not in family]
+        return [pid for pid in _mentioning(f"{directory}/etc") if pid not in family]
 
     until(lambda: not strays(), what="no process of an earlier supervisord")
 
@@ -150,9 +150,9 @@ def _mentioning(word: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                words = (entry / "cmdline").read_bytes()
+                arguments = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if word.encode() in words:
+            if word.encode() in arguments:
                 found.append(int(entry.name))
     return found

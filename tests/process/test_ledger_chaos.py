@@ -16,14 +16,14 @@ import pytest
 
 from support.figures import Figure
 from support.provider import provider, seen
-from support.wait import PATIENCE, deadline, let_pass, until
+from support.wait import TIMEOUT, deadline, let_pass, until
 from warren.quotas import client
 from warren.quotas.client import NoAllowance, quota
 from warren.quotas.layout import Slot
 from warren.quotas.ledger import Ledger, LedgerBusy, now_ns
 from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.slots import Slots
-from warren.system.process import die_with_parent, this
+from warren.system.process import current_process, die_with_parent
 
 LIMIT, WINDOW, LONGEST = 50, 1.0, 0.5
 CALLERS, CHAOS = 6, 15.0
@@ -46,9 +46,9 @@ def worst_window(stamps: list[float], length: float) -> int:
 
 @dataclass
 class Troop:
-    """The processes under chaos. Each role is started anew when its process was killed."""
+    """The processes under chaos. Each role is started again when its process was killed."""
 
-    folder: Path
+    directory: Path
     seed: int
     roles: dict[str, Callable[[random.Random], None]]
     pids: dict[str, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Troop:
                 die_with_parent(signal.SIGKILL)
                 self.roles[role](dice)
             except BaseException:  # noqa: BLE001 - the test wants to see every kind
-                (self.folder / f"error-{os.getpid()}").write_text(traceback.format_exc())
+                (self.directory / f"error-{os.getpid()}").write_text(traceback.format_exc())
             finally:
                 os._exit(0)
         self.pids[role] = pid
@@ -164,8 +164,8 @@ def clumsy(ledger: Path, api: Path) -> Callable[[random.Random], None]:
 def gate(ledger: Path, api: Path) -> Callable[[random.Random], None]:
     """A worker: it reserves for a task, a child of it claims the slot and calls, and it settles what a killed child left."""
 
-    def work(book: Ledger, tickets: object) -> None:
-        client.use({"x": book})
+    def work(ledgers: Ledger, tickets: object) -> None:
+        client.use({"x": ledgers})
         client.held.set({"x": list(tickets)})  # type: ignore[call-overload]
         die_with_parent(signal.SIGKILL)
         try:
@@ -175,24 +175,24 @@ def gate(ledger: Path, api: Path) -> Callable[[random.Random], None]:
             pass  # the slot was lost: no call
 
     def run(dice: random.Random) -> None:
-        book = Ledger(ledger)
-        configured(book)
+        ledgers = Ledger(ledger)
+        configured(ledgers)
         while True:
             try:
-                tickets = book.reserve(1, this())
+                tickets = ledgers.reserve(1, current_process())
                 if not tickets:
-                    let_pass(min(book.wait_s() or 0.01, 0.1))
+                    let_pass(min(ledgers.wait_s() or 0.01, 0.1))
                     continue
                 pid = os.fork()
                 if pid == 0:
                     try:
-                        work(book, tickets)
+                        work(ledgers, tickets)
                     finally:
                         os._exit(0)
                 if dice.random() < 0.1:
                     os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-                book.settle(tickets, answered=False)
+                ledgers.settle(tickets, answered=False)
             except LedgerBusy:
                 continue
 
@@ -203,16 +203,16 @@ def watchdog(ledger: Path) -> Callable[[random.Random], None]:
     """Reaps and relaxes, and mends a damaged ledger."""
 
     def run(dice: random.Random) -> None:
-        book = Ledger(ledger)
-        configured(book)
+        ledgers = Ledger(ledger)
+        configured(ledgers)
         while True:
             try:
-                book.reap()
-                book.relax()
+                ledgers.reap()
+                ledgers.release_cooled()
             except LedgerBusy:
                 pass
             except LedgerDamaged:
-                configured(book)
+                configured(ledgers)
             let_pass(dice.uniform(0.0, 0.05))
 
     return run
@@ -241,7 +241,7 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int, figure: F
             Ledger(path).configure(LIMIT, WINDOW, LONGEST)
             troop.roles.update(roles)
             began = time.monotonic()
-            with deadline("chaos", CHAOS + PATIENCE) as longest:
+            with deadline("chaos", CHAOS + TIMEOUT) as longest:
 
                 def enough() -> bool:
                     """Whether it was called: the proof says little when hardly anybody calls."""
@@ -258,7 +258,7 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int, figure: F
             last = now_ns()
             until(lambda: ledger.counts().free == LIMIT, what="every slot to be free again")
             figure("chaos: every slot is free again", (now_ns() - last) / 1e9, f"<= {WINDOW + LONGEST:g} s")
-            until(lambda: ledger.reserve(LIMIT, this()) is not None, what="the whole limit at once")
+            until(lambda: ledger.reserve(LIMIT, current_process()) is not None, what="the whole limit at once")
         finally:
             troop.end()
     errors = [error.read_text() for error in scratch.glob("error-*")]

@@ -15,8 +15,8 @@ WRITERS, LINES = 8, 5_000
 WRITER = """
 import logging, pathlib, sys
 from warren.logs import setup as log
-folder, name, lines = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-log.configure("worker", name, "alpha", folder)
+directory, name, lines = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+log.configure("worker", name, "alpha", directory)
 for number in range(lines):
     # every thousandth line is longer than a page and than a pipe's atomic write
     logging.getLogger("storm").info("line", extra={"number": number, "pad": "x" * (20_000 if number % 1000 == 0 else 50)})
@@ -45,12 +45,12 @@ over.set()
 TORN = """
 import logging, pathlib, resource, sys
 from warren.logs import setup as log
-folder = pathlib.Path(sys.argv[1])
-log.configure("worker", "worker-a", "alpha", folder)
+directory = pathlib.Path(sys.argv[1])
+log.configure("worker", "worker-a", "alpha", directory)
 logger = logging.getLogger("a")
 logger.info("before")
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "worker.log").stat().st_size + 30, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, ((directory / "worker.log").stat().st_size + 30, hard))
 logger.info("torn")
 logger.info("refused")
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -65,9 +65,9 @@ raise ZeroDivisionError("amqp://user:s3cret@host")
 """
 
 
-def start(script: str, *words: str | Path) -> subprocess.Popen[str]:
+def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -79,8 +79,8 @@ def end(process: subprocess.Popen[str]) -> str:
         process.kill()
 
 
-def records(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for path in folder.glob("worker.log*") for line in path.read_bytes().split(b"\n")[:-1]]
+def records(directory: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for path in directory.glob("worker.log*") for line in path.read_bytes().split(b"\n")[:-1]]
 
 
 def test_a_storm_under_rotation_loses_and_tears_no_line(tmp_path: Path, figure: Figure) -> None:

@@ -33,16 +33,16 @@ def test_a_task_is_followed_over_the_logs_of_all_daemons(suite: Suite) -> None:
     assert [line["timestamp"] for line in found] == sorted(line["timestamp"] for line in found)
     everything = suite.warren("logs").stdout.splitlines()
     assert sorted(everything) == sorted(
-        line for daemon in ("worker", "beat") for line in (suite.folder / "log" / f"{daemon}.log").read_text().splitlines()
+        line for daemon in ("worker", "beat") for line in (suite.directory / "log" / f"{daemon}.log").read_text().splitlines()
     )
     shortly = suite.warren("logs", "--task", done["task_id"][:8], "-n", "1").stdout.splitlines()
     assert shortly == [asked.stdout.splitlines()[-1]]
 
 
-def on_a_terminal(suite: Suite, *words: str) -> str:
+def on_a_terminal(suite: Suite, *arguments: str) -> str:
     """What `warren WORDS` shows on a terminal of its own."""
     ours, theirs = pty.openpty()
-    command = [str(WARREN), "--config", str(suite.etc), *words]
+    command = [str(WARREN), "--config", str(suite.etc), *arguments]
     with subprocess.Popen(command, env=ENVIRONMENT | {"TERM": "xterm"}, stdout=theirs, stderr=theirs, stdin=theirs):
         os.close(theirs)
         said = b""
@@ -56,13 +56,13 @@ def on_a_terminal(suite: Suite, *words: str) -> str:
 
 def test_a_terminal_gets_text_and_a_pipe_json(suite: Suite) -> None:
     """The same line is for people on a terminal, coloured by its level, unless JSON is asked for."""
-    folder = suite.folder / "log"
-    folder.mkdir()
+    directory = suite.directory / "log"
+    directory.mkdir()
     line = (
         '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error","event":"task_failed","daemon":"worker","program":"worker-a",'
         '"host":"alpha","pid":7,"task":"shop.add"}'
     )
-    (folder / "worker.log").write_text(line + "\n", encoding="utf-8")
+    (directory / "worker.log").write_text(line + "\n", encoding="utf-8")
     assert suite.warren("logs").stdout == line + "\n"
     assert on_a_terminal(suite, "logs", "--json").strip() == line
     shown = on_a_terminal(suite, "logs").strip()
@@ -73,20 +73,20 @@ def test_a_terminal_gets_text_and_a_pipe_json(suite: Suite) -> None:
 
 def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) -> None:
     """While four processes write and logrotate rotates and compresses, each line is shown once; Ctrl-C ends with 0."""
-    folder = suite.folder / "log"
-    configuration = adapted(folder, tmp_path)
-    folder.mkdir()
+    directory = suite.directory / "log"
+    configuration = adapted(directory, tmp_path)
+    directory.mkdir()
     shown = tmp_path / "shown"
 
     def wait_for_more() -> None:
         before = shown.stat().st_size
         until(lambda: shown.stat().st_size > before, what="more lines shown")
 
-    command = [str(WARREN), "logs", "--dir", str(folder), "--follow", "--since", "1d"]
+    command = [str(WARREN), "logs", "--dir", str(directory), "--follow", "--since", "1d"]
     with open(shown, "wb") as out:
         follower = subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.PIPE)
     try:
-        with Storm(folder) as storm:
+        with Storm(directory) as storm:
             for _ in range(8):
                 wait_for_more()
                 wait_for_more()  # the look before this one may have begun before the rotation
@@ -105,10 +105,10 @@ def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) ->
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(suite: Suite) -> None:
     """`warren logs | head -1` complains about nothing."""
-    folder = suite.folder / "log"
-    folder.mkdir()
+    directory = suite.directory / "log"
+    directory.mkdir()
     line = '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error","event":"task_failed","daemon":"worker"}\n'
-    (folder / "worker.log").write_text(line * 50_000, encoding="utf-8")
+    (directory / "worker.log").write_text(line * 50_000, encoding="utf-8")
     command = f"{WARREN} --config {suite.etc} logs | head -1"
     done = run_to_end(["bash", "-c", command], env=ENVIRONMENT, capture_output=True)
     assert (done.stdout, done.stderr) == (line, "")

@@ -35,13 +35,13 @@ def plain():
     return "done"
 """
 RUN = [f"{program}.{kind}" for program in ("supervisord", "worker-a", "beat") for kind in ("lock", "pid", "pid.new")]
-RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.json.new", "survey.json", "survey.json.new"]
+RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.json.new", "broker.json", "broker.json.new"]
 RUN += ["settings.json", "settings.json.new"]
-RUN += ["heart/worker-a.json", "heart/beat.json.new", "supervisor/beat.conf", "supervisor/beat.conf.new"]
+RUN += ["heartbeats/worker-a.json", "heartbeats/beat.json.new", "supervisor/beat.conf", "supervisor/beat.conf.new"]
 STATE = ["run_dir", "run_dir.new", "beat/ticks.json", "beat/ticks.json.new", "beat/ticks.lock", "broker/lock"]
 STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]
 STATE += [f"worker/worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")]
-FOLDERS = {
+DIRECTORIES = {
     "state": ["worker", "beat", "results", "broker/queues"],
     "broker": [f"broker/{name}" for name in ("queues/default", "unacked", "exchanges", "incoming", "temporary", "rejected")],
 }
@@ -68,20 +68,20 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
 
     A ledger that is gone counts as used.
     """
-    places = [suite.folder / top / name for top, names in (("run", RUN), ("state", STATE), ("log", LOG)) for name in names]
+    places = [suite.directory / top / name for top, names in (("run", RUN), ("state", STATE), ("log", LOG)) for name in names]
     _starts_over(suite, places, word)
     told = [line for name in ("supervisord", "worker", "beat", "quota-watchdog") for line in suite.log(name)]
-    assert {line["event"] for line in told} & {"run_folder_emptied", "file_set_aside"}
+    assert {line["event"] for line in told} & {"run_directory_restored", "file_moved_away"}
     assert [line for daemon in ("worker", "quota-watchdog") for line in suite.logged(daemon, "ledger_damaged", quota="q")]
     (counts,) = (suite.status() or {})["quotas"]
     assert (counts["free"], counts["cooling"]) == (0, 2)
     assert suite.warren("reload").returncode == 0
 
 
-@pytest.mark.parametrize("of", FOLDERS)
+@pytest.mark.parametrize("of", DIRECTORIES)
 def test_a_suite_starts_over_what_is_in_the_place_of_its_directories(suite: Suite, of: str) -> None:
     """The same with fifos where directories of the state belong: they hold nothing, and each is a directory after it."""
-    places = [suite.folder / "state" / name for name in FOLDERS[of]]
+    places = [suite.directory / "state" / name for name in DIRECTORIES[of]]
     _starts_over(suite, places, "fifo")
     assert [place for place in places if not place.is_dir()] == []
 

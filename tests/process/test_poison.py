@@ -17,7 +17,7 @@ from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import end_of, result_of, run_to_end, until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.system.process import Process
 
 JOBS = (
@@ -108,7 +108,7 @@ def suite(scratch: Path) -> Suite:
 
 
 def test_a_memory_error_is_a_failure_like_others(worker: Any, app: Any, suite: Suite) -> None:
-    """The task fails once, is logged, and the worker goes on."""
+    """The task fails once, is logged, and the worker continues."""
     bad = app.send_task("jobs.memory")
     assert isinstance(result_of(bad, propagate=False), MemoryError)
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
@@ -125,7 +125,7 @@ def test_a_task_that_ends_every_process_is_given_up(worker: Any, app: Any, suite
     assert "WorkerLost" in type(result_of(bad, propagate=False)).__name__
     suite.await_event("worker", "task_failed", task_id=bad.id)
     assert len(calls(path)) == 5
-    assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4]
+    assert [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)] == [1, 2, 3, 4]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
     assert worker.poll() is None
 
@@ -149,7 +149,7 @@ def test_a_task_that_kills_its_worker_is_given_up(app: Any, suite: Suite, scratc
     assert "died 5 times" in str(error)
     assert len(calls(path)) == 5
     assert len(calls(long)) == 5  # it was there at four deaths, and then ran while the bad one did not
-    assert [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=bad.id)] == [1, 2, 3, 4, 5]
+    assert [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)] == [1, 2, 3, 4, 5]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
 
 
@@ -205,7 +205,7 @@ def test_an_expired_task_takes_no_slot(app: Any, suite: Suite, scratch: Path) ->
         app.send_task("jobs.call", [str(scratch / "late")], expires=past, ignore_result=True)
     result_of(app.send_task("jobs.call", [str(scratch / "calls")]))
     assert not calls(scratch / "late")
-    assert Book(load(suite.etc))["provider"].counts().admitted == 1
+    assert Ledgers(load(suite.etc))["provider"].counts().admitted == 1
 
 
 def test_the_worker_sleeps_until_all_slots_of_a_cost_are_free(suite: Suite, scratch: Path) -> None:
@@ -217,7 +217,7 @@ def test_the_worker_sleeps_until_all_slots_of_a_cost_are_free(suite: Suite, scra
             app.send_task("jobs.call", [str(path)], ignore_result=True)
         until(lambda: len(calls(path)) == 3, what="every call")
     assert worst(calls(path), WINDOW) == 1
-    assert Book(load(suite.etc))["provider"].counts().refused < 40
+    assert Ledgers(load(suite.etc))["provider"].counts().refused < 40
 
 
 @pytest.mark.usefixtures("worker")
@@ -226,7 +226,7 @@ def test_no_argument_reaches_the_log(app: Any, suite: Suite) -> None:
     failed = app.send_task("jobs.secret", ["S3CRET"])
     result_of(failed, propagate=False)
     until(lambda: suite.logged("worker", "task_failed", task_id=failed.id))
-    assert "S3CRET" not in (suite.folder / "log" / "worker.log").read_text(encoding="utf-8")
+    assert "S3CRET" not in (suite.directory / "log" / "worker.log").read_text(encoding="utf-8")
 
 
 def test_a_schedule_entry_that_cannot_be_sent_stops_no_other(suite: Suite) -> None:
@@ -243,10 +243,10 @@ def test_a_daemon_started_by_hand_outlives_its_shell(suite: Suite) -> None:
     """Only a supervisor's end is a daemon's end."""
     script = f"nohup {WARREN} --config {suite.etc} quota-watchdog >/dev/null 2>&1 &"
     run_to_end(["bash", "-c", script], env=ENVIRONMENT, check=True)
-    beat = until(lambda: suite.heart("quota-watchdog"), what="a heart") or {}
+    beat = until(lambda: suite.heartbeat("quota-watchdog"), what="a heartbeat") or {}
     daemon = Process(beat["pid"], beat["start"])
     try:
-        until(lambda: (suite.heart("quota-watchdog") or beat)["at"] > beat["at"] + 3, what="beats after the shell has ended")
+        until(lambda: (suite.heartbeat("quota-watchdog") or beat)["at"] > beat["at"] + 3, what="beats after the shell has ended")
         assert daemon.alive
     finally:
         os.kill(daemon.pid, 15)

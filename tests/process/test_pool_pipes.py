@@ -105,7 +105,7 @@ def test_garbage_where_the_next_task_of_another_child_begins(scratch: Path) -> N
             result_of(app.send_task("jobs.poison", [text]))
             tasks(suite, app, scratch / str(number))
             assert (len(suite.logged("worker", "pool_stuck")) > told) == waits
-        assert not suite.logged("worker", "task_handed_back")
+        assert not suite.logged("worker", "task_requeued")
         # Into everything: the pipes by which the children answer are among them, and what was at work counts as lost.
         flooded = [app.send_task("jobs.flood", [text]) for text in ("7fffffff", "abcdef", "000000")]
         for result in flooded:

@@ -16,14 +16,14 @@ from redis import Redis
 
 from support.servers import RabbitMQNode
 from support.suite import ENVIRONMENT
-from support.wait import PATIENCE, end_of, output_of, run_to_end
+from support.wait import TIMEOUT, end_of, output_of, run_to_end
 from warren.errors import ExitCode
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "quickstart"
 
 
 class Followed:
-    """What `tail -F` showed of a folder's logs."""
+    """What `tail -F` showed of a directory's logs."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -41,12 +41,12 @@ def _is_object(line: str) -> bool:
 
 
 @contextmanager
-def followed(folder: Path, daemons: list[str]) -> Iterator[Followed]:
+def followed(directory: Path, daemons: list[str]) -> Iterator[Followed]:
     """Follows the daemons' logs by name from before they exist, through renaming, until the block ends."""
     seen = Followed()
-    paths = [str(folder / f"{daemon}.log") for daemon in daemons]
-    words = ["tail", "-q", "-n", "+1", "--sleep-interval=0.1", "-F", *paths]
-    tail = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    paths = [str(directory / f"{daemon}.log") for daemon in daemons]
+    arguments = ["tail", "-q", "-n", "+1", "--sleep-interval=0.1", "-F", *paths]
+    tail = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert tail.stdout is not None
     reader = threading.Thread(target=lambda out=tail.stdout: seen.lines.extend(out))
     reader.start()
@@ -54,7 +54,7 @@ def followed(folder: Path, daemons: list[str]) -> Iterator[Followed]:
         yield seen
     finally:
         tail.terminate()
-        reader.join(PATIENCE)
+        reader.join(TIMEOUT)
         end_of(tail)
 
 
@@ -83,7 +83,7 @@ def empty_redis(redis_url: str) -> Iterator[str]:
         yield url
         left = {key.decode() for key in database.scan_iter()}
         # The watchdog's own question for alarms ends with its second; it may be gone by now.
-        ending = {key for key in left if key.startswith(("celery-task-meta-", "warren.suite.", "warren.survey."))}
+        ending = {key for key in left if key.startswith(("celery-task-meta-", "warren.suite.", "warren.broker status."))}
         assert all(database.pttl(key) == -2 or 0 <= database.pttl(key) <= 3_600_000 for key in ending)
         database.flushdb()
         assert left - ending <= {"_kombu.binding_deadlines"}
@@ -93,8 +93,8 @@ def test_a_broker_that_refuses_what_a_run_needs(shared: str, rabbitmq: RabbitMQN
     """The run ends with the worker's line and 69 when its workers do, instead of waiting for them."""
     with Connection(shared) as connection:
         connection.default_channel.exchange_declare("warren", type="direct", durable=True, auto_delete=False)
-    words = [str(SCRIPT), "--broker", shared, "--folder", str(scratch / "run")]
-    done = run_to_end(words, env=ENVIRONMENT, capture_output=True)
+    arguments = [str(SCRIPT), "--broker", shared, "--directory", str(scratch / "run")]
+    done = run_to_end(arguments, env=ENVIRONMENT, capture_output=True)
     assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
     assert "expected it to start, found: exit status 69: " in done.stderr
     assert "PRECONDITION_FAILED" in done.stderr
@@ -104,14 +104,14 @@ def test_a_broker_that_refuses_what_a_run_needs(shared: str, rabbitmq: RabbitMQN
 @pytest.mark.parametrize(("broker", "documents"), [("embedded", 300), ("rabbitmq", 120), ("redis", 120)])
 def test_the_quickstart_keeps_its_promises(request: pytest.FixtureRequest, scratch: Path, broker: str, documents: int) -> None:
     """Nothing refused, nothing lost, no window above the limit, the batch right, the schedule fired, every log line JSON."""
-    words = [str(SCRIPT), "--json", "--documents", str(documents), "--folder", str(scratch / "run")]
+    arguments = [str(SCRIPT), "--json", "--documents", str(documents), "--directory", str(scratch / "run")]
     if broker == "redis":
-        words += ["--broker", request.getfixturevalue("empty_redis")]
+        arguments += ["--broker", request.getfixturevalue("empty_redis")]
     elif broker == "rabbitmq":
-        words += ["--broker", request.getfixturevalue("shared")]
+        arguments += ["--broker", request.getfixturevalue("shared")]
     daemons = ["worker", "beat", "quota-watchdog", "supervisord"]
     with followed(scratch / "run" / "log", daemons) as seen:
-        started = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started = subprocess.Popen(arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         out, err = output_of(started, within=400)
     assert started.returncode == 0, err
     said = json.loads(out.splitlines()[-1])

@@ -49,9 +49,9 @@ def times(suite: Suite, event: str, **fields: Any) -> dict[str, str]:
     return {line["program"]: line["timestamp"] for line in suite.logged("worker", event, **fields)}
 
 
-def test_a_reload_returns_when_the_settings_are_in_force(standing: tuple[Suite, Process]) -> None:
+def test_a_reload_returns_when_the_settings_are_in_force(program_status: tuple[Suite, Process]) -> None:
     """It ends with 0 once an edit has reached every daemon; nothing that the edit does not concern is touched."""
-    suite, _ = standing
+    suite, _ = program_status
     before = {name: program.pid for name, program in programs(suite).items()}
     suite.write(INI + "[supervise]\nstuck_timeout = 2m\n[schedule:s]\ntask = jobs.tick\nevery = 1h\n")
     done = suite.warren("reload")
@@ -63,7 +63,7 @@ def test_a_reload_returns_when_the_settings_are_in_force(standing: tuple[Suite, 
 
 
 def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
-    """A worker, its queue and an entry are added and a limit is raised: no process ends and beat goes on leading; the task that
+    """A worker, its queue and an entry are added and a limit is raised: no process ends and beat continues leading; the task that
     waited for the quota runs within seconds, and a task of the old worker sends to the new queue.
     """
     suite.module("jobs", JOBS)
@@ -89,9 +89,9 @@ def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
         assert ticks == sorted(set(ticks))
 
 
-def test_a_wrong_edit_reaches_nobody(standing: tuple[Suite, Process]) -> None:
+def test_a_wrong_edit_reaches_nobody(program_status: tuple[Suite, Process]) -> None:
     """Every problem is on stderr with file and line, the code is 78, and the suite has not even been asked."""
-    suite, _ = standing
+    suite, _ = program_status
     before, refused = programs(suite), len(suite.logged("supervisord", "reload_refused"))
     suite.write(QUIET + "[worker:b]\nconcurency = 1\n[worker:c]\nprefetch = many\n")
     done = suite.warren("reload")
@@ -114,7 +114,7 @@ def test_without_a_suite_there_is_nothing_to_reload(suite: Suite) -> None:
     with supervised(suite) as supervisor:
         os.kill(supervisor.pid, signal.SIGKILL)
         until(lambda: not supervisor.alive)
-        assert (suite.folder / "run" / "programs.json").exists()
+        assert (suite.directory / "run" / "programs.json").exists()
         assert suite.warren("reload").returncode == 69
 
 
@@ -151,7 +151,7 @@ def test_workers_change_one_at_a_time(suite: Suite) -> None:
 
 
 def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
-    """The workers after it keep their old settings and their processes, and the command says so; the next reload goes on."""
+    """The workers after it keep their old settings and their processes, and the command says so; the next reload continues."""
     suite.write(TWO)
     with supervised(suite):
         before = {name: program.pid for name, program in programs(suite).items()}
@@ -191,7 +191,7 @@ def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
     suite.write(TWO)
     with supervised(suite):
         before = programs(suite)["worker-b"].pid
-        marker = suite.folder / "checked"
+        marker = suite.directory / "checked"
         # Fine for the check, which is the first to import it, and not for the worker that comes after it.
         suite.module("jobs", f"import os\nif os.path.exists({str(marker)!r}): os._exit(1)\nopen({str(marker)!r}, 'w').close()\n")
         done = suite.warren("restart", "--rolling")
@@ -204,7 +204,7 @@ def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_an_interrupted_rolling_restart_goes_on(suite: Suite, word: signal.Signals) -> None:
+def test_an_interrupted_rolling_restart_continues(suite: Suite, word: signal.Signals) -> None:
     """Ctrl-C, a terminal that is closed, kill -9 of the command: the suite restarts every worker all the same."""
     suite.write(TWO)
     with supervised(suite):
@@ -234,7 +234,7 @@ def test_a_rolling_restart_while_the_broker_is_away(suite: Suite) -> None:
     with suite.running("supervise"):
         connecting = {"worker-a": "connecting", "worker-b": "connecting"}
         until(
-            lambda: {name: (suite.heart(name) or {}).get("state") for name in connecting} == connecting,
+            lambda: {name: (suite.heartbeat(name) or {}).get("state") for name in connecting} == connecting,
             what="both to look for it",
         )
         before = {name: program.pid for name, program in programs(suite).items()}
@@ -247,7 +247,7 @@ def test_a_rolling_restart_while_the_broker_is_away(suite: Suite) -> None:
 
 def report(suite: Suite) -> dict[str, Any]:
     """programs.json as it is now."""
-    found: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((suite.directory / "run" / "programs.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -273,9 +273,9 @@ def test_settings_are_checked_in_the_environment_of_the_suite(suite: Suite) -> N
         assert done.returncode == 0, done.stderr
 
 
-def test_reloads_under_load_are_quick_and_touch_nobody(standing: tuple[Suite, Process]) -> None:
+def test_reloads_under_load_are_quick_and_touch_nobody(program_status: tuple[Suite, Process]) -> None:
     """Reloads that change nothing, two at a time, all end well; every process is the one that it was."""
-    suite, supervisor = standing
+    suite, supervisor = program_status
     before = {name: program.pid for name, program in programs(suite).items()}
     command = [str(WARREN), "--config", str(suite.etc), "reload"]
     for _ in range(3):

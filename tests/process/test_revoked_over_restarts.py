@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,11 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-def asked(ask: Callable[..., Any], *words: str, name: str = "a", **options: Any) -> None:
+def asked(ask: Callable[..., Any], *arguments: str, name: str = "a", **options: Any) -> None:
     """Have a worker answer a command."""
     # load: it is asked again
-    until(lambda: any(f"{name}@" in next(iter(each)) for each in ask(*words, reply=True, timeout=2, **options)), what="an answer")
+    answers = partial(ask, *arguments, reply=True, timeout=2, **options)
+    until(lambda: any(f"{name}@" in next(iter(each)) for each in answers()), what="an answer")
 
 
 def ready(suite: Suite, name: str, times: int) -> None:
@@ -75,5 +77,5 @@ def test_a_revoke_outlives_its_worker(suite: Suite, end: signal.Signals) -> None
             assert not suite.logged("worker", "task_started", task_id=task.id)
         cancelled = ["side"] if end == signal.SIGKILL else []
         until(
-            lambda: (suite.heart("worker-a") or {"evidence": {}})["evidence"].get("cancelled") == cancelled, what=f"{cancelled}"
+            lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("cancelled") == cancelled, what=f"{cancelled}"
         )

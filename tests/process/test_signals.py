@@ -20,7 +20,7 @@ WORKER = os.getpid()
 
 def heard(signal=None, sender=None, **given):
     where = "worker" if os.getpid() == WORKER else "child"
-    with open(os.path.join({folder!r}, "heard"), "a") as file:
+    with open(os.path.join({directory!r}, "heard"), "a") as file:
         file.write(f"{{where}} {{signal.name}} {{','.join(sorted(given))}}\\n")
 
 for signal in vars(signals).values():
@@ -57,7 +57,7 @@ SENT = {
 def test_the_signals_of_a_worker(scratch: Path) -> None:
     """Each that people use comes, in its process and with its arguments; those that check warns of never do."""
     suite = Suite(scratch, "[worker:a]\nconcurrency = 1\n", modules="jobs")
-    suite.module("jobs", JOBS.format(folder=str(scratch)))
+    suite.module("jobs", JOBS.format(directory=str(scratch)))
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         app = make_app(load(suite.etc))

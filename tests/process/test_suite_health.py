@@ -34,16 +34,16 @@ def running(scratch: Path) -> Iterator[Suite]:
         yield suite
 
 
-def health(suite: Suite, *words: str) -> tuple[int, str]:
+def health(suite: Suite, *arguments: str) -> tuple[int, str]:
     """Exit code and line of the real command."""
-    done = suite.warren("health", *words)
+    done = suite.warren("health", *arguments)
     assert not done.stderr
     return done.returncode, done.stdout.strip()
 
 
 def found(suite: Suite) -> list[Finding]:
     """The same as the command would find, without its start: what passes in a moment is not missed."""
-    return judge(look(suite.folder / "run", (suite.folder,)))
+    return judge(look(suite.directory / "run", (suite.directory,)))
 
 
 def has(suite: Suite, level: Level, text: str) -> bool:
@@ -73,7 +73,7 @@ def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
 
 def test_a_killed_worker(running: Suite) -> None:
     """A worker that was killed is no longer well at once, and well again once supervisord has started another."""
-    os.kill(running.heart("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
+    os.kill(running.heartbeat("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
     until(lambda: worst([finding for finding in found(running) if finding.check == "worker"]), what="a worker in trouble")
     until(lambda: worst(found(running)) == Level.OK, what="another worker")
 

@@ -16,7 +16,7 @@ import pytest
 
 from support.suite import ENVIRONMENT, WARREN, Suite, descendants, end
 from support.supervised import INI, QUIET, programs, reload, supervised
-from support.wait import PATIENCE, end_of, run_to_end, until
+from support.wait import TIMEOUT, end_of, run_to_end, until
 from warren.system.lock_holder import lock_holder
 from warren.system.process import Process
 
@@ -34,8 +34,8 @@ def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
         assert end_of(started) == 0
     assert not any(member.alive for member in family)
     assert [line["event"] for line in suite.log("supervisord")][-1] == "stopped"
-    assert not (suite.folder / "run" / "supervisor.sock").exists()
-    assert not (suite.folder / "run" / "supervisord.pid").exists()
+    assert not (suite.directory / "run" / "supervisor.sock").exists()
+    assert not (suite.directory / "run" / "supervisord.pid").exists()
 
 
 def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
@@ -45,12 +45,12 @@ def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
     assert suite.output("supervise") == ""
     ours, theirs = pty.openpty()
     adopt = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-    words = [sys.executable, "-c", adopt, str(WARREN), "--config", str(suite.etc), "supervise"]
-    started = subprocess.Popen(words, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    arguments = [sys.executable, "-c", adopt, str(WARREN), "--config", str(suite.etc), "supervise"]
+    started = subprocess.Popen(arguments, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     try:
         until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready")
-        assert select.select([ours], [], [], PATIENCE)[0]
+        assert select.select([ours], [], [], TIMEOUT)[0]
         assert os.read(ours, 4096) == b"ready: worker-a, beat; stop with Ctrl-C; logs: warren logs -f\r\n"
         os.write(ours, b"\x03")
         assert end_of(started) == 0
@@ -70,17 +70,17 @@ def test_workers_stop_side_by_side(suite: Suite) -> None:
     assert drained == ["stopping", "stopping", "stopped", "stopped"]
 
 
-def test_nobody_else_can_look_or_meddle(standing: tuple[Suite, Process]) -> None:
-    """The folders, the socket, the logs and the capture files are closed to other users, whatever the umask was."""
-    folder = standing[0].folder
-    assert (folder / "run" / "supervisor.sock").stat().st_mode & 0o777 == 0o700
-    made = [path for name in ("run", "log", "state") for path in (folder / name, *(folder / name).rglob("*"))]
+def test_nobody_else_can_look_or_meddle(program_status: tuple[Suite, Process]) -> None:
+    """The directories, the socket, the logs and the capture files are closed to other users, whatever the umask was."""
+    directory = program_status[0].directory
+    assert (directory / "run" / "supervisor.sock").stat().st_mode & 0o777 == 0o700
+    made = [path for name in ("run", "log", "state") for path in (directory / name, *(directory / name).rglob("*"))]
     assert len(made) > 10
     assert [path for path in made if path.exists() and path.stat().st_mode & 0o027] == []
-    modes = {name: (folder / name).stat().st_mode & 0o777 for name in ("state", "run", "log")}
+    modes = {name: (directory / name).stat().st_mode & 0o777 for name in ("state", "run", "log")}
     assert modes == {"state": 0o700, "run": 0o700, "log": 0o750}
-    assert {path.stat().st_mode & 0o777 for path in (folder / "log").glob("*.log")} == {0o640}
-    assert {path.stat().st_mode & 0o777 for path in (folder / "log").glob("*.out")} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (directory / "log").glob("*.log")} == {0o640}
+    assert {path.stat().st_mode & 0o777 for path in (directory / "log").glob("*.out")} == {0o600}
 
 
 def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
@@ -90,12 +90,12 @@ def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
         suite.await_event("supervisord", "supervisor_record", program="beat", state="RUNNING")
         assert suite.output("supervise") == ""
     assert {line["level"] for line in suite.log("supervisord")} <= {"info", "warning"}
-    assert "s3cret" not in "".join(path.read_text() for path in (suite.folder / "log").iterdir())
+    assert "s3cret" not in "".join(path.read_text() for path in (suite.directory / "log").iterdir())
 
 
-def test_a_second_supervisor_is_refused(standing: tuple[Suite, Process]) -> None:
-    """A run folder has one supervisord: another one ends with 76 and says which process is in its way."""
-    suite, supervisor = standing
+def test_a_second_supervisor_is_refused(program_status: tuple[Suite, Process]) -> None:
+    """A run directory has one supervisord: another one ends with 76 and says which process is in its way."""
+    suite, supervisor = program_status
     before = programs(suite)
     second = suite.warren("supervise")
     assert second.returncode == 76
@@ -103,22 +103,22 @@ def test_a_second_supervisor_is_refused(standing: tuple[Suite, Process]) -> None
     assert programs(suite) == before
 
 
-def test_a_run_folder_that_was_emptied(suite: Suite) -> None:
-    """A suite whose files in the run folder were removed makes them anew: it can be asked, and no second one can start."""
-    run = suite.folder / "run"
+def test_a_run_directory_that_was_emptied(suite: Suite) -> None:
+    """A suite whose files in the run directory were removed makes them again: it can be asked, and no second one can start."""
+    run = suite.directory / "run"
     with supervised(suite) as supervisor:
         pids = {name: program.pid for name, program in programs(suite).items()}
         for path in list(run.iterdir()):
             # The suite writes there meanwhile, and begins to mend before the last file is gone.
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        suite.await_event("supervisord", "run_folder_emptied")
+        suite.await_event("supervisord", "run_directory_restored")
         until(lambda: lock_holder(run / "supervisord.lock") == supervisor.pid, what="the lock")
         until(lambda: _text(run / "supervisord.pid") == f"{supervisor.pid}\n", what="the pid file")
         until(lambda: (run / "supervisor.sock").exists(), what="the socket")
         assert suite.warren("supervise").returncode == 76
         assert {name: program.pid for name, program in programs(suite).items()} == pids
         reload(suite, supervisor)
-        assert not suite.logged("supervisord", "run_folder_lost")
+        assert not suite.logged("supervisord", "run_directory_lost")
 
 
 def _text(path: Path) -> str:
@@ -137,27 +137,27 @@ def _text(path: Path) -> str:
     ],
 )
 def test_nothing_starts_on_a_bad_file(suite: Suite, ini: str, places: list[str]) -> None:
-    """Every problem is said, those with the task modules too; the code is 78 and not even a folder is made."""
+    """Every problem is said, those with the task modules too; the code is 78 and not even a directory is made."""
     suite.write(QUIET + ini)
     ended = suite.warren("supervise")
     assert ended.returncode == 78
     assert all(place in ended.stderr for place in places), ended.stderr
-    assert not (suite.folder / "run").exists()
+    assert not (suite.directory / "run").exists()
 
 
-def unwritable_folder(suite: Suite) -> str:
-    suite.head = suite.head.replace(f"{suite.folder}/state", "/proc/warren")
+def unwritable_directory(suite: Suite) -> str:
+    suite.head = suite.head.replace(f"{suite.directory}/state", "/proc/warren")
     return "/proc/warren"
 
 
 def unwritable_log(suite: Suite) -> str:
-    suite.head = suite.head.replace(f"{suite.folder}/log", "/proc/warren")
+    suite.head = suite.head.replace(f"{suite.directory}/log", "/proc/warren")
     return "/proc/warren"
 
 
-@pytest.mark.parametrize("spoil", [unwritable_folder, unwritable_log])
+@pytest.mark.parametrize("spoil", [unwritable_directory, unwritable_log])
 def test_what_cannot_be_written_is_said_at_the_start(suite: Suite, spoil: Callable[[Suite], str]) -> None:
-    """A folder of state or logs that cannot be written ends the start with 73 and a line that names it."""
+    """A directory of state or logs that cannot be written ends the start with 73 and a line that names it."""
     where = spoil(suite)
     suite.write(INI)
     ended = suite.warren("supervise")
@@ -166,9 +166,9 @@ def test_what_cannot_be_written_is_said_at_the_start(suite: Suite, spoil: Callab
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_killed_daemon_is_back(standing: tuple[Suite, Process]) -> None:
+def test_a_killed_daemon_is_back(program_status: tuple[Suite, Process]) -> None:
     """After kill -9 a daemon runs again, and the log says what happened to which program."""
-    suite, _ = standing
+    suite, _ = program_status
     killed = programs(suite)["worker-a"].pid
     assert killed
     os.kill(killed, signal.SIGKILL)
@@ -189,20 +189,20 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(suite: Suite) -> None:
             assert suite.output("supervise") == ""
 
 
-def test_the_state_can_be_asked_for(standing: tuple[Suite, Process]) -> None:
+def test_the_state_can_be_asked_for(program_status: tuple[Suite, Process]) -> None:
     """SIGUSR1 logs the state of every program."""
-    suite, supervisor = standing
+    suite, supervisor = program_status
     os.kill(supervisor.pid, signal.SIGUSR1)
     line = suite.await_event("supervisord", "state_dumped")
     assert sorted(each["program"] for each in line["programs"]) == ["beat", "worker-a"]
     assert {each["state"] for each in line["programs"]} <= {"RUNNING", "STARTING", "BACKOFF"}
 
 
-def test_a_request_to_start_anew_ends_with_the_code_that_means_it(suite: Suite) -> None:
+def test_a_request_to_start_again_ends_with_the_code_that_means_it(suite: Suite) -> None:
     """supervisorctl reload stops all in order and ends with 75, at which systemd starts the suite again."""
     with suite.running("supervise") as started:
         suite.await_event("supervisord", "ready")
-        socket = suite.folder / "run" / "supervisor.sock"
+        socket = suite.directory / "run" / "supervisor.sock"
         ctl = Path(sys.executable).with_name("supervisorctl")
         run_to_end([ctl, "-s", f"unix://{socket}", "reload"], check=True, stdout=subprocess.DEVNULL)
         assert end_of(started) == 75

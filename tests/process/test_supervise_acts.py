@@ -21,7 +21,7 @@ from warren.errors import Unavailable
 from warren.supervise.status import program_status as published
 from warren.system.process import Process
 
-INI = "[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\n"
+INI = "[worker:a]\nconcurrency = 1\n[supervise]\nheartbeat_timeout = 5s\n"
 PROGRAMS = ["beat", "quota-watchdog", "worker-a"]
 FOREIGN = "[program:{name}]\ncommand = sleep {seconds}\nstopsignal = USR1\nstopwaitsecs = 3600\nautorestart = true\n"
 Asked = Callable[[Suite, Any], None]
@@ -48,7 +48,7 @@ def add(name: str) -> Asked:
     """A program that the settings do not have, put where Warren's own are."""
 
     def act(suite: Suite, asked: Any) -> None:
-        path = suite.folder / "run" / "supervisor" / f"{name}.conf"
+        path = suite.directory / "run" / "supervisor" / f"{name}.conf"
         path.write_text(FOREIGN.format(name=name, seconds=3601))
         at_once(asked, ("reloadConfig", ""), ("addProcessGroup", name))
         path.unlink()
@@ -58,7 +58,7 @@ def add(name: str) -> Asked:
 
 def exchange(suite: Suite, asked: Any) -> None:
     """beat becomes another command under its own name."""
-    path = suite.folder / "run" / "supervisor" / "beat.conf"
+    path = suite.directory / "run" / "supervisor" / "beat.conf"
     path.write_text(FOREIGN.format(name="beat", seconds=3602))
     asked.supervisor.stopProcess("beat")
     at_once(asked, ("removeProcessGroup", "beat"), ("reloadConfig", ""), ("addProcessGroup", "beat"))
@@ -78,8 +78,8 @@ def kill(suite: Suite, asked: Any) -> None:
 
 
 def garbage(suite: Suite, asked: Any) -> None:
-    """Everything in the run folder that can be written is nonsense."""
-    run = suite.folder / "run"
+    """Everything in the run directory that can be written is nonsense."""
+    run = suite.directory / "run"
     names = ("programs.json", "settings.json", "supervisord.conf", "supervisord.pid")
     for path in [*(run / name for name in names), *(run / "supervisor").iterdir()]:
         path.write_bytes(b"\xff\xfe[garbage")
@@ -90,7 +90,7 @@ def garbage(suite: Suite, asked: Any) -> None:
 
 def fifos(suite: Suite, asked: Any) -> None:
     """Whoever opens one of these waits for ever."""
-    run = suite.folder / "run"
+    run = suite.directory / "run"
     asked.supervisor.stopProcess("worker-a")  # it is started again a second later, and meets the one in its capture file's place
     for name in (
         "programs.json",
@@ -98,46 +98,46 @@ def fifos(suite: Suite, asked: Any) -> None:
         "settings.json",
         "supervisord.pid",
         "supervisord.conf",
-        "heart/beat.json",
+        "heartbeats/beat.json",
         "supervisor/beat.conf",
     ):
         (run / name).unlink(missing_ok=True)
         with suppress(FileExistsError):
             os.mkfifo(run / name)
-    (suite.folder / "log" / "worker-a.out").unlink(missing_ok=True)
-    os.mkfifo(suite.folder / "log" / "worker-a.out")
+    (suite.directory / "log" / "worker-a.out").unlink(missing_ok=True)
+    os.mkfifo(suite.directory / "log" / "worker-a.out")
     os.kill(asked.pid, signal.SIGHUP)
 
 
-def folders(suite: Suite, asked: Any) -> None:
-    """Folders where files belong, a file where a folder belongs, and no rights to the run folder."""
-    run = suite.folder / "run"
+def directories(suite: Suite, asked: Any) -> None:
+    """Directories where files belong, a file where a directory belongs, and no rights to the run directory."""
+    run = suite.directory / "run"
     for name in ("programs.json", "settings.json", "supervisord.pid", "supervisor.sock"):
         (run / name).unlink()
         (run / name / "full").mkdir(parents=True)
-    shutil.rmtree(run / "heart")
-    (run / "heart").touch()
+    shutil.rmtree(run / "heartbeats")
+    (run / "heartbeats").touch()
     run.chmod(0)
 
 
 def unlink(suite: Suite, asked: Any) -> None:
-    for path in (suite.folder / "run").iterdir():
+    for path in (suite.directory / "run").iterdir():
         if not path.is_dir():
             path.unlink()
 
 
 def unlink_socket(suite: Suite, asked: Any) -> None:
-    (suite.folder / "run" / "supervisor.sock").unlink()
+    (suite.directory / "run" / "supervisor.sock").unlink()
 
 
 def replace_socket(suite: Suite, asked: Any) -> None:
-    path = suite.folder / "run" / "supervisor.sock"
+    path = suite.directory / "run" / "supervisor.sock"
     path.unlink()
     path.symlink_to("/dev/null")
 
 
 def move(suite: Suite, asked: Any) -> None:
-    (suite.folder / "run").rename(suite.folder / f"moved-{len(list(suite.folder.iterdir()))}")
+    (suite.directory / "run").rename(suite.directory / f"moved-{len(list(suite.directory.iterdir()))}")
 
 
 def twice(suite: Suite, asked: Any) -> None:
@@ -160,13 +160,13 @@ ACTS: dict[str, tuple[Asked, str]] = {
     "stop by signal": (lambda suite, asked: asked.supervisor.signalProcess("beat", "STOP"), "program_hung"),
     "terminate by signal": (lambda suite, asked: asked.supervisor.signalAllProcesses("TERM"), ""),
     "quit by signal": (lambda suite, asked: asked.supervisor.signalAllProcesses("USR2"), ""),
-    "garbage": (garbage, "run_folder_emptied"),
-    "fifos": (fifos, "run_folder_emptied"),
-    "folders": (folders, "run_folder_emptied"),
-    "unlink": (unlink, "run_folder_emptied"),
-    "unlink the socket": (unlink_socket, "run_folder_emptied"),
-    "replace the socket": (replace_socket, "run_folder_emptied"),
-    "move the folder": (move, "run_folder_emptied"),
+    "garbage": (garbage, "run_directory_restored"),
+    "fifos": (fifos, "run_directory_restored"),
+    "directories": (directories, "run_directory_restored"),
+    "unlink": (unlink, "run_directory_restored"),
+    "unlink the socket": (unlink_socket, "run_directory_restored"),
+    "replace the socket": (replace_socket, "run_directory_restored"),
+    "move the directory": (move, "run_directory_restored"),
     "start twice, clear, write": (twice, ""),
 }
 #: Those after which there are other processes.
@@ -184,9 +184,9 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
 
     def do() -> None:
         # Over a connection of its own: one that broke stays broken.
-        asked = ServerProxy("http://localhost", transport=Transport(suite.folder / "run" / "supervisor.sock"))
+        asked = ServerProxy("http://localhost", transport=Transport(suite.directory / "run" / "supervisor.sock"))
         asked.__dict__["pid"] = supervisor.pid
-        with suppress(OSError):  # the socket may have been made anew before the answer came
+        with suppress(OSError):  # the socket may have been made again before the answer came
             act(suite, asked)
 
     def told() -> bool:
@@ -204,8 +204,8 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
     until(lambda: works(suite), what=f"all programs at work again; {suite.log('supervisord')[-5:]}")
     assert supervisor.alive
     assert sorted(until(lambda: pids(suite), what="the socket")) == PROGRAMS
-    assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir() if "none" in path.name) == []
-    assert not [path for path in (suite.folder / "run").rglob("*") if path.is_fifo()]
+    assert sorted(path.name for path in (suite.directory / "run" / "supervisor").iterdir() if "none" in path.name) == []
+    assert not [path for path in (suite.directory / "run").rglob("*") if path.is_fifo()]
     assert not suite.logged("supervisord", "crashed")
     assert not suite.logged("supervisord", "reload_refused")
     assert not suite.logged("supervisord", "supervision_failed")
@@ -220,7 +220,7 @@ def pids(suite: Suite) -> dict[str, int | None]:
 
 def works(suite: Suite) -> bool:
     """Whether exactly the programs of the settings are ready, by the word that supervisord has just published."""
-    report = published.read(suite.folder / "run")
+    report = published.read(suite.directory / "run")
     if report is None or report.age > 5:
         return False
     return (
@@ -232,8 +232,8 @@ def works(suite: Suite) -> bool:
 
 def sleeping(seconds: int) -> list[Path]:
     """The processes of a foreign program."""
-    words = f"sleep\0{seconds}\0".encode()
-    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if _read(path) == words]
+    arguments = f"sleep\0{seconds}\0".encode()
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if _read(path) == arguments]
 
 
 def _read(path: Path) -> bytes:

@@ -19,7 +19,7 @@ INI = "[worker:a]\nconcurrency = 1\n"
 PROGRAMS = ("worker-a", "beat", "quota-watchdog")
 #: What people and programs send to a daemon. Those that end it are no more than four: the fifth end within seconds has it held.
 SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "PIPE")
-#: Those at which a daemon goes on with its work.
+#: Those at which a daemon continues with its work.
 HARMLESS = {"HUP", "USR1", "PIPE"}
 
 
@@ -34,7 +34,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 def ready(suite: Suite) -> dict[str, int]:
     """The processes of the programs, when all of them are ready; else nothing."""
-    report = published.read(suite.folder / "run")
+    report = published.read(suite.directory / "run")
     if report is None or report.age > 5 or not all(each["ready"] for each in report.programs):
         return {}
     return {each["program"]: each["pid"] for each in report.programs}
@@ -54,7 +54,8 @@ def test_a_signal_by_hand_is_no_end(suite: Suite, word: str) -> None:
     else:
         sent = now()
         until(
-            lambda: all((suite.heart(program) or {"at": 0})["at"] > sent + 1 for program in PROGRAMS), what="hearts that beat on"
+            lambda: all((suite.heartbeat(program) or {"at": 0})["at"] > sent + 1 for program in PROGRAMS),
+            what="heartbeats that beat on",
         )
         assert ready(suite) == before
     until(lambda: ready(suite), what="a suite that is ready again")

@@ -20,7 +20,7 @@ from support.systemd import systemd
 from support.wait import let_pass, until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.supervise.liveness.observe import LONGEST_TURN
+from warren.supervise.liveness.observe import LONGEST_STEP
 
 #: A command of the app's own, after which the worker takes nothing, and nobody has said so to it.
 DEAFEN = """
@@ -31,7 +31,7 @@ def deafen(state):
     state.consumer.task_consumer.cancel()
     return {"ok": True}
 """
-WHOLE = "[broker]\nconnect_timeout = 1s\n[worker:a]\nconcurrency = 1\n[supervise]\nheart_timeout = 5s\nstuck_timeout = 5s\n"
+WHOLE = "[broker]\nconnect_timeout = 1s\n[worker:a]\nconcurrency = 1\n[supervise]\nheartbeat_timeout = 5s\nstuck_timeout = 5s\n"
 
 
 @pytest.mark.parametrize("program", ["worker-a", "beat", "quota-watchdog"])
@@ -46,12 +46,12 @@ def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str, figure
         os.kill(hung, signal.SIGSTOP)
         line = suite.await_event("supervisord", "program_hung", program=program)
         assert line["child_pid"] == hung
-        assert 5 <= line["silent_s"] <= time.monotonic() - begun + LONGEST_TURN
-        assert line["heart"] == "ready"
-        assert line["evidence"]
-        until(lambda: (suite.heart(program) or {}).get("pid") not in (None, hung), what="a new heart")
-        until(lambda: (suite.heart(program) or {})["state"] == "ready", what="a heart that is ready")
-        figure(f"{program} stands still, with a heart_timeout of 5 s: another one works", time.monotonic() - begun, "<= 30 s")
+        assert 5 <= line["silent_s"] <= time.monotonic() - begun + LONGEST_STEP
+        assert line["heartbeat"] == "ready"
+        assert line["details"]
+        until(lambda: (suite.heartbeat(program) or {}).get("pid") not in (None, hung), what="a new heartbeat")
+        until(lambda: (suite.heartbeat(program) or {})["state"] == "ready", what="a heartbeat that is ready")
+        figure(f"{program} stands still, with a heartbeat_timeout of 5 s: another one works", time.monotonic() - begun, "<= 30 s")
         assert not any(member.alive for member in family)
         assert "most recent call first" in Path(line["stacks"]).read_text(encoding="utf-8")
         assert len(suite.logged("supervisord", "program_hung")) == 1
@@ -73,7 +73,7 @@ def test_one_that_does_not_even_end_is_killed(suite: Suite) -> None:
         until(lambda: programs(suite)["beat"].pid not in (None, hung), what="another beat")
 
 
-def test_a_supervisor_that_was_stopped_finds_no_heart_stale(suite: Suite) -> None:
+def test_a_supervisor_that_was_stopped_finds_no_heartbeat_stale(suite: Suite) -> None:
     """After SIGCONT of the whole suite, as after a suspend, no daemon is taken for one that hangs."""
     suite.write(QUIET + WHOLE)
     with supervised(suite) as supervisor:
@@ -81,41 +81,41 @@ def test_a_supervisor_that_was_stopped_finds_no_heart_stale(suite: Suite) -> Non
         before = {name: program.pid for name, program in programs(suite).items()}
         for member in family:
             os.kill(member.pid, signal.SIGSTOP)
-        let_pass(10)  # more than heart_timeout
-        report = suite.folder / "run" / "programs.json"
+        let_pass(10)  # more than heartbeat_timeout
+        report = suite.directory / "run" / "programs.json"
         before_it = report.read_bytes()
         os.kill(supervisor.pid, signal.SIGCONT)  # the one that judges wakes first
         until(lambda: report.read_bytes() != before_it, what="a turn of its loop")
         for member in family:
             os.kill(member.pid, signal.SIGCONT)
-        at = {name: (suite.heart(name) or {})["at"] for name in before}
-        until(lambda: all((suite.heart(name) or {})["at"] > at[name] + 3 for name in before), what="the hearts to go on")
+        at = {name: (suite.heartbeat(name) or {})["at"] for name in before}
+        until(lambda: all((suite.heartbeat(name) or {})["at"] > at[name] + 3 for name in before), what="the heartbeats to go on")
         assert {name: program.pid for name, program in programs(suite).items()} == before
         assert suite.logged("supervisord", "program_hung") == []
 
 
-def test_a_full_run_folder_kills_nobody(suite: Suite) -> None:
-    """A daemon that cannot write its heart any more, and a supervisor that cannot write either, leave each other alone."""
+def test_a_full_run_directory_kills_nobody(suite: Suite) -> None:
+    """A daemon that cannot write its heartbeat any more, and a supervisor that cannot write either, leave each other alone."""
     suite.write(QUIET + WHOLE)
     with supervised(suite) as supervisor:
         before = {name: program.pid for name, program in programs(suite).items()}
-        beat = before["beat"]
-        assert beat
-        resource.prlimit(beat, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # each write fails, as on a full disk
-        at = (suite.heart("beat") or {})["at"]
-        path = suite.folder / "run" / "heart" / "beat.json"
-        until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 12, what="more than heart_timeout to pass")
+        heartbeat = before["beat"]
+        assert heartbeat
+        resource.prlimit(heartbeat, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # each write fails, as on a full disk
+        at = (suite.heartbeat("beat") or {})["at"]
+        path = suite.directory / "run" / "heartbeats" / "beat.json"
+        until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - at > 12, what="more than heartbeat_timeout to pass")
         assert json.loads(path.read_text(encoding="utf-8"))["at"] < at + 2
 
-        def beats() -> bool:
-            """Whether status shows a heart that beats, though its words are old."""
+        def heartbeats() -> bool:
+            """Whether status shows a heartbeat that beats, though its words are old."""
             (told,) = [program for program in (suite.status() or {})["programs"] if program["program"] == "beat"]
-            return bool(told["heart_age_s"] < 10)
+            return bool(told["heartbeat_age_s"] < 10)
 
-        until(beats, what="a heart that beats")
+        until(heartbeats, what="a heartbeat that beats")
         assert {name: program.pid for name, program in programs(suite).items()} == before
         resource.prlimit(supervisor.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        report = suite.folder / "run" / "programs.json"
+        report = suite.directory / "run" / "programs.json"
 
         def age() -> float:
             """Seconds since supervise could write how the programs stand."""
@@ -133,13 +133,13 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
     """A worker whose consumer was cancelled has messages before it and room: it is restarted in order, and takes them."""
     suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
     suite.module("jobs", TASK + DEAFEN)
-    survey = suite.folder / "run" / "survey.json"
+    broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
 
     def seen() -> bool:
         """What the quota-watchdog would have written."""
         at = time.clock_gettime(time.CLOCK_BOOTTIME)
-        survey.write_text(json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8")
+        broker_status.write_text(json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8")
         return bool(suite.logged("supervisord", "worker_stuck"))
 
     with supervised(suite):
@@ -159,7 +159,7 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
 def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -> None:
     """Remote control has cancelled the queue: that it takes nothing from there is what somebody wants, and status says so."""
     suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
-    survey = suite.folder / "run" / "survey.json"
+    broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
@@ -169,7 +169,7 @@ def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -
         end = time.monotonic() + 12  # twice stuck_timeout, and what two looks may take
         while time.monotonic() < end:
             at = time.clock_gettime(time.CLOCK_BOOTTIME)
-            survey.write_text(json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8")
+            broker_status.write_text(json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8")
             let_pass(0.2)
         assert not suite.logged("supervisord", "worker_stuck")
         assert programs(suite)["worker-a"].pid == before
@@ -180,7 +180,7 @@ def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -
 
 
 def test_a_worker_that_grew_too_big_is_started_again(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon above its max_memory stops in order and starts anew, with both numbers in the log; not in its first minute."""
+    """A daemon above its max_memory stops in order and starts again, with both numbers in the log; not in its first minute."""
     suite.write(QUIET + "[worker:a]\nconcurrency = 1\nmax_memory = 10MB\n")
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
@@ -193,30 +193,32 @@ def test_a_worker_that_grew_too_big_is_started_again(suite: Suite, monkeypatch: 
 
 
 def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
-    """After five failures it is held, said once, tried each minute, and released when it does its work for a while."""
+    """After five failures it is backing off, said once, tried each minute, and released when it does its work for a while."""
     suite.write(INI)
-    with systemd(suite.folder) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as supervisor:
+    with systemd(suite.directory) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as supervisor:
         suite.await_event("supervisord", "ready")
         suite.module("jobs", "import os\nos._exit(1)\n")
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
-        held = suite.await_event("supervisord", "program_held", program="worker-a")
-        assert held["failures"] == 5
-        assert held["trouble"].startswith("exit status 1: the command could not do")
-        until(lambda: "held: worker-a (exit status 1" in listener.said("STATUS")[-1], what="it to be told")
+        backing_off = suite.await_event("supervisord", "program_backing_off", program="worker-a")
+        assert backing_off["failures"] == 5
+        assert backing_off["last_error"].startswith("exit status 1: the command could not do")
+        until(lambda: "backing off: worker-a (exit status 1" in listener.said("STATUS")[-1], what="it to be told")
 
         def report() -> dict[str, Any]:
-            said: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+            said: dict[str, Any] = json.loads((suite.directory / "run" / "programs.json").read_text(encoding="utf-8"))
             return said
 
-        until(lambda: [each["held"] for each in report()["programs"]] == [True, False], what="it to be in the run folder")
-        assert "held: worker-a (exit status 1" in report()["status"]
-        assert "worker-a is held: exit status 1" in suite.warren("status").stdout
-        assert "worker-a is held: exit status 1" in suite.warren("health", "worker").stdout  # the line that Monit shows
+        until(
+            lambda: [each["backing_off"] for each in report()["programs"]] == [True, False], what="it to be in the run directory"
+        )
+        assert "backing off: worker-a (exit status 1" in report()["status"]
+        assert "worker-a is backing off: exit status 1" in suite.warren("status").stdout
+        assert "worker-a is backing off: exit status 1" in suite.warren("health", "worker").stdout  # the line that Monit shows
         assert programs(suite)["beat"].state == "RUNNING"
         suite.module("jobs", "")
         os.kill(supervisor.pid, signal.SIGHUP)  # a reload has it tried at once
-        suite.await_event("supervisord", "program_released", program="worker-a")
-        assert len(suite.logged("supervisord", "program_held")) == 1
+        suite.await_event("supervisord", "program_recovered", program="worker-a")
+        assert len(suite.logged("supervisord", "program_backing_off")) == 1
         until(lambda: listener.said("STATUS")[-1].startswith("ready: 1 worker"), what="it to be told that all is well")
         said = listener.said("STATUS")
-        assert not [line for line in said if line.startswith("ready") and "held" in line]
+        assert not [line for line in said if line.startswith("ready") and "backing_off" in line]

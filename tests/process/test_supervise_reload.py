@@ -13,7 +13,7 @@ from warren.errors import ExitCode
 from warren.system.process import Process
 
 
-def words(pid: int) -> list[str]:
+def arguments(pid: int) -> list[str]:
     """The command line of a process; empty once it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
@@ -32,7 +32,10 @@ def test_a_reload_touches_only_what_changed(suite: Suite) -> None:
         until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert sorted(programs(suite)) == ["worker-a", "worker-b"]
         assert programs(suite)["worker-a"].pid == kept
-        assert sorted(path.name for path in (suite.folder / "run" / "supervisor").iterdir()) == ["worker-a.conf", "worker-b.conf"]
+        assert sorted(path.name for path in (suite.directory / "run" / "supervisor").iterdir()) == [
+            "worker-a.conf",
+            "worker-b.conf",
+        ]
 
 
 def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -> None:
@@ -44,7 +47,7 @@ def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -
         assert suite.logged("supervisord", "reloaded")[0]["changed"] == ["worker-a"]
         until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert programs(suite)["worker-a"].pid not in (None, before)
-        assert "stopwaitsecs = 60" in (suite.folder / "run" / "supervisor" / "worker-a.conf").read_text()
+        assert "stopwaitsecs = 60" in (suite.directory / "run" / "supervisor" / "worker-a.conf").read_text()
 
 
 def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) -> None:
@@ -57,9 +60,9 @@ def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) 
         until(lambda: programs(suite).get("worker-a", None) and programs(suite)["worker-a"].state == "RUNNING", what="worker-a")
 
 
-def test_daemons_that_stay_are_told(standing: tuple[Suite, Process]) -> None:
+def test_daemons_that_stay_are_told(program_status: tuple[Suite, Process]) -> None:
     """A reload that changes no program reaches the daemons, who take up the new settings by themselves."""
-    suite, supervisor = standing
+    suite, supervisor = program_status
     before = programs(suite)["beat"].pid
 
     def last() -> list[bool]:
@@ -75,15 +78,15 @@ def test_daemons_that_stay_are_told(standing: tuple[Suite, Process]) -> None:
     assert programs(suite)["beat"].pid == before
 
 
-def test_a_request_during_a_reload_is_served_after_it(standing: tuple[Suite, Process]) -> None:
+def test_a_request_during_a_reload_is_served_after_it(program_status: tuple[Suite, Process]) -> None:
     """A SIGHUP that comes while an earlier one is still being checked is checked and applied as well."""
-    suite, supervisor = standing
+    suite, supervisor = program_status
     before = len(suite.logged("supervisord", "reloaded"))
-    go = suite.folder / "go"
+    go = suite.directory / "go"
     waits = f"import os, sys, time\nwhile 'check' in sys.argv and not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
     suite.module("jobs", waits + TASK)
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: any("check" in words(child) for child in children(supervisor.pid)), what="the check to run")
+    until(lambda: any("check" in arguments(child) for child in children(supervisor.pid)), what="the check to run")
     suite.write(INI + "[schedule:late]\ntask = jobs.tick\nevery = 1h\n")
     os.kill(supervisor.pid, signal.SIGHUP)
     go.touch()
@@ -95,41 +98,41 @@ def test_a_request_during_a_reload_is_served_after_it(standing: tuple[Suite, Pro
     reload(suite, supervisor)
 
 
-def test_a_bad_reload_changes_nothing(standing: tuple[Suite, Process]) -> None:
+def test_a_bad_reload_changes_nothing(program_status: tuple[Suite, Process]) -> None:
     """A reload with a bad file logs every problem and leaves every program, and every rendered file, as it was."""
-    suite, supervisor = standing
-    folder = suite.folder / "run" / "supervisor"
-    before, files = programs(suite), {path: path.read_text() for path in folder.iterdir()}
+    suite, supervisor = program_status
+    directory = suite.directory / "run" / "supervisor"
+    before, files = programs(suite), {path: path.read_text() for path in directory.iterdir()}
     suite.write(QUIET + "[worker:b]\nconcurency = 1\n[worker:c]\nprefetch = many\n")
     os.kill(supervisor.pid, signal.SIGHUP)
     until(lambda: any("concurency" in text for text in refused(suite)), what="the first problem")
     until(lambda: any("[worker:c] prefetch" in text for text in refused(suite)), what="the second problem")
     suite.write(INI)
     assert programs(suite) == before
-    assert {path: path.read_text() for path in folder.iterdir()} == files
+    assert {path: path.read_text() for path in directory.iterdir()} == files
 
 
 def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None:
     """A reload with a wrong file in supervisor.d is refused, and the rendered programs stay as they were."""
     with supervised(suite) as supervisor:
-        files = sorted((suite.folder / "run" / "supervisor").iterdir())
+        files = sorted((suite.directory / "run" / "supervisor").iterdir())
         (suite.etc / "supervisor.d").mkdir()
         (suite.etc / "supervisor.d" / "own.conf").write_text("[program:own]\n")
         suite.write(INI + "[worker:b]\nconcurrency = 1\n")
         reload(suite, supervisor, "reload_refused")
         assert "own.conf" in refused(suite)[0]
-        assert sorted((suite.folder / "run" / "supervisor").iterdir()) == files
+        assert sorted((suite.directory / "run" / "supervisor").iterdir()) == files
         (suite.etc / "supervisor.d" / "own.conf").write_text("[program:own]\ncommand = sleep 60\n")
         reload(suite, supervisor)
         until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert sorted(programs(suite)) == ["beat", "own", "worker-a", "worker-b"]
 
 
-def test_the_run_folder_cannot_move_under_a_running_suite(standing: tuple[Suite, Process]) -> None:
+def test_the_run_directory_cannot_move_under_a_running_suite(program_status: tuple[Suite, Process]) -> None:
     """Another run_dir needs a stop: the reload is refused and says so, also to who asks for it with the edited settings."""
-    suite, supervisor = standing
+    suite, supervisor = program_status
     head = suite.head
-    suite.head = head.replace(f"{suite.folder}/run", f"{suite.folder}/elsewhere")
+    suite.head = head.replace(f"{suite.directory}/run", f"{suite.directory}/elsewhere")
     suite.write(INI)
     os.kill(supervisor.pid, signal.SIGHUP)
     until(lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)), what="the refusal")
@@ -137,8 +140,8 @@ def test_the_run_folder_cannot_move_under_a_running_suite(standing: tuple[Suite,
     suite.head = head
     suite.write(INI)
     assert told.returncode == ExitCode.CONFIG
-    assert f"{suite.etc}/warren.ini:6: [app] run_dir: expected {suite.folder}/run, which cannot change" in told.stderr
-    assert not (suite.folder / "elsewhere").exists()
+    assert f"{suite.etc}/warren.ini:6: [app] run_dir: expected {suite.directory}/run, which cannot change" in told.stderr
+    assert not (suite.directory / "elsewhere").exists()
     assert suite.warren("reload").returncode == 0
 
 

@@ -13,7 +13,7 @@ from warren.app.factory import make_app
 from warren.config import load
 from warren.status.status_file import now
 
-SLOW = "[beat]\nenabled = false\n[worker:a]\nconcurrency = 1\n[supervise]\nstart_timeout = 5s\nheart_timeout = 5s\n"
+SLOW = "[beat]\nenabled = false\n[worker:a]\nconcurrency = 1\n[supervise]\nstart_timeout = 5s\nheartbeat_timeout = 5s\n"
 #: Imports for 12 s, one small module after the other.
 MANY = """
 import sys, time
@@ -59,15 +59,15 @@ def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
     suite.write(
         QUIET + "[beat]\nenabled = false\n[worker:a]\nconcurrency = 2\nstop_timeout = 0s\n[supervise]\nblocked_timeout = 2s\n"
     )
-    survey = suite.folder / "run" / "survey.json"
+    broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
 
     def told() -> bool:
         """After another look of the quota-watchdog at the queue."""
         said = {"at": now(), "queues": {"default": {"messages": 1}}}
-        fresh = survey.with_name("fresh")
+        fresh = broker_status.with_name("fresh")
         fresh.write_text(json.dumps(said), encoding="utf-8")
-        fresh.replace(survey)
+        fresh.replace(broker_status)
         return "blocked" in suite.warren("health", "worker").stdout
 
     with supervised(suite):

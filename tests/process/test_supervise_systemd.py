@@ -1,4 +1,4 @@
-"""What a real `warren supervise` tells systemd, and what it writes into the run folder."""
+"""What a real `warren supervise` tells systemd, and what it writes into the run directory."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from support.wait import end_of, until
 def report(suite: Suite) -> dict[str, Any]:
     """programs.json as it is now; empty without one."""
     try:
-        said: dict[str, Any] = json.loads((suite.folder / "run" / "programs.json").read_text(encoding="utf-8"))
+        said: dict[str, Any] = json.loads((suite.directory / "run" / "programs.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return said
 
 
 def test_a_whole_life_is_told(suite: Suite) -> None:
-    """READY once every heart is ready, the watchdog fed from then on, a reload told from begin to end, and the stop."""
+    """READY once every heartbeat is ready, the watchdog fed from then on, a reload told from begin to end, and the stop."""
     with (
-        systemd(suite.folder) as listener,
+        systemd(suite.directory) as listener,
         suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="2000000") as started,
     ):
         until(lambda: listener.said("READY"), what="READY")
-        assert {suite.heart(name)["state"] for name in ("worker-a", "beat")} == {"ready"}  # type: ignore[index]
+        assert {suite.heartbeat(name)["state"] for name in ("worker-a", "beat")} == {"ready"}  # type: ignore[index]
         until(lambda: listener.said("STATUS")[-1] == "ready: 1 worker, beat leads", what="beat to lead")
         assert listener.said("EXTEND_TIMEOUT_USEC")
         for child in descendants(started.pid)[1:]:
@@ -40,18 +40,18 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
 
         os.kill(started.pid, signal.SIGHUP)
         until(lambda: len(listener.said("READY")) == 2, what="READY after the reload")
-        words = [word for said in listener.listen() for word in said if word in ("READY", "RELOADING")]
-        assert words == ["READY", "RELOADING", "READY"]
-        until(lambda: report(suite)["reloads"][-1]["outcome"] == "applied", what="the outcome in the run folder")
+        arguments = [word for said in listener.listen() for word in said if word in ("READY", "RELOADING")]
+        assert arguments == ["READY", "RELOADING", "READY"]
+        until(lambda: report(suite)["reloads"][-1]["outcome"] == "applied", what="the outcome in the run directory")
 
         suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
         os.kill(started.pid, signal.SIGHUP)
         until(lambda: len(listener.said("READY")) == 3, what="READY after the refused reload")
         status = listener.said("STATUS")[-1]
-        assert status.startswith("ready: 1 worker, beat leads; reload refused, the suite goes on as before: ")
+        assert status.startswith("ready: 1 worker, beat leads; reload refused, the suite continues as before: ")
         assert f"{suite.etc}/warren.ini:10" in status
         assert "concurency" in status
-        until(lambda: report(suite)["reloads"][-1]["outcome"] == "refused", what="the outcome in the run folder")
+        until(lambda: report(suite)["reloads"][-1]["outcome"] == "refused", what="the outcome in the run directory")
 
         started.terminate()
         assert end_of(started) == 0
@@ -63,7 +63,7 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
 def test_a_refused_start_is_told(suite: Suite) -> None:
     """The located problem is the last STATUS, and READY is never said."""
     suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
-    with systemd(suite.folder) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as started:
+    with systemd(suite.directory) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as started:
         assert end_of(started) == 78
         assert f"refused: {suite.etc}/warren.ini:10" in listener.said("STATUS")[-1]
         assert listener.said("READY") == []
@@ -72,9 +72,9 @@ def test_a_refused_start_is_told(suite: Suite) -> None:
 def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
     """After start_timeout READY is said, STATUS says what is not ready; the watchdog is fed, and nothing is restarted."""
     broker = "[broker]\nurl = redis://127.0.0.1:1/0\nconnect_timeout = 100ms\n"
-    suite.write(broker + INI + "[supervise]\nstart_timeout = 30s\nheart_timeout = 5s\n")
+    suite.write(broker + INI + "[supervise]\nstart_timeout = 30s\nheartbeat_timeout = 5s\n")
     with (
-        systemd(suite.folder, abstract=True) as listener,
+        systemd(suite.directory, abstract=True) as listener,
         suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="4000000"),
     ):
         until(lambda: listener.said("READY"), what="READY")
@@ -89,7 +89,7 @@ def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
 
 def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
     """With stderr in the journal supervisord's records go there as well, one line each, with a priority and no time."""
-    out = suite.folder / "out" / "supervise"
+    out = suite.directory / "out" / "supervise"
     out.parent.mkdir()
     out.touch()
     found = out.stat()
@@ -105,7 +105,7 @@ def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
         assert record["timestamp"][:10] not in line
 
 
-def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None:
+def test_the_status_of_the_programs_is_in_the_run_directory(suite: Suite) -> None:
     """programs.json names every program with its state, says who wrote it, and is renewed while nothing changes."""
     with suite.running("supervise") as started:
         until(lambda: report(suite).get("state") == "running", what="the suite to run")
@@ -113,32 +113,32 @@ def test_the_standing_of_the_programs_is_in_the_run_folder(suite: Suite) -> None
         assert first["pid"] == started.pid
         assert [each["program"] for each in first["programs"]] == ["worker-a", "beat"]
         for each in first["programs"]:
-            assert set(each) == {"program", "state", "pid", "since", "ready", "held", "restarts", "trouble", "warning"}
-            assert (each["state"], each["ready"], each["held"], each["restarts"]) == ("RUNNING", True, False, 0)
+            assert set(each) == {"program", "state", "pid", "since", "ready", "backing_off", "restarts", "last_error", "warning"}
+            assert (each["state"], each["ready"], each["backing_off"], each["restarts"]) == ("RUNNING", True, False, 0)
             assert each["since"] <= first["at"]
         until(lambda: report(suite)["at"] > first["at"], what="a newer report")
         os.kill(first["programs"][0]["pid"], signal.SIGKILL)
         until(lambda: report(suite)["programs"][0]["restarts"] == 1, what="the restart to be counted")
 
 
-def test_an_end_that_was_asked_for_is_no_trouble(suite: Suite) -> None:
+def test_an_end_that_was_asked_for_is_no_error(suite: Suite) -> None:
     """A killed worker says how it ended; after a reload, or a stop and a start, there is nothing to say."""
     with supervised(suite) as supervisor:
 
-        def trouble(restarts: int) -> str:
+        def last_error(restarts: int) -> str:
             """What the worker says once it is ready after so many restarts."""
 
             def worker() -> dict[str, Any]:
                 return next((each for each in report(suite).get("programs", []) if each["program"] == "worker-a"), {})
 
             until(lambda: worker().get("restarts") == restarts and worker()["ready"], what=f"restart {restarts} of worker-a")
-            return str(worker()["trouble"])
+            return str(worker()["last_error"])
 
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
-        assert trouble(1) == "terminated by SIGKILL"
+        assert last_error(1) == "terminated by SIGKILL"
         suite.write(INI.replace("concurrency = 1", "concurrency = 2"))
         reload(suite, supervisor)
-        assert trouble(2) == ""
+        assert last_error(2) == ""
         assert [line["code"] for line in report(suite)["reloads"]] == [0]
         stop(suite, "worker-a")
-        assert trouble(3) == ""
+        assert last_error(3) == ""

@@ -71,8 +71,8 @@ INI = "[worker:a]\nconcurrency = 2\nprefetch = 2\n"
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[Suite, Any]]:
     """One worker for all of them."""
-    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        suite = Suite(Path(folder), INI, modules="jobs")
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        suite = Suite(Path(directory), INI, modules="jobs")
         suite.module("jobs", JOBS)
         with suite.running("worker", "a"):
             suite.await_event("worker", "ready")
@@ -103,7 +103,7 @@ def test_a_success_is_told_whatever_comes_behind_it(running: tuple[Suite, Any], 
     suite, app = running
     result = app.send_task("jobs.hooked", [code])
     suite.await_event("worker", "task_succeeded", task_id=result.id)
-    unacked = suite.folder / "state/broker/unacked"
+    unacked = suite.directory / "state/broker/unacked"
     until(lambda: not list(unacked.rglob("*/default/*")), what="the message answered")
     assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
     assert told(suite, result.id) == ["task_started", "task_succeeded"]
@@ -123,18 +123,18 @@ def test_a_task_that_asks_for_the_same_attempt_again_waits_for_it(running: tuple
     suite, app = running
     enough = scratch / "enough"
     result = app.send_task("jobs.act", [f"import os\nif not os.path.exists({str(enough)!r}): raise {AGAIN[answer]}"])
-    until(lambda: len(handed_back(suite, result.id)) >= 5, what="five returns")
+    until(lambda: len(requeued(suite, result.id)) >= 5, what="five returns")
     assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
     enough.touch()
     suite.await_event("worker", "task_succeeded", task_id=result.id)
-    pauses = [line["again_in_s"] for line in handed_back(suite, result.id)]
+    pauses = [line["again_in_s"] for line in requeued(suite, result.id)]
     assert pauses == [min(5.0, 0.1 * 2**number) for number in range(len(pauses))]
-    assert {line["reason"].partition("not now")[1] for line in handed_back(suite, result.id)} == {"not now"}
+    assert {line["reason"].partition("not now")[1] for line in requeued(suite, result.id)} == {"not now"}
 
 
-def handed_back(suite: Suite, task_id: str) -> list[dict[str, Any]]:
+def requeued(suite: Suite, task_id: str) -> list[dict[str, Any]]:
     """Return the lines of its returns."""
-    return suite.logged("worker", "task_handed_back", task_id=task_id)
+    return suite.logged("worker", "task_requeued", task_id=task_id)
 
 
 def test_a_chord_without_an_interval_does_not_keep_a_process_busy(running: tuple[Suite, Any]) -> None:

@@ -169,7 +169,7 @@ CHANGING = {
     "hard limits": "resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))",
     "hard limit of a file": "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))",
     "file size": "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))",
-    "a folder that is gone": "os.makedirs(path + '.d'); os.chdir(path + '.d'); os.rmdir(path + '.d')",
+    "a directory that is gone": "os.makedirs(path + '.d'); os.chdir(path + '.d'); os.rmdir(path + '.d')",
     "environment": "os.environ.clear(); os.umask(0o777); socket.setdefaulttimeout(0.001)",
     "priority": "os.nice(19)",
     "interpreter": "sys.setrecursionlimit(10**9); gc.disable(); sys.setswitchinterval(1000); warnings.simplefilter('error')",
@@ -224,8 +224,8 @@ INI = "[worker:a]\nconcurrency = 4\nprefetch = 4\nstop_timeout = 10s\n"
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[Suite, Any, int]]:
     """One worker for all acts: what one of them left would harm the next."""
-    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        suite = Suite(Path(folder), INI, modules="jobs")
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        suite = Suite(Path(directory), INI, modules="jobs")
         suite.module("jobs", JOBS)
         with suite.running("worker", "a") as worker:
             suite.await_event("worker", "ready", DEADLINE)
@@ -260,7 +260,7 @@ def test_a_task_that_leaves_its_process_is_given_up(running: tuple[Suite, Any, i
     }
     ends = {act: type(result.get(timeout=600, propagate=False)).__name__ for act, result in sent.items()}
     assert ends == dict.fromkeys(LEAVING, "WorkerLostError")
-    found = {act: losses(suite, result.id) for act, result in sent.items()}
+    found = {act: crashes(suite, result.id) for act, result in sent.items()}
     assert found == {act: [1, 2, 3, 4] for act in LEAVING}
     # Neither more nor fewer: what a child was given that died before it began with it is no loss.
     assert {act: len(runs(scratch / str(number))) for number, act in enumerate(LEAVING)} == dict.fromkeys(LEAVING, 5)
@@ -269,9 +269,9 @@ def test_a_task_that_leaves_its_process_is_given_up(running: tuple[Suite, Any, i
     pairs(suite, app, pid)
 
 
-def losses(suite: Suite, task_id: str) -> list[int]:
+def crashes(suite: Suite, task_id: str) -> list[int]:
     """Return what the lines of its ends have counted."""
-    return [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=task_id)]
+    return [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=task_id)]
 
 
 @pytest.mark.parametrize("act", RAISING)
@@ -348,5 +348,5 @@ while True:
         worker.terminate()
         assert worker.wait(DEADLINE) == 0
         assert not [member for member in family if member.alive]
-    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+    assert suite.logged("worker", "task_requeued", task_id=result.id)
     assert suite.logged("worker", "stopped", exit_code=0)

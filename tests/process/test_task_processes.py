@@ -16,8 +16,8 @@ from support.supervised import programs, supervised
 from support.wait import until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.quotas.ledgers import Book
-from warren.system.process import Process, of
+from warren.quotas.ledgers import Ledgers
+from warren.system.process import Process, process_of
 
 JOBS = '''
 import os, subprocess, sys, time
@@ -88,8 +88,8 @@ enabled = false
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[Suite, Any]]:
     """Two workers under supervisord; one takes a new process for each task."""
-    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        suite = Suite(Path(folder), INI, modules="jobs")
+    with TemporaryDirectory(prefix="warren-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        suite = Suite(Path(directory), INI, modules="jobs")
         suite.module("jobs", JOBS)
         with supervised(suite):
             yield suite, make_app(load(suite.etc))
@@ -97,7 +97,7 @@ def running() -> Iterator[tuple[Suite, Any]]:
 
 def started(path: Path) -> list[Process]:
     """Return the child and the daemon of a task, once both are there."""
-    return [process for process in map(of, numbers(path)) if process]
+    return [process for process in map(process_of, numbers(path)) if process]
 
 
 def numbers(path: Path) -> list[int]:
@@ -137,7 +137,7 @@ def test_a_process_that_is_replaced_leaves_nothing(running: tuple[Suite, Any], s
     """With max_tasks_per_child the new process begins with nothing of the old one's."""
     _, app = running
     app.send_task("jobs.leave", [str(scratch / "pids")]).get(timeout=120)
-    left = [of(pid) for pid in numbers(scratch / "pids")]  # None for what has ended already
+    left = [process_of(pid) for pid in numbers(scratch / "pids")]  # None for what has ended already
     until(lambda: not [each for each in left if each and each.alive], what="the end of what the task has started")
 
 
@@ -147,7 +147,7 @@ def test_a_slot_stays_open_as_long_as_somebody_may_call(running: tuple[Suite, An
     app.send_task("jobs.call", [str(scratch / "pids")]).get(timeout=120)
     left = started(scratch / "pids")
     assert app.send_task("jobs.add", [1, 2]).get(timeout=120) == 3  # the worker has seen the end of the call by then
-    ledger = Book(load(suite.etc))["provider"]
+    ledger = Ledgers(load(suite.etc))["provider"]
     assert (ledger.counts().open, ledger.counts().cooling) == (1, 0)
     for each in left:
         os.kill(each.pid, signal.SIGKILL)
@@ -171,5 +171,5 @@ def test_a_task_that_stops_its_worker_is_counted(running: tuple[Suite, Any], scr
     suite, app = running
     result = app.send_task("jobs.stop_worker", [str(scratch / "pids")])
     assert result.get(timeout=400) == "well"
-    counted = [line["losses"] for line in suite.logged("worker", "task_handed_back", task_id=result.id) if "losses" in line]
+    counted = [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=result.id) if "crashes" in line]
     assert counted == [1, 2]

@@ -16,7 +16,7 @@ from support.supervised import one_line_supervisor
 from support.wait import end_of, result_of, until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.system.process import of
+from warren.system.process import process_of
 
 JOBS = '''
 import logging, os, signal, time
@@ -28,11 +28,11 @@ def add(a, b):
     return a + b
 
 @shared_task(name="jobs.wait", bind=True)
-def wait(self, folder, seconds):
+def wait(self, directory, seconds):
     """Says that it began, then waits for a file named go, or so many seconds."""
-    open(f"{folder}/began-{self.request.id}", "a").write(f"{os.getpid()}\\n")
+    open(f"{directory}/began-{self.request.id}", "a").write(f"{os.getpid()}\\n")
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not os.path.exists(f"{folder}/go"):
+    while time.monotonic() < end and not os.path.exists(f"{directory}/go"):
         time.sleep(0.02)
     return "done"
 
@@ -55,9 +55,9 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-def began(folder: Path, task_id: str) -> list[int]:
+def began(directory: Path, task_id: str) -> list[int]:
     """The processes in which the task began, in order."""
-    path = folder / f"began-{task_id}"
+    path = directory / f"began-{task_id}"
     return [int(line) for line in path.read_text(encoding="ascii").split()] if path.exists() else []
 
 
@@ -84,12 +84,12 @@ def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch:
         until(lambda: began(scratch, result.id), what="the task to begin")
         worker.send_signal(signal.SIGTERM)
         assert end_of(worker) == 0
-    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+    assert suite.logged("worker", "task_requeued", task_id=result.id)
     (scratch / "go").touch()
     with suite.running("worker", "a"):
         assert result_of(result) == "done"
     assert len(began(scratch, result.id)) == 2
-    assert len(suite.logged("worker", "task_handed_back", task_id=result.id)) == 1  # an end in order counts as no loss
+    assert len(suite.logged("worker", "task_requeued", task_id=result.id)) == 1  # an end in order counts as no loss
 
 
 def test_a_killed_child_costs_no_task(worker: Any, app: Any, scratch: Path) -> None:
@@ -107,7 +107,7 @@ def test_children_end_with_a_killed_worker(worker: Any, app: Any, scratch: Path)
     """kill -9 of the worker: no child is left that could still make a call."""
     result = app.send_task("jobs.wait", [str(scratch), 600])
     until(lambda: began(scratch, result.id), what="the task to begin")
-    family = [found for found in map(of, children(worker.pid)) if found]
+    family = [found for found in map(process_of, children(worker.pid)) if found]
     assert len(family) >= 2
     worker.kill()
     worker.wait()
@@ -119,7 +119,7 @@ def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch
     with one_line_supervisor(suite, "worker", "a") as supervisor:
         suite.await_event("worker", "ready")
         (pid,) = children(supervisor.pid)
-        orphan = of(pid)
+        orphan = process_of(pid)
         assert orphan is not None
         result = app.send_task("jobs.wait", [str(scratch), 600])
         until(lambda: began(scratch, result.id), what="the task to begin")
@@ -130,10 +130,10 @@ def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch
             suite.await_event("worker", "supervisor_lost")
             (scratch / "go").touch()
             assert result_of(result) == "done"
-    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+    assert suite.logged("worker", "task_requeued", task_id=result.id)
 
 
-def test_an_edit_that_concerns_it_starts_it_anew(worker: Any, app: Any, suite: Suite) -> None:
+def test_an_edit_that_concerns_it_starts_it_again(worker: Any, app: Any, suite: Suite) -> None:
     """SIGHUP: the same settings change nothing; others drain it, and it ends with the code that has it started again."""
     worker.send_signal(signal.SIGHUP)
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
@@ -172,11 +172,11 @@ def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) ->
             result = make_app(load(suite.etc)).send_task("jobs.wait", [str(scratch), 600])
             (child,) = until(lambda: began(scratch, result.id), what="the task to begin")
         suite.await_event("worker", "broker_unreachable")
-        assert of(child) is not None
+        assert process_of(child) is not None
         worker.send_signal(signal.SIGTERM)
         assert end_of(worker) == 0
-        assert of(child) is None
-    assert suite.logged("worker", "task_handed_back", task_id=result.id)
+        assert process_of(child) is None
+    assert suite.logged("worker", "task_requeued", task_id=result.id)
 
 
 def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
@@ -222,7 +222,7 @@ def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
 
 
 def test_a_second_worker_of_one_name_is_refused(worker: Any, suite: Suite) -> None:
-    """It ends with 76 and names the one that runs, which goes on."""
+    """It ends with 76 and names the one that runs, which continues."""
     ended = suite.warren("worker", "a")
     assert ended.returncode == 76
     assert str(worker.pid) in ended.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from support.suite import ENVIRONMENT, WARREN
 from support.wait import run_to_end
-from warren.cli.program_table import ProgramStatus
+from warren.cli.program_table import ProgramRow
 from warren.config import load
 from warren.errors import FINAL, ExitCode
 from warren.quotas.slots import Counts
@@ -42,21 +42,21 @@ def test_the_documents_name_commands() -> None:
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("warren")])
 def test_each_documented_verb_and_option_exists(line: str) -> None:
     """`warren` knows the verb, and every option that stands in the line."""
-    words = re.split(r"\s*[|>&;]", line)[0].split()[1:]
-    globally = [word.split("=")[0] for word in words if word.startswith("--")]
+    arguments = re.split(r"\s*[|>&;]", line)[0].split()[1:]
+    globally = [word.split("=")[0] for word in arguments if word.startswith("--")]
     values = {"--config", "--host"}
     verbs = [
         word
-        for position, word in enumerate(words)
-        if not word.startswith("-") and (not position or words[position - 1] not in values)
+        for position, word in enumerate(arguments)
+        if not word.startswith("-") and (not position or arguments[position - 1] not in values)
     ]
     helps = [said("--help"), said(verbs[0], "--help")] if verbs else [said("--help")]
     assert not [option for option in globally if not any(option in text for text in helps)]
 
 
-def said(*words: str) -> str:
+def said(*arguments: str) -> str:
     """What `warren WORDS` prints."""
-    done = run_to_end([str(WARREN), *words], env=ENVIRONMENT, capture_output=True)
+    done = run_to_end([str(WARREN), *arguments], env=ENVIRONMENT, capture_output=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -94,11 +94,11 @@ def test_the_page_of_the_status_names_every_field() -> None:
     """docs/status.md has a row for each field of a program and of a quota."""
     text = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
     named = {name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert {field.name for row in (ProgramStatus, Counts) for field in fields(row)} <= named
+    assert {field.name for row in (ProgramRow, Counts) for field in fields(row)} <= named
 
 
 def test_the_readme_names_every_room() -> None:
-    """The table of rooms has each file and folder of the package, and no other."""
+    """The table of rooms has each file and directory of the package, and no other."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     named = {
         name.rstrip("/")

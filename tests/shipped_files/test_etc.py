@@ -69,7 +69,7 @@ def test_example_hosts(host: str, limit: Rate, queues: tuple[str, ...]) -> None:
 
 
 def test_example_of_conf_d(tmp_path: Path) -> None:
-    """The file that conf.d/README shows loads as it stands there, once its folder exists."""
+    """The file that conf.d/README shows loads as it stands there, once its directory exists."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "warren.ini").write_text(TEXT)

@@ -48,12 +48,12 @@ def needed(name: str) -> set[str]:
         except PackageNotFoundError:  # for another Python, or system
             continue
         for requirement in requirements:
-            words, _, marker = requirement.partition(";")
+            arguments, _, marker = requirement.partition(";")
             if "extra" in marker and not any(extra and extra in marker for extra in extras):
                 continue
             if marker and "extra" not in marker and "version" in marker:
                 continue  # another Python's
-            its_name, its_extras = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", words).groups()  # type: ignore[union-attr]
+            its_name, its_extras = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", arguments).groups()  # type: ignore[union-attr]
             found.add(canonical(its_name))
             waiting.append((canonical(its_name), frozenset((its_extras or "").split(","))))
     return {each for each in found if _is_installed(each)}

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 NAME = "BSD-3-Clause"
 
 
-def words(text: str) -> list[str]:
+def arguments(text: str) -> list[str]:
     """The words of a text, however its lines are broken and indented; Debian writes a dot on an empty line."""
     return re.sub(r"^ \.$", "", text, flags=re.MULTILINE).split()
 
@@ -23,7 +23,7 @@ def test_every_place_names_the_same_licence_and_authors() -> None:
     assert owner == "Copyright (c) 2026, the Warren authors"
     debian = (ROOT / "debian" / "copyright").read_text(encoding="utf-8")
     assert "Copyright: 2026 the Warren authors\n" in debian
-    assert words(debian.rpartition(f"License: {NAME}\n")[2]) == words(terms)
+    assert arguments(debian.rpartition(f"License: {NAME}\n")[2]) == arguments(terms)
     last = (ROOT / "README.md").read_text(encoding="utf-8").rpartition("\n## ")[2]
     assert last.startswith("Licence\n")
     assert NAME in last

@@ -21,6 +21,6 @@ def test_logrotate_takes_the_shipped_file(tmp_path: Path) -> None:
     assert ".out" not in said
 
 
-def test_it_rotates_the_default_log_folder() -> None:
-    """The folder is the one that the daemons write to unless they are told otherwise."""
+def test_it_rotates_the_default_log_directory() -> None:
+    """The directory is the one that the daemons write to unless they are told otherwise."""
     assert f"\n{AppSettings().log_dir}/*.log {{\n" in SHIPPED.read_text(encoding="utf-8")

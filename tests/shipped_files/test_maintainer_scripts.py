@@ -22,23 +22,23 @@ def program(path: Path, text: str = QUIET) -> None:
     path.chmod(0o755)
 
 
-def removed(scratch: Path, folder: Path, mountpoint: str) -> subprocess.CompletedProcess[str]:
-    """Runs what `apt purge` does to one folder that something is mounted in, with another `mountpoint`."""
+def removed(scratch: Path, directory: Path, mountpoint: str) -> subprocess.CompletedProcess[str]:
+    """Runs what `apt purge` does to one directory that something is mounted in, with another `mountpoint`."""
     stubs = scratch / "bin"
     stubs.mkdir()
     program(stubs / "mountpoint", mountpoint)
     mounts = scratch / "mounts"
-    mounts.write_text(f"36 35 98:0 / {folder}/a rw - ext4 /dev/root rw\n")
-    return purged(folder, {"PATH=": f"PATH={stubs}:", "/proc/self/mountinfo": str(mounts)})
+    mounts.write_text(f"36 35 98:0 / {directory}/a rw - ext4 /dev/root rw\n")
+    return purged(directory, {"PATH=": f"PATH={stubs}:", "/proc/self/mountinfo": str(mounts)})
 
 
-def purged(folder: Path, others: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs what `apt purge` does to one folder; `others` are words of the script to replace."""
+def purged(directory: Path, others: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs what `apt purge` does to one directory; `others` are words of the script to replace."""
     text = (ROOT / "debian/warren.postrm").read_text(encoding="utf-8")
     for word, other in others.items():
         assert word in text
         text = text.replace(word, other, 1)
-    text = re.sub(r"\nif \[ .*", f"\nremove {folder}\n", text, flags=re.DOTALL)
+    text = re.sub(r"\nif \[ .*", f"\nremove {directory}\n", text, flags=re.DOTALL)
     return run_to_end(["dash", "-c", text], capture_output=True)
 
 
@@ -63,41 +63,41 @@ def test_status_stays_text_at_an_installation(scratch: Path, active: str) -> Non
 
 
 def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
-    """Files, folders of any depth, links, fifos, whatever their names; what a link leads to stays."""
-    folder, others = scratch / "state", scratch / "others"
-    deep = folder / "/".join(["a b"] * 30)
-    for place in (deep, others, folder / "-rf", folder / "new\nline"):
+    """Files, directories of any depth, links, fifos, whatever their names; what a link leads to stays."""
+    directory, others = scratch / "state", scratch / "others"
+    deep = directory / "/".join(["a b"] * 30)
+    for place in (deep, others, directory / "-rf", directory / "new\nline"):
         place.mkdir(parents=True)
         (place / "-f").write_text("x")
         (place / "$(id) '\"").write_text("x")
-    os.mkfifo(folder / "fifo")
-    (folder / "link").symlink_to(others)
+    os.mkfifo(directory / "fifo")
+    (directory / "link").symlink_to(others)
     (deep / "link").symlink_to(others / "-f")
-    done = removed(scratch, folder, "#!/bin/sh\nexit 1\n")
+    done = removed(scratch, directory, "#!/bin/sh\nexit 1\n")
     assert (done.returncode, done.stderr) == (0, "")
-    assert not folder.exists()
+    assert not directory.exists()
     assert len(list(others.iterdir())) == 2
 
 
-def test_a_purge_needs_no_process_for_each_folder(scratch: Path) -> None:
-    """Where nothing is mounted, whatever tasks have left goes: 300 folders deep, links, names like options."""
-    folder, others = scratch / "state", scratch / "others"
-    for place in (others, folder / "-rf", folder / "new\nline"):
+def test_a_purge_needs_no_process_for_each_directory(scratch: Path) -> None:
+    """Where nothing is mounted, whatever tasks have left goes: 300 directories deep, links, names like options."""
+    directory, others = scratch / "state", scratch / "others"
+    for place in (others, directory / "-rf", directory / "new\nline"):
         place.mkdir(parents=True)
         (place / "-f").write_text("x")
-    (folder / "link").symlink_to(others)
-    os.mkfifo(folder / "fifo")
-    (folder / "/".join(["folder"] * 300)).mkdir(parents=True)
+    (directory / "link").symlink_to(others)
+    os.mkfifo(directory / "fifo")
+    (directory / "/".join(["directory"] * 300)).mkdir(parents=True)
     program(scratch / "mountpoint", f"#!/bin/sh\necho >{scratch}/asked\nexit 1\n")
-    done = purged(folder, {"PATH=": f"PATH={scratch}:"})
+    done = purged(directory, {"PATH=": f"PATH={scratch}:"})
     assert (done.returncode, done.stderr) == (0, "")
-    assert not folder.exists()
+    assert not directory.exists()
     assert (others / "-f").exists()
     assert not (scratch / "asked").exists()
 
 
 def test_what_a_purge_cannot_remove_is_named(scratch: Path) -> None:
-    """The rest of the purge goes on, and root reads which folder is still there."""
+    """The rest of the purge continues, and root reads which directory is still there."""
     theirs = scratch / "state/a"
     theirs.mkdir(parents=True)
     done = removed(scratch, scratch / "state", "#!/bin/sh\n[ ${2##*/} = a ]\n")
@@ -105,26 +105,28 @@ def test_what_a_purge_cannot_remove_is_named(scratch: Path) -> None:
     assert theirs.exists()
 
 
-@pytest.mark.parametrize("victims", ["file", "folder"])
-def test_a_purge_follows_no_folder_that_becomes_a_link(scratch: Path, victims: str) -> None:
-    """A process of the suite's user that is still there puts a link to a folder of root's in the place of one of its own."""
-    folder, others = scratch / "state", scratch / "others"
-    for place in (folder / "a", others):
+@pytest.mark.parametrize("victims", ["file", "directory"])
+def test_a_purge_follows_no_directory_that_becomes_a_link(scratch: Path, victims: str) -> None:
+    """A process of the suite's user that is still there puts a link to a directory of root's in the place of one of its own."""
+    directory, others = scratch / "state", scratch / "others"
+    for place in (directory / "a", others):
         place.mkdir(parents=True)
         if victims == "file":
             (place / "victim").write_text("x")
         else:
             (place / "victim").mkdir()
     for number in range(50):
-        (folder / f"z{number}").mkdir()
-    # Once `find` is past a/ it becomes a link: at each further folder this program runs.
-    swap = f"test -e {scratch}/past && test ! -L {folder}/a && mv {folder}/a {folder}/gone && ln -s {others} {folder}/a"
-    removed(scratch, folder, f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : >{scratch}/past\nexit 1\n")
+        (directory / f"z{number}").mkdir()
+    # Once `find` is past a/ it becomes a link: at each further directory this program runs.
+    swap = (
+        f"test -e {scratch}/past && test ! -L {directory}/a && mv {directory}/a {directory}/gone && ln -s {others} {directory}/a"
+    )
+    removed(scratch, directory, f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : >{scratch}/past\nexit 1\n")
     assert (others / "victim").exists()
 
 
-def test_what_is_mounted_in_a_folder_keeps_its_files(scratch: Path) -> None:
-    """A purge passes over each mount, and keeps the folders that lead to it."""
+def test_what_is_mounted_in_a_directory_keeps_its_files(scratch: Path) -> None:
+    """A purge passes over each mount, and keeps the directories that lead to it."""
     theirs = scratch / "state/a/theirs"
     theirs.mkdir(parents=True)
     (theirs / "file").write_text("x")

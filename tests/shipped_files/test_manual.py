@@ -20,18 +20,18 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "manual.py"
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Each page as a reader sees it, on one line."""
-    folder = tmp_path_factory.mktemp("man")
-    run_to_end([sys.executable, str(SCRIPT), str(folder)], check=True)
+    directory = tmp_path_factory.mktemp("man")
+    run_to_end([sys.executable, str(SCRIPT), str(directory)], check=True)
     if shutil.which("man") is None:
         missing("man-db")
-    return {path.name: shown(path) for path in folder.iterdir()}
+    return {path.name: shown(path) for path in directory.iterdir()}
 
 
 def shown(page: Path) -> str:
     """What man shows; it must not find anything odd in the page."""
-    words = ["man", "--warnings", "--no-hyphenation", "--no-justification", "--local-file", str(page)]
+    arguments = ["man", "--warnings", "--no-hyphenation", "--no-justification", "--local-file", str(page)]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MANWIDTH": "1000", "MAN_KEEP_FORMATTING": ""}
-    done = run_to_end(words, capture_output=True, check=True, env=environment)
+    done = run_to_end(arguments, capture_output=True, check=True, env=environment)
     assert done.stderr == ""
     return " ".join(done.stdout.split())
 

@@ -24,30 +24,30 @@ PAGE_PASSWORD = ROOT / "monit" / "page-password"
 
 @pytest.fixture
 def monit(tmp_path: Path) -> Path:
-    """A folder as /etc/monit is on Debian, with the services of Warren; the commands that they name are this tree's."""
-    folder = tmp_path / "monit"
-    (folder / "conf.d").mkdir(parents=True)
-    folder.chmod(0o700)
-    places = "".join(f"set {name}file {folder}/{name}\n" for name in ("id", "state", "pid"))
-    (folder / "monitrc").write_text(f"set daemon 120\n{places}include {folder}/conf.d/*\n", encoding="utf-8")
-    (folder / "monitrc").chmod(0o600)
+    """A directory as /etc/monit is on Debian, with the services of Warren; the commands that they name are this tree's."""
+    directory = tmp_path / "monit"
+    (directory / "conf.d").mkdir(parents=True)
+    directory.chmod(0o700)
+    places = "".join(f"set {name}file {directory}/{name}\n" for name in ("id", "state", "pid"))
+    (directory / "monitrc").write_text(f"set daemon 120\n{places}include {directory}/conf.d/*\n", encoding="utf-8")
+    (directory / "monitrc").chmod(0o600)
     services = SERVICES.replace("/usr/bin/warren", str(WARREN)).replace("as uid warren and gid warren", "")
-    (folder / "conf.d" / "warren").write_text(services, encoding="utf-8")
-    return folder
+    (directory / "conf.d" / "warren").write_text(services, encoding="utf-8")
+    return directory
 
 
-def read_by_monit(folder: Path, *words: str) -> str:
-    """What Monit says of such a folder; fails when Monit refuses it."""
+def read_by_monit(directory: Path, *arguments: str) -> str:
+    """What Monit says of such a directory; fails when Monit refuses it."""
     if shutil.which("monit") is None:
         missing("monit")
-    words = ("monit", "-c", str(folder / "monitrc"), *words, "-t")
-    done = run_to_end(words, capture_output=True)
+    arguments = ("monit", "-c", str(directory / "monitrc"), *arguments, "-t")
+    done = run_to_end(arguments, capture_output=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def set_up(folder: Path) -> str:
-    return run_to_end([str(PAGE_PASSWORD), str(folder)], check=True, capture_output=True).stdout
+def set_up(directory: Path) -> str:
+    return run_to_end([str(PAGE_PASSWORD), str(directory)], check=True, capture_output=True).stdout
 
 
 def test_monit_reads_the_services(monit: Path) -> None:
@@ -82,7 +82,7 @@ def test_every_check_is_shown() -> None:
     assert set(re.findall(r"/usr/bin/warren health ([\w-]+)", SERVICES)) == set(CHECKS) - {"supervisord"}
 
 
-def test_a_trouble_has_one_cause() -> None:
+def test_last_error_has_one_cause() -> None:
     """Each service waits while the suite itself is down, so that one cause makes one alert."""
     blocks = re.split(r"^check program ", SERVICES, flags=re.MULTILINE)[1:]
     assert len(blocks) == 7
@@ -99,14 +99,14 @@ def test_timeouts_nest(verb: str, limit: str) -> None:
 
 
 @contextmanager
-def at_work(folder: Path) -> Iterator[Callable[..., str]]:
-    """A Monit that runs on the folder, and what asks it; it ends in order."""
-    words = ["monit", "-c", str(folder / "monitrc")]
+def at_work(directory: Path) -> Iterator[Callable[..., str]]:
+    """A Monit that runs on the directory, and what asks it; it ends in order."""
+    arguments = ["monit", "-c", str(directory / "monitrc")]
 
     def ask(*question: str) -> str:
-        return run_to_end([*words, *question], capture_output=True).stdout
+        return run_to_end([*arguments, *question], capture_output=True).stdout
 
-    with process([*words, "-I"], folder / "out"):
+    with process([*arguments, "-I"], directory / "out"):
         until(lambda: " warren-disk " in ask("summary", "-B"), what="Monit to answer")
         yield ask
 
@@ -118,7 +118,7 @@ def watched(ask: Callable[..., str]) -> set[str]:
 
 
 def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
-    """What Monit was told not to watch stays so when Monit starts anew, also where it finds another time of the host's boot."""
+    """What Monit was told not to watch stays so when Monit starts again, also where it finds another time of the host's boot."""
     if shutil.which("monit") is None:
         missing("monit")
     with (monit / "monitrc").open("a", encoding="utf-8") as file:
@@ -178,7 +178,7 @@ def test_a_start_without_monit_is_no_failure(tmp_path: Path) -> None:
 
 @pytest.fixture
 def opened(monit: Path) -> Path:
-    """The same folder with the page."""
+    """The same directory with the page."""
     said = set_up(monit)
     assert said == f"Monit's page: user warren, password in {monit}/conf.d/warren-page\n"
     return monit

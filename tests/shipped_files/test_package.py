@@ -13,7 +13,7 @@ from support.wait import run_to_end
 from warren.config import load
 
 HOME = Path("usr/lib/warren")
-#: Folders of the tree whose every file has its place on a host.
+#: Directories of the tree whose every file has its place on a host.
 PLACED = ("etc", "systemd", "monit")
 
 
@@ -25,10 +25,10 @@ def package() -> Path:
 
 @pytest.fixture(scope="session")
 def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files of the package, and its scripts in DEBIAN/."""
-    folder = tmp_path_factory.mktemp("package") / "root"
-    run_to_end(["dpkg-deb", "--raw-extract", str(package), str(folder)], check=True)
-    return folder
+    """A directory with the files of the package, and its scripts in DEBIAN/."""
+    directory = tmp_path_factory.mktemp("package") / "root"
+    run_to_end(["dpkg-deb", "--raw-extract", str(package), str(directory)], check=True)
+    return directory
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +54,17 @@ def test_every_file_of_the_tree_has_a_place(unpacked: Path, files: set[Path]) ->
     """Each file that the tree keeps for a host is in the package as it is; scripts/install is told of new ones."""
     placed = [unpacked / path for path in files if not path.is_relative_to(HOME / "share")]
     shipped = {path.read_bytes() for path in placed if not path.is_symlink()}
-    sources = [path for folder in PLACED for path in (ROOT / folder).rglob("*") if path.is_file()]
+    sources = [path for directory in PLACED for path in (ROOT / directory).rglob("*") if path.is_file()]
     assert len(sources) > 5
     assert [str(path.relative_to(ROOT)) for path in sources if path.read_bytes() not in shipped] == []
 
 
 def test_nothing_but_what_is_expected_is_outside_the_environment(files: set[Path]) -> None:
-    """The folders that the package writes to; nothing of the builder's is among them."""
-    folders = {str(path.parent) for path in files if not path.is_relative_to("usr/share/doc") and not path.is_relative_to(HOME)}
-    assert folders == {
+    """The directories that the package writes to; nothing of the builder's is among them."""
+    directories = {
+        str(path.parent) for path in files if not path.is_relative_to("usr/share/doc") and not path.is_relative_to(HOME)
+    }
+    assert directories == {
         "etc/logrotate.d",
         "etc/monit/conf-available",
         "etc/warren/conf.d",

@@ -12,7 +12,7 @@ import pytest
 from support.servers import missing
 from support.wait import run_to_end
 from warren.errors import FINAL
-from warren.supervise.reload.check import PATIENCE
+from warren.supervise.reload.check import TIMEOUT
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "warren.service"
@@ -21,11 +21,11 @@ EXPOSURE = 1.2
 SECONDS = {"s": 1, "min": 60, "": 1}
 
 
-def analyze(*words: str) -> str:
+def analyze(*arguments: str) -> str:
     """What `systemd-analyze WORDS` prints; fails when it complains."""
     if shutil.which("systemd-analyze") is None:
         missing("systemd")
-    done = run_to_end(["systemd-analyze", *words], capture_output=True)
+    done = run_to_end(["systemd-analyze", *arguments], capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -75,7 +75,7 @@ def test_final_exit_codes_are_not_tried_again() -> None:
 
 def test_timeouts_nest() -> None:
     """A start has time for the check of the settings; starts that fail slowly end as `failed` too; a hang is over in 30 s."""
-    assert seconds("TimeoutStartSec") > PATIENCE
+    assert seconds("TimeoutStartSec") > TIMEOUT
     longest = seconds("TimeoutStartSec") + seconds("RestartSec")
     assert seconds("StartLimitIntervalSec") >= int(value("StartLimitBurst")) * longest
     assert seconds("WatchdogSec") + seconds("TimeoutAbortSec") + seconds("RestartSec") < 25

@@ -13,31 +13,31 @@ from pathlib import Path
 import requests
 
 from support.servers import process
-from support.wait import PATIENCE, until
+from support.wait import TIMEOUT, until
 
 
 @dataclass(frozen=True)
 class Api:
-    """One that runs: its record and its key lie in `folder`."""
+    """One that runs: its record and its key lie in `directory`."""
 
     url: str
     key: str
-    folder: Path
+    directory: Path
     process: subprocess.Popen[bytes]
 
     def get(self, path: str, key: str | None = None) -> requests.Response:
         """What it answers to its own key, or to another."""
         headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
-        return requests.get(self.url + path, headers=headers, timeout=PATIENCE)
+        return requests.get(self.url + path, headers=headers, timeout=TIMEOUT)
 
 
 @contextmanager
-def api(folder: Path, limit: str, latency: float) -> Iterator[Api]:
+def api(directory: Path, limit: str, latency: float) -> Iterator[Api]:
     """An API with this limit, such as 2/1s, whose documents take `latency` seconds."""
-    announced, key = folder / "announced", folder / "key"
-    words = [sys.executable, "-m", "warren.demo.api", "--limit", limit, "--latency", str(latency), "--key-file", str(key)]
-    words += ["--record", str(folder / "record"), "--announce", str(announced)]
-    with process(words, folder / "api.out") as running:
+    announced, key = directory / "announced", directory / "key"
+    arguments = [sys.executable, "-m", "warren.demo.api", "--limit", limit, "--latency", str(latency), "--key-file", str(key)]
+    arguments += ["--record", str(directory / "record"), "--announce", str(announced)]
+    with process(arguments, directory / "api.out") as running:
         until(lambda: announced.exists() or running.poll() is not None, what="the API to listen")
-        assert running.poll() is None, (folder / "api.out").read_text(encoding="utf-8")
-        yield Api(json.loads(announced.read_bytes())["url"], key.read_text(encoding="ascii").strip(), folder, running)
+        assert running.poll() is None, (directory / "api.out").read_text(encoding="utf-8")
+        yield Api(json.loads(announced.read_bytes())["url"], key.read_text(encoding="ascii").strip(), directory, running)

@@ -1,4 +1,4 @@
-"""What the benches that run on each broker share: the options, and a broker and a folder of their own for each run."""
+"""What the benches that run on each broker share: the options, and a broker and a directory of their own for each run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
 
 
 class Place(NamedTuple):
-    """A folder, the URL of a broker (empty for the embedded one), and the type of its queues as the settings have it."""
+    """A directory, the URL of a broker (empty for the embedded one), and the type of its queues as the settings have it."""
 
-    folder: Path
+    directory: Path
     url: str
     queues: str
 
@@ -33,6 +33,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 @contextmanager
 def place(broker: str, bench: str) -> Iterator[Place]:
     """A place for one run, gone behind it."""
-    with tempfile.TemporaryDirectory(prefix=f"warren-{bench}-") as folder, ExitStack() as stack:
-        url = started(broker, Path(folder), stack)
-        yield Place(Path(folder), url, "classic" if broker.endswith("classic") else "auto")
+    with tempfile.TemporaryDirectory(prefix=f"warren-{bench}-") as directory, ExitStack() as stack:
+        url = started(broker, Path(directory), stack)
+        yield Place(Path(directory), url, "classic" if broker.endswith("classic") else "auto")

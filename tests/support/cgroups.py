@@ -31,16 +31,16 @@ def make(owner: int) -> list[Path]:
 def remove(groups: list[Path]) -> None:
     """Takes groups away with all below them; one that still has a process stays."""
     for group in groups:
-        for folder, _, _ in os.walk(group, topdown=False):  # another run may take them away meanwhile: walk does not mind
+        for directory, _, _ in os.walk(group, topdown=False):  # another run may take them away meanwhile: walk does not mind
             with suppress(OSError):
-                os.rmdir(folder)
+                os.rmdir(directory)
 
 
 def _end(group: Path) -> None:
     """Ends the processes of a host whose test run was killed: its systemd outlives systemd-nspawn, and nobody else will."""
-    for folder, _, _ in os.walk(group):
+    for directory, _, _ in os.walk(group):
         with suppress(OSError):
-            for pid in Path(folder, "cgroup.procs").read_text(encoding="ascii").split():
+            for pid in Path(directory, "cgroup.procs").read_text(encoding="ascii").split():
                 os.kill(int(pid), signal.SIGKILL)
 
 
@@ -57,4 +57,4 @@ def _own() -> list[Path]:
             if of_version_2 or of_version_1:
                 found.append(Path(mount.split()[4]) / path.lstrip("/"))
                 break
-    return [folder for folder in found if folder.is_dir()]
+    return [directory for directory in found if directory.is_dir()]

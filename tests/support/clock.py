@@ -60,13 +60,13 @@ time_t time(time_t *at) {
 class WallClock:
     """The wall clock of the processes that are started with its `environment`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         if shutil.which("cc") is None:
             missing("gcc")
-        self._step = folder / "wall-clock"
-        library = folder / "wall-clock.so"
-        words = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), "-xc", "-"]
-        run_to_end(words, input=_SOURCE, check=True)
+        self._step = directory / "wall-clock"
+        library = directory / "wall-clock.so"
+        arguments = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), "-xc", "-"]
+        run_to_end(arguments, input=_SOURCE, check=True)
         self.set(0)
         self.environment = {"LD_PRELOAD": str(library), "WALL_CLOCK": str(self._step)}
 

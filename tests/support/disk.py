@@ -12,28 +12,28 @@ from support.wait import run_to_end
 
 
 @contextmanager
-def mounted(folder: Path, *words: str) -> Iterator[Path]:
-    """A file system of its own at `folder`; `words` are those of mount(8) before it."""
+def mounted(directory: Path, *arguments: str) -> Iterator[Path]:
+    """A file system of its own at `directory`; `arguments` are those of mount(8) before it."""
     if os.geteuid() != 0:
         missing("the right to mount (root)")
-    folder.mkdir(parents=True, exist_ok=True)
-    run_to_end(["mount", *words, str(folder)], check=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    run_to_end(["mount", *arguments, str(directory)], check=True)
     try:
-        yield folder
+        yield directory
     finally:
-        run_to_end(["umount", "--lazy", str(folder)], check=True)
+        run_to_end(["umount", "--lazy", str(directory)], check=True)
 
 
 @contextmanager
-def small_disk(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
+def small_disk(directory: Path, size: str, inodes: int = 0) -> Iterator[Path]:
     """One that is as small as said, and holds so many files (0: any number)."""
-    with mounted(folder, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=700", "warren-test"):
-        yield folder
+    with mounted(directory, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=700", "warren-test"):
+        yield directory
 
 
-def fill(folder: Path) -> Path:
+def fill(directory: Path) -> Path:
     """Writes a file that leaves no room."""
-    path = folder / "filler"
+    path = directory / "filler"
     with open(path, "wb", buffering=0) as file:
         try:
             while True:

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.edited_terms import Terms, Verdict, judge
+from support.edited_limits import Limits, Verdict, judge
 from support.freezer import can_freeze, frozen
 from support.provider import provider, seen
 from support.suite import Suite, children, descendants
-from support.wait import PATIENCE, let_pass, until
+from support.wait import TIMEOUT, let_pass, until
 from warren.app.factory import make_app
 from warren.config import load
 from warren.quotas.ledger import now_ns
-from warren.system.process import Process, of
+from warren.system.process import Process, process_of
 
 LIMITS = (5, 10, 20, 40, 80)
 WINDOWS = (2, 3, 5, 10, 20)
@@ -96,13 +96,13 @@ class Outcome:
 class EditedRun:
     """One suite, started again by hand whenever its supervisord is killed, as systemd would."""
 
-    def __init__(self, folder: Path, broker: str, seed: int) -> None:
-        self.folder, self.broker = folder, broker
+    def __init__(self, directory: Path, broker: str, seed: int) -> None:
+        self.directory, self.broker = directory, broker
         self._dice = random.Random(seed)
         self._fault_dice = random.Random(seed + 1)
-        self.now_in_etc = Terms(40, 5, 0.0)
-        self.texts: list[Terms] = []
-        self.suite = Suite(folder, self._ini(), modules="jobs")
+        self.now_in_etc = Limits(40, 5, 0.0)
+        self.texts: list[Limits] = []
+        self.suite = Suite(directory, self._ini(), modules="jobs")
         self.suite.module("jobs", JOBS)
         self._over = threading.Event()
         #: Whoever changes what may be in force: an edit with its reload, or a start of supervisord.
@@ -116,7 +116,7 @@ class EditedRun:
         """Edit, reload, kill, stop and freeze for so long."""
         begun = time.monotonic()
         with ExitStack() as stack:
-            stack.enter_context(provider(self.folder / "api", self.folder / "calls"))
+            stack.enter_context(provider(self.directory / "api", self.directory / "calls"))
             self._stack = stack
             with self._changing:
                 self._start()
@@ -132,7 +132,7 @@ class EditedRun:
                 for worker in workers:
                     worker.join()
         self.found.seconds = time.monotonic() - begun
-        self.found.verdict = judge(seen(self.folder / "calls"), self.texts)
+        self.found.verdict = judge(seen(self.directory / "calls"), self.texts)
         return self.found
 
     def _unless_over(self, work: Callable[[], None]) -> None:
@@ -149,20 +149,20 @@ class EditedRun:
         with self._changing:
             limit = self._dice.choice((*LIMITS, self.now_in_etc.limit))
             window = self._dice.choice((*WINDOWS, int(self.now_in_etc.window)))
-            self.now_in_etc = Terms(limit, window, _now())
+            self.now_in_etc = Limits(limit, window, _now())
             self.suite.write(self._ini())
             if self._dice.random() < 0.2:
                 self.found.reloads["left out"] += 1
                 return
             with self._taken_up() as taken:
-                done = self.suite.warren("reload", within=PATIENCE * 3)
+                done = self.suite.warren("reload", within=TIMEOUT * 3)
                 taken[0] = done.returncode == 0
             self.found.reloads[f"ended with {done.returncode}"] += 1
 
     @contextmanager
     def _taken_up(self) -> Iterator[list[bool]]:
         """From now on what /etc says may be in force, and where the block says so, nothing else behind it."""
-        new = Terms(self.now_in_etc.limit, self.now_in_etc.window, _now())
+        new = Limits(self.now_in_etc.limit, self.now_in_etc.window, _now())
         self.texts.append(new)
         alone = [False]
         yield alone
@@ -174,7 +174,7 @@ class EditedRun:
     def _start(self) -> None:
         with self._taken_up() as taken:
             self.supervisor = self._stack.enter_context(self.suite.running("supervise"))
-            until(self._ready, within=PATIENCE * 3, what="the suite to be ready")
+            until(self._ready, within=TIMEOUT * 3, what="the suite to be ready")
             taken[0] = True
 
     def _ready(self) -> bool:
@@ -188,7 +188,7 @@ class EditedRun:
     def _send(self) -> None:
         app: Any = make_app(load(self.suite.etc))
         greedy = 0.0
-        path = str(self.folder / "api")
+        path = str(self.directory / "api")
         while not self._over.is_set():
             with suppress(OSError):
                 app.send_task("jobs.collect", [path, now_ns()], ignore_result=True, expires=EXPIRES)
@@ -232,17 +232,17 @@ class EditedRun:
 
     def _victim(self, name: str) -> Process | None:
         if name == "supervisord":
-            return of(self.supervisor.pid)
-        hearts = [self._pid(program) for program in ("worker-one", "worker-two")]
-        pids = hearts if name in ("worker", "child") else [self._pid("quota-watchdog")]
+            return process_of(self.supervisor.pid)
+        heartbeats = [self._pid(program) for program in ("worker-one", "worker-two")]
+        pids = heartbeats if name in ("worker", "child") else [self._pid("quota-watchdog")]
         if name == "child":
-            pids = [pid for parent in filter(None, hearts) for pid in children(parent)]
+            pids = [pid for parent in filter(None, heartbeats) for pid in children(parent)]
         pids = [pid for pid in pids if pid]
-        return of(self._fault_dice.choice(pids)) if pids else None
+        return process_of(self._fault_dice.choice(pids)) if pids else None
 
     def _pid(self, program: str) -> int:
         """The daemon's own process, if it is a descendant of the supervisord of now."""
-        pid = int((self.suite.heart(program) or {"pid": 0})["pid"])
+        pid = int((self.suite.heartbeat(program) or {"pid": 0})["pid"])
         return pid if pid in {member.pid for member in descendants(self.supervisor.pid)} else 0
 
 

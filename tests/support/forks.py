@@ -29,7 +29,7 @@ def end(pid: int) -> int:
 
 
 def killed_at(line: int, work: Callable[[], object], place: str) -> bool:
-    """Does `work` in a process that kills itself at its line-th line within `place`, a file or a folder.
+    """Does `work` in a process that kills itself at its line-th line within `place`, a file or a directory.
 
     False when it has fewer lines there.
     """

@@ -1,4 +1,4 @@
-"""Clients that write what they like: over AMQP, into Redis' lists, into the embedded broker's folders."""
+"""Clients that write what they like: over AMQP, into Redis' lists, into the embedded broker's directories."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class RedisSender:
         return sum(counts)
 
 
-class FolderSender:
-    """Writes files, and what is none, into the folders that are the queues."""
+class DirectorySender:
+    """Writes files, and what is none, into the directories that are the queues."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._queues, self._unacked = folder / "queues", folder / "unacked"
+    def __init__(self, directory: Path, seed: int) -> None:
+        self._queues, self._unacked = directory / "queues", directory / "unacked"
         self._dice = random.Random(seed)
 
     def send(self, fouls: Iterable[Foul]) -> int:
@@ -62,8 +62,8 @@ class FolderSender:
         os.mkfifo(queue / "0-fifo")
         (queue / "0-link").symlink_to("/etc/passwd")
         (queue / "0-loop").symlink_to("0-loop")
-        (queue / "0-folder").mkdir()
-        (queue / "0-folder" / "x").write_bytes(b"")
+        (queue / "0-directory").mkdir()
+        (queue / "0-directory" / "x").write_bytes(b"")
         (queue / ("0" * 255)).write_bytes(b"{}")
         (Path(os.fsdecode(os.fsencode(queue) + b"/0-\xff\xfe"))).write_bytes(b"{}")
         with open(queue / "0-sparse", "wb") as file:
@@ -72,7 +72,7 @@ class FolderSender:
 
     def left(self) -> int:
         """Messages in the queues, or with somebody."""
-        return sum(1 for folder in (self._queues, self._unacked) for path in folder.rglob("*") if not path.is_dir())
+        return sum(1 for directory in (self._queues, self._unacked) for path in directory.rglob("*") if not path.is_dir())
 
 
 class RabbitMQSender:

@@ -1,7 +1,7 @@
 """Messages as a hostile or broken client sends them: the review's corpus, and mutations by a seeded dice.
 
 A `Foul` is what such a client writes: headers, properties and a body for a broker that takes a message
-apart, or `raw`, what it writes past all clients into Redis' list or the embedded broker's folder.
+apart, or `raw`, what it writes past all clients into Redis' list or the embedded broker's directory.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def corpus() -> list[Foul]:
         one("Q1-number", expires=5)
         one("Q2", eta="2030-12-30T24:00:00")
         one("Q2-far", eta="2090-01-01T00:00:00Z")
-        one("losses", warren_losses=-1000000)
+        one("crashes", warren_crashes=-1000000)
         one("tickets", warren_tickets={"provider": [[0, 1]]})
         one("tickets-kind", warren_tickets=5)
         one("hides", get=5)
@@ -133,7 +133,7 @@ def corpus() -> list[Foul]:
 
 
 def raws() -> list[Foul]:
-    """What is no message at all, for the brokers that take whatever stands in their list or folder."""
+    """What is no message at all, for the brokers that take whatever stands in their list or directory."""
     whole = {"body": "", "headers": {}, "properties": {"delivery_info": {"exchange": "", "routing_key": "default"}}}
     parts: list[Any] = [
         b"",
@@ -182,7 +182,7 @@ _VALUES: list[Any] = [
 _HEADERS = [
     *("task", "id", "eta", "expires", "retries", "timelimit", "compression", "group", "group_index", "root_id", "parent_id"),
     *("lang", "shadow", "meth", "origin", "argsrepr", "kwargsrepr", "stamps", "stamped_headers", "ignore_result"),
-    *("replaced_task_nesting", "warren_losses", "warren_tickets", "warren_sent_at", "warren_refused", "reply_to"),
+    *("replaced_task_nesting", "warren_crashes", "warren_tickets", "warren_sent_at", "warren_refused", "reply_to"),
     *("correlation_id", "delivery_info", "properties", "hostname", "args", "kwargs", "get", "update", "chord", "errbacks"),
     *("callbacks", "chain", "is_eager", "headers", "x-death", "x-delivery-count", "clock", "taskset", "utc", "loglevel"),
     *("_children", "called_directly", "custom", ""),

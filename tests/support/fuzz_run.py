@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from support.calls import NOTING, calls
-from support.foul_senders import FolderSender, RabbitMQSender, RedisSender
+from support.foul_senders import DirectorySender, RabbitMQSender, RedisSender
 from support.fuzz import corpus, mutations
 from support.suite import Suite, broker_section
 from support.wait import until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 
 JOBS = (
     NOTING
@@ -55,7 +55,7 @@ longest_call = 1s
 tasks = jobs.call
 """
 #: Messages between two good ones, and seconds that a good one may take on a machine that is busy.
-CHUNK, PATIENCE = 500, 300.0
+CHUNK, TIMEOUT = 500, 300.0
 
 
 @dataclass
@@ -73,23 +73,25 @@ class Outcome:
     took_s: float = 0.0
 
 
-def run(folder: Path, broker: str, url: str, messages: int, seed: int, say: Callable[[str], None] = lambda text: None) -> Outcome:
+def run(
+    directory: Path, broker: str, url: str, messages: int, seed: int, say: Callable[[str], None] = lambda text: None
+) -> Outcome:
     """Send the corpus and `messages` mutations to a worker on that broker ("rabbitmq", "redis", "embedded")."""
     kind = "classic" if broker == "rabbitmq-classic" else "auto"
-    section = broker_section(folder, url) if url else "[broker]\n"
-    suite = Suite(folder, section + INI.format(kind=kind), modules="jobs")
-    path = folder / "calls"
+    section = broker_section(directory, url) if url else "[broker]\n"
+    suite = Suite(directory, section + INI.format(kind=kind), modules="jobs")
+    path = directory / "calls"
     suite.module("jobs", JOBS.replace("{path!r}", repr(str(path))))
     app, found, begun = make_app(load(suite.etc)), Outcome(), time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(_room_for_recursion())
         worker = stack.enter_context(suite.running("worker", "a"))
-        suite.await_event("worker", "ready", PATIENCE)
+        suite.await_event("worker", "ready", TIMEOUT)
         good(app, found)
         sender = _sender(broker, url, suite, seed)
         fouls = mutations(seed, f"{broker}-{seed}")
         found.sent += sender.send(corpus())
-        if isinstance(sender, FolderSender):
+        if isinstance(sender, DirectorySender):
             found.sent += sender.plant()
         good(app, found)
         for done in range(0, messages, CHUNK):
@@ -99,13 +101,13 @@ def run(folder: Path, broker: str, url: str, messages: int, seed: int, say: Call
             if worker.poll() is not None:
                 found.worker_ends += 1
                 break
-        until(lambda: sender.left() == 0 or worker.poll() is not None, PATIENCE, f"all taken, of {found.sent}")
+        until(lambda: sender.left() == 0 or worker.poll() is not None, TIMEOUT, f"all taken, of {found.sent}")
         good(app, found)
         _settled(suite, found)
-        found.worker_ends += worker.poll() is not None or (suite.heart("worker-a") or {}).get("pid") != worker.pid
+        found.worker_ends += worker.poll() is not None or (suite.heartbeat("worker-a") or {}).get("pid") != worker.pid
     noted = calls(path)
     found.calls, found.worst_window = len(noted), _worst(noted)
-    found.admitted = Book(load(suite.etc))["provider"].counts().admitted
+    found.admitted = Ledgers(load(suite.etc))["provider"].counts().admitted
     found.took_s = time.monotonic() - begun
     app.close()
     return found
@@ -125,7 +127,7 @@ def _room_for_recursion() -> Iterator[None]:
 def good(app: Any, found: Outcome) -> None:
     """A good message, whose answer the worker has to give."""
     begun = time.monotonic()
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=PATIENCE) == 3
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=TIMEOUT) == 3
     found.sent += 1
     found.slowest_good_s = max(found.slowest_good_s, time.monotonic() - begun)
 
@@ -140,7 +142,7 @@ def _settled(suite: Suite, found: Outcome) -> None:
         return found.rejected + found.ended >= found.sent
 
     try:
-        until(counted, PATIENCE, "a line for each message", every=1)  # the log is long
+        until(counted, TIMEOUT, "a line for each message", every=1)  # the log is long
     except AssertionError as error:
         raise AssertionError(f"{error}; {found}") from None
 
@@ -153,4 +155,4 @@ def _worst(times: list[float]) -> int:
 def _sender(broker: str, url: str, suite: Suite, seed: int) -> Any:
     if broker.startswith("rabbitmq"):
         return RabbitMQSender(url)
-    return RedisSender(url, seed) if broker == "redis" else FolderSender(suite.folder / "state" / "broker", seed)
+    return RedisSender(url, seed) if broker == "redis" else DirectorySender(suite.directory / "state" / "broker", seed)

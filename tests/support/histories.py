@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from support.slots import ME, make, set_terms
+from support.slots import ME, make, set_limits
 from warren.quotas.layout import Head
 from warren.quotas.ledger_file import boot_word
 from warren.quotas.slots import Ticket
@@ -39,7 +39,7 @@ class History:
         self.limit, self.window, self.longest = self._terms()
         self.slots = make(self.limit, most=max(LIMITS))
         self.now = 1000
-        set_terms(self.slots, self.limit, self.window, self.longest, self.now)
+        set_limits(self.slots, self.limit, self.window, self.longest, self.now)
         self.open: list[Ticket] = []
         self.over: list[tuple[int, bool]] = []  # when each call ended, and whether it was lost
 
@@ -60,7 +60,7 @@ class History:
         self.limit, self.window, self.longest = (self.chance.choice(pair) for pair in zip(kept, new, strict=True))
         if self.chance.random() < 0.1:
             self._boot()
-        set_terms(self.slots, self.limit, self.window, self.longest, self.now)
+        set_limits(self.slots, self.limit, self.window, self.longest, self.now)
 
     def _boot(self) -> None:
         """Another boot comes upon the terms of before it, and upon those of the settings."""

@@ -20,14 +20,14 @@ from pathlib import Path
 from support import cgroups, releases
 from support.servers import missing
 from support.suite import children
-from support.wait import PATIENCE, end_of, run_to_end, until
+from support.wait import TIMEOUT, end_of, run_to_end, until
 
 #: What commands on a host get of the environment: nothing of the machine that runs the tests.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 #: The machine's services that no host of a test needs; a test asks for those that it does: `Host.start("rabbitmq-server")`.
 _MASKED = ("rabbitmq-server", "redis-server", "monit", "postgresql", "console-getty", "systemd-logind", "e2scrub_reap")
 _TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "logrotate.timer", "e2scrub_all.timer")
-#: Where the holder's namespace keeps the host's files: any folder that every machine has.
+#: Where the holder's namespace keeps the host's files: any directory that every machine has.
 _BASE = Path("/mnt")
 #: Enters the host's control groups, then the holder's mounts, and becomes the command.
 _ENTER = """
@@ -61,12 +61,12 @@ class Host:
         """Returns when systemd has started all that is enabled."""
         self._boots += 1  # of a machine whose power was cut the systemd-nspawn of Debian 13 finds a mount, and refuses its name
         machine_name = f"{self.name}-{self._holder}-{self._boots}"
-        words = ["systemd-nspawn", "-D", str(_BASE / "root"), "-M", machine_name, "--hostname", self.name]
-        words += [f"--network-namespace-path=/proc/{self._holder}/ns/net", "--boot", "--register=no", "--keep-unit"]
-        words += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
+        arguments = ["systemd-nspawn", "-D", str(_BASE / "root"), "-M", machine_name, "--hostname", self.name]
+        arguments += [f"--network-namespace-path=/proc/{self._holder}/ns/net", "--boot", "--register=no", "--keep-unit"]
+        arguments += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         with open(self._console, "ab") as out:
             self._machine = machine = subprocess.Popen(
-                ["sh", "-ec", _ENTER, "sh", str(self._holder), *words],
+                ["sh", "-ec", _ENTER, "sh", str(self._holder), *arguments],
                 env={**os.environ, "HOST_GROUPS": " ".join(map(str, self._groups))},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -94,19 +94,23 @@ class Host:
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
-    def run(self, *words: str, check: bool = True, within: float = PATIENCE, given: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, check: bool = True, within: float = TIMEOUT, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command as root on the host to its end; a failure fails the test with what it printed."""
-        done = run_to_end(self.command(*words), env=ENVIRONMENT, input=given, capture_output=True, within=within)
-        assert not check or done.returncode == 0, f"{self.name}: {words} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        done = run_to_end(self.command(*arguments), env=ENVIRONMENT, input=given, capture_output=True, within=within)
+        assert not check or done.returncode == 0, (
+            f"{self.name}: {arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        )
         return done
 
-    def sh(self, script: str, check: bool = True, within: float = PATIENCE) -> str:
+    def sh(self, script: str, check: bool = True, within: float = TIMEOUT) -> str:
         """Runs a shell line as root; its output."""
         return self.run("sh", "-ec", script, check=check, within=within).stdout
 
-    def command(self, *words: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
         """The words that run a command on this host, for those who start it themselves with `ENVIRONMENT`."""
-        return ["nsenter", "--target", str(self._leader), "--all", "--", *words]
+        return ["nsenter", "--target", str(self._leader), "--all", "--", *arguments]
 
     def start(self, *units: str) -> None:
         """Unmasks, enables and starts services of the machine's packages."""
@@ -139,7 +143,7 @@ class Host:
         return self.root / path.lstrip("/")
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Makes a file, and the folders above it."""
+        """Makes a file, and the directories above it."""
         there = self.path(path)
         there.parent.mkdir(parents=True, exist_ok=True)
         there.write_text(text, encoding="utf-8")
@@ -185,9 +189,11 @@ class Host:
 
     def _state(self) -> str:
         try:
-            words = self.command("systemctl", "is-system-running")
+            arguments = self.command("systemctl", "is-system-running")
             # load: it may hang while systemd begins, and is asked again.
-            return subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+            return subprocess.run(
+                arguments, env=ENVIRONMENT, capture_output=True, text=True, timeout=10, check=False
+            ).stdout.strip()
         except subprocess.TimeoutExpired:
             return "unknown"
 
@@ -199,9 +205,9 @@ class Host:
 class Network:
     """Hosts that reach each other and nothing else: their bridge is in a network namespace of its own."""
 
-    def __init__(self, stack: ExitStack, folder: Path, below: Path) -> None:
+    def __init__(self, stack: ExitStack, directory: Path, below: Path) -> None:
         self._stack = stack
-        self._folder = folder
+        self._directory = directory
         self._below = below
         self._addresses: dict[str, str] = {}
         self._switch = _holder(stack)
@@ -226,14 +232,14 @@ class Network:
         holder = _holder(self._stack)
         _ip(self._switch, f"link add {name} type veth peer name eth0 netns {holder}", f"link set {name} master bridge0 up")
         _ip(holder, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up")
-        host = Host(name, address, peers, holder, self._folder / f"{name}.console", self._below)
+        host = Host(name, address, peers, holder, self._directory / f"{name}.console", self._below)
         self._stack.callback(host.end)
         host.boot()
         return host
 
 
 @contextmanager
-def network(folder: Path, release: str = releases.CHOSEN) -> Iterator[Network]:
+def network(directory: Path, release: str = releases.CHOSEN) -> Iterator[Network]:
     """A network for hosts of this release, which all end with the block. Needs root."""
     for program, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux")):
         if shutil.which(program) is None:
@@ -242,7 +248,7 @@ def network(folder: Path, release: str = releases.CHOSEN) -> Iterator[Network]:
         releases.without_root("booted hosts need root")
     below = releases.root_of(release)
     with ExitStack() as stack:
-        yield Network(stack, folder, below)
+        yield Network(stack, directory, below)
 
 
 def _holder(stack: ExitStack) -> int:

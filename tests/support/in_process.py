@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
-from support.wait import PATIENCE
+from support.wait import TIMEOUT
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def working(app: Celery) -> Iterator[None]:
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     try:
-        with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=PATIENCE):
+        with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR", shutdown_timeout=TIMEOUT):
             yield
     finally:
         root.setLevel(level)

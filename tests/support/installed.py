@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from support.host import Host
-from support.wait import PATIENCE, until
+from support.wait import TIMEOUT, until
 
 #: A run leaves two lines: when it begins and when it is done, in ns of a clock that outlives the host. One write each: no line is
 #: torn.
@@ -156,24 +156,24 @@ class Installed:
 
     # -- what can be seen --------------------------------------------------------------------------------------------
 
-    def heart(self, program: str) -> dict[str, Any]:
+    def heartbeat(self, program: str) -> dict[str, Any]:
         """The heartbeat file of a program; empty when it has none."""
-        return self._json(f"/run/warren/heart/{program}.json")
+        return self._json(f"/run/warren/heartbeats/{program}.json")
 
     def quotas(self) -> dict[str, Any]:
         """How the quotas stand, as the watchdog saw them last; empty before its first look."""
-        found: dict[str, Any] = self._json("/run/warren/survey.json").get("quotas", {})
+        found: dict[str, Any] = self._json("/run/warren/broker.json").get("quotas", {})
         return found
 
     def pid(self, program: str) -> int:
         """The process of a program that is ready; 0 when it is not."""
-        heart = self.heart(program)
-        return int(heart["pid"]) if heart.get("state") in ("ready", "standby") else 0
+        heartbeat = self.heartbeat(program)
+        return int(heartbeat["pid"]) if heartbeat.get("state") in ("ready", "standby") else 0
 
-    def another(self, program: str, than: int, within: float = PATIENCE) -> float:
+    def another(self, program: str, than: int, within: float = TIMEOUT) -> float:
         """Waits for a ready process of the program that is not `than`; the seconds it took."""
         began = time.monotonic()
-        until(lambda: self.pid(program) not in (0, than), within, f"another {program} than {than}; {self.heart(program)}")
+        until(lambda: self.pid(program) not in (0, than), within, f"another {program} than {than}; {self.heartbeat(program)}")
         return time.monotonic() - began
 
     def supervisord(self) -> int:
@@ -209,13 +209,13 @@ class Installed:
 
     def send_all(self, task: str, calls: list[list[object]]) -> None:
         """Sends a task once for each list of arguments."""
-        words = ("/usr/lib/warren/bin/python", "/srv/jobs/send.py", task)
-        self.host.run("runuser", "-u", "warren", "--", *words, given=json.dumps(calls))
+        arguments = ("/usr/lib/warren/bin/python", "/srv/jobs/send.py", task)
+        self.host.run("runuser", "-u", "warren", "--", *arguments, given=json.dumps(calls))
 
     def waiting(self, queue: str) -> list[str]:
         """The ids of the tasks in a queue that no worker consumes."""
-        words = ("/usr/lib/warren/bin/python", "/srv/jobs/read.py", queue)
-        found: list[str] = json.loads(self.host.run("runuser", "-u", "warren", "--", *words).stdout)
+        arguments = ("/usr/lib/warren/bin/python", "/srv/jobs/read.py", queue)
+        found: list[str] = json.loads(self.host.run("runuser", "-u", "warren", "--", *arguments).stdout)
         return found
 
     def runs(self) -> Runs:
@@ -230,7 +230,7 @@ class Installed:
                 calls.append(int(at) / 1e9)
         return Runs(begun, ended, sorted(calls))
 
-    def all_done(self, first: int, last: int, within: float = PATIENCE) -> Runs:
+    def all_done(self, first: int, last: int, within: float = TIMEOUT) -> Runs:
         """Waits until every task of these numbers has ended."""
         until(
             lambda: not self.runs().lost(first, last),

@@ -17,7 +17,7 @@ from support.suite import broker_section, descendants
 from support.wait import end_of, until
 
 #: Seconds for a broker to be back, or for a worker to begin.
-PATIENCE = 600.0
+TIMEOUT = 600.0
 
 
 class Server(Protocol):
@@ -45,20 +45,20 @@ class Server(Protocol):
 class KilledRedis:
     """A Redis that answers once its append-only file has what it says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self._port, self._password = free_port(), secrets.token_hex(8)
-        self._folder = folder / "redis"
-        self._folder.mkdir()
+        self._directory = directory / "redis"
+        self._directory.mkdir()
         url = f"redis://:{self._password}@127.0.0.1:{self._port}/0"
-        self.section = broker_section(folder, url)
+        self.section = broker_section(directory, url)
         self._redis: Redis = Redis.from_url(url)
         self._running = ExitStack()
 
     def start(self) -> None:
         """Start it, and return when it has read its file."""
         on_disk = ("appendonly yes", "appendfsync always")
-        self._running.enter_context(redis_server_at(self._folder, self._port, self._password, *on_disk))
-        until(self._answers, PATIENCE, "Redis to have read its file")
+        self._running.enter_context(redis_server_at(self._directory, self._port, self._password, *on_disk))
+        until(self._answers, TIMEOUT, "Redis to have read its file")
 
     def kill(self) -> None:
         """Kill it."""
@@ -90,12 +90,12 @@ class KilledRedis:
 class KilledRabbitMQ:
     """A RabbitMQ node with quorum queues, or with classic ones; both are durable, and so are the messages."""
 
-    def __init__(self, folder: Path, queue_type: str = "quorum") -> None:
+    def __init__(self, directory: Path, queue_type: str = "quorum") -> None:
         if not (RABBITMQ / "rabbitmq-server").exists():
             missing("rabbitmq-server")
-        (folder / "rabbitmq").mkdir()
-        self._node = RabbitMQNode(folder / "rabbitmq")
-        self.section = broker_section(folder, self._node.url) + f"queue_type = {queue_type}\n"
+        (directory / "rabbitmq").mkdir()
+        self._node = RabbitMQNode(directory / "rabbitmq")
+        self.section = broker_section(directory, self._node.url) + f"queue_type = {queue_type}\n"
         self._running = ExitStack()
 
     def start(self) -> None:
@@ -116,7 +116,7 @@ class KilledRabbitMQ:
     def waiting(self) -> bool:
         """Whether messages wait in the queue. What a worker has is not among them: RabbitMQ's protocol does not tell."""
         try:
-            with Connection(self._node.url, connect_timeout=PATIENCE) as connection:
+            with Connection(self._node.url, connect_timeout=TIMEOUT) as connection:
                 return bool(connection.default_channel.queue_declare("default", passive=True).message_count)
         except Exception:  # noqa: BLE001  it is not there yet, or the queue is not
             return True
@@ -133,8 +133,8 @@ def _program(pid: int) -> str:
     return ""
 
 
-def server(kind: str, folder: Path) -> Server:
+def server(kind: str, directory: Path) -> Server:
     """Return the broker of this kind: redis, rabbitmq (quorum queues) or rabbitmq-classic."""
     if kind == "redis":
-        return KilledRedis(folder)
-    return KilledRabbitMQ(folder, "classic" if kind == "rabbitmq-classic" else "quorum")
+        return KilledRedis(directory)
+    return KilledRabbitMQ(directory, "classic" if kind == "rabbitmq-classic" else "quorum")

@@ -14,7 +14,7 @@ from typing import Any
 from amqp.exceptions import AMQPError
 from kombu.exceptions import OperationalError
 
-from support.kill_servers import PATIENCE, server
+from support.kill_servers import TIMEOUT, server
 from support.suite import Suite
 from support.wait import end_of, let_pass, until
 from warren.app.factory import make_app
@@ -55,15 +55,15 @@ class Run:
     """One suite, one broker."""
 
     def __init__(
-        self, folder: Path, tasks: int, kills: int, server_kills: int, seed: int = 1, broker: str = "redis", say: Any = None
+        self, directory: Path, tasks: int, kills: int, server_kills: int, seed: int = 1, broker: str = "redis", say: Any = None
     ) -> None:
-        self.folder, self.tasks, self.kills, self.server_kills = folder, tasks, kills, server_kills
+        self.directory, self.tasks, self.kills, self.server_kills = directory, tasks, kills, server_kills
         self._broker, self._say = broker, say or (lambda text: None)
         self._chance = random.Random(seed)
-        self.server = server(broker, folder)
-        self.suite = Suite(folder, self.server.section + "[worker:a]\nconcurrency = 2\n", modules="jobs")
+        self.server = server(broker, directory)
+        self.suite = Suite(directory, self.server.section + "[worker:a]\nconcurrency = 2\n", modules="jobs")
         self.suite.module("jobs", JOBS)
-        self._runs = folder / "runs"
+        self._runs = directory / "runs"
         self._runs.touch()
         self._sent = 0
         #: Kills of workers that are over, and of the broker.
@@ -82,7 +82,7 @@ class Run:
             for number in range(self.kills):
                 self._kill_a_worker(number)
             with self.suite.running("worker", "a"):
-                until(lambda: not sender.is_alive(), PATIENCE, "everything sent")
+                until(lambda: not sender.is_alive(), TIMEOUT, "everything sent")
                 self._until_done()
         finally:
             self._sent = self.tasks  # ends the sender of a run that failed
@@ -119,13 +119,13 @@ class Run:
         before = len(self._begun())
         with self.suite.running("worker", "a") as worker:
             wanted = before + self._chance.randrange(1, max(2, share // 2))
-            until(lambda: len(self._begun()) >= wanted or self._idle(), PATIENCE, "tasks at work")
+            until(lambda: len(self._begun()) >= wanted or self._idle(), TIMEOUT, "tasks at work")
             let_pass(self._chance.random() * 0.05)
             if self._servers_killed < self.server_kills * (number + 1) / self.kills:
                 self._kill_server()
                 if self._servers_killed % 2:  # every other time the worker outlives it, and connects again
                     wanted = len(self._begun()) + 1
-                    until(lambda: len(self._begun()) >= wanted or self._idle(), PATIENCE, "tasks after the broker's return")
+                    until(lambda: len(self._begun()) >= wanted or self._idle(), TIMEOUT, "tasks after the broker's return")
             worker.send_signal(signal.SIGKILL)
             end_of(worker)
         self._killed += 1
@@ -144,7 +144,7 @@ class Run:
         """Waits for as long as tasks are done: a queue may be long."""
         while not self._done():
             before = len(self._begun())
-            until(lambda: len(self._begun()) > before or self._done(), PATIENCE, "an empty queue", every=1.0)  # noqa: B023
+            until(lambda: len(self._begun()) > before or self._done(), TIMEOUT, "an empty queue", every=1.0)  # noqa: B023
 
     def _done(self) -> bool:
         """Whether nothing is left, and each task ran or is lost: what RabbitMQ counts may be some seconds old."""

@@ -34,7 +34,7 @@ queues = default, calls
 limit = 20/s
 tasks = jobs.call
 """
-PATIENCE = 600.0
+TIMEOUT = 600.0
 
 
 @dataclass
@@ -48,28 +48,28 @@ class Outcome:
     aside_s: float = 0.0
 
 
-def make(folder: Path, url: str, kind: str = "auto") -> Suite:
+def make(directory: Path, url: str, kind: str = "auto") -> Suite:
     """A worker of a queue under a quota and one without, on the broker of this URL (the embedded one without)."""
-    suite = Suite(folder, (broker_section(folder, url) if url else "[broker]\n") + INI.format(kind=kind), modules="jobs")
+    suite = Suite(directory, (broker_section(directory, url) if url else "[broker]\n") + INI.format(kind=kind), modules="jobs")
     suite.module("jobs", SAMPLE)
     return suite
 
 
-def run(folder: Path, url: str, kind: str, messages: int, foreign: bool = True, due: float = 86400.0) -> Outcome:
+def run(directory: Path, url: str, kind: str, messages: int, foreign: bool = True, due: float = 86400.0) -> Outcome:
     """Send them all, due in so many seconds, and then one that is due; `foreign`: as a client that is not Warren's."""
-    suite, found, path = make(folder, url, kind), Outcome(messages), folder / "calls"
+    suite, found, path = make(directory, url, kind), Outcome(messages), directory / "calls"
     app = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
-        suite.await_event("worker", "ready", PATIENCE)
+        suite.await_event("worker", "ready", TIMEOUT)
         app.send_task("jobs.note", [str(path)], ignore_result=True)
-        until(lambda: len(calls(path)) == 1, PATIENCE, "a first task")
+        until(lambda: len(calls(path)) == 1, TIMEOUT, "a first task")
         found.before_kb = memory(worker.pid)
         begun = time.monotonic()
         if foreign:
-            send(suite, url, messages, lambda: due, str(folder / "late"))
+            send(suite, url, messages, lambda: due, str(directory / "late"))
         else:
             for _ in range(messages):
-                app.send_task("jobs.note", [str(folder / "late")], countdown=due, ignore_result=True)
+                app.send_task("jobs.note", [str(directory / "late")], countdown=due, ignore_result=True)
         sent = time.monotonic()
         app.send_task("jobs.note", [str(path)], ignore_result=True)
 
@@ -77,7 +77,7 @@ def run(folder: Path, url: str, kind: str, messages: int, foreign: bool = True, 
             found.most_kb = max(found.most_kb, memory(worker.pid))
             return len(calls(path)) == 2
 
-        until(ran, PATIENCE, "the next good task", every=0.05)
+        until(ran, TIMEOUT, "the next good task", every=0.05)
         found.good_s = time.monotonic() - sent
         with suppress(AssertionError):
             until(lambda: taken(suite) >= (messages if foreign else 1), what="all taken")
@@ -89,7 +89,7 @@ def run(folder: Path, url: str, kind: str, messages: int, foreign: bool = True, 
 
 def taken(suite: Suite) -> int:
     """How many messages the worker has looked at."""
-    return int((suite.heart("worker-a") or {"evidence": {}})["evidence"].get("taken", 0))
+    return int((suite.heartbeat("worker-a") or {"details": {}})["details"].get("taken", 0))
 
 
 def memory(pid: int) -> int:
@@ -113,11 +113,11 @@ def send(
 def put(suite: Suite, url: str, queue: str, made: list[dict[str, Any]]) -> None:
     """Puts messages (`headers` with an `id`, `body`) straight into the queue, past every client of Warren."""
     if not url:
-        folder = suite.folder / "state" / "broker" / "queues" / queue
+        directory = suite.directory / "state" / "broker" / "queues" / queue
         for message in made:
-            temp = folder / f".{message['headers']['id']}"
+            temp = directory / f".{message['headers']['id']}"
             temp.write_text(json.dumps(_virtual(message, queue)), encoding="utf-8")
-            temp.rename(folder / message_name())
+            temp.rename(directory / message_name())
     elif url.startswith("redis"):
         pipe: Any = Redis.from_url(url).pipeline()
         for message in made:

@@ -16,10 +16,10 @@ from warren.logs.setup import configure
 
 
 def leading(suite: Suite, now: Callable[[], float], monotonic: Callable[[], float] = time.monotonic) -> Sender:
-    """A beat that takes the leadership, and goes on where the last one was. Belongs in a forked process: it logs as beat."""
+    """A beat that takes the leadership, and continues where the last one was. Belongs in a forked process: it logs as beat."""
     setattr(module, "time", SimpleNamespace(time=now, monotonic=monotonic))  # noqa: B010
     settings = load(suite.etc)
-    configure("beat", "beat", "here", suite.folder / "log")
+    configure("beat", "beat", "here", suite.directory / "log")
     app = make_app(settings)
     import_tasks(app, settings)
     leads = leader(settings, app)

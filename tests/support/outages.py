@@ -21,9 +21,9 @@ Outage = Callable[[float, str], None]
 
 
 @contextmanager
-def rabbitmq_with_outages(folder: Path) -> Iterator[tuple[str, Outage]]:
+def rabbitmq_with_outages(directory: Path) -> Iterator[tuple[str, Outage]]:
     """A node of its own: its URL, and what takes it away."""
-    node, server = RabbitMQNode(folder), ExitStack()
+    node, server = RabbitMQNode(directory), ExitStack()
 
     def outage(seconds: float, how: str) -> None:
         found = re.search(r"\d+", node.ctl("eval", "os:getpid()."))
@@ -36,14 +36,14 @@ def rabbitmq_with_outages(folder: Path) -> Iterator[tuple[str, Outage]]:
 
 
 @contextmanager
-def redis_with_outages(folder: Path) -> Iterator[tuple[str, Outage]]:
+def redis_with_outages(directory: Path) -> Iterator[tuple[str, Outage]]:
     """A Redis that has on disk what it has answered: its URL, and what takes it away."""
     port, password, server = free_port(), secrets.token_hex(8), ExitStack()
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     client: Redis = Redis.from_url(url)
 
     def begin() -> None:
-        server.enter_context(redis_server_at(folder, port, password, "appendonly yes", "appendfsync always"))
+        server.enter_context(redis_server_at(directory, port, password, "appendonly yes", "appendfsync always"))
         until(lambda: _answers(client), what="Redis to have read its file")
 
     def outage(seconds: float, how: str) -> None:

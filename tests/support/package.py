@@ -35,35 +35,35 @@ def deb(version: str = "", release: str = CHOSEN) -> Path:
     cache = Path(tempfile.gettempdir()) / f"warren-packages-{os.geteuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     if cache.stat().st_uid != os.geteuid():
-        raise PermissionError(f"{cache}: expected a folder of this user")
-    folder = cache / _fingerprint(version, release)
+        raise PermissionError(f"{cache}: expected a directory of this user")
+    directory = cache / _fingerprint(version, release)
     with open(cache / f"{release}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _build(folder, version, release)
+        if not directory.exists():
+            _build(directory, version, release)
             for old in cache.glob("*/"):
                 if time.time() - old.stat().st_mtime > _KEPT:
                     shutil.rmtree(old)
-    (package,) = folder.glob("warren_*.deb")
+    (package,) = directory.glob("warren_*.deb")
     return package
 
 
-def _build(folder: Path, version: str, release: str) -> None:
-    fresh = folder.with_suffix(".new")
+def _build(directory: Path, version: str, release: str) -> None:
+    fresh = directory.with_suffix(".new")
     options = ["--fast", *(["--version", version] if version else [])]
     if release == OWN:
-        words, within = [str(ROOT / "scripts" / "build-deb"), *options, str(fresh)], 600.0
+        arguments, within = [str(ROOT / "scripts" / "build-deb"), *options, str(fresh)], 600.0
     else:
-        words, within = [str(IN_DEBIAN), "--out", str(fresh), release, "scripts/build-deb", *options, "/mnt/out"], MADE_WITHIN
-    done = run_to_end(words, capture_output=True, within=within)
+        arguments, within = [str(IN_DEBIAN), "--out", str(fresh), release, "scripts/build-deb", *options, "/mnt/out"], MADE_WITHIN
+    done = run_to_end(arguments, capture_output=True, within=within)
     assert done.returncode == 0, done.stderr
     assert "packing ..." in done.stderr.splitlines(), "expected build-deb to tell its progress"
-    fresh.rename(folder)
+    fresh.rename(directory)
 
 
 def _fingerprint(version: str, release: str) -> str:
     found = hashlib.sha256(f"{version} {release}".encode())
-    files = [path for folder in _SOURCES for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = [path for directory in _SOURCES for path in (ROOT / directory).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     for path in sorted([*files, *(ROOT / name for name in _FILES)]):
         found.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o}\n".encode())
         found.update(path.read_bytes())

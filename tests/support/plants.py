@@ -1,4 +1,4 @@
-"""Everything that may stand under a file's name without being the file: what a task may plant in a folder of the suite."""
+"""Everything that may stand under a file's name without being the file: what a task may plant in a directory of the suite."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-def folder(path: Path) -> None:
-    """Puts a folder there."""
+def directory(path: Path) -> None:
+    """Puts a directory there."""
     path.mkdir()
 
 
 def bound(path: Path) -> None:
-    """Puts a socket there. Its name may be too long to bind to, so that it is bound from within its folder."""
+    """Puts a socket there. Its name may be too long to bind to, so that it is bound from within its directory."""
     with socket.socket(socket.AF_UNIX) as server:
         here = os.open(".", os.O_DIRECTORY)
         os.chdir(path.parent)
@@ -57,7 +57,7 @@ def huge(path: Path) -> None:
 PLANTS: dict[str, Callable[[Path], None]] = {
     "fifo": fifo,
     "symbolic link": link,
-    "directory": folder,
+    "directory": directory,
     "socket": bound,
     "larger than": huge,
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.edited_terms import Seen
+from support.edited_limits import Seen
 from support.forks import child
 from support.wait import until
 from warren.quotas.ledger import now_ns

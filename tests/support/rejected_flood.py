@@ -15,7 +15,7 @@ from support.wait import result_of, until
 from warren.app.factory import make_app
 from warren.config import load
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 
 
 @dataclass
@@ -31,21 +31,21 @@ class Outcome:
     cpu_us: float = 0.0
 
 
-def run(folder: Path, url: str, kind: str, messages: int) -> Outcome:
+def run(directory: Path, url: str, kind: str, messages: int) -> Outcome:
     """Put them all into the queue of a worker that stands still, then a good task; have it go on."""
-    suite, found = make(folder, url, kind), Outcome(messages)
+    suite, found = make(directory, url, kind), Outcome(messages)
     app = make_app(load(suite.etc))
     try:
         with suite.running("worker", "a") as worker:
-            suite.await_event("worker", "ready", PATIENCE)
-            assert result_of(app.send_task("jobs.add", [1, 2]), PATIENCE) == 3
+            suite.await_event("worker", "ready", TIMEOUT)
+            assert result_of(app.send_task("jobs.add", [1, 2]), TIMEOUT) == 3
             used, begun = seconds_used(worker.pid), time.monotonic()
             put(suite, url, "default", foul(messages))
             good = app.send_task("jobs.add", [3, 4])
             sent = time.monotonic()
-            assert result_of(good, PATIENCE) == 7
+            assert result_of(good, TIMEOUT) == 7
             found.good_s = time.monotonic() - sent
-            until(lambda: rejected(suite) >= messages, PATIENCE, "all of them rejected")
+            until(lambda: rejected(suite) >= messages, TIMEOUT, "all of them rejected")
             found.rejected_s = messages / (time.monotonic() - begun)
             found.cpu_us = (seconds_used(worker.pid) - used) / messages * 1e6
     finally:
@@ -60,7 +60,7 @@ def foul(messages: int) -> list[dict[str, Any]]:
 
 def rejected(suite: Suite) -> int:
     """How many messages the worker has rejected."""
-    return int((suite.heart("worker-a") or {"evidence": {}})["evidence"].get("rejected", 0))
+    return int((suite.heartbeat("worker-a") or {"details": {}})["details"].get("rejected", 0))
 
 
 def seconds_used(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""The shipped logrotate configuration, made to work in a test's folder."""
+"""The shipped logrotate configuration, made to work in a test's directory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from support.wait import run_to_end
 SHIPPED = Path(__file__).parents[2] / "etc" / "logrotate.d" / "warren"
 
 
-def adapted(log_dir: Path, folder: Path) -> Path:
-    """A copy in `folder` of the shipped file, for `log_dir` and the user of the test: nothing else differs."""
+def adapted(log_dir: Path, directory: Path) -> Path:
+    """A copy in `directory` of the shipped file, for `log_dir` and the user of the test: nothing else differs."""
     text = SHIPPED.read_text(encoding="utf-8")
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
     for old, new in (("\n/var/log/warren/", f"\n{log_dir}/"), ("su warren warren", f"su {user} {group}")):
         assert text.count(old) == 1
         text = text.replace(old, new)
-    path = folder / "logrotate.conf"
+    path = directory / "logrotate.conf"
     path.touch(mode=0o600)  # logrotate takes no configuration that others may write
     path.write_text(text, encoding="utf-8")
     return path

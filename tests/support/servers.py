@@ -1,4 +1,4 @@
-"""RabbitMQ and Redis as processes of the test run: on loopback, on ports of their own, in folders of their own."""
+"""RabbitMQ and Redis as processes of the test run: on loopback, on ports of their own, in directories of their own."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def process(words: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def process(arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a command in a session of its own, and ends the whole session afterwards whatever happened."""
     with open(log, "ab") as out:
         running = subprocess.Popen(
-            words,
+            arguments,
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -85,23 +85,23 @@ def process(words: list[str], log: Path, environment: dict[str, str] | None = No
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
+def redis_server(directory: Path) -> Iterator[str]:
     """A Redis with a password; yields its URL."""
     port, password = free_port(), secrets.token_hex(8)
-    with redis_server_at(folder, port, password):
+    with redis_server_at(directory, port, password):
         yield f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 @contextmanager
-def redis_server_at(folder: Path, port: int, password: str, *more: str) -> Iterator[None]:
+def redis_server_at(directory: Path, port: int, password: str, *more: str) -> Iterator[None]:
     """A Redis on a port that the caller chose; `more` lines of its configuration count before those that all have."""
     program = shutil.which("redis-server")
     if program is None:
         missing("redis-server")
-    conf = folder / "redis.conf"
-    lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {folder}", "appendonly no", 'save ""')
+    conf = directory / "redis.conf"
+    lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {directory}", "appendonly no", 'save ""')
     conf.write_text("\n".join((*lines, *more)) + "\n", encoding="utf-8")
-    with process([str(program), str(conf)], folder / "redis.log"):
+    with process([str(program), str(conf)], directory / "redis.log"):
         until(lambda: listens(port), what="Redis to listen")
         yield
 
@@ -109,27 +109,27 @@ def redis_server_at(folder: Path, port: int, password: str, *more: str) -> Itera
 class RabbitMQNode:
     """One RabbitMQ node of the test run."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.port, self.password = free_port(), secrets.token_hex(8)
         self.url = f"amqp://warren:{self.password}@127.0.0.1:{self.port}//"
         epmd_port, dist_port = free_port(), free_port()
-        conf = folder / "rabbitmq.conf"
+        conf = directory / "rabbitmq.conf"
         conf.write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\ndefault_user = warren\ndefault_pass = {self.password}\n"
             "loopback_users = none\ncluster_formation.peer_discovery_backend = classic_config\n",
             encoding="utf-8",
         )
-        (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (directory / "enabled_plugins").write_text("[].\n", encoding="utf-8")
         self.environment = {
             "PATH": os.environ["PATH"],
-            "HOME": str(folder),  # the Erlang cookie is made there
+            "HOME": str(directory),  # the Erlang cookie is made there
             "LANG": "C.UTF-8",
             "RABBITMQ_NODENAME": f"warren-{secrets.token_hex(4)}@localhost",
             "RABBITMQ_CONFIG_FILE": str(conf),
-            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
             "RABBITMQ_DIST_PORT": str(dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_PORT": str(epmd_port),
@@ -142,13 +142,13 @@ class RabbitMQNode:
         """The node and its port mapper, until the end of the block; yields the script that runs the node."""
         with ExitStack() as stack:
             mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
-            stack.enter_context(process(mapper, self.folder / "epmd.log", self.environment))
+            stack.enter_context(process(mapper, self.directory / "epmd.log", self.environment))
             until(lambda: listens(self._epmd_port), what="epmd to listen")
             program = [str(RABBITMQ / "rabbitmq-server")]
-            server = stack.enter_context(process(program, self.folder / "server.log", self.environment))
+            server = stack.enter_context(process(program, self.directory / "server.log", self.environment))
             until(lambda: listens(self.port) or server.poll() is not None, what="RabbitMQ to listen")
             until(lambda: self._has_started() or server.poll() is not None, what="RabbitMQ to have started", every=1.0)
-            assert server.poll() is None, f"RabbitMQ ended: {(self.folder / 'server.log').read_text()[-2000:]}"
+            assert server.poll() is None, f"RabbitMQ ended: {(self.directory / 'server.log').read_text()[-2000:]}"
             yield server
 
     def _has_started(self) -> bool:
@@ -165,27 +165,27 @@ class RabbitMQNode:
         self.ctl("set_permissions", "-p", name, "warren", ".*", ".*", ".*")
         return f"{self.url.rstrip('/')}/{name}"
 
-    def ctl(self, *words: str) -> str:
+    def ctl(self, *arguments: str) -> str:
         """rabbitmqctl on this node; its output."""
-        command = [str(RABBITMQ / "rabbitmqctl"), "-q", *words]
+        command = [str(RABBITMQ / "rabbitmqctl"), "-q", *arguments]
         return run_to_end(command, env=self.environment, check=True, capture_output=True).stdout
 
 
 @contextmanager
-def rabbitmq_server(folder: Path) -> Iterator[RabbitMQNode]:
+def rabbitmq_server(directory: Path) -> Iterator[RabbitMQNode]:
     """A RabbitMQ node with a user of its own."""
     if not (RABBITMQ / "rabbitmq-server").exists():
         missing("rabbitmq-server")
-    node = RabbitMQNode(folder)
+    node = RabbitMQNode(directory)
     with node.running():
         yield node
 
 
-def started(broker: str, folder: Path, stack: ExitStack) -> str:
+def started(broker: str, directory: Path, stack: ExitStack) -> str:
     """The URL of a broker of its own, by the word for its kind, until the stack ends; empty for the embedded one."""
     if broker == "redis":
-        return stack.enter_context(redis_server(folder))
+        return stack.enter_context(redis_server(directory))
     if broker.startswith("rabbitmq"):
-        (server := folder / "server").mkdir()
+        (server := directory / "server").mkdir()
         return stack.enter_context(rabbitmq_server(server)).url
     return ""

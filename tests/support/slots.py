@@ -28,8 +28,8 @@ def make(limit: int, capacity: int = 0, most: int = MOST) -> Slots:
     return slots
 
 
-def set_terms(slots: Slots, limit: int, window: int, longest: int, now: int) -> None:
-    """Other terms, as a ledger that is configured anew gets them."""
+def set_limits(slots: Slots, limit: int, window: int, longest: int, now: int) -> None:
+    """Other terms, as a ledger that is configured again gets them."""
     for slot in range(int(slots.words[Head.CAPACITY]), limit):
         slots.words[Head.CAPACITY] = slot + 1
         slots.put(slot, Slot.STATE, State.RETIRED)  # as the file grows
@@ -70,7 +70,7 @@ def check_lists(slots: Slots, now: int) -> None:
         assert words[tail] == (row[-1] if row else NIL)
     assert [slots.get(slot, Slot.PREV) for slot in cooling] == [NIL, *cooling[:-1]][: len(cooling)]
     thawed, rebuilt = copy(slots), copy(slots)
-    thawed.thaw(now, len(states))
+    thawed.release_due(now, len(states))
     rebuild(rebuilt, now)
     for head in (Head.FREE_COUNT, Head.RETIRED_COUNT):
         assert thawed.words[head] == rebuilt.words[head]

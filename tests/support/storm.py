@@ -26,21 +26,21 @@ print(number + 1)
 
 
 class Storm:
-    """Four programs write to worker.log in `folder` from entering to leaving the block.
+    """Four programs write to worker.log in `directory` from entering to leaving the block.
 
     `written` then says how many lines each wrote: their field `number` counts from 0.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "worker.log"
+    def __init__(self, directory: Path) -> None:
+        self.log = directory / "worker.log"
         self.written: dict[str, int] = {}
         self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Storm:
         for number in range(WRITERS):
-            words = [sys.executable, "-c", _WRITER, str(self.log.parent), f"worker-{number}"]
+            arguments = [sys.executable, "-c", _WRITER, str(self.log.parent), f"worker-{number}"]
             pipe, null = subprocess.PIPE, subprocess.DEVNULL
-            self._processes.append(subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=null, text=True))
+            self._processes.append(subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=null, text=True))
         for process in self._processes:
             assert process.stdout
             assert process.stdout.readline() == "begun\n"

@@ -1,4 +1,4 @@
-"""A configuration in a scratch folder, and the real commands run on it."""
+"""A configuration in a scratch directory, and the real commands run on it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from support.servers import WITH_THE_RUN
-from support.wait import PATIENCE, end_of, run_to_end, until
-from warren.system.process import Process, of
+from support.wait import TIMEOUT, end_of, run_to_end, until
+from warren.system.process import Process, process_of
 
 #: The command as installed beside the interpreter that runs the tests.
 WARREN = Path(sys.executable).with_name("warren")
@@ -23,43 +23,43 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), 
 
 
 class Suite:
-    """The suite of one scratch folder: folder/etc is its configuration, folder/{state,log,run} its other folders."""
+    """The suite of one scratch directory: directory/etc is its configuration, directory/{state,log,run} its other directories."""
 
-    def __init__(self, folder: Path, ini: str, modules: str = "") -> None:
-        self.folder = folder
-        self.etc = folder / "etc"
+    def __init__(self, directory: Path, ini: str, modules: str = "") -> None:
+        self.directory = directory
+        self.etc = directory / "etc"
         self.etc.mkdir(parents=True, exist_ok=True)
-        (folder / "app").mkdir(exist_ok=True)
+        (directory / "app").mkdir(exist_ok=True)
         self.head = (
-            f"[app]\npath = {folder}/app\nmodules = {modules}\n"
-            f"state_dir = {folder}/state\nlog_dir = {folder}/log\nrun_dir = {folder}/run\n"
+            f"[app]\npath = {directory}/app\nmodules = {modules}\n"
+            f"state_dir = {directory}/state\nlog_dir = {directory}/log\nrun_dir = {directory}/run\n"
         )
         self.write(ini)
 
     def write(self, ini: str) -> None:
-        """Replaces warren.ini; the [app] section with the folders stands before `ini`."""
-        patience = "" if "start_timeout" in ini else "[supervise]\nstart_timeout = 5m\n"  # the machine may be busy
+        """Replaces warren.ini; the [app] section with the directories stands before `ini`."""
+        timeout = "" if "start_timeout" in ini else "[supervise]\nstart_timeout = 5m\n"  # the machine may be busy
         (self.etc / "conf.d").mkdir(exist_ok=True)
-        (self.etc / "conf.d" / "patience.ini").write_text(patience, encoding="utf-8")
+        (self.etc / "conf.d" / "patience.ini").write_text(timeout, encoding="utf-8")
         (self.etc / "warren.ini").write_text(self.head + ini, encoding="utf-8")
 
     def module(self, name: str, text: str) -> None:
         """Writes a module of the app."""
-        (self.folder / "app" / f"{name}.py").write_text(text, encoding="utf-8")
+        (self.directory / "app" / f"{name}.py").write_text(text, encoding="utf-8")
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def warren(self, *words: str, within: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    def warren(self, *arguments: str, within: float = TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Runs `warren WORDS` to its end."""
-        command = [str(WARREN), "--config", str(self.etc), *words]
+        command = [str(WARREN), "--config", str(self.etc), *arguments]
         return run_to_end(command, env=ENVIRONMENT, capture_output=True, within=within)
 
     @contextmanager
-    def running(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """`warren WORDS` in a session of its own, ended with everything it started when the block ends."""
-        command = [str(WARREN), "--config", str(self.etc), *words]
-        self.folder.joinpath("out").mkdir(exist_ok=True)
-        with open(self.folder / "out" / f"{'-'.join(words)}", "ab") as out:
+        command = [str(WARREN), "--config", str(self.etc), *arguments]
+        self.directory.joinpath("out").mkdir(exist_ok=True)
+        with open(self.directory / "out" / f"{'-'.join(arguments)}", "ab") as out:
             started = subprocess.Popen(
                 command,
                 env=ENVIRONMENT | environment,
@@ -74,9 +74,9 @@ class Suite:
         finally:
             end(started)
 
-    def output(self, *words: str) -> str:
+    def output(self, *arguments: str) -> str:
         """What a running command has printed."""
-        return (self.folder / "out" / f"{'-'.join(words)}").read_text(encoding="utf-8")
+        return (self.directory / "out" / f"{'-'.join(arguments)}").read_text(encoding="utf-8")
 
     def status(self) -> dict[str, Any] | None:
         """`warren status --json`; None while the suite cannot be asked."""
@@ -91,7 +91,7 @@ class Suite:
 
     def log(self, daemon: str) -> list[dict[str, Any]]:
         """Every line of a daemon's log. One that is neither JSON nor blank fails here; one still being written is no line yet."""
-        path = self.folder / "log" / f"{daemon}.log"
+        path = self.directory / "log" / f"{daemon}.log"
         if not path.exists():
             return []
         text = path.read_text(encoding="utf-8")
@@ -101,22 +101,24 @@ class Suite:
         """The lines of one event that have these fields."""
         return [line for line in self.log(daemon) if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
 
-    def await_event(self, daemon: str, event: str, within: float = PATIENCE, **fields: Any) -> dict[str, Any]:
+    def await_event(self, daemon: str, event: str, within: float = TIMEOUT, **fields: Any) -> dict[str, Any]:
         """The first such line, as soon as it is there."""
         return until(lambda: self.logged(daemon, event, **fields), within, f"{event} {fields} in {daemon}.log")[0]
 
-    def heart(self, program: str) -> dict[str, Any] | None:
+    def heartbeat(self, program: str) -> dict[str, Any] | None:
         """The heartbeat file of a program."""
         try:
-            said: dict[str, Any] = json.loads((self.folder / "run" / "heart" / f"{program}.json").read_text(encoding="utf-8"))
+            said: dict[str, Any] = json.loads(
+                (self.directory / "run" / "heartbeats" / f"{program}.json").read_text(encoding="utf-8")
+            )
         except (OSError, ValueError):
             return None
         return said
 
 
-def broker_section(folder: Path, url: str) -> str:
-    """The section [broker] for this URL, which lies in a secret file in the folder."""
-    secret = folder / "url"
+def broker_section(directory: Path, url: str) -> str:
+    """The section [broker] for this URL, which lies in a secret file in the directory."""
+    secret = directory / "url"
     secret.touch(mode=0o600)
     secret.write_text(url, encoding="utf-8")
     return f"[broker]\nurl_file = {secret}\n"
@@ -139,7 +141,7 @@ def end(started: subprocess.Popen[bytes]) -> None:
 
 def descendants(pid: int) -> list[Process]:
     """The process and all that descend from it, itself first."""
-    me = of(pid)
+    me = process_of(pid)
     found = [me] if me else []
     for child in children(pid):
         found += descendants(child)

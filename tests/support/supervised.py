@@ -16,7 +16,7 @@ from support.suite import ENVIRONMENT, WARREN, Suite
 from support.wait import until
 from warren.config import Settings, load
 from warren.control import supervisord
-from warren.system.process import Process, of
+from warren.system.process import Process, process_of
 
 QUIET = "[quota-watchdog]\nenabled = false\n"
 INI = QUIET + "[worker:a]\nconcurrency = 1\n"
@@ -24,8 +24,8 @@ SHIPPED = Path(__file__).parents[2] / "etc" / "warren" / "supervisord.conf"
 TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 
 
-def make(folder: Path) -> Suite:
-    made = Suite(folder, INI, modules="jobs")
+def make(directory: Path) -> Suite:
+    made = Suite(directory, INI, modules="jobs")
     made.module("jobs", TASK)
     return made
 
@@ -36,7 +36,7 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
     before = len(suite.logged("supervisord", "ready"))
     with suite.running("supervise", **environment) as started:
         until(lambda: len(suite.logged("supervisord", "ready")) > before, what=f"ready; {suite.output('supervise')}")
-        found = of(started.pid)
+        found = process_of(started.pid)
         assert found is not None
         yield found
 
@@ -45,8 +45,8 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
 def one_line_supervisor(suite: Suite, *verb: str) -> Iterator[subprocess.Popen[bytes]]:
     """Somebody who starts a daemon with the word that supervisord sets, and can be killed as supervisord can."""
     script = f"import subprocess, sys; subprocess.run(sys.argv[1:], env={ENVIRONMENT | {'SUPERVISOR_ENABLED': '1'}!r})"
-    words = [sys.executable, "-c", script, str(WARREN), "--config", str(suite.etc), *verb]
-    with process(words, suite.folder / "supervisor", ENVIRONMENT) as supervisor:
+    arguments = [sys.executable, "-c", script, str(WARREN), "--config", str(suite.etc), *verb]
+    with process(arguments, suite.directory / "supervisor", ENVIRONMENT) as supervisor:
         yield supervisor
 
 
@@ -60,7 +60,7 @@ def programs(suite: Suite) -> dict[str, supervisord.Program]:
 
 def stop(suite: Suite, program: str) -> None:
     """Has supervisord stop a program by its socket, as a task or supervisorctl may; returns when it has ended."""
-    with ServerProxy("http://localhost", transport=supervisord.Transport(suite.folder / "run" / "supervisor.sock")) as asked:
+    with ServerProxy("http://localhost", transport=supervisord.Transport(suite.directory / "run" / "supervisor.sock")) as asked:
         asked.supervisor.stopProcess(program)
 
 

@@ -23,18 +23,18 @@ class Listener:
             try:
                 said = self._socket.recv(65536).decode("utf-8")
             except BlockingIOError:
-                return [words for _, words in self.heard]
+                return [arguments for _, arguments in self.heard]
             self.heard.append((time.monotonic(), dict(line.split("=", 1) for line in said.splitlines())))
 
     def said(self, name: str) -> list[str]:
         """Each value that this word had, in order."""
-        return [words[name] for words in self.listen() if name in words]
+        return [arguments[name] for arguments in self.listen() if name in arguments]
 
 
 @contextmanager
-def systemd(folder: Path, abstract: bool = False) -> Iterator[Listener]:
+def systemd(directory: Path, abstract: bool = False) -> Iterator[Listener]:
     """Listens at a path, or under an abstract name."""
-    name = str(folder / "notify")
+    name = str(directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as listening:
         listening.bind(f"\0{name}" if abstract else name)
         listener = Listener(listening)

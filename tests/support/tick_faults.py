@@ -26,10 +26,10 @@ from warren.config import load
 
 EVERY = 1.0
 JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
-#: Seconds that a leader is stopped for at most: supervise kills a daemon whose heart is still for 20 s.
+#: Seconds that a leader is stopped for at most: supervise kills a daemon whose heartbeat is still for 20 s.
 LONGEST_STOP = 25.0
 #: Seconds for a beat to lead, or for a broker to be back.
-PATIENCE = 600.0
+TIMEOUT = 600.0
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Outcome:
 class Fleet:
     """Beats on some hosts, one leader among them; a beat that has ended is started again, as supervise would."""
 
-    def __init__(self, folder: Path, url: str, queues: str, entries: int, hosts: int) -> None:
+    def __init__(self, directory: Path, url: str, queues: str, entries: int, hosts: int) -> None:
         schedule = "".join(
             f"[schedule:s{number}]\ntask = jobs.tick\nevery = {EVERY:g}s\nmisfire = {'skip' if number % 2 else 'run'}\n"
             for number in range(entries)
@@ -65,7 +65,7 @@ class Fleet:
         self.entries = [f"s{number}" for number in range(entries)]
         self.suites = []
         for number in range(hosts):
-            (place := folder / f"host{number}").mkdir()
+            (place := directory / f"host{number}").mkdir()
             broker = broker_section(place, url) if url else "[broker]\n"
             suite = Suite(place, f"{broker}queue_type = {queues}\n{schedule}", modules="jobs")
             suite.module("jobs", JOBS)
@@ -91,7 +91,7 @@ class Fleet:
         """Starts the beat of this host, again."""
         if host in self._beats:
             self._beats[host].close()
-        (self.suites[host].folder / "run" / "heart" / "beat.json").unlink(missing_ok=True)  # of the dead one
+        (self.suites[host].directory / "run" / "heartbeats" / "beat.json").unlink(missing_ok=True)  # of the dead one
         self._beats[host] = ExitStack()
         self._processes[host] = self._beats[host].enter_context(self.suites[host].running("beat"))
 
@@ -103,14 +103,14 @@ class Fleet:
 
     def leader(self) -> int | None:
         """The host whose beat says that it leads; None while none does."""
-        hearts = [(suite.heart("beat") or {}, host) for host, suite in enumerate(self.suites)]
-        leading = [(heart["at"], host) for heart, host in hearts if (heart.get("evidence") or {}).get("leading")]
+        heartbeats = [(suite.heartbeat("beat") or {}, host) for host, suite in enumerate(self.suites)]
+        leading = [(heartbeat["at"], host) for heartbeat, host in heartbeats if (heartbeat.get("details") or {}).get("leading")]
         return max(leading)[1] if leading else None
 
     def await_leader(self) -> int:
         """Returns the host of the leader when it has sent something since it was asked for."""
         before = time.time()
-        return until(lambda: self._sending(before), PATIENCE, "a leader that sends") - 1
+        return until(lambda: self._sending(before), TIMEOUT, "a leader that sends") - 1
 
     def _sending(self, since: float) -> int:
         host = self.leader()
@@ -144,7 +144,7 @@ def run(
                 outage(chance.uniform(5, 20), kind)
             let_pass(begun + seconds * (number + 1) / len(kinds) - time.monotonic())
         last = time.time()
-        until(lambda: all(tick > last for tick in _newest(fleet).values()), PATIENCE, "a last tick of each entry")
+        until(lambda: all(tick > last for tick in _newest(fleet).values()), TIMEOUT, "a last tick of each entry")
     counted = Counted(fleet, {name: round(tick / EVERY) for name, tick in taken["ticks"].items()}, int(last / EVERY))
     took = time.monotonic() - begun
     return counted.outcome(kinds.count("kill"), kinds.count("stop"), len(kinds) - faults, len(fleet.lines("leader_taken")), took)

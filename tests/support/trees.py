@@ -28,9 +28,9 @@ def deep(path: Path) -> None:
 
 
 @contextmanager
-def removed(folder: Path) -> Iterator[None]:
-    """Remove the folder at the end, whatever has become of the test: pytest cannot."""
+def removed(directory: Path) -> Iterator[None]:
+    """Remove the directory at the end, whatever has become of the test: pytest cannot."""
     try:
         yield
     finally:
-        run_to_end(["rm", "-rf", str(folder)], check=True)
+        run_to_end(["rm", "-rf", str(directory)], check=True)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 
 #: Seconds that a test waits for what must come: with a load of 10 on 2 processors what takes 10 s takes a minute.
-PATIENCE = 180.0
+TIMEOUT = 180.0
 #: No deadline may be shorter.
 SHORTEST = 60.0
 
@@ -41,10 +41,10 @@ waits: list[Waited] = []
 
 
 @contextmanager
-def deadline(what: str, within: float = PATIENCE) -> Iterator[float]:
+def deadline(what: str, within: float = TIMEOUT) -> Iterator[float]:
     """Notes how long the block takes beside its deadline. Yields the deadline; the block must keep to it."""
     assert within >= SHORTEST, (
-        f"deadline: expected {SHORTEST:g} s or more for {what}, found {within:g} s; leave it out, it is {PATIENCE:g} s then. "
+        f"deadline: expected {SHORTEST:g} s or more for {what}, found {within:g} s; leave it out, it is {TIMEOUT:g} s then. "
         "What has to be fast is measured: see the fixture figure"
     )
     began = time.monotonic()
@@ -54,7 +54,7 @@ def deadline(what: str, within: float = PATIENCE) -> Iterator[float]:
         waits.append(Waited(what, time.monotonic() - began, within))
 
 
-def until(condition: Callable[[], T], within: float = PATIENCE, what: str = "the condition", every: float = 0.02) -> T:
+def until(condition: Callable[[], T], within: float = TIMEOUT, what: str = "the condition", every: float = 0.02) -> T:
     """The first true value of `condition`; fails when there is none `within` so many seconds. It looks `every` so many."""
     with deadline(what, within):
         end = time.monotonic() + within
@@ -74,27 +74,27 @@ def let_pass(seconds: float) -> None:
         time.sleep(left)
 
 
-def result_of(task: Any, within: float = PATIENCE, **options: Any) -> Any:
+def result_of(task: Any, within: float = TIMEOUT, **options: Any) -> Any:
     """What a task (a result of Celery's) gives, or the error that it raises."""
     with deadline(f"the result of {task.id}", within) as seconds:
         return task.get(timeout=seconds, **options)
 
 
 def run_to_end(
-    words: Sequence[str | PathLike[str]], within: float = PATIENCE, **options: Any
+    arguments: Sequence[str | PathLike[str]], within: float = TIMEOUT, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """`subprocess.run`, with a deadline, and with text."""
-    with deadline(" ".join(map(str, words))[:80], within) as seconds:
-        return subprocess.run(words, timeout=seconds, **{"check": False, "text": True, **options})
+    with deadline(" ".join(map(str, arguments))[:80], within) as seconds:
+        return subprocess.run(arguments, timeout=seconds, **{"check": False, "text": True, **options})
 
 
-def end_of(process: subprocess.Popen[Any], within: float = PATIENCE) -> int:
+def end_of(process: subprocess.Popen[Any], within: float = TIMEOUT) -> int:
     """The exit code of a process, once it has ended."""
     with deadline(f"the end of {_name(process)}", within) as seconds:
         return process.wait(seconds)
 
 
-def output_of(process: subprocess.Popen[Any], given: Any = None, within: float = PATIENCE) -> tuple[Any, Any]:
+def output_of(process: subprocess.Popen[Any], given: Any = None, within: float = TIMEOUT) -> tuple[Any, Any]:
     """What a process has printed when it has ended: `Popen.communicate`, with a deadline."""
     with deadline(f"the end of {_name(process)}", within) as seconds:
         return process.communicate(given, timeout=seconds)

@@ -19,27 +19,27 @@ Refused = Callable[..., list[Problem]]
 
 @pytest.fixture
 def etc(tmp_path: Path) -> Written:
-    """Writes a configuration folder: the text of warren.ini, then files by their path within the folder."""
+    """Writes a configuration directory: the text of warren.ini, then files by their path within the directory."""
 
     def write(text: str = "", files: dict[str, str] | None = None) -> Path:
-        folder = tmp_path / "etc"
+        directory = tmp_path / "etc"
         for name, content in {"warren.ini": text, **(files or {})}.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(content, encoding="utf-8")
-        return folder
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(content, encoding="utf-8")
+        return directory
 
     return write
 
 
 @pytest.fixture
 def loaded(etc: Written) -> Loaded:
-    """Loads such a folder as host `here`."""
+    """Loads such a directory as host `here`."""
     return lambda text="", files=None: load(etc(text, files), "here")
 
 
 @pytest.fixture
 def refused(etc: Written) -> Refused:
-    """The problems for which such a folder is refused."""
+    """The problems for which such a directory is refused."""
 
     def problems(text: str = "", files: dict[str, str] | None = None) -> list[Problem]:
         with pytest.raises(ConfigError) as caught:
@@ -51,7 +51,7 @@ def refused(etc: Written) -> Refused:
 
 @pytest.fixture
 def messages(tmp_path: Path) -> Messages:
-    """A broker's folder with the queue `q`."""
+    """A broker's directory with the queue `q`."""
     found = Messages(tmp_path)
     found.open()
     topology = Topology(tmp_path)

@@ -11,20 +11,20 @@ from celery.utils.objects import Bunch
 from support.ledgers import NOBODY
 from warren.config import Settings
 from warren.quotas.ledger import Ledger
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.quotas.slots import Ticket
-from warren.system.process import this
+from warren.system.process import current_process
 from warren.worker.admission import Admission
 from warren.worker.message_copy import TICKETS
-from warren.worker.task_processes import Leftovers
+from warren.worker.task_processes import TaskProcesses
 
 
 @pytest.fixture
 def admission(loaded: Callable[[str], Settings], tmp_path: Path) -> Admission:
     """That of a worker with one quota, which waits for no lock."""
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n")
-    Book(settings).configure()
-    return Admission(Book(settings, 0.0), Leftovers())
+    Ledgers(settings).configure()
+    return Admission(Ledgers(settings, 0.0), TaskProcesses())
 
 
 def dropped(*tickets: Ticket) -> Bunch:
@@ -32,10 +32,10 @@ def dropped(*tickets: Ticket) -> Bunch:
     return Bunch(request_dict={TICKETS: {"x": [[ticket.slot, ticket.serial] for ticket in tickets], "gone": [[0, 1]]}})
 
 
-def test_a_dropped_request_gives_back_what_no_child_has_claimed(admission: Admission) -> None:
+def test_a_dropped_request_requeues_what_no_child_has_claimed(admission: Admission) -> None:
     """The slot of a request that no child has taken up is free again; one that a child claimed meanwhile is the child's."""
-    ledger = admission.book["x"]
-    tickets = ledger.reserve(2, this()) or ()
+    ledger = admission.ledgers["x"]
+    tickets = ledger.reserve(2, current_process()) or ()
     ledger.claim(tickets[1:], NOBODY)
     admission.drop(dropped(*tickets))
     assert (ledger.counts().free, ledger.counts().open) == (3, 1)
@@ -43,12 +43,12 @@ def test_a_dropped_request_gives_back_what_no_child_has_claimed(admission: Admis
 
 def test_what_a_busy_ledger_did_not_take(admission: Admission) -> None:
     """A slot that cannot be given back while the ledger's lock is held is given back later, at a turn of the main loop."""
-    ledger = admission.book["x"]
-    tickets = ledger.reserve(2, this()) or ()
+    ledger = admission.ledgers["x"]
+    tickets = ledger.reserve(2, current_process()) or ()
     with Ledger(ledger.path)._file.locked():
         for ticket in tickets:
             admission.drop(dropped(ticket))
-        admission.pay()
+        admission.retry_pending()
     assert ledger.counts().open == 2
-    admission.pay()
+    admission.retry_pending()
     assert ledger.counts().free == 4

@@ -14,8 +14,8 @@ from warren.config import load
 from warren.config.advice import foreign_apps, misspelt_hosts
 from warren.quotas.edit_cost import pauses
 from warren.quotas.ledger import Ledger
-from warren.quotas.ledgers import Book
-from warren.system.process import this
+from warren.quotas.ledgers import Ledgers
+from warren.system.process import current_process
 
 Written = Callable[..., Path]
 
@@ -32,12 +32,12 @@ Written = Callable[..., Path]
 )
 def test_a_file_of_hosts_that_is_nearly_this_hosts(etc: Written, files: tuple[str, ...], told: list[str]) -> None:
     """It is named, with the host that it was perhaps meant for; other hosts' files are nobody's slip."""
-    folder = etc("")
-    (folder / "hosts").mkdir(exist_ok=True)
+    directory = etc("")
+    (directory / "hosts").mkdir(exist_ok=True)
     for name in files:
-        (folder / "hosts" / f"{name}.ini").write_text("", encoding="utf-8")
-    found = list(misspelt_hosts(load(folder, "laptop")))
-    assert [line.partition(":")[0] for line in found] == [str(folder / "hosts" / f"{name}.ini") for name in told]
+        (directory / "hosts" / f"{name}.ini").write_text("", encoding="utf-8")
+    found = list(misspelt_hosts(load(directory, "laptop")))
+    assert [line.partition(":")[0] for line in found] == [str(directory / "hosts" / f"{name}.ini") for name in told]
     assert all("this one is laptop" in line for line in found)
 
 
@@ -71,9 +71,9 @@ def test_a_longer_window_is_told_before_it_costs(tmp_path: Path, etc: Written) -
     text = f"[app]\nstate_dir = {tmp_path}/state\n[quota:p2]\nlimit = {{}}\n"
     before = load(etc(text.format("5/20s")))
     assert pauses(before) == []  # no ledger yet
-    Book(before).configure()
-    ledger: Ledger = Book(before)["p2"]
-    ledger.settle(ledger.reserve(5, this()) or (), answered=True)
+    Ledgers(before).configure()
+    ledger: Ledger = Ledgers(before)["p2"]
+    ledger.settle(ledger.reserve(5, current_process()) or (), answered=True)
     counts = ledger.counts()
     (line,) = pauses(load(etc(text.format("1000/h"))))
     assert line.startswith(("quota p2: no call for 36", "quota p2: no call for 35"))

@@ -1,4 +1,4 @@
-"""survey.json where the thread that asks the broker says nothing, and where the disk is full."""
+"""broker.json where the thread that asks the broker says nothing, and where the disk is full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warren.broker.waiting_counts import Waiting
 from warren.config import Settings
 from warren.quotas.slots import Counts
 from warren.watchdog import broker_status
-from warren.watchdog.broker_monitor import BrokerSurvey, Look
+from warren.watchdog.broker_monitor import BrokerMonitor, Look
 
 Loaded = Callable[..., Settings]
 COUNTS = Counts(60, 5, 1, 54, 0, 20_000_000_000, 0, 0, 0, 60.0)
@@ -29,10 +29,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The survey's clock; its thread asks nobody."""
+    """The broker status's clock; its thread asks nobody."""
     found = Clock()
     monkeypatch.setattr(broker_status, "now", lambda: found.now)
-    monkeypatch.setattr(BrokerSurvey, "run", lambda self: None)
+    monkeypatch.setattr(BrokerMonitor, "run", lambda self: None)
     return found
 
 
@@ -44,14 +44,14 @@ def settings(loaded: Loaded, tmp_path: Path) -> Settings:
 
 
 def said(settings: Settings) -> dict[str, Any] | None:
-    """What survey.json says; None when there is none."""
-    path = settings.app.run_dir / "survey.json"
+    """What broker.json says; None when there is none."""
+    path = settings.app.run_dir / "broker.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
     """Before the first look nothing is published; a look that is missing for too long is an outage."""
-    watched = broker_status.Survey(settings)
+    watched = broker_status.BrokerStatus(settings)
     watched.publish({})
     assert said(settings) is None
     clock.now += 60
@@ -69,7 +69,7 @@ def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
 
 def test_quotas(settings: Settings, clock: Clock) -> None:
     """A quota with little left has a level, and one that could not be counted says why."""
-    watched = broker_status.Survey(settings)
+    watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True)
     watched.publish({"site": COUNTS, "other": "it is damaged"})
     found = (said(settings) or {})["quotas"]
@@ -78,9 +78,9 @@ def test_quotas(settings: Settings, clock: Clock) -> None:
     assert [found["site"][name] for name in chosen] == [60, 60.0, 5, 1, 54, 55, 0.0, 1]
 
 
-def test_a_folder_that_cannot_be_written(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_written(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk does not end the watchdog: the file grows old, and nothing half-written is left."""
-    watched = broker_status.Survey(settings)
+    watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True)
 
     def full(*_: object, **__: object) -> None:
@@ -96,7 +96,7 @@ def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Cl
     (tmp_path / "run").mkdir()
     ini = f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\ntasks = jobs.call\n[queue:site]\ntasks = jobs.call\n"
     settings = loaded(ini)
-    watched = broker_status.Survey(settings)
+    watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True, queues={"default": Seen(3), "site": Seen(605)})
     watched.publish({"site": COUNTS})
     found = said(settings)
@@ -107,7 +107,7 @@ def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Cl
 
 def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> None:
     """With messages and no consumer it is a warning after a minute; one that may wait for a quota has its window besides."""
-    watched = broker_status.Survey(settings)
+    watched = broker_status.BrokerStatus(settings)
 
     def look(after: float, messages: int, consumers: int | None) -> dict[str, Any]:
         clock.now += after
@@ -127,7 +127,7 @@ def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> Non
 
 def test_what_no_worker_will_take(settings: Settings, clock: Clock) -> None:
     """Dead letters are a warning from `rejected_warning` on; queues without a section are named with what they hold."""
-    watched = broker_status.Survey(settings)
+    watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True, removed={"lonely": 2})
     watched.publish({})
     found = said(settings) or {}

@@ -16,7 +16,7 @@ from celery.backends.base import Backend
 from celery.exceptions import NotRegistered
 
 from support.results import MALFORMED
-from support.wait import PATIENCE
+from support.wait import TIMEOUT
 from warren.app.factory import make_app
 from warren.broker.connect import reach
 from warren.broker.queue_depth import depths
@@ -29,27 +29,27 @@ Written = Callable[..., Path]
 
 
 @pytest.fixture
-def folder(etc: Written, tmp_path: Path) -> Path:
+def directory(etc: Written, tmp_path: Path) -> Path:
     """An embedded broker with a queue `pages`."""
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     (tmp_path / "state").mkdir()
-    return etc(f"[app]\n{folders}[queue:pages]\ntasks = shop.page\n")
+    return etc(f"[app]\n{directories}[queue:pages]\ntasks = shop.page\n")
 
 
-def call(folder: Path, *words: str) -> int:
+def call(directory: Path, *arguments: str) -> int:
     """The exit code of `warren call WORDS`."""
     try:
-        return main(["--config", str(folder), "--host", "here", "call", *words])
+        return main(["--config", str(directory), "--host", "here", "call", *arguments])
     except SystemExit as end:
         return int(end.code or 0)
 
 
-def settings_of(folder: Path) -> Settings:
-    return load(folder, "here")
+def settings_of(directory: Path) -> Settings:
+    return load(directory, "here")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         (("shop.page", "--queue", "page"), "expected a declared queue, found 'page'; did you mean pages?"),
         (("",), "expected the name of a task such as shop.tasks.collect, found nothing"),
@@ -68,53 +68,53 @@ def settings_of(folder: Path) -> Settings:
         (("shop.page", "--eta", "2030-01-31T06:00:00Z", "--countdown", "5"), "expected one of --countdown and --eta, found both"),
     ],
 )
-def test_usage(folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
+def test_usage(directory: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
     """What no task can be sent with ends with 2 and a word on what was expected; nothing is sent."""
-    assert call(folder, *words) == ExitCode.USAGE
+    assert call(directory, *arguments) == ExitCode.USAGE
     assert said in " ".join(capsys.readouterr().err.split())
-    assert not (folder.parent / "state" / "broker").exists()
+    assert not (directory.parent / "state" / "broker").exists()
 
 
-def test_a_text_that_looks_like_json(folder: Path) -> None:
+def test_a_text_that_looks_like_json(directory: Path) -> None:
     """An argument that JSON cannot hold, however deep it is nested, is sent as a text."""
     texts = ("[" * 5000, "NaN", "9" * 5000, "plain")
-    assert call(folder, "shop.page", "--", *texts, "-1", "[2]") == 0
-    app = make_app(settings_of(folder))
+    assert call(directory, "shop.page", "--", *texts, "-1", "[2]") == 0
+    app = make_app(settings_of(directory))
     with reach(app) as connection:
-        message = connection.SimpleQueue(app.amqp.queues["pages"]).get(timeout=PATIENCE)
+        message = connection.SimpleQueue(app.amqp.queues["pages"]).get(timeout=TIMEOUT)
     assert message.payload[0] == [*texts, -1, [2]]
 
 
-def test_an_address_and_a_time(folder: Path) -> None:
+def test_an_address_and_a_time(directory: Path) -> None:
     """A routing key leads to its queue, and a task that is to run later has its time with it."""
-    assert call(folder, "shop.other", "--routing-key", "pages", "--countdown", "10m") == 0
+    assert call(directory, "shop.other", "--routing-key", "pages", "--countdown", "10m") == 0
     far = datetime.now(timezone(timedelta(hours=1))).replace(microsecond=0) + timedelta(days=100)
-    assert call(folder, "shop.other", "--routing-key", "pages", "--eta", far.isoformat()) == 0
+    assert call(directory, "shop.other", "--routing-key", "pages", "--eta", far.isoformat()) == 0
     # What is due later waits beside its queue, in the order in which it is due.
-    waiting = sorted((settings_of(folder).app.state_dir / "broker" / "later" / "pages").iterdir())
+    waiting = sorted((settings_of(directory).app.state_dir / "broker" / "later" / "pages").iterdir())
     times = [datetime.fromisoformat(json.loads(path.read_bytes())["headers"]["eta"]) for path in waiting]
     assert timedelta(minutes=9) < times[0] - datetime.now(UTC) <= timedelta(minutes=10)
     assert times[1] == far
 
 
-def test_a_routing_key_that_leads_nowhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_routing_key_that_leads_nowhere(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is an error that names the key; nothing is sent."""
-    assert call(folder, "shop.page", "--routing-key", "pagse") == ExitCode.UNAVAILABLE
+    assert call(directory, "shop.page", "--routing-key", "pagse") == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
     assert "expected a queue bound for routing key 'pagse', found none; the message was not sent" in said
     assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wait", ["0.2", "200ms", "0.2s"])
-def test_not_done_in_time(folder: Path, capsys: pytest.CaptureFixture[str], wait: str) -> None:
+def test_not_done_in_time(directory: Path, capsys: pytest.CaptureFixture[str], wait: str) -> None:
     """A wait that runs out ends with 1 and a line that says where the task is, as far as anybody knows."""
-    for number, words in enumerate(("1 message waits", "2 messages wait"), start=1):
-        assert call(folder, "shop.page", "--wait", wait) == ExitCode.FAILURE
+    for number, arguments in enumerate(("1 message waits", "2 messages wait"), start=1):
+        assert call(directory, "shop.page", "--wait", wait) == ExitCode.FAILURE
         captured = capsys.readouterr()
         where = "still with the broker, running or rejected"
-        assert captured.err.startswith(f"not done after 0.2 s: {where} (queue pages, {words}); warren logs --task ")
+        assert captured.err.startswith(f"not done after 0.2 s: {where} (queue pages, {arguments}); warren logs --task ")
         assert "PENDING" in captured.out
-        assert depths(make_app(settings_of(folder)), ["pages"])["pages"] == number
+        assert depths(make_app(settings_of(directory)), ["pages"])["pages"] == number
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_not_done_in_time(folder: Path, capsys: pytest.CaptureFixture[str], wait
     [("FAILURE", ValueError("no luck"), "ValueError: no luck"), ("FAILURE", NotRegistered("x"), "NotRegistered: 'x'")],
 )
 def test_a_failed_task(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, error: Exception, said: str
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, error: Exception, said: str
 ) -> None:
     """A task that failed ends with 1 and says the type of its exception, too."""
-    app = make_app(settings_of(folder))
+    app = make_app(settings_of(directory))
     monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
     app.backend.store_result("known", error, state)
     assert isinstance(app.backend, Backend)
-    assert call(folder, "shop.page", "--wait", "5", "--json") == ExitCode.FAILURE
+    assert call(directory, "shop.page", "--wait", "5", "--json") == ExitCode.FAILURE
     captured = capsys.readouterr()
     told = json.loads(captured.out)
     assert (told["state"], told["result"], captured.err) == (state, said, "")
@@ -154,46 +154,48 @@ def test_a_failed_task(
     ids=repr,
 )
 def test_a_result_of_each_kind(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: object, said: object
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: object, said: object
 ) -> None:
     """What Celery's JSON carries is told as JSON that every reader takes: what that does not know is text, as in the log."""
 
     def refuse(word: str) -> float:
         raise AssertionError(f"{word} is no JSON")
 
-    app = make_app(settings_of(folder))
+    app = make_app(settings_of(directory))
     monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
     app.backend.store_result("known", result, "SUCCESS")
-    assert call(folder, "shop.page", "--wait", "5", "--json") == ExitCode.OK
+    assert call(directory, "shop.page", "--wait", "5", "--json") == ExitCode.OK
     captured = capsys.readouterr()
     told = json.loads(captured.out, parse_constant=refuse)
     assert (told["state"], told["result"], captured.err) == ("SUCCESS", said, "")
-    assert call(folder, "shop.page", "--wait", "5") == ExitCode.OK
+    assert call(directory, "shop.page", "--wait", "5") == ExitCode.OK
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_a_task_that_keeps_no_result(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody can know that it has succeeded: that is said, and not that it waits."""
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     (tmp_path / "state").mkdir()
-    assert call(etc(f"[app]\n{folders}[celery]\ntask_ignore_result = yes\n"), "shop.page", "--wait", "0.2") == ExitCode.FAILURE
+    assert (
+        call(etc(f"[app]\n{directories}[celery]\ntask_ignore_result = yes\n"), "shop.page", "--wait", "0.2") == ExitCode.FAILURE
+    )
     said = "not failed after 0.2 s: a success of shop.page leaves no result (ignore_result), only a line in the worker's log\n"
     assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("found", MALFORMED)
 def test_a_result_that_is_none(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: bytes
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: bytes
 ) -> None:
     """Whatever stands in its place, one line says so, and does not blame the settings. `get()` has an error of its own."""
-    app = make_app(settings_of(folder))
+    app = make_app(settings_of(directory))
     monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
     app.backend.store_result("known", 1, "SUCCESS")
-    [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
+    [path] = (settings_of(directory).app.state_dir / "results").glob("*known*")
     path.write_bytes(found)
     with pytest.raises(UnreadableResult, match="the result of known cannot be read"):
-        app.AsyncResult("known").get(timeout=PATIENCE)
-    assert call(folder, "shop.page", "--wait", "5") == ExitCode.DATAERR
+        app.AsyncResult("known").get(timeout=TIMEOUT)
+    assert call(directory, "shop.page", "--wait", "5") == ExitCode.DATAERR
     captured = capsys.readouterr()
     assert captured.err.startswith("the result of known cannot be read: ")
     assert len(captured.err.splitlines()) == 1
@@ -202,29 +204,29 @@ def test_a_result_that_is_none(
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_a_result_that_is_no_file(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
 ) -> None:
     """A task may put there what never ends, or is never written to: it is no result."""
-    app = make_app(settings_of(folder))
+    app = make_app(settings_of(directory))
     monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
     app.backend.store_result("known", 1, "SUCCESS")
-    [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
+    [path] = (settings_of(directory).app.state_dir / "results").glob("*known*")
     path.unlink()
     make(path)
-    assert call(folder, "shop.page", "--wait", "5") == ExitCode.DATAERR
+    assert call(directory, "shop.page", "--wait", "5") == ExitCode.DATAERR
     assert capsys.readouterr().err.startswith("the result of known cannot be read: expected a file, found a ")
 
 
 @pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
-def test_no_result_ends_who_asks_for_it(folder: Path, kind: str) -> None:
+def test_no_result_ends_who_asks_for_it(directory: Path, kind: str) -> None:
     """An exception that is none (of a task's, or of whoever wrote it there) is one when it is read."""
-    app = make_app(settings_of(folder))
+    app = make_app(settings_of(directory))
     app.backend.store_result("known", 1, "SUCCESS")
-    [path] = (settings_of(folder).app.state_dir / "results").glob("*known*")
+    [path] = (settings_of(directory).app.state_dir / "results").glob("*known*")
     error = {"exc_type": kind, "exc_module": "builtins", "exc_message": ["x"]}
     path.write_text(json.dumps({"status": "FAILURE", "result": error, "task_id": "known", "traceback": None, "children": []}))
     with pytest.raises(RuntimeError, match=kind):
-        app.AsyncResult("known").get(timeout=PATIENCE)
+        app.AsyncResult("known").get(timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -256,10 +258,10 @@ def test_broken_broker(etc: Written, capsys: pytest.CaptureFixture[str], ini: st
 )
 def test_the_broker_in_a_message(etc: Written, capsys: pytest.CaptureFixture[str], url: str, shown: str) -> None:
     """The message names the line of the URL, and the broker with a mask where a password was given, with none where none was."""
-    folder = etc(f"[broker]\nurl = {url}")
-    assert call(folder, "shop.page") == ExitCode.UNAVAILABLE
+    directory = etc(f"[broker]\nurl = {url}")
+    assert call(directory, "shop.page") == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
-    assert said.startswith(f"{folder / 'warren.ini'}:2: [broker] url: the broker does not answer: ")
+    assert said.startswith(f"{directory / 'warren.ini'}:2: [broker] url: the broker does not answer: ")
     assert shown in said
 
 
@@ -285,24 +287,26 @@ def fetch_price():
     ],
 )
 def test_a_name_that_no_module_has(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: str, told: str
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: str, told: str
 ) -> None:
     """A task that this host does not know is sent, since another may know it, and whoever has mistyped it reads so."""
     module = f"shop_of_{sent}"  # an imported module stays
     (tmp_path / f"{module}.py").write_text(SHOP.format(module=module), encoding="utf-8")
-    text = (folder / "warren.ini").read_text(encoding="utf-8")
-    (folder / "warren.ini").write_text(text.replace("[app]", f"[app]\nmodules = {module}\npath = {tmp_path}"), encoding="utf-8")
-    assert call(folder, f"{module}.{sent}", "--json") == 0
+    text = (directory / "warren.ini").read_text(encoding="utf-8")
+    (directory / "warren.ini").write_text(
+        text.replace("[app]", f"[app]\nmodules = {module}\npath = {tmp_path}"), encoding="utf-8"
+    )
+    assert call(directory, f"{module}.{sent}", "--json") == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["task"] == f"{module}.{sent}"
     assert said.err.partition("imported\n")[2].startswith(f"{module}.{sent}: {told.format(module=module)}" if told else "")
     assert bool(told) == ("expected" in said.err)
-    assert depths(make_app(settings_of(folder)), ["default"])["default"] == 1
+    assert depths(make_app(settings_of(directory)), ["default"])["default"] == 1
 
 
-def test_a_sender_without_the_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sender_without_the_code(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the modules are not installed nothing is known of their tasks, and nothing is said."""
-    text = (folder / "warren.ini").read_text(encoding="utf-8")
-    (folder / "warren.ini").write_text(text.replace("[app]", "[app]\nmodules = nowhere.tasks"), encoding="utf-8")
-    assert call(folder, "nowhere.tasks.add") == 0
+    text = (directory / "warren.ini").read_text(encoding="utf-8")
+    (directory / "warren.ini").write_text(text.replace("[app]", "[app]\nmodules = nowhere.tasks"), encoding="utf-8")
+    assert call(directory, "nowhere.tasks.add") == 0
     assert capsys.readouterr().err == ""

@@ -62,7 +62,7 @@ def test_a_mistyped_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--config", "DIR", "--host", "web", "show-config", "--json"],
         ["show-config", "--config", "DIR", "--host", "web", "--json"],
@@ -71,28 +71,28 @@ def test_a_mistyped_verb(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_global_options_stand_on_either_side_of_the_verb(
-    etc: Written, capsys: pytest.CaptureFixture[str], words: list[str]
+    etc: Written, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     """They mean the same before the verb and behind it; the last one counts."""
-    folder = str(etc())
-    assert main([word.replace("DIR", folder) for word in words]) == 0
+    directory = str(etc())
+    assert main([word.replace("DIR", directory) for word in arguments]) == 0
     said = capsys.readouterr().out
-    assert main(["--config", folder, "--host", "web", "show-config", "--json"]) == 0
+    assert main(["--config", directory, "--host", "web", "show-config", "--json"]) == 0
     assert said == capsys.readouterr().out
     assert said != ""
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         (["check", "--config"], "expected a value behind --config, found none"),
         (["check", "--json", "--host"], "expected a value behind --host, found none"),
         (["check", "--", "--host", "web"], "unexpected extra arguments (--host web)"),
     ],
 )
-def test_a_global_option_without_its_value(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+def test_a_global_option_without_its_value(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
     """It is refused by its name; and what stands behind `--` is no option."""
-    assert main(words) == ExitCode.USAGE
+    assert main(arguments) == ExitCode.USAGE
     assert said in capsys.readouterr().err
 
 
@@ -106,20 +106,20 @@ def test_help_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", ["show-config", "show-config --json", "check", "--help"])
-def test_no_room_for_the_output(etc: Written, words: str, unbuffered: str) -> None:
+@pytest.mark.parametrize("arguments", ["show-config", "show-config --json", "check", "--help"])
+def test_no_room_for_the_output(etc: Written, arguments: str, unbuffered: str) -> None:
     """Output that cannot be written ends with 73 and one line."""
-    command = f"{sys.executable} -m warren --config {etc()} {words} > /dev/full"
+    command = f"{sys.executable} -m warren --config {etc()} {arguments} > /dev/full"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = run_to_end(["/bin/bash", "-c", command], capture_output=True, env=environment)
     assert (done.returncode, done.stderr) == (73, "no room to write: No space left on device\n")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("words", ["check", "show-config --json", "--help", "logs"])
-def test_closed_streams_change_nothing(etc: Written, words: str, closed: str) -> None:
+@pytest.mark.parametrize("arguments", ["check", "show-config --json", "--help", "logs"])
+def test_closed_streams_change_nothing(etc: Written, arguments: str, closed: str) -> None:
     """A command that a job calls with its output closed ends as ever, and no file takes the place of a stream."""
-    command = f"{sys.executable} -m warren --config {etc('')} {words}"
+    command = f"{sys.executable} -m warren --config {etc('')} {arguments}"
     ends = [run_to_end(["sh", "-c", f"{command} {how}"], env=os.environ, capture_output=True) for how in ("", closed)]
     assert ends[0].returncode == ends[1].returncode
     assert "Traceback" not in ends[1].stdout + ends[1].stderr

@@ -22,7 +22,7 @@ def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -
     assert main(["--config", str(etc("[log]\nlevel = loud")), "reload"]) == ExitCode.CONFIG
     problem, line = capsys.readouterr().err.splitlines()
     assert "[log] level: expected one of" in problem
-    assert line.startswith("a suite that already runs goes on with its old settings")
+    assert line.startswith("a suite that already runs continues with its old settings")
 
 
 def test_a_daemon_that_does_not_reach_the_broker(
@@ -31,7 +31,7 @@ def test_a_daemon_that_does_not_reach_the_broker(
     """The broker's reason stands beside the daemon's state, without the password."""
     broker = {"kind": "rabbitmq", "reachable": False, "reason": "refused (amqp://me:pw@b//); correct it", "alarms": []}
     said = {"at": time.clock_gettime(time.CLOCK_BOOTTIME), "broker": broker, "queues": {}, "quotas": {}}
-    (tmp_path / "survey.json").write_text(json.dumps(said), encoding="utf-8")
+    (tmp_path / "broker.json").write_text(json.dumps(said), encoding="utf-8")
     late = Outcome(0.0, "late", ["worker-a is not ready: it is connecting"], int(ExitCode.FAILURE))
     monkeypatch.setattr(reload_request, "reload", lambda *_: late)
     assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}\n")), "reload"]) == ExitCode.FAILURE

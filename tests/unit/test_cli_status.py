@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from warren.cli import activity_text, main, status_verb
-from warren.cli.program_table import ProgramStatus
+from warren.cli.program_table import ProgramRow
 from warren.errors import ExitCode
-from warren.system.process import this
+from warren.system.process import current_process
 
 Written = Callable[..., Path]
 
@@ -25,7 +25,7 @@ def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -
     assert end.value.code == ExitCode.CONFIG
     problem, line = capsys.readouterr().err.splitlines()
     assert "[log] level: expected one of" in problem
-    assert line.startswith("a suite that already runs goes on with its old settings")
+    assert line.startswith("a suite that already runs continues with its old settings")
 
 
 def test_tables_do_not_wrap(
@@ -33,22 +33,22 @@ def test_tables_do_not_wrap(
 ) -> None:
     """In 80 columns a program has a line, or a few, however many queues a worker has; the suite as a whole stands above."""
     queues = [f"provider-{number}" for number in range(30)]
-    evidence = {"queues": queues, "paused": ["slow-provider"], "running": 2, "concurrency": 4, "taken": 123459, "begun": 123456}
-    evidence |= {"rejected": 0, "storing_s": 130}
-    worker = ProgramStatus("worker-collect", "RUNNING", 4194304, "ready", 0.25, evidence)
-    away = ProgramStatus("worker-b", "RUNNING", 4194305, "connecting", 0.25, {})
-    beat = ProgramStatus("beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]})
-    away.evidence.update(rejected=3, storing_s=0)
-    watchdog = ProgramStatus("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
-    monkeypatch.setattr(status_verb, "program_status", lambda _: [worker, away, beat, watchdog])
+    details = {"queues": queues, "paused": ["slow-provider"], "running": 2, "concurrency": 4, "taken": 123459, "begun": 123456}
+    details |= {"rejected": 0, "storing_s": 130}
+    worker = ProgramRow("worker-collect", "RUNNING", 4194304, "ready", 0.25, details)
+    away = ProgramRow("worker-b", "RUNNING", 4194305, "connecting", 0.25, {})
+    heartbeat = ProgramRow("beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]})
+    away.details.update(rejected=3, storing_s=0)
+    watchdog = ProgramRow("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [worker, away, heartbeat, watchdog])
     monkeypatch.setenv("COLUMNS", "80")
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
-    me, at = this(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    me, at = current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
     told = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "programs": [], "reloads": []}
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "programs.json").write_text(json.dumps(told | {"status": "running: 1 worker; not ready: worker-b"}))
     with pytest.raises(SystemExit):
-        main(["--config", str(etc(f"[app]\n{folders}")), "--host", "alpha", "status"])
+        main(["--config", str(etc(f"[app]\n{directories}")), "--host", "alpha", "status"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert re.fullmatch(r"alpha: Warren [\d.]+, running for \d+ (s|min|h)", lines[0])
     assert lines[1:12] == [
@@ -70,19 +70,21 @@ def test_tables_do_not_wrap(
 @pytest.mark.parametrize(
     ("program", "colour"),
     [
-        (ProgramStatus("beat", "RUNNING", 7, "ready", 0.2, {}), "green"),
-        (ProgramStatus("beat", "RUNNING", 7, "standby", 0.2, {}), "green"),
-        (ProgramStatus("beat", "RUNNING", 7, "connecting", 0.2, {}), "yellow"),
-        (ProgramStatus("beat", "RUNNING", 7, "", None, {}), "yellow"),
-        (ProgramStatus("beat", "RUNNING", 7, "ready", 34.0, {}), "red"),
-        (ProgramStatus("beat", "STARTING", 7, "", None, {}), "yellow"),
-        (ProgramStatus("beat", "STARTING", 7, "", None, {}, held=True), "red"),
-        (ProgramStatus("beat", "STOPPED", None, "", None, {}), "red"),
-        (ProgramStatus("beat", "FATAL", None, "", None, {}), "red"),
+        (ProgramRow("beat", "RUNNING", 7, "ready", 0.2, {}), "green"),
+        (ProgramRow("beat", "RUNNING", 7, "standby", 0.2, {}), "green"),
+        (ProgramRow("beat", "RUNNING", 7, "connecting", 0.2, {}), "yellow"),
+        (ProgramRow("beat", "RUNNING", 7, "", None, {}), "yellow"),
+        (ProgramRow("beat", "RUNNING", 7, "ready", 34.0, {}), "red"),
+        (ProgramRow("beat", "STARTING", 7, "", None, {}), "yellow"),
+        (ProgramRow("beat", "STARTING", 7, "", None, {}, backing_off=True), "red"),
+        (ProgramRow("beat", "STOPPED", None, "", None, {}), "red"),
+        (ProgramRow("beat", "FATAL", None, "", None, {}), "red"),
     ],
-    ids=lambda value: value if isinstance(value, str) else f"{value.state} {value.heart} {value.heart_age_s} {value.held}",
+    ids=lambda value: (
+        value if isinstance(value, str) else f"{value.state} {value.heartbeat} {value.heartbeat_age_s} {value.backing_off}"
+    ),
 )
-def test_a_colour_says_whether_somebody_has_to_look(program: ProgramStatus, colour: str) -> None:
+def test_a_colour_says_whether_somebody_has_to_look(program: ProgramRow, colour: str) -> None:
     """What works is green, what may pass by itself yellow, and the rest red."""
     assert activity_text.colour(program) == colour
 
@@ -92,9 +94,9 @@ def test_a_quota_whose_ledger_is_not_made_yet(
 ) -> None:
     """In the first second of a new suite a quota has no ledger: words say so, not a system's error with its path."""
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     with pytest.raises(SystemExit):
-        main(["--config", str(etc(f"[app]\n{folders}[quota:api]\nlimit = 5/s\n")), "status", "--json"])
+        main(["--config", str(etc(f"[app]\n{directories}[quota:api]\nlimit = 5/s\n")), "status", "--json"])
     (quota,) = json.loads(capsys.readouterr().out)["quotas"]
     assert quota["error"] == "no ledger yet: the first worker makes it"
 
@@ -112,17 +114,17 @@ def test_broker_that_does_not_answer(
 ) -> None:
     """A broker that is away ends with 69; it is named with one mask where a password was given, and no mask where none was."""
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
-    for words in (["status"], ["status", "--json"]):
+    for arguments in (["status"], ["status", "--json"]):
         with pytest.raises(SystemExit) as end:
-            main(["--config", str(etc(f"[broker]\nurl = {url}\n")), *words])
+            main(["--config", str(etc(f"[broker]\nurl = {url}\n")), *arguments])
         assert end.value.code == ExitCode.UNAVAILABLE
         said = " ".join(capsys.readouterr().out.split())
         assert shown in said
         assert "secret77" not in said
 
 
-def surveyed(run: Path, **broker: object) -> None:
-    """Writes a fresh survey.json."""
+def broker_status_of(run: Path, **broker: object) -> None:
+    """Writes a fresh broker.json."""
     queue = {"messages": 120, "growth_per_s": 2.5, "empty_in_s": None, "level": 0}
     quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
     said = {
@@ -138,26 +140,28 @@ def surveyed(run: Path, **broker: object) -> None:
         "quotas": {"site": quota, "other": {"error": "it is damaged"}},
     }
     run.mkdir()
-    (run / "survey.json").write_text(json.dumps(said), encoding="utf-8")
+    (run / "broker.json").write_text(json.dumps(said), encoding="utf-8")
 
 
 @pytest.fixture
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A configuration whose broker nobody can ask, and whose one program is in trouble."""
-    held = ProgramStatus("worker-a", "BACKOFF", None, "", None, {}, held=True, trouble="ended with 70, 5 times in a minute")
-    monkeypatch.setattr(status_verb, "program_status", lambda _: [held])
+    backing_off = ProgramRow(
+        "worker-a", "BACKOFF", None, "", None, {}, backing_off=True, last_error="ended with 70, 5 times in a minute"
+    )
+    monkeypatch.setattr(status_verb, "program_status", lambda _: [backing_off])
     monkeypatch.setenv("COLUMNS", "80")
     return str(etc(f"[app]\nrun_dir = {tmp_path}/run\n[broker]\nurl = redis://127.0.0.1:1/0\n"))
 
 
-def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a survey neither the broker nor a ledger is asked, and growth, alarms and trouble are shown."""
-    surveyed(tmp_path / "run", alarms=["low on disk"])
+def test_a_fresh_broker_status_is_shown(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a broker status neither the broker nor a ledger is asked, and growth, alarms and trouble are shown."""
+    broker_status_of(tmp_path / "run", alarms=["low on disk"])
     with pytest.raises(SystemExit) as end:
         main(["--config", config, "status"])
     assert end.value.code == ExitCode.FAILURE
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "worker-a is held: ended with 70, 5 times in a minute" in lines
+    assert "worker-a is backing off: ended with 70, 5 times in a minute" in lines
     assert "default 120 +2.5/s" in lines
     assert "the broker takes no messages: low on disk" in lines
     assert "old: no section declares it any more, and it holds 2 messages" in lines
@@ -170,10 +174,10 @@ def test_a_fresh_survey_is_shown(config: str, tmp_path: Path, capsys: pytest.Cap
     assert "the server of the results keeps none: out of memory" in lines
 
 
-def test_a_survey_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same as one object, which says how old it is; a broker that the survey did not reach ends with 69."""
+def test_a_broker_status_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as one object, which says how old it is; a broker that the broker status did not reach ends with 69."""
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    surveyed(tmp_path / "run", reachable=False, reason="it does not answer")
+    broker_status_of(tmp_path / "run", reachable=False, reason="it does not answer")
     with pytest.raises(SystemExit) as end:
         main(["--config", config, "status", "--json"])
     assert end.value.code == ExitCode.UNAVAILABLE
@@ -181,34 +185,36 @@ def test_a_survey_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert (said["queues"], said["broker_error"], said["alarms"]) == ([], "it does not answer", [])
     assert said["results_error"] == "out of memory"
     assert said["quotas"][0] | {"free": 40, "limit": "60/10s"} == said["quotas"][0]
-    assert 0 <= said["survey_age_s"] <= time.clock_gettime(time.CLOCK_BOOTTIME) - before + 0.1  # rounded
-    assert (said["programs"][0]["held"], said["ready"]) == (True, False)
+    assert 0 <= said["broker_status_age_s"] <= time.clock_gettime(time.CLOCK_BOOTTIME) - before + 0.1  # rounded
+    assert (said["programs"][0]["backing_off"], said["ready"]) == (True, False)
 
 
-def test_an_old_survey_is_not_believed(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_broker_status_is_not_believed(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the watchdog said long ago counts for nothing: the broker is asked."""
-    surveyed(tmp_path / "run")
-    path = tmp_path / "run" / "survey.json"
+    broker_status_of(tmp_path / "run")
+    path = tmp_path / "run" / "broker.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"at": 0.0}), encoding="utf-8")
     with pytest.raises(SystemExit):
         main(["--config", config, "status", "--json"])
     said = json.loads(capsys.readouterr().out)
     assert "the broker does not answer: " in said["broker_error"]
-    assert said["survey_age_s"] is None
+    assert said["broker_status_age_s"] is None
 
 
 def test_who_asks_makes_and_moves_nothing(
     etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a survey the embedded broker itself is looked at: no folder appears, no message of the dead is moved; what waits
-    beside the queues is counted."""
+    """Without a broker status the embedded broker itself is looked at.
+
+    No directory appears, no message of the dead is moved; what waits beside the queues is counted.
+    """
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
-    words = ["--config", str(etc(f"[app]\n{folders}[queue:pages]\n")), "status", "--json"]
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    arguments = ["--config", str(etc(f"[app]\n{directories}[queue:pages]\n")), "status", "--json"]
     broker = tmp_path / "state" / "broker"
     for name in ("", "unacked/x.1.1/pages", "queues/pages", "rejected", "temporary"):
         with pytest.raises(SystemExit):
-            main(words)
+            main(arguments)
         assert not name or not (broker / "incoming").exists()
         (broker / name).mkdir(parents=True)
     (broker / "unacked" / "x.1.1" / "pages" / "m.0").write_text("{}", encoding="utf-8")
@@ -220,7 +226,7 @@ def test_who_asks_makes_and_moves_nothing(
     before = sorted(tmp_path.rglob("*"))
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        main(words)
+        main(arguments)
     assert sorted(tmp_path.rglob("*")) == before
     found = json.loads(capsys.readouterr().out)
     assert (found["later"], found["returning"], found["rejected_keys"]) == (2, 1, 0)

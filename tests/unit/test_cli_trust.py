@@ -13,7 +13,7 @@ import pytest
 from support.forks import child, end
 from warren.cli.privileges import Verb, Way, owner_of, way
 from warren.cli.trust import Untrusted, decider_of_settings, owner_of_state
-from warren.cli.unprivileged_child import environment, terms_of
+from warren.cli.unprivileged_child import environment, limits_of
 from warren.cli.user import User, become
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
@@ -28,8 +28,8 @@ ANNA, BOB = 1201, 1202
         ("restart", {"rolling": False}, ANNA, True, Way.HERE),
         ("restart", {"rolling": True}, ANNA, True, Way.CHILD),
         *((verb, {}, ANNA, terminal, Way.CHILD) for verb in ("status", "call", "check", "reload") for terminal in (True, False)),
-        ("logs", {"folders": ()}, ANNA, True, Way.CHILD),
-        ("logs", {"folders": (Path("/x"),)}, ANNA, True, Way.DROP),
+        ("logs", {"directories": ()}, ANNA, True, Way.CHILD),
+        ("logs", {"directories": (Path("/x"),)}, ANNA, True, Way.DROP),
         ("health", {}, ANNA, True, Way.DROP),
         *((verb, {"user": "", "stop": False}, ANNA, True, Way.REFUSE) for verb in ("supervise", "worker", "beat")),
         ("supervise", {"user": "", "stop": True}, ANNA, True, Way.CHILD),
@@ -39,7 +39,7 @@ ANNA, BOB = 1201, 1202
         ("a verb of tomorrow", {}, ANNA, True, Way.CHILD),
     ],
 )
-def test_as_whom_a_command_of_roots_goes_on(
+def test_as_whom_a_command_of_roots_continues(
     verb: str, asked: dict[str, object], owner: int, terminal: bool, expected: Way
 ) -> None:
     """Root talks to systemd, or becomes the owner; only a suite of root's own runs as root."""
@@ -82,10 +82,10 @@ def test_a_child_has_an_environment_of_its_own() -> None:
 
 def test_what_may_hang_ends() -> None:
     """Verbs that import task modules have a time limit; those that follow or drain have none."""
-    assert terms_of("check", {}).patience == 120
-    assert terms_of("call", {"wait": 30.0}).patience == 150
-    assert terms_of("reload", {}).patience is None
-    assert terms_of("supervise", {"user": "anna"}).daemon
+    assert limits_of("check", {}).timeout == 120
+    assert limits_of("call", {"wait": 30.0}).timeout == 150
+    assert limits_of("reload", {}).timeout is None
+    assert limits_of("supervise", {"user": "anna"}).daemon
 
 
 @pytest.fixture
@@ -222,16 +222,16 @@ def test_a_suite_that_has_never_run_is_roots(place: Path) -> None:
 def test_a_suite_of_roots_uses_no_directory_of_another(place: Path, option: str, how: str) -> None:
     """It would work as root on whatever that user puts there: links, fifos, locks."""
     os.chown(place / "var" / "state", 0, 0)
-    folders = {name: place / "var" / name for name in ("run", "log")}
-    for folder in folders.values():
-        folder.mkdir(mode=0o755)
-    shown = "".join(f"{name}_dir = {folder}\n" for name, folder in folders.items())
+    directories = {name: place / "var" / name for name in ("run", "log")}
+    for directory in directories.values():
+        directory.mkdir(mode=0o755)
+    shown = "".join(f"{name}_dir = {directory}\n" for name, directory in directories.items())
     ini = place / "etc" / "warren.ini"
     ini.write_text(f"[app]\nstate_dir = {place}/var/state\n{shown}", encoding="utf-8")
     assert owner_of(place / "etc", "here") == 0
     (place / "of").mkdir(mode=0o755)
     os.chown(place / "of", BOB, BOB)
-    path = folders[option]
+    path = directories[option]
     path.rmdir()
     if how == "another's":
         path.mkdir(mode=0o755)

@@ -20,8 +20,8 @@ NOBODY = pwd.getpwnam("nobody")
 
 
 @pytest.fixture
-def folder(scratch: Path) -> Path:
-    """Settings that everybody may read, and folders of root; in `warm` the same once more."""
+def directory(scratch: Path) -> Path:
+    """Settings that everybody may read, and directories of root; in `warm` the same once more."""
     scratch.chmod(0o755)
     made(scratch / "warm")
     return made(scratch)
@@ -36,104 +36,105 @@ def made(scratch: Path) -> Path:
     return scratch
 
 
-def told(folder: Path, user: str, *words: str) -> tuple[int, str]:
+def told(directory: Path, user: str, *arguments: str) -> tuple[int, str]:
     """The exit code of `warren WORDS` as that user, and all that it says."""
-    out = folder / "out"
+    out = directory / "out"
 
     def run() -> None:
         with redirect_stdout(io.StringIO()):  # once as root: nobody may not even read a Python that root has installed
-            _code("--config", str(folder / "warm" / "etc"), *words)
+            _code("--config", str(directory / "warm" / "etc"), *arguments)
         with open(out, "w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
             if user != "root":
                 os.setgroups([])
                 os.setgid(NOBODY.pw_gid)
                 os.setuid(NOBODY.pw_uid)
-            code = _code("--config", str(folder / "etc"), *words)
+            code = _code("--config", str(directory / "etc"), *arguments)
         os._exit(code)
 
     return end(child(run)), out.read_text(encoding="utf-8")
 
 
-def _code(*words: str) -> int:
+def _code(*arguments: str) -> int:
     try:
-        return main(list(words))
+        return main(list(arguments))
     except SystemExit as error:
         return int(error.code or 0)
 
 
 @pytest.mark.parametrize("verb", [("call", "shop.add"), ("show-config",), ("logs",)])
-def test_settings_that_may_not_be_read(folder: Path, verb: tuple[str, ...]) -> None:
-    """A folder of settings, or one file of it, that is closed to a user: which, once, and who may."""
-    (folder / "etc").chmod(0o700)
-    said = f"{folder}/etc: expected a folder that can be read, found Permission denied; call it as root\n"
-    assert told(folder, "nobody", *verb) == (78, said)
-    (folder / "etc").chmod(0o755)
-    own = folder / "etc" / "warren.ini"
+def test_settings_that_may_not_be_read(directory: Path, verb: tuple[str, ...]) -> None:
+    """A directory of settings, or one file of it, that is closed to a user: which, once, and who may."""
+    (directory / "etc").chmod(0o700)
+    said = f"{directory}/etc: expected a directory that can be read, found Permission denied; call it as root\n"
+    assert told(directory, "nobody", *verb) == (78, said)
+    (directory / "etc").chmod(0o755)
+    own = directory / "etc" / "warren.ini"
     os.chown(own, 1, 1)
     own.chmod(0o640)
     daemon, group = pwd.getpwuid(1).pw_name, grp.getgrgid(1).gr_name
     said = f"{own}: expected a file that can be read, found Permission denied; "
-    assert told(folder, "nobody", *verb) == (78, f"{said}call it as root or as {daemon} or as a member of group {group}\n")
+    assert told(directory, "nobody", *verb) == (78, f"{said}call it as root or as {daemon} or as a member of group {group}\n")
 
 
-def test_a_secret_that_may_not_be_read(folder: Path) -> None:
+def test_a_secret_that_may_not_be_read(directory: Path) -> None:
     """Who may not see the secret is not told to make it, nor to give up the broker."""
-    secrets = folder / "etc" / "secrets"
+    secrets = directory / "etc" / "secrets"
     secrets.mkdir(mode=0o700)
     (secrets / "url").write_text("amqp://u:p@h/v", encoding="utf-8")
     (secrets / "url").chmod(0o600)
-    with (folder / "etc" / "warren.ini").open("a", encoding="utf-8") as ini:
+    with (directory / "etc" / "warren.ini").open("a", encoding="utf-8") as ini:
         ini.write(f"[broker]\nurl_file = {secrets}/url\n")
-    code, said = told(folder, "nobody", "call", "shop.add")
+    code, said = told(directory, "nobody", "call", "shop.add")
     assert (code, said.partition("found ")[2]) == (78, f"Permission denied at {secrets}/url; call it as root\n")
 
 
-def test_the_state_of_another_user(folder: Path) -> None:
+def test_the_state_of_another_user(directory: Path) -> None:
     """The embedded broker lies in the state: who may not write there hears whose it is."""
-    code, said = told(folder, "nobody", "call", "shop.add")
+    code, said = told(directory, "nobody", "call", "shop.add")
     assert code == 69
     assert (
-        f"{folder}/state: expected to be allowed to write there, where the embedded broker of root is, found user nobody" in said
+        f"{directory}/state: expected to be allowed to write there, where the embedded broker of root is, found user nobody"
+        in said
     )
     assert said.endswith("; call it as root\n")
-    os.chown(folder / "state", 1, 1)
-    assert told(folder, "nobody", "call", "shop.add")[1].endswith(f"; call it as root or as {pwd.getpwuid(1).pw_name}\n")
+    os.chown(directory / "state", 1, 1)
+    assert told(directory, "nobody", "call", "shop.add")[1].endswith(f"; call it as root or as {pwd.getpwuid(1).pw_name}\n")
 
 
-def test_no_state_is_made_where_no_suite_has_run(folder: Path) -> None:
+def test_no_state_is_made_where_no_suite_has_run(directory: Path) -> None:
     """A call under settings that no suite runs with, such as the defaults, leaves nothing on the machine."""
-    (folder / "state").rmdir()
-    code, said = told(folder, "root", "call", "shop.add")
+    (directory / "state").rmdir()
+    code, said = told(directory, "root", "call", "shop.add")
     assert (code, said.partition("; ")[2].partition(" once")[0]) == (69, "start the suite")
-    assert not (folder / "state").exists()
+    assert not (directory / "state").exists()
 
 
-def populated(folder: Path) -> None:
+def populated(directory: Path) -> None:
     """The files that a running suite has, of another ordinary user."""
     for name in (
         "run/supervisord.lock",
         "run/beat.lock",
         "run/programs.json",
-        "run/survey.json",
+        "run/broker.json",
         "log/worker.log",
         "state/run_dir",
     ):
-        (folder / name).write_text("{}", encoding="utf-8")
-    (folder / "run" / "heart").mkdir()
-    (folder / "state" / "broker" / "queues").mkdir(parents=True)
+        (directory / name).write_text("{}", encoding="utf-8")
+    (directory / "run" / "heartbeats").mkdir()
+    (directory / "state" / "broker" / "queues").mkdir(parents=True)
     for name in ("state", "log", "run"):
-        for path in (folder / name, *(folder / name).rglob("*")):
+        for path in (directory / name, *(directory / name).rglob("*")):
             os.chown(path, 1, 1)
 
 
 @pytest.mark.parametrize("closed", ["run", "log", "state", "run/supervisord.lock", "state/broker", "everything"])
 @pytest.mark.parametrize("verb", ["status", "health", "logs", "reload", "check", "show-config", "call shop.add", "beat --stop"])
-def test_nobody_sees_a_traceback(folder: Path, verb: str, closed: str) -> None:
+def test_nobody_sees_a_traceback(directory: Path, verb: str, closed: str) -> None:
     """An ordinary user who may not read or write some file of the suite gets a sentence and an exit code of the table."""
-    populated(folder)
+    populated(directory)
     for name in ("run", "log", "state") if closed == "everything" else (closed,):
-        (folder / name).chmod(0o700 if (folder / name).is_dir() else 0o600)
-    code, said = told(folder, "nobody", *verb.split())
+        (directory / name).chmod(0o700 if (directory / name).is_dir() else 0o600)
+    code, said = told(directory, "nobody", *verb.split())
     assert "Traceback" not in said, said
     assert code in (0, 1, 2, 69, 73, 76, 78)
     if verb == "reload" and closed in ("run", "run/supervisord.lock", "everything"):

@@ -42,9 +42,9 @@ def test_the_example_can_be_typed(verb: str) -> None:
     said = (command_of(verb).help or "").strip().splitlines()[-1].strip()
     example, line = said.partition(": ")[::2]
     assert example == "Example"
-    words = shlex.split(re.split(r" (?:&&|\|) ", line)[0])
-    assert words[0] == "warren"
-    with warren.make_context("warren", words[1:]) as context:
+    arguments = shlex.split(re.split(r" (?:&&|\|) ", line)[0])
+    assert arguments[0] == "warren"
+    with warren.make_context("warren", arguments[1:]) as context:
         name, command, rest = warren.resolve_command(context, [*context._protected_args, *context.args])
         assert name == verb
         assert command is not None
@@ -83,7 +83,7 @@ def test_the_table_of_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["status"],
         ["health"],
@@ -98,18 +98,22 @@ def test_the_table_of_exit_codes() -> None:
     ids=" ".join,
 )
 def test_a_pipe_gets_no_colours(
-    etc: Written, tmp_path: Path, words: list[str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    etc: Written,
+    tmp_path: Path,
+    arguments: list[str],
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is no terminal gets text alone, on stdout and stderr, whatever terminal the command was called in."""
     monkeypatch.setenv("TERM", "xterm-256color")
     names = {name: tmp_path / name for name in ("state", "log", "run")}
-    for folder in names.values():
-        folder.mkdir()
+    for directory in names.values():
+        directory.mkdir()
     line = '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error","event":"task_failed","daemon":"worker"}\n'
     (names["log"] / "worker.log").write_text(line, encoding="utf-8")
-    ini = "".join(f"{name}_dir = {folder}\n" for name, folder in names.items())
+    ini = "".join(f"{name}_dir = {directory}\n" for name, directory in names.items())
     with suppress(SystemExit):
-        main(["--config", str(etc(f"[app]\n{ini}[worker:a]\n")), *words])
+        main(["--config", str(etc(f"[app]\n{ini}[worker:a]\n")), *arguments])
     said = capsysbinary.readouterr()
     assert said.out or said.err
     assert b"\x1b" not in said.out + said.err

@@ -18,11 +18,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 from support.figures import Figure
 from support.forks import child, end
 from support.ledgers import LONGEST, WINDOW, fresh, poke
-from support.wait import PATIENCE
+from support.wait import TIMEOUT
 from warren.quotas import client, mapped_file
 from warren.quotas.client import NoAllowance, quota
 from warren.quotas.ledger import Ledger
-from warren.system.process import Process, this
+from warren.system.process import Process, current_process
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def admit(ledger: Ledger, slots: int = 1) -> None:
     """What worker and pool child do before a task that the quota governs."""
-    client.held.set({"x": list(ledger.reserve(slots, this()) or ())})
+    client.held.set({"x": list(ledger.reserve(slots, current_process()) or ())})
 
 
 def use_of(ledger: Ledger) -> tuple[int, int, int]:
@@ -98,7 +98,7 @@ def test_the_same_call_again(ledger: Ledger) -> None:
 
 def test_no_slot_in_time(ledger: Ledger, figure: Figure) -> None:
     """Who waits no longer than a time is told within it; who has none at all, at once."""
-    ledger.reserve(4, this())
+    ledger.reserve(4, current_process())
     for timeout in (0.0, 0.3):
         began = time.monotonic()
         with pytest.raises(NoAllowance, match="quota x had no free slot within"), quota("x").call(timeout):
@@ -108,10 +108,10 @@ def test_no_slot_in_time(ledger: Ledger, figure: Figure) -> None:
 
 def test_waiting_for_a_slot(ledger: Ledger) -> None:
     """A call waits until another one gives its slot back."""
-    tickets = ledger.reserve(4, this()) or ()
+    tickets = ledger.reserve(4, current_process()) or ()
     timer = threading.Timer(0.1, ledger.refund, (tickets[:1],))
     timer.start()
-    with quota("x").call(PATIENCE):
+    with quota("x").call(TIMEOUT):
         pass
     timer.join()
     assert use_of(ledger) == (0, 3, 1)
@@ -143,7 +143,7 @@ def test_observe(ledger: Ledger, caplog: pytest.LogCaptureFixture, status: int, 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a lock."""
-    monkeypatch.setattr(mapped_file, "PATIENCE", 0.02)
+    monkeypatch.setattr(mapped_file, "TIMEOUT", 0.02)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -174,11 +174,11 @@ def test_a_slot_that_no_longer_stands(ledger: Ledger) -> None:
 
 
 def test_a_ledger_that_is_mended_meanwhile(ledger: Ledger) -> None:
-    """A call waits while the ledger is gone, and goes on when it is there again."""
+    """A call waits while the ledger is gone, and continues when it is there again."""
     ledger.path.rename(ledger.path.with_name("gone"))
     timer = threading.Timer(0.1, ledger.path.with_name("gone").rename, (ledger.path,))
     timer.start()
-    with quota("x").call(PATIENCE):
+    with quota("x").call(TIMEOUT):
         pass
     timer.join()
     assert use_of(ledger) == (3, 0, 1)
@@ -230,7 +230,7 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
     events = 0
     while call_until(events):
         events += 1
-        ledger.counts()  # makes the lists anew that the cut has left: else the next call begins with that
+        ledger.counts()  # makes the lists again that the cut has left: else the next call begins with that
     assert events > 20
     left = ledger.counts().open
     assert left > 5
@@ -239,11 +239,11 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
     def call() -> None:
         with quota("x").call():
             calling.set()
-            done.wait(PATIENCE)
+            done.wait(TIMEOUT)
 
     thread = threading.Thread(target=call)
     thread.start()
-    calling.wait(PATIENCE)
+    calling.wait(TIMEOUT)
     client.settle_cut_off()
     assert ledger.counts().open == left + 1
     done.set()
@@ -272,6 +272,6 @@ def test_a_slot_that_another_process_has_by_now(ledger: Ledger) -> None:
     with quota("x").call():
         with ledger._file.locked() as slots:
             owners = [(ticket, owner) for ticket, owner in slots.open_tickets()]
-        assert [owner for _, owner in owners] == [Process(this().pid, this().start)]
+        assert [owner for _, owner in owners] == [Process(current_process().pid, current_process().start)]
         assert owners[0][0] != stolen
     assert use_of(ledger) == (2, 0, 2)

@@ -34,9 +34,9 @@ queues = default
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `warren` as a process of its own, because it imports task modules."""
-    command = [sys.executable, "-m", "warren", *words]
+    command = [sys.executable, "-m", "warren", *arguments]
     return run_to_end(command, capture_output=True, env={**_ENVIRONMENT, **environment})
 
 
@@ -49,17 +49,17 @@ def test_check_fine(etc: Written) -> None:
 
 def test_check_problems(etc: Written) -> None:
     """Every problem is a line on stderr, by place, and the exit code is 78; nothing is on stdout."""
-    folder = etc("[log]\nlevel = loud\nlevl = x\n[worker:a]\nqueues = b\n")
-    done = run("--config", str(folder), "check")
+    directory = etc("[log]\nlevel = loud\nlevl = x\n[worker:a]\nqueues = b\n")
+    done = run("--config", str(directory), "check")
     assert done.returncode == ExitCode.CONFIG
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert [line.split(": ")[0] for line in lines] == [f"{folder}/warren.ini:{line}" for line in (2, 3, 5)]
+    assert [line.split(": ")[0] for line in lines] == [f"{directory}/warren.ini:{line}" for line in (2, 3, 5)]
 
 
 def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
     """A bad option hides neither a module that is missing nor a bad file of supervisord, and all stand in reading order."""
-    folder = etc(
+    directory = etc(
         "[app]\nmodules = shop_tusks\nname = a b\n[worker:a]\nconcurrency = two\n[schedule:s]\ntask = t\nevery = 5x\n",
         {
             "conf.d/more.ini": "[log]\nlevel = loud\n",
@@ -67,9 +67,9 @@ def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
             "supervisord.conf": "garbage\n",
         },
     )
-    done = run("--config", str(folder), "--host", "here", "check")
+    done = run("--config", str(directory), "--host", "here", "check")
     assert done.returncode == ExitCode.CONFIG
-    places = [line.removeprefix(f"{folder}/").split(": ")[0] for line in done.stderr.splitlines()]
+    places = [line.removeprefix(f"{directory}/").split(": ")[0] for line in done.stderr.splitlines()]
     in_ini = [f"warren.ini:{line}" for line in (2, 3, 5, 8)]
     assert places == [*in_ini, "conf.d/more.ini:2", "hosts/here.ini:2", "supervisord.conf"]
 
@@ -77,9 +77,9 @@ def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
 def test_a_url_in_the_wrong_place_is_quoted_without_its_password(etc: Written) -> None:
     """A URL in the line of another option is quoted without its password, also where it is cut off, and in JSON."""
     url = f"https://user:{'hunter2' * 20}@host/"
-    folder = etc(f"[app]\ntimezone = {url}\nname = {url}\nmodules = {url}\n[worker:a]\nconcurrency = redis://:hunter2@h\n")
-    for words in (("check",), ("check", "--json"), ("status",)):
-        done = run("--config", str(folder), *words)
+    directory = etc(f"[app]\ntimezone = {url}\nname = {url}\nmodules = {url}\n[worker:a]\nconcurrency = redis://:hunter2@h\n")
+    for arguments in (("check",), ("check", "--json"), ("status",)):
+        done = run("--config", str(directory), *arguments)
         assert done.returncode == ExitCode.CONFIG
         assert "hunter2" not in done.stdout + done.stderr
     assert "found 'redis://:***@h'" in done.stderr
@@ -147,7 +147,7 @@ def test_check_with_programs_of_the_operator(etc: Written) -> None:
 
 
 def test_check_of_a_suite_that_is_stopped(etc: Written, tmp_path: Path) -> None:
-    """A path below the run folder, which a stop took away and a start makes, is fine; one below another missing folder is not."""
+    """A path below the run directory, which a stop took away and a start makes, is fine; below another missing directory not."""
     ini = f"[app]\nstate_dir = {tmp_path}/state\nlog_dir = {tmp_path}/log\nrun_dir = {tmp_path}/run\n"
     run_dir = tmp_path / "run"
     main = MAIN.replace("%(warren_run_dir)s/supervisord.pid", f"{run_dir}/supervisord.pid")
@@ -173,26 +173,26 @@ def test_check_json(etc: Written) -> None:
     done = run("--config", str(etc(f"[app]\npath = {etc()}\nmodules = talkative")), "check", "--json")
     assert json.loads(done.stdout)["ok"] is True
     assert done.stderr == "hello\n"
-    folder = etc("[log]\nlevel = loud\n")
-    done = run("--config", str(folder), "check", "--json")
+    directory = etc("[log]\nlevel = loud\n")
+    done = run("--config", str(directory), "check", "--json")
     assert (done.returncode, done.stderr) == (ExitCode.CONFIG, "")
     (problem,) = json.loads(done.stdout)["problems"]
-    assert (problem["file"], problem["line"], problem["option"]) == (f"{folder}/warren.ini", 2, "level")
+    assert (problem["file"], problem["line"], problem["option"]) == (f"{directory}/warren.ini", 2, "level")
 
 
-def test_environment_names_folder_and_host(etc: Written) -> None:
+def test_environment_names_directory_and_host(etc: Written) -> None:
     """WARREN_CONFIG and WARREN_HOST say what --config and --host say, and the options win over them."""
-    folder = etc(FINE, {"hosts/other.ini": "[log]\nlevel = debug"})
-    done = run("show-config", WARREN_CONFIG=str(folder), WARREN_HOST="other")
+    directory = etc(FINE, {"hosts/other.ini": "[log]\nlevel = debug"})
+    done = run("show-config", WARREN_CONFIG=str(directory), WARREN_HOST="other")
     assert "hosts/other.ini:2" in done.stdout
-    assert "hosts/other.ini" not in run("--host", "x", "show-config", WARREN_CONFIG=str(folder), WARREN_HOST="other").stdout
+    assert "hosts/other.ini" not in run("--host", "x", "show-config", WARREN_CONFIG=str(directory), WARREN_HOST="other").stdout
 
 
 def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
     """Every value stands on one line with its origin, a long value widens no other line, and no password is shown."""
     modules = ", ".join(f"shop.module_{number}" for number in range(40))
-    folder = etc(FINE.replace("json", modules), {"hosts/here.ini": "[worker:a]\nstop_timeout = 90s\n"})
-    assert main(["--config", str(folder), "--host", "here", "show-config"]) == 0
+    directory = etc(FINE.replace("json", modules), {"hosts/here.ini": "[worker:a]\nstop_timeout = 90s\n"})
+    assert main(["--config", str(directory), "--host", "here", "show-config"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert "[worker:a] stop_timeout = 90s  ; hosts/here.ini:2" in shown
     assert "[worker:a] prefetch = 1  ; default" in shown
@@ -209,10 +209,10 @@ def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFi
     secret = tmp_path / "secret"
     secret.write_text("rediss://hush@h/0?ssl_keyfile=hush")
     secret.chmod(0o600)
-    folder = etc(
+    directory = etc(
         f"[broker]\nurl_file = {secret}\n[schedule:s]\ntask = t\nevery = 1s\n" + 'kwargs = {"api_key": "hush", "n": 1}\n'
     )
-    assert main(["--config", str(folder), "--host", "here", "show-config", "--json"]) == 0
+    assert main(["--config", str(directory), "--host", "here", "show-config", "--json"]) == 0
     out = capsys.readouterr().out
     sections = json.loads(out)["sections"]
     assert sections["broker"]["url"] == {
@@ -229,7 +229,7 @@ def test_wrong_configuration_ends_any_verb(tmp_path: Path, capsys: pytest.Captur
     assert main(["--config", str(tmp_path / "none"), "show-config"]) == ExitCode.CONFIG
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"{tmp_path}/none: expected a folder with the file warren.ini, found nothing there")
+    assert captured.err.startswith(f"{tmp_path}/none: expected a directory with the file warren.ini, found nothing there")
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,10 +241,10 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Example: warren check" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", ["show-config", "show-config --json", "check"])
-def test_closed_pipe(etc: Written, words: str) -> None:
+@pytest.mark.parametrize("arguments", ["show-config", "show-config --json", "check"])
+def test_closed_pipe(etc: Written, arguments: str) -> None:
     """A reader that has seen enough, such as head, makes no traceback."""
-    command = f"{sys.executable} -m warren --config {etc(FINE)} {words} | true"
+    command = f"{sys.executable} -m warren --config {etc(FINE)} {arguments} | true"
     done = run_to_end(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True)
     assert (done.returncode, done.stderr) == (ExitCode.FAILURE, "")
 

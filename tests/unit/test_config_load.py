@@ -71,8 +71,8 @@ def test_later_files_win(loaded: Loaded) -> None:
 def test_origin_of_values(loaded: Loaded) -> None:
     """Each value knows the file and line that decided it; one that nobody wrote says `default`."""
     settings = loaded("[log]\nlevel = info\n", {"hosts/here.ini": "\n\n[log]\n# why\nlevel = debug"})
-    assert str(settings.origin("log", "level")) == f"{settings.folder}/hosts/here.ini:5"
-    assert str(settings.origin("log")) == f"{settings.folder}/hosts/here.ini:3"
+    assert str(settings.origin("log", "level")) == f"{settings.directory}/hosts/here.ini:5"
+    assert str(settings.origin("log")) == f"{settings.directory}/hosts/here.ini:3"
     assert str(settings.origin("log", "arguments")) == "default"
 
 

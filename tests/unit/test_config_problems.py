@@ -38,12 +38,12 @@ BAD = [
     ("[app]\ntimezone = Mars/Base", "2: [app] timezone: expected a time zone such as UTC or Europe/Berlin, found 'Mars/Base'"),
     ("[app]\nstate_dir = var", "2: [app] state_dir: expected an absolute path such as /var/lib/warren, found 'var'"),
     ("[app]\nlog_dir =", "2: [app] log_dir: expected an absolute path such as /var/lib/warren, found nothing"),
-    ("[app]\nstate_dir = /dev/null/x", "2: [app] state_dir: expected a folder, found /dev/null, which is none"),
+    ("[app]\nstate_dir = /dev/null/x", "2: [app] state_dir: expected a directory, found /dev/null, which is none"),
     (
         "[app]\npath = /nowhere/at/all",
-        "2: [app] path: expected a folder that holds the modules, found nothing at /nowhere/at/all",
+        "2: [app] path: expected a directory that holds the modules, found nothing at /nowhere/at/all",
     ),
-    (f"[app]\nrun_dir = /{'r' * 100}", "2: [app] run_dir: expected a folder so short that ... 99 bytes, found 117 bytes"),
+    (f"[app]\nrun_dir = /{'r' * 100}", "2: [app] run_dir: expected a directory so short that ... 99 bytes, found 117 bytes"),
     (
         "[app]\nname = a\n  level = b",
         "2: [app] name: ..., found 'a\\nlevel = b'; a line that begins with white space continues ...",
@@ -234,21 +234,21 @@ def test_no_consequences_of_a_broken_section(refused: Refused) -> None:
     assert problem.option == "url"
 
 
-def test_missing_folder(tmp_path: Path) -> None:
-    """A configuration folder that does not exist is an error with the exit code for a wrong configuration."""
-    with pytest.raises(ConfigError, match=r"expected a folder with the file warren\.ini, found nothing there") as caught:
+def test_missing_directory(tmp_path: Path) -> None:
+    """A configuration directory that does not exist is an error with the exit code for a wrong configuration."""
+    with pytest.raises(ConfigError, match=r"expected a directory with the file warren\.ini, found nothing there") as caught:
         load(tmp_path / "none", "here")
     assert caught.value.exit_code == ExitCode.CONFIG
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A configuration folder without warren.ini is an error, although everything has a default."""
+    """A configuration directory without warren.ini is an error, although everything has a default."""
     with pytest.raises(ConfigError, match=r"warren\.ini: expected a file that can be read, found No such file"):
         load(tmp_path, "here")
 
 
 def test_host_is_no_path(etc: Written) -> None:
-    """A host name cannot lead to a file outside the folder."""
+    """A host name cannot lead to a file outside the directory."""
     with pytest.raises(ConfigError, match=r"host: expected a name of .*, found '\.\./x'"):
         load(etc(), "../x")
 

@@ -101,8 +101,8 @@ def test_percent_and_dollar_are_text() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is gone, a folder in a file's place, a pipe, bytes that are no UTF-8, a NUL: each has its place."""
-    (tmp_path / "conf.d" / "folder.ini").mkdir(parents=True)
+    """A file that is gone, a directory in a file's place, a pipe, bytes that are no UTF-8, a NUL: each has its place."""
+    (tmp_path / "conf.d" / "directory.ini").mkdir(parents=True)
     (tmp_path / "conf.d" / "gone.ini").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "conf.d" / "pipe.ini")
     (tmp_path / "conf.d" / "latin.ini").write_bytes(b"[app]\r\n# fine\r\nname = gr\xfcn\r\n")
@@ -115,7 +115,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     }
     assert places == {
         ("warren.ini", None),
-        ("conf.d/folder.ini", None),
+        ("conf.d/directory.ini", None),
         ("conf.d/gone.ini", None),
         ("conf.d/pipe.ini", None),
         ("conf.d/latin.ini", 3),
@@ -133,20 +133,20 @@ def test_byte_order_mark(tmp_path: Path) -> None:
     assert ini.sections["app"]["name"].text == "a"
 
 
-def test_missing_folder(tmp_path: Path) -> None:
-    """A configuration folder that is not there, or is a file, is one problem that says how to name another."""
+def test_missing_directory(tmp_path: Path) -> None:
+    """A configuration directory that is not there, or is a file, is one problem that says how to name another."""
     (tmp_path / "file").touch()
-    for folder, found in ((tmp_path / "none", "nothing there"), (tmp_path / "file", "something else")):
-        (problem,) = read(folder, "here").problems
+    for directory, found in ((tmp_path / "none", "nothing there"), (tmp_path / "file", "something else")):
+        (problem,) = read(directory, "here").problems
         assert problem.found == found
         assert "--config" in problem.remedy
 
 
 @pytest.mark.parametrize("left", [False, True])
-def test_a_removed_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
-    """dpkg does not bring back what was removed in /etc/warren: the message says how. Of another folder it knows nothing."""
+def test_a_removed_default_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    """dpkg does not bring back what was removed in /etc/warren: the message says how. Of another directory it knows nothing."""
     default, other = tmp_path / "default", tmp_path / "other"
-    monkeypatch.setattr("warren.config.reader.DEFAULT_FOLDER", default)
+    monkeypatch.setattr("warren.config.reader.DEFAULT_DIRECTORY", default)
     if left:
         default.mkdir()
         other.mkdir()

@@ -16,8 +16,8 @@ Written = Callable[..., Path]
 INI = "[broker]\nurl_file = {}\n[worker:a]\nqueues = a\n[queue:a]\n"
 
 
-def kept(settings: Settings, folder: Path) -> Path:
-    place = folder / "settings.json"
+def kept(settings: Settings, directory: Path) -> Path:
+    place = directory / "settings.json"
     place.write_text(settings.accepted.to_text())
     return place
 
@@ -32,25 +32,25 @@ def secret(tmp_path: Path) -> Path:
 
 def test_nothing_that_was_written_since_counts(etc: Written, secret: Path, tmp_path: Path) -> None:
     """Files and secrets are those of the acceptance, each value with its place in the INI file."""
-    folder = etc(
+    directory = etc(
         INI.format(secret), {"conf.d/x.ini": "[quota:q]\nlimit = 5/h\n", "hosts/here.ini": "[worker:a]\nconcurrency = 3\n"}
     )
-    first = load(folder, "here")
+    first = load(directory, "here")
     place = kept(first, tmp_path)
     secret.write_text("redis://:second@h/1")
     etc("[worker:a]\nconcurency = 1\n", {"conf.d/x.ini": "[quota:q]\nlimit = 500/h\n"})
-    again = load(folder, "here", place)
+    again = load(directory, "here", place)
     same = {name: getattr(again, name) for name in ("files", "broker", "workers", "quotas", "origins", "generation")}
     assert same == {name: getattr(first, name) for name in same}
-    assert str(again.origin("worker:a", "concurrency")) == f"{folder}/hosts/here.ini:2"
+    assert str(again.origin("worker:a", "concurrency")) == f"{directory}/hosts/here.ini:2"
     assert load_again(again).quotas == first.quotas
-    assert attempt(folder, "here")[1]
+    assert attempt(directory, "here")[1]
 
 
 def test_a_later_reading_has_a_higher_generation(etc: Written) -> None:
     """Two readings are in the order in which they began."""
-    folder = etc()
-    assert 0 < load(folder, "here").generation < load(folder, "here").generation
+    directory = etc()
+    assert 0 < load(directory, "here").generation < load(directory, "here").generation
 
 
 def test_bytes_come_back_as_they_were(tmp_path: Path) -> None:
@@ -64,12 +64,12 @@ def test_a_mode_that_was_changed_since_is_no_reason_to_refuse(
     etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who may read a file with a password is judged when it is accepted, and checked at each check."""
-    folder = etc("[broker]\nurl = redis://:secret@h/1\n")
-    settings = load(folder, "here")
+    directory = etc("[broker]\nurl = redis://:secret@h/1\n")
+    settings = load(directory, "here")
     monkeypatch.setattr("warren.config.exposed_secrets.others_may_read", lambda path: "mode 0644")
-    assert load(folder, "here", kept(settings, tmp_path)).broker == settings.broker
+    assert load(directory, "here", kept(settings, tmp_path)).broker == settings.broker
     checked = settings.model_copy(update={"accepted": replace(settings.accepted, generation=0)})
-    assert [problem.option for problem in attempt(folder, "here", kept(checked, tmp_path))[1]] == ["url"]
+    assert [problem.option for problem in attempt(directory, "here", kept(checked, tmp_path))[1]] == ["url"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"generation": 1, "files": {"a": 1}, "secrets": {}}', None])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from warren.cli import main
-from warren.config.reader import DEFAULT_FOLDER
+from warren.config.reader import DEFAULT_DIRECTORY
 from warren.control import service
 from warren.control.service import _VIEW, Action, run, steps
 from warren.errors import ExitCode, Unavailable
@@ -34,9 +34,9 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason=f"needs root, found {g
 )
 def test_the_order(action: Action, expected: list[str]) -> None:
     """Monit looks away before the suite ends and looks again after it was started; without Monit only systemd is told."""
-    assert [" ".join(step.words) for step in steps(action, monit=True)] == expected
+    assert [" ".join(step.arguments) for step in steps(action, monit=True)] == expected
     without = [line for line in expected if not line.startswith("monit")]
-    assert [" ".join(step.words) for step in steps(action, monit=False)] == without
+    assert [" ".join(step.arguments) for step in steps(action, monit=False)] == without
 
 
 @pytest.fixture
@@ -61,31 +61,31 @@ def test_a_check_of_roots_is_confined_as_the_unit_is(told: Told) -> None:
     names = set(re.findall(r"^(\w+)=", hardening, re.MULTILINE)) - {"RemoveIPC"}  # it would take semaphores from the suite
     assert names <= set(_VIEW)
     told(systemctl="printf 'LoadState=loaded\\nUser=anna\\nCapabilityBoundingSet=\\nAmbientCapabilities=\\nProtectClock=yes\\n'")
-    words = service.sandbox(DEFAULT_FOLDER, "anna", 1.0)
-    assert {"--property=CapabilityBoundingSet=", "--property=ProtectClock=yes"} <= set(words)
-    assert "--property=AmbientCapabilities=" not in words
+    arguments = service.sandbox(DEFAULT_DIRECTORY, "anna", 1.0)
+    assert {"--property=CapabilityBoundingSet=", "--property=ProtectClock=yes"} <= set(arguments)
+    assert "--property=AmbientCapabilities=" not in arguments
 
 
-def heard(folder: Path) -> list[str]:
+def heard(directory: Path) -> list[str]:
     """What was asked of systemd and Monit; to look is to ask for nothing."""
-    told = folder / "told"
+    told = directory / "told"
     lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
     return [line for line in lines if not line.startswith("systemctl show ")]
 
 
-@pytest.mark.parametrize("entry", [".", "", "{folder}"])
+@pytest.mark.parametrize("entry", [".", "", "{directory}"])
 def test_root_runs_no_program_of_the_shells_path(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
-    """A task may have put a `systemctl` into the folder in which root types a command, or into one of root's PATH."""
+    """A task may have put a `systemctl` into the directory in which root types a command, or into one of root's PATH."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for name in ("systemctl", "monit", "systemd-run"):
         (theirs / name).write_text(f"#!/bin/sh\n: >{tmp_path}/run\n", encoding="utf-8")
         (theirs / name).chmod(0o755)
     monkeypatch.chdir(theirs)
-    monkeypatch.setenv("PATH", entry.format(folder=theirs), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", entry.format(directory=theirs), prepend=os.pathsep)
     told()
     assert run(Action.RESTART, lambda: None).reason == ""
-    service.unit_user(DEFAULT_FOLDER)
+    service.unit_user(DEFAULT_DIRECTORY)
     assert not (tmp_path / "run").exists()
     assert heard(tmp_path) == [UNMONITOR, FORGET, "systemctl restart warren", MONITOR]
 
@@ -136,10 +136,10 @@ def test_a_host_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It keeps the suite from being restarted, before anything is told to anybody, and never from being stopped."""
     told()
-    folder = str(etc("[worker:a]\nconcurency = 2\n"))
-    assert main(["--config", folder, "restart"]) == ExitCode.CONFIG
+    directory = str(etc("[worker:a]\nconcurency = 2\n"))
+    assert main(["--config", directory, "restart"]) == ExitCode.CONFIG
     assert not heard(tmp_path)
-    assert main(["--config", folder, "stop"]) == ExitCode.OK
+    assert main(["--config", directory, "stop"]) == ExitCode.OK
     said = capsys.readouterr()
     assert "did you mean concurrency?" in said.err
     assert said.out.startswith("stopped in ")
@@ -152,11 +152,11 @@ def test_a_start_after_which_not_all_is_ready(
 ) -> None:
     """systemd was told that the suite has started: so it has, with 0, and what is not ready is said beside it."""
     told(systemctl=f'[ "$1" != show ] || echo "StatusText={status}"')
-    folder = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
+    directory = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
     late = "" if status.startswith("ready") else status
-    assert main(["--config", folder, "start", "--json"]) == ExitCode.OK
+    assert main(["--config", directory, "start", "--json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)["not_ready"] == (late or None)
-    assert main(["--config", folder, "start"]) == ExitCode.OK
+    assert main(["--config", directory, "start"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert out.startswith("started in ")
     assert err == (f"not every program is ready, and they go on trying: {late}; see warren status\n" if late else "")
@@ -169,10 +169,10 @@ def test_a_start_of_what_already_runs(
 ) -> None:
     """It is a success, and is not called a start; Monit watches it again."""
     told(systemctl=f'[ "$1" != show ] || printf "StatusText=ready: 1 worker\\nActiveState={state}\\n"')
-    folder = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
-    assert main(["--config", folder, "start", "--json"]) == ExitCode.OK
+    directory = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
+    assert main(["--config", directory, "start", "--json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)["already_running"] == (state == "active")
-    assert main(["--config", folder, "start"]) == ExitCode.OK
+    assert main(["--config", directory, "start"]) == ExitCode.OK
     said = capsys.readouterr()
     assert said.out.startswith("started in ") == (state != "active")
     assert ("the suite already runs\n" in said.out) == (state == "active")
@@ -187,13 +187,13 @@ def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         (["mian"], "expected --rolling with the names of workers, found mian alone"),
         (["--rolling", "mian"], "expected a worker of this host, found 'mian'; did you mean main?"),
     ],
 )
-def test_a_mistyped_worker(etc: Callable[..., Path], words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_worker(etc: Callable[..., Path], arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A worker's name that means nothing restarts nothing."""
-    assert main(["--config", str(etc("[worker:main]\n")), "restart", *words]) == ExitCode.USAGE
+    assert main(["--config", str(etc("[worker:main]\n")), "restart", *arguments]) == ExitCode.USAGE
     assert said in capsys.readouterr().err

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from warren.worker.current_message import MOST_DEATHS, InHand
+from warren.worker.current_message import MOST_CRASHES, CurrentMessage
 
 
-def started(folder: Path, program: str = "worker-a") -> InHand:
+def started(directory: Path, program: str = "worker-a") -> CurrentMessage:
     """The note of a worker that starts."""
-    hand = InHand(folder, program)
+    hand = CurrentMessage(directory, program)
     hand.open()
     return hand
 
 
-def dies(folder: Path, body: object, headers: object, program: str = "worker-a") -> None:
+def dies(directory: Path, body: object, headers: object, program: str = "worker-a") -> None:
     """A worker that dies while it looks at this message."""
-    started(folder, program).note(body, headers)
+    started(directory, program).note(body, headers)
 
 
 def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
     """After the deaths it has had, and not before; another message, or the same body under another id, is not to blame."""
-    for _ in range(MOST_DEATHS):
+    for _ in range(MOST_CRASHES):
         hand = started(tmp_path)
         hand.note(b"[[], {}, {}]", {"id": "bad"})
         assert hand.refusal() == ""
@@ -32,7 +32,7 @@ def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
     hand.note(b"[[], {}, {}]", {"id": "bad"})
     assert (
         hand.refusal()
-        == f"expected a message that its worker outlives, found one that it had in hand as it died {MOST_DEATHS} times"
+        == f"expected a message that its worker outlives, found one that it had in hand as it died {MOST_CRASHES} times"
     )
     hand.note(b"[[], {}, {}]", {"id": "good"})
     assert hand.refusal() == ""
@@ -40,9 +40,9 @@ def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
 
 def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
     """A message that takes one worker after the other with it has as many tries on the host as one has."""
-    for number in range(MOST_DEATHS):
+    for number in range(MOST_CRASHES):
         dies(tmp_path, "x", {}, f"worker-{number}")
-    for number in range(MOST_DEATHS):
+    for number in range(MOST_CRASHES):
         started(tmp_path, f"worker-{number}")
     hand = started(tmp_path, "worker-z")
     hand.note("x", {})
@@ -51,7 +51,7 @@ def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
 
 def test_what_was_answered_is_not_counted(tmp_path: Path) -> None:
     """A worker that dies with none in hand counts nothing."""
-    for _ in range(MOST_DEATHS + 1):
+    for _ in range(MOST_CRASHES + 1):
         hand = started(tmp_path)
         hand.note(b"x", {"id": "good"})
         hand.clear()
@@ -70,7 +70,7 @@ def test_a_forked_child_leaves_the_note_alone(tmp_path: Path) -> None:
     assert (tmp_path / "worker-a.in-hand").read_bytes() == bytes(16)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "removed", "closed", "a folder"])
+@pytest.mark.parametrize("kind", ["truncated", "removed", "closed", "a directory"])
 def test_what_becomes_of_the_file_stops_no_worker(tmp_path: Path, kind: str) -> None:
     """A task may do to it what it likes: the next message is noted again, and no other file is written to."""
     hand, path = started(tmp_path), tmp_path / "worker-a.in-hand"
@@ -84,7 +84,7 @@ def test_what_becomes_of_the_file_stops_no_worker(tmp_path: Path, kind: str) -> 
             os.dup2(other.fileno(), file)
     else:
         path.unlink()
-        if kind == "a folder":
+        if kind == "a directory":
             path.mkdir()
     hand.clear()
     hand.note(b"x", {"id": "bad"})
@@ -102,7 +102,7 @@ def test_any_message_has_a_key(tmp_path: Path) -> None:
             hand.note(body, headers)
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     """Then nothing is counted, and the worker works."""
     (tmp_path / "file").write_bytes(b"")
     hand = started(tmp_path / "file" / "below")

@@ -13,7 +13,7 @@ import pytest
 from support.wait import let_pass
 from warren.broker.rejection_limits import trim
 from warren.worker.dead_letters import LONGEST_PAUSE, MOST_UNKEPT, MOST_UNKEPT_BYTES, WHY, DeadLetters
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
 
 def deep() -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_whatever_it_is_made_of_is_kept(tmp_path: Path, headers: dict[Any, Any])
         headers=headers, properties={}, body="[]", content_type="application/json", content_encoding="utf-8", delivery_info={}
     )
     acknowledged: list[int] = []
-    letters = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected")  # it sends nothing
+    letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")  # it sends nothing
     letters.keep_here(message, "no reason", lambda: acknowledged.append(len(list((tmp_path / "rejected").iterdir()))))
     assert acknowledged == [1]
     (kept,) = (tmp_path / "rejected").iterdir()
@@ -59,11 +59,11 @@ def test_it_is_acknowledged_by_the_confirmation_of_its_copy(tmp_path: Path) -> N
     """And before that by nobody: a worker that ends in between leaves the message in its queue."""
     done, given = list[str](), list[dict[str, Any]]()
 
-    def give(message: Any, exchange: str, queue: str, done: Any, **options: Any) -> None:
+    def send(message: Any, exchange: str, queue: str, done: Any, **options: Any) -> None:
         given.append({"done": done, **options})
 
-    copies = SimpleNamespace(give=give, lost=(ConnectionError,))
-    letters = DeadLetters(cast(Copies, copies), "here", "main", tmp_path / "rejected")
+    requeuer = SimpleNamespace(send=send, lost=(ConnectionError,))
+    letters = DeadLetters(cast(Requeuer, requeuer), "here", "main", tmp_path / "rejected")
     message, acknowledge = letter(done, "a")
     message.channel = None
     letters.keep(message, "no reason", acknowledge)
@@ -114,7 +114,7 @@ def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
         tries.append(path)
         raise OSError(28, "No space left on device")
 
-    letters, done, prefetch = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
+    letters, done, prefetch = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
     letters.begin(prefetch)
     with monkeypatch.context() as disk:
         disk.setattr("warren.worker.message_file.write_whole", full)
@@ -123,11 +123,11 @@ def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
         assert (len(tries), prefetch.raised) == (1, 3)
         for _ in range(1000):
             clock[0] += 1.0
-            letters.turn()
+            letters.step()
         assert 10 <= len(tries) <= 30  # of a thousand seconds
         assert (done, prefetch.raised) == ([], 3)
     clock[0] += LONGEST_PAUSE
-    letters.turn()
+    letters.step()
     assert done == ["a", "b", "c"]
     assert len(list((tmp_path / "rejected").iterdir())) == 3
     assert prefetch.raised == 0
@@ -144,7 +144,11 @@ def test_what_waits_for_a_full_disk_takes_bounded_memory(
 
     monkeypatch.setattr("warren.worker.message_file.write_whole", full)
     for size, room in ((2, MOST_UNKEPT), (MOST_UNKEPT_BYTES // 4, 4)):
-        letters, done, prefetch = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
+        letters, done, prefetch = (
+            DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected"),
+            list[str](),
+            Prefetch(),
+        )
         letters.begin(prefetch)
         body = "x" * size
         for number in range(room + 5):
@@ -152,7 +156,7 @@ def test_what_waits_for_a_full_disk_takes_bounded_memory(
         assert prefetch.raised == room
         letters.begin(prefetch)  # a new connection: they come again
         clock[0] += 1
-        letters.turn()
+        letters.step()
         assert done == []
 
 

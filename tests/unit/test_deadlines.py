@@ -48,9 +48,9 @@ def _of_call(call: ast.Call) -> Iterator[str]:
         yield f"{owner or '...'}.{name}: see {INSTEAD[name]} in support/wait.py"
     for keyword in call.keywords:
         if keyword.arg in TIMES and _short(keyword.value):
-            yield f"{keyword.arg} below {SHORTEST:g} s: leave it out, or use PATIENCE of support/wait.py"
+            yield f"{keyword.arg} below {SHORTEST:g} s: leave it out, or use TIMEOUT of support/wait.py"
     if name in WAITS and isinstance(call.func, ast.Attribute) and len(call.args) == 1 and _short(call.args[0]) and owner != "os":
-        yield f"{name}() of less than {SHORTEST:g} s: see end_of and PATIENCE in support/wait.py"
+        yield f"{name}() of less than {SHORTEST:g} s: see end_of and TIMEOUT in support/wait.py"
 
 
 def _short(value: ast.expr) -> bool:
@@ -133,7 +133,7 @@ run_to_end(["true"])
 process.wait()
 ", ".join(words)
 os.path.join("a")
-thread.join(PATIENCE)
+thread.join(TIMEOUT)
 result.get(timeout=60)
 assert took >= 5
 assert began < time.monotonic()

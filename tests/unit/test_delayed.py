@@ -21,8 +21,8 @@ from warren.broker.embedded.messages import Messages
 from warren.broker.embedded.recovery import restore_dead
 from warren.broker.embedded.topology import Topology
 from warren.broker.rabbitmq.delay_queues import place
-from warren.worker.delayed_tasks import MOST, SHORTEST, Later, away_for
-from warren.worker.requeue import Copies
+from warren.worker.delayed_tasks import MOST, SHORTEST, DelayedTasks, away_for
+from warren.worker.requeue import Requeuer
 
 
 def in_seconds(seconds: float) -> str:
@@ -55,7 +55,7 @@ def test_a_flood_is_kept_up_to_its_bound_and_room_comes_with_time() -> None:
     def message(seconds: float) -> Bunch:
         return Bunch(headers={"eta": in_seconds(seconds)}, delivery_info={"queue": "default"}, channel=channel)
 
-    later = Later(Copies())
+    later = DelayedTasks(Requeuer())
     later.begin(consumer)
     assert [later.postpone(message(30)) for _ in range(MOST + 5)] == [False] * MOST + [True] * 5
     assert not later.postpone(message(-1))
@@ -107,7 +107,7 @@ def test_embedded_a_message_comes_when_it_is_due_and_not_before(messages: Messag
         messages.ack(tag)
     assert found == [b"first", b"second"]
     assert messages.later.bring("q") == 0
-    assert len(os.listdir(messages.folder / "later" / "q")) == 1
+    assert len(os.listdir(messages.directory / "later" / "q")) == 1
 
 
 def test_embedded_an_answer_that_comes_late_does_no_harm(messages: Messages) -> None:
@@ -117,33 +117,33 @@ def test_embedded_an_answer_that_comes_late_does_no_harm(messages: Messages) -> 
     assert tag is not None
     messages.later.postpone(tag, time.time() + 3600)
     messages.ack(tag)
-    assert not messages.give_back(tag)
-    assert len(os.listdir(messages.folder / "later" / "q")) == 1
+    assert not messages.requeue(tag)
+    assert len(os.listdir(messages.directory / "later" / "q")) == 1
 
 
 def test_embedded_no_message_is_sent_for_later_into_a_queue_that_is_not_there(messages: Messages) -> None:
     """Its sender is told, as for one that is due at once; what waits goes with its queue."""
     assert not messages.later.put("none", b"x", time.time() + 3600, durable=True)
     assert messages.later.put("q", b"x", time.time() + 3600, durable=True)
-    Topology(messages.folder).delete_queue("q")
-    assert os.listdir(messages.folder / "later") == []
+    Topology(messages.directory).delete_queue("q")
+    assert os.listdir(messages.directory / "later") == []
 
 
 def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -> None:
-    """The folder of what is due later is made at the next connection; until then nothing misses it."""
-    (messages.folder / "later").rmdir()
-    assert restore_dead(messages.folder) == 0
+    """The directory of what is due later is made at the next connection; until then nothing misses it."""
+    (messages.directory / "later").rmdir()
+    assert restore_dead(messages.directory) == 0
     messages.open()
-    assert (messages.folder / "later").is_dir()
+    assert (messages.directory / "later").is_dir()
 
 
-def test_embedded_what_is_due_waits_for_a_queue_that_is_declared_anew(messages: Messages) -> None:
+def test_embedded_what_is_due_waits_for_a_queue_that_is_declared_again(messages: Messages) -> None:
     """Its queue was not there at the first look: it comes at one after that, and nobody has to start the worker again."""
     assert messages.later.put("q", b"due", time.time() - 1, durable=True)
     let_pass(0.2)  # then its directory is known, and not listed at each look
-    os.rename(messages.folder / "queues" / "q", messages.folder / "gone")
+    os.rename(messages.directory / "queues" / "q", messages.directory / "gone")
     assert messages.later.bring("q") == 0
-    Topology(messages.folder).declare_queue("q", temporary=False)
+    Topology(messages.directory).declare_queue("q", temporary=False)
     until(lambda: messages.later.bring("q") == 1, what="the message")
     assert messages.take("q") is not None
 
@@ -151,9 +151,9 @@ def test_embedded_what_is_due_waits_for_a_queue_that_is_declared_anew(messages: 
 @pytest.mark.parametrize("name", [f"{1:020d}.", f"{1:020d}..", f"{1:020d}.name"])
 def test_embedded_a_name_that_leads_nowhere_holds_up_nothing(messages: Messages, name: str) -> None:
     """It stands before the others, for anybody may have put it there, and cannot be moved."""
-    (messages.folder / "later" / "q").mkdir()
-    (messages.folder / "later" / "q" / name).touch()
-    (messages.folder / "queues" / "q" / "name" / "full").mkdir(parents=True)
+    (messages.directory / "later" / "q").mkdir()
+    (messages.directory / "later" / "q" / name).touch()
+    (messages.directory / "queues" / "q" / "name" / "full").mkdir(parents=True)
     assert messages.later.put("q", b"due", time.time() - 1, durable=True)
     with suppress(IsADirectoryError):
         messages.later.bring("q")
@@ -163,10 +163,10 @@ def test_embedded_a_name_that_leads_nowhere_holds_up_nothing(messages: Messages,
 @pytest.mark.parametrize("plant", PLANTS)
 def test_embedded_no_file_takes_the_place_of_what_is_due_later(messages: Messages, plant: str) -> None:
     """What a task has put in the place of a queue's directory makes way for the first message, and holds up no other queue."""
-    place = messages.folder / "later" / "a"
-    Topology(messages.folder).declare_queue("a", temporary=False)
+    place = messages.directory / "later" / "a"
+    Topology(messages.directory).declare_queue("a", temporary=False)
     PLANTS[plant](place)
-    options = {"folder": messages.folder}
+    options = {"directory": messages.directory}
     with Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options) as connection:
         channel = connection.channel()
         for queue in "aq":
@@ -174,15 +174,15 @@ def test_embedded_no_file_takes_the_place_of_what_is_due_later(messages: Message
         assert messages.later.put("q", b"due", time.time() - 1, durable=True)
         with suppress(OSError):
             channel.bring()
-        assert os.listdir(messages.folder / "later" / "q") == []
+        assert os.listdir(messages.directory / "later" / "q") == []
     assert messages.later.put("a", b"due", time.time() - 1, durable=True)
     assert messages.later.bring("a") == 1
 
 
-class Unsendable(Copies):
+class Unsendable(Requeuer):
     """Stands for copies of which none can be made."""
 
-    def give(self, *_: Any, refused: Callable[[], Any] | None = None, **__: Any) -> None:
+    def send(self, *_: Any, refused: Callable[[], Any] | None = None, **__: Any) -> None:
         """Refuses it at once."""
         assert refused is not None
         refused()
@@ -192,12 +192,12 @@ def test_messages_that_cannot_be_sent_back_take_bounded_memory() -> None:
     """Each is kept as long as few are; then it is rejected. The others go away as before."""
     kept: list[Any] = []
     rejected: list[Any] = []
-    later = Later(Unsendable())
+    later = DelayedTasks(Unsendable())
     qos = QoS(lambda prefetch_count: None, 4)
     conf = Bunch(task_default_queue_type="classic")
     later.begin(Bunch(app=Bunch(conf=conf), qos=qos, keep_until_due=kept.append, unsendable=rejected.append))
     for _ in range(MOST + 3):
         message = Bunch(headers={"eta": in_seconds(3600)}, delivery_info={"queue": "default"}, channel=object())
         assert later.postpone(message)
-    later.turn()
+    later.step()
     assert (len(kept), len(rejected), qos.value) == (MOST, 3, 4)

@@ -19,7 +19,7 @@ import requests
 from support.api import Api
 from support.api import api as running
 from support.figures import Figure
-from support.wait import PATIENCE, end_of, let_pass, run_to_end
+from support.wait import TIMEOUT, end_of, let_pass, run_to_end
 from warren.demo.api import read_or_make_key
 from warren.demo.call_record import read, worst_window
 from warren.demo.server import _Handler
@@ -48,7 +48,7 @@ def test_a_burst_gets_the_limit_and_not_one_more(api: Api) -> None:
         answers = list(callers.map(lambda number: api.get(f"/documents/{number}"), range(100)))
     served = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
-    calls = read((api.folder / "record").read_bytes().splitlines())
+    calls = read((api.directory / "record").read_bytes().splitlines())
     spread = (max(call.at_ns for call in calls) - min(call.at_ns for call in calls)) / 1e9
     assert len(served) + len(refused) == 100
     assert len(served) == LIMIT or spread > WINDOW  # a machine so slow that the burst was none
@@ -114,7 +114,7 @@ def test_the_record_says_what_happened(api: Api) -> None:
     for number in range(LIMIT + 5):
         api.get(f"/documents/{number}")
     api.get("/documents/0", key="wrong")
-    summary = requests.get(api.url + "/record", timeout=PATIENCE).json()
+    summary = requests.get(api.url + "/record", timeout=TIMEOUT).json()
     served = summary["calls"] - summary["refused"]
     assert summary["calls"] == LIMIT + 5
     assert summary["unauthorised"] == 1
@@ -126,7 +126,7 @@ def test_the_record_says_what_happened(api: Api) -> None:
 def test_one_connection_serves_many_calls(api: Api, figure: Figure) -> None:
     """A caller may keep its connection: a call then takes little more than the latency, not Nagle's 40 ms."""
     assert _Handler.disable_nagle_algorithm
-    caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=PATIENCE)
+    caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=TIMEOUT)
     took, connections = [], set()
     for number in range(LIMIT):
         start = time.monotonic()
@@ -143,9 +143,9 @@ def test_one_connection_serves_many_calls(api: Api, figure: Figure) -> None:
 
 def test_the_key_is_its_owners_alone(api: Api) -> None:
     """The key's file can be read by its owner and nobody else, and a second start keeps the key."""
-    assert (api.folder / "key").stat().st_mode & 0o777 == 0o600
+    assert (api.directory / "key").stat().st_mode & 0o777 == 0o600
     assert len(api.key) >= 32
-    assert read_or_make_key(api.folder / "key") == api.key
+    assert read_or_make_key(api.directory / "key") == api.key
 
 
 def test_only_this_machine_can_call(api: Api) -> None:
@@ -158,15 +158,15 @@ def test_only_this_machine_can_call(api: Api) -> None:
 def test_it_ends_when_asked(api: Api) -> None:
     """SIGTERM ends the API with 0, while a caller keeps a connection open."""
     with requests.Session() as session:
-        session.get(api.url + "/record", timeout=PATIENCE)
+        session.get(api.url + "/record", timeout=TIMEOUT)
         os.kill(api.process.pid, signal.SIGTERM)
         assert end_of(api.process) == 0
 
 
 def test_a_limit_that_is_none_is_named(tmp_path: Path) -> None:
     """A wrong limit is refused with what was expected and what was found, before anything listens."""
-    words = ["--limit", "60/fortnight", "--key-file", str(tmp_path / "key"), "--record", str(tmp_path / "record")]
-    ended = run_to_end([sys.executable, "-m", "warren.demo.api", *words], capture_output=True)
+    arguments = ["--limit", "60/fortnight", "--key-file", str(tmp_path / "key"), "--record", str(tmp_path / "record")]
+    ended = run_to_end([sys.executable, "-m", "warren.demo.api", *arguments], capture_output=True)
     assert ended.returncode == 2
     assert "expected a rate" in ended.stderr
     assert "60/fortnight" in ended.stderr

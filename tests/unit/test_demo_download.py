@@ -92,7 +92,7 @@ def test_an_address_of_this_host_is_not_reached() -> None:
 
 @pytest.mark.parametrize("target", ["http://127.0.0.2:%s/", "http://169.254.169.254/latest/", "http://[::ffff:127.0.0.2]:%s/"])
 def test_a_redirect_leads_to_no_other_address(target: str) -> None:
-    """What may be reached is asked at each redirect anew."""
+    """What may be reached is asked at each redirect again."""
     answers: Answers = {"/": page}
     with site(answers) as (url, asked):
         answers["/away"] = redirect(target.replace("%s", url.rpartition(":")[2]))

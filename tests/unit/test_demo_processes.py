@@ -14,7 +14,7 @@ import pytest
 from support.wait import end_of, until
 from warren.demo.quickstart import keep, processes, scratch
 from warren.errors import WarrenError
-from warren.system.process import Process, boot, of
+from warren.system.process import Process, boot, process_of
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
@@ -26,29 +26,29 @@ signal.pause()
 
 
 def alive(pid: int) -> bool:
-    found = of(pid)
+    found = process_of(pid)
     return found is not None and found.alive
 
 
-def begin(folder: Path, code: str) -> tuple[subprocess.Popen[bytes], Process]:
+def begin(directory: Path, code: str) -> tuple[subprocess.Popen[bytes], Process]:
     """A process in a session of its own that has printed a line to `out`."""
-    (folder / "program.py").write_text(code, encoding="utf-8")
-    out = folder / "out"
+    (directory / "program.py").write_text(code, encoding="utf-8")
+    out = directory / "out"
     with out.open("wb") as output:
-        words = [sys.executable, str(folder / "program.py")]
-        child = subprocess.Popen(words, stdout=output, start_new_session=True)
+        arguments = [sys.executable, str(directory / "program.py")]
+        child = subprocess.Popen(arguments, stdout=output, start_new_session=True)
     until(lambda: out.read_bytes().endswith(b"\n"))
-    identity = of(child.pid)
+    identity = process_of(child.pid)
     assert identity is not None
     return child, identity
 
 
 def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
-    """What ignores the request to stop is killed after the patience, together with what it has started."""
+    """What ignores the request to stop is killed after its grace, together with what it has started."""
     child, identity = begin(tmp_path, STUBBORN)
     grandchild = int((tmp_path / "out").read_text(encoding="ascii"))
     assert alive(grandchild)
-    processes.end(identity, patience=0.2)
+    processes.end(identity, grace=0.2)
     assert end_of(child) == -signal.SIGKILL
     until(lambda: not alive(grandchild))
 
@@ -56,7 +56,7 @@ def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
 def test_who_hurries_waits_for_nothing(tmp_path: Path) -> None:
     """A second Ctrl-C: what has not ended by then is killed at once."""
     child, identity = begin(tmp_path, STUBBORN)
-    processes.end(identity, patience=10_000, hurried=lambda: True)
+    processes.end(identity, grace=10_000, hurried=lambda: True)
     assert end_of(child) == -signal.SIGKILL
 
 
@@ -67,10 +67,10 @@ def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
         former = replace(identity, start=identity.start - 1)
         assert list(processes.session(identity))
         assert list(processes.session(former)) == []
-        processes.end(former, patience=0.2)
+        processes.end(former, grace=0.2)
         assert alive(child.pid)
     finally:
-        processes.end(identity, patience=0.2)
+        processes.end(identity, grace=0.2)
         end_of(child)
 
 
@@ -79,15 +79,15 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal, sys\n"
         "from warren.demo.quickstart import processes\n"
-        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        f"directory = pathlib.Path({str(tmp_path)!r})\n"
         "words = ['http.server', '--bind', '127.0.0.1', '0']\n"
-        "kept, other = (processes.start(words, folder / f'{keep}.out', keep) for keep in (True, False))\n"
+        "kept, other = (processes.start(words, directory / f'{keep}.out', keep) for keep in (True, False))\n"
         "print(kept.pid, other.pid, flush=True)\n"
         "signal.pause()\n"
     )
     child, _ = begin(tmp_path, code)
     kept, other = map(int, (tmp_path / "out").read_text(encoding="ascii").split())
-    identity = of(kept)
+    identity = process_of(kept)
     assert identity is not None
     try:
         child.kill()
@@ -95,7 +95,7 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
         until(lambda: not alive(other))
         assert alive(kept)
     finally:
-        processes.end(identity, patience=5)
+        processes.end(identity, grace=5)
 
 
 def test_a_program_that_ended_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_program_that_ended_is_told_with_its_last_words(tmp_path: Path) -> Non
         processes.alive_or_raise(process, out)
 
 
-def test_stopping_a_folder_without_a_kept_run_says_so(tmp_path: Path) -> None:
-    """`--stop` on any other folder touches nothing and says what was expected there."""
+def test_stopping_a_directory_without_a_kept_run_says_so(tmp_path: Path) -> None:
+    """`--stop` on any other directory touches nothing and says what was expected there."""
     with pytest.raises(WarrenError, match=f"{tmp_path}: expected a run that --keep left, found none"):
         keep.stop(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -139,5 +139,5 @@ def test_stopping_after_a_reboot_ends_nobody(tmp_path: Path) -> None:
         keep.stop(made.home)
         assert alive(child.pid)
     finally:
-        processes.end(identity, patience=0.2)
+        processes.end(identity, grace=0.2)
         end_of(child)

@@ -22,19 +22,19 @@ WORDS = [sys.executable, "-P", "-m", "warren.demo.quickstart"]
 AWAY = "redis://:secret@127.0.0.1:1/0"
 
 
-def ended(*words: str) -> subprocess.CompletedProcess[str]:
-    return run_to_end([*WORDS, *words], capture_output=True)
+def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_to_end([*WORDS, *arguments], capture_output=True)
 
 
 @pytest.mark.parametrize(("url", "code"), [(AWAY, 69), ("nonsense://secret", 2)])
 def test_a_run_that_never_began_keeps_no_password(tmp_path: Path, url: str, code: int) -> None:
     """With a broker that is away or a URL that is none, the URL is in no file afterwards."""
-    assert ended("--broker", url, "--folder", str(tmp_path)).returncode == code
+    assert ended("--broker", url, "--directory", str(tmp_path)).returncode == code
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
 
 
 def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
-    """`--stop` on a folder without a kept run fails with one line."""
+    """`--stop` on a directory without a kept run fails with one line."""
     done = ended("--stop", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith(f"{tmp_path}: expected a run that --keep left, found none")
@@ -43,7 +43,7 @@ def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["foo", "redis://h/0;amqp://h//"])
 def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
     """What is no URL of a broker is refused as an option, in one line that names it, and no file is made of it."""
-    done = ended("--broker", text, "--folder", str(tmp_path))
+    done = ended("--broker", text, "--directory", str(tmp_path))
     assert done.returncode == ExitCode.USAGE
     assert ": --broker: expected " in done.stderr.splitlines()[-1]
     assert ", found " in done.stderr.splitlines()[-1]
@@ -56,13 +56,13 @@ def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
     file, run = tmp_path / "url", tmp_path / "run"
     file.write_text(f"{AWAY}\n", encoding="utf-8")
     file.chmod(0o644)
-    done = ended("--broker-file", str(file), "--folder", str(run))
+    done = ended("--broker-file", str(file), "--directory", str(run))
     assert done.returncode == ExitCode.USAGE
     assert f"--broker-file {file}: expected a file that only its owner may read (chmod 600), found mode 0644" in done.stderr
     file.chmod(0o600)
-    for words in (["--broker-file", str(file)], ["--broker-file", "-"]):
+    for arguments in (["--broker-file", str(file)], ["--broker-file", "-"]):
         with file.open(encoding="utf-8") as url:
-            done = run_to_end([*WORDS, *words], capture_output=True, stdin=url)
+            done = run_to_end([*WORDS, *arguments], capture_output=True, stdin=url)
         assert done.returncode == ExitCode.UNAVAILABLE
         assert "redis://:***@127.0.0.1:1/0" in done.stderr
         assert ":secret@" not in done.stderr
@@ -70,13 +70,13 @@ def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
 
 
 def test_no_password_stays_among_the_words_of_the_command(tmp_path: Path) -> None:
-    """While a run goes on, its command line, which every user of the machine can read, has no password."""
-    words = [*WORDS, "--keep", "--json", f"--broker={AWAY}", "--folder", str(tmp_path)]
+    """While a run continues, its command line, which every user of the machine can read, has no password."""
+    arguments = [*WORDS, "--keep", "--json", f"--broker={AWAY}", "--directory", str(tmp_path)]
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        words[-3] = f"--broker=redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}/0"
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        arguments[-3] = f"--broker=redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}/0"
+        with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
             try:
                 until(lambda: started.poll() is not None or list(tmp_path.iterdir()), what="the run to begin")
                 assert started.poll() is None
@@ -91,8 +91,8 @@ def test_words_without_their_url() -> None:
     others = ["--json", "--documents", "5"]
     assert without_url(["--json", "--broker", AWAY, "--documents", "5"]) == (AWAY, others)
     assert without_url(["--json", f"--broker={AWAY}", "--documents", "5"]) == (AWAY, others)
-    for words in (others, ["--broker", "redis://h/0"], ["--broker"], ["--broker-file", AWAY]):
-        assert without_url(words) is None
+    for arguments in (others, ["--broker", "redis://h/0"], ["--broker"], ["--broker-file", AWAY]):
+        assert without_url(arguments) is None
 
 
 def test_the_help_has_every_exit_code() -> None:
@@ -117,9 +117,9 @@ def test_without_the_tree_what_is_typed_needs_no_script(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
-    """Ctrl-C stops what was started, and the last line names the folder."""
+    """Ctrl-C stops what was started, and the last line names the directory."""
     started = subprocess.Popen(
-        [*WORDS, "--folder", str(scratch)],
+        [*WORDS, "--directory", str(scratch)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

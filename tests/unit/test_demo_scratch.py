@@ -1,4 +1,4 @@
-"""The folder of a run: its settings, and what must not stay in it."""
+"""The directory of a run: its settings, and what must not stay in it."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def test_the_url_of_the_broker_is_its_owners_alone(tmp_path: Path) -> None:
     assert str(load(made.config).broker.url) == "**********"
 
 
-def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
-    """A run writes into an empty folder and no other."""
+def test_a_directory_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
+    """A run writes into an empty directory and no other."""
     (tmp_path / "mine").touch()
-    with pytest.raises(CannotWrite, match="expected an empty folder, found mine"):
+    with pytest.raises(CannotWrite, match="expected an empty directory, found mine"):
         scratch.make(tmp_path, None)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_folder_of_its_own_is_private_and_short() -> None:
-    """Without a name the folder is a new one that nobody else may enter, with room for a socket's path."""
+def test_a_directory_of_its_own_is_private_and_short() -> None:
+    """Without a name the directory is a new one that nobody else may enter, with room for a socket's path."""
     homes = [scratch.make(None, None).home for _ in range(2)]
     try:
         assert homes[0] != homes[1]
@@ -67,8 +67,8 @@ def test_a_folder_of_its_own_is_private_and_short() -> None:
             run_to_end(["rm", "-r", str(home)], check=True)
 
 
-def test_only_a_folder_of_its_own_is_discarded(tmp_path: Path) -> None:
-    """What never began leaves nothing; in a folder that the user named only the broker's URL goes."""
+def test_only_a_directory_of_its_own_is_discarded(tmp_path: Path) -> None:
+    """What never began leaves nothing; in a directory that the user named only the broker's URL goes."""
     own, named = scratch.make(None, "redis://127.0.0.1/0"), scratch.make(tmp_path, "redis://127.0.0.1/0")
     for made in (own, named):
         made.discard()
@@ -82,4 +82,4 @@ def test_the_names_of_a_scratch_say_where_things_are() -> None:
     told = made.settings("http://127.0.0.1:1")
     assert made.settings_file == Path("/home/state/demo/demo.json")
     assert told.ticks == made.settings_file.parent / "ticks.jsonl"
-    assert os.path.commonpath([told.folder, made.home]) == "/home"
+    assert os.path.commonpath([told.directory, made.home]) == "/home"

@@ -17,7 +17,7 @@ from celery import Celery, current_app
 
 from support.api import api as running
 from support.in_process import working
-from support.wait import PATIENCE, result_of, until
+from support.wait import TIMEOUT, result_of, until
 from warren.demo import api_calls, demo_settings
 from warren.quotas import client
 from warren.quotas.ledger import Ledger
@@ -53,7 +53,7 @@ def worker() -> Iterator[Celery]:
 
 @pytest.fixture
 def app(tmp_path: Path, worker: Celery) -> Celery:
-    """The app with a state folder of the test's own."""
+    """The app with a state directory of the test's own."""
     worker.conf.warren_state_dir = str(tmp_path)
     use(worker, "http://127.0.0.1:9")
     return worker
@@ -101,8 +101,8 @@ def test_a_document_is_collected_once(app: Celery, api: str) -> None:
     first = run(app, "warren.demo.collect", 3, task_id="one")
     run_again(app, "warren.demo.collect", 3, task_id="one")
     headers = {"Authorization": f"Bearer {demo.key}"}
-    catalogue = api_calls.session().get(f"{api}/documents", headers=headers, timeout=PATIENCE).json()
-    assert first == str(demo.folder / "00003.txt")
+    catalogue = api_calls.session().get(f"{api}/documents", headers=headers, timeout=TIMEOUT).json()
+    assert first == str(demo.directory / "00003.txt")
     assert Path(first).stat().st_size == catalogue[3]["bytes"]
     assert [call["path"] for call in calls(demo)] == ["/documents/3"]
 
@@ -124,7 +124,7 @@ def test_a_document_that_does_not_exist_is_not_asked_for_again(app: Celery, api:
     with pytest.raises(Exception, match="404"):
         run(app, "warren.demo.collect", 999_999)
     assert len(calls(demo)) == 1
-    assert not demo.folder.exists()
+    assert not demo.directory.exists()
 
 
 def test_an_api_that_is_away_costs_no_allowance(app: Celery, ledger: Ledger) -> None:
@@ -177,7 +177,7 @@ def test_a_download_arrives_and_is_listed(app: Celery, site: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../page", "/etc/page", "a/b", "", "nul\0", "x" * 300])
-def test_a_download_does_not_leave_the_folder(app: Celery, site: str, name: str) -> None:
+def test_a_download_does_not_leave_the_directory(app: Celery, site: str, name: str) -> None:
     """A name that leads elsewhere fails the task before anything is fetched or written."""
     with pytest.raises(ValueError, match="filename: expected"):
         run(app, "warren.demo.download", f"{site}/page", name)
@@ -185,7 +185,7 @@ def test_a_download_does_not_leave_the_folder(app: Celery, site: str, name: str)
 
 
 def test_a_download_that_is_refused_leaves_no_file(app: Celery, site: str) -> None:
-    """A page that is not there fails the task and leaves nothing in the folder."""
+    """A page that is not there fails the task and leaves nothing in the directory."""
     use(app, site)
     with pytest.raises(Exception, match="404"):
         run(app, "warren.demo.download", f"{site}/nothing", "page")
@@ -194,18 +194,18 @@ def test_a_download_that_is_refused_leaves_no_file(app: Celery, site: str) -> No
 
 def test_the_report_ranks_the_words_of_the_documents(app: Celery) -> None:
     """`report` writes as many rows as asked for, the most frequent word first, and returns the file's path."""
-    folder = use(app, "").folder
-    folder.mkdir()
-    (folder / "00000.txt").write_text("Queue, queue; worker! a 12 queue", encoding="utf-8")
-    (folder / "00001.txt").write_bytes(b"worker \xff beat")
-    (folder / "other.bin").write_text("ignored ignored ignored ignored", encoding="utf-8")
+    directory = use(app, "").directory
+    directory.mkdir()
+    (directory / "00000.txt").write_text("Queue, queue; worker! a 12 queue", encoding="utf-8")
+    (directory / "00001.txt").write_bytes(b"worker \xff beat")
+    (directory / "other.bin").write_text("ignored ignored ignored ignored", encoding="utf-8")
     path = run(app, "warren.demo.report", 2)
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows == [["rank", "word", "times"], ["1", "queue", "3"], ["2", "worker", "2"]]
 
 
-def test_a_report_is_not_led_out_of_the_folder_by_its_id(app: Celery) -> None:
+def test_a_report_is_not_led_out_of_the_directory_by_its_id(app: Celery) -> None:
     """A caller chooses the id of its task, and a file is named after it: an id that leads elsewhere fails the task."""
     with pytest.raises(ValueError, match="filename: expected"):
         run(app, "warren.demo.report", 1, task_id="x/../../escaped")

@@ -18,7 +18,7 @@ BAD_NAMES = [
     "",
     "/etc/passwd",
     "a/../../escaped",
-    "folder/file",
+    "directory/file",
     "nul\0byte",
     "line\nend",
     "\ud800",
@@ -32,40 +32,40 @@ BAD_NAMES = [
 def test_a_name_that_is_not_a_plain_one_is_refused(name: str) -> None:
     """No name that leads elsewhere, hides, or cannot be written gets a path."""
     with pytest.raises(ValueError, match="filename: expected"):
-        inside(Path("/folder"), name)
+        inside(Path("/directory"), name)
 
 
 @given(st.text(max_size=300))
-def test_no_name_leaves_the_folder(name: str) -> None:
-    """Whatever the name, the path is directly in the folder or there is none."""
+def test_no_name_leaves_the_directory(name: str) -> None:
+    """Whatever the name, the path is directly in the directory or there is none."""
     try:
-        path = inside(Path("/folder"), name)
+        path = inside(Path("/directory"), name)
     except ValueError:
         return
-    assert path.resolve().parent == Path("/folder")
+    assert path.resolve().parent == Path("/directory")
 
 
 @pytest.mark.parametrize("name", ["a", "Zürich 2024.pdf", "a..b", "x" * 255, "a\\b", "~", "-rf"])
 def test_plain_names_are_taken_as_they_are(name: str) -> None:
     """What people call files is accepted unchanged."""
-    assert inside(Path("/folder"), name) == Path("/folder") / name
+    assert inside(Path("/directory"), name) == Path("/directory") / name
 
 
-def test_a_link_in_the_folder_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    """A link under the name that is written leads no byte out of the folder."""
+def test_a_link_in_the_directory_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    """A link under the name that is written leads no byte out of the directory."""
     outside = tmp_path / "outside"
     outside.write_text("untouched", encoding="utf-8")
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "name").symlink_to(outside)
-    write_whole(inside(folder, "name"), [b"new"])
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    (directory / "name").symlink_to(outside)
+    write_whole(inside(directory, "name"), [b"new"])
     assert outside.read_text(encoding="utf-8") == "untouched"
-    assert not (folder / "name").is_symlink()
-    assert (folder / "name").read_bytes() == b"new"
+    assert not (directory / "name").is_symlink()
+    assert (directory / "name").read_bytes() == b"new"
 
 
 def test_a_file_that_could_not_be_finished_leaves_the_old_one_and_no_rest(tmp_path: Path) -> None:
-    """When the source breaks off, the file is as before and nothing else is left in the folder."""
+    """When the source breaks off, the file is as before and nothing else is left in the directory."""
 
     def broken() -> Iterator[bytes]:
         yield b"half"
@@ -79,8 +79,8 @@ def test_a_file_that_could_not_be_finished_leaves_the_old_one_and_no_rest(tmp_pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_under_the_name_is_not_replaced(tmp_path: Path) -> None:
-    """Writing a file where a folder stands fails and leaves nothing behind."""
+def test_a_directory_under_the_name_is_not_replaced(tmp_path: Path) -> None:
+    """Writing a file where a directory stands fails and leaves nothing behind."""
     (tmp_path / "name").mkdir()
     with pytest.raises(OSError, match="name"):
         write_whole(tmp_path / "name", [b"new"])
@@ -88,11 +88,11 @@ def test_a_folder_under_the_name_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_only_whole_files_are_listed(tmp_path: Path) -> None:
-    """Links, folders and unfinished files are not among the files; a folder that is not there has none."""
+    """Links, directories and unfinished files are not among the files; a directory that is not there has none."""
     write_whole(tmp_path / "b", [b"1"])
     write_whole(tmp_path / "a", [b"1"])
     (tmp_path / ".part-x").touch()
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "directory").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert [path.name for path in finished(tmp_path)] == ["a", "b"]
     assert list(finished(tmp_path / "nowhere")) == []

@@ -13,7 +13,7 @@ from celery.worker import state
 
 from warren.logs import setup
 from warren.worker import callbacks
-from warren.worker.callbacks import Aftermath
+from warren.worker.callbacks import Callbacks
 from warren.worker.drain import Drain
 
 
@@ -40,15 +40,15 @@ def clean() -> Iterator[None]:
 
 
 @pytest.fixture
-def copies() -> Copies:
+def requeuer() -> Copies:
     """Copies of a worker."""
     return Copies()
 
 
 @pytest.fixture
-def drain(copies: Copies) -> Drain:
+def drain(requeuer: Copies) -> Drain:
     """A drain of a worker that has these."""
-    return Drain(SimpleNamespace(closed=False), copies, Aftermath(), lambda seconds: None)  # type: ignore[arg-type]
+    return Drain(SimpleNamespace(closed=False), requeuer, Callbacks(), lambda seconds: None)  # type: ignore[arg-type]
 
 
 def consumer() -> Any:
@@ -62,7 +62,7 @@ def consumer() -> Any:
     ids=["idle", "out of time"],
 )
 def test_a_worker_waits_for_a_copy_that_is_with_the_broker(
-    drain: Drain, copies: Copies, running: list[Running], timeout: float, ends_by: str
+    drain: Drain, requeuer: Copies, running: list[Running], timeout: float, ends_by: str
 ) -> None:
     """It ended before the confirmation, that message would come back as well, and its task would run twice.
 
@@ -70,10 +70,10 @@ def test_a_worker_waits_for_a_copy_that_is_with_the_broker(
     """
     state.reserved_requests.update(running)
     drain.begin(timeout, "test")
-    drain.turn(consumer())
+    drain.step(consumer())
     assert getattr(state, ends_by) is None
-    copies.there = True
-    drain.turn(consumer())
+    requeuer.there = True
+    drain.step(consumer())
     assert getattr(state, ends_by) == 0
 
 
@@ -91,51 +91,51 @@ class Pool:
 
 
 @pytest.mark.parametrize("ends", ["stop", "broker away"])
-def test_a_worker_waits_for_what_follows_a_task(drain: Drain, copies: Copies, ends: str) -> None:
+def test_a_worker_waits_for_what_follows_a_task(drain: Drain, requeuer: Copies, ends: str) -> None:
     """It is in the pool alone: no broker has it. It stays there when a connection ends."""
-    pool, copies.there = Pool(), True
-    drain._aftermath.pool = lambda: pool
-    drain._aftermath._hand_over(callbacks._Following("x", "jobs.x", held=False), print, (), print, print)
+    pool, requeuer.there = Pool(), True
+    drain._callbacks.pool = lambda: pool
+    drain._callbacks._hand_over(callbacks._Following("x", "jobs.x", held=False), print, (), print, print)
     [(job, done)] = pool.given
     assert job.stays
     drain.begin(30.0, "test")
-    turn = drain.turn if ends == "stop" else drain.turn_without_broker
-    turn(consumer())
+    step = drain.step if ends == "stop" else drain.step_without_broker
+    step(consumer())
     assert state.should_stop is None
     done(None)
-    turn(consumer())
+    step(consumer())
     assert state.should_stop == 0
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_what_follows_a_task_is_told_when_a_stop_cuts_it_off(drain: Drain, copies: Copies, tmp_path: Path, held: bool) -> None:
+def test_what_follows_a_task_is_told_when_a_stop_cuts_it_off(drain: Drain, requeuer: Copies, tmp_path: Path, held: bool) -> None:
     """The failure is stored by the worker itself, and a line says what was not called; or the message comes again."""
     setup.configure("worker", "worker-a", "h", tmp_path)
     stored: list[str] = []
-    pool, copies.there = Pool(), True
-    aftermath = drain._aftermath
-    aftermath.pool = lambda: pool
+    pool, requeuer.there = Pool(), True
+    pending = drain._callbacks
+    pending.pool = lambda: pool
     following = callbacks._Following("x", "jobs.x", held, lambda: stored.append("x"))
-    aftermath._hand_over(following, print, (), print, print)
+    pending._hand_over(following, print, (), print, print)
     drain.begin(0.0, "test")
     state.reserved_requests.update([running := Running()])
-    drain.turn(consumer())
+    drain.step(consumer())
     assert state.should_terminate == 0
     assert running in state.reserved_requests
     setup.end()
     told = [json.loads(line) for line in (tmp_path / "worker.log").read_text(encoding="utf-8").splitlines()]
-    assert [line["event"] for line in told if "task_id" in line] == ["task_handed_back" if held else "callbacks_failed"]
+    assert [line["event"] for line in told if "task_id" in line] == ["task_requeued" if held else "callbacks_failed"]
     assert stored == ([] if held else ["x"])
-    assert not aftermath.going_on
+    assert not pending.running
 
 
-def test_a_connection_that_ends_lets_a_held_message_come_again(drain: Drain, copies: Copies) -> None:
+def test_a_connection_that_ends_lets_a_unacknowledged_message_come_again(drain: Drain, requeuer: Copies) -> None:
     """The pool forgets what follows such a task, and the worker does not wait for it."""
-    pool, copies.there = Pool(), True
-    drain._aftermath.pool = lambda: pool
-    drain._aftermath._hand_over(callbacks._Following("x", "jobs.x", held=True), print, (), print, print)
+    pool, requeuer.there = Pool(), True
+    drain._callbacks.pool = lambda: pool
+    drain._callbacks._hand_over(callbacks._Following("x", "jobs.x", held=True), print, (), print, print)
     [(job, _)] = pool.given
     job.on_discard()
     drain.begin(30.0, "test")
-    drain.turn(consumer())
+    drain.step(consumer())
     assert state.should_stop == 0

@@ -1,4 +1,4 @@
-"""Names of queues and messages in the embedded broker's folders."""
+"""Names of queues and messages in the embedded broker's directories."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.broker.embedded.file_names import folder_name, message_name, owner, owner_alive, returned_name, returns_of
+from warren.broker.embedded.file_names import directory_name, message_name, owner, owner_alive, returned_name, returns_of
 
 
 @given(st.text(min_size=1))
-def test_any_queue_name_is_a_safe_folder_name(name: str) -> None:
-    """Whatever a queue is called, its folder is one visible folder directly below the broker's."""
+def test_any_queue_name_is_a_safe_directory_name(name: str) -> None:
+    """Whatever a queue is called, its directory is one visible directory directly below the broker's."""
     try:
-        safe = folder_name(name)
+        safe = directory_name(name)
     except UnicodeEncodeError:
         return  # a lone surrogate is no text: no publisher can send it
     assert "/" not in safe
@@ -25,13 +25,13 @@ def test_any_queue_name_is_a_safe_folder_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".", "../../etc", "a b", "worker@host.celery.pidbox", "ä", "a%2Fb", "x" * 300])
-def test_two_queues_never_share_a_folder(name: str, tmp_path: Path) -> None:
-    """Names that need encoding make folders of their own, inside the broker's folder."""
+def test_two_queues_never_share_a_directory(name: str, tmp_path: Path) -> None:
+    """Names that need encoding make directories of their own, inside the broker's directory."""
     others = ["a/b", "..", ".", "../../etc", "a b", "worker@host.celery.pidbox", "ä", "a%2Fb", "x" * 300, "x" * 299 + "y", "%2E"]
     others.remove(name)
-    (tmp_path / folder_name(name)).mkdir()
-    assert [path.name for path in tmp_path.iterdir()] == [folder_name(name)]
-    assert folder_name(name) not in {folder_name(other) for other in others}
+    (tmp_path / directory_name(name)).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [directory_name(name)]
+    assert directory_name(name) not in {directory_name(other) for other in others}
 
 
 def test_messages_sort_in_the_order_of_their_making() -> None:

@@ -22,7 +22,7 @@ from warren.system.process import die_with_parent
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Celery]:
-    """An app that keeps its results in a folder which does not exist yet."""
+    """An app that keeps its results in a directory which does not exist yet."""
     found = Celery("client", set_as_current=False)
     found.conf.result_backend = f"warren.broker.embedded.file_results:Backend+file://{tmp_path}/state/results"
     yield found
@@ -88,16 +88,16 @@ def test_a_reader_never_meets_half_a_result(app: Celery) -> None:
 
 def test_old_results_are_cleaned_up(app: Celery, tmp_path: Path) -> None:
     """A clean-up removes what has expired, rests of killed writers included, and nothing else."""
-    folder = tmp_path / "state" / "results"
+    directory = tmp_path / "state" / "results"
     app.conf.result_expires = 100
     for name in ("old", "new"):
         app.backend.store_result(name, 1, "SUCCESS")
-    (folder / ".rest").write_bytes(b"to")
-    (folder / "notes.txt").write_bytes(b"mine")
+    (directory / ".rest").write_bytes(b"to")
+    (directory / "notes.txt").write_bytes(b"mine")
     for name in ("celery-task-meta-old", ".rest", "notes.txt"):
-        os.utime(folder / name, (time.time() - 200, time.time() - 200))
+        os.utime(directory / name, (time.time() - 200, time.time() - 200))
     app.backend.cleanup()
-    assert sorted(path.name for path in folder.iterdir()) == ["celery-task-meta-new", "notes.txt"]
+    assert sorted(path.name for path in directory.iterdir()) == ["celery-task-meta-new", "notes.txt"]
 
 
 def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,19 +120,19 @@ def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytes
 
 
 def test_any_key_is_a_file(app: Celery, tmp_path: Path) -> None:
-    """An id that is a path, or longer than a file name, has a result of its own, within the folder, and is cleaned up."""
+    """An id that is a path, or longer than a file name, has a result of its own, within the directory, and is cleaned up."""
     app.conf.result_expires = 100
     ids = ("https://example.org/page/1", "https://example.org/page/2", "../../x", "..", "x" * 200, "é" * 100)
     for number, task_id in enumerate(ids):
         app.backend.store_result(task_id, number, "SUCCESS")
     assert [result_of(AsyncResult(task_id, app=app)) for task_id in ids] == list(range(len(ids)))
-    folder = tmp_path / "state" / "results"
+    directory = tmp_path / "state" / "results"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state"]
-    assert len(list(folder.iterdir())) == len(ids)
-    for path in folder.iterdir():
+    assert len(list(directory.iterdir())) == len(ids)
+    for path in directory.iterdir():
         os.utime(path, (time.time() - 200, time.time() - 200))
     app.backend.cleanup()
-    assert not list(folder.iterdir())
+    assert not list(directory.iterdir())
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EROFS, errno.ENOTDIR])

@@ -1,4 +1,4 @@
-"""The message folders of the embedded broker."""
+"""The message directories of the embedded broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from kombu import Connection
 
 from support.wait import until
-from warren.broker.embedded.file_names import folder_name, owner, returns_of
+from warren.broker.embedded.file_names import directory_name, owner, returns_of
 from warren.broker.embedded.messages import Messages, NoQueue
 from warren.broker.embedded.recovery import restore_dead
 from warren.broker.embedded.topology import Topology
@@ -28,10 +28,10 @@ def taken(messages: Messages, queue: str = "q") -> list[bytes]:
     return contents
 
 
-def files(folder: Path) -> list[Path]:
+def files(directory: Path) -> list[Path]:
     """The message files anywhere below."""
     parts = ("incoming", "queues", "unacked", "rejected")
-    return [path for part in parts for path in (folder / part).rglob("*") if path.is_file()]
+    return [path for part in parts for path in (directory / part).rglob("*") if path.is_file()]
 
 
 def test_first_in_first_out(messages: Messages) -> None:
@@ -39,14 +39,14 @@ def test_first_in_first_out(messages: Messages) -> None:
     for number in range(50):
         messages.put("q", b"%d" % number, durable=number % 10 == 0)
     assert taken(messages) == [b"%d" % number for number in range(50)]
-    assert files(messages.folder) == []
+    assert files(messages.directory) == []
 
 
 def test_a_message_for_no_queue_is_refused(messages: Messages) -> None:
     """Publishing to a queue that does not exist says so and leaves nothing behind."""
     with pytest.raises(NoQueue):
         messages.put("nowhere", b"lost?", durable=True)
-    assert files(messages.folder) == []
+    assert files(messages.directory) == []
 
 
 def test_taken_stays_until_acknowledged(messages: Messages) -> None:
@@ -55,57 +55,57 @@ def test_taken_stays_until_acknowledged(messages: Messages) -> None:
     tag = messages.take("q")
     assert tag is not None
     assert tag.startswith(f"{owner()}/")
-    assert Messages(messages.folder).take("q") is None
-    assert [path.read_bytes() for path in files(messages.folder)] == [b"one"]
+    assert Messages(messages.directory).take("q") is None
+    assert [path.read_bytes() for path in files(messages.directory)] == [b"one"]
     messages.ack(tag)
-    assert files(messages.folder) == []
+    assert files(messages.directory) == []
 
 
-def test_given_back_goes_to_the_front(messages: Messages) -> None:
+def test_requeued_goes_to_the_front(messages: Messages) -> None:
     """A message that is given back is the next to be taken, by its taker at once and by others soon."""
-    other = Messages(messages.folder)
+    other = Messages(messages.directory)
     for content in (b"one", b"two", b"three", b"four"):
         messages.put("q", content, durable=False)
     messages.ack(other.take("q") or "")  # the other knows the names now
     tag = messages.take("q")
     assert tag is not None
     assert messages.read(tag) == b"two"
-    assert messages.give_back(tag)
+    assert messages.requeue(tag)
     again = messages.take("q")
     assert again is not None
     assert (messages.read(again), returns_of(again)) == (b"two", 1)
-    messages.give_back(again)
+    messages.requeue(again)
 
     def front_is_seen() -> bool:
         tag = other.take("q")
         assert tag is not None
         if other.read(tag) == b"two":
             return returns_of(tag) >= 2
-        other.give_back(tag)
+        other.requeue(tag)
         return False
 
     assert until(front_is_seen, what="the other taker to see the returned message")
 
 
 def test_a_late_acknowledgement_harms_nobody(messages: Messages) -> None:
-    """Acknowledging a message that was given back and taken anew does not touch it."""
+    """Acknowledging a message that was given back and taken again does not touch it."""
     messages.put("q", b"one", durable=False)
     first = messages.take("q")
     assert first is not None
-    messages.give_back(first)
+    messages.requeue(first)
     second = messages.take("q")
     assert second is not None
     messages.ack(first)
     messages.reject(first)
-    assert not messages.give_back(first)
+    assert not messages.requeue(first)
     assert messages.read(second) == b"one"
 
 
 def test_rejected_is_kept(messages: Messages) -> None:
-    """A rejected message is kept in a folder of its queue."""
+    """A rejected message is kept in a directory of its queue."""
     messages.put("q", b"one", durable=False)
     messages.reject(messages.take("q") or "")
-    assert [path.read_bytes() for path in (messages.folder / "rejected" / "q").iterdir()] == [b"one"]
+    assert [path.read_bytes() for path in (messages.directory / "rejected" / "q").iterdir()] == [b"one"]
     assert messages.take("q") is None
 
 
@@ -113,10 +113,10 @@ def test_returned_to_a_deleted_queue_is_kept(messages: Messages) -> None:
     """A message whose queue was deleted while it was out is set aside, and does not bring the queue back."""
     messages.put("q", b"one", durable=False)
     tag = messages.take("q")
-    Topology(messages.folder).delete_queue("q")
-    assert messages.give_back(tag or "")
-    assert [path.read_bytes() for path in (messages.folder / "rejected" / "q").iterdir()] == [b"one"]
-    assert not (messages.folder / "queues" / "q").exists()
+    Topology(messages.directory).delete_queue("q")
+    assert messages.requeue(tag or "")
+    assert [path.read_bytes() for path in (messages.directory / "rejected" / "q").iterdir()] == [b"one"]
+    assert not (messages.directory / "queues" / "q").exists()
 
 
 def test_size_and_purge(messages: Messages) -> None:
@@ -132,9 +132,9 @@ def test_size_and_purge(messages: Messages) -> None:
 
 def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> None:
     """However often an empty queue was looked at, the next message is found at the next look."""
-    folder = messages.folder / "queues" / "q"
+    directory = messages.directory / "queues" / "q"
     for number in range(20):
-        until(lambda: time.time_ns() - folder.stat().st_mtime_ns > 120_000_000, what="the folder to have settled")
+        until(lambda: time.time_ns() - directory.stat().st_mtime_ns > 120_000_000, what="the directory to have settled")
         assert messages.take("q") is None
         assert messages.take("q") is None
         messages.put("q", b"%d" % number, durable=False)
@@ -150,10 +150,10 @@ def test_messages_are_seen_however_fast_they_follow(messages: Messages) -> None:
 
 def test_a_stepped_clock_loses_no_message(messages: Messages) -> None:
     """Messages stamped in the future, in the past and now are all taken."""
-    folder = messages.folder / "queues" / "q"
+    directory = messages.directory / "queues" / "q"
     for number, stamp in enumerate((0, 4102444800_000000000, time.time_ns())):
-        (folder / f"{stamp:020d}-{number:012d}-aa.0").write_bytes(b"%d" % number)
-        os.utime(folder, ns=(stamp, stamp))
+        (directory / f"{stamp:020d}-{number:012d}-aa.0").write_bytes(b"%d" % number)
+        os.utime(directory, ns=(stamp, stamp))
         assert messages.take("q") is not None
     messages.put("q", b"new", durable=False)
     assert taken(messages) == [b"new"]
@@ -164,67 +164,67 @@ def test_what_the_dead_had_goes_back(messages: Messages) -> None:
     messages.put("q", b"one", durable=True)
     messages.put("q", b"two", durable=True)
     tags = [messages.take("q") or "", messages.take("q") or ""]
-    assert restore_dead(messages.folder) == 0  # this process lives
+    assert restore_dead(messages.directory) == 0  # this process lives
     where, pid, start = owner().rsplit(".", 2)
     for tag, dead in zip(tags, (f"earlier-boot.{pid}.{start}", f"{where}.{pid}.{int(start) - 1}"), strict=True):
         _, queue, name = tag.split("/")
-        (messages.folder / "unacked" / dead / queue).mkdir(parents=True)
-        os.rename(messages.folder / "unacked" / tag, messages.folder / "unacked" / dead / queue / name)
-        (messages.folder / "incoming" / f"{dead}.0.ff").write_bytes(b"to")
-    assert restore_dead(messages.folder) == 2
-    assert restore_dead(messages.folder) == 0
-    assert sorted(path.name for path in (messages.folder / "unacked").iterdir()) == [owner()]
+        (messages.directory / "unacked" / dead / queue).mkdir(parents=True)
+        os.rename(messages.directory / "unacked" / tag, messages.directory / "unacked" / dead / queue / name)
+        (messages.directory / "incoming" / f"{dead}.0.ff").write_bytes(b"to")
+    assert restore_dead(messages.directory) == 2
+    assert restore_dead(messages.directory) == 0
+    assert sorted(path.name for path in (messages.directory / "unacked").iterdir()) == [owner()]
     tag = messages.take("q") or ""
     assert (messages.read(tag), returns_of(tag)) == (b"one", 1)
     messages.ack(tag)
     assert taken(messages) == [b"two"]
-    assert list((messages.folder / "incoming").iterdir()) == []
+    assert list((messages.directory / "incoming").iterdir()) == []
 
 
 def test_restoring_is_harmless_where_there_is_no_broker(tmp_path: Path) -> None:
-    """Restoring in a folder that does not exist yet does nothing."""
+    """Restoring in a directory that does not exist yet does nothing."""
     assert restore_dead(tmp_path / "broker") == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stray_file_does_not_stop_the_restorer(messages: Messages) -> None:
     """What somebody put among the takers by hand is in nobody's way."""
-    (messages.folder / "unacked" / "notes.txt").write_text("hello")
-    dead = messages.folder / "unacked" / "x.1.1"
+    (messages.directory / "unacked" / "notes.txt").write_text("hello")
+    dead = messages.directory / "unacked" / "x.1.1"
     (dead / "q").mkdir(parents=True)
     (dead / "readme").write_text("hello")
     (dead / "q" / "m.0").write_bytes(b"one")
-    assert restore_dead(messages.folder) == 1
+    assert restore_dead(messages.directory) == 1
     assert taken(messages) == [b"one"]
 
 
-def test_a_removed_folder_of_the_taker_is_made_again(messages: Messages) -> None:
-    """A taker whose own folder vanished makes it anew and loses no message."""
+def test_a_removed_directory_of_the_taker_is_made_again(messages: Messages) -> None:
+    """A taker whose own directory vanished makes it again and loses no message."""
     messages.put("q", b"one", durable=False)
     messages.put("q", b"two", durable=False)
     messages.ack(messages.take("q") or "")
-    shutil.rmtree(messages.folder / "unacked" / owner())
+    shutil.rmtree(messages.directory / "unacked" / owner())
     assert taken(messages) == [b"two"]
 
 
 def test_queue_names_with_slashes_stay_inside(messages: Messages, tmp_path: Path) -> None:
-    """A queue called ../../x is a folder of the broker like any other."""
-    topology = Topology(messages.folder)
+    """A queue called ../../x is a directory of the broker like any other."""
+    topology = Topology(messages.directory)
     topology.declare_queue("../../x", temporary=False)
     messages.put("../../x", b"one", durable=True)
-    assert (tmp_path / "queues" / folder_name("../../x")).is_dir()
+    assert (tmp_path / "queues" / directory_name("../../x")).is_dir()
     assert taken(messages, "../../x") == [b"one"]
 
 
-def test_stranded_messages_are_given_back_later(messages: Messages) -> None:
+def test_stranded_messages_are_requeued_later(messages: Messages) -> None:
     """A message that could not be given back is tried again, by the process that had it."""
     messages.put("q", b"one", durable=False)
     tag = messages.take("q") or ""
-    queues, away = messages.folder / "queues", messages.folder / "away"
+    queues, away = messages.directory / "queues", messages.directory / "away"
     os.rename(queues, away)
-    queues.write_bytes(b"")  # a file in place of the folder: ENOTDIR stands for any error of the disk
+    queues.write_bytes(b"")  # a file in place of the directory: ENOTDIR stands for any error of the disk
     with pytest.raises(NotADirectoryError):
-        messages.give_back(tag)
+        messages.requeue(tag)
     queues.unlink()
     os.rename(away, queues)
     assert messages.retry_stranded() == 1
@@ -232,33 +232,33 @@ def test_stranded_messages_are_given_back_later(messages: Messages) -> None:
     assert taken(messages) == [b"one"]
 
 
-def test_a_folder_that_was_huge_is_renewed(messages: Messages) -> None:
-    """An empty queue that once held very many messages gets a fresh folder, and what was published in that moment arrives."""
-    folder = messages.folder / "queues" / "q"
+def test_a_directory_that_was_huge_is_renewed(messages: Messages) -> None:
+    """An empty queue that once held very many messages gets a fresh directory, and what was published in that moment arrives."""
+    directory = messages.directory / "queues" / "q"
     serial = 0
-    while folder.stat().st_size <= 1 << 20:
+    while directory.stat().st_size <= 1 << 20:
         for _ in range(1000):
-            (folder / f"{serial:0200d}").touch()
+            (directory / f"{serial:0200d}").touch()
             serial += 1
         if serial >= 20_000:
-            pytest.skip("this file system keeps no large folders")  # then there is nothing to renew
+            pytest.skip("this file system keeps no large directories")  # then there is nothing to renew
     assert messages.purge("q") == serial
-    before = folder.stat().st_ino
+    before = directory.stat().st_ino
     assert messages.take("q") is None
-    if folder.stat().st_size > 1 << 20:
-        pytest.skip("this file system cannot swap folders")
-    assert folder.stat().st_ino != before
-    (aside,) = (messages.folder / "unacked").iterdir()
+    if directory.stat().st_size > 1 << 20:
+        pytest.skip("this file system cannot swap directories")
+    assert directory.stat().st_ino != before
+    (aside,) = (messages.directory / "unacked").iterdir()
     messages.put("q", b"new", durable=True)
     (aside / "q" / "00.0").write_bytes(b"published in the last moment")
-    assert restore_dead(messages.folder) == 1
+    assert restore_dead(messages.directory) == 1
     assert not aside.exists()
     assert sorted(taken(messages)) == [b"new", b"published in the last moment"]
 
 
 def left_by_the_dead(messages: Messages, queue: str = "q") -> Path:
-    """A message that a dead process had taken from the queue; its folder of that queue."""
-    taken_by = messages.folder / "unacked" / "x.1.1" / queue
+    """A message that a dead process had taken from the queue; its directory of that queue."""
+    taken_by = messages.directory / "unacked" / "x.1.1" / queue
     taken_by.mkdir(parents=True)
     (taken_by / "m.0").write_bytes(b"one")
     return taken_by
@@ -275,30 +275,30 @@ def test_nothing_is_restored_through_a_link(messages: Messages, tmp_path: Path, 
         taken_by.parent.rmdir()
         taken_by.parent.symlink_to(elsewhere)
     else:
-        (messages.folder / place / "gone").symlink_to(elsewhere)
-    (messages.folder / "incoming" / "x.1.1.0.ff").symlink_to(elsewhere)
+        (messages.directory / place / "gone").symlink_to(elsewhere)
+    (messages.directory / "incoming" / "x.1.1.0.ff").symlink_to(elsewhere)
     before = sorted(elsewhere.rglob("*"))
-    assert restore_dead(messages.folder) == 0
+    assert restore_dead(messages.directory) == 0
     assert sorted(elsewhere.rglob("*")) == before
-    assert not list((messages.folder / "incoming").iterdir())
+    assert not list((messages.directory / "incoming").iterdir())
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have the folder of another user")
-def test_nobody_restores_in_the_folder_of_another_user(messages: Messages) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have the directory of another user")
+def test_nobody_restores_in_the_directory_of_another_user(messages: Messages) -> None:
     """Root, or whoever has come by write access, moves nothing in a broker that is not his own."""
     left_by_the_dead(messages)
-    os.chown(messages.folder / "unacked", 1, 1)
+    os.chown(messages.directory / "unacked", 1, 1)
     with pytest.raises(PermissionError, match="nothing is restored"):
-        restore_dead(messages.folder)
-    os.chown(messages.folder / "unacked", 0, 0)
-    assert restore_dead(messages.folder) == 1
+        restore_dead(messages.directory)
+    os.chown(messages.directory / "unacked", 0, 0)
+    assert restore_dead(messages.directory) == 1
 
 
 def test_a_command_that_connects_restores_nothing(messages: Messages) -> None:
     """To connect, to send and to ask for a depth is what commands do: what the dead had stays for the daemons."""
     taken_by = left_by_the_dead(messages)
     with Connection(
-        "warren://", transport="warren.broker.embedded.transport:Transport", transport_options={"folder": messages.folder}
+        "warren://", transport="warren.broker.embedded.transport:Transport", transport_options={"directory": messages.directory}
     ) as connection:
         with suppress(TimeoutError):
             # load: nothing is to come, however long it waits

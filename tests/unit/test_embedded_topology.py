@@ -18,8 +18,8 @@ from warren.broker.embedded.topology import Topology
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A broker's folder."""
+def directory(tmp_path: Path) -> Path:
+    """A broker's directory."""
     Messages(tmp_path).open()
     Topology(tmp_path).open()
     return tmp_path
@@ -36,13 +36,13 @@ def in_child(work: Callable[[], None]) -> None:
     os.waitpid(child, 0)
 
 
-def test_bindings_are_seen_by_everybody(folder: Path) -> None:
+def test_bindings_are_seen_by_everybody(directory: Path) -> None:
     """A binding made by one process routes the messages of another, which knows nothing of the queue."""
-    here = Topology(folder)
+    here = Topology(directory)
     assert here.route("tasks", "a.b") == []
 
     def declare() -> None:
-        there = Topology(folder)
+        there = Topology(directory)
         there.declare_exchange("tasks", "topic")
         there.declare_queue("q", temporary=False)
         there.bind("tasks", "a.*", "q")
@@ -52,17 +52,17 @@ def test_bindings_are_seen_by_everybody(folder: Path) -> None:
     assert here.declare_exchange("tasks", "direct") == "topic"
     assert here.route("", "any") == ["any"]
     here.unbind("tasks", "a.*", "q")
-    assert Topology(folder).route("tasks", "a.b") == []
+    assert Topology(directory).route("tasks", "a.b") == []
 
 
-def test_binding_to_no_exchange_is_refused(folder: Path) -> None:
+def test_binding_to_no_exchange_is_refused(directory: Path) -> None:
     """A binding needs an exchange."""
-    assert not Topology(folder).bind("nowhere", "k", "q")
+    assert not Topology(directory).bind("nowhere", "k", "q")
 
 
-def test_writers_at_once_lose_no_binding(folder: Path) -> None:
+def test_writers_at_once_lose_no_binding(directory: Path) -> None:
     """Processes that bind at the same time all find their bindings kept, and readers never meet half a table."""
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.declare_exchange("tasks", "direct")
     children = []
     for number in range(4):
@@ -70,7 +70,7 @@ def test_writers_at_once_lose_no_binding(folder: Path) -> None:
         if child == 0:
             code = 1
             try:
-                there = Topology(folder)
+                there = Topology(directory)
                 for serial in range(15):
                     there.bind("tasks", f"{number}.{serial}", f"q{number}")
                     assert there.route("tasks", f"{number}.{serial}") == [f"q{number}"]
@@ -92,66 +92,66 @@ def test_writers_at_once_lose_no_binding(folder: Path) -> None:
     }
 
 
-def test_a_temporary_queue_goes_with_its_last_process(folder: Path) -> None:
+def test_a_temporary_queue_goes_with_its_last_process(directory: Path) -> None:
     """A temporary queue stays while a process that declared it lives, and goes with its bindings when all are dead."""
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.declare_exchange("pidbox", "fanout")
     topology.declare_queue("shared", temporary=True)
 
     def declare() -> None:
-        there = Topology(folder)
+        there = Topology(directory)
         for queue in ("theirs", "shared"):
             there.declare_queue(queue, temporary=True)
             there.bind("pidbox", "", queue)
 
     in_child(declare)
     assert sorted(topology.route("pidbox", "")) == ["shared", "theirs"]
-    Messages(folder).put("theirs", b"ping", durable=False)
-    restore_dead(folder)
+    Messages(directory).put("theirs", b"ping", durable=False)
+    restore_dead(directory)
     assert topology.route("pidbox", "") == ["shared"]
-    assert [path.name for path in (folder / "queues").iterdir()] == ["shared"]
-    assert [path.name for path in (folder / "temporary" / "shared").iterdir()] == [owner()]
-    assert list((folder / "incoming").iterdir()) == []
+    assert [path.name for path in (directory / "queues").iterdir()] == ["shared"]
+    assert [path.name for path in (directory / "temporary" / "shared").iterdir()] == [owner()]
+    assert list((directory / "incoming").iterdir()) == []
     topology.release_queue("shared")
     assert topology.route("pidbox", "") == []
-    assert list((folder / "queues").iterdir()) == list((folder / "temporary").iterdir()) == []
+    assert list((directory / "queues").iterdir()) == list((directory / "temporary").iterdir()) == []
 
 
-def test_a_child_does_not_release_its_parents_queue(folder: Path) -> None:
+def test_a_child_does_not_release_its_parents_queue(directory: Path) -> None:
     """A forked child that lets go of what it inherited leaves its parent's queue alone."""
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.declare_queue("mine", temporary=True)
     in_child(lambda: topology.release_queue("mine"))
     assert topology.has_queue("mine")
 
 
-def test_a_durable_queue_stays_durable(folder: Path) -> None:
+def test_a_durable_queue_stays_durable(directory: Path) -> None:
     """Declared temporary by somebody else, a durable queue outlives them; declared durable, a temporary one does."""
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.declare_queue("durable", temporary=False)
 
     def declare() -> None:
         for queue in ("durable", "raised"):
-            Topology(folder).declare_queue(queue, temporary=True)
+            Topology(directory).declare_queue(queue, temporary=True)
 
     in_child(declare)
     topology.declare_queue("raised", temporary=False)
-    restore_dead(folder)
+    restore_dead(directory)
     assert topology.has_queue("durable")
     assert topology.has_queue("raised")
 
 
-def test_a_deletion_cut_short_is_finished(folder: Path) -> None:
+def test_a_deletion_cut_short_is_finished(directory: Path) -> None:
     """A process killed while it deletes a temporary queue leaves the rest to the next restorer."""
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.declare_exchange("pidbox", "fanout")
     topology.declare_queue("half", temporary=True)
     topology.bind("pidbox", "", "half")
-    (folder / "temporary" / "half" / owner()).unlink()
-    restore_dead(folder)
+    (directory / "temporary" / "half" / owner()).unlink()
+    restore_dead(directory)
     assert not topology.has_queue("half")
     assert topology.route("pidbox", "") == []
-    assert list((folder / "temporary").iterdir()) == []
+    assert list((directory / "temporary").iterdir()) == []
 
 
 #: Tables that are none, or are not those of this exchange.
@@ -170,9 +170,9 @@ MEANT = [Table("tasks", "direct", (Binding("k", "q"), Binding("k2", "q2")))]
 
 @pytest.mark.parametrize("damage", [*DAMAGES, None, b'{"name": "tasks", "type": "direct", "bindings": []}'])
 @pytest.mark.parametrize("act", ["send", "declare", "bind"])
-def test_a_damaged_table_is_declared_anew_from_the_settings(folder: Path, damage: bytes | None, act: str) -> None:
+def test_a_damaged_table_is_declared_again_from_the_settings(directory: Path, damage: bytes | None, act: str) -> None:
     """Also one that is gone, or has lost its bindings: whoever sends or declares next mends it, and everybody sees that."""
-    before, path = Topology(folder, MEANT), folder / "exchanges" / "tasks"
+    before, path = Topology(directory, MEANT), directory / "exchanges" / "tasks"
     before.declare_exchange("tasks", "direct")
     for queue in ("q", "q2"):
         before.declare_queue(queue, temporary=False)
@@ -181,52 +181,52 @@ def test_a_damaged_table_is_declared_anew_from_the_settings(folder: Path, damage
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
-    topology = Topology(folder, MEANT)
+    topology = Topology(directory, MEANT)
     if act == "declare":
         assert topology.declare_exchange("tasks", "direct") == "direct"
     elif act == "bind" and damage is not None:
         assert topology.bind("tasks", "k3", "q")
         assert topology.route("tasks", "k3") == ["q"]
     assert (before.route("tasks", "k"), topology.route("tasks", "k2")) == (["q"], ["q2"])
-    kept = [file.read_bytes() for file in folder.glob("exchange-tasks.set-aside-*")]
+    kept = [file.read_bytes() for file in directory.glob("exchange-tasks.moved-away-*")]
     assert kept == ([damage] if damage in DAMAGES else [])
 
 
 @pytest.mark.parametrize("damage", DAMAGES[:-1])
-def test_a_damaged_table_of_others_is_declared_anew(folder: Path, damage: bytes) -> None:
-    """An exchange that the settings do not know, such as that of remote control, is set aside, and begins anew."""
-    topology = Topology(folder)
+def test_a_damaged_table_of_others_is_declared_again(directory: Path, damage: bytes) -> None:
+    """An exchange that the settings do not know, such as that of remote control, is set aside, and begins again."""
+    topology = Topology(directory)
     topology.declare_exchange("tasks", "direct")
-    (folder / "exchanges" / "tasks").write_bytes(damage)
+    (directory / "exchanges" / "tasks").write_bytes(damage)
     assert topology.route("tasks", "k") == []
     assert topology.declare_exchange("tasks", "fanout") == "fanout"
     assert topology.bind("tasks", "k", "q")
 
 
-def test_a_damaged_table_keeps_no_queue_from_being_deleted(folder: Path) -> None:
+def test_a_damaged_table_keeps_no_queue_from_being_deleted(directory: Path) -> None:
     """The bindings of the others go, and what cannot be read is left to who uses it."""
-    topology = Topology(folder)
+    topology = Topology(directory)
     topology.declare_queue("q", temporary=False)
     topology.declare_exchange("tasks", "direct")
-    (folder / "exchanges" / "other").write_bytes(b"x")
+    (directory / "exchanges" / "other").write_bytes(b"x")
     topology.bind("tasks", "k", "q")
     topology.delete_queue("q")
     assert topology.route("tasks", "k") == []
 
 
 @pytest.mark.parametrize("where", ["a queue", "what a publisher left"])
-def test_a_tree_without_an_end_is_removed(folder: Path, where: str) -> None:
-    """Whatever a task has made among the broker's files, a queue is deleted and the restorer goes on: no worker ends for it."""
-    topology = Topology(folder)
+def test_a_tree_without_an_end_is_removed(directory: Path, where: str) -> None:
+    """Whatever a task has made among the broker's files, a queue is deleted and the restorer continues: no worker ends for it."""
+    topology = Topology(directory)
     topology.declare_queue("q", temporary=False)
-    place = folder / ("queues/q/x" if where == "a queue" else "incoming/x.1.1.0.ff")
-    with removed(folder):
+    place = directory / ("queues/q/x" if where == "a queue" else "incoming/x.1.1.0.ff")
+    with removed(directory):
         deep(place)
         (place / "file").touch()
-        (place / "x" / "link").symlink_to(folder / "queues")
+        (place / "x" / "link").symlink_to(directory / "queues")
         if where == "a queue":
             topology.delete_queue("q")
-        assert restore_dead(folder) == 0
-        assert list((folder / "incoming").iterdir()) == []
-        assert (folder / "queues").is_dir()
+        assert restore_dead(directory) == 0
+        assert list((directory / "incoming").iterdir()) == []
+        assert (directory / "queues").is_dir()
         assert topology.has_queue("q") == (where != "a queue")

@@ -35,7 +35,7 @@ def test_it_stays_small(tmp_path: Path) -> None:
 
 
 def test_a_table_that_was_removed(tmp_path: Path) -> None:
-    """It begins anew; and what was written over is as nothing."""
+    """It begins again; and what was written over is as nothing."""
     ended = Ended(tmp_path / "ticks")
     ended.add("a")
     (tmp_path / "ticks").unlink()

@@ -18,25 +18,25 @@ Etc = Callable[..., Path]
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that every user of the machine may enter, as /etc/warren; pytest's own are closed to others."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    """A directory that every user of the machine may enter, as /etc/warren; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
-def write(folder: Path, name: str, text: str, mode: int) -> Path:
+def write(directory: Path, name: str, text: str, mode: int) -> Path:
     """A file of the configuration with that mode."""
-    path = folder / name
+    path = directory / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     path.chmod(mode)
     return path
 
 
-def problems(folder: Path) -> list[str]:
-    """What is wrong with the configuration in the folder."""
+def problems(directory: Path) -> list[str]:
+    """What is wrong with the configuration in the directory."""
     try:
-        load(folder, "here")
+        load(directory, "here")
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
     return []
@@ -85,8 +85,8 @@ def test_a_file_of_another_group_is_read_by_its_members(public: Path) -> None:
     assert "mode 0640" in "".join(problems(public))
 
 
-def test_a_closed_folder_guards_its_files(public: Path) -> None:
-    """Who may not enter a folder reads nothing in it."""
+def test_a_closed_directory_guards_its_files(public: Path) -> None:
+    """Who may not enter a directory reads nothing in it."""
     write(public, "warren.ini", "[broker]\nurl = redis://:hunter2@h/0\n", 0o644)
     public.chmod(0o700)
     assert problems(public) == []

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from warren.worker.flood import IDLE, IN_A_ROW, SMALL, Flood
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
 
 class Stage:
@@ -30,7 +30,7 @@ class Stage:
         self.connection = SimpleNamespace(transport=SimpleNamespace(driver_type=driver), channel=lambda: self.channel)
         self.task_consumer = SimpleNamespace(consuming_from=lambda queue: queue in self.consumed, on_message=None)
         self.on_decode_error, self.initial_prefetch_count, self.keep_until_due = None, 2, self.run.append
-        self.flood = Flood(cast(Copies, self))
+        self.flood = Flood(cast(Requeuer, self))
         self.flood.begin(self)
 
     def _consumer(self, channel: Any, queues: list[Any], **_: Any) -> Any:
@@ -38,7 +38,7 @@ class Stage:
         assert queues[0].consumer_arguments == {"x-priority": -1}
         return SimpleNamespace(consume=lambda: self.taking.append(name), cancel=lambda: self.taking.remove(name))
 
-    def give_back(self, message: Any, done: Any, refused: Any) -> None:
+    def send_back(self, message: Any, done: Any, refused: Any) -> None:
         """The copies'."""
         self.back.append((message, refused))
 
@@ -54,11 +54,11 @@ class Stage:
         """So many foul ones, then a turn."""
         for _ in range(number):
             self.flood.foul(self.message(**options))
-        self.flood.turn(False)
+        self.flood.step(False)
 
 
 def test_many_in_a_row_are_a_flood_which_ends_at_a_good_one() -> None:
-    """One fewer is none, whatever other queues hold; what is large, or good, begins the row anew."""
+    """One fewer is none, whatever other queues hold; what is large, or good, begins the row again."""
     stage = Stage()
     stage.foul(IN_A_ROW - 1)
     stage.foul(IN_A_ROW - 1, queue="other")
@@ -98,12 +98,12 @@ def test_of_good_tasks_it_keeps_a_few_and_the_others_go_back(kind: str) -> None:
 
 
 def test_it_ends_when_none_comes_any_more_and_when_the_worker_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the queue is paused or taken from the worker, and under an alarm; it begins anew with a new row."""
+    """Also when the queue is paused or taken from the worker, and under an alarm; it begins again with a new row."""
     stage, now = Stage(), [1000.0]
     monkeypatch.setattr("warren.worker.flood.time.monotonic", lambda: now[0])
 
     def ended(closed: bool = False) -> bool:
-        stage.flood.turn(closed)
+        stage.flood.step(closed)
         return not stage.taking
 
     for end in ("idle", "closed", "paused", "alarm"):

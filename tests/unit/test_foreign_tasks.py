@@ -12,9 +12,9 @@ from kombu import Connection
 
 from support.plants import PLANTS
 from warren.worker.dead_letters import DeadLetters
-from warren.worker.foreign_tasks import BATCH, LOOK, PASSED, Returning
+from warren.worker.foreign_tasks import BATCH, LOOK, PASSED, ForeignTasks
 from warren.worker.message_address import ADDRESS
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
 
 class Taken:
@@ -27,7 +27,7 @@ class Taken:
 
     lost = (ConnectionError,)
 
-    def give(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool, **ways: Any) -> None:
+    def send(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool, **ways: Any) -> None:
         """Takes it in."""
         assert (exchange, waits) == ("", True)
         self.given.append((message, queue, done))
@@ -47,25 +47,25 @@ def message(acknowledged: list[str], **headers: Any) -> Any:
     )
 
 
-def of(tmp_path: Path, taken: Taken) -> Returning:
+def of(tmp_path: Path, taken: Taken) -> ForeignTasks:
     """The files of a worker that gives them to `taken`."""
-    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
-    return Returning(cast(Copies, taken), tmp_path / "returning", letters)
+    letters = DeadLetters(cast(Requeuer, taken), "here", "main", tmp_path / "rejected")
+    return ForeignTasks(cast(Requeuer, taken), tmp_path / "returning", letters)
 
 
 def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Path) -> None:
     """Under the same id, to the queue it came from, once at a time; after a new connection again."""
     acknowledged: list[str] = []
     taken = Taken()
-    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
-    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
-    returning.turn()
+    letters = DeadLetters(cast(Requeuer, taken), "here", "main", tmp_path / "rejected")
+    returning = ForeignTasks(cast(Requeuer, taken), tmp_path / "returning", letters)
+    returning.step()
     returning.keep(message(acknowledged), {"warren_unknown": [3, 1.0, 2.0]}, "nobody")
     assert acknowledged == ["ack"]
     assert len(list((tmp_path / "returning").iterdir())) == 1
-    later = Returning(cast(Copies, taken), tmp_path / "returning", letters)  # a worker that was started since
+    later = ForeignTasks(cast(Requeuer, taken), tmp_path / "returning", letters)  # a worker that was started since
     for _ in range(3):
-        later.turn()
+        later.step()
     ((copy, queue, done),) = taken.given
     assert queue == "default"
     assert copy.headers == {"task": "jobs.new", "id": "1", "warren_unknown": [3, 1.0, 2.0], ADDRESS: ["warren", "a.b"]}
@@ -79,8 +79,8 @@ def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Pa
 def test_what_no_file_can_hold_is_a_dead_letter(tmp_path: Path, header: Any) -> None:
     """A header that JSON has no word for would come back as another one."""
     acknowledged: list[str] = []
-    letters = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected")
-    returning = Returning(cast(Copies, None), tmp_path / "returning", letters)
+    letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")
+    returning = ForeignTasks(cast(Requeuer, None), tmp_path / "returning", letters)
     returning.keep(message(acknowledged, odd=header), {}, "nobody")
     assert acknowledged == ["ack"]
     assert len(list((tmp_path / "rejected").iterdir())) == 1
@@ -101,7 +101,7 @@ def test_what_somebody_else_has_put_there_becomes_a_dead_letter(tmp_path: Path, 
             path.write_text(word)
     for _ in range(3):
         returning._next = 0.0
-        returning.turn()
+        returning.step()
     assert [queue for _, queue, _ in taken.given] == ["default"]
     assert len(list((tmp_path / "returning").iterdir())) == 1
     assert len(list((tmp_path / "rejected").iterdir())) == planted + (word == "symbolic link")  # and what the link leads to
@@ -113,13 +113,13 @@ def test_what_cannot_be_sent_becomes_a_dead_letter(tmp_path: Path, capsys: pytes
     returning = of(tmp_path, taken)
     for _ in range(BATCH + 1):
         returning.keep(message([]), {}, "nobody")
-    returning.turn()
+    returning.step()
     assert len(taken.given) == BATCH
     for refused, _ in taken.ways:
         refused()
     assert len(list((tmp_path / "rejected").iterdir())) == BATCH
     returning._next = 0.0
-    returning.turn()
+    returning.step()
     assert len(taken.given) == BATCH + 1
     taken.given[-1][2]()
     assert list((tmp_path / "returning").iterdir()) == []
@@ -133,24 +133,24 @@ def test_what_the_broker_does_not_take_is_tried_again_in_a_while(tmp_path: Path,
     returning = of(tmp_path, taken)
     for _ in range(BATCH + 1):
         returning.keep(message([]), {}, "nobody")
-    returning.turn()
+    returning.step()
     for _, not_taken in taken.ways:
         not_taken()
     now[0] += LOOK
-    returning.turn()
+    returning.step()
     assert len(taken.given) == BATCH + 1
     taken.given[-1][2]()
     now[0] += LOOK
-    returning.turn()
+    returning.step()
     assert len(taken.given) == BATCH + 1
     now[0] += PASSED
-    returning.turn()
+    returning.step()
     assert len(taken.given) == 2 * BATCH + 1
     assert len(list((tmp_path / "returning").iterdir())) == BATCH
     assert not (tmp_path / "rejected").exists()
 
 
-def test_what_cannot_be_set_aside_holds_up_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_moved_away_holds_up_nothing(tmp_path: Path) -> None:
     """A file in the place of the dead letters that cannot make way costs the foul file its move, and no message its turn."""
     taken = Taken()
     returning = of(tmp_path, taken)
@@ -160,7 +160,7 @@ def test_what_cannot_be_set_aside_holds_up_nothing(tmp_path: Path) -> None:
         (tmp_path / "returning" / f"0{number}.json").write_text("[]")
     for _ in range(3):
         returning._next = 0.0
-        returning.turn()
+        returning.step()
     assert [queue for _, queue, _ in taken.given] == ["default"]
 
 
@@ -168,9 +168,9 @@ def test_a_fifo_in_the_place_of_its_directory(tmp_path: Path) -> None:
     """It is passed over, and makes way for the first message."""
     PLANTS["fifo"](tmp_path / "returning")
     taken, acknowledged = Taken(), list[str]()
-    letters = DeadLetters(cast(Copies, taken), "here", "main", tmp_path / "rejected")
-    returning = Returning(cast(Copies, taken), tmp_path / "returning", letters)
-    returning.turn()
+    letters = DeadLetters(cast(Requeuer, taken), "here", "main", tmp_path / "rejected")
+    returning = ForeignTasks(cast(Requeuer, taken), tmp_path / "returning", letters)
+    returning.step()
     returning.keep(message(acknowledged), {}, "nobody")
     assert acknowledged == ["ack"]
     assert len(list((tmp_path / "returning").iterdir())) == 1
@@ -180,9 +180,9 @@ def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Pat
     """Renamed or removed by the settings, it would leave tasks that nobody sends. What another worker has stays its own."""
     taken, acknowledged = Taken(), list[str]()
 
-    def of(worker: str) -> Returning:
-        letters = DeadLetters(cast(Copies, taken), "here", worker, tmp_path / "rejected")
-        return Returning(cast(Copies, taken), tmp_path / "returning" / worker, letters)
+    def of(worker: str) -> ForeignTasks:
+        letters = DeadLetters(cast(Requeuer, taken), "here", worker, tmp_path / "rejected")
+        return ForeignTasks(cast(Requeuer, taken), tmp_path / "returning" / worker, letters)
 
     for worker in ("gone", "other"):
         of(worker).keep(message(acknowledged), {}, "nobody")
@@ -192,12 +192,12 @@ def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Pat
     (tmp_path / "returning" / "file").touch()
     main = of("main")
     main.begin(None, ["main", "other"])
-    main.turn()
+    main.step()
     assert taken.given == []
     elsewhere.rename(tmp_path / "returning" / "gone")
     for connection in (1, 2):
         main.begin(None, ["main", "other"])
-        main.turn()
+        main.step()
         assert [queue for _, queue, _ in taken.given] == ["default"] * connection
     taken.given[-1][2]()
     assert sorted(path.name for path in (tmp_path / "returning").iterdir()) == ["file", "link", "main", "other"]
@@ -207,20 +207,20 @@ def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Pat
 
 def test_it_goes_to_the_broker_that_is_another_one_now(tmp_path: Path) -> None:
     """Also to one that is no RabbitMQ; what has no queue there stays a file, is told, and holds up nothing."""
-    letters = DeadLetters(cast(Copies, None), "here", "main", tmp_path / "rejected")
-    options = {"folder": tmp_path / "broker"}
+    letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")
+    options = {"directory": tmp_path / "broker"}
     with Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options) as connection:
         channel = connection.channel()
         channel.queue_declare("default")
-        copies = Copies()
-        copies._consumer = SimpleNamespace(connection=connection, connection_errors=connection.connection_errors)
-        returning = Returning(copies, tmp_path / "returning" / "main", letters)
+        requeuer = Requeuer()
+        requeuer._consumer = SimpleNamespace(connection=connection, connection_errors=connection.connection_errors)
+        returning = ForeignTasks(requeuer, tmp_path / "returning" / "main", letters)
         for queue in ("elsewhere", "default"):
             found = message([])
             found.delivery_info["queue"] = queue
             returning.keep(found, {}, "nobody")
         returning.begin(channel, ["main"])
-        returning.turn()
+        returning.step()
         taken = channel.basic_get("default")
         assert taken is not None
         assert taken.headers["id"] == "1"

@@ -47,7 +47,7 @@ def test_a_ledger_of_before_there_were_generations(path: Path) -> None:
     assert Ledger(path).configure(5, WINDOW, LONGEST, 1) == Opened(changed=True)
 
 
-def test_another_boot_is_taken_over_by_the_terms_that_stand(path: Path) -> None:
+def test_another_boot_is_taken_over_by_the_limits_that_stand(path: Path) -> None:
     """Older settings that come first after a boot make the ledger this boot's, and leave its terms."""
     ledger = Ledger(path)
     ledger.configure(4, WINDOW, LONGEST, 7)
@@ -63,7 +63,7 @@ def test_a_generation_is_above_that_of_every_ledger(loaded: Callable[[str], Sett
     ahead = settings.generation + 10**12
     Ledger(path).configure(4, WINDOW, LONGEST, ahead)
     path.with_name("short.ledger").write_text("x")
-    path.with_name("folder.ledger").mkdir()
+    path.with_name("directory.ledger").mkdir()
     fresh(path.with_name("foul.ledger"))
     poke(path.with_name("foul.ledger"), GENERATION=MOST)
     assert accepted(settings).generation == ahead + 1
@@ -75,40 +75,40 @@ def test_the_watchdog_says_when_every_ledger_has_the_settings(loaded: Callable[[
     """An edit that does not concern it reaches the ledgers, too: their generation is what a reload waits for."""
     text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
     watchdog = Watchdog(loaded(text))
-    watchdog.book.configure()
-    first = watchdog.daemon.heart.generation
+    watchdog.ledgers.configure()
+    first = watchdog.daemon.heartbeat.generation
     assert first == latest(tmp_path / "state")
     watchdog._apply(loaded(text + "[beat]\nenabled = false\n"))
-    assert watchdog.daemon.heart.generation == first
+    assert watchdog.daemon.heartbeat.generation == first
     watchdog._look()
-    assert first < watchdog.daemon.heart.generation == latest(tmp_path / "state")
+    assert first < watchdog.daemon.heartbeat.generation == latest(tmp_path / "state")
 
 
 def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
     loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the edit does not concern the watchdog: the heart keeps the generation of before until the ledger has it."""
-    monkeypatch.setattr("warren.quotas.mapped_file.PATIENCE", 0.01)
+    """Also where the edit does not concern the watchdog: the heartbeat keeps the generation of before until the ledger has it."""
+    monkeypatch.setattr("warren.quotas.mapped_file.TIMEOUT", 0.01)
     text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
     watchdog = Watchdog(loaded(text))
-    watchdog.book.configure()
-    first = watchdog.daemon.heart.generation
-    with open(watchdog.book["x"].path, "r+b") as held:
+    watchdog.ledgers.configure()
+    first = watchdog.daemon.heartbeat.generation
+    with open(watchdog.ledgers["x"].path, "r+b") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         watchdog._apply(loaded(text + "[beat]\nenabled = false\n"))
         watchdog._look()
-        assert watchdog.daemon.heart.generation == first
+        assert watchdog.daemon.heartbeat.generation == first
     watchdog._look()
-    assert first < watchdog.daemon.heart.generation == latest(tmp_path / "state")
+    assert first < watchdog.daemon.heartbeat.generation == latest(tmp_path / "state")
 
 
 def test_the_watchdog_takes_back_what_nobody_has_accepted(loaded: Callable[[str], Settings], tmp_path: Path) -> None:
     """Terms that a ledger has from somewhere else, or a generation that it lacks, are put right at the next look."""
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n"))
-    watchdog.book.configure()
-    Ledger(watchdog.book["x"].path).configure(400, WINDOW, LONGEST)
+    watchdog.ledgers.configure()
+    Ledger(watchdog.ledgers["x"].path).configure(400, WINDOW, LONGEST)
     watchdog._watch("x")
-    assert watchdog.book["x"].counts().limit == 4
-    poke(watchdog.book["x"].path, GENERATION=1)
+    assert watchdog.ledgers["x"].counts().limit == 4
+    poke(watchdog.ledgers["x"].path, GENERATION=1)
     watchdog._watch("x")
     assert latest(tmp_path / "state") == watchdog.settings.generation

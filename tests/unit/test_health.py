@@ -19,12 +19,12 @@ from support.wait import run_to_end
 from warren.cli import main
 from warren.health.broker_findings import tendency
 from warren.health.finding import CHECKS, Finding, Level, span
-from warren.health.observation import Disk, Evidence, look
+from warren.health.observation import Disk, Snapshot, look
 from warren.health.report import LONGEST, judge, line, worst
 from warren.status import status_file
-from warren.status.heartbeat import Beat, Heart, Hearts, read
+from warren.status.heartbeat import Heartbeat, Heartbeats, HeartbeatWriter, read
 from warren.status.status_file import Published
-from warren.system.process import Process, this
+from warren.system.process import Process, current_process
 
 NOW = 10_000.0
 STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
@@ -39,20 +39,20 @@ def program(name: str, **other: Any) -> dict[str, Any]:
         "pid": 7,
         "since": 100.0,
         "ready": True,
-        "held": False,
+        "backing_off": False,
         "restarts": 0,
-        "trouble": "",
+        "last_error": "",
     }
     return said | other
 
 
-def beat(name: str, **other: Any) -> Beat:
-    """A heart that has just beaten."""
-    return replace(Beat(name, Process(7, 1), NOW - 0.5, 100.0, "ready", {}), **other)
+def heartbeat(name: str, **other: Any) -> Heartbeat:
+    """A heartbeat that has just beaten."""
+    return replace(Heartbeat(name, Process(7, 1), NOW - 0.5, 100.0, "ready", {}), **other)
 
 
-def survey(**other: Any) -> dict[str, Any]:
-    """A survey.json without trouble."""
+def broker_status(**other: Any) -> dict[str, Any]:
+    """A broker.json without trouble."""
     queue = {"messages": 12, "growth_per_s": -0.07, "empty_in_s": 171.0, "level": 0}
     quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
     broker = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []}
@@ -60,26 +60,28 @@ def survey(**other: Any) -> dict[str, Any]:
     return said | {"disk": {"warning": 10.0, "critical": 5.0}} | other
 
 
-def evidence(
+def snapshot(
     programs: dict[str, dict[str, Any]] | None = None,
-    beats: dict[str, dict[str, Any]] | None = None,
-    surveyed: dict[str, Any] | None = None,
+    changed: dict[str, dict[str, Any]] | None = None,
+    broker_changes: dict[str, Any] | None = None,
     state: str = "running",
     **other: Any,
-) -> Evidence:
+) -> Snapshot:
     """A suite that is well, but for what is named."""
     listed = [program(name, **(programs or {}).get(name, {})) for name in PROGRAMS]
     said = {"at": NOW - 1, "pid": 5, "start": 1, "state": state, "programs": listed}
-    hearts = {name: beat(name, **(beats or {}).get(name, {})) for name in PROGRAMS}
+    heartbeats = {name: heartbeat(name, **(changed or {}).get(name, {})) for name in PROGRAMS}
     disks = tuple(Disk(Path(f"/{name}"), 0.8, 0.9) for name in ("state", "log", "run"))
-    silent = {name: NOW - heart.at for name, heart in hearts.items()} | {"supervisord": 1.0}
-    whole = Evidence(NOW, Published(said), Published(survey(**(surveyed or {}))), True, hearts, silent, frozenset(), disks)
+    silent = {name: NOW - heartbeat.at for name, heartbeat in heartbeats.items()} | {"supervisord": 1.0}
+    whole = Snapshot(
+        NOW, Published(said), Published(broker_status(**(broker_changes or {}))), True, heartbeats, silent, frozenset(), disks
+    )
     return replace(whole, **other)
 
 
 def test_a_suite_that_is_well() -> None:
     """Everything is said in one line, in the order of the checks."""
-    found = judge(evidence())
+    found = judge(snapshot())
     assert worst(found) == Level.OK
     assert line(found) == (
         "OK: supervisord running; worker-main ready; beat ready; quota-watchdog ready; broker rabbitmq answers; "
@@ -97,133 +99,133 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
 @pytest.mark.parametrize(
     ("seen", "check", "level", "text"),
     [
-        (evidence(state="starting"), "supervisord", 1, "the suite is starting"),
-        (evidence(state="reloading"), "supervisord", 0, "supervisord reloading"),
-        (evidence(state="stopping"), "supervisord", 1, "the suite is stopping"),
+        (snapshot(state="starting"), "supervisord", 1, "the suite is starting"),
+        (snapshot(state="reloading"), "supervisord", 0, "supervisord reloading"),
+        (snapshot(state="stopping"), "supervisord", 1, "the suite is stopping"),
         (
-            evidence(supervisor_alive=False),
+            snapshot(supervisor_alive=False),
             "supervisord",
             2,
             f"{STOPPED}: supervisord, process 5, has ended",
         ),
-        (evidence(silent={"supervisord": 16.0}), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
-        (evidence(programs={"worker-main": {"state": "EXITED"}}), "worker", 2, "worker-main is EXITED"),
+        (snapshot(silent={"supervisord": 16.0}), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
+        (snapshot(programs={"worker-main": {"state": "EXITED"}}), "worker", 2, "worker-main is EXITED"),
         (
-            evidence(programs={"worker-main": {"state": "FATAL", "trouble": "spawn error"}}),
+            snapshot(programs={"worker-main": {"state": "FATAL", "last_error": "spawn error"}}),
             "worker",
             2,
             "worker-main is FATAL: spawn error",
         ),
         (
-            evidence(programs={"beat": {"held": True, "state": "STOPPED", "trouble": "5 ends in a minute"}}),
+            snapshot(programs={"beat": {"backing_off": True, "state": "STOPPED", "last_error": "5 ends in a minute"}}),
             "beat",
             2,
-            "beat is held: 5 ends in a minute",
+            "beat is backing off: 5 ends in a minute",
         ),
-        (evidence(programs={"beat": {"state": "STARTING", "since": NOW - 3}}), "beat", 1, "beat is starting, for 3 s"),
-        (evidence(programs={"beat": {"state": "STOPPING", "since": NOW - 300}}), "beat", 2, "beat is stopping, for 5 min"),
-        (evidence(beats={"beat": {"state": "standby"}}), "beat", 0, "beat ready"),
-        (evidence(beats={"worker-main": {"at": NOW - 34}}), "worker", 2, "worker-main hangs: silent for 34 s"),
+        (snapshot(programs={"beat": {"state": "STARTING", "since": NOW - 3}}), "beat", 1, "beat is starting, for 3 s"),
+        (snapshot(programs={"beat": {"state": "STOPPING", "since": NOW - 300}}), "beat", 2, "beat is stopping, for 5 min"),
+        (snapshot(changed={"beat": {"state": "standby"}}), "beat", 0, "beat ready"),
+        (snapshot(changed={"worker-main": {"at": NOW - 34}}), "worker", 2, "worker-main hangs: silent for 34 s"),
         (
-            evidence(programs={"worker-main": {"pid": 8, "since": NOW - 2}}),
+            snapshot(programs={"worker-main": {"pid": 8, "since": NOW - 2}}),
             "worker",
             1,
             "worker-main has no heartbeat yet, for 2 s",
         ),
-        (evidence(beats={}, programs={"beat": {"pid": 8}}), "beat", 2, "beat has no heartbeat yet, for 3 h"),
+        (snapshot(changed={}, programs={"beat": {"pid": 8}}), "beat", 2, "beat has no heartbeat yet, for 3 h"),
         (
-            evidence(beats={"worker-main": {"state": "connecting", "since": NOW - 20}}),
+            snapshot(changed={"worker-main": {"state": "connecting", "since": NOW - 20}}),
             "worker",
             1,
             "worker-main is connecting, for 20 s",
         ),
         (
-            evidence(beats={"worker-main": {"state": "connecting", "since": NOW - 90}}),
+            snapshot(changed={"worker-main": {"state": "connecting", "since": NOW - 90}}),
             "worker",
             2,
             "worker-main is connecting, for 90 s",
         ),
-        (evidence(beats={"worker-main": {"evidence": {"storing_s": 59}}}), "worker", 0, "worker-main ready"),
+        (snapshot(changed={"worker-main": {"details": {"storing_s": 59}}}), "worker", 0, "worker-main ready"),
         (
-            evidence(beats={"worker-main": {"evidence": {"storing_s": 90}}}),
+            snapshot(changed={"worker-main": {"details": {"storing_s": 90}}}),
             "worker",
             1,
-            "worker-main cannot store results, for 90 s: free space under the state folder, or have Redis take writes",
+            "worker-main cannot store results, for 90 s: free space under the state directory, or have Redis take writes",
         ),
-        (evidence(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
-        (evidence(), "quota-watchdog", 0, "quota-watchdog ready"),
-        (replace(evidence(), programs=Published(OTHER)), "beat", 0, "beat is not enabled on this host"),
+        (snapshot(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
+        (snapshot(), "quota-watchdog", 0, "quota-watchdog ready"),
+        (replace(snapshot(), programs=Published(OTHER)), "beat", 0, "beat is not enabled on this host"),
         (
-            replace(evidence(), programs=Published(OTHER)),
+            replace(snapshot(), programs=Published(OTHER)),
             "queues",
             0,
             "queues not watched: quota-watchdog is not enabled on this host",
         ),
-        (evidence(surveyed={"broker": AWAY}), "broker", 2, "broker away: refused (redis://h)"),
-        (evidence(surveyed={"broker": AWAY}), "queues", 1, "queues unknown: the broker is away"),
-        (evidence(surveyed={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
-        (evidence(surveyed={"results": {"reachable": False, "reason": "refused"}}), "broker", 2, "results away: refused"),
-        (evidence(surveyed={"queues": {"default": QUEUE}}), "queues", 0, "default 12 messages"),
+        (snapshot(broker_changes={"broker": AWAY}), "broker", 2, "broker away: refused (redis://h)"),
+        (snapshot(broker_changes={"broker": AWAY}), "queues", 1, "queues unknown: the broker is away"),
+        (snapshot(broker_changes={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
+        (snapshot(broker_changes={"results": {"reachable": False, "reason": "refused"}}), "broker", 2, "results away: refused"),
+        (snapshot(broker_changes={"queues": {"default": QUEUE}}), "queues", 0, "default 12 messages"),
         (
-            evidence(surveyed={"queues": {"default": QUEUE | {"growth_per_s": 4.0, "messages": 1, "level": 1}}}),
+            snapshot(broker_changes={"queues": {"default": QUEUE | {"growth_per_s": 4.0, "messages": 1, "level": 1}}}),
             "queues",
             1,
             "default 1 message, +4/s",
         ),
         (
-            evidence(surveyed={"queues": {"a": QUEUE, "b": QUEUE | {"messages": 99}}}),
+            snapshot(broker_changes={"queues": {"a": QUEUE, "b": QUEUE | {"messages": 99}}}),
             "queues",
             0,
             "b 99 messages, a 12 messages",
         ),
-        (evidence(surveyed={"queues": {"a": QUEUE | {"messages": None}}}), "queues", 0, "a unknown"),
+        (snapshot(broker_changes={"queues": {"a": QUEUE | {"messages": None}}}), "queues", 0, "a unknown"),
         (
-            evidence(surveyed={"queues": {}, "rejected": {"messages": 10_000, "level": 1, "full": True}}),
+            snapshot(broker_changes={"queues": {}, "rejected": {"messages": 10_000, "level": 1, "full": True}}),
             "queues",
             1,
             "10000 rejected messages, which nobody could run, and the oldest are dropped",
         ),
-        (evidence(surveyed={"quotas": {}}), "quotas", 0, "no quotas"),
-        (evidence(surveyed={"quotas": {"a": {"error": "it is damaged"}}}), "quotas", 2, "quota a: it is damaged"),
+        (snapshot(broker_changes={"quotas": {}}), "quotas", 0, "no quotas"),
+        (snapshot(broker_changes={"quotas": {"a": {"error": "it is damaged"}}}), "quotas", 2, "quota a: it is damaged"),
         (
-            evidence(surveyed={"quotas": {"a": {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}}}),
+            snapshot(broker_changes={"quotas": {"a": {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}}}),
             "quotas",
             1,
             "quota a 0 of 60 left, the next in 12 min",
         ),
         (
-            evidence(surveyed={"quotas": {"a": {"free": 0, "limit": 1000, "next_free_s": None}}}),
+            snapshot(broker_changes={"quotas": {"a": {"free": 0, "limit": 1000, "next_free_s": None}}}),
             "quotas",
             0,
             "quota a 0 of 1000 left, the next when a call ends",
         ),
-        (evidence(surveyed={"at": NOW - 40}), "broker", 2, "broker unknown: the last survey is 40 s old"),
+        (snapshot(broker_changes={"at": NOW - 40}), "broker", 2, "broker unknown: the last broker status is 40 s old"),
         (
-            evidence(survey=Published(None, "/run/survey.json: nothing"), programs={"quota-watchdog": {"since": NOW - 3}}),
+            snapshot(broker_status=Published(None, "/run/broker.json: nothing"), programs={"quota-watchdog": {"since": NOW - 3}}),
             "broker",
             1,
-            "broker unknown: /run/survey.json: nothing",
+            "broker unknown: /run/broker.json: nothing",
         ),
-        (evidence(disks=(Disk(Path("/log"), 0.08), Disk(Path("/state"), 0.5))), "disk", 1, "disk of /log 8 % free"),
-        (evidence(disks=(Disk(Path("/log"), 0.9, 0.01),)), "disk", 2, "disk of /log 1 % of its inodes free"),
-        (evidence(disks=(Disk(Path("/log"), None, None, "no such folder"),)), "disk", 2, "disk of /log: no such folder"),
-        (evidence(surveyed={"disk": {"warning": 90.0, "critical": 85.0}}), "disk", 2, "disk of /state 80 % free"),
+        (snapshot(disks=(Disk(Path("/log"), 0.08), Disk(Path("/state"), 0.5))), "disk", 1, "disk of /log 8 % free"),
+        (snapshot(disks=(Disk(Path("/log"), 0.9, 0.01),)), "disk", 2, "disk of /log 1 % of its inodes free"),
+        (snapshot(disks=(Disk(Path("/log"), None, None, "no such directory"),)), "disk", 2, "disk of /log: no such directory"),
+        (snapshot(broker_changes={"disk": {"warning": 90.0, "critical": 85.0}}), "disk", 2, "disk of /state 80 % free"),
     ],
 )
-def test_the_judgement(seen: Evidence, check: str, level: int, text: str) -> None:
+def test_the_judgement(seen: Snapshot, check: str, level: int, text: str) -> None:
     """Each thing that the files can say has its level and its words."""
     assert judge(seen, [check])[0] == Finding(check, Level(level), text)
 
 
 def test_what_is_behind_all_is_said_once() -> None:
     """A suite that is not running is one finding, not one for each check; the disk is still looked at."""
-    found = judge(evidence(programs=None, supervisor_alive=False))
+    found = judge(snapshot(programs=None, supervisor_alive=False))
     assert [finding.check for finding in found] == ["supervisord", "disk"]
 
 
 def test_the_worst_comes_first() -> None:
     """The line begins with the worst level, names what is less bad as such, and leaves out what is well."""
-    found = judge(evidence(beats={"beat": {"at": NOW - 34}}, disks=(Disk(Path("/log"), 0.08),), state="starting"))
+    found = judge(snapshot(changed={"beat": {"at": NOW - 34}}, disks=(Disk(Path("/log"), 0.08),), state="starting"))
     assert line(found) == "CRITICAL: beat hangs: silent for 34 s; warning: the suite is starting; warning: disk of /log 8 % free"
 
 
@@ -244,53 +246,53 @@ def test_spans(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
-def test_the_files_of_a_run_folder(tmp_path: Path) -> None:
+def test_the_files_of_a_run_directory(tmp_path: Path) -> None:
     """What daemons write there is what is judged; what cannot be read is said by name."""
     run = tmp_path / "run"
-    me, now = this(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    Heart(run, "beat").beat("ready")
+    me, now = current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    HeartbeatWriter(run, "beat").write("ready")
     listed = [program("beat", pid=me.pid, since=now)]
     said = {"at": now, "pid": me.pid, "start": me.start, "state": "running", "programs": listed}
     (run / "programs.json").write_text(json.dumps(said))
-    (run / "survey.json").write_text("no JSON")
+    (run / "broker.json").write_text("no JSON")
     seen = look(run, (tmp_path, tmp_path / "gone"))
     assert line(judge(seen, ["supervisord", "worker", "beat"])) == (
         "OK: supervisord running; worker is not enabled on this host; beat ready"
     )
-    assert seen.survey.trouble == f"{run}/survey.json: expected JSON, found other text"
+    assert seen.broker_status.last_error == f"{run}/broker.json: expected JSON, found other text"
     (finding,) = judge(seen, ["disk"])
     assert finding.text == f"disk of {tmp_path}/gone: No such file or directory"
 
 
-def test_a_run_folder_that_is_forbidden(tmp_path: Path) -> None:
-    """Who may not read the run folder hears so, and sees no traceback."""
-    Heart(tmp_path / "run", "beat").beat("ready")
+def test_a_run_directory_that_is_forbidden(tmp_path: Path) -> None:
+    """Who may not read the run directory hears so, and sees no traceback."""
+    HeartbeatWriter(tmp_path / "run", "beat").write("ready")
     tmp_path.chmod(0o700)
     root = os.geteuid() == 0
     (tmp_path / "run").chmod(0)
     try:
         if root:
             os.seteuid(65534)
-        seen, hearts = look(tmp_path / "run", ()), read(tmp_path / "run", ["beat"])
+        seen, heartbeats = look(tmp_path / "run", ()), read(tmp_path / "run", ["beat"])
     finally:
         if root:
             os.seteuid(0)
         (tmp_path / "run").chmod(0o700)
-    assert hearts == Hearts({}, {"beat": f"{tmp_path}/run/heart/beat.json: Permission denied"})
-    assert seen.programs.trouble == f"{tmp_path}/run/programs.json: Permission denied"
+    assert heartbeats == Heartbeats({}, {"beat": f"{tmp_path}/run/heartbeats/beat.json: Permission denied"})
+    assert seen.programs.last_error == f"{tmp_path}/run/programs.json: Permission denied"
 
 
-def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
-    """On a full disk a daemon touches its heart instead of writing it: it is at work, unless the wall clock was set since."""
-    Heart(tmp_path, "beat").beat("ready")
-    path = tmp_path / "heart" / "beat.json"
+def test_a_heartbeat_that_is_only_touched(tmp_path: Path) -> None:
+    """On a full disk a daemon touches its heartbeat instead of writing it: it is at work, unless the wall clock was set since."""
+    HeartbeatWriter(tmp_path, "beat").write("ready")
+    path = tmp_path / "heartbeats" / "beat.json"
     said = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(said | {"at": said["at"] - 30}), encoding="utf-8")
-    me = this()
+    me = current_process()
     listed = {"at": said["at"], "pid": me.pid, "start": me.start, "state": "running", "programs": [program("beat")]}
     (tmp_path / "programs.json").write_text(json.dumps(listed), encoding="utf-8")
     assert look(tmp_path, ()).silent["beat"] < 20
-    assert read(tmp_path, ["beat"]).beats["beat"].age < 20  # which is what `warren status` shows
+    assert read(tmp_path, ["beat"]).by_program["beat"].age < 20  # which is what `warren status` shows
     for moved in (-60, 3600):
         os.utime(path, (time.time() + moved, time.time() + moved))
         assert 25 < look(tmp_path, ()).silent["beat"] < 50
@@ -299,25 +301,25 @@ def test_a_heart_that_is_only_touched(tmp_path: Path) -> None:
 GARBAGE: tuple[Any, ...] = (None, True, 7, 1e300, "x", [], {}, [7], {"x": 7}, [[]], {"x": {}})
 
 
-@pytest.mark.parametrize("file", ["programs", "survey"])
+@pytest.mark.parametrize("file", ["programs", "broker"])
 def test_a_file_that_says_something_else(tmp_path: Path, file: str) -> None:
     """Whatever stands in the place of any value, in any file, is no traceback; what is needed and missing is located."""
-    now, me = time.clock_gettime(time.CLOCK_BOOTTIME), this()
+    now, me = time.clock_gettime(time.CLOCK_BOOTTIME), current_process()
     listed = [program(name, since=now, pid=me.pid) for name in PROGRAMS]
     said: dict[str, Any] = {"at": now, "pid": me.pid, "start": me.start, "state": "running", "programs": listed}
-    files = {"programs": said, "survey": survey(at=now)}
+    files = {"programs": said, "broker": broker_status(at=now)}
     for name in PROGRAMS:
-        Heart(tmp_path, name).beat("ready")
+        HeartbeatWriter(tmp_path, name).write("ready")
     for wrong in varied(files[file]):
         for name, whole in files.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(wrong if name == file else whole))
         seen = look(tmp_path, ())
         assert line(judge(seen))
-        trouble = seen.programs.trouble or seen.survey.trouble
-        assert not trouble or trouble.startswith(f"{tmp_path}/{file}.json: ")
-        if trouble:
-            assert trouble in line(judge(seen, ["broker"]))
-            assert worst(judge(seen)) == Level.CRITICAL or file == "survey"  # one that has just started has none yet
+        last_error = seen.programs.last_error or seen.broker_status.last_error
+        assert not last_error or last_error.startswith(f"{tmp_path}/{file}.json: ")
+        if last_error:
+            assert last_error in line(judge(seen, ["broker"]))
+            assert worst(judge(seen)) == Level.CRITICAL or file == "broker"  # one that has just started has none yet
 
 
 def varied(value: Any) -> Iterator[Any]:
@@ -340,9 +342,9 @@ def test_the_place_of_what_is_wrong_is_named(tmp_path: Path) -> None:
     assert judge(look(tmp_path, ()), ["worker"]) == [Finding("worker", Level.CRITICAL, text)]
 
 
-def test_a_full_run_folder(tmp_path: Path) -> None:
+def test_a_full_run_directory(tmp_path: Path) -> None:
     """A supervisord that cannot write how its programs stand touches the file: it is not taken for one that hangs."""
-    run, me = tmp_path / "run", this()
+    run, me = tmp_path / "run", current_process()
     with small_disk(run, "1m"):
         said = {"pid": me.pid, "start": me.start, "state": "running", "programs": []}
         status_file.write(run / "programs.json", {"at": status_file.now() - 60, **said})
@@ -354,8 +356,8 @@ def test_a_full_run_folder(tmp_path: Path) -> None:
         assert line(judge(look(run, ()))) == f"CRITICAL: disk of {run} 0 % free"
 
 
-def test_a_stopped_suite_has_no_disk_under_its_run_folder(tmp_path: Path) -> None:
-    """systemd takes the run folder away: what to do is said, and nothing of a disk."""
+def test_a_stopped_suite_has_no_disk_under_its_run_directory(tmp_path: Path) -> None:
+    """systemd takes the run directory away: what to do is said, and nothing of a disk."""
     assert line(judge(look(tmp_path / "run", (tmp_path,)))) == (
         f"CRITICAL: {STOPPED}: {tmp_path}/run/programs.json: No such file or directory"
     )
@@ -364,9 +366,9 @@ def test_a_stopped_suite_has_no_disk_under_its_run_folder(tmp_path: Path) -> Non
 def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A stopped suite ends the verb with 2, as a line or as JSON, also where other parts of the INI are wrong."""
     (tmp_path / "warren.ini").write_text(f"[app]\nrun_dir = {tmp_path}/run\n[nonsense]\na = b\n", encoding="utf-8")
-    for words in (["health", "worker"], ["health", "worker", "--json"]):
+    for arguments in (["health", "worker"], ["health", "worker", "--json"]):
         with pytest.raises(SystemExit) as end:
-            main(["--config", str(tmp_path), *words])
+            main(["--config", str(tmp_path), *arguments])
         assert end.value.code == 2
     text = f"{STOPPED}: {tmp_path}/run/programs.json: No such file or directory"
     said, parsed = capsys.readouterr().out.splitlines()
@@ -380,7 +382,7 @@ def test_settings_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as end:
         main(["--config", str(tmp_path / "typo"), "health"])
     assert end.value.code == 2
-    said = f"CRITICAL: {tmp_path}/typo: expected a folder with the file warren.ini, found nothing there; "
+    said = f"CRITICAL: {tmp_path}/typo: expected a directory with the file warren.ini, found nothing there; "
     assert capsys.readouterr().out == f"{said}name it with --config or WARREN_CONFIG\n"
 
 

@@ -19,10 +19,10 @@ from warren.control import reload_request
 from warren.control.supervisord import Program
 from warren.errors import Unavailable, WarrenError
 from warren.logs.journal_line import journal_line
-from warren.status.heartbeat import Heart
+from warren.status.heartbeat import HeartbeatWriter
 from warren.supervise.status.program_status import Outcome
 from warren.supervise.status.sd_notify import clean
-from warren.system.process import this
+from warren.system.process import current_process
 
 Written = Callable[..., Path]
 
@@ -39,24 +39,32 @@ def checked(text: str) -> str:
 
 @pytest.fixture
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of a command on a host where every file of the run folder says something hostile."""
-    run, me, at = tmp_path / "run", this(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    evidence = {"queues": [HOSTILE], "paused": [HOSTILE], "running": 1, HOSTILE: HOSTILE, "x": {HOSTILE: [HOSTILE]}}
-    Heart(run, "worker-a").beat(HOSTILE, **evidence)
-    Heart(run, "beat").beat("ready", **evidence)
-    entry = {"state": HOSTILE, "pid": me.pid, "since": 0.0, "ready": False, "held": True, "restarts": 0, "trouble": HOSTILE}
+    """The words of a command on a host where every file of the run directory says something hostile."""
+    run, me, at = tmp_path / "run", current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    details = {"queues": [HOSTILE], "paused": [HOSTILE], "running": 1, HOSTILE: HOSTILE, "x": {HOSTILE: [HOSTILE]}}
+    HeartbeatWriter(run, "worker-a").write(HOSTILE, **details)
+    HeartbeatWriter(run, "beat").write("ready", **details)
+    entry = {
+        "state": HOSTILE,
+        "pid": me.pid,
+        "since": 0.0,
+        "ready": False,
+        "backing_off": True,
+        "restarts": 0,
+        "last_error": HOSTILE,
+    }
     listed = [entry | {"program": name} for name in ("worker-a", "beat", "quota-watchdog", HOSTILE)]
     listed[1]["state"], listed[2]["state"] = "RUNNING", "RUNNING"
     said = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "status": HOSTILE, "reloads": []}
     (run / "programs.json").write_text(json.dumps(said | {"programs": listed}))
     queue = {"messages": 12, "growth_per_s": 1.0, "empty_in_s": None, "level": 2}
-    survey = {
+    broker_status = {
         "at": at,
         "broker": {"kind": HOSTILE, "reachable": True, "reason": "", "alarms": [HOSTILE]},
         "queues": {HOSTILE: queue},
         "quotas": {HOSTILE: {"error": HOSTILE}},
     }
-    (run / "survey.json").write_text(json.dumps(survey))
+    (run / "broker.json").write_text(json.dumps(broker_status))
     found = [
         Program("worker-a", "RUNNING", me.pid, HOSTILE, None),
         Program("beat", "RUNNING", me.pid, HOSTILE, None),
@@ -64,13 +72,13 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     ]
     monkeypatch.setattr(program_table, "programs", lambda _: found)
     monkeypatch.setenv("COLUMNS", "80")
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
-    return ["--config", str(etc(f"[app]\n{folders}"))]
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    return ["--config", str(etc(f"[app]\n{directories}"))]
 
 
 @pytest.mark.parametrize("verb", [["status"], ["status", "--json"], ["health"], ["health", "broker"], ["health", "--json"]])
 def test_looking_commands(config: list[str], verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A command that shows the run folder's files ends in order and shows what stands there as text."""
+    """A command that shows the run directory's files ends in order and shows what stands there as text."""
     with pytest.raises(SystemExit) as end:
         main([*config, *verb])
     assert end.value.code in (1, 2)
@@ -109,9 +117,9 @@ def test_a_failure(config: list[str], capsys: pytest.CaptureFixture[str], monkey
 def test_hostile_settings(etc: Written, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A value of an INI file may hold control characters: who wrote it may not be who reads of it."""
     value = HOSTILE.replace("\ud800", "").replace("\r", "").replace("\u2028", "").replace("%", "")
-    folder = etc(f"[app]\nmodules = {value}\nrun_dir = /nowhere/{value}\n[worker:{value}]\nqueues = {value}\n[{value}]\n")
+    directory = etc(f"[app]\nmodules = {value}\nrun_dir = /nowhere/{value}\n[worker:{value}]\nqueues = {value}\n[{value}]\n")
     with suppress(SystemExit):
-        main(["--config", str(folder), verb])
+        main(["--config", str(directory), verb])
     captured = capsys.readouterr()
     assert captured.out + captured.err
     checked(captured.out + captured.err)

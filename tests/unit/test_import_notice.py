@@ -26,17 +26,17 @@ def config(etc: Written, tmp_path: Path) -> Path:
     os.mkfifo(tmp_path / "go")
     (tmp_path / "quick.py").touch()
     (tmp_path / "slow.py").write_text(f"print('slow'); open({str(tmp_path / 'go')!r}).read()")
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
-    return etc(f"[app]\n{folders}path = {tmp_path}\nmodules = quick, slow\n")
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    return etc(f"[app]\n{directories}path = {tmp_path}\nmodules = quick, slow\n")
 
 
 @pytest.mark.parametrize("of_root", [False, True])
 def test_a_module_that_takes_long_is_named(config: Path, tmp_path: Path, of_root: bool) -> None:
     """One line on stderr says which it is, and until when root waits for it; the answer is as ever."""
     given = {**os.environ, **({"WARREN_FOR_ROOT": "1"} if of_root else {})}
-    words = [sys.executable, "-c", CHECK, "--config", str(config), "check", "--json"]
+    arguments = [sys.executable, "-c", CHECK, "--config", str(config), "check", "--json"]
     with open(tmp_path / "err", "wb") as err:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=err, env=given)
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=err, env=given)
     told = tmp_path / "err"
     until(lambda: "takes long" in told.read_text(encoding="utf-8"), what="a word on the module")
     with deadline("the module"), open(tmp_path / "go", "w", encoding="ascii"):

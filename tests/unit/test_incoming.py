@@ -21,7 +21,7 @@ from kombu.exceptions import DecodeError
 
 from support.fuzz import bomb, deep, deep_array, deep_table, nested, raws
 from warren.broker.decompression import TooLarge, check_size, unpacked
-from warren.broker.incoming import Arrival
+from warren.broker.incoming import IncomingMessage
 from warren.broker.payloads import Message, read
 from warren.broker.rabbitmq.frames import bounded_handler, readable
 
@@ -46,7 +46,7 @@ def test_a_bomb_takes_no_memory() -> None:
     content = bomb()
     tracemalloc.start()
     try:
-        arrived = Arrival(content, channel=SimpleNamespace(largest_message=MOST), headers={"compression": "bzip2"})
+        arrived = IncomingMessage(content, channel=SimpleNamespace(largest_message=MOST), headers={"compression": "bzip2"})
         assert tracemalloc.get_traced_memory()[1] < 8 * MOST
     finally:
         tracemalloc.stop()
@@ -58,14 +58,14 @@ def test_a_bomb_takes_no_memory() -> None:
 @pytest.mark.parametrize("name", ["zstd", "brotli", "x", ["gzip"], {"a": 1}, 5])
 def test_what_cannot_be_bounded_is_refused(name: Any) -> None:
     """A compression without a limit of its own is not tried."""
-    arrived = Arrival(b"x", channel=SimpleNamespace(largest_message=MOST), headers={"compression": name})
+    arrived = IncomingMessage(b"x", channel=SimpleNamespace(largest_message=MOST), headers={"compression": name})
     assert "expected a compression" in arrived.refusal
 
 
 @pytest.mark.parametrize("encoding", ["zlib", "bz2", "base64", "hex", "rot13", "\0", ["utf-8"], 5, "x" * 100])
 def test_an_encoding_is_one_of_texts(encoding: Any) -> None:
     """Python's table of codecs has some that unpack."""
-    arrived = Arrival(b"x", channel=SimpleNamespace(largest_message=MOST), headers={}, content_encoding=encoding)
+    arrived = IncomingMessage(b"x", channel=SimpleNamespace(largest_message=MOST), headers={}, content_encoding=encoding)
     assert "encoding" in arrived.refusal
 
 

@@ -22,13 +22,13 @@ def test_a_queue_outlives_its_section(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"[1, null]", b"{}", b"\xff", b"[" * 100_000])
 def test_a_damaged_list(tmp_path: Path, content: bytes) -> None:
-    """It is as good as none, and made anew."""
+    """It is as good as none, and made again."""
     path = tmp_path / "queues.json"
     path.write_bytes(content)
     assert KnownQueues(path, ["default"]).removed == []
     assert KnownQueues(path, []).removed == ["default"]
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     """The queues are known all the same, while the process lives."""
     assert KnownQueues(tmp_path / "missing" / "queues.json", ["default"]).removed == []

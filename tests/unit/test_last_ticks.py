@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.forks import child, end, killed_at
-from warren.beat.last_ticks import Known, Memory
+from warren.beat.last_ticks import KnownTicks, LastTicks
 from warren.system import atomic_write
 
 
@@ -36,9 +36,9 @@ def test_it_remembers(
 ) -> None:
     """Another beat reads exactly what was written, whatever the entries are called."""
     path = tmp_path_factory.mktemp("memory") / "beat" / "ticks.json"
-    Memory(path).write(Known({"old": 1.0}))
-    Memory(path).write(Known(last, begun, rounds))
-    assert Memory(path).read() == Known(last, begun, rounds)
+    LastTicks(path).write(KnownTicks({"old": 1.0}))
+    LastTicks(path).write(KnownTicks(last, begun, rounds))
+    assert LastTicks(path).read() == KnownTicks(last, begun, rounds)
 
 
 @pytest.mark.parametrize(
@@ -72,31 +72,31 @@ def test_what_is_not_ours(path: Path, content: bytes) -> None:
     """A damaged file, or one with a tick that has no date, is as good as none, and is replaced by the next tick."""
     path.parent.mkdir()
     path.write_bytes(content)
-    assert Memory(path).read() == Known()
-    Memory(path).write(Known({"a": 1.0}))
-    assert Memory(path).read() == Known({"a": 1.0})
+    assert LastTicks(path).read() == KnownTicks()
+    LastTicks(path).write(KnownTicks({"a": 1.0}))
+    assert LastTicks(path).read() == KnownTicks({"a": 1.0})
 
 
 def test_the_form_of_older_versions(path: Path) -> None:
     """After an upgrade nothing that came due meanwhile is passed over; an entry may be called as a word of today's form."""
     path.parent.mkdir()
     path.write_bytes(b'{"nightly": 1764450000.0, "last": 2.5, "begun": 3}')
-    assert Memory(path).read() == Known({"nightly": 1764450000.0, "last": 2.5, "begun": 3.0})
+    assert LastTicks(path).read() == KnownTicks({"nightly": 1764450000.0, "last": 2.5, "begun": 3.0})
     path.write_bytes(b'{"last": {"a": 1.0}, "begun": {"a": [2.0]}}')
-    assert Memory(path).read() == Known({"a": 1.0}, {"a": (2.0,)})
+    assert LastTicks(path).read() == KnownTicks({"a": 1.0}, {"a": (2.0,)})
 
 
 def test_nothing_there(path: Path) -> None:
     """Without a file nothing is known."""
-    assert Memory(path).read() == Known()
+    assert LastTicks(path).read() == KnownTicks()
 
 
 def test_replaced_whole(path: Path) -> None:
     """Who reads while it is written reads the old ticks whole."""
-    Memory(path).write(Known({"a": 1.0}))
+    LastTicks(path).write(KnownTicks({"a": 1.0}))
     with open(path, encoding="utf-8") as old:
-        Memory(path).write(Known({"a": 2.0, "b": 3.0}))
-        assert old.read() == Known({"a": 1.0}).as_json()
+        LastTicks(path).write(KnownTicks({"a": 2.0, "b": 3.0}))
+        assert old.read() == KnownTicks({"a": 1.0}).as_json()
 
 
 def test_full_disk(path: Path) -> None:
@@ -105,20 +105,20 @@ def test_full_disk(path: Path) -> None:
     def in_vain() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
         with pytest.raises(OSError, match="too large"):
-            Memory(path).write(Known({"a" * 100: 2.0}))
+            LastTicks(path).write(KnownTicks({"a" * 100: 2.0}))
 
-    Memory(path).write(Known({"a": 1.0}))
+    LastTicks(path).write(KnownTicks({"a": 1.0}))
     assert end(child(in_vain)) == 0
-    assert Memory(path).read() == Known({"a": 1.0})
+    assert LastTicks(path).read() == KnownTicks({"a": 1.0})
 
 
 def test_killed_while_it_writes(path: Path) -> None:
     """Killed at any line of writing, the next beat reads the old ticks or the new ones."""
     seen, line, killed = set(), 0, True
     while killed:
-        Memory(path).write(Known({"a": 1.0}))
-        killed = killed_at(line, lambda: Memory(path).write(Known({"a": 2.0})), atomic_write.__file__)
-        seen.add(Memory(path).read().last["a"])
+        LastTicks(path).write(KnownTicks({"a": 1.0}))
+        killed = killed_at(line, lambda: LastTicks(path).write(KnownTicks({"a": 2.0})), atomic_write.__file__)
+        seen.add(LastTicks(path).read().last["a"])
         line += 1
     assert line > 5
     assert seen == {1.0, 2.0}

@@ -20,7 +20,7 @@ from warren.quotas.ledger import Ledger, now_ns
 from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.mapped_file import LedgerBusy
 from warren.quotas.slots import Ticket
-from warren.system.process import this
+from warren.system.process import current_process
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_damage(path: Path, form: str, attached: bool) -> None:
     """A damaged ledger is kept under another name, and the new one begins with every slot cooling, for everybody."""
     other = fresh(path)
-    tickets = other.reserve(2, this()) or ()
+    tickets = other.reserve(2, current_process()) or ()
     DAMAGE[form](path)
     content = path.read_bytes()
     ledger = other if attached else Ledger(path)
@@ -76,8 +76,8 @@ def test_damage(path: Path, form: str, attached: bool) -> None:
     assert found.aside is not None
     assert found.aside.read_bytes()[WORD:] == content[WORD:]
     for user in (ledger, other, Ledger(path)):
-        assert user.reserve(1, this()) is None
-        assert not user.claim(tickets, this())
+        assert user.reserve(1, current_process()) is None
+        assert not user.claim(tickets, current_process())
         assert user.settle(tickets, answered=True) == 0
         assert user.counts().cooling == 4
         assert WINDOW < (user.wait_s() or 0) < WINDOW * 1.001 + LONGEST
@@ -89,7 +89,7 @@ def test_damage(path: Path, form: str, attached: bool) -> None:
 def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None:
     """A link is not followed, not to the ledger itself either, nothing is waited for, and every slot of the next one cools."""
     ledger = fresh(path)
-    assert ledger.reserve(2, this())
+    assert ledger.reserve(2, current_process())
     os.rename(path, path.with_name("moved"))
     PLANTS[word](path)
     if memo:
@@ -102,7 +102,7 @@ def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None
     content = path.with_name("moved").read_bytes()
     for user in (ledger, Ledger(path)):
         with pytest.raises(LedgerDamaged, match=word):
-            user.reserve(1, this())
+            user.reserve(1, current_process())
     found = Ledger(path).configure(4, WINDOW, LONGEST)
     assert (found.created, word in found.damage) == (True, True)
     assert path.with_name("moved").read_bytes() == content
@@ -138,13 +138,13 @@ def test_a_memo_that_is_lost_counts_as_used(path: Path) -> None:
 def test_lists_are_never_trusted_from_a_file(path: Path, words: dict[str, int]) -> None:
     """Whatever the lists of a file say, a start makes them from the slots."""
     ledger = fresh(path)
-    ledger.settle((ledger.reserve(2, this()) or ())[:1], answered=True)
+    ledger.settle((ledger.reserve(2, current_process()) or ())[:1], answered=True)
     poke(path, **words)
     fresh(path)
     counts = ledger.counts()
     assert (counts.free, counts.open, counts.cooling) == (2, 1, 1)
-    assert len(ledger.reserve(2, this()) or ()) == 2
-    assert ledger.reserve(1, this()) is None
+    assert len(ledger.reserve(2, current_process()) or ()) == 2
+    assert ledger.reserve(1, current_process()) is None
 
 
 @pytest.mark.parametrize(
@@ -154,21 +154,21 @@ def test_lists_are_never_trusted_from_a_file(path: Path, words: dict[str, int]) 
 def test_damage_under_the_hands(path: Path, form: str) -> None:
     """Who has the ledger mapped while it is cut or overwritten is told; nobody dies of it."""
     ledger = fresh(path)
-    ledger.reserve(1, this())
+    ledger.reserve(1, current_process())
     DAMAGE[form](path)
     with pytest.raises(LedgerDamaged):
-        ledger.reserve(1, this())
+        ledger.reserve(1, current_process())
 
 
 def test_a_list_that_lies_under_the_hands(path: Path) -> None:
-    """Lists that contradict the slots end the ledger at once, so that it is made anew with every slot cooling."""
+    """Lists that contradict the slots end the ledger at once, so that it is made again with every slot cooling."""
     ledger = fresh(path)
-    tickets = ledger.reserve(1, this()) or ()
+    tickets = ledger.reserve(1, current_process()) or ()
     poke(path, FREE_HEAD=tickets[0].slot)
     with pytest.raises(LedgerDamaged):
-        ledger.reserve(1, this())
+        ledger.reserve(1, current_process())
     with pytest.raises(LedgerDamaged):
-        Ledger(path).reserve(1, this())
+        Ledger(path).reserve(1, current_process())
     assert ledger.configure(4, WINDOW, LONGEST).damage
     assert ledger.counts().cooling == 4
 
@@ -193,7 +193,7 @@ def test_any_words_at_all(tmp_path_factory: pytest.TempPathFactory, data: st.Dat
         "refund": lambda: ledger.refund(tickets),
         "claim": lambda: ledger.claim(tickets, NOBODY),
         "reap": ledger.reap,
-        "relax": ledger.relax,
+        "relax": ledger.release_cooled,
         "counts": ledger.counts,
         "wait": lambda: ledger.wait_s(3),
         "close": lambda: ledger.close_for(3),
@@ -217,31 +217,31 @@ def test_trailing_bytes(path: Path) -> None:
 def test_removed_while_it_is_used(path: Path) -> None:
     """A ledger that somebody removed admits nothing more, and the next one begins with every slot cooling."""
     ledger = fresh(path)
-    ledger.reserve(2, this())
+    ledger.reserve(2, current_process())
     path.unlink()
     with pytest.raises(FileNotFoundError):
-        ledger.reserve(1, this())
+        ledger.reserve(1, current_process())
     found = Ledger(path).configure(4, WINDOW, LONGEST)
     assert found.created
     assert "found none" in found.damage
-    assert ledger.reserve(1, this()) is None
+    assert ledger.reserve(1, current_process()) is None
     assert ledger.counts().cooling == 4
 
 
 def test_replaced_while_it_is_used(path: Path, tmp_path: Path) -> None:
     """Everybody follows when another ledger is put in the place of the one that they use."""
     ledger = fresh(path)
-    assert ledger.reserve(3, this())
+    assert ledger.reserve(3, current_process())
     fresh(tmp_path / "y.ledger", 1)
     os.rename(tmp_path / "y.ledger", path)
     assert ledger.counts().limit == 1
 
 
-def test_no_folder_and_no_permission(tmp_path: Path) -> None:
+def test_no_directory_and_no_permission(tmp_path: Path) -> None:
     """What cannot be opened or made is an OSError, of every method. So is a file in the place of the directory of the ledgers:
-    one made anew would not know of those that were there."""
+    one made again would not know of those that were there."""
     (tmp_path / "file").write_text("")
     ledger = Ledger(tmp_path / "file" / "x.ledger")
-    for act in (ledger.reap, ledger.counts, ledger.relax, ledger.wait_s, lambda: ledger.configure(1, 1, 1)):
+    for act in (ledger.reap, ledger.counts, ledger.release_cooled, ledger.wait_s, lambda: ledger.configure(1, 1, 1)):
         with pytest.raises(OSError, match=r"x\.ledger|file"):
             act()

@@ -15,16 +15,16 @@ from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, poke, 
 from warren.quotas import mapped_file
 from warren.quotas.layout import Slot
 from warren.quotas.ledger import Ledger, now_ns
-from warren.system.process import this
+from warren.system.process import current_process
 
 #: The room of quotas.
 ROOM = os.path.dirname(mapped_file.__file__)
 
 
-def lines(folder: Path, prepare: Callable[[Path], object], work: Callable[[Path], object], step: int = 1) -> Iterator[Path]:
-    """The ledger after `work` was killed at each of its lines (every step-th, to save time), each time made anew by `prepare`."""
+def lines(directory: Path, prepare: Callable[[Path], object], work: Callable[[Path], object], step: int = 1) -> Iterator[Path]:
+    """The ledger after `work` was killed at each of its lines (every step-th, to save time), made again by `prepare`."""
     for line in range(0, 100_000, step):
-        path = folder / "quota" / "x.ledger"
+        path = directory / "quota" / "x.ledger"
         shutil.rmtree(path.parent, ignore_errors=True)
         prepare(path)
         more = killed_at(line, partial(work, path), ROOM)
@@ -50,7 +50,7 @@ def test_killed_while_it_is_configured(tmp_path: Path, limit: int, window: float
     """Killed at any line of a change of terms, the next start finishes it, and no call is forgotten."""
     for path in lines(tmp_path, used, lambda path: Ledger(path).configure(limit, window, LONGEST), 3):
         other = Ledger(path)
-        other.reap()  # a worker that goes on with what was left
+        other.reap()  # a worker that continues with what was left
         assert other.counts().cooling == cooling
         ledger = Ledger(path)
         assert not ledger.configure(limit, window, LONGEST).damage
@@ -96,10 +96,10 @@ def test_killed_in_a_call(tmp_path: Path, answered: bool) -> None:
 
     def work(path: Path) -> None:
         ledger = Ledger(path)
-        tickets = ledger.reserve(2, this()) or ()
-        ledger.claim(tickets, this())
+        tickets = ledger.reserve(2, current_process()) or ()
+        ledger.claim(tickets, current_process())
         ledger.settle(tickets, answered=answered)
-        ledger.relax()
+        ledger.release_cooled()
 
     for path in lines(tmp_path, used, work, 3):
         assert free_to_lock(path)

@@ -15,13 +15,13 @@ import pytest
 from support.figures import Figure
 from support.forks import child, end
 from support.ledgers import LONGEST, NOBODY, WINDOW, free_to_lock, fresh, whole
-from support.wait import PATIENCE
+from support.wait import TIMEOUT
 from warren.quotas import mapped_file
 from warren.quotas.layout import Head
 from warren.quotas.ledger import Ledger
 from warren.quotas.mapped_file import LedgerBusy
 from warren.quotas.slots import Ticket
-from warren.system.process import this
+from warren.system.process import current_process
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a lock."""
-    monkeypatch.setattr(mapped_file, "PATIENCE", 0.05)
-    monkeypatch.setattr(mapped_file, "MAKING_PATIENCE", 0.05)
+    monkeypatch.setattr(mapped_file, "TIMEOUT", 0.05)
+    monkeypatch.setattr(mapped_file, "MAKING_TIMEOUT", 0.05)
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody waits for a lock as long as a busy machine may take."""
-    monkeypatch.setattr(mapped_file, "PATIENCE", PATIENCE)
-    monkeypatch.setattr(mapped_file, "MAKING_PATIENCE", PATIENCE)
+    monkeypatch.setattr(mapped_file, "TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(mapped_file, "MAKING_TIMEOUT", TIMEOUT)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -58,28 +58,33 @@ def test_a_stopped_holder(path: Path, figure: Figure) -> None:
     pid = child(hold)
     os.waitpid(pid, os.WUNTRACED)
     began = time.monotonic()
-    for act in (ledger.reap, ledger.counts, lambda: ledger.reserve(1, this()), lambda: ledger.configure(4, WINDOW, LONGEST)):
+    for act in (
+        ledger.reap,
+        ledger.counts,
+        lambda: ledger.reserve(1, current_process()),
+        lambda: ledger.configure(4, WINDOW, LONGEST),
+    ):
         with pytest.raises(LedgerBusy):
             act()
     figure("a ledger whose holder is stopped: four refusals", time.monotonic() - began, "four times 0.05 s")
     os.kill(pid, signal.SIGKILL)
     end(pid)
-    assert len(ledger.reserve(4, this()) or ()) == 4
+    assert len(ledger.reserve(4, current_process()) or ()) == 4
 
 
 def test_one_who_must_not_wait(path: Path) -> None:
     """Who has less patience is told sooner that the lock is held; the others wait on for a holder that is only slow."""
     fresh(path)
     # load: the lock is held throughout; a busy machine only makes the refusal later
-    holder, hasty, patient = Ledger(path), Ledger(path, timeout=0.05), Ledger(path, timeout=PATIENCE)
+    holder, hasty, patient = Ledger(path), Ledger(path, timeout=0.05), Ledger(path, timeout=TIMEOUT)
     with holder._file.locked():
         with pytest.raises(LedgerBusy, match=r"for more than 0\.05 s"):
-            hasty.reserve(1, this())
-        waiting = threading.Thread(target=patient.reserve, args=(1, this()))
+            hasty.reserve(1, current_process())
+        waiting = threading.Thread(target=patient.reserve, args=(1, current_process()))
         waiting.start()
         waiting.join(0.2)  # load: it waits for longer, whatever comes
         assert waiting.is_alive()
-    waiting.join(PATIENCE)
+    waiting.join(TIMEOUT)
     assert fresh(path).counts().open == 1
 
 
@@ -107,7 +112,7 @@ def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
 
     def use() -> None:
         with pytest.raises(LedgerBusy):
-            ledger.reserve(1, this())
+            ledger.reserve(1, current_process())
 
     ledger = fresh(path, 2)
     other = Ledger(path)
@@ -117,7 +122,7 @@ def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
         assert not free_to_lock(path)
         assert end(child(use)) == 0
         with pytest.raises(LedgerBusy):
-            other.reserve(1, this())
+            other.reserve(1, current_process())
         assert not free_to_lock(path)
     assert free_to_lock(path)
 
@@ -128,9 +133,9 @@ def test_used_within_itself(path: Path) -> None:
     ledger = fresh(path)
     with ledger._file.locked():
         with pytest.raises(LedgerBusy):
-            ledger.reserve(1, this())
+            ledger.reserve(1, current_process())
         assert not free_to_lock(path)
-    assert ledger.reserve(1, this())
+    assert ledger.reserve(1, current_process())
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -141,7 +146,7 @@ def test_threads_with_ledgers_of_their_own(path: Path) -> None:
     taken: list[Ticket] = []
 
     def take(ledger: Ledger) -> None:
-        while tickets := ledger.reserve(1, this()):
+        while tickets := ledger.reserve(1, current_process()):
             taken.extend(tickets)
 
     threads = [threading.Thread(target=take, args=(ledger,)) for ledger in ledgers]
@@ -159,7 +164,7 @@ def test_two_openers_at_once(path: Path) -> None:
     def opener() -> None:
         ledger = fresh(path, 50)
         for _ in range(10):
-            assert ledger.reserve(1, this())
+            assert ledger.reserve(1, current_process())
 
     pids = [child(opener) for _ in range(5)]
     assert [end(pid) for pid in pids] == [0] * 5
@@ -175,7 +180,7 @@ def test_processes_while_the_limit_changes(path: Path) -> None:
 
     def worker() -> None:
         for round_ in range(150):
-            tickets = ledger.reserve(1 + round_ % 3, this())
+            tickets = ledger.reserve(1 + round_ % 3, current_process())
             if tickets and round_ % 4:
                 ledger.refund(tickets)
             elif tickets:
@@ -212,7 +217,7 @@ def test_interrupted_in_a_call(path: Path) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert interrupted > 100
-    assert len(ledger.reserve(1, this()) or ()) == 1
+    assert len(ledger.reserve(1, current_process()) or ()) == 1
     ledger.reap()
     counts = ledger.counts()
     assert (counts.open, counts.free + counts.cooling) == (1, 2999)

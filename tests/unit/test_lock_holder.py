@@ -65,16 +65,16 @@ def test_a_lock_that_is_no_file_has_no_holder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may signal the processes of others")
-@pytest.mark.parametrize("stranger", ["folder", "file", "holder"])
+@pytest.mark.parametrize("stranger", ["directory", "file", "holder"])
 def test_root_believes_no_lock_of_several_users(scratch: Path, stranger: str) -> None:
-    """Folder, file and holder are one user's; else root signals nobody."""
+    """Directory, file and holder are one user's; else root signals nobody."""
     lock = scratch / "beat.lock"
     lock.touch(mode=0o666)
     lock.chmod(0o666)
     scratch.chmod(0o755)
     with holding(lock, *(["1201"] if stranger == "holder" else [])):
         if stranger != "holder":
-            os.chown(scratch if stranger == "folder" else lock, 1201, 1201)
+            os.chown(scratch if stranger == "directory" else lock, 1201, 1201)
         with pytest.raises(PermissionError, match="root believes neither"):
             handle_of_holder(lock)
         os.chown(scratch, 0, 0)

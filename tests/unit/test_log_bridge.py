@@ -54,7 +54,7 @@ def test_only_the_harmless_is_left_out() -> None:
 
 
 def test_the_words_say_what_the_field_says() -> None:
-    """A daemon that asked to be started anew ended as expected, in the text too; another unexpected end stays one."""
+    """A daemon that asked to be started again ended as expected, in the text too; another unexpected end stays one."""
     assert worded("exited: worker-a (exit status 75; not expected)") == "exited: worker-a (exit status 75; expected)"
     for message in ("exited: worker-a (exit status 70; not expected)", "exited: beat (terminated by SIGKILL; not expected)"):
         assert worded(message) == message

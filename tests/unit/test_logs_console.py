@@ -11,12 +11,12 @@ from warren.logs.events import Event
 
 def test_without_a_log_a_command_speaks_in_words() -> None:
     """An event of a process that has no log, such as `warren call`, is one line for people on stderr, without a password."""
-    words = """
+    arguments = """
 import logging
 from warren.logs.events import Event
-from warren.logs.setup import get
-get().info(Event.READY)
-get().warning(Event.MESSAGES_RESTORED, queue="pages", url="amqp://u:secret77@host")
+from warren.logs.setup import logger
+logger().info(Event.READY)
+logger().warning(Event.MESSAGES_RESTORED, queue="pages", url="amqp://u:secret77@host")
 logging.getLogger("kombu").warning("lost %s", "one")
 logging.getLogger("author").warning("got %d", "redis://:secret77@host")
 try:
@@ -24,7 +24,7 @@ try:
 except ValueError:
     logging.getLogger("author").exception("at https://secret77@host")
 """
-    done = run_to_end([sys.executable, "-c", words], capture_output=True, check=True)
+    done = run_to_end([sys.executable, "-c", arguments], capture_output=True, check=True)
     said = done.stderr.splitlines()
     assert "secret77" not in done.stderr
     assert "ValueError: ?api_token=***" in said

@@ -47,7 +47,7 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
 
 def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
     """Every line begins with timestamp, level, event, daemon, program, host and pid, and then its own fields."""
-    setup.get().info(Event.READY, queues=["a"])
+    setup.logger().info(Event.READY, queues=["a"])
     [line] = lines()
     assert list(line) == ["timestamp", "level", "event", "daemon", "program", "host", "pid", "queues"]
     assert line | {"timestamp": ""} == {
@@ -98,7 +98,7 @@ def test_an_exception_is_text(lines: Lines) -> None:
     try:
         raise ValueError("amqp://user:s3cret@host")
     except ValueError:
-        setup.get().exception(Event.TASK_FAILED)
+        setup.logger().exception(Event.TASK_FAILED)
         logging.getLogger("author").exception("bad")
     for line in lines():
         assert line["level"] == "error"
@@ -111,7 +111,7 @@ def test_a_task_is_named_in_every_line_within_it(lines: Lines) -> None:
     task = {"task_id": "i", "root_id": "r", "task": "t", "queue": "q", "attempt": 1}
     setup.bind(**task)
     logging.getLogger("author").info("hi")
-    setup.get().info(Event.TASK_SUCCEEDED, ran_s=0.5)
+    setup.logger().info(Event.TASK_SUCCEEDED, ran_s=0.5)
     setup.unbind(*task, "never_bound")
     logging.getLogger("author").info("after")
     inside, own, after = lines()
@@ -124,7 +124,7 @@ def test_nobody_takes_the_place_of_a_fixed_field(lines: Lines) -> None:
     """Extra fields of others are kept, under another name where they would hide who wrote the line."""
     setup.bind(task_id="i")
     logging.getLogger("author").info("hi", extra={"host": "h", "event": "e", "task_id": "x", "document": 5})
-    setup.get().info(Event.STARTED, level="l")
+    setup.logger().info(Event.STARTED, level="l")
     setup.unbind("task_id")
     first, second = lines()
     assert (first["host"], first["event"], first["task_id"], first["document"]) == ("alpha", "record", "i", 5)
@@ -134,7 +134,7 @@ def test_nobody_takes_the_place_of_a_fixed_field(lines: Lines) -> None:
 
 def test_a_line_may_be_about_another_program(lines: Lines) -> None:
     """supervisord's lines name the program that they are about."""
-    setup.get().info(Event.SUPERVISOR_RECORD, program="beat")
+    setup.logger().info(Event.SUPERVISOR_RECORD, program="beat")
     assert lines()[0]["program"] == "beat"
 
 
@@ -146,10 +146,10 @@ def test_arguments_of_tasks_are_not_logged(lines: Lines) -> None:
 
 def test_levels(lines: Lines) -> None:
     """A level holds for Warren's lines and for libraries', takes effect at once, and has one of five names."""
-    setup.get().debug(Event.READY)
+    setup.logger().debug(Event.READY)
     logging.getLogger("a").debug("no")
     setup.set_level("debug")
-    setup.get().debug(Event.READY)
+    setup.logger().debug(Event.READY)
     logging.getLogger("a").log(15, "between")
     logging.getLogger("a").log(99, "above")
     assert [line["level"] for line in lines()] == ["debug", "debug", "critical"]
@@ -201,7 +201,7 @@ def test_an_exception_that_python_ignores_is_a_record(lines: Lines) -> None:
 def test_a_second_configuration_replaces_the_first(lines: Lines, tmp_path: Path) -> None:
     """Configuring twice, as a reload does, writes each line once, to the new place."""
     setup.configure("worker", "worker-new", "alpha", tmp_path / "new", "warning")
-    setup.get().warning(Event.READY)
+    setup.logger().warning(Event.READY)
     assert lines() == []
     assert len((tmp_path / "new" / "worker.log").read_text().splitlines()) == 1
 
@@ -260,7 +260,7 @@ def test_what_becomes_of_logging_does_not_touch_the_own_lines(
         monkeypatch.setattr(json, "dumps", None)
     HOSTILE[act]()
     foreign = open(tmp_path / "foreign", "wb")  # noqa: SIM115  it takes the number of a descriptor that was closed
-    setup.get().info(Event.READY)
+    setup.logger().info(Event.READY)
     foreign.close()
     monkeypatch.undo()
     setup.keep()
@@ -274,7 +274,7 @@ def test_what_becomes_of_logging_does_not_touch_the_own_lines(
 
 def test_a_line_is_bounded_and_says_so(lines: Lines) -> None:
     """Megabytes in an exception or an author's message become a line that can be read, with its beginning and end."""
-    setup.get().error(Event.TASK_FAILED, reason=f"ValueError('begin {'x ' * 2_500_000} end')", args=[["y" * 100_000] * 100])
+    setup.logger().error(Event.TASK_FAILED, reason=f"ValueError('begin {'x ' * 2_500_000} end')", args=[["y" * 100_000] * 100])
     logging.getLogger("author").info("%s amqp://u:%s@host", "z " * 32_757, "s3cr3t" * 10_000)
     failed, said = lines()
     for line in (failed, said):

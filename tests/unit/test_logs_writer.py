@@ -10,10 +10,10 @@ import pytest
 
 from support.plants import PLANTS
 from warren.logs.writer import LineFile
-from warren.system.obstacles import SetAside
+from warren.system.obstacles import MovedAway
 
 
-def kept(found: SetAside) -> bytes:
+def kept(found: MovedAway) -> bytes:
     return f"renamed to {found.kept_as}\n".encode()
 
 
@@ -49,7 +49,7 @@ def test_the_mode_of_an_older_file_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["renamed", "removed"])
-def test_a_rotated_file_is_opened_anew(file: LineFile, tmp_path: Path, how: str) -> None:
+def test_a_rotated_file_is_opened_again(file: LineFile, tmp_path: Path, how: str) -> None:
     """After a rotation the next line is in the new file, without anybody being told."""
     file.write(b"old\n")
     if how == "renamed":
@@ -61,7 +61,7 @@ def test_a_rotated_file_is_opened_anew(file: LineFile, tmp_path: Path, how: str)
 
 
 def test_a_line_goes_to_the_renamed_file_when_no_new_one_can_be_made(file: LineFile, tmp_path: Path) -> None:
-    """A log folder that was moved away still gets the lines: they are not lost."""
+    """A log directory that was moved away still gets the lines: they are not lost."""
     (tmp_path / "moved").mkdir()
     file.path.rename(tmp_path / "moved" / "a.log")
     file.path.symlink_to(tmp_path / "nowhere" / "a.log")
@@ -87,16 +87,16 @@ def test_lost_lines_are_counted_and_told(file: LineFile, capsys: pytest.CaptureF
     assert "No space left on device" in said
 
 
-@pytest.mark.parametrize("looks_like", ["missing folder", "a file for a folder"])
+@pytest.mark.parametrize("looks_like", ["missing directory", "a file for a directory"])
 def test_what_stands_in_the_way_never_raises(tmp_path: Path, looks_like: str) -> None:
     """Whatever happens to the log's path while a daemon runs, a write does not raise."""
-    folder = tmp_path / "log"
-    folder.mkdir()
-    file = LineFile(folder / "a.log", told)
+    directory = tmp_path / "log"
+    directory.mkdir()
+    file = LineFile(directory / "a.log", told)
     file.path.unlink()
-    folder.rmdir()
-    if looks_like == "a file for a folder":
-        folder.touch()
+    directory.rmdir()
+    if looks_like == "a file for a directory":
+        directory.touch()
     file.write(b"gone\n")
     assert file.lost == 1
     file.close()
@@ -118,7 +118,7 @@ def test_what_is_no_file_makes_way(tmp_path: Path, word: str, at: str) -> None:
         file.write(b"x" * 8191 + b"\n")
     assert file.lost == 0
     file.close()
-    renamed = [str(found) for found in tmp_path.glob("a.log.set-aside-*")]
+    renamed = [str(found) for found in tmp_path.glob("a.log.moved-away-*")]
     assert len(renamed) == (word == "directory")
     text = path.read_bytes()
     assert text.replace(b"x" * 8191 + b"\n", b"") == b"".join(f"renamed to {name}\n".encode() for name in renamed)
@@ -147,7 +147,7 @@ def test_a_torn_end_is_closed_before_the_first_line(tmp_path: Path) -> None:
     assert path.read_bytes() == b"whole\nhal\nnext\nafter\n"
 
 
-def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_error_at_the_start(tmp_path: Path) -> None:
     """A log that cannot be opened at all is said at once, not counted."""
     with pytest.raises(FileNotFoundError):
         LineFile(tmp_path / "nowhere" / "a.log", told)

@@ -93,9 +93,9 @@ BAD: dict[str, Delivered] = {
     "a header hides a method": message({"get": 5}),
     "a header is a callback": message({"errbacks": 5}),
     "a header has no text as its name": message({b"\xff": 5}),
-    "losses below 0": message({"warren_losses": -1000000}),
-    "losses are true": message({"warren_losses": True}),
-    "losses are huge": message({"warren_losses": 10**40}),
+    "losses below 0": message({"warren_crashes": -1000000}),
+    "losses are true": message({"warren_crashes": True}),
+    "losses are huge": message({"warren_crashes": 10**40}),
     "sent at no time": message({"warren_sent_at": float("nan")}),
     "sent at a huge number": message({"warren_sent_at": 10**400}),
     "header nested 985 deep": message({"x": nested(985)}),
@@ -225,7 +225,7 @@ _NEAR = st.builds(
 @example("2030-12-30T24:00:00")
 @example("٢٠٣٠-01-01T00:00:00")
 def test_what_passes_means_one_moment_to_both_parsers(text: str) -> None:
-    """A text that is taken is read alike by Celery, before and after it was written anew, and by the gate."""
+    """A text that is taken is read alike by Celery, before and after it was written again, and by the gate."""
     try:
         own = moment(text)
     except ValueError:

@@ -47,7 +47,7 @@ CALLS = (".run", "run_to_end", ".Popen", "process", ".which")
 def needed() -> tuple[set[str], set[str]]:
     """The programs that scripts/test looks for, and the packages that it installs."""
     lines = [shlex.split(line, comments=True) for line in re.findall(r"(?:^|\|\| )(need .*)$", SCRIPT, re.MULTILINE)]
-    return {words[1] for words in lines}, {words[2] for words in lines}
+    return {arguments[1] for arguments in lines}, {arguments[2] for arguments in lines}
 
 
 def called(tree: ast.AST) -> Iterator[tuple[str, str]]:

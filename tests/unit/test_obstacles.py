@@ -11,11 +11,11 @@ import pytest
 
 from support.plants import PLANTS
 from support.trees import deep, removed
-from warren.status.heartbeat import Heart, read
+from warren.status.heartbeat import HeartbeatWriter, read
 from warren.supervise.programs import run_directory
 from warren.supervise.programs.directories import write_programs
 from warren.system.obstacles import MARK, clear
-from warren.system.regular_file import clear_place
+from warren.system.regular_file import clear_path
 
 
 @pytest.mark.parametrize("word", PLANTS)
@@ -48,18 +48,18 @@ def test_nothing_there_is_no_obstacle(tmp_path: Path) -> None:
 def test_what_is_renamed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log says where it stood, and its name now."""
     (tmp_path / "x").mkdir()
-    clear_place(tmp_path / "x")
+    clear_path(tmp_path / "x")
     assert "a directory instead of a file" in caplog.text
     assert str(next(tmp_path.glob(f"x{MARK}*"))) in caplog.text
 
 
-def test_the_run_folder_is_tidied_of_trees_without_an_end(tmp_path: Path) -> None:
-    """A directory that nothing could empty makes way by its name, once: supervisord's loop goes on in its next turn."""
+def test_the_run_directory_is_tidied_of_trees_without_an_end(tmp_path: Path) -> None:
+    """A directory that nothing could empty makes way by its name, once: supervisord's loop continues in its next turn."""
     run = tmp_path / "run"
-    for folder in (run, run / "heart", run / "supervisor"):
-        folder.mkdir(parents=True, exist_ok=True)
+    for directory in (run, run / "heartbeats", run / "supervisor"):
+        directory.mkdir(parents=True, exist_ok=True)
     with removed(run):
-        places = [run / "beat.pid", run / "heart" / "beat.json", run / "supervisor" / "beat.conf"]
+        places = [run / "beat.pid", run / "heartbeats" / "beat.json", run / "supervisor" / "beat.conf"]
         for place in places:
             deep(place)
         assert sorted(run_directory._tidy(run)) == sorted(places)
@@ -73,9 +73,9 @@ def test_the_run_folder_is_tidied_of_trees_without_an_end(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "directory"])
-def test_a_heart_makes_way_for_its_directory(tmp_path: Path, word: str) -> None:
+def test_a_heartbeat_makes_way_for_its_directory(tmp_path: Path, word: str) -> None:
     """The daemon beats; a file that stood there is kept."""
-    PLANTS[word](tmp_path / "heart")
-    assert Heart(tmp_path, "beat").beat("ready")
-    assert "beat" in read(tmp_path, ["beat"]).beats
-    assert len(list(tmp_path.glob(f"heart{MARK}*"))) == (word == "larger than")
+    PLANTS[word](tmp_path / "heartbeats")
+    assert HeartbeatWriter(tmp_path, "beat").write("ready")
+    assert "beat" in read(tmp_path, ["beat"]).by_program
+    assert len(list(tmp_path.glob(f"heartbeats{MARK}*"))) == (word == "larger than")

@@ -1,4 +1,4 @@
-"""Secrets in files, and the folders of the suite."""
+"""Secrets in files, and the directories of the suite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from warren.cli import main
-from warren.config import AppSettings, Settings, check_folders, suite_of_another
+from warren.config import AppSettings, Settings, check_directories, suite_of_another
 from warren.config.path_checks import read_secret
 from warren.config.units import Unexpected
 from warren.errors import Problem
@@ -76,11 +76,11 @@ def test_bad_secret(
     assert (problem.section, problem.option, problem.origin.line) == (section, "url_file", 2)
     assert problem.expected.startswith(expected)
     assert problem.found.startswith(found)
-    assert "hush" not in str(problem).replace(str(tmp_path), "")  # the name of the folder is that of the test
+    assert "hush" not in str(problem).replace(str(tmp_path), "")  # the name of the directory is that of the test
 
 
 def test_secret_that_is_no_file(refused: Refused, tmp_path: Path) -> None:
-    """A missing secret, a folder and a named pipe in its place are refused at once; none makes the command wait."""
+    """A missing secret, a directory and a named pipe in its place are refused at once; none makes the command wait."""
     os.mkfifo(tmp_path / "pipe", 0o600)
     for path, found in (
         (tmp_path / "none", "No such file or directory"),
@@ -125,7 +125,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as 
 
 @pytest.fixture
 def open_path() -> Iterator[Path]:
-    """A folder that every user may look into, which pytest's own are not."""
+    """A directory that every user may look into, which pytest's own are not."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -150,26 +150,26 @@ def test_unreadable_secret(open_path: Path) -> None:
 
 
 @needs_root
-def test_unwritable_folder(open_path: Path) -> None:
-    """A folder that the user of the suite may not write to is a problem and names him; one that is not there yet is none."""
+def test_unwritable_directory(open_path: Path) -> None:
+    """A directory that the user of the suite may not write to is a problem and names him; one that is not there yet is none."""
     (open_path / "state").mkdir(mode=0o755)
     app = AppSettings(state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none")
-    settings = Settings(folder=open_path, host="here", app=app)
-    assert check_folders(settings) == []
-    assert as_nobody(lambda: len(check_folders(settings))) == 1
-    assert as_nobody(lambda: int(check_folders(settings)[0].expected == "a folder that the user nobody may write to")) == 1
+    settings = Settings(directory=open_path, host="here", app=app)
+    assert check_directories(settings) == []
+    assert as_nobody(lambda: len(check_directories(settings))) == 1
+    assert as_nobody(lambda: int(check_directories(settings)[0].expected == "a directory that the user nobody may write to")) == 1
     assert as_nobody(lambda: len(suite_of_another(settings))) == 0  # of root: it may be meant for this user
 
 
 @needs_root
-def test_the_suite_itself_says_whom_to_give_its_folder(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suite_itself_says_whom_to_give_its_directory(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root, for whom a check runs as the suite's user, is told the command; to run it as that user would be no help."""
     (open_path / "state").mkdir(mode=0o755)
     app = AppSettings(state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none")
-    settings = Settings(folder=open_path, host="here", app=app)
+    settings = Settings(directory=open_path, host="here", app=app)
     monkeypatch.setenv("WARREN_FOR_ROOT", "1")
     remedy = f"the suite runs as nobody: chown nobody: {open_path / 'state'}"
-    assert as_nobody(lambda: int(check_folders(settings)[0].remedy == remedy)) == 1
+    assert as_nobody(lambda: int(check_directories(settings)[0].remedy == remedy)) == 1
 
 
 @needs_root
@@ -177,7 +177,7 @@ def test_a_reader_is_not_the_suite(open_path: Path) -> None:
     """Whoever cannot write to the state of another ordinary user only reads; root, its owner and who can write do not."""
     state = open_path / "state"
     state.mkdir(mode=0o755)
-    settings = Settings(folder=open_path, host="here", app=AppSettings(state_dir=state))
+    settings = Settings(directory=open_path, host="here", app=AppSettings(state_dir=state))
     os.chown(state, 1, 1)
     owner = pwd.getpwuid(1).pw_name
     assert suite_of_another(settings) == ""
@@ -208,4 +208,4 @@ def test_check_by_a_reader(open_path: Path) -> None:
     assert told.read_text(encoding="utf-8") == ""
     os.chown(state, 1, 1)
     assert as_nobody(act) == 0
-    assert told.read_text(encoding="utf-8").startswith("not checked: whether the suite may write to its folders; call it as")
+    assert told.read_text(encoding="utf-8").startswith("not checked: whether the suite may write to its directories; call it as")

@@ -13,8 +13,8 @@ import pytest
 
 from support.plants import PLANTS
 from support.wait import run_to_end
-from warren.beat.last_ticks import Known, Memory
-from warren.beat.leader.embedded_leader import HostLeader
+from warren.beat.last_ticks import KnownTicks, LastTicks
+from warren.beat.leader.embedded_leader import EmbeddedLeader
 from warren.broker.embedded.exchanges import Table
 from warren.broker.embedded.routing import Binding
 from warren.broker.embedded.topology import Topology
@@ -22,22 +22,22 @@ from warren.cli import main, program_table
 from warren.config import Settings
 from warren.control.supervisord import Program
 from warren.errors import ExitCode
-from warren.status.heartbeat import Heart
-from warren.supervise.liveness.recover import surveyed
+from warren.status.heartbeat import HeartbeatWriter
+from warren.supervise.liveness.recover import consumed_queues
 from warren.supervise.programs.directories import noted_run_dir
 from warren.supervise.status.program_status import read
-from warren.system.process import this
-from warren.worker.crash_counts import Deaths
-from warren.worker.crash_counts import _read as losses
-from warren.worker.current_message import InHand
+from warren.system.process import current_process
+from warren.worker.crash_counts import CrashCounts
+from warren.worker.crash_counts import _read as crashes
+from warren.worker.current_message import CurrentMessage
 
 Written = Callable[..., Path]
 
 #: Each file that a process reads and another one writes: its place, and the words of the command that has to name it.
 PLACES = {
-    "run/heart/worker-a.json": ("health", "worker"),
+    "run/heartbeats/worker-a.json": ("health", "worker"),
     "run/programs.json": ("health", "supervisord"),
-    "run/survey.json": ("health", "broker"),
+    "run/broker.json": ("health", "broker"),
     "log/worker.log": ("logs",),
     "log/worker.log.1": ("logs", "-n", "5"),
     "log/worker.log.2.gz": ("logs", "--json"),
@@ -52,9 +52,9 @@ from warren.status.heartbeat import read
 settings = load(Path(sys.argv[1]), "here")
 one = Daemon(settings, "beat", "beat")
 one.start()
-assert one.heart.beat("ready")
+assert one.heartbeat.write("ready")
 found = read(settings.app.run_dir, ["beat"])
-print(list(found.troubles), found.beats["beat"].state)
+print(list(found.errors_found), found.by_program["beat"].state)
 """
 VERBS = (["status"], ["status", "--json"], ["health"], ["health", "--json"], ["logs"], ["logs", "-n", "1"], ["reload"])
 
@@ -62,18 +62,18 @@ VERBS = (["status"], ["status", "--json"], ["health"], ["health", "--json"], ["l
 @pytest.fixture
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words of a command on a host whose suite is well, but for what is planted."""
-    run, me, at = tmp_path / "run", this(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    Heart(run, "worker-a").beat("ready")
-    entry = {"program": "worker-a", "state": "RUNNING", "pid": me.pid, "since": 0.0, "held": False, "trouble": ""}
+    run, me, at = tmp_path / "run", current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    HeartbeatWriter(run, "worker-a").write("ready")
+    entry = {"program": "worker-a", "state": "RUNNING", "pid": me.pid, "since": 0.0, "backing_off": False, "last_error": ""}
     listed = [entry, entry | {"program": "quota-watchdog"}]
     said = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "status": "ready", "programs": listed, "reloads": []}
     (run / "programs.json").write_text(json.dumps(said))
     broker = {"kind": "embedded", "reachable": True, "reason": "", "alarms": []}
-    (run / "survey.json").write_text(json.dumps({"at": at, "broker": broker, "queues": {}, "quotas": {}}))
+    (run / "broker.json").write_text(json.dumps({"at": at, "broker": broker, "queues": {}, "quotas": {}}))
     (tmp_path / "log").mkdir()
     monkeypatch.setattr(program_table, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)])
-    folders = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
-    return ["--config", str(etc(f"[app]\n{folders}[worker:a]\n"))]
+    directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
+    return ["--config", str(etc(f"[app]\n{directories}[worker:a]\n"))]
 
 
 @pytest.mark.parametrize("word", PLANTS)
@@ -103,26 +103,26 @@ def test_looking_never_hangs(
 
 
 @pytest.mark.parametrize("word", PLANTS)
-def test_what_supervisord_reads_in_each_turn(tmp_path: Path, word: str) -> None:
-    """Its loop reads hearts, the survey and its own report: nothing that stands in their place holds it up."""
-    for name in ("survey.json", "programs.json"):
+def test_what_supervisord_reads_in_each_step(tmp_path: Path, word: str) -> None:
+    """Its loop reads heartbeats, the broker status and its own report: nothing that stands in their place holds it up."""
+    for name in ("broker.json", "programs.json"):
         PLANTS[word](tmp_path / name)
-    assert surveyed(tmp_path) == {}
+    assert consumed_queues(tmp_path) == {}
     assert read(tmp_path) is None
 
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Callable[..., Settings]) -> None:
-    """Files of the state folder that are none count as missing: no start waits for a fifo."""
+    """Files of the state directory that are none count as missing: no start waits for a fifo."""
     for name in ("ticks.json", "ticks.json.new", "run_dir", "worker-a.deaths"):
         PLANTS[word](tmp_path / name)
-    memory = Memory(tmp_path / "ticks.json")
-    assert memory.read() == Known()
-    memory.write(Known({"x": 1.0}))
-    assert memory.read() == Known({"x": 1.0})
+    memory = LastTicks(tmp_path / "ticks.json")
+    assert memory.read() == KnownTicks()
+    memory.write(KnownTicks({"x": 1.0}))
+    assert memory.read() == KnownTicks({"x": 1.0})
     settings = loaded(f"[app]\nstate_dir = {tmp_path}\nrun_dir = {tmp_path}/run\n")
     assert noted_run_dir(settings) == tmp_path / "run"
-    assert losses(tmp_path / "worker-a.deaths") == {}
+    assert crashes(tmp_path / "worker-a.deaths") == {}
 
 
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
@@ -131,26 +131,26 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
 
     A directory is renamed with what is in it.
     """
-    worker, broker, beat = tmp_path / "worker", tmp_path / "broker", tmp_path / "beat"
+    worker, broker, heartbeat = tmp_path / "worker", tmp_path / "broker", tmp_path / "beat"
     places = [worker / f"worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "handed-back.new")]
     places += [worker / f"worker-a.{kind}" for kind in ("in-hand", "in-hand-counts", "in-hand-counts.new")]
-    places += [broker / "lock", beat / "ticks.lock"]
+    places += [broker / "lock", heartbeat / "ticks.lock"]
     for place in places:
         place.parent.mkdir(exist_ok=True)
         PLANTS[word](place)
         if word == "directory":
             (place / "somebody's").touch()
-    deaths = Deaths(worker, "worker-a", 2)
-    deaths.open(unasked=True)
-    deaths.forget([("id", "jobs.run")])
-    hand = InHand(worker, "worker-a")
+    crash_counts = CrashCounts(worker, "worker-a", 2)
+    crash_counts.open(unasked=True)
+    crash_counts.forget([("id", "jobs.run")])
+    hand = CurrentMessage(worker, "worker-a")
     hand.open()
     hand.note(b"body", {"id": "x"})
-    InHand(worker, "worker-a").open()
+    CurrentMessage(worker, "worker-a").open()
     topology = Topology(broker)
     topology.open()
     topology.declare_queue("here", temporary=False)
-    leader = HostLeader(Memory(beat / "ticks.json"))
+    leader = EmbeddedLeader(LastTicks(heartbeat / "ticks.json"))
     assert leader.lead()
     leader.resign()
     assert topology.has_queue("here")
@@ -158,27 +158,29 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
     for target in tmp_path.rglob("*.target"):
         assert target.read_bytes() == b""
     if word == "directory":
-        kept = {file.parent.name.partition(".set-aside-")[0] for file in tmp_path.rglob("*.set-aside-*/somebody's")}
+        kept = {file.parent.name.partition(".moved-away-")[0] for file in tmp_path.rglob("*.moved-away-*/somebody's")}
         assert kept | {"worker-a.deaths", "worker-a.deaths.new"} == {place.name for place in places}  # nobody has died
 
 
-@pytest.mark.parametrize("heart", ["file", "folder"])
+@pytest.mark.parametrize("heartbeat", ["file", "directory"])
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
-def test_a_daemon_starts_over_what_is_in_its_run_folder(
-    tmp_path: Path, word: str, heart: str, loaded: Callable[..., Settings]
+def test_a_daemon_starts_over_what_is_in_its_run_directory(
+    tmp_path: Path, word: str, heartbeat: str, loaded: Callable[..., Settings]
 ) -> None:
-    """Lock, pid file, heart and log of a daemon without supervisord: it is the one instance, and beats."""
+    """Lock, pid file, heartbeat and log of a daemon without supervisord: it is the one instance, and beats."""
     run, log = tmp_path / "run", tmp_path / "log"
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {run}\nlog_dir = {log}\n")
     run.mkdir()
-    if heart == "folder":
-        PLANTS[word](run / "heart")
-    names = ["beat.lock", "beat.pid", "beat.pid.new"] + (["heart/beat.json", "heart/beat.json.new"] if heart == "file" else [])
+    if heartbeat == "directory":
+        PLANTS[word](run / "heartbeats")
+    names = ["beat.lock", "beat.pid", "beat.pid.new"] + (
+        ["heartbeats/beat.json", "heartbeats/beat.json.new"] if heartbeat == "file" else []
+    )
     for place in [*(run / name for name in names), log / "beat.log"]:
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.suffix != ".log" or word not in ("symbolic link", "device"):  # an operator's link, which stays
             PLANTS[word](place)
-    done = run_to_end([sys.executable, "-c", DAEMON, str(settings.folder)], capture_output=True)
+    done = run_to_end([sys.executable, "-c", DAEMON, str(settings.directory)], capture_output=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[] ready\n"
     told = (log / "beat.log").read_text(encoding="utf-8")
@@ -188,7 +190,7 @@ def test_a_daemon_starts_over_what_is_in_its_run_folder(
 
 
 @pytest.mark.parametrize("word", PLANTS)
-def test_an_exchange_that_is_no_file_is_declared_anew(tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exchange_that_is_no_file_is_declared_again(tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture) -> None:
     """What stands there is set aside, the log says what it was, and messages are routed as the settings say."""
     topology = Topology(tmp_path, [Table("warren", "topic", (Binding("a.*", "a"), Binding("b", "b")))])
     topology.open()
@@ -197,4 +199,4 @@ def test_an_exchange_that_is_no_file_is_declared_anew(tmp_path: Path, word: str,
     assert topology.route("warren", "a.x") == ["a"]
     assert topology.route("warren", "b") == []  # nobody has declared that queue yet
     assert word in caplog.text
-    assert len(list(tmp_path.glob("exchange-warren.set-aside-*"))) == 1
+    assert len(list(tmp_path.glob("exchange-warren.moved-away-*"))) == 1

@@ -24,12 +24,12 @@ from support.wait import until
 from warren.system.process import reads, waits
 from warren.worker import pool as pools
 from warren.worker import stuck_children
-from warren.worker.pool_messages import trouble
+from warren.worker.pool_messages import problem
 
 PID, INQUEUE = 7, 9
 
 
-class Turning:
+class Stepping:
     """A pool of two children, and the loop that turns it."""
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class Turning:
         self._loop = self.hub.create_loop()
         self.ends: list[Any] = []
         self.hub.call_repeatedly(0.05, lambda: None)
-        self.turn_until(lambda: len(self.pool._fileno_to_inq) == 2)
+        self.step_until(lambda: len(self.pool._fileno_to_inq) == 2)
 
-    def turn_until(self, condition: Callable[[], Any]) -> None:
+    def step_until(self, condition: Callable[[], Any]) -> None:
         """Turn the loop until the condition holds."""
 
         def look() -> Any:
@@ -65,9 +65,9 @@ class Turning:
 
 
 @pytest.fixture
-def turning() -> Iterator[Turning]:
+def steps_of() -> Iterator[Stepping]:
     """A pool in this process."""
-    made = Turning()
+    made = Stepping()
     yield made
     made.stop()
 
@@ -84,12 +84,12 @@ def gone(proc: Any) -> bool:
     return os.waitid(os.P_PID, proc.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
-def test_children_that_die_at_the_same_moment(turning: Turning, tmp_path: Path) -> None:
+def test_children_that_die_at_the_same_moment(steps_of: Stepping, tmp_path: Path) -> None:
     """One dies just after the turn has looked for dead ones: its task had begun, so it is lost as the other is, and runs once."""
-    pool = turning.pool
-    jobs = [turning.run(die, str(tmp_path / str(number))) for number in range(2)]
+    pool = steps_of.pool
+    jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
     procs = list(pool._pool)
-    turning.turn_until(lambda: not pool.outbound_buffer and not pool._active_writes)
+    steps_of.step_until(lambda: not pool.outbound_buffer and not pool._active_writes)
     until(lambda: all(gone(proc) for proc in procs), what="both deaths")
     assert not any(job._accepted for job in jobs)  # nothing was read of what they said
     late = procs[0]
@@ -99,8 +99,8 @@ def test_children_that_die_at_the_same_moment(turning: Turning, tmp_path: Path) 
     pool._join_exited_workers()
     assert asked
     late._popen.poll = real
-    turning.turn_until(lambda: len(turning.ends) == 2)
-    assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends)
+    steps_of.step_until(lambda: len(steps_of.ends) == 2)
+    assert all(isinstance(end.exception.exc, WorkerLostError) for end in steps_of.ends)
     assert [(tmp_path / str(number)).read_text() for number in range(2)] == ["x", "x"]
 
 
@@ -109,13 +109,13 @@ def pools_child() -> Any:
     return current_process()
 
 
-def test_a_task_that_no_process_seems_to_begin(turning: Turning, tmp_path: Path) -> None:
+def test_a_task_that_no_process_seems_to_begin(steps_of: Stepping, tmp_path: Path) -> None:
     """One that takes back what its child has said, and dies, is not given to other children for ever."""
-    pool = turning.pool
+    pool = steps_of.pool
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)  # nothing is read before the child has taken it back
-    job = turning.run(steal, str(tmp_path / "runs"))
-    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    job = steps_of.run(steal, str(tmp_path / "runs"))
+    steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     dead = job._write_to
     os.kill(dead.pid, signal.SIGCONT)
     until(lambda: gone(dead), what="a death")
@@ -124,34 +124,34 @@ def test_a_task_that_no_process_seems_to_begin(turning: Turning, tmp_path: Path)
     for _ in range(pools.MOST_UNSEEN - 1):
         pool.on_partial_read(job, dead)
     assert not pool.outbound_buffer
-    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+    assert isinstance(steps_of.ends[0].exception.exc, WorkerLostError)
     assert (tmp_path / "runs").read_text() == "x"
 
 
-def test_a_task_that_hides_its_begin_and_is_noted(turning: Turning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_hides_its_begin_and_is_noted(steps_of: Stepping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What its child has noted says that it ran: that is a loss, the first time."""
-    pool = turning.pool
+    pool = steps_of.pool
     monkeypatch.setattr(pools.Pool, "began", staticmethod(lambda index, task_id: (index, task_id) == (dead.index, "noted")))
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
     path = str(tmp_path / "runs")
-    job = pool.apply_async(steal, (path,), correlation_id="noted", error_callback=turning.ends.append)
-    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    job = pool.apply_async(steal, (path,), correlation_id="noted", error_callback=steps_of.ends.append)
+    steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     dead = job._write_to
     os.kill(dead.pid, signal.SIGCONT)
     until(lambda: gone(dead), what="a death")
     pool._join_exited_workers()
     assert not pool.outbound_buffer
-    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+    assert isinstance(steps_of.ends[0].exception.exc, WorkerLostError)
 
 
-def test_a_task_whose_children_die_before_they_begin_with_it(turning: Turning) -> None:
+def test_a_task_whose_children_die_before_they_begin_with_it(steps_of: Stepping) -> None:
     """That is no loss: it is given to the next one, as often as that happens, and runs."""
-    pool = turning.pool
+    pool = steps_of.pool
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
-    job = turning.run(plain)
-    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    job = steps_of.run(plain)
+    steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     dead = job._write_to
     os.kill(dead.pid, signal.SIGKILL)
     until(lambda: gone(dead), what="a death")
@@ -161,62 +161,62 @@ def test_a_task_whose_children_die_before_they_begin_with_it(turning: Turning) -
     pool.maintain_pool()
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGCONT)
-    turning.turn_until(lambda: turning.ends)
-    assert (turning.ends, job.unseen) == ([plain()], 7)
+    steps_of.step_until(lambda: steps_of.ends)
+    assert (steps_of.ends, job.unseen) == ([plain()], 7)
 
 
-def test_what_a_child_has_said_counts_as_the_connection_ends(turning: Turning, tmp_path: Path) -> None:
+def test_what_a_child_has_said_counts_as_the_connection_ends(steps_of: Stepping, tmp_path: Path) -> None:
     """A task that had begun, of which nothing was read, is not forgotten: it is lost with its process, and that is told."""
-    pool = turning.pool
-    jobs = [turning.run(die, str(tmp_path / str(number))) for number in range(2)]
+    pool = steps_of.pool
+    jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
     procs = list(pool._pool)
-    turning.turn_until(lambda: not pool.outbound_buffer and not pool._active_writes)
+    steps_of.step_until(lambda: not pool.outbound_buffer and not pool._active_writes)
     until(lambda: all(gone(proc) for proc in procs), what="both deaths")
     assert not any(job._accepted for job in jobs)
     pool.hear()
     pool.flush()
-    turning.turn_until(lambda: len(turning.ends) == 2)
-    assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends)
+    steps_of.step_until(lambda: len(steps_of.ends) == 2)
+    assert all(isinstance(end.exception.exc, WorkerLostError) for end in steps_of.ends)
 
 
-def test_a_task_that_begins_as_its_connection_has_ended(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_begins_as_its_connection_has_ended(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody hears of its end, as its message comes again. When its process dies, that is told, by its id."""
-    pool = turning.pool
+    pool = steps_of.pool
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(pools.Pool, "lost_unheard", staticmethod(lambda *given: told.append(given)))
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
-    job = pool.apply_async(os._exit, (3,), correlation_id="x", error_callback=turning.ends.append)
-    other = pool.apply_async(plain, (), correlation_id="y", callback=turning.ends.append)
-    turning.turn_until(lambda: job._write_to and other._write_to and not pool._active_writes)
+    job = pool.apply_async(os._exit, (3,), correlation_id="x", error_callback=steps_of.ends.append)
+    other = pool.apply_async(plain, (), correlation_id="y", callback=steps_of.ends.append)
+    steps_of.step_until(lambda: job._write_to and other._write_to and not pool._active_writes)
     dead, alive = job._write_to, other._write_to
     pool.flush()
     assert not pool._cache
     for proc in (dead, alive):
         os.kill(proc.pid, signal.SIGCONT)
-    turning.turn_until(lambda: told)
+    steps_of.step_until(lambda: told)
     assert told == [(dead.index, "x")]
-    assert not turning.ends
+    assert not steps_of.ends
 
 
-def test_what_follows_a_task_stays_as_the_connection_ends(turning: Turning) -> None:
+def test_what_follows_a_task_stays_as_the_connection_ends(steps_of: Stepping) -> None:
     """No broker delivers it again. Written to a child or waiting for one, it runs once; what is the broker's is forgotten."""
-    pool = turning.pool
+    pool = steps_of.pool
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
     discarded: list[int] = []
-    jobs = [turning.run(plain) for _ in range(4)]
+    jobs = [steps_of.run(plain) for _ in range(4)]
     for number in (0, 2):
         jobs[number].stays = True
     for number in (1, 3):
         jobs[number].on_discard = lambda number=number: discarded.append(number)
-    turning.turn_until(lambda: len(pool.outbound_buffer) == 2 and not pool._active_writes)
+    steps_of.step_until(lambda: len(pool.outbound_buffer) == 2 and not pool._active_writes)
     pool.flush()
     assert sorted(discarded) == [1, 3]
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGCONT)
-    turning.turn_until(lambda: len(turning.ends) == 2)
-    assert turning.ends == [plain()] * 2
+    steps_of.step_until(lambda: len(steps_of.ends) == 2)
+    assert steps_of.ends == [plain()] * 2
     assert not pool._cache
 
 
@@ -228,40 +228,40 @@ def outlive(path: str) -> tuple[int, int, float]:
     return plain()
 
 
-def test_a_task_that_outlives_its_termination_takes_no_other_with_it(turning: Turning, tmp_path: Path) -> None:
+def test_a_task_that_outlives_its_termination_takes_no_other_with_it(steps_of: Stepping, tmp_path: Path) -> None:
     """What is lost with the same child later is lost, and nobody has revoked it."""
-    pool = turning.pool
-    job = turning.run(outlive, str(tmp_path / "a"))
-    turning.turn_until(lambda: job._accepted and (tmp_path / "a").exists())
+    pool = steps_of.pool
+    job = steps_of.run(outlive, str(tmp_path / "a"))
+    steps_of.step_until(lambda: job._accepted and (tmp_path / "a").exists())
     child = job._write_to
     pool.terminate_job(job._worker_pid)
     (tmp_path / "a.go").touch()
-    turning.turn_until(lambda: turning.ends)
-    assert turning.ends == [plain()]
-    jobs = [turning.run(die, str(tmp_path / str(number))) for number in range(2)]  # one for each child
-    turning.turn_until(lambda: len(turning.ends) == 3)
+    steps_of.step_until(lambda: steps_of.ends)
+    assert steps_of.ends == [plain()]
+    jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]  # one for each child
+    steps_of.step_until(lambda: len(steps_of.ends) == 3)
     assert child in [each._write_to for each in jobs]
-    assert all(isinstance(end.exception.exc, WorkerLostError) for end in turning.ends[1:])
+    assert all(isinstance(end.exception.exc, WorkerLostError) for end in steps_of.ends[1:])
 
 
 @pytest.mark.parametrize("limits", [{"timeout": 60}, {"soft_timeout": 60}, {"soft_timeout": 60, "timeout": 70}])
-def test_a_task_that_has_ended_is_not_over_its_limit(turning: Turning, tmp_path: Path, limits: dict[str, float]) -> None:
+def test_a_task_that_has_ended_is_not_over_its_limit(steps_of: Stepping, tmp_path: Path, limits: dict[str, float]) -> None:
     """Its end lies in the pipe as the clock says so, for the loop was late: that is its one end."""
-    pool = turning.pool
-    ends, path = turning.ends, tmp_path / "go"
+    pool = steps_of.pool
+    ends, path = steps_of.ends, tmp_path / "go"
     job = pool.apply_async(linger, (str(path),), callback=ends.append, error_callback=ends.append, **limits)
-    turning.turn_until(lambda: job._accepted)
+    steps_of.step_until(lambda: job._accepted)
     child = job._write_to
     path.touch()
     until(lambda: waits(child.pid) and reads(child.pid, child.inq._reader.fileno()), what="a child that waits for the next task")
     assert not ends
     if "soft_timeout" in limits:
-        pool._on_soft_timeout(job._job, 60, limits.get("timeout"), turning.hub)
+        pool._on_soft_timeout(job._job, 60, limits.get("timeout"), steps_of.hub)
     else:
         pool._on_hard_timeout(job._job)
     assert ends == [plain()]
-    turning.run(plain)
-    turning.turn_until(lambda: len(ends) == 2)
+    steps_of.run(plain)
+    steps_of.step_until(lambda: len(ends) == 2)
     assert child in pool._pool
 
 
@@ -314,20 +314,20 @@ GARBAGE = {
 
 @pytest.mark.parametrize("dies", [False, True])
 @pytest.mark.parametrize("kind", GARBAGE)
-def test_garbage_in_a_pipe(turning: Turning, kind: str, dies: bool) -> None:
+def test_garbage_in_a_pipe(steps_of: Stepping, kind: str, dies: bool) -> None:
     """Its task is lost, and the next one runs."""
-    turning.run(write, GARBAGE[kind], dies)
-    turning.turn_until(lambda: turning.ends)
-    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
-    turning.run(plain)
-    turning.turn_until(lambda: len(turning.ends) == 2)
-    assert turning.ends[1] == plain()
+    steps_of.run(write, GARBAGE[kind], dies)
+    steps_of.step_until(lambda: steps_of.ends)
+    assert isinstance(steps_of.ends[0].exception.exc, WorkerLostError)
+    steps_of.run(plain)
+    steps_of.step_until(lambda: len(steps_of.ends) == 2)
+    assert steps_of.ends[1] == plain()
 
 
 @given(st.recursive(st.none() | st.integers() | st.text() | st.booleans(), lambda inner: st.lists(inner).map(tuple)))
 def test_anything_has_a_reason(message: Any) -> None:
     """No value leads to an error of the worker."""
-    assert isinstance(trouble(message, PID, INQUEUE), str)
+    assert isinstance(problem(message, PID, INQUEUE), str)
 
 
 def test_the_messages_of_the_pool_have_none() -> None:
@@ -345,7 +345,7 @@ def test_the_messages_of_the_pool_have_none() -> None:
         good.append((1, (1, None, (False, ExceptionInfo()), INQUEUE)))
         good.append((1, (1, None, (True, (1, ExceptionInfo(), 0.1)), INQUEUE)))
         good.append((1, (1, None, (True, (1, ExceptionInfo(), None)), INQUEUE)))
-    assert {trouble(message, PID, INQUEUE) for message in good} == {""}
+    assert {problem(message, PID, INQUEUE) for message in good} == {""}
 
 
 #: What a task may have written where another child's next task should begin.
@@ -363,9 +363,9 @@ POISON = {
 
 
 @pytest.mark.parametrize("read", [1, 4, 9])
-def test_a_message_that_was_half_read(turning: Turning, read: int) -> None:
-    """The loop begins anew in the middle of a message, as it does when the broker is lost: the next reader reads the rest."""
-    handler: Any = turning.pool._result_handler
+def test_a_message_that_was_half_read(steps_of: Stepping, read: int) -> None:
+    """The loop begins again in the middle of a message, as it does when the broker is lost: the next reader reads the rest."""
+    handler: Any = steps_of.pool._result_handler
     heard: list[Any] = []
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
@@ -384,45 +384,45 @@ def test_a_message_that_was_half_read(turning: Turning, read: int) -> None:
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_garbage_where_the_next_task_begins(turning: Turning, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_garbage_where_the_next_task_begins(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Both children that read it are ended, and each task runs once."""
     monkeypatch.setattr(stuck_children, "APART", 0.1)
-    turning.hub.call_repeatedly(0.1, turning.pool.end_stuck)
-    procs = list(turning.pool._pool)
+    steps_of.hub.call_repeatedly(0.1, steps_of.pool.end_stuck)
+    procs = list(steps_of.pool._pool)
     for proc in procs:
         os.write(proc.inqW_fd, POISON[kind])
     for _ in range(4):
-        turning.run(plain)
-    turning.turn_until(lambda: len(turning.ends) == 4)
-    assert turning.ends == [plain()] * 4
+        steps_of.run(plain)
+    steps_of.step_until(lambda: len(steps_of.ends) == 4)
+    assert steps_of.ends == [plain()] * 4
     assert not [proc for proc in procs if proc._is_alive()]
 
 
-def test_a_word_that_somebody_has_read(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_word_that_somebody_has_read(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child waits for its next task, and its worker for the end of the last: it is ended, and that task is lost."""
-    pool = turning.pool
-    job = pool.apply_async(plain, error_callback=turning.ends.append, lost_worker_timeout=0.1)
-    turning.turn_until(lambda: job._write_to and not pool._active_writes)
+    pool = steps_of.pool
+    job = pool.apply_async(plain, error_callback=steps_of.ends.append, lost_worker_timeout=0.1)
+    steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     proc, pipe = job._write_to, job._write_to.outqR_fd
     until(lambda: reads(proc.pid, proc.inq._reader.fileno()) and pools._unread(pipe), what="the end")
     said = os.read(pipe, 65536)
     os.write(proc.outq._writer.fileno(), said[: 4 + struct.unpack(">i", said[:4])[0]])  # it begins; nothing of the end
-    turning.turn_until(lambda: job._accepted)
+    steps_of.step_until(lambda: job._accepted)
     monkeypatch.setattr(stuck_children, "APART", 0.1)
-    turning.hub.call_repeatedly(0.1, pool.end_stuck)
-    turning.hub.call_repeatedly(0.1, pool.maintain_pool)
-    turning.turn_until(lambda: turning.ends)
-    assert isinstance(turning.ends[0].exception.exc, WorkerLostError)
+    steps_of.hub.call_repeatedly(0.1, pool.end_stuck)
+    steps_of.hub.call_repeatedly(0.1, pool.maintain_pool)
+    steps_of.step_until(lambda: steps_of.ends)
+    assert isinstance(steps_of.ends[0].exception.exc, WorkerLostError)
     assert not proc._is_alive()
 
 
-def test_a_task_at_work_does_not_wait_for_the_next_one(turning: Turning, tmp_path: Path) -> None:
+def test_a_task_at_work_does_not_wait_for_the_next_one(steps_of: Stepping, tmp_path: Path) -> None:
     """Nor when it sleeps for long."""
-    job = turning.run(nap, tmp_path / "go")
-    turning.turn_until(lambda: job._accepted)
-    looks(turning, 20)
+    job = steps_of.run(nap, tmp_path / "go")
+    steps_of.step_until(lambda: job._accepted)
+    looks(steps_of, 20)
     (tmp_path / "go").touch()
-    turning.turn_until(lambda: turning.ends)
+    steps_of.step_until(lambda: steps_of.ends)
 
 
 def nap(path: Path) -> tuple[int, int, float]:
@@ -431,72 +431,72 @@ def nap(path: Path) -> tuple[int, int, float]:
     return plain()
 
 
-def looks(turning: Turning, wanted: int) -> None:
+def looks(steps_of: Stepping, wanted: int) -> None:
     """Let the pool look so many times, each a look of its own."""
     found: list[int] = []
-    asked, real = [0], turning.pool._stuck.look
+    asked, real = [0], steps_of.pool._stuck.look
 
     def look(idle: Any, now: float) -> list[int]:
         asked[0] += 1
         found.extend(real(idle, asked[0] * stuck_children.APART))
         return []
 
-    turning.pool._stuck.look = look
+    steps_of.pool._stuck.look = look
     while asked[0] < wanted:
-        turning.pool.end_stuck()
-        turning.turn_until(lambda: True)
+        steps_of.pool.end_stuck()
+        steps_of.step_until(lambda: True)
     assert not found
 
 
-def test_a_stopped_child_is_not_taken_for_one_that_is_stuck(turning: Turning) -> None:
-    """It has its task in its pipe, and goes on when somebody lets it."""
-    for proc in turning.pool._pool:
+def test_a_stopped_child_is_not_taken_for_one_that_is_stuck(steps_of: Stepping) -> None:
+    """It has its task in its pipe, and continues when somebody lets it."""
+    for proc in steps_of.pool._pool:
         os.kill(proc.pid, signal.SIGSTOP)
-    job = turning.run(plain)
-    turning.turn_until(lambda: job._write_to and not turning.pool._active_writes)
-    looks(turning, 20)
-    for proc in turning.pool._pool:
+    job = steps_of.run(plain)
+    steps_of.step_until(lambda: job._write_to and not steps_of.pool._active_writes)
+    looks(steps_of, 20)
+    for proc in steps_of.pool._pool:
         os.kill(proc.pid, signal.SIGCONT)
-    turning.turn_until(lambda: turning.ends)
-    assert turning.ends == [plain()]
+    steps_of.step_until(lambda: steps_of.ends)
+    assert steps_of.ends == [plain()]
 
 
-def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck(turning: Turning, tmp_path: Path) -> None:
+def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck(steps_of: Stepping, tmp_path: Path) -> None:
     """The pool forgets a task when the broker goes away and its child begins with it all the same: it is busy."""
-    forgotten = [turning.run(nap, tmp_path / "go") for _ in range(2)]
-    turning.turn_until(lambda: all(job._write_to for job in forgotten) and not turning.pool._active_writes)
+    forgotten = [steps_of.run(nap, tmp_path / "go") for _ in range(2)]
+    steps_of.step_until(lambda: all(job._write_to for job in forgotten) and not steps_of.pool._active_writes)
     for job in forgotten:
         job.discard()
-    turning.turn_until(lambda: all(proc.said == ACK for proc in turning.pool._pool))
-    turning.pool._busy_workers.clear()
-    behind = turning.run(plain)
-    turning.turn_until(lambda: behind._write_to and not turning.pool._active_writes)
-    looks(turning, 20)
+    steps_of.step_until(lambda: all(proc.said == ACK for proc in steps_of.pool._pool))
+    steps_of.pool._busy_workers.clear()
+    behind = steps_of.run(plain)
+    steps_of.step_until(lambda: behind._write_to and not steps_of.pool._active_writes)
+    looks(steps_of, 20)
     (tmp_path / "go").touch()
-    turning.turn_until(lambda: turning.ends)
-    assert turning.ends == [plain()]
+    steps_of.step_until(lambda: steps_of.ends)
+    assert steps_of.ends == [plain()]
 
 
-def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_stuck(turning: Turning) -> None:
+def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_stuck(steps_of: Stepping) -> None:
     """The child has read all that has come of its task, and waits for more."""
-    for proc in turning.pool._pool:
+    for proc in steps_of.pool._pool:
         os.kill(proc.pid, signal.SIGSTOP)  # or it might read as fast as this process writes
-    job = turning.run(len, "x" * 1_000_000)
-    turning.turn_until(lambda: job._write_to and turning.pool._active_writes)
-    turning.pool.hub_remove(job._write_to.inq._writer)  # the rest is not written
+    job = steps_of.run(len, "x" * 1_000_000)
+    steps_of.step_until(lambda: job._write_to and steps_of.pool._active_writes)
+    steps_of.pool.hub_remove(job._write_to.inq._writer)  # the rest is not written
     writer = job._writer()
-    for proc in turning.pool._pool:
+    for proc in steps_of.pool._pool:
         os.kill(proc.pid, signal.SIGCONT)
     until(lambda: not pools._unread(job._write_to.inqW_fd), what="the child to have read it")
     until(lambda: waits(job._write_to.pid), what="the child to wait")
-    looks(turning, 20)
-    turning.hub.add_writer(job._write_to.inqW_fd, writer)
-    turning.turn_until(lambda: turning.ends)
+    looks(steps_of, 20)
+    steps_of.hub.add_writer(job._write_to.inqW_fd, writer)
+    steps_of.step_until(lambda: steps_of.ends)
 
 
 def test_looks_are_counted_for_each_task_and_not_for_each_call() -> None:
-    """A child that has another task, or is not idle once, begins anew; looks at one moment are one."""
-    stuck, now = stuck_children.Stuck(), 0.0
+    """A child that has another task, or is not idle once, begins again; looks at one moment are one."""
+    stuck, now = stuck_children.StuckChildren(), 0.0
     for idle in ({7: 1}, {7: 1}, {7: 1}, {7: 1}, {}, {7: 1}, {7: 2}, {7: 2}, {7: 2}, {7: 2}):
         now += stuck_children.APART
         assert stuck.look(idle, now) == []

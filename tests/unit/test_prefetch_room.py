@@ -6,13 +6,13 @@ import pytest
 from celery.utils.objects import Bunch
 from kombu.common import QoS
 
-from warren.worker.prefetch_room import Room, raising_at_once
+from warren.worker.prefetch_room import PrefetchRoom, raising_at_once
 
 
 @pytest.mark.parametrize("most", [None, 6])
 def test_the_prefetch_is_raised_and_is_as_before_afterwards(most: int | None) -> None:
     """Also where `worker_eta_task_limit` lets it be raised by less than was asked for."""
-    qos, room = QoS(lambda prefetch_count: None, 4, max_prefetch=most), Room()
+    qos, room = QoS(lambda prefetch_count: None, 4, max_prefetch=most), PrefetchRoom()
     room.begin(Bunch(qos=qos))
     for wanted in (1, 5, 3, 100, 0):
         room.make(wanted)

@@ -1,4 +1,4 @@
-"""Who may enter the folders that Warren makes."""
+"""Who may enter the directories that Warren makes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
     os.umask(before)
 
 
-def mode(folder: Path) -> int:
-    return folder.stat().st_mode & 0o777
+def mode(directory: Path) -> int:
+    return directory.stat().st_mode & 0o777
 
 
 @pytest.mark.usefixtures("umask")
 def test_what_is_made_is_closed_whatever_the_umask(tmp_path: Path) -> None:
-    """State and run folder are their user's alone; the group may read the logs, and so enter what was made above them."""
+    """State and run directory are their user's alone; the group may read the logs, and so enter what was made above them."""
     make_closed(tmp_path / "a" / "state")
     make_logs(tmp_path / "b" / "log")
     assert [mode(tmp_path / name) for name in ("a", "a/state")] == [0o700, 0o700]
@@ -34,15 +34,15 @@ def test_what_is_made_is_closed_whatever_the_umask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("before", "behind"), [(0o750, 0o700), (0o700, 0o700), (0o755, 0o755), (0o770, 0o770)])
 def test_what_an_older_version_made_is_closed(tmp_path: Path, before: int, behind: int) -> None:
-    """0750 is what an older version made; any other mode is somebody's choice, perhaps of a folder that serves others, too."""
-    folder = tmp_path / "state"
-    folder.mkdir()
-    folder.chmod(before)
-    make_closed(folder)
-    assert mode(folder) == behind
-    folder.chmod(before)
-    make_logs(folder)
-    assert mode(folder) == before
+    """0750 is what an older version made; any other mode is somebody's choice, perhaps of a directory that serves others, too."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    directory.chmod(before)
+    make_closed(directory)
+    assert mode(directory) == behind
+    directory.chmod(before)
+    make_logs(directory)
+    assert mode(directory) == before
 
 
 def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from support.forks import child, end
-from warren.system.process import Process, of, this
+from warren.system.process import Process, current_process, process_of
 
 
 def test_the_dead_are_dead() -> None:
     """A process that has ended is not alive, nor is another one that got its number."""
     pid = child(lambda: None)
-    ended = of(pid)
+    ended = process_of(pid)
     end(pid)
     assert ended is None or not ended.alive
-    assert this().alive
-    assert not Process(os.getpid(), this().start + 1).alive
+    assert current_process().alive
+    assert not Process(os.getpid(), current_process().start + 1).alive
 
 
 @pytest.mark.parametrize("hidden", [PermissionError(1, "hidepid=1"), FileNotFoundError(2, "hidepid=2")])
@@ -34,10 +34,10 @@ def test_a_process_that_the_kernel_hides(monkeypatch: pytest.MonkeyPatch, hidden
     monkeypatch.setattr(Path, "read_bytes", refuse)
     monkeypatch.setattr(os, "kill", another_users)
     assert Process(4711, 1).alive
-    assert of(4711) is None
+    assert process_of(4711) is None
 
 
 def test_a_number_that_no_process_can_have() -> None:
     """A number out of a damaged file is of a dead process, whatever it is."""
     assert not Process(1 << 43, 1).alive
-    assert of(1 << 43) is None
+    assert process_of(1 << 43) is None

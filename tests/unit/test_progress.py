@@ -11,7 +11,7 @@ from celery import Celery, Task
 from celery.exceptions import TimeoutError  # noqa: A004
 
 from support.in_process import working
-from support.wait import PATIENCE, result_of
+from support.wait import TIMEOUT, result_of
 from warren.tasks.progress import Progress, follow, progress, read
 
 
@@ -50,7 +50,7 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
     @app.task(bind=True, name="work", shared=False)
     def work(self: Task[..., Any]) -> str:
         progress(self, 0, 2, "begun")
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(TIMEOUT)
         progress(self, 2, 2, "done")
         return "result"
 
@@ -62,7 +62,7 @@ def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
         assert result_of(quick.delay(), interval=0.02) == 1
         result = work.delay()
         told = []
-        for step in follow(result, PATIENCE):
+        for step in follow(result, TIMEOUT):
             told.append(step)
             go_on.set()
         assert result.get(timeout=0.1) == "result"  # load: it has come already

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.histories import History
-from support.slots import ME, make, set_terms
+from support.slots import ME, make, set_limits
 
 #: Terms (limit, ticks of a window, ticks under them) whose slots, retired and served again, had forgotten calls.
 EDITS = [
@@ -24,8 +24,8 @@ def test_greedy_callers_between_edits(edits: list[tuple[int, int, int]]) -> None
     """Callers that take each slot at once never make a call that its window has no room for, by the terms of the moment."""
     slots, now, calls = make(1, most=240), 1000, list[int]()
     for limit, window, ticks in edits:
-        set_terms(slots, limit, window, 1, now)
-        for now in range(now, now + ticks):  # noqa: B020  time goes on
+        set_limits(slots, limit, window, 1, now)
+        for now in range(now, now + ticks):  # noqa: B020  time continues
             while slots.available(1, now):
                 assert sum(call + window > now for call in calls) < limit
                 assert slots.settle(slots.reserve(ME, now), now + window)

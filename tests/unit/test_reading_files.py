@@ -1,4 +1,4 @@
-"""The files of a log folder: rotated, compressed, growing, damaged."""
+"""The files of a log directory: rotated, compressed, growing, damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def numbers(lines: Iterable[Timed]) -> list[int]:
 
 @pytest.fixture
 def put(tmp_path: Path) -> Put:
-    """Writes a file of the log folder, with lines of these numbers or with this text."""
+    """Writes a file of the log directory, with lines of these numbers or with this text."""
 
     def write(name: str, *content: int | str) -> Path:
         path = tmp_path / name
@@ -44,7 +44,7 @@ def put(tmp_path: Path) -> Put:
 
 
 def test_rotated_and_compressed_files_are_one_log(put: Put, tmp_path: Path) -> None:
-    """Every file of every daemon is in the stream, by time, and nothing else of the folder is."""
+    """Every file of every daemon is in the stream, by time, and nothing else of the directory is."""
     put("worker.log.2.gz", 1, 4)
     put("worker.log.1", 5, 8)
     put("worker.log", 9)
@@ -53,7 +53,7 @@ def test_rotated_and_compressed_files_are_one_log(put: Put, tmp_path: Path) -> N
     put("worker-a.out", "a print\n")
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [0, 1, 2, 4, 5, 6, 8, 9, 10]
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
 def test_a_file_that_is_being_compressed_counts_once(put: Put, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_file_that_is_being_compressed_counts_once(put: Put, tmp_path: Path) -
     (tmp_path / "worker.log.1.gz").write_bytes(gzip.compress(text(1).encode())[:20])
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1, 2]
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
 def test_a_rotation_while_it_reads_takes_nothing_away(put: Put, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_what_is_no_line_is_counted_and_left_out(put: Put, tmp_path: Path) -> No
     put("worker.log", 1, '{"timestamp":"2026-11-21T1\n', 2, "a print\n", "      \n", '["a list"]\n', 3, text(4)[:-5])
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1, 2, 3]
-    assert reader.troubles() == [f"{tmp_path}/worker.log: expected one JSON object a line, found 3 that are none; left out"]
+    assert reader.errors_found() == [f"{tmp_path}/worker.log: expected one JSON object a line, found 3 that are none; left out"]
 
 
 def test_a_damaged_archive_gives_what_it_has(put: Put, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_damaged_archive_gives_what_it_has(put: Put, tmp_path: Path) -> None:
     found = numbers(reader.there())
     assert found[0] == 0
     assert found[-1] == 1000
-    assert [trouble.split(":")[0] for trouble in reader.troubles()] == [str(path)]
+    assert [last_error.split(":")[0] for last_error in reader.errors_found()] == [str(path)]
 
 
 def test_lines_of_other_writers_are_understood(put: Put, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_old_files_are_not_opened(put: Put, tmp_path: Path) -> None:
     os.utime(tmp_path / "worker.log.2.gz", (1000, 1000))
     reader = Reader([tmp_path], Selection(), since=2000)
     assert numbers(reader.there()) == [2]
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
 def test_following_over_rotations_loses_nothing(put: Put, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_rename_during_the_listing_shows_no_line_twice(put: Put, tmp_path: Pat
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1]
     with monkeypatch.context() as listing:
-        listing.setattr("os.scandir", lambda folder: nullcontext([]))
+        listing.setattr("os.scandir", lambda directory: nullcontext([]))
         assert numbers(reader.more()) == []
     with (tmp_path / "worker.log").open("a", encoding="utf-8") as log:
         log.write(text(2))
@@ -185,10 +185,10 @@ def test_half_a_line_waits_for_its_end(put: Put, tmp_path: Path) -> None:
     put("worker.log", 1, 2, " " * 19 + "\n", 4)
     assert numbers(reader.more()) == [4]
     assert log.exists()
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
-def test_a_missing_folder(tmp_path: Path) -> None:
-    """The folder, what was found, and what to do."""
+def test_a_missing_directory(tmp_path: Path) -> None:
+    """The directory, what was found, and what to do."""
     with pytest.raises(WarrenError, match=r"nowhere: the logs cannot be read: No such file.*log_dir"):
         Reader([tmp_path / "nowhere"], Selection())

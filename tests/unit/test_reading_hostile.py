@@ -1,4 +1,4 @@
-"""What somebody may plant in a log folder: the logs are read all the same, in bounded room, and each thing is told."""
+"""What somebody may plant in a log directory: the logs are read all the same, in bounded room, and each thing is told."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_opened_is_left_out_and_told(
     reader = Reader([tmp_path], Selection())
     assert numbers(WAYS[way](reader)) == [2]
     why = f"left out, for it cannot be opened: {os.strerror(code)}"
-    assert sorted(reader.troubles()) == [f"{tmp_path}/a.log: {why}", f"{tmp_path}/z.log: {why}"]
+    assert sorted(reader.errors_found()) == [f"{tmp_path}/a.log: {why}", f"{tmp_path}/z.log: {why}"]
     closed.add(tmp_path / "worker.log")
     with pytest.raises(WarrenError, match="the logs cannot be read"):
         Reader([tmp_path], Selection())
@@ -78,16 +78,16 @@ def test_a_file_that_cannot_be_opened_is_left_out_and_told(
 @pytest.mark.parametrize("name", ["x.log", "x.log.1", "x.log.2.gz"])
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
 def test_what_is_no_file_is_left_out_and_told(tmp_path: Path, word: str, name: str, way: str) -> None:
-    """A fifo, a link, a folder, a socket or a device with the name of a log hides no line of another, and is named."""
+    """A fifo, a link, a directory, a socket or a device with the name of a log hides no line of another, and is named."""
     (tmp_path / "worker.log").write_bytes(text(1))
     PLANTS[word](tmp_path / name)
     for left in tmp_path.glob("*.target"):  # the link's own, which has a name of a log
         left.unlink()
     reader = Reader([tmp_path], Selection())
     assert numbers(WAYS[way](reader)) == [1]
-    (trouble,) = reader.troubles()
-    assert trouble.startswith(f"{tmp_path / name}: left out, for it is a ")
-    assert word in trouble
+    (last_error,) = reader.errors_found()
+    assert last_error.startswith(f"{tmp_path / name}: left out, for it is a ")
+    assert word in last_error
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -100,7 +100,7 @@ def test_a_line_that_is_too_long_is_left_out_and_told(tmp_path: Path, name: str,
     (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
     reader = Reader([tmp_path], ASKED[asked])
     assert numbers(WAYS[way](reader)) == [1, 3, 4]
-    assert reader.troubles() == [f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"]
+    assert reader.errors_found() == [f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"]
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -127,7 +127,7 @@ def test_a_line_whose_time_is_none_hides_no_other(tmp_path: Path, name: str, way
     reader = Reader([tmp_path], ASKED[asked])
     assert [number for number in numbers(WAYS[way](reader)) if number] == [1, 2]
     if reader.found == 2:
-        assert reader.troubles() == [f"{tmp_path / name}: expected one JSON object a line, found 3 that are none; left out"]
+        assert reader.errors_found() == [f"{tmp_path / name}: expected one JSON object a line, found 3 that are none; left out"]
 
 
 @pytest.mark.parametrize("asked", [Selection(task="\udcff" * 8), Selection(daemon="\udcff")])
@@ -146,7 +146,7 @@ def test_a_long_line_is_a_line(tmp_path: Path, name: str, way: str) -> None:
     (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
     reader = Reader([tmp_path], Selection())
     assert numbers(WAYS[way](reader)) == [1, 2, 3]
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
 def bounded(work: Callable[[], None]) -> None:
@@ -172,9 +172,9 @@ def test_a_file_without_an_end_is_given_up(tmp_path: Path, way: str, asked: str)
     def read() -> None:
         reader = Reader([tmp_path], ASKED[asked])
         assert numbers(WAYS[way](reader)) == ([3] if way == "last" else [1, 2, 3])
-        (trouble,) = reader.troubles()
-        assert trouble.startswith(f"{tmp_path}/worker.log: ")
-        assert "has no end" in trouble
+        (last_error,) = reader.errors_found()
+        assert last_error.startswith(f"{tmp_path}/worker.log: ")
+        assert "has no end" in last_error
 
     bounded(read)
 
@@ -186,7 +186,7 @@ def test_a_last_line_without_an_end_is_told(tmp_path: Path, way: str, length: in
     (tmp_path / "worker.log").write_bytes(text(1) + b"x" * length)
     reader = Reader([tmp_path], Selection())
     assert numbers(WAYS[way](reader)) == ([] if way == "last" and length > LOST else [1])
-    assert ["has no end" in trouble for trouble in reader.troubles()] == [True]
+    assert ["has no end" in last_error for last_error in reader.errors_found()] == [True]
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"x", b"\n"])
@@ -203,7 +203,7 @@ def test_what_unpacks_to_far_more_is_left_out(tmp_path: Path, byte: bytes, size:
     def read() -> None:
         reader = Reader([tmp_path], Selection())
         assert numbers(list(reader.there())) == [1, 2]
-        told = " ".join(reader.troubles())
+        told = " ".join(reader.errors_found())
         assert (f"more than {RATIO} times its size" in told) == (size == 1 << 26)
         assert told or byte == b"\n"
 
@@ -233,7 +233,7 @@ def test_an_archive_that_is_none_is_given_up(tmp_path: Path, planted: bytes) -> 
     def read() -> None:
         reader = Reader([tmp_path], Selection())
         assert numbers(list(reader.there()))[0] == 2
-        (told,) = reader.troubles()
+        (told,) = reader.errors_found()
         assert "it is no archive of a log" in told
 
     bounded(read)
@@ -247,7 +247,7 @@ def test_streams_that_were_joined_are_one_log(tmp_path: Path) -> None:
     (tmp_path / "worker.log.2.gz").write_bytes(packed)
     reader = Reader([tmp_path], Selection())
     assert numbers(list(reader.there())) == [1, 2, 3]
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
 def test_a_log_that_says_the_same_again_and_again_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_a_log_that_says_the_same_again_and_again_is_read(tmp_path: Path, monkey
     (tmp_path / "worker.log.2.gz").write_bytes(gzip.compress(lines[0] * 1000))
     reader = Reader([tmp_path], Selection())
     assert len(list(reader.there())) == 1000
-    assert reader.troubles() == []
+    assert reader.errors_found() == []
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_line_that_nobody_can_read_is_counted(tmp_path: Path, wrong: bytes, wa
     (tmp_path / "worker.log").write_bytes(text(1) + wrong + b"\n" + text(2))
     reader = Reader([tmp_path], Selection(level="info"))
     WAYS[way](reader)
-    assert reader.troubles() == [] or "expected one JSON object a line, found 1" in reader.troubles()[0]
+    assert reader.errors_found() == [] or "expected one JSON object a line, found 1" in reader.errors_found()[0]
     reader = Reader([tmp_path], Selection())
     assert {1, 2} <= {json.loads(raw)["n"] for _, raw in WAYS[way](reader) if b'"n"' in raw}
 

@@ -60,14 +60,14 @@ def test_the_last_are_the_end_of_all(
     times, and what a search passes over is nothing that was asked for.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        directory = Path(name)
         lines = []
         for file, each in zip(NAMES, written, strict=False):
             ends = accumulate(step for step, _ in each)
             times = [end - late for end, (_, late) in zip(ends, each, strict=True)]
             content = "".join(text(number, time) for number, time in enumerate(times)).encode()
             content += b'{"timestamp":"20' if half else b""
-            (folder / file).write_bytes(gzip.compress(content) if file.endswith(".gz") else content)
+            (directory / file).write_bytes(gzip.compress(content) if file.endswith(".gz") else content)
             lines += [(at(time), number) for number, time in enumerate(times)]
         for asked in (
             Selection(),
@@ -75,10 +75,10 @@ def test_the_last_are_the_end_of_all(
             Selection(until=at(until)),
             Selection(since=at(since), until=at(until)),
         ):
-            there = list(Reader([folder], asked).there())
+            there = list(Reader([directory], asked).there())
             expected = [line for line in lines if line[0] >= asked.since and (not asked.until or line[0] <= asked.until)]
             assert sorted((time, json.loads(raw)["n"]) for time, raw in there) == sorted(expected)
-            assert Reader([folder], asked).last(n) == there[len(there) - min(n, len(there)) :]
+            assert Reader([directory], asked).last(n) == there[len(there) - min(n, len(there)) :]
 
 
 @given(st.lists(st.floats(-seek.SET_BACK / 8, 400), max_size=200), st.floats(-1000, 20_000))
@@ -135,14 +135,14 @@ def test_old_archives_are_not_unpacked_for_the_last_lines(tmp_path: Path) -> Non
     (tmp_path / "worker.log").write_text("".join(text(n, 10_000 + n) for n in range(100, 110)), encoding="utf-8")
     enough = Reader([tmp_path], Selection())
     assert numbers(enough.last(10)) == list(range(100, 110))
-    assert not [trouble for trouble in enough.troubles() if packed.name in trouble]
+    assert not [last_error for last_error in enough.errors_found() if packed.name in last_error]
     more = Reader([tmp_path], Selection())
     assert numbers(more.last(11))[1:] == list(range(100, 110))
-    assert [trouble for trouble in more.troubles() if packed.name in trouble]
+    assert [last_error for last_error in more.errors_found() if packed.name in last_error]
 
 
 @pytest.mark.parametrize("n", [0, 2])
-def test_following_goes_on_after_the_last_lines(tmp_path: Path, n: int) -> None:
+def test_following_continues_after_the_last_lines(tmp_path: Path, n: int) -> None:
     """What was there comes once, as many as were asked for; half a line comes when it is whole; an archive never again."""
     log = tmp_path / "worker.log"
     last = text(12, 12.0)

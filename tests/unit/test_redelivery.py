@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from warren.worker.redelivery import COUNT, Renewal
-from warren.worker.requeue import Copies
+from warren.worker.redelivery import COUNT, Redelivery
+from warren.worker.requeue import Requeuer
 
 
 class Stage:
@@ -20,10 +20,10 @@ class Stage:
         self.run: list[Any] = []
         self.acknowledged: list[Any] = []
         self.keep_until_due = self.run.append
-        self.renewal = Renewal(cast(Copies, self))
+        self.renewal = Redelivery(cast(Requeuer, self))
         self.renewal.begin(self)
 
-    def give(self, message: Any, exchange: str, routing_key: str, done: Any, **options: Any) -> None:
+    def send(self, message: Any, exchange: str, routing_key: str, done: Any, **options: Any) -> None:
         """The copies'."""
         self.given.append((message, exchange, routing_key, done))
         self.options = options

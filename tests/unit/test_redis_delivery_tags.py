@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.forks import child, end
 from warren.broker.embedded import file_names
 from warren.broker.redis import delivery_tags
-from warren.broker.redis.lost_messages import Lost
+from warren.broker.redis.lost_messages import LostMessages
 
 HERE = ("host", 1)
 
@@ -74,7 +74,7 @@ def test_the_newest_is_the_first_to_go_back() -> None:
 
 def test_a_lost_take_is_kept_in_mind_on_its_broker() -> None:
     """Until its message has gone back; another broker's take of the same tag is none, nor is that of another process."""
-    lost, tag = Lost(), delivery_tags.take_tag()
+    lost, tag = LostMessages(), delivery_tags.take_tag()
     lost.add(HERE, tag)
     assert lost.has(HERE, tag)
     assert not lost.has(("other", 1), tag)
@@ -86,7 +86,7 @@ def test_a_lost_take_is_kept_in_mind_on_its_broker() -> None:
 
 def test_what_is_lost_is_bounded() -> None:
     """The oldest are forgotten."""
-    lost = Lost()
+    lost = LostMessages()
     tags = [delivery_tags.take_tag() for _ in range(1500)]
     for tag in tags:
         lost.add(HERE, tag)
@@ -96,7 +96,7 @@ def test_what_is_lost_is_bounded() -> None:
 
 def test_a_forked_process_gives_nothing_of_its_parent_back() -> None:
     """The list is inherited, the messages are not."""
-    lost, tag = Lost(), delivery_tags.take_tag()
+    lost, tag = LostMessages(), delivery_tags.take_tag()
     lost.add(HERE, tag)
 
     def inherited() -> None:

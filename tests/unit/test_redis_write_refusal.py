@@ -37,6 +37,6 @@ def test_a_refused_write_may_be_tried_again(error: Exception) -> None:
         ValueError("OOM "),
     ],
 )
-def test_any_other_error_is_the_same_at_each_trial(error: Exception) -> None:
+def test_any_other_error_is_the_same_each_time(error: Exception) -> None:
     """Whatever the command that failed has in it."""
     assert not is_refused_write(error)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from warren.worker.refused_requeues import Refused
-from warren.worker.unconfirmed import Copy
+from warren.worker.refused_requeues import RefusedRequeues
+from warren.worker.unconfirmed import PendingRequeue
 
 
-def copy(key: str = "gone", **options: Any) -> Copy:
+def copy(key: str = "gone", **options: Any) -> PendingRequeue:
     """A copy for this queue."""
-    return Copy(SimpleNamespace(body="{}", headers={}), "", key, {}, lambda: None, None, **options)
+    return PendingRequeue(SimpleNamespace(body="{}", headers={}), "", key, {}, lambda: None, None, **options)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_one_of_them_asks_after_pauses_that_double(now: list[float]) -> None:
     """From 0.1 to 5 s, however many wait; the first is told, and all go when one was taken."""
-    refused, many = Refused(), [copy() for _ in range(3)]
+    refused, many = RefusedRequeues(), [copy() for _ in range(3)]
     assert [refused.add(each) for each in many[:2]] == [True, False]
     assert refused.keeps(many[2])
     assert refused.due() == []
@@ -46,7 +46,7 @@ def test_one_of_them_asks_after_pauses_that_double(now: list[float]) -> None:
 
 def test_one_that_is_not_heard_of_again_holds_up_none(now: list[float]) -> None:
     """Its message ran here meanwhile, or its connection was lost: the next one asks."""
-    refused = Refused()
+    refused = RefusedRequeues()
     one, two = copy(), copy()
     refused.add(one)
     refused.add(two)
@@ -59,7 +59,7 @@ def test_one_that_is_not_heard_of_again_holds_up_none(now: list[float]) -> None:
 
 def test_other_places_and_those_that_make_way_do_not_wait(now: list[float]) -> None:
     """They can be taken out as well, for what else is done with them."""
-    refused = Refused()
+    refused = RefusedRequeues()
     refused.add(one := copy())
     refused.add(other := copy("other"))
     assert not refused.keeps(copy("there"))

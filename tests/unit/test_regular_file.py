@@ -100,7 +100,7 @@ def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> Non
         make_directory(str(path))
     assert path.is_dir()
     assert not path.is_symlink()
-    assert len(list(path.parent.glob("broker.set-aside-*"))) == (word == "larger than")
+    assert len(list(path.parent.glob("broker.moved-away-*"))) == (word == "larger than")
     assert path.with_name("broker.target").exists() == (word == "symbolic link")
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
@@ -141,7 +141,7 @@ def test_a_disk_that_is_mounted_meanwhile_is_taken(tmp_path: Path, monkeypatch: 
 
 
 def test_a_file_in_the_place_of_a_directory_goes_where_it_is_told(tmp_path: Path) -> None:
-    """Out of a folder whose names mean something."""
+    """Out of a directory whose names mean something."""
     (tmp_path / "queue").touch()
     make_directory(tmp_path / "queue", to=f"{tmp_path}/kept")
-    assert [path.name.partition(".set-aside-")[0] for path in tmp_path.iterdir() if path.is_file()] == ["kept"]
+    assert [path.name.partition(".moved-away-")[0] for path in tmp_path.iterdir() if path.is_file()] == ["kept"]

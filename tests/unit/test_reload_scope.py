@@ -8,7 +8,7 @@ import pytest
 
 from warren.app.factory import make_app
 from warren.config import Settings
-from warren.config.reload_scope import concerns_sending, concerns_watchdog, concerns_worker
+from warren.config.reload_scope import affects_sending, affects_watchdog, affects_worker
 from warren.errors import ConfigError
 
 Loaded = Callable[..., Settings]
@@ -26,7 +26,7 @@ UNWATCHED = "[quota-watchdog]\nenabled = false\n"
         # nothing that a worker would do in another way
         (BASE, "# a line more\n" + BASE, ""),
         (BASE, BASE + SCHEDULE, ""),
-        (BASE, BASE + "[health]\nqueue_warning = 7\n[supervise]\nheart_timeout = 30s\n", ""),
+        (BASE, BASE + "[health]\nqueue_warning = 7\n[supervise]\nheartbeat_timeout = 30s\n", ""),
         (BASE, BASE.replace("[worker:b]\n", "[worker:b]\nmax_memory = 1GB\n"), ""),
         # workers
         (BASE, BASE.replace("[worker:b]\n", "[worker:b]\nprefetch = 3\n"), "b"),
@@ -57,16 +57,16 @@ UNWATCHED = "[quota-watchdog]\nenabled = false\n"
     ],
 )
 def test_workers(loaded: Loaded, before: str, after: str, concerned: str) -> None:
-    """A worker starts anew when it would do something else, when in doubt, and only then."""
+    """A worker starts again when it would do something else, when in doubt, and only then."""
     old, new = loaded(before), loaded(after)
-    assert "".join(name for name in "ab" if concerns_worker(old, new, name)) == concerned
+    assert "".join(name for name in "ab" if affects_worker(old, new, name)) == concerned
 
 
 @pytest.mark.parametrize(
     ("after", "sending", "watchdog"),
     [
         ("# a line more\n" + BASE, False, False),
-        (BASE + "[worker:c]\n[supervise]\nheart_timeout = 30s\n", False, False),
+        (BASE + "[worker:c]\n[supervise]\nheartbeat_timeout = 30s\n", False, False),
         (BASE + SCHEDULE, False, False),
         (BASE.replace("9/h", "5/m"), False, True),
         (BASE + "[health]\nqueue_warning = 7\n", False, True),
@@ -76,9 +76,9 @@ def test_workers(loaded: Loaded, before: str, after: str, concerned: str) -> Non
     ],
 )
 def test_beat_and_watchdog(loaded: Loaded, after: str, sending: bool, watchdog: bool) -> None:
-    """Beat keeps its leadership, and the watchdog its survey, over an edit that says nothing to them."""
+    """Beat keeps its leadership, and the watchdog its broker status, over an edit that says nothing to them."""
     old, new = loaded(BASE), loaded(after)
-    assert (concerns_sending(old, new), concerns_watchdog(old, new)) == (sending, watchdog)
+    assert (affects_sending(old, new), affects_watchdog(old, new)) == (sending, watchdog)
 
 
 def test_a_queue_that_was_added_since(loaded: Loaded) -> None:

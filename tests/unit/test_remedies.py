@@ -24,7 +24,7 @@ from warren.broker.remedies import beginning, remedy
         ("WRONGPASS invalid username-password pair or user is disabled.", "correct user and password"),
         ("NOAUTH Authentication required.", "redis://:PASSWORD@HOST"),
         ("[Errno -3] Temporary failure in name resolution", "correct the host"),
-        ("[Errno 13] Permission denied: '/var/lib/warren/rejected'", "give /var/lib/warren/rejected, and the folder"),
+        ("[Errno 13] Permission denied: '/var/lib/warren/rejected'", "give /var/lib/warren/rejected, and the directory"),
         ("[Errno 111] Connection refused", "start the broker"),
         ("", "start the broker"),
     ],
@@ -36,6 +36,6 @@ def test_the_remedy_fits_the_refusal(text: str, advice: str) -> None:
 
 
 def test_a_closed_file_of_this_host_is_not_put_on_the_broker() -> None:
-    """A folder of dead letters that the suite may not use is named as this host's: the broker answers, and refuses nothing."""
+    """A directory of dead letters that the suite may not use is named as this host's: the broker answers, and refuses nothing."""
     assert beginning("[Errno 13] Permission denied: '/var/lib/warren/rejected'") == "a file of this host is closed to the suite: "
     assert beginning("(403) ACCESS_REFUSED - Login was refused") == "the broker refuses: "

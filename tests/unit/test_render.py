@@ -14,24 +14,24 @@ from warren.config import AppSettings, BeatSettings, QueueSettings, Settings, Wa
 from warren.errors import FINAL, ConfigError, ExitCode
 from warren.supervise.daemon_process import DaemonConfig
 from warren.supervise.options import Options
-from warren.supervise.programs.directories import make_folders, write_programs
-from warren.supervise.programs.render import MAIN, daemons, expansions, programs_folder, render
+from warren.supervise.programs.directories import make_directories, write_programs
+from warren.supervise.programs.render import MAIN, daemons, expansions, programs_directory, render
 
 
-def settings_in(folder: Path, **sections: Any) -> Settings:
-    app = AppSettings(state_dir=folder / "state", log_dir=folder / "log", run_dir=folder / "run")
+def settings_in(directory: Path, **sections: Any) -> Settings:
+    app = AppSettings(state_dir=directory / "state", log_dir=directory / "log", run_dir=directory / "run")
     workers = {"crawl": WorkerSettings(stop_timeout=12.5), "rest": WorkerSettings()}
-    return Settings(**{"folder": folder / "etc", "host": "alpha", "app": app, "workers": workers} | sections)
+    return Settings(**{"directory": directory / "etc", "host": "alpha", "app": app, "workers": workers} | sections)
 
 
 def read_back(settings: Settings) -> dict[str, Any]:
     """What supervisor's own parser makes of the rendered files, by program."""
-    make_folders(settings)
-    folder = programs_folder(settings.app.run_dir)
-    write_programs(folder, render(settings))
+    make_directories(settings)
+    directory = programs_directory(settings.app.run_dir)
+    write_programs(directory, render(settings))
     main = settings.app.run_dir / "supervisord.conf"
     main.write_text(MAIN)
-    options = Options(main, expansions(settings), folder)
+    options = Options(main, expansions(settings), directory)
     return {group.name: group.process_configs[0] for group in options.process_group_configs}
 
 
@@ -39,14 +39,14 @@ def read_back(settings: Settings) -> dict[str, Any]:
     "name", ["plain", "with blank", "100%", "%(here)d", "a #b", "a ;b", "it's", 'a"b', "back\\slash", "[a]*?", "ünïcode", "~a"]
 )
 def test_supervisor_reads_back_what_was_meant(tmp_path: Path, name: str) -> None:
-    """Whatever characters the folders have, supervisor runs the intended command with the intended files."""
-    folder = tmp_path / name
-    settings = settings_in(folder)
+    """Whatever characters the directories have, supervisor runs the intended command with the intended files."""
+    directory = tmp_path / name
+    settings = settings_in(directory)
     worker = read_back(settings)["worker-crawl"]
-    start = [sys.executable, "-P", "-m", "warren", "--config", str(folder / "etc"), "--host", "alpha"]
+    start = [sys.executable, "-P", "-m", "warren", "--config", str(directory / "etc"), "--host", "alpha"]
     assert shlex.split(worker.command) == [*start, "worker", "crawl"]
-    assert worker.stdout_logfile == str(folder / "log" / "worker-crawl.out")
-    assert worker.directory == str(folder / "state")
+    assert worker.stdout_logfile == str(directory / "log" / "worker-crawl.out")
+    assert worker.directory == str(directory / "state")
 
 
 def test_every_enabled_daemon_is_a_program(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_only_what_may_change_is_tried_again(tmp_path: Path) -> None:
         assert program.startretries > 10_000
 
 
-def test_a_worker_has_time_to_hand_back_before_it_is_killed(tmp_path: Path) -> None:
+def test_a_worker_has_time_to_requeue_before_it_is_killed(tmp_path: Path) -> None:
     """SIGKILL comes later than stop_timeout, to children as well; SIGTERM goes to the worker alone."""
     programs = read_back(settings_in(tmp_path))
     assert programs["worker-crawl"].stopwaitsecs >= 12.5 + 5
@@ -123,7 +123,7 @@ def test_an_operators_mistake_is_said_in_the_grammar_of_all_messages(tmp_path: P
 
 
 def test_programs_that_are_gone_leave_no_file(tmp_path: Path) -> None:
-    """The run folder holds exactly the programs of the settings, and of nobody else's files any more or less."""
+    """The run directory holds exactly the programs of the settings, and of nobody else's files any more or less."""
     (tmp_path / "other.txt").touch()
     write_programs(tmp_path, {"a.conf": "1", "b.conf": "2"})
     write_programs(tmp_path, {"b.conf": "3", "c.conf": "4"})

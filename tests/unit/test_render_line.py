@@ -80,7 +80,7 @@ def test_what_somebody_says_stands_alone() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_no_word_is_broken_at_the_edge(width: int) -> None:
-    """A line that is longer than the terminal goes on below, and has the same words."""
+    """A line that is longer than the terminal continues below, and has the same words."""
     fields = LINE | TASK | {"message": "some words of a task, and more of them, until the line is longer than any terminal here"}
     whole, lines = click.unstyle(shown(fields)), click.unstyle(shown(fields, width=width)).split("\n")
     assert all(len(line) <= width or " " not in line.strip() for line in lines)

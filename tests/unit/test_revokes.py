@@ -35,10 +35,10 @@ def forget() -> None:
     state.revoked_stamps.clear()
 
 
-def opened(folder: Path, program: str = "worker-a") -> Revokes:
+def opened(directory: Path, program: str = "worker-a") -> Revokes:
     """Start another worker."""
     forget()
-    found = Revokes(folder / "worker", program)
+    found = Revokes(directory / "worker", program)
     found.open()
     return found
 
@@ -81,7 +81,7 @@ def test_a_running_worker_drops_nothing_that_holds(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(time, "monotonic", lambda number=number: clock + number * 86_400 / 2)
         running.note([f"id-{number}"])
         state.revoked.add(f"id-{number}")  # as Celery does next
-        running.turn()
+        running.step()
     assert set(state.revoked) == {f"id-{number}" for number in range(20, 30)}
 
 
@@ -104,7 +104,7 @@ def test_a_running_worker_forgets_what_is_old(tmp_path: Path, monkeypatch: pytes
         (HOLDS * 1.1, set(), {}),
     ):
         monkeypatch.setattr(time, "monotonic", lambda age=age: clock + age)
-        running.turn()
+        running.step()
         assert set(state.revoked) == ids
         assert state.revoked_stamps == stamps
 
@@ -137,7 +137,7 @@ def test_what_else_stands_there_stops_no_worker(tmp_path: Path, lines: Any, kind
     assert "next" in state.revoked
     assert path.is_file()
     assert not path.is_symlink()
-    told = [line for line in lines() if line["event"] == "file_set_aside"]
+    told = [line for line in lines() if line["event"] == "file_moved_away"]
     assert len(told) == (kind in FOREIGN or kind == "a directory")
     if kind == "a link":
         assert (tmp_path / "other").read_text(encoding="utf-8") == "mine"
@@ -176,10 +176,10 @@ def test_what_could_not_be_written_is_written_later(tmp_path: Path, lines: Any, 
         for task_id in ("one", "two"):
             running.note([task_id])
             state.revoked.add(task_id)  # as Celery does next
-        running.turn()
+        running.step()
     assert [line["event"] for line in lines()] == ["cannot_write"]
     monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
-    running.turn()
+    running.step()
     opened(tmp_path)
     assert set(state.revoked) == {"one", "two"}
 
@@ -192,7 +192,7 @@ def test_stamps_that_could_not_be_written_are_written_later(tmp_path: Path, monk
         running.note(stamps={"customer": "c1"})
         state.revoked_stamps["customer"] = ["c1"]
     monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
-    running.turn()
+    running.step()
     opened(tmp_path)
     assert state.revoked_stamps == {"customer": ["c1"]}
 
@@ -200,12 +200,12 @@ def test_stamps_that_could_not_be_written_are_written_later(tmp_path: Path, monk
 def test_planted_files_cost_a_bounded_number_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a task writes there, a worker that starts takes apart no more than two files' worth, and knows its own."""
     opened(tmp_path).note(["mine"])
-    folder = tmp_path / "worker"
+    directory = tmp_path / "worker"
     stamp = [time.time(), "stamp", "s"]
     for number in range(5):
-        (folder / f"!{number}.revoked").write_bytes(b"\n" * 100_000)
-        (folder / f"!{number}-garbage.revoked").write_bytes(b"x\n" * 100_000)
-        (folder / f"!{number}-many.revoked").write_text(
+        (directory / f"!{number}.revoked").write_bytes(b"\n" * 100_000)
+        (directory / f"!{number}-garbage.revoked").write_bytes(b"x\n" * 100_000)
+        (directory / f"!{number}-many.revoked").write_text(
             "".join(json.dumps([*stamp, f"{number}-{each}"]) + "\n" for each in range(50_000)), encoding="utf-8"
         )
     parsed, real = [0], module._parsed

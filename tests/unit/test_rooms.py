@@ -90,7 +90,7 @@ def test_there_is_no_cycle_of_modules() -> None:
 
 @pytest.mark.parametrize("outer", ROOMS)
 def test_there_is_no_cycle_of_the_rooms_within_a_room(outer: str) -> None:
-    """The arrow goes on inside: `supervise.reload` and `supervise.programs` do not need each other."""
+    """The arrow continues inside: `supervise.reload` and `supervise.programs` do not need each other."""
     inner: dict[str, set[str]] = {}
     for module, targets in imports().items():
         if module.startswith(f"{outer}."):

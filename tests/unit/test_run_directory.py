@@ -1,4 +1,4 @@
-"""The run folder, moved or removed at any moment of the turn in which supervisord looks at it."""
+"""The run directory, moved or removed at any moment of the turn in which supervisord looks at it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from warren.config import load
 from warren.supervise.programs import supervisor_files
-from warren.supervise.programs.directories import make_folders
-from warren.supervise.programs.run_directory import RunFolder
+from warren.supervise.programs.directories import make_directories
+from warren.supervise.programs.run_directory import RunDirectory
 from warren.system.obstacles import MARK
 from warren.system.run_lock import Lock
 
@@ -25,29 +25,30 @@ KERNEL = ("posix", "_io", "io", "_socket", "fcntl")
 
 
 class Made:
-    """A run folder, kept as supervisord keeps its own."""
+    """A run directory, kept as supervisord keeps its own."""
 
-    def __init__(self, folder: Path) -> None:
-        etc = folder / "etc"
+    def __init__(self, directory: Path) -> None:
+        etc = directory / "etc"
         etc.mkdir()
         (etc / "warren.ini").write_text(
-            f"[app]\nstate_dir = {folder}/state\nlog_dir = {folder}/log\nrun_dir = {folder}/run\n[worker:a]\n", encoding="utf-8"
+            f"[app]\nstate_dir = {directory}/state\nlog_dir = {directory}/log\nrun_dir = {directory}/run\n[worker:a]\n",
+            encoding="utf-8",
         )
-        self.run = folder / "run"
-        self.away = folder / "away"
+        self.run = directory / "run"
+        self.away = directory / "away"
         settings = load(etc)
-        make_folders(settings)
+        make_directories(settings)
         self.lock = Lock(self.run)
         options: Any = supervisor_files.read(settings)
         options.make_logger()
         options.openhttpservers(self)
         self.suite = SimpleNamespace(settings=settings, options=options)
-        self.kept = RunFolder(self.lock)
-        self.turn()
+        self.kept = RunDirectory(self.lock)
+        self.step()
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """One turn."""
-        self.kept.turn(self.suite)
+        self.kept.step(self.suite)
 
     def whole(self) -> bool:
         """Return whether everything is there that the suite and its daemons need."""
@@ -57,7 +58,7 @@ class Made:
             named = (self.run / "supervisord.pid").read_text(encoding="ascii")
         except OSError:
             return False
-        present = (self.run / "heart").is_dir() and (self.run / "supervisor").is_dir()
+        present = (self.run / "heartbeats").is_dir() and (self.run / "supervisor").is_dir()
         return not self.lock.lost and present and named == f"{os.getpid()}\n"
 
     def close(self) -> None:
@@ -68,7 +69,7 @@ class Made:
 
 @pytest.fixture
 def made(scratch: Path) -> Iterator[Made]:
-    """A folder whose socket has a path that is short enough."""
+    """A directory whose socket has a path that is short enough."""
     found = Made(scratch)
     yield found
     found.close()
@@ -84,14 +85,14 @@ def remove(made: Made) -> None:
 
 
 def spoil(made: Made) -> None:
-    for name in ("heart", "supervisor"):
+    for name in ("heartbeats", "supervisor"):
         if (made.run / name).is_dir():
             shutil.rmtree(made.run / name)
             (made.run / name).touch()
 
 
 def close(made: Made) -> None:
-    """The socket alone: the lock stays, so nothing else says that the folder was touched."""
+    """The socket alone: the lock stays, so nothing else says that the directory was touched."""
     (made.run / "supervisor.sock").unlink(missing_ok=True)
 
 
@@ -105,12 +106,12 @@ def unlink(made: Made) -> None:
 
 
 def plant(made: Made) -> None:
-    os.mkfifo(made.run / "heart" / "beat.json")
+    os.mkfifo(made.run / "heartbeats" / "beat.json")
     (made.run / "programs.json").mkdir()
     made.run.chmod(0)
 
 
-def at(step: int, act: Callable[[], None], turn: Callable[[], None]) -> bool:
+def at(number: int, act: Callable[[], None], step: Callable[[], None]) -> bool:
     """Take the turn, with the act just before its so-manyth question to the kernel; return whether there were so many."""
     asked = [0]
 
@@ -118,17 +119,17 @@ def at(step: int, act: Callable[[], None], turn: Callable[[], None]) -> bool:
         if event != "c_call" or _home(function) not in KERNEL:
             return
         asked[0] += 1
-        if asked[0] == step:
+        if asked[0] == number:
             sys.setprofile(None)
             act()
 
     before = sys.getprofile()
     sys.setprofile(look)
     try:
-        turn()
+        step()
     finally:
         sys.setprofile(before)
-    return asked[0] >= step
+    return asked[0] >= number
 
 
 def _home(function: Any) -> str:
@@ -137,12 +138,12 @@ def _home(function: Any) -> str:
 
 @pytest.mark.parametrize("act", [move, remove, spoil, close])
 @pytest.mark.parametrize("before", [nothing, unlink, plant, move])
-def test_a_folder_that_goes_within_a_turn(made: Made, before: Callable[[Made], None], act: Callable[[Made], None]) -> None:
-    """Whatever the turn was about to do, it raises nothing, and the next turns make the folder anew."""
+def test_a_directory_that_goes_within_a_step(made: Made, before: Callable[[Made], None], act: Callable[[Made], None]) -> None:
+    """Whatever the turn was about to do, it raises nothing, and the next turns make the directory again."""
     steps = 0
     while True:
         assert made.whole()
-        # What only a reload reads, which writes it first, is written again where the whole folder was gone.
+        # What only a reload reads, which writes it first, is written again where the whole directory was gone.
         assert act is spoil or (made.run / "supervisor" / "worker-a.conf").is_file()
         before(made)
         gone = False
@@ -154,10 +155,10 @@ def test_a_folder_that_goes_within_a_turn(made: Made, before: Callable[[Made], N
                 act(made)
 
         steps += 1
-        reached = at(steps, go, made.turn)
+        reached = at(steps, go, made.step)
         for _ in range(3):
             if not made.whole():
-                made.turn()
+                made.step()
         for kept in made.run.glob(f"*{MARK}*"):  # a turn looks at each file: they would be more questions each time
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
         if not reached:
@@ -165,13 +166,13 @@ def test_a_folder_that_goes_within_a_turn(made: Made, before: Callable[[Made], N
     assert steps > 10
 
 
-def test_what_no_turn_can_mend_is_told_once(made: Made, caplog: pytest.LogCaptureFixture) -> None:
-    """A file where the folder belongs stays, as the folder is named by the settings; it is told, and mended after."""
+def test_what_no_step_can_mend_is_told_once(made: Made, caplog: pytest.LogCaptureFixture) -> None:
+    """A file where the directory belongs stays, as the directory is named by the settings; it is told, and mended after."""
     move(made)
     made.run.touch()
     for _ in range(4):
-        made.turn()
-    assert sum("RUN_FOLDER_LOST" in record.getMessage() for record in caplog.records) == 1
+        made.step()
+    assert sum("RUN_DIRECTORY_LOST" in record.getMessage() for record in caplog.records) == 1
     made.run.unlink()
-    made.turn()
+    made.step()
     assert made.whole()

@@ -1,4 +1,4 @@
-"""The lock on the run folder, between processes."""
+"""The lock on the run directory, between processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ sys.stdin.read()
 """
 
 
-def test_a_removed_lock_is_taken_anew(tmp_path: Path) -> None:
+def test_a_removed_lock_is_taken_again(tmp_path: Path) -> None:
     """A lock whose file was removed is seen to be lost, and once renewed nobody else gets it."""
     lock = Lock(tmp_path)
     assert not lock.lost
@@ -60,8 +60,8 @@ NOTES = {
 @pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
 def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any task may write to it, also a file of a terabyte: whoever meets the lock is told that another has it, and no more."""
-    words = [sys.executable, "-c", OTHER, str(tmp_path)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    arguments = [sys.executable, "-c", OTHER, str(tmp_path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "taken\n"
         if note is None:
@@ -70,7 +70,7 @@ def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes
             # A path below /proc that leads to a fifo, which would be waited at.
             os.mkfifo(tmp_path / "stat")
             (tmp_path / "supervisord.lock").write_bytes(note.replace(b"../FIFO", f"../{tmp_path}".encode()))
-        with pytest.raises(AlreadyRunning, match=r"process (\?|\d{1,32}), has the run folder"):
+        with pytest.raises(AlreadyRunning, match=r"process (\?|\d{1,32}), has the run directory"):
             Lock(tmp_path)
         # The same file as the lock of a daemon, which waits for a holder of which it knows nothing: it may be about to end.
         monkeypatch.setattr(instance_lock, "ORPHAN_TIMEOUT", 0)
@@ -84,8 +84,8 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
     """Whoever came in while the file was gone keeps the lock, also when the first one asks again."""
     lock = Lock(tmp_path)
     lock.path.unlink()
-    words = [sys.executable, "-c", OTHER, str(tmp_path)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    arguments = [sys.executable, "-c", OTHER, str(tmp_path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "taken\n"
         for _ in range(2):
@@ -98,11 +98,11 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_the_note_of_the_run_folder_waits_for_nobody(tmp_path: Path) -> None:
+def test_the_note_of_the_run_directory_waits_for_nobody(tmp_path: Path) -> None:
     """A fifo or a link that a task has left in its place is replaced by the note, and what the link leads to stays."""
     (tmp_path / "state").mkdir()
     app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path / "run")
-    settings = Settings(folder=tmp_path, host="here", app=app)
+    settings = Settings(directory=tmp_path, host="here", app=app)
     (tmp_path / "other").write_text("kept")
     os.mkfifo(tmp_path / "state" / "run_dir")
     note_run_dir(settings)

@@ -103,7 +103,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told once, with what is wrong with it."""
     told: list[str] = []
-    monkeypatch.setattr(sd_notify, "get", lambda: SimpleNamespace(error=lambda event, reason: told.append(reason)))
+    monkeypatch.setattr(sd_notify, "logger", lambda: SimpleNamespace(error=lambda event, reason: told.append(reason)))
     notifier = Notifier(str(tmp_path / ("x" * 200)))
     notifier.ready("ready")
     notifier.status("more")
@@ -111,7 +111,7 @@ def test_an_address_that_cannot_be_one_is_told(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_socket_that_was_replaced_is_found_again(tmp_path: Path) -> None:
-    """systemd may bind its socket anew: each datagram looks for the one that is there."""
+    """systemd may bind its socket again: each datagram looks for the one that is there."""
     with systemd(tmp_path) as listener:
         notifier = Notifier(listener.address)
         notifier.status("first")

@@ -33,7 +33,7 @@ def called_often(*ends: int) -> Slots:
     return slots
 
 
-def terms(slots: Slots, limit: int, window: int, now: int) -> None:
+def limits(slots: Slots, limit: int, window: int, now: int) -> None:
     """Changes the terms, and makes room for a higher limit as a file that grows does."""
     for slot in range(int(slots.words[Head.CAPACITY]), limit):
         slots.words[Head.CAPACITY] = slot + 1
@@ -48,7 +48,7 @@ def test_calls_that_no_slot_remembers(steps: list[tuple[int, int]]) -> None:
     """A slot that comes into service stands for calls whose slot has served again, before, with or after a longer window."""
     slots = called_often(0, WINDOW, 2 * WINDOW)
     for limit, window in steps:
-        terms(slots, limit, window, 3 * WINDOW + 10)
+        limits(slots, limit, window, 3 * WINDOW + 10)
     # Three calls count in a window of 5 * WINDOW until the first of them, which ended at 0, leaves it.
     assert slots.counts(5 * WINDOW - 1).free == 0
     assert not slots.available(1, 5 * WINDOW - 1)
@@ -77,7 +77,7 @@ def test_a_refund_stands_for_calls_that_no_slot_remembers() -> None:
         now = 3 * WINDOW + 10
         if first == "refund":
             again.refund(unsent, now)
-        terms(again, 2, 5 * WINDOW, now)
+        limits(again, 2, 5 * WINDOW, now)
         again.refund(unsent, now + 1)
         assert not again.available(1, 5 * WINDOW - 1)  # three calls count: of 0, 1 and 2 windows
         assert again.available(2, 8 * WINDOW)
@@ -111,7 +111,7 @@ def test_calls_before_a_boot_count_in_a_longer_window() -> None:
     for late in (False, True):
         slots = make(3)
         slots.settle(slots.reserve(ME, 0), WINDOW)
-        slots.thaw(WINDOW, 9)
+        slots.release_due(WINDOW, 9)
         slots.words[Head.BOOT] = 5
         take_over(slots, WINDOW if late else WINDOW * 9, LONGEST, 20, 0)
         retime(slots, WINDOW * 9, LONGEST, 30)
@@ -124,14 +124,14 @@ def test_calls_that_no_slot_remembers_over_a_boot() -> None:
     slots = make(3)
     for _ in range(3):
         slots.settle(slots.reserve(ME, 0), WINDOW)
-    terms(slots, 1, WINDOW, WINDOW)
+    limits(slots, 1, WINDOW, WINDOW)
     for at in range(WINDOW, 11 * WINDOW, WINDOW):
         assert slots.available(1, at)
         slots.settle(slots.reserve(ME, at), at + WINDOW)
-    terms(slots, 1, 5 * WINDOW, 11 * WINDOW)
+    limits(slots, 1, 5 * WINDOW, 11 * WINDOW)
     slots.words[Head.BOOT] = 5
     assert take_over(slots, 5 * WINDOW, LONGEST, 20, 0)
-    terms(slots, 3, 5 * WINDOW, 20)
+    limits(slots, 3, 5 * WINDOW, 20)
     assert slots.counts(20 + 5 * WINDOW - 1).free == 0
 
 
@@ -189,7 +189,7 @@ def test_next_free_counts_the_slots_that_are_asked_for() -> None:
     slots.settle(tickets[0], 10)
     slots.settle(tickets[1], 20)
     assert [slots.next_free(count, 5) for count in (1, 2, 3)] == [10, 20, None]
-    slots.thaw(10, 9)
+    slots.release_due(10, 9)
     assert [slots.next_free(count, 12) for count in (1, 2)] == [12, 20]
 
 
@@ -198,7 +198,7 @@ def test_next_free_below_a_lowered_limit() -> None:
     slots = make(3)
     for until in (10, 20, 30):
         slots.settle(slots.reserve(ME, 0), until)
-    terms(slots, 1, WINDOW, 5)
+    limits(slots, 1, WINDOW, 5)
     assert slots.next_free(1, 5) == 30
     assert not slots.available(1, 29)
     assert slots.available(1, 30)

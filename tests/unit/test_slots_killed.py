@@ -77,7 +77,7 @@ ACTS: dict[str, Callable[[Slots, dict[str, Ticket]], object]] = {
     "settle unknown": lambda slots, tickets: slots.settle(tickets["mine"], NOW + WINDOW + LONGEST),
     "settle out of order": lambda slots, tickets: slots.settle(tickets["mine"], NOW + 30),
     "refund": lambda slots, tickets: slots.refund(tickets["mine"], NOW),
-    "thaw": lambda slots, tickets: slots.thaw(NOW, 9),
+    "thaw": lambda slots, tickets: slots.release_due(NOW, 9),
     "reap": lambda slots, tickets: slots.reap(lambda owner: owner != DEAD, lambda: NOW),
     "rebuild": lambda slots, tickets: rebuild(slots, NOW),
 }
@@ -118,7 +118,7 @@ def everybody_ends(slots: Slots, now: int = NOW) -> None:
     """All owners die, a window passes: the limit is whole, and not more than whole."""
     slots.reap(lambda owner: False, lambda: now)
     later = now + int(slots.words[Head.WINDOW]) + int(slots.words[Head.LONGEST_CALL])
-    slots.thaw(later, 99)
+    slots.release_due(later, 99)
     check_lists(slots, later)
     assert slots.words[Head.FREE_COUNT] == slots.words[Head.LIMIT]
 
@@ -132,14 +132,14 @@ def test_killed_between_reservations_and_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    "terms", [(WINDOW * 3, LONGEST), (WINDOW // 2, LONGEST), (WINDOW, LONGEST * 3), (WINDOW // 2, 40), (300, 1)]
+    "limits", [(WINDOW * 3, LONGEST), (WINDOW // 2, LONGEST), (WINDOW, LONGEST * 3), (WINDOW // 2, 40), (300, 1)]
 )
 @pytest.mark.parametrize("revert", [False, True])
-def test_killed_while_terms_change(terms: tuple[int, int], revert: bool) -> None:
+def test_killed_while_limits_change(limits: tuple[int, int], revert: bool) -> None:
     """A change of the window that is cut off anywhere, then done again or taken back, frees no slot early and none too late."""
-    window, longest = terms
+    window, longest = limits
     for stores, slots, tickets in crashes(lambda slots, _: retime(slots, window, longest, NOW)):
-        final = (WINDOW, LONGEST) if revert else terms
+        final = (WINDOW, LONGEST) if revert else limits
         for _ in range(3):  # a start that fails again and again, as on a full disk
             retime(slots, *final, NOW + 1)
         rebuild(slots, NOW + 1)

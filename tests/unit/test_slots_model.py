@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make, set_terms
+from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make, set_limits
 from warren.quotas.layout import Head, Slot
 from warren.quotas.slots import Ticket
 from warren.system.process import Process
@@ -31,12 +31,12 @@ class Provider(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000
-        self.standing: list[Reservation] = []
+        self.program_status: list[Reservation] = []
         self.over: list[Reservation] = []
         self.calls: list[int] = []
         self.dead: set[int] = set()
         self.births = 0
-        self.terms_changed = False
+        self.limits_changed = False
 
     @initialize(limit=st.integers(1, 6), spare=st.integers(0, 3))
     def begin(self, limit: int, spare: int) -> None:
@@ -49,7 +49,7 @@ class Provider(RuleBasedStateMachine):
         return Process(100 + self.births % 5, self.births)  # numbers come again, starts never
 
     def _pick(self, number: int) -> Reservation:
-        return self.standing[number % len(self.standing)]
+        return self.program_status[number % len(self.program_status)]
 
     def _counted(self, reservation: Reservation) -> bool:
         """Whether the provider may count this call in a window that ends now."""
@@ -61,18 +61,18 @@ class Provider(RuleBasedStateMachine):
 
     @rule(owner=st.integers(0, 2), count=st.integers(1, 3))
     def reserve(self, owner: int, count: int) -> None:
-        counted = sum(map(self._counted, self.over)) + len(self.standing)
+        counted = sum(map(self._counted, self.over)) + len(self.program_status)
         if not self.slots.available(count, self.now):
-            if not self.terms_changed:
+            if not self.limits_changed:
                 assert counted + count > self.limit, "an allowance was kept back"
             return
         assert counted + count <= self.limit
         for _ in range(count):
             ticket = self.slots.reserve(self.owners[owner], self.now)
-            assert all(reservation.ticket != ticket for reservation in self.standing + self.over)
-            self.standing.append(Reservation(ticket, self.owners[owner]))
+            assert all(reservation.ticket != ticket for reservation in self.program_status + self.over)
+            self.program_status.append(Reservation(ticket, self.owners[owner]))
 
-    @precondition(lambda self: self.standing)
+    @precondition(lambda self: self.program_status)
     @rule(number=st.integers(0, 99))
     def send(self, number: int) -> None:
         reservation = self._pick(number)
@@ -80,7 +80,7 @@ class Provider(RuleBasedStateMachine):
             reservation.sent = True
             self.calls.append(self.now)
 
-    @precondition(lambda self: self.standing)
+    @precondition(lambda self: self.program_status)
     @rule(number=st.integers(0, 99), answered=st.booleans())
     def settle(self, number: int, answered: bool) -> None:
         reservation = self._pick(number)
@@ -89,15 +89,15 @@ class Provider(RuleBasedStateMachine):
         assert self.slots.settle(reservation.ticket, until)
         self._end(reservation, lost=not answered)
 
-    @precondition(lambda self: any(not reservation.sent for reservation in self.standing))
+    @precondition(lambda self: any(not reservation.sent for reservation in self.program_status))
     @rule(number=st.integers(0, 99))
     def refund(self, number: int) -> None:
-        unsent = [reservation for reservation in self.standing if not reservation.sent]
+        unsent = [reservation for reservation in self.program_status if not reservation.sent]
         reservation = unsent[number % len(unsent)]
         assert self.slots.refund(reservation.ticket, self.now)
-        self.standing.remove(reservation)
+        self.program_status.remove(reservation)
 
-    @precondition(lambda self: self.standing)
+    @precondition(lambda self: self.program_status)
     @rule(number=st.integers(0, 99), owner=st.integers(0, 2))
     def claim(self, number: int, owner: int) -> None:
         reservation = self._pick(number)
@@ -111,14 +111,14 @@ class Provider(RuleBasedStateMachine):
         """Its calls that are under way reach the provider up to LONGEST_CALL later."""
         gone, self.owners[owner] = self.owners[owner], self._born()
         self.dead.add(gone.start)
-        for reservation in self.standing:
+        for reservation in self.program_status:
             if reservation.owner == gone and not reservation.sent:
                 reservation.sent = True
                 self.calls.append(self.now + min(late, self.longest))
 
     @rule()
     def reap(self) -> None:
-        gone = [reservation for reservation in self.standing if reservation.owner.start in self.dead]
+        gone = [reservation for reservation in self.program_status if reservation.owner.start in self.dead]
         assert self.slots.reap(lambda owner: owner.start not in self.dead, lambda: self.now) == len(gone)
         for reservation in gone:
             self._end(reservation, lost=True)
@@ -135,7 +135,7 @@ class Provider(RuleBasedStateMachine):
 
     def _end(self, reservation: Reservation, lost: bool) -> None:
         reservation.ended, reservation.lost = self.now, lost
-        self.standing.remove(reservation)
+        self.program_status.remove(reservation)
         self.over.append(reservation)
 
     # -- time and terms --------------------------------------------------------------------------------------------
@@ -150,18 +150,18 @@ class Provider(RuleBasedStateMachine):
         end = self.now + windows * self.window
         while self.now < end:
             for _ in range(self.limit):
-                before = len(self.standing)
+                before = len(self.program_status)
                 self.reserve(0, 1)
-                if len(self.standing) == before:
+                if len(self.program_status) == before:
                     break
                 self.send(before)
-                assert self.slots.settle(self.standing[before].ticket, self.now + self.window)
-                self._end(self.standing[before], lost=False)
+                assert self.slots.settle(self.program_status[before].ticket, self.now + self.window)
+                self._end(self.program_status[before], lost=False)
             self.now += pace
 
     @rule(most=st.integers(0, 3))
-    def thaw(self, most: int) -> None:
-        self.slots.thaw(self.now, most)
+    def release_due(self, most: int) -> None:
+        self.slots.release_due(self.now, most)
 
     @rule(
         limit=st.integers(1, MOST),
@@ -170,11 +170,11 @@ class Provider(RuleBasedStateMachine):
     )
     def configure(self, limit: int, window: int, longest: int) -> None:
         self.limit = limit
-        self.terms_changed = self.terms_changed or (window, longest) != (self.window, self.longest)
+        self.limits_changed = self.limits_changed or (window, longest) != (self.window, self.longest)
         self.window, self.longest = window, longest
-        set_terms(self.slots, limit, window, longest, self.now)
+        set_limits(self.slots, limit, window, longest, self.now)
 
-    @precondition(lambda self: not self.terms_changed)
+    @precondition(lambda self: not self.limits_changed)
     @rule(count=st.integers(1, 3))
     def ask_when(self, count: int) -> None:
         """At the time that `next_free` gives there are as many slots, and not before."""
@@ -182,10 +182,10 @@ class Provider(RuleBasedStateMachine):
         if when is None:
             return
         then = copy(self.slots)
-        then.thaw(max(when, self.now), 99)
+        then.release_due(max(when, self.now), 99)
         assert then.words[Head.FREE_COUNT] >= count
         earlier = copy(self.slots)
-        earlier.thaw(when - 1, 99)
+        earlier.release_due(when - 1, 99)
         assert when <= self.now or earlier.words[Head.FREE_COUNT] < count
 
     # -- what holds always -----------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class Provider(RuleBasedStateMachine):
     @invariant()
     def counts_add_up(self) -> None:
         counts = self.slots.counts(self.now)
-        assert counts.open == len(self.standing)
+        assert counts.open == len(self.program_status)
         assert counts.free + counts.open + counts.cooling + counts.retired == self.slots.words[Head.CAPACITY]
         # After the window was made longer the provider may count more calls than there are slots: then none is free.
         assert not counts.free or counts.free + counts.open + sum(map(self._counted, self.over)) <= self.limit
@@ -212,7 +212,7 @@ class Provider(RuleBasedStateMachine):
         if not hasattr(self, "slots"):
             return
         self.slots.reap(lambda owner: False, lambda: self.now)
-        self.slots.thaw(self.now + self.window + self.longest, 99)
+        self.slots.release_due(self.now + self.window + self.longest, 99)
         check_lists(self.slots, self.now + self.window + self.longest)
         assert self.slots.words[Head.FREE_COUNT] == self.limit
 
@@ -239,7 +239,7 @@ class EditedProvider(RuleBasedStateMachine):
     @rule(limit=st.integers(1, MOST), window=st.sampled_from([WINDOW // 2, WINDOW, WINDOW * 3]), windows=st.integers(0, 3))
     def edit_and_serve(self, limit: int, window: int, windows: int) -> None:
         """Callers take each slot at once, for so many windows under these terms."""
-        set_terms(self.slots, limit, window, LONGEST, self.now)
+        set_limits(self.slots, limit, window, LONGEST, self.now)
         for _ in range(4 * windows + 1):
             while self.slots.available(1, self.now):
                 counted = sum(call + window > self.now for call in self.calls)
@@ -252,7 +252,7 @@ class EditedProvider(RuleBasedStateMachine):
 _SETTINGS = settings(max_examples=120, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def test_any_history_of_owners_and_terms() -> None:
+def test_any_history_of_owners_and_limits() -> None:
     """Whatever owners do and however terms change, no call is admitted beyond the limit, none is kept back, lists are right."""
     run_state_machine_as_test(Provider, settings=_SETTINGS)
 

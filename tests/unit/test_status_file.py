@@ -1,4 +1,4 @@
-"""The files of the run folder, written and read beside somebody who plants other things there."""
+"""The files of the run directory, written and read beside somebody who plants other things there."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 
 from support.plants import PLANTS
 from warren.status import heartbeat, status_file
-from warren.status.heartbeat import Heart
+from warren.status.heartbeat import HeartbeatWriter
 from warren.status.validation import NUMBER
 from warren.system.regular_file import LARGEST, TooLarge
 
 
 @pytest.mark.parametrize("word", PLANTS)
-def test_what_is_no_file_is_a_trouble(tmp_path: Path, word: str) -> None:
+def test_what_is_no_file_is_last_error(tmp_path: Path, word: str) -> None:
     """Nobody waits for it or follows it; who reads it is told what it is, and where."""
     path = tmp_path / "x.json"
     PLANTS[word](path)
     found = status_file.read(path)
     assert found.said is None
     assert not found.missing
-    assert found.trouble.startswith(f"{path}: ")
-    assert word in found.trouble
+    assert found.last_error.startswith(f"{path}: ")
+    assert word in found.last_error
 
 
 @pytest.mark.parametrize("word", PLANTS)
@@ -64,12 +64,12 @@ def test_a_writer_waits_for_nobody(tmp_path: Path, word: str) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_what_nobody_can_work_with_is_a_trouble(tmp_path: Path, text: str) -> None:
+def test_what_nobody_can_work_with_is_last_error(tmp_path: Path, text: str) -> None:
     """Numbers without an end, nesting without a bottom and other text are told, and raise nothing, here or later."""
     (tmp_path / "x.json").write_text(text, encoding="utf-8")
     found = status_file.read(tmp_path / "x.json", at=(int, float))
     assert found.said is None
-    assert found.trouble.startswith(f"{tmp_path}/x.json: ")
+    assert found.last_error.startswith(f"{tmp_path}/x.json: ")
 
 
 def test_numbers_that_are_large_and_honest(tmp_path: Path) -> None:
@@ -86,40 +86,40 @@ def test_a_file_that_no_reader_takes_is_not_written(tmp_path: Path) -> None:
     assert status_file.read(tmp_path / "x.json").said == {"at": 1.0}
 
 
-def test_a_heart_that_has_too_much_to_say(tmp_path: Path) -> None:
-    """A beat with a hundred thousand entries is not taken for one that hangs: its heart beats without them."""
-    assert Heart(tmp_path, "beat").beat("ready", entries=["an entry of some length"] * 100_000)
-    assert heartbeat.read(tmp_path, ["beat"]).beats["beat"].evidence == {"generation": 0}
+def test_a_heartbeat_that_has_too_much_to_say(tmp_path: Path) -> None:
+    """A beat with a hundred thousand entries is not taken for one that hangs: its heartbeat beats without them."""
+    assert HeartbeatWriter(tmp_path, "beat").write("ready", entries=["an entry of some length"] * 100_000)
+    assert heartbeat.read(tmp_path, ["beat"]).by_program["beat"].details == {"generation": 0}
 
 
-def test_only_hearts_of_the_programs_are_opened(tmp_path: Path) -> None:
+def test_only_heartbeats_of_the_programs_are_opened(tmp_path: Path) -> None:
     """However many other files lie there, and whatever they are, they cost nothing."""
-    Heart(tmp_path, "beat").beat("ready")
-    os.mkfifo(tmp_path / "heart" / "x.json")
+    HeartbeatWriter(tmp_path, "beat").write("ready")
+    os.mkfifo(tmp_path / "heartbeats" / "x.json")
     (tmp_path / "other.json").write_text("{}")
     for number in range(1000):
-        (tmp_path / "heart" / f"y{number}.json").write_text("{}")
+        (tmp_path / "heartbeats" / f"y{number}.json").write_text("{}")
     found = heartbeat.read(tmp_path, ["beat", "worker-a", "../other", "a\0b", "\ud800", "z" * 300])
-    assert list(found.beats) == ["beat"]
-    assert sorted(found.troubles) == sorted(["\ud800", "z" * 300])
+    assert list(found.by_program) == ["beat"]
+    assert sorted(found.errors_found) == sorted(["\ud800", "z" * 300])
 
 
-@pytest.mark.parametrize("change", [{"program": "worker-a"}, {"evidence": {"queues": [[]]}}, {"evidence": {"running": "x"}}])
-def test_a_heart_of_another_shape_counts_for_nothing(tmp_path: Path, change: dict[str, object]) -> None:
-    """A heart speaks for the program that its name says, in values that supervise can count with."""
-    Heart(tmp_path, "beat").beat("ready")
-    path = tmp_path / "heart" / "beat.json"
+@pytest.mark.parametrize("change", [{"program": "worker-a"}, {"details": {"queues": [[]]}}, {"details": {"running": "x"}}])
+def test_a_heartbeat_of_another_shape_counts_for_nothing(tmp_path: Path, change: dict[str, object]) -> None:
+    """A heartbeat speaks for the program that its name says, in values that supervise can count with."""
+    HeartbeatWriter(tmp_path, "beat").write("ready")
+    path = tmp_path / "heartbeats" / "beat.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     found = heartbeat.read(tmp_path, ["beat"])
-    assert found.beats == {}
-    assert "expected" in found.troubles["beat"]
+    assert found.by_program == {}
+    assert "expected" in found.errors_found["beat"]
 
 
 def test_what_is_published_holds_no_secret(tmp_path: Path) -> None:
     """What went wrong is told in words of others; health and status repeat it. Numbers stay, whatever they are called."""
-    path = tmp_path / "survey.json"
-    trouble = {"reason": "cannot reach amqp://u:secret77@h", "more": [{"url": "?api_token=secret77"}]}
-    status_file.write(path, {"at": 1.0, "queues": {"token": 5}, **trouble})
+    path = tmp_path / "broker.json"
+    last_error = {"reason": "cannot reach amqp://u:secret77@h", "more": [{"url": "?api_token=secret77"}]}
+    status_file.write(path, {"at": 1.0, "queues": {"token": 5}, **last_error})
     assert "secret77" not in path.read_text()
     said = status_file.read(path, queues={str: NUMBER}, reason=str).said
     assert said == {

@@ -14,51 +14,51 @@ import pytest
 from support.systemd import Listener, systemd
 from warren.errors import ExitCode
 from warren.supervise.status.program_status import Outcome
-from warren.supervise.status.reporter import View, Word
+from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier
-from warren.supervise.status.summary import Standing
+from warren.supervise.status.summary import ProgramStatus
 
 
-def worker(**other: Any) -> Standing:
-    fields: dict[str, Any] = {"state": "RUNNING", "pid": 7, "since": 1.0, "ready": True, "held": False, "restarts": 0}
-    return Standing("worker-a", **{**fields, "trouble": "", "heart": "ready", **other})
+def worker(**other: Any) -> ProgramStatus:
+    fields: dict[str, Any] = {"state": "RUNNING", "pid": 7, "since": 1.0, "ready": True, "backing_off": False, "restarts": 0}
+    return ProgramStatus("worker-a", **{**fields, "last_error": "", "heartbeat": "ready", **other})
 
 
-READY, STARTING = [worker()], [worker(ready=False, heart="starting")]
+READY, STARTING = [worker()], [worker(ready=False, heartbeat="starting")]
 
 
-def view(standings: list[Standing], **other: Any) -> View:
-    return View(standings, 0, 30.0, **other)
+def view(program_statuses: list[ProgramStatus], **other: Any) -> View:
+    return View(program_statuses, 0, 30.0, **other)
 
 
 @contextmanager
-def listening(folder: Path, patience: float = 30.0) -> Iterator[tuple[Word, Listener]]:
+def listening(directory: Path, start_timeout: float = 30.0) -> Iterator[tuple[StatusReporter, Listener]]:
     """The word of a suite that has just begun, and what systemd hears of it."""
-    with systemd(folder) as listener:
-        yield Word(folder, Notifier(listener.address), patience), listener
+    with systemd(directory) as listener:
+        yield StatusReporter(directory, Notifier(listener.address), start_timeout), listener
 
 
-def outcomes(folder: Path) -> list[tuple[str, int]]:
-    """What became of each reload, as the run folder has it."""
-    said = json.loads((folder / "programs.json").read_text(encoding="utf-8"))
+def outcomes(directory: Path) -> list[tuple[str, int]]:
+    """What became of each reload, as the run directory has it."""
+    said = json.loads((directory / "programs.json").read_text(encoding="utf-8"))
     return [(each["outcome"], each["code"]) for each in said["reloads"]]
 
 
 def test_ready_is_said_once(scratch: Path) -> None:
     """When every program works, and not before; a program that is lost later changes STATUS alone."""
-    with listening(scratch) as (word, listener):
-        word.tell(view(STARTING))
+    with listening(scratch) as (reporter, listener):
+        reporter.tell(view(STARTING))
         assert listener.said("READY") == []
-        for standings in (READY, STARTING, READY):
-            word.tell(view(standings))
+        for program_statuses in (READY, STARTING, READY):
+            reporter.tell(view(program_statuses))
         assert listener.said("READY") == ["1"]
         assert listener.said("STATUS")[-2:] == ["running; not ready: worker-a (starting)", "ready: 1 worker"]
 
 
 def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
-    """READY comes all the same, with what is missing in STATUS: systemd would start it anew for ever."""
-    with listening(scratch, patience=0.0) as (word, listener):
-        word.tell(view(STARTING))
+    """READY comes all the same, with what is missing in STATUS: systemd would start it again for ever."""
+    with listening(scratch, start_timeout=0.0) as (reporter, listener):
+        reporter.tell(view(STARTING))
         assert listener.said("READY") == ["1"]
         assert listener.said("STATUS")[-1] == "running; not ready: worker-a (starting)"
 
@@ -69,35 +69,35 @@ def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
 )
 def test_a_reload_ends_when_its_programs_have_come(scratch: Path, other: dict[str, Any], outcome: tuple[str, int]) -> None:
     """READY answers RELOADING once they are there, or once it is known that they do not come; what became of it is published."""
-    with listening(scratch) as (word, listener):
-        word.tell(view(READY))
-        word.reload_asked()
-        word.reload_taken(5.0, 30.0)
-        word.tell(view(READY, changing=True))
+    with listening(scratch) as (reporter, listener):
+        reporter.tell(view(READY))
+        reporter.reload_asked()
+        reporter.reload_taken(5.0, 30.0)
+        reporter.tell(view(READY, changing=True))
         assert len(listener.said("READY")) == 1
-        word.tell(view(READY, **other))
+        reporter.tell(view(READY, **other))
         assert (len(listener.said("RELOADING")), len(listener.said("READY"))) == (1, 2)
         assert outcomes(scratch) == [outcome]
 
 
-def test_a_refused_reload_ends_at_once_unless_another_check_goes_on(scratch: Path) -> None:
+def test_a_refused_reload_ends_at_once_unless_another_check_continues(scratch: Path) -> None:
     """systemd hears READY after the last of them; the refusal stays in STATUS."""
-    with listening(scratch) as (word, listener):
-        word.tell(view(READY))
+    with listening(scratch) as (reporter, listener):
+        reporter.tell(view(READY))
         refused = Outcome(5.0, "refused", ["x"], int(ExitCode.CONFIG))
-        word.reload_refused(refused, "x", view(READY, checking=True))
+        reporter.reload_refused(refused, "x", view(READY, checking=True))
         assert len(listener.said("READY")) == 1
-        word.reload_refused(refused, "x", view(READY))
+        reporter.reload_refused(refused, "x", view(READY))
         assert len(listener.said("READY")) == 2
-        assert listener.said("STATUS")[-1] == "ready: 1 worker; reload refused, the suite goes on as before: x"
+        assert listener.said("STATUS")[-1] == "ready: 1 worker; reload refused, the suite continues as before: x"
 
 
 def test_a_stop_is_said_once(scratch: Path) -> None:
     """With what still runs in STATUS."""
-    with listening(scratch) as (word, listener):
-        word.tell(view(READY))
-        for standings in (READY, [worker(state="STOPPED", pid=None, ready=False)]):
-            word.tell(view(standings, stopping="asked to stop"))
+    with listening(scratch) as (reporter, listener):
+        reporter.tell(view(READY))
+        for program_statuses in (READY, [worker(state="STOPPED", pid=None, ready=False)]):
+            reporter.tell(view(program_statuses, stopping="asked to stop"))
         assert listener.said("STOPPING") == ["1"]
         assert listener.said("STATUS")[-2:] == ["stopping: worker-a", "stopping"]
 
@@ -106,14 +106,14 @@ def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_folder_that_cannot_be_written_is_seen(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hearts cannot be written either, and nobody should be judged by them."""
-    with listening(scratch) as (word, _):
-        word.tell(view(READY))
-        assert word.can_write
+def test_a_directory_that_cannot_be_written_is_seen(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats cannot be written either, and nobody should be judged by them."""
+    with listening(scratch) as (reporter, _):
+        reporter.tell(view(READY))
+        assert reporter.can_write
         with monkeypatch.context() as broken:
             broken.setattr("warren.system.atomic_write.os.replace", full)
-            word.tell(view(STARTING))
-            assert not word.can_write
-        word.tell(view(READY))
-        assert word.can_write
+            reporter.tell(view(STARTING))
+            assert not reporter.can_write
+        reporter.tell(view(READY))
+        assert reporter.can_write

@@ -6,28 +6,30 @@ from typing import Any
 
 import pytest
 
-from warren.supervise.status.summary import Standing, all_ready, summary
+from warren.supervise.status.summary import ProgramStatus, all_ready, summary
 
 
-def at(program: str, **other: Any) -> Standing:
+def at(program: str, **other: Any) -> ProgramStatus:
     fields: dict[str, Any] = {
         "state": "RUNNING",
         "pid": 7,
         "since": 1.0,
         "ready": True,
-        "held": False,
+        "backing_off": False,
         "restarts": 0,
-        "trouble": "",
+        "last_error": "",
     }
-    return Standing(program, **{**fields, "heart": "ready", **other})
+    return ProgramStatus(program, **{**fields, "heartbeat": "ready", **other})
 
 
-HELD = at("worker-crawl", state="BACKOFF", pid=None, ready=False, held=True, trouble="exit status 1", heart="")
-WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heart="standby")
+BACKING_OFF = at(
+    "worker-crawl", state="BACKOFF", pid=None, ready=False, backing_off=True, last_error="exit status 1", heartbeat=""
+)
+WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
 
 
 @pytest.mark.parametrize(
-    ("state", "standings", "quotas", "refusal", "line"),
+    ("state", "program_statuses", "quotas", "refusal", "line"),
     [
         (
             "running",
@@ -39,20 +41,20 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heart="standby")
         ("running", [at("beat"), at("worker-a")], 0, "", "ready: 1 worker, beat leads"),
         (
             "running",
-            [at("worker-a"), HELD],
+            [at("worker-a"), BACKING_OFF],
             0,
             "",
-            "running: 1 worker; held: worker-crawl (exit status 1, tried each minute)",
+            "running: 1 worker; backing off: worker-crawl (exit status 1, tried each minute)",
         ),
         (
             "running",
-            [at("worker-a", ready=False, heart="connecting"), at("beat", ready=False, state="STARTING", heart="")],
+            [at("worker-a", ready=False, heartbeat="connecting"), at("beat", ready=False, state="STARTING", heartbeat="")],
             0,
             "",
             "running; not ready: worker-a (connecting), beat (starting)",
         ),
         (
-            "running",  # a heart may be ready before supervisord says RUNNING, and the last word of one that is silent
+            "running",  # a heartbeat may be ready before supervisord says RUNNING, and the last word of one that is silent
             [at("worker-a", ready=False, state="STARTING"), at("worker-b", ready=False)],
             0,
             "",
@@ -60,7 +62,7 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heart="standby")
         ),
         (
             "running",
-            [at("beat", state="FATAL", pid=None, ready=False, trouble="exit status 78 is final", heart="")],
+            [at("beat", state="FATAL", pid=None, ready=False, last_error="exit status 78 is final", heartbeat="")],
             0,
             "",
             "running; ended: beat (exit status 78 is final)",
@@ -71,11 +73,11 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heart="standby")
             [at("worker-a")],
             0,
             "warren.ini:3: no",
-            "ready: 1 worker; reload refused, the suite goes on as before: warren.ini:3: no",
+            "ready: 1 worker; reload refused, the suite continues as before: warren.ini:3: no",
         ),
         (
             "starting",
-            [at("worker-a"), at("beat", ready=False, heart="")],
+            [at("worker-a"), at("beat", ready=False, heartbeat="")],
             0,
             "",
             "starting: 1 worker; not ready: beat (starting)",
@@ -85,12 +87,12 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heart="standby")
         ("stopping", [], 0, "", "stopping"),
     ],
 )
-def test_the_line(state: str, standings: list[Standing], quotas: int, refusal: str, line: str) -> None:
+def test_the_line(state: str, program_statuses: list[ProgramStatus], quotas: int, refusal: str, line: str) -> None:
     """It says what works, then what does not and why."""
-    assert summary(state, standings, quotas, refusal) == line
+    assert summary(state, program_statuses, quotas, refusal) == line
 
 
 def test_an_operators_own_program_is_not_waited_for() -> None:
     """Ready is what Warren's own daemons are, but for those that an operator stopped."""
     assert all_ready([at("worker-a"), at("own", ready=False, expected=False)])
-    assert not all_ready([at("worker-a"), HELD])
+    assert not all_ready([at("worker-a"), BACKING_OFF])

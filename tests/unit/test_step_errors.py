@@ -24,7 +24,7 @@ def test_the_loop_is_begun_again_when_it_raises() -> None:
     """As long as it makes turns in between, and until it ends in order."""
     steps, tries = Steps(), []
 
-    def turning() -> None:
+    def steps_of() -> None:
         tries.append(1)
         if len(tries) == 25:
             raise End
@@ -32,18 +32,18 @@ def test_the_loop_is_begun_again_when_it_raises() -> None:
         raise KeyError("foreign")
 
     with pytest.raises(End):
-        steps.loop(turning, End)
+        steps.loop(steps_of, End)
     assert len(tries) == 25
 
 
-def test_a_loop_that_makes_no_turn_any_more_ends() -> None:
+def test_a_loop_that_makes_no_step_any_more_ends() -> None:
     """Then systemd starts the suite again: nothing else could help."""
     steps, tries = Steps(), []
 
-    def turning() -> None:
+    def steps_of() -> None:
         tries.append(1)
         raise KeyError("foreign")
 
     with pytest.raises(KeyError):
-        steps.loop(turning, End)
+        steps.loop(steps_of, End)
     assert len(tries) == 10

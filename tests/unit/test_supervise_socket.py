@@ -68,7 +68,7 @@ def asked(scratch: Path) -> Any:
 @pytest.mark.parametrize("head", [b"", HEAD % 1_000_000, b"HTTP/1.1 200 OK\r\nX: "])
 def test_an_answer_byte_by_byte_has_one_time_limit(asked: Any, head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a byte comes: each alone is in time."""
-    monkeypatch.setattr(supervisord, "PATIENCE", 0.5)
+    monkeypatch.setattr(supervisord, "TIMEOUT", 0.5)
     with pytest.raises(Unavailable, match="timed out"):
         asked(drops(head, 0.05))
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from warren.status.heartbeat import Beat
-from warren.supervise.liveness.observe import Sight
-from warren.supervise.liveness.recover import surveyed
+from warren.status.heartbeat import Heartbeat
+from warren.supervise.liveness.observe import Observation
+from warren.supervise.liveness.recover import consumed_queues
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge
 from warren.system.process import Process
 
-EVIDENCE = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "begun": 4}
+DETAILS = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "begun": 4}
 FULL = {"default": 3}
 
 
-def sight(pid: int = 7, state: str = "ready", silence: float = 0.0, **evidence: Any) -> Sight:
-    return Sight(pid, Beat("worker-a", Process(pid, 1), 1.0, 0.0, state, {**EVIDENCE, **evidence}), silence)
+def observation(pid: int = 7, state: str = "ready", silence: float = 0.0, **details: Any) -> Observation:
+    return Observation(pid, Heartbeat("worker-a", Process(pid, 1), 1.0, 0.0, state, {**DETAILS, **details}), silence)
 
 
 BEFORE = Idleness(7, (5, 4), 50.0, 1)
@@ -29,32 +29,32 @@ BEFORE = Idleness(7, (5, 4), 50.0, 1)
 @pytest.mark.parametrize(
     ("seen", "queues", "seconds", "restarts"),
     [
-        (sight(), FULL, 51.0, 1),
-        (sight(), {"default": 0}, 0.0, 1),  # nothing to take
-        (sight(), {}, 0.0, 1),  # nobody has looked
-        (sight(), {"other": 3}, 0.0, 1),  # not its own
-        (sight(queues=[], paused=["default"]), FULL, 0.0, 1),  # a quota pauses the queue
-        (sight(running=2), FULL, 0.0, 1),  # no room
-        (sight(state="connecting"), FULL, 0.0, 1),
-        (sight(state="stopping"), FULL, 0.0, 1),
-        (sight(silence=6.0), FULL, 0.0, 1),  # a matter of its heart
-        (sight(taken=6), FULL, 0.0, 0),  # it moves, and what was done about it before is past
-        (sight(begun=5), FULL, 0.0, 0),
-        (sight(pid=8), FULL, 0.0, 1),  # a new process, of which nothing is known
+        (observation(), FULL, 51.0, 1),
+        (observation(), {"default": 0}, 0.0, 1),  # nothing to take
+        (observation(), {}, 0.0, 1),  # nobody has looked
+        (observation(), {"other": 3}, 0.0, 1),  # not its own
+        (observation(queues=[], paused=["default"]), FULL, 0.0, 1),  # a quota pauses the queue
+        (observation(running=2), FULL, 0.0, 1),  # no room
+        (observation(state="connecting"), FULL, 0.0, 1),
+        (observation(state="stopping"), FULL, 0.0, 1),
+        (observation(silence=6.0), FULL, 0.0, 1),  # a matter of its heartbeat
+        (observation(taken=6), FULL, 0.0, 0),  # it moves, and what was done about it before is past
+        (observation(begun=5), FULL, 0.0, 0),
+        (observation(pid=8), FULL, 0.0, 1),  # a new process, of which nothing is known
     ],
 )
-def test_idleness(seen: Sight, queues: dict[str, int], seconds: float, restarts: int) -> None:
+def test_idleness(seen: Observation, queues: dict[str, int], seconds: float, restarts: int) -> None:
     """Seconds count only while the worker could take and does not."""
     found = judge(BEFORE, seen, queues, 1.0)
     assert found is not None
     assert (found.seconds, found.restarts) == (seconds, restarts)
 
 
-def test_a_heart_that_does_not_say_is_not_judged() -> None:
+def test_a_heartbeat_that_does_not_say_is_not_judged() -> None:
     """A worker of another version is left alone."""
-    assert judge(None, sight(taken=None), FULL, 1.0) is None
-    assert judge(None, sight(begun=None), FULL, 1.0) is None
-    assert judge(None, Sight(7), FULL, 1.0) is None
+    assert judge(None, observation(taken=None), FULL, 1.0) is None
+    assert judge(None, observation(begun=None), FULL, 1.0) is None
+    assert judge(None, Observation(7), FULL, 1.0) is None
 
 
 def test_restarts_that_do_not_help_become_rare() -> None:
@@ -65,8 +65,8 @@ def test_restarts_that_do_not_help_become_rare() -> None:
     assert is_stuck(Idleness(7, (5, 4), 64 * 60.0, 1000), 60.0)
 
 
-def test_a_survey_counts_while_it_is_fresh(tmp_path: Path) -> None:
-    """Queues without a number are left out; an old survey, one from before the boot and a broken one say nothing."""
+def test_a_broker_status_counts_while_it_is_fresh(tmp_path: Path) -> None:
+    """Queues without a number are left out; an old broker status, one from before the boot and a broken one say nothing."""
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     queues = {"default": {"messages": 3}, "other": {"messages": None}}
     for text, expected in (
@@ -77,7 +77,7 @@ def test_a_survey_counts_while_it_is_fresh(tmp_path: Path) -> None:
         (json.dumps({"at": "now", "queues": queues}), {}),
         ("{", {}),
     ):
-        (tmp_path / "survey.json").write_text(text)
-        assert surveyed(tmp_path) == expected, text
-    (tmp_path / "survey.json").unlink()
-    assert surveyed(tmp_path) == {}
+        (tmp_path / "broker.json").write_text(text)
+        assert consumed_queues(tmp_path) == expected, text
+    (tmp_path / "broker.json").unlink()
+    assert consumed_queues(tmp_path) == {}

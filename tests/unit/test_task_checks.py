@@ -64,7 +64,7 @@ def test_unknown_tasks(loaded: Loaded, text: str, line: int, message: str) -> No
     """A task that nobody registered, or a pattern that matches none, is a problem at its line, with the nearest name."""
     settings = loaded(text)
     problems = [str(problem) for problem in check_tasks(settings, TASKS)]
-    assert f"{settings.folder}/warren.ini:{line}: {message}" in problems
+    assert f"{settings.directory}/warren.ini:{line}: {message}" in problems
 
 
 def test_quota_of_unknown_task(loaded: Loaded) -> None:

@@ -36,8 +36,8 @@ STORIES: list[tuple[Event, dict[str, Any], list[str]]] = [
     (Event.TASK_POSTPONED, {"due_in_s": 300.0}, ["waits in the broker, due in 300 s"]),
     (Event.TASK_RETRIED, {"ran_s": 0.5, "again_in_s": 30, "reason": "x"}, ["attempt 1 is over after 0.5 s, again in 30 s: x"]),
     (Event.TASK_RETRIED, {"again_at": "2026-12-01"}, ["attempt 1 is over, again at 2026-12-01"]),
-    (Event.TASK_HANDED_BACK, {"losses": 2, "reason": "x"}, ["went back to its queue, process lost for the 2nd time: x"]),
-    (Event.TASK_HANDED_BACK, {"again_in_s": 0.1}, ["went back to its queue, again in 0.1 s"]),
+    (Event.TASK_REQUEUED, {"crashes": 2, "reason": "x"}, ["went back to its queue, process lost for the 2nd time: x"]),
+    (Event.TASK_REQUEUED, {"again_in_s": 0.1}, ["went back to its queue, again in 0.1 s"]),
     (Event.TASK_UNKNOWN, {}, ["no module of this worker has it: back to its queue"]),
     (Event.TASK_SUCCEEDED, {"ran_s": 1.25}, ["succeeded after 1.25 s"]),
     (
@@ -62,8 +62,15 @@ def test_each_line_of_a_task_is_a_sentence(event: Event, fields: dict[str, Any],
 
 
 HUGE = 10**400
-FOUL = [{}, {"waited_s": "x", "attempt": 1}, {"waited_s": 1e300, "attempt": 1}, {"timestamp": 5}, {"losses": [1]}, {"losses": {}}]
-FOUL += [{name: HUGE, "attempt": 1} for name in ("waited_s", "ran_s", "again_in_s", "due_in_s", "losses")]
+FOUL = [
+    {},
+    {"waited_s": "x", "attempt": 1},
+    {"waited_s": 1e300, "attempt": 1},
+    {"timestamp": 5},
+    {"crashes": [1]},
+    {"crashes": {}},
+]
+FOUL += [{name: HUGE, "attempt": 1} for name in ("waited_s", "ran_s", "again_in_s", "due_in_s", "crashes")]
 
 
 @pytest.mark.parametrize("foul", FOUL)

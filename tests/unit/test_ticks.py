@@ -81,11 +81,11 @@ def sent_by(one: ScheduleSettings, clock: Iterable[float], sent: float, zone: Zo
 
 def walk(one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo, delays: list[float]) -> Iterator[float]:
     """The times at which beat's loop looks: at the next tick or a turn (here: half an hour) later, and late by `delays`."""
-    now, turn = begin, 0
+    now, step = begin, 0
     while now < end:
         yield now
-        now += pause([next_tick(one, now, zone)], now, 1800.0) + delays[turn % len(delays)]
-        turn += 1
+        now += pause([next_tick(one, now, zone)], now, 1800.0) + delays[step % len(delays)]
+        step += 1
 
 
 def ticks_between(one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo) -> list[float]:
@@ -180,7 +180,7 @@ def test_ticks_do_not_depend_on_when_one_looks(cron: str, zone: str, change: int
     ],
 )
 def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: list[str]) -> None:
-    """A time that the day does not have is made up for, one that it has twice ticks once; what ticks all day goes on."""
+    """A time that the day does not have is made up for, one that it has twice ticks once; what ticks all day continues."""
     begin = datetime(*day, tzinfo=BERLIN).timestamp() - 1
     end = datetime(*day, 23, 59, tzinfo=BERLIN).timestamp()
     one = entry(cron=cron)
@@ -317,7 +317,7 @@ def test_what_another_rule_had_begun(every: float, misfire: str, begun: list[flo
 
 
 def test_a_cron_line_that_was_away_for_a_year() -> None:
-    """Its ticks are counted to a bound, so that the heart beats on; those of `every` are counted by one division."""
+    """Its ticks are counted to a bound, so that the heartbeat beats on; those of `every` are counted by one division."""
     now, year = 1.8e9 + 30, 366 * 86400.0
     assert due(entry(cron="* * * * *"), now - year, now, BERLIN).gap == Gap(COUNTED, 1.8e9, made_up=True, after=now - year)
     told = due(entry(0.1), now - year, now, BERLIN).gap

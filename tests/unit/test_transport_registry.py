@@ -36,8 +36,8 @@ KINDS = [
 def test_a_program_that_used_the_broker_before(tmp_path: Path, url: str, classes: str) -> None:
     """A program that made a connection of kombu's own first sends by Warren's transport afterwards."""
     (tmp_path / "warren.ini").write_text(f"[app]\nstate_dir = {tmp_path}\n[broker]\nurl = {url}\n", encoding="utf-8")
-    words = [sys.executable, "-c", PROGRAM, url, str(tmp_path)]
-    done = run_to_end(words, capture_output=True)
+    arguments = [sys.executable, "-c", PROGRAM, url, str(tmp_path)]
+    done = run_to_end(arguments, capture_output=True)
     assert done.stdout.strip() == classes, done.stderr
 
 

@@ -6,18 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from support.wait import let_pass
-from warren.worker.unconfirmed import WINDOW, WINDOW_BYTES, Copy, OnWay
+from warren.worker.unconfirmed import WINDOW, WINDOW_BYTES, PendingRequeue, Unconfirmed
 
 
-def copy(body: str = "{}", repeatable: bool = True, **options: Any) -> Copy:
+def copy(body: str = "{}", repeatable: bool = True, **options: Any) -> PendingRequeue:
     """A copy of a message with this body."""
     message = SimpleNamespace(body=body, headers={})
-    return Copy(message, "", "there", {}, lambda: None, None, repeatable=repeatable, **options)
+    return PendingRequeue(message, "", "there", {}, lambda: None, None, repeatable=repeatable, **options)
 
 
 def test_of_tasks_one_is_on_its_way_at_a_time() -> None:
     """Cut off then, one task at most is there twice; dead letters beside it do not hold it up."""
-    sent = OnWay()
+    sent = Unconfirmed()
     sent.add(copy())
     assert sent.has_room(copy(repeatable=False))
     sent.add(task := copy(repeatable=False))
@@ -29,7 +29,7 @@ def test_of_tasks_one_is_on_its_way_at_a_time() -> None:
 
 def test_dead_letters_are_many_at_a_time() -> None:
     """So many, and of so many bytes; a large one goes alone, and one at a time goes while they are refused."""
-    sent, many = OnWay(), [copy() for _ in range(WINDOW)]
+    sent, many = Unconfirmed(), [copy() for _ in range(WINDOW)]
     for each in many:
         assert sent.has_room(each)
         sent.add(each)
@@ -54,12 +54,12 @@ def test_a_message_that_cannot_be_shown_goes_alone() -> None:
     headers: dict[str, Any] = {}
     for _ in range(100_000):
         headers = {"x": headers}
-    assert not Copy(SimpleNamespace(body="", headers=headers), "", "", {}, lambda: None, None, repeatable=True).is_small
+    assert not PendingRequeue(SimpleNamespace(body="", headers=headers), "", "", {}, lambda: None, None, repeatable=True).is_small
 
 
 def test_what_is_kept_in_another_way_has_no_answer_any_more() -> None:
     """Its confirmation comes late, and must not acknowledge the message a second time."""
-    sent = OnWay()
+    sent = Unconfirmed()
     task, letter, other = copy(repeatable=False, refused=print), copy(refused=print), copy()
     for each in (task, letter, other):
         sent.add(each)
@@ -71,7 +71,7 @@ def test_what_is_kept_in_another_way_has_no_answer_any_more() -> None:
 
 def test_an_end_waits_for_each_of_them_for_so_long() -> None:
     """One that has gone just now is waited for."""
-    sent = OnWay()
+    sent = Unconfirmed()
     assert sent.all_for(60)
     sent.add(copy())
     let_pass(0.01)

@@ -9,8 +9,8 @@ import pytest
 from celery.utils.objects import Bunch
 
 from warren.worker.message_copy import FIRST_PAUSE
-from warren.worker.requeue import Copies
-from warren.worker.unknown_tasks import RETURNS, Unknown
+from warren.worker.requeue import Requeuer
+from warren.worker.unknown_tasks import RETURNS, UnknownTasks
 
 
 class Consumer:
@@ -30,7 +30,7 @@ class Consumer:
 
 def pauses(places: int, *headers: dict[str, Any]) -> list[float]:
     """For how long messages with these headers are kept, one after the other."""
-    consumer, unknown = Consumer(places), Unknown(Copies(), 300.0, lambda *_: None)
+    consumer, unknown = Consumer(places), UnknownTasks(Requeuer(), 300.0, lambda *_: None)
     for each in headers:
         assert unknown.send_on(consumer, Bunch(headers={"task": "nobody", "id": "1", **each}))
     return consumer.pauses

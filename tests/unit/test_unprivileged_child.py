@@ -17,7 +17,7 @@ from support.forks import child as forked
 from support.forks import end
 from support.wait import run_to_end, until
 from warren.cli import child_output, unprivileged_child
-from warren.cli.unprivileged_child import Terms
+from warren.cli.unprivileged_child import ChildLimits
 from warren.cli.user import User
 from warren.errors import WarrenError
 
@@ -32,7 +32,7 @@ def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Runs a shell script in the place of the child's Python, as another user; its exit code and what was shown."""
     scratch.chmod(0o755)
 
-    def run(script: str, patience: float | None = 60.0) -> tuple[int, str, str]:
+    def run(script: str, timeout: float | None = 60.0) -> tuple[int, str, str]:
         python = scratch / "python"
         python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         python.chmod(0o755)
@@ -40,7 +40,7 @@ def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
         shown = [io.TextIOWrapper(io.BytesIO()) for _ in range(2)]
         monkeypatch.setattr(sys, "stdout", shown[0])
         monkeypatch.setattr(sys, "stderr", shown[1])
-        code = unprivileged_child.run(OTHER, {"folder": scratch, "host": "here"}, ["status"], Terms(patience))
+        code = unprivileged_child.run(OTHER, {"directory": scratch, "host": "here"}, ["status"], ChildLimits(timeout))
         out, err = (stream.buffer.getvalue().decode() for stream in shown)
         return code, out, err
 
@@ -49,7 +49,7 @@ def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
 
 @ROOT
 def test_a_child_has_nothing_of_roots(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    """User, groups, session, folder, files, environment are its own, and no program gives it more rights."""
+    """User, groups, session, directory, files, environment are its own, and no program gives it more rights."""
     monkeypatch.setenv("SECRET", "of root")
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -109,7 +109,7 @@ def test_a_child_that_hangs_is_ended(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
-def test_a_child_that_is_stopped_goes_on(ran: Ran, number: int) -> None:
+def test_a_child_that_is_stopped_continues(ran: Ran, number: int) -> None:
     """Any process of its user may stop it; root's command does not hang, however often."""
     assert ran(f"kill -{int(number)} $$; kill -STOP $$; echo on; exit 4", None)[:2] == (4, "on\n")
 
@@ -131,7 +131,7 @@ def printing(scratch: Path, script: str, daemon: bool) -> int:
     def run() -> None:
         sys.executable = str(python)
         sys.stdout = open(shown, "w", encoding="utf-8")  # noqa: SIM115
-        os._exit(unprivileged_child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms(daemon=daemon)))
+        os._exit(unprivileged_child.run(OTHER, {"directory": scratch, "host": None}, ["logs"], ChildLimits(daemon=daemon)))
 
     process = forked(run)
     until(lambda: shown.exists() and shown.stat().st_size, what="text of the child")
@@ -175,7 +175,7 @@ def test_a_signal_that_ends_the_child_ends_root_too(scratch: Path, number: int) 
 
     def run() -> None:
         sys.executable = str(python)
-        unprivileged_child.run(OTHER, {"folder": scratch, "host": None}, ["logs"], Terms())
+        unprivileged_child.run(OTHER, {"directory": scratch, "host": None}, ["logs"], ChildLimits())
 
     process = forked(run)
     until(lambda: (scratch / "began").exists(), 60, "the child")
@@ -201,10 +201,10 @@ def test_a_reader_that_has_seen_enough_ends_the_child(scratch: Path) -> None:
         "from warren.cli import unprivileged_child as child\n"
         f"interpreter, sys.executable = sys.executable, {str(python)!r}\n"
         f"user = User({OTHER.uid}, {OTHER.gid})\n"
-        "child.run(user, {'folder': Path('/'), 'host': None}, ['logs'], child.Terms())\n"
+        "child.run(user, {'directory': Path('/'), 'host': None}, ['logs'], child.ChildLimits())\n"
     )
-    words: list[Any] = ["/bin/bash", "-o", "pipefail", "-c", f'"{sys.executable}" -c "$CODE" | head -n 2']
-    done = run_to_end(words, env={**os.environ, "CODE": code}, capture_output=True)
+    arguments: list[Any] = ["/bin/bash", "-o", "pipefail", "-c", f'"{sys.executable}" -c "$CODE" | head -n 2']
+    done = run_to_end(arguments, env={**os.environ, "CODE": code}, capture_output=True)
     assert done.stdout == "y\ny\n", done.stderr
     pid = int((scratch / "pid").read_text(encoding="ascii"))
     until(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of the child")

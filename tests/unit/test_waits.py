@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import order, waits
-from support.wait import PATIENCE, SHORTEST, Waited, deadline, end_of, run_to_end, until
+from support.wait import SHORTEST, TIMEOUT, Waited, deadline, end_of, run_to_end, until
 from support.wait import waits as waited
 
 TESTS = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ def test_no_deadline_is_short() -> None:
     with pytest.raises(AssertionError, match=r"expected 60 s or more for the thing, found 20 s; leave it out"):
         until(lambda: called.append(1), 20, "the thing")
     assert not called
-    assert PATIENCE > SHORTEST
+    assert TIMEOUT > SHORTEST
 
 
 def test_every_wait_is_noted() -> None:
@@ -49,9 +49,9 @@ def test_every_wait_is_noted() -> None:
         raise ValueError("no")
     assert [(wait.what, wait.within) for wait in waited] == [
         ("the thing", 77),
-        ("true", PATIENCE),
-        ("the end of true", PATIENCE),
-        ("a failure", PATIENCE),
+        ("true", TIMEOUT),
+        ("the end of true", TIMEOUT),
+        ("a failure", TIMEOUT),
     ]
     assert all(0 <= wait.took < wait.within for wait in waited)
 
@@ -80,12 +80,12 @@ def test_the_files_that_take_long_begin() -> None:
     assert order.seconds(first) == max(order.LONG.values()) > order.seconds(files[0]) == 0
 
 
-@pytest.mark.parametrize("words", [[], ["-n", "1"]], ids=["alone", "by workers"])
-def test_a_run_ends_with_the_table(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [[], ["-n", "1"]], ids=["alone", "by workers"])
+def test_a_run_ends_with_the_table(tmp_path: Path, arguments: list[str]) -> None:
     """With and without worker processes, once a test."""
     (tmp_path / "test_slow.py").write_text(SLOW, encoding="utf-8")
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={TESTS}", *words, str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={TESTS}", *arguments, str(tmp_path)]
     done = run_to_end([*command, "--rootdir", str(tmp_path)], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     _, table = re.split(r"=+ deadlines =+\n", done.stdout)

@@ -12,10 +12,10 @@ import pytest
 
 from support.disk import fill, small_disk
 from warren.config import Settings
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.quotas.slots import Counts
 from warren.system.regular_file import open_regular
-from warren.watchdog.broker_status import Survey
+from warren.watchdog.broker_status import BrokerStatus
 from warren.watchdog.daemon import Watchdog
 
 
@@ -30,19 +30,19 @@ def test_a_disk_that_fails_one_ledger(
 ) -> None:
     """A ledger that cannot be opened ends neither the watchdog nor the watch of other quotas, and is one line in the log."""
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:bad]\nlimit = 4/h\n[quota:good]\nlimit = 4/h\n"))
-    watchdog.book.configure()
-    path = watchdog.book["bad"].path
+    watchdog.ledgers.configure()
+    path = watchdog.ledgers["bad"].path
 
     def opened(asked: Path, *flags: int) -> int:
         if asked == path:
             raise OSError(errno.EIO, "Input/output error", str(path))
         return open_regular(asked, *flags)
 
-    watchdog.book["bad"].close()
+    watchdog.ledgers["bad"].close()
     with monkeypatch.context() as broken:
         broken.setattr("warren.quotas.mapped_file.open_regular", opened)
         for _ in range(3):
-            for name in watchdog.book:
+            for name in watchdog.ledgers:
                 watchdog._watch(name)
     assert str(path) in str(watchdog.counts["bad"])
     assert not isinstance(watchdog.counts["good"], str)
@@ -54,7 +54,7 @@ def test_a_disk_that_fails_one_ledger(
 
 def limits(watchdog: Watchdog) -> dict[str, int | None]:
     """What each ledger says after a look at it; None when it says nothing."""
-    for name in watchdog.book:
+    for name in watchdog.ledgers:
         watchdog._watch(name)
     return {name: counts.limit if isinstance(counts, Counts) else None for name, counts in watchdog.counts.items()}
 
@@ -64,8 +64,8 @@ def test_a_full_disk_during_a_reload(loaded: Callable[[str], Settings], tmp_path
     with small_disk(tmp_path / "state", "4M"):
         head = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:few]\nlimit = 9/h\n"
         watchdog = Watchdog(loaded(f"{head}[quota:many]\nlimit = 4/h\n"))
-        watchdog.book.configure()
-        watchdog.survey = Survey(watchdog.settings)
+        watchdog.ledgers.configure()
+        watchdog.broker_status = BrokerStatus(watchdog.settings)
         filler = fill(tmp_path / "state")
         try:
             watchdog._apply(loaded(f"{head.replace('9/h', '5/h')}[quota:many]\nlimit = 9000/h\n[quota:new]\nlimit = 9000/h\n"))
@@ -76,8 +76,8 @@ def test_a_full_disk_during_a_reload(loaded: Callable[[str], Settings], tmp_path
             limits(watchdog)  # a ledger that is missing is made in the first look, and read in the next
             assert limits(watchdog) == {"few": 5, "many": 9000, "new": 9000}
         finally:
-            watchdog.survey.stop()
-            watchdog.book.close()
+            watchdog.broker_status.stop()
+            watchdog.ledgers.close()
 
 
 def test_a_lock_that_is_held_is_said_once(
@@ -85,10 +85,10 @@ def test_a_lock_that_is_held_is_said_once(
 ) -> None:
     """One line when the ledger cannot be looked at, however long that lasts, and one more when it happens again."""
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:site]\nlimit = 4/h\n"))
-    watchdog.book = Book(watchdog.settings, timeout=0.01)  # load: the test itself holds the lock, or nobody does
-    watchdog.book.configure()
+    watchdog.ledgers = Ledgers(watchdog.settings, timeout=0.01)  # load: the test itself holds the lock, or nobody does
+    watchdog.ledgers.configure()
     for _ in range(2):
-        with open(watchdog.book["site"].path, "rb") as holder:
+        with open(watchdog.ledgers["site"].path, "rb") as holder:
             fcntl.flock(holder, fcntl.LOCK_EX)
             assert [limits(watchdog) for _ in range(3)] == [{"site": None}] * 3
         assert limits(watchdog) == {"site": 4}

@@ -68,7 +68,7 @@ def test_another_thread_has_no_bound() -> None:
 
 
 def test_a_ring_outside_the_call_does_nothing() -> None:
-    """A ring that comes as the call has just returned reaches nobody: the caller goes on with the answer."""
+    """A ring that comes as the call has just returned reaches nobody: the caller continues with the answer."""
     time_limit._ring(signal.SIGALRM, sys._getframe())
     with pytest.raises(TookTooLong):
         call_within(60, lambda: time_limit._ring(signal.SIGALRM, sys._getframe()), {})

@@ -102,7 +102,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         conf["broker_url"], conf["broker_transport"] = "warren://", "warren.broker.embedded.transport:Transport"
         bindings = [[section.binding_key, name] for name, section in settings.queues.items()]
         conf["broker_transport_options"] = {
-            "folder": str(directory),
+            "directory": str(directory),
             "polling_interval": broker.polling_interval,
             "exchanges": [[EXCHANGE, "topic", bindings]],
         }

@@ -114,7 +114,7 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
     else:
         section, option, remedy = f"queue:{name}", "", "give Warren a virtual host of its own, or delete what is in its way"
     origins = ((section, option), (section, ""), ("broker", ""))
-    origin = next((found for found in (settings.origin(*each) for each in origins) if found.file), Origin(settings.folder))
+    origin = next((found for found in (settings.origin(*each) for each in origins) if found.file), Origin(settings.directory))
     return Unavailable(str(Problem(origin, section, option, expected, str(error), remedy)))
 
 

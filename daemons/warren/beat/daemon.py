@@ -8,12 +8,12 @@ from celery import signals
 
 from warren.app.factory import TICK, import_tasks, make_app
 from warren.beat.leader.leadership import leader
-from warren.beat.sender import TURN, Sender
+from warren.beat.sender import STEP, Sender
 from warren.config import Settings
-from warren.config.reload_scope import concerns_sending
+from warren.config.reload_scope import affects_sending
 from warren.errors import ExitCode, Unavailable
 from warren.logs.events import Event
-from warren.logs.setup import get, set_level
+from warren.logs.setup import logger, set_level
 from warren.redaction.masker import redact
 from warren.runtime.daemon import Daemon
 
@@ -34,55 +34,55 @@ class Beat:
         self.daemon.regain()
         signals.before_task_publish.connect(_mark, dispatch_uid="warren.beat.mark")  # behind the app's own receiver
         self.sender = Sender(self.settings, app, leader(self.settings, app), {})
-        get().info(Event.READY, entries=sorted(self.sender.entries))
-        self.daemon.loop(self._turn, lambda: self.sender.pause() if self.leading else TURN)
+        logger().info(Event.READY, entries=sorted(self.sender.entries))
+        self.daemon.loop(self._step, lambda: self.sender.pause() if self.leading else STEP)
         self.sender.leader.resign()
         return self.daemon.stop()
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         if self.daemon.dumping:
             self.daemon.dump(ticks=self.sender.ticks, leading=self.leading)
         try:
             self._lead()
             if self.leading:
-                self.sender.turn()
+                self.sender.step()
             doing = "ready" if self.leading else "standby"
         except Unavailable as error:
-            self.leading = False  # no leadership, no send: it is asked for anew at the next turn
-            get().error(Event.TICK_FAILED, reason=str(error), broker=self._broker, consequence="it is tried again")
+            self.leading = False  # no leadership, no send: it is asked for again at the next turn
+            logger().error(Event.TICK_FAILED, reason=str(error), broker=self._broker, consequence="it is tried again")
             doing = "connecting"
         if self.daemon.reloading:  # behind the turn: what was due by the old settings is sent by them
             self.daemon.reload(self._apply)
-        self.daemon.heart.beat(doing, leading=self.leading, entries=sorted(self.sender.entries))
+        self.daemon.heartbeat.write(doing, leading=self.leading, entries=sorted(self.sender.entries))
 
     def _lead(self) -> None:
-        """Takes or keeps the leadership; a new leader goes on where the last one was. Raises Unavailable."""
+        """Takes or keeps the leadership; a new leader continues where the last one was. Raises Unavailable."""
         sender, led = self.sender, self.leading
         self.leading = sender.leader.lead()
         if self.leading and not led:
             sender.begin(sender.leader.recall())
-            get().info(Event.LEADER_TAKEN, ticks=sender.ticks)
+            logger().info(Event.LEADER_TAKEN, ticks=sender.ticks)
         elif led and not self.leading:
-            get().warning(Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by")
+            logger().warning(Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by")
 
     @property
     def _broker(self) -> str:
         return redact(self.sender.app.connection_for_write().as_uri(include_password=True))
 
     def _apply(self, settings: Settings) -> None:
-        before, anew = self.settings, concerns_sending(self.settings, settings)
-        if not anew and (before.schedules, before.log) == (settings.schedules, settings.log):
+        before, again = self.settings, affects_sending(self.settings, settings)
+        if not again and (before.schedules, before.log) == (settings.schedules, settings.log):
             self.settings = settings
             self.daemon.took(settings)
             return
-        app = make_app(settings) if anew else self.sender.app
+        app = make_app(settings) if again else self.sender.app
         try:
             import_tasks(app, settings)  # may refuse: nothing has changed so far
         finally:
             self.daemon.regain()
         set_level(settings.log.level)
         self.settings = settings
-        if anew:
+        if again:
             self.sender.leader.resign()
             self.sender.take_up(settings)
             known = self.sender.known
@@ -92,7 +92,7 @@ class Beat:
             if self.leading:
                 self.sender.begin(self.sender.known)  # the others go on, under the same leadership
         self.daemon.took(settings)
-        get().info(Event.RELOADED, entries=sorted(self.sender.entries))
+        logger().info(Event.RELOADED, entries=sorted(self.sender.entries))
 
 
 def _mark(headers: dict[str, Any] | None = None, **_: Any) -> None:

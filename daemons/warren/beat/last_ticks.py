@@ -18,7 +18,7 @@ _LATEST = 253_402_300_799.0 - 86400
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTicks:
     """The ticks as the leader knows them (seconds since the epoch), by entry."""
 
     #: The last one that was taken care of.
@@ -35,27 +35,27 @@ class Known:
         return json.dumps({"last": dict(self.last), "begun": dict(self.begun), **rounds})
 
 
-class Memory:
+class LastTicks:
     """A small file, replaced whole and made durable before ticks are sent and behind them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, known: Known) -> None:
+    def write(self, known: KnownTicks) -> None:
         """Remembers these ticks. Raises OSError when they cannot be written."""
         make_directory(self.path.parent)
         # On disk: a loss of power may cost no more than a crash of beat.
         replace_file(self.path, known.as_json(), durable=True)
 
-    def read(self) -> Known:
+    def read(self) -> KnownTicks:
         """The ticks that were written last; none when there is no such file, or not one of ours."""
         try:
             return parse(read_regular(self.path, _LARGEST)[0])
         except OSError:
-            return Known()
+            return KnownTicks()
 
 
-def parse(text: str | bytes) -> Known:
+def parse(text: str | bytes) -> KnownTicks:
     """The last ticks as JSON has them; none when it is not ours, in which case each entry begins with its next tick.
 
     Making up for ticks that are not known would send some of them twice.
@@ -63,12 +63,12 @@ def parse(text: str | bytes) -> Known:
     try:
         found = json.loads(text)
         if isinstance(found, dict) and not isinstance(found.get("last"), dict):
-            return Known(_ticks(found))  # as older versions write it: entries, and the last tick of each
+            return KnownTicks(_ticks(found))  # as older versions write it: entries, and the last tick of each
         begun = {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()}
         rounds = {entry: int(count) for entry, count in _ticks(found.get("rounds", {})).items()}
-        return Known(_ticks(found["last"]), begun, rounds)
+        return KnownTicks(_ticks(found["last"]), begun, rounds)
     except (ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError):
-        return Known()
+        return KnownTicks()
 
 
 def _ticks(found: Any) -> dict[str, float]:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from warren.beat.ticks import Gap
-from warren.broker.batch_publish import OneByOne
+from warren.broker.batch_publish import SinglePublish
 
 
 @dataclass(frozen=True)
-class Act:
+class PendingAct:
     """One tick to send, or the newest of a gap that is only told. `identity` is the id of its task, empty for the latter."""
 
     tick: float
@@ -23,20 +23,20 @@ class Act:
 class OnWay:
     """Acts whose ticks are with the broker, and its answers; ids that are known to need none."""
 
-    answers: OneByOne
-    acts: list[Act]
+    answers: SinglePublish
+    acts: list[PendingAct]
     left_out: set[str]
     #: What had begun before these, by entry.
     before: Mapping[str, tuple[float, ...]]
     #: Entries of which one could not be sent: the later ones wait for it.
     failed: set[str]
 
-    def done(self, act: Act) -> bool:
+    def done(self, act: PendingAct) -> bool:
         """Whether the act needs nothing more than to be remembered."""
         return not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
 
 
-def by_entry(acts: list[Act]) -> dict[str, tuple[float, ...]]:
+def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
     """The ticks that are sent by these acts, by entry."""
     found: dict[str, tuple[float, ...]] = {}
     for act in acts:

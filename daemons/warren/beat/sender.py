@@ -10,9 +10,9 @@ from celery import Celery
 from celery.result import denied_join_result
 from kombu.exceptions import ChannelError, OperationalError
 
-from warren.beat.last_ticks import Known
+from warren.beat.last_ticks import KnownTicks
 from warren.beat.leader.leadership import Leader
-from warren.beat.pending import Act, OnWay, begun_behind, by_entry
+from warren.beat.pending import OnWay, PendingAct, begun_behind, by_entry
 from warren.beat.tell import tell_clock, tell_failed, tell_gap, tell_sent
 from warren.beat.ticks import GRACE, due, last_tick, next_tick, pause, same_rule, task_id, trusted
 from warren.broker.publish_timeout import NotTaken
@@ -21,7 +21,7 @@ from warren.config import ScheduleSettings, Settings
 from warren.errors import Unavailable
 
 #: Seconds at most that one turn sends, and between two turns.
-TURN = 1.0
+STEP = 1.0
 #: Ticks at most that are with the broker without its answer: that many are sent twice if the leader is lost just then.
 BATCH = 100
 #: Removes results that have expired; Celery brings the task.
@@ -82,11 +82,11 @@ class Sender:
         return {**own, **entries}
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownTicks:
         """The ticks as the next leader must know them."""
-        return Known(self.ticks, self._begun, self._rounds)
+        return KnownTicks(self.ticks, self._begun, self._rounds)
 
-    def begin(self, recalled: Known) -> None:
+    def begin(self, recalled: KnownTicks) -> None:
         """Goes on where the last leader was. An entry that none has seen begins with its next tick: nothing of it was missed."""
         now = time.time()
         if self._on_way is not None and not self._on_way.answers.stands:
@@ -103,22 +103,22 @@ class Sender:
                 self._rounds[name] = count
         self._begun = begun_behind(self.ticks, recalled.begun, self._begun)
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Sends what is due, the oldest ticks first, for TURN at most. Raises Unavailable.
 
-        Behind that the heart beats and the leadership is asked for anew; what is left is due at once.
+        Behind that the heartbeat beats and the leadership is asked for again; what is left is due at once.
         """
-        end = time.monotonic() + TURN
+        end = time.monotonic() + STEP
         if self._unkept:
             # A successor would begin an entry that it does not know with its own next tick, and pass over those until then.
             self.leader.keep(self.known)
             self._unkept = False
         if self._on_way is not None:
             self._finish(self._on_way)
-        acts: list[Act] = []
+        acts: list[PendingAct] = []
         for name in self._ticked():
             acts += self._due(name, self.entries[name])
-            if time.monotonic() >= end - TURN / 2:  # the rest of the turn is for sending, or many entries would send none
+            if time.monotonic() >= end - STEP / 2:  # the rest of the turn is for sending, or many entries would send none
                 break
         acts.sort(key=lambda act: (act.name in self._failed, act.tick, act.name))
         failed = set[str]()
@@ -130,7 +130,7 @@ class Sender:
     def pause(self) -> float:
         """Seconds until the next tick that was not taken care of: one that came due during the turn is due at once."""
         ticks = [self._following(name, entry) for name, entry in self.entries.items()]
-        return pause(ticks, time.time(), TURN)
+        return pause(ticks, time.time(), STEP)
 
     def _ticked(self) -> list[str]:
         """Return the entries that have a tick to take care of, the one that waits longest first: none is passed over for good."""
@@ -147,14 +147,14 @@ class Sender:
             known = self._next[name] = (last, next_tick(entry, last, self._zone))
         return known[1]
 
-    def _due(self, name: str, entry: ScheduleSettings) -> list[Act]:
+    def _due(self, name: str, entry: ScheduleSettings) -> list[PendingAct]:
         """What there is to do for the entry, the oldest tick first."""
         found = due(entry, self.ticks[name], time.time(), self._zone, self._begun.get(name, ()))
-        acts = [Act(tick, name, self._identity(name, tick), None) for tick in found.ticks]
+        acts = [PendingAct(tick, name, self._identity(name, tick), None) for tick in found.ticks]
         if found.gap is None:
             return acts
         made_up = self._identity(name, found.gap.newest) if found.gap.made_up else ""
-        told = Act(found.gap.newest, name, made_up, found.gap)
+        told = PendingAct(found.gap.newest, name, made_up, found.gap)
         return [*(act for act in acts if act.tick != told.tick), told]
 
     def _identity(self, name: str, tick: float) -> str:
@@ -178,7 +178,7 @@ class Sender:
             return
         tell_clock(name, sent, now, consequence)
 
-    def _send_together(self, acts: list[Act], end: float, failed: set[str]) -> None:
+    def _send_together(self, acts: list[PendingAct], end: float, failed: set[str]) -> None:
         """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable.
 
         failed: entries of which one could not be sent in this turn. A later one, sent now, would have it forgotten.
@@ -188,7 +188,7 @@ class Sender:
         if mine:
             # The next leader must know which ticks the broker may have: cut off behind the sending nobody here can tell.
             # What a leader before had begun, and is not among these, it must still know, too.
-            self.leader.keep(Known(self.ticks, begun, self._rounds))
+            self.leader.keep(KnownTicks(self.ticks, begun, self._rounds))
         self._begun, self._on_way = begun, on_way
         try:
             with on_way.answers:
@@ -208,7 +208,7 @@ class Sender:
 
     def _finish(self, on_way: OnWay) -> None:
         """Waits for the answers, then tells and remembers. Raises Unavailable; during an alarm the answers may still come."""
-        trouble: Unavailable | None = None
+        failure: Unavailable | None = None
         try:
             if on_way.answers.stands:
                 self.leader.wait(on_way.answers)
@@ -216,23 +216,23 @@ class Sender:
                 if act.identity in on_way.answers.refused:
                     self._send(act, on_way, alone=True)  # that tells why, and the others did not wait for it
         except Unavailable as error:
-            trouble = error
-        if not isinstance(trouble, NotTaken):
+            failure = error
+        if not isinstance(failure, NotTaken):
             self._on_way = None
         done = self._take_in(on_way)
         try:
-            if trouble is not None:
-                raise trouble
+            if failure is not None:
+                raise failure
             self.leader.keep(self.known)
         finally:
             tell_sent(done, self.entries)
 
-    def _take_in(self, on_way: OnWay) -> list[Act]:
+    def _take_in(self, on_way: OnWay) -> list[PendingAct]:
         """Takes care of what is done, of each entry up to the first tick that is not. Returns what was sent of it.
 
         Of the others nobody knows whether the broker has them.
         """
-        done, left, stopped = [], list[Act](), set[str]()
+        done, left, stopped = [], list[PendingAct](), set[str]()
         for act in on_way.acts:
             if act.name not in stopped and on_way.done(act):
                 done.append(act)
@@ -247,7 +247,7 @@ class Sender:
         on_way.acts, self._begun = left, begun_behind(self.ticks, on_way.before, by_entry(left))
         return [act for act in done if act.identity in on_way.answers.taken]
 
-    def _send(self, act: Act, on_way: OnWay, alone: bool = False) -> None:
+    def _send(self, act: PendingAct, on_way: OnWay, alone: bool = False) -> None:
         """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable.
 
         alone: the broker answers before this returns; else it may be told here of one that was sent before.
@@ -267,7 +267,7 @@ class Sender:
             if alone or isinstance(error, NoRoute):
                 self._leave_out(act, on_way, error)  # this message reaches no queue; the broker itself is well
             else:  # the broker has closed the channel over this one or one before it: no answer comes, so each is sent alone
-                on_way.answers.give_up()
+                on_way.answers.abandon_task()
                 on_way.answers.refused.add(act.identity)
         except OperationalError as error:  # Celery makes it of whatever the broker's connection raises
             if alone or on_way.answers.broken:  # it was this very connection: what else is sent over it may be half a message
@@ -280,19 +280,19 @@ class Sender:
             self._ask(act, error)
             self._leave_out(act, on_way, error)
 
-    def _ask(self, act: Act, error: BaseException) -> None:
+    def _ask(self, act: PendingAct, error: BaseException) -> None:
         """Asks the broker whether it is there, and this beat leads. Raises Unavailable: then the tick is not lost for that."""
         if not self.leader.lead():
             raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
 
-    def _put_off(self, act: Act, on_way: OnWay, error: Exception) -> None:
+    def _put_off(self, act: PendingAct, on_way: OnWay, error: Exception) -> None:
         """Takes the tick for sent or not: it is tried again, behind all others. Its own code may need a broker that is away."""
         if not on_way.failed:  # one line for many: a full disk refuses each
             tell_failed(act, error, "it is tried again")
         on_way.failed.add(act.name)
         self._failed.add(act.name)
 
-    def _leave_out(self, act: Act, on_way: OnWay, error: BaseException) -> None:
+    def _leave_out(self, act: PendingAct, on_way: OnWay, error: BaseException) -> None:
         """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
         on_way.left_out.add(act.identity)
         tell_failed(act, error, "this tick is left out")

@@ -124,7 +124,7 @@ def task_id(app: str, entry: str, tick: float, count: int = 0) -> str:
 
 
 def pause(ticks: list[float], now: float, longest: float) -> float:
-    """Seconds until the next tick, `longest` at most so that the heart beats and a stepped clock is noticed."""
+    """Seconds until the next tick, `longest` at most so that the heartbeat beats and a stepped clock is noticed."""
     return max(0.0, min([longest, *(tick - now for tick in ticks)]))
 
 

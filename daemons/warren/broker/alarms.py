@@ -22,7 +22,7 @@ from warren.config.schema import BrokerKind
 _LISTEN = 0.3
 #: Where the message goes: the default exchange, and no queue has this name. As a key of Redis it
 #: expires within a second.
-_NOWHERE = "warren.survey.nowhere"
+_NOWHERE = "warren.broker-status.nowhere"
 
 #: Returns the alarms that the broker has now, in its own text. Raises the errors of its connection.
 Look = Callable[[], tuple[str, ...]]

@@ -9,7 +9,7 @@ from warren.broker.deadline import Deadline
 from warren.broker.rabbitmq.connection import Channel
 
 
-class OneByOne:
+class SinglePublish:
     """What a broker says that has answered when publishing returns. `taken` and `refused` are ids of tasks."""
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class OneByOne:
         #: Whether the connection has failed while something was sent over it.
         self.broken = False
 
-    def __enter__(self) -> OneByOne:
+    def __enter__(self) -> SinglePublish:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,14 +33,14 @@ class OneByOne:
         """Takes in that publishing has returned."""
         self.taken.add(identity)
 
-    def give_up(self) -> None:
+    def abandon_task(self) -> None:
         """Takes what has no answer for refused."""
 
     def wait(self) -> None:
         """Returns when the broker has answered for each. Raises NotTaken, or what breaks a connection."""
 
 
-class Together(OneByOne):
+class BatchPublish(SinglePublish):
     """RabbitMQ's answers. What is published on the channel within the block returns at once."""
 
     def __init__(self, channel: Channel) -> None:
@@ -50,7 +50,7 @@ class Together(OneByOne):
         self._waiting: set[str] = set()
         channel.ask_for_room(Deadline(channel.connection.publish_timeout))
 
-    def __enter__(self) -> Together:
+    def __enter__(self) -> BatchPublish:
         self._channel.together = self
         return self
 
@@ -74,7 +74,7 @@ class Together(OneByOne):
     def sent(self, identity: str) -> None:
         """Publishing has returned, which means nothing here."""
 
-    def give_up(self) -> None:
+    def abandon_task(self) -> None:
         self.refused |= self._waiting
         self._waiting.clear()
 

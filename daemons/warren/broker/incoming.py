@@ -25,7 +25,7 @@ class Unreadable(bytes):
     """A body as it came, because its encoding could not be undone."""
 
 
-class Arrival(KombuMessage):
+class IncomingMessage(KombuMessage):
     """kombu's message behind the limits of its channel.
 
     The channel's `largest_message` is the most bytes of a body; None: no limit.
@@ -36,7 +36,7 @@ class Arrival(KombuMessage):
     noted: ClassVar[Callable[[Any, Any], None]] = staticmethod(lambda body, headers: None)
 
     def __init__(self, body: Any = None, channel: Any = None, headers: Any = None, **fields: Any) -> None:
-        Arrival.noted(body, headers)
+        IncomingMessage.noted(body, headers)
         headers = headers if isinstance(headers, dict) else {}
         most = getattr(channel, "largest_message", None)
         self.refusal = self._refusal(body, headers, fields.get("content_encoding"), most)

@@ -10,7 +10,7 @@ from typing import Any
 from warren.broker.decompression import check_size
 
 
-class Sized:
+class SizeChecked:
     """A channel that checks the size of its messages as they are made."""
 
     #: The most bytes of a body; None: no limit. Each channel has it as an attribute or a property.

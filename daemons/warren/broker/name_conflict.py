@@ -25,7 +25,7 @@ GONE = 130.0
 HEARTBEAT, LONGEST_PAUSE = 60, 50.0
 
 
-class SameName:
+class NameConflict:
     """What one watchdog knows of other suites of its name, which is APP.HOST."""
 
     def __init__(self, name: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from kombu.transport import virtual
 from kombu.utils.json import loads
 
-from warren.broker.incoming import REFUSED, Arrival, Unreadable
-from warren.broker.message_size import Sized
+from warren.broker.incoming import REFUSED, IncomingMessage, Unreadable
+from warren.broker.message_size import SizeChecked
 from warren.broker.nesting_depth import DEEPEST, is_shallow, may_be_deep
 
 #: The most bytes of a message beside its body: headers and properties. RabbitMQ takes as many.
@@ -76,11 +76,11 @@ def new_tag() -> str:
     return secrets.token_hex(16)
 
 
-class Message(virtual.Message, Arrival):
+class Message(virtual.Message, IncomingMessage):
     """kombu's message of a virtual transport, with Warren's limits."""
 
 
-class BoundedChannel(Sized):
+class BoundedChannel(SizeChecked):
     """The base of the channels of Redis and of the embedded broker."""
 
     Message = Message

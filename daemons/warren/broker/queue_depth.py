@@ -21,17 +21,17 @@ def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
     make them.
     """
     if app.conf.broker_transport == "warren.broker.embedded.transport:Transport":
-        return _depths_in(Path(app.conf.broker_transport_options["folder"]), queues)
+        return _depths_in(Path(app.conf.broker_transport_options["directory"]), queues)
     with reach(app) as connection:
         return depths_over(connection, queues)
 
 
-def _depths_in(folder: Path, queues: Iterable[str]) -> dict[str, int | None]:
-    messages, topology = messages_in(folder), Topology(folder)
+def _depths_in(directory: Path, queues: Iterable[str]) -> dict[str, int | None]:
+    messages, topology = messages_in(directory), Topology(directory)
     try:
         return {queue: messages.size(queue) if topology.has_queue(queue) else None for queue in queues}
     except OSError as error:
-        raise Unavailable(f"the embedded broker cannot be looked at: {folder}: {error.strerror}") from error
+        raise Unavailable(f"the embedded broker cannot be looked at: {directory}: {error.strerror}") from error
 
 
 def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:

@@ -17,7 +17,7 @@ def rejected_over(connection: Any, state_dir: Path) -> int:
     """
     if connection.transport.driver_type != "warren":
         return len(names_in(state_dir / "rejected")) + (depths_over(connection, [REJECTED])[REJECTED] or 0)
-    return rejected_here(state_dir, connection.transport.folder)
+    return rejected_here(state_dir, connection.transport.directory)
 
 
 def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
@@ -25,16 +25,16 @@ def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
 
     broker: its directory; by default that of the state directory.
     """
-    folder = (broker or state_dir / "broker") / "rejected"
-    return len(names_in(state_dir / "rejected")) + sum(len(names_in(folder / queue)) for queue in names_in(folder))
+    directory = (broker or state_dir / "broker") / "rejected"
+    return len(names_in(state_dir / "rejected")) + sum(len(names_in(directory / queue)) for queue in names_in(directory))
 
 
-def names_in(folder: Path) -> list[str]:
+def names_in(directory: Path) -> list[str]:
     """Return the names in a directory except hidden ones.
 
     There are none where it cannot be listed: a task may have closed it.
     """
     try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
+        return [name for name in os.listdir(directory) if not name.startswith(".")]
     except OSError:
         return []

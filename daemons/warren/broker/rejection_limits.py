@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 MOST, MOST_BYTES = 10_000, 2**30
 #: A directory is counted once for so many messages, or bytes, that one process adds to it.
@@ -22,8 +22,8 @@ _EVERY, _EVERY_BYTES = 100, 2**26
 class Bound:
     """The bound of one directory and its subdirectories: several processes may add files."""
 
-    def __init__(self, folder: Path | str) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path | str) -> None:
+        self._directory = directory
         self._added, self._bytes = _EVERY, 0  # counted at the first file
 
     def added(self, size: int) -> None:
@@ -33,17 +33,17 @@ class Bound:
         if self._added < _EVERY and self._bytes < _EVERY_BYTES:
             return
         self._added = self._bytes = 0
-        if dropped := trim(self._folder):
-            tell(dropped, str(self._folder))
+        if dropped := trim(self._directory):
+            tell(dropped, str(self._directory))
 
 
-def trim(folder: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> int:
+def trim(directory: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> int:
     """Remove the oldest files until at most `most` files of `most_bytes` are left.
 
     Returns how many were removed.
     """
     found = []
-    for place, _, names in os.walk(folder):
+    for place, _, names in os.walk(directory):
         for name in names:
             path = os.path.join(place, name)
             try:
@@ -67,4 +67,4 @@ def trim(folder: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) -> 
 
 def tell(dropped: int, place: str) -> None:
     """Log that `dropped` messages were dropped."""
-    get().error(Event.REJECTED_DROPPED, messages=dropped, place=place, most=MOST, most_bytes=MOST_BYTES)
+    logger().error(Event.REJECTED_DROPPED, messages=dropped, place=place, most=MOST, most_bytes=MOST_BYTES)

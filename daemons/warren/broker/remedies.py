@@ -43,7 +43,7 @@ _KNOWN = (
     (r"oom command not allowed|used memory >", "give Redis more memory (maxmemory), or run the tasks that wait"),
     (r"misconf|readonly", "let Redis take writes: its disk and its replication say why it does not"),
     (r"name or service not known|name resolution|nodename nor servname", "correct the host in [broker] url"),
-    (_OWN_FILE, "give {path}, and the folder that it lies in, to the suite's user"),
+    (_OWN_FILE, "give {path}, and the directory that it lies in, to the suite's user"),
     (r"certificate|ssl|tls", "correct the certificate, or the scheme of [broker] url"),
 )
 

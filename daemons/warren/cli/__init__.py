@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from warren.config import DEFAULT_FOLDER
+from warren.config import DEFAULT_DIRECTORY
 from warren.errors import ExitCode, WarrenError
 from warren.system.printable import printable_lines
 
@@ -45,24 +45,24 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _GLOBAL = ("--config", "--host")
 
 
-def _global_first(words: list[str]) -> list[str]:
+def _global_first(arguments: list[str]) -> list[str]:
     """Return the words with the global options before the verb, in their order.
 
     Nothing behind `--` moves. Raises UsageError for an option without its value. Pure.
     """
-    end = words.index("--") if "--" in words else len(words)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
     first: list[str] = []
     rest: list[str] = []
-    waiting = iter(words[:end])
-    for word in waiting:
-        if word in _GLOBAL:
+    waiting = iter(arguments[:end])
+    for argument in waiting:
+        if argument in _GLOBAL:
             value = next(waiting, None)
             if value is None:
-                raise click.UsageError(f"expected a value behind {word}, found none")
-            first += [word, value]
+                raise click.UsageError(f"expected a value behind {argument}, found none")
+            first += [argument, value]
         else:
-            (first if word.partition("=")[0] in _GLOBAL else rest).append(word)
-    return [*first, *rest, *words[end:]]
+            (first if argument.partition("=")[0] in _GLOBAL else rest).append(argument)
+    return [*first, *rest, *arguments[end:]]
 
 
 class Verbs(click.Group):
@@ -105,16 +105,16 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
-    "folder",
+    "directory",
     metavar="DIR",
     envvar="WARREN_CONFIG",
-    default=DEFAULT_FOLDER,
+    default=DEFAULT_DIRECTORY,
     show_default=True,
     show_envvar=True,
     # The reader checks that the directory can be read, because the reader also says who may read
     # it.
     type=click.Path(path_type=Path, readable=False),
-    help="Folder of warren.ini, conf.d/ and hosts/.",
+    help="Directory of warren.ini, conf.d/ and hosts/.",
 )
 @click.option(
     "--host",
@@ -125,13 +125,13 @@ class Verbs(click.Group):
 )
 @click.version_option(package_name="warren", prog_name="warren")
 @click.pass_context
-def warren(context: click.Context, folder: Path, host: str | None) -> None:
+def warren(context: click.Context, directory: Path, host: str | None) -> None:
     """Run a Celery processing queue in production: workers, beat and quota-watchdog, set up in INI
     files.
 
     Example: warren --config /etc/warren check
     """
-    context.obj = {"folder": folder, "host": host}  # the arguments of config.load
+    context.obj = {"directory": directory, "host": host}  # the arguments of config.load
 
 
 def main(arguments: list[str] | None = None) -> int:

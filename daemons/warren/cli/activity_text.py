@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from warren.cli.program_table import ProgramStatus
+from warren.cli.program_table import ProgramRow
 from warren.health.finding import span
 from warren.status.heartbeat import STALE
 from warren.status.status_file import now
@@ -33,7 +33,7 @@ _TOLD = {
 _TOLD |= {name for name, _ in _COUNTS} | {"rejected", "storing_s"}
 
 
-def state(program: ProgramStatus) -> str:
+def state(program: ProgramRow) -> str:
     """Return the program's state in a few words.
 
     While supervisord keeps the program running it is the state that the program's main loop
@@ -41,14 +41,14 @@ def state(program: ProgramStatus) -> str:
     """
     if program.state != "RUNNING":
         return program.state.lower()
-    if program.heart_age_s is None:
+    if program.heartbeat_age_s is None:
         return "no heartbeat yet"
-    if program.heart_age_s >= STALE:
-        return f"silent for {span(program.heart_age_s)}"
-    return program.heart
+    if program.heartbeat_age_s >= STALE:
+        return f"silent for {span(program.heartbeat_age_s)}"
+    return program.heartbeat
 
 
-def colour(program: ProgramStatus) -> str:
+def colour(program: ProgramRow) -> str:
     """Return the colour of the state.
 
     Green: the program works. Yellow: the state may pass. Red: an operator has to look.
@@ -56,13 +56,13 @@ def colour(program: ProgramStatus) -> str:
     if program.ready:
         return "green"
     passing = program.state in ("STARTING", "STOPPING") or (program.state == "RUNNING" and state(program) in _PASSING)
-    return "yellow" if passing and not program.held else "red"
+    return "yellow" if passing and not program.backing_off else "red"
 
 
-def work(program: ProgramStatus) -> list[str]:
+def work(program: ProgramRow) -> list[str]:
     """Return the work of the program as one line or a few."""
-    said = program.evidence
-    return [line for line in (*_worker(said), *_beat(said), *_others(said)) if line]
+    said = program.details
+    return [line for line in (*_worker(said), *_heartbeat(said), *_others(said)) if line]
 
 
 def _worker(said: dict[str, Any]) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
         yield f"cannot store results, for {span(said['storing_s'])}"
 
 
-def _beat(said: dict[str, Any]) -> Iterator[str]:
+def _heartbeat(said: dict[str, Any]) -> Iterator[str]:
     if "leading" in said:
         yield f"leading {'yes' if said['leading'] else 'no'}, schedule entries {len(said.get('entries', ()))}"
 

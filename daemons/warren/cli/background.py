@@ -22,11 +22,11 @@ from warren.system.lock_holder import handle_of_holder
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 #: Milliseconds between updates of the progress line of --stop; the daemon's end is noticed at once.
-_TURN_MS = 500
+_STEP_MS = 500
 
 
 def background(verb: Verb) -> Verb:
-    """Add the options to a verb, which gets `user` and passes the others to `Place.run`."""
+    """Add the options to a verb, which gets `user` and passes the others to `Background.run`."""
     for option in (
         click.option("--user", default="", metavar="NAME", help="As root: become this user, for good, before anything else."),
         click.option("--stop", is_flag=True, help="Ask the one that runs to end, and wait until it has."),
@@ -39,7 +39,7 @@ def background(verb: Verb) -> Verb:
 
 
 @dataclass(frozen=True)
-class Place:
+class Background:
     """What a verb runs, and with which files.
 
     `verb` holds the words after `warren`; `program` is its name in files. `expected` names the
@@ -67,9 +67,9 @@ class Place:
             into_background(self.settings, self.program, self.expected)
         code = start()
         if code == ExitCode.RESTART and (detach or detached):
-            from warren.runtime.daemonize import start_anew
+            from warren.runtime.daemonize import start_again
 
-            start_anew(self.settings, *self.verb, "--detached")
+            start_again(self.settings, *self.verb, "--detached")
         sys.exit(code)
 
 
@@ -87,7 +87,7 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
     if not pid:
         return f"{program} does not run"
     if process < 0:
-        raise WarrenError(f"{lock} is held by a process of another container; stop it there")
+        raise WarrenError(f"{lock} is backing off by a process of another container; stop it there")
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:
@@ -96,7 +96,7 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
     waiting.register(process, select.POLLIN)
     end = time.monotonic() + timeout
     with progress("stop") as line:
-        while not waiting.poll(_TURN_MS):
+        while not waiting.poll(_STEP_MS):
             if time.monotonic() > end:
                 raise WarrenError(f"{program}, process {pid}, did not end within {timeout:g} s; see its log")
             line.say(f"{program}, process {pid}, lets running tasks finish, for {timeout:g} s at most")

@@ -18,7 +18,7 @@ from warren.app.factory import import_tasks, make_app
 from warren.app.queues import queues_of
 from warren.broker.connect import reach
 from warren.broker.unroutable import NoRoute
-from warren.cli.import_notice import PATIENCE, importing
+from warren.cli.import_notice import TIMEOUT, importing
 from warren.cli.privileges import Verb
 from warren.cli.task_outcome import Unreadable, outcome, said_of, show, why
 from warren.cli.user import may_write_state
@@ -173,7 +173,7 @@ def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None
     """
     try:
         # Text that a module prints at its import is not part of this command's output.
-        with redirect_stdout(sys.stderr), importing("call", PATIENCE + (wait or 0.0)) as begins:
+        with redirect_stdout(sys.stderr), importing("call", TIMEOUT + (wait or 0.0)) as begins:
             import_tasks(app, settings, begins)
     except ConfigError as error:
         if any(problem.option == "modules" for problem in error.problems):

@@ -39,7 +39,7 @@ class Kept:
             self.text += data
 
     def end(self) -> None:
-        """Do nothing: no output is held back."""
+        """Do nothing: no output is backing off back."""
 
 
 class Shown:

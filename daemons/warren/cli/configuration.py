@@ -14,7 +14,16 @@ import click
 from warren.cli.code_writers import writable_code
 from warren.cli.import_notice import importing
 from warren.cli.privileges import Verb
-from warren.config import Settings, attempt, check_folders, in_reading_order, load, memory_checks, short_host, suite_of_another
+from warren.config import (
+    Settings,
+    attempt,
+    check_directories,
+    in_reading_order,
+    load,
+    memory_checks,
+    short_host,
+    suite_of_another,
+)
 from warren.config.advice import foreign_apps, misspelt_hosts, own_ways, silent_receivers
 from warren.config.path_checks import HIDDEN, in_a_home
 from warren.config.rendering import entries
@@ -62,7 +71,9 @@ def check(context: click.Context, as_json: bool) -> int:
         return ExitCode.CONFIG
     counts = _counts(settings)
     if owner := suite_of_another(settings):
-        click.echo(f"not checked: whether the suite may write to its folders; call it as root or as {owner} for that", err=True)
+        click.echo(
+            f"not checked: whether the suite may write to its directories; call it as root or as {owner} for that", err=True
+        )
     if as_json:
         click.echo(json.dumps({"ok": True, **_location(context), **counts, "problems": [], "warnings": warnings}))
     else:
@@ -90,7 +101,7 @@ def show_config(context: click.Context, as_json: bool) -> int:
         )
         return ExitCode.OK
     for entry in entries(settings):
-        origin = str(entry.origin).removeprefix(f"{settings.folder}/")
+        origin = str(entry.origin).removeprefix(f"{settings.directory}/")
         # Without columns, because one long value would make every line long. Each value is on one
         # line, so that grep finds it.
         line = f"[{entry.section}] {entry.option} = {entry.value}".rstrip()
@@ -108,12 +119,12 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
     path = settings.app.path
-    if path is not None and "path" not in wrong and in_a_home(path) and hides_homes(settings.folder):
-        expected, origin = "a folder that the suite can see", settings.origin("app", "path")
+    if path is not None and "path" not in wrong and in_a_home(path) and hides_homes(settings.directory):
+        expected, origin = "a directory that the suite can see", settings.origin("app", "path")
         yield Problem(origin, "app", "path", expected, f"{path} in a home directory", HIDDEN)
         wrong = {*wrong, "path"}
     if not suite_of_another(settings):
-        yield from (problem for problem in check_folders(settings) if problem.option not in wrong)
+        yield from (problem for problem in check_directories(settings) if problem.option not in wrong)
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
     # A directory or module that is misspelt in the INI files is reported there, and not again for
     # each task that is missing because of it.
@@ -167,8 +178,8 @@ def _sections(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _location(context: click.Context) -> dict[str, str]:
-    directory: Path = context.obj["folder"]
-    return {"folder": str(directory.absolute()), "host": context.obj["host"] or short_host()}
+    directory: Path = context.obj["directory"]
+    return {"directory": str(directory.absolute()), "host": context.obj["host"] or short_host()}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

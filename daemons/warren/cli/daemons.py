@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import click
 
-from warren.cli.background import Place, background
+from warren.cli.background import Background, background
 from warren.cli.privileges import Verb
 from warren.cli.user import become
 from warren.config import Settings, load
 from warren.config.snapshot import source
 from warren.errors import ExitCode, WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get, is_configured
+from warren.logs.setup import is_configured, logger
 from warren.supervise.programs.render import STOP_MARGIN
 
 
@@ -23,10 +23,10 @@ def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode
         return start(settings)
     except WarrenError as error:
         if is_configured():
-            get().error(Event.REFUSED, reason=str(error), exit_code=int(error.exit_code))
+            logger().error(Event.REFUSED, reason=str(error), exit_code=int(error.exit_code))
         raise
     except Exception:
-        get().exception(Event.CRASHED, exit_code=int(ExitCode.SOFTWARE))
+        logger().exception(Event.CRASHED, exit_code=int(ExitCode.SOFTWARE))
         raise
 
 
@@ -53,7 +53,7 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
         return daemon.start(settings, name)
 
     timeout = settings.worker(name).stop_timeout + STOP_MARGIN
-    Place(settings, ("worker", name), program, [program], timeout).run(lambda: _told(start, settings), **how)
+    Background(settings, ("worker", name), program, [program], timeout).run(lambda: _told(start, settings), **how)
 
 
 @click.command(cls=Verb)
@@ -75,7 +75,7 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
 
         return daemon.start(settings)
 
-    Place(settings, ("beat",), "beat", ["beat"], STOP_MARGIN).run(lambda: _told(start, settings), **how)
+    Background(settings, ("beat",), "beat", ["beat"], STOP_MARGIN).run(lambda: _told(start, settings), **how)
 
 
 @click.command("quota-watchdog", cls=Verb)
@@ -97,6 +97,6 @@ def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
 
         return watchdog.start(settings)
 
-    Place(settings, ("quota-watchdog",), "quota-watchdog", ["quota-watchdog"], STOP_MARGIN).run(
+    Background(settings, ("quota-watchdog",), "quota-watchdog", ["quota-watchdog"], STOP_MARGIN).run(
         lambda: _told(start, settings), **how
     )

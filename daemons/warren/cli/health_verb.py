@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from warren.cli.privileges import Verb, drop
-from warren.config.paths import folders
+from warren.config.paths import directories_of
 from warren.errors import ConfigError, WarrenError
 from warren.health.finding import CHECKS, Finding, Level
 from warren.health.observation import look
@@ -35,7 +35,7 @@ def health(context: click.Context, check: str | None, as_json: bool) -> None:
         # monitors ask often. This is safe, because the code below runs only Warren's code and reads
         # only regular files.
         drop(context.obj)
-        places = folders(**context.obj)
+        places = directories_of(**context.obj)
         found = judge(look(places.run, (places.state, places.log)), checks)
     except ConfigError as error:
         found = [Finding(checks[0], Level.CRITICAL, str(error.problems[0]))]

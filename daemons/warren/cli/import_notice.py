@@ -15,11 +15,11 @@ from warren.system.printable import one_line
 #: Seconds of silence after which an operator could think that the command hangs.
 PAUSE = 4.0
 #: Seconds that the import of the task modules may take when root waits for it.
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 @contextmanager
-def importing(verb: str, timeout: float = PATIENCE) -> Iterator[Callable[[str], None]]:
+def importing(verb: str, timeout: float = TIMEOUT) -> Iterator[Callable[[str], None]]:
     """Return a context in which task modules are imported.
 
     Call the function that the context returns with the name of each module, before its import. A

@@ -17,7 +17,7 @@ import click
 
 from warren.cli.privileges import Verb
 from warren.config import Settings, load
-from warren.config.paths import folders as named_folders
+from warren.config.paths import directories_of as named_directories
 from warren.config.units import Unexpected, duration
 from warren.errors import ConfigError
 from warren.logs.formatter import LEVELS
@@ -84,11 +84,11 @@ class _TaskId(click.ParamType[str]):
 @click.option("--story", is_flag=True, help="The lines of --task in words, also in a pipe.")
 @click.option(
     "--dir",
-    "folders",
+    "directories",
     multiple=True,
     metavar="DIR",
     type=click.Path(path_type=Path, readable=False),
-    help="Folder of logs instead of log_dir; several, such as copies from several hosts, are merged.",
+    help="Directory of logs instead of log_dir; several, such as copies from several hosts, are merged.",
 )
 @click.pass_context
 def logs(
@@ -102,7 +102,7 @@ def logs(
     follow: bool,
     as_json: bool,
     story: bool,
-    folders: tuple[Path, ...],
+    directories: tuple[Path, ...],
 ) -> None:
     """Show the logs of all daemons by time: current and rotated files, compressed ones too.
 
@@ -118,28 +118,28 @@ def logs(
     asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
     # Only the directory is read from the settings: a user who may read the logs, such as a member
     # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
-    directories = folders or (named_folders(context.obj["folder"].absolute(), context.obj["host"]).log,)
-    told = sentences if task else partial(_line, with_host=len(directories) > 1)
+    searched = directories or (named_directories(context.obj["directory"].absolute(), context.obj["host"]).log,)
+    told = sentences if task else partial(_line, with_host=len(searched) > 1)
     write = _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
     opened_since = since
     if lines is None and follow and since is None:
         lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
-    reader = Reader(directories, asked, opened_since.timestamp() if opened_since else 0.0)
+    reader = Reader(searched, asked, opened_since.timestamp() if opened_since else 0.0)
     try:
         write(reader.there() if lines is None else reader.last(lines))
         # Checked only now, because a program that is gone may still have lines.
         if daemon and not reader.found:
-            _refuse_unknown(daemon, None if folders else _settings(context))
+            _refuse_unknown(daemon, None if directories else _settings(context))
         while follow:
             time.sleep(LOOK)
             write(reader.more())
     except KeyboardInterrupt:
         if not follow:
             raise
-    for problem in reader.troubles():
+    for problem in reader.errors_found():
         click.echo(printable(problem), err=True)
     if not follow and not reader.found and lines != 0:
-        where = ", ".join(map(str, directories))
+        where = ", ".join(map(str, searched))
         unknown = f"nothing is known of task {task} in {where}: no worker of its host has begun with it, or its lines are gone"
         click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
 

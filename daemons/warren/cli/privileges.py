@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from warren.cli.user import uid_of, user_of
-from warren.config.paths import folders, short_host
+from warren.config.paths import directories_of, short_host
 from warren.errors import ConfigError, WarrenError
 from warren.system.process import hide_from_peers
 
@@ -57,7 +57,7 @@ def way(verb: str, asked: Mapping[str, Any], owner: int, terminal: bool) -> Way:
         return Way.HERE
     if verb in _DAEMONS and not asked.get("stop"):
         return Way.REFUSE
-    if verb == "health" or (verb == "logs" and asked.get("folders")):
+    if verb == "health" or (verb == "logs" and asked.get("directories")):
         return Way.DROP
     return Way.CHILD
 
@@ -74,7 +74,7 @@ def owner_of(directory: Path, host: str | None) -> int:
     if decider := trust.decider_of_settings(directory, host or short_host()):
         return decider  # root need not even read the files of that user
     try:
-        directories = folders(directory, host)
+        directories = directories_of(directory, host)
     except ConfigError:
         return 0  # there are no settings, which the verb itself will report
     owner = trust.owner_of_state(directories.state)
@@ -100,7 +100,7 @@ def drop(context: Mapping[str, Any], paths: tuple[Path, ...] = ()) -> None:
     """
     if os.geteuid() != 0:
         return
-    owner = _owner_of_all(paths) if paths else owner_of(context["folder"], context["host"])
+    owner = _owner_of_all(paths) if paths else owner_of(context["directory"], context["host"])
     if owner:
         user = user_of(owner)
         os.setgroups(user.groups)
@@ -121,13 +121,13 @@ class Verb(click.Command):
         """Run the verb, in this process or in a child that is not root."""
         if os.geteuid() != 0 or self.name is None:
             return super().invoke(ctx)
-        paths = tuple(ctx.params.get("folders") or ())
+        paths = tuple(ctx.params.get("directories") or ())
         # health drops root's rights itself, because it must report every error as a finding. For a
         # user who is named on the command line, the owner need not be found.
         named, said = ctx.params.get("user", ""), ctx.obj
         if self.name == "health" or (self.name in _SYSTEMD and not ctx.params.get("rolling")):
             return super().invoke(ctx)
-        owner = 0 if named else _owner_of_all(paths) if paths else owner_of(said["folder"], said["host"])
+        owner = 0 if named else _owner_of_all(paths) if paths else owner_of(said["directory"], said["host"])
         chosen = way(self.name, ctx.params, owner, _has_terminal())
         if chosen is Way.HERE:
             if named:  # called by an init script, whose environment is not for the suite either
@@ -141,15 +141,15 @@ class Verb(click.Command):
         user = user_of(uid_of(named) if named else owner)
         if chosen is Way.REFUSE:
             # The message of `not_root_for_another`, but before any file of that user is read.
-            state = folders(said["folder"].absolute(), said["host"]).state
+            state = directories_of(said["directory"].absolute(), said["host"]).state
             raise WarrenError(
-                f"{state}: expected to run as {user.name}, whose folder it is, found root; "
+                f"{state}: expected to run as {user.name}, whose directory it is, found root; "
                 f"call warren start, or add --user {user.name}"
             )
         from warren.cli import unprivileged_child
 
         return unprivileged_child.run(
-            user, said, [self.name, *ctx.meta["words"]], unprivileged_child.terms_of(self.name, ctx.params)
+            user, said, [self.name, *ctx.meta["words"]], unprivileged_child.limits_of(self.name, ctx.params)
         )
 
 

@@ -13,33 +13,33 @@ from warren.status.heartbeat import AT_WORK, STALE
 
 
 @dataclass(frozen=True)
-class ProgramStatus:
+class ProgramRow:
     """The status of one program.
 
-    `heart` is the state that its main loop reports (see heartbeat.py), empty without a heartbeat;
-    `heart_age_s` is the age of the heartbeat in seconds. `trouble` is the last error: how the
-    program ended last, why it could not start, or why its heartbeat cannot be read. `held` is true
+    `heartbeat` is the state that its main loop reports (see heartbeat.py), empty without a heartbeat;
+    `heartbeat_age_s` is the age of the heartbeat in seconds. `last_error` is the last error: how the
+    program ended last, why it could not start, or why its heartbeat cannot be read. `backing_off` is true
     when it has ended too often and is now started rarely.
     """
 
     program: str
     state: str
     pid: int | None
-    heart: str
-    heart_age_s: float | None
-    evidence: dict[str, Any]
-    held: bool = False
-    trouble: str = ""
+    heartbeat: str
+    heartbeat_age_s: float | None
+    details: dict[str, Any]
+    backing_off: bool = False
+    last_error: str = ""
     warning: str = ""
 
     @property
     def ready(self) -> bool:
         """Whether the program does its work now."""
-        beating = self.heart_age_s is not None and self.heart_age_s < STALE
-        return self.state == "RUNNING" and self.heart in AT_WORK and beating
+        beating = self.heartbeat_age_s is not None and self.heartbeat_age_s < STALE
+        return self.state == "RUNNING" and self.heartbeat in AT_WORK and beating
 
 
-def program_status(settings: Settings) -> list[ProgramStatus]:
+def program_status(settings: Settings) -> list[ProgramRow]:
     """Return supervisord's state of each program, with its heartbeat. Raises Unavailable."""
     asked = programs(settings)
     heartbeats = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
@@ -47,20 +47,20 @@ def program_status(settings: Settings) -> list[ProgramStatus]:
     statuses = {each["program"]: each for each in listed}
     found = []
     for program in asked:
-        beat = heartbeats.beats.get(program.program)
-        if beat is not None and beat.process.pid != program.pid:
-            beat = None  # the heartbeat of an earlier process says nothing about this process
+        latest = heartbeats.by_program.get(program.program)
+        if latest is not None and latest.process.pid != program.pid:
+            latest = None  # the heartbeat of an earlier process says nothing about this process
         status = statuses.get(program.program, {})
         found.append(
-            ProgramStatus(
+            ProgramRow(
                 program.program,
                 program.state,
                 program.pid,
-                beat.state if beat else "",
-                round(beat.age, 3) if beat else None,
-                beat.evidence if beat else {},
-                status.get("held", False),
-                heartbeats.troubles.get(program.program) or status.get("trouble") or program.trouble,
+                latest.state if latest else "",
+                round(latest.age, 3) if latest else None,
+                latest.details if latest else {},
+                status.get("backing_off", False),
+                heartbeats.errors_found.get(program.program) or status.get("last_error") or program.last_error,
                 status.get("warning", ""),
             )
         )

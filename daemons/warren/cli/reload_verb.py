@@ -30,7 +30,7 @@ def reload(context: click.Context, as_json: bool) -> int:
 
     Example: warren reload
     """
-    from warren.cli.status_verb import surveyed
+    from warren.cli.status_verb import broker_status_of
     from warren.control import reload_request  # imported here, because few verbs need it
     from warren.quotas.edit_cost import pauses
 
@@ -49,17 +49,17 @@ def reload(context: click.Context, as_json: bool) -> int:
             if isinstance(error, ConfigError):
                 click.echo(printable_lines(redact(str(error))), err=True)
                 click.echo(
-                    "a suite that already runs goes on with its old settings; correct the files, then reload again", err=True
+                    "a suite that already runs continues with its old settings; correct the files, then reload again", err=True
                 )
                 return error.exit_code
             raise
-        word = "refused" if isinstance(error, ConfigError) else "unavailable"
-        return _said(word, [str(problem) for problem in getattr(error, "problems", (error,))], error.exit_code)
+        argument = "refused" if isinstance(error, ConfigError) else "unavailable"
+        return _said(argument, [str(problem) for problem in getattr(error, "problems", (error,))], error.exit_code)
     if as_json:
         return _said(outcome.outcome, outcome.problems, outcome.code)
     for problem in outcome.problems:
         click.echo(printable_lines(problem), err=True)
-    if outcome.code and (reason := (surveyed(settings) or {}).get("broker_error")):
+    if outcome.code and (reason := (broker_status_of(settings) or {}).get("broker_error")):
         click.echo(printable_lines(redact(reason)), err=True)  # why a daemon cannot connect
     click.echo(_SENTENCES[outcome.outcome], err=bool(outcome.code))
     return outcome.code
@@ -69,7 +69,7 @@ _SENTENCES = {
     "applied": "the new settings are in force, and every daemon works",
     "late": "the new settings are in force, but not every daemon works",
     "failed": "the new settings are in force only in part: correct what is wrong, then reload again",
-    "refused": "the suite refused the new settings and goes on with the old ones",
+    "refused": "the suite refused the new settings and continues with the old ones",
 }
 
 

@@ -160,10 +160,10 @@ def _check(context: click.Context) -> None:
     judge(*_ask(context, "check", "--json"))
 
 
-def _ask(context: click.Context, *words: str, quiet: bool = False) -> tuple[int, bytes]:
+def _ask(context: click.Context, *arguments: str, quiet: bool = False) -> tuple[int, bytes]:
     """Run another verb as the owner of the suite; return its exit code and its output."""
-    owner = owner_of(context.obj["folder"], context.obj["host"])
-    return unprivileged_child.said(user_of(owner), context.obj, words, quiet)
+    owner = owner_of(context.obj["directory"], context.obj["host"])
+    return unprivileged_child.said(user_of(owner), context.obj, arguments, quiet)
 
 
 def _late() -> str:

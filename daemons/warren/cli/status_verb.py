@@ -17,9 +17,9 @@ from warren.cli.program_table import program_status
 from warren.config import Rate, Settings, load
 from warren.errors import ConfigError, ExitCode, Unavailable
 from warren.health.broker_findings import OLD
-from warren.health.observation import SURVEY
+from warren.health.observation import BROKER_STATUS
 from warren.quotas.ledger import LEDGER_ERRORS, now_ns
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.redaction.masker import redact
 from warren.status import status_file
 from warren.supervise.status import program_status as programs
@@ -41,10 +41,10 @@ def status(context: click.Context, as_json: bool) -> None:
         settings = load(**context.obj)
     except ConfigError as error:
         click.echo(printable_lines(redact(str(error))), err=True)
-        click.echo("a suite that already runs goes on with its old settings; correct the files, then ask again", err=True)
+        click.echo("a suite that already runs continues with its old settings; correct the files, then ask again", err=True)
         sys.exit(error.exit_code)
     running = program_status(settings)
-    said = surveyed(settings) or asked(settings)
+    said = broker_status_of(settings) or asked(settings)
     ready = bool(running) and all(program.ready for program in running)
     suite = _suite(settings)
     if as_json:
@@ -64,12 +64,12 @@ def _suite(settings: Settings) -> dict[str, Any]:
     return {"host": settings.host, "version": version("warren"), "status": status, "up_s": up}
 
 
-def surveyed(settings: Settings) -> dict[str, Any] | None:
+def broker_status_of(settings: Settings) -> dict[str, Any] | None:
     """Return the broker status that the quota-watchdog has published; None if it is missing or old.
 
     The broker status covers broker, queues and quotas.
     """
-    published = status_file.read(settings.app.run_dir / "survey.json", **SURVEY)
+    published = status_file.read(settings.app.run_dir / "broker.json", **BROKER_STATUS)
     age = published.age(status_file.now())
     if published.said is None or age > OLD:
         return None
@@ -86,7 +86,7 @@ def surveyed(settings: Settings) -> dict[str, Any] | None:
         "alarms": broker["alarms"],
         "broker_error": broker["reason"] or None,
         "results_error": published.said.get("results", {}).get("reason") or None,
-        "survey_age_s": round(age, 3),
+        "broker_status_age_s": round(age, 3),
     }
 
 
@@ -99,7 +99,7 @@ def asked(settings: Settings) -> dict[str, Any]:
 
     Without a watchdog there are no forecasts and no alarms.
     """
-    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "results_error": None, "survey_age_s": None}
+    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "results_error": None, "broker_status_age_s": None}
     return {**_broker(settings), "quotas": _quotas(settings), **nothing}
 
 
@@ -131,7 +131,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
 
 def _quotas(settings: Settings) -> list[dict[str, Any]]:
     rows = []
-    for name, ledger in Book(settings).items():
+    for name, ledger in Ledgers(settings).items():
         row: dict[str, Any] = {"quota": name, "limit": str(settings.quotas[name].limit)}
         try:
             counts = ledger.counts()

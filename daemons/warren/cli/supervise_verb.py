@@ -6,7 +6,7 @@ import os
 
 import click
 
-from warren.cli.background import Place, background
+from warren.cli.background import Background, background
 from warren.cli.privileges import Verb
 from warren.cli.user import become
 from warren.config import load
@@ -47,4 +47,4 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
             return daemon.start(settings, notifier)
 
     names = [program.program for program in programs]
-    Place(settings, ("supervise",), "supervisord", names, timeout).run(start, **how)
+    Background(settings, ("supervise",), "supervisord", names, timeout).run(start, **how)

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from warren.cli.activity_text import colour, state, work
-from warren.cli.program_table import ProgramStatus
+from warren.cli.program_table import ProgramRow
 from warren.health.broker_findings import tendency
 from warren.health.finding import span
 from warren.system.printable import one_line
 
 
-def show(suite: dict[str, Any], running: Sequence[ProgramStatus], said: dict[str, Any]) -> None:
+def show(suite: dict[str, Any], running: Sequence[ProgramRow], said: dict[str, Any]) -> None:
     """Print the suite, the programs, then `said`: the status of broker, queues and quotas."""
     console = Console(highlight=False)
     _suite(console, suite)
@@ -41,7 +41,7 @@ def _suite(console: Console, suite: dict[str, Any]) -> None:
     console.print()
 
 
-def _programs(console: Console, running: Sequence[ProgramStatus]) -> None:
+def _programs(console: Console, running: Sequence[ProgramRow]) -> None:
     table = _table("program", "state", "pid", "work")
     for program in running:
         first, *more = work(program) or [""]
@@ -53,11 +53,13 @@ def _programs(console: Console, running: Sequence[ProgramStatus]) -> None:
     for program in running:
         if program.warning:
             console.print(_text(f"{program.program} is {program.warning}", "yellow"))
-        if program.trouble:  # on a line of its own, because in the table it would wrap
+        if program.last_error:  # on a line of its own, because in the table it would wrap
             # How a program ended last, such as for new settings, is no alarm once the program
             # works.
             style = "dim" if program.ready else "red"
-            console.print(_text(f"{program.program}{' is held' if program.held else ''}: {program.trouble}", style))
+            console.print(
+                _text(f"{program.program}{' is backing off' if program.backing_off else ''}: {program.last_error}", style)
+            )
 
 
 def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -> None:

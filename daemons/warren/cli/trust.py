@@ -44,7 +44,7 @@ class Way:
 def walk(path: Path, *, links: bool = False) -> Way:
     """Follow a path from the root directory, one directory at a time.
 
-    Each directory is held by a handle while its entry is judged. Raises Untrusted at a directory
+    Each directory is backing off by a handle while its entry is judged. Raises Untrusted at a directory
     that users other than its owner may write to, at a symbolic link unless `links`, and at a
     missing entry that any user may make before root looks again.
     """

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from warren.cli.child_output import Followed, Kept, Shown
-from warren.cli.import_notice import PATIENCE
+from warren.cli.import_notice import TIMEOUT
 from warren.cli.user import User
 from warren.control import service
 from warren.errors import WarrenError
@@ -37,30 +37,30 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Terms:
+class ChildLimits:
     """The limits of a child.
 
-    `patience` is its timeout in seconds, None for no limit. A `daemon` keeps the environment and
+    `timeout` is its timeout in seconds, None for no limit. A `daemon` keeps the environment and
     may run setuid programs.
     """
 
-    patience: float | None = None
+    timeout: float | None = None
     daemon: bool = False
 
 
-def terms_of(verb: str, asked: Mapping[str, Any]) -> Terms:
+def limits_of(verb: str, asked: Mapping[str, Any]) -> ChildLimits:
     """Return the limits of a verb. Pure.
 
     A verb that imports task modules, or waits for other processes, must end in any case. Its
-    imports have the timeout PATIENCE; all else that these verbs wait for has a timeout of its own.
+    imports have the timeout TIMEOUT; all else that these verbs wait for has a timeout of its own.
     """
     if asked.get("user"):
-        return Terms(daemon=True)
+        return ChildLimits(daemon=True)
     if verb in ("check", "show-config", "status"):
-        return Terms(PATIENCE)
+        return ChildLimits(TIMEOUT)
     if verb == "call":
-        return Terms(PATIENCE + (asked.get("wait") or 0.0))
-    return Terms()
+        return ChildLimits(TIMEOUT + (asked.get("wait") or 0.0))
+    return ChildLimits()
 
 
 def environment(user: User, root: Mapping[str, str], size: os.terminal_size, shown: bool, daemon: bool) -> dict[str, str]:
@@ -87,7 +87,7 @@ def take_environment(user: User) -> None:
     os.environ.update(found)
 
 
-def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms) -> int:
+def run(user: User, context: Mapping[str, Any], arguments: Sequence[str], limits: ChildLimits) -> int:
     """Run `warren WORDS` as the user, show its output and return its exit code.
 
     When a signal by which people end commands has ended the child, the same signal ends this
@@ -96,8 +96,8 @@ def run(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Ter
     shown = sys.stdout is not None and sys.stdout.isatty()
     if sys.stdout is not None:
         sys.stdout.flush()  # earlier output must appear before the child's
-    process = _start(user, context, words, terms, shown)
-    code = Followed(process, terms.patience, terms.daemon).show(Shown(sys.stdout), Shown(sys.stderr))
+    process = _start(user, context, arguments, limits, shown)
+    code = Followed(process, limits.timeout, limits.daemon).show(Shown(sys.stdout), Shown(sys.stderr))
     if -code in _ENDS:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -116,26 +116,28 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def said(user: User, context: Mapping[str, Any], words: Sequence[str], quiet: bool = False) -> tuple[int, bytes]:
+def said(user: User, context: Mapping[str, Any], arguments: Sequence[str], quiet: bool = False) -> tuple[int, bytes]:
     """Run `warren WORDS` as the user and return its exit code and its output.
 
     Its stderr is shown unless `quiet`.
     """
     out = Kept()
-    process = _start(user, context, words, Terms(PATIENCE), shown=False)
-    return Followed(process, PATIENCE).show(out, Kept() if quiet else Shown(sys.stderr)), bytes(out.text)
+    process = _start(user, context, arguments, ChildLimits(TIMEOUT), shown=False)
+    return Followed(process, TIMEOUT).show(out, Kept() if quiet else Shown(sys.stderr)), bytes(out.text)
 
 
-def _start(user: User, context: Mapping[str, Any], words: Sequence[str], terms: Terms, shown: bool) -> subprocess.Popen[bytes]:
-    directory: Path = context["folder"].absolute()
+def _start(
+    user: User, context: Mapping[str, Any], arguments: Sequence[str], limits: ChildLimits, shown: bool
+) -> subprocess.Popen[bytes]:
+    directory: Path = context["directory"].absolute()
     host = ("--host", context["host"]) if context["host"] else ()
     another = user.uid != os.geteuid()
-    given = environment(user, os.environ, shutil.get_terminal_size(), shown, terms.daemon) if another else dict(os.environ)
+    given = environment(user, os.environ, shutil.get_terminal_size(), shown, limits.daemon) if another else dict(os.environ)
     # -I for another user: Python then takes no code from the environment or a directory of that
     # user.
-    command = [sys.executable, "-I" if another else "-P", "-m", "warren", "--config", str(directory), *host, *words]
-    how: dict[str, Any] = {"preexec_fn": _limits(terms.daemon), **_as_user(user)} if another else {}
-    if another and words[0] == "check" and (sandbox := service.sandbox(directory, user.name, PATIENCE)):
+    command = [sys.executable, "-I" if another else "-P", "-m", "warren", "--config", str(directory), *host, *arguments]
+    how: dict[str, Any] = {"preexec_fn": _limits(limits.daemon), **_as_user(user)} if another else {}
+    if another and arguments[0] == "check" and (sandbox := service.sandbox(directory, user.name, TIMEOUT)):
         # The sandbox has the unit's environment, including PYTHONPATH, because root writes the
         # unit. systemd gives up root's rights.
         looks = [f"--setenv={name}={value}" for name, value in given.items() if name not in ("PATH", "HOME", "USER", "LOGNAME")]
@@ -150,7 +152,7 @@ def _start(user: User, context: Mapping[str, Any], words: Sequence[str], terms: 
             bufsize=0,
             env=given,
             cwd="/",
-            umask=0o027 if terms.daemon else 0o077,
+            umask=0o027 if limits.daemon else 0o077,
             start_new_session=True,
             **how,
         )

@@ -76,7 +76,7 @@ def not_root_for_another(state_dir: Path) -> None:
         return
     name = user_name(owner)
     raise WarrenError(
-        f"{state_dir}: expected to run as {name}, whose folder it is, found root; call warren start, or add --user {name}"
+        f"{state_dir}: expected to run as {name}, whose directory it is, found root; call warren start, or add --user {name}"
     )
 
 

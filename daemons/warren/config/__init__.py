@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from warren.config.loader import in_reading_order as in_reading_order
     from warren.config.loader import load as load
     from warren.config.loader import load_again as load_again
-    from warren.config.path_checks import check_folders as check_folders
+    from warren.config.path_checks import check_directories as check_directories
     from warren.config.path_checks import suite_of_another as suite_of_another
     from warren.config.paths import short_host as short_host
-    from warren.config.reader import DEFAULT_FOLDER as DEFAULT_FOLDER
+    from warren.config.reader import DEFAULT_DIRECTORY as DEFAULT_DIRECTORY
     from warren.config.schema import AppSettings as AppSettings
     from warren.config.schema import BeatSettings as BeatSettings
     from warren.config.schema import QueueSettings as QueueSettings
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _NAMES = {
     "paths": ("short_host",),
     "loader": ("attempt", "in_reading_order", "load", "load_again"),
-    "path_checks": ("check_folders", "suite_of_another"),
-    "reader": ("DEFAULT_FOLDER",),
+    "path_checks": ("check_directories", "suite_of_another"),
+    "reader": ("DEFAULT_DIRECTORY",),
     "task_checks": ("check_modules", "check_tasks"),
     "schema": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),
     "settings": ("Settings",),

@@ -38,7 +38,7 @@ class Keeper:
         self._generation = -1
         self._mark: tuple[int, ...] | None = None
 
-    def turn(self, settings: Settings) -> bool:
+    def step(self, settings: Settings) -> bool:
         """Write the file unless it is still the file of the last tick.
 
         Return whether another process had changed the file. Raises CannotWrite.

@@ -17,7 +17,7 @@ _ALIKE = 0.8
 SILENT = {
     "beat_init": "a module's own code runs in beat, too, at its import",
     "beat_embedded_init": "a module's own code runs in beat, too, at its import",
-    "heartbeat_sent": "`warren status --json` has the worker's heart",
+    "heartbeat_sent": "`warren status --json` has the worker's heartbeat",
     "after_setup_logger": "a module may add handlers to the root logger at its import",
     "after_setup_task_logger": "a module may add handlers to celery.task at its import",
     "user_preload_options": "options stand in the INI files",
@@ -31,7 +31,7 @@ def misspelt_hosts(settings: Settings) -> Iterator[str]:
 
     Nothing is yielded when this host has a file of its own.
     """
-    directory, host = settings.folder / "hosts", settings.host
+    directory, host = settings.directory / "hosts", settings.host
     if (directory / f"{host}.ini").exists():
         return
     for file in sorted(directory.glob("*.ini")):

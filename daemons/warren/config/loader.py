@@ -7,7 +7,7 @@ from pathlib import Path
 
 from warren.config import exposed_secrets, path_checks, reader, section_checks, snapshot, validator
 from warren.config.paths import short_host
-from warren.config.reader import DEFAULT_FOLDER
+from warren.config.reader import DEFAULT_DIRECTORY
 from warren.config.settings import Settings
 from warren.config.snapshot import Accepted
 from warren.config.units import Unexpected
@@ -15,15 +15,15 @@ from warren.config.values import name
 from warren.errors import ConfigError, Origin, Problem
 
 
-def load(folder: Path | None = None, host: str | None = None, source: Path | None = None) -> Settings:
-    """Return the settings that the files in `folder` give the host.
+def load(directory: Path | None = None, host: str | None = None, source: Path | None = None) -> Settings:
+    """Return the settings that the files in `directory` give the host.
 
     The defaults are /etc/warren and this host's short name. Reads warren.ini, then conf.d/*.ini by
     name, then hosts/HOST.ini; a later value wins. Raises `ConfigError` with all problems of all
     files, in reading order. With a `source`, reads from there what the files held when the suite
     accepted them; raises `Unavailable` when that is not possible.
     """
-    settings, problems = attempt(folder, host, source)
+    settings, problems = attempt(directory, host, source)
     if problems or settings is None:
         raise ConfigError(problems)
     return settings
@@ -31,11 +31,11 @@ def load(folder: Path | None = None, host: str | None = None, source: Path | Non
 
 def load_again(settings: Settings) -> Settings:
     """Return the current settings of the same source. Raises `ConfigError`, `Unavailable`."""
-    return load(settings.folder, settings.host, settings.source)
+    return load(settings.directory, settings.host, settings.source)
 
 
 def attempt(
-    folder: Path | None = None, host: str | None = None, source: Path | None = None
+    directory: Path | None = None, host: str | None = None, source: Path | None = None
 ) -> tuple[Settings | None, list[Problem]]:
     """Return the settings, as far as they can be built, and all problems.
 
@@ -43,7 +43,7 @@ def attempt(
     wrong option has its default, or is left out with its section. The settings are None when a file
     could not be read, because it is unknown what that file would have changed.
     """
-    folder = (folder or DEFAULT_FOLDER).absolute()
+    directory = (directory or DEFAULT_DIRECTORY).absolute()
     host = host or short_host()
     try:
         name(host)
@@ -54,8 +54,8 @@ def attempt(
     # higher number.
     generation = snapshot.generation_now()
     kept = snapshot.read(source) if source else None
-    ini = reader.read_again(kept.files) if kept else reader.read(folder, host)
-    settings, problems = validator.build(ini, folder, host)
+    ini = reader.read_again(kept.files) if kept else reader.read(directory, host)
+    settings, problems = validator.build(ini, directory, host)
     # The headings of the sections that differ from what the files say.
     broken = frozenset(problem.section for problem in problems)
     settings, secrets, found = path_checks.with_secrets(settings, kept.secrets if kept else {})

@@ -91,14 +91,14 @@ def check(settings: Settings) -> Iterator[Problem]:
         nearest = next(each for each in (directory, *directory.parents) if os.path.lexists(each))
         origin = settings.origin("app", option)
         if not os.path.isdir(nearest):
-            yield Problem(origin, "app", option, "a folder", f"{nearest}, which is none")
+            yield Problem(origin, "app", option, "a directory", f"{nearest}, which is none")
         elif option == "path" and not exists:
             remedy = HIDDEN if in_a_home(directory) else who_may(directory.parent)
-            yield Problem(origin, "app", option, "a folder that holds the modules", f"nothing at {directory}", remedy)
+            yield Problem(origin, "app", option, "a directory that holds the modules", f"nothing at {directory}", remedy)
     socket = settings.app.run_dir / "supervisor.sock"
     length = len(os.fsencode(socket))
     if length > _LONGEST_SOCKET:
-        expected = f"a folder so short that its supervisor.sock has at most {_LONGEST_SOCKET} bytes"
+        expected = f"a directory so short that its supervisor.sock has at most {_LONGEST_SOCKET} bytes"
         yield Problem(settings.origin("app", "run_dir"), "app", "run_dir", expected, f"{length} bytes")
 
 
@@ -125,7 +125,7 @@ def suite_of_another(settings: Settings) -> str:
     return user_name(owner) if another else ""
 
 
-def check_folders(settings: Settings) -> list[Problem]:
+def check_directories(settings: Settings) -> list[Problem]:
     """Return a problem for each existing directory that the user of this process may not write to.
 
     Separate from `check`, because the user who reads the settings need not run the suite.
@@ -136,6 +136,6 @@ def check_folders(settings: Settings) -> list[Problem]:
         if os.path.isdir(directory) and not os.access(directory, os.W_OK | os.X_OK):
             status = directory.stat()
             found = f"{directory} of the user {user_name(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
-            expected = f"a folder that the user {user_name(os.geteuid())} may write to"
+            expected = f"a directory that the user {user_name(os.geteuid())} may write to"
             problems.append(Problem(settings.origin("app", option), "app", option, expected, found, who_writes(directory)))
     return problems

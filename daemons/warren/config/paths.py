@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from warren.config import reader
-from warren.config.reader import DEFAULT_FOLDER
+from warren.config.reader import DEFAULT_DIRECTORY
 from warren.errors import ConfigError
 
 #: The directories of the suite's own files, unless [app] names others.
@@ -15,7 +15,7 @@ DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR = Path("/var/lib/warren"), P
 
 
 @dataclass(frozen=True)
-class Folders:
+class Directories:
     """The directories of a host's suite, as [app] names them."""
 
     state: Path
@@ -23,22 +23,22 @@ class Folders:
     run: Path
 
 
-def folders(folder: Path, host: str | None = None) -> Folders:
+def directories_of(directory: Path, host: str | None = None) -> Directories:
     """Return the directories that the INI files name, and ignore errors in all other lines.
 
     Where a file is wrong the defaults apply; `load` is what reports the error. Raises ConfigError
     when the caller named a directory and none of its files can be read: the defaults would then
     mean another suite, the one of this machine's own settings.
     """
-    ini = reader.read(folder, host or short_host())
-    if folder != DEFAULT_FOLDER and not ini.files:
+    ini = reader.read(directory, host or short_host())
+    if directory != DEFAULT_DIRECTORY and not ini.files:
         raise ConfigError(ini.problems)
     app = ini.sections.get("app", {})
 
     def path(option: str, default: Path) -> Path:
         return Path(app[option].text) if option in app and app[option].text.startswith("/") else default
 
-    return Folders(path("state_dir", DEFAULT_STATE_DIR), path("log_dir", DEFAULT_LOG_DIR), path("run_dir", DEFAULT_RUN_DIR))
+    return Directories(path("state_dir", DEFAULT_STATE_DIR), path("log_dir", DEFAULT_LOG_DIR), path("run_dir", DEFAULT_RUN_DIR))
 
 
 def short_host() -> str:

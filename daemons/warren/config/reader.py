@@ -21,7 +21,7 @@ from warren.config.units import shown
 from warren.errors import Origin, Problem
 
 #: The directory of the INI files.
-DEFAULT_FOLDER = Path("/etc/warren")
+DEFAULT_DIRECTORY = Path("/etc/warren")
 #: The remedy for a missing conffile, which dpkg does not restore by itself: a removed conffile
 #: counts as the operator's decision.
 _BRING_BACK = "write it, or have the package's back: apt install --reinstall -o Dpkg::Options::=--force-confmiss warren"
@@ -60,12 +60,12 @@ def read(directory: Path, host: str) -> Ini:
     # Unlike Path.is_dir(), os.path.isdir() returns False for a directory that cannot be examined.
     if not os.path.isdir(directory):
         found = "something else" if os.path.exists(directory) else "nothing there"
-        remedy = "name it with --config or WARREN_CONFIG" if directory != DEFAULT_FOLDER else _BRING_BACK
-        _refuse(ini, directory, "a folder with the file warren.ini", found, remedy)
+        remedy = "name it with --config or WARREN_CONFIG" if directory != DEFAULT_DIRECTORY else _BRING_BACK
+        _refuse(ini, directory, "a directory with the file warren.ini", found, remedy)
         return ini
     # One problem for the directory, instead of one for each file in it.
     if not os.access(directory, os.R_OK | os.X_OK):
-        _refuse(ini, directory, "a folder that can be read", os.strerror(errno.EACCES), who_may(directory))
+        _refuse(ini, directory, "a directory that can be read", os.strerror(errno.EACCES), who_may(directory))
         return ini
     _read_file(ini, directory / "warren.ini", required=True)
     for path in _fragments(ini, directory / "conf.d"):
@@ -164,7 +164,7 @@ def _fragments(ini: Ini, directory: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        _refuse(ini, directory, "a folder that can be read", error.strerror or str(error), who_may(directory))
+        _refuse(ini, directory, "a directory that can be read", error.strerror or str(error), who_may(directory))
         return []
     return [directory / name for name in names if name.endswith(".ini") and not name.startswith(".")]
 
@@ -176,7 +176,7 @@ def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
         data = path.read_bytes()
     except FileNotFoundError as error:
         if required or path.is_symlink():
-            remedy = _BRING_BACK if path == DEFAULT_FOLDER / "warren.ini" else ""
+            remedy = _BRING_BACK if path == DEFAULT_DIRECTORY / "warren.ini" else ""
             _refuse(ini, path, "a file that can be read", error.strerror or str(error), remedy)
         return
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from warren.config.settings import Settings
 
 
-def concerns_worker(old: Settings, new: Settings, name: str) -> bool:
+def affects_worker(old: Settings, new: Settings, name: str) -> bool:
     """Return whether worker `name`, which runs with the old settings, must restart for the new."""
     return (
         _own_section(old, name) != _own_section(new, name)
@@ -21,12 +21,12 @@ def concerns_worker(old: Settings, new: Settings, name: str) -> bool:
     )
 
 
-def concerns_sending(old: Settings, new: Settings) -> bool:
+def affects_sending(old: Settings, new: Settings) -> bool:
     """Return whether a daemon that only sends tasks needs a new app for the new settings."""
     return _app(old) != _app(new) or not _sends_as_before(old, new)
 
 
-def concerns_watchdog(old: Settings, new: Settings) -> bool:
+def affects_watchdog(old: Settings, new: Settings) -> bool:
     """Return whether the quota-watchdog acts differently under the new settings."""
     return (_app(old), old.queues, old.quotas, old.watchdog, old.health, old.log) != (
         *(_app(new), new.queues, new.quotas, new.watchdog, new.health, new.log),

@@ -40,22 +40,22 @@ PATTERNS = listed("list of task names or patterns", values.patterns)
 
 
 class AppSettings(Section):
-    """The tasks to run, and the folders of the suite."""
+    """The tasks to run, and the directories of the suite."""
 
     name: Annotated[str, Kind("name", values.name)] = option("warren", "Name of the Celery app.")
     modules: Annotated[tuple[str, ...], listed("list of modules", values.modules)] = option(
         (), "Python modules that define the tasks, such as shop.tasks."
     )
     path: Annotated[Path | None, PATH.or_none()] = option(
-        None, "Folder that holds those modules; added to Python's path. Empty: they are installed packages."
+        None, "Directory that holds those modules; added to Python's path. Empty: they are installed packages."
     )
     timezone: Annotated[str, Kind("time zone", values.zone)] = option("UTC", "Time zone in which cron lines are read.")
     state_dir: Annotated[Path, PATH] = option(
-        DEFAULT_STATE_DIR, "Folder of what must survive a reboot: ledgers, embedded broker, last ticks."
+        DEFAULT_STATE_DIR, "Directory of what must survive a reboot: ledgers, embedded broker, last ticks."
     )
-    log_dir: Annotated[Path, PATH] = option(DEFAULT_LOG_DIR, "Folder of the log files.")
+    log_dir: Annotated[Path, PATH] = option(DEFAULT_LOG_DIR, "Directory of the log files.")
     run_dir: Annotated[Path, PATH] = option(
-        DEFAULT_RUN_DIR, "Folder of what a reboot may forget: sockets, pid files, heartbeats."
+        DEFAULT_RUN_DIR, "Directory of what a reboot may forget: sockets, pid files, heartbeats."
     )
 
 
@@ -208,7 +208,7 @@ class WatchdogSettings(Section):
 
     enabled: Annotated[bool, BOOLEAN] = option(True, "Whether this host runs it.")
     interval: Annotated[float, duration(0.1, 60)] = option(1.0, "How often it looks.")
-    survey_interval: Annotated[float, duration(1, 60)] = option(
+    broker_interval: Annotated[float, duration(1, 60)] = option(
         5.0, "How often it asks the broker for its alarms and the depth of the queues."
     )
     max_memory: Annotated[int, SIZE] = option(0, "The daemon is started again, in order, above this size. 0: never.")
@@ -223,7 +223,7 @@ class SuperviseSettings(Section):
         "done. A start without progress, such as the next module that it imports or the next "
         "child, is ended after this; the start after it has twice the time.",
     )
-    heart_timeout: Annotated[float, duration(5, 3600)] = option(
+    heartbeat_timeout: Annotated[float, duration(5, 3600)] = option(
         20.0,
         "A daemon whose main loop shows no life for this long hangs: it is killed and started "
         "again. At least twice the connect_timeout of [broker] and 5 s, whatever is written here: "
@@ -243,7 +243,7 @@ class HealthSettings(Section):
     """When `warren health`, and so Monit, warns."""
 
     disk_warning: Annotated[int, whole(0, 100)] = option(
-        10, "Percent of a disk: a warning when less is free under the state, log or run folder."
+        10, "Percent of a disk: a warning when less is free under the state, log or run directory."
     )
     disk_critical: Annotated[int, whole(0, 100)] = option(5, "Percent of a disk: critical when less is free.")
     queue_warning: Annotated[int, whole(1)] = option(100_000, "A queue with so many messages is a warning.")

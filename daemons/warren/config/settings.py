@@ -71,7 +71,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: Path
+    directory: Path
     host: str
     files: tuple[Path, ...] = ()
     app: AppSettings = AppSettings()
@@ -109,7 +109,7 @@ class Settings(BaseModel):
         if name not in self.workers:
             known = ", ".join(sorted(self.workers)) or "none"
             found = f"only: {known}"
-            raise ConfigError([Problem(Origin(self.folder), f"worker:{name}", "", "a section of this name", found, "add it")])
+            raise ConfigError([Problem(Origin(self.directory), f"worker:{name}", "", "a section of this name", found, "add it")])
         return self.workers[name]
 
     @property

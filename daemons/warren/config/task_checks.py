@@ -27,7 +27,7 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
     origin, path = settings.origin("app", "modules"), settings.app.path
     if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
         found = f"Permission denied at {path}"
-        return [Problem(settings.origin("app", "path"), "app", "path", "a folder that the suite may read", found, remedy)]
+        return [Problem(settings.origin("app", "path"), "app", "path", "a directory that the suite may read", found, remedy)]
     problems = shadows(settings)
     for module in settings.app.modules:
         expected = f"{module} to be a module that can be imported"
@@ -36,7 +36,7 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
             importlib.import_module(module)
         except ModuleNotFoundError as error:
             if error.name and f"{module}.".startswith(f"{error.name}."):
-                remedy = "set [app] path to the folder that holds it, or install its package"
+                remedy = "set [app] path to the directory that holds it, or install its package"
                 found = f"no module {error.name}"
                 problems.append(Problem(origin, "app", "modules", expected, found, remedy))
             else:

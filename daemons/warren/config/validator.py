@@ -23,7 +23,7 @@ _CONTINUED = "a line that begins with white space continues the value above it"
 _COMMENT = re.compile(r"\s[#;]")
 
 
-def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
+def build(ini: Ini, directory: Path, host: str) -> tuple[Settings, list[Problem]]:
     """Return the settings made of all that is valid, and the problems of the rest.
 
     In a worker section, and in a section without a name, a wrong option keeps its default. Any
@@ -40,7 +40,7 @@ def build(ini: Ini, folder: Path, host: str) -> tuple[Settings, list[Problem]]:
     _complete_queues(**{name: parts[name] for name in ("queues", "workers", "schedules")})
     origins = {(section, ""): origin for section, origin in ini.headers.items()}
     origins |= {(section, option): value.origin for section, values in ini.sections.items() for option, value in values.items()}
-    return Settings(folder=folder, host=host, files=tuple(ini.files), origins=origins, **parts), problems
+    return Settings(directory=directory, host=host, files=tuple(ini.files), origins=origins, **parts), problems
 
 
 def hinted(problem: Problem, ini: Ini) -> Problem:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from warren.config.reader import DEFAULT_FOLDER
+from warren.config.reader import DEFAULT_DIRECTORY
 from warren.errors import Unavailable
 from warren.system.printable import one_line
 
@@ -70,7 +70,7 @@ class Failure(StrEnum):
 class Step:
     """One command. An `always` command is run last, even after a failure and after Ctrl-C."""
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     failure: Failure
     always: bool = False
 
@@ -98,7 +98,7 @@ def steps(action: Action, monit: bool) -> tuple[Step, ...]:
         Action.STOP: (look_away, systemd),
         Action.RESTART: (look_away, forget, systemd, look),
     }[action]
-    return tuple(step for step in found if monit or step.words[0] != "monit")
+    return tuple(step for step in found if monit or step.arguments[0] != "monit")
 
 
 def run(action: Action, glance: Callable[[], None]) -> Outcome:
@@ -129,7 +129,7 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
     """Run one command; if it failed, return one line with the command and its message, else ''."""
     # Monit refuses to run in a directory that is gone.
     with subprocess.Popen(
-        step.words, cwd="/", env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        step.arguments, cwd="/", env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         while True:
             try:
@@ -140,7 +140,7 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
     if process.returncode == 0:
         return ""
     line = next((line for line in said.splitlines() if line.strip()), f"exit status {process.returncode}")
-    return f"{' '.join(step.words)} failed: {line.strip()}"
+    return f"{' '.join(step.arguments)} failed: {line.strip()}"
 
 
 def status() -> str:
@@ -197,18 +197,18 @@ def _runs(said: dict[str, str], directory: Path) -> bool:
 
 
 def _directory_of(environment: str) -> Path:
-    named = [word.partition("=")[2] for word in shlex.split(environment) if word.startswith("WARREN_CONFIG=")]
-    return Path(named[-1]) if named else DEFAULT_FOLDER
+    named = [argument.partition("=")[2] for argument in shlex.split(environment) if argument.startswith("WARREN_CONFIG=")]
+    return Path(named[-1]) if named else DEFAULT_DIRECTORY
 
 
 def _show(*names: str) -> dict[str, str]:
     """Return properties of the unit from systemd; empty on a host without systemd."""
     if not _BOOTED.is_dir():
         return {}
-    words = ("systemctl", "show", *(f"--property={name}" for name in names), UNIT)
+    arguments = ("systemctl", "show", *(f"--property={name}" for name in names), UNIT)
     try:
         done = subprocess.run(
-            words, env=_environment(), capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER
+            arguments, env=_environment(), capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}

@@ -22,7 +22,7 @@ from warren.errors import Unavailable, WarrenError
 from warren.status.validation import NUMBER, Shape, misfit
 
 #: Seconds that supervisord may take for a whole answer; it answers between two ticks of its loop.
-PATIENCE = 10.0
+TIMEOUT = 10.0
 #: Size in bytes of the largest answer; an answer with a thousand programs has about 2 MB.
 LARGEST = 1 << 23
 #: The fields that an answer must have.
@@ -39,14 +39,14 @@ STARTED = "start it: warren start, or without systemd warren supervise"
 class Program:
     """A program as supervisord sees it.
 
-    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `trouble` says
+    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `last_error` says
     why the program could not start. `capture` is the path of its capture file.
     """
 
     program: str
     state: str
     pid: int | None
-    trouble: str
+    last_error: str
     capture: Path | None
 
 
@@ -96,7 +96,7 @@ def _program(info: dict[str, Any]) -> Program:
         program=info["name"] if info["name"] == info["group"] else f"{info['group']}:{info['name']}",
         state=info["statename"],
         pid=info["pid"] or None,
-        trouble=info["spawnerr"],
+        last_error=info["spawnerr"],
         capture=Path(info["stdout_logfile"]) if info["stdout_logfile"] else None,
     )
 
@@ -115,7 +115,7 @@ class _Connection(UnixStreamHTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = _Bounded(PATIENCE)
+        self.sock = _Bounded(TIMEOUT)
         self.sock.connect(str(self._path))
 
 

@@ -1,7 +1,7 @@
 """The settings of the demo's tasks, from `demo/demo.json` in the state directory of the suite.
 
     {"api": "http://127.0.0.1:8080", "key_file": "/etc/warren/demo.key",
-     "folder": "/var/lib/warren/demo/files"}
+     "directory": "/var/lib/warren/demo/files"}
 
 The key itself is read from its file for each call. So neither this file nor any message holds it.
 """
@@ -24,13 +24,13 @@ class DemoSettings:
     """The settings of the demo's tasks.
 
     `api` is the URL of the API, without a slash at its end; `key_file` holds the key that it needs.
-    `folder` is the directory of documents, downloads and reports. `ticks` is the file to which each
+    `directory` is the directory of documents, downloads and reports. `ticks` is the file to which each
     tick of the schedule appends a line.
     """
 
     api: str
     key_file: Path
-    folder: Path
+    directory: Path
     ticks: Path
 
     @property
@@ -68,15 +68,15 @@ def load(app: Celery) -> DemoSettings:
 
 def read(file: Path) -> DemoSettings:
     """Return the settings in this file. Raises WarrenError."""
-    expected = f"{file}: expected a JSON object with api, key_file and folder"
+    expected = f"{file}: expected a JSON object with api, key_file and directory"
     try:
         told = json.loads(file.read_bytes())
-        api, key_file, folder = (str(told[name]) for name in ("api", "key_file", "folder"))
+        api, key_file, directory = (str(told[name]) for name in ("api", "key_file", "directory"))
     except (OSError, ValueError) as error:
         raise WarrenError(f"{expected}, found: {error}; write it, docs/quickstart.md shows one") from error
     except (KeyError, TypeError) as error:
         raise WarrenError(f"{expected}, found one without {error}; docs/quickstart.md shows one") from error
-    return DemoSettings(api, Path(key_file), Path(folder), file.parent / "ticks.jsonl")
+    return DemoSettings(api, Path(key_file), Path(directory), file.parent / "ticks.jsonl")
 
 
 def write(file: Path, settings: DemoSettings) -> None:

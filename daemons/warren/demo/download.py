@@ -127,8 +127,8 @@ class _Adapter(HTTPAdapter):
         self._connect = partial(_connect, named=named, end=end)
         super().__init__()
 
-    def init_poolmanager(self, *words: Any, **named: Any) -> None:
-        super().init_poolmanager(*words, **named)
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
         connect = self._connect
 
         class Plain(HTTPConnection):

@@ -42,7 +42,7 @@ def download(self: Task[..., Any], url: str, filename: str) -> str:
     longer than ten minutes. Raises requests.HTTPError for a refusal.
     """
     demo = demo_settings.load(self.app)
-    path = inside(demo.folder, filename)
+    path = inside(demo.directory, filename)
     with answer(url, demo.reachable) as chunks:
         write_whole(path, chunks)
     return str(path)
@@ -51,7 +51,7 @@ def download(self: Task[..., Any], url: str, filename: str) -> str:
 @shared_task(bind=True, name="warren.demo.list")
 def list_files(self: Task[..., Any]) -> list[dict[str, str | int]]:
     """Return name and bytes of every complete file in the directory, ordered by name."""
-    return [{"name": path.name, "bytes": path.stat().st_size} for path in finished(demo_settings.load(self.app).folder)]
+    return [{"name": path.name, "bytes": path.stat().st_size} for path in finished(demo_settings.load(self.app).directory)]
 
 
 @shared_task(bind=True, name="warren.demo.report")
@@ -62,7 +62,7 @@ def report(self: Task[..., Any], rows: int) -> str:
     """
     if not 1 <= rows <= _MOST_ROWS:
         raise ValueError(f"rows: expected 1 to {_MOST_ROWS}, found {rows}")
-    directory = demo_settings.load(self.app).folder
+    directory = demo_settings.load(self.app).directory
     # The name is the task's id, so a second delivery of the message writes the same file again.
     path = inside(directory, f"report-{self.request.id}.csv")
     documents = [document for document in finished(directory) if document.suffix == ".txt"]
@@ -87,7 +87,7 @@ def collect(self: Task[..., Any], number: int) -> str:
     requests.HTTPError for any other refusal.
     """
     demo = demo_settings.load(self.app)
-    path = inside(demo.folder, document_name(number))
+    path = inside(demo.directory, document_name(number))
     if path.exists():
         return str(path)
     response = fetch(demo, number)

@@ -6,41 +6,41 @@ from collections.abc import Iterator
 from typing import Any
 
 from warren.health.finding import Finding, Level, span
-from warren.health.observation import Evidence
+from warren.health.observation import Snapshot
 from warren.health.program_findings import listed, not_running
 
-#: Seconds after which survey.json, which is written each second, is old.
+#: Seconds after which broker.json, which is written each second, is old.
 OLD = 15.0
 _WATCHDOG = "quota-watchdog"
 
 
-def surveyed(evidence: Evidence, check: str) -> Iterator[Finding]:
+def broker(snapshot: Snapshot, check: str) -> Iterator[Finding]:
     """Yield a finding for each problem of one check, else one finding for all that it covers.
 
     `check` is broker, queues or quotas.
     """
-    survey = evidence.survey
-    if reason := not_running(evidence):
+    broker_status = snapshot.broker_status
+    if reason := not_running(snapshot):
         yield Finding(check, Level.CRITICAL, reason)
-    elif not listed(evidence, _WATCHDOG):
+    elif not listed(snapshot, _WATCHDOG):
         yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
-    elif survey.said is None:
-        yield _without(evidence, check, survey.trouble)
-    elif survey.age(evidence.now) > OLD:
-        yield _without(evidence, check, f"the last survey is {span(survey.age(evidence.now))} old")
+    elif broker_status.said is None:
+        yield _without(snapshot, check, broker_status.last_error)
+    elif broker_status.age(snapshot.now) > OLD:
+        yield _without(snapshot, check, f"the last broker status is {span(broker_status.age(snapshot.now))} old")
     else:
-        found = [Finding(check, level, text) for level, text in _JUDGES[check](survey.said)]
+        found = [Finding(check, level, text) for level, text in _JUDGES[check](broker_status.said)]
         bad = [finding for finding in found if finding.level]
         yield from bad or [Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")]
 
 
-def _without(evidence: Evidence, check: str, reason: str) -> Finding:
+def _without(snapshot: Snapshot, check: str, reason: str) -> Finding:
     """Return the finding for an unknown broker status.
 
     It is only a warning for a watchdog that has just started, which has not published one yet.
     """
-    watchdog = listed(evidence, _WATCHDOG)[0]
-    young = evidence.now - watchdog["since"] < OLD
+    watchdog = listed(snapshot, _WATCHDOG)[0]
+    young = snapshot.now - watchdog["since"] < OLD
     return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {reason}")
 
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from warren.health.finding import Finding, Level
-from warren.health.observation import Disk, Evidence
+from warren.health.observation import Disk, Snapshot
 
 #: Percent of free space below which the check warns, or is critical. These are the defaults of
 #: [health], used when no broker status holds the settings.
 DISK_WARNING, DISK_CRITICAL = 10.0, 5.0
 
 
-def disk(evidence: Evidence) -> Iterator[Finding]:
+def disk(snapshot: Snapshot) -> Iterator[Finding]:
     """Yield a finding for each directory with a nearly full disk, else one for the fullest disk."""
-    levels = (evidence.survey.said or {}).get("disk", {})
+    levels = (snapshot.broker_status.said or {}).get("disk", {})
     warning, critical = levels.get("warning", DISK_WARNING), levels.get("critical", DISK_CRITICAL)
-    found = [_judge(each, warning, critical) for each in evidence.disks]
+    found = [_judge(each, warning, critical) for each in snapshot.disks]
     bad = [finding for finding in found if finding.level]
-    least = min((_least(each)[0] for each in evidence.disks if each.room is not None), default=0.0)
+    least = min((_least(each)[0] for each in snapshot.disks if each.room is not None), default=0.0)
     yield from bad or [Finding("disk", Level.OK, f"disk {_percent(least)} free")]
 
 
 def _judge(disk: Disk, warning: float, critical: float) -> Finding:
     if disk.room is None:
-        return Finding("disk", Level.CRITICAL, f"disk of {disk.folder}: {disk.trouble}")
+        return Finding("disk", Level.CRITICAL, f"disk of {disk.directory}: {disk.last_error}")
     part, what = _least(disk)
     level = Level.CRITICAL if 100 * part < critical else Level.WARNING if 100 * part < warning else Level.OK
-    return Finding("disk", level, f"disk of {disk.folder} {_percent(part)} {what}free")
+    return Finding("disk", level, f"disk of {disk.directory} {_percent(part)} {what}free")
 
 
 def _least(disk: Disk) -> tuple[float, str]:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from warren.status import heartbeat, status_file
-from warren.status.heartbeat import Beat
+from warren.status.heartbeat import Heartbeat
 from warren.status.status_file import Published
 from warren.status.validation import NUMBER, Shape
 from warren.system.process import Process
 
 SUPERVISORD = "supervisord"
-#: The shapes of the parts of programs.json and survey.json that the checks need.
+#: The shapes of the parts of programs.json and broker.json that the checks need.
 PROGRAMS: dict[str, Shape] = {
     "pid": int,
     "start": int,
@@ -52,7 +52,7 @@ _QUOTA = {
     "next_free_s": (*NUMBER, None),
     "level?": _LEVEL,
 }
-SURVEY: dict[str, Shape] = {
+BROKER_STATUS: dict[str, Shape] = {
     "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str], "same_name?": bool},
     "results?": {"reachable": bool, "reason": str},
     "queues": {str: _QUEUE},
@@ -72,52 +72,52 @@ class Disk:
 
     `room` is the free part of the space, and `entries` that of the file entries (inodes), each from
     0 to 1 of what an ordinary user may use. None means that the value is unknown: for `room`,
-    `trouble` says why; some file systems do not count `entries`.
+    `last_error` says why; some file systems do not count `entries`.
     """
 
-    folder: Path
+    directory: Path
     room: float | None
     entries: float | None = None
-    trouble: str = ""
+    last_error: str = ""
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Snapshot:
     """All that is judged. `now`, like every time in the files, is CLOCK_BOOTTIME in seconds."""
 
     now: float
     programs: Published
-    survey: Published
+    broker_status: Published
     supervisor_alive: bool
-    beats: dict[str, Beat]
+    heartbeats: dict[str, Heartbeat]
     silent: dict[str, float]  # seconds since the last sign of life of each program and supervisord
     ended: frozenset[str]  # programs whose heartbeat belongs to a process that has ended
     disks: tuple[Disk, ...]
     # For a program whose heartbeat could not be read, the reason.
-    heart_troubles: dict[str, str] = field(default_factory=dict)
+    heartbeat_errors: dict[str, str] = field(default_factory=dict)
 
 
-def look(run_dir: Path, directories: tuple[Path, ...]) -> Evidence:
+def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
     """Read the files of `run_dir`, and the free space of the disks of all these directories.
 
     Raises nothing.
     """
     programs = status_file.read(run_dir / "programs.json", **PROGRAMS)
     said = programs.said or {"pid": 0, "start": 0, "programs": []}
-    heartbeats = heartbeat.read(run_dir, [each["program"] for each in said["programs"]])
-    beats = heartbeats.beats
-    return Evidence(
+    found = heartbeat.read(run_dir, [each["program"] for each in said["programs"]])
+    heartbeats = found.by_program
+    return Snapshot(
         now=status_file.now(),
         programs=programs,
-        survey=status_file.read(run_dir / "survey.json", **SURVEY),
+        broker_status=status_file.read(run_dir / "broker.json", **BROKER_STATUS),
         supervisor_alive=Process(said["pid"], said["start"]).alive,
-        beats=beats,
-        silent={name: beat.age for name, beat in beats.items()} | {SUPERVISORD: programs.silence},
-        ended=frozenset(name for name, beat in beats.items() if not beat.process.alive),
+        heartbeats=heartbeats,
+        silent={name: latest.age for name, latest in heartbeats.items()} | {SUPERVISORD: programs.silence},
+        ended=frozenset(name for name, latest in heartbeats.items() if not latest.process.alive),
         # systemd removes the run directory when it stops the suite, which is not an error of a
         # disk.
         disks=tuple(map(_disk, [*directories, run_dir] if os.path.exists(run_dir) else directories)),
-        heart_troubles=heartbeats.troubles,
+        heartbeat_errors=found.errors_found,
     )
 
 
@@ -125,7 +125,7 @@ def _disk(directory: Path) -> Disk:
     try:
         found = os.statvfs(directory)
     except OSError as error:
-        return Disk(directory, None, trouble=error.strerror or str(error))
+        return Disk(directory, None, last_error=error.strerror or str(error))
     used = found.f_blocks - found.f_bfree
     # Like df: space that is reserved for root is not free.
     room = found.f_bavail / max(1, used + found.f_bavail)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from warren.health.broker_findings import surveyed
+from warren.health.broker_findings import broker
 from warren.health.disk_space import disk
 from warren.health.finding import CHECKS, Finding, Level
-from warren.health.observation import Evidence
+from warren.health.observation import Snapshot
 from warren.health.program_findings import programs, supervisord
 from warren.system.printable import one_line
 
@@ -16,11 +16,11 @@ LONGEST = 512
 _DAEMONS = ("worker", "beat", "quota-watchdog")
 
 
-def judge(evidence: Evidence, checks: Iterable[str] = CHECKS) -> list[Finding]:
+def judge(snapshot: Snapshot, checks: Iterable[str] = CHECKS) -> list[Finding]:
     """Return the findings of those checks, the worst first, each text once."""
     found: dict[str, Finding] = {}
     for check in checks:
-        for finding in _check(evidence, check):
+        for finding in _check(snapshot, check):
             # Nearly all checks find the same when the suite is not running.
             found.setdefault(finding.text, finding)
     return sorted(found.values(), key=lambda finding: -finding.level)
@@ -53,9 +53,9 @@ def _cut(text: str, parts: list[str]) -> str:
     return text
 
 
-def _check(evidence: Evidence, check: str) -> Iterable[Finding]:
+def _check(snapshot: Snapshot, check: str) -> Iterable[Finding]:
     if check == "supervisord":
-        return [supervisord(evidence)]
+        return [supervisord(snapshot)]
     if check == "disk":
-        return disk(evidence)
-    return programs(evidence, check) if check in _DAEMONS else surveyed(evidence, check)
+        return disk(snapshot)
+    return programs(snapshot, check) if check in _DAEMONS else broker(snapshot, check)

@@ -32,8 +32,8 @@ class Event(StrEnum):
     RELOAD_REFUSED = "reload_refused", "SIGHUP: the new settings are wrong and nothing was changed"
     STATE_DUMPED = "state_dumped", "SIGUSR1: what the daemon is doing, with its stacks"
     CANNOT_WRITE = "cannot_write", "a file of Warren could not be written (permission, full disk)"
-    FILE_SET_ASIDE = (
-        "file_set_aside",
+    FILE_MOVED_AWAY = (
+        "file_moved_away",
         "what stood at `path`, where a file of the suite belongs, cannot be used: it was renamed (`kept_as`)",
     )
     RECORD = "record", "a line of a library: `logger` says of which, `message` what"
@@ -42,14 +42,17 @@ class Event(StrEnum):
     # supervision
     PROGRAM_HUNG = (
         "program_hung",
-        "a heart stood still for `silent_s` (`reason`): the daemon's stacks go to its capture file, and it is started anew",
+        "a heartbeat stood still for `silent_s` (`reason`): the daemon's stacks go to its capture file, and it is started again",
     )
-    PROGRAM_HELD = "program_held", "a daemon ended `failures` times too soon: it is tried again every `retry_every_s`"
-    PROGRAM_RELEASED = "program_released", "a daemon that was held does its work again"
-    PROGRAM_TOO_BIG = "program_too_big", "a daemon has grown beyond its max_memory and is started anew, in order"
+    PROGRAM_BACKING_OFF = (
+        "program_backing_off",
+        "a daemon ended `failures` times too soon: it is tried again every `retry_every_s`",
+    )
+    PROGRAM_RECOVERED = "program_recovered", "a daemon that was backing off does its work again"
+    PROGRAM_TOO_BIG = "program_too_big", "a daemon has grown beyond its max_memory and is started again, in order"
     WORKER_STUCK = (
         "worker_stuck",
-        "a worker took nothing although there were messages and it had room: it is started anew, in order",
+        "a worker took nothing although there were messages and it had room: it is started again, in order",
     )
     WORKER_BLOCKED = (
         "worker_blocked",
@@ -71,10 +74,13 @@ class Event(StrEnum):
         "supervision_failed",
         "an error that nobody foresaw cost supervise one `step` of its loop, which continues; `exception` has the traceback",
     )
-    RUN_FOLDER_EMPTIED = "run_folder_emptied", "somebody removed or spoilt a file of the run folder (`path`): it was made anew"
-    RUN_FOLDER_LOST = (
-        "run_folder_lost",
-        "the same, but they cannot be made anew, or another suite has come in: stop one of them",
+    RUN_DIRECTORY_RESTORED = (
+        "run_directory_restored",
+        "somebody removed or spoilt a file of the run directory (`path`): it was made again",
+    )
+    RUN_DIRECTORY_LOST = (
+        "run_directory_lost",
+        "the same, but they cannot be made again, or another suite has come in: stop one of them",
     )
     NOTIFY_FAILED = "notify_failed", "systemd could not be told how the suite is"
 
@@ -161,10 +167,10 @@ class Event(StrEnum):
         "queue_resumed",
         "the worker takes from a queue again that remote control had cancelled; `reason`, if no `add_consumer` was",
     )
-    TASK_HANDED_BACK = "task_handed_back", "an unfinished task went back to the broker; `reason` says why"
+    TASK_REQUEUED = "task_requeued", "an unfinished task went back to the broker; `reason` says why"
     TASK_RENEWED = (
         "task_renewed",
-        "RabbitMQ has given a task back `returns` times, and drops it in the end: a copy that it counts anew takes its place",
+        "RabbitMQ has given a task back `returns` times, and drops it in the end: a copy that it counts again takes its place",
     )
     REQUEUE_REFUSED = (
         "requeue_refused",

@@ -19,7 +19,7 @@ from structlog.typing import EventDict
 from warren.logs.events import Event
 from warren.logs.line_limit import bounded
 from warren.redaction.masker import redact_value, suspicious
-from warren.system.obstacles import SetAside
+from warren.system.obstacles import MovedAway
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -103,9 +103,9 @@ class Writer:
         line = self.line(datetime.now(UTC).timestamp(), "error", Event.CANNOT_WRITE.value)
         return f"{render(line | {'path': str(path), 'lost': number, 'error': error})}\n".encode()
 
-    def set_aside(self, kept: SetAside) -> bytes:
+    def move_away(self, kept: MovedAway) -> bytes:
         """Return the line that names the obstacle that had the path of the log."""
-        line = self.line(datetime.now(UTC).timestamp(), "warning", Event.FILE_SET_ASIDE.value)
+        line = self.line(datetime.now(UTC).timestamp(), "warning", Event.FILE_MOVED_AWAY.value)
         return f"{render(line | kept._asdict())}\n".encode()
 
 

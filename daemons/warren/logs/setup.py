@@ -26,7 +26,7 @@ from warren.logs.sink import Sink, task_fields
 from warren.logs.writer import LineFile, complain
 from warren.redaction.masker import redact
 from warren.system import regular_file
-from warren.system.obstacles import SetAside
+from warren.system.obstacles import MovedAway
 from warren.system.private_directory import make_logs
 
 
@@ -98,7 +98,7 @@ _process = _Process()
 _own = _Own()
 
 
-def get() -> Logger:
+def logger() -> Logger:
     """Return the logger for Warren's own events; the call may come before `configure`."""
     return _own
 
@@ -126,7 +126,7 @@ def configure(daemon: str, program: str, host: str, directory: Path, level: str 
     path = directory / f"{daemon}.log"
     try:
         make_logs(directory)
-        file = LineFile(path, partial(writer.lines_lost, path), writer.set_aside)
+        file = LineFile(path, partial(writer.lines_lost, path), writer.move_away)
     except OSError as error:
         raise CannotWrite(
             f"cannot open the log file {path}: {error.strerror}; let user {getuser()} write there, or set log_dir in [app]"
@@ -220,7 +220,7 @@ def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackTy
     if not issubclass(kind, Exception):  # Ctrl-C is not a crash
         sys.__excepthook__(kind, error, trace)
         return
-    get().critical(Event.CRASHED, exc_info=(kind, error, trace))
+    logger().critical(Event.CRASHED, exc_info=(kind, error, trace))
     # On stderr as well, for a person at a terminal. A capture file may take stderr, so without
     # secrets.
     complain(redact("".join(traceback.format_exception(kind, error, trace)).rstrip()))
@@ -240,8 +240,8 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
     logging.getLogger("python").error("%s: %s", args.err_msg or "exception ignored in", safe_text(args.object), exc_info=error)
 
 
-def _tell_rename(kept: SetAside) -> None:
-    _own.warning(Event.FILE_SET_ASIDE, path=kept.path, kept_as=kept.kept_as, reason=kept.reason)
+def _tell_rename(kept: MovedAway) -> None:
+    _own.warning(Event.FILE_MOVED_AWAY, path=kept.path, kept_as=kept.kept_as, reason=kept.reason)
 
 
 regular_file.tellers.append(_tell_rename)

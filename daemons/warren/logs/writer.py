@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from warren.system.obstacles import SetAside, clear
+from warren.system.obstacles import MovedAway, clear
 
 MODE = 0o640
 #: After this many seconds without a line a process looks at the end of the file before it appends.
@@ -31,13 +31,13 @@ class LineFile:
     """
 
     def __init__(
-        self, path: Path, loss_line: Callable[[int, str], bytes], rename_line: Callable[[SetAside], bytes] = lambda _: b""
+        self, path: Path, loss_line: Callable[[int, str], bytes], rename_line: Callable[[MovedAway], bytes] = lambda _: b""
     ) -> None:
         """Open or create the file. Raises OSError when that fails."""
         self.path = path
         self.lost = 0
         self._loss_line, self._rename_line = loss_line, rename_line
-        self._set_aside: SetAside | None = None
+        self._moved_away: MovedAway | None = None
         self._error = ""
         self._last = -SILENCE
         self._fd = -1
@@ -72,8 +72,8 @@ class LineFile:
     def _put(self, line: bytes) -> None:
         self._follow()
         text = self._loss_line(self.lost, self._error) + line if self.lost else line
-        if self._set_aside is not None:
-            text = self._rename_line(self._set_aside) + text
+        if self._moved_away is not None:
+            text = self._rename_line(self._moved_away) + text
         now = time.monotonic()
         if (self.lost or now - self._last > SILENCE) and self._is_torn():
             text = b"\n" + text
@@ -84,7 +84,7 @@ class LineFile:
                 self._blank(written)
             raise OSError(0, f"only {written} of {len(text)} bytes fitted")
         self.lost = 0
-        self._set_aside = None
+        self._moved_away = None
 
     def _blank(self, written: int) -> None:
         """Turn the half line that was just written into a blank one, which readers of JSON ignore.
@@ -137,7 +137,7 @@ class LineFile:
     def _reopen(self, ours: bool = False) -> None:
         # A fifo or a directory at the path of the log is moved or removed. A link stays: it may
         # lead to another disk, or to /dev/stdout.
-        self._set_aside = clear(self._name, _is_log) or self._set_aside
+        self._moved_away = clear(self._name, _is_log) or self._moved_away
         fd = _open(self._name)
         status = os.fstat(fd)
         old, self._fd, self._identity, self._pid = self._fd, fd, (status.st_dev, status.st_ino), os.getpid()

@@ -16,11 +16,11 @@ from types import TracebackType
 
 from warren.errors import WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.quotas.headers import retry_after
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger
 from warren.quotas.slots import Ticket
-from warren.system.process import this
+from warren.system.process import current_process
 
 #: The slots that admitted the running task and were not used for a call yet, by quota name.
 held: ContextVar[dict[str, list[Ticket]] | None] = ContextVar("held", default=None)
@@ -77,10 +77,10 @@ def settle_cut_off() -> None:
             return
         try:
             for ledger in _ledgers.values():
-                ledger.renounce(this())
+                ledger.abandon(current_process())
             _under_way.clear()
         except LEDGER_ERRORS as problem:
-            get().warning(Event.LEDGER_BUSY, reason=str(problem), consequence="the slots are settled after the next task")
+            logger().warning(Event.LEDGER_BUSY, reason=str(problem), consequence="the slots are settled after the next task")
 
 
 class Quota:
@@ -118,7 +118,7 @@ class Quota:
                 raise NoAllowance(f"quota {self.name} had no free slot within {timeout:g} s; try again later")
             time.sleep(pause)
 
-    def give_back(self, ticket: Ticket, *, sent: bool, answered: bool) -> None:
+    def release(self, ticket: Ticket, *, sent: bool, answered: bool) -> None:
         """Settle or refund the slot of a call that has ended, and settle the pending slots."""
         try:
             if sent:
@@ -128,24 +128,24 @@ class Quota:
             self._retry_settlements()
         except LEDGER_ERRORS as problem:
             # The call is made, and the task need not fail for this. The slot stays open until it
-            # can be settled, or this process ends. It must not come into `held`, where the next
+            # can be settled, or this process ends. It must not come into `backing_off`, where the next
             # call would use it once more.
             _pending_settlements.setdefault(self.name, []).append(ticket)
-            get().warning(Event.LEDGER_BUSY, quota=self.name, reason=str(problem), consequence="the slot is settled later")
+            logger().warning(Event.LEDGER_BUSY, quota=self.name, reason=str(problem), consequence="the slot is settled later")
 
     def _admitted_with(self) -> Ticket | None:
         mine = (held.get() or {}).get(self.name)
         while mine:
             # Claimed again: a ledger that was damaged and created again since the task was admitted
             # does not know this slot.
-            if self.ledger.claim(mine[-1:], this()):
+            if self.ledger.claim(mine[-1:], current_process()):
                 return mine.pop()
             mine.pop()
         return None
 
     def _reserve(self) -> Ticket | None:
         self._retry_settlements()
-        tickets = self.ledger.reserve(1, this())
+        tickets = self.ledger.reserve(1, current_process())
         return tickets[0] if tickets else None
 
     def _retry_settlements(self) -> None:
@@ -188,7 +188,7 @@ class Call:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             # An error does not say whether the provider has counted the call, nor when it will.
-            self._quota.give_back(ticket, sent=self._sent, answered=kind is None)
+            self._quota.release(ticket, sent=self._sent, answered=kind is None)
         _under_way.pop(self, None)
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
@@ -197,9 +197,11 @@ class Call:
         if seconds:
             try:
                 if self._quota.ledger.close_for(seconds):
-                    get().warning(Event.QUOTA_CLOSED, quota=self._quota.name, status=status, pause_s=seconds)
+                    logger().warning(Event.QUOTA_CLOSED, quota=self._quota.name, status=status, pause_s=seconds)
             except LEDGER_ERRORS as problem:
-                get().warning(Event.LEDGER_BUSY, quota=self._quota.name, reason=str(problem), consequence="the pause is not kept")
+                logger().warning(
+                    Event.LEDGER_BUSY, quota=self._quota.name, reason=str(problem), consequence="the pause is not kept"
+                )
 
     def not_sent(self) -> None:
         """Release the slot unused.

@@ -28,7 +28,7 @@ from warren.system.process import Process
 NS = 1_000_000_000
 #: The errors of a ledger. Each means that nothing may be admitted now.
 LEDGER_ERRORS = (LedgerBusy, LedgerDamaged, OSError)
-#: The most cooled slots that `relax` releases at once, so that no process waits long for the lock.
+#: The most cooled slots that `release_cooled` releases at once, so that no process waits long for the lock.
 BATCH = 10_000
 
 
@@ -51,7 +51,7 @@ class Opened:
 class Ledger:
     """The slots of one quota, shared by every process of the host. All methods raise LEDGER_ERRORS.
 
-    timeout: seconds to wait for the lock before LedgerBusy; by default `mapped_file.PATIENCE`.
+    timeout: seconds to wait for the lock before LedgerBusy; by default `mapped_file.TIMEOUT`.
     """
 
     def __init__(self, path: Path, timeout: float | None = None) -> None:
@@ -100,7 +100,7 @@ class Ledger:
             now = now_ns()
             return sum(slots.refund(ticket, now) for ticket in tickets)
 
-    def take_back(self, tickets: Sequence[Ticket], owner: Process) -> int:
+    def reclaim(self, tickets: Sequence[Ticket], owner: Process) -> int:
         """Release at once those slots that `owner` still has; return how many.
 
         A slot that no process has claimed from `owner` made no call, and will make none: a later
@@ -144,7 +144,7 @@ class Ledger:
             free = slots.next_free(count, now)
             return None if free is None else max(0.0, (free - now) / NS)
 
-    def renounce(self, owner: Process) -> int:
+    def abandon(self, owner: Process) -> int:
         """Let every slot of `owner` cool as if the process were dead; return how many.
 
         The process must not be about to call with any of them.
@@ -160,13 +160,13 @@ class Ledger:
         with self._file.locked() as slots:
             return slots.reap(lambda owner: known.setdefault(owner, owner.alive), now_ns)
 
-    def relax(self) -> None:
+    def release_cooled(self) -> None:
         """Release cooled slots, and lower HIGH_WATER to what is in use.
 
         The disk may hold the higher mark for longer.
         """
         with self._file.locked() as slots:
-            slots.thaw(now_ns(), BATCH)
+            slots.release_due(now_ns(), BATCH)
             lower = _in_use(slots) + _block(slots)
             # In this order: DURABLE is never the higher one.
             for mark in (Head.DURABLE, Head.HIGH_WATER):
@@ -224,7 +224,7 @@ class Ledger:
         except LedgerDamaged as problem:
             damage = str(problem)
             aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-            ledger_file.disown(self.path)
+            ledger_file.invalidate(self.path)
         os.pwrite(memo, b"made\n", 0)
         # What the lost ledger knew is unknown now, so it counts as used: every slot cools as if it
         # had just been called. The clock is read after the loss was made known: until then other

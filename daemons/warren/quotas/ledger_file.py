@@ -11,7 +11,7 @@ from pathlib import Path
 
 from warren.quotas.layout import HEADER_WORDS, MAGIC, MOST, SLOT_WORDS, VERSION, WORD, Head, Slot, State
 from warren.quotas.slots import Slots
-from warren.system.atomic_write import sync_folder
+from warren.system.atomic_write import sync_directory
 from warren.system.process import boot
 from warren.system.regular_file import NotRegular, open_regular, remove_any
 
@@ -66,7 +66,7 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
         elif aside is not None:
             os.link(path, aside, follow_symlinks=False)
         os.rename(fresh, path)
-        sync_folder(path.parent)
+        sync_directory(path.parent)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
@@ -74,7 +74,7 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
         os.close(fd)
 
 
-def disown(path: Path) -> None:
+def invalidate(path: Path) -> None:
     """Invalidate the ledger at `path` for every process that has it mapped.
 
     The file stays until `create` replaces it. It is not moved away: when this process is killed

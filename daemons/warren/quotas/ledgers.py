@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping
 from warren.config import Settings
 from warren.errors import CannotWrite, WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger, LedgerBusy, Opened
 
 
-class Book(Mapping[str, Ledger]):
-    """The ledgers under `folder`, by quota name. `configure` makes each match the settings.
+class Ledgers(Mapping[str, Ledger]):
+    """The ledgers under `directory`, by quota name. `configure` makes each match the settings.
 
-    timeout: seconds to wait for a ledger's lock at each use; by default `mapped_file.PATIENCE`.
+    timeout: seconds to wait for a ledger's lock at each use; by default `mapped_file.TIMEOUT`.
     """
 
     def __init__(self, settings: Settings, timeout: float | None = None) -> None:
         self.settings = settings
-        self.folder = settings.app.state_dir / "quota"
-        self._ledgers = {name: Ledger(self.folder / f"{name}.ledger", timeout) for name in settings.quotas}
+        self.directory = settings.app.state_dir / "quota"
+        self._ledgers = {name: Ledger(self.directory / f"{name}.ledger", timeout) for name in settings.quotas}
 
     def __getitem__(self, name: str) -> Ledger:
         return self._ledgers[name]
@@ -32,7 +32,7 @@ class Book(Mapping[str, Ledger]):
         return len(self._ledgers)
 
     def close(self) -> None:
-        """Close every ledger's file: for a `Book` that another one replaces."""
+        """Close every ledger's file: for a `Ledgers` that another one replaces."""
         for ledger in self._ledgers.values():
             ledger.close()
 
@@ -52,12 +52,12 @@ class Book(Mapping[str, Ledger]):
         except OSError as error:
             raise CannotWrite(
                 f"cannot write the ledger of quota {name}, {ledger.path}: {error.strerror}; "
-                "free space or set the owner of the folder, then start again"
+                "free space or set the owner of the directory, then start again"
             ) from error
         wait = _wait(ledger, quota.cost) if found.changed else 0.0
         _log_opened(name, str(quota.limit), found, wait)
         if found.older:
-            get().warning(Event.SETTINGS_OLDER, quota=name, limit=str(quota.limit))
+            logger().warning(Event.SETTINGS_OLDER, quota=name, limit=str(quota.limit))
 
     def stands(self, name: str) -> bool:
         """Return whether the ledger has these settings, or later ones. Raises LEDGER_ERRORS."""
@@ -78,7 +78,7 @@ def _wait(ledger: Ledger, cost: int) -> float:
 
 def _log_opened(name: str, limit: str, found: Opened, wait: float) -> None:
     if found.damage:
-        get().error(
+        logger().error(
             Event.LEDGER_DAMAGED,
             quota=name,
             reason=found.damage,
@@ -87,4 +87,4 @@ def _log_opened(name: str, limit: str, found: Opened, wait: float) -> None:
         )
     elif found.changed or found.taken_over:
         cost = {"next_call_s": round(wait, 3)} if wait else {}
-        get().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over, **cost)
+        logger().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over, **cost)

@@ -26,14 +26,14 @@ from warren.quotas.layout import MAGIC, MOST, SLOT_WORDS, WORD, Head, Slot, Stat
 from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.rebuild import rebuild
 from warren.quotas.slots import Contradiction, Slots
-from warren.system.regular_file import NotRegular, clear_place, open_regular
+from warren.system.regular_file import NotRegular, clear_path, open_regular
 
 #: Seconds that a caller waits for the lock, unless it sets a shorter timeout. Holders need
 #: microseconds. A holder that is stopped inside is ended by its supervisor.
-PATIENCE = 2.0
+TIMEOUT = 2.0
 #: Seconds to wait for the lock of creating, repairing or growing a ledger, which waits for the
 #: disk.
-MAKING_PATIENCE = 15.0
+MAKING_TIMEOUT = 15.0
 
 
 class LedgerBusy(Exception):
@@ -50,12 +50,12 @@ class MappedFile:
 
     All methods raise LedgerBusy, LedgerDamaged or OSError.
 
-    timeout: seconds to wait for the lock at each use; by default PATIENCE.
+    timeout: seconds to wait for the lock at each use; by default TIMEOUT.
     """
 
     def __init__(self, path: Path, timeout: float | None = None) -> None:
         self.path = path
-        self._timeout = PATIENCE if timeout is None else timeout
+        self._timeout = TIMEOUT if timeout is None else timeout
         self._inside = False
         self._memory: mmap.mmap | None = None
         self._slots: Slots | None = None
@@ -226,10 +226,10 @@ def making(path: Path) -> Iterator[int]:
         if lost := not stat.S_ISREG(memo.lstat().st_mode):
             # A link would be followed, and a fifo keeps nothing. A process that opens such a file
             # has no lock on the real one.
-            clear_place(memo)
+            clear_path(memo)
     fd = os.open(memo, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
     try:
-        lock(fd, MAKING_PATIENCE, path)
+        lock(fd, MAKING_TIMEOUT, path)
         if lost:
             # What it remembered is unknown: there was a ledger, and its slots count as used.
             os.pwrite(fd, b"made\n", 0)

@@ -6,7 +6,7 @@ provider's. Reserve and settle touch a few slots only.
 
 Why it is safe to be killed anywhere: STATE and UNTIL of each slot are the truth, written in an
 order in which every prefix counts a call too many rather than one too few. The lists are a
-convenience: BUSY marks a change, and who finds it set makes them anew.
+convenience: BUSY marks a change, and who finds it set makes them again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Slots:
 
         Moves cooled slots to the free ones before, at most `count` + 2 of them.
         """
-        self.thaw(now, count + 2)
+        self.release_due(now, count + 2)
         return bool(self.words[Head.FREE_COUNT] >= count and self.words[Head.CLOSED_UNTIL] <= now)
 
     def reserve(self, owner: Process, now: int) -> Ticket:
@@ -186,7 +186,7 @@ class Slots:
         self.words[Head.BUSY] = 0
         return True
 
-    def thaw(self, now: int, most: int) -> None:
+    def release_due(self, now: int, most: int) -> None:
         """Move up to `most` slots that have cooled to the free ones.
 
         Slots are retired instead while there are more than LIMIT.

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from warren.redaction import command_lines, token_shapes
 from warren.redaction.command_lines import redact_commands
-from warren.redaction.phrases import redact_words
+from warren.redaction.phrases import redact_phrases
 from warren.redaction.quoted_values import CLOSING, PLAIN_END, end_of, quoted_at
 from warren.redaction.secret_names import is_secret, is_secret_in_query
 from warren.redaction.token_shapes import redact_keys
@@ -103,7 +103,7 @@ def _redact(text: str) -> str:
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(rf"\1{MASK}\2", text)
     text = redact_commands(_TOKEN.sub(MASK, _assignments(_parameters(redact_urls(text)))))
-    text = redact_keys(redact_words(text))
+    text = redact_keys(redact_phrases(text))
     return _SCHEME.sub(lambda found: found[0] if _LIKE_A_WORD.fullmatch(found[3]) else f"{found[1]}{found[2]}{MASK}", text)
 
 

@@ -55,7 +55,7 @@ _TEXT = r"(?:(?!\\r)[^\r\n]){1,200}"
 _ON_WIRE = re.compile(rf"((?i:AUTH){_END}{_BULK}){_TEXT}(?:({_END}{_BULK}){_TEXT})?")
 
 
-def redact_words(text: str) -> str:
+def redact_phrases(text: str) -> str:
     """Return the text without the secrets in its sentences and commands."""
     lowered = text.lower()
     if any(name in lowered for name in ("pass", "pwd", "token", "secret", "credential", "key", "masterauth")):

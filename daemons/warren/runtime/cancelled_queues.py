@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, read_regular, remove_any
 
 
 class CancelledQueues:
-    """The file of one worker, in the `worker` folder of `state_dir`."""
+    """The file of one worker, in the `worker` directory of `state_dir`."""
 
     def __init__(self, state_dir: Path, program: str) -> None:
         self._program = program
@@ -40,7 +40,7 @@ class CancelledQueues:
             replace_file(self._path, json.dumps(sorted(queues)), mode=0o600)
         except OSError as error:
             consequence = "a worker that starts again takes from its cancelled queues again"
-            get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+            logger().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
 
     def take_up(self, queues: Iterable[str], controlled: bool) -> set[str]:
         """Return which of a worker's `queues` are cancelled still, as it starts; the others are forgotten.
@@ -57,13 +57,13 @@ class CancelledQueues:
         if holds != cancelled:
             self.write(holds)
         for queue in sorted(holds):
-            get().warning(Event.QUEUE_CANCELLED, queue=queue, reason="cancelled before this start")
+            logger().warning(Event.QUEUE_CANCELLED, queue=queue, reason="cancelled before this start")
         return holds
 
     def forget(self, queues: Iterable[str], reason: str) -> None:
         """Keep none, and tell which of these queues the worker takes from again."""
         for queue in sorted(self.read() & set(queues)):
-            get().info(Event.QUEUE_RESUMED, program=self._program, queue=queue, reason=reason)
+            logger().info(Event.QUEUE_RESUMED, program=self._program, queue=queue, reason=reason)
         try:
             remove_any(self._path)
         except OSError:

@@ -21,12 +21,12 @@ from types import FrameType
 from warren.config import Settings, load_again
 from warren.errors import CannotWrite, ConfigError, ExitCode, Unavailable, WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import configure, get, keep
+from warren.logs.setup import configure, keep, logger
 from warren.runtime.instance_lock import InstanceLock
 from warren.runtime.startup import Progress
-from warren.status.heartbeat import Heart
+from warren.status.heartbeat import HeartbeatWriter
 from warren.system.private_directory import UMASK, make_closed
-from warren.system.process import die_with_parent, of, told_parent
+from warren.system.process import die_with_parent, process_of, told_parent
 from warren.system.process_state import ProcessState
 
 #: Seconds that the interpreter may take to end after a daemon's last log line.
@@ -45,9 +45,9 @@ class Daemon:
         self.settings = settings
         self.name = name
         self.program = program
-        self.heart = Heart(settings.app.run_dir, program)
+        self.heartbeat = HeartbeatWriter(settings.app.run_dir, program)
         self.took(settings)
-        self._progress = Progress(self.heart)
+        self._progress = Progress(self.heartbeat)
         self.stopping = False
         self.hurried = False  # True: the daemon waits for nothing any more
         self.reloading = False
@@ -72,7 +72,7 @@ class Daemon:
         #: Whether a `supervise` of Warren's has started it, and will start it again.
         self.kept = parent is not None
         self._parent = parent.pid if parent else os.getppid()
-        self._supervisor = parent or of(self._parent)
+        self._supervisor = parent or process_of(self._parent)
 
     # -- start -------------------------------------------------------------------------------------
 
@@ -92,8 +92,8 @@ class Daemon:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._state = ProcessState()
-        get().info(Event.STARTED, config=str(self.settings.folder))
-        self.heart.beat("starting")
+        logger().info(Event.STARTED, config=str(self.settings.directory))
+        self.heartbeat.write("starting")
         self._progress.begin()
 
     def started(self) -> None:
@@ -118,17 +118,17 @@ class Daemon:
 
     # -- while it runs -----------------------------------------------------------------------------
 
-    def loop(self, turn: Callable[[], None], pause: Callable[[], float]) -> None:
-        """Call `turn` until the daemon is asked to stop or its supervisor has vanished.
+    def loop(self, step: Callable[[], None], pause: Callable[[], float]) -> None:
+        """Call `step` until the daemon is asked to stop or its supervisor has vanished.
 
         `pause` returns the seconds between two ticks; a signal ends a pause.
         """
         self.started()
         while not (self.stopping or self.orphaned):
-            turn()
+            step()
             self._sleep(pause())
         if self.orphaned:
-            get().error(Event.SUPERVISOR_LOST, consequence=f"{self.program} ends")
+            logger().error(Event.SUPERVISOR_LOST, consequence=f"{self.program} ends")
 
     def _sleep(self, seconds: float) -> None:
         with suppress(Empty):
@@ -153,7 +153,7 @@ class Daemon:
                 apply(settings)
         except ConfigError as error:
             for problem in error.problems:
-                get().error(Event.RELOAD_REFUSED, problem=str(problem))
+                logger().error(Event.RELOAD_REFUSED, problem=str(problem))
         finally:
             self.reloads += 1
 
@@ -167,14 +167,14 @@ class Daemon:
             return load_again(self.settings)
         except Unavailable as error:
             if str(error) != self._unread:
-                get().warning(Event.RELOAD_REFUSED, problem=str(error))
+                logger().warning(Event.RELOAD_REFUSED, problem=str(error))
             self._unread = str(error)
             self.reloading = True
             return None
 
     def took(self, settings: Settings) -> None:
         """Report in the heartbeat that these settings are taken up; a reload waits for that."""
-        self.heart.generation = settings.generation
+        self.heartbeat.generation = settings.generation
 
     def dump(self, **details: object) -> None:
         """Log the stack of every thread, with `details`."""
@@ -185,12 +185,12 @@ class Daemon:
             for thread in threading.enumerate()
             if thread.ident in frames
         }
-        get().info(Event.STATE_DUMPED, stacks={name: "".join(stack) for name, stack in stacks.items()}, **details)
+        logger().info(Event.STATE_DUMPED, stacks={name: "".join(stack) for name, stack in stacks.items()}, **details)
 
     def stop(self, code: ExitCode = ExitCode.OK) -> ExitCode:
         """Write the last log line of a daemon that ends cleanly; return its exit code."""
-        self.heart.stop()
-        get().info(Event.STOPPED, exit_code=int(code))
+        self.heartbeat.stop()
+        logger().info(Event.STOPPED, exit_code=int(code))
         # At its end Python gives each handled signal back to the kernel, whose default kills the
         # process: supervisord would report a crash. All work is done, and the end is near.
         for number in self._handlers:
@@ -203,7 +203,7 @@ class Daemon:
 
         The heartbeat file stays, so that the supervisor can report the reason.
         """
-        self.heart.beat("stopping", refused=str(error))
+        self.heartbeat.write("stopping", refused=str(error))
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         # Under a supervisor the stop timeout says when to hurry; in a terminal a second Ctrl-C

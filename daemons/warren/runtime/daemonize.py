@@ -28,7 +28,7 @@ from warren.status.heartbeat import AT_WORK, read
 from warren.system.lock_holder import lock_holder
 from warren.system.printable import printable_lines
 from warren.system.private_directory import UMASK, make_closed, make_logs
-from warren.system.process import Process, adopt_orphans, of
+from warren.system.process import Process, adopt_orphans, process_of
 from warren.system.regular_file import open_or_make
 
 #: Seconds between two looks at a daemon that starts.
@@ -59,7 +59,7 @@ def into_background(settings: Settings, program: str, expected: Collection[str])
         os.close(writing)
         with open(reading, encoding="ascii") as pipe:
             answer = pipe.read()
-        daemon = of(int(answer)) if answer else None
+        daemon = process_of(int(answer)) if answer else None
         if daemon is None:
             raise WarrenError(f"{program}: expected a process in the background, found none; its reason stands above")
         sys.exit(_Start(settings, program, expected, daemon).watch(capture, printed))
@@ -67,13 +67,13 @@ def into_background(settings: Settings, program: str, expected: Collection[str])
     _become_daemon(settings, capture, writing)
 
 
-def start_anew(settings: Settings, *verb: str) -> NoReturn:
+def start_again(settings: Settings, *verb: str) -> NoReturn:
     """Replace this process by a new program.
 
     A daemon without a supervisor must start itself again for its new settings. Every file closes,
     and with the files the lock; a kill in between leaves no daemon, like any kill of a daemon.
     """
-    arguments = ["-P", "-m", "warren", "--config", str(settings.folder), "--host", settings.host, *verb]
+    arguments = ["-P", "-m", "warren", "--config", str(settings.directory), "--host", settings.host, *verb]
     # A fixed command, as everywhere.
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
@@ -107,7 +107,7 @@ def _capture(settings: Settings, program: str) -> TextIO:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
         raise CannotWrite(
             f"{path if option == 'log_dir' else settings.app.state_dir}: expected to write {purpose} there as {getuser()}, found "
-            f"{error.filename}: {error.strerror}; make the folder and give it to that user, or set [app] {option}"
+            f"{error.filename}: {error.strerror}; make the directory and give it to that user, or set [app] {option}"
         ) from error
     finally:
         os.umask(before)
@@ -154,7 +154,7 @@ class _Start:
         try:
             code, missing = self._await_end_or_readiness()
         except KeyboardInterrupt:  # the daemon has a session of its own and did not get the signal
-            print(f"{self.program}: process {self.daemon.pid} goes on in the background; --stop ends it", file=sys.stderr)
+            print(f"{self.program}: process {self.daemon.pid} continues in the background; --stop ends it", file=sys.stderr)
             return ExitCode.FAILURE
         if code is not None:
             capture.seek(printed)
@@ -162,7 +162,7 @@ class _Start:
         if missing:
             print(
                 f"{self.program}: expected it to be ready within {self.settings.supervise.start_timeout:g} s, found "
-                f"{_listed(missing)}; process {self.daemon.pid} goes on in the background, see {self.settings.app.log_dir}",
+                f"{_listed(missing)}; process {self.daemon.pid} continues in the background, see {self.settings.app.log_dir}",
                 file=sys.stderr,
             )
         else:
@@ -207,12 +207,12 @@ class _Start:
         # cannot.
         except OSError:
             return {self.program: "starting"}
-        beats = read(run_dir, self.expected).beats
+        heartbeats = read(run_dir, self.expected).by_program
         missing = {}
         for program in self.expected:
-            beat = beats.get(program)
-            fresh = beat is not None and beat.process.start >= self.daemon.start and beat.process.alive
-            state = beat.state if beat is not None and fresh else "starting"
+            heartbeat = heartbeats.get(program)
+            fresh = heartbeat is not None and heartbeat.process.start >= self.daemon.start and heartbeat.process.alive
+            state = heartbeat.state if heartbeat is not None and fresh else "starting"
             if state not in AT_WORK:
                 missing[program] = state
         return missing

@@ -15,7 +15,7 @@ from warren.errors import AlreadyRunning, CannotWrite, OrphanRemains
 from warren.system import strict_json
 from warren.system.atomic_write import replace_file
 from warren.system.private_directory import make_closed
-from warren.system.process import Process, this
+from warren.system.process import Process, current_process
 from warren.system.regular_file import open_or_make
 
 #: Seconds that a daemon waits until an orphan of its own name, whose supervisor has vanished, ends.
@@ -64,7 +64,7 @@ class InstanceLock:
         for an orphan.
         """
         supervisor = self._supervisor
-        note = json.dumps([this().pid, supervisor and [supervisor.pid, supervisor.start]]).encode()
+        note = json.dumps([current_process().pid, supervisor and [supervisor.pid, supervisor.start]]).encode()
         try:
             os.pwrite(self._file.fileno(), note, 0)
             os.ftruncate(self._file.fileno(), len(note))

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from warren.status.heartbeat import Heart
+from warren.status.heartbeat import HeartbeatWriter
 
 #: Seconds between two heartbeats.
 _PAUSE = 1.0
@@ -22,10 +22,10 @@ class Progress:
     nothing.
     """
 
-    def __init__(self, heart: Heart) -> None:
-        self._heart = heart
+    def __init__(self, heartbeat: HeartbeatWriter) -> None:
+        self._heartbeat = heartbeat
         self._owner = (os.getpid(), threading.get_ident())
-        self._last_beat = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         self._children = 0
         self._over = False
 
@@ -42,16 +42,16 @@ class Progress:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Write a heartbeat; Python calls this for each module that is imported."""
-        self._beat(importing=name.partition(".")[0])
+        self._write_heartbeat(importing=name.partition(".")[0])
 
     def _forked(self) -> None:
         self._children += 1
-        self._beat(children=self._children)
+        self._write_heartbeat(children=self._children)
 
-    def _beat(self, **details: Any) -> None:
-        due = time.monotonic() - self._last_beat >= _PAUSE
+    def _write_heartbeat(self, **details: Any) -> None:
+        due = time.monotonic() - self._last_heartbeat >= _PAUSE
         # Not in a child, which does not own the heartbeat, nor in a thread that a module has
         # started.
         if due and not self._over and self._owner == (os.getpid(), threading.get_ident()):
-            self._last_beat = time.monotonic()
-            self._heart.beat("starting", **details)
+            self._last_heartbeat = time.monotonic()
+            self._heartbeat.write("starting", **details)

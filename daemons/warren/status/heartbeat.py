@@ -12,8 +12,8 @@ from typing import Any
 from warren.status import status_file
 from warren.status.status_file import now
 from warren.status.validation import NUMBER, Shape
-from warren.system.process import Process, this
-from warren.system.regular_file import TooLarge, clear_place
+from warren.system.process import Process, current_process
+from warren.system.regular_file import TooLarge, clear_path
 
 #: Age in seconds above which a heartbeat does not count any more.
 STALE = 10.0
@@ -21,7 +21,7 @@ STALE = 10.0
 AT_WORK = ("ready", "standby")
 #: The details that daemons add for people and for supervise. All are optional, and others may
 #: occur.
-EVIDENCE: Shape = {
+DETAILS: Shape = {
     "queues?": [str],
     "paused?": [str],
     "cancelled?": [str],
@@ -46,10 +46,10 @@ EVIDENCE: Shape = {
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """The content of a heartbeat file.
 
-    `at` and `since`, when `state` began, are in seconds of CLOCK_BOOTTIME. `evidence` are details
+    `at` and `since`, when `state` began, are in seconds of CLOCK_BOOTTIME. `details` are details
     that the daemon adds for people. `mark` differs from that of the heartbeat before, also when the
     daemon could not write the heartbeat and only touched the file.
     """
@@ -59,7 +59,7 @@ class Beat:
     at: float
     since: float
     state: str
-    evidence: dict[str, Any]
+    details: dict[str, Any]
     mark: tuple[float, int] = (0.0, 0)
 
     @property
@@ -68,24 +68,24 @@ class Beat:
         return status_file.silence(self.at, self.mark[1])
 
 
-class Heart:
-    """The writer of run_dir/heart/PROGRAM.json.
+class HeartbeatWriter:
+    """The writer of run_dir/heartbeats/PROGRAM.json.
 
     The states are starting, connecting, ready, standby (a beat that does not lead) and stopping.
     """
 
     def __init__(self, run_dir: Path, program: str) -> None:
-        self.path = run_dir / "heart" / f"{program}.json"
+        self.path = run_dir / "heartbeats" / f"{program}.json"
         self.program = program
         self.generation = 0  # the generation of the settings that the daemon has taken up
         self._state, self._since = "", 0.0
 
-    def beat(self, state: str, **details: Any) -> bool:
+    def write(self, state: str, **details: Any) -> bool:
         """Write one heartbeat, whole or not at all.
 
         Return False when the directory cannot be written, which must not end the daemon.
         """
-        me, at = this(), now()
+        me, at = current_process(), now()
         if state != self._state:
             self._state, self._since = state, at
         identity = {"program": self.program, "pid": me.pid, "start": me.start}
@@ -93,15 +93,15 @@ class Heart:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except FileExistsError:  # a task has put another kind of file there
-                clear_place(self.path.parent, stat.S_ISDIR)
+                clear_path(self.path.parent, stat.S_ISDIR)
                 self.path.parent.mkdir()
             content = {**identity, "at": at, "state": state, "since": self._since}
             own = {"generation": self.generation}
             try:
-                status_file.write(self.path, {**content, "evidence": {**details, **own}})
+                status_file.write(self.path, {**content, "details": {**details, **own}})
             # No reader would accept the file; a sign of life matters more than the details.
             except TooLarge:
-                status_file.write(self.path, {**content, "evidence": own})
+                status_file.write(self.path, {**content, "details": own})
         except OSError:  # the file of the last heartbeat was touched
             return False
         return True
@@ -113,37 +113,37 @@ class Heart:
 
 
 @dataclass(frozen=True)
-class Hearts:
+class Heartbeats:
     """The last heartbeat of each program that has one, and the errors of the reads, both by
     program.
     """
 
-    beats: dict[str, Beat] = field(default_factory=dict)
-    troubles: dict[str, str] = field(default_factory=dict)
+    by_program: dict[str, Heartbeat] = field(default_factory=dict)
+    errors_found: dict[str, str] = field(default_factory=dict)
 
 
-def read(run_dir: Path, programs: Iterable[str]) -> Hearts:
+def read(run_dir: Path, programs: Iterable[str]) -> Heartbeats:
     """Return the heartbeats of these programs of this host.
 
     A program without a heartbeat is in neither part of the result. Only the files of these programs
     are opened, however many other files somebody has put there. Raises nothing.
     """
     found = {program: _read(run_dir, program) for program in programs}
-    return Hearts(
-        {program: beat for program, beat in found.items() if isinstance(beat, Beat)},
+    return Heartbeats(
+        {program: heartbeat for program, heartbeat in found.items() if isinstance(heartbeat, Heartbeat)},
         {program: error for program, error in found.items() if isinstance(error, str)},
     )
 
 
-def _read(run_dir: Path, program: str) -> Beat | str | None:
+def _read(run_dir: Path, program: str) -> Heartbeat | str | None:
     # A program of supervisord's own files may have any name; a program with such a name has no
     # heartbeat.
     if "/" in program or "\0" in program:
         return None
-    path = run_dir / "heart" / f"{program}.json"
-    found = status_file.read(path, program={program}, pid=int, start=int, since=NUMBER, state=str, evidence=EVIDENCE)
+    path = run_dir / "heartbeats" / f"{program}.json"
+    found = status_file.read(path, program={program}, pid=int, start=int, since=NUMBER, state=str, details=DETAILS)
     content = found.said
     if content is None:
-        return None if found.missing else found.trouble
+        return None if found.missing else found.last_error
     process, mark = Process(content["pid"], content["start"]), (content["at"], found.stamp)
-    return Beat(program, process, content["at"], content["since"], content["state"], content["evidence"], mark)
+    return Heartbeat(program, process, content["at"], content["since"], content["state"], content["details"], mark)

@@ -31,7 +31,7 @@ class Published:
     """
 
     said: dict[str, Any] | None
-    trouble: str = ""
+    last_error: str = ""
     stamp: int = 0
     missing: bool = False
 

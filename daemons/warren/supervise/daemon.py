@@ -15,12 +15,12 @@ from warren.quotas import generation
 from warren.supervise.cancelled import forget_all_cancelled
 from warren.supervise.options import Options
 from warren.supervise.programs import supervisor_files
-from warren.supervise.programs.directories import make_folders, note_run_dir
-from warren.supervise.reload.check import PATIENCE, check
+from warren.supervise.programs.directories import make_directories, note_run_dir
+from warren.supervise.reload.check import TIMEOUT, check
 from warren.supervise.status import program_status
 from warren.supervise.status.journal import journal
 from warren.supervise.status.sd_notify import Notifier
-from warren.supervise.supervisor import Suite
+from warren.supervise.supervisor import SuiteSupervisor
 from warren.system.private_directory import UMASK
 from warren.system.run_lock import Lock, sole
 
@@ -32,9 +32,9 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     directory.
     """
     os.umask(UMASK)  # also for the capture files: nothing redacts the output of a task there
-    notifier.extend(PATIENCE)
+    notifier.extend(TIMEOUT)
     check(settings)
-    make_folders(settings)
+    make_directories(settings)
     with sole(settings.app.run_dir) as lock:
         app = settings.app
         setup.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
@@ -45,10 +45,10 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
 
 
 def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> ExitCode:
-    logger = setup.get()
-    logger.info(Event.STARTED, config=str(settings.folder))
+    logger = setup.logger()
+    logger.info(Event.STARTED, config=str(settings.directory))
     try:
-        suite = Suite(options, settings, notifier, lock)
+        suite = SuiteSupervisor(options, settings, notifier, lock)
         suite.main()
     except asyncore.ExitNow:  # supervisord raises this when every program has ended
         forget_all_cancelled(suite.settings)

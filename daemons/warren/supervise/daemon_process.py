@@ -16,17 +16,17 @@ from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDe
 from warren.config.snapshot import ACCEPTED
 from warren.errors import MEANINGS, UNASKED, ExitCode
 from warren.logs.events import Event
-from warren.logs.setup import get
-from warren.status.heartbeat import Beat
+from warren.logs.setup import logger
+from warren.status.heartbeat import Heartbeat
 from warren.status.status_file import now
 from warren.system.printable import one_line
 from warren.system.process import telling
-from warren.system.regular_file import clear_place
+from warren.system.regular_file import clear_path
 
-#: After this many failures in a row a daemon is in a crash loop; HELD_PAUSE is then the pause in
+#: After this many failures in a row a daemon is in a crash loop; BACKING_OFF_PAUSE is then the pause in
 #: seconds between two starts.
 TRIES = 5
-HELD_PAUSE = 60
+BACKING_OFF_PAUSE = 60
 #: A daemon that has been at work for this many seconds has started well. A daemon that ends sooner
 #: has failed.
 PROOF = 10.0
@@ -50,7 +50,7 @@ class DaemonProcess(Subprocess):
         self.since = now()  # seconds of CLOCK_BOOTTIME at which its state began
         self.starts = 0
         self.failures = 0
-        self.held = False
+        self.backing_off = False
         self.ending = ""  # how its last process ended
         self._clean_end = False  # whether that process was to end so
         self._ended = 0  # the process number of its last process
@@ -66,7 +66,7 @@ class DaemonProcess(Subprocess):
     # -- what the suite does to a daemon -----------------------------------------------------------
 
     @property
-    def trouble(self) -> str:
+    def last_error(self) -> str:
         """Return how the daemon ended last, or why it could not start.
 
         Empty while it runs well, and after an end that somebody asked for.
@@ -77,13 +77,13 @@ class DaemonProcess(Subprocess):
             return ""
         return str(self.spawnerr or self.ending) if not self.pid else self.ending
 
-    def hear(self, beat: Beat) -> None:
+    def hear(self, heartbeat: Heartbeat) -> None:
         """Take its latest heartbeat.
 
         A heartbeat that the last process left says more about the end than the exit code does.
         """
-        if not self.pid and beat.process.pid == self._ended and "refused" in beat.evidence:
-            self.ending = f"exit status {self.exitstatus}: {one_line(beat.evidence['refused'])}"
+        if not self.pid and heartbeat.process.pid == self._ended and "refused" in heartbeat.details:
+            self.ending = f"exit status {self.exitstatus}: {one_line(heartbeat.details['refused'])}"
 
     @property
     def age(self) -> float:
@@ -140,7 +140,7 @@ class DaemonProcess(Subprocess):
         self._at_work = None
         self.starts += 1
         with suppress(OSError):  # a fifo under this path would block supervisord's loop
-            clear_place(self.config.stdout_logfile)
+            clear_path(self.config.stdout_logfile)
         pid = self._spawn(unasked=self.ending == _UNASKED)
         # The command may be missing, or the host may have no room for a process.
         self._enter_crash_loop()
@@ -165,7 +165,7 @@ class DaemonProcess(Subprocess):
     def stop(self) -> Any:
         self._again = False  # an operator, or the end of the suite, wants the daemon down
         self.failures = 0
-        self.held = False
+        self.backing_off = False
         return super().stop()
 
     def transition(self) -> None:
@@ -196,9 +196,9 @@ class DaemonProcess(Subprocess):
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"
             if self.state == ProcessStates.EXITED:
-                super().change_state(ProcessStates.BACKOFF)  # `give_up` expects this state
-            self.give_up()
-            self.held = False
+                super().change_state(ProcessStates.BACKOFF)  # `abandon_task` expects this state
+            self.abandon_task()
+            self.backing_off = False
             name = self.config.name
             self.config.options.logger.error(f"gave up: {name} entered FATAL state, exit status {status} is final")
         elif self.state == ProcessStates.EXITED and not (final or proven or status == ExitCode.RESTART):
@@ -217,7 +217,7 @@ class DaemonProcess(Subprocess):
             super().finish(pid, sts)
         # The process has ended, whatever supervisor expected: it must not count as running.
         except Exception:  # noqa: BLE001
-            get().exception(Event.SUPERVISION_FAILED, step=f"end of {self.config.name}")
+            logger().exception(Event.SUPERVISION_FAILED, step=f"end of {self.config.name}")
             self.pid, self.killing = 0, False
             pipes: dict[str, Any] = self.pipes
             self.config.options.close_parent_pipes(pipes)
@@ -231,20 +231,26 @@ class DaemonProcess(Subprocess):
         if new_state == ProcessStates.BACKOFF:
             self.failures += 1
             # supervisord adjusts delay when the wall clock is set back, and needs backoff for that.
-            self.backoff = self.failures if self.failures < TRIES else HELD_PAUSE
+            self.backoff = self.failures if self.failures < TRIES else BACKING_OFF_PAUSE
             self.delay = time.time() + self.backoff
         return changed
 
     def _enter_crash_loop(self) -> None:
-        if self.state == ProcessStates.BACKOFF and self.failures >= TRIES and not self.held:
-            self.held = True
+        if self.state == ProcessStates.BACKOFF and self.failures >= TRIES and not self.backing_off:
+            self.backing_off = True
             name = self.config.name
-            get().error(Event.PROGRAM_HELD, program=name, failures=self.failures, trouble=self.trouble, retry_every_s=HELD_PAUSE)
+            logger().error(
+                Event.PROGRAM_BACKING_OFF,
+                program=name,
+                failures=self.failures,
+                last_error=self.last_error,
+                retry_every_s=BACKING_OFF_PAUSE,
+            )
 
     def _leave_crash_loop(self) -> None:
-        if self.held:
-            self.held = False
-            get().info(Event.PROGRAM_RELEASED, program=self.config.name)
+        if self.backing_off:
+            self.backing_off = False
+            logger().info(Event.PROGRAM_RECOVERED, program=self.config.name)
 
 
 class DaemonConfig(ProcessConfig):

@@ -80,7 +80,7 @@ class RecordLogger(Logger):
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self._logger = setup.get()
+        self._logger = setup.logger()
 
     def log(self, level: int, msg: Any, **kw: Any) -> None:
         """Write each message as one supervisor_record; `level` is one of supervisor's numbers."""

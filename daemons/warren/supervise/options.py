@@ -17,7 +17,7 @@ from warren.supervise import rpc_interface
 from warren.supervise.daemon_process import DaemonConfig
 from warren.supervise.log_bridge import RecordLogger
 from warren.supervise.wakeup import Waker
-from warren.system.regular_file import clear_place, remove_any
+from warren.system.regular_file import clear_path, remove_any
 
 #: The attributes that a reading of the files sets and that a running supervisord uses.
 _READ = ("process_group_configs", "server_configs", "pidfile", "loglevel")
@@ -52,7 +52,7 @@ class Options(ServerOptions):
         """Keep what was just read as the content of the settings, until the next reload."""
         self._kept = {name: getattr(self, name) for name in _READ}
 
-    def take_back(self) -> None:
+    def restore(self) -> None:
         """Forget what a client had supervisord read over its socket (reloadConfig).
 
         Anybody may have written the files by then.
@@ -96,7 +96,7 @@ class Options(ServerOptions):
 
     def write_pidfile(self) -> None:
         with suppress(OSError):  # supervisord reports the same error below
-            clear_place(self.pidfile)  # the open of a fifo under this path would block
+            clear_path(self.pidfile)  # the open of a fifo under this path would block
         super().write_pidfile()
 
     def setsignals(self) -> None:

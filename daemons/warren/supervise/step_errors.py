@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 #: Seconds between two log lines about a step that fails in each tick.
 _PAUSE = 60.0
@@ -37,8 +37,8 @@ class Steps:
         """Note that a tick is complete."""
         self._ticks += 1
 
-    def loop(self, turning: Callable[[], None], end: type[Exception]) -> None:
-        """Call `turning`, supervisord's endless loop, again when it raises.
+    def loop(self, steps_of: Callable[[], None], end: type[Exception]) -> None:
+        """Call `steps_of`, supervisord's endless loop, again when it raises.
 
         Raises `end`, which is how the loop ends cleanly, and any error after too many errors
         without a complete tick between them.
@@ -46,7 +46,7 @@ class Steps:
         failures, ticks = 0, self._ticks
         while True:
             try:
-                return turning()
+                return steps_of()
             except end:
                 raise
             except Exception:
@@ -60,4 +60,4 @@ class Steps:
         now = time.monotonic()
         if now - self._logged.get(name, float("-inf")) >= _PAUSE:
             self._logged[name] = now
-            get().exception(Event.SUPERVISION_FAILED, step=name)
+            logger().exception(Event.SUPERVISION_FAILED, step=name)

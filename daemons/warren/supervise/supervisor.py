@@ -17,28 +17,28 @@ from supervisor.supervisord import Supervisor
 from warren.config import Settings
 from warren.errors import ExitCode, WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.status import heartbeat
 from warren.supervise.daemon_process import DaemonProcess, state_of
-from warren.supervise.liveness.killed_daemon import Leftovers
-from warren.supervise.liveness.observe import Sight, at_work, look
-from warren.supervise.liveness.recover import Care
+from warren.supervise.liveness.killed_daemon import KilledDaemons
+from warren.supervise.liveness.observe import Observation, at_work, look
+from warren.supervise.liveness.recover import Recovery
 from warren.supervise.options import Options
 from warren.supervise.programs.groups import Groups
-from warren.supervise.programs.run_directory import RunFolder
+from warren.supervise.programs.run_directory import RunDirectory
 from warren.supervise.reload.plan import Changes, Reload
-from warren.supervise.reload.rolling_restart import Rolling, checking
-from warren.supervise.reload.rollout import Exchange
+from warren.supervise.reload.rolling_restart import RollingRestart, checking
+from warren.supervise.reload.rollout import Rollout
 from warren.supervise.status.activity import Doing
 from warren.supervise.status.program_status import Outcome
-from warren.supervise.status.reporter import View, Word
+from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier, first_problem
-from warren.supervise.status.summary import Standing
+from warren.supervise.status.summary import ProgramStatus
 from warren.supervise.step_errors import Steps
 from warren.system.run_lock import Lock
 
 
-class Suite(Supervisor):
+class SuiteSupervisor(Supervisor):
     """The supervisor of one host's programs.
 
     SIGTERM, SIGINT, SIGQUIT: stop all programs gracefully. SIGHUP: read the settings again.
@@ -49,17 +49,17 @@ class Suite(Supervisor):
         super().__init__(options)
         self.settings = settings
         self._notifier = notifier
-        self._reports = Word(settings.app.run_dir, notifier, settings.supervise.start_timeout)
-        self._sights: dict[str, Sight] = {}
-        self._recovery = Care()
+        self._reports = StatusReporter(settings.app.run_dir, notifier, settings.supervise.start_timeout)
+        self._observations: dict[str, Observation] = {}
+        self._recovery = Recovery()
         self._last_tick = time.monotonic()
         self._reload = Reload(settings, options)
-        self._rollout = Exchange(self)
-        self._rolling = Rolling(self)
+        self._rollout = Rollout(self)
+        self._rolling = RollingRestart(self)
         self._groups = Groups(self)
-        self._run_folder = RunFolder(lock)
+        self._run_directory = RunDirectory(lock)
         self._steps = Steps()
-        self._leftovers = Leftovers()
+        self._leftovers = KilledDaemons()
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -69,19 +69,19 @@ class Suite(Supervisor):
         elapsed = time.monotonic() - self._last_tick
         self._last_tick += elapsed
         take = self._steps.take
-        take("supervisor", lambda: super(Suite, self).tick(now))
+        take("supervisor", lambda: super(SuiteSupervisor, self).tick(now))
         if self.options.mood >= SupervisorStates.RUNNING:
-            self.options.take_back()
-            take("run folder", lambda: self._run_folder.turn(self))
-        take("hearts", lambda: self._look(elapsed))
+            self.options.restore()
+            take("run directory", lambda: self._run_directory.step(self))
+        take("heartbeats", lambda: self._look(elapsed))
         if self.options.mood >= SupervisorStates.RUNNING:
             take("signals", self._take_signals)
             take("reload", self._finish_check)
-            take("programs", lambda: self._groups.turn(self.options.groups, self._rollout.busy))
-            take("care", lambda: self._recovery.turn(self.daemons(), self._sights, self.settings, elapsed))
-            take("exchange", lambda: self._rollout.turn(self._sights, self.settings, self._rolling.stepping))
+            take("programs", lambda: self._groups.step(self.options.groups, self._rollout.busy))
+            take("care", lambda: self._recovery.step(self.daemons(), self._observations, self.settings, elapsed))
+            take("exchange", lambda: self._rollout.step(self._observations, self.settings, self._rolling.stepping))
             take("rolling restart", self._roll)
-        take("leftovers", lambda: self._leftovers.turn(self.options.pidhistory, self._daemon_names()))
+        take("leftovers", lambda: self._leftovers.step(self.options.pidhistory, self._daemon_names()))
         take("status", lambda: self._reports.tell(self._view()))
         self._steps.turned()
 
@@ -95,11 +95,11 @@ class Suite(Supervisor):
 
     def _look(self, elapsed: float) -> None:
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
-        beats = heartbeat.read(self.settings.app.run_dir, [process.config.name for process in self.daemons()]).beats
-        self._sights = look(self._sights, beats, pids, elapsed, self._reports.can_write)
+        heartbeats = heartbeat.read(self.settings.app.run_dir, [process.config.name for process in self.daemons()]).by_program
+        self._observations = look(self._observations, heartbeats, pids, elapsed, self._reports.can_write)
         for process in self.daemons():
-            if process.config.name in beats:
-                process.hear(beats[process.config.name])
+            if process.config.name in heartbeats:
+                process.hear(heartbeats[process.config.name])
 
     def ordered_stop_groups_phase_1(self) -> None:
         """Stop all groups of one priority at once: workers drain in parallel, not one after
@@ -121,7 +121,7 @@ class Suite(Supervisor):
         received = self.options.own_signals.get_signal()
         if received == signal.SIGUSR1:
             states = [_state(each) for each in self._processes()]
-            get().info(Event.STATE_DUMPED, programs=states, leaving=self._rollout.leaving)
+            logger().info(Event.STATE_DUMPED, programs=states, leaving=self._rollout.leaving)
         elif received == signal.SIGHUP:
             self._reports.reload_asked()
             self._refusing(self._reload.begin)
@@ -136,7 +136,7 @@ class Suite(Supervisor):
         return self._rolling.begin(programs, checking(self))
 
     def _roll(self) -> None:
-        restarted = self._rolling.turn(self._sights, self._rollout.done and not self._reload.going_on)
+        restarted = self._rolling.step(self._observations, self._rollout.done and not self._reload.running)
         if restarted is not None:
             self._reports.restarted(restarted)
 
@@ -150,7 +150,7 @@ class Suite(Supervisor):
         self.settings = changes.settings
         self._rollout.begin(old, changes, self.options.process_group_configs)
         self._reports.reload_taken(changes.begun, changes.settings.supervise.start_timeout)
-        get().info(Event.RELOADED, **changes.names())
+        logger().info(Event.RELOADED, **changes.names())
 
     def _refusing(self, step: Callable[[], Changes | None]) -> Changes | None:
         begun = self._reload.begun
@@ -159,13 +159,13 @@ class Suite(Supervisor):
         except WarrenError as error:
             problems = [str(problem) for problem in getattr(error, "problems", (error,))]
             for problem in problems:
-                get().error(Event.RELOAD_REFUSED, problem=problem)
+                logger().error(Event.RELOAD_REFUSED, problem=problem)
             self._reports.reload_refused(
                 Outcome(begun, "refused", problems, int(error.exit_code)), first_problem(error), self._view()
             )
         # The daemons at work are worth more than the new settings.
         except Exception as error:  # noqa: BLE001
-            get().exception(Event.RELOAD_REFUSED, problem="an error that Warren did not foresee")
+            logger().exception(Event.RELOAD_REFUSED, problem="an error that Warren did not foresee")
             refusal = f"{type(error).__name__}: {error}"
             self._reports.reload_refused(Outcome(begun, "refused", [refusal], int(ExitCode.SOFTWARE)), refusal, self._view())
         return None
@@ -176,32 +176,32 @@ class Suite(Supervisor):
         stopping = ""
         if self.options.mood < SupervisorStates.RUNNING:
             restart = self.options.mood == SupervisorStates.RESTARTING
-            stopping = "asked to start anew" if restart else "asked to stop"
+            stopping = "asked to start again" if restart else "asked to stop"
         return View(
             [self._program_status(process) for process in self._processes()],
             len(self.settings.quotas),
             self.settings.supervise.start_timeout,
             stopping,
-            self._reload.going_on,
+            self._reload.running,
             not self._rollout.done,
             self._rollout.failure,
             self._doing(),
         )
 
     def _doing(self) -> Doing | None:
-        if self._reload.going_on:
+        if self._reload.running:
             modules = ", ".join(self.settings.app.modules) or "none"
             return Doing(f"checking the new settings (task modules: {modules})", self._reload.begun)
-        return self._rollout.doing(self._sights) or self._rolling.doing(self._sights)
+        return self._rollout.doing(self._observations) or self._rolling.doing(self._observations)
 
-    def _program_status(self, process: Any) -> Standing:
+    def _program_status(self, process: Any) -> ProgramStatus:
         name, state = process.config.name, state_of(process)
         if not isinstance(process, DaemonProcess):  # an operator's own program has no heartbeat
             started = state == "RUNNING"
-            return Standing(name, state, process.pid or None, 0.0, started, False, 0, process.spawnerr or "", "", False)
-        sight = self._sights.get(name)
-        ready = state == "RUNNING" and at_work(sight, self.settings)
-        return Standing(
+            return ProgramStatus(name, state, process.pid or None, 0.0, started, False, 0, process.spawnerr or "", "", False)
+        observation = self._observations.get(name)
+        ready = state == "RUNNING" and at_work(observation, self.settings)
+        return ProgramStatus(
             name,
             state,
             process.pid or None,
@@ -209,10 +209,10 @@ class Suite(Supervisor):
             ready,
             # A crash loop ends once the daemon has proven that it works; until then the daemon that
             # works again counts as at work.
-            process.held and not ready,
+            process.backing_off and not ready,
             max(0, process.starts - 1),
-            process.trouble,
-            sight.state if sight else "",
+            process.last_error,
+            observation.state if observation else "",
             warning=process.warning,
         )
 
@@ -227,5 +227,5 @@ def _state(process: Any) -> dict[str, object]:
         "pid": process.pid or None,
         "backoff": process.backoff,
         "exit_status": process.exitstatus,
-        "trouble": process.trouble if isinstance(process, DaemonProcess) else process.spawnerr,
+        "last_error": process.last_error if isinstance(process, DaemonProcess) else process.spawnerr,
     }

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from warren.system.regular_file import clear_place, remove_any
+from warren.system.regular_file import clear_path, remove_any
 
 #: Attempts to replace a directory that another process creates again and again.
 _TRIES = 10
@@ -35,14 +35,14 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666, durable: bool = Fa
                 os.fsync(file.fileno())  # before the rename: the name must not reach the disk first
         _rename(fresh, path)
         if durable:
-            sync_folder(path.parent)
+            sync_directory(path.parent)
     except OSError:
         with suppress(OSError):
             fresh.unlink()  # others may need the disk space of the partial text
         raise
 
 
-def sync_folder(directory: str | os.PathLike[str]) -> None:
+def sync_directory(directory: str | os.PathLike[str]) -> None:
     """Write the names in a directory to disk. Raises OSError."""
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -57,5 +57,5 @@ def _rename(fresh: Path, path: Path) -> None:
             os.replace(fresh, path)
             return
         except IsADirectoryError:  # the only obstacle that a file cannot replace
-            clear_place(path)
+            clear_path(path)
     raise OSError(errno.EBUSY, "a directory is put there again and again", os.fspath(path))

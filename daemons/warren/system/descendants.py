@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from warren.system.process import Process, of
+from warren.system.process import Process, process_of
 
 #: Rounds of search and kill at most: a killed process leaves its children to this process, and the
 #: next round finds them.
@@ -42,7 +42,7 @@ def children(pid: int, spare: Container[int] = ()) -> list[Process]:
 
     Zombies are included.
     """
-    found = [of(number) for number in _numbers(pid) if number not in spare]
+    found = [process_of(number) for number in _numbers(pid) if number not in spare]
     return [process for process in found if process is not None]
 
 
@@ -62,7 +62,7 @@ def kill(process: Process) -> None:
     with suppress(OSError):  # the process has ended, or belongs to another user
         handle = os.pidfd_open(process.pid)
         try:
-            if of(process.pid) == process:
+            if process_of(process.pid) == process:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
         finally:
             os.close(handle)

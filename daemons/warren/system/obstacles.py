@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 #: The part of a name that marks a renamed obstacle.
-MARK = ".set-aside-"
+MARK = ".moved-away-"
 
 
-class SetAside(NamedTuple):
+class MovedAway(NamedTuple):
     """A renamed obstacle: its old path, its new path, and the reason."""
 
     path: str
@@ -26,7 +26,7 @@ class SetAside(NamedTuple):
     reason: str
 
 
-def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> SetAside | None:
+def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> MovedAway | None:
     """Rename or remove what is at `path` unless its mode (st_mode) is `wanted`. Raises OSError.
 
     Return the renamed obstacle; its new path is beside `path` or begins with `to`. No link is
@@ -49,9 +49,9 @@ def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_I
     return None
 
 
-def rename(path: str | os.PathLike[str], reason: str, to: str = "") -> SetAside:
+def rename(path: str | os.PathLike[str], reason: str, to: str = "") -> MovedAway:
     """Rename what is at `path`; the new path is beside it or begins with `to`. Raises OSError."""
     name = os.fspath(path).rstrip("/")
     kept = f"{to or name}{MARK}{time.time_ns()}"
     os.rename(path, kept)
-    return SetAside(name, kept, reason)
+    return MovedAway(name, kept, reason)

@@ -45,12 +45,12 @@ class Process:
             return True
 
 
-def this() -> Process:
+def current_process() -> Process:
     """Return the calling process; after a fork that is the child."""
     return _this(os.getpid())
 
 
-def of(pid: int) -> Process | None:
+def process_of(pid: int) -> Process | None:
     """Return the process that has this number now; None when this user can see none."""
     try:
         status = _stat(pid)
@@ -146,7 +146,7 @@ def telling() -> dict[str, str]:
 
     The child can then tell its starter however soon the starter ends.
     """
-    me = this()
+    me = current_process()
     return {_PARENT: f"{me.pid} {me.start}"}
 
 

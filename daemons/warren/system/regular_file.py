@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from warren.system.obstacles import SetAside, clear, rename
+from warren.system.obstacles import MovedAway, clear, rename
 
 #: Largest size in bytes that is read of a file in the run directory; the largest honest file has
 #: about 100 kB.
@@ -34,7 +34,7 @@ _KINDS = (
 
 #: The functions that are called after each rename. The log adds its own at its import; this room is
 #: below the log, and needs none.
-tellers: list[Callable[[SetAside], None]] = []
+tellers: list[Callable[[MovedAway], None]] = []
 
 
 class NotRegular(OSError):
@@ -96,7 +96,7 @@ def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
         try:
             return open_regular(path, os.O_RDWR)
         except NotRegular:
-            clear_place(path)
+            clear_path(path)
         except FileNotFoundError:
             with suppress(FileExistsError):  # another process was faster
                 return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -105,11 +105,11 @@ def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
 
 def remove_any(path: Path) -> None:
     """Remove anything that has the path of a file that is about to be created. Raises OSError."""
-    clear_place(path)  # before any open: to open a fifo would wait for ever
+    clear_path(path)  # before any open: to open a fifo would wait for ever
     path.unlink(missing_ok=True)
 
 
-def clear_place(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> None:
+def clear_path(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> None:
     """Move or remove what is at `path` unless its mode is `wanted`, as obstacles.py does.
 
     A rename is reported to `tellers`. Raises OSError.
@@ -133,7 +133,7 @@ def make_directory(path: str | os.PathLike[str], to: str = "") -> None:
             if error.filename not in (path, os.fspath(path)):
                 raise
             if not _leads_to_directory(path):  # otherwise a disk was mounted just now
-                clear_place(path, stat.S_ISDIR, to)
+                clear_path(path, stat.S_ISDIR, to)
     raise OSError(errno.EBUSY, "a file is put there again and again", os.fspath(path))
 
 
@@ -151,7 +151,7 @@ def _leads_to_directory(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def set_aside(path: str | os.PathLike[str], reason: str, to: str = "") -> None:
+def move_away(path: str | os.PathLike[str], reason: str, to: str = "") -> None:
     """Rename what is at `path`, and report that; the new name is beside `path` or begins with `to`.
 
     Raises OSError.
@@ -159,7 +159,7 @@ def set_aside(path: str | os.PathLike[str], reason: str, to: str = "") -> None:
     _report(rename(path, reason, to))
 
 
-def _report(kept: SetAside) -> None:
+def _report(kept: MovedAway) -> None:
     for tell in tellers:
         tell(kept)
 

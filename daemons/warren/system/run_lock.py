@@ -97,7 +97,8 @@ def _taken(path: Path) -> TextIO:
         other = other if other.isdecimal() else "?"
         file.close()
         raise AlreadyRunning(
-            f"another supervisord, process {other}, has the run folder ({path}); stop it first, or set another run_dir in [app]"
+            f"another supervisord, process {other}, has the run directory ({path}); "
+            "stop it first, or set another run_dir in [app]"
         ) from error
     file.seek(0)
     file.truncate(0)

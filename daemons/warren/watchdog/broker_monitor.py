@@ -12,7 +12,7 @@ from celery import Celery
 from warren.broker.alarms import alarms
 from warren.broker.connect import reach
 from warren.broker.known_queues import KnownQueues
-from warren.broker.name_conflict import HEARTBEAT, LONGEST_PAUSE, SameName
+from warren.broker.name_conflict import HEARTBEAT, LONGEST_PAUSE, NameConflict
 from warren.broker.queue_depth import Seen, depths_over, seen_over
 from warren.broker.rejected_count import rejected_over
 from warren.broker.waiting_counts import NOTHING, Waiting, waiting_over
@@ -22,7 +22,7 @@ from warren.redaction.masker import redact
 from warren.status.status_file import now
 
 #: Seconds that the broker may take for one answer.
-PATIENCE = 3.0
+TIMEOUT = 3.0
 #: Looks take at most one part in so many of the time: the embedded broker counts by listing
 #: directories.
 _SHARE = 20
@@ -43,19 +43,19 @@ class Look:
     same_name: bool = False  # another suite on this broker has this host's name
 
 
-class BrokerSurvey(threading.Thread):
+class BrokerMonitor(threading.Thread):
     """The thread that holds connections to the broker and keeps `latest`.
 
     `latest` is replaced as a whole at each look. Nothing waits for this thread.
     """
 
     def __init__(self, settings: Settings, make_app: Callable[[Settings], Celery]) -> None:
-        super().__init__(name="broker-survey", daemon=True)
+        super().__init__(name="broker-status", daemon=True)
         self.settings, self._make_app = settings, make_app
         self.latest: Look | None = None
-        self.pause = settings.watchdog.survey_interval  # seconds from one look to the next
+        self.pause = settings.watchdog.broker_interval  # seconds from one look to the next
         self._stopped = threading.Event()
-        self._same_name = SameName(f"{settings.app.name}.{settings.host}")
+        self._same_name = NameConflict(f"{settings.app.name}.{settings.host}")
         self._known = KnownQueues(settings.app.state_dir / "queues.json", settings.queues)
 
     def stop(self) -> None:
@@ -67,11 +67,11 @@ class BrokerSurvey(threading.Thread):
         app = self._make_app(self.settings)
         # No confirmation is waited for: under an alarm it never comes. Looks are more frequent than
         # heartbeats.
-        waits = {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
+        waits = {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT}
         if self.settings.broker.kind == "rabbitmq":
             app.conf.update(broker_transport_options=waits, broker_heartbeat=HEARTBEAT)
         elif self.settings.broker.kind == "redis":
-            app.conf.broker_transport_options.update(socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+            app.conf.broker_transport_options.update(socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         while not self._stopped.is_set():
             try:
                 self._hold(app)
@@ -91,7 +91,7 @@ class BrokerSurvey(threading.Thread):
     def _hold(self, app: Celery) -> None:
         """Look again and again over one connection. Raises Unavailable."""
         kind = self.settings.broker.kind
-        with reach(app, PATIENCE) as connection, alarms(app, kind, connection) as raised:
+        with reach(app, TIMEOUT) as connection, alarms(app, kind, connection) as raised:
             begin = True
             while not self._stopped.is_set():
                 begun = now()
@@ -103,9 +103,9 @@ class BrokerSurvey(threading.Thread):
                 if kind == "redis":
                     # The workers of this host look, too, each second. But this host may have no
                     # live worker, and its messages wait for the workers of other hosts.
-                    connection.default_channel.qos.give_back_left()
+                    connection.default_channel.qos.requeue_left()
                 self.latest = Look(begun, True, alarms=raised(), same_name=twin, **counted)
-                self.pause = max(self.settings.watchdog.survey_interval, _SHARE * (now() - begun))
+                self.pause = max(self.settings.watchdog.broker_interval, _SHARE * (now() - begun))
                 if kind == "rabbitmq":
                     self.pause = min(self.pause, LONGEST_PAUSE)
                 self._stopped.wait(self.pause)

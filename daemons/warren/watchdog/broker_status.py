@@ -1,4 +1,4 @@
-"""survey.json: the status of broker, queues and quotas, for readers that must not ask them.
+"""broker.json: the status of broker, queues and quotas, for readers that must not ask them.
 
 The quota-watchdog writes it.
 """
@@ -14,25 +14,25 @@ from warren.broker.queue_depth import Seen
 from warren.broker.rejection_limits import MOST
 from warren.config import Settings
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.quotas.ledger import now_ns
 from warren.quotas.slots import Counts
 from warren.status import status_file
 from warren.status.status_file import now
 from warren.watchdog.backlog import Backlog
-from warren.watchdog.broker_monitor import PATIENCE, BrokerSurvey, Look
+from warren.watchdog.broker_monitor import TIMEOUT, BrokerMonitor, Look
 from warren.watchdog.result_store_watch import ResultsLook, ResultsWatch, is_apart
 from warren.watchdog.thresholds import crossed
-from warren.watchdog.unconsumed import patience
+from warren.watchdog.unconsumed import timeout
 
 #: Seconds without a look after which the thread that looks is stuck: each of its steps ends well
 #: before.
-_STUCK = 5 * PATIENCE
+_STUCK = 5 * TIMEOUT
 #: Seconds between two writes when the broker was not asked again.
 PAUSE = 1.0
 
 
-class Survey:
+class BrokerStatus:
     """The status of broker, queues and quotas of one host.
 
     The watchdog's own loop writes the file, and never waits for the broker.
@@ -40,8 +40,8 @@ class Survey:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._path = settings.app.run_dir / "survey.json"
-        self._broker = BrokerSurvey(settings, make_app)
+        self._path = settings.app.run_dir / "broker.json"
+        self._broker = BrokerMonitor(settings, make_app)
         self._results = ResultsWatch(settings, make_app) if is_apart(settings) else None
         self._begun, self._written = now(), 0.0
         self._look: Look | None = None
@@ -113,14 +113,16 @@ class Survey:
             return {}
         at = now()
         look = self._results.latest or ResultsLook(self._begun)
-        if stuck := _stuck(at - look.at, self.settings.watchdog.survey_interval):
+        if stuck := _stuck(at - look.at, self.settings.watchdog.broker_interval):
             look = ResultsLook(at, stuck)
-        before, self._results_error = self._results_error, look.trouble
-        if look.trouble and not before:
-            get().error(Event.RESULTS_NOT_STORED, reason=look.trouble, consequence="tasks that have run wait with their results")
-        elif before and not look.trouble:
-            get().info(Event.RESULTS_STORED)
-        return {"results": {"reachable": not look.trouble, "reason": look.trouble, "asked_at": look.at}}
+        before, self._results_error = self._results_error, look.last_error
+        if look.last_error and not before:
+            logger().error(
+                Event.RESULTS_NOT_STORED, reason=look.last_error, consequence="tasks that have run wait with their results"
+            )
+        elif before and not look.last_error:
+            logger().info(Event.RESULTS_STORED)
+        return {"results": {"reachable": not look.last_error, "reason": look.last_error, "asked_at": look.at}}
 
     # -- what changed ------------------------------------------------------------------------------
 
@@ -133,32 +135,32 @@ class Survey:
         self._look = look
         if look.reachable != was_reachable:
             if look.reachable:
-                get().info(Event.BROKER_CONNECTED)
+                logger().info(Event.BROKER_CONNECTED)
             else:
-                get().error(Event.BROKER_UNREACHABLE, reason=look.reason)
+                logger().error(Event.BROKER_UNREACHABLE, reason=look.reason)
         if not look.reachable:
             return  # its alarms and depths are unknown, not gone
         for alarm in set(look.alarms) - set(self._alarms):
-            get().error(Event.BROKER_ALARM, alarm=alarm, consequence="it takes no message until the alarm is over")
+            logger().error(Event.BROKER_ALARM, alarm=alarm, consequence="it takes no message until the alarm is over")
         if self._alarms and not look.alarms:
-            get().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
+            logger().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
         self._alarms = look.alarms
         if look.same_name and not self._same_name_logged:
-            get().error(Event.HOST_NAME_TAKEN, consequence="both run with the settings of one host; start one with --host")
+            logger().error(Event.HOST_NAME_TAKEN, consequence="both run with the settings of one host; start one with --host")
         self._same_name_logged = look.same_name
         for queue, seen in look.queues.items():
             self._measure(queue, look.at, seen.messages)
             self._watch_consumers(queue, look.at, seen)
         logged, self._removed_logged = self._removed_logged, frozenset(look.removed)
         for queue in self._removed_logged - logged:
-            get().warning(Event.QUEUE_ABANDONED, queue=queue, messages=look.removed[queue])
+            logger().warning(Event.QUEUE_ABANDONED, queue=queue, messages=look.removed[queue])
 
     def _measure(self, queue: str, at: float, depth: int | None) -> None:
         health, before = self.settings.health, self._backlogs.get(queue, Backlog())
         after = before.seen(at, depth or 0, health.queue_warning, health.queue_critical)
         self._backlogs[queue] = after
         if crossed(before.level, after.level):
-            log, event = (get().warning, Event.BACKLOG_GROWS) if after.level else (get().info, Event.BACKLOG_SHRINKS)
+            log, event = (logger().warning, Event.BACKLOG_GROWS) if after.level else (logger().info, Event.BACKLOG_SHRINKS)
             growth = round(after.forecast.growth_per_s, 3)
             log(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
 
@@ -168,11 +170,11 @@ class Survey:
             self._unconsumed_since.pop(queue, None)
             self._unconsumed_logged.discard(queue)
         elif (
-            at - self._unconsumed_since.setdefault(queue, at) >= patience(self.settings, queue)
+            at - self._unconsumed_since.setdefault(queue, at) >= timeout(self.settings, queue)
             and queue not in self._unconsumed_logged
         ):
             self._unconsumed_logged.add(queue)
-            get().warning(
+            logger().warning(
                 Event.QUEUE_UNCONSUMED, queue=queue, messages=seen.messages, since_s=round(at - self._unconsumed_since[queue], 1)
             )
 

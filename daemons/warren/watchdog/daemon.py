@@ -11,17 +11,17 @@ from dataclasses import asdict
 
 from warren.broker.embedded.recovery import restore_dead
 from warren.config import Settings
-from warren.config.reload_scope import concerns_watchdog
+from warren.config.reload_scope import affects_watchdog
 from warren.errors import ExitCode, WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get, set_level
+from warren.logs.setup import logger, set_level
 from warren.quotas.generation import accepted
 from warren.quotas.ledger import LedgerBusy
 from warren.quotas.ledger_file import LedgerDamaged
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.quotas.slots import Counts
 from warren.runtime.daemon import Daemon
-from warren.watchdog.broker_status import Survey
+from warren.watchdog.broker_status import BrokerStatus
 from warren.watchdog.thresholds import crossed, level
 
 #: Seconds between two ticks of the main loop at most: its heartbeat and its status file do not wait
@@ -35,7 +35,7 @@ class Watchdog:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings = _numbered(settings)
         self.daemon = Daemon(settings, "quota-watchdog", "quota-watchdog")
-        self.book = Book(settings)
+        self.ledgers = Ledgers(settings)
         self.levels: dict[str, int] = {}
         self.counts: dict[str, Counts | str] = {}  # by quota; or why there are none
         # What is wrong with the ledger of a quota, as it was logged.
@@ -46,48 +46,48 @@ class Watchdog:
     def start(self) -> ExitCode:
         """Run until the daemon is told to stop; return the exit code."""
         self.daemon.start()
-        self.book.configure()
-        self.survey = Survey(self.settings)
-        get().info(Event.READY, quotas=sorted(self.book))
+        self.ledgers.configure()
+        self.broker_status = BrokerStatus(self.settings)
+        logger().info(Event.READY, quotas=sorted(self.ledgers))
         self.daemon.loop(self._tick, lambda: min(TICK, self.settings.watchdog.interval))
-        self.survey.stop()
+        self.broker_status.stop()
         return self.daemon.stop()
 
     def _tick(self) -> None:
         if self.daemon.dumping:
-            self.daemon.dump(quotas=sorted(self.book))
+            self.daemon.dump(quotas=sorted(self.ledgers))
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + self.settings.watchdog.interval
             self._look()
             self._restore_messages()
-        self.survey.publish(self.counts)
+        self.broker_status.publish(self.counts)
         self._heartbeat()
 
     def _heartbeat(self) -> None:
-        self.daemon.heart.beat("ready", quotas=sorted(self.book), unsettled=sorted(self._unsettled))
+        self.daemon.heartbeat.write("ready", quotas=sorted(self.ledgers), unsettled=sorted(self._unsettled))
 
     def _look(self) -> None:
-        for name in self.book:
+        for name in self.ledgers:
             self._watch(name)
         if not self._unsettled:
             self.daemon.took(self.settings)  # every ledger has their generation
 
     def _watch(self, name: str) -> None:
         """Look once at one quota."""
-        ledger = self.book[name]
+        ledger = self.ledgers[name]
         settled = True
         try:
-            if name in self._unsettled or not self.book.stands(name):
+            if name in self._unsettled or not self.ledgers.stands(name):
                 settled = self._settle(name)
             reaped = ledger.reap()
-            ledger.relax()
+            ledger.release_cooled()
             counts = ledger.counts()
         except LedgerBusy as busy:
             self.counts[name] = str(busy)
             if self._is_news(name, str(busy)):
-                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+                logger().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
             return
         except (LedgerDamaged, FileNotFoundError) as damage:
             self.counts[name] = str(damage)
@@ -101,7 +101,7 @@ class Watchdog:
         if settled:
             self._logged.pop(name, None)
         if reaped:
-            get().warning(
+            logger().warning(
                 Event.SLOTS_REAPED,
                 quota=name,
                 slots=reaped,
@@ -116,7 +116,7 @@ class Watchdog:
         """
         self._unsettled.add(name)
         try:
-            self.book.configure_one(name)
+            self.ledgers.configure_one(name)
         except (WarrenError, LedgerDamaged) as error:
             self._cannot(name, str(error))
             # The attempt may have waited for a lock, and so may the next one.
@@ -132,7 +132,7 @@ class Watchdog:
         """
         self.counts[name] = reason
         if self._is_news(name, reason):
-            get().error(Event.CANNOT_WRITE, quota=name, reason=reason, consequence="it is tried again at each look")
+            logger().error(Event.CANNOT_WRITE, quota=name, reason=reason, consequence="it is tried again at each look")
 
     def _is_news(self, name: str, reason: str) -> bool:
         before, self._logged[name] = self._logged.get(name), reason
@@ -142,7 +142,7 @@ class Watchdog:
         before, now = self.levels.get(name, 0), level(counts.used, counts.limit)
         self.levels[name] = now
         if crossed(before, now):
-            get().info(Event.QUOTA_LEVEL, quota=name, percent=now, **asdict(counts))
+            logger().info(Event.QUOTA_LEVEL, quota=name, percent=now, **asdict(counts))
 
     def _restore_messages(self) -> None:
         """Restore the messages of dead workers.
@@ -154,29 +154,29 @@ class Watchdog:
         try:
             restored = restore_dead(self.settings.app.state_dir / "broker")
         except OSError as error:
-            get().error(Event.CANNOT_WRITE, reason=str(error))
+            logger().error(Event.CANNOT_WRITE, reason=str(error))
             return
         if restored:
-            get().warning(Event.MESSAGES_RESTORED, messages=restored)
+            logger().warning(Event.MESSAGES_RESTORED, messages=restored)
 
     def _apply(self, settings: Settings) -> None:
         before, self.settings = self.settings, _numbered(settings)
-        if not concerns_watchdog(before, settings):
+        if not affects_watchdog(before, settings):
             # Their generation must be in the ledgers all the same: that of older settings must not
             # pass for a later one.
-            self.book.settings, self._unsettled, self._due = self.settings, set(self.book), 0.0
+            self.ledgers.settings, self._unsettled, self._due = self.settings, set(self.ledgers), 0.0
             return
         set_level(settings.log.level)
-        self.book.close()
-        self.book = Book(self.settings)
+        self.ledgers.close()
+        self.ledgers = Ledgers(self.settings)
         # A ledger that cannot change on a full disk keeps its old limit and window meanwhile: they
         # are in the ledger, and limits hold.
         self._unsettled = set()
-        for name in self.book:
+        for name in self.ledgers:
             self._settle(name)
-        self.survey.stop()
-        self.survey, self.counts, self._due = Survey(settings), {}, 0.0
-        get().info(Event.RELOADED, quotas=sorted(self.book))
+        self.broker_status.stop()
+        self.broker_status, self.counts, self._due = BrokerStatus(settings), {}, 0.0
+        logger().info(Event.RELOADED, quotas=sorted(self.ledgers))
 
 
 def _numbered(settings: Settings) -> Settings:

@@ -14,7 +14,7 @@ from typing import Any
 from warren.config import Settings
 from warren.redaction.masker import redact
 from warren.status.status_file import now
-from warren.watchdog.broker_monitor import PATIENCE
+from warren.watchdog.broker_monitor import TIMEOUT
 
 #: Seconds after which the key of a look expires.
 _KEPT = 60
@@ -24,11 +24,11 @@ _KEPT = 60
 class ResultsLook:
     """What a look has seen at `at` (seconds of CLOCK_BOOTTIME).
 
-    `trouble` is the reason why the server stores no results; empty when it does.
+    `last_error` is the reason why the server stores no results; empty when it does.
     """
 
     at: float
-    trouble: str = ""
+    last_error: str = ""
 
 
 class ResultsWatch(threading.Thread):
@@ -50,7 +50,7 @@ class ResultsWatch(threading.Thread):
     def run(self) -> None:
         """Look until the thread is stopped."""
         app = self._make_app(self.settings)
-        app.conf.update(redis_socket_timeout=PATIENCE, redis_socket_connect_timeout=PATIENCE)
+        app.conf.update(redis_socket_timeout=TIMEOUT, redis_socket_connect_timeout=TIMEOUT)
         # Named like a result: a user of Redis may have rights for those keys only.
         key = app.backend.get_key_for_task(f"watch-of-{self.settings.host}")
         while not self._stopped.is_set():
@@ -62,7 +62,7 @@ class ResultsWatch(threading.Thread):
             except Exception as error:  # noqa: BLE001
                 # An error of Redis, of the network, of a library: the thread must outlive each.
                 self.latest = ResultsLook(begun, redact(str(error)) or type(error).__name__)
-            self._stopped.wait(self.settings.watchdog.survey_interval)
+            self._stopped.wait(self.settings.watchdog.broker_interval)
 
 
 def is_apart(settings: Settings) -> bool:

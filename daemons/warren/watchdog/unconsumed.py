@@ -10,7 +10,7 @@ from warren.config.patterns import overlap
 AT_LEAST = 60.0
 
 
-def patience(settings: Settings, queue: str) -> float:
+def timeout(settings: Settings, queue: str) -> float:
     """Return the seconds after which a queue with messages and no consumer is worth a line.
 
     A queue that waits for a quota has no consumer either, on all hosts perhaps, for a window at

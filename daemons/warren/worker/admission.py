@@ -11,18 +11,18 @@ from functools import partial
 from typing import Any
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.quotas.slots import Ticket
-from warren.system.process import this
+from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
-from warren.worker.task_processes import Leftovers, now
+from warren.worker.task_processes import TaskProcesses, now
 
 #: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so that the main loop mostly turns.
 BUSY_WAIT = 0.5
 #: Seconds until one that could not be read is asked again.
-TROUBLE_WAIT = 1.0
+ERROR_WAIT = 1.0
 #: Seconds until it is asked again when nobody can know: every slot is open.
 UNKNOWN_WAIT = 0.1
 
@@ -32,25 +32,25 @@ Quotas = list[tuple[str, Ledger, int]]
 
 
 class Admission:
-    """Takes and gives back slots for one worker process, in its main loop: no ledger of `book` may wait long for its lock."""
+    """Takes and gives back slots for one worker process, in its main loop: no ledger of `ledgers` may wait long for its lock."""
 
-    def __init__(self, book: Book, leftovers: Leftovers) -> None:
-        self.book = book
+    def __init__(self, ledgers: Ledgers, leftovers: TaskProcesses) -> None:
+        self.ledgers = ledgers
         self._leftovers = leftovers
-        self._owed: deque[tuple[str, Callable[[], object]]] = deque()
+        self._pending: deque[tuple[str, Callable[[], object]]] = deque()
 
     def reserve(self, quotas: Quotas) -> Tickets | None:
         """Slots of every quota, or of none. Always in the order of their names."""
         tickets: Tickets = {}
         for name, ledger, cost in quotas:
             try:
-                own = ledger.reserve(cost, this())
+                own = ledger.reserve(cost, current_process())
             except LedgerBusy as busy:
-                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
+                logger().warning(Event.LEDGER_BUSY, quota=name, reason=str(busy))
                 own = None
             except LEDGER_ERRORS as error:
                 # Nothing is admitted on a ledger that cannot be read; the watchdog mends it.
-                get().error(Event.LEDGER_DAMAGED, quota=name, reason=str(error))
+                logger().error(Event.LEDGER_DAMAGED, quota=name, reason=str(error))
                 own = None
             if own is None:
                 self.refund(tickets)
@@ -61,7 +61,7 @@ class Admission:
     def refund(self, tickets: Tickets) -> None:
         """Gives the slots back at once: nobody has called with them, nor will."""
         for name, own in tickets.items():
-            self._give_back(name, partial(self.book[name].refund, own))
+            self._release(name, partial(self.ledgers[name].refund, own))
 
     def settling(self, task_id: str, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
         """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome.
@@ -72,7 +72,7 @@ class Admission:
 
         def settle() -> None:
             for name, own in tickets.items():
-                self._give_back(name, partial(self.book[name].settle, own, answered=False))
+                self._release(name, partial(self.ledgers[name].settle, own, answered=False))
 
         def settle_and_answer(*arguments: Any) -> Any:
             self._leftovers.settle(task_id, since, settle)
@@ -83,26 +83,26 @@ class Admission:
     def drop(self, request: Any) -> None:
         """Frees the slots of a request that no pool child has taken up, or that it takes up too late: then it may not call."""
         given = request.request_dict.get(TICKETS) or {}
-        for name in given.keys() & self.book.keys():
+        for name in given.keys() & self.ledgers.keys():
             tickets = [Ticket(*ticket) for ticket in given[name]]
-            self._give_back(name, partial(self.book[name].take_back, tickets, this()))
+            self._release(name, partial(self.ledgers[name].reclaim, tickets, current_process()))
 
-    def pay(self) -> None:
+    def retry_pending(self) -> None:
         """Gives back what a ledger did not take before: else those slots would be open for as long as this worker lives."""
-        while self._owed:
-            name, give_back = self._owed.popleft()
+        while self._pending:
+            name, release = self._pending.popleft()
             try:
-                give_back()
+                release()
             except LEDGER_ERRORS:
-                self._owed.append((name, give_back))
+                self._pending.append((name, release))
                 return  # a stopped holder of one lock costs the main loop one wait, however much is owed
 
-    def _give_back(self, name: str, give_back: Callable[[], object]) -> None:
+    def _release(self, name: str, release: Callable[[], object]) -> None:
         try:
-            give_back()
+            release()
         except LEDGER_ERRORS as error:
-            self._owed.append((name, give_back))
-            get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error), consequence="the slots are given back later")
+            self._pending.append((name, release))
+            logger().warning(Event.LEDGER_BUSY, quota=name, reason=str(error), consequence="the slots are given back later")
 
 
 def wait_s(quotas: Quotas) -> float:
@@ -112,5 +112,5 @@ def wait_s(quotas: Quotas) -> float:
     except LedgerBusy:
         return BUSY_WAIT
     except LEDGER_ERRORS:
-        return TROUBLE_WAIT
+        return ERROR_WAIT
     return max(UNKNOWN_WAIT if wait is None else wait for wait in waits)

@@ -25,7 +25,7 @@ from kombu.asynchronous import get_event_loop
 
 from warren.logs.events import Event
 from warren.logs.formatter import safe_text
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 #: The name under which a request's context knows its request.
 OWNER = "warren_request"
@@ -52,7 +52,7 @@ class _Following:
     store: Callable[[], Any] = lambda: None
 
 
-class Aftermath:
+class Callbacks:
     """Hands what follows to `pool`, in the worker's own process."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Aftermath:
         self._following: set[_Following] = set()
 
     @property
-    def going_on(self) -> bool:
+    def running(self) -> bool:
         """Whether the end of the worker would cut something off."""
         return bool(self._following or self._hooks)
 
@@ -71,14 +71,16 @@ class Aftermath:
         for following in list(self._following):
             self._cut_off(following, monotonic() < by)
         for task_id, hooks in self._hooks.items():
-            get().error(Event.CALLBACKS_FAILED, task_id=task_id, reason=f"{hooks[0][0]}: the worker ended before it was called")
+            logger().error(
+                Event.CALLBACKS_FAILED, task_id=task_id, reason=f"{hooks[0][0]}: the worker ended before it was called"
+            )
         self._hooks.clear()
 
     def _cut_off(self, following: _Following, stores: bool = True) -> None:
         self._following.discard(following)
         if following.held:
             reason = "the worker ends before what follows the task's end was done"
-            get().warning(Event.TASK_HANDED_BACK, task_id=following.task_id, task=following.task, reason=reason)
+            logger().warning(Event.TASK_REQUEUED, task_id=following.task_id, task=following.task, reason=reason)
             return
         reason = "the worker ended before it was done, and the message was acknowledged"
         try:
@@ -86,7 +88,7 @@ class Aftermath:
                 following.store()  # once more does no harm
         except Exception as error:  # noqa: BLE001  whatever keeps the results, the worker ends in order
             reason = f"{reason}; its failure was not stored: {safe_text(error)}"
-        get().error(Event.CALLBACKS_FAILED, task_id=following.task_id, task=following.task, reason=reason)
+        logger().error(Event.CALLBACKS_FAILED, task_id=following.task_id, task=following.task, reason=reason)
 
     def _hand_over(
         self,
@@ -185,11 +187,11 @@ def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
             raise  # also how the pool ends one that takes too long; the worker tells it
         except BaseException as error:  # noqa: BLE001  it may do anything
             reason = f"{name}: {safe_text(error)}"
-            get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
+            logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
 
 
 def _lost(task: str | None, task_id: str, info: Any) -> None:
-    get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=safe_text(info.exception))
+    logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=safe_text(info.exception))
 
 
 def begin_child(backend: Any) -> None:
@@ -204,4 +206,4 @@ def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_resu
         getattr(current_app.backend, name)(task_id, cause, request=Context(fields), store_result=store_result)
     except BaseException as error:  # noqa: BLE001  a callback is anybody's code, or nobody's
         reason = safe_text(error)
-        get().error(Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason)
+        logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason)

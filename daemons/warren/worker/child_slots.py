@@ -10,26 +10,26 @@ from celery import signals, states
 
 from warren.config import Settings
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.quotas import client
 from warren.quotas.ledger import LEDGER_ERRORS
-from warren.quotas.ledgers import Book
+from warren.quotas.ledgers import Ledgers
 from warren.quotas.slots import Ticket
-from warren.system.process import this
+from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import has_descendants, now
 
 
-class Allowance:
+class ChildSlots:
     """Claims and settles slots around each task that a quota governs."""
 
-    def __init__(self, settings: Settings, book: Book) -> None:
+    def __init__(self, settings: Settings, ledgers: Ledgers) -> None:
         self.settings = settings
-        self.book = book
+        self.ledgers = ledgers
         self._task_id: str | None = None
         self._admitted = ""
         self._since = 0
-        client.use(book)
+        client.use(ledgers)
 
     def connect(self) -> None:
         """Listens to the tasks of this process and of the pool children that it forks."""
@@ -51,9 +51,9 @@ class Allowance:
             # below as one whose slot is another's does: without slots nobody calls.
             given = task.request.get(TICKETS)
             tickets = {name: [Ticket(*ticket) for ticket in given[name]] for name in quotas}
-            mine = all(self.book[name].claim(own, this()) for name, own in tickets.items())
+            mine = all(self.ledgers[name].claim(own, current_process()) for name, own in tickets.items())
         except LEDGER_ERRORS as error:
-            get().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")
+            logger().error(Event.LEDGER_BUSY, reason=str(error), consequence="the task is handed back")
         finally:
             # The slot was taken back, or for a dead worker's; another task may have it by now. A receiver of this signal cannot
             # stop the task, whatever it raises (a soft time limit does, too); ending this process can, and the message goes back
@@ -80,7 +80,7 @@ class Allowance:
             return
         for name, own in tickets.items():
             try:
-                self.book[name].settle(own, answered=state == states.SUCCESS)
+                self.ledgers[name].settle(own, answered=state == states.SUCCESS)
             except LEDGER_ERRORS as error:
                 # The worker settles what still stands when it acknowledges the task.
-                get().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))
+                logger().warning(Event.LEDGER_BUSY, quota=name, reason=str(error))

@@ -1,4 +1,4 @@
-"""Celery's consumer with Warren's words for trouble, and a heart that beats while there is no broker.
+"""Celery's consumer with Warren's words for trouble, and a heartbeat that beats while there is no broker.
 
 `worker_consumer` is Celery's documented setting for this class.
 """
@@ -24,10 +24,10 @@ from warren.app.queues import declare_rejected
 from warren.broker.redis.lost_messages import LOST
 from warren.broker.remedies import remedy
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.redaction.masker import redact
 from warren.worker.consumed_queues import TakenQueues
-from warren.worker.current_message import InHand
+from warren.worker.current_message import CurrentMessage
 from warren.worker.message_address import restore_address
 from warren.worker.message_checks import malformed, settle
 from warren.worker.prefetch import ask_for_raisable
@@ -40,9 +40,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Consumer(TakenQueues):
-    """Consumes the worker's queues. `pulse` is called at least once a second while the broker is away."""
+    """Consumes the worker's queues. `write_heartbeat` is called at least once a second while the broker is away."""
 
-    pulse: ClassVar[Any] = staticmethod(lambda: None)
+    write_heartbeat: ClassVar[Any] = staticmethod(lambda: None)
     #: Called with each request that a broken connection took from the worker before a pool child had said that it runs it.
     dropped: ClassVar[Any] = staticmethod(lambda request: None)
     #: Called when a connection is over, and what it carried with it.
@@ -53,7 +53,7 @@ class Consumer(TakenQueues):
     refused: ClassVar[Any] = staticmethod(lambda name, error: None)
     #: Called with a message that cannot be run, the reason, and what acknowledges it.
     keep: ClassVar[Any] = staticmethod(lambda message, reason, done: done())
-    #: Called with a message of a task that this worker does not have; whether it goes on to others.
+    #: Called with a message of a task that this worker does not have; whether it continues to others.
     send_on: ClassVar[Any] = staticmethod(lambda consumer, message: False)
     #: Called with a message that nobody can run; and with one that can be run: whether it went back.
     foul: ClassVar[Any] = staticmethod(lambda message: None)
@@ -63,7 +63,7 @@ class Consumer(TakenQueues):
     #: Messages delivered to this process so far; the supervisor takes one that is connected and gets none for stuck.
     taken: ClassVar[int] = 0
     #: Which of them it is looking at.
-    in_hand: ClassVar[InHand]
+    in_hand: ClassVar[CurrentMessage]
     #: How many of them it rejected.
     rejected: ClassVar[int] = 0
     #: The connection, by its number, over which Redis did not take an answer to a message.
@@ -72,7 +72,7 @@ class Consumer(TakenQueues):
     def __init__(self, on_task_request: Callable[[Any], None], *arguments: Any, **options: Any) -> None:
         super().__init__(lambda request: type(self).admit(request, on_task_request), *arguments, **options)
         #: Redis' tags of the messages whose tasks are done, which it has not been told yet.
-        self._owed: deque[str] = deque()
+        self._unacknowledged: deque[str] = deque()
         #: Keeps a message that was found well formed in memory, and runs it when it is due.
         self.keep_until_due: Callable[[Any], None] = lambda message: None
 
@@ -82,7 +82,7 @@ class Consumer(TakenQueues):
         """Connects, however long it takes: an outage of the broker is not mended by a restart of the worker."""
 
         def failed(error: BaseException, interval: float) -> None:
-            get().error(
+            logger().error(
                 Event.BROKER_UNREACHABLE,
                 broker=redact(conn.as_uri(include_password=True)),
                 reason=str(error) or type(error).__name__,
@@ -91,10 +91,10 @@ class Consumer(TakenQueues):
             )
 
         def waiting() -> None:
-            type(self).pulse()
+            type(self).write_heartbeat()
             maybe_shutdown()
 
-        type(self).pulse()  # an attempt may take long, and the heart should say what it is waiting for
+        type(self).write_heartbeat()  # an attempt may take long, and the heartbeat should say what it is waiting for
         connected = None
         while connected is None:
             try:
@@ -112,31 +112,31 @@ class Consumer(TakenQueues):
                     time.sleep(1)
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
-        get().info(Event.BROKER_CONNECTED, broker=redact(conn.as_uri(include_password=True)))
+        logger().info(Event.BROKER_CONNECTED, broker=redact(conn.as_uri(include_password=True)))
         return connected
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """The connection broke: running tasks go on, and their messages come again."""
         refused = isinstance(exc, self.channel_errors)
-        get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc)) if refused else None)
-        type(self).pulse()  # to close what is broken takes Redis' transport some waits for an answer
+        logger().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc)) if refused else None)
+        type(self).write_heartbeat()  # to close what is broken takes Redis' transport some waits for an answer
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001
             # The last of it is to close what is broken, at which kombu's Redis transport fails when messages were unacknowledged.
             # The connection is gone by then, and the error would end the worker.
-            get().warning(Event.BROKER_LOST, reason=str(error), consequence="the worker connects anew")
+            logger().warning(Event.BROKER_LOST, reason=str(error), consequence="the worker connects again")
         if refused:  # and will be again at once: to connect is not what fails
             self._pause()
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
         """Redis takes the connection, and refuses what is asked over it."""
-        get().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc)))
+        logger().warning(Event.BROKER_LOST, reason=str(exc) or type(exc).__name__, remedy=remedy(str(exc)))
         self._pause()
 
     def _pause(self) -> None:
         for _ in range(_REFUSED_PAUSE):
-            type(self).pulse()
+            type(self).write_heartbeat()
             maybe_shutdown()
             time.sleep(1)
 
@@ -154,7 +154,7 @@ class Consumer(TakenQueues):
                 type(self).refused(queue.name, error)
         if connection.transport.driver_type == "amqp":
             # Before there is a dead letter: RabbitMQ would log each question for a queue that is not there. Without the right the
-            # worker goes on; what it rejects is kept on this host.
+            # worker continues; what it rejects is kept on this host.
             channel = connection.channel()
             with suppress(ChannelError):
                 declare_rejected(channel, self.app.conf.task_default_queue_type)
@@ -163,15 +163,15 @@ class Consumer(TakenQueues):
         return connection
 
     def check_answers(self) -> None:
-        """Tells Redis what is done and it did not take. Raises an error of the connection, at which Celery connects anew."""
+        """Tells Redis what is done and it did not take. Raises an error of the connection, at which Celery connects again."""
         if self._unanswered == self.restart_count:
             raise ConnectionResetError("the broker did not take an answer to a message in time")
-        while self._owed:
-            self.task_consumer.channel.qos.ack(self._owed[0])
-            self._owed.popleft()  # not before: an acknowledgement that fails is owed still, and twice does no harm
+        while self._unacknowledged:
+            self.task_consumer.channel.qos.ack(self._unacknowledged[0])
+            self._unacknowledged.popleft()  # not before: an acknowledgement that fails is owed still, and twice does no harm
 
     def _is_at_work(self, tag: str) -> bool:
-        return tag in self._owed or any(request.message.delivery_tag == tag for request in active_requests)
+        return tag in self._unacknowledged or any(request.message.delivery_tag == tag for request in active_requests)
 
     def _noticing(self, message: Any, answer: Callable[..., None], done: bool) -> Callable[..., None]:
         """`answer`, Celery's acknowledgement (`done`) or rejection, whose failure Celery logs and forgets.
@@ -193,7 +193,7 @@ class Consumer(TakenQueues):
                 if not message.acknowledged:
                     self._unanswered = connection
             if done and not message.acknowledged:
-                self._owed.append(message.delivery_tag)
+                self._unacknowledged.append(message.delivery_tag)
 
         return noticed
 
@@ -213,13 +213,13 @@ class Consumer(TakenQueues):
     def create_task_handler(self, **options: Any) -> Callable[[Any], None]:
         """Celery's handler behind a check of the message's shape: no message may end the worker."""
         handle = raising_at_once(self, super().create_task_handler(**options))
-        trouble = (*self.connection_errors, *self.channel_errors)
+        errors = (*self.connection_errors, *self.channel_errors)
         redis = self.connection.transport.driver_type == "redis"
         if redis:
             LOST.at_work = self._is_at_work
 
-        self.keep_until_due = at_its_own_cost(handle, trouble, self._reject)
-        looked_at = at_its_own_cost(partial(self._look, handle), trouble, self._reject)
+        self.keep_until_due = at_its_own_cost(handle, errors, self._reject)
+        looked_at = at_its_own_cost(partial(self._look, handle), errors, self._reject)
 
         def checked(message: Any) -> None:
             Consumer.taken += 1
@@ -229,7 +229,7 @@ class Consumer(TakenQueues):
                 message.reject_log_error = self._noticing(message, message.reject_log_error, done=False)
             try:
                 looked_at(message)
-            except trouble:
+            except errors:
                 self.in_hand.clear()
                 raise
             self.in_hand.clear()  # not at an error of another kind: that one ends the worker, and the message is to blame

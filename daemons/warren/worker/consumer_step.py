@@ -8,23 +8,23 @@ from typing import Any
 from celery import bootsteps
 
 #: Seconds between two turns.
-TURN = 0.2
+STEP = 0.2
 
 
-def turning(begin: Callable[[Any], None], turn: Callable[[Any], None]) -> type[bootsteps.StartStopStep]:
-    """Return a step that calls `begin` with Celery's consumer at each connection, and `turn` a few times a second."""
+def step_of(begin: Callable[[Any], None], step: Callable[[Any], None]) -> type[bootsteps.StartStopStep]:
+    """Return a step that calls `begin` with Celery's consumer at each connection, and `step` a few times a second."""
 
-    class Turn(bootsteps.StartStopStep):
+    class Step(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
         entry: Any = None  # a connection may be lost before this step has its turn
 
         def start(self, consumer: Any) -> None:
             begin(consumer)
-            self.entry = consumer.timer.call_repeatedly(TURN, turn, (consumer,))
+            self.entry = consumer.timer.call_repeatedly(STEP, step, (consumer,))
 
         def stop(self, consumer: Any) -> None:
             # Started again at each reconnection: two turns at once would beat for a connection that is gone.
             if self.entry is not None:
                 self.entry.cancel()
 
-    return Turn
+    return Step

@@ -17,7 +17,7 @@ from billiard.process import current_process
 from celery import signals
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, open_or_make, read_regular, remove_any
 
@@ -33,16 +33,16 @@ _REMEMBERED = 1000
 _encode = json.JSONEncoder().encode
 
 
-class Deaths:
+class CrashCounts:
     """How often a worker of this host died while it ran a task, by the task's id.
 
-    `folder` is one for all workers of the host, who count together. What cannot be written (full disk) is not counted, and
+    `directory` is one for all workers of the host, who count together. What cannot be written (full disk) is not counted, and
     nothing else happens.
     """
 
-    def __init__(self, folder: Path, program: str, processes: int) -> None:
-        self._at_work, self._counts = folder / f"{program}.tasks", folder / f"{program}.deaths"
-        self._handed_back = folder / f"{program}.handed-back"
+    def __init__(self, directory: Path, program: str, processes: int) -> None:
+        self._at_work, self._counts = directory / f"{program}.tasks", directory / f"{program}.deaths"
+        self._requeued = directory / f"{program}.handed-back"
         self._processes = processes
         self._file = -1
         self._inode = 0
@@ -66,25 +66,25 @@ class Deaths:
             self._inode = os.fstat(self._file).st_ino
             left = list(self._left())
             self.gone = [(task_id, name, key) for task_id, name, key in left if key is not None]
-            died = {task_id: name for task_id, name, key in left if key is None} | (_listed(self._handed_back) if unasked else {})
+            died = {task_id: name for task_id, name, key in left if key is None} | (_listed(self._requeued) if unasked else {})
             if died:
                 self._add(died)
             # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
             # disk that is full later fails no note.
             self._clear()
-            remove_any(self._handed_back)
+            remove_any(self._requeued)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
         except OSError as error:
             consequence = "a task that ends its worker is not counted"
-            get().error(Event.CANNOT_WRITE, path=str(self._at_work), reason=error.strerror, consequence=consequence)
+            logger().error(Event.CANNOT_WRITE, path=str(self._at_work), reason=error.strerror, consequence=consequence)
             return
         for path in self._counts.parent.glob("*.deaths"):
             for task_id, count in _read(path).items():
                 self._counted[task_id] = self._counted.get(task_id, 0) + count
         for task_id, name in died.items():
-            losses = self._counted[task_id]
+            crashes = self._counted[task_id]
             reason = "the worker died while it ran"
-            get().warning(Event.TASK_HANDED_BACK, task_id=task_id, task=name, losses=losses, reason=reason)
+            logger().warning(Event.TASK_REQUEUED, task_id=task_id, task=name, crashes=crashes, reason=reason)
 
     def of(self, task_id: str) -> int:
         """How often the task was at work when its worker died."""
@@ -109,7 +109,7 @@ class Deaths:
         """Count the task if the pool child with this index, which is dead, had begun with it and nobody could hear that."""
         if self.began(index, task_id):
             reason = "its process was lost, and before that the connection by which it came"
-            get().warning(Event.TASK_HANDED_BACK, task_id=task_id, losses=self.count(task_id), reason=reason)
+            logger().warning(Event.TASK_REQUEUED, task_id=task_id, crashes=self.count(task_id), reason=reason)
 
     def on_way(self, task_id: str) -> None:
         """A copy of the task's message is to carry its loss."""
@@ -140,14 +140,14 @@ class Deaths:
             own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
         replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
 
-    def forget(self, handed_back: Sequence[tuple[str, str]] = ()) -> None:
+    def forget(self, requeued: Sequence[tuple[str, str]] = ()) -> None:
         """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.
 
-        `handed_back` are those tasks: id and name.
+        `requeued` are those tasks: id and name.
         """
         if self._file >= 0:
             with suppress(OSError):
-                replace_file(self._handed_back, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in handed_back]))
+                replace_file(self._requeued, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in requeued]))
             self._clear()
 
     def _left(self) -> Iterator[tuple[str, str, str | None]]:
@@ -204,4 +204,4 @@ def _read(path: Path) -> dict[str, int]:
         said = json.loads(read_regular(path)[0])
         return {str(task_id): int(count) for task_id, count in said.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # none yet; or not what it was: then the count begins anew
+        return {}  # none yet; or not what it was: then the count begins again

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, open_or_make, read_regular
 
 #: Deaths after which a message is rejected. An innocent one would have to be in hand, for some hundred
 #: microseconds, at each of them.
-MOST_DEATHS = 3
+MOST_CRASHES = 3
 #: Bytes of the note: the message's key, or zeros.
 _KEY = 16
 #: Bytes of a body that make its key, together with its length and the message's id.
@@ -32,11 +32,11 @@ _SEEN = 4096
 _REMEMBERED = 1000
 
 
-class InHand:
-    """The message that one worker has in hand. `folder` is one for all workers of the host, who count together."""
+class CurrentMessage:
+    """The message that one worker has in hand. `directory` is one for all workers of the host, who count together."""
 
-    def __init__(self, folder: Path, program: str) -> None:
-        self._path, self._counts = folder / f"{program}.in-hand", folder / f"{program}.in-hand-counts"
+    def __init__(self, directory: Path, program: str) -> None:
+        self._path, self._counts = directory / f"{program}.in-hand", directory / f"{program}.in-hand-counts"
         self._file, self._identity = -1, (-1, -1)
         self._held = bytes(_KEY)
         self._opened = False
@@ -52,7 +52,7 @@ class InHand:
             self._count(os.pread(self._file, _KEY, 0).hex() or "0")
         except OSError as error:
             consequence = "a message that ends its worker is not counted"
-            get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+            logger().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
 
     def _count(self, key: str) -> None:
         own = _read(self._counts)
@@ -74,7 +74,7 @@ class InHand:
         self._store(bytes(_KEY))
 
     def _store(self, note: bytes) -> None:
-        """Write the note. Whatever has become of the file stops nothing: it is made anew, or this death is not counted."""
+        """Write the note. Whatever has become of the file stops nothing: it is made again, or this death is not counted."""
         self._held = note
         if not self._opened:
             return
@@ -100,10 +100,10 @@ class InHand:
 
     def refusal(self) -> str:
         """Return why the message in hand is not looked at; empty when it may be."""
-        deaths = self._counted.get(self._held.hex(), 0) if self._counted else 0
-        if deaths < MOST_DEATHS:
+        crash_counts = self._counted.get(self._held.hex(), 0) if self._counted else 0
+        if crash_counts < MOST_CRASHES:
             return ""
-        return f"expected a message that its worker outlives, found one that it had in hand as it died {deaths} times"
+        return f"expected a message that its worker outlives, found one that it had in hand as it died {crash_counts} times"
 
 
 def _key(body: Any, headers: Any) -> bytes:
@@ -125,4 +125,4 @@ def _read(path: Path) -> dict[str, int]:
     try:
         return {str(key): int(count) for key, count in json.loads(read_regular(path)[0]).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # none yet; or not what it was: then the count begins anew
+        return {}  # none yet; or not what it was: then the count begins again

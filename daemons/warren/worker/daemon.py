@@ -19,54 +19,54 @@ from celery.worker import state
 from warren.app.factory import import_tasks, make_app
 from warren.app.queues import refusal
 from warren.broker.due import NEAR
-from warren.broker.incoming import Arrival
+from warren.broker.incoming import IncomingMessage
 from warren.broker.queue_names import are_quorum
 from warren.broker.rabbitmq import delay_queues
 from warren.config import Settings
-from warren.config.reload_scope import concerns_worker
+from warren.config.reload_scope import affects_worker
 from warren.errors import UNASKED, ExitCode, Unavailable
 from warren.logs.events import Event
-from warren.logs.setup import get
-from warren.quotas.ledgers import Book
+from warren.logs.setup import logger
+from warren.quotas.ledgers import Ledgers
 from warren.runtime.cancelled_queues import CancelledQueues
 from warren.runtime.daemon import Daemon
 from warren.system.process import die_with_parent
 from warren.worker import callbacks, chords, signal_receivers, task_forks
 from warren.worker.admission import Admission
 from warren.worker.celery_log import quieten
-from warren.worker.child_slots import Allowance
+from warren.worker.child_slots import ChildSlots
 from warren.worker.consumer import Consumer
-from warren.worker.consumer_step import turning
+from warren.worker.consumer_step import step_of
 from warren.worker.controller import Controller
-from warren.worker.crash_counts import Deaths
-from warren.worker.current_message import InHand
+from warren.worker.crash_counts import CrashCounts
+from warren.worker.current_message import CurrentMessage
 from warren.worker.dead_letters import DeadLetters
-from warren.worker.delayed_tasks import Later
+from warren.worker.delayed_tasks import DelayedTasks
 from warren.worker.direct_calls import DirectCalls
 from warren.worker.drain import Drain
-from warren.worker.duplicate_ticks import Ticked
+from warren.worker.duplicate_ticks import DuplicateTicks
 from warren.worker.flood import Flood
-from warren.worker.foreign_tasks import Returning
+from warren.worker.foreign_tasks import ForeignTasks
 from warren.worker.gate import Gate
 from warren.worker.pool import Pool
-from warren.worker.quarantine import Suspects
-from warren.worker.redelivery import Renewal
+from warren.worker.quarantine import Quarantine
+from warren.worker.redelivery import Redelivery
 from warren.worker.remote_control import restrict
 from warren.worker.request import Request
-from warren.worker.requeue import Copies
-from warren.worker.result_storing import Storing
+from warren.worker.requeue import Requeuer
+from warren.worker.result_storing import ResultStoring
 from warren.worker.revokes import Revokes
-from warren.worker.running_tasks import AtWork
+from warren.worker.running_tasks import RunningTasks
 from warren.worker.task_fields import queue_by_key
-from warren.worker.task_guard import Child
-from warren.worker.task_log import Records
-from warren.worker.task_processes import Leftovers
-from warren.worker.unknown_tasks import Unknown
+from warren.worker.task_guard import TaskGuard
+from warren.worker.task_log import TaskLog
+from warren.worker.task_processes import TaskProcesses
+from warren.worker.unknown_tasks import UnknownTasks
 
-#: Seconds between two beats of the heart.
-PULSE = 1.0
-#: Seconds that the main loop waits for a ledger's lock: one stopped holder must not hold up its heart and other queues.
-PATIENCE = 0.05
+#: Seconds between two beats of the heartbeat.
+HEARTBEAT = 1.0
+#: Seconds that the main loop waits for a ledger's lock: one stopped holder must not hold up its heartbeat and other queues.
+TIMEOUT = 0.05
 #: The end of a task that died with its worker and does not come again.
 _GONE = WorkerLostError("the worker died while it ran, and it was acknowledged before it ran (acks_late = False)")
 
@@ -79,29 +79,33 @@ class Worker:
         self.name = name
         self.terms = settings.worker(name)
         self.daemon = Daemon(settings, "worker", f"worker-{name}")
-        self.book = Book(settings)
-        self.copies = Copies()
-        self.deaths = Deaths(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
-        self.in_hand = InHand(settings.app.state_dir / "worker", self.daemon.program)
+        self.ledgers = Ledgers(settings)
+        self.requeuer = Requeuer()
+        self.crash_counts = CrashCounts(settings.app.state_dir / "worker", self.daemon.program, self.terms.concurrency)
+        self.in_hand = CurrentMessage(settings.app.state_dir / "worker", self.daemon.program)
         self.revokes = Revokes(settings.app.state_dir / "worker", self.daemon.program)
         self.cancelled = CancelledQueues(settings.app.state_dir, self.daemon.program)
-        self.storing = Storing(self.terms.concurrency)
-        self.suspects = Suspects(self.deaths)
+        self.storing = ResultStoring(self.terms.concurrency)
+        self.quarantine = Quarantine(self.crash_counts)
         near = settings.broker.visibility_timeout / 3 if settings.broker.kind == "redis" else NEAR
-        self.later = Later(self.copies, near, partial(delay_queues.note, settings.app.state_dir))
-        self.leftovers = Leftovers()
-        self.admission = Admission(Book(settings, PATIENCE), self.leftovers)
-        self.aftermath = callbacks.Aftermath()
-        self.gate = Gate(settings, self.admission, self.copies)
-        self.flood, self.renewal = Flood(self.copies), Renewal(self.copies)
-        self.ticked = Ticked(settings.app.state_dir / "worker" / "ticks", self.later.send_away)
-        self.drain = Drain(self.gate, self.copies, self.aftermath, self.leftovers.end_within)
-        self.child, self.at_work = Child(), AtWork()
+        self.later = DelayedTasks(self.requeuer, near, partial(delay_queues.note, settings.app.state_dir))
+        self.leftovers = TaskProcesses()
+        self.admission = Admission(Ledgers(settings, TIMEOUT), self.leftovers)
+        self.callbacks = callbacks.Callbacks()
+        self.gate = Gate(settings, self.admission, self.requeuer)
+        self.flood, self.renewal = Flood(self.requeuer), Redelivery(self.requeuer)
+        self.ticked = DuplicateTicks(settings.app.state_dir / "worker" / "ticks", self.later.send_away)
+        self.drain = Drain(self.gate, self.requeuer, self.callbacks, self.leftovers.end_within)
+        self.child, self.at_work = TaskGuard(), RunningTasks()
         self.dead_letters = DeadLetters(
-            self.copies, settings.host, name, settings.app.state_dir / "rejected", "quorum" if are_quorum(settings) else "classic"
+            self.requeuer,
+            settings.host,
+            name,
+            settings.app.state_dir / "rejected",
+            "quorum" if are_quorum(settings) else "classic",
         )
-        self.returning = Returning(self.copies, settings.app.state_dir / "returning" / name, self.dead_letters)
-        self.unknown = Unknown(self.copies, settings.broker.unknown_task_timeout, self.returning.keep)
+        self.returning = ForeignTasks(self.requeuer, settings.app.state_dir / "returning" / name, self.dead_letters)
+        self.unknown = UnknownTasks(self.requeuer, settings.broker.unknown_task_timeout, self.returning.keep)
         self.code = ExitCode.OK
         self._refusal: Unavailable | None = None
         self._pulsed, self._told = 0.0, ("", 0)
@@ -109,15 +113,15 @@ class Worker:
     def start(self) -> ExitCode:
         """Runs until it is told to stop; returns the exit code. Raises Unavailable when the broker refuses a queue."""
         self.daemon.start()
-        self.book.configure()
-        self.deaths.open(unasked=bool(os.environ.pop(UNASKED, "")))
+        self.ledgers.configure()
+        self.crash_counts.open(unasked=bool(os.environ.pop(UNASKED, "")))
         self._tell_gone()
         self.in_hand.open()
         self.revokes.open()
         app = self._prepare(make_app(self.settings))
         self._run(app)
         self.leftovers.end()
-        self.deaths.forget(self.drain.handed_back)
+        self.crash_counts.forget(self.drain.requeued)
         if self.code == ExitCode.OK and self.daemon.stopping and not self.daemon.kept:
             # Somebody has asked for this end. Under `supervise` only that one knows whether an operator has.
             self.cancelled.forget(self.terms.queues, "the worker was stopped")
@@ -129,16 +133,16 @@ class Worker:
     def _tell_gone(self) -> None:
         """Tell the end of each task that died with the worker before this one, and that no broker has any more."""
         queue_of = queue_by_key(self.settings)
-        for task_id, name, key in self.deaths.gone:
-            get().error(Event.TASK_FAILED, task_id=task_id, task=name, queue=queue_of(key, name), reason=str(_GONE))
+        for task_id, name, key in self.crash_counts.gone:
+            logger().error(Event.TASK_FAILED, task_id=task_id, task=name, queue=queue_of(key, name), reason=str(_GONE))
 
     def _store_gone(self) -> None:
         """Have their failures stored, by a pool child: a server that does not answer holds up no start."""
-        for task_id, name, _ in self.deaths.gone:
+        for task_id, name, _ in self.crash_counts.gone:
             task = current_app.tasks.get(name)
             stored = task is None or not task.ignore_result or task.store_errors_even_if_ignored
-            self.aftermath.tell_failure(task_id, name, _GONE, bool(stored))
-        self.deaths.gone.clear()
+            self.callbacks.tell_failure(task_id, name, _GONE, bool(stored))
+        self.crash_counts.gone.clear()
 
     def _prepare(self, app: Celery) -> Celery:
         quieten()
@@ -148,31 +152,36 @@ class Worker:
         self.gate.guard(app.tasks)
         for task in app.tasks.values():
             task.Request = "warren.worker.request:Request"
-        allowance = Allowance(self.settings, self.book)
+        allowance = ChildSlots(self.settings, self.ledgers)
         DirectCalls(self.settings, allowance).guard(app.tasks)
         self.child.guard(app.tasks)
-        self.aftermath.guard(app.backend, app.tasks)
+        self.callbacks.guard(app.backend, app.tasks)
         chords.guard(app.tasks)
-        records = Records(self.settings)
+        records = TaskLog(self.settings)
         records.connect(app.tasks)
         self.child.told = records.told
         allowance.connect()
         signals.worker_process_init.connect(self._begin_child, weak=False)
-        app.steps["consumer"].add(turning(self._begin, self.turn))
-        Consumer.pulse = staticmethod(lambda: self.pulse(None))
-        self.deaths.connect()
-        Pool.began = staticmethod(self.deaths.began)
-        Pool.lost_unheard = staticmethod(self.deaths.lost_unheard)
-        Consumer.over = staticmethod(self.deaths.disconnected)
+        app.steps["consumer"].add(step_of(self._begin, self.step))
+        Consumer.write_heartbeat = staticmethod(lambda: self.write_heartbeat(None))
+        self.crash_counts.connect()
+        Pool.began = staticmethod(self.crash_counts.began)
+        Pool.lost_unheard = staticmethod(self.crash_counts.lost_unheard)
+        Consumer.over = staticmethod(self.crash_counts.disconnected)
         self.storing.connect()
-        Request.copies, Request.deaths, Request.leftovers, Request.ticked = self.copies, self.deaths, self.leftovers, self.ticked
+        Request.requeuer, Request.crash_counts, Request.leftovers, Request.ticked = (
+            self.requeuer,
+            self.crash_counts,
+            self.leftovers,
+            self.ticked,
+        )
         Consumer.admit = staticmethod(self._admit)
         Consumer.send_on, Consumer.keep = staticmethod(self.unknown.send_on), staticmethod(self.dead_letters.keep)
         Consumer.foul, Consumer.refused = staticmethod(self.flood.foul), staticmethod(self._refuse)
         Consumer.surplus = staticmethod(lambda message: self.flood.good(message) or self.renewal.renew(message))
         Consumer.postpone = staticmethod(lambda message: self.ticked.repeats(message) or self.later.postpone(message))
         Consumer.in_hand = self.in_hand
-        Arrival.noted = staticmethod(self.in_hand.note)
+        IncomingMessage.noted = staticmethod(self.in_hand.note)
         app.conf.worker_enable_remote_control = self.terms.remote_control
         restrict(list(self.terms.queues), self.gate, self.cancelled, self.revokes)
         Consumer.dropped = staticmethod(self.admission.drop)
@@ -207,16 +216,16 @@ class Worker:
         Consumer.withdrawn |= self.cancelled.take_up(self.terms.queues, self.terms.remote_control)
         app.amqp.queues.deselect(Consumer.withdrawn)
         self.leftovers.begin(lambda: controller.pool.info["processes"])
-        self.aftermath.pool = lambda: controller.pool
+        self.callbacks.pool = lambda: controller.pool
         controller.start()
         # Celery catches what ends its main loop, logs it and stops in order: to the supervisor that must not look like a wish.
         if controller.exitcode and self.code == ExitCode.OK and not self._refusal:
             self.code = ExitCode.SOFTWARE
-            get().critical(Event.CRASHED, reason="an error of the main loop; the record before this one has it")
+            logger().critical(Event.CRASHED, reason="an error of the main loop; the record before this one has it")
 
     def _admit(self, request: Any, run: Callable[[Any], None]) -> None:
         if self.gate.has_slots(request):
-            self.suspects.admit(request, run)
+            self.quarantine.admit(request, run)
 
     def _refuse(self, queue: str, error: Exception) -> None:
         # Unlike a refused login this is mended at the queue or in the settings, and a restart is what takes up both.
@@ -236,13 +245,13 @@ class Worker:
 
     def _ready(self, consumer: Any) -> None:
         queues = [queue for queue in self.terms.queues if queue not in Consumer.withdrawn]
-        get().info(Event.READY, queues=queues, concurrency=self.terms.concurrency)
+        logger().info(Event.READY, queues=queues, concurrency=self.terms.concurrency)
         self._controller.on_consumer_ready(consumer)
         self._store_gone()
         self.revokes.look()  # of what others heard since the start; from now on it hears for itself
 
     def _begin(self, consumer: Any) -> None:
-        parts: tuple[Any, ...] = (self.copies, self.flood, self.renewal, self.later, self.dead_letters, self.ticked)
+        parts: tuple[Any, ...] = (self.requeuer, self.flood, self.renewal, self.later, self.dead_letters, self.ticked)
         for part in parts:
             part.begin(consumer)
         enabled = [name for name, terms in self.settings.workers.items() if terms.enabled]
@@ -250,38 +259,38 @@ class Worker:
 
     # -- the main loop ---------------------------------------------------------------------------------------------
 
-    def turn(self, consumer: Any) -> None:
+    def step(self, consumer: Any) -> None:
         """What the main loop does a few times a second beside its work."""
         if self.daemon.dumping:
             self.daemon.dump(running=[request.id for request in state.active_requests], paused=sorted(self.gate.paused))
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
         self._notice_end()
-        self.drain.turn(consumer)
-        self.flood.turn(self.gate.closed)
+        self.drain.step(consumer)
+        self.flood.step(self.gate.closed)
         consumer.check_answers()
-        parts: tuple[Any, ...] = (self.copies, self.later, self.dead_letters, self.returning, self.suspects, self.leftovers)
+        parts: tuple[Any, ...] = (self.requeuer, self.later, self.dead_letters, self.returning, self.quarantine, self.leftovers)
         parts += (self.revokes,)
         for part in parts:
-            part.turn()
-        self.pulse(consumer)
+            part.step()
+        self.write_heartbeat(consumer)
 
-    def pulse(self, consumer: Any) -> None:
-        """The heart. Without a consumer the broker is away: then only the end of the worker is looked for."""
+    def write_heartbeat(self, consumer: Any) -> None:
+        """The heartbeat. Without a consumer the broker is away: then only the end of the worker is looked for."""
         if consumer is None:
             if self.daemon.reloading:  # another broker may be what the new settings name
                 self.daemon.reload(self._apply)
             self._notice_end()
-            self.drain.turn_without_broker(self._controller.consumer)
+            self.drain.step_without_broker(self._controller.consumer)
         doing = "stopping" if self.drain.begun else "ready" if consumer else "connecting"
         # The supervisor waits for what a reload has come to, and should not take a slow connection for a loop that hangs.
         news = (doing, self.daemon.reloads)
-        if time.monotonic() - self._pulsed < PULSE and news == self._told:
+        if time.monotonic() - self._pulsed < HEARTBEAT and news == self._told:
             return
         self.daemon.started()
         self._pulsed, self._told = time.monotonic(), news
-        self.admission.pay()
-        self.daemon.heart.beat(
+        self.admission.retry_pending()
+        self.daemon.heartbeat.write(
             doing,
             reloads=self.daemon.reloads,
             concurrency=self.terms.concurrency,
@@ -298,7 +307,7 @@ class Worker:
 
     def _notice_end(self) -> None:
         if self.daemon.orphaned and not self.drain.begun:
-            get().error(Event.SUPERVISOR_LOST, consequence="unfinished tasks go back to the broker and this worker ends")
+            logger().error(Event.SUPERVISOR_LOST, consequence="unfinished tasks go back to the broker and this worker ends")
             self._end(0.0, "supervisor lost")
         elif self.daemon.stopping and not self.drain.begun:
             self._end(0.0 if self.daemon.hurried else self.terms.stop_timeout, "asked to stop")
@@ -310,13 +319,13 @@ class Worker:
         self._controller.shutting_down()
 
     def _apply(self, settings: Settings) -> None:
-        if not concerns_worker(self.settings, settings, self.name):
+        if not affects_worker(self.settings, settings, self.name):
             self.settings = settings
             self.daemon.took(settings)
             return
-        # The supervisor starts the worker anew with the new settings; the pool cannot change its tasks' gates while they run.
+        # The supervisor starts the worker again with the new settings; the pool cannot change its tasks' gates while they run.
         self.code = ExitCode.RESTART
-        get().info(Event.RELOADED, consequence="running tasks finish, then the worker starts anew")
+        logger().info(Event.RELOADED, consequence="running tasks finish, then the worker starts again")
         self._end(self.terms.stop_timeout, "new settings")
 
 

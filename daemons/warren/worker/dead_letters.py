@@ -1,7 +1,8 @@
 """Messages that nobody can run, kept where a person finds them.
 
-RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the folder broker/rejected. While RabbitMQ takes no messages,
-or where it grants its user no such queue: the folder `rejected` of this host's state_dir, a file each.
+RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the directory broker/rejected. While
+RabbitMQ takes no messages, or where it grants its user no such queue: the directory `rejected` of
+this host's state_dir, a file each.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from warren.app.queues import declare_rejected
 from warren.broker.queue_names import REJECTED
 from warren.broker.rejection_limits import Bound
 from warren.logs.events import Event
-from warren.logs.setup import get
-from warren.system.regular_file import make_directory, set_aside
+from warren.logs.setup import logger
+from warren.system.regular_file import make_directory, move_away
 from warren.worker.message_address import address_of, source
 from warren.worker.message_copy import copy_of
 from warren.worker.message_file import brief, keep_file
-from warren.worker.prefetch_room import Room
-from warren.worker.requeue import Copies
+from warren.worker.prefetch_room import PrefetchRoom
+from warren.worker.requeue import Requeuer
 
 #: The header that says why, when, by whom and from which queue a message was rejected.
 WHY = "warren_rejected"
@@ -44,18 +45,18 @@ _LONGEST = 400
 
 
 class DeadLetters:
-    """The dead letters of one worker. `folder` is this host's own."""
+    """The dead letters of one worker. `directory` is this host's own."""
 
-    def __init__(self, copies: Copies, host: str, worker: str, folder: Path, queue_type: str = "quorum") -> None:
-        self._copies = copies
+    def __init__(self, requeuer: Requeuer, host: str, worker: str, directory: Path, queue_type: str = "quorum") -> None:
+        self._requeuer = requeuer
         self._host = host
         self._worker = worker
-        self._folder = folder
-        self._bound = Bound(folder)
+        self._directory = directory
+        self._bound = Bound(directory)
         self._declare = partial(declare_rejected, queue_type=queue_type)
         #: Those that a full disk did not take, and the room that they have beside the prefetch.
         self._unkept: deque[_Unkept] = deque()
-        self._room = Room()
+        self._room = PrefetchRoom()
         self._pause, self._next = FIRST_PAUSE, 0.0
 
     def begin(self, consumer: Any) -> None:
@@ -63,7 +64,7 @@ class DeadLetters:
         self._unkept.clear()
         self._room.begin(consumer)
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Try again to keep what a full disk did not take. Called a few times a second."""
         if not self._unkept or time.monotonic() < self._next:
             return
@@ -89,13 +90,13 @@ class DeadLetters:
         try:
             here = partial(self._keep_here, message, headers, done)
             options: dict[str, Any] = {"headers": headers, "refused": here, "declare": self._declare, "repeatable": True}
-            self._copies.give(message, "", REJECTED, done, **options)
+            self._requeuer.send(message, "", REJECTED, done, **options)
             if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
                 bound()  # Redis'; on RabbitMQ the queue has it
-        except self._copies.lost:
+        except self._requeuer.lost:
             raise  # the broker has it still, and delivers it again
         except Exception as error:  # noqa: BLE001  what cannot be run may well be what cannot be sent: too large, no text, too deep
-            get().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
+            logger().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
             self._keep_here(message, headers, done)
 
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
@@ -104,9 +105,9 @@ class DeadLetters:
 
     def adopt(self, path: Path, reason: str) -> None:
         """Move a file to those of this host, whatever it is, and tell. Raises OSError."""
-        make_directory(self._folder)
+        make_directory(self._directory)
         size = os.lstat(path).st_size
-        set_aside(path, reason, f"{self._folder}/{time.time_ns()}-{secrets.token_hex(4)}")
+        move_away(path, reason, f"{self._directory}/{time.time_ns()}-{secrets.token_hex(4)}")
         self._bound.added(size)
 
     def _headers(self, message: Any, reason: str) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class DeadLetters:
 
     def _to_file(self, message: Any, headers: dict[str, Any]) -> None:
         content = _content(message, headers)
-        keep_file(self._folder, content, headers[WHY]["reason"])
+        keep_file(self._directory, content, headers[WHY]["reason"])
         self._bound.added(len(content))
 
     def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
@@ -137,7 +138,7 @@ class DeadLetters:
                 write()
             except OSError as error:
                 consequence = "rejected messages stay unacknowledged and are tried again until the disk takes them"
-                get().error(Event.CANNOT_KEEP, reason=brief(error), consequence=consequence)
+                logger().error(Event.CANNOT_KEEP, reason=brief(error), consequence=consequence)
                 self._pause = FIRST_PAUSE
                 self._next = time.monotonic() + FIRST_PAUSE
             else:

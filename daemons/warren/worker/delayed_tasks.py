@@ -19,11 +19,11 @@ from amqp.exceptions import ChannelError
 from warren.broker.due import LEAD, NEAR
 from warren.broker.rabbitmq import delay_queues
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.message_address import address_of, source
 from warren.worker.message_copy import due_in
-from warren.worker.prefetch_room import Room
-from warren.worker.requeue import Copies
+from warren.worker.prefetch_room import PrefetchRoom
+from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about_message
 
 #: So many are, at most: some 6 kB each.
@@ -34,19 +34,19 @@ SHORTEST = 1.0
 _STEP = 50
 
 
-class Later:
+class DelayedTasks:
     """The tasks of one worker that are due later."""
 
-    def __init__(self, copies: Copies, near: float = NEAR, note: Callable[[str], object] = bool) -> None:
+    def __init__(self, requeuer: Requeuer, near: float = NEAR, note: Callable[[str], object] = bool) -> None:
         """`note` is told each queue of RabbitMQ that a message has gone to."""
-        self._copies = copies
+        self._requeuer = requeuer
         self._note = note
         self._near = min(near, NEAR)
         #: When those that are kept are due.
         self._kept: list[float] = []
         #: Copies that RabbitMQ does not have yet.
         self._leaving = 0
-        self._room = Room()
+        self._room = PrefetchRoom()
         self._consumer: Any = None
         self._refused = False
 
@@ -65,12 +65,12 @@ class Later:
             heapq.heappop(self._kept)
         away = away_for(due, len(self._kept), self._near_here())
         if away and self.send_away(message, now + away, away):
-            get().info(Event.TASK_POSTPONED, **about_message(message), due_in_s=round(due, 3))
+            logger().info(Event.TASK_POSTPONED, **about_message(message), due_in_s=round(due, 3))
             return True
         heapq.heappush(self._kept, now + due)
         return False
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Follow what is on its way, and the alarms of RabbitMQ. Called a few times a second."""
         self._room.make(self._wanted())
 
@@ -92,7 +92,7 @@ class Later:
         self._leaving += 1
         self._make_room()
         # It is unacknowledged until the broker has the copy: whatever ends in between, it is there.
-        self._copies.give(
+        self._requeuer.send(
             message,
             "",
             name,
@@ -116,7 +116,7 @@ class Later:
             if not self._refused:
                 self._refused = True
                 consequence = "tasks that are due later wait in memory"
-                get().error(Event.CANNOT_POSTPONE, queue=queue["queue"], consequence=consequence)
+                logger().error(Event.CANNOT_POSTPONE, queue=queue["queue"], consequence=consequence)
             raise
 
     def _stays(self, message: Any) -> None:
@@ -140,7 +140,7 @@ class Later:
     def _wanted(self) -> int:
         # In steps: each change is a question to the broker, for whose answer the main loop waits.
         wanted = -(-self._leaving // _STEP) * _STEP
-        return wanted if self._copies.blocked else min(wanted, MOST)
+        return wanted if self._requeuer.blocked else min(wanted, MOST)
 
 
 def away_for(due: float, kept: int, near: float) -> float:

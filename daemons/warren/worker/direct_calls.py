@@ -17,7 +17,7 @@ from celery import Task
 
 from warren.config import Settings
 from warren.quotas.client import NoAllowance, held, quota
-from warren.worker.child_slots import Allowance
+from warren.worker.child_slots import ChildSlots
 
 #: Seconds between two attempts: another process may give a slot back at any time.
 PAUSE = 0.25
@@ -26,7 +26,7 @@ PAUSE = 0.25
 class DirectCalls:
     """Guards the governed tasks of one worker. It does so before the pool children are forked."""
 
-    def __init__(self, settings: Settings, allowance: Allowance) -> None:
+    def __init__(self, settings: Settings, allowance: ChildSlots) -> None:
         self._settings = settings
         self._allowance = allowance
 

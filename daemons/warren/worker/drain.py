@@ -1,6 +1,6 @@
 """How a worker ends: it takes nothing more, running tasks finish within the stop timeout, the rest goes back to the broker.
 
-The main loop keeps turning meanwhile, so that results, acknowledgements and the heart go on.
+The main loop keeps turning meanwhile, so that results, acknowledgements and the heartbeat go on.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from celery.worker import state
 
 from warren.logs.events import Event
-from warren.logs.setup import get
-from warren.worker.callbacks import Aftermath
+from warren.logs.setup import logger
+from warren.worker.callbacks import Callbacks
 from warren.worker.gate import Gate
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about
 
 #: Seconds that a cancelled task has for its last words, before its process is killed. The supervisor kills after 10 s.
@@ -27,16 +27,16 @@ LAST_WORDS = 5.0
 class Drain:
     """One stop of one worker; `begin` may be called again to bring the deadline forward."""
 
-    def __init__(self, gate: Gate, copies: Copies, aftermath: Aftermath, end_pool: Callable[[float], None]) -> None:
+    def __init__(self, gate: Gate, requeuer: Requeuer, callbacks: Callbacks, end_pool: Callable[[float], None]) -> None:
         self.gate = gate
-        self.copies = copies
+        self.requeuer = requeuer
         #: What follows ends that the worker has told: it is work as a task is.
-        self._aftermath = aftermath
+        self._callbacks = callbacks
         #: Kills the pool children that live on so many seconds later.
         self._end_pool = end_pool
         self.deadline: float | None = None
         #: The tasks that did not finish in time: id and name.
-        self.handed_back: list[tuple[str, str]] = []
+        self.requeued: list[tuple[str, str]] = []
 
     @property
     def begun(self) -> bool:
@@ -48,9 +48,9 @@ class Drain:
         deadline = time.monotonic() + timeout
         if self.deadline is None or deadline < self.deadline:
             self.deadline = deadline
-            get().info(Event.STOPPING, reason=reason, running=len(state.reserved_requests), timeout_s=timeout)
+            logger().info(Event.STOPPING, reason=reason, running=len(state.reserved_requests), timeout_s=timeout)
 
-    def turn(self, consumer: Any) -> None:
+    def step(self, consumer: Any) -> None:
         """One step, from the worker's main loop."""
         if self.deadline is None:
             return
@@ -60,27 +60,27 @@ class Drain:
                 consumer.task_consumer.cancel()
         # A copy that is with the broker is waited for a little, also beyond the deadline: its message comes back as well when
         # the connection closes before the confirmation is here. What has not been sent comes back once, as itself.
-        if not state.reserved_requests and not self._aftermath.going_on:
-            if self.copies.end():
+        if not state.reserved_requests and not self._callbacks.running:
+            if self.requeuer.end():
                 self._stop()
-        elif time.monotonic() >= self.deadline and self.copies.end():
-            self._hand_back(consumer)
+        elif time.monotonic() >= self.deadline and self.requeuer.end():
+            self._requeue(consumer)
 
-    def turn_without_broker(self, consumer: Any) -> None:
+    def step_without_broker(self, consumer: Any) -> None:
         """The same while there is no broker: nobody takes in results then, so a running task is given its time and no more."""
         if self.deadline is None:
             return
-        if not state.active_requests and not self._aftermath.going_on:
+        if not state.active_requests and not self._callbacks.running:
             self._stop()
         elif time.monotonic() >= self.deadline:
-            self._hand_back(consumer)
+            self._requeue(consumer)
 
     def _stop(self) -> None:
         if state.should_stop is None:
             self._end_pool(LAST_WORDS)  # a child may hang in what a module does at the end of its process
             state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
 
-    def _hand_back(self, consumer: Any) -> None:
+    def _requeue(self, consumer: Any) -> None:
         # The pool asks its children by SIGTERM, which a task may have switched off, and waits for them without an end.
         self._end_pool(GRACE)
         # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until the
@@ -88,9 +88,9 @@ class Drain:
         for request in state.active_requests:
             if request.acknowledged:
                 continue  # before it ran: it does not come back, and its request tells that it has failed
-            self.handed_back.append((request.id, request.name))
+            self.requeued.append((request.id, request.name))
             reason = "the worker ends, and it has not finished within the time that it had"
-            get().warning(Event.TASK_HANDED_BACK, **about(request), reason=reason)
+            logger().warning(Event.TASK_REQUEUED, **about(request), reason=reason)
         consumer.cancel_active_requests()
-        self._aftermath.cut_off()
+        self._callbacks.cut_off()
         state.should_terminate = 0

@@ -19,7 +19,7 @@ from celery.worker import state
 
 from warren.app.factory import TICK
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.regular_file import make_directory, open_or_make
 from warren.worker.task_fields import about_message
 
@@ -69,7 +69,7 @@ class Ended:
         return self._file
 
 
-class Ticked:
+class DuplicateTicks:
     """The ticks that come to one worker.
 
     `away` sends a message back to the broker, to come again at a time (on the wall clock) in so many seconds; False when it
@@ -95,7 +95,7 @@ class Ticked:
         if not identity:
             return False
         if identity in self._ended:
-            get().info(Event.TICK_REPEATED, **about_message(message))
+            logger().info(Event.TICK_REPEATED, **about_message(message))
             message.ack_log_error(_logger, self._consumer.connection_errors)
             return True
         # Dropped now, the tick would be lost with a worker that dies: the broker may not have the first message any more.

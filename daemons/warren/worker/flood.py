@@ -19,7 +19,7 @@ from amqp.exceptions import ChannelError
 
 from warren.app.queues import counts_returns
 from warren.worker.message_address import source
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 from warren.worker.unconfirmed import WINDOW
 
 #: So many messages in a row that nobody can run are a flood.
@@ -33,8 +33,8 @@ IDLE = 2.0
 class Flood:
     """The second consumer of one worker: of one queue at a time, over one connection."""
 
-    def __init__(self, copies: Copies) -> None:
-        self._copies = copies
+    def __init__(self, requeuer: Requeuer) -> None:
+        self._requeuer = requeuer
         self._consumer: Any = None
         #: Its channel, which stays open: what came by it is acknowledged there.
         self._channel: Any = None
@@ -67,21 +67,21 @@ class Flood:
         if self._channel is None or message.channel is not self._channel:
             return False
         self._kept = [each for each in self._kept if not each.acknowledged]
-        if len(self._kept) < self._consumer.initial_prefetch_count or self._copies.blocked:
+        if len(self._kept) < self._consumer.initial_prefetch_count or self._requeuer.blocked:
             self._kept.append(message)
             return False
         if counts_returns(self._consumer.app, source(message)):
             # It stays unacknowledged until the broker has its copy, or runs here if an alarm begins before that.
             run = partial(self._consumer.keep_until_due, message)
-            self._copies.give_back(message, message.ack, refused=run)
+            self._requeuer.send_back(message, message.ack, refused=run)
         else:
             message.requeue()
         return True
 
-    def turn(self, closed: bool) -> None:
+    def step(self, closed: bool) -> None:
         """Begin to take from a queue that is flooded, or end. `closed`: the worker takes nothing more."""
         # Under an alarm each message becomes a file: more of them at a time would hold up the main loop.
-        closed = closed or self._copies.blocked
+        closed = closed or self._requeuer.blocked
         if self._queue:
             if closed or time.monotonic() - self._last > IDLE or not self._consumes(self._queue):
                 self._over(self._queue)
@@ -121,7 +121,7 @@ class Flood:
                 on_decode_error=consumer.on_decode_error,
             )
             self._taking.consume()
-        except ChannelError:  # the queue is gone, or RabbitMQ grants no more consumers: the first one goes on
+        except ChannelError:  # the queue is gone, or RabbitMQ grants no more consumers: the first one continues
             self._channel = self._taking = None
             self._queue = ""
             self._rows.clear()

@@ -20,15 +20,15 @@ from kombu.exceptions import OperationalError
 
 from warren.broker.unroutable import NoRoute
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.regular_file import NotRegular, TooLarge, make_directory, read_regular
 from warren.worker.dead_letters import DeadLetters
 from warren.worker.message_address import address_of, source
 from warren.worker.message_copy import copy_of
 from warren.worker.message_file import brief, keep_file
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
-#: Seconds between two looks at the folder, and how many files of it are on their way at a time.
+#: Seconds between two looks at the directory, and how many files of it are on their way at a time.
 LOOK, BATCH = 2.0, 100
 #: Seconds until one that RabbitMQ did not take is tried again.
 PASSED = 60.0
@@ -36,12 +36,15 @@ PASSED = 60.0
 LARGEST = 1 << 27
 
 
-class Returning:
-    """The files of one worker, in a folder of its own: no other process sends them, as long as the settings name that worker."""
+class ForeignTasks:
+    """The files of one worker, in a directory of its own.
 
-    def __init__(self, copies: Copies, folder: Path, dead_letters: DeadLetters) -> None:
-        self._copies = copies
-        self._folder = folder
+    No other process sends them, as long as the settings name that worker.
+    """
+
+    def __init__(self, requeuer: Requeuer, directory: Path, dead_letters: DeadLetters) -> None:
+        self._requeuer = requeuer
+        self._directory = directory
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
         #: Those that could not be sent, until when they are passed over; and those that the log has.
@@ -58,17 +61,17 @@ class Returning:
         self._passed.clear()
         self._next = 0.0
         with suppress(FileNotFoundError, NotADirectoryError):
-            for name in sorted(set(os.listdir(self._folder.parent)) - {*workers, self._folder.name}):
-                self._adopt(self._folder.parent / name)
+            for name in sorted(set(os.listdir(self._directory.parent)) - {*workers, self._directory.name}):
+                self._adopt(self._directory.parent / name)
 
     def _adopt(self, left: Path) -> None:
         with suppress(OSError):  # a link, a file, or a full disk: it stays for the next connection
             if left.is_symlink():
                 return
             for name in os.listdir(left):
-                make_directory(self._folder)
+                make_directory(self._directory)
                 with suppress(FileNotFoundError):  # of several workers one has it
-                    os.rename(left / name, self._folder / name)
+                    os.rename(left / name, self._directory / name)
             left.rmdir()
 
     def keep(self, message: Any, headers: dict[str, Any], reason: str) -> None:
@@ -78,10 +81,10 @@ class Returning:
         except (TypeError, ValueError, RecursionError):  # bytes or a moment in a header: nothing of Celery's
             self._dead_letters.keep_here(message, reason, message.ack)
         else:
-            later = "it goes on when RabbitMQ takes messages again"
-            self._dead_letters.write(message, partial(keep_file, self._folder, content, later), message.ack)
+            later = "it continues when RabbitMQ takes messages again"
+            self._dead_letters.write(message, partial(keep_file, self._directory, content, later), message.ack)
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Send on what RabbitMQ takes again. Called a few times a second."""
         now = time.monotonic()
         if now < self._next or len(self._on_way) >= BATCH:
@@ -89,7 +92,7 @@ class Returning:
         self._next = now + LOOK
         self._passed = {name: until for name, until in self._passed.items() if until > now}
         with suppress(FileNotFoundError, NotADirectoryError):
-            waiting = [name for name in sorted(os.listdir(self._folder)) if not name.startswith(".")]
+            waiting = [name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")]
             self._told &= set(waiting)
             # Those that cannot go now have no part in the batch: any number of them holds up none.
             waiting = [name for name in waiting if name not in self._on_way and name not in self._passed]
@@ -97,7 +100,7 @@ class Returning:
                 self._send(name)
 
     def _send(self, name: str) -> None:
-        path = self._folder / name
+        path = self._directory / name
         try:
             # Any task may put something else there, such as a fifo, for which the main loop would wait for ever.
             message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
@@ -117,8 +120,8 @@ class Returning:
         }
         try:
             # Removed when the broker has the copy: cut off in between it is there twice, under one id.
-            self._copies.give(message, "", queue, partial(self._sent, name), waits=True, **ways)
-        except self._copies.lost:
+            self._requeuer.send(message, "", queue, partial(self._sent, name), waits=True, **ways)
+        except self._requeuer.lost:
             raise
         except (NoRoute, OperationalError) as error:  # the broker may be another one than it came from
             self._pass(name, brief(error))
@@ -131,13 +134,15 @@ class Returning:
         self._passed[name] = time.monotonic() + PASSED
         if name not in self._told:
             self._told.add(name)
-            get().error(Event.CANNOT_KEEP, reason=reason, consequence=f"it stays in {self._folder / name} and is tried again")
+            logger().error(
+                Event.CANNOT_KEEP, reason=reason, consequence=f"it stays in {self._directory / name} and is tried again"
+            )
 
     def _reject(self, name: str, reason: str) -> None:
         """Make it a dead letter of this host: no later attempt would be another one."""
         self._on_way.discard(name)
         try:
-            self._dead_letters.adopt(self._folder / name, reason)
+            self._dead_letters.adopt(self._directory / name, reason)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -145,7 +150,7 @@ class Returning:
 
     def _sent(self, name: str) -> None:
         with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
-            os.unlink(self._folder / name)
+            os.unlink(self._directory / name)
             self._on_way.discard(name)
             self._next = 0.0
 

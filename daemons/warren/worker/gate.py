@@ -17,11 +17,11 @@ from celery.worker.strategy import default as stock_strategy
 from warren.app.queues import counts_returns
 from warren.config import Settings
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.admission import Admission, Quotas, wait_s
 from warren.worker.message_address import source
 from warren.worker.message_copy import TICKETS, due_in, is_expired
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
 #: Seconds until a queue is taken up again that could not be: the connection was gone.
 BROKER_WAIT = 1.0
@@ -36,10 +36,10 @@ NOTEWORTHY = 1.0
 class Gate:
     """The gate of one worker process, in its main loop."""
 
-    def __init__(self, settings: Settings, admission: Admission, copies: Copies) -> None:
+    def __init__(self, settings: Settings, admission: Admission, requeuer: Requeuer) -> None:
         self.settings = settings
         self.admission = admission
-        self.copies = copies
+        self.requeuer = requeuer
         self.paused: set[str] = set()
         self.closed = False
 
@@ -52,8 +52,8 @@ class Gate:
     def strategy(self, task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., None]:
         """The message handler of `task` on this connection."""
         admit = stock_strategy(task, app, consumer, **options)
-        book = self.admission.book
-        quotas = [(name, book[name], self.settings.quotas[name].cost) for name in self.settings.quotas_of(task.name)]
+        ledgers = self.admission.ledgers
+        quotas = [(name, ledgers[name], self.settings.quotas[name].cost) for name in self.settings.quotas_of(task.name)]
         waiting = frozenset(name for name in self.settings.queues if self.settings.may_wait(name, task.name))
         connection = consumer.restart_count
 
@@ -78,7 +78,7 @@ class Gate:
             if tickets is None:
                 again = partial(handle, message, body, ack, reject, callbacks)
                 if source(message) in waiting:
-                    self._hand_back(consumer, message, again)
+                    self._requeue(consumer, message, again)
                     self._pause(consumer, source(message), quotas)
                 else:
                     # Others wait in this queue who need no slot. It is consumed as before, and the message goes to its end.
@@ -109,13 +109,13 @@ class Gate:
 
     def _send_round(self, consumer: Any, message: Any, connection: int) -> None:
         if consumer.restart_count == connection:  # else the broker has delivered it again since
-            self.copies.give_back(message, message.ack)
+            self.requeuer.send_back(message, message.ack)
 
-    def _hand_back(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
+    def _requeue(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
         """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
         if counts_returns(consumer.app, source(message)):
             # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
-            self.copies.give_back(message, message.ack, again)
+            self.requeuer.send_back(message, message.ack, again)
         else:
             message.requeue()
 
@@ -129,7 +129,9 @@ class Gate:
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
         consumer.pause_task_queue(queue)
         if pause >= NOTEWORTHY:
-            get().info(Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(pause, 3))
+            logger().info(
+                Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(pause, 3)
+            )
 
     def _resume(self, consumer: Any, queue: str, quotas: Quotas) -> None:
         if self.closed:
@@ -141,10 +143,10 @@ class Gate:
         if pause <= 0:
             self.paused.discard(queue)
             # What has not left yet (under an alarm the broker takes nothing back) comes first.
-            for again in self.copies.take_back(queue):
+            for again in self.requeuer.withdraw(queue):
                 again()
             if queue in self.paused:
-                return  # not all of it was admitted: the queue is paused anew
+                return  # not all of it was admitted: the queue is paused again
             try:
                 consumer.add_task_queue(queue)
                 return

@@ -15,7 +15,7 @@ from celery.app.task import Context
 from warren.app.factory import SENT_AT
 from warren.broker.nesting_depth import DEEPEST, is_shallow
 from warren.broker.timestamps import EXPECTED, moment
-from warren.worker.message_copy import LOSSES, RETURNS
+from warren.worker.message_copy import CRASHES, RETURNS
 
 #: Bytes of an id: it becomes part of file names, routing keys and log lines.
 LONGEST_ID = 200
@@ -83,7 +83,7 @@ HEADERS: Mapping[str, Rule] = {
     "ignore_result": _FLAG,
     "stamped_headers": ("a list of texts", _is_texts),
     "timelimit": ("two numbers from 0 on, or null,", _is_limits),
-    LOSSES: ("a whole number from 0 to 1000", lambda value: type(value) is int and 0 <= value <= 1000),
+    CRASHES: ("a whole number from 0 to 1000", lambda value: type(value) is int and 0 <= value <= 1000),
     SENT_AT: ("seconds since the epoch", lambda value: is_number(value, 0, 10**11)),
 }
 

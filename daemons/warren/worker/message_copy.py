@@ -14,7 +14,7 @@ from warren.broker.queue_names import REJECTED
 #: The header in which the worker tells its pool child which slots the task was admitted with.
 TICKETS = "warren_tickets"
 #: The header that counts how often a process was lost while it ran this task.
-LOSSES = "warren_losses"
+CRASHES = "warren_crashes"
 #: The header that counts how often the task asked for the same attempt again.
 RETURNS = "warren_returns"
 #: Seconds for which a message rests before it goes back to its queue, at first and at most.
@@ -24,12 +24,12 @@ _BROKERS = frozenset((TICKETS, "x-delivery-count", "x-death", "x-first-death-exc
 # The broker sends a message with these also to the queues that they name: the copy goes to one.
 _BROKERS |= {"CC", "BCC"}
 _BROKERS |= {"x-first-death-reason", "x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"}
-#: What a copy keeps of a message's properties; the broker makes the others anew.
+#: What a copy keeps of a message's properties; the broker makes the others again.
 PROPERTIES = ("correlation_id", "reply_to", "priority")
 
 
 def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
-    """The message anew, with these headers added, as a channel's `prepare_message` takes it."""
+    """The message again, with these headers added, as a channel's `prepare_message` takes it."""
     kept = {name: value for name, value in message.headers.items() if name not in _BROKERS}
     properties = {name: message.properties[name] for name in PROPERTIES if message.properties.get(name)}
     return {
@@ -43,7 +43,7 @@ def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
 
 
 def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) -> None:
-    """Publishes the message anew with these headers added; its acknowledgement has to follow on the same channel.
+    """Publishes the message again with these headers added; its acknowledgement has to follow on the same channel.
 
     On one channel the broker takes the copy before the acknowledgement: cut off between them, the task is there twice, never not
     at all.

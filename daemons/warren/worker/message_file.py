@@ -8,8 +8,8 @@ from pathlib import Path
 
 from warren.broker.embedded.filesystem import write_whole
 from warren.logs.events import Event
-from warren.logs.setup import get
-from warren.system.atomic_write import sync_folder
+from warren.logs.setup import logger
+from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory
 
 #: Characters of what an error says.
@@ -21,10 +21,10 @@ def brief(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
-def keep_file(folder: Path, content: bytes, reason: str) -> None:
-    """Add a file to the folder, on disk when this returns, and tell why it is there. Raises OSError."""
+def keep_file(directory: Path, content: bytes, reason: str) -> None:
+    """Add a file to the directory, on disk when this returns, and tell why it is there. Raises OSError."""
     name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-    make_directory(folder)
-    write_whole(f"{folder}/{name}", f"{folder}/.{name}", content, durable=True)
-    sync_folder(str(folder))
-    get().warning(Event.KEPT_HERE, path=f"{folder}/{name}", reason=reason)
+    make_directory(directory)
+    write_whole(f"{directory}/{name}", f"{directory}/.{name}", content, durable=True)
+    sync_directory(str(directory))
+    logger().warning(Event.KEPT_HERE, path=f"{directory}/{name}", reason=reason)

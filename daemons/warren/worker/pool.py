@@ -28,10 +28,10 @@ from billiard.pool import ACK, RUN, TERMINATE
 from celery.concurrency import asynpool, prefork
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.process import reads, waits
-from warren.worker.pool_messages import LARGEST, trouble
-from warren.worker.stuck_children import APART, Stuck
+from warren.worker.pool_messages import LARGEST, problem
+from warren.worker.stuck_children import APART, StuckChildren
 
 #: Seconds without a further byte after which a message that has begun is none: its writer has long gone on.
 _BROKEN_OFF = 60.0
@@ -64,7 +64,7 @@ class ResultHandler(asynpool.ResultHandler):
             body = yield from self._bytes(proc, fd, 4, size)
             proc.half_read = bytearray()
             message = pickle.loads(body)  # noqa: S301  the child is this process, forked, and of one trust with it
-            reason = trouble(message, proc.pid, proc.inqW_fd) if message else ""
+            reason = problem(message, proc.pid, proc.inqW_fd) if message else ""
         except (OSError, EOFError):
             raise
         except Exception as error:  # noqa: BLE001  whatever somebody's bytes lead to
@@ -80,7 +80,7 @@ class ResultHandler(asynpool.ResultHandler):
             callback(message)
 
     def _bytes(self, proc: Any, fd: int, start: int, size: int) -> Generator[None, None, bytes]:
-        # Kept with the child. At a broker that is lost the main loop begins anew, with other readers, and what one had read of
+        # Kept with the child. At a broker that is lost the main loop begins again, with other readers, and what one had read of
         # a message would be missing in front of the rest.
         found: bytearray = proc.half_read
         while len(found) < start + size:
@@ -143,7 +143,7 @@ class Pool(asynpool.AsynPool):
     lost_unheard: Callable[[int, str], None] = staticmethod(lambda index, task_id: None)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._stuck = Stuck()
+        self._stuck = StuckChildren()
         super().__init__(*arguments, **options)
 
     def WorkerProcess(self, worker: Any) -> Any:  # noqa: N802  billiard's name
@@ -170,7 +170,7 @@ class Pool(asynpool.AsynPool):
         if hub is not None:
             hub.remove_reader(proc.outqR_fd)
         consequence = "the process is ended, and its task counts as lost"
-        get().error(Event.POOL_GARBLED, process=proc.pid, reason=reason[:400], consequence=consequence)
+        logger().error(Event.POOL_GARBLED, process=proc.pid, reason=reason[:400], consequence=consequence)
         if proc._is_alive():
             os.kill(proc.pid, SIGKILL)
 
@@ -200,7 +200,7 @@ class Pool(asynpool.AsynPool):
         jobs = list(self._cache.values())
         idle = {job._write_to.pid: job for job in jobs if self._waits_idly(job) or self._waits_unheard(job)}
         for pid in self._stuck.look({pid: job._job for pid, job in idle.items()}, time.monotonic()):
-            get().error(Event.POOL_STUCK, process=pid, task_id=idle[pid].correlation_id)
+            logger().error(Event.POOL_STUCK, process=pid, task_id=idle[pid].correlation_id)
             os.kill(pid, SIGKILL)  # its end is seen by the pool alone, in this process: the number is still its own
 
     def _waits_idly(self, job: Any) -> bool:

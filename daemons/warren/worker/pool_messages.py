@@ -13,7 +13,7 @@ from celery.concurrency.asynpool import WORKER_UP
 LARGEST = 64 * 2**20
 
 
-def trouble(message: Any, pid: int, inqueue: int) -> str:
+def problem(message: Any, pid: int, inqueue: int) -> str:
     """Return why this is no message of the child `pid`, to whom its worker writes by `inqueue`; empty when it is one."""
     if not (isinstance(message, tuple) and len(message) == 2 and isinstance(message[0], int) and isinstance(message[1], tuple)):
         return "expected a message of the pool"

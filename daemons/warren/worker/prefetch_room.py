@@ -27,7 +27,7 @@ def raising_at_once(consumer: Any, handle: Callable[[Any], None]) -> Callable[[A
     return handled
 
 
-class Room:
+class PrefetchRoom:
     """By how much one part of the worker has raised the prefetch."""
 
     def __init__(self) -> None:

@@ -8,37 +8,37 @@ from typing import Any
 
 from celery.worker import state
 
-from warren.worker.crash_counts import Deaths
-from warren.worker.request import MOST_LOSSES
+from warren.worker.crash_counts import CrashCounts
+from warren.worker.request import MOST_CRASHES
 
 
-class Suspects:
+class Quarantine:
     """Stands between the worker's consumer and its pool.
 
     A long task is at work at every death that another one causes. So those that have one try left run one at a time, beside tasks
     that are not suspected: at the next death at most one of them was at work.
     """
 
-    def __init__(self, deaths: Deaths) -> None:
-        self._deaths = deaths
+    def __init__(self, crash_counts: CrashCounts) -> None:
+        self._crash_counts = crash_counts
         self._waiting: deque[tuple[Any, Callable[[Any], None]]] = deque()
         self._trial: Any = None
 
     def admit(self, request: Any, run: Callable[[Any], None]) -> None:
         """Runs the request with `run`, now or when no other suspect is at work, or gives it up."""
-        deaths = self._deaths.of(request.id)
-        losses = deaths + request.losses
-        if not deaths or not request.task.acks_late:  # acknowledged before it runs, a task does not come again
+        crash_counts = self._crash_counts.of(request.id)
+        crashes = crash_counts + request.crashes
+        if not crash_counts or not request.task.acks_late:  # acknowledged before it runs, a task does not come again
             run(request)
-        elif losses >= MOST_LOSSES:
-            request.give_up(deaths)
-        elif losses == MOST_LOSSES - 1:
+        elif crashes >= MOST_CRASHES:
+            request.abandon_task(crash_counts)
+        elif crashes == MOST_CRASHES - 1:
             self._waiting.append((request, run))
-            self.turn()
+            self.step()
         else:
             run(request)
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Begins the next one when the one before has ended. Called a few times a second."""
         while self._waiting and not _held(self._trial):
             request, run = self._waiting.popleft()

@@ -3,7 +3,7 @@
 A quorum queue counts how often a message came back, whatever the reason: a worker that was killed or stopped, a
 connection that broke. RabbitMQ 4 drops it after 20 times, an older one after as many as an operator's policy says,
 and nobody hears of it. The limit is not told to clients, and `x-delivery-limit` would be refused for each queue that
-is there without it. So the count begins anew, long before the end of it, wherever the limit is.
+is there without it. So the count begins again, long before the end of it, wherever the limit is.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.message_address import address_of, source
 from warren.worker.message_copy import counted
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
 #: RabbitMQ's header that counts. Without a return there is none.
 COUNT = "x-delivery-count"
@@ -24,11 +24,11 @@ COUNT = "x-delivery-count"
 OFTEN = 2
 
 
-class Renewal:
+class Redelivery:
     """The copies that one worker makes of what came back often."""
 
-    def __init__(self, copies: Copies) -> None:
-        self._copies = copies
+    def __init__(self, requeuer: Requeuer) -> None:
+        self._requeuer = requeuer
         self._consumer: Any = None
 
     def begin(self, consumer: Any) -> None:
@@ -44,10 +44,10 @@ class Renewal:
         # and is copied then. If the broker takes no copy (an alarm, a full queue) it runs now: it must not wait for that.
         run = partial(self._consumer.keep_until_due, message)
         done = partial(self._done, message, returns)
-        self._copies.give(message, "", source(message), done, headers=address_of(message), refused=run, not_taken=run)
+        self._requeuer.send(message, "", source(message), done, headers=address_of(message), refused=run, not_taken=run)
         return True
 
     def _done(self, message: Any, returns: int) -> None:
         about = {"task_id": message.headers.get("id"), "task": message.headers.get("task"), "queue": source(message)}
         message.ack()
-        get().info(Event.TASK_RENEWED, **about, returns=returns)
+        logger().info(Event.TASK_RENEWED, **about, returns=returns)

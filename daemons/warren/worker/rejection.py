@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.message_address import source
 
 #: Characters of a reason, id or name that a log line holds.
@@ -24,7 +24,7 @@ def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -
     headers = message.headers if isinstance(message.headers, dict) else {}
     info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
     key = _shown(info.get("routing_key"))
-    get().error(
+    logger().error(
         Event.MESSAGE_REJECTED,
         reason=reason if len(reason) <= 2 * _SHOWN else f"{reason[: 2 * _SHOWN]}...",
         task_id=_shown(headers.get("id")),
@@ -39,17 +39,17 @@ def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -
 
 
 def at_its_own_cost(
-    run: Callable[[Any], None], trouble: tuple[type[Exception], ...], reject: Callable[[Any, str, Exception], None]
+    run: Callable[[Any], None], connection_errors: tuple[type[Exception], ...], reject: Callable[[Any, str, Exception], None]
 ) -> Callable[[Any], None]:
     """Return `run`, at whose errors its message is rejected: what nobody foresaw costs the message, not the worker.
 
-    Errors of the connection (`trouble`) are raised: Celery connects anew.
+    Errors of the connection (`last_error`) are raised: Celery connects again.
     """
 
     def guarded(message: Any) -> None:
         try:
             run(message)
-        except trouble:
+        except connection_errors:
             raise
         except Exception as error:  # noqa: BLE001
             if not message.acknowledged:  # else it was answered, and a second answer would end the connection

@@ -16,7 +16,7 @@ from celery.worker import control
 from celery.worker.control import control_command, nok, ok
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.runtime.cancelled_queues import CancelledQueues
 from warren.worker.gate import Gate
 from warren.worker.revokes import Revokes
@@ -89,7 +89,7 @@ def _answer(queues: Sequence[str], act: Callable[[Any, str], str], state: Any, q
 
 def _leave(cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
     if queue not in consumer.withdrawn:
-        get().warning(Event.QUEUE_CANCELLED, queue=queue)
+        logger().warning(Event.QUEUE_CANCELLED, queue=queue)
     consumer.withdrawn.add(queue)  # at once: who asks next is told so
     cancelled.write(consumer.withdrawn)
     consumer.call_soon(consumer.cancel_task_queue, queue)
@@ -98,7 +98,7 @@ def _leave(cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
 
 def _take(gate: Gate, cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
     if queue in consumer.withdrawn:
-        get().info(Event.QUEUE_RESUMED, queue=queue)
+        logger().info(Event.QUEUE_RESUMED, queue=queue)
     consumer.withdrawn.discard(queue)
     cancelled.write(consumer.withdrawn)
     # One that waits for its quota is the gate's to take up; and a worker that ends takes none.

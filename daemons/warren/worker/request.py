@@ -23,19 +23,19 @@ from warren.broker.redis.write_refusal import is_refused_write
 from warren.broker.unroutable import NoRoute
 from warren.logs.events import Event
 from warren.logs.formatter import safe_text
-from warren.logs.setup import get
-from warren.system.process import Process, of
+from warren.logs.setup import logger
+from warren.system.process import Process, process_of
 from warren.worker.callbacks import OWNER
-from warren.worker.crash_counts import Deaths
-from warren.worker.duplicate_ticks import Ticked
-from warren.worker.message_copy import LOSSES, RETURNS, TICKETS, counted, pause_before
-from warren.worker.requeue import Copies
+from warren.worker.crash_counts import CrashCounts
+from warren.worker.duplicate_ticks import DuplicateTicks
+from warren.worker.message_copy import CRASHES, RETURNS, TICKETS, counted, pause_before
+from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about
-from warren.worker.task_processes import Leftovers
+from warren.worker.task_processes import TaskProcesses
 
 #: A task whose process, or whose worker, was lost so often (killed, crashed, out of memory) is given up: it would take every one
 #: with it. Innocent ones are lost with power and by an operator's kill -9, though hardly so often.
-MOST_LOSSES = 5
+MOST_CRASHES = 5
 #: Seconds that the main loop waits at most for a killed child to be gone.
 DEATH = 2.0
 #: How the pool says that the process which ran the task is gone. The last two a task raises itself (`sys.exit`): the pool passes
@@ -46,10 +46,10 @@ _LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
 class Request(CeleryRequest):
     """A task between its message and its end."""
 
-    copies: ClassVar[Copies]
-    deaths: ClassVar[Deaths]
-    leftovers: ClassVar[Leftovers]
-    ticked: ClassVar[Ticked]
+    requeuer: ClassVar[Requeuer]
+    crash_counts: ClassVar[CrashCounts]
+    leftovers: ClassVar[TaskProcesses]
+    ticked: ClassVar[DuplicateTicks]
     #: The pool child that runs it, for a task that was admitted with slots.
     _child: Process | None = None
     #: Whether the acknowledgement waits for what follows the end (callbacks.py).
@@ -94,13 +94,13 @@ class Request(CeleryRequest):
 
     def _carried(self) -> None:
         """Do so for a copy that carries a loss."""
-        self.deaths.carried(self.id)
+        self.crash_counts.carried(self.id)
         self._hand_on()
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """A pool child has begun with the task."""
         if TICKETS in self.request_dict:
-            self._child = of(pid)
+            self._child = process_of(pid)
             if self._child is not None:
                 self.leftovers.accepted(self.id, self._child)
         super().on_accepted(pid, time_accepted)
@@ -123,7 +123,7 @@ class Request(CeleryRequest):
                 self.reject(requeue=True)
                 return
             # Celery acknowledges last. Without an answer the message would keep its place in the prefetch for ever.
-            get().error(Event.CALLBACKS_FAILED, **about(self), reason=safe_text(error))
+            logger().error(Event.CALLBACKS_FAILED, **about(self), reason=safe_text(error))
             if not soft and self.task.acks_late:
                 self.acknowledge()
 
@@ -172,7 +172,7 @@ class Request(CeleryRequest):
     def reject(self, requeue: bool = False) -> None:
         """Rejects the message; with `requeue` the broker delivers it again."""
         if requeue and not self.acknowledged:
-            get().warning(Event.TASK_HANDED_BACK, **about(self), reason="the worker did not run it, or not to its end")
+            logger().warning(Event.TASK_REQUEUED, **about(self), reason="the worker did not run it, or not to its end")
         super().reject(requeue)
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
@@ -198,26 +198,26 @@ class Request(CeleryRequest):
             self.task.request_stack.pop()
 
     def _lost(self, error: WorkerLostError, exc_info: Any) -> None:
-        """The task runs again, as a copy that counts its losses; after MOST_LOSSES it has failed."""
+        """The task runs again, as a copy that counts its losses; after MOST_CRASHES it has failed."""
         state.task_ready(self)
-        losses = self.losses + 1
+        crashes = self.crashes + 1
         if self.message.channel.connection is None:
             # What it came by is gone, and the broker delivers it as it was: it is counted here, and given up when it comes.
-            get().warning(Event.TASK_HANDED_BACK, **about(self), losses=losses, reason=str(error))
-            self.deaths.count(self.id)
-        elif losses + self.deaths.of(self.id) < MOST_LOSSES:
-            get().warning(Event.TASK_HANDED_BACK, **about(self), losses=losses, reason=str(error))
+            logger().warning(Event.TASK_REQUEUED, **about(self), crashes=crashes, reason=str(error))
+            self.crash_counts.count(self.id)
+        elif crashes + self.crash_counts.of(self.id) < MOST_CRASHES:
+            logger().warning(Event.TASK_REQUEUED, **about(self), crashes=crashes, reason=str(error))
             # Acknowledged last: cut off before, the broker delivers the message again, and the loss is counted here.
-            self.deaths.on_way(self.id)
-            self.copies.give_back(self.message, self._carried, headers={LOSSES: losses})
+            self.crash_counts.on_way(self.id)
+            self.requeuer.send_back(self.message, self._carried, headers={CRASHES: crashes})
         else:
             self._fail(error, exc_info)
 
-    def give_up(self, deaths: int) -> None:
-        """Fails the task instead of running it: its worker died `deaths` times while it ran."""
+    def abandon_task(self, crash_counts: int) -> None:
+        """Fails the task instead of running it: its worker died `crash_counts` times while it ran."""
         state.task_ready(self)
         try:
-            raise WorkerLostError(f"expected its worker to outlive it, found that it died {deaths} times while it ran")
+            raise WorkerLostError(f"expected its worker to outlive it, found that it died {crash_counts} times while it ran")
         except WorkerLostError as error:
             self._fail(error, ExceptionInfo())
 
@@ -237,9 +237,9 @@ class Request(CeleryRequest):
         state.task_ready(self)
         returns = counted(self.request_dict, RETURNS)
         pause = pause_before(returns)
-        get().warning(Event.TASK_HANDED_BACK, **about(self), reason=reason, again_in_s=pause)
+        logger().warning(Event.TASK_REQUEUED, **about(self), reason=reason, again_in_s=pause)
         # Acknowledged last, as above. A connection that breaks meanwhile gives the message back as itself.
-        self.copies.give_back_in(pause, self.message, self._hand_on, headers={RETURNS: returns + 1})
+        self.requeuer.send_back_in(pause, self.message, self._hand_on, headers={RETURNS: returns + 1})
 
     def _ends_otherwise(self) -> bool:
         """Whether this is the worker's own stop, or the task had already stored its result: Celery sees to both."""
@@ -247,9 +247,9 @@ class Request(CeleryRequest):
         return bool(ended or self._success_was_stored())
 
     @property
-    def losses(self) -> int:
+    def crashes(self) -> int:
         """How often a pool child was lost while it ran the task, on any host."""
-        return counted(self.request_dict, LOSSES)
+        return counted(self.request_dict, CRASHES)
 
 
 def _not_taken(reason: Any) -> bool:

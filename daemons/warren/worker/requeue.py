@@ -20,21 +20,21 @@ from kombu.exceptions import OperationalError
 
 from warren.broker.rabbitmq.connection import NOWHERE, SILENCE, Transport, question
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.message_address import address_of, source
 from warren.worker.message_copy import copy_of, publish_copy
 from warren.worker.message_file import brief
-from warren.worker.refused_requeues import Refused
-from warren.worker.unconfirmed import WINDOW, Copy, OnWay
+from warren.worker.refused_requeues import RefusedRequeues
+from warren.worker.unconfirmed import WINDOW, PendingRequeue, Unconfirmed
 
 #: Seconds until the broker is asked for a connection again: an attempt may hold up the main loop for connect_timeout.
 RETRY = 10.0
 #: Seconds for which the end of the worker waits for a confirmation, at most: it takes a few milliseconds, or as long as an alarm.
 CONFIRM = 3.0
-_TROUBLE = (OperationalError, *Transport.connection_errors, *Transport.channel_errors)
+_ERROR = (OperationalError, *Transport.connection_errors, *Transport.channel_errors)
 
 
-class Copies:
+class Requeuer:
     """The copies that one worker makes.
 
     One at a time is with the broker: cut off then, one task at most is there twice. Beside it are
@@ -43,17 +43,17 @@ class Copies:
 
     def __init__(self) -> None:
         self._consumer: Any = None
-        self._waiting: deque[Copy] = deque()
+        self._waiting: deque[PendingRequeue] = deque()
         self._closed = False
-        self._connection: Any = None  # py-amqp's: kombu's would connect anew by itself
+        self._connection: Any = None  # py-amqp's: kombu's would connect again by itself
         self._channel: Any = None
         self._handle = -1
         self._next_attempt = float("-inf")
         #: Whether the broker was asked if it takes messages, and has said so; and the copies that it has.
         self._asking = self._asked = False
         self._heard = float("-inf")
-        self._sent = OnWay()
-        self._refused = Refused()
+        self._sent = Unconfirmed()
+        self._refused = RefusedRequeues()
         self._called = False
         #: Queues that were seen to over this connection.
         self._declared: set[str] = set()
@@ -72,7 +72,7 @@ class Copies:
         errors: tuple[type[Exception], ...] = self._consumer.connection_errors
         return errors
 
-    def give(
+    def send(
         self,
         message: Any,
         exchange: str,
@@ -89,7 +89,7 @@ class Copies:
         """Sends a copy with these headers added, then calls `done`, which acknowledges the message.
 
         Until the broker takes it, for as long as an alarm lasts, the message stays unacknowledged: nothing is lost, whatever ends
-        first. `take_back` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
+        first. `withdraw` gives it to `again` meanwhile. `refused` is called instead, for a message that nobody can run: when an
         alarm begins, unless it `waits`, or the broker grants no queue for it. `declare` sees to that queue, on another channel.
         `repeatable`: two copies of it do no harm. `not_taken` is called when its queue is not there or takes no more; without
         it the copy is tried again, after a pause.
@@ -100,11 +100,13 @@ class Copies:
             publish_copy(message, exchange, routing_key, **headers or {})
             done()
             return
-        copy = Copy(message, exchange, routing_key, headers or {}, done, again, refused, declare, waits, repeatable, not_taken)
+        copy = PendingRequeue(
+            message, exchange, routing_key, headers or {}, done, again, refused, declare, waits, repeatable, not_taken
+        )
         self._waiting.append(copy)
         self._soon()
 
-    def give_back(
+    def send_back(
         self,
         message: Any,
         done: Callable[[], None],
@@ -116,18 +118,18 @@ class Copies:
         if not source(message):  # of a queue that the settings do not have: it came by remote control
             message.requeue()
             return
-        self.give(message, "", source(message), done, again, {**address_of(message), **(headers or {})}, refused)
+        self.send(message, "", source(message), done, again, {**address_of(message), **(headers or {})}, refused)
 
-    def give_back_in(self, seconds: float, message: Any, done: Callable[[], None], headers: dict[str, Any]) -> None:
+    def send_back_in(self, seconds: float, message: Any, done: Callable[[], None], headers: dict[str, Any]) -> None:
         """The same in a while. The message stays unacknowledged until then."""
-        self._consumer.timer.call_after(seconds, partial(self.give_back, message, done, headers=headers))
+        self._consumer.timer.call_after(seconds, partial(self.send_back, message, done, headers=headers))
 
-    def take_back(self, queue: str) -> list[Callable[[], None]]:
+    def withdraw(self, queue: str) -> list[Callable[[], None]]:
         """How to run what waits to go back to the queue and has not been sent."""
         found = self._sift(lambda each: each.routing_key == queue and each.again is not None)
         return [each.again for each in found if each.again is not None]
 
-    def _sift(self, wanted: Callable[[Copy], bool]) -> list[Copy]:
+    def _sift(self, wanted: Callable[[PendingRequeue], bool]) -> list[PendingRequeue]:
         """Takes these out of what waits."""
         found = [*self._refused.sift(wanted), *(each for each in self._waiting if wanted(each))]
         self._waiting = deque(each for each in self._waiting if not wanted(each))
@@ -147,7 +149,7 @@ class Copies:
         self._closed = True
         return self._sent.all_for(CONFIRM)
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Sends the next ones if the broker takes messages. Called a few times a second, and when one is done."""
         self._called = False
         with self._reached():
@@ -190,17 +192,17 @@ class Copies:
         self._publish(self._waiting.popleft())
         return True
 
-    def _publish(self, copy: Copy) -> None:
+    def _publish(self, copy: PendingRequeue) -> None:
         self._sent.add(copy)
         try:
             message = self._channel.prepare_message(**copy_of(copy.message, **copy.headers))
             settled = partial(self._settled, copy)
             self._channel.publish_later(settled, message, exchange=copy.exchange, routing_key=copy.routing_key)
-        except _TROUBLE:
+        except _ERROR:
             raise
         except Exception as error:  # noqa: BLE001  anybody's message: it may have what cannot be sent, and must not end the worker
             self._sent.settle(copy)
-            get().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
+            logger().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
             (copy.refused or copy.message.requeue)()
             self._soon()
 
@@ -208,7 +210,7 @@ class Copies:
         self._asking, self._asked, self._heard = False, True, time.monotonic()
         self._soon()
 
-    def _settled(self, copy: Copy, taken: bool) -> None:
+    def _settled(self, copy: PendingRequeue, taken: bool) -> None:
         if not self._sent.settle(copy):
             return  # it is a file by now, and its message acknowledged
         if taken:
@@ -222,7 +224,7 @@ class Copies:
             self._declared.discard(copy.routing_key)
             if copy.not_taken is None:
                 if self._refused.add(copy):
-                    get().warning(Event.REQUEUE_REFUSED, queue=copy.routing_key)
+                    logger().warning(Event.REQUEUE_REFUSED, queue=copy.routing_key)
             else:
                 copy.not_taken()
             self._soon()  # others go on
@@ -234,14 +236,14 @@ class Copies:
             declare(channel)
             self._declared.add(queue)
         except ChannelError as error:
-            get().error(Event.CANNOT_KEEP, reason=str(error), consequence="such messages stay on this host instead")
+            logger().error(Event.CANNOT_KEEP, reason=str(error), consequence="such messages stay on this host instead")
             self._refuse(lambda each: each.routing_key == queue)
         finally:
             if channel.is_open:
                 channel.close()
         self._soon()
 
-    def _refuse(self, wanted: Callable[[Copy], bool]) -> None:
+    def _refuse(self, wanted: Callable[[PendingRequeue], bool]) -> None:
         """Has these kept in another way: what waits, and what is with the broker without an answer, if two of it do no harm."""
         # The broker may have those that are on their way all the same, or when the alarm is over: then they are kept twice.
         for each in [*self._sent.take_repeatable(wanted), *self._sift(lambda each: each.refused is not None and wanted(each))]:
@@ -274,19 +276,19 @@ class Copies:
     def _soon(self) -> None:
         if not self._called:  # one turn sends all that there is room for
             self._called = True
-            self._consumer.hub.call_soon(self.turn)
+            self._consumer.hub.call_soon(self.step)
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """Trouble of this connection is nobody else's: it is made anew, and what was on its way is sent again.
+        """Trouble of this connection is nobody else's: it is made again, and what was on its way is sent again.
 
         The broker may have taken that already: then the task is there twice, and never not at all.
         """
         try:
             yield
-        except _TROUBLE as error:
+        except _ERROR as error:
             consequence = "messages on their way back to their queues wait; other tasks go on"
-            get().warning(Event.BROKER_LOST, reason=str(error) or type(error).__name__, consequence=consequence)
+            logger().warning(Event.BROKER_LOST, reason=str(error) or type(error).__name__, consequence=consequence)
             self._waiting.extend(self._sent.clear())
             self._drop()
 

@@ -1,6 +1,6 @@
 """How long pool children have been trying to store a result, such as on a full disk: each says so in one line.
 
-The worker's heart tells it, and `warren health` warns: a worker all of whose children wait does nothing.
+The worker's heartbeat tells it, and `warren health` warns: a worker all of whose children wait does nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from billiard.process import current_process
 
 from warren.broker.result_validation import CheckedKeys
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.redaction.masker import redact
 
 _SINCE = struct.Struct("d")
 
 
-class Storing:
+class ResultStoring:
     """Since when each pool child has tried, in memory that the worker shares with them. Make it before they fork."""
 
     def __init__(self, processes: int) -> None:
@@ -30,28 +30,28 @@ class Storing:
         """Listen to the results that are kept under keys, on Redis or this host, in the pool children that this process forks."""
         CheckedKeys.waiting = staticmethod(self.note)
 
-    def note(self, trouble: BaseException | None) -> None:
+    def note(self, error: BaseException | None) -> None:
         """Note what keeps the calling process from storing a result, or with None that it has stored one."""
-        self._tell(trouble)
+        self._tell(error)
         place = getattr(current_process(), "index", None)
         if place is None or (place + 1) * _SINCE.size > len(self._since):
             return  # the worker's own process, which does not wait
         start = place * _SINCE.size
-        if trouble is None:
+        if error is None:
             self._since[start : start + _SINCE.size] = bytes(_SINCE.size)
         elif not any(self._since[start : start + _SINCE.size]):
             self._since[start : start + _SINCE.size] = _SINCE.pack(time.monotonic())
 
-    def _tell(self, trouble: BaseException | None) -> None:
+    def _tell(self, error: BaseException | None) -> None:
         """The first of a row of trials, and its end: there is a trial each ten seconds, for as long as it takes."""
-        if (trouble is not None) == self._told:
+        if (error is not None) == self._told:
             return
-        self._told = trouble is not None
-        if trouble is None:
-            get().info(Event.RESULTS_STORED)
+        self._told = error is not None
+        if error is None:
+            logger().info(Event.RESULTS_STORED)
         else:
-            reason = redact(str(trouble)) or type(trouble).__name__
-            get().error(Event.RESULTS_NOT_STORED, reason=reason, consequence="the task waits, and it is tried again")
+            reason = redact(str(error)) or type(error).__name__
+            logger().error(Event.RESULTS_NOT_STORED, reason=reason, consequence="the task waits, and it is tried again")
 
     def longest_s(self) -> int:
         """Return for how many seconds one has tried, at most; 0 when none waits.

@@ -23,14 +23,14 @@ from typing import Any
 from celery.worker import state
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
-from warren.system.regular_file import TooLarge, make_directory, open_or_make, read_regular, set_aside
+from warren.system.regular_file import TooLarge, make_directory, move_away, open_or_make, read_regular
 from warren.worker.header_rules import LONGEST_ID, is_text
 
 #: Seconds for which a revoke holds. An id that somebody uses again and again is not revoked for ever.
 HOLDS = 30 * 86_400.0
-#: Bytes of a file that is read, and from which on it is written anew without what is too old or too much.
+#: Bytes of a file that is read, and from which on it is written again without what is too old or too much.
 LARGEST, _FULL = 1 << 26, 1 << 24
 #: Values of a stamp that are kept, for each header.
 _STAMPS = 10_000
@@ -48,10 +48,10 @@ Line = tuple[float, str, str, str]
 
 
 class Revokes:
-    """The file of one worker. `folder` is one for all workers of the host."""
+    """The file of one worker. `directory` is one for all workers of the host."""
 
-    def __init__(self, folder: Path, program: str) -> None:
-        self._path = folder / f"{program}.revoked"
+    def __init__(self, directory: Path, program: str) -> None:
+        self._path = directory / f"{program}.revoked"
         self._unwritten = False
         self._next_attempt = 0.0
         self._next_look = 0.0
@@ -107,7 +107,7 @@ class Revokes:
         except OSError as error:
             self._cannot(error)
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Write what could not be written, and forget what is old. Called a few times a second."""
         if self._unwritten and time.monotonic() >= self._next_attempt:
             self._rewrite(self._own())
@@ -156,7 +156,7 @@ class Revokes:
             os.close(file)
 
     def _rewrite(self, own: list[Line]) -> None:
-        """Write the file anew: what holds still of what it had, at most as much as Celery keeps."""
+        """Write the file again: what holds still of what it had, at most as much as Celery keeps."""
         now = time.time()
         said = {(kind, name, value): at for at, kind, name, value in sorted(own) if at > now - HOLDS}
         if self._unwritten:  # what is only in memory was said lately
@@ -180,7 +180,7 @@ class Revokes:
         except FileNotFoundError:
             return []
         except TooLarge as error:
-            self._set_aside(path, str(error.strerror))
+            self._moved_away(path, str(error.strerror))
             return []
         except OSError:  # a link, a fifo, a directory: makes way when the file is written (atomic_write.py)
             return []
@@ -196,21 +196,21 @@ class Revokes:
                 break  # it is not a worker's, or its worker puts it right
         lines.reverse()
         if foreign and path == self._path:
-            self._set_aside(path, f"{foreign} of its lines tell of no revoke; the others hold")
+            self._moved_away(path, f"{foreign} of its lines tell of no revoke; the others hold")
             with suppress(OSError):
                 replace_file(path, _text(lines), mode=0o600)
         return lines
 
-    def _set_aside(self, path: Path, reason: str) -> None:
+    def _moved_away(self, path: Path, reason: str) -> None:
         """Make way in this worker's own place; another worker's is its own to see to."""
         if path == self._path:
             with suppress(OSError):
-                set_aside(path, reason)
+                move_away(path, reason)
 
     def _cannot(self, error: OSError) -> None:
         if not self._unwritten:
             consequence = "tasks that were revoked run after a restart"
-            get().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+            logger().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
         self._unwritten, self._next_attempt = True, time.monotonic() + _RETRY
 
 

@@ -1,4 +1,7 @@
-"""What the pool children of a worker run, and since when, for its heart: a pool whose tasks never end looks well otherwise."""
+"""What the pool children of a worker run, and since when, for its heartbeat.
+
+Without it a pool whose tasks never end looks well.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ from typing import Any
 
 from warren.status.status_file import now
 
-#: Tasks that the heart names: the oldest.
+#: Tasks that the heartbeat names: the oldest.
 _NAMED = 5
 #: Characters of an id or a name that are told.
 _KEPT = 160
 
 
-class AtWork:
+class RunningTasks:
     """The tasks at work, with the second of CLOCK_BOOTTIME at which each was seen first: no step of the wall clock moves it."""
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, str]] = {}
 
     def look(self, requests: Collection[Any], concurrency: int) -> dict[str, Any]:
-        """What the heart says of these requests, all that are at work now.
+        """What the heartbeat says of these requests, all that are at work now.
 
         `oldest` has the longest ones. `busy_since` is when the last child became busy that is busy still; null while one is free.
         """

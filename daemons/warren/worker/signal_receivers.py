@@ -15,7 +15,7 @@ from celery.utils.dispatch import Signal
 
 from warren.logs.events import Event
 from warren.logs.formatter import safe_text
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.time_limit import TookTooLong, call_within
 
 _SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
@@ -35,10 +35,10 @@ _MAY_LAST = {
     signals.worker_process_shutdown.name,
     signals.worker_shutdown.name,
 }
-#: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest silence of a heart.
-PATIENCE = 1.5
+#: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest silence of a heartbeat.
+TIMEOUT = 1.5
 #: Calls in a row that took longer, after which a receiver is left out until the worker starts again: a network that
-#: stands still for once costs no receiver, and one that always hangs does not cost PATIENCE with each message.
+#: stands still for once costs no receiver, and one that always hangs does not cost TIMEOUT with each message.
 MOST_HUNG = 3
 
 
@@ -93,7 +93,7 @@ class _Guarded:
         if own is None or (at_worker and self._hung >= MOST_HUNG):
             return None
         try:
-            answer = call_within(PATIENCE, own, given) if at_worker and self._name not in _MAY_LAST else own(**given)
+            answer = call_within(TIMEOUT, own, given) if at_worker and self._name not in _MAY_LAST else own(**given)
         except Exception:
             raise  # Celery says so
         except TookTooLong:
@@ -101,7 +101,7 @@ class _Guarded:
         except BaseException as error:
             if not at_worker and self._name != _ALSO_IN_CHILDREN:
                 raise  # there it is the task that leaves its process, and that is counted
-            self._tell(safe_text(error), "the worker goes on")
+            self._tell(safe_text(error), "the worker continues")
         else:
             self._hung = 0
             return answer
@@ -112,9 +112,9 @@ class _Guarded:
         out = self._hung >= MOST_HUNG
         name = getattr(own, "__qualname__", type(own).__qualname__)
         self._tell(
-            f"{name} took longer than {PATIENCE:g} s, {self._hung} of {MOST_HUNG} times in a row",
-            "it is left out until the worker starts again" if out else "it was ended, and the worker goes on",
+            f"{name} took longer than {TIMEOUT:g} s, {self._hung} of {MOST_HUNG} times in a row",
+            "it is left out until the worker starts again" if out else "it was ended, and the worker continues",
         )
 
     def _tell(self, reason: str, consequence: str) -> None:
-        get().error(Event.CALLBACKS_FAILED, reason=f"{self._name}: {reason}", consequence=consequence)
+        logger().error(Event.CALLBACKS_FAILED, reason=f"{self._name}: {reason}", consequence=consequence)

@@ -15,7 +15,7 @@ LOOKS = 5
 APART = 5.0
 
 
-class Stuck:
+class StuckChildren:
     """How often each child was found idle with the task that it was given. Pure."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ _TRACEBACK = 64_000
 Tracer = Callable[..., tuple[Any, Any, Any, Any]]
 
 
-class Child:
+class TaskGuard:
     """The guard of one pool child. The worker makes it before it forks."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Child:
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
                 return (_plain(value) if info else value), info, seconds, text
-            except BaseException as error:  # noqa: BLE001  it goes on as one that the worker can read
+            except BaseException as error:  # noqa: BLE001  it continues as one that the worker can read
                 told = TOLD if arguments and self.told(arguments[0]) else ()
                 # Its traceback goes along, with its text: of 100 MB nobody would read either.
                 raise _portable(error, told) from (error if len(safe_text(error)) <= _TRACEBACK else None)
@@ -122,7 +122,7 @@ class Child:
                     _exit(0)
                 if not self._state.restore():
                     _retire()
-                self._zombies.turn(monotonic())
+                self._zombies.step(monotonic())
 
         return guarded
 

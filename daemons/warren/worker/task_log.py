@@ -16,7 +16,7 @@ from warren.app.factory import SENT_AT
 from warren.config import Settings
 from warren.logs.events import Event
 from warren.logs.formatter import safe_text
-from warren.logs.setup import bind, get, keep, losing, unbind
+from warren.logs.setup import bind, keep, logger, losing, unbind
 from warren.worker.callbacks import OWNER
 from warren.worker.task_fields import about, queue_by_key
 
@@ -35,7 +35,7 @@ class _Running:
     waited_s: float | None
 
 
-class Records:
+class TaskLog:
     """Writes the lines. The pool children inherit the connections made before the fork."""
 
     def __init__(self, settings: Settings) -> None:
@@ -80,12 +80,12 @@ class Records:
         self._running.append(_Running(fields, time.monotonic(), waited_s))
         bind(**fields)
         parent = {"parent_id": request.parent_id} if request.parent_id else {}
-        get().info(Event.TASK_STARTED, waited_s=waited_s, **parent)
+        logger().info(Event.TASK_STARTED, waited_s=waited_s, **parent)
 
     def ended(self, sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
         """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
         if state == states.IGNORED and self._running:
-            get().info(Event.TASK_IGNORED, reason=safe_text(retval), **self._fields(sender.request))
+            logger().info(Event.TASK_IGNORED, reason=safe_text(retval), **self._fields(sender.request))
         unbind(*FIELDS)
         if self._running:
             self._running.pop()
@@ -96,7 +96,7 @@ class Records:
         """The task returned."""
         if self._told != sender.request.id:
             self._told = sender.request.id
-            get().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
+            logger().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
 
     def _behind_success(self, task: Task, own: Callable[..., Any]) -> Callable[..., Any]:
         # The result is stored by then. What the task's class does after that may leave the process, and the line with it.
@@ -110,11 +110,11 @@ class Records:
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
         """The task raised and comes again; or the worker sends it again (`retry_on_worker_lost`)."""
         if not self._running:
-            get().warning(Event.TASK_RETRIED, reason="its process was lost, or the worker ends", **_about(request))
+            logger().warning(Event.TASK_RETRIED, reason="its process was lost, or the worker ends", **_about(request))
             return
         wait = getattr(reason, "when", None)
         again = {"again_in_s": wait} if isinstance(wait, int | float) else {"again_at": wait} if wait is not None else {}
-        get().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **again, **self._fields(request))
+        logger().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **again, **self._fields(request))
 
     def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
         """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so.
@@ -137,7 +137,7 @@ class Records:
         else:
             return
         trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
-        get().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
+        logger().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
 
     def broken(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
         """What surrounds the task failed, such as the storing of its result: it has failed, whatever it returned."""
@@ -149,7 +149,7 @@ class Records:
             return
         reason = "terminated" if terminated else "expired" if expired else "revoked"
         fields = {"task_id": request.id, "task": sender.name, **_about(request)}
-        get().warning(Event.TASK_REVOKED, reason=reason, **fields)
+        logger().warning(Event.TASK_REVOKED, reason=reason, **fields)
 
     def _fields(self, request: Any) -> dict[str, Any]:
         running = self._running[-1]

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import cache
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.descendants import Swept, below, children, kill, sweep
 from warren.system.process import Process, adopt_orphans
 
@@ -26,7 +26,7 @@ DEATH = 0.5
 LAST_DEATH = 3.0
 
 
-class Leftovers:
+class TaskProcesses:
     """The descendants of one worker, in its main loop."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Leftovers:
         self._own_group = os.getpgid(0)
         self._pool = pool
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """End what dead pool children have left, and let go of slots whose holders have ended. Called a few times a second."""
         self._sweep(0.0)
         for _ in range(len(self._held)):
@@ -110,7 +110,7 @@ class Leftovers:
 
 def _tell(swept: Swept) -> None:
     if swept.ended:
-        get().warning(Event.LEFTOVERS_ENDED, processes={str(process.pid): name for process, name in swept.ended.items()})
+        logger().warning(Event.LEFTOVERS_ENDED, processes={str(process.pid): name for process, name in swept.ended.items()})
 
 
 def has_descendants(since: int) -> bool:
@@ -135,7 +135,7 @@ class Zombies:
         self._next = 0.0
         self._seen: dict[Process, float] = {}
 
-    def turn(self, now: float) -> None:
+    def step(self, now: float) -> None:
         """Look, if the last look was long enough ago. `now` in seconds, monotonic."""
         if now < self._next:
             return

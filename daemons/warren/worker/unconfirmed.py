@@ -20,7 +20,7 @@ WINDOW_BYTES = 2**17
 
 
 @dataclass(frozen=True, eq=False)
-class Copy:
+class PendingRequeue:
     """A message on its way back: where to, what to do when the broker has the copy, how to run it here instead (or None)."""
 
     message: Any
@@ -51,16 +51,16 @@ class Copy:
         return self.repeatable and self.size <= WINDOW_BYTES
 
 
-class OnWay:
+class Unconfirmed:
     """The copies that are on their way over one connection, since when."""
 
     def __init__(self) -> None:
-        self._since: dict[Copy, float] = {}
+        self._since: dict[PendingRequeue, float] = {}
         self._bytes = 0
         #: How many repeatable ones there may be: one while the broker refuses them.
         self.most = WINDOW
 
-    def has_room(self, copy: Copy) -> bool:
+    def has_room(self, copy: PendingRequeue) -> bool:
         """Return whether the copy may go beside those that have gone."""
         if not copy.repeatable:
             return all(each.repeatable for each in self._since)
@@ -68,19 +68,19 @@ class OnWay:
             return True
         return len(self._since) < self.most and self._bytes + copy.size <= WINDOW_BYTES
 
-    def add(self, copy: Copy) -> None:
+    def add(self, copy: PendingRequeue) -> None:
         """Take in that the copy goes."""
         self._since[copy] = time.monotonic()
         self._bytes += copy.size
 
-    def settle(self, copy: Copy) -> bool:
+    def settle(self, copy: PendingRequeue) -> bool:
         """Take out what has its answer; False when nobody waits for that any more."""
         if self._since.pop(copy, None) is None:
             return False
         self._bytes -= copy.size
         return True
 
-    def take_repeatable(self, wanted: Callable[[Copy], bool]) -> list[Copy]:
+    def take_repeatable(self, wanted: Callable[[PendingRequeue], bool]) -> list[PendingRequeue]:
         """Take these out, if two of them do no harm and there is another way to keep them: their answers are nobody's."""
         found = [each for each in self._since if each.repeatable and each.refused is not None and wanted(each)]
         for each in found:
@@ -88,7 +88,7 @@ class OnWay:
             self._bytes -= each.size
         return found
 
-    def clear(self) -> list[Copy]:
+    def clear(self) -> list[PendingRequeue]:
         """Take out all of them, in the order in which they went: the connection is gone."""
         found = list(self._since)
         self._since.clear()

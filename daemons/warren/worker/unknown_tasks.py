@@ -12,19 +12,19 @@ from functools import partial
 from typing import Any
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.worker.message_copy import FIRST_PAUSE, pause_before
-from warren.worker.requeue import Copies
+from warren.worker.requeue import Requeuer
 
 #: The header of a copy: how often it was returned so, and when for the first and the last time (seconds, wall clock).
 RETURNS = "warren_unknown"
 
 
-class Unknown:
+class UnknownTasks:
     """The returns of one worker. `timeout` is the seconds after which nobody is expected to have the task."""
 
-    def __init__(self, copies: Copies, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]) -> None:
-        self._copies = copies
+    def __init__(self, requeuer: Requeuer, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]) -> None:
+        self._requeuer = requeuer
         #: What becomes of one that RabbitMQ does not take back: the message, its new headers, why nobody runs it.
         self._keep = keep
         self._timeout = timeout
@@ -37,7 +37,7 @@ class Unknown:
         if now - since >= self._timeout:
             return False
         if not returns:
-            get().warning(
+            logger().warning(
                 Event.TASK_UNKNOWN,
                 task=message.headers.get("task"),
                 task_id=message.headers.get("id"),
@@ -65,7 +65,7 @@ class Unknown:
             # Acknowledged when the broker has the copy: whatever ends in between, it is there.
             headers = {RETURNS: [returns, since, time.time()]}
             refused = partial(self._keep, message, headers, "no worker that has the task was found")
-            self._copies.give_back(message, message.ack, headers=headers, refused=refused)
+            self._requeuer.send_back(message, message.ack, headers=headers, refused=refused)
 
 
 def _nothing() -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import fcntl
 from typing import Any, TextIO
 
-from warren.beat.last_ticks import Known, Memory
-from warren.broker.batch_publish import OneByOne
+from warren.beat.last_ticks import KnownTicks, LastTicks
+from warren.broker.batch_publish import SinglePublish
 from warren.errors import Unavailable
 from warren.system.regular_file import make_directory, open_or_make
 
 
-class HostLeader:
+class EmbeddedLeader:
     """The beat that holds the lock. The kernel gives it back when its holder ends."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: LastTicks) -> None:
         self.memory = memory
         self._lock: TextIO | None = None
 
     def lead(self) -> bool:
-        # Beside the ticks, not in the run folder, which somebody may clean up under a running beat.
+        # Beside the ticks, not in the run directory, which somebody may clean up under a running beat.
         path = self.memory.path.with_suffix(".lock")
         try:
             if self._lock is None:
@@ -32,10 +32,10 @@ class HostLeader:
         except OSError as error:
             raise Unavailable(f"cannot lock {path}: {error.strerror}; look at its owner and its disk") from error
 
-    def recall(self) -> Known:
+    def recall(self) -> KnownTicks:
         return self.memory.read()
 
-    def keep(self, known: Known) -> None:
+    def keep(self, known: KnownTicks) -> None:
         try:
             self.memory.write(known)
         except OSError as error:
@@ -45,10 +45,10 @@ class HostLeader:
     def options(self) -> dict[str, Any]:
         return {}
 
-    def batch(self) -> OneByOne:
-        return OneByOne()
+    def batch(self) -> SinglePublish:
+        return SinglePublish()
 
-    def wait(self, batch: OneByOne) -> None:
+    def wait(self, batch: SinglePublish) -> None:
         """Each had its answer as it was sent."""
 
     def resign(self) -> None:

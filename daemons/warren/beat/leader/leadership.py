@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from celery import Celery
 
-from warren.beat.last_ticks import Known, Memory
-from warren.beat.leader.embedded_leader import HostLeader
-from warren.beat.leader.rabbitmq_leader import QueueLeader
-from warren.beat.leader.redis_leader import KeyLeader
-from warren.broker.batch_publish import OneByOne
+from warren.beat.last_ticks import KnownTicks, LastTicks
+from warren.beat.leader.embedded_leader import EmbeddedLeader
+from warren.beat.leader.rabbitmq_leader import RabbitMQLeader
+from warren.beat.leader.redis_leader import RedisLeader
+from warren.broker.batch_publish import SinglePublish
 from warren.broker.queue_names import beat_names
 from warren.config import Settings
 
@@ -25,19 +25,19 @@ class Leader(Protocol):
     def lead(self) -> bool:
         """Takes or keeps the leadership; True while this beat has it."""
 
-    def recall(self) -> Known:
+    def recall(self) -> KnownTicks:
         """The ticks as the last leader knew them, whichever it was."""
 
-    def keep(self, known: Known) -> None:
+    def keep(self, known: KnownTicks) -> None:
         """Remembers them for the next leader."""
 
     def options(self) -> dict[str, Any]:
         """What `apply_async` needs so that the task is sent by the leader only."""
 
-    def batch(self) -> OneByOne:
+    def batch(self) -> SinglePublish:
         """The answers to what is published within its block, with these options."""
 
-    def wait(self, batch: OneByOne) -> None:
+    def wait(self, batch: SinglePublish) -> None:
         """Returns when the broker has answered for each of the batch."""
 
     def resign(self) -> None:
@@ -47,7 +47,7 @@ class Leader(Protocol):
 def leader(settings: Settings, app: Celery) -> Leader:
     """The leadership that fits the broker of the settings."""
     if settings.broker.kind == "rabbitmq":
-        return QueueLeader(app, *beat_names(app.main))
+        return RabbitMQLeader(app, *beat_names(app.main))
     if settings.broker.kind == "redis":
-        return KeyLeader(app.conf.broker_url.split(";")[0], *beat_names(app.main))
-    return HostLeader(Memory(settings.app.state_dir / "beat" / "ticks.json"))
+        return RedisLeader(app.conf.broker_url.split(";")[0], *beat_names(app.main))
+    return EmbeddedLeader(LastTicks(settings.app.state_dir / "beat" / "ticks.json"))

@@ -15,21 +15,21 @@ from celery import Celery
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from warren.beat.last_ticks import Known, parse
-from warren.broker.batch_publish import OneByOne, Together
+from warren.beat.last_ticks import KnownTicks, parse
+from warren.broker.batch_publish import BatchPublish, SinglePublish
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.rabbitmq.reply_results import Backend as Replies
 from warren.errors import Unavailable
 
 #: RabbitMQ notices a dead leader's connection within two of these (seconds).
 HEARTBEAT = 5
-#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heart must go on. It tries again.
-PATIENCE = 3.0
+#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heartbeat must go on. It tries again.
+TIMEOUT = 3.0
 #: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
 ASK_AGAIN = 3.0
 
 
-class QueueLeader:
+class RabbitMQLeader:
     """The leader's queue exists while the leader's connection does, and nobody else may touch it."""
 
     def __init__(self, app: Celery, leader: str, ticks: str) -> None:
@@ -48,22 +48,22 @@ class QueueLeader:
             if self._connection is None:
                 self._connection = self.app.connection_for_write(
                     heartbeat=HEARTBEAT,
-                    connect_timeout=min(PATIENCE, self.app.conf.broker_connection_timeout),
-                    transport_options={"publish_timeout": PATIENCE},
+                    connect_timeout=min(TIMEOUT, self.app.conf.broker_connection_timeout),
+                    transport_options={"publish_timeout": TIMEOUT},
                 )
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             if not self._leading and time.monotonic() - self._refused >= ASK_AGAIN:
                 self._ask()
-            self._pulse()
+            self._write_heartbeat()
         return self._leading
 
-    def recall(self) -> Known:
+    def recall(self) -> KnownTicks:
         with self._reached():
             with suppress(PreconditionFailed):  # it is there, of the type that [broker] queue_type was before: it does as well
                 self._declare(self._open())
             channel = self._open()
             message = channel.basic_get(self._ticks)
-            known = parse(message.body) if message is not None else Known()
+            known = parse(message.body) if message is not None else KnownTicks()
             if message is not None:
                 # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
                 # between there are two, of which the older is dropped.
@@ -71,7 +71,7 @@ class QueueLeader:
                 channel.basic_ack(message.delivery_tag)
         return known
 
-    def keep(self, known: Known) -> None:
+    def keep(self, known: KnownTicks) -> None:
         with self._reached():
             self._publish(self._open(), known)
 
@@ -83,16 +83,16 @@ class QueueLeader:
             self._open()
         return {"producer": self._producer, **unread}
 
-    def batch(self) -> OneByOne:
+    def batch(self) -> SinglePublish:
         with self._reached():
-            return Together(self._open())
+            return BatchPublish(self._open())
 
-    def wait(self, batch: OneByOne) -> None:
+    def wait(self, batch: SinglePublish) -> None:
         with self._reached():
             try:
                 batch.wait()
             except self._connection.channel_errors:
-                batch.give_up()  # the broker has closed the channel over one of them; the connection stands
+                batch.abandon_task()  # the broker has closed the channel over one of them; the connection stands
 
     def resign(self) -> None:
         connection, self._connection, self._leading = self._connection, None, False
@@ -117,7 +117,7 @@ class QueueLeader:
 
     def _open(self) -> Any:
         if self._connection is None or not self._connection.connected:
-            raise ConnectionResetError("the connection was lost")  # kombu would connect anew, without the leader's queue
+            raise ConnectionResetError("the connection was lost")  # kombu would connect again, without the leader's queue
         if self._channel is None or not self._channel.is_open:
             self._channel = self._connection.channel()
             self._producer = Producer(self._channel, auto_declare=False)
@@ -133,10 +133,10 @@ class QueueLeader:
             channel.close()
             self._leading = True
 
-    def _pulse(self) -> None:
+    def _write_heartbeat(self) -> None:
         """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
         if not self._connection.connected:
-            # Asked anything, kombu would connect anew by itself, and this beat would send without the leader's queue.
+            # Asked anything, kombu would connect again by itself, and this beat would send without the leader's queue.
             raise ConnectionResetError("the connection was dropped: the broker had not answered in time")
         self._connection.heartbeat_check()
         with suppress(TimeoutError):
@@ -146,6 +146,6 @@ class QueueLeader:
         arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
         channel.queue_declare(self._ticks, durable=True, auto_delete=False, arguments=arguments)
 
-    def _publish(self, channel: Any, known: Known) -> None:
+    def _publish(self, channel: Any, known: KnownTicks) -> None:
         message = channel.prepare_message(known.as_json(), None, "application/json", "utf-8", None, {"delivery_mode": 2})
         channel.basic_publish(message, exchange="", routing_key=self._ticks)

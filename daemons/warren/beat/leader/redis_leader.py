@@ -11,8 +11,8 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from warren.beat.last_ticks import Known, parse
-from warren.broker.batch_publish import OneByOne
+from warren.beat.last_ticks import KnownTicks, parse
+from warren.broker.batch_publish import SinglePublish
 from warren.broker.redis.rejected_keys import reject
 from warren.errors import Unavailable
 
@@ -24,7 +24,7 @@ ANSWER = 5
 _LONGEST = 8 * 2**20
 
 
-class KeyLeader:
+class RedisLeader:
     """The leader's key holds the leader's name for LEASE seconds."""
 
     # A key of another type is no leader's: `get` would fail.
@@ -68,28 +68,28 @@ class KeyLeader:
             reject(self._run, self._leader, "string", "expected a leader's name that ends within the lease", LEASE)
             return bool(self._redis.set(self._leader, self._name, nx=True, px=lease))
 
-    def recall(self) -> Known:
+    def recall(self) -> KnownTicks:
         with _reached():
-            reject(self._run, self._ticks, "string", "expected the last ticks")  # they begin anew
+            reject(self._run, self._ticks, "string", "expected the last ticks")  # they begin again
             # Anybody who may write to this Redis may have made it as large as Redis allows. What is cut off is no JSON.
             return parse(self._redis.getrange(self._ticks, 0, _LONGEST) or b"{}")
 
-    def keep(self, known: Known) -> None:
+    def keep(self, known: KnownTicks) -> None:
         with _reached():
             kept = self._redis.eval(self.KEEP, 2, self._leader, self._ticks, self._name, known.as_json())
         if not kept:
             raise Unavailable("another beat leads by now: this one was silent for too long")
 
     def options(self) -> dict[str, Any]:
-        # A beat that stood still in the midst of its turn goes on here. Another may have sent the rest of it by now.
+        # A beat that stood still in the midst of its turn continues here. Another may have sent the rest of it by now.
         if time.monotonic() >= self._until:
             raise Unavailable(f"the leadership was not renewed for {LEASE:g} s: another beat may lead by now")
         return {}
 
-    def batch(self) -> OneByOne:
-        return OneByOne()
+    def batch(self) -> SinglePublish:
+        return SinglePublish()
 
-    def wait(self, batch: OneByOne) -> None:
+    def wait(self, batch: SinglePublish) -> None:
         """Each had its answer as it was sent."""
 
     def resign(self) -> None:

@@ -23,7 +23,7 @@ from warren.broker.embedded.unacked import QoS
 from warren.broker.payloads import BoundedChannel, longest, read
 from warren.broker.unroutable import NoRoute
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 #: Seconds until the next attempt to take a message on a full disk.
 FULL_DISK_PAUSE = 1.0
@@ -171,7 +171,9 @@ class Channel(BoundedChannel, virtual.Channel):
         try:
             self.qos.postpone(message.delivery_tag, until)
         except OSError as error:
-            get().error(Event.CANNOT_WRITE, path=str(self.messages.folder), reason=str(error), consequence="it waits in memory")
+            logger().error(
+                Event.CANNOT_WRITE, path=str(self.messages.directory), reason=str(error), consequence="it waits in memory"
+            )
             return False
         return True
 
@@ -200,9 +202,9 @@ class Channel(BoundedChannel, virtual.Channel):
             except ValueError as error:
                 # A foreign file, or a transient message torn by a power cut. It must not stop the
                 # messages behind it.
-                self.messages.set_aside(tag, str(error))
+                self.messages.move_away(tag, str(error))
             except OSError:
-                self.messages.give_back(tag)
+                self.messages.requeue(tag)
                 raise
         raise Empty
 
@@ -217,7 +219,9 @@ class Channel(BoundedChannel, virtual.Channel):
             # As an error of the connection this would deliver running tasks a second time and
             # repair nothing: the tasks free space.
             self._pause_until = time.monotonic() + FULL_DISK_PAUSE
-            get().error(Event.CANNOT_WRITE, path=str(self.messages.folder), reason=str(error), consequence="no message is taken")
+            logger().error(
+                Event.CANNOT_WRITE, path=str(self.messages.directory), reason=str(error), consequence="no message is taken"
+            )
             return None
 
     def _has_queue(self, queue: str, **_: Any) -> bool:

@@ -13,10 +13,10 @@ import time
 from collections import deque
 from pathlib import Path
 
-from warren.broker.embedded.file_names import folder_name, message_name, owner, returned_name
+from warren.broker.embedded.file_names import directory_name, message_name, owner, returned_name
 from warren.broker.embedded.filesystem import Glance, write_whole
 from warren.broker.embedded.queue_listing import names_in
-from warren.system.atomic_write import sync_folder
+from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory
 
 #: Seconds between two looks at the due messages: a message comes late by this at most.
@@ -26,13 +26,13 @@ _BATCH = 1000
 
 
 class Later:
-    """The messages of the broker in `folder` that are due later.
+    """The messages of the broker in `directory` that are due later.
 
     Any number of processes may use them at once.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._known: dict[str, _Soonest] = {}
 
     def put(self, queue: str, content: bytes, until: float, durable: bool) -> bool:
@@ -41,14 +41,14 @@ class Later:
         A `durable` message is on disk when this returns. Returns False when there is no such queue.
         Raises OSError.
         """
-        safe = folder_name(queue)
-        if not os.path.isdir(f"{self._folder}/queues/{safe}"):
+        safe = directory_name(queue)
+        if not os.path.isdir(f"{self._directory}/queues/{safe}"):
             return False
-        folder, name = self._directory_and_name(safe, until, message_name())
-        temp = f"{self._folder}/incoming/{owner()}.{name}"
-        write_whole(f"{folder}/{name}", temp, content, durable)
+        directory, name = self._directory_and_name(safe, until, message_name())
+        temp = f"{self._directory}/incoming/{owner()}.{name}"
+        write_whole(f"{directory}/{name}", temp, content, durable)
         if durable:
-            sync_folder(folder)
+            sync_directory(directory)
         return True
 
     def postpone(self, tag: str, until: float) -> None:
@@ -57,23 +57,23 @@ class Later:
         Raises OSError, and then the message is where it was.
         """
         _, safe, name = tag.split("/")
-        folder, later = self._directory_and_name(safe, until, returned_name(name))
-        os.rename(f"{self._folder}/unacked/{tag}", f"{folder}/{later}")
+        directory, later = self._directory_and_name(safe, until, returned_name(name))
+        os.rename(f"{self._directory}/unacked/{tag}", f"{directory}/{later}")
 
     def bring(self, queue: str) -> int:
         """Move due messages to their queue, at most a batch; return how many. Raises OSError."""
-        safe = folder_name(queue)
-        folder = f"{self._folder}/later/{safe}"
-        known = self._known.setdefault(safe, _Soonest(folder))
+        safe = directory_name(queue)
+        directory = f"{self._directory}/later/{safe}"
+        known = self._known.setdefault(safe, _Soonest(directory))
         moved, now = 0, f"{time.time_ns():020d}"
         failure: OSError | None = None
         for name in known.until(now):
             try:
-                os.rename(f"{folder}/{name}", f"{self._folder}/queues/{safe}/{name[21:]}")
+                os.rename(f"{directory}/{name}", f"{self._directory}/queues/{safe}/{name[21:]}")
                 moved += 1
             except FileNotFoundError:
                 # The queue is gone, and may be declared again.
-                if os.path.lexists(f"{folder}/{name}"):
+                if os.path.lexists(f"{directory}/{name}"):
                     known.forget()
                 # else another process has moved it
             except OSError as error:  # the messages behind it are due, too
@@ -84,23 +84,23 @@ class Later:
         return moved
 
     def _directory_and_name(self, safe: str, until: float, name: str) -> tuple[str, str]:
-        folder = f"{self._folder}/later/{safe}"
-        make_directory(folder, to=f"{self._folder}/later-{safe}")
-        return folder, f"{max(0, int(until * 1e9)):020d}.{name}"
+        directory = f"{self._directory}/later/{safe}"
+        make_directory(directory, to=f"{self._directory}/later-{safe}")
+        return directory, f"{max(0, int(until * 1e9)):020d}.{name}"
 
 
 class _Soonest:
     """The names in a directory that are due first."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._glance = Glance(folder)
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._glance = Glance(directory)
         self._names: deque[str] = deque()
         self._next = 0.0
 
     def forget(self) -> None:
         """Find those names again that were returned but not moved."""
-        self._glance = Glance(self._folder)
+        self._glance = Glance(self._directory)
 
     def until(self, now: str) -> list[str]:
         """Return the names that are due at `now` (ns since the epoch, 20 digits)."""
@@ -117,7 +117,7 @@ class _Soonest:
 
     def _listed(self) -> list[str]:
         try:
-            return names_in(self._folder)
+            return names_in(self._directory)
         except NotADirectoryError:  # a foreign file: it makes way for the next message
             return []
 

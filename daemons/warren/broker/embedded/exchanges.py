@@ -14,11 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from warren.broker.embedded.file_names import folder_name, owner
+from warren.broker.embedded.file_names import directory_name, owner
 from warren.broker.embedded.filesystem import Glance, write_whole
 from warren.broker.embedded.routing import KINDS, Binding
-from warren.system.atomic_write import sync_folder
-from warren.system.regular_file import NotRegular, TooLarge, make_directory, read_regular, set_aside
+from warren.system.atomic_write import sync_directory
+from warren.system.regular_file import NotRegular, TooLarge, make_directory, move_away, read_regular
 
 #: The most bytes of a table; a table of a hundred thousand bindings has fewer.
 _LARGEST = 1 << 24
@@ -41,19 +41,19 @@ class Damaged(OSError):
 
 
 class Exchanges:
-    """The tables below `folder`.
+    """The tables below `directory`.
 
     Reading needs no lock, because a table is replaced as a whole. Writers hold the broker's lock.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._incoming, self._above = f"{folder}/exchanges", f"{folder}/incoming", f"{folder}"
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._incoming, self._above = f"{directory}/exchanges", f"{directory}/incoming", f"{directory}"
         self._known: dict[str, tuple[Glance, Table]] = {}
         self._serials = count()
 
     def open(self) -> None:
         """Make the directory. Raises OSError."""
-        make_directory(self._folder)
+        make_directory(self._directory)
 
     def get(self, name: str) -> Table | None:
         """Return the exchange as it is now; None when it is not declared.
@@ -82,27 +82,27 @@ class Exchanges:
         content = json.dumps({"name": table.name, "type": table.kind, "bindings": table.bindings}, indent=1).encode()
         temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
         write_whole(self._path(table.name), temp, content, durable=True)
-        sync_folder(self._folder)
+        sync_directory(self._directory)
 
     def remove(self, name: str) -> None:
         """Remove the exchange; its queues stay."""
         Path(self._path(name)).unlink(missing_ok=True)
 
-    def set_aside(self, name: str, damage: Damaged) -> None:
+    def move_away(self, name: str, damage: Damaged) -> None:
         """Move a damaged table out of the directory of the tables. Raises OSError."""
         with suppress(FileNotFoundError):
-            set_aside(self._path(name), f"{damage.strerror}", to=f"{self._above}/exchange-{folder_name(name)}")
+            move_away(self._path(name), f"{damage.strerror}", to=f"{self._above}/exchange-{directory_name(name)}")
 
     def all(self) -> Iterator[Table]:
         """Return every exchange, except those with a damaged table: its next user repairs it."""
-        for safe in os.listdir(self._folder):
+        for safe in os.listdir(self._directory):
             with suppress(Damaged):
-                table = _read(f"{self._folder}/{safe}")
+                table = _read(f"{self._directory}/{safe}")
                 if table is not None:
                     yield table
 
     def _path(self, name: str) -> str:
-        return f"{self._folder}/{folder_name(name)}"
+        return f"{self._directory}/{directory_name(name)}"
 
 
 def _read(path: str) -> Table | None:

@@ -10,14 +10,14 @@ import time
 from functools import lru_cache
 from urllib.parse import quote
 
-from warren.system.process import Process, boot, this
+from warren.system.process import Process, boot, current_process
 
 #: A file name may have 255 bytes, and an owner's name or a counter may be added to it.
 _LONGEST = 180
 
 
 @lru_cache(maxsize=1024)
-def folder_name(name: str) -> str:
+def directory_name(name: str) -> str:
     """Return a name that is safe as one directory or file name.
 
     It is different for every `name`, and never hidden.
@@ -88,7 +88,7 @@ def _token(_pid: int) -> str:
 
 @lru_cache(maxsize=1)
 def _owner(_pid: int) -> str:
-    process = this()
+    process = current_process()
     return f"{boot_name()}.{process.pid}.{process.start}"
 
 

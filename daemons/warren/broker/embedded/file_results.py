@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from celery.backends.filesystem import FilesystemBackend
 
-from warren.broker.embedded.file_names import folder_name
+from warren.broker.embedded.file_names import directory_name
 from warren.broker.embedded.filesystem import write_whole
 from warren.broker.result_validation import LARGEST, CheckedKeys, UnreadableResult, check_size
 from warren.errors import CannotWrite
@@ -45,10 +45,10 @@ class Backend(CheckedKeys, FilesystemBackend):
     def set(self, key: bytes, value: str | bytes) -> None:
         """Store the value; replace an older one as a whole. Raises OSError or TooLargeResult."""
         path = os.fsdecode(self._filename(key))
-        folder = os.fsdecode(self.path)
+        directory = os.fsdecode(self.path)
         content = value.encode() if isinstance(value, str) else value
         check_size(content)
-        write_whole(path, f"{folder}/.{secrets.token_hex(8)}", content, durable=False)
+        write_whole(path, f"{directory}/.{secrets.token_hex(8)}", content, durable=False)
         CheckedKeys.waiting(None)
 
     def _filename(self, key: bytes) -> bytes:
@@ -57,7 +57,7 @@ class Backend(CheckedKeys, FilesystemBackend):
         An id may hold characters that no file name can have, and may be longer; each id has a file
         of its own.
         """
-        return os.path.join(self.path, os.fsencode(folder_name(os.fsdecode(key))))
+        return os.path.join(self.path, os.fsencode(directory_name(os.fsdecode(key))))
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Return whether the backend may try to store again.
@@ -79,9 +79,9 @@ class Backend(CheckedKeys, FilesystemBackend):
             return
         oldest = time.time() - float(self.expires)
         prefixes = (self.task_keyprefix, self.group_keyprefix, self.chord_keyprefix, b".")
-        folder: bytes = self.path
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
+        directory: bytes = self.path
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
             with suppress(FileNotFoundError):  # another process cleans up, too
                 if name.startswith(prefixes) and os.stat(path).st_mtime < oldest:
                     os.unlink(path)
@@ -89,9 +89,9 @@ class Backend(CheckedKeys, FilesystemBackend):
     def _do_directory_test(self, key: bytes) -> None:
         # Celery's method writes a file to see whether it can. Then a full disk would stop a worker
         # from starting at all.
-        folder = os.fsdecode(self.path)
+        directory = os.fsdecode(self.path)
         try:
-            make_directory(folder)
+            make_directory(directory)
         except OSError as error:
-            text = f"cannot use the directory of results {folder}: {error.strerror}"
+            text = f"cannot use the directory of results {directory}: {error.strerror}"
             raise CannotWrite(f"{text}; look at what stands there") from error

@@ -59,8 +59,8 @@ def remove_tree(top: str) -> None:
     os.rmdir(top)
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
         return list(entries)
 
 

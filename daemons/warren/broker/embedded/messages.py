@@ -21,13 +21,13 @@ from itertools import count
 from pathlib import Path
 
 from warren.broker.embedded.delayed_messages import Later
-from warren.broker.embedded.file_names import folder_name, message_name, owner, returned_name
+from warren.broker.embedded.file_names import directory_name, message_name, owner, returned_name
 from warren.broker.embedded.filesystem import write_whole
 from warren.broker.embedded.queue_listing import Listing, names_in
 from warren.broker.rejection_limits import Bound
 from warren.logs.events import Event
-from warren.logs.setup import get
-from warren.system.atomic_write import sync_folder
+from warren.logs.setup import logger
+from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory
 
 #: Errors of opening a link, a socket or a directory. (Errors of a device or a permission may pass.)
@@ -39,13 +39,13 @@ class NoQueue(Exception):
 
 
 class Messages:
-    """The message directories below `folder`. Any number of processes and threads may use them."""
+    """The message directories below `directory`. Any number of processes and threads may use them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._incoming, self._queues = f"{folder}/incoming", f"{folder}/queues"
-        self._unacked, self._rejected = f"{folder}/unacked", f"{folder}/rejected"
-        self.later = Later(folder)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._incoming, self._queues = f"{directory}/incoming", f"{directory}/queues"
+        self._unacked, self._rejected = f"{directory}/unacked", f"{directory}/rejected"
+        self.later = Later(directory)
         self._bound = Bound(self._rejected)
         self._listings: dict[str, Listing] = {}
         self._serials = count()
@@ -58,8 +58,8 @@ class Messages:
 
     def open(self) -> None:
         """Make the directories. Raises OSError."""
-        make_directory(self.folder)
-        for path in (self._incoming, self._queues, self._unacked, self._rejected, f"{self.folder}/later"):
+        make_directory(self.directory)
+        for path in (self._incoming, self._queues, self._unacked, self._rejected, f"{self.directory}/later"):
             make_directory(path)
 
     # -- publish -----------------------------------------------------------------------------------
@@ -69,27 +69,27 @@ class Messages:
 
         A `durable` message is on disk when this returns.
         """
-        folder = f"{self._queues}/{folder_name(queue)}"
+        directory = f"{self._queues}/{directory_name(queue)}"
         try:
-            self._add(folder, content, durable)
+            self._add(directory, content, durable)
             if durable:
-                sync_folder(folder)
+                sync_directory(directory)
         except FileNotFoundError as error:
             raise NoQueue(queue) from error
         except OSError as error:
-            remedy = f"the message for queue {queue!r} was not stored: free space, or mend the folder"
-            raise OSError(error.errno, f"{error.strerror}; {remedy}", str(self.folder)) from error
+            remedy = f"the message for queue {queue!r} was not stored: free space, or mend the directory"
+            raise OSError(error.errno, f"{error.strerror}; {remedy}", str(self.directory)) from error
 
-    def _add(self, folder: str, content: bytes, durable: bool) -> None:
+    def _add(self, directory: str, content: bytes, durable: bool) -> None:
         while True:
             temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
             try:
-                write_whole(f"{folder}/{message_name()}", temp, content, durable)
+                write_whole(f"{directory}/{message_name()}", temp, content, durable)
                 return
             except FileNotFoundError:
                 # The kernel looks the directory up and then uses it: in between it may have been
                 # renewed. Then try once more.
-                if not (os.path.isdir(folder) and os.path.isdir(self._incoming)):
+                if not (os.path.isdir(directory) and os.path.isdir(self._incoming)):
                     raise
 
     # -- take and settle ---------------------------------------------------------------------------
@@ -100,19 +100,19 @@ class Messages:
         The tag is the path at which the message is kept until it is settled. No tag is used twice.
         Raises OSError.
         """
-        safe = folder_name(queue)
-        listing = self._listings.get(safe) or self._listings.setdefault(safe, Listing(self.folder, safe))
+        safe = directory_name(queue)
+        listing = self._listings.get(safe) or self._listings.setdefault(safe, Listing(self.directory, safe))
         own = f"{owner()}/{safe}"
         while (name := listing.pop()) is not None:
             try:
                 # Of several processes exactly one succeeds. The message is this process's from here
                 # on, and in the same instant its path says so.
-                os.rename(f"{listing.folder}/{name}", f"{self._unacked}/{own}/{name}")
+                os.rename(f"{listing.directory}/{name}", f"{self._unacked}/{own}/{name}")
                 return f"{own}/{name}"
             except FileNotFoundError:
                 if not os.path.isdir(f"{self._unacked}/{own}"):
                     listing.push(name)
-                    make_directory(f"{self._unacked}/{own}", to=f"{self.folder}/unacked-{own}")
+                    make_directory(f"{self._unacked}/{own}", to=f"{self.directory}/unacked-{own}")
                 # else another process has taken it: try the next
         return None
 
@@ -146,7 +146,7 @@ class Messages:
         with suppress(FileNotFoundError):
             os.unlink(f"{self._unacked}/{tag}")
 
-    def give_back(self, tag: str) -> bool:
+    def requeue(self, tag: str) -> bool:
         """Requeue a taken message at its old position, counted; False when it was not there.
 
         When its queue was deleted meanwhile, the message is rejected. Raises OSError, and then
@@ -170,7 +170,7 @@ class Messages:
                 return False  # settled, or requeued by another process that saw its owner dead
             if os.path.isdir(f"{self._queues}/{safe}"):  # renewed in that instant
                 return self._requeue(tag)
-            self.set_aside(tag, "its queue was deleted")
+            self.move_away(tag, "its queue was deleted")
             return True
         if listing := self._listings.get(safe):
             listing.push(returned)
@@ -190,17 +190,17 @@ class Messages:
         except OSError as error:
             if not self._unrejected:
                 consequence = "it is nobody's until the disk takes it"
-                get().error(Event.CANNOT_KEEP, reason=str(error), consequence=consequence)
+                logger().error(Event.CANNOT_KEEP, reason=str(error), consequence=consequence)
             self._unrejected[tag] = reason
 
     def _reject(self, tag: str, reason: str) -> None:
         _, safe, name = tag.split("/")
-        make_directory(f"{self._rejected}/{safe}", to=f"{self.folder}/rejected-{safe}")
+        make_directory(f"{self._rejected}/{safe}", to=f"{self.directory}/rejected-{safe}")
         with suppress(FileNotFoundError):  # settled before
             os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
         self._bound.added(0)
         if reason:
-            get().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
+            logger().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
 
     def keep_rejected(self, tag: str, content: bytes) -> None:
         """Put `content` among the rejected messages, in the place of the taken message.
@@ -210,14 +210,14 @@ class Messages:
         rejected once more.
         """
         _, safe, name = tag.split("/")
-        folder = f"{self._rejected}/{safe}"
-        make_directory(folder, to=f"{self.folder}/rejected-{safe}")
+        directory = f"{self._rejected}/{safe}"
+        make_directory(directory, to=f"{self.directory}/rejected-{safe}")
         temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
-        write_whole(f"{folder}/{name}", temp, content, durable=True)
-        sync_folder(folder)
+        write_whole(f"{directory}/{name}", temp, content, durable=True)
+        sync_directory(directory)
         self._bound.added(len(content))
 
-    def set_aside(self, tag: str, reason: str) -> None:
+    def move_away(self, tag: str, reason: str) -> None:
         """Reject a message that no consumer has seen, and log it once that is done."""
         self._try_to_reject(tag, reason)
 
@@ -233,7 +233,7 @@ class Messages:
             del self._unrejected[tag]
         for tag in list(self._stranded):
             if tag.startswith(f"{owner()}/"):
-                done += self.give_back(tag)
+                done += self.requeue(tag)
             else:  # inherited over a fork, or a dead process's: not for this process to requeue
                 self._stranded.discard(tag)
         return done
@@ -242,27 +242,27 @@ class Messages:
 
     def size(self, queue: str) -> int:
         """Return the number of messages ready in the queue; 0 when there is no such queue."""
-        return len(names_in(f"{self._queues}/{folder_name(queue)}"))
+        return len(names_in(f"{self._queues}/{directory_name(queue)}"))
 
     def forget(self, queue: str) -> None:
         """Forget what this process knows of a queue that it no longer consumes."""
-        self._listings.pop(folder_name(queue), None)
+        self._listings.pop(directory_name(queue), None)
 
     def purge(self, queue: str) -> int:
         """Remove the messages that are ready in the queue; return how many."""
         purged = 0
-        folder = f"{self._queues}/{folder_name(queue)}"
-        for name in names_in(folder):
+        directory = f"{self._queues}/{directory_name(queue)}"
+        for name in names_in(directory):
             with suppress(FileNotFoundError):  # taken by a consumer just now
-                os.unlink(f"{folder}/{name}")
+                os.unlink(f"{directory}/{name}")
                 purged += 1
         return purged
 
 
 @lru_cache
-def messages_in(folder: Path) -> Messages:
-    """Return the one `Messages` of this process for `folder`.
+def messages_in(directory: Path) -> Messages:
+    """Return the one `Messages` of this process for `directory`.
 
     All connections share what it knows of the queues.
     """
-    return Messages(folder)
+    return Messages(directory)

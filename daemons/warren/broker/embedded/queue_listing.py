@@ -26,12 +26,12 @@ class Listing:
     """The names that one process knows of one queue of the broker whose directory is `broker`."""
 
     def __init__(self, broker: Path, queue: str) -> None:
-        self.folder = f"{broker}/queues/{queue}"
+        self.directory = f"{broker}/queues/{queue}"
         self._unacked = f"{broker}/unacked/{{}}/{queue}"
         self._names: deque[str] = deque()
         self._until = 0.0
         self._empty = False
-        self._glance = Glance(self.folder)
+        self._glance = Glance(self.directory)
 
     def pop(self) -> str | None:
         """Return the next name, or None; another process may have taken this message already."""
@@ -57,7 +57,7 @@ class Listing:
             # million names.
             return
         begun = time.monotonic()
-        names = names_in(self.folder)
+        names = names_in(self.directory)
         self._empty = not names
         self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
         ended = time.monotonic()
@@ -65,7 +65,7 @@ class Listing:
         self._until = ended + max(_STALE, 20 * (ended - begun))
         if self._empty:
             with suppress(FileNotFoundError):
-                if os.stat(self.folder).st_size > _HUGE:
+                if os.stat(self.directory).st_size > _HUGE:
                     self.renew()
 
     def renew(self) -> None:
@@ -78,15 +78,15 @@ class Listing:
         old = self._unacked.format(f"renewed-{secrets.token_hex(8)}")
         with suppress(OSError):  # a file system that cannot swap: only slower
             os.makedirs(old, mode=0o750)
-            swap(old, self.folder)
+            swap(old, self.directory)
 
 
-def names_in(folder: str) -> list[str]:
+def names_in(directory: str) -> list[str]:
     """Return the names in the directory except hidden ones, in no order.
 
     There are none when the directory is missing.
     """
     try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
+        return [name for name in os.listdir(directory) if not name.startswith(".")]
     except FileNotFoundError:
         return []

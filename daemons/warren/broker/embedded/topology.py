@@ -14,15 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from warren.broker.embedded.exchanges import Damaged, Exchanges, Table
-from warren.broker.embedded.file_names import folder_name, owner, owner_alive
+from warren.broker.embedded.file_names import directory_name, owner, owner_alive
 from warren.broker.embedded.filesystem import remove_tree
 from warren.broker.embedded.routing import Binding, route
-from warren.system.atomic_write import sync_folder
+from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory, open_or_make
 
 
 class Topology:
-    """The declared queues, exchanges and bindings below `folder`.
+    """The declared queues, exchanges and bindings below `directory`.
 
     A temporary queue (exclusive or auto-delete) lives as long as a process that uses it: each
     process leaves its mark in temporary/QUEUE/OWNER, and the queue is deleted with the last mark. A
@@ -32,24 +32,24 @@ class Topology:
     damaged or gone, or lacks a binding, is declared again from them.
     """
 
-    def __init__(self, folder: Path, meant: Sequence[Table] = ()) -> None:
-        self.exchanges = Exchanges(folder)
+    def __init__(self, directory: Path, meant: Sequence[Table] = ()) -> None:
+        self.exchanges = Exchanges(directory)
         self._meant = {table.name: table for table in meant}
-        self._folder = folder
-        self._queues, self._temporary = f"{folder}/queues", f"{folder}/temporary"
+        self._directory = directory
+        self._queues, self._temporary = f"{directory}/queues", f"{directory}/temporary"
 
     def open(self) -> None:
         """Make the directories. Raises OSError."""
-        make_directory(self._folder)
+        make_directory(self._directory)
         self.exchanges.open()
-        for path in (self._queues, self._temporary, f"{self._folder}/incoming"):
+        for path in (self._queues, self._temporary, f"{self._directory}/incoming"):
             make_directory(path)
 
     # -- queues ------------------------------------------------------------------------------------
 
     def declare_queue(self, queue: str, temporary: bool) -> None:
         """Make the queue unless it exists; a temporary queue gets this process's mark."""
-        path, marks = self._paths(folder_name(queue))
+        path, marks = self._paths(directory_name(queue))
         if not temporary and os.path.isdir(path) and not os.path.isdir(marks):
             return
         with self._changing():
@@ -64,17 +64,17 @@ class Topology:
             elif marked:
                 self._discard(marks)  # a process wants it durable: it lives on
             if not there:
-                make_directory(path, to=f"{self._folder}/queue-{folder_name(queue)}")
+                make_directory(path, to=f"{self._directory}/queue-{directory_name(queue)}")
                 # Messages on disk in a directory that is not on disk would be lost.
-                sync_folder(self._queues)
+                sync_directory(self._queues)
 
     def has_queue(self, queue: str) -> bool:
         """Return whether the queue is declared."""
-        return os.path.isdir(f"{self._queues}/{folder_name(queue)}")
+        return os.path.isdir(f"{self._queues}/{directory_name(queue)}")
 
     def release_queue(self, queue: str) -> None:
         """End this process's use of the queue; delete a temporary queue that no process uses."""
-        marks = f"{self._temporary}/{folder_name(queue)}"
+        marks = f"{self._temporary}/{directory_name(queue)}"
         if not os.path.isdir(marks):
             return
         with self._changing():
@@ -82,12 +82,12 @@ class Topology:
             # parent's queue.
             with suppress(FileNotFoundError):
                 os.unlink(f"{marks}/{owner()}")
-            self._delete_if_unused(folder_name(queue))
+            self._delete_if_unused(directory_name(queue))
 
     def delete_queue(self, queue: str) -> None:
         """Delete the queue with its bindings and its messages."""
         with self._changing():
-            self._delete(folder_name(queue))
+            self._delete(directory_name(queue))
 
     def delete_abandoned(self) -> int:
         """Delete the temporary queues whose processes are all dead; return how many."""
@@ -125,15 +125,15 @@ class Topology:
         # Bindings, messages, marks: killed in between, a temporary queue still has its directory of
         # marks and is deleted again.
         for table in list(self.exchanges.all()):
-            kept = tuple(binding for binding in table.bindings if folder_name(binding.queue) != safe)
+            kept = tuple(binding for binding in table.bindings if directory_name(binding.queue) != safe)
             if kept != table.bindings:
                 self.exchanges.put(table._replace(bindings=kept))
-        for path in (*self._paths(safe), f"{self._folder}/later/{safe}"):
+        for path in (*self._paths(safe), f"{self._directory}/later/{safe}"):
             self._discard(path)
 
     def _discard(self, path: str) -> None:
         """Remove a directory: gone for every process in one instant, then file by file."""
-        doomed = f"{self._folder}/incoming/{owner()}.{secrets.token_hex(4)}.deleted"
+        doomed = f"{self._directory}/incoming/{owner()}.{secrets.token_hex(4)}.deleted"
         with suppress(FileNotFoundError):
             os.rename(path, doomed)
             remove_tree(doomed)
@@ -208,7 +208,7 @@ class Topology:
                 if table and meant and table.kind != meant.kind:
                     raise Damaged(errno.EIO, f"damaged exchange table (of type {table.kind}, not {meant.kind})", name)
             except Damaged as damage:
-                self.exchanges.set_aside(name, damage)
+                self.exchanges.move_away(name, damage)
                 table = None
             if meant is not None:
                 known = table.bindings if table else ()
@@ -237,6 +237,6 @@ class Topology:
 
         The kernel releases the lock when its holder is killed.
         """
-        with open(open_or_make(f"{self._folder}/lock", 0o640), "rb") as file:
+        with open(open_or_make(f"{self._directory}/lock", 0o640), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -4,7 +4,7 @@ Celery settings:
 
     broker_url = "warren://"
     broker_transport = "warren.broker.embedded.transport:Transport"
-    broker_transport_options = {"folder": "/var/lib/warren/broker", "polling_interval": 0.05}
+    broker_transport_options = {"directory": "/var/lib/warren/broker", "polling_interval": 0.05}
 
 In the options, `"exchanges"` may list exchanges that are declared again when their tables are
 damaged: `[name, type, [[binding key, queue], ...]]` each.
@@ -36,7 +36,7 @@ from warren.broker.embedded.recovery import restore_dead
 from warren.broker.embedded.routing import Binding
 from warren.broker.embedded.topology import Topology
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 #: The most messages for the worker in one tick of its main loop, so that results and the heartbeat
 #: never have to wait.
@@ -53,7 +53,7 @@ class Transport(virtual.Transport):
     """
 
     Channel = Channel
-    can_parse_url = True  # so that logs show the connection as warren:///FOLDER
+    can_parse_url = True  # so that logs show the connection as warren:///DIRECTORY
     driver_type = driver_name = "warren"
     polling_interval = 0.05
     connection_errors = (BrokerConnectionError, OSError)
@@ -64,11 +64,11 @@ class Transport(virtual.Transport):
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
-        self.folder = Path(client.transport_options["folder"])
-        self.messages = messages_in(self.folder)
+        self.directory = Path(client.transport_options["directory"])
+        self.messages = messages_in(self.directory)
         meant = client.transport_options.get("exchanges", ())
         self.topology = Topology(
-            self.folder, [Table(name, kind, tuple(Binding(*each) for each in bindings)) for name, kind, bindings in meant]
+            self.directory, [Table(name, kind, tuple(Binding(*each) for each in bindings)) for name, kind, bindings in meant]
         )
         self._loop: Any = None
         self._timer: Any = None
@@ -83,8 +83,8 @@ class Transport(virtual.Transport):
         return "N/A"
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
-        """Return warren:///FOLDER."""
-        return f"warren://{self.folder}"
+        """Return warren:///DIRECTORY."""
+        return f"warren://{self.directory}"
 
     def establish_connection(self) -> Transport:
         """Make the directories, and requeue what this process could not requeue before.
@@ -98,8 +98,8 @@ class Transport(virtual.Transport):
             self.topology.open()
             self._restore(self.messages.retry_stranded)
         except OSError as error:
-            text = f"{error.strerror}: the embedded broker cannot use its folder"
-            raise OSError(error.errno, text, str(self.folder)) from error
+            text = f"{error.strerror}: the embedded broker cannot use its directory"
+            raise OSError(error.errno, text, str(self.directory)) from error
         super().establish_connection()
         return self
 
@@ -181,12 +181,12 @@ class Transport(virtual.Transport):
             for channel in self.channels:
                 channel.bring()
         except OSError as error:
-            get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="tasks that are due wait")
+            logger().error(Event.CANNOT_WRITE, path=str(self.directory), reason=str(error), consequence="tasks that are due wait")
 
     def _restore_now_and_then(self) -> None:
         if time.monotonic() - self._restored_at > RESTORE_EVERY:
             self._restored_at = time.monotonic()
-            self._restore(lambda: self.messages.retry_stranded() + restore_dead(self.folder))
+            self._restore(lambda: self.messages.retry_stranded() + restore_dead(self.directory))
 
     def _restore(self, restore: Callable[[], int]) -> None:
         try:
@@ -194,7 +194,9 @@ class Transport(virtual.Transport):
         except OSError as error:
             # Tried again soon. A full disk that prevents this cleaning up must not prevent the
             # work.
-            get().error(Event.CANNOT_WRITE, path=str(self.folder), reason=str(error), consequence="messages of the dead wait")
+            logger().error(
+                Event.CANNOT_WRITE, path=str(self.directory), reason=str(error), consequence="messages of the dead wait"
+            )
             return
         if restored:
-            get().warning(Event.MESSAGES_RESTORED, messages=restored)
+            logger().warning(Event.MESSAGES_RESTORED, messages=restored)

@@ -38,7 +38,7 @@ class QoS(virtual.QoS):
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Requeue the message at its old position, or move it to the rejected ones."""
         if requeue:
-            self.channel.messages.give_back(delivery_tag)
+            self.channel.messages.requeue(delivery_tag)
         else:
             self.channel.messages.reject(delivery_tag)
         self._settled(delivery_tag)
@@ -59,7 +59,7 @@ class QoS(virtual.QoS):
         for tag in list(self._delivered):
             # `messages` remembers the message, and tries again from the next connection.
             with suppress(OSError):
-                self.channel.messages.give_back(tag)
+                self.channel.messages.requeue(tag)
         self._delivered.clear()
         return []
 

@@ -21,8 +21,8 @@ from kombu.transport import pyamqp
 
 from warren.broker.deadline import Deadline
 from warren.broker.decompression import HeadersTooLarge
-from warren.broker.incoming import Arrival
-from warren.broker.message_size import Sized
+from warren.broker.incoming import IncomingMessage
+from warren.broker.message_size import SizeChecked
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.rabbitmq.frames import bounded_handler, readable
 from warren.broker.rabbitmq.returned_messages import Returns, must_arrive
@@ -73,11 +73,11 @@ class _Bounded:
             connection.answer_by = before
 
 
-class ReceivedMessage(pyamqp.Message, Arrival):
+class ReceivedMessage(pyamqp.Message, IncomingMessage):
     """kombu's message of RabbitMQ, with Warren's limits."""
 
 
-class Channel(_Bounded, Sized, pyamqp.Channel):
+class Channel(_Bounded, SizeChecked, pyamqp.Channel):
     """A channel that knows each of its messages by the broker's number.
 
     So a late confirmation is never taken for that of another message.

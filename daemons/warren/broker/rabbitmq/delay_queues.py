@@ -60,15 +60,15 @@ def note(state_dir: Path, name: str) -> None:
     The count of its messages needs it (waiting_counts.py). A request for a missing queue leaves an
     error in RabbitMQ's log: only noted queues are asked for.
     """
-    folder = state_dir / _NOTES
+    directory = state_dir / _NOTES
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     # The queue was noted before; or the disk is full, and its messages are not counted.
     with suppress(OSError):
         try:
-            os.close(os.open(folder / quote(name, safe=""), flags, 0o600))
+            os.close(os.open(directory / quote(name, safe=""), flags, 0o600))
         except (FileNotFoundError, NotADirectoryError):
-            make_directory(folder)
-            os.close(os.open(folder / quote(name, safe=""), flags, 0o600))
+            make_directory(directory)
+            os.close(os.open(directory / quote(name, safe=""), flags, 0o600))
 
 
 def noted(state_dir: Path) -> list[str]:

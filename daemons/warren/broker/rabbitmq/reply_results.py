@@ -16,7 +16,7 @@ from kombu.pools import ProducerPool
 from warren.broker.decompression import TooLarge
 from warren.broker.result_validation import Checked, UnreadableResult, failed, unreadable
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 
 class ResultConsumer(RPCResultConsumer):
@@ -113,7 +113,7 @@ class Backend(Checked, RPCBackend):
             if not isinstance(self.meta_from_decoded(meta).get("task_id"), str):
                 raise UnreadableResult("expected a task_id that is a text")
         except UnreadableResult as error:
-            get().error(Event.RESULT_UNREADABLE, task_id=str(task_id)[:200], reason=str(error))
+            logger().error(Event.RESULT_UNREADABLE, task_id=str(task_id)[:200], reason=str(error))
             return failed(str(task_id), error)
         return meta  # type: ignore[no-any-return]
 

@@ -36,7 +36,7 @@ return moved
 """
 
 
-class Keys:
+class KeyCleanup:
     """The keys of one channel's database.
 
     kombu's `global_keyprefix` comes before each key.

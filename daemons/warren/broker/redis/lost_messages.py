@@ -19,7 +19,7 @@ from warren.broker.redis.delivery_tags import is_own
 _MOST = 1000
 
 
-class Lost:
+class LostMessages:
     """The tags, by broker.
 
     Several brokers may be tried in turn, and a tag has a meaning only on the broker that was asked.
@@ -53,4 +53,4 @@ class Lost:
 
 
 #: The one object of the process: connections and channels come and go.
-LOST = Lost()
+LOST = LostMessages()

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from warren.broker.redis.write_refusal import is_refused_write
 from warren.broker.result_validation import CheckedKeys, UnreadableResult, check_size
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 
 class ResultConsumer(redis.ResultConsumer):
@@ -32,7 +32,7 @@ class ResultConsumer(redis.ResultConsumer):
             if not isinstance(meta.get("task_id"), str):
                 raise UnreadableResult("expected a task_id that is a text")
         except UnreadableResult as error:
-            get().error(Event.RESULT_UNREADABLE, reason=str(error), consequence="the announcement is passed over")
+            logger().error(Event.RESULT_UNREADABLE, reason=str(error), consequence="the announcement is passed over")
             return {"status": PENDING, "result": None, "task_id": ""}
         return meta
 

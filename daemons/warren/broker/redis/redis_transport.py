@@ -22,14 +22,14 @@ from warren.broker.queue_names import EXCHANGE, REJECTED
 from warren.broker.redis import kombu_version
 from warren.broker.redis.bindings import Entry, binding_of, is_kept
 from warren.broker.redis.bounded_parser import bounded_parser
-from warren.broker.redis.key_cleanup import Keys
+from warren.broker.redis.key_cleanup import KeyCleanup
 from warren.broker.redis.redis_unacked import LONGER, QoS, later_key
 from warren.broker.redis.take_channel import TakingChannel
 from warren.broker.redis.wakeup_key import LONGEST, bell_of, push
 from warren.broker.transport_registry import take_names
 from warren.broker.unroutable import NoRoute
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 _PERSISTENT = 2
 
@@ -40,7 +40,7 @@ class Channel(BoundedChannel, TakingChannel):
     QoS = QoS
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        self.keys = Keys(self)
+        self.keys = KeyCleanup(self)
         super().__init__(connection, **kwargs)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
@@ -223,7 +223,7 @@ class Channel(BoundedChannel, TakingChannel):
     @staticmethod
     def _log_skipped(reason: str) -> None:
         # Remote control: a message without a queue from which it could be rejected.
-        get().error(Event.MESSAGE_REJECTED, reason=reason)
+        logger().error(Event.MESSAGE_REJECTED, reason=reason)
 
 
 class Transport(redis.Transport):

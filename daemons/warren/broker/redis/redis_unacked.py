@@ -19,7 +19,7 @@ from warren.broker.redis.requeue_script import left_behind, put_back
 from warren.broker.redis.write_refusal import is_refused_write
 from warren.broker.rejection_limits import MOST, MOST_BYTES, tell
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 #: The most messages that one look requeues: the main loop waits for it.
 _AT_ONCE = 300
@@ -176,7 +176,7 @@ class QoS(redis.QoS):
         if not is_refused_write(error) and not self.channel.keys.refuse_types(error, self.types):
             raise error
 
-    def give_back_left(self) -> None:
+    def requeue_left(self) -> None:
         """Requeue the messages of this host's dead processes; log how many.
 
         Messages that this process has without knowing it are requeued, too.
@@ -196,7 +196,7 @@ class QoS(redis.QoS):
                 requeued += self.restore_by_tag(tag, client)
                 LOST.found(channel.broker, tag)
         if requeued:
-            get().warning(Event.MESSAGES_RESTORED, messages=requeued)
+            logger().warning(Event.MESSAGES_RESTORED, messages=requeued)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Requeue as kombu does, in the order of the takes: the oldest message is the next.

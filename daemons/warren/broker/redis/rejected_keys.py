@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from warren.broker.redis.bindings import ASIDE
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.printable import one_line
 
 #: The most keys that are kept of one name; a later key replaces the last. A client that plants
@@ -55,4 +55,4 @@ def reject(run: Callable[..., Any], key: str, kind: str, expected: str, longest:
 
 def tell(key: str, moved_to: str, reason: str) -> None:
     """Log which key was moved where, and why."""
-    get().error(Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason)
+    logger().error(Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason)

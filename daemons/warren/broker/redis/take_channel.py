@@ -17,9 +17,9 @@ from redis.exceptions import ResponseError
 from warren.broker.payloads import read, stand_in
 from warren.broker.queue_names import SOURCE
 from warren.broker.redis.delivery_tags import is_take
-from warren.broker.redis.key_cleanup import Keys
+from warren.broker.redis.key_cleanup import KeyCleanup
 from warren.broker.redis.lost_messages import LOST
-from warren.broker.redis.take_script import Take, Taken
+from warren.broker.redis.take_script import Taken, TakeScript
 from warren.broker.redis.wakeup_key import bell_of
 
 
@@ -28,10 +28,10 @@ class TakingChannel(redis.Channel):
 
     #: The most bytes of a body; None: no limit.
     largest_message: int | None
-    keys: Keys
+    keys: KeyCleanup
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        self.take = Take(self)
+        self.take = TakeScript(self)
         self._no_ack: set[str] = set()
         super().__init__(connection, **kwargs)
         known = connection.client

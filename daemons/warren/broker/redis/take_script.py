@@ -84,7 +84,7 @@ class _Request(NamedTuple):
     arguments: list[Any]
 
 
-class Take:
+class TakeScript:
     """The requests of one channel to Redis.
 
     A request is a take or, after a take that found nothing, a wait for the bell.

@@ -17,7 +17,7 @@ from warren.demo.quickstart.run import run
 from warren.demo.quickstart.scratch import Scratch
 from warren.errors import ExitCode, WarrenError
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
 def _url(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
@@ -62,15 +62,15 @@ def _url_of_file(context: click.Context, parameter: click.Parameter, file: Path 
 @click.option("--json", "as_json", is_flag=True, help="Print the figures alone, as one object in the last line.")
 @click.option("--keep", "kept", is_flag=True, help="Leave everything running; says how to look and how to stop.")
 @click.option("--documents", type=click.IntRange(1), default=300, show_default=True, help="How many to collect.")
-@click.option("--folder", type=_FOLDER, help="An empty folder for settings, logs and state; by default one in /tmp.")
-@click.option("--stop", "home", type=_FOLDER, metavar="DIR", help="Stop the run that was kept in this folder.")
+@click.option("--directory", type=_DIRECTORY, help="An empty directory for settings, logs and state; by default one in /tmp.")
+@click.option("--stop", "home", type=_DIRECTORY, metavar="DIR", help="Stop the run that was kept in this directory.")
 def quickstart(
     broker: str | None,
     broker_file: str | None,
     as_json: bool,
     kept: bool,
     documents: int,
-    folder: Path | None,
+    directory: Path | None,
     home: Path | None,
 ) -> None:
     """Run the whole suite for about a minute: collect documents from an API that allows 60 calls in
@@ -87,7 +87,7 @@ def quickstart(
             keep.stop(home)
             click.echo(f"stopped; what it wrote is in {home}")
             return
-        made = scratch.make(folder, broker or broker_file)
+        made = scratch.make(directory, broker or broker_file)
         found = _run_or_say_where(made, documents, display.Show(quiet=as_json), kept)
     except WarrenError as error:
         display.insist(str(error))

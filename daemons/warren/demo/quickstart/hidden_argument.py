@@ -14,13 +14,13 @@ from warren.redaction.url_passwords import redact_urls
 _OPTION = "--broker"
 
 
-def hide_password(words: Sequence[str]) -> None:
+def hide_password(arguments: Sequence[str]) -> None:
     """Start this program again, with the URL in a file in memory, if a word of it has a password.
 
     Returns if no word has a password. The password was visible for a moment, and is in the history
     of a shell. So a user at a terminal is told how to keep it private.
     """
-    found = without_url(words)
+    found = without_url(arguments)
     if found is None:
         return
     url, others = found
@@ -33,18 +33,18 @@ def hide_password(words: Sequence[str]) -> None:
     os.execv(sys.executable, program)  # noqa: S606  the same program with the other words
 
 
-def without_url(words: Sequence[str]) -> tuple[str, list[str]] | None:
+def without_url(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
     """Return the URL that follows --broker, and the words without the option and the URL. Pure.
 
     Returns None unless there is such a URL with a password.
     """
-    if any(word.startswith("--broker-file") for word in words):
+    if any(word.startswith("--broker-file") for word in arguments):
         return None  # the command refuses both options together
-    for number, word in enumerate(words):
+    for number, word in enumerate(arguments):
         option, joined, value = word.partition("=")
         if option != _OPTION:
             continue
-        url = value if joined else "".join(words[number + 1 : number + 2])
+        url = value if joined else "".join(arguments[number + 1 : number + 2])
         if redact_urls(url) != url:
-            return url, [*words[:number], *words[number + (1 if joined else 2) :]]
+            return url, [*arguments[:number], *arguments[number + (1 if joined else 2) :]]
     return None

@@ -27,7 +27,7 @@ def keep(suite: Suite) -> str:
     (home / _FILE).write_text(json.dumps(told), encoding="utf-8")
     quickstart, warren = typed(Path(sys.prefix))
     return (
-        "The suite goes on. To look:\n"
+        "The suite continues. To look:\n"
         f"  {warren} --config {home}/config status\n"
         f"  tail -qf {home}/log/*.log\n"
         f"  {warren} --config {home}/config call warren.demo.add 2 2 --wait 10\n"
@@ -43,10 +43,10 @@ def stop(home: Path) -> None:
     try:
         told = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise WarrenError(f"{home}: expected a run that --keep left, found none; name the folder that it printed") from error
+        raise WarrenError(f"{home}: expected a run that --keep left, found none; name the directory that it printed") from error
     except (OSError, ValueError) as error:
         raise WarrenError(
-            f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the folder that it printed"
+            f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the directory that it printed"
         ) from error
     if told["boot"] == boot():  # after a reboot the numbers belong to other processes
         for pid, start in told["processes"]:

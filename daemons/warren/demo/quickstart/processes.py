@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from warren.errors import WarrenError
-from warren.system.process import Process, die_with_parent, of
+from warren.system.process import Process, die_with_parent, process_of
 
-PATIENCE = 30.0  # seconds; more than the workers' stop_timeout
+TIMEOUT = 30.0  # seconds; more than the workers' stop_timeout
 
 
-def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
+def start(arguments: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
     """Start `python -m` these words, with output to the file `out` (mode 0640).
 
     The process has a session of its own, which `end` ends. Without `keep` the process is also asked
@@ -26,7 +26,7 @@ def start(words: list[str], out: Path, keep: bool) -> subprocess.Popen[bytes]:
     """
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", *words],
+            [sys.executable, "-P", "-m", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -43,14 +43,14 @@ def alive_or_raise(process: subprocess.Popen[bytes], out: Path) -> None:
         raise WarrenError(f"{out}: expected this program to run, found that it ended with {process.returncode}:\n{said}")
 
 
-def end(process: Process, patience: float = PATIENCE, hurried: Callable[[], bool] = bool) -> None:
+def end(process: Process, grace: float = TIMEOUT, hurried: Callable[[], bool] = bool) -> None:
     """Ask the process to stop, then kill what is left of its session.
 
-    Waits for the end of the process at most `patience` seconds, or until `hurried` returns true.
+    Waits for the end of the process at most `grace` seconds, or until `hurried` returns true.
     """
     if process.alive:
         os.kill(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + grace
     while process.alive and time.monotonic() < deadline and not hurried():
         time.sleep(0.05)
     for member in session(process):
@@ -60,7 +60,7 @@ def end(process: Process, patience: float = PATIENCE, hurried: Callable[[], bool
 
 def session(leader: Process) -> Iterator[int]:
     """Yield the processes that still run in the session which this process began."""
-    if of(leader.pid) not in (None, leader):
+    if process_of(leader.pid) not in (None, leader):
         return  # another process has the number now, so a session of that number is not this one
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -57,7 +57,7 @@ def _work(suite: Suite, demo: DemoSettings, documents: int, show: Show) -> tuple
         # The batch is in a queue of its own, so it does not wait for the quota.
         batch = workload.batch(suite.app, _TIMEOUT)
         show.at("batch", len(batch), len(figures.BATCH), str(batch))
-        for collected, ticks in workload.watch(demo, documents, workload.patience()):
+        for collected, ticks in workload.watch(demo, documents, workload.timeout()):
             suite.check()
             show.at("documents", collected, documents, note)
             show.at("ticks", min(ticks, 1), 1, f"one every {EVERY} s")

@@ -154,7 +154,7 @@ def _home(directory: Path | None) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = next(directory.iterdir(), None)
     except OSError as error:
-        raise CannotWrite(f"{directory}: expected a folder to write to, found: {error.strerror}; name another") from error
+        raise CannotWrite(f"{directory}: expected a directory to write to, found: {error.strerror}; name another") from error
     if found:
-        raise CannotWrite(f"{directory}: expected an empty folder, found {found.name} in it; name another, or empty it")
+        raise CannotWrite(f"{directory}: expected an empty directory, found {found.name} in it; name another, or empty it")
     return directory

@@ -19,7 +19,7 @@ from warren.demo.quickstart.cleanup import remove_traces
 from warren.demo.quickstart.processes import alive_or_raise, end, start
 from warren.demo.quickstart.scratch import LIMIT, Scratch
 from warren.errors import ExitCode, Unavailable, WarrenError
-from warren.system.process import Process, of
+from warren.system.process import Process, process_of
 
 _START_TIMEOUT = 90.0  # seconds
 _ENDED = ("BACKOFF", "EXITED", "FATAL")
@@ -46,8 +46,8 @@ class Suite:
             pass
         demo = self._start_api(documents)
         demo_settings.write(self.scratch.settings_file, demo)
-        words = ["warren", "--config", str(self.scratch.config), "supervise"]
-        self._supervise = start(words, self.scratch.log / "supervise.out", self._keep)
+        arguments = ["warren", "--config", str(self.scratch.config), "supervise"]
+        self._supervise = start(arguments, self.scratch.log / "supervise.out", self._keep)
         self._wait("the programs of the suite", self._ready)
         return demo
 
@@ -66,7 +66,7 @@ class Suite:
     def running(self) -> list[Process]:
         """Return the processes that run, in the order in which to end them."""
         started = [process for process in (self._supervise, self._api) if process is not None]
-        return [process for process in (of(each.pid) for each in started) if process is not None]
+        return [process for process in (process_of(each.pid) for each in started) if process is not None]
 
     def stop(self) -> None:
         """End both processes in any case, and remove the run's traces from a shared broker."""
@@ -86,9 +86,9 @@ class Suite:
     def _start_api(self, documents: int) -> DemoSettings:
         announced = self.scratch.home / "api.json"
         demo = self.scratch.settings("")
-        words = ["warren.demo.api", "--limit", str(LIMIT), "--key-file", str(demo.key_file)]
-        words += ["--record", str(self.scratch.log / "api-calls.jsonl"), "--announce", str(announced)]
-        self._api = start(words, self.scratch.log / "api.out", self._keep)
+        arguments = ["warren.demo.api", "--limit", str(LIMIT), "--key-file", str(demo.key_file)]
+        arguments += ["--record", str(self.scratch.log / "api-calls.jsonl"), "--announce", str(announced)]
+        self._api = start(arguments, self.scratch.log / "api.out", self._keep)
         self._wait("the API", announced.exists)
         told = json.loads(announced.read_bytes())
         if documents > told["documents"]:
@@ -104,13 +104,13 @@ class Suite:
             time.sleep(0.1)
 
     def _ready(self) -> bool:
-        words = [sys.executable, "-P", "-m", "warren", "--config", str(self.scratch.config), "status", "--json"]
-        answer = subprocess.run(words, capture_output=True, check=False, cwd=self.scratch.home).stdout
+        arguments = [sys.executable, "-P", "-m", "warren", "--config", str(self.scratch.config), "status", "--json"]
+        answer = subprocess.run(arguments, capture_output=True, check=False, cwd=self.scratch.home).stdout
         said: dict[str, Any] = json.loads(answer) if answer.strip() else {"ready": False, "programs": []}
         for program in said["programs"]:
             # The first end counts, because no operator corrects anything while this run waits.
             if program["state"] in _ENDED:
-                error = program["trouble"] or program["state"]
+                error = program["last_error"] or program["state"]
                 kind = Unavailable if error.startswith(f"exit status {ExitCode.UNAVAILABLE:d}") else WarrenError
                 raise kind(f"{program['program']}: expected it to start, found: {error}; see {self.scratch.log}")
         return bool(said["ready"])

@@ -42,7 +42,7 @@ def batch(app: Celery, timeout: float) -> list[int]:
 
 def collected(demo: DemoSettings, documents: int) -> int:
     """Return how many of the documents are in the directory."""
-    names = {path.name for path in demo.folder.iterdir()} if demo.folder.is_dir() else set()
+    names = {path.name for path in demo.directory.iterdir()} if demo.directory.is_dir() else set()
     return sum(document_name(number) in names for number in range(documents))
 
 
@@ -87,7 +87,7 @@ def lost(demo: DemoSettings, documents: int) -> int:
 
 
 def _whole(demo: DemoSettings, entry: dict[str, Any]) -> bool:
-    path = demo.folder / document_name(entry["number"])
+    path = demo.directory / document_name(entry["number"])
     return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
 
 
@@ -101,7 +101,7 @@ def what_the_api_saw(demo: DemoSettings) -> dict[str, Any]:
     return summary
 
 
-def patience() -> float:
+def timeout() -> float:
     """Return the seconds without a new document after which no more documents will come.
 
     These are two windows, and time for a restart between them.

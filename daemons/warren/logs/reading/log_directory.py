@@ -15,7 +15,7 @@ from warren.system.regular_file import NotRegular
 _LOOKS = 10
 
 
-class LogFolder:
+class LogDirectory:
     """The log files of one directory."""
 
     def __init__(self, directory: Path, since: float = 0.0) -> None:
@@ -106,5 +106,5 @@ def _why(error: OSError) -> str:
 def _unreadable(path: Path, error: OSError) -> WarrenError:
     return WarrenError(
         f"{path}: the logs cannot be read: {error.strerror}; "
-        "see log_dir in [app], name a folder with --dir, or read them as root or as a member of the group of the suite"
+        "see log_dir in [app], name a directory with --dir, or read them as root or as a member of the group of the suite"
     )

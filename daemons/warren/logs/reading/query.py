@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from warren.logs.reading.line import later, moment, time_of
-from warren.logs.reading.log_directory import LogFolder
+from warren.logs.reading.log_directory import LogDirectory
 from warren.logs.reading.log_file import LogFile
 from warren.logs.reading.merge import Timed, back_in_order, in_order, latest_first, merged
 from warren.logs.reading.seek import LONGEST, SET_BACK
@@ -28,7 +28,7 @@ class Reader:
 
         Raises WarrenError.
         """
-        self._directories = [LogFolder(directory, since) for directory in directories]
+        self._directories = [LogDirectory(directory, since) for directory in directories]
         self._asked = asked
         #: The number of lines so far that were asked for.
         self.found = 0
@@ -50,7 +50,7 @@ class Reader:
         """Return the lines that came since the last reading, by time among themselves."""
         return merged(self._lines(file) for directory in self._directories for file in directory.grown())
 
-    def troubles(self) -> list[str]:
+    def errors_found(self) -> list[str]:
         """Return a sentence for each part that could not be read so far."""
         for file in (file for directory in self._directories for file in directory.files):
             self._note(file)

@@ -92,8 +92,8 @@ def _postponed(fields: Fields) -> str:
     return f"waits in the broker, due in {_seconds(fields.get('due_in_s'))}"
 
 
-def _handed_back(fields: Fields) -> str:
-    lost = f", process lost for the {_nth(fields['losses'])} time" if "losses" in fields else ""
+def _requeued(fields: Fields) -> str:
+    lost = f", process lost for the {_nth(fields['crashes'])} time" if "crashes" in fields else ""
     again = f", again in {_seconds(fields['again_in_s'])}" if "again_in_s" in fields else ""
     return f"went back to its queue{lost}{again}{_why(fields)}"
 
@@ -108,7 +108,7 @@ _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "task_postponed": _postponed,
     "task_started": _started,
     "task_retried": _retried,
-    "task_handed_back": _handed_back,
+    "task_requeued": _requeued,
     "task_unknown": lambda fields: f"no module of this worker has it: back to its queue{_why(fields)}",
     "task_succeeded": lambda fields: f"succeeded{_took(fields)}",
     "task_failed": lambda fields: f"failed{_took(fields)}{_why(fields)}",

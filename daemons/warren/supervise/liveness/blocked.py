@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from warren.status.status_file import now
-from warren.supervise.liveness.observe import Sight
+from warren.supervise.liveness.observe import Observation
 from warren.supervise.liveness.stuck import waiting
 
 
@@ -47,17 +47,17 @@ def _for(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def blocked(sight: Sight, queues: Mapping[str, int], timeout: float) -> Blocked | None:
+def blocked(observation: Observation, queues: Mapping[str, int], timeout: float) -> Blocked | None:
     """Return how a worker is blocked, for queues with this many messages each.
 
     Return None when the worker is not blocked, or when `timeout` (seconds) is 0.
     """
-    details = sight.beat.evidence if sight.beat else {}
+    details = observation.heartbeat.details if observation.heartbeat else {}
     since, oldest = details.get("busy_since"), details.get("oldest")
-    if not timeout or sight.state != "ready" or not isinstance(since, int | float) or now() - since < timeout:
+    if not timeout or observation.state != "ready" or not isinstance(since, int | float) or now() - since < timeout:
         return None
-    left = waiting(sight, queues)
+    left = waiting(observation, queues)
     if not left:
         return None
     tasks = [each.get("id") for each in oldest if isinstance(each, dict)] if isinstance(oldest, list) else []
-    return Blocked(sight.pid, float(since), tuple(str(each) for each in tasks), left)
+    return Blocked(observation.pid, float(since), tuple(str(each) for each in tasks), left)

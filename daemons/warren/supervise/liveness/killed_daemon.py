@@ -10,14 +10,14 @@ from collections.abc import Container
 from pathlib import Path
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.system.descendants import sweep
 from warren.system.process import Process, adopt_orphans
 
 _NAME = b"SUPERVISOR_PROCESS_NAME="
 
 
-class Leftovers:
+class KilledDaemons:
     """Ends the orphans of the suite's daemons in supervisord's loop.
 
     A process that loses its parent becomes a child of supervisord.
@@ -27,14 +27,14 @@ class Leftovers:
         adopt_orphans()
         self._own_group = os.getpgid(0)
 
-    def turn(self, known: Container[int], daemons: Container[str]) -> None:
+    def step(self, known: Container[int], daemons: Container[str]) -> None:
         """Kill the processes that the daemons of these names have left.
 
         `known` holds the process numbers of supervisord's own children.
         """
         swept = sweep(known, lambda child: self._is_leftover(child, daemons), 0.0)
         if swept.ended:
-            get().warning(Event.LEFTOVERS_ENDED, processes={str(each.pid): name for each, name in swept.ended.items()})
+            logger().warning(Event.LEFTOVERS_ENDED, processes={str(each.pid): name for each, name in swept.ended.items()})
 
     def _is_leftover(self, child: Process, daemons: Container[str]) -> bool:
         """Return whether a child came from a daemon.

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from warren.config import Settings
-from warren.status.heartbeat import AT_WORK, Beat
+from warren.status.heartbeat import AT_WORK, Heartbeat
 
 #: Seconds of silence that one tick of the loop may add. A longer tick means that a laptop slept,
 #: that supervisord was stopped, or that the host had no processor to spare. The daemons may not
 #: have run either, so one look says nothing about them.
-LONGEST_TURN = 2.0
+LONGEST_STEP = 2.0
 #: Factor of the longest silence while a daemon connects to its broker or requeues its messages.
 _CONNECT_FACTOR = 3
 _CONNECT_MARGIN = 5.0
@@ -23,65 +23,65 @@ _DOUBLINGS = 5
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """An observation of one process.
 
-    `beat` is its last heartbeat, None before the first. `silence` is for how many seconds the loop
+    `heartbeat` is its last heartbeat, None before the first. `silence` is for how many seconds the loop
     has seen no newer heartbeat.
     """
 
     pid: int
-    beat: Beat | None = None
+    heartbeat: Heartbeat | None = None
     silence: float = 0.0
 
     @property
     def state(self) -> str:
         """Return the state in the heartbeat; empty before the first heartbeat."""
-        return self.beat.state if self.beat else ""
+        return self.heartbeat.state if self.heartbeat else ""
 
 
 def look(
-    seen: Mapping[str, Sight], beats: Mapping[str, Beat], pids: Mapping[str, int], elapsed: float, trusted: bool
-) -> dict[str, Sight]:
+    seen: Mapping[str, Observation], heartbeats: Mapping[str, Heartbeat], pids: Mapping[str, int], elapsed: float, trusted: bool
+) -> dict[str, Observation]:
     """Return the observations of all programs with a process, `elapsed` seconds after `seen`.
 
     A heartbeat of a different process than the program's is ignored. When heartbeats cannot be
     written (not `trusted`), silence means nothing, and no silence grows.
     """
-    step = min(max(elapsed, 0.0), LONGEST_TURN) if trusted else 0.0
-    return {program: _look(seen.get(program), beats.get(program), pid, step) for program, pid in pids.items()}
+    step = min(max(elapsed, 0.0), LONGEST_STEP) if trusted else 0.0
+    return {program: _look(seen.get(program), heartbeats.get(program), pid, step) for program, pid in pids.items()}
 
 
-def _look(before: Sight | None, beat: Beat | None, pid: int, step: float) -> Sight:
-    if beat is not None and beat.process.pid != pid:
-        beat = None
+def _look(before: Observation | None, heartbeat: Heartbeat | None, pid: int, step: float) -> Observation:
+    if heartbeat is not None and heartbeat.process.pid != pid:
+        heartbeat = None
     if before is None or before.pid != pid:
-        return Sight(pid, beat)
-    if beat is None or (before.beat is not None and beat.mark == before.beat.mark):
-        return Sight(pid, before.beat, before.silence + step)
-    return Sight(pid, beat)
+        return Observation(pid, heartbeat)
+    if heartbeat is None or (before.heartbeat is not None and heartbeat.mark == before.heartbeat.mark):
+        return Observation(pid, before.heartbeat, before.silence + step)
+    return Observation(pid, heartbeat)
 
 
-def at_work(sight: Sight | None, settings: Settings) -> bool:
+def at_work(observation: Observation | None, settings: Settings) -> bool:
     """Return whether the program does its work now."""
-    return sight is not None and sight.state in AT_WORK and sight.silence < settings.supervise.heart_timeout
+    return observation is not None and observation.state in AT_WORK and observation.silence < settings.supervise.heartbeat_timeout
 
 
-def is_starting(sight: Sight) -> bool:
+def is_starting(observation: Observation) -> bool:
     """Return whether the program imports the tasks or forks its children; no loop runs yet."""
-    return sight.state in ("", "starting")
+    return observation.state in ("", "starting")
 
 
-def patience(sight: Sight, settings: Settings, slow_starts: int = 0) -> float:
+def silence_limit(observation: Observation, settings: Settings, slow_starts: int = 0) -> float:
     """Return the seconds of silence after which the program counts as hung.
 
     Each of the `slow_starts` before this one doubles the time: a daemon that starts a little too
     slowly must not be ended at the same point for ever.
     """
     supervise = settings.supervise
-    if is_starting(sight):
-        return max(supervise.start_timeout, supervise.heart_timeout) * (1 << min(slow_starts, _DOUBLINGS))
-    if sight.state not in AT_WORK:  # a restart mends no outage of the broker or of the name service
-        return _CONNECT_FACTOR * max(supervise.heart_timeout, settings.broker.connect_timeout)
+    if is_starting(observation):
+        return max(supervise.start_timeout, supervise.heartbeat_timeout) * (1 << min(slow_starts, _DOUBLINGS))
+    if observation.state not in AT_WORK:  # a restart mends no outage of the broker or of the name service
+        return _CONNECT_FACTOR * max(supervise.heartbeat_timeout, settings.broker.connect_timeout)
     # A broker that has just vanished costs two attempts before the heartbeat says `connecting`.
-    return max(supervise.heart_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)
+    return max(supervise.heartbeat_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)

@@ -11,11 +11,11 @@ from supervisor.states import ProcessStates
 
 from warren.config import Settings
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.status import status_file
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.blocked import Blocked, blocked
-from warren.supervise.liveness.observe import LONGEST_TURN, Sight, at_work, is_starting, patience
+from warren.supervise.liveness.observe import LONGEST_STEP, Observation, at_work, is_starting, silence_limit
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
 from warren.system.process import resident
 
@@ -26,41 +26,43 @@ _STALE = 30.0
 _GROWTH = 60.0
 
 
-class Care:
+class Recovery:
     """Looks at every daemon in each tick of the loop, and restarts one that does not work."""
 
     def __init__(self) -> None:
         self._idle: dict[str, Idleness] = {}
         self._blocked: dict[str, Blocked] = {}
 
-    def turn(self, processes: Sequence[DaemonProcess], sights: Mapping[str, Sight], settings: Settings, elapsed: float) -> None:
+    def step(
+        self, processes: Sequence[DaemonProcess], observations: Mapping[str, Observation], settings: Settings, elapsed: float
+    ) -> None:
         """Look at every daemon once, `elapsed` seconds after the last look."""
-        queues = surveyed(settings.app.run_dir)
+        queues = consumed_queues(settings.app.run_dir)
         for process in processes:
-            sight = sights.get(process.config.name)
-            process.seen_at_work(process.state == ProcessStates.RUNNING and at_work(sight, settings))
-            if process.state != ProcessStates.RUNNING or process.doomed or sight is None:
+            observation = observations.get(process.config.name)
+            process.seen_at_work(process.state == ProcessStates.RUNNING and at_work(observation, settings))
+            if process.state != ProcessStates.RUNNING or process.doomed or observation is None:
                 continue
             name = process.config.name
-            allowed = patience(sight, settings, process.slow_starts)
-            if sight.silence >= allowed:
-                self._abort(process, sight, allowed)
+            allowed = silence_limit(observation, settings, process.slow_starts)
+            if observation.silence >= allowed:
+                self._abort(process, observation, allowed)
             elif not self._too_big(process, settings) and name.startswith("worker-"):
-                self._watch(process, sight, queues, settings, min(elapsed, LONGEST_TURN))
+                self._watch(process, observation, queues, settings, min(elapsed, LONGEST_STEP))
 
-    def _abort(self, process: DaemonProcess, sight: Sight, allowed: float) -> None:
-        starting = is_starting(sight)
+    def _abort(self, process: DaemonProcess, observation: Observation, allowed: float) -> None:
+        starting = is_starting(observation)
         why, remedy = f"it showed no life for {allowed:.0f} s", "its stacks say where it hangs"
         if starting:
             why = f"its start showed no progress for {allowed:.0f} s"
             remedy = "the next start has twice that; where it is slow by nature, raise [supervise] start_timeout"
-        get().error(
+        logger().error(
             Event.PROGRAM_HUNG,
             program=process.config.name,
             child_pid=process.pid,
-            silent_s=round(sight.silence, 1),
-            heart=sight.state or "none yet",
-            evidence=sight.beat.evidence if sight.beat else {},
+            silent_s=round(observation.silence, 1),
+            heartbeat=observation.state or "none yet",
+            details=observation.heartbeat.details if observation.heartbeat else {},
             stacks=process.config.stdout_logfile,
             reason=why,
             remedy=remedy,
@@ -75,34 +77,34 @@ class Care:
         if size <= ceiling:
             return False
         sizes = {"resident_bytes": size, "max_memory_bytes": ceiling}
-        get().warning(Event.PROGRAM_TOO_BIG, program=process.config.name, child_pid=process.pid, **sizes)
+        logger().warning(Event.PROGRAM_TOO_BIG, program=process.config.name, child_pid=process.pid, **sizes)
         process.restart()
         return True
 
     def _watch(
         self,
         process: DaemonProcess,
-        sight: Sight,
+        observation: Observation,
         queues: Mapping[str, int],
         settings: Settings,
         elapsed: float,
     ) -> None:
         name, timeout = process.config.name, settings.supervise.stuck_timeout
-        idle = judge(self._idle.get(name), sight, queues, elapsed)
-        self._warn(process, blocked(sight, queues, settings.supervise.blocked_timeout))
+        idle = judge(self._idle.get(name), observation, queues, elapsed)
+        self._warn(process, blocked(observation, queues, settings.supervise.blocked_timeout))
         if idle is None:
             return
         self._idle[name] = idle
         if is_stuck(idle, timeout):
             self._idle[name] = replace(idle, seconds=0.0, restarts=idle.restarts + 1)
-            details: dict[str, Any] = sight.beat.evidence if sight.beat else {}
-            get().error(
+            details: dict[str, Any] = observation.heartbeat.details if observation.heartbeat else {}
+            logger().error(
                 Event.WORKER_STUCK,
                 program=name,
                 child_pid=process.pid,
                 idle_s=round(idle.seconds, 1),
-                waiting=waiting(sight, queues),
-                evidence=details,
+                waiting=waiting(observation, queues),
+                details=details,
                 restarts_without_effect=idle.restarts,
             )
             process.restart()
@@ -114,7 +116,7 @@ class Care:
         if found is None or (known and (known.pid, known.since) == (found.pid, found.since)):
             return
         self._blocked[process.config.name] = found
-        get().warning(
+        logger().warning(
             Event.WORKER_BLOCKED,
             program=process.config.name,
             child_pid=process.pid,
@@ -125,12 +127,12 @@ class Care:
         )
 
 
-def surveyed(run_dir: Path) -> dict[str, int]:
+def consumed_queues(run_dir: Path) -> dict[str, int]:
     """Return the messages of each queue, as the quota-watchdog saw them last.
 
     Return nothing when the quota-watchdog has not looked within the last 30 s.
     """
-    status = status_file.read(run_dir / "survey.json", queues={str: {"messages": (int, None)}}).said
+    status = status_file.read(run_dir / "broker.json", queues={str: {"messages": (int, None)}}).said
     if status is None or not 0 <= status_file.now() - status["at"] < _STALE:
         return {}
     return {name: queue["messages"] for name, queue in status["queues"].items() if queue["messages"] is not None}

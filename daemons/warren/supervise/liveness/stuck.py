@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from warren.supervise.liveness.observe import Sight
+from warren.supervise.liveness.observe import Observation
 
 #: Age in seconds up to which a heartbeat counts. An older heartbeat is a sign of a hang, not of
 #: idleness.
@@ -33,22 +33,27 @@ class Idleness:
     restarts: int = 0
 
 
-def judge(before: Idleness | None, sight: Sight, queues: Mapping[str, int], elapsed: float) -> Idleness | None:
+def judge(before: Idleness | None, observation: Observation, queues: Mapping[str, int], elapsed: float) -> Idleness | None:
     """Return the idleness of a worker `elapsed` seconds after `before`.
 
     `queues` has the number of messages of each queue. Return `before` when the heartbeat does not
     say what the worker takes: a heartbeat of an older version, or no heartbeat yet.
     """
-    progress = _progress(sight)
-    if sight.beat is None or progress is None:
+    progress = _progress(observation)
+    if observation.heartbeat is None or progress is None:
         return before
     restarts = before.restarts if before else 0
-    if before is None or before.pid != sight.pid:  # nobody knows yet whether the restart has helped
-        return Idleness(sight.pid, progress, 0.0, restarts)
+    if before is None or before.pid != observation.pid:  # nobody knows yet whether the restart has helped
+        return Idleness(observation.pid, progress, 0.0, restarts)
     if before.progress != progress:
-        return Idleness(sight.pid, progress)
-    could = sight.state == "ready" and sight.silence < _FRESH and _has_room(sight) and bool(waiting(sight, queues))
-    return Idleness(sight.pid, progress, before.seconds + elapsed if could else 0.0, restarts)
+        return Idleness(observation.pid, progress)
+    could = (
+        observation.state == "ready"
+        and observation.silence < _FRESH
+        and _has_room(observation)
+        and bool(waiting(observation, queues))
+    )
+    return Idleness(observation.pid, progress, before.seconds + elapsed if could else 0.0, restarts)
 
 
 def is_stuck(idleness: Idleness, stuck_timeout: float) -> bool:
@@ -56,19 +61,19 @@ def is_stuck(idleness: Idleness, stuck_timeout: float) -> bool:
     return idleness.seconds >= stuck_timeout * (1 << min(idleness.restarts, _DOUBLINGS))
 
 
-def waiting(sight: Sight, queues: Mapping[str, int]) -> dict[str, int]:
+def waiting(observation: Observation, queues: Mapping[str, int]) -> dict[str, int]:
     """Return the queues with messages that the worker consumes now, without paused queues."""
-    consumed = sight.beat.evidence.get("queues", ()) if sight.beat else ()
+    consumed = observation.heartbeat.details.get("queues", ()) if observation.heartbeat else ()
     return {name: queues[name] for name in consumed if queues.get(name, 0) > 0}
 
 
-def _progress(sight: Sight) -> tuple[int, int] | None:
-    details: dict[str, Any] = sight.beat.evidence if sight.beat else {}
+def _progress(observation: Observation) -> tuple[int, int] | None:
+    details: dict[str, Any] = observation.heartbeat.details if observation.heartbeat else {}
     taken, begun = details.get("taken"), details.get("begun")
     return (taken, begun) if isinstance(taken, int) and isinstance(begun, int) else None
 
 
-def _has_room(sight: Sight) -> bool:
-    details = sight.beat.evidence if sight.beat else {}
+def _has_room(observation: Observation) -> bool:
+    details = observation.heartbeat.details if observation.heartbeat else {}
     running, concurrency = details.get("running"), details.get("concurrency")
     return isinstance(running, int) and isinstance(concurrency, int) and running < concurrency

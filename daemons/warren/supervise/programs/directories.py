@@ -10,15 +10,15 @@ from pathlib import Path
 
 from warren.config import Settings
 from warren.errors import CannotWrite
-from warren.supervise.programs.render import programs_folder
+from warren.supervise.programs.render import programs_directory
 from warren.system.atomic_write import replace_file
 from warren.system.private_directory import make_closed, make_logs
-from warren.system.regular_file import clear_place, read_regular, remove_any
+from warren.system.regular_file import clear_path, read_regular, remove_any
 
 _NOTE = "run_dir"
 
 
-def make_folders(settings: Settings) -> None:
+def make_directories(settings: Settings) -> None:
     """Make the suite's directories: state_dir, log_dir, run_dir, and the one of the programs.
 
     Only this user may use state_dir and run_dir; the group may also read log_dir. Raises
@@ -29,19 +29,19 @@ def make_folders(settings: Settings) -> None:
         ("state_dir", app.state_dir),
         ("log_dir", app.log_dir),
         ("run_dir", app.run_dir),
-        ("run_dir", programs_folder(app.run_dir)),
+        ("run_dir", programs_directory(app.run_dir)),
     ):
         try:
-            if directory == programs_folder(app.run_dir):
+            if directory == programs_directory(app.run_dir):
                 # In the suite's own directory, whatever has this name is the suite's.
-                clear_place(directory, stat.S_ISDIR)
+                clear_path(directory, stat.S_ISDIR)
             (make_logs if option == "log_dir" else make_closed)(directory)
             if not os.access(directory, os.W_OK | os.X_OK):
                 raise PermissionError(0, "no permission to write")
         except OSError as error:
             origin = settings.origin("app", option)
             raise CannotWrite(
-                f"{origin}: [app] {option}: expected a folder to write to at {directory}, found: {error.strerror}; "
+                f"{origin}: [app] {option}: expected a directory to write to at {directory}, found: {error.strerror}; "
                 "make it and give it to the user of the suite, or name another"
             ) from error
 

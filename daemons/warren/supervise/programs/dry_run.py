@@ -11,7 +11,7 @@ from typing import Any
 from warren.supervise.options import Options
 
 
-class Trial(Options):
+class DryRun(Options):
     """Options in which every path to a directory of `moved` leads to its substitute.
 
     Supervisor refuses a file whose directory does not exist, such as a pid file in a run directory

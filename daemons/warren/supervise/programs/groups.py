@@ -16,7 +16,7 @@ from typing import Any
 from supervisor.states import ProcessStates
 
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 
 #: Seconds that a program stays stopped, so that a client that asked for this gets its answer.
 _SEEN = 1.0
@@ -29,7 +29,7 @@ class Groups:
         self._suite = suite
         self._foreign: set[str] = set()  # names that are in the log already and still exist
 
-    def turn(self, meant: Mapping[str, Any], busy: Collection[str]) -> None:
+    def step(self, meant: Mapping[str, Any], busy: Collection[str]) -> None:
         """Compare once; called in each tick of supervisord's loop.
 
         `busy` are the groups that a reload is changing now.
@@ -53,7 +53,7 @@ class Groups:
         if name not in self._foreign:
             self._foreign.add(name)
             commands = [str(process.config.command) for process in group.processes.values()]
-            get().error(Event.PROGRAM_REMOVED, program=name, commands=commands)
+            logger().error(Event.PROGRAM_REMOVED, program=name, commands=commands)
         for process in group.processes.values():
             _end(process)
         if not group.get_unstopped_processes() and self._suite.remove_process_group(name):
@@ -83,4 +83,4 @@ def _name(process: Any) -> str:
 
 
 def _restored(program: str, found: str) -> None:
-    get().warning(Event.PROGRAM_RESTORED, program=program, found=found)
+    logger().warning(Event.PROGRAM_RESTORED, program=program, found=found)

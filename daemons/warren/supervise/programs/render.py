@@ -17,7 +17,7 @@ from warren.system.private_directory import UMASK
 #: supervisord's own configuration. The same text ships as supervisord.conf in the settings
 #: directory, where an operator may edit it.
 MAIN = """\
-; supervisord as `warren supervise` runs it. Every daemon's program is rendered from the INI files into the run folder:
+; supervisord as `warren supervise` runs it. Every daemon's program is rendered from the INI files into the run directory:
 ; add a worker there, not here. Programs of your own, or an HTTP server of supervisord, go into supervisor.d/NAME.conf.
 ; The words %(warren_...)s are filled in by `warren supervise`.
 
@@ -28,7 +28,7 @@ logfile = %(warren_log_dir)s/supervisord.log
 loglevel = %(warren_log_level)s
 pidfile = %(warren_run_dir)s/supervisord.pid
 childlogdir = %(warren_log_dir)s
-; every capture file has a fixed name, so there is nothing to clean up in the log folder at the start
+; every capture file has a fixed name, so there is nothing to clean up in the log directory at the start
 nocleanup = true
 
 [unix_http_server]
@@ -109,25 +109,24 @@ def expansions(settings: Settings) -> dict[str, str]:
         # supervisor expands the names of capture files twice.
         "warren_capture_dir": _percent(str(app.log_dir)),
         "warren_log_level": settings.log.level.replace("warning", "warn"),
-        "warren_programs": _pattern(programs_folder(app.run_dir)),
-        "warren_additions": _pattern(settings.folder / "supervisor.d"),
+        "warren_programs": _pattern(programs_directory(app.run_dir)),
+        "warren_additions": _pattern(settings.directory / "supervisor.d"),
     }
 
 
-def programs_folder(run_dir: Path) -> Path:
+def programs_directory(run_dir: Path) -> Path:
     return run_dir / "supervisor"
 
 
 def _text(daemon: Daemon, settings: Settings) -> str:
     options = "".join(f"{name} = {value}\n" for name, value in _options(daemon, settings).items())
-    return (
-        f"; written by `warren supervise` from {settings.folder}: edit the INI files there\n[program:{daemon.program}]\n{options}"
-    )
+    head = f"; written by `warren supervise` from {settings.directory}: edit the INI files there\n"
+    return f"{head}[program:{daemon.program}]\n{options}"
 
 
 def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
     # -P: tasks must not be imported from the directory in which somebody typed the command.
-    arguments = [sys.executable, "-P", "-m", "warren", "--config", str(settings.folder), "--host", settings.host, *daemon.verb]
+    arguments = [sys.executable, "-P", "-m", "warren", "--config", str(settings.directory), "--host", settings.host, *daemon.verb]
     return {
         "command": " ".join(_quoted(argument) for argument in arguments),
         "directory": "%(warren_state_dir)s",

@@ -11,19 +11,19 @@ from typing import Any
 from warren.config import accepted_settings
 from warren.errors import WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.supervise.programs import supervisor_files
-from warren.supervise.programs.directories import make_folders, open_up
+from warren.supervise.programs.directories import make_directories, open_up
 from warren.system.obstacles import MARK
 from warren.system.private_directory import make_closed
-from warren.system.regular_file import clear_place
+from warren.system.regular_file import clear_path
 from warren.system.run_lock import Lock
 
 #: Largest size in bytes of a pid file that is read.
 _LONGEST_PID = 32
 
 
-class RunFolder:
+class RunDirectory:
     """The run directory of one supervisord that holds its lock."""
 
     def __init__(self, lock: Lock) -> None:
@@ -35,7 +35,7 @@ class RunFolder:
         # Device, inode and mode under the socket's path when the socket was opened.
         self._socket: tuple[int, int, int] | None = None
 
-    def turn(self, suite: Any) -> None:
+    def step(self, suite: Any) -> None:
         """Make what is missing or damaged again; called in each tick, as a look costs microseconds.
 
         Raises nothing. The directory may be moved or removed between a look and the next step: the
@@ -49,7 +49,7 @@ class RunFolder:
             last_error = str(error)
         if last_error and self._last_error and last_error != self._logged:
             self._logged = last_error
-            get().error(Event.RUN_FOLDER_LOST, reason=last_error)
+            logger().error(Event.RUN_DIRECTORY_LOST, reason=last_error)
         elif not last_error:
             self._logged = ""
         self._last_error = last_error
@@ -62,15 +62,15 @@ class RunFolder:
         elif cleared := _tidy(run_dir):
             _emptied(", ".join(map(str, cleared)))
         if not self._lock.lost:
-            if self._accepted.turn(suite.settings):
+            if self._accepted.step(suite.settings):
                 _emptied(str(run_dir / accepted_settings.NAME))
             self._serve(suite)
 
     def _take_again(self, suite: Any) -> None:
         self._whole = False
-        make_folders(suite.settings)
+        make_directories(suite.settings)
         if self._lock.lost:
-            clear_place(self._lock.path)
+            clear_path(self._lock.path)
             # Before any write, for the lock says whether the rest is ours: another suite may have
             # started here meanwhile.
             self._lock.renew()
@@ -93,7 +93,7 @@ class RunFolder:
                 _emptied(str(path))
         pidfile = Path(suite.options.pidfile)
         if not _names_us(pidfile):
-            clear_place(pidfile)
+            clear_path(pidfile)
             suite.options.write_pidfile()
             _emptied(str(pidfile))
 
@@ -101,7 +101,7 @@ class RunFolder:
         options = suite.options
         path = _socket(options)
         if path is not None:
-            clear_place(path)  # removes the socket itself as well: nobody reaches it
+            clear_path(path)  # removes the socket itself as well: nobody reaches it
         options.close_httpservers()
         options.openhttpservers(suite)
         self._socket = _mark(path) if path is not None else None
@@ -110,14 +110,14 @@ class RunFolder:
 def _tidy(run_dir: Path) -> list[Path]:
     """Move or remove what has the name of one of the suite's files; return those paths."""
     found = []
-    for directory in (run_dir, run_dir / "heart", run_dir / "supervisor"):
-        clear_place(directory, stat.S_ISDIR)
+    for directory in (run_dir, run_dir / "heartbeats", run_dir / "supervisor"):
+        clear_path(directory, stat.S_ISDIR)
         make_closed(directory)
         open_up(directory)
         with os.scandir(directory) as entries:
             wrong = [Path(entry.path) for entry in entries if _is_wrong(entry, directory == run_dir)]
         for path in wrong:
-            clear_place(path, lambda mode: False)
+            clear_path(path, lambda mode: False)
         found += wrong
     return found
 
@@ -128,7 +128,7 @@ def _is_wrong(entry: os.DirEntry[str], top: bool) -> bool:
             return False
         return not top or Path(entry.name).suffix in (".json", ".new", ".lock", ".pid")
     if entry.is_file(follow_symlinks=False):
-        return top and entry.name in ("heart", "supervisor")
+        return top and entry.name in ("heartbeats", "supervisor")
     # A link leads out of the directory, and a process that opens a fifo waits for ever. `_serve`
     # handles sockets.
     return not (top and stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode))
@@ -157,4 +157,4 @@ def _names_us(pidfile: Path) -> bool:
 
 
 def _emptied(path: str) -> None:
-    get().warning(Event.RUN_FOLDER_EMPTIED, path=path)
+    logger().warning(Event.RUN_DIRECTORY_RESTORED, path=path)

@@ -8,9 +8,9 @@ from pathlib import Path
 from warren.config import Settings
 from warren.errors import CannotWrite
 from warren.supervise.options import Options
-from warren.supervise.programs.directories import make_folders, write_programs
-from warren.supervise.programs.dry_run import Trial
-from warren.supervise.programs.render import MAIN, expansions, programs_folder, render
+from warren.supervise.programs.directories import make_directories, write_programs
+from warren.supervise.programs.dry_run import DryRun
+from warren.supervise.programs.render import MAIN, expansions, programs_directory, render
 from warren.system.atomic_write import replace_file
 
 
@@ -20,7 +20,7 @@ def place(settings: Settings) -> Path:
     Return the path of supervisord.conf: the operator's own file, or else the file that Warren
     ships. Raises CannotWrite.
     """
-    write_programs(programs_folder(settings.app.run_dir), render(settings))
+    write_programs(programs_directory(settings.app.run_dir), render(settings))
     return _configfile(settings)
 
 
@@ -29,7 +29,7 @@ def read(settings: Settings) -> Options:
 
     Raises ConfigError or CannotWrite.
     """
-    return Options(place(settings), expansions(settings), programs_folder(settings.app.run_dir))
+    return Options(place(settings), expansions(settings), programs_directory(settings.app.run_dir))
 
 
 def check_files(settings: Settings) -> None:
@@ -42,16 +42,16 @@ def check_files(settings: Settings) -> None:
         with tempfile.TemporaryDirectory(prefix="warren-check-") as scratch:
             directories = {name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")}
             elsewhere = settings.model_copy(update={"app": settings.app.model_copy(update=directories)})
-            make_folders(elsewhere)
+            make_directories(elsewhere)
             at_start = {getattr(settings.app, name): directory for name, directory in directories.items()}
             missing = {directory: other for directory, other in at_start.items() if not directory.is_dir()}
-            Trial(place(elsewhere), expansions(elsewhere), programs_folder(elsewhere.app.run_dir), missing)
+            DryRun(place(elsewhere), expansions(elsewhere), programs_directory(elsewhere.app.run_dir), missing)
     except OSError as error:
         raise CannotWrite(f"no room for a trial of the settings: {error.filename}: {error.strerror}") from error
 
 
 def _configfile(settings: Settings) -> Path:
-    own = settings.folder / "supervisord.conf"
+    own = settings.directory / "supervisord.conf"
     if own.exists():
         return own
     path = settings.app.run_dir / "supervisord.conf"

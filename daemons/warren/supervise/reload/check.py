@@ -19,7 +19,7 @@ from warren.config.snapshot import ACCEPTED, STDIN
 from warren.errors import ConfigError, Origin, Problem, WarrenError
 
 #: Seconds that the import of the task modules may take.
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 def judge(code: int, output: bytes) -> None:
@@ -51,11 +51,11 @@ def check(settings: Settings) -> None:
             _command(settings),
             input=_text(settings),
             stdout=subprocess.PIPE,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             env=_environment(),
         )
     except subprocess.TimeoutExpired as error:
-        raise WarrenError(f"warren check: expected an end within {PATIENCE:g} s; does a task module hang?") from error
+        raise WarrenError(f"warren check: expected an end within {TIMEOUT:g} s; does a task module hang?") from error
     judge(done.returncode, done.stdout)
 
 
@@ -68,7 +68,7 @@ class Check:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._deadline = time.monotonic() + PATIENCE
+        self._deadline = time.monotonic() + TIMEOUT
         # In memory, not through a pipe: the reader of a pipe may be slow, and supervisord's loop
         # must not wait for it.
         with open(os.memfd_create("settings"), "w+b") as text:
@@ -104,14 +104,14 @@ class Check:
         self._output.close()
         if self._late:
             raise WarrenError(
-                f"the check of the settings did not end within {PATIENCE:g} s: does a task module hang at its import?"
+                f"the check of the settings did not end within {TIMEOUT:g} s: does a task module hang at its import?"
             )
         judge(self._process.returncode, self._received)
         return True
 
 
 def _command(settings: Settings) -> list[str]:
-    source = ["--config", str(settings.folder), "--host", settings.host]
+    source = ["--config", str(settings.directory), "--host", settings.host]
     return [sys.executable, "-P", "-m", "warren", *source, "check", "--json"]
 
 

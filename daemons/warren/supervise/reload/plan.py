@@ -12,7 +12,7 @@ from warren.quotas import generation
 from warren.status.status_file import now
 from warren.supervise.options import Options, unreadable
 from warren.supervise.programs import supervisor_files
-from warren.supervise.programs.directories import make_folders
+from warren.supervise.programs.directories import make_directories
 from warren.supervise.programs.render import expansions
 from warren.supervise.reload.check import Check
 from warren.supervise.status.journal import journal
@@ -47,17 +47,17 @@ class Reload:
         self.begun = 0.0
 
     @property
-    def going_on(self) -> bool:
+    def running(self) -> bool:
         """Return whether a check is running."""
         return self._check is not None or bool(self._read[1])
 
     def begin(self) -> None:
         """Start the check of the new settings, in parallel with supervisord's loop."""
-        if self.going_on:
+        if self.running:
             self._again = True
             return
         self.begun = now()
-        self._read = settings, _ = attempt(self._settings.folder, self._settings.host)
+        self._read = settings, _ = attempt(self._settings.directory, self._settings.host)
         if settings is not None:  # else a file could not be read, and `poll` reports that
             self._check = Check(settings)
             self._options.pidhistory[self._check.pid] = self._check
@@ -67,7 +67,7 @@ class Reload:
 
         Raises WarrenError when the settings are refused.
         """
-        if not self.going_on:
+        if not self.running:
             return None
         try:
             if self._check is not None and not self._check.poll():
@@ -83,7 +83,7 @@ class Reload:
             self._end()
             raise
         finally:
-            if not self.going_on and self._again:
+            if not self.running and self._again:
                 self._again = False
                 self.begin()
 
@@ -93,7 +93,7 @@ class Reload:
 
     def _apply(self, settings: Settings, suite: Any) -> Changes:
         self._refuse_to_move(settings)
-        make_folders(settings)
+        make_directories(settings)
         supervisor_files.place(settings)  # also replaces files that a task has damaged
         self._options.expand(expansions(settings))
         try:
@@ -101,7 +101,7 @@ class Reload:
             # Last: from now on every daemon that starts reads these settings.
             accepted_settings.write(settings)
         except (ValueError, CannotWrite) as error:
-            self._options.take_back()
+            self._options.restore()
             supervisor_files.place(self._settings)
             self._options.expand(expansions(self._settings))
             if isinstance(error, CannotWrite):

@@ -18,7 +18,7 @@ from warren.errors import ExitCode
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
 from warren.supervise.cancelled import forget_cancelled
-from warren.supervise.liveness.observe import Sight, at_work, is_starting
+from warren.supervise.liveness.observe import Observation, at_work, is_starting
 from warren.supervise.reload.check import Check
 from warren.supervise.status.activity import Doing, activity
 from warren.supervise.status.program_status import Restarted
@@ -45,7 +45,7 @@ class _Step:
     asked: bool = False
 
 
-class Rolling:
+class RollingRestart:
     """At most one rolling restart at a time; workers that are asked for meanwhile join its end."""
 
     def __init__(self, suite: Any) -> None:
@@ -57,7 +57,7 @@ class Rolling:
         self.begun = 0.0
 
     @property
-    def going_on(self) -> bool:
+    def running(self) -> bool:
         """Return whether the restart has not ended yet."""
         return bool(self._check or self._pending or self._step)
 
@@ -72,13 +72,13 @@ class Rolling:
         The name is the second of CLOCK_BOOTTIME at which the restart began. `check` is a check of
         the settings and task modules: when they are wrong, no worker is touched.
         """
-        if not self.going_on:
+        if not self.running:
             self.begun, self._done = now(), []
         self._check = check
         self._pending += [program for program in programs if program not in self._pending]
         return self.begun
 
-    def turn(self, sights: Mapping[str, Sight], free: bool) -> Restarted | None:
+    def step(self, observations: Mapping[str, Observation], free: bool) -> Restarted | None:
         """Take one step, in each tick of supervisord's loop; return the outcome when there is one.
 
         `free` says that no reload is changing a worker now.
@@ -96,24 +96,24 @@ class Rolling:
             self._next()
         if self._step is None:
             return None if self._pending else self._end()
-        self._ask(self._step, sights)
-        problem = self._problem(self._step, sights)
+        self._ask(self._step, observations)
+        problem = self._problem(self._step, observations)
         if problem:
             untouched = f"; not touched: {', '.join(self._pending)}" if self._pending else ""
             return self._end([f"{problem}{untouched}"])
-        if not self._finished(self._step, sights):
+        if not self._finished(self._step, observations):
             return None
         self._done.append(self._step.program)
         self._step = None
         return None if self._pending else self._end()
 
-    def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
+    def doing(self, observations: Mapping[str, Observation]) -> Doing | None:
         """Return the activity for a command that waits; None when no restart is running."""
         if self._check is not None:
             return Doing("checking the settings and the task modules", self.begun, tuple(self._pending))
         if self._step is None:
             return Doing("waiting for the reload to end", self.begun, tuple(self._pending)) if self._pending else None
-        doing = activity(self._worker(self._step.program), sights.get(self._step.program))
+        doing = activity(self._worker(self._step.program), observations.get(self._step.program))
         return Doing(f"restarting {self._step.program}{doing}", self._step.since, tuple(self._pending))
 
     def _next(self) -> None:
@@ -122,10 +122,10 @@ class Rolling:
         if process is None:  # a reload has removed the worker
             return
         supervise = self._suite.settings.supervise
-        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heart_timeout
+        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
         self._step = _Step(name, process.pid, time.monotonic() + timeout)
 
-    def _ask(self, step: _Step, sights: Mapping[str, Sight]) -> None:
+    def _ask(self, step: _Step, observations: Mapping[str, Observation]) -> None:
         """Have the worker stop and start again, once.
 
         Wait for a worker that is starting now: it may have read older code.
@@ -133,9 +133,9 @@ class Rolling:
         process = self._worker(step.program)
         if step.asked or process is None:
             return
-        sight = sights.get(step.program)
+        observation = observations.get(step.program)
         forget = partial(forget_cancelled, self._suite.settings, step.program, "an operator has restarted the worker")
-        if process.state == ProcessStates.RUNNING and sight is not None and sight.beat is not None:
+        if process.state == ProcessStates.RUNNING and observation is not None and observation.heartbeat is not None:
             step.asked, step.pid = True, process.pid
             process.restart(forget)  # as it has ended: until then remote control may cancel another queue
         elif process.state == ProcessStates.BACKOFF:
@@ -146,33 +146,42 @@ class Rolling:
             step.asked = True
             process.spawn()
 
-    def _finished(self, step: _Step, sights: Mapping[str, Sight]) -> bool:
-        process, sight = self._worker(step.program), sights.get(step.program)
+    def _finished(self, step: _Step, observations: Mapping[str, Observation]) -> bool:
+        process, observation = self._worker(step.program), observations.get(step.program)
         if process is None:
             return True
         # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to
         # anybody.
-        if not step.asked or sight is None or sight.pid == step.pid or process.state != ProcessStates.RUNNING:
+        if not step.asked or observation is None or observation.pid == step.pid or process.state != ProcessStates.RUNNING:
             return False
-        if sight.state in AT_WORK:
+        if observation.state in AT_WORK:
             return True
         # With the broker away from every worker, no restart leaves the queues without a consumer,
         # and no restart brings the broker back.
-        looking = sight.beat is not None and sight.state == "connecting" and now() - sight.beat.since > _AWAY
-        others = [each for name, each in sights.items() if name.startswith("worker-") and name != step.program]
+        looking = (
+            observation.heartbeat is not None
+            and observation.state == "connecting"
+            and now() - observation.heartbeat.since > _AWAY
+        )
+        others = [each for name, each in observations.items() if name.startswith("worker-") and name != step.program]
         return looking and not any(at_work(each, self._suite.settings) for each in others)
 
-    def _problem(self, step: _Step, sights: Mapping[str, Sight]) -> str:
-        process, sight = self._worker(step.program), sights.get(step.program)
+    def _problem(self, step: _Step, observations: Mapping[str, Observation]) -> str:
+        process, observation = self._worker(step.program), observations.get(step.program)
         if process is None:
             return ""
-        if sight is not None and sight.pid != step.pid and is_starting(sight) and sight.silence < _PROGRESS:
+        if (
+            observation is not None
+            and observation.pid != step.pid
+            and is_starting(observation)
+            and observation.silence < _PROGRESS
+        ):
             # Wait for a start that is slow but makes progress (imports, children).
             step.by = max(step.by, time.monotonic() + self._suite.settings.supervise.start_timeout)
-        gave_up = step.asked and (process.held or process.state == ProcessStates.FATAL)
+        gave_up = step.asked and (process.backing_off or process.state == ProcessStates.FATAL)
         if not gave_up and time.monotonic() <= step.by:
             return ""
-        found = process.trouble or (sight.state if sight else "") or "no heartbeat yet"
+        found = process.last_error or (observation.state if observation else "") or "no heartbeat yet"
         return f"{step.program} did not come back in time: {found}; it is tried on; see {process.config.stdout_logfile}"
 
     def _end(self, problems: Sequence[str] = (), code: int = int(ExitCode.UNAVAILABLE)) -> Restarted | None:

@@ -15,12 +15,12 @@ from typing import Any
 from supervisor.states import ProcessStates
 
 from warren.config import Settings
-from warren.config.reload_scope import concerns_worker
+from warren.config.reload_scope import affects_worker
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
 from warren.supervise.cancelled import forget_cancelled
 from warren.supervise.daemon_process import DaemonProcess
-from warren.supervise.liveness.observe import Sight
+from warren.supervise.liveness.observe import Observation
 from warren.supervise.reload.plan import Changes
 from warren.supervise.status.activity import Doing, activity
 
@@ -44,7 +44,7 @@ class _Step:
     since: float = field(default_factory=now)
 
 
-class Exchange:
+class Rollout:
     """The process groups of one supervisord during the change from old settings to new ones."""
 
     def __init__(self, suite: Any) -> None:
@@ -108,25 +108,25 @@ class Exchange:
             if process.group.config.name not in self._leaving.keys() | self._pending.keys() | added:
                 self._wake(process, old, changes.settings)
 
-    def turn(self, sights: Mapping[str, Sight], settings: Settings, wait: bool = False) -> None:
+    def step(self, observations: Mapping[str, Observation], settings: Settings, wait: bool = False) -> None:
         """Take one step; called in each tick of supervisord's loop.
 
         With `wait` another worker is down for a different reason, so no worker is changed now.
         """
         self._replace_groups()
-        self._signal(sights)
-        self._follow(sights, settings)
-        if self._step is not None and not self._finished(self._step, sights):
+        self._signal(observations)
+        self._follow(observations, settings)
+        if self._step is not None and not self._finished(self._step, observations):
             return
         self._step = None
         if self._pending and not self.failure and not self._leaving and not wait:
-            self._next(sights, settings)
+            self._next(observations, settings)
 
-    def doing(self, sights: Mapping[str, Sight]) -> Doing | None:
+    def doing(self, observations: Mapping[str, Observation]) -> Doing | None:
         """Return the activity for a command that waits; None when no change is left."""
         if self._step is not None:
             name = self._step.program
-            activity_text = activity(self._worker(name), sights.get(name))
+            activity_text = activity(self._worker(name), observations.get(name))
             return Doing(f"changing {name}{activity_text}", self._step.since, tuple(self._pending))
         names = self.leaving or [process.config.name for process, _ in self._to_signal] or list(self._pending or self._lagging)
         if self.done or not names:
@@ -140,7 +140,7 @@ class Exchange:
         name = process.config.name
         if process.pid:
             worker = name.removeprefix("worker-") if name.startswith("worker-") else None
-            if worker and concerns_worker(old, new, worker):
+            if worker and affects_worker(old, new, worker):
                 self._pending[name] = None
             else:
                 self._to_signal.append((process, process.pid))
@@ -163,40 +163,40 @@ class Exchange:
                 forget_cancelled(self._suite.settings, name, "a reload took the worker away")
             del self._leaving[name]
 
-    def _signal(self, sights: Mapping[str, Sight]) -> None:
+    def _signal(self, observations: Mapping[str, Observation]) -> None:
         # A newer process has read the new settings at its start.
         current = [(process, pid) for process, pid in self._to_signal if process.pid == pid]
         # A process without a heartbeat may not have its signal handlers yet, and SIGHUP would end
         # it.
-        self._to_signal = [(process, pid) for process, pid in current if not _listens(process, sights)]
+        self._to_signal = [(process, pid) for process, pid in current if not _listens(process, observations)]
         for process, _ in current:
-            if _listens(process, sights):
+            if _listens(process, observations):
                 process.signal(signal.SIGHUP)
 
-    def _follow(self, sights: Mapping[str, Sight], settings: Settings) -> None:
+    def _follow(self, observations: Mapping[str, Observation], settings: Settings) -> None:
         """Find the daemons that have not taken up the settings yet.
 
         A signal that was sent does not prove that its receiver acted on it.
         """
         self._lagging = {
-            process.config.name: _reason(sights[process.config.name])
+            process.config.name: _reason(observations[process.config.name])
             for process in self._suite.daemons()
-            if _listens(process, sights) and _generation(sights[process.config.name]) < self._wanted
+            if _listens(process, observations) and _generation(observations[process.config.name]) < self._wanted
         }
         if not self._lagging or self._leaving or self._to_signal or self._step or self._pending:
             self._by = None
         elif self._by is None:
-            self._by = time.monotonic() + settings.supervise.start_timeout + settings.supervise.heart_timeout
+            self._by = time.monotonic() + settings.supervise.start_timeout + settings.supervise.heartbeat_timeout
         elif time.monotonic() > self._by and not self.failure:
             lagging = ", ".join(f"{name}{reason}" for name, reason in self._lagging.items())
             self.failure = f"the new settings have not been taken up by {lagging}; see warren logs"
 
     # -- one worker after the other ----------------------------------------------------------------
 
-    def _next(self, sights: Mapping[str, Sight], settings: Settings) -> None:
+    def _next(self, observations: Mapping[str, Observation], settings: Settings) -> None:
         name = next(iter(self._pending))
         process = self._worker(name)
-        if process is not None and process.pid and not _listens(process, sights):
+        if process is not None and process.pid and not _listens(process, observations):
             return  # the worker is starting, perhaps with settings that are older than these
         replacement = self._pending.pop(name)
         if process is None:
@@ -204,33 +204,35 @@ class Exchange:
         if replacement is None and not process.pid:
             process.delay = 0  # the worker failed, and reads the new settings when it starts again
             return
-        sight = sights.get(name)
+        observation = observations.get(name)
         supervise = settings.supervise
-        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heart_timeout
-        was_at_work = sight is not None and sight.state in AT_WORK
+        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
+        was_at_work = observation is not None and observation.state in AT_WORK
         deadline = time.monotonic() + timeout
-        self._step = _Step(name, process.pid, _reloads(sight), was_at_work, deadline)
+        self._step = _Step(name, process.pid, _reloads(observation), was_at_work, deadline)
         if replacement is not None:
             self._leaving[name] = replacement
         else:
             process.signal(signal.SIGHUP)
 
-    def _finished(self, step: _Step, sights: Mapping[str, Sight]) -> bool:
-        process, sight = self._worker(step.program), sights.get(step.program)
+    def _finished(self, step: _Step, observations: Mapping[str, Observation]) -> bool:
+        process, observation = self._worker(step.program), observations.get(step.program)
         if process is None or (process.administrative_stop and step.program not in self._leaving):
             # An operator has stopped or removed the worker.
             return step.program not in self._leaving
-        answered = sight is not None and (sight.pid != step.pid or _reloads(sight) > step.reloads)
+        answered = observation is not None and (observation.pid != step.pid or _reloads(observation) > step.reloads)
         # A worker that was connecting to its broker only has to reach that state again.
         enough = AT_WORK if step.was_at_work else (*AT_WORK, "connecting")
-        if answered and sight is not None and sight.state in enough:
+        if answered and observation is not None and observation.state in enough:
             return True
-        if time.monotonic() > step.by or process.held or process.state == ProcessStates.FATAL:
+        if time.monotonic() > step.by or process.backing_off or process.state == ProcessStates.FATAL:
             later = f"; with the old settings go on: {', '.join(self._pending)}" if self._pending else ""
-            found = process.trouble or (f"it is {sight.state}" if sight and sight.state else "it has no heart")
+            found = process.last_error or (
+                f"it is {observation.state}" if observation and observation.state else "it has no heartbeat"
+            )
             # The capture file has the last output of a process that ended; `warren status` says
             # what a running process waits for.
-            where = process.config.stdout_logfile if process.trouble else "warren status"
+            where = process.config.stdout_logfile if process.last_error else "warren status"
             self.failure = f"{step.program} does not work with the new settings: {found}; see {where}{later}"
             return True
         return False
@@ -241,24 +243,29 @@ class Exchange:
         return next((process for process in self._suite.daemons() if process.config.name == name), None)
 
 
-def _listens(process: DaemonProcess, sights: Mapping[str, Sight]) -> bool:
-    sight = sights.get(process.config.name)
-    return process.state == ProcessStates.RUNNING and sight is not None and sight.beat is not None and sight.pid == process.pid
+def _listens(process: DaemonProcess, observations: Mapping[str, Observation]) -> bool:
+    observation = observations.get(process.config.name)
+    return (
+        process.state == ProcessStates.RUNNING
+        and observation is not None
+        and observation.heartbeat is not None
+        and observation.pid == process.pid
+    )
 
 
-def _generation(sight: Sight) -> int:
-    generation = sight.beat.evidence.get("generation", 0) if sight.beat else 0
+def _generation(observation: Observation) -> int:
+    generation = observation.heartbeat.details.get("generation", 0) if observation.heartbeat else 0
     return generation if isinstance(generation, int) else 0
 
 
-def _reason(sight: Sight) -> str:
+def _reason(observation: Observation) -> str:
     """Return, in brackets, what delays a daemon, if it says so: ledgers that still change."""
-    quotas = sight.beat.evidence.get("unsettled") if sight.beat else None
+    quotas = observation.heartbeat.details.get("unsettled") if observation.heartbeat else None
     if not isinstance(quotas, list) or not quotas:
         return ""
     return f" (quotas with their old terms: {', '.join(map(str, quotas))})"
 
 
-def _reloads(sight: Sight | None) -> int:
-    reloads = sight.beat.evidence.get("reloads", 0) if sight and sight.beat else 0
+def _reloads(observation: Observation | None) -> int:
+    reloads = observation.heartbeat.details.get("reloads", 0) if observation and observation.heartbeat else 0
     return reloads if isinstance(reloads, int) else 0

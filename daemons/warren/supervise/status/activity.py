@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warren.status.status_file import now
-from warren.supervise.liveness.observe import Sight
+from warren.supervise.liveness.observe import Observation
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Doing:
         return f", then {', '.join(self.then)}" if self.then else ""
 
 
-def activity(process: Any, sight: Sight | None) -> str:
+def activity(process: Any, observation: Observation | None) -> str:
     """Return, in brackets, why a program is not ready yet; empty when nothing is known."""
     if process is None:
         return ""
-    state = sight.state if sight is not None and sight.state else ""
-    running = sight.beat.evidence.get("running") if sight is not None and sight.beat is not None else None
+    state = observation.state if observation is not None and observation.state else ""
+    running = (
+        observation.heartbeat.details.get("running") if observation is not None and observation.heartbeat is not None else None
+    )
     if state == "stopping" and isinstance(running, int) and running:
         return f" (stopping, {running} {'task' if running == 1 else 'tasks'} running)"
-    return f" ({state or process.trouble or 'starting'})"
+    return f" ({state or process.last_error or 'starting'})"

@@ -17,8 +17,8 @@ from warren.status import status_file
 from warren.status.status_file import now
 from warren.status.validation import NUMBER
 from warren.supervise.status.activity import Doing
-from warren.supervise.status.summary import Standing, as_json
-from warren.system.process import Process, this
+from warren.supervise.status.summary import ProgramStatus, as_json
+from warren.system.process import Process, current_process
 
 NAME = "programs.json"
 #: Seconds between two writes when nothing changes.
@@ -99,18 +99,18 @@ class Programs:
         """Keep the outcome of a rolling restart; the last few are in the file."""
         self._restarts.append(restarted)
 
-    def write(self, state: str, status: str, standings: Sequence[Standing], doing: Doing | None = None) -> None:
+    def write(self, state: str, status: str, program_statuses: Sequence[ProgramStatus], doing: Doing | None = None) -> None:
         """Write the file, whole, when something has changed or a second has passed.
 
         Raises OSError.
         """
-        me = this()
+        me = current_process()
         content = {
             "pid": me.pid,
             "start": me.start,
             "state": state,
             "status": status,
-            "programs": [as_json(each) for each in standings],
+            "programs": [as_json(each) for each in program_statuses],
             "reloads": [asdict(outcome) for outcome in self._reloads],
             "restarts": [asdict(restarted) for restarted in self._restarts],
             "doing": asdict(doing) if doing else None,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from warren.errors import ExitCode
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.supervise.status import terminal
 from warren.supervise.status.activity import Doing
 from warren.supervise.status.program_status import Outcome, Programs, Restarted
 from warren.supervise.status.sd_notify import Notifier
-from warren.supervise.status.summary import Standing, all_ready, as_json, summary
+from warren.supervise.status.summary import ProgramStatus, all_ready, as_json, summary
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class View:
     restart. `start_timeout` is in seconds.
     """
 
-    standings: Sequence[Standing]
+    program_statuses: Sequence[ProgramStatus]
     quotas: int
     start_timeout: float
     stopping: str = ""
@@ -40,7 +40,7 @@ class View:
     doing: Doing | None = None
 
 
-class Word:
+class StatusReporter:
     """The status reports of one suite. No call blocks or raises."""
 
     def __init__(self, run_dir: Path, notifier: Notifier, start_timeout: float) -> None:
@@ -65,12 +65,12 @@ class Word:
         if state != "running":
             self._notifier.extend()
         try:
-            self._programs.write(state, status, view.standings, view.doing)
+            self._programs.write(state, status, view.program_statuses, view.doing)
             self.can_write = True
         except OSError as error:
             if self.can_write:
                 reason = f"cannot write {error.filename}: {error.strerror}"
-                get().error(Event.CANNOT_WRITE, reason=reason, consequence="no heart is judged until it works")
+                logger().error(Event.CANNOT_WRITE, reason=reason, consequence="no heartbeat is judged until it works")
             self.can_write = False
 
     # -- reload ------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class Word:
     def restarted(self, restarted: Restarted) -> None:
         """Report the end of a rolling restart."""
         self._programs.note_restart(restarted)
-        get().info(Event.WORKERS_RESTARTED, programs=restarted.done, problems=restarted.problems)
+        logger().info(Event.WORKERS_RESTARTED, programs=restarted.done, problems=restarted.problems)
 
     def _end_reload(self, outcome: Outcome, view: View) -> None:
         self._programs.note(outcome)
@@ -108,11 +108,11 @@ class Word:
     def _report_ready(self, view: View) -> None:
         if self._reported_ready:
             return
-        expected = [status for status in view.standings if status.expected]
+        expected = [status for status in view.program_statuses if status.expected]
         if not view.changing and not view.failure and all_ready(expected):
             self._reported_ready = True
             programs = [status.program for status in expected]
-            get().info(Event.READY, programs=programs)
+            logger().info(Event.READY, programs=programs)
             if not self._started:
                 terminal.say(f"ready: {', '.join(programs)}; stop with Ctrl-C; logs: warren logs -f")
             self._settle(view, Outcome(self._reloading or 0.0, "applied"))
@@ -122,11 +122,11 @@ class Word:
         if (view.failure or time.monotonic() > self._expected_by) and not self._reported_late:
             self._reported_late = True
             late = [status for status in expected if not status.ready]
-            get().error(Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure)
+            logger().error(Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure)
             # systemd gets READY all the same: systemd would retry a failed start for ever, and no
             # restart brings back a broker or mends a program. STATUS says which programs are not
             # ready, and the others do their work.
-            problems = [f"{each.program} is not ready: it is {each.heart or each.state}" for each in late]
+            problems = [f"{each.program} is not ready: it is {each.heartbeat or each.state}" for each in late]
             outcome, problems = ("failed", [view.failure]) if view.failure else ("late", problems)
             self._settle(view, Outcome(self._reloading or 0.0, outcome, problems, int(ExitCode.FAILURE)))
 
@@ -142,7 +142,7 @@ class Word:
     def _report_stopping(self, view: View) -> None:
         if not self._reported_stopping:
             self._reported_stopping = True
-            get().info(Event.STOPPING, reason=view.stopping)
+            logger().info(Event.STOPPING, reason=view.stopping)
             self._notifier.stopping(self._summary(view))
 
     def _state(self, view: View) -> str:
@@ -154,4 +154,4 @@ class Word:
 
     def _summary(self, view: View) -> str:
         doing = view.doing.status if view.doing else ""
-        return summary(self._state(view), view.standings, view.quotas, self._refusal, doing)
+        return summary(self._state(view), view.program_statuses, view.quotas, self._refusal, doing)

@@ -11,7 +11,7 @@ from sdnotify import SystemdNotifier
 
 from warren.errors import WarrenError
 from warren.logs.events import Event
-from warren.logs.setup import get
+from warren.logs.setup import logger
 from warren.redaction.masker import redact
 from warren.system.printable import one_line
 
@@ -118,7 +118,7 @@ class Notifier:
         if not self._failed:
             self._failed = True
             why = error.strerror or error  # the error of an address that is too long has no strerror
-            get().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {why}")
+            logger().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {why}")
 
 
 def _deliver(address: str, datagram: bytes) -> None:

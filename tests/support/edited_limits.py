@@ -16,7 +16,7 @@ class Seen(NamedTuple):
 
 
 @dataclass
-class Terms:
+class Limits:
     """A limit of calls in any `window` (seconds), and from when until when it may have been in force."""
 
     limit: int
@@ -38,7 +38,7 @@ class Verdict:
     fullest: float = 0.0
 
 
-def judge(calls: Iterable[Seen], texts: Sequence[Terms]) -> Verdict:
+def judge(calls: Iterable[Seen], texts: Sequence[Limits]) -> Verdict:
     """Look at the window that ends with each call.
 
     All calls of a window hold a slot at the moment when the last of them to get one gets it. So they are no more than
@@ -49,14 +49,14 @@ def judge(calls: Iterable[Seen], texts: Sequence[Terms]) -> Verdict:
     first = dict.fromkeys(range(len(texts)), 0)
     for last, call in enumerate(seen):
         allowed = []
-        for number, terms in enumerate(texts):
-            while seen[first[number]].stamped <= call.stamped - terms.window:
+        for number, limits in enumerate(texts):
+            while seen[first[number]].stamped <= call.stamped - limits.window:
                 first[number] += 1
-            if not terms.since <= call.stamped:
+            if not limits.since <= call.stamped:
                 continue
             window = seen[first[number] : last + 1]
-            if terms.until >= max(one.asked for one in window):
-                allowed.append((len(window), terms.limit))
+            if limits.until >= max(one.asked for one in window):
+                allowed.append((len(window), limits.limit))
         found.judged += len(allowed) == 1
         if len(allowed) == 1:
             found.fullest = max(found.fullest, allowed[0][0] / allowed[0][1])
