@@ -8,9 +8,14 @@ ROOT = Path(__file__).parent
 
 
 def shared(*directories: str) -> list[tuple[str, list[str]]]:
-    """The files of these directories for PREFIX/share/warren: an absolute place would end up inside site-packages."""
+    """The files of these directories for PREFIX/share/warren: an absolute place would end up inside
+    site-packages.
+    """
     files = [
-        path.relative_to(ROOT) for directory in directories for path in sorted((ROOT / directory).rglob("*")) if path.is_file()
+        path.relative_to(ROOT)
+        for directory in directories
+        for path in sorted((ROOT / directory).rglob("*"))
+        if path.is_file()
     ]
     return [(f"share/warren/{file.parent}", [str(file)]) for file in files]
 
@@ -41,7 +46,8 @@ setup(
     package_data={"warren": ["py.typed"]},
     data_files=shared("etc", "systemd", "monit"),
     install_requires=[
-        "celery[redis]>=5.7",  # exposes Task.Strategy with prefetch accounting that survives a reconnect
+        # Exposes Task.Strategy with prefetch accounting that survives a reconnect.
+        "celery[redis]>=5.7",
         "click>=8.1",
         "cronsim>=2.5",
         "pydantic>=2.7",

@@ -1,4 +1,5 @@
-"""Draw docs/arrow.svg from docs/arrow.txt: one box a room, one row a line, an arrow from what is used to its users.
+"""Draw docs/arrow.svg from docs/arrow.txt: one box a room, one row a line, an arrow from what is
+used to its users.
 
 python3 scripts/arrow.py
 """

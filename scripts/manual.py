@@ -1,5 +1,5 @@
-"""Writes the man pages warren(1) and warren.ini(5) into the directory that is named: from the help of the verbs, the exit
-codes and the declared options, so that they say what the command says.
+"""Writes the man pages warren(1) and warren.ini(5) into the directory that is named: from the help
+of the verbs, the exit codes and the declared options, so that they say what the command says.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ from warren.config.settings import KINDS
 from warren.errors import ExitCode
 
 FILES = (
-    ("/etc/warren", "warren.ini, conf.d/*.ini and hosts/HOST.ini, read in this order; see warren.ini(5)."),
-    ("/etc/warren/secrets", "Files with URLs that hold passwords; nobody but the user warren may read them."),
-    ("/var/log/warren", "One log a daemon, one JSON object a line; the group warren may read them."),
-    ("/var/lib/warren", "Ledgers of the quotas, messages and results of the embedded broker, last ticks of beat."),
+    (
+        "/etc/warren",
+        "warren.ini, conf.d/*.ini and hosts/HOST.ini, read in this order; see warren.ini(5).",
+    ),
+    (
+        "/etc/warren/secrets",
+        "Files with URLs that hold passwords; nobody but the user warren may read them.",
+    ),
+    (
+        "/var/log/warren",
+        "One log a daemon, one JSON object a line; the group warren may read them.",
+    ),
+    (
+        "/var/lib/warren",
+        "Ledgers of the quotas, messages and results of the embedded broker, last ticks of beat.",
+    ),
     ("/run/warren", "Locks, the socket of supervisord, the heartbeats of the daemons."),
     ("/usr/share/doc/warren", "The guides, and examples."),
 )
@@ -40,7 +52,8 @@ def command_page() -> Iterator[str]:
     yield from (".SH DESCRIPTION", *text(warren.help), ".SH OPTIONS", *options(warren, context))
     yield ".SH COMMANDS"
     for verb in VERBS:
-        command = warren.get_command(context, verb) or warren  # never the latter: VERBS has only verbs
+        # never the latter: VERBS has only verbs
+        command = warren.get_command(context, verb) or warren
         inner = click.Context(command, info_name=verb, parent=context)
         usage = " ".join(["warren", verb, *command.collect_usage_pieces(inner)])
         yield from (f".SS {roff(usage)}", *text(command.help), *options(command, inner))
@@ -61,9 +74,12 @@ def settings_page() -> Iterator[str]:
         yield from (f".I /etc/warren/{roff(name)}", ".br")
     yield ".SH DESCRIPTION"
     yield from text(
-        "Files of sections and options, read in this order; of an option that is written more than once the last one counts. "
-        "A line that begins with white space continues the value above it. An unknown section or option is an error.\n\n"
-        "warren check finds every mistake; warren show-config shows where each value comes from; systemctl reload warren "
+        "Files of sections and options, read in this order; of an option that is written more than "
+        "once the last one counts. "
+        "A line that begins with white space continues the value above it. An unknown section or "
+        "option is an error.\n\n"
+        "warren check finds every mistake; warren show-config shows where each value comes from; "
+        "systemctl reload warren "
         "takes up an edit without losing a task."
     )
     yield ".SH SECTIONS"
@@ -71,9 +87,23 @@ def settings_page() -> Iterator[str]:
         yield from (f".SS [{roff(section.title)}]", *text(section.model.__doc__))
         for option, field in section.model.model_fields.items():
             form = kind(field)
-            value = "required" if field.is_required() else f"default: {form.text(field.default) or 'empty'}"
-            yield from (".TP", f'.BR {roff(option)} " (' + roff(f"{form.form}; {value}") + ')"', roff(field.description or ""))
-    yield from (".SS [celery]", *text("Any setting of Celery by its lower-case name, but for those that Warren decides itself."))
+            value = (
+                "required"
+                if field.is_required()
+                else f"default: {form.text(field.default) or 'empty'}"
+            )
+            yield from (
+                ".TP",
+                f'.BR {roff(option)} " (' + roff(f"{form.form}; {value}") + ')"',
+                roff(field.description or ""),
+            )
+    yield from (
+        ".SS [celery]",
+        *text(
+            "Any setting of Celery by its lower-case name, but for those that Warren decides "
+            "itself."
+        ),
+    )
     yield from (".SH SEE ALSO", ".BR warren (1)")
 
 

@@ -1,4 +1,6 @@
-"""The digests of the files that the package may be made of, as pip's index has them, on standard output: see scripts/pin."""
+"""The digests of the files that the package may be made of, as pip's index has them, on standard
+output: see scripts/pin.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ BUILDS = ("setuptools",)
 #: What has no wheel: it is built from its source.
 SOURCES = ("sdnotify",)
 HEAD = """\
-# What the package is made of, with the digests of the files that scripts/install takes: neither an index nor whoever stands
-# between can put another file in the place of one. Written by scripts/pin from constraints.txt; do not edit.
+# What the package is made of, with the digests of the files that scripts/install takes: neither an
+# index nor whoever stands between can put another file in the place of one. Written by scripts/pin
+# from constraints.txt; do not edit.
 """
 
 
@@ -31,15 +34,25 @@ def main() -> None:
     text = Path("constraints.txt").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE))
     versions = {canonical(name): version for name, version in pinned.items()}
-    names = {name for name, _, _ in report("--no-build-isolation", ".")} - {"warren"} | {*SOMETIMES, *BUILDS}
+    names = {name for name, _, _ in report("--no-build-isolation", ".")} - {"warren"} | {
+        *SOMETIMES,
+        *BUILDS,
+    }
     wanted = [f"{name}=={versions[name]}" for name in sorted(names)]
     digests: dict[str, set[str]] = defaultdict(set)
-    wheels = [requirement for requirement in wanted if requirement.partition("==")[0] not in SOURCES]
+    wheels = [
+        requirement for requirement in wanted if requirement.partition("==")[0] not in SOURCES
+    ]
     found = list(report("--no-deps", "--no-build-isolation", *(set(wanted) - set(wheels))))
     for python in PYTHONS:
         for machine in MACHINES:
             tags = [f"--platform=manylinux_{library}_{machine}" for library in LIBRARIES]
-            only = ["--only-binary=:all:", f"--python-version={python}", *tags, f"--platform=manylinux2014_{machine}"]
+            only = [
+                "--only-binary=:all:",
+                f"--python-version={python}",
+                *tags,
+                f"--platform=manylinux2014_{machine}",
+            ]
             found += report("--no-deps", *only, *wheels)
     for name, _, digest in found:
         digests[name].add(digest)
@@ -47,15 +60,35 @@ def main() -> None:
     for requirement in wanted:
         name = requirement.partition("==")[0]
         marker = f" ; {SOMETIMES[name]}" if name in SOMETIMES else ""
-        lines = [f"{requirement}{marker}", *(f"    --hash=sha256:{digest}" for digest in sorted(digests[name]))]
+        lines = [
+            f"{requirement}{marker}",
+            *(f"    --hash=sha256:{digest}" for digest in sorted(digests[name])),
+        ]
         sys.stdout.write(" \\\n".join(lines) + "\n")
 
 
 def report(*words: str) -> Iterator[tuple[str, str, str]]:
     """Name, version and digest of each file that pip would install for these words."""
     with tempfile.TemporaryDirectory() as target:
-        command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input", "--dry-run"]
-        command += ["--ignore-installed", "-c", "constraints.txt", "--report", "-", f"--target={target}", *words]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--dry-run",
+        ]
+        command += [
+            "--ignore-installed",
+            "-c",
+            "constraints.txt",
+            "--report",
+            "-",
+            f"--target={target}",
+            *words,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"scripts/pin: {' '.join(words)}: {done.stderr}")

@@ -22,12 +22,14 @@ from warren.config.paths import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_
 
 DEFAULTS = (DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR)
 
-# Its deadline of 200 ms an example fails a test because the machine is busy; pytest has a limit of its own.
+# Its deadline of 200 ms an example fails a test because the machine is busy; pytest has a limit of
+# its own.
 settings.register_profile("warren", deadline=None)
 settings.load_profile("warren")
 
-# A run in the background of a script (`scripts/test &`, nohup) is started with these ignored, and so would all be that it starts:
-# then Ctrl-C ends no command. With a handler here, which ignores them as well, they have their usual meaning there.
+# A run in the background of a script (`scripts/test &`, nohup) is started with these ignored, and
+# so would all be that it starts: then Ctrl-C ends no command. With a handler here, which ignores
+# them as well, they have their usual meaning there.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
@@ -35,7 +37,9 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 @pytest.fixture(autouse=True)
 def the_machine_is_left_alone() -> Iterator[None]:
-    """No test works with the default settings: what it makes there another test, or a suite of this machine, would find."""
+    """No test works with the default settings: what it makes there another test, or a suite of this
+    machine, would find.
+    """
     before = {directory for directory in DEFAULTS if directory.exists()}
     yield
     assert {directory for directory in DEFAULTS if directory.exists()} == before
@@ -98,23 +102,34 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Puts the waits so far with the report of each part of a test; the last report has them all."""
+    """Puts the waits so far with the report of each part of a test; the last report has them
+    all.
+    """
     item.user_properties = [each for each in item.user_properties if each[0] != waits.PROPERTY]
     item.user_properties += [(waits.PROPERTY, tuple(wait)) for wait in waits.worth_noting(waited)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures that the tests of this run have measured, and which of them were near a deadline."""
+    """The figures that the tests of this run have measured, and which of them were near a
+    deadline.
+    """
     last: dict[str, pytest.TestReport] = {}
     for each in (report for reports in terminalreporter.stats.values() for report in reports):
-        if isinstance(each, pytest.TestReport) and (each.nodeid not in last or each.when == "teardown"):
+        if isinstance(each, pytest.TestReport) and (
+            each.nodeid not in last or each.when == "teardown"
+        ):
             last[each.nodeid] = each
     found = figures.lines(each for report in last.values() for each in report.user_properties)
     if found:
         terminalreporter.section("figures")
         for line in found:
             terminalreporter.line(line)
-    noted = [(test, value) for test, report in last.items() for name, value in report.user_properties if name == waits.PROPERTY]
+    noted = [
+        (test, value)
+        for test, report in last.items()
+        for name, value in report.user_properties
+        if name == waits.PROPERTY
+    ]
     terminalreporter.section("deadlines")
     for line in waits.lines(noted, len(last)):
         terminalreporter.line(line)

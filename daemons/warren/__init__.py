@@ -1,6 +1,7 @@
 """Warren: a Celery processing queue in production on plain Linux hosts.
 
-What authors of tasks import. Each name is loaded at its first use, so that `warren health` loads none of them.
+What authors of tasks import. Each name is loaded at its first use, so that `warren health` loads
+none of them.
 """
 
 from __future__ import annotations

@@ -107,8 +107,13 @@ class Problem:
     remedy: str = ""
 
     def __str__(self) -> str:
-        where = " ".join(word for word in (f"[{self.section}]" if self.section else "", self.option) if word)
-        text = f"{self.origin}: {where + ': ' if where else ''}expected {self.expected}, found {self.found}"
+        where = " ".join(
+            word for word in (f"[{self.section}]" if self.section else "", self.option) if word
+        )
+        text = (
+            f"{self.origin}: {where + ': ' if where else ''}expected {self.expected}, found "
+            f"{self.found}"
+        )
         return f"{text}; {self.remedy}" if self.remedy else text
 
 

@@ -1,4 +1,6 @@
-"""Random histories of quotas whose terms are edited, and the calls that were admitted beyond the terms of the moment: none."""
+"""Random histories of quotas whose terms are edited, and the calls that were admitted beyond the
+terms of the moment: none.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,24 @@ def main() -> None:
         admitted += played.admitted
         if played.excess:
             over[seed] = len(played.excess)
-    said = {"bench": "edits", "histories": options.histories, "edits": options.edits, "calls": admitted}
-    said |= {"calls_over": sum(over.values()), "histories_over": sorted(over), "cpu_s": round(time.process_time() - began, 1)}
-    print(f"{admitted} calls in {options.histories} histories, {said['calls_over']} beyond their terms", file=sys.stderr)
+    said = {
+        "bench": "edits",
+        "histories": options.histories,
+        "edits": options.edits,
+        "calls": admitted,
+    }
+    said |= {
+        "calls_over": sum(over.values()),
+        "histories_over": sorted(over),
+        "cpu_s": round(time.process_time() - began, 1),
+    }
+    print(
+        (
+            f"{admitted} calls in {options.histories} histories, {said['calls_over']} beyond their "
+            "terms"
+        ),
+        file=sys.stderr,
+    )
     if options.json:
         print(json.dumps(said))
     if over:

@@ -28,28 +28,72 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         write(Path(directory))
-        found = {" ".join(["health", *form]): measured(Path(directory), form, options.calls) for form in FORMS}
+        found = {
+            " ".join(["health", *form]): measured(Path(directory), form, options.calls)
+            for form in FORMS
+        }
     for form, figures in found.items():
         print(
-            f"warren {form}: median {figures['median']} ms, 5 % below {figures['p5']}, 5 % above {figures['p95']}",
+            (
+                f"warren {form}: median {figures['median']} ms, 5 % below {figures['p5']}, 5 % "
+                f"above {figures['p95']}"
+            ),
             file=sys.stderr,
         )
     if options.json:
-        print(json.dumps({"bench": "health", "unit": "ms of CPU a call", "calls": options.calls, "forms": found}))
+        print(
+            json.dumps(
+                {
+                    "bench": "health",
+                    "unit": "ms of CPU a call",
+                    "calls": options.calls,
+                    "forms": found,
+                }
+            )
+        )
 
 
 def write(directory: Path) -> None:
-    """A configuration, and the files that a suite of some size writes: ten workers, thirty queues, ten quotas."""
-    me, start = os.getpid(), int(Path("/proc/self/stat").read_bytes().rsplit(b")", 1)[1].split()[19])
-    at = time.clock_gettime(time.CLOCK_BOOTTIME) + 3600  # so that it stays fresh for as long as is measured
+    """A configuration, and the files that a suite of some size writes: ten workers, thirty queues,
+    ten quotas.
+    """
+    me, start = (
+        os.getpid(),
+        int(Path("/proc/self/stat").read_bytes().rsplit(b")", 1)[1].split()[19]),
+    )
+    # so that it stays fresh for as long as is measured
+    at = time.clock_gettime(time.CLOCK_BOOTTIME) + 3600
     (directory / "warren.ini").write_text(f"[app]\nrun_dir = {directory}\n", encoding="utf-8")
     names = [*(f"worker-{number}" for number in range(10)), "beat", "quota-watchdog"]
-    common = {"pid": me, "since": at, "state": "RUNNING", "ready": True, "backing_off": False, "restarts": 0, "last_error": ""}
+    common = {
+        "pid": me,
+        "since": at,
+        "state": "RUNNING",
+        "ready": True,
+        "backing_off": False,
+        "restarts": 0,
+        "last_error": "",
+    }
     programs = [{"program": name, **common} for name in names]
     queue = {"messages": 12, "growth_per_s": -0.1, "empty_in_s": 120.0, "level": 0}
-    quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
+    quota = {
+        "limit": 60,
+        "window_s": 10.0,
+        "free": 40,
+        "open": 1,
+        "cooling": 19,
+        "used": 20,
+        "next_free_s": 0.0,
+        "level": 0,
+    }
     files = {
-        "programs.json": {"at": at, "pid": me, "start": start, "state": "running", "programs": programs},
+        "programs.json": {
+            "at": at,
+            "pid": me,
+            "start": start,
+            "state": "running",
+            "programs": programs,
+        },
         "broker.json": {
             "at": at,
             "broker": {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []},
@@ -58,7 +102,15 @@ def write(directory: Path) -> None:
         },
     }
     for name in names:
-        heartbeat = {"program": name, "pid": me, "start": start, "at": at, "since": at, "state": "ready", "details": {}}
+        heartbeat = {
+            "program": name,
+            "pid": me,
+            "start": start,
+            "at": at,
+            "since": at,
+            "state": "ready",
+            "details": {},
+        }
         files[f"heartbeats/{name}.json"] = heartbeat
     (directory / "heartbeats").mkdir()
     for path, said in files.items():
@@ -69,7 +121,12 @@ def measured(directory: Path, form: list[str], calls: int) -> dict[str, float]:
     """Milliseconds of CPU over so many calls."""
     used = sorted(call(directory, form) for _ in range(calls))
     p5, p95 = quantiles(used, n=20)[0], quantiles(used, n=20)[-1]
-    return {"median": round(median(used), 1), "p5": round(p5, 1), "p95": round(p95, 1), "most": round(used[-1], 1)}
+    return {
+        "median": round(median(used), 1),
+        "p5": round(p5, 1),
+        "p95": round(p95, 1),
+        "most": round(used[-1], 1),
+    }
 
 
 def call(directory: Path, form: list[str]) -> float:

@@ -1,4 +1,6 @@
-"""The CPU time of one `warren logs`, user and system, start of the interpreter included, on the logs of a day."""
+"""The CPU time of one `warren logs`, user and system, start of the interpreter included, on the
+logs of a day.
+"""
 
 from __future__ import annotations
 
@@ -38,19 +40,41 @@ DAY = timedelta(days=1)
 def main() -> None:
     """Asks each question several times."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000, help="lines of the logs (1,000,000)")
+    parser.add_argument(
+        "--lines", type=int, default=1_000_000, help="lines of the logs (1,000,000)"
+    )
     parser.add_argument("--calls", type=int, default=5, help="calls of each form (5)")
-    parser.add_argument("--warren", type=Path, default=WARREN, help="the command to measure, such as an older version's")
+    parser.add_argument(
+        "--warren",
+        type=Path,
+        default=WARREN,
+        help="the command to measure, such as an older version's",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         size = write(Path(directory), options.lines)
-        asked = {" ".join(["logs", *form]): [options.warren, "logs", "--dir", directory, *form] for form in FORMS}
+        asked = {
+            " ".join(["logs", *form]): [options.warren, "logs", "--dir", directory, *form]
+            for form in FORMS
+        }
         found = {name: measured(arguments, options.calls) for name, arguments in asked.items()}
     for name, figures in found.items():
-        print(f"warren {name}: median {figures['median']} s, least {figures['least']}, most {figures['most']}", file=sys.stderr)
+        print(
+            (
+                f"warren {name}: median {figures['median']} s, least {figures['least']}, most "
+                f"{figures['most']}"
+            ),
+            file=sys.stderr,
+        )
     if options.json:
-        said = {"bench": "logs", "unit": "s of CPU a call", "lines": options.lines, "bytes": size, "calls": options.calls}
+        said = {
+            "bench": "logs",
+            "unit": "s of CPU a call",
+            "lines": options.lines,
+            "bytes": size,
+            "calls": options.calls,
+        }
         print(json.dumps({**said, "forms": found}))
 
 
@@ -58,7 +82,11 @@ def write(directory: Path, lines: int) -> int:
     """The logs of a day that ends now; their size in bytes before compression."""
     begin, numbers, size = datetime.now(UTC) - DAY, iter(range(lines)), 0
     for name, part in FILES.items():
-        with gzip.open(directory / name, "wb", 6) if name.endswith(".gz") else open(directory / name, "wb") as file:
+        with (
+            gzip.open(directory / name, "wb", 6)
+            if name.endswith(".gz")
+            else open(directory / name, "wb") as file
+        ):
             for number in islice(numbers, round(part * lines)):
                 time = begin + DAY * (number / lines)
                 size += file.write(line(moment(time).decode(), number, lines))
@@ -67,7 +95,9 @@ def write(directory: Path, lines: int) -> int:
 
 
 def line(time: str, number: int, lines: int) -> bytes:
-    """The end of a task, as a worker logs it; one of all is the task that is asked for, one in a thousand fails."""
+    """The end of a task, as a worker logs it; one of all is the task that is asked for, one in a
+    thousand fails.
+    """
     task = TASK if number == lines * 7 // 10 else f"{number:08x}-1111-4111-8111-111111111111"
     failed = number % 1000 == 0
     fields = {
@@ -92,7 +122,11 @@ def line(time: str, number: int, lines: int) -> bytes:
 def measured(arguments: list[str], calls: int) -> dict[str, float]:
     """Seconds of CPU over so many calls."""
     used = sorted(call(arguments) for _ in range(calls))
-    return {"median": round(median(used), 3), "least": round(used[0], 3), "most": round(used[-1], 3)}
+    return {
+        "median": round(median(used), 3),
+        "least": round(used[0], 3),
+        "most": round(used[-1], 3),
+    }
 
 
 def call(arguments: list[str]) -> float:
@@ -101,7 +135,9 @@ def call(arguments: list[str]) -> float:
     done = run_to_end(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode or done.stderr:
-        raise SystemExit(f"warren logs: expected lines, found exit code {done.returncode}: {done.stderr}")
+        raise SystemExit(
+            f"warren logs: expected lines, found exit code {done.returncode}: {done.stderr}"
+        )
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 

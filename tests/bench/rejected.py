@@ -1,4 +1,6 @@
-"""A flood of messages that nobody can run, then a good task: rejected a second, the good one's wait, CPU a message."""
+"""A flood of messages that nobody can run, then a good task: rejected a second, the good one's
+wait, CPU a message.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,19 @@ def main() -> None:
     found = {}
     for broker in chosen.broker or BROKERS:
         found[broker] = each = measured(broker, chosen.messages)
-        said = f"{broker}: {each.rejected_s:.0f} rejected a second, the good task {each.good_s:.1f} s"
+        said = (
+            f"{broker}: {each.rejected_s:.0f} rejected a second, the good task {each.good_s:.1f} s"
+        )
         print(f"{said}, CPU {each.cpu_us:.0f} us a message", file=sys.stderr, flush=True)
     if chosen.json:
-        print(json.dumps({"bench": "rejected", "brokers": {broker: asdict(each) for broker, each in found.items()}}))
+        print(
+            json.dumps(
+                {
+                    "bench": "rejected",
+                    "brokers": {broker: asdict(each) for broker, each in found.items()},
+                }
+            )
+        )
 
 
 def measured(broker: str, messages: int) -> Outcome:

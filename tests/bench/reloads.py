@@ -1,4 +1,6 @@
-"""A quota that is edited and reloaded while its daemons are killed, stopped and frozen, and the calls beyond its terms: none."""
+"""A quota that is edited and reloaded while its daemons are killed, stopped and frozen, and the
+calls beyond its terms: none.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,17 @@ def main() -> None:
     """Runs it once on each broker."""
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=3600.0, help="how long (3600)")
-    options.add_argument("--seed", type=int, default=1, help="what is edited, and who is hit, follows from it (1)")
+    options.add_argument(
+        "--seed", type=int, default=1, help="what is edited, and who is hit, follows from it (1)"
+    )
     chosen = options.parse_args()
     found, wrong = {}, False
     for broker in chosen.broker or ("embedded",):
         with place(broker, "reloads") as (directory, url, queues):
             section = broker_section(directory, url) if url else "[broker]\n"
-            run = EditedRun(directory, f"{section}queue_type = {queues}\n", chosen.seed)(chosen.seconds)
+            run = EditedRun(directory, f"{section}queue_type = {queues}\n", chosen.seed)(
+                chosen.seconds
+            )
         verdict = run.verdict
         found[broker] = {
             "seconds": round(run.seconds),

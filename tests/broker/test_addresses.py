@@ -1,4 +1,6 @@
-"""Messages keep their address: the queue that they came from, and the routing key that their sender chose; on each broker."""
+"""Messages keep their address: the queue that they came from, and the routing key that their sender
+chose; on each broker.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def add(a, b):
 def call(self, path):
     note(path)
     with open(path + ".addresses", "a") as file:
-        file.write(json.dumps([self.request.hostname, self.request.delivery_info["routing_key"]]) + chr(10))
+        told = [self.request.hostname, self.request.delivery_info["routing_key"]]
+        file.write(json.dumps(told) + chr(10))
 
 @shared_task(name="jobs.again", bind=True, max_retries=2)
 def again(self, path, countdown):
@@ -45,7 +48,8 @@ def again(self, path, countdown):
 @shared_task(name="jobs.send")
 def send(key, countdown):
     try:
-        current_app.send_task("jobs.add", [1, 1], routing_key=key, countdown=countdown, ignore_result=True)
+        options = {{"routing_key": key, "countdown": countdown, "ignore_result": True}}
+        current_app.send_task("jobs.add", [1, 1], **options)
     except OperationalError as error:
         return type(error).__name__ + ": " + str(error)
     return "sent"
@@ -80,7 +84,9 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     """The settings of two hosts in one, on each kind of broker and of queue."""
     broker = own_section(request, scratch, 11)
     made = Suite(
-        scratch, INI.format(broker=broker.removeprefix("[broker]"), suffix=_suffix(scratch), limit=LIMIT), modules="jobs"
+        scratch,
+        INI.format(broker=broker.removeprefix("[broker]"), suffix=_suffix(scratch), limit=LIMIT),
+        modules="jobs",
     )
     made.module("jobs", JOBS)
     return made
@@ -93,7 +99,10 @@ def _suffix(scratch: Path) -> str:
 def waiting(suite: Suite, app: Any) -> dict[str, int | None]:
     """Messages in each queue by the name that the queue has above."""
     suffix = _suffix(suite.directory)
-    return {name.removesuffix(suffix): depth for name, depth in depths(app, load(suite.etc).queues).items()}
+    return {
+        name.removesuffix(suffix): depth
+        for name, depth in depths(app, load(suite.etc).queues).items()
+    }
 
 
 def heartbeat(suite: Suite, word: str) -> Any:
@@ -103,28 +112,42 @@ def heartbeat(suite: Suite, word: str) -> Any:
 
 def lines(path: Path) -> list[Any]:
     """What tasks have noted, one JSON value a line."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.exists()
+        else []
+    )
 
 
 def test_a_quota_moves_no_message_and_takes_up_no_other_queue(suite: Suite, scratch: Path) -> None:
-    """Messages over the limit wait in their own queue, which is paused; their worker takes up no queue that it was not given."""
+    """Messages over the limit wait in their own queue, which is paused; their worker takes up no
+    queue that it was not given.
+    """
     app, path, suffix = make_app(load(suite.etc)), scratch / "calls", _suffix(scratch)
     with suite.running("worker", "laptop"):
         suite.await_event("worker", "ready")
         for _ in range(2):
-            app.send_task("jobs.call", [str(path)], routing_key=f"server_task{suffix}", ignore_result=True)
+            app.send_task(
+                "jobs.call", [str(path)], routing_key=f"server_task{suffix}", ignore_result=True
+            )
         for _ in range(LIMIT + 3):
-            app.send_task("jobs.call", [str(path)], routing_key=f"laptop_task{suffix}", ignore_result=True)
+            app.send_task(
+                "jobs.call", [str(path)], routing_key=f"laptop_task{suffix}", ignore_result=True
+            )
         paused = suite.await_event("worker", "quota_exhausted")
         assert paused["queue"] == f"laptop{suffix}"
         until(lambda: waiting(suite, app)["laptop"] == 3, what="the messages back in their queue")
         assert waiting(suite, app)["server"] == 2
         told = [f"laptop{suffix}"], [f"other{suffix}"]
-        until(lambda: (heartbeat(suite, "paused"), heartbeat(suite, "queues")) == told, what="a heartbeat that says so")
+        until(
+            lambda: (heartbeat(suite, "paused"), heartbeat(suite, "queues")) == told,
+            what="a heartbeat that says so",
+        )
         until(lambda: len(calls(path)) == LIMIT + 3, what="every call of the laptop")
         until(lambda: heartbeat(suite, "paused") == [], what="no pause")
         assert heartbeat(suite, "queues") == sorted([f"laptop{suffix}", f"other{suffix}"])
-        # A task of another queue has come round by now: had the worker taken up the server's queue, its tasks would have run.
+        # A task of another queue has come round by now: had the worker taken up the server's queue,
+        # its tasks would have run.
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         assert waiting(suite, app)["server"] == 2
     addresses = lines(scratch / "calls.addresses")
@@ -133,7 +156,9 @@ def test_a_quota_moves_no_message_and_takes_up_no_other_queue(suite: Suite, scra
 
 
 def test_a_queue_that_others_share_never_waits_for_a_quota(suite: Suite, scratch: Path) -> None:
-    """Tasks of a used-up quota in a queue of other tasks: those run meanwhile, and the tasks of the quota run from there, too."""
+    """Tasks of a used-up quota in a queue of other tasks: those run meanwhile, and the tasks of the
+    quota run from there, too.
+    """
     app, path, suffix = make_app(load(suite.etc)), scratch / "calls", _suffix(scratch)
     with suite.running("worker", "laptop"):
         suite.await_event("worker", "ready")
@@ -148,27 +173,46 @@ def test_a_queue_that_others_share_never_waits_for_a_quota(suite: Suite, scratch
 
 
 @pytest.mark.parametrize("countdown", [0, 1])
-def test_a_task_that_is_tried_again_stays_in_its_queue(suite: Suite, scratch: Path, countdown: int) -> None:
-    """A retry goes where its sender had sent the task, also after a delay: not to the queue that the task has by itself."""
+def test_a_task_that_is_tried_again_stays_in_its_queue(
+    suite: Suite, scratch: Path, countdown: int
+) -> None:
+    """A retry goes where its sender had sent the task, also after a delay: not to the queue that
+    the task has by itself.
+    """
     app, path, suffix = make_app(load(suite.etc)), scratch / "tries", _suffix(scratch)
     with suite.running("worker", "laptop"), suite.running("worker", "server"):
         until(lambda: len(suite.logged("worker", "ready")) == 2, what="both workers")
         app.send_task(
-            "jobs.again", [str(path), countdown], routing_key=f"server_task{suffix}", countdown=countdown, ignore_result=True
+            "jobs.again",
+            [str(path), countdown],
+            routing_key=f"server_task{suffix}",
+            countdown=countdown,
+            ignore_result=True,
         )
         until(lambda: len(lines(path)) == 3, what="three tries")
     assert {host.split("@")[0] for host, _ in lines(path)} == {"server"}
 
 
 @pytest.mark.parametrize("countdown", [None, 3])
-def test_a_routing_key_that_leads_nowhere(suite: Suite, scratch: Path, countdown: int | None) -> None:
-    """It is an error of the sender that names the key, also in a task and for a task that is to run later; others arrive."""
+def test_a_routing_key_that_leads_nowhere(
+    suite: Suite, scratch: Path, countdown: int | None
+) -> None:
+    """It is an error of the sender that names the key, also in a task and for a task that is to run
+    later; others arrive.
+    """
     app, suffix = make_app(load(suite.etc)), _suffix(scratch)
     with suite.running("worker", "laptop"):
         suite.await_event("worker", "ready")
         with pytest.raises(NoRoute, match=f"routing key 'serevr_task{suffix}', found none"):
-            app.send_task("jobs.call", ["x"], routing_key=f"serevr_task{suffix}", countdown=countdown)
-        assert app.send_task("jobs.add", [1, 1], routing_key=f"other{suffix}", countdown=countdown).get(timeout=180) == 2
+            app.send_task(
+                "jobs.call", ["x"], routing_key=f"serevr_task{suffix}", countdown=countdown
+            )
+        assert (
+            app.send_task(
+                "jobs.add", [1, 1], routing_key=f"other{suffix}", countdown=countdown
+            ).get(timeout=180)
+            == 2
+        )
         said = result_of(app.send_task("jobs.send", [f"serevr_task{suffix}", countdown]))
         assert said.startswith("NoRoute: ")
         assert f"'serevr_task{suffix}'" in said
@@ -176,17 +220,33 @@ def test_a_routing_key_that_leads_nowhere(suite: Suite, scratch: Path, countdown
 
 
 def test_a_message_comes_back_to_one_queue(suite: Suite, scratch: Path) -> None:
-    """Of two queues that are bound for one key each has its message; given back, it is in that queue once, with its address."""
+    """Of two queues that are bound for one key each has its message; given back, it is in that
+    queue once, with its address.
+    """
     app, name = make_app(load(suite.etc)), _suffix(scratch)
-    queues = [queue(load(suite.etc), f"one{name}", f"both{name}"), queue(load(suite.etc), f"two{name}", f"both{name}")]
+    queues = [
+        queue(load(suite.etc), f"one{name}", f"both{name}"),
+        queue(load(suite.etc), f"two{name}", f"both{name}"),
+    ]
     taken: list[Any] = []
     with app.connection_for_write() as connection:
         for each in queues:
             each(connection.default_channel).declare()
-        connection.Producer().publish({}, exchange=exchange(), routing_key=f"both{name}", delivery_mode=2, headers={"id": "one"})
-        with connection.Consumer([queues[0]], callbacks=[lambda body, message: taken.append(message)]):
+        connection.Producer().publish(
+            {},
+            exchange=exchange(),
+            routing_key=f"both{name}",
+            delivery_mode=2,
+            headers={"id": "one"},
+        )
+        with connection.Consumer(
+            [queues[0]], callbacks=[lambda body, message: taken.append(message)]
+        ):
             until(lambda: _drained(connection) and taken, what="the message")
-            assert (taken[0].delivery_info["queue"], taken[0].delivery_info["routing_key"]) == (f"one{name}", f"both{name}")
+            assert (taken[0].delivery_info["queue"], taken[0].delivery_info["routing_key"]) == (
+                f"one{name}",
+                f"both{name}",
+            )
             taken[0].requeue()
             until(lambda: _drained(connection) and len(taken) > 1, what="the message again")
         assert taken[1].delivery_info["routing_key"] == f"both{name}"

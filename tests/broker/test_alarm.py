@@ -82,13 +82,19 @@ tasks = jobs.call
 @pytest.fixture
 def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
     """A worker of one queue under a quota and another one, and senders that wait five seconds."""
-    made = Suite(scratch, broker_section(scratch, rabbitmq.url) + INI.format(suffix=f"-{scratch.name[-8:]}"), modules="jobs")
+    made = Suite(
+        scratch,
+        broker_section(scratch, rabbitmq.url) + INI.format(suffix=f"-{scratch.name[-8:]}"),
+        modules="jobs",
+    )
     made.module("jobs", JOBS)
     return made
 
 
 def own_queues(app: Any, scratch: Path) -> list[str]:
-    """The queues of this test alone: in those with a common name another test of this node may have left tasks."""
+    """The queues of this test alone: in those with a common name another test of this node may have
+    left tasks.
+    """
     found = [queue.name for queue in app.conf.task_queues if queue.name.endswith(scratch.name[-8:])]
     assert len(found) == 2
     return found
@@ -103,10 +109,13 @@ def done(suite: Suite, task: str) -> int:
 def test_sending_ends_with_a_clear_error_in_bounded_time(
     app: Any, suite: Suite, rabbitmq: RabbitMQNode, kind: str, figure: Figure
 ) -> None:
-    """Under an alarm each send fails after publish_timeout and says why; nothing of it arrives later, and the next one works."""
+    """Under an alarm each send fails after publish_timeout and says why; nothing of it arrives
+    later, and the next one works.
+    """
     app.send_task("jobs.add", [1, 2], ignore_result=True)
     queue = load(suite.etc).queue_of("jobs.add")
-    # A sender that was answered a moment ago does not ask first: of an alarm that begins just then it learns too late.
+    # A sender that was answered a moment ago does not ask first: of an alarm that begins just then
+    # it learns too late.
     let_pass(2 * SILENCE)
     with alarm(rabbitmq, kind):
         for _ in range(3):
@@ -122,7 +131,9 @@ def test_sending_ends_with_a_clear_error_in_bounded_time(
 
 @pytest.mark.usefixtures("worker")
 def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Under an alarm a worker continues: plain tasks, results, failures, and tasks of a quota that is used up again and again."""
+    """Under an alarm a worker continues: plain tasks, results, failures, and tasks of a quota that
+    is used up again and again.
+    """
     path, plain = scratch / "calls", scratch / "plain"
     for _ in range(3 * LIMIT):
         app.send_task("jobs.call", [str(path)], ignore_result=True)
@@ -134,7 +145,8 @@ def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scr
         app.send_task("jobs.fail")
     with alarm(rabbitmq):
         until(lambda: len(calls(plain)) == 300, what="the plain tasks")
-        # But for one that may have been on its way back when the alarm began: the broker has it in hand until the end.
+        # But for one that may have been on its way back when the alarm began: the broker has it in
+        # hand until the end.
         until(lambda: len(calls(path)) >= 3 * LIMIT - 1, what="the tasks of the quota")
         until(lambda: done(suite, "jobs.add") == 50, what="the tasks with a result")
         until(lambda: len(suite.logged("worker", "task_failed")) == 20, what="the failures")
@@ -147,15 +159,22 @@ def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scr
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNode, figure: Figure) -> None:
-    """`delay()` inside a task fails after publish_timeout under an alarm, and its pool child continues."""
+def test_a_task_that_sends_is_told(
+    app: Any, scratch: Path, rabbitmq: RabbitMQNode, figure: Figure
+) -> None:
+    """`delay()` inside a task fails after publish_timeout under an alarm, and its pool child
+    continues.
+    """
     path, plain = scratch / "told", scratch / "plain"
     for _ in range(2):
         app.send_task("jobs.send", [str(path)], ignore_result=True)
         app.send_task("jobs.note", [str(plain)], ignore_result=True)
     until(lambda: len(calls(plain)) == 2, what="tasks before the alarm")
     assert not path.exists()
-    go = [app.send_task("jobs.hold", [str(scratch / "go"), str(path)], ignore_result=True) for _ in range(2)]
+    go = [
+        app.send_task("jobs.hold", [str(scratch / "go"), str(path)], ignore_result=True)
+        for _ in range(2)
+    ]
     assert len(go) == 2
     with alarm(rabbitmq):
         (scratch / "go").touch()
@@ -170,7 +189,9 @@ def test_a_task_that_sends_is_told(app: Any, scratch: Path, rabbitmq: RabbitMQNo
 def test_a_task_that_wants_to_be_tried_again_is_not_lost(
     app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """A retry that cannot be sent under an alarm goes back to its queue, runs again after it and is retried then."""
+    """A retry that cannot be sent under an alarm goes back to its queue, runs again after it and is
+    retried then.
+    """
     path = scratch / "again"
     app.send_task("jobs.again", [str(scratch / "go"), str(path)], ignore_result=True)
     until(lambda: suite.heartbeat("worker-a")["details"].get("running"), what="a running task")  # type: ignore[index]
@@ -181,8 +202,12 @@ def test_a_task_that_wants_to_be_tried_again_is_not_lost(
     assert [line.split()[1] for line in path.read_text().splitlines()] == ["0", "0", "1"]
 
 
-def test_a_worker_that_stops_leaves_each_task_once(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Under an alarm a worker with messages that wait to go back ends soon; afterwards each of its tasks is run, once."""
+def test_a_worker_that_stops_leaves_each_task_once(
+    app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path
+) -> None:
+    """Under an alarm a worker with messages that wait to go back ends soon; afterwards each of its
+    tasks is run, once.
+    """
     path = scratch / "calls"
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
@@ -196,7 +221,10 @@ def test_a_worker_that_stops_leaves_each_task_once(app: Any, suite: Suite, rabbi
     assert len(calls(path)) <= 2 * LIMIT
     with suite.running("worker", "a"):
         queues = own_queues(app, scratch)
-        until(lambda: len(calls(path)) >= 2 * LIMIT and not any(depths(app, queues).values()), what="every task")
+        until(
+            lambda: len(calls(path)) >= 2 * LIMIT and not any(depths(app, queues).values()),
+            what="every task",
+        )
     # But for one copy that may have been on its way when the alarm began.
     assert len(calls(path)) <= 2 * LIMIT + 1
     assert worst(calls(path), WINDOW) <= LIMIT
@@ -205,31 +233,46 @@ def test_a_worker_that_stops_leaves_each_task_once(app: Any, suite: Suite, rabbi
 def test_remote_control_does_not_stop_a_worker(
     app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """Questions whose answers the broker does not take leave the worker's loop turning: its heartbeat beats and tasks run."""
+    """Questions whose answers the broker does not take leave the worker's loop turning: its
+    heartbeat beats and tasks run.
+    """
     plain = scratch / "plain"
     until(app.control.ping, what="an answer before the alarm")
     for _ in range(100):
         app.send_task("jobs.nap", [str(plain)], ignore_result=True)
     with alarm(rabbitmq):
         for _ in range(3):
-            # The first message of a connection is taken even now: these questions reach the worker, which answers.
-            with app.connection_for_write(transport_options={"confirm_publish": False}) as connection, suppress(NotTaken):
-                app.control.inspect(connection=connection, timeout=0.5).ping()  # load: there is no answer
+            # The first message of a connection is taken even now: these questions reach the worker,
+            # which answers.
+            with (
+                app.connection_for_write(
+                    transport_options={"confirm_publish": False}
+                ) as connection,
+                suppress(NotTaken),
+            ):
+                # load: there is no answer
+                app.control.inspect(connection=connection, timeout=0.5).ping()
         until(lambda: len(calls(plain)) == 100, what="every task")
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         until(lambda: suite.heartbeat("worker-a")["at"] > now, what="a heartbeat that continues")  # type: ignore[index]
     until(app.control.ping, what="an answer after the alarm")
 
 
-def test_beat_continues_and_sends_each_tick_once(suite: Suite, app: Any, rabbitmq: RabbitMQNode) -> None:
-    """Under an alarm beat's heartbeat beats and it says what is wrong; afterwards it sends the newest tick, and none twice."""
+def test_beat_continues_and_sends_each_tick_once(
+    suite: Suite, app: Any, rabbitmq: RabbitMQNode
+) -> None:
+    """Under an alarm beat's heartbeat beats and it says what is wrong; afterwards it sends the
+    newest tick, and none twice.
+    """
     suite.write(
         (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
         + "[schedule:s]\ntask = jobs.add\nargs = [1, 2]\nevery = 2s\n"
     )
     queue = load(suite.etc).queue_of("jobs.add")
     with app.connection_for_write() as connection:
-        next(each for each in app.conf.task_queues if each.name == queue)(connection.default_channel).declare()
+        next(each for each in app.conf.task_queues if each.name == queue)(
+            connection.default_channel
+        ).declare()
     with suite.running("beat"):
         suite.await_event("beat", "tick_sent")
         with alarm(rabbitmq):
@@ -237,9 +280,15 @@ def test_beat_continues_and_sends_each_tick_once(suite: Suite, app: Any, rabbitm
             before = len(suite.logged("beat", "tick_sent"))
             for _ in range(3):
                 at = suite.heartbeat("beat")["at"]  # type: ignore[index]
-                until(lambda at=at: suite.heartbeat("beat")["at"] > at, what="a beat of the heartbeat")  # type: ignore[index,misc]
+                until(
+                    lambda at=at: suite.heartbeat("beat")["at"] > at,  # type: ignore[misc, index]
+                    what="a newer heartbeat",
+                )
             assert len(suite.logged("beat", "tick_sent")) == before
-        until(lambda: len(suite.logged("beat", "tick_sent")) > before + 1, what="ticks after the alarm")
+        until(
+            lambda: len(suite.logged("beat", "tick_sent")) > before + 1,
+            what="ticks after the alarm",
+        )
     ticks = [line["tick"] for line in suite.logged("beat", "tick_sent")]
     assert len(set(ticks)) == len(ticks)
     assert depths(app, [queue])[queue] == len(ticks)

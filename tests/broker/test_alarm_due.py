@@ -1,4 +1,6 @@
-"""What comes due while RabbitMQ takes no messages: tasks with a countdown, and some that no worker knows."""
+"""What comes due while RabbitMQ takes no messages: tasks with a countdown, and some that no worker
+knows.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,12 @@ tasks = jobs.call
 
 
 @pytest.mark.parametrize("kind", ["quorum", "classic"])
-def test_what_comes_due_is_run_or_rejected(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
-    """Tasks with a countdown run, under a quota as well; unknown ones are set aside, and whoever waits is told later."""
+def test_what_comes_due_is_run_or_rejected(
+    scratch: Path, rabbitmq: RabbitMQNode, kind: str
+) -> None:
+    """Tasks with a countdown run, under a quota as well; unknown ones are set aside, and whoever
+    waits is told later.
+    """
     suite, plain, called = make(scratch, rabbitmq, kind), scratch / "plain", scratch / "called"
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):
@@ -43,7 +49,8 @@ def test_what_comes_due_is_run_or_rejected(scratch: Path, rabbitmq: RabbitMQNode
         began = time.monotonic()
         with alarm(rabbitmq):
             pass
-        due = 10 + 3 * (time.monotonic() - began)  # the alarm must be raised before the tasks are due
+        # the alarm must be raised before the tasks are due
+        due = 10 + 3 * (time.monotonic() - began)
         for _ in range(20):
             app.send_task("jobs.note", [str(plain)], countdown=due, ignore_result=True)
         unknown = [app.send_task("jobs.nobody", countdown=due) for _ in range(20)]
@@ -52,11 +59,17 @@ def test_what_comes_due_is_run_or_rejected(scratch: Path, rabbitmq: RabbitMQNode
         with alarm(rabbitmq):
             assert not calls(plain), "the alarm came too late"
             until(lambda: len(calls(plain)) == 20, what="the plain tasks")
-            until(lambda: len(suite.logged("worker", "message_rejected", task="jobs.nobody")) == 20, what="the unknown ones")
+            until(
+                lambda: len(suite.logged("worker", "message_rejected", task="jobs.nobody")) == 20,
+                what="the unknown ones",
+            )
             # But for one that may be with the broker, as a copy.
             until(lambda: len(calls(called)) >= 3 * LIMIT - 1, what="the calls")
             now = time.clock_gettime(time.CLOCK_BOOTTIME)
-            until(lambda: (suite.heartbeat("worker-a") or {"at": 0})["at"] > now, what="a heartbeat that continues")
+            until(
+                lambda: (suite.heartbeat("worker-a") or {"at": 0})["at"] > now,
+                what="a heartbeat that continues",
+            )
         for result in unknown:
             with pytest.raises(NotRegistered):
                 result_of(result)
@@ -68,7 +81,13 @@ def test_what_comes_due_is_run_or_rejected(scratch: Path, rabbitmq: RabbitMQNode
 
 
 def make(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> Suite:
-    """A worker of one queue under a quota and another one, of this kind; of another kind there may be no queue of those names."""
-    made = Suite(scratch, broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + INI.format(kind=kind), modules="jobs")
+    """A worker of one queue under a quota and another one, of this kind; of another kind there may
+    be no queue of those names.
+    """
+    made = Suite(
+        scratch,
+        broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + INI.format(kind=kind),
+        modules="jobs",
+    )
     made.module("jobs", SAMPLE)
     return made

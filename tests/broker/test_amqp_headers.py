@@ -1,4 +1,6 @@
-"""Values of AMQP's tables that no Celery writes, in each header that somebody reads, at a real RabbitMQ."""
+"""Values of AMQP's tables that no Celery writes, in each header that somebody reads, at a real
+RabbitMQ.
+"""
 
 from __future__ import annotations
 
@@ -51,27 +53,67 @@ VALUES = {
     "infinity": b"d\x7f\xf0" + bytes(6),
     "no text": b"S" + long(b"\xff\xfe"),
 }
-FIELDS = ["task", "id", "eta", "expires", "retries", "timelimit", "lang", "argsrepr", "root_id", "parent_id", "group"]
-FIELDS += ["stamps", "x-death", "x-delivery-count", "compression", "ignore_result", "redelivered", "anything"]
-FIELDS += ["warren_crashes", "warren_address", "warren_tickets", "warren_sent_at", "warren_rejected"]
+FIELDS = [
+    "task",
+    "id",
+    "eta",
+    "expires",
+    "retries",
+    "timelimit",
+    "lang",
+    "argsrepr",
+    "root_id",
+    "parent_id",
+    "group",
+]
+FIELDS += [
+    "stamps",
+    "x-death",
+    "x-delivery-count",
+    "compression",
+    "ignore_result",
+    "redelivered",
+    "anything",
+]
+FIELDS += [
+    "warren_crashes",
+    "warren_address",
+    "warren_tickets",
+    "warren_sent_at",
+    "warren_rejected",
+]
 
 
 def tables() -> Iterator[bytes]:
     """A table for each header and value, and some with a key that stands twice."""
-    whole = {"task": b"S" + long(b"jobs.add"), "lang": b"S" + long(b"py"), "id": b"S" + long(b"some")}
+    whole = {
+        "task": b"S" + long(b"jobs.add"),
+        "lang": b"S" + long(b"py"),
+        "id": b"S" + long(b"some"),
+    }
     for name in FIELDS:
         for value in VALUES.values():
             yield b"".join(short(key) + each for key, each in {**whole, name: value}.items())
     for name in whole:
         for value in VALUES.values():
-            yield b"".join(short(key) + each for key, each in [(name, value), *whole.items(), (name, value)])
-    yield short("x-death") + b"A" + long(b"F" + long(short("count") + b"l" + b"\xff" * 8 + short("queue") + b"V"))
+            yield b"".join(
+                short(key) + each for key, each in [(name, value), *whole.items(), (name, value)]
+            )
+    yield (
+        short("x-death")
+        + b"A"
+        + long(b"F" + long(short("count") + b"l" + b"\xff" * 8 + short("queue") + b"V"))
+    )
 
 
 def test_any_value_in_any_header(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """Each message costs itself: it runs, or is rejected with a reason; the same worker process takes the next one."""
+    """Each message costs itself: it runs, or is rejected with a reason; the same worker process
+    takes the next one.
+    """
     url = rabbitmq.add_vhost("headers")
-    suite = Suite(scratch, broker_section(scratch, url) + "[worker:a]\nconcurrency = 1\n", modules="jobs")
+    suite = Suite(
+        scratch, broker_section(scratch, url) + "[worker:a]\nconcurrency = 1\n", modules="jobs"
+    )
     suite.module("jobs", JOBS)
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:

@@ -43,7 +43,12 @@ def send(channel: Any, identity: str, queue: str = HERE, exchange: str = "") -> 
     """Publishes a message as Celery does."""
     headers = {"id": identity}
     Producer(channel, auto_declare=False).publish(
-        "[]", exchange=exchange, routing_key=queue, correlation_id=identity, headers=headers, delivery_mode=2
+        "[]",
+        exchange=exchange,
+        routing_key=queue,
+        correlation_id=identity,
+        headers=headers,
+        delivery_mode=2,
     )
 
 
@@ -63,7 +68,9 @@ def test_each_has_its_answer(app: Any, channel: Any) -> None:
 
 
 def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
-    """The broker closes it over one message: what has no answer can be given up, and the channel sends and confirms on."""
+    """The broker closes it over one message: what has no answer can be given up, and the channel
+    sends and confirms on.
+    """
     together = BatchPublish(channel)
 
     def all_of_them() -> None:
@@ -88,7 +95,9 @@ def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
 
 
 def test_during_an_alarm(app: Any, channel: Any, rabbitmq: RabbitMQNode) -> None:
-    """What was sent as the alarm began is answered when it is over, on the same connection; nothing is sent meanwhile."""
+    """What was sent as the alarm began is answered when it is over, on the same connection; nothing
+    is sent meanwhile.
+    """
     with BatchPublish(channel) as together:
         with alarm(rabbitmq):
             for number in range(10):

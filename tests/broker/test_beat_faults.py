@@ -1,4 +1,7 @@
-"""Two beats whose leaders are killed and stopped: the balance of the ticks. The long form is `scripts/bench ticks --faults`."""
+"""Two beats whose leaders are killed and stopped: the balance of the ticks.
+
+The long form is `scripts/bench ticks --faults`.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,21 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def test_each_tick_is_sent_or_told(scratch: Path, url: str, figure: Figure) -> None:
-    """Ticks sent and ticks told as missed are the ticks that came due, and none has two ids, whoever is killed or stopped."""
-    found = run(Fleet(scratch, url, "auto", entries=10, hosts=2), seconds=30, faults=4, outages=0, outage=None, longest=12)
+    """Ticks sent and ticks told as missed are the ticks that came due, and none has two ids,
+    whoever is killed or stopped.
+    """
+    found = run(
+        Fleet(scratch, url, "auto", entries=10, hosts=2),
+        seconds=30,
+        faults=4,
+        outages=0,
+        outage=None,
+        longest=12,
+    )
     assert found.sent + found.told == found.due
     assert (found.untold, found.told_but_sent, found.twice_under_two_ids) == (0, 0, 0)
-    figure("ticks of two beats, leaders killed twice and stopped twice: twice under one id", found.twice_under_one_id, "few")
+    figure(
+        "ticks of two beats, leaders killed twice and stopped twice: twice under one id",
+        found.twice_under_one_id,
+        "few",
+    )

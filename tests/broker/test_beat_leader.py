@@ -51,7 +51,11 @@ def sent(suites: list[Suite]) -> list[float]:
 
 def leading(suites: list[Suite]) -> list[Suite]:
     """The hosts whose beat says that it leads."""
-    return [suite for suite in suites if ((suite.heartbeat("beat") or {}).get("details") or {}).get("leading")]
+    return [
+        suite
+        for suite in suites
+        if ((suite.heartbeat("beat") or {}).get("details") or {}).get("leading")
+    ]
 
 
 def waiting(suite: Suite) -> int:
@@ -78,7 +82,9 @@ def empty(suite: Suite) -> None:
 
 
 def test_a_stopped_leader_hands_over(scratch: Path, url: str) -> None:
-    """Of two beats one sends; asked to stop, it makes room for the other, and no tick is lost or sent twice."""
+    """Of two beats one sends; asked to stop, it makes room for the other, and no tick is lost or
+    sent twice.
+    """
     suites = hosts(scratch, url, 2)
     empty(suites[0])
     with ExitStack() as stack:
@@ -94,14 +100,21 @@ def test_a_stopped_leader_hands_over(scratch: Path, url: str) -> None:
 
 
 def test_a_killed_leader_is_replaced(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """`kill -9` of each leader in turn, on RabbitMQ: another takes over, and no tick is lost or doubled."""
+    """`kill -9` of each leader in turn, on RabbitMQ: another takes over, and no tick is lost or
+    doubled.
+    """
     suites = hosts(scratch, rabbitmq.url, 2)
     empty(suites[0])
     with ExitStack() as stack:
-        beats: dict[int, Any] = {id(suite): stack.enter_context(suite.running("beat")) for suite in suites}
+        beats: dict[int, Any] = {
+            id(suite): stack.enter_context(suite.running("beat")) for suite in suites
+        }
         for _ in range(2):
             seen = len(sent(suites))
-            until(lambda seen=seen: len(sent(suites)) > seen and len(leading(suites)) == 1, what="a tick")  # type: ignore[misc]
+            until(
+                lambda seen=seen: len(sent(suites)) > seen and len(leading(suites)) == 1,  # type: ignore[misc]
+                what="a tick",
+            )
             (leader,) = leading(suites)
             beats[id(leader)].kill()
             beats[id(leader)].wait()
@@ -113,10 +126,14 @@ def test_a_killed_leader_is_replaced(scratch: Path, rabbitmq: RabbitMQNode) -> N
 
 
 def test_more_ticks_than_a_step_can_send(scratch: Path, url: str) -> None:
-    """Each tick that comes due while others are sent, or while a beat is stopped for a while, is sent once or told as missed."""
+    """Each tick that comes due while others are sent, or while a beat is stopped for a while, is
+    sent once or told as missed.
+    """
     (suite,) = hosts(scratch, url, 1)
     empty(suite)
-    entries = "".join(f"[schedule:many{number}]\ntask = jobs.tick\nevery = 0.1s\n" for number in range(20))
+    entries = "".join(
+        f"[schedule:many{number}]\ntask = jobs.tick\nevery = 0.1s\n" for number in range(20)
+    )
     suite.write(broker_section(suite.directory, url) + entries)
     with suite.running("beat") as beat:
         until(lambda: len(suite.logged("beat", "tick_sent")) > 200, what="ticks")
@@ -130,23 +147,33 @@ def test_more_ticks_than_a_step_can_send(scratch: Path, url: str) -> None:
         end_of(beat)
     found = balance(suite.log("beat"), 0.1)
     assert (found.untold, found.twice) == (0, 0)
-    # Stopped so long that RabbitMQ has cut it off, it sends what had no answer again, under the same ids.
+    # Stopped so long that RabbitMQ has cut it off, it sends what had no answer again, under the
+    # same ids.
     assert len(set(taken(make_app(load(suite.etc))))) == found.sent
     assert found.told >= 20
 
 
-def test_an_entry_that_closes_the_channel_costs_no_other_one(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A task whose exchange is not there is left out and told at each tick; those before and behind it in a turn are sent."""
+def test_an_entry_that_closes_the_channel_costs_no_other_one(
+    scratch: Path, rabbitmq: RabbitMQNode
+) -> None:
+    """A task whose exchange is not there is left out and told at each tick; those before and behind
+    it in a turn are sent.
+    """
     (suite,) = hosts(scratch, rabbitmq.url, 1)
     empty(suite)
-    nowhere = "\n@shared_task(name='jobs.nowhere', exchange='there-is-none')\ndef nowhere():\n    pass\n"
+    nowhere = (
+        "\n@shared_task(name='jobs.nowhere', exchange='there-is-none')\ndef nowhere():\n    pass\n"
+    )
     suite.module("jobs", JOBS + nowhere)
     entries = "".join(
-        f"[schedule:each{number}]\ntask = jobs.{'nowhere' if number == 3 else 'tick'}\nevery = 1s\n" for number in range(8)
+        f"[schedule:each{number}]\ntask = jobs.{'nowhere' if number == 3 else 'tick'}\nevery = 1s\n"
+        for number in range(8)
     )
     suite.write(broker_section(suite.directory, rabbitmq.url) + entries)
     with suite.running("beat") as beat:
-        until(lambda: len(suite.logged("beat", "tick_failed")) > 5, what="ticks that cannot be sent")
+        until(
+            lambda: len(suite.logged("beat", "tick_failed")) > 5, what="ticks that cannot be sent"
+        )
         beat.terminate()
         end_of(beat)
     assert {line["entry"] for line in suite.logged("beat", "tick_failed")} == {"each3"}
@@ -157,7 +184,9 @@ def test_an_entry_that_closes_the_channel_costs_no_other_one(scratch: Path, rabb
 
 
 def consecutive(suites: list[Suite]) -> None:
-    """The ticks follow each other, each once, and so many tasks are in the queue; what is missing was told in so many words."""
+    """The ticks follow each other, each once, and so many tasks are in the queue; what is missing
+    was told in so many words.
+    """
     ticks = sent(suites)
     assert waiting(suites[0]) == len(ticks) == len(set(ticks))
     told = sum(line["left_out"] for suite in suites for line in suite.logged("beat", "tick_missed"))
@@ -165,7 +194,9 @@ def consecutive(suites: list[Suite]) -> None:
 
 
 def test_beat_asks_for_no_results(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """Nobody would read them; and while the broker is away Celery would ask for their queue without an end."""
+    """Nobody would read them; and while the broker is away Celery would ask for their queue without
+    an end.
+    """
     (suite,) = hosts(scratch, rabbitmq.url, 1)
     empty(suite)
     before = set(rabbitmq.ctl("list_queues", "name").split())

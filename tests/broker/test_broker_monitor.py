@@ -1,4 +1,6 @@
-"""broker.json: what a real quota-watchdog publishes of a real broker that is well, full, hung or gone."""
+"""broker.json: what a real quota-watchdog publishes of a real broker that is well, full, hung or
+gone.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,17 @@ from warren.app.factory import make_app
 from warren.config import load
 
 #: Seconds of silence after which a daemon counts as hung, with the option's default.
-HEART_TIMEOUT = 20
+HEARTBEAT_TIMEOUT = 20
 TASK = "from celery import shared_task\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 
 
 def made(directory: Path, url: str = "") -> Suite:
     """A suite with a queue of its own, on the broker of that URL or the embedded one."""
     queue = f"jobs-{directory.name[-8:]}"
-    sections = f"[queue:{queue}]\ntasks = jobs.*\n[worker:a]\nqueues = {queue}, default\n[quota:site]\nlimit = 60/10s\n"
+    sections = (
+        f"[queue:{queue}]\ntasks = jobs.*\n[worker:a]\nqueues = {queue}, "
+        "default\n[quota:site]\nlimit = 60/10s\n"
+    )
     suite = Suite(directory, f"[broker]\nurl = {url}\n{sections}", modules="jobs")
     suite.module("jobs", TASK)
     return suite
@@ -50,21 +55,31 @@ def watched(suite: Suite) -> Iterator[None]:
 
 
 def broker(suite: Suite, says: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """What the broker status says of the broker, once it is as wanted. Meanwhile the watchdog's own loop never stands still."""
+    """What the broker status says of the broker, once it is as wanted.
+
+    Meanwhile the watchdog's own loop never stands still.
+    """
 
     def seen() -> dict[str, Any] | None:
         heartbeat, now = suite.heartbeat("quota-watchdog"), time.clock_gettime(time.CLOCK_BOOTTIME)
-        assert heartbeat is None or heartbeat["state"] != "ready" or now - heartbeat["at"] < HEART_TIMEOUT, (
-            "the watchdog waits for the broker"
-        )
+        assert (
+            heartbeat is None
+            or heartbeat["state"] != "ready"
+            or now - heartbeat["at"] < HEARTBEAT_TIMEOUT
+        ), "the watchdog waits for the broker"
         found: dict[str, Any] | None = broker_status(suite).get("broker")
         return found if found and says(found) else None
 
-    return until(seen, what=f"another word on the broker than {broker_status(suite).get('broker')}") or {}
+    return (
+        until(seen, what=f"another word on the broker than {broker_status(suite).get('broker')}")
+        or {}
+    )
 
 
 def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A disk alarm is seen with its reason, by a user without any right to administer, told once, and its end as well."""
+    """A disk alarm is seen with its reason, by a user without any right to administer, told once,
+    and its end as well.
+    """
     suite = made(scratch, rabbitmq.url)
     with watched(suite):
         try:
@@ -82,17 +97,23 @@ def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
         finally:
             rabbitmq.ctl("set_disk_free_limit", "50MB")
         broker(suite, lambda broker: broker["reachable"] and not broker["alarms"])
-    assert [line["alarm"] for line in suite.logged("quota-watchdog", "broker_alarm")] == ["low on disk"]
+    assert [line["alarm"] for line in suite.logged("quota-watchdog", "broker_alarm")] == [
+        "low on disk"
+    ]
     assert len(suite.logged("quota-watchdog", "broker_alarm_cleared")) == 1
 
 
 def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A user who may not publish to the exchange without a name sees the queues and hears of no alarm; it is no outage."""
+    """A user who may not publish to the exchange without a name sees the queues and hears of no
+    alarm; it is no outage.
+    """
     password = secrets.token_hex(8)
     rabbitmq.ctl("add_user", "narrow", password)
     try:
         rabbitmq.ctl("set_permissions", "narrow", ".*", "^warren$", ".*")
-        suite = made(scratch, rabbitmq.url.replace(f"warren:{rabbitmq.password}", f"narrow:{password}"))
+        suite = made(
+            scratch, rabbitmq.url.replace(f"warren:{rabbitmq.password}", f"narrow:{password}")
+        )
         with watched(suite):
             seen = broker_status(suite)["broker"]["asked_at"]
             assert broker(suite, lambda broker: broker["asked_at"] > seen + 6)["reachable"]
@@ -102,7 +123,9 @@ def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode)
 
 
 def test_rabbitmq_that_stops(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A broker that goes away is said with the reason, told once, and asked again when it is back."""
+    """A broker that goes away is said with the reason, told once, and asked again when it is
+    back.
+    """
     suite = made(scratch, rabbitmq.url)
     with watched(suite):
         try:
@@ -111,7 +134,9 @@ def test_rabbitmq_that_stops(scratch: Path, rabbitmq: RabbitMQNode) -> None:
             assert "the broker does not answer: " in away["reason"]
             assert rabbitmq.password not in away["reason"]
             assert broker_status(suite)["quotas"]["site"]["free"] == 60
-            assert {queue["messages"] for queue in broker_status(suite)["queues"].values()} == {None}
+            assert {queue["messages"] for queue in broker_status(suite)["queues"].values()} == {
+                None
+            }
         finally:
             rabbitmq.ctl("start_app")
         broker(suite, lambda broker: broker["reachable"])
@@ -134,7 +159,9 @@ def url_of(redis: Redis) -> str:
 
 
 def test_redis_that_takes_nothing(scratch: Path, redis: Redis) -> None:
-    """A Redis without memory left, and one that has become a replica, are alarms in Redis' own words."""
+    """A Redis without memory left, and one that has become a replica, are alarms in Redis' own
+    words.
+    """
     suite = made(scratch, url_of(redis))
     with watched(suite):
         redis.config_set("maxmemory", 1)
@@ -148,7 +175,9 @@ def test_redis_that_takes_nothing(scratch: Path, redis: Redis) -> None:
 
 
 def test_redis_that_hangs(scratch: Path, redis: Redis) -> None:
-    """A broker that takes connections and answers nothing is away, and the watchdog continues with its own work."""
+    """A broker that takes connections and answers nothing is away, and the watchdog continues with
+    its own work.
+    """
     suite = made(scratch, url_of(redis))
     pid = redis.info("server")["process_id"]
     with watched(suite):
@@ -168,7 +197,8 @@ def test_rabbitmq_that_hangs(scratch: Path, rabbitmq: RabbitMQNode) -> None:
         try:
             os.kill(pid, signal.SIGSTOP)
             reason = broker(suite, lambda broker: not broker["reachable"])["reason"]
-            assert "TimeoutError" in reason or "timed out" in reason  # of an answer, or of the attempt to connect after it
+            # of an answer, or of the attempt to connect after it
+            assert "TimeoutError" in reason or "timed out" in reason
         finally:
             os.kill(pid, signal.SIGCONT)
         broker(suite, lambda broker: broker["reachable"])
@@ -176,7 +206,9 @@ def test_rabbitmq_that_hangs(scratch: Path, rabbitmq: RabbitMQNode) -> None:
 
 @pytest.mark.parametrize("kind", ["embedded", "redis_url", "rabbitmq"])
 def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind: str) -> None:
-    """Each queue's messages are counted, on each kind of broker, before any worker runs; the quotas stand beside them."""
+    """Each queue's messages are counted, on each kind of broker, before any worker runs; the quotas
+    stand beside them.
+    """
     found = "" if kind == "embedded" else request.getfixturevalue(kind)
     suite = made(scratch, getattr(found, "url", found))
     app = make_app(load(suite.etc))
@@ -185,7 +217,10 @@ def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind
     with suite.running("quota-watchdog"):
         until(lambda: _depth(suite) == 5, what="five messages")
         said = broker_status(suite)["quotas"]["site"]
-    assert {name: said[name] for name in ("limit", "window_s", "free", "open", "cooling", "used", "next_free_s", "level")} == {
+    assert {
+        name: said[name]
+        for name in ("limit", "window_s", "free", "open", "cooling", "used", "next_free_s", "level")
+    } == {
         "limit": 60,
         "window_s": 10.0,
         "free": 60,
@@ -198,16 +233,21 @@ def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind
 
 
 def _depth(suite: Suite) -> int | None:
-    queue: dict[str, Any] = broker_status(suite).get("queues", {}).get(f"jobs-{suite.directory.name[-8:]}", {})
+    queue: dict[str, Any] = (
+        broker_status(suite).get("queues", {}).get(f"jobs-{suite.directory.name[-8:]}", {})
+    )
     return queue.get("messages")
 
 
 def test_a_full_queue_is_told_once(scratch: Path) -> None:
-    """A queue above a level of [health] is one event, however often it is looked at, and one more when it is below again."""
+    """A queue above a level of [health] is one event, however often it is looked at, and one more
+    when it is below again.
+    """
     suite = made(scratch)
     queue = f"jobs-{scratch.name[-8:]}"
     suite.write(
-        f"[quota-watchdog]\nbroker_interval = 1s\n[health]\nqueue_warning = 5\n[queue:{queue}]\ntasks = jobs.*\n"
+        "[quota-watchdog]\nbroker_interval = 1s\n[health]\nqueue_warning = "
+        f"5\n[queue:{queue}]\ntasks = jobs.*\n"
         f"[worker:a]\nqueues = {queue}, default\n"
     )
     app = make_app(load(suite.etc))
@@ -216,7 +256,8 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
     with suite.running("quota-watchdog"):
         told = suite.await_event("quota-watchdog", "backlog_grows", queue=queue)
         assert (told["messages"], told["critical"]) == (5, False)
-        seen = broker(suite, lambda broker: broker["reachable"])["asked_at"]  # the file follows the event
+        # the file follows the event
+        seen = broker(suite, lambda broker: broker["reachable"])["asked_at"]
         broker(suite, lambda broker: broker["asked_at"] > seen + 2)
         assert broker_status(suite)["queues"][queue]["level"] == 1
         app.connection_for_write().default_channel.queue_purge(queue)
@@ -225,9 +266,14 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
 
 
 def test_results_on_another_server(scratch: Path, redis: Redis) -> None:
-    """A Redis of the results that takes no writes, hangs or is gone is critical though the broker is well, and told once."""
+    """A Redis of the results that takes no writes, hangs or is gone is critical though the broker
+    is well, and told once.
+    """
     suite = made(scratch)
-    suite.write((suite.etc / "warren.ini").read_text("utf-8").removeprefix(suite.head) + f"[results]\nurl = {url_of(redis)}\n")
+    suite.write(
+        (suite.etc / "warren.ini").read_text("utf-8").removeprefix(suite.head)
+        + f"[results]\nurl = {url_of(redis)}\n"
+    )
     pid = redis.info("server")["process_id"]
 
     def last_error(arguments: str) -> bool:

@@ -1,4 +1,6 @@
-"""A queue that remote control has cancelled: the worker leaves it alone until it is told otherwise, on every broker."""
+"""A queue that remote control has cancelled: the worker leaves it alone until it is told otherwise,
+on every broker.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ INI = "[queue:side]\n[worker:a]\nqueues = default, side\nconcurrency = 2\nremote
 def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     """A worker on a broker of the test's own."""
     made = Suite(scratch, own_section(request, scratch, 11) + INI, modules="jobs")
-    made.module("jobs", "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    return a + b\n")
+    made.module(
+        "jobs",
+        (
+            "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    "
+            "return a + b\n"
+        ),
+    )
     return made
 
 
@@ -49,7 +57,10 @@ def test_a_cancelled_queue_is_left_alone_until_somebody_adds_it(suite: Suite) ->
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         for ask in (app.control.cancel_consumer, app.control.add_consumer):
-            assert "error: expected a queue of this worker (default, side), found 'other'" in answer(ask, "other")
+            assert (
+                "error: expected a queue of this worker (default, side), found 'other'"
+                in answer(ask, "other")
+            )
         assert answer(app.control.cancel_consumer, "side").startswith("ok")
         assert answer(app.control.cancel_consumer, "side").startswith("ok")
         heartbeat(suite, queues=["default"], cancelled=["side"])
@@ -61,4 +72,7 @@ def test_a_cancelled_queue_is_left_alone_until_somebody_adds_it(suite: Suite) ->
         assert answer(app.control.add_consumer, "side").startswith("ok")
         assert result_of(waiting) == 3
         heartbeat(suite, queues=["default", "side"], cancelled=[])
-        assert [len(suite.logged("worker", event, queue="side")) for event in ("queue_cancelled", "queue_resumed")] == [1, 1]
+        assert [
+            len(suite.logged("worker", event, queue="side"))
+            for event in ("queue_cancelled", "queue_resumed")
+        ] == [1, 1]

@@ -23,7 +23,9 @@ from warren.config import load
 
 def make(scratch: Path, broker: str) -> Suite:
     """A worker of one queue."""
-    suite = Suite(scratch, f"{broker}[queue:default]\ntasks = *\n[worker:a]\n[results]\n", modules="jobs")
+    suite = Suite(
+        scratch, f"{broker}[queue:default]\ntasks = *\n[worker:a]\n[results]\n", modules="jobs"
+    )
     suite.module("jobs", SAMPLE)
     return suite
 
@@ -31,25 +33,41 @@ def make(scratch: Path, broker: str) -> Suite:
 def foul(app: Any) -> None:
     """Send a message that nobody can run."""
     with app.connection_for_write() as connection:
-        connection.Producer().publish({"no": "task"}, routing_key="default", priority=3, delivery_mode=2)
+        connection.Producer().publish(
+            {"no": "task"}, routing_key="default", priority=3, delivery_mode=2
+        )
 
 
 @pytest.mark.parametrize("kind", ["quorum", "classic"])
-def test_rabbitmq_keeps_so_many_and_drops_the_oldest(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+def test_rabbitmq_keeps_so_many_and_drops_the_oldest(
+    scratch: Path, rabbitmq: RabbitMQNode, kind: str
+) -> None:
     """The queue of dead letters is declared with both bounds."""
     vhost = scratch.name
-    suite = make(scratch, broker_section(scratch, rabbitmq.add_vhost(vhost)) + f"queue_type = {kind}\n")
+    suite = make(
+        scratch, broker_section(scratch, rabbitmq.add_vhost(vhost)) + f"queue_type = {kind}\n"
+    )
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         said = rabbitmq.ctl("list_queues", "-p", vhost, "name", "arguments")
     (line,) = [line for line in said.splitlines() if line.startswith(REJECTED)]
-    assert ('"x-delivery-limit",1000000' in line) == (kind == "quorum"), line  # RabbitMQ 4 drops what was looked at 20 times
-    for name, value in (("x-max-length", MOST), ("x-max-length-bytes", MOST_BYTES), ("x-overflow", "drop-head")):
-        assert f'"{name}",{value}' in line.replace('"drop-head"', "drop-head") or f'"{name}","{value}"' in line, line
+    # RabbitMQ 4 drops what was looked at 20 times
+    assert ('"x-delivery-limit",1000000' in line) == (kind == "quorum"), line
+    for name, value in (
+        ("x-max-length", MOST),
+        ("x-max-length-bytes", MOST_BYTES),
+        ("x-overflow", "drop-head"),
+    ):
+        assert (
+            f'"{name}",{value}' in line.replace('"drop-head"', "drop-head")
+            or f'"{name}","{value}"' in line
+        ), line
 
 
 def test_redis_keeps_so_many_and_drops_the_oldest(scratch: Path, redis_url: str) -> None:
-    """One more than there may be: the oldest are dropped, and counted in the log; the new one is there."""
+    """One more than there may be: the oldest are dropped, and counted in the log; the new one is
+    there.
+    """
     url = redis_url.removesuffix("/0") + "/8"
     server: Any = redis.Redis.from_url(url)
     server.flushdb()
@@ -83,7 +101,9 @@ def test_the_embedded_broker_keeps_so_many_and_drops_the_oldest(scratch: Path) -
     assert said["messages"] == 51
     names = sorted(os.listdir(directory))
     assert len(names) == MOST
-    assert "warren_rejected" in "".join(path.read_text(encoding="utf-8") for path in directory.iterdir() if path.stat().st_size)
+    assert "warren_rejected" in "".join(
+        path.read_text(encoding="utf-8") for path in directory.iterdir() if path.stat().st_size
+    )
 
 
 def test_on_a_full_disk_dead_letters_wait_and_good_tasks_run(scratch: Path) -> None:
@@ -106,14 +126,19 @@ def test_on_a_full_disk_dead_letters_wait_and_good_tasks_run(scratch: Path) -> N
             assert _taken(suite) == 11  # none came a second time
             filler.unlink()
             rejected = disk / "rejected" / "default"
-            until(lambda: rejected.is_dir() and len(os.listdir(rejected)) == 20, what="all of them kept")
+            until(
+                lambda: rejected.is_dir() and len(os.listdir(rejected)) == 20,
+                what="all of them kept",
+            )
             assert result_of(app.send_task("jobs.add", [1, 2])) == 3
-            assert len(suite.logged("worker", "cannot_keep")) <= 2  # one of the broker, one of the worker
+            # one of the broker, one of the worker
+            assert len(suite.logged("worker", "cannot_keep")) <= 2
             assert not suite.logged("worker", "broker_lost")
 
 
 FOUL = (
-    b'{"body": "x", "headers": {}, "content-type": "application/json", "content-encoding": "utf-8", '
+    b'{"body": "x", "headers": {}, "content-type": "application/json", "content-encoding": '
+    b'"utf-8", '
     b'"properties": {"delivery_info": {"exchange": "warren", "routing_key": "default"}}}'
 )
 

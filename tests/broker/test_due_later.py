@@ -58,8 +58,12 @@ def has_run(path: Path, times: int) -> bool:
     return len(calls(path)) == times
 
 
-def test_what_is_due_much_later_holds_up_nothing(made: tuple[Suite, str], scratch: Path, figure: Figure) -> None:
-    """It waits in the broker, also when the worker is killed; the next task that is due runs, and later ones as well."""
+def test_what_is_due_much_later_holds_up_nothing(
+    made: tuple[Suite, str], scratch: Path, figure: Figure
+) -> None:
+    """It waits in the broker, also when the worker is killed; the next task that is due runs, and
+    later ones as well.
+    """
     suite, url = made
     app, path, late = make_app(load(suite.etc)), scratch / "calls", scratch / "late"
     in_broker = waiting(suite, url)
@@ -69,9 +73,17 @@ def test_what_is_due_much_later_holds_up_nothing(made: tuple[Suite, str], scratc
         before, sent = memory(worker.pid), time.monotonic()
         app.send_task("jobs.note", [str(path)], ignore_result=True)
         until(lambda: calls(path), what="the task that is due")
-        figure(f"the next task behind {FLOOD} that are due in a day", time.monotonic() - sent, "20,000 before: 41 s")
+        figure(
+            f"the next task behind {FLOOD} that are due in a day",
+            time.monotonic() - sent,
+            "20,000 before: 41 s",
+        )
         until(lambda: in_broker() == FLOOD, what="all of them in the broker")
-        figure(f"memory for {FLOOD} that are due in a day", f"{memory(worker.pid) - before} kB", "no growth with their number")
+        figure(
+            f"memory for {FLOOD} that are due in a day",
+            f"{memory(worker.pid) - before} kB",
+            "no growth with their number",
+        )
         send(suite, url, FLOOD, lambda: 86400.0, str(late))
         until(lambda: in_broker() > FLOOD, what="some more in the broker")
         worker.send_signal(signal.SIGKILL)
@@ -85,7 +97,9 @@ def test_what_is_due_much_later_holds_up_nothing(made: tuple[Suite, str], scratc
 
 
 def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path) -> None:
-    """Whoever has sent it, and wherever it waits: as soon as it is there, without a watchdog and with one, over restarts."""
+    """Whoever has sent it, and wherever it waits: as soon as it is there, without a watchdog and
+    with one, over restarts.
+    """
     suite, url = made
     app, in_broker = make_app(load(suite.etc)), waiting(suite, url)
 
@@ -108,7 +122,9 @@ def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path)
 
 
 def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Path) -> None:
-    """Sent by anybody, under a quota or not: not before its moment, and once; a worker keeps what is due soon."""
+    """Sent by anybody, under a quota or not: not before its moment, and once; a worker keeps what
+    is due soon.
+    """
     suite, url = made
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
@@ -122,8 +138,12 @@ def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Pat
     assert len(calls(scratch / "plain")) == len(calls(scratch / "called")) == 10
 
 
-def test_a_client_of_warren_sends_it_to_where_it_waits(made: tuple[Suite, str], scratch: Path) -> None:
-    """On Redis and the embedded broker no worker ever sees a task that is due much later; RabbitMQ does so by itself."""
+def test_a_client_of_warren_sends_it_to_where_it_waits(
+    made: tuple[Suite, str], scratch: Path
+) -> None:
+    """On Redis and the embedded broker no worker ever sees a task that is due much later; RabbitMQ
+    does so by itself.
+    """
     suite, url = made
     app, path = make_app(load(suite.etc)), scratch / "calls"
     in_broker = waiting(suite, url)
@@ -140,7 +160,9 @@ def test_a_client_of_warren_sends_it_to_where_it_waits(made: tuple[Suite, str], 
     assert not (scratch / "late").exists()
 
 
-@pytest.mark.parametrize("made", ["embedded", "redis"], indirect=True)  # on RabbitMQ the other tests of this file see it
+@pytest.mark.parametrize(
+    "made", ["embedded", "redis"], indirect=True
+)  # on RabbitMQ the other tests of this file see it
 def test_what_was_put_aside_comes_back_in_time(made: tuple[Suite, str], scratch: Path) -> None:
     """From where it waits it comes to the worker some seconds before its moment, and runs then."""
     suite, _ = made
@@ -155,7 +177,9 @@ def test_what_was_put_aside_comes_back_in_time(made: tuple[Suite, str], scratch:
 
 
 def test_under_an_alarm_tasks_that_are_due_run(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """RabbitMQ takes nothing back then: the others wait in the worker, and leave when it is over."""
+    """RabbitMQ takes nothing back then: the others wait in the worker, and leave when it is
+    over.
+    """
     url = rabbitmq.add_vhost(scratch.name)
     suite = make(scratch, url, "classic")
     app, path = make_app(load(suite.etc)), scratch / "calls"
@@ -170,10 +194,16 @@ def test_under_an_alarm_tasks_that_are_due_run(scratch: Path, rabbitmq: RabbitMQ
         until(lambda: in_broker() == FLOOD, what="all of them in the broker")
 
 
-def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """It says so once; tasks that are due run, the others at their moment, and nothing is rejected."""
+def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(
+    scratch: Path, rabbitmq: RabbitMQNode
+) -> None:
+    """It says so once; tasks that are due run, the others at their moment, and nothing is
+    rejected.
+    """
     url = rabbitmq.add_vhost(scratch.name)
-    rabbitmq.ctl("set_permissions", "-p", scratch.name, "warren", r"^(?!warren\.later).*", ".*", ".*")
+    rabbitmq.ctl(
+        "set_permissions", "-p", scratch.name, "warren", r"^(?!warren\.later).*", ".*", ".*"
+    )
     suite = make(scratch, url, "classic")
     app, path, late = make_app(load(suite.etc)), scratch / "calls", scratch / "late"
     with suite.running("worker", "a"):
@@ -190,11 +220,16 @@ def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(scratch: Pa
 
 
 def test_a_dead_letter_with_an_eta_is_there_at_once(made: tuple[Suite, str], scratch: Path) -> None:
-    """Whatever its ETA is, and one that is too far as well: it lies where people look for it, and waits for nothing."""
+    """Whatever its ETA is, and one that is too far as well: it lies where people look for it, and
+    waits for nothing.
+    """
     suite, url = made
     in_broker = waiting(suite, url)
     state = load(suite.etc).app.state_dir
-    with suite.running("worker", "a"), make_app(load(suite.etc)).connection_for_read() as connection:
+    with (
+        suite.running("worker", "a"),
+        make_app(load(suite.etc)).connection_for_read() as connection,
+    ):
         suite.await_event("worker", "ready")
         send(suite, url, 1, lambda: 86400.0, str(scratch / "late"), timelimit="none")
         send(suite, url, 1, lambda: 400 * 86400.0, str(scratch / "late"))
@@ -202,20 +237,43 @@ def test_a_dead_letter_with_an_eta_is_there_at_once(made: tuple[Suite, str], scr
     assert in_broker() == 0
 
 
-def test_redis_a_moment_stays_where_it_is_when_the_visibility_timeout_is_changed(redis_url: str) -> None:
-    """What was sent with the settings of before comes when it is due, not later; what is not due stays; each comes once."""
+def test_redis_a_moment_stays_where_it_is_when_the_visibility_timeout_is_changed(
+    redis_url: str,
+) -> None:
+    """What was sent with the settings of before comes when it is due, not later; what is not due
+    stays; each comes once.
+    """
     url = redis_url.removesuffix("/0") + "/9"
     database: Any = redis.Redis.from_url(url)
     database.flushdb()
 
     def channel(timeout: int) -> Any:
-        options = {"visibility_timeout": timeout, "unacked_restore_throttle": 1, "global_keyprefix": "p."}
-        connection = Connection(url, transport="warren.broker.redis.redis_transport:Transport", transport_options=options)
+        options = {
+            "visibility_timeout": timeout,
+            "unacked_restore_throttle": 1,
+            "global_keyprefix": "p.",
+        }
+        connection = Connection(
+            url,
+            transport="warren.broker.redis.redis_transport:Transport",
+            transport_options=options,
+        )
         return connection.channel()
 
     info = {"exchange": "", "routing_key": "q"}
-    properties = {"delivery_info": info, "delivery_tag": "", "body_encoding": "base64", "priority": 0}
-    message = {"body": "", "headers": {}, "properties": properties, "content-type": "", "content-encoding": "utf-8"}
+    properties = {
+        "delivery_info": info,
+        "delivery_tag": "",
+        "body_encoding": "base64",
+        "priority": 0,
+    }
+    message = {
+        "body": "",
+        "headers": {},
+        "properties": properties,
+        "content-type": "",
+        "content-encoding": "utf-8",
+    }
     for before, after in ((3600, 21600), (21600, 3600)):
         sender = channel(before)
         for seconds in (-60, -1, 60):
@@ -231,6 +289,10 @@ def test_redis_a_moment_stays_where_it_is_when_the_visibility_timeout_is_changed
         taker.postpone(taken, time.time() + 60)
         taker.qos.restore_visible(interval=1)
         taker.close()
-        assert (database.llen("p.q"), database.zcard("p.unacked_later"), database.zcard("p.unacked_index")) == (1, 2, 0)
+        assert (
+            database.llen("p.q"),
+            database.zcard("p.unacked_later"),
+            database.zcard("p.unacked_index"),
+        ) == (1, 2, 0)
         assert database.hlen("p.unacked") == 2
         database.flushdb()

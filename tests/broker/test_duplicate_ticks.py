@@ -67,7 +67,11 @@ def suite(scratch: Path, request: pytest.FixtureRequest) -> Suite:
     elif request.param == "rabbitmq":
         node: RabbitMQNode = request.getfixturevalue("rabbitmq")
         broker = broker_section(scratch, node.add_vhost(scratch.name))
-    suite = Suite(scratch, f"{broker}[worker:a]\nconcurrency = 2\n[worker:b]\nconcurrency = 2\n", modules="jobs")
+    suite = Suite(
+        scratch,
+        f"{broker}[worker:a]\nconcurrency = 2\n[worker:b]\nconcurrency = 2\n",
+        modules="jobs",
+    )
     suite.module("jobs", JOBS)
     app: Any = make_app(load(suite.etc))
     with app.connection_for_write() as connection:
@@ -77,12 +81,16 @@ def suite(scratch: Path, request: pytest.FixtureRequest) -> Suite:
 
 @pytest.fixture
 def tick(suite: Suite, scratch: Path) -> Iterator[Any]:
-    """Sends a tick's message, as beat does, to a task that notes its runs in a file of that name."""
+    """Sends a tick's message, as beat does, to a task that notes its runs in a file of that
+    name.
+    """
     app: Any = make_app(load(suite.etc))
     signals.before_task_publish.connect(_mark)
 
     def send(identity: str, task: str, *more: object) -> None:
-        app.send_task(task, [str(scratch / identity), *map(str, more)], task_id=identity, ignore_result=True)
+        app.send_task(
+            task, [str(scratch / identity), *map(str, more)], task_id=identity, ignore_result=True
+        )
 
     yield send
     signals.before_task_publish.disconnect(_mark)
@@ -97,11 +105,17 @@ def empty(suite: Suite) -> bool:
 
 def runs(scratch: Path, identity: str) -> int:
     """How often it ran."""
-    return len((scratch / identity).read_text(encoding="ascii")) if (scratch / identity).exists() else 0
+    return (
+        len((scratch / identity).read_text(encoding="ascii"))
+        if (scratch / identity).exists()
+        else 0
+    )
 
 
 def test_one_that_has_ended(suite: Suite, scratch: Path, tick: Any) -> None:
-    """It runs once, also when the second message comes to another worker of the host, or to the successor of this one."""
+    """It runs once, also when the second message comes to another worker of the host, or to the
+    successor of this one.
+    """
     with suite.running("worker", "a"):
         tick("one", "jobs.note")
         suite.await_event("worker", "task_succeeded", task_id="one")
@@ -111,12 +125,18 @@ def test_one_that_has_ended(suite: Suite, scratch: Path, tick: Any) -> None:
         tick("one", "jobs.note")
         tick("other", "jobs.note")
         suite.await_event("worker", "task_succeeded", task_id="other")
-        until(lambda: len(suite.logged("worker", "tick_repeated", task_id="one")) == 2, what="a word about each")
+        until(
+            lambda: len(suite.logged("worker", "tick_repeated", task_id="one")) == 2,
+            what="a word about each",
+        )
     assert (runs(scratch, "one"), runs(scratch, "other")) == (1, 1)
 
 
 def test_one_that_is_at_work(suite: Suite, scratch: Path, tick: Any) -> None:
-    """The second message waits with the broker until the first has ended, and is dropped. Other tasks go on beside it."""
+    """The second message waits with the broker until the first has ended, and is dropped.
+
+    Other tasks go on beside it.
+    """
     with suite.running("worker", "a"):
         tick("slow", "jobs.slow", scratch / "gate")
         until(lambda: runs(scratch, "slow"), what="a run")
@@ -155,7 +175,9 @@ def test_one_whose_process_is_lost(suite: Suite, scratch: Path, tick: Any) -> No
 
 
 @pytest.mark.parametrize("task", ["jobs.again", "jobs.retried"])
-def test_what_a_task_sends_under_its_own_id(suite: Suite, scratch: Path, tick: Any, task: str) -> None:
+def test_what_a_task_sends_under_its_own_id(
+    suite: Suite, scratch: Path, tick: Any, task: str
+) -> None:
     """A retry, and what a task sends again by itself, is no second message of the tick."""
     with suite.running("worker", "a"):
         tick("own", task)

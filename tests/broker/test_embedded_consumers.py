@@ -1,4 +1,6 @@
-"""Real processes on the directories of the embedded broker, killed at any moment: nothing is lost, nothing done comes back."""
+"""Real processes on the directories of the embedded broker, killed at any moment: nothing is lost,
+nothing done comes back.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+)
 
 from support.wait import let_pass, until
 from warren.broker.embedded.messages import Messages
@@ -69,7 +78,9 @@ class Taker:
 
 
 class Spool(RuleBasedStateMachine):
-    """Any sequence of publishing, taking, settling, crashing and restoring leaves each message where the model has it."""
+    """Any sequence of publishing, taking, settling, crashing and restoring leaves each message
+    where the model has it.
+    """
 
     takers = Bundle("takers")
 
@@ -146,7 +157,9 @@ class Spool(RuleBasedStateMachine):
         for queue in QUEUES:
             assert contents(self.directory / "queues" / queue) == Counter(self.ready[queue])
         held = [content for tags in self.held.values() for _, content in tags.values()]
-        assert contents(self.directory / "unacked") == Counter(held + [content for _, content in self.orphaned])
+        assert contents(self.directory / "unacked") == Counter(
+            held + [content for _, content in self.orphaned]
+        )
         assert contents(self.directory / "rejected") == Counter(self.rejected)
         assert contents(self.directory / "incoming") == Counter()
 
@@ -162,11 +175,15 @@ def contents(directory: Path) -> Counter[bytes]:
 
 
 TestSpool = Spool.TestCase
-TestSpool.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+TestSpool.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def _consume(directory: Path, log: str, stay: float) -> None:
-    """Takes until the queues have been empty for a while; notes each message done in `log` before it acknowledges."""
+    """Takes until the queues have been empty for a while; notes each message done in `log` before
+    it acknowledges.
+    """
     messages = Messages(directory)
     with open(log, "ab", buffering=0) as done:
         idle_since = time.monotonic()
@@ -182,17 +199,25 @@ def _consume(directory: Path, log: str, stay: float) -> None:
 
 @pytest.mark.parametrize("renewing", [False, True])
 def test_each_message_is_taken_once(tmp_path: Path, renewing: bool) -> None:
-    """Four processes that take at once get each message exactly once among them, also while the directories are renewed."""
+    """Four processes that take at once get each message exactly once among them, also while the
+    directories are renewed.
+    """
     messages = broker(tmp_path)
     log = tmp_path / "done"
-    processes = [_fork.Process(target=_consume, args=(tmp_path, str(log), 600.0), daemon=True) for _ in range(4)]
+    processes = [
+        _fork.Process(target=_consume, args=(tmp_path, str(log), 600.0), daemon=True)
+        for _ in range(4)
+    ]
     if renewing:
         processes.append(_fork.Process(target=_renew_for_ever, args=(tmp_path,), daemon=True))
     for process in processes:
         process.start()
     for number in range(2000):
         messages.put(QUEUES[number % 2], b"%d" % number, durable=False)
-    until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 2000, what="every message to be done")
+    until(
+        lambda: log.exists() and log.read_bytes().count(b"\n") >= 2000,
+        what="every message to be done",
+    )
     until(lambda: not left(tmp_path), what="every message to be acknowledged")
     for process in processes:
         assert process.is_alive()
@@ -211,7 +236,9 @@ def _renew_for_ever(directory: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_kill_9_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
-    """With takers killed at random moments and two restorers at work, every message is done, and done again only if cut off."""
+    """With takers killed at random moments and two restorers at work, every message is done, and
+    done again only if cut off.
+    """
     dice = random.Random(seed)
     messages = broker(tmp_path)
     log = tmp_path / "done"
@@ -226,7 +253,10 @@ def test_kill_9_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
         nonlocal kills, longest
         before = log.stat().st_size if log.exists() else 0
         assert restorer.is_alive()
-        takers = [_fork.Process(target=_consume, args=(tmp_path, str(log), 0.3), daemon=True) for _ in range(3)]
+        takers = [
+            _fork.Process(target=_consume, args=(tmp_path, str(log), 0.3), daemon=True)
+            for _ in range(3)
+        ]
         for taker in takers:
             taker.start()
         let_pass(dice.uniform(0.0, longest))  # the moment is the point of the test
@@ -246,7 +276,8 @@ def test_kill_9_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
     done = Counter(log.read_bytes().split())
     assert set(done) == {b"%d" % number for number in range(MANY)}
     assert kills > 5
-    assert sum(done.values()) <= MANY + kills  # a kill can cut off one message between its work and its acknowledgement
+    # a kill can cut off one message between its work and its acknowledgement
+    assert sum(done.values()) <= MANY + kills
     assert contents(tmp_path / "rejected") == Counter()
 
 
@@ -256,14 +287,18 @@ def _restore_for_ever(directory: Path) -> None:
 
 
 def test_kill_9_of_a_publisher_leaves_whole_messages(tmp_path: Path) -> None:
-    """A publisher killed at random moments leaves only whole messages, and every one whose publishing had returned."""
+    """A publisher killed at random moments leaves only whole messages, and every one whose
+    publishing had returned.
+    """
     dice = random.Random(7)
     broker(tmp_path)
     log = tmp_path / "published"
     kills, longest = 0, 0.08
 
     def enough() -> bool:
-        """A publisher comes, and is killed; fifteen times, and until one had published something."""
+        """A publisher comes, and is killed; fifteen times, and until one had published
+        something.
+        """
         nonlocal kills, longest
         publisher = _fork.Process(target=_publish_for_ever, args=(tmp_path, str(log)), daemon=True)
         publisher.start()

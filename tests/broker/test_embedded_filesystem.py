@@ -49,18 +49,33 @@ def fill(connection: Any) -> tuple[int, OSError]:
 
 
 def test_a_full_disk(disk: Path) -> None:
-    """On a full disk a publisher is told and nothing torn is left; what was published is all there, and is taken and settled."""
+    """On a full disk a publisher is told and nothing torn is left; what was published is all there,
+    and is taken and settled.
+    """
     options = {"directory": disk / "broker"}
-    connection = Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options)
+    connection = Connection(
+        "warren://",
+        transport="warren.broker.embedded.transport:Transport",
+        transport_options=options,
+    )
     queue = CRAWL(connection.channel())
     queue.declare()
     published, error = fill(connection)
     assert published > 10
-    assert "No space left on device; the message for queue 'crawl' was not stored: free space" in str(error)
+    assert (
+        "No space left on device; the message for queue 'crawl' was not stored: free space"
+        in str(error)
+    )
     assert list((disk / "broker" / "incoming").iterdir()) == []
     producer = Producer(connection.channel())
     with pytest.raises(OperationalError, match="No space left"):
-        producer.publish("x" * 20_000, exchange=TASKS, routing_key="crawl.page", retry=True, retry_policy={"max_retries": 1})
+        producer.publish(
+            "x" * 20_000,
+            exchange=TASKS,
+            routing_key="crawl.page",
+            retry=True,
+            retry_policy={"max_retries": 1},
+        )
     for number in range(published):
         message = until(queue.get, what="a message, though the disk was full")
         assert message.payload["n"] == number
@@ -79,19 +94,31 @@ def make(files: list[Path]) -> None:
 
 
 def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
-    """A consumer that cannot take on a full disk keeps its connection, waits, and takes when there is room."""
+    """A consumer that cannot take on a full disk keeps its connection, waits, and takes when there
+    is room.
+    """
     options = {"directory": disk / "broker"}
-    connection = Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options)
+    connection = Connection(
+        "warren://",
+        transport="warren.broker.embedded.transport:Transport",
+        transport_options=options,
+    )
     received: list[Any] = []
-    with Consumer(connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]):
+    with Consumer(
+        connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]
+    ):
         publish(connection, 1)
         fillers = [disk / f"filler{number}" for number in range(1000)]
         with pytest.raises(OSError, match="No space left"):
             make(fillers)
         queue = disk / "broker" / "queues" / "crawl"
-        until(lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000, what="the queue's directory to have settled")
+        until(
+            lambda: time.time_ns() - queue.stat().st_mtime_ns > 200_000_000,
+            what="the queue's directory to have settled",
+        )
         with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=0.3)  # load: nothing comes; its own directory for what it takes cannot be made
+            # load: nothing comes; its own directory for what it takes cannot be made
+            connection.drain_events(timeout=0.3)
         for filler in fillers:
             filler.unlink(missing_ok=True)
         connection.drain_events(timeout=TIMEOUT)
@@ -101,17 +128,22 @@ def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_power_cut(tmp_path: Path, seed: int) -> None:
-    """What is on the disk when the power goes has, whole, every message whose publishing had returned and that was not done."""
+    """What is on the disk when the power goes has, whole, every message whose publishing had
+    returned and that was not done.
+    """
     image, log = tmp_path / "disk", tmp_path / "log"
     with open(image, "wb") as file:
         file.truncate(48 << 20)
     run_to_end(["mkfs.ext4", "-q", str(image)], check=True)
     with mounted(tmp_path / "running", "-o", "loop,commit=300", str(image)) as running:
         many = random.Random(seed).randrange(30, 120)
-        worker = _fork.Process(target=_publish_and_take, args=(running, str(log), many), daemon=True)
+        worker = _fork.Process(
+            target=_publish_and_take, args=(running, str(log), many), daemon=True
+        )
         worker.start()
         worker.join()
-        # The image has what was written to the disk, and nothing of what the kernel still holds back.
+        # The image has what was written to the disk, and nothing of what the kernel still holds
+        # back.
         shutil.copyfile(image, tmp_path / "copy")
     events = [line.split() for line in log.read_bytes().splitlines()]
     published = {name for verb, name in events if verb == b"published"}
@@ -136,7 +168,8 @@ def _publish_and_take(directory: Path, log: str, many: int) -> None:
     topology.bind("tasks", "crawl.#", "crawl")
     with open(log, "ab", buffering=0) as lines:
         for serial in range(many):
-            tag = messages.take("crawl") if serial % 3 else None  # taken, and perhaps never acknowledged
+            # taken, and perhaps never acknowledged
+            tag = messages.take("crawl") if serial % 3 else None
             if tag and serial % 3 == 1:
                 lines.write(b"done %s\n" % messages.read(tag).split()[0])
                 messages.ack(tag)

@@ -29,7 +29,9 @@ def connected(tmp_path: Path) -> Iterator[Connected]:
 
     def connect() -> Any:
         connection = Connection(
-            "warren://", transport="warren.broker.embedded.transport:Transport", transport_options={"directory": tmp_path}
+            "warren://",
+            transport="warren.broker.embedded.transport:Transport",
+            transport_options={"directory": tmp_path},
         )
         made.append(connection)
         connection.connect()
@@ -40,18 +42,32 @@ def connected(tmp_path: Path) -> Iterator[Connected]:
         connection.close()
 
 
-def publish(connection: Any, body: object, routing_key: str = "crawl.page", exchange: Any = TASKS, **options: Any) -> None:
+def publish(
+    connection: Any,
+    body: object,
+    routing_key: str = "crawl.page",
+    exchange: Any = TASKS,
+    **options: Any,
+) -> None:
     """Publishes without declaring anything but the exchange."""
-    Producer(connection.channel()).publish(body, exchange=exchange, routing_key=routing_key, declare=[exchange], **options)
+    Producer(connection.channel()).publish(
+        body, exchange=exchange, routing_key=routing_key, declare=[exchange], **options
+    )
 
 
 def test_a_publisher_need_not_know_the_queue(connected: Connected) -> None:
-    """A message reaches the queue that another process declared and bound, through a topic exchange."""
+    """A message reaches the queue that another process declared and bound, through a topic
+    exchange.
+    """
     CRAWL(connected().channel()).declare()
     assert end(child(lambda: publish(connected(), {"n": 1}))) == 0
     message = CRAWL(connected().channel()).get()
     assert message.payload == {"n": 1}
-    assert message.delivery_info == {"exchange": "tasks", "routing_key": "crawl.page", "redelivered": False}
+    assert message.delivery_info == {
+        "exchange": "tasks",
+        "routing_key": "crawl.page",
+        "redelivered": False,
+    }
     message.ack()
 
 
@@ -69,7 +85,9 @@ def test_any_body(connected: Connected, body: object) -> None:
 
 
 def test_fanout_reaches_every_queue(connected: Connected) -> None:
-    """A fanout exchange gives each bound queue its own copy, also to two consumers on one channel."""
+    """A fanout exchange gives each bound queue its own copy, also to two consumers on one
+    channel.
+    """
     exchange = Exchange("news", type="fanout")
     connection = connected()
     channel = connection.channel()
@@ -86,7 +104,9 @@ def test_fanout_reaches_every_queue(connected: Connected) -> None:
 
 
 def test_a_message_for_nobody(connected: Connected) -> None:
-    """A persistent message that no queue would get is refused to its publisher; transient ones and news may reach nobody."""
+    """A persistent message that no queue would get is refused to its publisher; transient ones and
+    news may reach nobody.
+    """
     CRAWL(connected().channel()).declare()
     with pytest.raises(OperationalError, match=r"NO_ROUTE.*'tasks'.*'download'"):
         publish(connected(), 1, "download")
@@ -129,7 +149,9 @@ def test_requeue_and_reject(connected: Connected, tmp_path: Path) -> None:
     message.reject()
     assert queue.get().payload == 2
     kept = [json.loads(path.read_bytes()) for path in (tmp_path / "rejected" / "crawl").iterdir()]
-    assert [content["properties"]["delivery_info"]["routing_key"] for content in kept] == ["crawl.page"]
+    assert [content["properties"]["delivery_info"]["routing_key"] for content in kept] == [
+        "crawl.page"
+    ]
 
 
 def test_prefetch_is_respected(connected: Connected) -> None:
@@ -151,7 +173,9 @@ def test_prefetch_is_respected(connected: Connected) -> None:
 
 
 def test_closing_requeues(connected: Connected, tmp_path: Path) -> None:
-    """A closed channel gives back what it had not settled, in order, and its late acknowledgements do nothing."""
+    """A closed channel gives back what it had not settled, in order, and its late acknowledgements
+    do nothing.
+    """
     connection = connected()
     channel = connection.channel()
     queue = CRAWL(channel)
@@ -165,12 +189,17 @@ def test_closing_requeues(connected: Connected, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "unacked").rglob("*") if path.is_file()]
     again = CRAWL(connection.channel())
     returned = [again.get(), again.get()]
-    assert [(message.payload, message.delivery_info["redelivered"]) for message in returned] == [(0, True), (2, True)]
+    assert [(message.payload, message.delivery_info["redelivered"]) for message in returned] == [
+        (0, True),
+        (2, True),
+    ]
     assert again.get() is None
 
 
 def test_a_forked_child_leaves_its_parents_messages(connected: Connected, tmp_path: Path) -> None:
-    """A child that closes every connection that it inherited gives back nothing of its parent's, and may use its own."""
+    """A child that closes every connection that it inherited gives back nothing of its parent's,
+    and may use its own.
+    """
     connection = connected()
     queue = CRAWL(connection.channel())
     queue.declare()
@@ -191,10 +220,14 @@ def test_a_forked_child_leaves_its_parents_messages(connected: Connected, tmp_pa
 
 
 def test_a_waiting_consumer_gets_what_the_dead_had(connected: Connected) -> None:
-    """A consumer that merely waits gets the message of a process that died with it, within seconds."""
+    """A consumer that merely waits gets the message of a process that died with it, within
+    seconds.
+    """
     connection = connected()
     received: list[Any] = []
-    with Consumer(connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]):
+    with Consumer(
+        connection.channel(), [CRAWL], callbacks=[lambda _, message: received.append(message)]
+    ):
         publish(connection, 1)
 
         def take() -> None:
@@ -217,17 +250,23 @@ def test_what_is_no_message_is_moved_away(connected: Connected, tmp_path: Path) 
         (tmp_path / "queues" / "crawl" / f"000{number}").write_bytes(content)
     publish(connection, 1)
     assert queue.get().payload == 1
-    assert sorted(path.read_bytes() for path in (tmp_path / "rejected" / "crawl").iterdir()) == sorted(bad)
+    assert sorted(
+        path.read_bytes() for path in (tmp_path / "rejected" / "crawl").iterdir()
+    ) == sorted(bad)
 
 
 def test_a_temporary_queue_goes_with_its_consumer(connected: Connected, tmp_path: Path) -> None:
-    """An auto-delete queue is deleted when its consumer ends, so that reply queues do not pile up."""
+    """An auto-delete queue is deleted when its consumer ends, so that reply queues do not
+    pile up.
+    """
     news = Exchange("news", type="fanout")
     connection = connected()
     channel = connection.channel()
     received: list[Any] = []
     mine = Queue("mine", news, auto_delete=True)
-    with Consumer(channel, [mine], no_ack=True, callbacks=[lambda _, message: received.append(message)]):
+    with Consumer(
+        channel, [mine], no_ack=True, callbacks=[lambda _, message: received.append(message)]
+    ):
         publish(connection, 1, "", news)
         connection.drain_events(timeout=TIMEOUT)
         assert received[0].payload == 1
@@ -248,7 +287,9 @@ def spin(hub: Any, enough: Callable[[], object]) -> None:
 
 
 def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected) -> None:
-    """In an event loop messages arrive within the prefetch; reconnecting leaves one timer, and closing leaves none."""
+    """In an event loop messages arrive within the prefetch; reconnecting leaves one timer, and
+    closing leaves none.
+    """
     hub = Hub()
     received: list[Any] = []
     for number in range(3):
@@ -257,7 +298,9 @@ def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected)
         connection.transport.register_with_event_loop(connection.connection, hub)
         channel = connection.channel()
         channel.basic_qos(0, 1, False)
-        consumer = Consumer(channel, [CRAWL], callbacks=[lambda _, message: received.append(message)])
+        consumer = Consumer(
+            channel, [CRAWL], callbacks=[lambda _, message: received.append(message)]
+        )
         consumer.consume()
         publish(connection, number)
         publish(connection, number)
@@ -273,7 +316,9 @@ def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected)
 
 
 def test_an_acknowledgement_lets_the_next_message_in_at_once(connected: Connected) -> None:
-    """After an acknowledgement the main loop takes the next message without waiting for its next poll."""
+    """After an acknowledgement the main loop takes the next message without waiting for its next
+    poll.
+    """
     hub = Hub()
     connection = connected()
     connection.transport.polling_interval = 60
@@ -292,7 +337,9 @@ def test_an_acknowledgement_lets_the_next_message_in_at_once(connected: Connecte
     hub.close()
 
 
-def test_an_error_of_the_disk_reaches_the_worker_as_one_of_the_connection(connected: Connected, tmp_path: Path) -> None:
+def test_an_error_of_the_disk_reaches_the_worker_as_one_of_the_connection(
+    connected: Connected, tmp_path: Path
+) -> None:
     """A directory that cannot be used any more is an error on which Celery connects again."""
     connection = connected()
     hub = Hub()
@@ -311,7 +358,13 @@ def test_a_directory_that_cannot_be_made_is_an_error_of_the_connection(tmp_path:
     """An embedded broker whose directory cannot be made says where and why."""
     (tmp_path / "file").write_bytes(b"")
     options = {"directory": tmp_path / "file" / "broker"}
-    connection = Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options)
-    with pytest.raises(connection.connection_errors, match=r"embedded broker cannot use its directory.*file/broker"):
+    connection = Connection(
+        "warren://",
+        transport="warren.broker.embedded.transport:Transport",
+        transport_options=options,
+    )
+    with pytest.raises(
+        connection.connection_errors, match=r"embedded broker cannot use its directory.*file/broker"
+    ):
         connection.connect()
     assert connection.as_uri() == f"warren://{tmp_path}/file/broker"

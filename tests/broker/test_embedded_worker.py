@@ -85,16 +85,37 @@ class Fleet:
         self.app.conf.update(
             broker_url="warren://",
             broker_transport="warren.broker.embedded.transport:Transport",
-            broker_transport_options={"directory": str(directory / "broker"), "polling_interval": 0.02},
+            broker_transport_options={
+                "directory": str(directory / "broker"),
+                "polling_interval": 0.02,
+            },
             result_backend=f"warren.broker.embedded.file_results:Backend+file://{directory}/results",
         )
 
     def start(self, name: str = "w1", concurrency: int = 2) -> subprocess.Popen[bytes]:
         """A worker; returns when it answers a ping."""
-        arguments = [sys.executable, "-m", "celery", "-A", "tiny", "worker", "-n", f"{name}@here", "-c", str(concurrency)]
+        arguments = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "tiny",
+            "worker",
+            "-n",
+            f"{name}@here",
+            "-c",
+            str(concurrency),
+        ]
         with open(self.directory / f"{name}.log", "ab") as log:
-            options: Any = {"cwd": self.directory, "stdout": log, "stderr": log, "start_new_session": True}
-            worker = subprocess.Popen([*arguments, "--without-gossip", "--without-mingle", "-l", "INFO"], **options)
+            options: Any = {
+                "cwd": self.directory,
+                "stdout": log,
+                "stderr": log,
+                "start_new_session": True,
+            }
+            worker = subprocess.Popen(
+                [*arguments, "--without-gossip", "--without-mingle", "-l", "INFO"], **options
+            )
         self.workers.append(worker)
         until(lambda: f"{name}@here" in self.ping(), what=f"{name} to answer")
         return worker
@@ -123,7 +144,12 @@ class Fleet:
     def left(self) -> list[Path]:
         """Messages anywhere."""
         parts = ("queues", "unacked", "rejected")
-        return [path for part in parts for path in (self.directory / "broker" / part).rglob("*") if path.is_file()]
+        return [
+            path
+            for part in parts
+            for path in (self.directory / "broker" / part).rglob("*")
+            if path.is_file()
+        ]
 
 
 @pytest.fixture
@@ -138,7 +164,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_tasks_run(fleet: Fleet) -> None:
-    """Tasks, retries with a countdown, chords and tasks sent by tasks run, and leave no message behind."""
+    """Tasks, retries with a countdown, chords and tasks sent by tasks run, and leave no message
+    behind.
+    """
     worker = fleet.start()
     assert result_of(fleet.send("add", 2, 3)) == 5
     assert result_of(fleet.send("flaky")) == 2
@@ -146,8 +174,14 @@ def test_tasks_run(fleet: Fleet) -> None:
     assert result_of(chord(header, app=fleet.app)(signature("tiny.total", app=fleet.app))) == 20
     for number in range(20):
         fleet.send("spread", number)
-    until(lambda: fleet.noted()["done-19"] and sum(fleet.noted().values()) == 40, what="every spread task to have run")
-    until(lambda: fleet.app.control.inspect().active() == {"w1@here": []}, what="a worker that says it has nothing to do")
+    until(
+        lambda: fleet.noted()["done-19"] and sum(fleet.noted().values()) == 40,
+        what="every spread task to have run",
+    )
+    until(
+        lambda: fleet.app.control.inspect().active() == {"w1@here": []},
+        what="a worker that says it has nothing to do",
+    )
     until(lambda: not fleet.left(), what="every message to be acknowledged")
     worker.terminate()
     assert end_of(worker) == 0
@@ -161,19 +195,27 @@ def test_a_stopped_worker_leaves_its_tasks_to_the_next(fleet: Fleet) -> None:
         fleet.send("hold", number)
     until(lambda: fleet.noted()["begun-0"])
     worker.terminate()
-    until(lambda: "shutdown" in (fleet.directory / "w1.log").read_text(), what="the worker to begin its end")
+    until(
+        lambda: "shutdown" in (fleet.directory / "w1.log").read_text(),
+        what="the worker to begin its end",
+    )
     (fleet.directory / "go").touch()
     assert end_of(worker) == 0
     begun = {text for text in fleet.noted() if text.startswith("begun")}
     assert len(begun) < 6
     assert len(fleet.left()) == 6 - len(begun)
     fleet.start("w2")
-    until(lambda: all(fleet.noted()[f"done-{number}"] == 1 for number in range(6)), what="the second worker to finish")
+    until(
+        lambda: all(fleet.noted()[f"done-{number}"] == 1 for number in range(6)),
+        what="the second worker to finish",
+    )
 
 
 @pytest.mark.parametrize("seed", [11, 12])
 def test_kill_9_loses_no_task(fleet: Fleet, seed: int) -> None:
-    """With a worker killed again and again in the middle of its tasks, another finishes everything."""
+    """With a worker killed again and again in the middle of its tasks, another finishes
+    everything.
+    """
     dice = random.Random(seed)
     for number in range(100):
         fleet.send("step", number, 0.1)
@@ -184,7 +226,10 @@ def test_kill_9_loses_no_task(fleet: Fleet, seed: int) -> None:
         until(lambda aim=aim: sum(fleet.noted().values()) >= aim, what="some tasks to run")  # type: ignore[misc]
         fleet.kill(worker)
     fleet.start("w4")
-    until(lambda: all(fleet.noted()[f"done-{number}"] for number in range(100)), what="the last worker to finish")
+    until(
+        lambda: all(fleet.noted()[f"done-{number}"] for number in range(100)),
+        what="the last worker to finish",
+    )
     until(lambda: not fleet.left(), what="every message to be acknowledged")
     assert sum(fleet.noted()[f"done-{number}"] for number in range(100)) <= 100 + 3 * 2
 
@@ -202,7 +247,9 @@ def test_kill_9_of_a_child_loses_no_task(fleet: Fleet) -> None:
 
 
 def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
-    """The control queues of killed workers and of clients are gone within seconds, while a worker lives."""
+    """The control queues of killed workers and of clients are gone within seconds, while a worker
+    lives.
+    """
     first = fleet.start("w1")
     fleet.kill(first)
     fleet.start("w2")
@@ -211,12 +258,16 @@ def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
     def names() -> list[str]:
         return sorted(path.name for path in queues.iterdir())
 
-    until(lambda: names() == ["celery", "w2@here.celery.pidbox"], what="the queues of the dead to go")
+    until(
+        lambda: names() == ["celery", "w2@here.celery.pidbox"], what="the queues of the dead to go"
+    )
     until(lambda: list(fleet.ping()) == ["w2@here"], what="an answer of the one that lives")
 
 
 def test_a_worker_survives_error_with_the_directory(fleet: Fleet) -> None:
-    """A worker whose broker's directory fails for a while connects again, and a task that came meanwhile runs."""
+    """A worker whose broker's directory fails for a while connects again, and a task that came
+    meanwhile runs.
+    """
     worker = fleet.start()
     fleet.send("step", 1)
     until(lambda: fleet.noted()["done-1"])
@@ -224,7 +275,9 @@ def test_a_worker_survives_error_with_the_directory(fleet: Fleet) -> None:
     os.rename(queues, away)
     queues.write_bytes(b"")
     log = fleet.directory / "w1.log"
-    until(lambda: queues.is_dir() or "Not a directory" in log.read_text(), what="the worker to notice")
+    until(
+        lambda: queues.is_dir() or "Not a directory" in log.read_text(), what="the worker to notice"
+    )
 
     def put_back() -> bool:
         """The worker may just clear the place, or make a directory there."""
@@ -253,4 +306,5 @@ def test_an_idle_worker_does_not_work(fleet: Fleet) -> None:
 
     begun, before = time.monotonic(), used()
     let_pass(3)
-    assert (used() - before) / (time.monotonic() - begun) < 0.1  # load: it is a share of a processor
+    # load: it is a share of a processor
+    assert (used() - before) / (time.monotonic() - begun) < 0.1

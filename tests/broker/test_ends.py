@@ -1,4 +1,6 @@
-"""How a task ends, on every broker: each end is one line of the worker's log, with the task, its queue and the reason."""
+"""How a task ends, on every broker: each end is one line of the worker's log, with the task, its
+queue and the reason.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ TOLD = (*ENDS, "task_retried", "task_requeued")
 
 
 class End(NamedTuple):
-    """What a task does, the lines of its attempts and of its end, and what the reason of the last one has in it."""
+    """What a task does, the lines of its attempts and of its end, and what the reason of the last
+    one has in it.
+    """
 
     code: str
     lines: tuple[str, ...]
@@ -62,23 +66,43 @@ MATRIX = {
     "succeeded": End("pass", ("task_succeeded",)),
     "succeeded, due soon": End("pass", ("task_succeeded",), options={"countdown": 0.5}),
     "failed": End("1/0", ("task_failed",), "ZeroDivisionError"),
-    "failed, in a queue that its call named": End("1/0", ("task_failed",), "ZeroDivisionError", options={"queue": "side"}),
-    "tried again, then succeeded": End(
-        "if not self.request.retries: raise self.retry(countdown=0.1)", ("task_retried", "task_succeeded"), "Retry"
+    "failed, in a queue that its call named": End(
+        "1/0", ("task_failed",), "ZeroDivisionError", options={"queue": "side"}
     ),
-    "tried again, then failed": End("raise self.retry(exc=ValueError(7), countdown=0)", ("task_retried", "task_failed"), "7"),
+    "tried again, then succeeded": End(
+        "if not self.request.retries: raise self.retry(countdown=0.1)",
+        ("task_retried", "task_succeeded"),
+        "Retry",
+    ),
+    "tried again, then failed": End(
+        "raise self.retry(exc=ValueError(7), countdown=0)", ("task_retried", "task_failed"), "7"
+    ),
     "ignored": End("raise Ignore('nothing to do')", ("task_ignored",), "nothing to do"),
-    "replaced": End("raise self.replace(self.app.signature('jobs.add', (1, 2)))", ("task_ignored", "task_succeeded"), "Replaced"),
+    "replaced": End(
+        "raise self.replace(self.app.signature('jobs.add', (1, 2)))",
+        ("task_ignored", "task_succeeded"),
+        "Replaced",
+    ),
     "rejected": End("raise Reject('unfit')", ("task_failed",), "unfit"),
-    "rejected, acknowledged before": End("raise Reject('unfit')", ("task_failed",), "unfit", "jobs.early"),
+    "rejected, acknowledged before": End(
+        "raise Reject('unfit')", ("task_failed",), "unfit", "jobs.early"
+    ),
     "to be requeued, and acknowledged before": End(
         "raise Reject('later', requeue=True)", ("task_failed",), "later", "jobs.early"
     ),
     "given up": End("os._exit(3)", (*LOST, "task_failed"), "WorkerLostError"),
-    "given up, left by an exception": End("raise SystemExit(3)", (*LOST, "task_failed"), "WorkerLostError"),
-    "lost, acknowledged before": End("os._exit(3)", ("task_failed",), "WorkerLostError", "jobs.early"),
-    "hard limit": End("time.sleep(100)", ("task_failed",), "TimeLimitExceeded", options={"time_limit": 1}),
-    "soft limit": End("time.sleep(100)", ("task_failed",), "SoftTimeLimitExceeded", options={"soft_time_limit": 1}),
+    "given up, left by an exception": End(
+        "raise SystemExit(3)", (*LOST, "task_failed"), "WorkerLostError"
+    ),
+    "lost, acknowledged before": End(
+        "os._exit(3)", ("task_failed",), "WorkerLostError", "jobs.early"
+    ),
+    "hard limit": End(
+        "time.sleep(100)", ("task_failed",), "TimeLimitExceeded", options={"time_limit": 1}
+    ),
+    "soft limit": End(
+        "time.sleep(100)", ("task_failed",), "SoftTimeLimitExceeded", options={"soft_time_limit": 1}
+    ),
     "unknown": End("", ("message_rejected",), "expected a task of this worker", "jobs.nobody"),
 }
 
@@ -97,18 +121,29 @@ def running(request: pytest.FixtureRequest) -> Iterator[tuple[Suite, Any]]:
 
 def told(suite: Suite, task_id: str) -> list[dict[str, Any]]:
     """Return the lines of a task's attempts and of its end."""
-    return [line for line in suite.log("worker") if line.get("task_id") == task_id and line["event"] in TOLD]
+    return [
+        line
+        for line in suite.log("worker")
+        if line.get("task_id") == task_id and line["event"] in TOLD
+    ]
 
 
 def test_each_end_is_one_line(running: tuple[Suite, Any]) -> None:
-    """Whatever ends a task, its last line says so once, names task and queue, and gives a reason where it did not succeed."""
+    """Whatever ends a task, its last line says so once, names task and queue, and gives a reason
+    where it did not succeed.
+    """
     suite, app = running
-    sent = {name: app.send_task(end.name, [end.code], **end.options).id for name, end in MATRIX.items()}
+    sent = {
+        name: app.send_task(end.name, [end.code], **end.options).id for name, end in MATRIX.items()
+    }
     soon = datetime.now(UTC) + timedelta(seconds=0.9)
     assert result_of(app.send_task("jobs.add", [1, 2], eta=soon)) == 3
     assert datetime.now(UTC) >= soon
     for name, end in MATRIX.items():
-        until(lambda name=name, end=end: len(told(suite, sent[name])) >= len(end.lines), what=f"the lines of: {name}")  # type: ignore[misc]
+        until(
+            lambda name=name, end=end: len(told(suite, sent[name])) >= len(end.lines),  # type: ignore[misc]
+            what=f"the lines of: {name}",
+        )
     settled(suite, app)
     assert {name: tuple(line["event"] for line in told(suite, sent[name])) for name in MATRIX} == {
         name: end.lines for name, end in MATRIX.items()
@@ -118,16 +153,26 @@ def test_each_end_is_one_line(running: tuple[Suite, Any]) -> None:
             assert line["queue"] == end.options.get("queue", "default"), (name, line)
             assert line["task"] in (end.name, "jobs.add"), (name, line)
             assert line["event"] == "task_succeeded" or line["reason"], (name, line)
-        with_reason = [line for line in told(suite, sent[name]) if line["event"] != "task_succeeded"]
+        with_reason = [
+            line for line in told(suite, sent[name]) if line["event"] != "task_succeeded"
+        ]
         assert not end.reason or end.reason in with_reason[-1]["reason"], (name, with_reason)
 
     story = suite.warren("logs", "--story", "--task", sent["tried again, then failed"]).stdout
-    for part in ("sent\n", "attempt 1 began from default, waited", "again in 0 s: Retry", "attempt 2 began", "failed after"):
+    for part in (
+        "sent\n",
+        "attempt 1 began from default, waited",
+        "again in 0 s: Retry",
+        "attempt 2 began",
+        "failed after",
+    ):
         assert part in story
 
 
 def test_each_end_from_outside_is_one_line(running: tuple[Suite, Any], scratch: Path) -> None:
-    """A task that expires, is revoked before it runs or in memory, or is ended as it runs: each has its reason."""
+    """A task that expires, is revoked before it runs or in memory, or is ended as it runs: each has
+    its reason.
+    """
     suite, app = running
     ids = {
         "expired": app.send_task("jobs.act", ["pass"], expires=0.000001).id,
@@ -142,21 +187,29 @@ def test_each_end_from_outside_is_one_line(running: tuple[Suite, Any], scratch: 
     until(lambda: app.control.revoke(ids["revoked"], reply=True, timeout=2), what="an answer")
     for name in ("terminated", "terminated, acknowledged before"):
         # load: it is asked again
-        until(lambda name=name: app.control.terminate(ids[name], reply=True, timeout=2), what="an answer")  # type: ignore[misc]
+        until(
+            lambda name=name: app.control.terminate(ids[name], reply=True, timeout=2),  # type: ignore[misc]
+            what="an answer",
+        )
     for task_id in ids.values():
         until(lambda task_id=task_id: told(suite, task_id), what="its end")  # type: ignore[misc]
     settled(suite, app)
     lines = {name: told(suite, task_id) for name, task_id in ids.items()}
-    assert {name: [(line["event"], line["reason"]) for line in found] for name, found in lines.items()} == {
-        name: [("task_revoked", name.partition(",")[0])] for name in ids
-    }
+    assert {
+        name: [(line["event"], line["reason"]) for line in found] for name, found in lines.items()
+    } == {name: [("task_revoked", name.partition(",")[0])] for name in ids}
     for (line,) in lines.values():
         assert line["queue"] == "default"
         assert line["task"] in ("jobs.act", "jobs.early")
 
 
-def test_a_task_that_continues_after_it_was_terminated_has_one_end(running: tuple[Suite, Any], scratch: Path) -> None:
-    """It ignores the signal, and succeeds: its line says that. A second signal that it cannot ignore ends another one."""
+def test_a_task_that_continues_after_it_was_terminated_has_one_end(
+    running: tuple[Suite, Any], scratch: Path
+) -> None:
+    """It ignores the signal, and succeeds: its line says that.
+
+    A second signal that it cannot ignore ends another one.
+    """
     suite, app = running
     code = """
 import pathlib, signal
@@ -166,22 +219,31 @@ while not os.path.exists({path!r} + ".go"):
     time.sleep(0.02)
 """
     ends = {"task_succeeded": scratch / "on", "task_revoked": scratch / "off"}
-    ids = {event: app.send_task("jobs.act", [code.format(path=str(path))]).id for event, path in ends.items()}
+    ids = {
+        event: app.send_task("jobs.act", [code.format(path=str(path))]).id
+        for event, path in ends.items()
+    }
     for event, path in ends.items():
         until(path.exists, what="the task at work")
         # load: it is asked again
-        until(lambda event=event: app.control.terminate(ids[event], reply=True, timeout=2), what="an answer")  # type: ignore[misc]
+        until(
+            lambda event=event: app.control.terminate(ids[event], reply=True, timeout=2),  # type: ignore[misc]
+            what="an answer",
+        )
     let_pass(0.5)  # in which no line may come
     assert not [line for task_id in ids.values() for line in told(suite, task_id)]
     # load: it is asked again
-    until(lambda: app.control.terminate(ids["task_revoked"], signal="KILL", reply=True, timeout=2), what="an answer")
+    until(
+        lambda: app.control.terminate(ids["task_revoked"], signal="KILL", reply=True, timeout=2),
+        what="an answer",
+    )
     Path(f"{ends['task_succeeded']}.go").touch()
     for event, task_id in ids.items():
         until(lambda task_id=task_id: told(suite, task_id), what=f"the end that is {event}")  # type: ignore[misc]
     settled(suite, app)
-    assert {event: [line["event"] for line in told(suite, task_id)] for event, task_id in ids.items()} == {
-        event: [event] for event in ids
-    }
+    assert {
+        event: [line["event"] for line in told(suite, task_id)] for event, task_id in ids.items()
+    } == {event: [event] for event in ids}
 
 
 def settled(suite: Suite, app: Any) -> None:

@@ -1,4 +1,6 @@
-"""A task that waits longer than it may, on every broker: it ends as revoked, with a line and a result, and never runs."""
+"""A task that waits longer than it may, on every broker: it ends as revoked, with a line and a
+result, and never runs.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,20 @@ TERM = 1.0
 def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     """A worker on a broker of the test's own."""
     made = Suite(scratch, f"{own_section(request, scratch, 12)}[worker:a]\n", modules="jobs")
-    made.module("jobs", "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    return a + b\n")
+    made.module(
+        "jobs",
+        (
+            "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    "
+            "return a + b\n"
+        ),
+    )
     return made
 
 
 def test_a_task_that_expires_in_its_queue_ends_as_revoked(suite: Suite) -> None:
-    """The broker keeps it until a worker tells of its end: who waits for its result hears that it was revoked."""
+    """The broker keeps it until a worker tells of its end: who waits for its result hears that it
+    was revoked.
+    """
     app = make_app(load(suite.etc))
     late = app.send_task("jobs.add", [1, 1], expires=TERM)
     sent = time.monotonic()

@@ -1,4 +1,7 @@
-"""No message stops a worker: the corpus of the review and fuzzed ones, on each broker. Long form: scripts/bench fuzz."""
+"""No message stops a worker: the corpus of the review and fuzzed ones, on each broker.
+
+Long form: scripts/bench fuzz.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,12 @@ MESSAGES = 2000
 
 
 @pytest.mark.parametrize("broker", ["embedded", "redis", "rabbitmq", "rabbitmq-classic"])
-def test_no_message_stops_a_worker(broker: str, scratch: Path, request: pytest.FixtureRequest, figure: Figure) -> None:
-    """The same worker process takes the next good message, each bad one has a line, and no call has no slot."""
+def test_no_message_stops_a_worker(
+    broker: str, scratch: Path, request: pytest.FixtureRequest, figure: Figure
+) -> None:
+    """The same worker process takes the next good message, each bad one has a line, and no call has
+    no slot.
+    """
     url = ""
     if broker == "redis":
         url = request.getfixturevalue("redis_url").replace("/0", "/7")
@@ -23,7 +30,11 @@ def test_no_message_stops_a_worker(broker: str, scratch: Path, request: pytest.F
         node: RabbitMQNode = request.getfixturevalue("rabbitmq")
         url = node.add_vhost(scratch.name)
     found = run(scratch, broker, url, MESSAGES, seed=1)
-    figure(f"{broker}: the good message behind 500 bad ones", found.slowest_good_s, "5 s on a quiet machine")
+    figure(
+        f"{broker}: the good message behind 500 bad ones",
+        found.slowest_good_s,
+        "5 s on a quiet machine",
+    )
     figure(f"{broker}: {found.sent} messages", found.took_s, "no limit")
     assert found.worker_ends == 0
     assert found.rejected + found.ended == found.sent

@@ -54,7 +54,7 @@ def endless(path):
 
 @shared_task(name="jobs.cut_off")
 def cut_off():
-    """A call that a soft time limit ends before its block begins: nobody knows the slot any more."""
+    """A call that a soft time limit ends before its block begins: nobody knows the slot."""
     quota("provider").call().__enter__()
 
 @shared_task(name="jobs.silent")
@@ -86,14 +86,20 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
     """A worker of one quota and one other queue, on each kind of broker."""
     if request.param == "embedded":
         return make(scratch, "")
-    url = request.getfixturevalue("redis_url") if request.param == "redis" else request.getfixturevalue("rabbitmq").url
+    url = (
+        request.getfixturevalue("redis_url")
+        if request.param == "redis"
+        else request.getfixturevalue("rabbitmq").url
+    )
     return make(scratch, url)
 
 
 def make(scratch: Path, url: str) -> Suite:
     """The same configuration on the broker of this URL."""
     section = broker_section(scratch, url) if url else ""
-    text = INI.format(broker=section, suffix=f"-{scratch.name[-8:]}", limit=LIMIT, window=int(WINDOW))
+    text = INI.format(
+        broker=section, suffix=f"-{scratch.name[-8:]}", limit=LIMIT, window=int(WINDOW)
+    )
     made = Suite(scratch, text, modules="jobs")
     made.module("jobs", JOBS)
     return made
@@ -102,7 +108,9 @@ def make(scratch: Path, url: str) -> Suite:
 @pytest.mark.parametrize("task", ["jobs.call", "jobs.silent"])
 @pytest.mark.usefixtures("worker")
 def test_the_limit_holds_and_every_task_runs(app: Any, scratch: Path, task: str) -> None:
-    """Three windows' worth of tasks: no window holds more than the limit, none is lost, with or without the client API."""
+    """Three windows' worth of tasks: no window holds more than the limit, none is lost, with or
+    without the client API.
+    """
     path = scratch / "calls"
     for _ in range(3 * LIMIT):
         app.send_task(task, [str(path)], ignore_result=True)
@@ -112,9 +120,16 @@ def test_the_limit_holds_and_every_task_runs(app: Any, scratch: Path, task: str)
 
 
 def test_other_queues_never_wait_for_a_quota(suite: Suite, scratch: Path) -> None:
-    """With a quota exhausted and its queue full, a task of another queue of the same worker runs before the next slot is free."""
+    """With a quota exhausted and its queue full, a task of another queue of the same worker runs
+    before the next slot is free.
+    """
     path = scratch / "calls"
-    suite.write((suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head).replace("/2s", "/1h"))
+    suite.write(
+        (suite.etc / "warren.ini")
+        .read_text(encoding="utf-8")
+        .removeprefix(suite.head)
+        .replace("/2s", "/1h")
+    )
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         for _ in range(4 * LIMIT):
@@ -127,7 +142,9 @@ def test_other_queues_never_wait_for_a_quota(suite: Suite, scratch: Path) -> Non
 
 @pytest.mark.usefixtures("worker")
 def test_a_task_that_is_not_due_takes_no_slot(app: Any, scratch: Path) -> None:
-    """Tasks with an ETA in the future leave the whole allowance to those that are due, and run when their time has come."""
+    """Tasks with an ETA in the future leave the whole allowance to those that are due, and run when
+    their time has come.
+    """
     path, later = scratch / "calls", scratch / "later"
     eta = datetime.now(UTC) + timedelta(seconds=3)
     for _ in range(2):
@@ -142,7 +159,9 @@ def test_a_task_that_is_not_due_takes_no_slot(app: Any, scratch: Path) -> None:
 
 
 def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """A quorum queue that drops a message at its second return: hundreds of refusals at the gate lose none."""
+    """A quorum queue that drops a message at its second return: hundreds of refusals at the gate
+    lose none.
+    """
     rabbitmq.ctl("set_policy", "strict", "^calls-", '{"delivery-limit": 1}', "--apply-to", "queues")
     suite, path = make(scratch, rabbitmq.url), scratch / "calls"
     app = make_app(load(suite.etc))
@@ -158,7 +177,9 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
 
 
 def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figure: Figure) -> None:
-    """While a process is stopped with the ledger's lock, the worker's heartbeat and other queues go on; then the tasks run."""
+    """While a process is stopped with the ledger's lock, the worker's heartbeat and other queues go
+    on; then the tasks run.
+    """
     suite, path = make(scratch, ""), scratch / "calls"
     settings = load(suite.etc)
     app, ledger = make_app(settings), Ledgers(settings)["provider"]
@@ -177,9 +198,15 @@ def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figur
             suite.await_event("worker", "ledger_busy")
             results = [app.send_task("jobs.add", [n, n]) for n in range(20)]
             assert [result_of(result) for result in results] == [2 * n for n in range(20)]
-            # With the patience of a child, each of the 8 messages would cost the main loop more than 2 s.
-            longest = max(float(line["waited_s"]) for line in suite.logged("worker", "task_succeeded", task="jobs.add"))
-            figure("a ledger whose holder is stopped: tasks of other queues wait", longest, "<= 6 s")
+            # With the patience of a child, each of the 8 messages would cost the main loop more
+            # than 2 s.
+            longest = max(
+                float(line["waited_s"])
+                for line in suite.logged("worker", "task_succeeded", task="jobs.add")
+            )
+            figure(
+                "a ledger whose holder is stopped: tasks of other queues wait", longest, "<= 6 s"
+            )
         finally:
             os.kill(holder, signal.SIGKILL)
             end(holder)
@@ -188,10 +215,14 @@ def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figur
 
 
 def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None:
-    """A task that its time limit ends calls no more once its slot cools, however short the longest call is said to be."""
+    """A task that its time limit ends calls no more once its slot cools, however short the longest
+    call is said to be.
+    """
     suite, path = make(scratch, ""), scratch / "calls"
     text = (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
-    suite.write(text.replace("prefetch = 4", "time_limit = 10s").replace("/2s", "/1h\nlongest_call = 1ms"))
+    suite.write(
+        text.replace("prefetch = 4", "time_limit = 10s").replace("/2s", "/1h\nlongest_call = 1ms")
+    )
     settings = load(suite.etc)
     app, ledger = make_app(settings), Ledgers(settings)["provider"]
     with suite.running("worker", "a") as worker:
@@ -227,10 +258,15 @@ def test_a_call_that_is_cut_off_leaks_no_slot(scratch: Path) -> None:
 
 
 def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Tasks that were admitted and wait for a child when the connection breaks give their slots back, and run in the end."""
+    """Tasks that were admitted and wait for a child when the connection breaks give their slots
+    back, and run in the end.
+    """
     suite, path, go = make(scratch, rabbitmq.url), scratch / "calls", scratch / "go"
     suite.write(
-        (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head).replace("prefetch = 4", "prefetch = 2")
+        (suite.etc / "warren.ini")
+        .read_text(encoding="utf-8")
+        .removeprefix(suite.head)
+        .replace("prefetch = 4", "prefetch = 2")
     )
     settings = load(suite.etc)
     app, ledger = make_app(settings), Ledgers(settings)["provider"]
@@ -255,8 +291,12 @@ def reservations(ledger: Ledger) -> set[int]:
         return {ticket.serial for ticket, _ in slots.open_tickets()}
 
 
-def test_a_connection_that_breaks_before_a_child_takes_up_its_task(rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Tasks on their way to a pool child when the connection breaks give their slots back, and run in the end."""
+def test_a_connection_that_breaks_before_a_child_takes_up_its_task(
+    rabbitmq: RabbitMQNode, scratch: Path
+) -> None:
+    """Tasks on their way to a pool child when the connection breaks give their slots back, and run
+    in the end.
+    """
     suite, path = make(scratch, rabbitmq.url), scratch / "calls"
     settings = load(suite.etc)
     app, ledger = make_app(settings), Ledgers(settings)["provider"]

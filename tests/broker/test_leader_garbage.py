@@ -1,4 +1,6 @@
-"""Garbage where beats keep their leadership and their last ticks: one beat leads and sends all the same."""
+"""Garbage where beats keep their leadership and their last ticks: one beat leads and sends all the
+same.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def sent(suite: Suite) -> int:
 
 
 def test_on_redis(scratch: Path, redis_url: str) -> None:
-    """Whatever stands under the keys, and is none of beat's, is moved away, also while it leads: it continues sending."""
+    """Whatever stands under the keys, and is none of beat's, is moved away, also while it leads: it
+    continues sending.
+    """
     url = redis_url.replace("/0", "/7")
     database: Redis = Redis.from_url(url)
     database.flushdb()
@@ -77,7 +81,9 @@ def test_on_redis(scratch: Path, redis_url: str) -> None:
 
 
 def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
-    """What is moved away replaces nothing that was moved before, up to a bound; a leader's own key is never moved."""
+    """What is moved away replaces nothing that was moved before, up to a bound; a leader's own key
+    is never moved.
+    """
     url = redis_url.replace("/0", "/7")
     database: Any = Redis.from_url(url)
     database.flushdb()
@@ -95,14 +101,22 @@ def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
     database.flushdb()
 
 
-@pytest.mark.parametrize("body", [b"", b"x", b"\xff", b"[" * 100_000, b'{"s": 1e999}', b'{"s": [1]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"\xff", b"[" * 100_000, b'{"s": 1e999}', b'{"s": [1]}']
+)
 def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None:
-    """A foreign message in the queue of the last ticks is as none: beat sends, and keeps its own there."""
+    """A foreign message in the queue of the last ticks is as none: beat sends, and keeps its own
+    there.
+    """
     suite = beats(scratch, rabbitmq.add_vhost(f"leader-{abs(hash(body))}"))
     app: Any = make_app(load(suite.etc))
     with reach(app) as connection:
         channel = connection.channel()
-        arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": app.conf.task_default_queue_type}
+        arguments = {
+            "x-max-length": 1,
+            "x-overflow": "drop-head",
+            "x-queue-type": app.conf.task_default_queue_type,
+        }
         channel.queue_declare(TICKS, durable=True, auto_delete=False, arguments=arguments)
         channel.basic_publish(channel.prepare_message(body), exchange="", routing_key=TICKS)
     with suite.running("beat") as beat:
@@ -112,7 +126,9 @@ def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None
 
 
 def test_the_type_of_queues_is_changed(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """By `[broker] queue_type`, and those of tasks were made again: beat leads all the same, and knows its last ticks."""
+    """By `[broker] queue_type`, and those of tasks were made again: beat leads all the same, and
+    knows its last ticks.
+    """
     url = rabbitmq.add_vhost("leader-type")
     suite = beats(scratch, url)
     for kind in ("classic", "quorum"):

@@ -1,4 +1,6 @@
-"""A task that ends its process runs five times, also where the connection breaks just as it begins."""
+"""A task that ends its process runs five times, also where the connection breaks just as it
+begins.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,16 @@ def given_up(suite: Suite, path: Path, task_id: str) -> None:
     assert len(suite.logged("worker", "task_failed", task_id=task_id)) == 1
 
 
-def test_a_run_counts_whose_beginning_nobody_heard(rabbitmq: RabbitMQNode, suite: Suite, scratch: Path) -> None:
-    """The connection breaks while the task is on its way to a pool child: the child runs it all the same, and dies of it."""
-    suite.write((suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head) + INI.format(1))
+def test_a_run_counts_whose_beginning_nobody_heard(
+    rabbitmq: RabbitMQNode, suite: Suite, scratch: Path
+) -> None:
+    """The connection breaks while the task is on its way to a pool child: the child runs it all the
+    same, and dies of it.
+    """
+    suite.write(
+        (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
+        + INI.format(1)
+    )
     app, path = make_app(load(suite.etc)), scratch / "runs"
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
@@ -63,7 +72,10 @@ def test_a_run_counts_whose_beginning_nobody_heard(rabbitmq: RabbitMQNode, suite
         try:
             os.kill(child, signal.SIGSTOP)
             sent = app.send_task("jobs.die", [str(path)], ignore_result=True)
-            until(lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("taken"), what="the message")
+            until(
+                lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("taken"),
+                what="the message",
+            )
             suite.warren("status")  # the worker has written the task to its child by now
             rabbitmq.ctl("close_all_connections", "--vhost", scratch.name, "a test")
             suite.await_event("worker", "broker_lost")
@@ -72,15 +84,25 @@ def test_a_run_counts_whose_beginning_nobody_heard(rabbitmq: RabbitMQNode, suite
         given_up(suite, path, sent.id)
 
 
-def test_a_run_counts_whose_connection_is_gone(rabbitmq: RabbitMQNode, suite: Suite, scratch: Path) -> None:
-    """The connection breaks while the task is at work, and its message comes again: both runs are lost, and count."""
-    suite.write((suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head) + INI.format(2))
+def test_a_run_counts_whose_connection_is_gone(
+    rabbitmq: RabbitMQNode, suite: Suite, scratch: Path
+) -> None:
+    """The connection breaks while the task is at work, and its message comes again: both runs are
+    lost, and count.
+    """
+    suite.write(
+        (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
+        + INI.format(2)
+    )
     app, path = make_app(load(suite.etc)), scratch / "runs"
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         sent = app.send_task("jobs.die_late", [str(path)], ignore_result=True)
         suite.await_event("worker", "task_started", task_id=sent.id)
         rabbitmq.ctl("close_all_connections", "--vhost", scratch.name, "a test")
-        until(lambda: len(suite.logged("worker", "task_started", task_id=sent.id)) == 2, what="its second run")
+        until(
+            lambda: len(suite.logged("worker", "task_started", task_id=sent.id)) == 2,
+            what="its second run",
+        )
         Path(f"{path}.go").touch()
         given_up(suite, path, sent.id)

@@ -32,7 +32,8 @@ def add(a, b):
 def foul(self):
     with current_app.connection_for_write() as connection:
         connection.Producer().publish(
-            "x", routing_key=self.request.reply_to, correlation_id=self.request.id, content_type="application/json",
+            "x", routing_key=self.request.reply_to, correlation_id=self.request.id,
+            content_type="application/json",
             content_encoding="utf-8",
         )
 """
@@ -46,7 +47,12 @@ def call(suite: Suite) -> int:
         return int(end.code or 0)
 
 
-def test_on_redis(scratch: Path, redis_url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_redis(
+    scratch: Path,
+    redis_url: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """`get()` has an error of its own, and `warren call` ends with 65 and one line."""
     url = redis_url.replace("/0", "/8")
     database: Redis = Redis.from_url(url)
@@ -72,7 +78,9 @@ def test_announced_on_redis(scratch: Path, redis_url: str) -> None:
     url = redis_url.replace("/0", "/8")
     database: Redis = Redis.from_url(url)
     database.flushdb()
-    suite = Suite(scratch, broker_section(scratch, url) + "[worker:a]\nconcurrency = 1\n", modules="jobs")
+    suite = Suite(
+        scratch, broker_section(scratch, url) + "[worker:a]\nconcurrency = 1\n", modules="jobs"
+    )
     suite.module("jobs", JOBS)
     app: Any = make_app(load(suite.etc))
     asked = app.send_task("jobs.add", [1, 2])
@@ -83,14 +91,20 @@ def test_announced_on_redis(scratch: Path, redis_url: str) -> None:
         assert result_of(asked) == 3
         for number, found in enumerate(MALFORMED):
             database.set(f"celery-task-meta-late-{number}", found)
-            late = app.send_task("jobs.add", [number, 1], task_id=f"late-{number}", ignore_result=False)
+            late = app.send_task(
+                "jobs.add", [number, 1], task_id=f"late-{number}", ignore_result=False
+            )
             suite.await_event("worker", "task_succeeded", task_id=late.id)
             assert result_of(late) == number + 1  # what was there gave way
 
 
 def test_replies_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
     """A reply that is none is an error of the task that it names, and of no other one."""
-    suite = Suite(scratch, broker_section(scratch, rabbitmq.add_vhost("malformed")) + "[worker:a]\nconcurrency = 1\n", "jobs")
+    suite = Suite(
+        scratch,
+        broker_section(scratch, rabbitmq.add_vhost("malformed")) + "[worker:a]\nconcurrency = 1\n",
+        "jobs",
+    )
     suite.module("jobs", JOBS)
     app: Any = make_app(load(suite.etc))
     good = app.send_task("jobs.add", [1, 2])
@@ -101,7 +115,11 @@ def test_replies_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
                 continue
             bad = app.AsyncResult(f"bad-{number}")
             app.backend.add_pending_result(bad)
-            to = {"routing_key": app.backend.oid, "content_type": "application/json", "content_encoding": "utf-8"}
+            to = {
+                "routing_key": app.backend.oid,
+                "content_type": "application/json",
+                "content_encoding": "utf-8",
+            }
             producer.publish(found.replace(b"known", bad.id.encode()), correlation_id=bad.id, **to)
             producer.publish(found, **to)
             with pytest.raises(UnreadableResult, match=f"the result of {bad.id} cannot be read"):

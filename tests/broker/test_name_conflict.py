@@ -15,8 +15,14 @@ from warren.config import load
 
 @pytest.mark.parametrize("kind", ["amqp", "redis"])
 def test_two_suites_of_one_name(request: pytest.FixtureRequest, scratch: Path, kind: str) -> None:
-    """Each notices the other once it was there for long enough, and that it is gone; one of another name disturbs nobody."""
-    url = request.getfixturevalue("rabbitmq").url if kind == "amqp" else request.getfixturevalue("redis_url")
+    """Each notices the other once it was there for long enough, and that it is gone; one of another
+    name disturbs nobody.
+    """
+    url = (
+        request.getfixturevalue("rabbitmq").url
+        if kind == "amqp"
+        else request.getfixturevalue("redis_url")
+    )
     app = make_app(load(Suite(scratch, broker_section(scratch, url)).etc))
     name = scratch.name
     one, two, third = NameConflict(name), NameConflict(name), NameConflict(f"{name}-2")

@@ -1,4 +1,6 @@
-"""A broker that goes away, or hangs, and comes back: nobody is restarted, and work continues within seconds."""
+"""A broker that goes away, or hangs, and comes back: nobody is restarted, and work continues within
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def make(scratch: Path, url: str) -> Suite:
 
 def age(suite: Suite, program: str) -> float:
     """Seconds since the heartbeat of the program beat."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - float((suite.heartbeat(program) or {"at": 0})["at"])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - float(
+        (suite.heartbeat(program) or {"at": 0})["at"]
+    )
 
 
 def allowed(suite: Suite, program: str) -> float:
@@ -92,7 +96,9 @@ def beating(suite: Suite, seconds: float) -> None:
 
     def over() -> bool:
         for program in ("worker-a", "beat"):
-            assert age(suite, program) < allowed(suite, program), f"{program} would be taken for hung: {suite.heartbeat(program)}"
+            assert age(suite, program) < allowed(suite, program), (
+                f"{program} would be taken for hung: {suite.heartbeat(program)}"
+            )
         return time.monotonic() > end
 
     until(over, seconds + TIMEOUT, "the end of the outage")
@@ -109,14 +115,21 @@ def again(suite: Suite, node: RabbitMQNode) -> float:
 
 def takes(node: RabbitMQNode) -> bool:
     """Whether the node lets a client in."""
-    with Connection(node.url, connect_timeout=TIMEOUT) as connection, suppress(OSError, *connection.connection_errors):
+    with (
+        Connection(node.url, connect_timeout=TIMEOUT) as connection,
+        suppress(OSError, *connection.connection_errors),
+    ):
         connection.connect()
         return True
     return False
 
 
-def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure) -> None:
-    """A task with a result, sent while the broker is away, is an error in bounded time; when it is back the next one is sent."""
+def test_sending_without_a_broker_ends(
+    rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure
+) -> None:
+    """A task with a result, sent while the broker is away, is an error in bounded time; when it is
+    back the next one is sent.
+    """
     app = make_app(load(make(scratch, url).etc))
     app.send_task("jobs.tick")
     rabbitmq.ctl("stop_app")
@@ -124,31 +137,46 @@ def test_sending_without_a_broker_ends(rabbitmq: RabbitMQNode, url: str, scratch
         began = time.monotonic()
         with pytest.raises(OperationalError):
             app.send_task("jobs.tick")
-        figure("a task sent while the broker is away: told after", time.monotonic() - began, "<= 30 s")
+        figure(
+            "a task sent while the broker is away: told after", time.monotonic() - began, "<= 30 s"
+        )
     finally:
         rabbitmq.ctl("start_app")
     until(lambda: listens(rabbitmq.port), what="RabbitMQ to listen")
     app.send_task("jobs.tick")
 
 
-def test_an_outage_of_rabbitmq(rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure) -> None:
-    """RabbitMQ stops for 12 s: heartbeats beat all the time, and after its return tasks are sent and run within seconds."""
+def test_an_outage_of_rabbitmq(
+    rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure
+) -> None:
+    """RabbitMQ stops for 12 s: heartbeats beat all the time, and after its return tasks are sent
+    and run within seconds.
+    """
     suite = make(scratch, url)
     with working(suite):
         rabbitmq.ctl("stop_app")
         beating(suite, 12)
         with ThreadPoolExecutor() as pool:
             started = pool.submit(rabbitmq.ctl, "start_app")
-            figure("RabbitMQ stopped for 12 s: a task after it takes connections", again(suite, rabbitmq), f"<= {SOON:g} s")
+            figure(
+                "RabbitMQ stopped for 12 s: a task after it takes connections",
+                again(suite, rabbitmq),
+                f"<= {SOON:g} s",
+            )
             started.result()
 
 
 def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
-    """RabbitMQ hangs (SIGSTOP) for longer than heartbeats allow: both daemons notice and live, and work continues afterwards."""
+    """RabbitMQ hangs (SIGSTOP) for longer than heartbeats allow: both daemons notice and live, and
+    work continues afterwards.
+    """
     directory = scratch / "node"
     directory.mkdir()
     with rabbitmq_server(directory) as node:
-        suite, pid = make(scratch, node.url), int(node.ctl("eval", "os:getpid().").strip().strip('"'))
+        suite, pid = (
+            make(scratch, node.url),
+            int(node.ctl("eval", "os:getpid().").strip().strip('"')),
+        )
         with working(suite):
             os.kill(pid, signal.SIGSTOP)
             try:
@@ -157,11 +185,17 @@ def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
                 suite.await_event("beat", "tick_failed")
             finally:
                 os.kill(pid, signal.SIGCONT)
-            figure("RabbitMQ hung for 40 s: a task after it takes connections", again(suite, node), f"<= {SOON:g} s")
+            figure(
+                "RabbitMQ hung for 40 s: a task after it takes connections",
+                again(suite, node),
+                f"<= {SOON:g} s",
+            )
 
 
 def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
-    """Redis hangs (SIGSTOP) with tasks at work: heartbeats continue, no process ends, and no task is lost or run twice."""
+    """Redis hangs (SIGSTOP) with tasks at work: heartbeats continue, no process ends, and no task
+    is lost or run twice.
+    """
     directory, runs = scratch / "redis", scratch / "runs"
     directory.mkdir()
     with redis_server(directory) as url:
@@ -171,8 +205,12 @@ def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
         with working(suite):
             for number in range(TASKS):
                 app.send_task("jobs.run", [str(runs), number], ignore_result=True)
-            # Both processes at work, with all that was fetched: what had not begun would be delivered again in an hour.
-            until(lambda: len(numbers(scratch / "runs.begun")) == len(numbers(runs)) + 2 > 4, what="tasks at work")
+            # Both processes at work, with all that was fetched: what had not begun would be
+            # delivered again in an hour.
+            until(
+                lambda: len(numbers(scratch / "runs.begun")) == len(numbers(runs)) + 2 > 4,
+                what="tasks at work",
+            )
             os.kill(pid, signal.SIGSTOP)
             try:
                 beating(suite, 40)
@@ -183,11 +221,23 @@ def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
                 os.kill(pid, signal.SIGCONT)
             back = time.monotonic()
             until(lambda: len(numbers(runs)) > before, what="a task")
-            figure("Redis hung for 40 s: a task after its return", time.monotonic() - back, f"<= {SOON:g} s")
+            figure(
+                "Redis hung for 40 s: a task after its return",
+                time.monotonic() - back,
+                f"<= {SOON:g} s",
+            )
             until(lambda: set(numbers(runs)) == set(range(TASKS)), what="every task")
             sent = {line["task_id"] for line in suite.logged("beat", "tick_sent")}
-            until(lambda: sent <= {line["task_id"] for line in suite.logged("worker", "task_succeeded")}, what="every tick")
-            until(lambda: not redis.hlen("unacked"), what="nothing left that Redis would deliver again")
+            until(
+                lambda: (
+                    sent <= {line["task_id"] for line in suite.logged("worker", "task_succeeded")}
+                ),
+                what="every tick",
+            )
+            until(
+                lambda: not redis.hlen("unacked"),
+                what="nothing left that Redis would deliver again",
+            )
     assert sorted(numbers(runs)) == list(range(TASKS))
 
 
@@ -197,13 +247,18 @@ def numbers(runs: Path) -> list[int]:
 
 
 def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, url: str, scratch: Path) -> None:
-    """RabbitMQ refuses the password for a while: the worker is not ended by it, and works on within seconds of its return."""
+    """RabbitMQ refuses the password for a while: the worker is not ended by it, and works on within
+    seconds of its return.
+    """
     suite = make(scratch, url)
     with working(suite):
         rabbitmq.ctl("change_password", "warren", "another")
         try:
             rabbitmq.ctl("close_all_connections", "--global", "the password was changed")
-            until(lambda: len(suite.logged("worker", "broker_unreachable")) >= 3, what="three refused attempts")
+            until(
+                lambda: len(suite.logged("worker", "broker_unreachable")) >= 3,
+                what="three refused attempts",
+            )
             beating(suite, 3)
         finally:
             rabbitmq.ctl("change_password", "warren", rabbitmq.password)

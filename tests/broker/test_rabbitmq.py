@@ -43,8 +43,12 @@ def queue(channel: Any, **arguments: Any) -> str:
     return name
 
 
-def test_no_answer_ends_the_wait_and_the_connection(channel: Any, monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """What waits for an answer ends in time although heartbeats come, and the connection is not asked to close."""
+def test_no_answer_ends_the_wait_and_the_connection(
+    channel: Any, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    """What waits for an answer ends in time although heartbeats come, and the connection is not
+    asked to close.
+    """
     monkeypatch.setattr(module, "ANSWER", 2.0)
     connection, began = channel.connection, time.monotonic()
     assert connection.heartbeat == 1
@@ -56,7 +60,9 @@ def test_no_answer_ends_the_wait_and_the_connection(channel: Any, monkeypatch: p
     assert not connection.connected
 
 
-def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_with_an_answer_leaves_no_limit_behind(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After an answer the connection reads for as long as its reader likes."""
     monkeypatch.setattr(module, "ANSWER", 1.0)
     queue(channel)
@@ -68,9 +74,15 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(channel: Any, monkeypatch:
 
 
 def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: Any) -> None:
-    """kombu takes the error for a broken connection: with `retry` it connects again, without it says so."""
+    """kombu takes the error for a broken connection: with `retry` it connects again, without it
+    says so.
+    """
     producer = connection.Producer()
-    nobody = {"routing_key": module.NOWHERE, "delivery_mode": "transient"}  # a persistent message has to reach a queue
+    # a persistent message has to reach a queue
+    nobody = {
+        "routing_key": module.NOWHERE,
+        "delivery_mode": "transient",
+    }
     producer.publish("one", **nobody)
     producer.channel.connection.collect()
     with pytest.raises(RecoverableConnectionError):
@@ -79,20 +91,27 @@ def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: A
 
 
 def test_each_confirmation_is_of_its_own_message(channel: Any) -> None:
-    """Answers to messages that nobody waited for, late and several at once, are not taken for that of the next one."""
+    """Answers to messages that nobody waited for, late and several at once, are not taken for that
+    of the next one.
+    """
     full = queue(channel, **{"x-max-length": 1, "x-overflow": "reject-publish"})
     said: list[tuple[int, bool]] = []
     for number in range(50):
         where = full if number % 2 else module.NOWHERE
-        channel.publish_later(lambda taken, number=number: said.append((number, taken)), question(), routing_key=where)
-    channel.basic_publish(question(), routing_key=module.NOWHERE)  # taken, whatever became of the others
+        channel.publish_later(
+            lambda taken, number=number: said.append((number, taken)), question(), routing_key=where
+        )
+    # taken, whatever became of the others
+    channel.basic_publish(question(), routing_key=module.NOWHERE)
     with pytest.raises(MessageNacked):
         channel.basic_publish(question(), routing_key=full)
     assert sorted(said) == [(number, number % 2 == 0 or number == 1) for number in range(50)]
 
 
 def test_a_channel_that_the_broker_has_closed_confirms_again(channel: Any) -> None:
-    """A message to an exchange that does not exist costs its sender an error; the next message is confirmed."""
+    """A message to an exchange that does not exist costs its sender an error; the next message is
+    confirmed.
+    """
     with pytest.raises(NotFound):
         channel.basic_publish(question(), exchange="nobody", routing_key="x")
     name = queue(channel)

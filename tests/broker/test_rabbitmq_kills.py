@@ -1,4 +1,6 @@
-"""Workers and RabbitMQ that are killed: no task is lost (a short form of `scripts/bench kills --broker rabbitmq`)."""
+"""Workers and RabbitMQ that are killed: no task is lost (a short form of `scripts/bench kills
+--broker rabbitmq`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from support.kills import Run
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "rabbitmq-classic"])
 def test_kills_lose_nothing(scratch: Path, figure: Figure, broker: str) -> None:
-    """300 tasks, a worker is killed three times and RabbitMQ once: what was confirmed runs, and nothing stays behind."""
+    """300 tasks, a worker is killed three times and RabbitMQ once: what was confirmed runs, and
+    nothing stays behind.
+    """
     found = Run(scratch, tasks=300, kills=3, server_kills=1, broker=broker)()
     figure(f"{broker}: tasks lost in 3 kill -9 of workers and 1 of RabbitMQ", len(found.lost), "0")
     figure(f"{broker}: tasks that ran twice in them", found.again, "few of 300")

@@ -1,4 +1,6 @@
-"""Garbage in the keys in which kombu keeps bindings and messages costs no sender and no worker: it is moved, and named once."""
+"""Garbage in the keys in which kombu keeps bindings and messages costs no sender and no worker: it
+is moved, and named once.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +31,51 @@ def add(a, b):
 BINDINGS = "_kombu.binding.warren"
 SEP = "\x06\x16"
 DEEP = b"[" * 100_000 + b"]" * 100_000
-GOOD = {"body": "x", "headers": {}, "properties": {"delivery_info": {"exchange": "", "routing_key": "default"}}}
+GOOD = {
+    "body": "x",
+    "headers": {},
+    "properties": {"delivery_info": {"exchange": "", "routing_key": "default"}},
+}
 #: Members of an exchange's set that are no bindings.
 MEMBERS: list[bytes | str] = [b"", b"x", b"\xff\xfe" * 50, DEEP, "x" * 5_000_000]
 MEMBERS += [f"a{SEP}b", f"a{SEP}b{SEP}c{SEP}d", f"#{SEP}#{SEP}"]
-MEMBERS += [f"#{SEP}#{SEP}{kept}" for kept in ("unacked", "unacked_index", BINDINGS)] + [f"{'#.' * 2000}{SEP}.{SEP}default"]
-#: Members that are bindings, with a pattern that is no regular expression, and one that runs for ever.
-FOUL_PATTERNS = [f"other.*{SEP}({SEP}other", f"#.#.#.#.#.#.#.z{SEP}^(([a-z])+.)+[A-Z]([a-z])+${SEP}default"]
+MEMBERS += [f"#{SEP}#{SEP}{kept}" for kept in ("unacked", "unacked_index", BINDINGS)] + [
+    f"{'#.' * 2000}{SEP}.{SEP}default"
+]
+#: Members that are bindings, with a pattern that is no regular expression, and one that runs for
+#: ever.
+FOUL_PATTERNS = [
+    f"other.*{SEP}({SEP}other",
+    f"#.#.#.#.#.#.#.z{SEP}^(([a-z])+.)+[A-Z]([a-z])+${SEP}default",
+]
 #: Entries of the hash of unacknowledged messages that are none.
-ENTRIES: list[bytes | str] = [b"", b"\xff", b"x", DEEP, "[1, 2]", "[1, 2, 3]", '{"a": 1}', "[{}, 5, {}]"]
+ENTRIES: list[bytes | str] = [
+    b"",
+    b"\xff",
+    b"x",
+    DEEP,
+    "[1, 2]",
+    "[1, 2, 3]",
+    '{"a": 1}',
+    "[{}, 5, {}]",
+]
 ENTRIES += [json.dumps([GOOD, "", kept]) for kept in ("unacked", "", BINDINGS)]
 ENTRIES += [json.dumps([GOOD, "warren", "leads.nowhere"]), "x" * 80_000_000]
 #: What may be published where workers listen for remote control.
-PUBLISHED = [b"x", b"\xff", DEEP, b"5", b"null", b"true", b'"x"', b"[]", b"{}", b"[1]", b'{"properties": 5}', b"x" * 5_000_000]
+PUBLISHED = [
+    b"x",
+    b"\xff",
+    DEEP,
+    b"5",
+    b"null",
+    b"true",
+    b'"x"',
+    b"[]",
+    b"{}",
+    b"[1]",
+    b'{"properties": 5}',
+    b"x" * 5_000_000,
+]
 PUBLISHED += [
     json.dumps({"method": method, "arguments": arguments, **more}).encode()
     for method, arguments in (("ping", 5), (["ping"], {}), ("ping", {}), ("inspect", {"x": "y"}))
@@ -54,7 +88,12 @@ PUBLISHED += [
     )
 ]
 #: Every key that kombu reads, and its type.
-KEYS = {BINDINGS: "set", "_kombu.binding_permanent.warren": "set", "default": "list", "default\x06\x163": "list"}
+KEYS = {
+    BINDINGS: "set",
+    "_kombu.binding_permanent.warren": "set",
+    "default": "list",
+    "default\x06\x163": "list",
+}
 KEYS |= {"unacked": "hash", "unacked_index": "zset", "unacked_later": "zset"}
 
 
@@ -89,7 +128,9 @@ def plant(database: Any) -> None:
 
 
 def test_garbage_that_a_worker_finds_at_its_start(suite: Suite, database: Any) -> None:
-    """It starts, gives back the one good message among the garbage, runs tasks, and moves the rest, once."""
+    """It starts, gives back the one good message among the garbage, runs tasks, and moves the rest,
+    once.
+    """
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
@@ -101,7 +142,10 @@ def test_garbage_that_a_worker_finds_at_its_start(suite: Suite, database: Any) -
     with suite.running("worker", "a") as worker:
         assert result_of(lost) == 2
         assert result_of(make_app(load(suite.etc)).send_task("jobs.add", [1, 2])) == 3
-        until(lambda: database.hlen("warren.rejected.unacked") == len(ENTRIES) + 1, what="every bad entry moved")
+        until(
+            lambda: database.hlen("warren.rejected.unacked") == len(ENTRIES) + 1,
+            what="every bad entry moved",
+        )
         assert worker.poll() is None
     said = Counter(line["key"] for line in suite.logged("worker", "key_rejected"))
     assert said == {"unacked": len(ENTRIES) + 1, "unacked_mutex": 1, BINDINGS: 1}
@@ -112,7 +156,9 @@ def test_garbage_that_a_worker_finds_at_its_start(suite: Suite, database: Any) -
 
 
 def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> None:
-    """Their content is moved and named once; a sender that was there before, a new one, and the same worker go on."""
+    """Their content is moved and named once; a sender that was there before, a new one, and the
+    same worker go on.
+    """
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
@@ -128,12 +174,16 @@ def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> No
             assert database.get(f"warren.rejected.{key}") == b"x"
         assert asked(load(suite.etc))["rejected_keys"] == len(KEYS)
         assert worker.poll() is None
-    assert max(Counter(line["key"] for line in suite.logged("worker", "key_rejected")).values()) == 1
+    assert (
+        max(Counter(line["key"] for line in suite.logged("worker", "key_rejected")).values()) == 1
+    )
     assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])
 
 
 def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
-    """A sender that declared its queue before writes the binding again; its task is not lost, and no error."""
+    """A sender that declared its queue before writes the binding again; its task is not lost, and
+    no error.
+    """
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
@@ -142,19 +192,34 @@ def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
 
 
 def test_anything_that_is_published(suite: Suite, database: Any) -> None:
-    """On the channel of remote control, too, what is no message ends no worker: it answers, and runs tasks."""
-    (suite.etc / "conf.d" / "control.ini").write_text("[worker:a]\nremote_control = true\n", encoding="utf-8")
+    """On the channel of remote control, too, what is no message ends no worker: it answers, and
+    runs tasks.
+    """
+    (suite.etc / "conf.d" / "control.ini").write_text(
+        "[worker:a]\nremote_control = true\n", encoding="utf-8"
+    )
     suite.write(
-        (suite.etc / "warren.ini").read_text("utf-8").removeprefix(suite.head).replace("[worker:a]\nconcurrency = 1\n", "")
+        (suite.etc / "warren.ini")
+        .read_text("utf-8")
+        .removeprefix(suite.head)
+        .replace("[worker:a]\nconcurrency = 1\n", "")
     )
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         for body in PUBLISHED:
-            wrapped = {**GOOD, "body": body.decode("latin-1"), "content-type": "application/json", "content-encoding": "utf-8"}
+            wrapped = {
+                **GOOD,
+                "body": body.decode("latin-1"),
+                "content-type": "application/json",
+                "content-encoding": "utf-8",
+            }
             for content in (body, json.dumps(wrapped)):
                 # Celery listens again after each command that fails.
-                until(lambda content=content: database.publish("/9.celery.pidbox", content), what="a listener")  # type: ignore[misc]
+                until(
+                    lambda content=content: database.publish("/9.celery.pidbox", content),  # type: ignore[misc]
+                    what="a listener",
+                )
         assert until(app.control.ping, what="an answer")
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         assert worker.poll() is None
@@ -162,8 +227,12 @@ def test_anything_that_is_published(suite: Suite, database: Any) -> None:
 
 
 def test_an_item_of_any_size(suite: Suite, database: Any, figure: Figure) -> None:
-    """What is larger than the limit is read past: it costs no memory, is rejected once, and its beginning is kept."""
-    (suite.etc / "conf.d" / "size.ini").write_text("[broker]\nlargest_message = 1MB\n", encoding="utf-8")
+    """What is larger than the limit is read past: it costs no memory, is rejected once, and its
+    beginning is kept.
+    """
+    (suite.etc / "conf.d" / "size.ini").write_text(
+        "[broker]\nlargest_message = 1MB\n", encoding="utf-8"
+    )
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
@@ -175,7 +244,9 @@ def test_an_item_of_any_size(suite: Suite, database: Any, figure: Figure) -> Non
         assert result_of(app.send_task("jobs.add", [3, 4])) == 7
         grown = peak(worker.pid) - before
         assert worker.poll() is None
-    figure("memory that an item of 100 MB costs a worker", f"{grown // 1024} MB", "less than the item")
+    figure(
+        "memory that an item of 100 MB costs a worker", f"{grown // 1024} MB", "less than the item"
+    )
     assert grown < 30_000
     assert len(database.lindex("warren.rejected", 0)) < 10_000
     assert (suite.logged("worker", "broker_lost"), suite.logged("worker", "crashed")) == ([], [])

@@ -17,8 +17,12 @@ from warren.app.factory import make_app
 from warren.config import load
 
 
-def test_a_task_that_reaches_a_stopped_worker_runs_at_the_next_one(scratch: Path, redis_url: str) -> None:
-    """An idle worker is stopped, a task is sent, the worker is killed: the next one runs the task, each time."""
+def test_a_task_that_reaches_a_stopped_worker_runs_at_the_next_one(
+    scratch: Path, redis_url: str
+) -> None:
+    """An idle worker is stopped, a task is sent, the worker is killed: the next one runs the task,
+    each time.
+    """
     url = redis_url.replace("/0", "/8")
     database: Redis = Redis.from_url(url)
     database.flushdb()
@@ -28,19 +32,30 @@ def test_a_task_that_reaches_a_stopped_worker_runs_at_the_next_one(scratch: Path
     app: Any = make_app(load(suite.etc))
     for number in range(3):
         with suite.running("worker", "a") as worker:
-            until(lambda number=number: len(suite.logged("worker", "ready")) > number, what="a worker")  # type: ignore[misc]
-            until(lambda: not database.llen("default") and not database.hlen("unacked"), what="an idle one")
+            until(
+                lambda ends=number: len(suite.logged("worker", "ready")) > ends,  # type: ignore[misc]
+                what="a worker",
+            )
+            until(
+                lambda: not database.llen("default") and not database.hlen("unacked"),
+                what="an idle one",
+            )
             worker.send_signal(signal.SIGSTOP)
             app.send_task("jobs.note", [str(runs), number], ignore_result=True)
             worker.send_signal(signal.SIGKILL)
             end_of(worker)
     with suite.running("worker", "a"):
-        until(lambda: runs.exists() and len(set(runs.read_text("ascii").split())) == 3, what="all three")
+        until(
+            lambda: runs.exists() and len(set(runs.read_text("ascii").split())) == 3,
+            what="all three",
+        )
     assert not database.hlen("unacked")
 
 
 def test_kills_lose_nothing(scratch: Path, figure: Figure) -> None:
-    """300 tasks, a worker is killed ten times and Redis once, with its writes on disk: each runs, and nothing stays behind."""
+    """300 tasks, a worker is killed ten times and Redis once, with its writes on disk: each runs,
+    and nothing stays behind.
+    """
     found = Run(scratch, tasks=300, kills=10, server_kills=1)()
     figure("Redis: tasks lost in 10 kill -9 of workers and 1 of Redis", len(found.lost), "0")
     figure("Redis: tasks that ran twice in them", found.again, "few of 300")

@@ -1,4 +1,7 @@
-"""Redis that takes the connection and refuses writes: a broker that is away. The worker waits, says so, and loses nothing."""
+"""Redis that takes the connection and refuses writes: a broker that is away.
+
+The worker waits, says so, and loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,10 @@ class Server:
             (self.directory / "dump.rdb").mkdir()
             self.database.config_set("save", "3600 1")
             self.database.bgsave()
-            until(lambda: self.database.info("persistence")["rdb_last_bgsave_status"] != "ok", what="a failure to save")
+            until(
+                lambda: self.database.info("persistence")["rdb_last_bgsave_status"] != "ok",
+                what="a failure to save",
+            )
         else:
             (self.directory / "dump.rdb").rmdir()
             self.database.config_set("save", "")
@@ -91,8 +97,12 @@ def suite(scratch: Path, server: Server) -> Suite:
 
 
 @pytest.mark.parametrize("kind", ["memory", "replica", "disk"])
-def test_a_refused_write_loses_no_task_and_ends_no_worker(kind: str, suite: Suite, server: Server, app: Any) -> None:
-    """Tasks that end meanwhile wait for their result, or their acknowledgement; what is in the queue waits; all run once."""
+def test_a_refused_write_loses_no_task_and_ends_no_worker(
+    kind: str, suite: Suite, server: Server, app: Any
+) -> None:
+    """Tasks that end meanwhile wait for their result, or their acknowledgement; what is in the
+    queue waits; all run once.
+    """
     switch: Switch = getattr(server, kind)
     directory = str(suite.directory)
     runs = suite.directory / "runs"
@@ -100,11 +110,19 @@ def test_a_refused_write_loses_no_task_and_ends_no_worker(kind: str, suite: Suit
         suite.await_event("worker", "ready")
         told, _ = app.send_task("jobs.told", [directory]), app.send_task("jobs.silent", [directory])
         later = app.send_task("jobs.add", [1, 2])
-        until(lambda: runs.exists() and len(runs.read_text("ascii").split()) == 2, what="both to have begun")
+        until(
+            lambda: runs.exists() and len(runs.read_text("ascii").split()) == 2,
+            what="both to have begun",
+        )
         switch(True)
         try:
             (suite.directory / "go").touch()
-            waits = until(lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("storing_s"), what="a wait")
+            waits = until(
+                lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get(
+                    "storing_s"
+                ),
+                what="a wait",
+            )
             assert waits > 0
             suite.await_event("worker", "broker_lost")
         finally:
@@ -123,7 +141,9 @@ def test_a_refused_write_loses_no_task_and_ends_no_worker(kind: str, suite: Suit
 
 
 def test_a_time_limit_that_redis_is_not_told(scratch: Path, server: Server) -> None:
-    """A task meets its hard limit while Redis takes no writes: it goes back, and fails by its limit when Redis takes them."""
+    """A task meets its hard limit while Redis takes no writes: it goes back, and fails by its limit
+    when Redis takes them.
+    """
     section = broker_section(scratch, server.url) + "[worker:a]\nconcurrency = 1\ntime_limit = 3s\n"
     suite = Suite(scratch, section, modules="jobs")
     suite.module("jobs", JOBS)
@@ -143,19 +163,29 @@ def test_a_time_limit_that_redis_is_not_told(scratch: Path, server: Server) -> N
     assert not suite.logged("worker", "crashed")
 
 
-def test_a_message_that_meets_a_full_redis_stays_in_its_queue(suite: Suite, server: Server, app: Any) -> None:
-    """Memory runs out between a message and its taker: the take is refused whole, the log says what to do, the depth is right."""
+def test_a_message_that_meets_a_full_redis_stays_in_its_queue(
+    suite: Suite, server: Server, app: Any
+) -> None:
+    """Memory runs out between a message and its taker: the take is refused whole, the log says what
+    to do, the depth is right.
+    """
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
-        until(lambda: not server.database.hlen("unacked"), what="its acknowledgement, which follows the result")
+        until(
+            lambda: not server.database.hlen("unacked"),
+            what="its acknowledgement, which follows the result",
+        )
         worker.send_signal(signal.SIGSTOP)
         waiting = app.send_task("jobs.add", [1, 2])
         server.memory(True)
         try:
             worker.send_signal(signal.SIGCONT)
             suite.await_event("worker", "broker_lost")
-            assert any("maxmemory" in (line.get("remedy") or "") for line in suite.logged("worker", "broker_lost"))
+            assert any(
+                "maxmemory" in (line.get("remedy") or "")
+                for line in suite.logged("worker", "broker_lost")
+            )
             assert (server.database.llen("default"), server.database.hlen("unacked")) == (1, 0)
             assert depths(app, ["default"]) == {"default": 1}
         finally:

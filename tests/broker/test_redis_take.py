@@ -1,4 +1,6 @@
-"""Redis: a message is taken and noted in one step, and goes back once from whoever is dead, or does not know of it."""
+"""Redis: a message is taken and noted in one step, and goes back once from whoever is dead, or does
+not know of it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def add(a, b):
     return a + b
 """
 OWN = "warren.broker.redis.redis_transport:Transport"
-#: Another process that takes so many messages of the queue, says that it has them, and lives until it is killed.
+#: Another process that takes so many messages of the queue, says that it has them, and lives until
+#: it is killed.
 TAKER = f"""
 import sys, time
 from kombu import Connection
@@ -48,7 +51,8 @@ import sys, time
 from kombu import Connection, Consumer, Queue
 
 # On a busy machine a sign of life could fall due while Redis stands still.
-connection = Connection(sys.argv[1], transport="{OWN}", transport_options={{"health_check_interval": 0}})
+options = {{"health_check_interval": 0}}
+connection = Connection(sys.argv[1], transport="{OWN}", transport_options=options)
 channel = connection.channel()
 Consumer(channel, [Queue("q")], auto_declare=False, callbacks=[print]).consume()
 print("ready", flush=True)
@@ -79,7 +83,9 @@ def connect(url: str) -> Iterator[Callable[..., Any]]:
     with ExitStack() as stack:
 
         def made(transport: str = OWN, **options: Any) -> Any:
-            found = Connection(url, transport=transport, transport_options={"polling_interval": 0.05, **options})
+            found = Connection(
+                url, transport=transport, transport_options={"polling_interval": 0.05, **options}
+            )
             return stack.enter_context(closing(found)).channel()
 
         yield made
@@ -87,7 +93,9 @@ def connect(url: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def script(connect: Callable[..., Any]) -> None:
-    """Has Redis know the script of a take: a test that asks and reads no answer cannot bring it along."""
+    """Has Redis know the script of a take: a test that asks and reads no answer cannot bring it
+    along.
+    """
     channel = connect()
     put(channel, "first")
     assert taken(channel, 1, no_ack=True) == ["first"]
@@ -97,7 +105,9 @@ def script(connect: Callable[..., Any]) -> None:
 def put(channel: Any, *bodies: str, queue: str = "q", **options: Any) -> None:
     """Put messages into the queue, the first one first."""
     for body in bodies:
-        message = channel.prepare_message(body, content_type="text/plain", content_encoding="utf-8", **options)
+        message = channel.prepare_message(
+            body, content_type="text/plain", content_encoding="utf-8", **options
+        )
         channel.basic_publish(message, exchange="", routing_key=queue)
 
 
@@ -165,15 +175,20 @@ def take_elsewhere(url: str) -> Iterator[Callable[[int], subprocess.Popen[str]]]
 def ended(process: subprocess.Popen[str]) -> None:
     """Kill it. Nobody has fetched its exit code yet: the parent of a worker may be busy as well."""
     process.kill()
-    until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", what="its end")
+    until(
+        lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z",
+        what="its end",
+    )
 
 
-# -- taking ----------------------------------------------------------------------------------------------------------------
+# -- taking ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("prefix", ["", "p."])
 def test_what_is_taken_is_noted(connect: Callable[..., Any], database: Any, prefix: str) -> None:
-    """A message is noted under the tag of its taker when it leaves its list, and forgotten when it is acknowledged."""
+    """A message is noted under the tag of its taker when it leaves its list, and forgotten when it
+    is acknowledged.
+    """
     channel = connect(global_keyprefix=prefix)
     put(channel, "a", "b")
     message = channel.basic_get("q")
@@ -187,8 +202,12 @@ def test_what_is_taken_is_noted(connect: Callable[..., Any], database: Any, pref
     assert database.llen(f"{prefix}q") == 1  # not acknowledged: it went back as its channel closed
 
 
-def test_what_needs_no_acknowledgement_is_not_noted(connect: Callable[..., Any], database: Any) -> None:
-    """A consumer without acknowledgements leaves no note; nor does a single message that was fetched so."""
+def test_what_needs_no_acknowledgement_is_not_noted(
+    connect: Callable[..., Any], database: Any
+) -> None:
+    """A consumer without acknowledgements leaves no note; nor does a single message that was
+    fetched so.
+    """
     channel = connect()
     put(channel, "a", "b", "c")
     assert taken(channel, 2, no_ack=True)[:2] == ["a", "b"]
@@ -197,14 +216,20 @@ def test_what_needs_no_acknowledgement_is_not_noted(connect: Callable[..., Any],
     assert database.hlen("unacked") == database.zcard("unacked_index") == 0
 
 
-def test_priorities_and_queues_have_kombus_order(connect: Callable[..., Any], database: Any) -> None:
-    """Thirteen messages of three queues and three priorities come in the order in which kombu's own consumer has them."""
+def test_priorities_and_queues_have_kombus_order(
+    connect: Callable[..., Any], database: Any
+) -> None:
+    """Thirteen messages of three queues and three priorities come in the order in which kombu's own
+    consumer has them.
+    """
     orders = []
     for transport in ("kombu.transport.redis:Transport", OWN):
         database.flushdb()
         sender = connect("kombu.transport.redis:Transport")
         # Uneven: no queue has as much of a priority as another one.
-        for number, (queue, priority) in enumerate(zip("aaaaaabbbbccc", "0009390339993", strict=True)):
+        for number, (queue, priority) in enumerate(
+            zip("aaaaaabbbbccc", "0009390339993", strict=True)
+        ):
             put(sender, str(number), queue=queue, priority=int(priority))
         orders.append(taken(connect(transport), 13, "a", "b", "c"))
     assert orders[0] == orders[1]
@@ -223,14 +248,19 @@ def test_scripts_that_redis_has_forgotten(connect: Callable[..., Any], database:
 
 
 def test_a_bell_of_another_type_stops_nobody(connect: Callable[..., Any], database: Any) -> None:
-    """What stands in a bell's place keeps no message out, nor sends it twice, and is moved out of the way by who waits."""
+    """What stands in a bell's place keeps no message out, nor sends it twice, and is moved out of
+    the way by who waits.
+    """
     channel = connect()
     database.set("warren.bell.q", "x")
     put(channel, "a")
     assert database.llen("q") == 1
     assert taken(channel, 1) == ["a"]
     with Consumer(channel, [Queue("q")], auto_declare=False, callbacks=[lambda *_: None]):
-        until(lambda: drained(channel) or database.get("warren.rejected.warren.bell.q") == b"x", what="it is moved")
+        until(
+            lambda: drained(channel) or database.get("warren.rejected.warren.bell.q") == b"x",
+            what="it is moved",
+        )
 
 
 def test_a_bell_that_nobody_hears_ends(connect: Callable[..., Any], database: Any) -> None:
@@ -239,11 +269,15 @@ def test_a_bell_that_nobody_hears_ends(connect: Callable[..., Any], database: An
     assert 0 < database.pttl("warren.bell.q") <= 10_000
 
 
-# -- what goes back --------------------------------------------------------------------------------------------------------
+# -- what goes back --------------------------------------------------------------------------------
 
 
-def test_a_dead_process_requeues_in_order(connect: Callable[..., Any], database: Any, take_elsewhere: Any) -> None:
-    """What a killed process had comes first again, the oldest first, once; what a live one has stays with it."""
+def test_a_dead_process_requeues_in_order(
+    connect: Callable[..., Any], database: Any, take_elsewhere: Any
+) -> None:
+    """What a killed process had comes first again, the oldest first, once; what a live one has
+    stays with it.
+    """
     channel = connect()
     put(channel, *"abcdefgh")
     dead, alive = take_elsewhere(3), take_elsewhere(2)
@@ -261,7 +295,9 @@ def test_a_dead_process_requeues_in_order(connect: Callable[..., Any], database:
     assert database.hlen("unacked") == database.zcard("unacked_index") == 0
 
 
-def test_many_that_look_at_once_requeue_once(connect: Callable[..., Any], database: Any, take_elsewhere: Any) -> None:
+def test_many_that_look_at_once_requeue_once(
+    connect: Callable[..., Any], database: Any, take_elsewhere: Any
+) -> None:
     """Each look finds the same messages, and each message goes back one time."""
     channel = connect()
     put(channel, *map(str, range(200)))
@@ -289,11 +325,20 @@ channel.qos.give_back_left()
 
 
 def test_other_hosts_are_not_judged(connect: Callable[..., Any], database: Any) -> None:
-    """The note of another host, of another boot and of kombu's own worker stays, whatever number its process has."""
+    """The note of another host, of another boot and of kombu's own worker stays, whatever number
+    its process has.
+    """
     channel = connect()
     put(channel, "a")
     entry = database.lindex("q", 0).decode()
-    tags = ["take.0123_5.1.1.abcd.1", "take.x.1", "take.", "take....", "a", f"{delivery_tags.owner()}.x.1"]
+    tags = [
+        "take.0123_5.1.1.abcd.1",
+        "take.x.1",
+        "take.",
+        "take....",
+        "a",
+        f"{delivery_tags.owner()}.x.1",
+    ]
     for tag in tags:
         database.hset("unacked", tag, f'[{entry},"","q"]')
         database.zadd("unacked_index", {tag: 1e12})
@@ -303,8 +348,12 @@ def test_other_hosts_are_not_judged(connect: Callable[..., Any], database: Any) 
 
 
 @pytest.mark.usefixtures("script")
-def test_a_take_that_redis_runs_after_the_death_comes_back(connect: Callable[..., Any], url: str, database: Any) -> None:
-    """A worker asks a Redis that stands still, and is killed; Redis runs the take later, and a later look finds it."""
+def test_a_take_that_redis_runs_after_the_death_comes_back(
+    connect: Callable[..., Any], url: str, database: Any
+) -> None:
+    """A worker asks a Redis that stands still, and is killed; Redis runs the take later, and a
+    later look finds it.
+    """
     channel = connect()
     put(channel, "a")
     pid = int(database.info("server")["process_id"])
@@ -320,16 +369,28 @@ def test_a_take_that_redis_runs_after_the_death_comes_back(connect: Callable[...
             ended(asker)
         finally:
             os.kill(pid, signal.SIGCONT)
-        until(lambda: channel.qos.requeue_left() or not (database.hlen("unacked") or not database.llen("q")), what="it is back")
+        until(
+            lambda: (
+                channel.qos.requeue_left()
+                or not (database.hlen("unacked") or not database.llen("q"))
+            ),
+            what="it is back",
+        )
     assert rest(database) == ["a"]
 
 
 @pytest.mark.usefixtures("script")
-def test_a_channel_that_closes_requeues_what_it_is_answered(connect: Callable[..., Any], database: Any) -> None:
-    """A message that arrives as the channel closes meets no consumer, and is in its queue when that is done."""
+def test_a_channel_that_closes_requeues_what_it_is_answered(
+    connect: Callable[..., Any], database: Any
+) -> None:
+    """A message that arrives as the channel closes meets no consumer, and is in its queue when that
+    is done.
+    """
     channel, seen = connect(), []
     put(channel, "a")
-    Consumer(channel, [Queue("q")], auto_declare=False, callbacks=[lambda body, _: seen.append(body)]).consume()
+    Consumer(
+        channel, [Queue("q")], auto_declare=False, callbacks=[lambda body, _: seen.append(body)]
+    ).consume()
     channel.connection.cycle.on_poll_start()  # asks, and does not read
     until(partial(database.hlen, "unacked"), what="the take to have run")
     channel.close()
@@ -337,10 +398,16 @@ def test_a_channel_that_closes_requeues_what_it_is_answered(connect: Callable[..
 
 
 def test_a_connection_that_breaks_before_the_answer(scratch: Path, url: str, database: Any) -> None:
-    """The take has run and its answer is lost: the same worker runs the task a moment later, once."""
+    """The take has run and its answer is lost: the same worker runs the task a moment later,
+    once.
+    """
     with cut_before(urlsplit(url).port or 0) as cut:
         through = url.replace(f":{urlsplit(url).port}/", f":{cut.port}/")
-        suite = Suite(scratch, broker_section(scratch, through) + "[worker:a]\nconcurrency = 1\n", modules="jobs")
+        suite = Suite(
+            scratch,
+            broker_section(scratch, through) + "[worker:a]\nconcurrency = 1\n",
+            modules="jobs",
+        )
         suite.module("jobs", JOBS)
         app: Any = make_app(load(suite.etc))
         with suite.running("worker", "a") as worker:
@@ -356,8 +423,12 @@ def test_a_connection_that_breaks_before_the_answer(scratch: Path, url: str, dat
         assert [line["messages"] for line in suite.logged("worker", "messages_restored")] == [1]
 
 
-def test_the_watchdog_requeues_for_a_host_without_a_worker(scratch: Path, url: str, database: Any, take_elsewhere: Any) -> None:
-    """No worker of the host lives: what a dead one had is for other hosts, and does not wait for the visibility timeout."""
+def test_the_watchdog_requeues_for_a_host_without_a_worker(
+    scratch: Path, url: str, database: Any, take_elsewhere: Any
+) -> None:
+    """No worker of the host lives: what a dead one had is for other hosts, and does not wait for
+    the visibility timeout.
+    """
     put(Connection(url, transport=OWN).channel(), "a")
     ended(take_elsewhere(1))
     suite = Suite(scratch, broker_section(scratch, url), modules="")
@@ -367,15 +438,24 @@ def test_the_watchdog_requeues_for_a_host_without_a_worker(scratch: Path, url: s
     assert [line["messages"] for line in suite.logged("quota-watchdog", "messages_restored")] == [1]
 
 
-def test_a_taker_that_is_killed_anywhere(connect: Callable[..., Any], url: str, database: Any, scratch: Path) -> None:
-    """Killed at any line between its connection and its acknowledgement, it leaves the message in the queue or noted."""
+def test_a_taker_that_is_killed_anywhere(
+    connect: Callable[..., Any], url: str, database: Any, scratch: Path
+) -> None:
+    """Killed at any line between its connection and its acknowledgement, it leaves the message in
+    the queue or noted.
+    """
     channel, answered = connect(), scratch / "answered"
     place = f"{Path(delivery_tags.__file__).parent}/"
 
     def work() -> None:
         own = Connection(url, transport=OWN).channel()
         got: list[Any] = []
-        Consumer(own, [Queue("q")], auto_declare=False, callbacks=[lambda _, message: got.append(message)]).consume()
+        Consumer(
+            own,
+            [Queue("q")],
+            auto_declare=False,
+            callbacks=[lambda _, message: got.append(message)],
+        ).consume()
         while not got:
             drained(own)
         answered.touch()
@@ -398,7 +478,9 @@ def test_a_taker_that_is_killed_anywhere(connect: Callable[..., Any], url: str, 
 
 @pytest.mark.usefixtures("script")
 def test_an_answer_that_was_left_unread(connect: Callable[..., Any], database: Any) -> None:
-    """The answer to a take is never taken for another one's: both messages go back, and come once, each by its own tag."""
+    """The answer to a take is never taken for another one's: both messages go back, and come once,
+    each by its own tag.
+    """
     channel = connect()
     put(channel, "a", "b")
     Consumer(channel, [Queue("q")], auto_declare=False, callbacks=[lambda *_: None]).consume()
@@ -412,7 +494,7 @@ def test_an_answer_that_was_left_unread(connect: Callable[..., Any], database: A
     assert (database.hlen("unacked"), database.llen("q")) == (0, 2)
 
 
-# -- who is woken ----------------------------------------------------------------------------------------------------------
+# -- who is woken ----------------------------------------------------------------------------------
 
 
 def waits_so_far(database: Any) -> int:
@@ -421,7 +503,9 @@ def waits_so_far(database: Any) -> int:
 
 
 def test_a_sender_that_does_not_ring_is_heard(scratch: Path, url: str, database: Any) -> None:
-    """What another client puts on the list runs, although `polling_interval` is a minute: the worker looks each second."""
+    """What another client puts on the list runs, although `polling_interval` is a minute: the
+    worker looks each second.
+    """
     ini = broker_section(scratch, url) + "polling_interval = 60s\n[worker:a]\nconcurrency = 1\n"
     suite = Suite(scratch, ini, modules="jobs")
     suite.module("jobs", JOBS)
@@ -429,13 +513,18 @@ def test_a_sender_that_does_not_ring_is_heard(scratch: Path, url: str, database:
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         looks = waits_so_far(database)
-        until(lambda: waits_so_far(database) > looks + 5, what="a worker that looks again and again")
+        until(
+            lambda: waits_so_far(database) > looks + 5, what="a worker that looks again and again"
+        )
         other: Any = Connection(url, transport="kombu.transport.redis:Transport").channel()
         sent = app.send_task("jobs.add", [1, 2])  # for a message as Celery makes it
         assert result_of(sent) == 3
         put_as_is = {"task": "jobs.add", "id": "by-another", "lang": "py", "root_id": "by-another"}
         message = other.prepare_message(
-            "[[3, 4], {}, {}]", content_type="application/json", content_encoding="utf-8", headers=put_as_is
+            "[[3, 4], {}, {}]",
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=put_as_is,
         )
         other.basic_publish(message, exchange="", routing_key="default")
         suite.await_event("worker", "task_succeeded", task_id="by-another")

@@ -1,4 +1,6 @@
-"""`warren call` on a broker that is there and lets nobody in: wrong password, unknown virtual host, no rights."""
+"""`warren call` on a broker that is there and lets nobody in: wrong password, unknown virtual host,
+no rights.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +26,34 @@ def narrow(rabbitmq: RabbitMQNode) -> Iterator[str]:
 
 
 def refused(scratch: Path, url: str, *arguments: str) -> str:
-    """What `warren call` says on stderr: one line that begins with the URL's place and holds no password; it ends with 69."""
+    """What `warren call` says on stderr: one line that begins with the URL's place and holds no
+    password; it ends with 69.
+    """
     suite = Suite(scratch, f"[broker]\nurl_file = {scratch}/etc/url\n")
     (suite.etc / "url").write_text(url, encoding="utf-8")
     (suite.etc / "url").chmod(0o600)
     done = suite.warren("call", "shop.page", *arguments)
     assert (done.returncode, done.stdout) == (ExitCode.UNAVAILABLE, ""), done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith(f"{suite.etc}/warren.ini:8: [broker] url_file: the broker "), done.stderr
+    assert done.stderr.startswith(f"{suite.etc}/warren.ini:8: [broker] url_file: the broker "), (
+        done.stderr
+    )
     assert "hidden77" not in done.stderr
     return done.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
-def test_a_wrong_password(scratch: Path, rabbitmq: RabbitMQNode, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_password(
+    scratch: Path, rabbitmq: RabbitMQNode, arguments: tuple[str, ...]
+) -> None:
     """A login that RabbitMQ refuses is told with its reason and what to correct."""
     said = refused(scratch, rabbitmq.url.replace(rabbitmq.password, "hidden77"), *arguments)
     assert "the broker refuses: " in said
     assert "ACCESS_REFUSED" in said
-    assert "; correct user and password in [broker] url, or set the one at the broker with rabbitmqctl change_password" in said
+    assert (
+        "; correct user and password in [broker] url, or set the one at the broker with "
+        "rabbitmqctl change_password" in said
+    )
 
 
 def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
@@ -54,11 +65,15 @@ def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
 
 
 def test_a_virtual_host_without_permissions(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """So is one that the user has no permissions in, with the command that gives them: a start of the broker would not help."""
+    """So is one that the user has no permissions in, with the command that gives them: a start of
+    the broker would not help.
+    """
     rabbitmq.ctl("add_vhost", scratch.name)
     said = refused(scratch, f"{rabbitmq.url.rstrip('/')}/{scratch.name}")
     rabbitmq.ctl("delete_vhost", scratch.name)
-    assert f"; grant it: rabbitmqctl set_permissions -p {scratch.name} warren '.*' '.*' '.*'" in said
+    assert (
+        f"; grant it: rabbitmqctl set_permissions -p {scratch.name} warren '.*' '.*' '.*'" in said
+    )
     assert "start the broker" not in said
 
 
@@ -72,4 +87,6 @@ def test_a_user_without_rights(scratch: Path, narrow: str) -> None:
 def test_a_wrong_password_of_redis(scratch: Path, redis_url: str) -> None:
     """So is a password that Redis refuses."""
     password = redis_url.partition("//:")[2].partition("@")[0]
-    assert "correct user and password in [broker] url" in refused(scratch, redis_url.replace(password, "hidden77"))
+    assert "correct user and password in [broker] url" in refused(
+        scratch, redis_url.replace(password, "hidden77")
+    )

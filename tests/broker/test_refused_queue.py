@@ -1,4 +1,6 @@
-"""A queue that RabbitMQ already has with other arguments: the worker says which and what to do, and heals by itself."""
+"""A queue that RabbitMQ already has with other arguments: the worker says which and what to do, and
+heals by itself.
+"""
 
 from __future__ import annotations
 
@@ -41,32 +43,45 @@ def make(scratch: Path, url: str) -> Suite:
 
 
 def test_the_worker_names_the_queue_and_the_way_on(scratch: Path, taken: str) -> None:
-    """One line in the grammar of errors and 69, no traceback; with the queue type that it names the worker starts."""
+    """One line in the grammar of errors and 69, no traceback; with the queue type that it names the
+    worker starts.
+    """
     suite = make(scratch, taken)
     done = suite.warren("worker", "a")
     assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith(f"{suite.etc}/warren.ini:7: [broker] queue_type: expected the broker's queue shop to be ")
+    assert done.stderr.startswith(
+        f"{suite.etc}/warren.ini:7: [broker] queue_type: expected the broker's queue shop to be "
+    )
     assert "of type quorum" in done.stderr
     assert "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'shop'" in done.stderr
     assert "; set queue_type = classic" in done.stderr
     assert "Traceback" not in (suite.directory / "log" / "worker.log").read_text(encoding="utf-8")
-    assert [line["exit_code"] for line in suite.logged("worker", "refused")] == [ExitCode.UNAVAILABLE]
+    assert [line["exit_code"] for line in suite.logged("worker", "refused")] == [
+        ExitCode.UNAVAILABLE
+    ]
     suite.write(f"{broker_section(scratch, taken)}queue_type = classic\n{INI}")
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
 
 
 def test_the_suite_tells_it_and_heals(scratch: Path, taken: str) -> None:
-    """status and health have the worker's own line; when the queue is deleted the worker starts without anybody's help."""
+    """status and health have the worker's own line; when the queue is deleted the worker starts
+    without anybody's help.
+    """
     suite = make(scratch, taken)
 
     def told() -> bool:
         found = judge(look(suite.directory / "run", (suite.directory,)))
-        return any(each.level == Level.CRITICAL and "the broker's queue shop" in each.text for each in found)
+        return any(
+            each.level == Level.CRITICAL and "the broker's queue shop" in each.text
+            for each in found
+        )
 
     with suite.running("supervise"):
-        until(lambda: "expected the broker's queue" in str(suite.status()), what="the line in status")
+        until(
+            lambda: "expected the broker's queue" in str(suite.status()), what="the line in status"
+        )
         until(told, what="the line in health")
         with Connection(taken) as connection:
             connection.default_channel.queue_delete("shop")

@@ -1,4 +1,6 @@
-"""Messages that nobody can run, by the thousand: they are soon over, each is kept, and good tasks among them run once."""
+"""Messages that nobody can run, by the thousand: they are soon over, each is kept, and good tasks
+among them run once.
+"""
 
 from __future__ import annotations
 
@@ -49,15 +51,23 @@ def await_more(app: Any, number: int) -> None:
 
 
 @KINDS
-def test_a_flood_is_soon_over(scratch: Path, rabbitmq: RabbitMQNode, kind: str, figure: Figure) -> None:
-    """A good task behind it has its result; short, `./scripts/bench rejected` plays it at length."""
+def test_a_flood_is_soon_over(
+    scratch: Path, rabbitmq: RabbitMQNode, kind: str, figure: Figure
+) -> None:
+    """A good task behind it has its result; short, `./scripts/bench rejected` plays it at
+    length.
+    """
     found = run(scratch, rabbitmq.add_vhost(scratch.name), kind, 3000)
     figure(f"{kind}: rejected a second", round(found.rejected_s), "several hundred")
 
 
 @KINDS
-def test_good_tasks_among_them_run_once_and_each_other_is_kept_once(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
-    """Tasks of all three kinds of place: in the flood, a crowd of them at its end, and under a quota."""
+def test_good_tasks_among_them_run_once_and_each_other_is_kept_once(
+    scratch: Path, rabbitmq: RabbitMQNode, kind: str
+) -> None:
+    """Tasks of all three kinds of place: in the flood, a crowd of them at its end, and under a
+    quota.
+    """
     url = rabbitmq.add_vhost(scratch.name)
     suite, path = make(scratch, url, kind), scratch / "calls"
     app, sent = make_app(load(suite.etc)), list[str]()
@@ -84,7 +94,9 @@ def test_good_tasks_among_them_run_once_and_each_other_is_kept_once(scratch: Pat
 
 
 @KINDS
-def test_a_worker_that_is_killed_in_the_midst_loses_none(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
+def test_a_worker_that_is_killed_in_the_midst_loses_none(
+    scratch: Path, rabbitmq: RabbitMQNode, kind: str
+) -> None:
     """Each is kept, perhaps twice: its acknowledgement follows the confirmation of its copy."""
     url = rabbitmq.add_vhost(scratch.name)
     suite = make(scratch, url, kind)
@@ -109,7 +121,9 @@ def test_a_worker_that_is_killed_in_the_midst_loses_none(scratch: Path, rabbitmq
 
 @KINDS
 def test_an_alarm_in_the_midst_loses_none(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
-    """What RabbitMQ has not confirmed is a file of this host, and a good task behind them runs while the alarm lasts."""
+    """What RabbitMQ has not confirmed is a file of this host, and a good task behind them runs
+    while the alarm lasts.
+    """
     url = rabbitmq.add_vhost(scratch.name)
     suite, path = make(scratch, url, kind), scratch / "calls"
     app = make_app(load(suite.etc))

@@ -1,4 +1,6 @@
-"""Copies of messages that go back to their queue, with a real broker and Celery's own event loop."""
+"""Copies of messages that go back to their queue, with a real broker and Celery's own event
+loop.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ BODY = '[[1], {}, {"callbacks": null}]'
 
 
 class Bench:
-    """What copies see of a worker: its app, its loop, its connection; and a queue with one message on it."""
+    """What copies see of a worker: its app, its loop, its connection; and a queue with one message
+    on it.
+    """
 
     def __init__(self, app: Any, name: str) -> None:
         self.app = app
@@ -34,7 +38,9 @@ class Bench:
         self._loop = self.hub.create_loop()
         self.requeuer = Requeuer()
         self.done: list[str] = []
-        self.consumer = SimpleNamespace(app=app, hub=self.hub, connection=self.connection, amqheartbeat=10)
+        self.consumer = SimpleNamespace(
+            app=app, hub=self.hub, connection=self.connection, amqheartbeat=10
+        )
 
     def declare(self, **arguments: Any) -> None:
         """The queue."""
@@ -44,7 +50,11 @@ class Bench:
         """A message of this task id, taken from the queue and not acknowledged."""
         with self.app.connection_for_write() as connection:
             connection.Producer().publish(
-                BODY, routing_key=self.name, headers={"id": word}, content_type="application/json", content_encoding="utf-8"
+                BODY,
+                routing_key=self.name,
+                headers={"id": word},
+                content_type="application/json",
+                content_encoding="utf-8",
             )
         return until(self.get, what="the message")
 
@@ -119,7 +129,9 @@ def test_a_copy_arrives_and_then_its_message_is_acknowledged(bench: Bench) -> No
 
 
 def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None:
-    """Through a pause of many heartbeats the broker keeps the connection: the next copy needs no new one."""
+    """Through a pause of many heartbeats the broker keeps the connection: the next copy needs no
+    new one.
+    """
     bench.declare()
     bench.consumer.amqheartbeat = 1
     bench.requeuer.begin(bench.consumer)
@@ -133,8 +145,12 @@ def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None
     assert bench.requeuer._connection.sock is sock
 
 
-def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut off with a copy on its way, the copy is sent again: the task is there, and the consuming connection as well."""
+def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off with a copy on its way, the copy is sent again: the task is there, and the consuming
+    connection as well.
+    """
     monkeypatch.setattr(module, "RETRY", 0.5)
     bench.declare()
     bench.requeuer.begin(bench.consumer)
@@ -147,8 +163,12 @@ def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(bench: B
     assert bench.get().headers["id"] == "one"
 
 
-def test_a_broker_that_takes_no_new_connection(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody who gives hears of it, and the message stays unacknowledged; the copy leaves once there is a connection."""
+def test_a_broker_that_takes_no_new_connection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody who gives hears of it, and the message stays unacknowledged; the copy leaves once
+    there is a connection.
+    """
     monkeypatch.setattr(module, "RETRY", 0.5)
     bench.declare()
     connection_for_write = bench.app.connection_for_write
@@ -169,7 +189,9 @@ def test_a_broker_that_takes_no_new_connection(bench: Bench, monkeypatch: pytest
 
 
 def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused copy is tried again, a few times a second, and its message is not acknowledged before one is taken."""
+    """A refused copy is tried again, a few times a second, and its message is not acknowledged
+    before one is taken.
+    """
     bench.declare(**{"x-max-length": 1, "x-overflow": "reject-publish"})
     bench.requeuer.begin(bench.consumer)
     held = bench.take("one")
@@ -184,8 +206,12 @@ def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
     assert bench.get().headers["id"] == "one"
 
 
-def test_an_end_waits_for_the_copy_that_is_with_the_broker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop begins no copy, and continues when the one on its way is confirmed, or has had no answer for too long."""
+def test_an_end_waits_for_the_copy_that_is_with_the_broker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop begins no copy, and continues when the one on its way is confirmed, or has had no
+    answer for too long.
+    """
     bench.declare()
     bench.requeuer.begin(bench.consumer)
     one, two = bench.take("one"), bench.take("two")
@@ -205,7 +231,9 @@ def test_an_end_waits_for_the_copy_that_is_with_the_broker(bench: Bench, monkeyp
 
 
 def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> None:
-    """A task that ends after its connection broke is delivered again by the broker: with a copy it would be there twice."""
+    """A task that ends after its connection broke is delivered again by the broker: with a copy it
+    would be there twice.
+    """
     bench.declare()
     bench.requeuer.begin(bench.consumer)
     message = bench.take("one")
@@ -222,7 +250,10 @@ def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> N
 
 
 def test_headers_that_no_frame_holds_end_no_connection(bench: Bench) -> None:
-    """RabbitMQ would close it at each attempt, and the copies behind would wait for ever. It is kept in another way."""
+    """RabbitMQ would close it at each attempt, and the copies behind would wait for ever.
+
+    It is kept in another way.
+    """
     bench.declare()
     bench.requeuer.begin(bench.consumer)
     bench.send(bench.take("one"))
@@ -230,8 +261,17 @@ def test_headers_that_no_frame_holds_end_no_connection(bench: Bench) -> None:
     sock = bench.requeuer._connection.sock
     largest = bench.channel.connection.frame_max - 1000
     found, refused = until(bench.get, what="the copy"), list[str]()
-    for headers in ({"x": "y" * largest}, {"n": list(range(largest // 4))}, {"x" * 256: 1}, {"x": 2**64}):
-        options: dict[str, Any] = {"headers": headers, "refused": lambda: refused.append("one"), "repeatable": True}
+    for headers in (
+        {"x": "y" * largest},
+        {"n": list(range(largest // 4))},
+        {"x" * 256: 1},
+        {"x": 2**64},
+    ):
+        options: dict[str, Any] = {
+            "headers": headers,
+            "refused": lambda: refused.append("one"),
+            "repeatable": True,
+        }
         bench.requeuer.send(found, "", bench.name, found.ack, **options)
     bench.step(lambda: len(refused) == 4, what="all four refused")
     bench.send(found)
@@ -246,7 +286,9 @@ def test_a_copy_goes_to_no_other_queue(bench: Bench) -> None:
     Queue(other, durable=True)(bench.channel).declare()
     bench.requeuer.begin(bench.consumer)
     with bench.app.connection_for_write() as connection:
-        connection.Producer().publish(BODY, routing_key=bench.name, headers={"id": "one", "CC": [other]})
+        connection.Producer().publish(
+            BODY, routing_key=bench.name, headers={"id": "one", "CC": [other]}
+        )
     until(lambda: bench.channel.basic_get(other, no_ack=True), what="the sender's own second one")
     bench.send(until(bench.get, what="the message"))
     bench.step(lambda: bench.done, what="the copy")
@@ -260,7 +302,9 @@ def test_one_that_is_not_taken_makes_way(bench: Bench) -> None:
     bench.requeuer.begin(bench.consumer)
     found, passed = bench.take("one"), list[int]()
     for number in range(3):
-        bench.requeuer.send(found, "", f"{bench.name}-gone", found.ack, not_taken=partial(passed.append, number))
+        bench.requeuer.send(
+            found, "", f"{bench.name}-gone", found.ack, not_taken=partial(passed.append, number)
+        )
     bench.send(found)
     bench.step(lambda: bench.done, what="the copy")
     assert passed == [0, 1, 2]
@@ -269,7 +313,9 @@ def test_one_that_is_not_taken_makes_way(bench: Bench) -> None:
 def test_a_queue_that_is_gone_is_told_once_and_asked_after_pauses(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each of its messages stays unacknowledged, one of them asks for all, and all go when it is there. Others go at once."""
+    """Each of its messages stays unacknowledged, one of them asks for all, and all go when it is
+    there. Others go at once.
+    """
     bench.declare()
     bench.requeuer.begin(bench.consumer)
     gone = f"{bench.name}-gone"
@@ -284,6 +330,9 @@ def test_a_queue_that_is_gone_is_told_once_and_asked_after_pauses(
     bench.step(lambda: bench.done == ["other"], what="the copy for a queue that is there")
     Queue(gone, durable=True)(bench.channel).declare()
     bench.step(lambda: len(bench.done) == 4, what="the others")
-    found = [until(partial(bench.channel.basic_get, gone, no_ack=True), what="a copy").headers["id"] for _ in held]
+    found = [
+        until(partial(bench.channel.basic_get, gone, no_ack=True), what="a copy").headers["id"]
+        for _ in held
+    ]
     assert sorted(found) == ["one", "three", "two"]
     assert bench.channel.basic_get(gone) is None

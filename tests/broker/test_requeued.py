@@ -1,4 +1,6 @@
-"""A task that asks for the same attempt again, on every broker: it has it, after a pause, and is never lost."""
+"""A task that asks for the same attempt again, on every broker: it has it, after a pause, and is
+never lost.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,17 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
 
 
 def test_a_task_that_asks_for_the_same_attempt_comes_again(suite: Suite, scratch: Path) -> None:
-    """With a pause that grows, as a copy that counts; the next tasks run meanwhile, and it runs to its end."""
+    """With a pause that grows, as a copy that counts; the next tasks run meanwhile, and it runs to
+    its end.
+    """
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):
         suite.await_event("worker", "ready")
         result = app.send_task("jobs.again", [str(scratch / "now")])
-        lines = until(lambda: suite.logged("worker", "task_requeued", task_id=result.id)[3:], what="four returns")
+        lines = until(
+            lambda: suite.logged("worker", "task_requeued", task_id=result.id)[3:],
+            what="four returns",
+        )
         assert lines[0]["again_in_s"] == 0.8
         assert result_of(app.send_task("jobs.add", [1, 2])) == 3
         (scratch / "now").touch()

@@ -1,4 +1,6 @@
-"""Tasks that a worker does not have, as when new code comes to a fleet host by host; and what nobody can run."""
+"""Tasks that a worker does not have, as when new code comes to a fleet host by host; and what
+nobody can run.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,17 @@ TASKS = 20
 
 @pytest.fixture(params=KINDS)
 def made(request: pytest.FixtureRequest, scratch: Path) -> Callable[..., Suite]:
-    """A host of a fleet on a broker of the test's own: by its name, the text of its module and more of its settings."""
+    """A host of a fleet on a broker of the test's own: by its name, the text of its module and more
+    of its settings.
+    """
     broker = own_section(request, scratch, 7)
 
     def make(name: str, module: str, more: str) -> Suite:
         suite = Suite(scratch / name, "", modules="jobs")
+        # embedded: shared
         suite.head = suite.head.replace(
             f"state_dir = {suite.directory}/state", f"state_dir = {scratch}/state"
-        )  # embedded: shared
+        )
         suite.write(f"{broker}{more}[queue:default]\ntasks = *\n[worker:{name}]\n")
         suite.module("jobs", module)
         return suite
@@ -63,7 +68,10 @@ def dead_letters(suite: Suite) -> list[dict[str, Any]]:
     settings = load(suite.etc)
     directory = settings.app.state_dir / "broker" / "rejected"
     if settings.broker.embedded:
-        return [json.loads(file.read_text(encoding="utf-8"))["headers"] for file in directory.glob("*/*")]
+        return [
+            json.loads(file.read_text(encoding="utf-8"))["headers"]
+            for file in directory.glob("*/*")
+        ]
     with make_app(settings).connection_for_read() as connection:
         channel = connection.channel()
         found: list[dict[str, Any]] = []
@@ -75,8 +83,12 @@ def dead_letters(suite: Suite) -> list[dict[str, Any]]:
     return found  # the connection has ended without an acknowledgement: they are there again
 
 
-def test_a_new_task_that_one_of_two_hosts_has_runs_there(made: Callable[..., Suite], scratch: Path) -> None:
-    """With the new code on one host of two, every task of it runs, once, and none is rejected; old tasks go on meanwhile."""
+def test_a_new_task_that_one_of_two_hosts_has_runs_there(
+    made: Callable[..., Suite], scratch: Path
+) -> None:
+    """With the new code on one host of two, every task of it runs, once, and none is rejected; old
+    tasks go on meanwhile.
+    """
     path = scratch / "calls"
     before, after = made("old", OLD, ""), made("new", NEW, "")
     app = make_app(load(after.etc))
@@ -86,7 +98,8 @@ def test_a_new_task_that_one_of_two_hosts_has_runs_there(made: Callable[..., Sui
         for _ in range(TASKS):
             app.send_task("jobs.new", [str(path)], ignore_result=True)
             app.send_task("jobs.old", [str(path)], ignore_result=True)
-        until(lambda: len(calls(path)) >= 2 * TASKS, 600, "every task")  # which of the two hosts takes one is chance
+        # which of the two hosts takes one is chance
+        until(lambda: len(calls(path)) >= 2 * TASKS, 600, "every task")
         app.send_task("jobs.old", [str(path)], ignore_result=True)
         until(lambda: len(calls(path)) > 2 * TASKS, what="one more")
     assert len(calls(path)) == 2 * TASKS + 1
@@ -94,8 +107,12 @@ def test_a_new_task_that_one_of_two_hosts_has_runs_there(made: Callable[..., Sui
     assert dead_letters(after) == []
 
 
-def test_a_task_that_nobody_has_is_kept_as_a_dead_letter(made: Callable[..., Suite], scratch: Path) -> None:
-    """After unknown_task_timeout it is kept with reason, time, host and queue; the worker has said so with name and id."""
+def test_a_task_that_nobody_has_is_kept_as_a_dead_letter(
+    made: Callable[..., Suite], scratch: Path
+) -> None:
+    """After unknown_task_timeout it is kept with reason, time, host and queue; the worker has said
+    so with name and id.
+    """
     suite = made("old", OLD, "unknown_task_timeout = 1s\n")
     app = make_app(load(suite.etc))
     with suite.running("worker", "old"):
@@ -107,7 +124,12 @@ def test_a_task_that_nobody_has_is_kept_as_a_dead_letter(made: Callable[..., Sui
     assert (said["task"], said["task_id"], said["queue"]) == ("jobs.nwe", sent.id, "default")
     assert suite.logged("worker", "task_unknown", task="jobs.nwe", task_id=sent.id)
     why = headers["warren_rejected"]
-    assert (headers["id"], why["queue"], why["host"], why["worker"]) == (sent.id, "default", load(suite.etc).host, "old")
+    assert (headers["id"], why["queue"], why["host"], why["worker"]) == (
+        sent.id,
+        "default",
+        load(suite.etc).host,
+        "old",
+    )
     assert "jobs.nwe" in why["reason"]
     assert headers["warren_unknown"][0] > 1
 
@@ -119,7 +141,9 @@ def test_a_message_that_is_no_task_is_kept_as_well(made: Callable[..., Suite]) -
     with suite.running("worker", "old"):
         suite.await_event("worker", "ready")
         with app.connection_for_write() as connection:
-            connection.Producer().publish({"no": "task"}, routing_key="default", headers={"from": "a test"}, delivery_mode=2)
+            connection.Producer().publish(
+                {"no": "task"}, routing_key="default", headers={"from": "a test"}, delivery_mode=2
+            )
         suite.await_event("worker", "message_rejected")
         (headers,) = until(lambda: dead_letters(suite), what="the dead letter")
     assert headers["from"] == "a test"
@@ -130,11 +154,15 @@ def test_a_message_that_is_no_task_is_kept_as_well(made: Callable[..., Suite]) -
 def test_under_an_alarm_an_unknown_task_waits_and_continues_to_who_has_it(
     scratch: Path, rabbitmq: RabbitMQNode, kind: str
 ) -> None:
-    """RabbitMQ takes nothing back then: the host keeps a file, which is sent on when the alarm is over; nothing is rejected."""
+    """RabbitMQ takes nothing back then: the host keeps a file, which is sent on when the alarm is
+    over; nothing is rejected.
+    """
     broker = broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + f"queue_type = {kind}\n"
     suites = {}
     for name, module in (("old", OLD), ("new", NEW)):
-        suites[name] = Suite(scratch / name, f"{broker}[queue:default]\ntasks = *\n[worker:{name}]\n", modules="jobs")
+        suites[name] = Suite(
+            scratch / name, f"{broker}[queue:default]\ntasks = *\n[worker:{name}]\n", modules="jobs"
+        )
         suites[name].module("jobs", module)
     path, old, new = scratch / "calls", suites["old"], suites["new"]
     app = make_app(load(new.etc))

@@ -1,4 +1,6 @@
-"""Hosts for the tests of this directory: booted once a module, with Warren's package installed where a module asks for it."""
+"""Hosts for the tests of this directory: booted once a module, with Warren's package installed
+where a module asks for it.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,8 @@ def package() -> Path:
 def suite(net: Network, package: Path) -> Installed:
     """A host with RabbitMQ, and the suite started on it: a worker, beat and the quota-watchdog."""
     (host,) = net.hosts("server")
-    made = Installed(host, package, RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 5s\n")
+    made = Installed(
+        host, package, RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 5s\n"
+    )
     made.start()
     return made

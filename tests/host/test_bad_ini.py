@@ -19,7 +19,9 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
     before, main = suite.pid("worker-main"), suite.supervisord()
     suite.configure(BAD)
     assert suite.host.run("systemctl", "reload", "warren", check=False).returncode != 0
-    shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
+    shown = suite.host.run(
+        "systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False
+    ).stdout
     for word in TOLD:
         assert word in shown, shown
         until(lambda word=word: word in suite.host.journal("warren"), what=f"{word} in the journal")  # type: ignore[misc]
@@ -28,7 +30,9 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
 
 
 def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> None:
-    """`warren restart`, asked by root, checks as the suite's user: a file that only root may read leaves all as it is."""
+    """`warren restart`, asked by root, checks as the suite's user: a file that only root may read
+    leaves all as it is.
+    """
     suite.configure(GOOD)
     suite.start()
     before, main = suite.pid("worker-main"), suite.supervisord()
@@ -38,16 +42,23 @@ def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> N
     finally:
         suite.host.path("/etc/warren/conf.d/own.ini").unlink()
     assert done.returncode == 78
-    assert "/etc/warren/conf.d/own.ini: expected a file that can be read, found Permission denied" in done.stderr
+    assert (
+        "/etc/warren/conf.d/own.ini: expected a file that can be read, found Permission denied"
+        in done.stderr
+    )
     assert (suite.pid("worker-main"), suite.supervisord()) == (before, main)
 
 
 def test_a_start_with_a_bad_file(suite: Installed) -> None:
-    """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located message."""
+    """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located
+    message.
+    """
     suite.stop()
     suite.configure(BAD)
     assert suite.host.run("systemctl", "start", "warren", check=False).returncode != 0
-    shown = suite.host.run("systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False).stdout
+    shown = suite.host.run(
+        "systemctl", "status", "--full", "--no-pager", "--lines=10", "warren", check=False
+    ).stdout
     for word in TOLD:
         assert word in shown, shown
     assert suite.host.show("warren", "ActiveState") == "failed"

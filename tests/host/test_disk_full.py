@@ -1,4 +1,6 @@
-"""A full disk: tasks go on or stop cleanly, the reason can be seen, and nothing is corrupt once there is room again."""
+"""A full disk: tasks go on or stop cleanly, the reason can be seen, and nothing is corrupt once
+there is room again.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,17 @@ QUOTA = "[quota:provider]\nlimit = 1000/s\ntasks = jobs.nothing\n"
 
 @pytest.fixture(scope="module")
 def small(net: Network, package: Path) -> Installed:
-    """A suite on the embedded broker whose log and state directories are small file systems of their own."""
+    """A suite on the embedded broker whose log and state directories are small file systems of
+    their own.
+    """
     (host,) = net.hosts("small")
     made = Installed(host, package, HEAD + WORKER + CALLS + QUOTA, broker=False)
     made.stop()
     for directory in ("log", "lib"):
-        host.sh(f"mount -t tmpfs -o size=8m,mode=750 tmpfs /var/{directory}/warren; chown warren:warren /var/{directory}/warren")
+        host.sh(
+            f"mount -t tmpfs -o size=8m,mode=750 tmpfs /var/{directory}/warren; chown "
+            f"warren:warren /var/{directory}/warren"
+        )
     made.start()
     return made
 
@@ -41,12 +48,15 @@ def _fill(suite: Installed, directory: str) -> None:
 
 @pytest.mark.usefixtures("fill")
 def test_a_full_disk_under_the_log_directory(small: Installed) -> None:
-    """Tasks go on; `warren health` names the disk; afterwards the log says how many lines are missing; every line is whole."""
+    """Tasks go on; `warren health` names the disk; afterwards the log says how many lines are
+    missing; every line is whole.
+    """
     _fill(small, "/var/log/warren")
     small.send(1, 200)
     small.all_done(1, 200)
     until(
-        lambda: "log" in small.host.run("warren", "health", "disk", check=False).stdout, what="health to name the log directory"
+        lambda: "log" in small.host.run("warren", "health", "disk", check=False).stdout,
+        what="health to name the log directory",
     )
     assert small.host.run("warren", "health", "disk", check=False).returncode == 2
     small.host.sh("rm /var/log/warren/fill")
@@ -59,7 +69,9 @@ def test_a_full_disk_under_the_log_directory(small: Installed) -> None:
 
 @pytest.mark.usefixtures("fill")
 def test_a_full_disk_under_the_state_directory(small: Installed) -> None:
-    """The embedded broker refuses what it cannot keep and says why; what it had taken runs; all works once there is room."""
+    """The embedded broker refuses what it cannot keep and says why; what it had taken runs; all
+    works once there is room.
+    """
     small.send_all("jobs.nothing", [[0.5]] * 10)
     _fill(small, "/var/lib/warren")
     refused = small.host.run("warren", "call", "jobs.nothing", check=False)
@@ -68,8 +80,14 @@ def test_a_full_disk_under_the_state_directory(small: Installed) -> None:
     assert small.host.run("warren", "health", "disk", check=False).returncode == 2
     main = small.supervisord()
     small.host.sh("rm /var/lib/warren/fill")
-    until(lambda: small.host.run("warren", "health", check=False).returncode == 0, what="a healthy suite")
-    until(lambda: len(small.logged("worker", "task_succeeded", task="jobs.nothing")) >= 10, what="the ten tasks")
+    until(
+        lambda: small.host.run("warren", "health", check=False).returncode == 0,
+        what="a healthy suite",
+    )
+    until(
+        lambda: len(small.logged("worker", "task_succeeded", task="jobs.nothing")) >= 10,
+        what="the ten tasks",
+    )
     small.send(1011, 1030)
     small.all_done(1011, 1030)
     assert small.supervisord() == main

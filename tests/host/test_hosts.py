@@ -7,15 +7,22 @@ from support.wait import until
 
 
 def test_two_hosts_boot_reach_each_other_and_survive_a_power_cut(net: Network) -> None:
-    """Each host has a systemd of its own as process 1, its own files, and the other one on its network."""
+    """Each host has a systemd of its own as process 1, its own files, and the other one on its
+    network.
+    """
     first, second = net.hosts("first", "second")
     assert first.run("hostname").stdout == "first\n"
     assert second.run("cat", "/proc/1/comm").stdout == "systemd\n"
     second.write("/srv/page", "from the second")
-    second.run("systemd-run", "--unit=page", "python3", "-m", "http.server", "--directory=/srv", "8000")
-    fetch = "import urllib.request as u; print(u.urlopen('http://second:8000/page').read().decode())"
+    second.run(
+        "systemd-run", "--unit=page", "python3", "-m", "http.server", "--directory=/srv", "8000"
+    )
+    fetch = (
+        "import urllib.request as u; print(u.urlopen('http://second:8000/page').read().decode())"
+    )
     until(
-        lambda: "from the second" in first.run("/usr/bin/python3", "-c", fetch, check=False).stdout, what="the second host's page"
+        lambda: "from the second" in first.run("/usr/bin/python3", "-c", fetch, check=False).stdout,
+        what="the second host's page",
     )
     first.write("/etc/kept", "still there")
     first.power_cut()
@@ -24,7 +31,9 @@ def test_two_hosts_boot_reach_each_other_and_survive_a_power_cut(net: Network) -
 
 
 def test_services_of_the_machine_start_on_a_host(net: Network) -> None:
-    """RabbitMQ, Redis and Monit of Debian run under the host's systemd when a test asks for them."""
+    """RabbitMQ, Redis and Monit of Debian run under the host's systemd when a test asks for
+    them.
+    """
     (host,) = net.hosts("third")
     assert "third" in host.read("/etc/hosts")
     host.start("rabbitmq-server", "redis-server", "monit")

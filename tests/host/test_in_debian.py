@@ -1,4 +1,7 @@
-"""`scripts/in-debian`: where its roots lie, and what a command finds in one. That one is really made is in test_other_release."""
+"""`scripts/in-debian`: where its roots lie, and what a command finds in one.
+
+That one is really made is in test_other_release.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,15 @@ import pytest
 from support import releases
 from support.wait import run_to_end
 
-#: Stands for the one that takes minutes: notes that it ran, leaves a half-made root, and its caller is killed.
+#: Stands for the one that takes minutes: notes that it ran, leaves a half-made root, and its caller
+#: is killed.
 DEBOOTSTRAP = """#!/bin/sh -e
 echo once >>"$NOTES"
 for target; do case $target in /*) mkdir -p "$target/etc"; break ;; esac; done
 kill -KILL $PPID
 """
-#: Puts the tree below /mnt and the machine's own root where that of the release is looked for, then runs the words there.
+#: Puts the tree below /mnt and the machine's own root where that of the release is looked for, then
+#: runs the words there.
 BELOW_MNT = """
 tree=$1 base=$2; shift 2
 mkdir "$base.tree"
@@ -45,10 +50,17 @@ class Roots:
         program.write_text(DEBOOTSTRAP, encoding="ascii")
         program.chmod(0o755)
         path = f"{programs}:{os.environ['PATH']}"
-        self._environment = {**os.environ, "PATH": path, "WARREN_ROOTS": str(directory), "NOTES": str(self._notes)}
+        self._environment = {
+            **os.environ,
+            "PATH": path,
+            "WARREN_ROOTS": str(directory),
+            "NOTES": str(self._notes),
+        }
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return run_to_end(["unshare", "--mount", *arguments], env=self._environment, capture_output=True)
+        return run_to_end(
+            ["unshare", "--mount", *arguments], env=self._environment, capture_output=True
+        )
 
     def ask(self) -> subprocess.CompletedProcess[str]:
         return self.run(releases.IN_DEBIAN, "--root", "trixie")
@@ -80,7 +92,10 @@ def test_a_disk_that_can_hold_no_root_is_told(roots: Roots, word: str) -> None:
     """Before anything is fetched: the mount option that stands in the way, and what to do."""
     mounted = f"mount -t tmpfs tmpfs {roots.directory}"
     if word != "tmpfs":
-        mounted = f"mount --bind {roots.directory} {roots.directory}; mount -o remount,bind,{word} {roots.directory}"
+        mounted = (
+            f"mount --bind {roots.directory} {roots.directory}; mount -o remount,bind,{word} "
+            f"{roots.directory}"
+        )
     asked = roots.run("sh", "-ec", f'{mounted}; exec "$0" --root trixie', releases.IN_DEBIAN)
     assert (asked.returncode, asked.stdout, roots.tries) == (1, "", 0)
     assert word in asked.stderr
@@ -98,7 +113,9 @@ def test_a_half_made_root_is_made_again(roots: Roots) -> None:
 
 
 def test_a_tree_below_mnt_is_found(roots: Roots) -> None:
-    """The command sees the tree and its own root's directories, and writes to the directory that it was given."""
+    """The command sees the tree and its own root's directories, and writes to the directory that it
+    was given.
+    """
     directory = roots.half()
     shutil.rmtree(directory)
     directory.mkdir()

@@ -19,25 +19,42 @@ from support.installed import RABBITMQ, TASKS, WORKER, Installed
 from support.wait import TIMEOUT, until
 
 PAGE = "127.0.0.1:2812"
-SERVICES = ("warren", *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")))
+SERVICES = (
+    "warren",
+    *(
+        f"warren-{name}"
+        for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")
+    ),
+)
 #: A worker, and one for the tasks of a quota, which have a queue of their own.
-QUOTA = "[quota:site]\nlimit = 1000/h\ntasks = jobs.nothing\n[queue:site]\ntasks = jobs.nothing\n[worker:site]\nqueues = site\n"
+QUOTA = (
+    "[quota:site]\nlimit = 1000/h\ntasks = jobs.nothing\n[queue:site]\ntasks = "
+    "jobs.nothing\n[worker:site]\nqueues = site\n"
+)
 INI = RABBITMQ + WORKER + QUOTA
 GREEN, STOPPED, WAITING = "OK green-text", "Not monitored gray-text", "Initializing blue-text"
 #: What an administrator would add: a shorter cycle, and whom to tell.
-LOCAL = "set daemon 5\nset mailserver 127.0.0.1 port 2525\nset alert ops@example.org not on { instance, action }\n"
+LOCAL = (
+    "set daemon 5\nset mailserver 127.0.0.1 port 2525\nset alert ops@example.org not on { "
+    "instance, action }\n"
+)
 #: Prints each mail that comes in.
 MAILS = "/srv/mail_sink.py"
-#: The rows of the page's tables: name, state, the colour of the state, and what comes behind it: of a command its last line.
+#: The rows of the page's tables: name, state, the colour of the state, and what comes behind it: of
+#: a command its last line.
 ROWS = """
-return [...document.querySelectorAll("#header-row tr")].map(row => [...row.cells]).filter(cells => cells[2]).map(
-    cells => [cells[0].innerText, cells[1].innerText, cells[1].querySelector("span")?.className ?? "", cells[2].innerText])
+const rows = [...document.querySelectorAll("#header-row tr")].map(row => [...row.cells])
+return rows.filter(cells => cells[2]).map(cells => [
+    cells[0].innerText, cells[1].innerText,
+    cells[1].querySelector("span")?.className ?? "", cells[2].innerText])
 """
 
 
 @pytest.fixture(scope="module")
 def suite(net: Network, package: Path) -> Installed:
-    """The suite on a host with RabbitMQ, which comes to a Monit that runs and tells its troubles by mail."""
+    """The suite on a host with RabbitMQ, which comes to a Monit that runs and tells its troubles by
+    mail.
+    """
     (host,) = net.hosts("watched")
     host.write(MAILS, Path(mail_sink.__file__).read_text(encoding="utf-8"))
     host.run("systemd-run", "--quiet", "--unit=mails", "/usr/bin/python3", MAILS, "2525")
@@ -73,10 +90,14 @@ def answers(password: str) -> int:
 
 
 def rows(page: Chrome) -> dict[str, tuple[str, str]]:
-    """Of each of Warren's services, as the page shows them now: its state with the colour, and what a command has said last."""
+    """Of each of Warren's services, as the page shows them now: its state with the colour, and what
+    a command has said last.
+    """
     page.get(f"http://{PAGE}/")
     return {
-        name: (f"{state} {colour}".strip(), said) for name, state, colour, said in page.execute_script(ROWS) if name in SERVICES
+        name: (f"{state} {colour}".strip(), said)
+        for name, state, colour, said in page.execute_script(ROWS)
+        if name in SERVICES
     }
 
 
@@ -94,18 +115,24 @@ def all_are(page: Chrome, state: str) -> None:
 
 
 def all_well(page: Chrome) -> None:
-    """Waits until every service is green, and not only because its trouble has not lasted for three cycles yet."""
+    """Waits until every service is green, and not only because its trouble has not lasted for three
+    cycles yet.
+    """
 
     def well() -> bool:
         seen = rows(page)
         green = seen.keys() == set(SERVICES) and all(state == GREEN for state, _ in seen.values())
-        return green and all(said.startswith("OK") for name, (_, said) in seen.items() if name != "warren")
+        return green and all(
+            said.startswith("OK") for name, (_, said) in seen.items() if name != "warren"
+        )
 
     until(well, what="every service well")
 
 
 def press(page: Chrome, button: str) -> None:
-    """Presses a button of the suite's own page, again when Monit, still at the action before, has not taken it."""
+    """Presses a button of the suite's own page, again when Monit, still at the action before, has
+    not taken it.
+    """
     before = states(page)["warren"]
 
     def pressed() -> bool:
@@ -137,12 +164,16 @@ def mails(host: Host) -> list[str]:
 def watched(host: Host) -> tuple[str, str]:
     """The process that Monit takes for the suite, and when it last looked."""
     said = host.run("monit", "status", "warren").stdout
-    pid, at = (re.search(rf"^ +{name} +(.*)$", said, re.MULTILINE) for name in ("pid", "data collected"))
+    pid, at = (
+        re.search(rf"^ +{name} +(.*)$", said, re.MULTILINE) for name in ("pid", "data collected")
+    )
     return (pid[1] if pid else ""), (at[1] if at else "")
 
 
 def settled(host: Host) -> list[str]:
-    """All mails, once two more looks of Monit have brought none: what the page shows may still be on its way as a mail."""
+    """All mails, once two more looks of Monit have brought none: what the page shows may still be
+    on its way as a mail.
+    """
     seen, looks = mails(host), set[str]()
 
     def quiet() -> bool:
@@ -158,7 +189,9 @@ def settled(host: Host) -> list[str]:
 
 
 def test_a_login_is_needed(suite: Installed, page: Chrome, password: str) -> None:
-    """Nobody sees the page without the password, and a form of another page presses no button for somebody who has logged in."""
+    """Nobody sees the page without the password, and a form of another page presses no button for
+    somebody who has logged in.
+    """
     url, user = f"http://{PAGE}/warren", ("warren", password)
     assert requests.get(url, timeout=TIMEOUT).status_code == 401
     assert requests.get(url, auth=("warren", password[:-1]), timeout=TIMEOUT).status_code == 401
@@ -174,7 +207,10 @@ def test_every_service_is_seen(page: Chrome) -> None:
 
 
 def test_the_buttons(suite: Installed, page: Chrome) -> None:
-    """Stop and start of the page are those of systemd. A suite stopped on purpose is neither red nor told to anybody."""
+    """Stop and start of the page are those of systemd.
+
+    A suite stopped on purpose is neither red nor told to anybody.
+    """
     all_well(page)
     before = settled(suite.host)
     press(page, "Stop service")
@@ -187,7 +223,8 @@ def test_the_buttons(suite: Installed, page: Chrome) -> None:
 
 
 def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
-    """A worker that cannot start turns its service red, once told, and no other; it is green again after its repair.
+    """A worker that cannot start turns its service red, once told, and no other; it is green again
+    after its repair.
 
     That it is backing off is said with one word, wherever somebody looks.
     """
@@ -198,10 +235,20 @@ def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
         suite.host.run("kill", "-9", str(suite.pid("worker-main")))
         red = dict.fromkeys(SERVICES, GREEN) | {"warren-worker": "Status failed red-text"}
         until(lambda: states(page) == red, what="the worker alone in red")
-        until(lambda: "worker-main is backing off: " in rows(page)["warren-worker"][1], what="the reason on the page")
-        assert "backing off: worker-main (" in suite.host.run("systemctl", "status", "--no-pager", "warren", check=False).stdout
-        assert "worker-main is backing off: " in suite.host.run("warren", "status", check=False).stdout
-        assert "worker-main is backing off: " in suite.host.run("warren", "health", check=False).stdout
+        until(
+            lambda: "worker-main is backing off: " in rows(page)["warren-worker"][1],
+            what="the reason on the page",
+        )
+        assert (
+            "backing off: worker-main ("
+            in suite.host.run("systemctl", "status", "--no-pager", "warren", check=False).stdout
+        )
+        assert (
+            "worker-main is backing off: " in suite.host.run("warren", "status", check=False).stdout
+        )
+        assert (
+            "worker-main is backing off: " in suite.host.run("warren", "health", check=False).stdout
+        )
     finally:
         suite.host.write("/srv/jobs/jobs.py", TASKS)
     suite.host.run("warren", "restart")
@@ -210,7 +257,9 @@ def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
 
 
 def test_a_broker_that_is_away(suite: Installed, page: Chrome) -> None:
-    """Its service turns red, with the reason where the page does not cut it off; queues, unknown now, are not green."""
+    """Its service turns red, with the reason where the page does not cut it off; queues, unknown
+    now, are not green.
+    """
     all_well(page)
     suite.host.run("systemctl", "stop", "rabbitmq-server", within=120)
     try:
@@ -218,7 +267,9 @@ def test_a_broker_that_is_away(suite: Installed, page: Chrome) -> None:
         until(lambda: states(page)["warren-queues"] != GREEN, 120, "queues that are not green")
 
         def reason() -> object:  # while it ends, connections are reset
-            return re.match(r"CRITICAL: broker away: .*([Rr]efused|answer)", rows(page)["warren-broker"][1][:42])
+            return re.match(
+                r"CRITICAL: broker away: .*([Rr]efused|answer)", rows(page)["warren-broker"][1][:42]
+            )
 
         until(reason, what="the reason")
     finally:
@@ -227,7 +278,10 @@ def test_a_broker_that_is_away(suite: Installed, page: Chrome) -> None:
 
 
 def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
-    """It ends in one red service, of which the others wait, and a failed unit. However often it is tried, it is told once."""
+    """It ends in one red service, of which the others wait, and a failed unit.
+
+    However often it is tried, it is told once.
+    """
     all_well(page)
     before, asked = settled(suite.host), attempts(suite.host)
     suite.configure(INI + "[worker:wrong]\nqueues = nowhere\nconcurency = 1\n")
@@ -236,12 +290,17 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
         until(lambda: attempts(suite.host) >= asked + 3, what="three attempts of Monit")
         until(lambda: given_up(suite.host), what="the last start that systemd allows")
         tried = attempts(suite.host)
-        until(lambda: attempts(suite.host) >= tried + 2, what="attempts of Monit that systemd refuses")
+        until(
+            lambda: attempts(suite.host) >= tried + 2, what="attempts of Monit that systemd refuses"
+        )
         seen = until(lambda: whole(states(page)), what="a page of all services")
         assert "Does not exist" in seen.pop("warren")
         assert set(seen.values()) == {WAITING}
         assert suite.host.show("warren", "ActiveState") == "failed"
-        assert mails(suite.host)[len(before) :] == ["Does not exist warren", "Execution failed warren"]
+        assert mails(suite.host)[len(before) :] == [
+            "Does not exist warren",
+            "Execution failed warren",
+        ]
         refused = suite.host.run("warren", "start", check=False)
         assert refused.returncode == 78
         assert "warren.ini:" in refused.stderr
@@ -252,7 +311,8 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
 
 
 def test_systemd_and_monit_do_not_fight(suite: Installed, page: Chrome) -> None:
-    """`warren stop` is told to nobody. `systemctl stop` is told, and Monit does not start what somebody has stopped.
+    """`warren stop` is told to nobody. `systemctl stop` is told, and Monit does not start what
+    somebody has stopped.
 
     Whoever starts the suite has Monit watch it.
     """
@@ -272,7 +332,8 @@ def test_systemd_and_monit_do_not_fight(suite: Installed, page: Chrome) -> None:
     all_well(page)
 
 
-#: As a task would: until it is told to end, it keeps another process's number in whatever file it may write to.
+#: As a task would: until it is told to end, it keeps another process's number in whatever file it
+#: may write to.
 SPOIL = """
 until [ -e /var/lib/warren/enough ]; do
     for file in /run/warren.pid /run/warren/*.pid; do echo 1 2>/dev/null >"$file"; done
@@ -282,14 +343,18 @@ done
 
 
 def test_a_task_cannot_choose_whom_monit_watches(suite: Installed, page: Chrome) -> None:
-    """Whatever it writes into pid files, Monit watches the process that systemd knows; and its successor."""
+    """Whatever it writes into pid files, Monit watches the process that systemd knows; and its
+    successor.
+    """
     all_well(page)
     host, main = suite.host, str(suite.supervisord())
     assert watched(host)[0] == main
     host.sh("rm -f /var/lib/warren/enough")
     host.run("systemd-run", "--quiet", "--unit=spoil", "--uid=warren", "sh", "-c", SPOIL)
     try:
-        until(lambda: host.read("/run/warren/supervisord.pid") == "1\n", what="a pid file of a task")
+        until(
+            lambda: host.read("/run/warren/supervisord.pid") == "1\n", what="a pid file of a task"
+        )
         seen = [watched(host)]
 
         def looked_twice() -> bool:
@@ -301,7 +366,10 @@ def test_a_task_cannot_choose_whom_monit_watches(suite: Installed, page: Chrome)
         assert host.path("/run/warren.pid").stat().st_uid == 0
         host.run("kill", "-9", main)
         until(lambda: suite.supervisord() not in (0, int(main)), what="another supervisord")
-        until(lambda: watched(host)[0] == str(suite.supervisord()), what="Monit at the other supervisord")
+        until(
+            lambda: watched(host)[0] == str(suite.supervisord()),
+            what="Monit at the other supervisord",
+        )
     finally:
         host.sh("touch /var/lib/warren/enough")
         until(lambda: host.show("spoil", "ActiveState") == "inactive", what="an end of the task")
@@ -313,11 +381,17 @@ def test_a_task_cannot_choose_whom_monit_watches(suite: Installed, page: Chrome)
 
 
 def test_monit_is_killed(suite: Installed, page: Chrome, password: str) -> None:
-    """systemd starts it again, once. The suite continues untouched, with no second supervisord, and nobody is told."""
+    """systemd starts it again, once.
+
+    The suite continues untouched, with no second supervisord, and nobody is told.
+    """
     all_well(page)
     host = suite.host
     before, asked = settled(host), attempts(host)
-    processes = {program: suite.pid(program) for program in ("worker-main", "worker-site", "beat", "quota-watchdog")}
+    processes = {
+        program: suite.pid(program)
+        for program in ("worker-main", "worker-site", "beat", "quota-watchdog")
+    }
     supervisord = suite.supervisord()
     old = host.show("monit", "MainPID")
     assert old != "0"
@@ -327,7 +401,11 @@ def test_monit_is_killed(suite: Installed, page: Chrome, password: str) -> None:
     all_well(page)
     assert {program: suite.pid(program) for program in processes} == processes
     assert suite.supervisord() == supervisord
-    assert [pid for pid, arguments in suite.processes().items() if arguments.endswith("warren supervise")] == [supervisord]
+    assert [
+        pid
+        for pid, arguments in suite.processes().items()
+        if arguments.endswith("warren supervise")
+    ] == [supervisord]
     assert host.show("monit", "ActiveState") == "active"
     assert host.show("monit", "NRestarts") == "1"
     assert attempts(host) == asked

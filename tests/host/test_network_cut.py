@@ -13,7 +13,8 @@ from support.wait import TIMEOUT, until
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 #: Seconds without a network: longer than heartbeats allow, on both sides.
 CUT = 40.0
-#: Seconds in which tasks are to run again: at most 2 s until the next attempt to connect, or the next packet of that under way.
+#: Seconds in which tasks are to run again: at most 2 s until the next attempt to connect, or the
+#: next packet of that under way.
 AGAIN = 5.0
 #: The default heartbeat_timeout: no heartbeat is to be silent for so long.
 SILENCE = 20.0
@@ -22,14 +23,24 @@ FETCHED = 2
 
 
 def test_packets_vanish_and_come_back(net: Network, package: Path, figure: Figure) -> None:
-    """40 s without a packet restart no daemon; tasks run again after the first one that passes, and none is lost."""
+    """40 s without a packet restart no daemon; tasks run again after the first one that passes, and
+    none is lost.
+    """
     queue, server = net.hosts("queue", "server")
-    suite = Installed(server, package, RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 1s\n", queue=queue)
+    suite = Installed(
+        server,
+        package,
+        RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 1s\n",
+        queue=queue,
+    )
     suite.start()
     before = pids(suite)
     assert all(before.values()), before
     suite.send(1, 100, 0.5)
-    until(lambda: suite.runs().begun[4] and suite.logged("beat", "tick_sent"), what="the first tasks and ticks")
+    until(
+        lambda: suite.runs().begun[4] and suite.logged("beat", "tick_sent"),
+        what="the first tasks and ticks",
+    )
     with net.cut(queue):
         silence = longest_silence(suite, CUT)
         until(lambda: suite.logged("worker", "broker_lost"), what="a worker that has noticed")
@@ -43,14 +54,17 @@ def test_packets_vanish_and_come_back(net: Network, package: Path, figure: Figur
     runs = suite.all_done(1, 100)
     until(lambda: all(pids(suite).values()), what="every daemon ready again")
     assert pids(suite) == before
-    # What the worker had fetched or begun when its connection broke was not acknowledged, and comes once more.
+    # What the worker had fetched or begun when its connection broke was not acknowledged, and comes
+    # once more.
     assert max(runs.ended.values()) <= 2
     assert len(runs.again()) <= FETCHED
 
 
 def pids(suite: Installed) -> dict[str, int]:
     """The process of each daemon that is ready, else 0, and of supervisord."""
-    return {program: suite.pid(program) for program in PROGRAMS} | {"supervisord": suite.supervisord()}
+    return {program: suite.pid(program) for program in PROGRAMS} | {
+        "supervisord": suite.supervisord()
+    }
 
 
 def longest_silence(suite: Installed, seconds: float) -> float:
@@ -60,7 +74,9 @@ def longest_silence(suite: Installed, seconds: float) -> float:
     def over() -> bool:
         nonlocal longest
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        longest = max(longest, *(now - float(suite.heartbeat(program)["at"]) for program in PROGRAMS))
+        longest = max(
+            longest, *(now - float(suite.heartbeat(program)["at"]) for program in PROGRAMS)
+        )
         return time.monotonic() > end
 
     until(over, seconds + TIMEOUT, "the end of the watch")

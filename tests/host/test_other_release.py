@@ -1,4 +1,6 @@
-"""Warren on the other release of Debian that it is for: a short form of what the rest of this directory promises for this one."""
+"""Warren on the other release of Debian that it is for: a short form of what the rest of this
+directory promises for this one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from support.package import deb
 from support.wait import until
 
 SETTINGS = RABBITMQ + WORKER + "[schedule:tick]\ntask = jobs.nothing\nevery = 5s\n"
-#: Made of what the network gives: the root of that release and the package. Whoever comes first waits for both.
+#: Made of what the network gives: the root of that release and the package. Whoever comes first
+#: waits for both.
 pytestmark = pytest.mark.timeout(2 * releases.MADE_WITHIN + 1200)
 PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 PYTHON = "/usr/lib/warren/bin/python"
@@ -45,13 +48,17 @@ def suite(installed: Installed) -> Installed:
 
 
 def test_the_suite_works_there(suite: Installed, figure: Figure) -> None:
-    """The host is of that release, the package's Python is that of the release, and tasks are done."""
+    """The host is of that release, the package's Python is that of the release, and tasks
+    are done.
+    """
     assert f"VERSION_CODENAME={releases.other()}\n" in suite.host.read("/etc/os-release")
     versions = suite.host.sh(f"/usr/bin/python3 -V; {PYTHON} -V").splitlines()
     assert versions[0] == versions[1]
     systemd = suite.host.sh("systemctl --version | head -n 1").strip()
     broker = suite.host.sh("rabbitmqctl -q version").strip()
-    figure("the other release", f"{versions[0]}, {systemd}, RabbitMQ {broker}", "all of that release")
+    figure(
+        "the other release", f"{versions[0]}, {systemd}, RabbitMQ {broker}", "all of that release"
+    )
     assert all(suite.pid(program) for program in PROGRAMS)
     suite.send(1, 20)
     # In another order a process was killed before, and its task has run again.
@@ -79,10 +86,15 @@ def test_the_quickstart_works_there(suite: Installed) -> None:
 
 @pytest.mark.parametrize(("victim", "first"), [("worker", 1000), ("supervisord", 2000)])
 def test_who_is_killed_is_there_again(suite: Installed, victim: str, first: int) -> None:
-    """kill -9 of a worker or of supervisord with tasks at work: the suite is ready by itself, and each task is done."""
+    """kill -9 of a worker or of supervisord with tasks at work: the suite is ready by itself, and
+    each task is done.
+    """
     suite.send(first, first + 39, 0.2)
     until(lambda: suite.runs().begun[first], what="the first task to begin")
-    worker, old = until(lambda: suite.pid("worker-main"), what="a ready worker"), suite.supervisord()
+    worker, old = (
+        until(lambda: suite.pid("worker-main"), what="a ready worker"),
+        suite.supervisord(),
+    )
     suite.host.run("kill", "-KILL", str(worker if victim == "worker" else old))
     suite.another("worker-main", worker)
     suite.all_done(first, first + 39)
@@ -91,7 +103,9 @@ def test_who_is_killed_is_there_again(suite: Installed, victim: str, first: int)
 
 
 def test_a_reload_adds_what_was_written(suite: Installed) -> None:
-    """`systemctl reload` returns with one more worker, and those that were there are the same processes."""
+    """`systemctl reload` returns with one more worker, and those that were there are the same
+    processes.
+    """
     before = [suite.supervisord(), suite.pid("worker-main")]
     suite.configure(SETTINGS + "[worker:more]\nqueues = more\nconcurrency = 1\n[queue:more]\n")
     suite.reload()
@@ -100,9 +114,21 @@ def test_a_reload_adds_what_was_written(suite: Installed) -> None:
 
 
 def test_purge_leaves_nothing(suite: Installed, built: Path) -> None:
-    """`apt purge` ends every process and takes every directory; the package can be installed again."""
+    """`apt purge` ends every process and takes every directory; the package can be installed
+    again.
+    """
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")
     assert not suite.processes()
-    directories = ("/etc/warren", "/var/lib/warren", "/var/log/warren", "/usr/lib/warren", "/usr/bin/warren")
-    assert [each for each in directories if suite.host.run("test", "-e", each, check=False).returncode == 0] == []
+    directories = (
+        "/etc/warren",
+        "/var/lib/warren",
+        "/var/log/warren",
+        "/usr/lib/warren",
+        "/usr/bin/warren",
+    )
+    assert [
+        each
+        for each in directories
+        if suite.host.run("test", "-e", each, check=False).returncode == 0
+    ] == []
     suite.set_up(built, SETTINGS)

@@ -1,4 +1,6 @@
-"""Whatever is killed, hangs or loses its power: no window holds more calls than the quota, and no tick is sent twice."""
+"""Whatever is killed, hangs or loses its power: no window holds more calls than the quota, and no
+tick is sent twice.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,15 @@ LIMIT, WINDOW, EVERY = 40, 60.0, 5.0
 CALL, TOGETHER = 5.0, 4
 #: Calls before the power cut, and before each other fault.
 HALF, MORE = LIMIT // 2, 10
-#: Seconds that the first tick of another host is to take from the power cut of the leader's: the broker misses two heartbeats of
-#: 5 s and is asked each 3 s; doubled.
+#: Seconds that the first tick of another host is to take from the power cut of the leader's: the
+#: broker misses two heartbeats of 5 s and is asked each 3 s; doubled.
 TAKEN = 30.0
 
 #: Nobody consumes the queue of the ticks: it holds exactly what was sent.
-BEAT = f"{RABBITMQ}[queue:ticks]\n[schedule:tick]\ntask = jobs.nothing\nevery = {EVERY:g}s\nqueue = ticks\n"
+BEAT = (
+    f"{RABBITMQ}[queue:ticks]\n[schedule:tick]\ntask = jobs.nothing\nevery = {EVERY:g}s\nqueue = "
+    "ticks\n"
+)
 INI = f"""{BEAT}
 [worker:main]
 queues = default, calls
@@ -53,7 +58,9 @@ def server(net: Network, package: Path) -> Installed:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How many calls the quota had left when the power was back, and might have; each call, each tick, and when no beat led."""
+    """How many calls the quota had left when the power was back, and might have; each call, each
+    tick, and when no beat led.
+    """
 
     free: int
     most: int
@@ -64,23 +71,34 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 def details(server: Installed) -> Evidence:
-    """One stream of calls and one of ticks, through every fault; each comes with a call in flight, and just after a tick."""
+    """One stream of calls and one of ticks, through every fault; each comes with a call in flight,
+    and just after a tick.
+    """
     began = time.time()
     server.send(1, HALF, CALL)
-    until(lambda: server.runs().begun[HALF] and calling(server) and ticking(server), what="calls of half the quota")
+    until(
+        lambda: server.runs().begun[HALF] and calling(server) and ticking(server),
+        what="calls of half the quota",
+    )
     server.host.power_cut()
     cut = now()
     used = sum(call > cut - WINDOW for call in server.runs().calls)
     server.host.boot()
     free = until(server.quotas, what="a look at the quotas")["api"]["free"]
     soon = now() - cut < WINDOW
-    until(lambda: all(server.pid(program) for program in PROGRAMS), what="a suite that is ready by itself")
+    until(
+        lambda: all(server.pid(program) for program in PROGRAMS),
+        what="a suite that is ready by itself",
+    )
     server.all_done(1, HALF)
     sent = HALF
     for program, word in product(("beat", "worker-main", "supervisord"), ("KILL", "STOP")):
         server.send(sent + 1, sent + MORE, CALL)
         sent, last = sent + MORE, time.time()
-        until(lambda last=last: calling(server) and ticking(server, last), what="a call in flight, just after a tick")  # type: ignore[misc]
+        until(
+            lambda last=last: calling(server) and ticking(server, last),  # type: ignore[misc]
+            what="a call in flight, just after a tick",
+        )
         hit(server, program, word)
     runs = server.all_done(1, sent, 600)
     ticks = arrived(server.waiting("ticks"), "warren", "tick", EVERY, began, time.time())
@@ -105,7 +123,9 @@ def now() -> float:
 
 
 def ticking(suite: Installed, since: float = 0.0) -> bool:
-    """Whether a tick that came due after `since` was sent just now, and none is due for half the time between two."""
+    """Whether a tick that came due after `since` was sent just now, and none is due for half the
+    time between two.
+    """
     sent = suite.logged("beat", "tick_sent")
     return bool(sent) and float(sent[-1]["tick"]) > max(since, time.time() - EVERY / 2)
 
@@ -124,12 +144,18 @@ def hit(suite: Installed, program: str, word: str) -> None:
 
 
 def test_the_quota_holds_through_every_fault(details: Evidence, figure: Figure) -> None:
-    """Over kill -9 and hangs of worker and supervisord and over a power cut no window is exceeded."""
+    """Over kill -9 and hangs of worker and supervisord and over a power cut no window is
+    exceeded.
+    """
     calls = details.calls
     use = len(calls) / (LIMIT * ((calls[-1] - calls[0]) / WINDOW + 1))
     figure("quota through every fault: worst window", worst(calls, WINDOW), f"<= {LIMIT}")
     figure("quota through every fault: use of the allowance", f"{use:.0%}", "> 40%")
-    figure(f"quota after a power cut at {HALF} of {LIMIT} calls: left", details.free, f"{LIMIT // 4} to {LIMIT - HALF}")
+    figure(
+        f"quota after a power cut at {HALF} of {LIMIT} calls: left",
+        details.free,
+        f"{LIMIT // 4} to {LIMIT - HALF}",
+    )
     assert worst(calls, WINDOW) <= LIMIT
     assert details.free <= details.most, "the calls before the power cut are forgotten"
     assert details.free >= LIMIT // 4, "what was not used before the power cut is kept back as well"
@@ -142,8 +168,12 @@ def test_no_tick_comes_twice_through_every_fault(details: Evidence, figure: Figu
     assert len(details.silences) >= 5  # the power cut, and two faults each of beat and supervisord
 
 
-def test_the_leaders_host_loses_its_power(net: Network, server: Installed, package: Path, figure: Figure) -> None:
-    """Of two hosts on one broker the leading one vanishes without a word: the other's beat continues, and no tick comes twice."""
+def test_the_leaders_host_loses_its_power(
+    net: Network, server: Installed, package: Path, figure: Figure
+) -> None:
+    """Of two hosts on one broker the leading one vanishes without a word: the other's beat
+    continues, and no tick comes twice.
+    """
     (host,) = net.hosts("second")
     second = Installed(host, package, BEAT, broker=False)
     try:
@@ -154,7 +184,10 @@ def test_the_leaders_host_loses_its_power(net: Network, server: Installed, packa
         server.stop()
         until(lambda: ticking(second), what="a tick of the second host")
         server.start()
-        until(lambda: ticking(second), what="a tick of the second host, with the first one standing by")
+        until(
+            lambda: ticking(second),
+            what="a tick of the second host, with the first one standing by",
+        )
         assert not server.heartbeat("beat")["details"]["leading"]
         told = second.log("beat")
         with net.cut(host):
@@ -168,7 +201,9 @@ def test_the_leaders_host_loses_its_power(net: Network, server: Installed, packa
     ticks = arrived(server.waiting("ticks"), "warren", "tick", EVERY, began, time.time())
     figure("power cut of the leader's host: a tick of another one", took, f"<= {TAKEN:g} s")
     figure("power cut of the leader's host: ticks", counted(ticks), "none twice")
-    changes = [each for each in silences([*told, *server.log("beat")]) if each.last >= began - EVERY]
+    changes = [
+        each for each in silences([*told, *server.log("beat")]) if each.last >= began - EVERY
+    ]
     changes_cost_only_old_ticks(ticks, changes)
     assert len(changes) >= 2
 
@@ -178,12 +213,20 @@ def twice(ticks: Counter[float]) -> int:
 
 
 def counted(ticks: Counter[float]) -> str:
-    return f"{ticks.total()} sent, {len(lost(ticks, EVERY))} left out while no beat led, {twice(ticks)} twice"
+    return (
+        f"{ticks.total()} sent, {len(lost(ticks, EVERY))} left out while no beat led, "
+        f"{twice(ticks)} twice"
+    )
 
 
 def changes_cost_only_old_ticks(ticks: Counter[float], changes: list[Silence]) -> None:
-    """No tick is there twice; those that are missing came due at a change of the leader, more than GRACE before."""
+    """No tick is there twice; those that are missing came due at a change of the leader, more than
+    GRACE before.
+    """
     assert twice(ticks) == 0
     assert lost(ticks, EVERY, changes) == []
-    older = all(change.first - change.last <= EVERY or change.first > change.taken - GRACE - EVERY for change in changes)
+    older = all(
+        change.first - change.last <= EVERY or change.first > change.taken - GRACE - EVERY
+        for change in changes
+    )
     assert older, "a leader sends what has come due within GRACE"

@@ -1,4 +1,6 @@
-"""What a task may do to the suite of a booted host, act after act: each time all of it is at work again by itself."""
+"""What a task may do to the suite of a booted host, act after act: each time all of it is at work
+again by itself.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from support.installed import TASKS, Installed
 from support.wait import until
 
 PROGRAMS = ["beat", "quota-watchdog", "worker-main"]
-#: As a task would: as the suite's user, over supervisord's socket. The answer to a stop of all may never come: the first to stop
-#: is started again before the last one has stopped.
+#: As a task would: as the suite's user, over supervisord's socket. The answer to a stop of all may
+#: never come: the first to stop is started again before the last one has stopped.
 ASK = """
 import os, signal, sys
 def enough(*_):
@@ -29,25 +31,36 @@ def at_once(*calls):
     several()
 def foreign(name):
     with open(f"/run/warren/supervisor/{name}.conf", "w") as file:
-        file.write(f"[program:{name}]\\ncommand = sleep 3603\\nautorestart = true\\nstopsignal = USR1\\nstopwaitsecs = 3600\\n")
+        file.write(f"[program:{name}]\\ncommand = sleep 3603\\nautorestart = true\\n")
+        file.write("stopsignal = USR1\\nstopwaitsecs = 3600\\n")
     at_once(("reloadConfig",), ("addProcessGroup", name))
 try:
     exec(sys.argv[1])
 except Exception as error:
     print(type(error).__name__, error)
 """
-#: What is done, by name, and the event that tells of it; an act with none ends supervisord, which systemd starts again.
+#: What is done, by name, and the event that tells of it; an act with none ends supervisord, which
+#: systemd starts again.
 ACTS = {
     "stop all": ("asked.supervisor.stopAllProcesses()", "program_restored"),
     "remove": (
-        "[(asked.supervisor.stopProcess(n), asked.supervisor.removeProcessGroup(n)) for n in ('beat', 'worker-main')]",
+        (
+            "[(asked.supervisor.stopProcess(n), asked.supervisor.removeProcessGroup(n)) for n in "
+            "('beat', 'worker-main')]"
+        ),
         "program_restored",
     ),
     "add": ("foreign('anything')", "program_removed"),
     "kill all": ("asked.supervisor.signalAllProcesses('KILL')", "supervisor_record"),
-    "unlink": ("[os.unlink(e.path) for e in os.scandir('/run/warren') if not e.is_dir()]", "run_directory_restored"),
+    "unlink": (
+        "[os.unlink(e.path) for e in os.scandir('/run/warren') if not e.is_dir()]",
+        "run_directory_restored",
+    ),
     "spoil": (
-        "[open(f'/run/warren/{n}', 'w').write('garbage') for n in ('programs.json', 'supervisord.conf', 'supervisord.pid')]",
+        (
+            "[open(f'/run/warren/{n}', 'w').write('garbage') for n in ('programs.json', "
+            "'supervisord.conf', 'supervisord.pid')]"
+        ),
         "run_directory_restored",
     ),
     "hang up": ("os.kill(asked.supervisor.getPID(), 1)", "reloaded"),
@@ -71,7 +84,9 @@ def works(suite: Installed) -> bool:
     report = suite._json("/run/warren/programs.json")
     listed = report.get("programs", [])
     return (
-        sorted(each["program"] for each in listed if each["ready"]) == PROGRAMS == sorted(each["program"] for each in listed)
+        sorted(each["program"] for each in listed if each["ready"])
+        == PROGRAMS
+        == sorted(each["program"] for each in listed)
         and report["pid"] == suite.supervisord()
         and suite.host.show("warren", "ActiveState") == "active"
     )
@@ -89,13 +104,24 @@ def other(suite: Installed, before: int) -> bool:
 
 @pytest.mark.timeout(1800)
 def test_whatever_a_task_does_the_suite_is_back(suite: Installed, figure: Figure) -> None:
-    """More acts than StartLimitBurst allows starts: the suite is ready again each time, which the log tells."""
+    """More acts than StartLimitBurst allows starts: the suite is ready again each time, which the
+    log tells.
+    """
     suite.host.write("/srv/jobs/ask.py", ASK)
     until(lambda: works(suite), what="a suite at work")
     for name, (act, event) in ACTS.items():
         before = suite.supervisord()
         said = len(suite.logged("supervisord", event)) if event else 0
-        suite.host.run("runuser", "-u", "warren", "--", "/usr/lib/warren/bin/python", "/srv/jobs/ask.py", act, within=120)
+        suite.host.run(
+            "runuser",
+            "-u",
+            "warren",
+            "--",
+            "/usr/lib/warren/bin/python",
+            "/srv/jobs/ask.py",
+            act,
+            within=120,
+        )
         if event:
             until(partial(more, suite, event, said), what=f"{event} after {name}")
         else:
@@ -105,7 +131,11 @@ def test_whatever_a_task_does_the_suite_is_back(suite: Installed, figure: Figure
             assert suite.supervisord() == before, name
     assert "sleep 3603" not in "".join(suite.processes().values())
     assert not suite.logged("supervisord", "supervision_failed")
-    figure("acts of a task against supervisord, the suite back by itself", f"{len(ACTS)} of {len(ACTS)}", "all")
+    figure(
+        "acts of a task against supervisord, the suite back by itself",
+        f"{len(ACTS)} of {len(ACTS)}",
+        "all",
+    )
 
 
 MURDER = """
@@ -119,13 +149,19 @@ def murder():
 
 @pytest.mark.timeout(1200)
 def test_a_task_that_kills_supervisord_each_time_is_given_up(suite: Installed) -> None:
-    """It comes again, as it was not acknowledged, and is given up after five times; the unit is not, and other tasks run."""
+    """It comes again, as it was not acknowledged, and is given up after five times; the unit is
+    not, and other tasks run.
+    """
     until(lambda: works(suite), what="a suite at work")
     suite.host.write("/srv/jobs/jobs.py", TASKS + MURDER)
     try:
         suite.host.run("warren", "restart", "--rolling", within=180)
         suite.send_all("jobs.murder", [[]])
-        until(lambda: suite.logged("worker", "task_failed", task="jobs.murder"), 600, what="the task to be given up")
+        until(
+            lambda: suite.logged("worker", "task_failed", task="jobs.murder"),
+            600,
+            what="the task to be given up",
+        )
         until(lambda: works(suite), what="a suite at work")
         suite.send(7000, 7003)
         suite.all_done(7000, 7003, 180)

@@ -1,4 +1,6 @@
-"""Whatever happens to supervisord or to the whole host, the suite is there again by itself and nothing is left over or lost."""
+"""Whatever happens to supervisord or to the whole host, the suite is there again by itself and
+nothing is left over or lost.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,18 @@ def test_supervisord_ends_or_hangs(suite: Installed, word: str, first: int, figu
 
 
 def test_a_power_cut(suite: Installed, figure: Figure) -> None:
-    """The host loses its power with tasks at work: after boot the suite is ready by itself, and every task is done."""
+    """The host loses its power with tasks at work: after boot the suite is ready by itself, and
+    every task is done.
+    """
     suite.send(3000, 3039, 0.5)
     until(lambda: suite.runs().begun[3000], what="the first task to begin")
     suite.host.power_cut()
     began = time.monotonic()
     suite.host.boot()
-    until(lambda: all(suite.pid(program) for program in PROGRAMS), what="a suite that is ready by itself")
+    until(
+        lambda: all(suite.pid(program) for program in PROGRAMS),
+        what="a suite that is ready by itself",
+    )
     figure("power cut: suite ready after the power is back", time.monotonic() - began, "by itself")
     assert suite.host.show("warren", "ActiveState") == "active"
     suite.all_done(3000, 3039)

@@ -14,7 +14,9 @@ PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 
 
 def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) -> None:
-    """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line; the unit starts at boot."""
+    """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line;
+    the unit starts at boot.
+    """
     suite.stop()
     suite.configure(RABBITMQ + WORKER)
     began = time.monotonic()
@@ -27,7 +29,9 @@ def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) ->
 
 
 def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
-    """`systemd-analyze security` of the installed unit gives 1.2 or better, and no process of the suite runs as root."""
+    """`systemd-analyze security` of the installed unit gives 1.2 or better, and no process of the
+    suite runs as root.
+    """
     said = suite.host.run("systemd-analyze", "security", "--no-pager", "warren").stdout
     score = float(re.findall(r"exposure level for warren\.service: ([0-9.]+)", said)[0])
     figure("systemd-analyze security", str(score), "<= 1.2")
@@ -40,12 +44,22 @@ def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
 
 def test_a_task_cannot_change_the_configuration(suite: Installed) -> None:
     """What the suite sees of /etc/warren is read-only, also the secrets that belong to its user."""
-    inside = ("nsenter", "--target", str(suite.supervisord()), "--mount", "--", "touch", "/etc/warren/secrets/broker-url")
+    inside = (
+        "nsenter",
+        "--target",
+        str(suite.supervisord()),
+        "--mount",
+        "--",
+        "touch",
+        "/etc/warren/secrets/broker-url",
+    )
     assert "Read-only file system" in suite.host.run(*inside, check=False).stderr
 
 
 def test_stop_lets_running_tasks_finish_and_requeues_the_rest(suite: Installed) -> None:
-    """Two tasks of five seconds run and others wait: both finish, the others run once after the next start."""
+    """Two tasks of five seconds run and others wait: both finish, the others run once after the
+    next start.
+    """
     suite.start()
     suite.send(1, 8, 5)
     until(lambda: len(suite.runs().begun) >= 2, what="two running tasks")
@@ -60,7 +74,9 @@ def test_stop_lets_running_tasks_finish_and_requeues_the_rest(suite: Installed) 
 
 
 def test_reload_changes_only_what_the_edit_touches(suite: Installed) -> None:
-    """One worker's concurrency is edited: that worker is another process after `systemctl reload`, all else is the same."""
+    """One worker's concurrency is edited: that worker is another process after `systemctl reload`,
+    all else is the same.
+    """
     suite.configure(TWO.format(other=1))
     suite.reload()
     programs = ("worker-main", "beat", "quota-watchdog")

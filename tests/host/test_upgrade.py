@@ -20,7 +20,9 @@ EDITED = RABBITMQ + WORKER + "# edited by an operator\n"
 
 @pytest.fixture
 def older(net: Network) -> Installed:
-    """A host on which the version before this one is at work, with settings that an operator has edited."""
+    """A host on which the version before this one is at work, with settings that an operator has
+    edited.
+    """
     (host,) = net.hosts("older")
     made = Installed(host, deb("0.0.9"), EDITED)
     made.start()
@@ -38,7 +40,9 @@ def present(suite: Installed, package: Path) -> Installed:
 
 
 def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -> None:
-    """apt installs the new package while tasks run: each is done once, the edited files stay, the new version is at work."""
+    """apt installs the new package while tasks run: each is done once, the edited files stay, the
+    new version is at work.
+    """
     assert older.host.run("warren", "--version").stdout.split()[-1] == "0.0.9"
     newer, began = deb(), time.monotonic()
     older.install(deb("0.0.9"))  # to see how long it takes here: there must be tasks for longer
@@ -55,14 +59,19 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
     assert left > 0, "the upgrade was to meet tasks at work"
     assert not runs.again()
     assert older.host.read("/etc/warren/warren.ini") == EDITED
-    conffiles = older.host.sh("dpkg-query --show --showformat='${Conffiles}' warren; ls -A /etc/warren | grep dpkg || true")
+    conffiles = older.host.sh(
+        "dpkg-query --show --showformat='${Conffiles}' warren; ls -A /etc/warren | grep dpkg || "
+        "true"
+    )
     assert "warren.ini" not in conffiles
     assert older.host.show("warren", "ActiveState") == "active"
     assert older.pid("worker-main") != before
 
 
 def test_what_is_printed_says_how_it_stands_and_what_is_next(present: Installed) -> None:
-    """Whoever installs the package reads that it runs, with the words of STATUS, and what to type; or that it does not run."""
+    """Whoever installs the package reads that it runs, with the words of STATUS, and what to type;
+    or that it does not run.
+    """
     suite = present
     said = suite.host.sh("dpkg --install /root/warren_*.deb 2>&1 </dev/null")
     assert "warren runs: ready: 1 worker" in said
@@ -70,7 +79,9 @@ def test_what_is_printed_says_how_it_stands_and_what_is_next(present: Installed)
 
 
 def test_nobody_but_the_suite_enters_its_state(present: Installed) -> None:
-    """A member of group warren reads the logs and nothing else; checks of monitors run as warren and work."""
+    """A member of group warren reads the logs and nothing else; checks of monitors run as warren
+    and work.
+    """
     suite = present
     suite.send(1, 1)
     suite.all_done(1, 1)
@@ -80,7 +91,12 @@ def test_nobody_but_the_suite_enters_its_state(present: Installed) -> None:
     assert suite.host.sh("stat -c %a /var/log/warren/*.log | sort -u").split() == ["640"]
     assert "task_succeeded" in suite.host.sh("runuser -u anna -- cat /var/log/warren/worker.log")
     for path in ("/var/lib/warren", "/run/warren", "/var/log/warren/worker-main.out"):
-        assert suite.host.run("runuser", "-u", "anna", "--", "test", "-r", path, check=False).returncode == 1
+        assert (
+            suite.host.run(
+                "runuser", "-u", "anna", "--", "test", "-r", path, check=False
+            ).returncode
+            == 1
+        )
     asked = suite.host.run("runuser", "-u", "anna", "--", "warren", "status", check=False)
     assert asked.returncode != 0
     assert "root" in asked.stderr
@@ -102,10 +118,11 @@ def test_an_upgrade_that_cannot_start_the_suite_says_why(present: Installed) -> 
 
 
 def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
-    """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing but the tasks' own code.
+    """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing
+    but the tasks' own code.
 
-    A log directory that is a file system of its own cannot go: it is emptied, and the purge is whole. What is mounted inside the
-    suite's directories is somebody else's, and keeps its files.
+    A log directory that is a file system of its own cannot go: it is emptied, and the purge is
+    whole. What is mounted inside the suite's directories is somebody else's, and keeps its files.
     """
     suite = present
     suite.send(1, 1)
@@ -123,7 +140,9 @@ def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")
     assert suite.host.sh("ls -A /var/log/warren; umount /var/log/warren") == ""
     assert suite.host.read("/srv/theirs/file") == "kept\n"
-    left = suite.host.sh("umount /var/lib/warren/a/theirs; cd /var/lib/warren; find . | sort; rm -r /var/lib/warren")
+    left = suite.host.sh(
+        "umount /var/lib/warren/a/theirs; cd /var/lib/warren; find . | sort; rm -r /var/lib/warren"
+    )
     assert left.split() == [".", "./a", "./a/theirs"]
     gone = (
         "/etc/warren",
@@ -133,4 +152,6 @@ def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
         "/usr/bin/warren",
         "/etc/logrotate.d/warren",
     )
-    assert [path for path in gone if suite.host.run("test", "-e", path, check=False).returncode == 0] == []
+    assert [
+        path for path in gone if suite.host.run("test", "-e", path, check=False).returncode == 0
+    ] == []

@@ -1,4 +1,6 @@
-"""An edit counts once a reload has taken it up, for every daemon and every ledger: not before, and not in part."""
+"""An edit counts once a reload has taken it up, for every daemon and every ledger: not before, and
+not in part.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def kill(suite: Suite, program: str) -> None:
 def reloading(suite: Suite) -> Iterator[subprocess.Popen[str]]:
     """`warren reload`, which continues while the block looks."""
     arguments = [str(WARREN), "--config", str(suite.etc), "reload"]
-    asked = subprocess.Popen(arguments, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    asked = subprocess.Popen(
+        arguments, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
         yield asked
     finally:
@@ -78,7 +82,9 @@ def waits_for(suite: Suite, program: str) -> bool:
 
 
 def test_an_edit_that_nobody_reloaded_reaches_no_daemon(suite: Suite) -> None:
-    """Daemons that are killed come back with the settings that were accepted: whatever /etc says by then, be it nonsense."""
+    """Daemons that are killed come back with the settings that were accepted: whatever /etc says by
+    then, be it nonsense.
+    """
     suite.write(ini("5/h"))
     with supervised(suite):
         suite.write(ini("500/m"))
@@ -108,9 +114,15 @@ def foul(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("act", [Path.unlink, spoil, foul], ids=["removed", "other text", "a directory"])
-def test_accepted_settings_that_a_task_has_spoilt(suite: Suite, act: Callable[[Path], object]) -> None:
-    """A daemon that starts just then is started again, and reads what supervise has written once more."""
+@pytest.mark.parametrize(
+    "act", [Path.unlink, spoil, foul], ids=["removed", "other text", "a directory"]
+)
+def test_accepted_settings_that_a_task_has_spoilt(
+    suite: Suite, act: Callable[[Path], object]
+) -> None:
+    """A daemon that starts just then is started again, and reads what supervise has written once
+    more.
+    """
     suite.write(ini("5/h"))
     with supervised(suite):
         path = suite.directory / "run" / "settings.json"
@@ -124,7 +136,9 @@ def test_accepted_settings_that_a_task_has_spoilt(suite: Suite, act: Callable[[P
 
 
 def test_a_worker_with_the_settings_of_before_an_edit_changes_no_ledger(suite: Suite) -> None:
-    """Stopped after it has read its settings, it continues when a reload has lowered the limit: the ledger keeps the new one."""
+    """Stopped after it has read its settings, it continues when a reload has lowered the limit: the
+    ledger keeps the new one.
+    """
     suite.write(ini("50/h"))
     with supervised(suite) as supervisor:
         before = until(lambda: pid_of(suite, "worker-a"), what="the worker")
@@ -136,15 +150,22 @@ def test_a_worker_with_the_settings_of_before_an_edit_changes_no_ledger(suite: S
             until(lambda: _locked(held.fileno()), what="the lock of the dead worker")
             held.truncate(0)  # by nobody known, as of an orphan: a successor waits
             os.kill(supervisor.pid, signal.SIGCONT)
-            # It opens the lock when it has read the settings, and waits for it before it opens a ledger.
-            successor = until(lambda: _opened(set(children(supervisor.pid)) - {*dead}, lock), what="the successor at the lock")
+            # It opens the lock when it has read the settings, and waits for it before it opens a
+            # ledger.
+            successor = until(
+                lambda: _opened(set(children(supervisor.pid)) - {*dead}, lock),
+                what="the successor at the lock",
+            )
             os.kill(successor, signal.SIGSTOP)
         suite.write(ini("5/h"))
         with reloading(suite) as asked:
             until(lambda: limits(suite) == (5, 3600.0), what="the lower limit")
             os.kill(successor, signal.SIGCONT)
             said, wrong = output_of(asked)
-            assert (asked.returncode, said) == (0, "the new settings are in force, and every daemon works\n"), wrong
+            assert (asked.returncode, said) == (
+                0,
+                "the new settings are in force, and every daemon works\n",
+            ), wrong
         assert programs(suite)["worker-a"].pid == successor
         assert limits(suite) == (5, 3600.0)
         assert [line["limit"] for line in suite.logged("worker", "settings_older")] == ["50/h"]
@@ -171,23 +192,33 @@ def _opened(pids: set[int], path: Path) -> int:
 
 
 def test_a_reload_waits_for_the_watchdog(suite: Suite) -> None:
-    """While the quota-watchdog is stopped nothing is said to be in force; then the ledger has the new limit first."""
+    """While the quota-watchdog is stopped nothing is said to be in force; then the ledger has the
+    new limit first.
+    """
     suite.write(ini("50/h"))
     with supervised(suite):
         watchdog = until(lambda: pid_of(suite, "quota-watchdog"), what="the watchdog")
         os.kill(watchdog, signal.SIGSTOP)
         suite.write(ini("5/h"))
         with reloading(suite) as asked:
-            until(lambda: waits_for(suite, "quota-watchdog"), what="the reload to wait for nobody else")
+            until(
+                lambda: waits_for(suite, "quota-watchdog"),
+                what="the reload to wait for nobody else",
+            )
             assert (asked.poll(), limits(suite)) == (None, (50, 3600.0))
             os.kill(watchdog, signal.SIGCONT)
             said, wrong = output_of(asked)
-            assert (asked.returncode, said) == (0, "the new settings are in force, and every daemon works\n"), wrong
+            assert (asked.returncode, said) == (
+                0,
+                "the new settings are in force, and every daemon works\n",
+            ), wrong
             assert limits(suite) == (5, 3600.0)
 
 
 def test_a_reload_says_which_ledger_it_did_not_reach(suite: Suite) -> None:
-    """A ledger whose lock is held keeps its terms: the reload ends with 1 and names it, and the next one is whole."""
+    """A ledger whose lock is held keeps its terms: the reload ends with 1 and names it, and the
+    next one is whole.
+    """
     suite.write(ini("50/h"))
     with supervised(suite):
         suite.write(ini("5/h", "1s", "heartbeat_timeout = 20s\n"))
@@ -195,6 +226,8 @@ def test_a_reload_says_which_ledger_it_did_not_reach(suite: Suite) -> None:
             fcntl.flock(held, fcntl.LOCK_EX)
             done = suite.warren("reload")
         assert (done.returncode, done.stdout) == (1, "")
-        assert "not been taken up by quota-watchdog (quotas with their old terms: site)" in done.stderr
+        assert (
+            "not been taken up by quota-watchdog (quotas with their old terms: site)" in done.stderr
+        )
         done = suite.warren("reload")
         assert (done.returncode, limits(suite)) == (0, (5, 3600.0)), done.stderr

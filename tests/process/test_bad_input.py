@@ -1,4 +1,6 @@
-"""Bad input on the real commands: each row gets one clear line, its exit code or event, and costs no other task anything."""
+"""Bad input on the real commands: each row gets one clear line, its exit code or event, and costs
+no other task anything.
+"""
 
 from __future__ import annotations
 
@@ -69,23 +71,41 @@ def line_of(suite: Suite, text: str) -> int:
 CONFIGURATION = {
     "unknown section": ("[worke:a]\nqueues = default\n", "[worke:a]", "worker"),
     "unknown option": ("[worker:a]\nconcurency = 2\n", "concurency", "concurrency"),
-    "wrong unit": ("[quota:q]\nlimit = 1000/fortnight\n", "1000/fortnight", "expected a rate such as"),
-    "shared queue": ("[quota:q]\nlimit = 10/s\ntasks = jobs.call\n", "tasks = jobs.call", "[queue:"),
+    "wrong unit": (
+        "[quota:q]\nlimit = 1000/fortnight\n",
+        "1000/fortnight",
+        "expected a rate such as",
+    ),
+    "shared queue": (
+        "[quota:q]\nlimit = 10/s\ntasks = jobs.call\n",
+        "tasks = jobs.call",
+        "[queue:",
+    ),
     "unknown task": ("[schedule:s]\ntask = jobs.ad\nevery = 5s\n", "task = jobs.ad", "jobs.add"),
     "missing secret": ("[broker]\nurl_file = /nonexistent/url\n", "url_file", "expected"),
 }
 
 
 COMMANDS = [("check",), ("worker", "a"), ("beat",), ("quota-watchdog",), ("supervise",)]
-#: The watchdog sends no tasks and loads none of the app's modules: it knows no task that could be unknown.
+#: The watchdog sends no tasks and loads none of the app's modules: it knows no task that could be
+#: unknown.
 ROWS = [
-    (row, command) for row in CONFIGURATION for command in COMMANDS if (row, command[0]) != ("unknown task", "quota-watchdog")
+    (row, command)
+    for row in CONFIGURATION
+    for command in COMMANDS
+    if (row, command[0]) != ("unknown task", "quota-watchdog")
 ]
 
 
-@pytest.mark.parametrize(("row", "command"), ROWS, ids=lambda each: each if isinstance(each, str) else " ".join(each))
-def test_a_wrong_configuration_starts_nothing(suite: Suite, row: str, command: tuple[str, ...]) -> None:
-    """Every command ends with 78 and says file, line, what was expected and the nearest known name."""
+@pytest.mark.parametrize(
+    ("row", "command"), ROWS, ids=lambda each: each if isinstance(each, str) else " ".join(each)
+)
+def test_a_wrong_configuration_starts_nothing(
+    suite: Suite, row: str, command: tuple[str, ...]
+) -> None:
+    """Every command ends with 78 and says file, line, what was expected and the nearest
+    known name.
+    """
     text, found, hint = CONFIGURATION[row]
     suite.write(text + ("" if "[worker:a]" in text else "[worker:a]\n"))
     ended = suite.warren(*command)
@@ -120,7 +140,9 @@ def test_a_missing_app_module_is_located(suite: Suite) -> None:
 
 
 def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
-    """SIGHUP with a wrong file: the problem is logged, the worker continues, and runs tasks as before."""
+    """SIGHUP with a wrong file: the problem is logged, the worker continues, and runs tasks as
+    before.
+    """
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         suite.write(GOOD + "[worker:b]\nconcurency = 1\n")
@@ -133,9 +155,15 @@ def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
 
 
 def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
-    """The worker says where and why, stays alive with a beating heartbeat, and works once the broker is there."""
+    """The worker says where and why, stays alive with a beating heartbeat, and works once the
+    broker is there.
+    """
     port, password = free_port(), "secret-of-the-test"
-    suite.write(GOOD + broker_section(suite.directory, f"redis://:{password}@127.0.0.1:{port}/0") + "connect_timeout = 1s\n")
+    suite.write(
+        GOOD
+        + broker_section(suite.directory, f"redis://:{password}@127.0.0.1:{port}/0")
+        + "connect_timeout = 1s\n"
+    )
     with suite.running("worker", "a") as worker:
         line = suite.await_event("worker", "broker_unreachable")
         assert f"127.0.0.1:{port}" in line["broker"]
@@ -153,7 +181,9 @@ def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
 
 
 def test_a_damaged_ledger_is_moved_away(suite: Suite) -> None:
-    """Its quota starts with every slot cooling, the old file is kept, and other queues run at once."""
+    """Its quota starts with every slot cooling, the old file is kept, and other queues run
+    at once.
+    """
     ledger = suite.directory / "state" / "quota" / "provider.ledger"
     ledger.parent.mkdir(parents=True)
     ledger.write_bytes(b"not a ledger" * 1000)
@@ -181,7 +211,12 @@ def test_a_second_beat_on_one_host_is_refused(suite: Suite) -> None:
     ("body", "headers", "content_type", "reason"),
     [
         (b"{not json", {"task": "jobs.add", "id": "1"}, "application/json", "JSON"),
-        (b"\x80\x04K\x01.", {"task": "jobs.add", "id": "2"}, "application/x-python-serialize", "JSON"),
+        (
+            b"\x80\x04K\x01.",
+            {"task": "jobs.add", "id": "2"},
+            "application/x-python-serialize",
+            "JSON",
+        ),
         (b"[[], {}, {}]", {"task": "jobs.nobody", "id": "3"}, "application/json", "jobs.nobody"),
         (b'"hello"', {}, "application/json", "task message"),
     ],
@@ -204,7 +239,9 @@ def test_a_message_that_cannot_be_run_is_moved_away(
         assert len(suite.logged("worker", "message_rejected")) == 1
 
 
-def send_raw(connection: Connection, body: bytes, headers: dict[str, str], content_type: str) -> None:
+def send_raw(
+    connection: Connection, body: bytes, headers: dict[str, str], content_type: str
+) -> None:
     """A message that Celery would not send."""
     producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key="default")
     producer.publish(body, headers=headers, content_type=content_type, content_encoding="utf-8")
@@ -221,7 +258,9 @@ def test_a_full_disk_under_the_state_directory_stops_the_start_with_a_reason(sui
 
 
 def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) -> None:
-    """The publisher is told; once there is room, everything that was accepted is done and the ledger is sound."""
+    """The publisher is told; once there is room, everything that was accepted is done and the
+    ledger is sound.
+    """
     with small_disk(suite.directory / "state", "2m"):
         app = make_app(load(suite.etc))
         accepted = [app.send_task("jobs.add", [n, n]) for n in range(5)]
@@ -236,13 +275,19 @@ def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) 
 
 
 def test_a_full_disk_under_the_run_directory_stops_no_start(suite: Suite) -> None:
-    """A daemon whose predecessor was killed while a task filled that disk starts, works and is still the only one."""
+    """A daemon whose predecessor was killed while a task filled that disk starts, works and is
+    still the only one.
+    """
     with small_disk(suite.directory / "run", "64k"):
         with suite.running("worker", "a"), suite.running("beat"):
             suite.await_event("worker", "ready")
             suite.await_event("beat", "ready")
         fill(suite.directory / "run")
-        with suite.running("worker", "a") as worker, suite.running("beat"), suite.running("quota-watchdog"):
+        with (
+            suite.running("worker", "a") as worker,
+            suite.running("beat"),
+            suite.running("quota-watchdog"),
+        ):
             assert add(suite, 1, 2) == 3
             for daemon in ("beat", "quota-watchdog"):
                 until(lambda daemon=daemon: suite.logged(daemon, "ready"), 60, daemon)  # type: ignore[misc]

@@ -1,4 +1,6 @@
-"""What entries of the schedule are to beat: new ones, edited ones, disabled ones, many, and one that cannot be sent."""
+"""What entries of the schedule are to beat: new ones, edited ones, disabled ones, many, and one
+that cannot be sent.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def ticks(suite: Suite, event: str = "tick_sent") -> list[float]:
 
 
 def by_the_clock(suite: Suite, *acts: float | str | Callable[[], object]) -> None:
-    """A beat takes the leadership and turns at these moments behind DAY; a text is the schedule from then on, a call is done."""
+    """A beat takes the leadership and turns at these moments behind DAY; a text is the schedule
+    from then on, a call is done.
+    """
 
     def steps() -> None:
         now, sender = [DAY], None
@@ -87,7 +91,9 @@ def reload(suite: Suite, sender: Sender, schedule: str) -> None:
 
 
 @pytest.mark.parametrize(("back", "missed"), [(5.0, []), (50.0, [0.0])])
-def test_a_new_entry_is_known_to_the_next_leader(suite: Suite, back: float, missed: list[float]) -> None:
+def test_a_new_entry_is_known_to_the_next_leader(
+    suite: Suite, back: float, missed: list[float]
+) -> None:
     """Also before its first tick: one that comes due while no beat leads is sent late, or told."""
     by_the_clock(suite, -60.0)
     by_the_clock(suite, back)
@@ -96,8 +102,21 @@ def test_a_new_entry_is_known_to_the_next_leader(suite: Suite, back: float, miss
 
 
 def test_an_edited_rule_begins_with_its_next_tick(suite: Suite) -> None:
-    """What would have come due by it before was not missed and is not made up for; the successor knows that, too."""
-    by_the_clock(suite, -60.0, 1.0, 3590.0, entry("every = 10m"), 3599.0, 3601.0, 4100.0, entry("cron = 5,7 * * * *"), 4100.5)
+    """What would have come due by it before was not missed and is not made up for; the successor
+    knows that, too.
+    """
+    by_the_clock(
+        suite,
+        -60.0,
+        1.0,
+        3590.0,
+        entry("every = 10m"),
+        3599.0,
+        3601.0,
+        4100.0,
+        entry("cron = 5,7 * * * *"),
+        4100.5,
+    )
     by_the_clock(suite, 4101.0, 7499.0, 7501.0)
     assert ticks(suite, "tick_missed") == []
     assert ticks(suite) == [0.0, 3600.0, 7500.0]
@@ -107,7 +126,17 @@ def test_an_entry_that_was_disabled_for_a_while(suite: Suite) -> None:
     """Enabled again it begins with its next tick, whether the same beat leads or another."""
     rule = "every = 1h"
     suite.write(entry(rule))
-    by_the_clock(suite, -60.0, 1.0, entry(rule + "\nenabled = false"), 2.0, 9000.0, entry(rule), 9001.0, 10801.0)
+    by_the_clock(
+        suite,
+        -60.0,
+        1.0,
+        entry(rule + "\nenabled = false"),
+        2.0,
+        9000.0,
+        entry(rule),
+        9001.0,
+        10801.0,
+    )
     assert (ticks(suite), ticks(suite, "tick_missed")) == ([0.0, 10800.0], [])
     by_the_clock(suite, 10802.0, entry(rule + "\nenabled = false"), 10803.0)
     assert "tick" not in LastTicks(suite.directory / "state" / "beat" / "ticks.json").read().last
@@ -135,24 +164,45 @@ def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite, fault: str)
 
 
 def test_a_task_whose_own_broker_is_away_holds_up_no_other(suite: Suite, scratch: Path) -> None:
-    """The others are sent, however many such tasks there are, and its own are when that is back: none is lost."""
-    jobs = JOBS.replace("    raise FAULT", f"    if os.path.exists('{scratch}/away'):\n        raise FAULT")
-    jobs = f"import os\nfrom kombu.exceptions import OperationalError\n{jobs}    Task.apply_async(task, *args, **options)\n"
+    """The others are sent, however many such tasks there are, and its own are when that is back:
+    none is lost.
+    """
+    jobs = JOBS.replace(
+        "    raise FAULT", f"    if os.path.exists('{scratch}/away'):\n        raise FAULT"
+    )
+    jobs = (
+        f"import os\nfrom kombu.exceptions import OperationalError\n{jobs}    "
+        "Task.apply_async(task, *args, **options)\n"
+    )
     suite.module("jobs", jobs.replace("FAULT = ConnectionRefusedError", "FAULT = OperationalError"))
     (scratch / "away").touch()
     own = [f"own{number}" for number in range(3)]
-    suite.write("".join(entry("every = 1s", "jobs.own", name) for name in own) + entry("every = 1s"))
+    suite.write(
+        "".join(entry("every = 1s", "jobs.own", name) for name in own) + entry("every = 1s")
+    )
     by_the_clock(suite, -0.5, 0.5, 1.5, 2.5, (scratch / "away").unlink, 3.5)
     assert ticks(suite) == [0.0, 1.0, 2.0, 3.0]
     for name in own:
-        assert [line["tick"] - DAY for line in suite.logged("beat", "tick_sent", entry=name)] == [0.0, 1.0, 2.0, 3.0]
-    assert {line["consequence"] for line in suite.logged("beat", "tick_failed")} == {"it is tried again"}
+        assert [line["tick"] - DAY for line in suite.logged("beat", "tick_sent", entry=name)] == [
+            0.0,
+            1.0,
+            2.0,
+            3.0,
+        ]
+    assert {line["consequence"] for line in suite.logged("beat", "tick_failed")} == {
+        "it is tried again"
+    }
 
 
 def test_a_task_that_can_be_sent_now_and_then(suite: Suite) -> None:
     """Its later ticks wait for the one that failed, beyond a batch, too: all are sent, in order."""
-    jobs = f"from kombu.exceptions import OperationalError\ncalls = []\n{JOBS}    Task.apply_async(task, *args, **options)\n"
-    jobs = jobs.replace("    raise FAULT", "    calls.append(1)\n    if len(calls) % 2:\n        raise FAULT")
+    jobs = (
+        f"from kombu.exceptions import OperationalError\ncalls = []\n{JOBS}    "
+        "Task.apply_async(task, *args, **options)\n"
+    )
+    jobs = jobs.replace(
+        "    raise FAULT", "    calls.append(1)\n    if len(calls) % 2:\n        raise FAULT"
+    )
     suite.module("jobs", jobs.replace("FAULT = ConnectionRefusedError", "FAULT = OperationalError"))
     suite.write(entry("every = 1s", "jobs.own"))
     by_the_clock(suite, -0.5, lambda: setattr(module, "BATCH", 1), 3.5, 3.6, 3.7, 3.8, 3.9)
@@ -171,7 +221,9 @@ def test_results_that_are_away_hold_up_no_tick(suite: Suite, scratch: Path) -> N
 
 
 def test_entries_are_looked_at_in_parts(suite: Suite) -> None:
-    """Where a turn's time is enough for one entry only each has its turn, and where nothing ticks no rule is searched."""
+    """Where a turn's time is enough for one entry only each has its turn, and where nothing ticks
+    no rule is searched.
+    """
     suite.write("".join(entry("every = 2s", name=f"each{number}") for number in range(5)))
     searched = [0.0]
 

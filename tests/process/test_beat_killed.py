@@ -43,7 +43,8 @@ def step(suite: Suite, later: float = 0.0) -> None:
 
 def killed_behind_sending(suite: Suite) -> None:
     """A beat that is killed when it has sent all that was due, and remembers it."""
-    # By a clock that stands, so that the whole of what is due is begun in one turn, however slow the machine is.
+    # By a clock that stands, so that the whole of what is due is begun in one turn, however slow
+    # the machine is.
     beat, write, begun = leading(suite, time.time, lambda: 0.0), LastTicks.write, [False]
 
     def killed(memory: LastTicks, known: KnownTicks) -> None:
@@ -57,7 +58,9 @@ def killed_behind_sending(suite: Suite) -> None:
 
 
 def steps(suite: Suite, batch: int, longest: int) -> None:
-    """A beat that continues later until nothing is left, `longest` sends at a step, with so many ticks on their way at a time."""
+    """A beat that continues later until nothing is left, `longest` sends at a step, with so many
+    ticks on their way at a time.
+    """
     setattr(module, "BATCH", batch)  # noqa: B010
     send, sends = Sender._send, [0.0]
     beat = leading(suite, lambda: time.time() + GRACE + 5, lambda: sends[0])
@@ -74,13 +77,16 @@ def steps(suite: Suite, batch: int, longest: int) -> None:
 
 
 def test_each_tick_is_there_or_told(scratch: Path) -> None:
-    """Wherever it is killed, its successor sends what it has not: each tick is sent or told as missed, under its one id."""
+    """Wherever it is killed, its successor sends what it has not: each tick is sent or told as
+    missed, under its one id.
+    """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)
     memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
     line, killed, again = 0, True, 0
     while killed:
-        first = int(time.time() - GRACE - 20) // 3 * 3.0  # some were missed, some are due; all are missed when it is later
+        # some were missed, some are due; all are missed when it is later
+        first = int(time.time() - GRACE - 20) // 3 * 3.0
         memory.write(KnownTicks({"run": first, "skip": first}))
         (suite.directory / "log" / "beat.log").unlink(missing_ok=True)
         killed = killed_at(line, lambda: step(suite), module.__file__)
@@ -92,14 +98,20 @@ def test_each_tick_is_there_or_told(scratch: Path) -> None:
 
 
 def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
-    """Killed behind its sending, its successor sends all of that again under the same ids, however little fits a turn or a batch.
+    """Killed behind its sending, its successor sends all of that again under the same ids, however
+    little fits a turn or a batch.
 
-    So it does when it is killed in the midst of that, and the third one continues. None is told as missed that is there.
+    So it does when it is killed in the midst of that, and the third one continues. None is told as
+    missed that is there.
     """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)
     memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
-    for line, batch, longest in ((0, 100, 1), (0, 3, 100), *((line, 3, 100) for line in range(40, 400, 40))):
+    for line, batch, longest in (
+        (0, 100, 1),
+        (0, 3, 100),
+        *((line, 3, 100) for line in range(40, 400, 40)),
+    ):
         first = int(time.time() - GRACE + 1) // 3 * 3.0  # all are due, and missed when it is later
         memory.write(KnownTicks({"run": first, "skip": first}))
         (suite.directory / "log" / "beat.log").unlink(missing_ok=True)
@@ -112,7 +124,9 @@ def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
 
 
 def balanced(suite: Suite, first: float, last: Mapping[str, float]) -> int:
-    """Looks at the ticks behind `first`, up to the last ones; returns how often one is there twice."""
+    """Looks at the ticks behind `first`, up to the last ones; returns how often one is there
+    twice.
+    """
     app = make_app(load(suite.etc))
     there = Counter(taken(app))
     for name in ("run", "skip"):
@@ -122,7 +136,8 @@ def balanced(suite: Suite, first: float, last: Mapping[str, float]) -> int:
         for line in suite.logged("beat", "tick_missed", entry=name):
             gap = {tick for tick in due if line["after"] < tick <= line["tick"]}
             assert len(gap - sent) <= line["left_out"]
-            assert len(gap & sent) <= len(gap) - line["left_out"] + line["unsure"]  # what is told as missed is not there
+            # what is told as missed is not there
+            assert len(gap & sent) <= len(gap) - line["left_out"] + line["unsure"]
             told |= gap
         assert due - sent <= told
         assert len(due) >= 7

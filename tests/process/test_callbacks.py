@@ -1,4 +1,6 @@
-"""What follows an end that the worker itself tells: error callbacks, chains and chords, by a time limit and by a lost process."""
+"""What follows an end that the worker itself tells: error callbacks, chains and chords, by a time
+limit and by a lost process.
+"""
 
 from __future__ import annotations
 
@@ -91,38 +93,62 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-def send(app: Any, task: str, task_id: str, embed: dict[str, Any], *arguments: Any, **keywords: Any) -> None:
-    """Send a task with these callbacks, as a client may write them, and with a time limit if it would hang."""
+def send(
+    app: Any, task: str, task_id: str, embed: dict[str, Any], *arguments: Any, **keywords: Any
+) -> None:
+    """Send a task with these callbacks, as a client may write them, and with a time limit if it
+    would hang.
+    """
     limit = 0.2 if task.startswith("jobs.hang") else None
     headers = {"task": task, "id": task_id, "timelimit": [limit, None], "group": "g"}
     with app.connection_for_write() as connection:
         producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key="default")
         body = json.dumps([arguments, keywords, embed])
-        producer.publish(body, headers=headers, content_type="application/json", content_encoding="utf-8")
+        producer.publish(
+            body, headers=headers, content_type="application/json", content_encoding="utf-8"
+        )
 
 
 def test_callbacks_that_are_none_keep_no_place(worker: Any, app: Any, suite: Suite) -> None:
-    """Each such task has failed with its line, and is acknowledged: the worker runs what comes after more than it may hold."""
-    foul: list[Any] = [{"errbacks": [{"task": 5}]}, {"chain": [{"options": 5}]}, {"chord": {"task": "jobs.add", "options": 5}}]
+    """Each such task has failed with its line, and is acknowledged: the worker runs what comes
+    after more than it may hold.
+    """
+    foul: list[Any] = [
+        {"errbacks": [{"task": 5}]},
+        {"chain": [{"options": 5}]},
+        {"chord": {"task": "jobs.add", "options": 5}},
+    ]
     for number, embed in enumerate(foul * MANY):
         send(app, "jobs.hang", f"foul-{number}", embed)
     for number in range(len(foul) * MANY):
         suite.await_event("worker", "task_failed", task_id=f"foul-{number}")
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     # load: acknowledged when a pool child has done with it
-    until(lambda: not list((suite.directory / "state/broker/unacked").rglob("*/default/*")), what="every message answered")
+    until(
+        lambda: not list((suite.directory / "state/broker/unacked").rglob("*/default/*")),
+        what="every message answered",
+    )
     assert suite.logged("worker", "callbacks_failed")
     assert worker.poll() is None
 
 
 @pytest.mark.parametrize("then", ["return", "exit", "hang"])
 @pytest.mark.parametrize("task", ["jobs.hang", "jobs.leave"])
-def test_an_error_callback_runs_in_a_pool_child(worker: Any, app: Any, suite: Suite, scratch: Path, task: str, then: str) -> None:
+def test_an_error_callback_runs_in_a_pool_child(
+    worker: Any, app: Any, suite: Suite, scratch: Path, task: str, then: str
+) -> None:
     """Never in the worker's own process, which one that exits or hangs would stop."""
     path = scratch / "called"
-    link = {"task": "jobs.failed", "args": [], "kwargs": {"path": str(path), "then": then}, "options": {}}
+    link = {
+        "task": "jobs.failed",
+        "args": [],
+        "kwargs": {"path": str(path), "then": then},
+        "options": {},
+    }
     send(app, task, "x", {"errbacks": [link]})
-    [said] = until(lambda: path.read_text().splitlines() if path.exists() else [], what="the error callback")
+    [said] = until(
+        lambda: path.read_text().splitlines() if path.exists() else [], what="the error callback"
+    )
     pid, task_id, error = said.split()
     assert task_id == "x"
     assert error == ("TimeLimitExceeded" if task == "jobs.hang" else "WorkerLostError")
@@ -132,7 +158,9 @@ def test_an_error_callback_runs_in_a_pool_child(worker: Any, app: Any, suite: Su
     os.kill(worker.pid, 0)
 
 
-def test_a_task_whose_own_word_at_its_failure_raises_keeps_no_place(worker: Any, app: Any, suite: Suite) -> None:
+def test_a_task_whose_own_word_at_its_failure_raises_keeps_no_place(
+    worker: Any, app: Any, suite: Suite
+) -> None:
     """Also where it is `SystemExit`, and in more tasks than the worker may hold."""
     for number in range(MANY):
         send(app, "jobs.hang_and_raise", f"own-{number}", {})
@@ -153,15 +181,22 @@ HOOKS = {
 }
 
 
-def test_a_task_s_own_hooks_at_its_limit_run_in_a_pool_child(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
-    """Never in the worker's own process. One that hangs has as long as the task had; the task has failed all the same."""
+def test_a_task_s_own_hooks_at_its_limit_run_in_a_pool_child(
+    worker: Any, app: Any, suite: Suite, scratch: Path
+) -> None:
+    """Never in the worker's own process.
+
+    One that hangs has as long as the task had; the task has failed all the same.
+    """
     for name, (code, _) in HOOKS.items():
         send(app, "jobs.hang_with_hooks", name, {}, code, path=str(scratch / name))
     for name, (code, returns) in HOOKS.items():
         suite.await_event("worker", "task_failed", task_id=name)
         if code != "pass":
             suite.await_event("worker", "callbacks_failed", task_id=name)
-        expected = ["on_failure TimeLimitExceeded True"] + ["after_return TimeLimitExceeded FAILURE"] * returns
+        expected = ["on_failure TimeLimitExceeded True"] + [
+            "after_return TimeLimitExceeded FAILURE"
+        ] * returns
         said = until(partial(lines, scratch / name, len(expected)), what=name)
         assert [line.partition(" ")[2] for line in said] == expected
         assert str(worker.pid) not in {line.partition(" ")[0] for line in said}
@@ -170,20 +205,32 @@ def test_a_task_s_own_hooks_at_its_limit_run_in_a_pool_child(worker: Any, app: A
 
 
 @pytest.mark.parametrize("task", ["jobs.hang", "jobs.hang_early"])
-def test_a_stop_waits_for_what_follows_a_task(app: Any, suite: Suite, scratch: Path, task: str) -> None:
-    """A task is over its limit, and the worker is told to stop before a pool child is there for the error callback."""
+def test_a_stop_waits_for_what_follows_a_task(
+    app: Any, suite: Suite, scratch: Path, task: str
+) -> None:
+    """A task is over its limit, and the worker is told to stop before a pool child is there for the
+    error callback.
+    """
     path = scratch / "called"
-    link = {"task": "jobs.failed", "args": [], "kwargs": {"path": str(path), "then": "return"}, "options": {}}
+    link = {
+        "task": "jobs.failed",
+        "args": [],
+        "kwargs": {"path": str(path), "then": "return"},
+        "options": {},
+    }
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
-        (suite.directory / "app" / "hold").touch()  # the child in the place of the one that is ended
+        # the child in the place of the one that is ended
+        (suite.directory / "app" / "hold").touch()
         send(app, task, "x", {"errbacks": [link]})
         suite.await_event("worker", "task_failed", task_id="x")
         worker.send_signal(signal.SIGTERM)
         suite.await_event("worker", "stopping")
         (suite.directory / "app" / "hold").unlink()
         assert end_of(worker) == 0
-    assert [line.partition(" ")[2] for line in path.read_text().splitlines()] == ["x TimeLimitExceeded"]
+    assert [line.partition(" ")[2] for line in path.read_text().splitlines()] == [
+        "x TimeLimitExceeded"
+    ]
     assert len(suite.logged("worker", "task_started", task_id="x")) == 1
     assert not list((suite.directory / "state/broker").rglob("*/default/*"))
     assert not suite.logged("worker", "callbacks_failed")
@@ -191,9 +238,16 @@ def test_a_stop_waits_for_what_follows_a_task(app: Any, suite: Suite, scratch: P
 
 @pytest.mark.parametrize("running", [False, True])
 def test_what_a_stop_cuts_off_is_told(app: Any, suite: Suite, scratch: Path, running: bool) -> None:
-    """At a stop without time: a task that was acknowledged before has its result, and a line says what was not called."""
+    """At a stop without time: a task that was acknowledged before has its result, and a line says
+    what was not called.
+    """
     path = scratch / "called"
-    link = {"task": "jobs.failed", "args": [], "kwargs": {"path": str(path), "then": "hang"}, "options": {}}
+    link = {
+        "task": "jobs.failed",
+        "args": [],
+        "kwargs": {"path": str(path), "then": "hang"},
+        "options": {},
+    }
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         send(app, "jobs.hang_early" if running else "jobs.early", "x", {"errbacks": [link]})
@@ -209,8 +263,12 @@ def test_what_a_stop_cuts_off_is_told(app: Any, suite: Suite, scratch: Path, run
     assert list(dict.fromkeys(told)) == ["task_started", "task_failed", "callbacks_failed"]
 
 
-def test_a_task_that_died_with_its_worker_and_does_not_come_again_has_failed(app: Any, suite: Suite) -> None:
-    """It was acknowledged before it ran: its line and its result say so, and nothing calls it handed back."""
+def test_a_task_that_died_with_its_worker_and_does_not_come_again_has_failed(
+    app: Any, suite: Suite
+) -> None:
+    """It was acknowledged before it ran: its line and its result say so, and nothing calls it
+    handed back.
+    """
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         send(app, "jobs.early", "x", {})

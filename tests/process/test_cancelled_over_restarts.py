@@ -1,4 +1,6 @@
-"""A queue that remote control has cancelled stays so over each restart that no operator asked for."""
+"""A queue that remote control has cancelled stays so over each restart that no operator asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ queues = default, side
 concurrency = 1
 """
 WORKER = "[worker:a]\nqueues = default, side\nconcurrency = 1\nremote_control = true\n"
-#: With a command of the app's own, after which the worker takes nothing, and nobody has said so to it.
+#: With a command of the app's own, after which the worker takes nothing, and nobody has said so to
+#: it.
 JOBS = """
 from celery import shared_task
 from celery.worker.control import control_command
@@ -63,13 +66,24 @@ def ask(suite: Suite, command: Callable[..., Any], *arguments: str, **options: A
 
 
 def taken(suite: Suite, *queues: str, but: int | None = None) -> None:
-    """Wait until a worker process, not the one with the number `but`, says that it takes from these queues alone."""
+    """Wait until a worker process, not the one with the number `but`, says that it takes from these
+    queues alone.
+    """
 
     def said() -> bool:
         heartbeat = suite.heartbeat("worker-a") or {"pid": but}
-        return heartbeat["pid"] != but and (heartbeat["state"], heartbeat["details"].get("queues")) == ("ready", list(queues))
+        return heartbeat["pid"] != but and (
+            heartbeat["state"],
+            heartbeat["details"].get("queues"),
+        ) == ("ready", list(queues))
 
-    until(said, what=f"a worker that takes from {queues}, and not process {but}: {suite.heartbeat('worker-a')}")
+    until(
+        said,
+        what=(
+            f"a worker that takes from {queues}, and not process {but}: "
+            f"{suite.heartbeat('worker-a')}"
+        ),
+    )
 
 
 def at_work(suite: Suite) -> int:
@@ -79,12 +93,17 @@ def at_work(suite: Suite) -> int:
 
 def broker_status(suite: Suite) -> None:
     """Write what the quota-watchdog would have: there is something to take."""
-    said = {"at": time.clock_gettime(time.CLOCK_BOOTTIME), "queues": {"default": {"messages": 1}, "side": {"messages": 1}}}
+    said = {
+        "at": time.clock_gettime(time.CLOCK_BOOTTIME),
+        "queues": {"default": {"messages": 1}, "side": {"messages": 1}},
+    }
     (suite.directory / "run" / "broker.json").write_text(json.dumps(said), encoding="utf-8")
 
 
 def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -> None:
-    """Killed, ended by a signal, stuck, told of new settings, run in another way; and after a kill -9 of supervisord."""
+    """Killed, ended by a signal, stuck, told of new settings, run in another way; and after a kill
+    -9 of supervisord.
+    """
     app = make_app(load(suite.etc))
     with supervised(suite) as supervisor:
         ask(suite, app.control.cancel_consumer, "side")
@@ -114,10 +133,19 @@ def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -
     with supervised(suite):
         taken(suite, "default", but=before)
         # load: one whose heartbeat stands still for 5 s is started again, as often as that happens
-        starts = [line["queues"] for line in suite.logged("worker", "ready", program="worker-a")][1:]
+        starts = [line["queues"] for line in suite.logged("worker", "ready", program="worker-a")][
+            1:
+        ]
         assert len(starts) >= 6
         assert all(queues == ["default"] for queues in starts)
-        assert len(suite.logged("worker", "queue_cancelled", queue="side", reason="cancelled before this start")) >= 6
+        assert (
+            len(
+                suite.logged(
+                    "worker", "queue_cancelled", queue="side", reason="cancelled before this start"
+                )
+            )
+            >= 6
+        )
         ask(suite, app.control.add_consumer, "side")
         before = at_work(suite)
         os.kill(before, signal.SIGKILL)
@@ -125,7 +153,9 @@ def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -
 
 
 def test_an_operator_s_restart_takes_a_cancelled_queue_up_again(suite: Suite) -> None:
-    """A rolling restart, a stop of the suite, and a reload that takes the queue, the worker or remote control away."""
+    """A rolling restart, a stop of the suite, and a reload that takes the queue, the worker or
+    remote control away.
+    """
     app = make_app(load(suite.etc))
     with supervised(suite) as supervisor:
 
@@ -145,14 +175,20 @@ def test_an_operator_s_restart_takes_a_cancelled_queue_up_again(suite: Suite) ->
             before = cancel()
             suite.write(INI + worker)
             reload(suite, supervisor)
-            until(lambda before=before: not Path(f"/proc/{before}").exists(), what="the end of the worker")  # type: ignore[misc]
+            until(
+                lambda before=before: not Path(f"/proc/{before}").exists(),  # type: ignore[misc]
+                what="the end of the worker",
+            )
             suite.write(INI + WORKER)
             reload(suite, supervisor)
             taken(suite, "default", "side", but=before)
         before = cancel()
         os.kill(supervisor.pid, signal.SIGTERM)
         until(lambda: suite.logged("supervisord", "stopped"), what="the end of the suite")
-    assert [line["reason"] for line in suite.logged("supervisord", "queue_resumed", queue="side", program="worker-a")] == [
+    assert [
+        line["reason"]
+        for line in suite.logged("supervisord", "queue_resumed", queue="side", program="worker-a")
+    ] == [
         "an operator has restarted the worker",
         "a reload took the worker away",
         "the suite was stopped",
@@ -165,7 +201,11 @@ def test_a_worker_of_its_own_forgets_what_was_cancelled_when_it_is_stopped(suite
     """Without a supervisor its orderly end is what somebody has asked for; a kill is not."""
     app = make_app(load(suite.etc))
     before = 0
-    for number, queues in ((signal.SIGKILL, ["default", "side"]), (signal.SIGTERM, ["default"]), (None, ["default", "side"])):
+    for number, queues in (
+        (signal.SIGKILL, ["default", "side"]),
+        (signal.SIGTERM, ["default"]),
+        (None, ["default", "side"]),
+    ):
         with suite.running("worker", "a") as worker:
             taken(suite, *queues, but=before)
             if number is None:

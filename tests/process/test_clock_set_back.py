@@ -1,4 +1,6 @@
-"""A clock that was ahead is set back by hours: what becomes of the ticks that it had sent, and of those to come."""
+"""A clock that was ahead is set back by hours: what becomes of the ticks that it had sent, and of
+those to come.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def suite_with(scratch: Path, every: str, more: str = "") -> Suite:
 
 
 def beat(suite: Suite, *moments: float) -> None:
-    """A beat that was not there before takes the leadership, and turns at these moments of its clock. Logs as beat."""
+    """A beat that was not there before takes the leadership, and turns at these moments of its
+    clock. Logs as beat.
+    """
     now = [moments[0]]
     sender = leading(suite, lambda: now[0])
     for now[0] in moments:
@@ -47,7 +51,9 @@ def beat(suite: Suite, *moments: float) -> None:
 
 def sent(suite: Suite) -> list[tuple[float, str]]:
     """Tick and id of each that was sent, in order."""
-    return [(line["tick"], line["task_id"]) for line in suite.logged("beat", "tick_sent", entry="tick")]
+    return [
+        (line["tick"], line["task_id"]) for line in suite.logged("beat", "tick_sent", entry="tick")
+    ]
 
 
 def since(suite: Suite, first: float) -> list[float]:
@@ -61,12 +67,20 @@ def twice(ticks: list[float]) -> list[float]:
 
 
 def test_what_the_wrong_clock_had_sent_runs_again(scratch: Path) -> None:
-    """Ticks to come are not held back, nor dropped by the worker that has run them an hour ago: each is a new task, and runs."""
+    """Ticks to come are not held back, nor dropped by the worker that has run them an hour ago:
+    each is a new task, and runs.
+    """
     clock = WallClock(scratch)
     suite = suite_with(scratch, "1s")
-    with suite.running("worker", "a", **clock.environment), suite.running("beat", **clock.environment):
+    with (
+        suite.running("worker", "a", **clock.environment),
+        suite.running("beat", **clock.environment),
+    ):
         clock.set(int(HOUR))
-        early = until(lambda: ahead if len(ahead := since(suite, time.time() + HOUR / 2)) > 5 else [], what="ticks an hour ahead")
+        early = until(
+            lambda: ahead if len(ahead := since(suite, time.time() + HOUR / 2)) > 5 else [],
+            what="ticks an hour ahead",
+        )
         clock.set(0)
         suite.await_event("beat", "clock_set_back", entry="tick")
         until(lambda: suite.log("beat")[-1]["event"] == "tick_sent", what="ticks of now")
@@ -80,7 +94,9 @@ def test_what_the_wrong_clock_had_sent_runs_again(scratch: Path) -> None:
 
 
 def test_the_next_leader_continues_in_the_same_round(scratch: Path) -> None:
-    """A tick that was under way when a leader was lost behind the set-back has one id, also if its successor once led before."""
+    """A tick that was under way when a leader was lost behind the set-back has one id, also if its
+    successor once led before.
+    """
     suite, base = suite_with(scratch, "30s"), 60_000_000 * 30.0
     memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
 
@@ -90,10 +106,12 @@ def test_the_next_leader_continues_in_the_same_round(scratch: Path) -> None:
         for now[0] in (base + 1, base + HOUR + 1, base + HOUR + 31):
             sender.step()
         sender.leader.resign()
-        assert end(child(lambda: beat(suite, base + 61, base + 91))) == 0  # another; the clock is right again
+        # another; the clock is right again
+        assert end(child(lambda: beat(suite, base + 61, base + 91))) == 0
         known = memory.read()
         assert (known.last["tick"], known.rounds) == (base + 90, {"tick": 1})
-        memory.write(KnownTicks({"tick": base + 60}, {"tick": (base + 90,)}, known.rounds))  # as if lost behind its last sending
+        # as if lost behind its last sending
+        memory.write(KnownTicks({"tick": base + 60}, {"tick": (base + 90,)}, known.rounds))
         assert sender.leader.lead()
         now[0] = base + 92
         sender.begin(sender.leader.recall())
@@ -111,7 +129,9 @@ def test_the_next_leader_continues_in_the_same_round(scratch: Path) -> None:
 
 @pytest.mark.parametrize("ran", [True, False])
 def test_a_daily_tick_that_came_early(scratch: Path, ran: bool) -> None:
-    """By a clock two hours ahead: what has run is not run again that day; what was only told as missed, by `skip`, runs."""
+    """By a clock two hours ahead: what has run is not run again that day; what was only told as
+    missed, by `skip`, runs.
+    """
     suite, base = suite_with(scratch, "24h", "misfire = skip\n"), 20_833 * 24 * HOUR
     late = 1 if ran else 60
     right = [base - HOUR, base - 1, base + 1, base + 24 * HOUR + 1]

@@ -19,8 +19,9 @@ from warren.app.factory import make_app
 from warren.config import load
 
 LIMIT, WINDOW, EVERY = 10, 2.0, 2
-#: Seconds ahead of the machine's clock, one after the other: forward by an hour and back to the right time; forward by a day and
-#: back to the right time; back by a little, which ticks wait for; and by more than ticks wait for.
+#: Seconds ahead of the machine's clock, one after the other: forward by an hour and back to the
+#: right time; forward by a day and back to the right time; back by a little, which ticks wait for;
+#: and by more than ticks wait for.
 STEPS = (3600, 0, 86400, 0, -6, -7200)
 JOBS = (
     NOTING
@@ -67,7 +68,9 @@ def suite(scratch: Path, clock: WallClock) -> Iterator[Suite]:
 
 
 def test_no_step_of_the_clock_is_felt(suite: Suite, clock: WallClock, scratch: Path) -> None:
-    """Nobody is taken for hung or started again, the quota holds and is used, ticks go on, and none is sent twice."""
+    """Nobody is taken for hung or started again, the quota holds and is used, ticks go on, and none
+    is sent twice.
+    """
     app, path = make_app(load(suite.etc)), scratch / "calls"
     before = {name: program.pid for name, program in programs(suite).items()}
     send(app, path)
@@ -76,11 +79,23 @@ def test_no_step_of_the_clock_is_felt(suite: Suite, clock: WallClock, scratch: P
         send(app, path)  # there are always some that wait, however slow the machine
         clock.set(step)
         began, called, ticked = time.time(), len(calls(path)), len(ticks(suite))
-        until(lambda called=called: len(calls(path)) > called + LIMIT, what=f"calls after the clock was set to {step}")  # type: ignore[misc]
-        until(lambda ticked=ticked: len(ticks(suite)) > ticked + 1, what=f"ticks after the clock was set to {step}")  # type: ignore[misc]
-        assert began + step - EVERY <= ticks(suite)[-1] <= time.time() + step, "ticks follow the clock"
+        until(
+            lambda called=called: len(calls(path)) > called + LIMIT,  # type: ignore[misc]
+            what=f"calls after the clock was set to {step}",
+        )
+        until(
+            lambda ticked=ticked: len(ticks(suite)) > ticked + 1,  # type: ignore[misc]
+            what=f"ticks after the clock was set to {step}",
+        )
+        assert began + step - EVERY <= ticks(suite)[-1] <= time.time() + step, (
+            "ticks follow the clock"
+        )
     assert {name: program.pid for name, program in programs(suite).items()} == before
-    assert not [line for line in suite.log("supervisord") if line["event"] in ("program_hung", "program_stuck")]
+    assert not [
+        line
+        for line in suite.log("supervisord")
+        if line["event"] in ("program_hung", "program_stuck")
+    ]
     assert worst(calls(path), WINDOW) <= LIMIT
     assert max(Counter(ticks(suite)).values()) == 1
 

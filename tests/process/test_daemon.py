@@ -29,14 +29,22 @@ def test_a_daemon_whose_supervisor_vanished_ends(scratch: Path, daemon: str) -> 
 
 
 def test_a_daemon_whose_supervisor_vanished_before_it_looked(scratch: Path) -> None:
-    """supervisord is killed while a worker of its begins: the worker ends, and the next supervisord has one of its own."""
-    suite = Suite(scratch, "[worker:a]\nconcurrency = 1\n[quota-watchdog]\nenabled = no\n[beat]\nenabled = no\n")
+    """supervisord is killed while a worker of its begins: the worker ends, and the next supervisord
+    has one of its own.
+    """
+    suite = Suite(
+        scratch,
+        "[worker:a]\nconcurrency = 1\n[quota-watchdog]\nenabled = no\n[beat]\nenabled = no\n",
+    )
     with supervised(suite) as supervisor:
         until(suite.ready, what="a worker")
         before = {each.pid for each in descendants(supervisor.pid)}
         os.kill((suite.heartbeat("worker-a") or {"pid": 0})["pid"], signal.SIGKILL)
-        begun = until(lambda: [*({*children(supervisor.pid)} - before)], what="its successor", every=0.001)
-        os.kill(begun[0], signal.SIGSTOP)  # within its imports, which take far longer than it took to see it
+        begun = until(
+            lambda: [*({*children(supervisor.pid)} - before)], what="its successor", every=0.001
+        )
+        # within its imports, which take far longer than it took to see it
+        os.kill(begun[0], signal.SIGSTOP)
         orphan = process_of(begun[0])
         os.kill(supervisor.pid, signal.SIGKILL)
         until(lambda: not supervisor.alive, what="the end of supervisord")

@@ -37,20 +37,32 @@ def wait(self, directory):
     return "done"
 '''
 SCRIPT = Path(__file__).parents[2] / "examples" / "sysv" / "warren"
-INI = "[supervise]\nstart_timeout = 300s\n[quota-watchdog]\nenabled = false\n[worker:a]\nconcurrency = {children}\n"
+INI = (
+    "[supervise]\nstart_timeout = 300s\n[quota-watchdog]\nenabled = false\n[worker:a]\nconcurrency "
+    "= {children}\n"
+)
 
 
 @pytest.fixture
 def suite(scratch: Path) -> Iterator[Suite]:
-    """A suite of one worker; whatever was started in the background has ended when the test is over."""
+    """A suite of one worker; whatever was started in the background has ended when the test is
+    over.
+    """
     made = Suite(scratch, INI.format(children=1), modules="jobs")
     made.module("jobs", JOBS)
     yield made
-    family = [member for lock in (scratch / "run").glob("*.lock") if (pid := lock_holder(lock)) for member in descendants(pid)]
+    family = [
+        member
+        for lock in (scratch / "run").glob("*.lock")
+        if (pid := lock_holder(lock))
+        for member in descendants(pid)
+    ]
     for member in family:
         if member.alive:
             os.kill(member.pid, signal.SIGKILL)
-    until(lambda: not any(member.alive for member in family), what="the end of all that was started")
+    until(
+        lambda: not any(member.alive for member in family), what="the end of all that was started"
+    )
 
 
 def detached(suite: Suite, *arguments: str) -> Process:
@@ -70,7 +82,11 @@ def daemon(suite: Suite, program: str = "worker-a") -> Process:
 
 def fact(process: Process, name: str) -> str:
     """A line of /proc/PID/status."""
-    (found,) = re.findall(rf"^{name}:\s*(.*)$", Path(f"/proc/{process.pid}/status").read_text(encoding="ascii"), re.MULTILINE)
+    (found,) = re.findall(
+        rf"^{name}:\s*(.*)$",
+        Path(f"/proc/{process.pid}/status").read_text(encoding="ascii"),
+        re.MULTILINE,
+    )
     return str(found)
 
 
@@ -82,7 +98,13 @@ def terminal(process: Process) -> int:
 def ancestors(pid: int) -> set[int]:
     found = {pid}
     while pid > 1:
-        pid = int(re.findall(r"^PPid:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)[0])
+        pid = int(
+            re.findall(
+                r"^PPid:\s*(\d+)",
+                Path(f"/proc/{pid}/status").read_text(encoding="ascii"),
+                re.MULTILINE,
+            )[0]
+        )
         found.add(pid)
     return found
 
@@ -92,35 +114,66 @@ def ended(process: Process) -> bool:
 
 
 def test_it_is_a_daemon_in_every_respect_and_ready(suite: Suite) -> None:
-    """When the command returns, the worker is ready: in a session of its own, with no file, directory or mask of the caller's."""
+    """When the command returns, the worker is ready: in a session of its own, with no file,
+    directory or mask of the caller's.
+    """
     leak = (suite.directory / "leak").open("w", encoding="ascii")
     command = [str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
     with leak:
-        done = run_to_end(command, env=ENVIRONMENT, capture_output=True, pass_fds=[leak.fileno()], umask=0)
+        done = run_to_end(
+            command, env=ENVIRONMENT, capture_output=True, pass_fds=[leak.fileno()], umask=0
+        )
     found = daemon(suite)
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"worker-a is ready, process {found.pid}\n")
+    assert (done.returncode, done.stderr, done.stdout) == (
+        0,
+        "",
+        f"worker-a is ready, process {found.pid}\n",
+    )
     heartbeat = suite.heartbeat("worker-a")
     assert heartbeat is not None
     assert (heartbeat["pid"], heartbeat["state"]) == (found.pid, "ready")
     assert int(fact(found, "PPid")) in {1, *ancestors(os.getpid())}
-    assert os.getsid(found.pid) not in (os.getsid(0), found.pid)  # no session leader: it can never get a terminal
+    # no session leader: it can never get a terminal
+    assert os.getsid(found.pid) not in (
+        os.getsid(0),
+        found.pid,
+    )
     assert terminal(found) == 0
     assert Path(f"/proc/{found.pid}/cwd").readlink() == suite.directory / "state"
     assert fact(found, "Umask") == "0077"
-    files = {int(entry.name): str(entry.readlink()) for entry in Path(f"/proc/{found.pid}/fd").iterdir()}
+    files = {
+        int(entry.name): str(entry.readlink()) for entry in Path(f"/proc/{found.pid}/fd").iterdir()
+    }
     capture = str(suite.directory / "log" / "worker-a.out")
     assert (files[0], files[1], files[2]) == ("/dev/null", capture, capture)
     assert str(suite.directory / "leak") not in files.values()
-    made = [path for name in ("log", "run", "state") for path in (suite.directory / name).rglob("*") if path.exists()]
+    made = [
+        path
+        for name in ("log", "run", "state")
+        for path in (suite.directory / name).rglob("*")
+        if path.exists()
+    ]
     assert not [path for path in made if path.stat().st_mode & 0o027]
 
 
 def test_it_survives_the_end_of_its_terminal(suite: Suite) -> None:
     """The terminal closes after the start: the daemon continues and has none."""
     ours, theirs = os.openpty()
-    command = ["setsid", "--ctty", "--wait", str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
+    command = [
+        "setsid",
+        "--ctty",
+        "--wait",
+        str(WARREN),
+        "--config",
+        str(suite.etc),
+        "worker",
+        "a",
+        "--detach",
+    ]
     try:
-        caller = subprocess.Popen(command, env=ENVIRONMENT | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs)
+        caller = subprocess.Popen(
+            command, env=ENVIRONMENT | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs
+        )
         assert end_of(caller) == 0
         assert b"worker-a is ready" in os.read(ours, 65536)
     finally:
@@ -145,7 +198,9 @@ def test_a_second_start_is_refused_and_harms_nothing(suite: Suite) -> None:
 
 
 def test_a_suite_without_programs_is_ready_when_it_runs(suite: Suite) -> None:
-    """No heartbeat is waited for; a second one is refused all the same, rather than said to be ready."""
+    """No heartbeat is waited for; a second one is refused all the same, rather than said to be
+    ready.
+    """
     suite.write("[quota-watchdog]\nenabled = false\n[beat]\nenabled = false\n")
     detached(suite, "supervise")
     assert suite.warren("supervise", "--detach").returncode == 76
@@ -172,7 +227,9 @@ def test_wrong_settings_are_said_to_the_caller(suite: Suite) -> None:
 
 
 def test_what_only_the_daemon_finds_is_said_to_the_caller_too(suite: Suite) -> None:
-    """A module that cannot be imported: the daemon's own words and exit code, and no pid file stays."""
+    """A module that cannot be imported: the daemon's own words and exit code, and no pid file
+    stays.
+    """
     suite.module("jobs", "import no_such_module")
     done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 78
@@ -190,18 +247,29 @@ def test_a_daemon_that_is_killed_while_it_starts_is_a_failure(suite: Suite) -> N
 
 def test_a_broker_that_is_away_does_not_hold_the_caller(suite: Suite) -> None:
     """After start_timeout the caller is told what is missing; the daemon continues trying."""
-    suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 1s\n[worker:a]\nconcurrency = 1\n")
+    suite.write(
+        "[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = "
+        "1s\n[worker:a]\nconcurrency = 1\n"
+    )
     done = suite.warren("worker", "a", "--detach")
     assert done.returncode == 0
     assert "expected it to be ready within 1 s, found worker-a " in done.stderr
-    until(lambda: (suite.heartbeat("worker-a") or {}).get("state") == "connecting", what="it to try")
+    until(
+        lambda: (suite.heartbeat("worker-a") or {}).get("state") == "connecting", what="it to try"
+    )
 
 
 def test_ctrl_c_while_it_waits_says_that_the_daemon_continues(suite: Suite) -> None:
     """Who gives up waiting has not stopped the daemon, and is told so."""
-    suite.write("[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = 300s\n[worker:a]\nconcurrency = 1\n")
+    suite.write(
+        "[broker]\nurl = redis://127.0.0.1:1/0\n[supervise]\nstart_timeout = "
+        "300s\n[worker:a]\nconcurrency = 1\n"
+    )
     with suite.running("worker", "a", "--detach") as caller:
-        until(lambda: (suite.heartbeat("worker-a") or {}).get("state") == "connecting", what="it to try")
+        until(
+            lambda: (suite.heartbeat("worker-a") or {}).get("state") == "connecting",
+            what="it to try",
+        )
         caller.send_signal(signal.SIGINT)
         assert end_of(caller) == 1
         found = daemon(suite)
@@ -212,7 +280,9 @@ def test_ctrl_c_while_it_waits_says_that_the_daemon_continues(suite: Suite) -> N
 
 
 def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
-    """--stop drains as SIGTERM does, returns when the daemon has ended, and its pid file is gone."""
+    """--stop drains as SIGTERM does, returns when the daemon has ended, and its pid file is
+    gone.
+    """
     found = detached(suite, "worker", "a")
     result = app.send_task("jobs.wait", [str(suite.directory)])
     until(lambda: (suite.directory / "began").exists(), what="the task to begin")
@@ -227,7 +297,9 @@ def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
 
 
 def test_stop_believes_no_pid_file(suite: Suite) -> None:
-    """The pid file of a killed daemon names somebody else by now: nobody is hurt, and there is nothing to stop."""
+    """The pid file of a killed daemon names somebody else by now: nobody is hurt, and there is
+    nothing to stop.
+    """
     (suite.directory / "run").mkdir()
     with subprocess.Popen(["sleep", "infinity"]) as other:
         (suite.directory / "run" / "beat.pid").write_text(f"{other.pid}\n", encoding="ascii")
@@ -238,22 +310,32 @@ def test_stop_believes_no_pid_file(suite: Suite) -> None:
 
 
 def test_new_settings_start_it_again_each_time(suite: Suite) -> None:
-    """Nobody is there to start it again: after SIGHUP the same process continues with the new settings."""
+    """Nobody is there to start it again: after SIGHUP the same process continues with the new
+    settings.
+    """
     found = detached(suite, "worker", "a")
     for count, children in enumerate((2, 3), 2):
         suite.write(INI.format(children=children))
         os.kill(found.pid, signal.SIGHUP)
-        ready = until(lambda count=count: suite.logged("worker", "ready")[count - 1 :], what="it to be ready again")  # type: ignore[misc]
+        ready = until(
+            lambda count=count: suite.logged("worker", "ready")[count - 1 :],  # type: ignore[misc]
+            what="it to be ready again",
+        )
         assert ready[0]["concurrency"] == children
         assert daemon(suite) == found
     assert suite.warren("worker", "a", "--stop").returncode == 0
 
 
 def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
-    """`supervise --detach` returns when every program is ready; a second one is refused; --stop leaves nothing."""
+    """`supervise --detach` returns when every program is ready; a second one is refused; --stop
+    leaves nothing.
+    """
     found = detached(suite, "supervise")
     heartbeats = [suite.heartbeat(program) for program in ("beat", "worker-a")]
-    assert all(heartbeat is not None and heartbeat["state"] in ("ready", "standby") for heartbeat in heartbeats)
+    assert all(
+        heartbeat is not None and heartbeat["state"] in ("ready", "standby")
+        for heartbeat in heartbeats
+    )
     assert suite.warren("supervise", "--detach").returncode == 76
     family = descendants(found.pid)
     assert len(family) > 2
@@ -264,7 +346,9 @@ def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
 
 
 def test_a_caller_without_streams_or_under_supervisord_changes_nothing(suite: Suite) -> None:
-    """Closed streams, as some init scripts have them, and a supervised shell: the daemon is the same, and stays."""
+    """Closed streams, as some init scripts have them, and a supervised shell: the daemon is the
+    same, and stays.
+    """
     line = f"exec {WARREN} --config {suite.etc} beat --detach <&- >&- 2>&-"
     done = run_to_end(["sh", "-c", line], env=ENVIRONMENT | {"SUPERVISOR_ENABLED": "1"})
     assert done.returncode == 0
@@ -299,7 +383,9 @@ def test_root_gives_up_its_rights_for_good() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for somebody else")
 @pytest.mark.parametrize("verb", [("beat",), ("supervise",), ("supervise", "--detach")])
 def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple[str, ...]) -> None:
-    """What root makes in the state of a user, that user's suite could not write to: nothing is started, and the way is named."""
+    """What root makes in the state of a user, that user's suite could not write to: nothing is
+    started, and the way is named.
+    """
     state = suite.directory / "state"
     state.mkdir(exist_ok=True)
     os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
@@ -312,7 +398,9 @@ def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 @pytest.mark.parametrize("option", ["state_dir", "log_dir"])
 def test_a_directory_that_the_user_cannot_make(suite: Suite, scratch: Path, option: str) -> None:
-    """--detach --user without the directories: the missing one is named with its option and the user, and nothing starts."""
+    """--detach --user without the directories: the missing one is named with its option and the
+    user, and nothing starts.
+    """
     scratch.chmod(0o755)
     directories = {name: scratch / name for name in ("state_dir", "log_dir")}
     for directory in directories.values():
@@ -323,7 +411,10 @@ def test_a_directory_that_the_user_cannot_make(suite: Suite, scratch: Path, opti
 
     def refused() -> None:
         become("nobody")
-        with pytest.raises(CannotWrite, match=rf"^{scratch}/of root/directory.*as nobody, found .*set \[app\] {option}$"):
+        with pytest.raises(
+            CannotWrite,
+            match=rf"^{scratch}/of root/directory.*as nobody, found .*set \[app\] {option}$",
+        ):
             into_background(settings.model_copy(update={"app": app}), "beat", ["beat"])
 
     assert end(child(refused)) == 0
@@ -338,22 +429,36 @@ def test_a_user_that_cannot_be_is_refused(suite: Suite) -> None:
 
 
 def test_the_init_script_does_what_its_words_say(suite: Suite) -> None:
-    """examples/sysv/warren: start (twice), status, reload, restart, stop (twice), as an init system calls it."""
+    """examples/sysv/warren: start (twice), status, reload, restart, stop (twice), as an init system
+    calls it.
+    """
     user = pwd.getpwuid(os.geteuid()).pw_name
     defaults = suite.directory / "default"
-    arguments = {"WARREN": WARREN, "WARREN_USER": user, "RUN_DIR": suite.directory / "run", "WARREN_CONFIG": suite.etc}
-    defaults.write_text("".join(f"export {name}={value}\n" for name, value in arguments.items()), encoding="utf-8")
+    arguments = {
+        "WARREN": WARREN,
+        "WARREN_USER": user,
+        "RUN_DIR": suite.directory / "run",
+        "WARREN_CONFIG": suite.etc,
+    }
+    defaults.write_text(
+        "".join(f"export {name}={value}\n" for name, value in arguments.items()), encoding="utf-8"
+    )
 
     def script(word: str) -> int:
         environment = ENVIRONMENT | {"WARREN_DEFAULTS": str(defaults)}
-        return run_to_end([str(SCRIPT), word], env=environment, capture_output=True, within=600).returncode
+        return run_to_end(
+            [str(SCRIPT), word], env=environment, capture_output=True, within=600
+        ).returncode
 
     assert script("status") == 3
     assert script("start") == 0
     first = daemon(suite, "supervisord")
     assert script("start") == 0
     assert daemon(suite, "supervisord") == first
-    until(lambda: script("status") == 0, what="supervisord to call every program RUNNING, which takes it some seconds")
+    until(
+        lambda: script("status") == 0,
+        what="supervisord to call every program RUNNING, which takes it some seconds",
+    )
     assert script("reload") == 0
     suite.await_event("supervisord", "reloaded")
     assert script("restart") == 0

@@ -1,4 +1,6 @@
-"""The body of a governed task that is called rather than sent: no such call is made without a slot."""
+"""The body of a governed task that is called rather than sent: no such call is made without a
+slot.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,12 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-def test_a_call_of_a_governed_task_waits_for_a_slot(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
-    """By `map` and `starmap`, as an error callback, by `apply` and as a function: all are made, none is one too many."""
+def test_a_call_of_a_governed_task_waits_for_a_slot(
+    worker: Any, app: Any, suite: Suite, scratch: Path
+) -> None:
+    """By `map` and `starmap`, as an error callback, by `apply` and as a function: all are made,
+    none is one too many.
+    """
     path = str(scratch / "calls")
     governed = {"task": "jobs.call", "args": [], "kwargs": {}, "options": {}}
     with app.connection_for_write() as connection:
@@ -65,7 +71,12 @@ def test_a_call_of_a_governed_task_waits_for_a_slot(worker: Any, app: Any, suite
 
         def send(task: str, body: Any) -> None:
             headers = {"task": task, "id": f"direct-{task}"}
-            producer.publish(json.dumps(body), headers=headers, content_type="application/json", content_encoding="utf-8")
+            producer.publish(
+                json.dumps(body),
+                headers=headers,
+                content_type="application/json",
+                content_encoding="utf-8",
+            )
 
         send("celery.map", [[], {"task": governed, "it": [path] * 3}, {}])
         send("celery.starmap", [[], {"task": governed, "it": [[path]] * 3}, {}])
@@ -82,10 +93,16 @@ def test_a_call_of_a_governed_task_waits_for_a_slot(worker: Any, app: Any, suite
     assert worker.poll() is None
 
 
-def test_a_governed_task_that_calls_another_one_does_not_wait_for_itself(suite: Suite, app: Any, scratch: Path) -> None:
-    """Under a limit of one the slot that it was admitted with is what the other one's body runs with."""
+def test_a_governed_task_that_calls_another_one_does_not_wait_for_itself(
+    suite: Suite, app: Any, scratch: Path
+) -> None:
+    """Under a limit of one the slot that it was admitted with is what the other one's body runs
+    with.
+    """
     suite.write(INI.replace("limit = 2/2s", "limit = 1/1h"))
-    suite.module("jobs", JOBS.replace("    with quota", "    call(path)\n    return\n    with quota"))
+    suite.module(
+        "jobs", JOBS.replace("    with quota", "    call(path)\n    return\n    with quota")
+    )
     path = scratch / "calls"
     with suite.running("worker", "a"):
         asked = app.send_task("jobs.within", [str(path)])

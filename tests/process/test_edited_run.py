@@ -1,4 +1,6 @@
-"""A quota of real daemons that is edited and reloaded under faults (a short form of `scripts/bench reloads`)."""
+"""A quota of real daemons that is edited and reloaded under faults (a short form of `scripts/bench
+reloads`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ SECONDS = 25.0
 
 
 def test_no_call_too_many_through_edits_and_faults(scratch: Path, figure: Figure) -> None:
-    """Reloaded again and again while daemons are killed, stopped and frozen: no call beyond the terms of its moment."""
+    """Reloaded again and again while daemons are killed, stopped and frozen: no call beyond the
+    terms of its moment.
+    """
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
     found = EditedRun(scratch, "", seed)(SECONDS)

@@ -1,4 +1,6 @@
-"""What the guides tell a newcomer to type, typed: each line in one bash, as it stands in the document."""
+"""What the guides tell a newcomer to type, typed: each line in one bash, as it stands in the
+document.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ SHOP = "/tmp/shop"  # noqa: S108  the directory in the documents
 
 
 class Shell:
-    """One bash in the project's directory; a document's directory stands for another in what is typed."""
+    """One bash in the project's directory; a document's directory stands for another in what is
+    typed.
+    """
 
     def __init__(self, bash: subprocess.Popen[bytes], out: Path, shop: Path) -> None:
         self.bash = bash
@@ -32,7 +36,11 @@ class Shell:
         assert self.bash.stdin is not None
         self.bash.stdin.write(f"{self.here(line)}\necho {mark} $?\n".encode())
         self.bash.stdin.flush()
-        until(lambda: ended.search(self._out.read_text(encoding="utf-8")), within, f"the end of: {line}")
+        until(
+            lambda: ended.search(self._out.read_text(encoding="utf-8")),
+            within,
+            f"the end of: {line}",
+        )
         said, code, _ = ended.split(self._out.read_text(encoding="utf-8"))
         return int(code), said[before:]
 
@@ -47,7 +55,13 @@ def shell(scratch: Path) -> Iterator[Shell]:
     out = scratch / "bash.out"
     with out.open("wb") as output:
         bash = subprocess.Popen(
-            ["bash"], cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            ["bash"],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         yield Shell(bash, out, scratch / "shop")
@@ -58,7 +72,11 @@ def shell(scratch: Path) -> Iterator[Shell]:
 def block(document: str, of: str) -> list[str]:
     """The lines of the one indented block that has the text `of`."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    (found,) = [lines for lines in re.findall(r"(?:^    .*\n|\n(?=    ))+", text, re.MULTILINE) if of in lines]
+    (found,) = [
+        lines
+        for lines in re.findall(r"(?:^    .*\n|\n(?=    ))+", text, re.MULTILINE)
+        if of in lines
+    ]
     return [line.removeprefix("    ") for line in found.strip("\n").splitlines()]
 
 
@@ -68,7 +86,9 @@ def answer(said: tuple[int, str]) -> bool:
 
 
 def walk(typed: Shell, suite: Path, lines: list[str]) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Types every line but the last, each of which must end well; then the last, which stops the suite and leaves nothing."""
+    """Types every line but the last, each of which must end well; then the last, which stops the
+    suite and leaves nothing.
+    """
     for line in lines[:-1]:
         said = typed.type(line)
         assert said[0] == 0, f"{line}: {said}"
@@ -83,7 +103,8 @@ def walk(typed: Shell, suite: Path, lines: list[str]) -> Iterator[tuple[str, tup
 
 
 def test_the_guide_can_be_typed(scratch: Path) -> None:
-    """Each line of docs/tasks.md does what the page says, from the copy of the example to a suite that is gone.
+    """Each line of docs/tasks.md does what the page says, from the copy of the example to a suite
+    that is gone.
 
     And so it does in a directory that README.md had its reader fill.
     """
@@ -105,13 +126,18 @@ def test_the_guide_can_be_typed(scratch: Path) -> None:
                 assert answer(said), said
             if line == lines[-2]:
                 until(lambda: ran(shop, "shop.report"), what="the schedule to fire")
-                until(lambda: len(ran(shop, "shop.fetch_price")) >= 5, what="two calls, and three of the report's")
+                until(
+                    lambda: len(ran(shop, "shop.fetch_price")) >= 5,
+                    what="two calls, and three of the report's",
+                )
     assert len(done) == 7
     assert {"warren check", "until warren status"} <= set(done)
 
 
 def test_a_program_of_ones_own_says_what_is_missing() -> None:
-    """Where there are no settings the example's sender ends with one line that names the directory and what to do."""
+    """Where there are no settings the example's sender ends with one line that names the directory
+    and what to do.
+    """
     sender = [sys.executable, str(ROOT / "examples" / "shop" / "send.py")]
     environment = {**ENVIRONMENT, "WARREN_CONFIG": "/nowhere"}
     done = run_to_end(sender, env=environment, capture_output=True)

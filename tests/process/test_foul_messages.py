@@ -1,9 +1,12 @@
-"""Messages that end a worker's process before a pool child has them, and commands that would end it."""
+"""Messages that end a worker's process before a pool child has them, and commands that would end
+it.
+"""
 
 from __future__ import annotations
 
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,8 @@ from warren.config import load
 from warren.worker.current_message import MOST_CRASHES
 from warren.worker.remote_control import REFUSED
 
-#: The strategy of this task stands for a message whose mere sight ends the process: out of memory, hung, killed.
+#: The strategy of this task stands for a message whose mere sight ends the process: out of memory,
+#: hung, killed.
 JOBS = (
     SAMPLE
     + """
@@ -55,7 +59,9 @@ def suite(scratch: Path) -> Suite:
 
 
 def test_a_message_that_kills_its_worker_is_rejected(app: Any, suite: Suite) -> None:
-    """After three deaths with it in hand the next worker rejects it, with the reason, and runs what stands behind it."""
+    """After three deaths with it in hand the next worker rejects it, with the reason, and runs what
+    stands behind it.
+    """
     bad = app.send_task("jobs.add", [1, 2], shadow="deadly", ignore_result=True)
     behind = app.send_task("jobs.add", [3, 4])
     for _ in range(MOST_CRASHES):
@@ -69,16 +75,24 @@ def test_a_message_that_kills_its_worker_is_rejected(app: Any, suite: Suite) -> 
 
 
 def test_no_command_stops_a_worker(worker: Any, app: Any, suite: Suite) -> None:
-    """Each command that would is refused with what to do instead; questions are answered, and tasks run."""
+    """Each command that would is refused with what to do instead; questions are answered, and tasks
+    run.
+    """
     assert set(REFUSED) <= set(Panel.data)
     for name, instead in REFUSED.items():
         # load: it is asked again
-        [answer] = until(lambda name=name: app.control.broadcast(name, reply=True, timeout=2), what=name)  # type: ignore[misc]
+        [answer] = until(partial(app.control.broadcast, name, reply=True, timeout=2), what=name)
         assert instead in answer["a@" + load(suite.etc).host]["error"]
     app.control.revoke("no-such-task")
     assert until(app.control.ping, what="an answer")
-    assert not [line for line in suite.logged("worker", "record") if "revoked in backend" in line["message"]]
-    foul: list[tuple[Any, dict[str, Any]]] = [({}, {"destination": 5}), ([1], {}), ({}, {"pattern": 1, "matcher": 2})]
+    assert not [
+        line for line in suite.logged("worker", "record") if "revoked in backend" in line["message"]
+    ]
+    foul: list[tuple[Any, dict[str, Any]]] = [
+        ({}, {"destination": 5}),
+        ([1], {}),
+        ({}, {"pattern": 1, "matcher": 2}),
+    ]
     for arguments, fields in foul:
         with app.connection_for_write() as connection:
             app.control.mailbox._publish("ping", arguments, channel=connection.channel(), **fields)
@@ -99,15 +113,23 @@ def test_remote_control_is_off_unless_asked_for(suite: Suite) -> None:
         assert worker.poll() is None
 
 
-def test_no_expiry_makes_a_call_without_a_slot(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
-    """Messages whose moment two parsers read differently are rejected, and take no slot; the next good one calls."""
+def test_no_expiry_makes_a_call_without_a_slot(
+    worker: Any, app: Any, suite: Suite, scratch: Path
+) -> None:
+    """Messages whose moment two parsers read differently are rejected, and take no slot; the next
+    good one calls.
+    """
     path = scratch / "calls"
     with app.connection_for_write() as connection:
         producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key="calls")
-        for number, fields in enumerate([{"expires": "2026W4872210"}, {"eta": "2030-12-30T24:00:00"}] * 6):
+        for number, fields in enumerate(
+            [{"expires": "2026W4872210"}, {"eta": "2030-12-30T24:00:00"}] * 6
+        ):
             headers = {"task": "jobs.call", "id": f"q-{number}", **fields}
             body = f'[["{path}"], {{}}, {{}}]'
-            producer.publish(body, headers=headers, content_type="application/json", content_encoding="utf-8")
+            producer.publish(
+                body, headers=headers, content_type="application/json", content_encoding="utf-8"
+            )
     app.send_task("jobs.call", [str(path)]).get(timeout=60)
     assert len(suite.logged("worker", "message_rejected")) == 12
     assert len(calls(path)) == 1

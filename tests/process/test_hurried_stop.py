@@ -1,4 +1,6 @@
-"""A stop that somebody hurries: SIGQUIT, or Ctrl-C twice in a terminal. No task is lost, and the worker ends in order."""
+"""A stop that somebody hurries: SIGQUIT, or Ctrl-C twice in a terminal. No task is lost, and the
+worker ends in order.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,15 @@ def suite(scratch: Path) -> Suite:
     return made
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGQUIT,)])
-def test_what_runs_goes_back_and_the_worker_ends(suite: Suite, scratch: Path, signals: tuple[signal.Signals, ...]) -> None:
-    """It ends with 0 long before stop_timeout; its tasks run again at the next start, and count no death."""
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGQUIT,)]
+)
+def test_what_runs_goes_back_and_the_worker_ends(
+    suite: Suite, scratch: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    """It ends with 0 long before stop_timeout; its tasks run again at the next start, and count no
+    death.
+    """
     app = make_app(load(suite.etc))
     sent = [app.send_task("jobs.wait", [str(scratch / "go")]) for _ in range(3)]
     with suite.running("worker", "a") as worker:
@@ -59,7 +67,9 @@ def test_what_runs_goes_back_and_the_worker_ends(suite: Suite, scratch: Path, si
 
 
 def test_what_was_acknowledged_before_it_ran_has_failed(suite: Suite, scratch: Path) -> None:
-    """Nobody has its message any more: its line and its result say so, and nothing calls it handed back or tried again."""
+    """Nobody has its message any more: its line and its result say so, and nothing calls it handed
+    back or tried again.
+    """
     app = make_app(load(suite.etc))
     sent = app.send_task("jobs.early", [str(scratch / "go")])
     with suite.running("worker", "a") as worker:

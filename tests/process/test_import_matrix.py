@@ -1,4 +1,6 @@
-"""What a module may do to the process that imports it: the worker and beat work, tell, reload and stop all the same."""
+"""What a module may do to the process that imports it: the worker and beat work, tell, reload and
+stop all the same.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def add(a, b):
     return a + b
 """
 
-#: Several acts stand in one module where none of them hides another: each start of a worker takes seconds.
+#: Several acts stand in one module where none of them hides another: each start of a worker takes
+#: seconds.
 ACTS = {
     "logging is configured again": """
 import logging, logging.config
@@ -116,7 +119,10 @@ taken = [open("/dev/null") for _ in range(30)]
 """,
 }
 
-INI = "[worker:a]\nconcurrency = 2\nstop_timeout = 10s\n[schedule:tick]\ntask = jobs.add\nargs = [1, 2]\nevery = 1s\n"
+INI = (
+    "[worker:a]\nconcurrency = 2\nstop_timeout = 10s\n[schedule:tick]\ntask = jobs.add\nargs = [1, "
+    "2]\nevery = 1s\n"
+)
 
 
 @pytest.fixture
@@ -147,11 +153,19 @@ def both(suite: Suite) -> Iterator[None]:
 
 @pytest.mark.parametrize("act", ACTS)
 def test_no_import_stops_or_silences_a_daemon(suite: Suite, act: str) -> None:
-    """After the import twenty tasks have their pairs of lines, ticks are sent, and signals are answered."""
+    """After the import twenty tasks have their pairs of lines, ticks are sent, and signals are
+    answered.
+    """
     suite.module("bad", ACTS[act])
     app = make_app(load(suite.etc))
     with both(suite):
         sent = [app.send_task("jobs.add", [number, 1]).id for number in range(PLAIN)]
         for event in ("task_started", "task_succeeded"):
-            until(lambda event=event: {line["task_id"] for line in suite.logged("worker", event)} >= set(sent), DEADLINE, event)  # type: ignore[misc]
+            until(
+                lambda event=event: (  # type: ignore[misc]
+                    {line["task_id"] for line in suite.logged("worker", event)} >= set(sent)
+                ),
+                DEADLINE,
+                event,
+            )
         suite.await_event("beat", "tick_sent", DEADLINE)

@@ -1,4 +1,6 @@
-"""kill -9 of everything that Warren runs, while it collects documents under a quota: nothing is refused, nothing lost."""
+"""kill -9 of everything that Warren runs, while it collects documents under a quota: nothing is
+refused, nothing lost.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,11 @@ def broker(request: pytest.FixtureRequest, scratch: Path) -> str:
     """The [broker] section of each kind of broker."""
     if request.param == "embedded":
         return ""
-    url = request.getfixturevalue("redis_url") if request.param == "redis" else request.getfixturevalue("rabbitmq").url
+    url = (
+        request.getfixturevalue("redis_url")
+        if request.param == "redis"
+        else request.getfixturevalue("rabbitmq").url
+    )
     # Redis delivers what a killed worker had again only after this long.
     return broker_section(scratch, url) + "visibility_timeout = 6s"
 
@@ -75,17 +81,25 @@ class Run:
     def pids(self, prefix: str) -> list[int]:
         """The processes of the programs whose name begins so."""
         status = self.suite.status() or {"programs": []}
-        return [row["pid"] for row in status["programs"] if row["program"].startswith(prefix) and row["pid"]]
+        return [
+            row["pid"]
+            for row in status["programs"]
+            if row["program"].startswith(prefix) and row["pid"]
+        ]
 
     def kill(self, kind: str) -> None:
-        """kill -9 of one process of that kind, chosen by the dice, and a wait until something stands in its place."""
+        """kill -9 of one process of that kind, chosen by the dice, and a wait until something
+        stands in its place.
+        """
         candidates: Callable[[], list[int]] = {
             "child": lambda: [child for pid in self.pids("worker") for child in children(pid)],
             "worker": lambda: self.pids("worker"),
             "watchdog": lambda: self.pids("quota-watchdog"),
             "supervisord": lambda: [self.supervisor.pid],
         }[kind]
-        found = self.dice.choice(until(lambda: list(filter(None, map(process_of, candidates()))), what=f"a {kind}"))
+        found = self.dice.choice(
+            until(lambda: list(filter(None, map(process_of, candidates()))), what=f"a {kind}")
+        )
         os.kill(found.pid, signal.SIGKILL)
         self.killed[kind] += 1
         if kind == "supervisord":
@@ -100,8 +114,12 @@ def collected(directory: Path) -> int:
     return len(list((directory / "files").glob("*.txt")))
 
 
-def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, broker: str) -> None:
-    """Children, workers, watchdog and supervisord killed at random: the API refuses nothing and every document arrives."""
+def test_nothing_is_refused_or_lost_whatever_is_killed(
+    scratch: Path, api: Api, broker: str
+) -> None:
+    """Children, workers, watchdog and supervisord killed at random: the API refuses nothing and
+    every document arrives.
+    """
     seed = int(os.environ.get("WARREN_TEST_SEED", random.SystemRandom().randrange(10**6)))
     print(f"WARREN_TEST_SEED={seed}")
     dice = random.Random(seed)
@@ -110,9 +128,15 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
     suite = Suite(scratch, ini, modules="warren.demo.tasks")
     demo = scratch / "state" / "demo"
     demo.mkdir(parents=True)
-    said = {"api": api.url, "key_file": str(api.directory / "key"), "directory": str(demo / "files")}
+    said = {
+        "api": api.url,
+        "key_file": str(api.directory / "key"),
+        "directory": str(demo / "files"),
+    }
     (demo / "demo.json").write_text(json.dumps(said), encoding="utf-8")
-    victims = [kind for kind in ("child", "worker", "watchdog", "supervisord") for _ in range(KILLS)]
+    victims = [
+        kind for kind in ("child", "worker", "watchdog", "supervisord") for _ in range(KILLS)
+    ]
     dice.shuffle(victims)
 
     with ExitStack() as stack:
@@ -136,7 +160,9 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(scratch: Path, api: Api, 
 
 
 def no_orphans(directory: Path, supervisor: int) -> None:
-    """Every daemon of this suite that runs descends from this supervisord, as soon as those of killed ones have ended."""
+    """Every daemon of this suite that runs descends from this supervisord, as soon as those of
+    killed ones have ended.
+    """
 
     def strays() -> list[int]:
         family = {process.pid for process in descendants(supervisor)}

@@ -1,4 +1,6 @@
-"""The chaos proof of the ledger: everybody is killed and stopped at random while calls go on, and a provider counts."""
+"""The chaos proof of the ledger: everybody is killed and stopped at random while calls go on, and a
+provider counts.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def worst_window(stamps: list[float], length: float) -> int:
     return worst
 
 
-# -- processes -----------------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -101,7 +103,9 @@ class Troop:
             elif role not in stopped:
                 os.kill(self.pids[role], signal.SIGSTOP)
                 # Some for longer than anybody waits for the lock.
-                stopped[role] = time.monotonic() + (dice.uniform(2.0, 3.0) if dice.random() < 0.05 else dice.uniform(0.0, 0.3))
+                stopped[role] = time.monotonic() + (
+                    dice.uniform(2.0, 3.0) if dice.random() < 0.05 else dice.uniform(0.0, 0.3)
+                )
                 self.stops += 1
             let_pass(dice.uniform(0.0, 0.06))  # the pace of the chaos
 
@@ -146,7 +150,9 @@ def caller(ledger: Path, api: Path) -> Callable[[random.Random], None]:
 
 
 def clumsy(ledger: Path, api: Path) -> Callable[[random.Random], None]:
-    """A caller that is killed between two stores of a change, with the lock held, about once in ten calls."""
+    """A caller that is killed between two stores of a change, with the lock held, about once in ten
+    calls.
+    """
     put = Slots.put
 
     def run(dice: random.Random) -> None:
@@ -162,7 +168,9 @@ def clumsy(ledger: Path, api: Path) -> Callable[[random.Random], None]:
 
 
 def gate(ledger: Path, api: Path) -> Callable[[random.Random], None]:
-    """A worker: it reserves for a task, a child of it claims the slot and calls, and it settles what a killed child left."""
+    """A worker: it reserves for a task, a child of it claims the slot and calls, and it settles
+    what a killed child left.
+    """
 
     def work(ledgers: Ledger, tickets: object) -> None:
         client.use({"x": ledgers})
@@ -218,7 +226,7 @@ def watchdog(ledger: Path) -> Callable[[random.Random], None]:
     return run
 
 
-# -- the proof -------------------------------------------------------------------------------------------------------------
+# -- the proof -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -230,12 +238,16 @@ def seed() -> int:
 
 
 def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int, figure: Figure) -> None:
-    """With everybody killed and stopped at random no window of the provider holds more calls, and no slot is lost."""
+    """With everybody killed and stopped at random no window of the provider holds more calls, and
+    no slot is lost.
+    """
     path, api, record = scratch / "x.ledger", scratch / "api", scratch / "calls"
     troop = Troop(scratch, seed, {})
     roles = {f"caller-{number}": caller(path, api) for number in range(CALLERS)}
     roles |= {f"clumsy-{number}": clumsy(path, api) for number in range(2)}
-    roles |= {f"gate-{number}": gate(path, api) for number in range(2)} | {"watchdog": watchdog(path)}
+    roles |= {f"gate-{number}": gate(path, api) for number in range(2)} | {
+        "watchdog": watchdog(path)
+    }
     with provider(api, record):
         try:
             Ledger(path).configure(LIMIT, WINDOW, LONGEST)
@@ -257,14 +269,24 @@ def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int, figure: F
             ledger.reap()
             last = now_ns()
             until(lambda: ledger.counts().free == LIMIT, what="every slot to be free again")
-            figure("chaos: every slot is free again", (now_ns() - last) / 1e9, f"<= {WINDOW + LONGEST:g} s")
-            until(lambda: ledger.reserve(LIMIT, current_process()) is not None, what="the whole limit at once")
+            figure(
+                "chaos: every slot is free again",
+                (now_ns() - last) / 1e9,
+                f"<= {WINDOW + LONGEST:g} s",
+            )
+            until(
+                lambda: ledger.reserve(LIMIT, current_process()) is not None,
+                what="the whole limit at once",
+            )
         finally:
             troop.end()
     errors = [error.read_text() for error in scratch.glob("error-*")]
     stamps = [call.stamped for call in seen(record)]
     worst, use = worst_window(stamps, WINDOW), len(stamps) / (LIMIT * (took / WINDOW + 1))
-    print(f"{troop.kills} kills, {troop.stops} stops, {len(stamps)} calls, worst window {worst} of {LIMIT}, use {use:.1%}")
+    print(
+        f"{troop.kills} kills, {troop.stops} stops, {len(stamps)} calls, worst window {worst} of "
+        f"{LIMIT}, use {use:.1%}"
+    )
     assert errors == []
     assert list(scratch.glob("*.damaged-*")) == []
     assert worst <= LIMIT

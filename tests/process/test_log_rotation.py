@@ -1,4 +1,6 @@
-"""The shipped logrotate configuration while processes write, and a disk that is full again and again."""
+"""The shipped logrotate configuration while processes write, and a disk that is full again and
+again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from support.wait import until
 
 
 def lines(directory: Path) -> list[dict[str, Any]]:
-    """Every line of the rotated and the current files; one that is neither JSON nor blank fails here."""
+    """Every line of the rotated and the current files; one that is neither JSON nor blank fails
+    here.
+    """
     found: list[dict[str, Any]] = []
     for path in sorted(directory.glob("worker.log*")):
         text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -24,29 +28,38 @@ def lines(directory: Path) -> list[dict[str, Any]]:
 
 
 def numbers(found: list[dict[str, Any]], program: str) -> list[int]:
-    return sorted(line["number"] for line in found if line["program"] == program and "number" in line)
+    return sorted(
+        line["number"] for line in found if line["program"] == program and "number" in line
+    )
 
 
 def test_logrotate_loses_and_tears_no_line(tmp_path: Path) -> None:
-    """Four processes write as fast as they can over thirty rotations with compression: every line is there, once, whole."""
+    """Four processes write as fast as they can over thirty rotations with compression: every line
+    is there, once, whole.
+    """
     directory = tmp_path / "log"
     directory.mkdir()
     configuration = adapted(directory, tmp_path)
     text = configuration.read_text(encoding="utf-8")
-    configuration.write_text(text.replace("rotate 14", "rotate 40"), encoding="utf-8")  # to count what was kept
+    # to count what was kept
+    configuration.write_text(text.replace("rotate 14", "rotate 40"), encoding="utf-8")
     with Storm(directory) as storm:
         for _ in range(30):
             until(storm.grown, what="lines to rotate")
             logrotate(configuration, "--force")
     names = sorted(path.name for path in directory.iterdir())
-    assert names == sorted(["worker.log", "worker.log.1", *(f"worker.log.{number}.gz" for number in range(2, 31))])
+    assert names == sorted(
+        ["worker.log", "worker.log.1", *(f"worker.log.{number}.gz" for number in range(2, 31))]
+    )
     found = lines(directory)
     for program, count in storm.written.items():
         assert numbers(found, program) == list(range(count))
 
 
 def test_every_line_is_in_the_log_or_counted_as_lost(tmp_path: Path) -> None:
-    """A disk that is full again and again while processes write tears no line, and each says how many it has lost."""
+    """A disk that is full again and again while processes write tears no line, and each says how
+    many it has lost.
+    """
     directory = tmp_path / "log"
     with small_disk(directory, "64m"):
         with Storm(directory) as storm:
@@ -54,7 +67,9 @@ def test_every_line_is_in_the_log_or_counted_as_lost(tmp_path: Path) -> None:
             rounds = 0
 
             def refused() -> bool:
-                """Fills the disk for a moment; whether that has cost a line, after fifty times: a writer may stand still."""
+                """Fills the disk for a moment; whether that has cost a line, after fifty times: a
+                writer may stand still.
+                """
                 nonlocal rounds
                 rounds += 1
                 fill(directory).unlink()
@@ -68,5 +83,7 @@ def test_every_line_is_in_the_log_or_counted_as_lost(tmp_path: Path) -> None:
     for line in found:
         if line["event"] == "cannot_write":
             lost[line["program"]] += line["lost"]
-    assert {program: len(numbers(found, program)) + lost[program] for program in lost} == storm.written
+    assert {
+        program: len(numbers(found, program)) + lost[program] for program in lost
+    } == storm.written
     assert sum(lost.values()) > 0

@@ -19,7 +19,8 @@ directory, name, lines = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]
 log.configure("worker", name, "alpha", directory)
 for number in range(lines):
     # every thousandth line is longer than a page and than a pipe's atomic write
-    logging.getLogger("storm").info("line", extra={"number": number, "pad": "x" * (20_000 if number % 1000 == 0 else 50)})
+    pad = "x" * (20_000 if number % 1000 == 0 else 50)
+    logging.getLogger("storm").info("line", extra={"number": number, "pad": pad})
 """
 
 FORKER = """
@@ -67,7 +68,10 @@ raise ZeroDivisionError("amqp://user:s3cret@host")
 
 def start(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -80,17 +84,24 @@ def end(process: subprocess.Popen[str]) -> str:
 
 
 def records(directory: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for path in directory.glob("worker.log*") for line in path.read_bytes().split(b"\n")[:-1]]
+    return [
+        json.loads(line)
+        for path in directory.glob("worker.log*")
+        for line in path.read_bytes().split(b"\n")[:-1]
+    ]
 
 
 def test_a_storm_under_rotation_loses_and_tears_no_line(tmp_path: Path, figure: Figure) -> None:
-    """Eight processes write 5,000 lines each while the file is rotated all the time: every line is there, once, whole."""
+    """Eight processes write 5,000 lines each while the file is rotated all the time: every line is
+    there, once, whole.
+    """
     writers = [start(WRITER, tmp_path, f"worker-{number}", str(LINES)) for number in range(WRITERS)]
     log, rotations = tmp_path / "worker.log", 0
 
     def rotated() -> bool:
         nonlocal rotations
-        # Only a file that is in use is rotated: otherwise the rotation would outrun the writers and show nothing.
+        # Only a file that is in use is rotated: otherwise the rotation would outrun the writers and
+        # show nothing.
         if log.exists() and log.stat().st_size > 100_000:
             log.rename(tmp_path / f"worker.log.{rotations}")
             rotations += 1
@@ -101,7 +112,9 @@ def test_a_storm_under_rotation_loses_and_tears_no_line(tmp_path: Path, figure: 
     assert rotations > 2, "the writers were to meet rotations"
     figure("eight writers of 5,000 lines: rotations", rotations, "dozens")
     found = sorted((str(line["program"]), int(str(line["number"]))) for line in records(tmp_path))
-    assert found == [(f"worker-{writer}", number) for writer in range(WRITERS) for number in range(LINES)]
+    assert found == [
+        (f"worker-{writer}", number) for writer in range(WRITERS) for number in range(LINES)
+    ]
 
 
 def test_a_fork_in_the_middle_of_a_line_does_not_hang_the_child(tmp_path: Path) -> None:
@@ -114,7 +127,9 @@ def test_a_fork_in_the_middle_of_a_line_does_not_hang_the_child(tmp_path: Path) 
 
 
 def test_a_full_disk_costs_only_the_lines_it_had_no_room_for(tmp_path: Path) -> None:
-    """Half a line that did not fit becomes a blank one, what was lost is told, and every line parses."""
+    """Half a line that did not fit becomes a blank one, what was lost is told, and every line
+    parses.
+    """
     said = end(start(TORN, tmp_path))
     assert said.count("\n") == 1, said
     before, blank, told, after = (tmp_path / "worker.log").read_text().splitlines()
@@ -125,7 +140,9 @@ def test_a_full_disk_costs_only_the_lines_it_had_no_room_for(tmp_path: Path) -> 
 
 
 def test_a_crash_is_in_the_log_and_on_stderr(tmp_path: Path) -> None:
-    """An exception that nobody caught ends the daemon, with a line that has its traceback and no secret."""
+    """An exception that nobody caught ends the daemon, with a line that has its traceback and no
+    secret.
+    """
     said = end(start(CRASH, tmp_path))
     assert said.endswith("ZeroDivisionError: amqp://user:***@host\n")
     [line] = (tmp_path / "beat.log").read_text().splitlines()

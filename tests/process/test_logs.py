@@ -20,7 +20,9 @@ SCHEDULE = "[worker:a]\nconcurrency = 1\n[schedule:tick]\ntask = jobs.tick\never
 
 
 def test_a_task_is_followed_over_the_logs_of_all_daemons(suite: Suite) -> None:
-    """The lines of one task of the schedule come from beat and from the worker, in the order in which they happened."""
+    """The lines of one task of the schedule come from beat and from the worker, in the order in
+    which they happened.
+    """
     suite.write(SCHEDULE)
     with suite.running("worker", "a"), suite.running("beat"):
         done = suite.await_event("worker", "task_succeeded", task="jobs.tick")
@@ -33,7 +35,9 @@ def test_a_task_is_followed_over_the_logs_of_all_daemons(suite: Suite) -> None:
     assert [line["timestamp"] for line in found] == sorted(line["timestamp"] for line in found)
     everything = suite.warren("logs").stdout.splitlines()
     assert sorted(everything) == sorted(
-        line for daemon in ("worker", "beat") for line in (suite.directory / "log" / f"{daemon}.log").read_text().splitlines()
+        line
+        for daemon in ("worker", "beat")
+        for line in (suite.directory / "log" / f"{daemon}.log").read_text().splitlines()
     )
     shortly = suite.warren("logs", "--task", done["task_id"][:8], "-n", "1").stdout.splitlines()
     assert shortly == [asked.stdout.splitlines()[-1]]
@@ -43,7 +47,9 @@ def on_a_terminal(suite: Suite, *arguments: str) -> str:
     """What `warren WORDS` shows on a terminal of its own."""
     ours, theirs = pty.openpty()
     command = [str(WARREN), "--config", str(suite.etc), *arguments]
-    with subprocess.Popen(command, env=ENVIRONMENT | {"TERM": "xterm"}, stdout=theirs, stderr=theirs, stdin=theirs):
+    with subprocess.Popen(
+        command, env=ENVIRONMENT | {"TERM": "xterm"}, stdout=theirs, stderr=theirs, stdin=theirs
+    ):
         os.close(theirs)
         said = b""
         try:
@@ -55,7 +61,9 @@ def on_a_terminal(suite: Suite, *arguments: str) -> str:
 
 
 def test_a_terminal_gets_text_and_a_pipe_json(suite: Suite) -> None:
-    """The same line is for people on a terminal, coloured by its level, unless JSON is asked for."""
+    """The same line is for people on a terminal, coloured by its level, unless JSON is asked
+    for.
+    """
     directory = suite.directory / "log"
     directory.mkdir()
     line = (
@@ -68,11 +76,15 @@ def test_a_terminal_gets_text_and_a_pipe_json(suite: Suite) -> None:
     shown = on_a_terminal(suite, "logs").strip()
     assert "\x1b[31m" in shown
     plain = re.sub(r"\x1b\[\d*m", "", shown)
-    assert re.fullmatch(r"11-2[012] \d\d:\d\d:26 error    worker-a task_failed task=shop.add", plain)
+    assert re.fullmatch(
+        r"11-2[012] \d\d:\d\d:26 error    worker-a task_failed task=shop.add", plain
+    )
 
 
 def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) -> None:
-    """While four processes write and logrotate rotates and compresses, each line is shown once; Ctrl-C ends with 0."""
+    """While four processes write and logrotate rotates and compresses, each line is shown once;
+    Ctrl-C ends with 0.
+    """
     directory = suite.directory / "log"
     configuration = adapted(directory, tmp_path)
     directory.mkdir()
@@ -92,22 +104,33 @@ def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) ->
                 wait_for_more()  # the look before this one may have begun before the rotation
                 until(storm.grown, what="lines to rotate")
                 logrotate(configuration, "--force")
-        until(lambda: shown.read_bytes().count(b'"message":"last"') == len(storm.written), what="the last lines")
+        until(
+            lambda: shown.read_bytes().count(b'"message":"last"') == len(storm.written),
+            what="the last lines",
+        )
         follower.send_signal(signal.SIGINT)
         assert output_of(follower)[1] == b""
         assert follower.returncode == 0
     finally:
         follower.kill()
         follower.wait()
-    found = Counter((line["program"], line["number"]) for line in map(json.loads, shown.read_text().splitlines()))
-    assert found == Counter((program, number) for program, count in storm.written.items() for number in range(count))
+    found = Counter(
+        (line["program"], line["number"])
+        for line in map(json.loads, shown.read_text().splitlines())
+    )
+    assert found == Counter(
+        (program, number) for program, count in storm.written.items() for number in range(count)
+    )
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(suite: Suite) -> None:
     """`warren logs | head -1` complains about nothing."""
     directory = suite.directory / "log"
     directory.mkdir()
-    line = '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error","event":"task_failed","daemon":"worker"}\n'
+    line = (
+        '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error",'
+        '"event":"task_failed","daemon":"worker"}\n'
+    )
     (directory / "worker.log").write_text(line * 50_000, encoding="utf-8")
     command = f"{WARREN} --config {suite.etc} logs | head -1"
     done = run_to_end(["bash", "-c", command], env=ENVIRONMENT, capture_output=True)

@@ -1,4 +1,6 @@
-"""A suite that starts where tasks of the one before have put other things in the place of its files."""
+"""A suite that starts where tasks of the one before have put other things in the place of its
+files.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,45 @@ def call():
 def plain():
     return "done"
 """
-RUN = [f"{program}.{kind}" for program in ("supervisord", "worker-a", "beat") for kind in ("lock", "pid", "pid.new")]
-RUN += ["supervisor.sock", "supervisord.conf", "programs.json", "programs.json.new", "broker.json", "broker.json.new"]
+RUN = [
+    f"{program}.{kind}"
+    for program in ("supervisord", "worker-a", "beat")
+    for kind in ("lock", "pid", "pid.new")
+]
+RUN += [
+    "supervisor.sock",
+    "supervisord.conf",
+    "programs.json",
+    "programs.json.new",
+    "broker.json",
+    "broker.json.new",
+]
 RUN += ["settings.json", "settings.json.new"]
-RUN += ["heartbeats/worker-a.json", "heartbeats/beat.json.new", "supervisor/beat.conf", "supervisor/beat.conf.new"]
-STATE = ["run_dir", "run_dir.new", "beat/ticks.json", "beat/ticks.json.new", "beat/ticks.lock", "broker/lock"]
+RUN += [
+    "heartbeats/worker-a.json",
+    "heartbeats/beat.json.new",
+    "supervisor/beat.conf",
+    "supervisor/beat.conf.new",
+]
+STATE = [
+    "run_dir",
+    "run_dir.new",
+    "beat/ticks.json",
+    "beat/ticks.json.new",
+    "beat/ticks.lock",
+    "broker/lock",
+]
 STATE += ["quota/q.ledger", "quota/.q.ledger.making", "quota/.q.ledger.new"]
-STATE += [f"worker/worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")]
+STATE += [
+    f"worker/worker-a.{kind}"
+    for kind in ("tasks", "deaths", "deaths.new", "handed-back", "in-hand", "in-hand-counts")
+]
 DIRECTORIES = {
     "state": ["worker", "beat", "results", "broker/queues"],
-    "broker": [f"broker/{name}" for name in ("queues/default", "unacked", "exchanges", "incoming", "temporary", "rejected")],
+    "broker": [
+        f"broker/{name}"
+        for name in ("queues/default", "unacked", "exchanges", "incoming", "temporary", "rejected")
+    ],
 }
 LOG = [f"{daemon}.log" for daemon in ("supervisord", "worker", "beat")]
 LOG += [f"{program}.out" for program in ("supervisord", "worker-a", "beat")]
@@ -51,7 +82,9 @@ LOG += [f"{program}.out" for program in ("supervisord", "worker-a", "beat")]
 
 @pytest.fixture
 def suite(scratch: Path) -> Iterator[Suite]:
-    """A suite that has not run yet; whatever was started in the background has ended when the test is over."""
+    """A suite that has not run yet; whatever was started in the background has ended when the test
+    is over.
+    """
     made = Suite(scratch, INI, modules="jobs")
     made.module("jobs", JOBS)
     yield made
@@ -59,20 +92,35 @@ def suite(scratch: Path) -> Iterator[Suite]:
     family = descendants(lock_holder(lock)) if lock.is_file() else []
     stopped = made.warren("supervise", "--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "supervisord has stopped\n"), stopped.stderr
-    until(lambda: not any(member.alive for member in family), what="the end of all that was started")
+    until(
+        lambda: not any(member.alive for member in family), what="the end of all that was started"
+    )
 
 
 @pytest.mark.parametrize("word", ["directory", "fifo"])
 def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite, word: str) -> None:
-    """Nothing hangs and nobody has to tidy up: it is ready and runs tasks, and the log names what it has set aside.
+    """Nothing hangs and nobody has to tidy up: it is ready and runs tasks, and the log names what
+    it has set aside.
 
     A ledger that is gone counts as used.
     """
-    places = [suite.directory / top / name for top, names in (("run", RUN), ("state", STATE), ("log", LOG)) for name in names]
+    places = [
+        suite.directory / top / name
+        for top, names in (("run", RUN), ("state", STATE), ("log", LOG))
+        for name in names
+    ]
     _starts_over(suite, places, word)
-    told = [line for name in ("supervisord", "worker", "beat", "quota-watchdog") for line in suite.log(name)]
+    told = [
+        line
+        for name in ("supervisord", "worker", "beat", "quota-watchdog")
+        for line in suite.log(name)
+    ]
     assert {line["event"] for line in told} & {"run_directory_restored", "file_moved_away"}
-    assert [line for daemon in ("worker", "quota-watchdog") for line in suite.logged(daemon, "ledger_damaged", quota="q")]
+    assert [
+        line
+        for daemon in ("worker", "quota-watchdog")
+        for line in suite.logged(daemon, "ledger_damaged", quota="q")
+    ]
     (counts,) = (suite.status() or {})["quotas"]
     assert (counts["free"], counts["cooling"]) == (0, 2)
     assert suite.warren("reload").returncode == 0
@@ -80,7 +128,9 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
 
 @pytest.mark.parametrize("of", DIRECTORIES)
 def test_a_suite_starts_over_what_is_in_the_place_of_its_directories(suite: Suite, of: str) -> None:
-    """The same with fifos where directories of the state belong: they hold nothing, and each is a directory after it."""
+    """The same with fifos where directories of the state belong: they hold nothing, and each is a
+    directory after it.
+    """
     places = [suite.directory / "state" / name for name in DIRECTORIES[of]]
     _starts_over(suite, places, "fifo")
     assert [place for place in places if not place.is_dir()] == []

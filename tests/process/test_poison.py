@@ -1,4 +1,6 @@
-"""Tasks and messages that would end a stock worker, or bend a quota: each costs itself and nobody else."""
+"""Tasks and messages that would end a stock worker, or bend a quota: each costs itself and nobody
+else.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def die(path):
 @shared_task(name="jobs.kill_worker")
 def kill_worker(path, others):
     note(path)
-    while runs(others) < runs(path) < 5:  # the innocent one is at work as well, as often as it may be
+    while runs(others) < runs(path) < 5:  # the innocent one is at work as well
         time.sleep(0.05)
     os.kill(os.getppid(), 9)
     time.sleep(60)
@@ -112,12 +114,15 @@ def test_a_memory_error_is_a_failure_like_others(worker: Any, app: Any, suite: S
     bad = app.send_task("jobs.memory")
     assert isinstance(result_of(bad, propagate=False), MemoryError)
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
-    suite.await_event("worker", "task_failed", task_id=bad.id)  # its result may be there before its line
+    # its result may be there before its line
+    suite.await_event("worker", "task_failed", task_id=bad.id)
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
     assert worker.poll() is None
 
 
-def test_a_task_that_ends_every_process_is_given_up(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
+def test_a_task_that_ends_every_process_is_given_up(
+    worker: Any, app: Any, suite: Suite, scratch: Path
+) -> None:
     """It runs five times, then it has failed; the tasks around it run."""
     path = scratch / "runs"
     bad = app.send_task("jobs.die", [str(path)])
@@ -125,13 +130,17 @@ def test_a_task_that_ends_every_process_is_given_up(worker: Any, app: Any, suite
     assert "WorkerLost" in type(result_of(bad, propagate=False)).__name__
     suite.await_event("worker", "task_failed", task_id=bad.id)
     assert len(calls(path)) == 5
-    assert [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)] == [1, 2, 3, 4]
+    assert [
+        line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)
+    ] == [1, 2, 3, 4]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
     assert worker.poll() is None
 
 
 def test_a_task_that_kills_its_worker_is_given_up(app: Any, suite: Suite, scratch: Path) -> None:
-    """It runs five times, then it has failed; a long task that was at work each time as well is done."""
+    """It runs five times, then it has failed; a long task that was at work each time as well is
+    done.
+    """
     path, long = scratch / "runs", scratch / "long"
     innocent = app.send_task("jobs.long", [str(long)])
     bad = app.send_task("jobs.kill_worker", [str(path), str(long)])
@@ -148,8 +157,11 @@ def test_a_task_that_kills_its_worker_is_given_up(app: Any, suite: Suite, scratc
     assert "WorkerLost" in type(error).__name__
     assert "died 5 times" in str(error)
     assert len(calls(path)) == 5
-    assert len(calls(long)) == 5  # it was there at four deaths, and then ran while the bad one did not
-    assert [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)] == [1, 2, 3, 4, 5]
+    # it was there at four deaths, and then ran while the bad one did not
+    assert len(calls(long)) == 5
+    assert [
+        line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=bad.id)
+    ] == [1, 2, 3, 4, 5]
     assert len(suite.logged("worker", "task_failed", task_id=bad.id)) == 1
 
 
@@ -170,16 +182,31 @@ MALFORMED: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("task", ["jobs.add", "jobs.call"])
-def test_a_malformed_message_costs_itself(worker: Any, app: Any, suite: Suite, scratch: Path, task: str) -> None:
-    """Each is set aside with a reason; the worker lives, holds no slot for it, and runs what comes after."""
+def test_a_malformed_message_costs_itself(
+    worker: Any, app: Any, suite: Suite, scratch: Path, task: str
+) -> None:
+    """Each is set aside with a reason; the worker lives, holds no slot for it, and runs what comes
+    after.
+    """
     key = "calls" if task == "jobs.call" else "default"
     with app.connection_for_write() as connection:
         producer = connection.Producer(exchange=Exchange("warren", "topic"), routing_key=key)
         for number, (headers, body) in enumerate(MALFORMED.values()):
             whole = {"task": task, "id": f"bad-{number}"} | headers
-            producer.publish(json.dumps(body), headers=whole, content_type="application/json", content_encoding="utf-8")
-    until(lambda: len(suite.logged("worker", "message_rejected")) == len(MALFORMED), what="every reason")
-    assert all(line["reason"].startswith("expected ") for line in suite.logged("worker", "message_rejected"))
+            producer.publish(
+                json.dumps(body),
+                headers=whole,
+                content_type="application/json",
+                content_encoding="utf-8",
+            )
+    until(
+        lambda: len(suite.logged("worker", "message_rejected")) == len(MALFORMED),
+        what="every reason",
+    )
+    assert all(
+        line["reason"].startswith("expected ")
+        for line in suite.logged("worker", "message_rejected")
+    )
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     result_of(app.send_task("jobs.call", [str(scratch / "calls")]))
     assert worker.poll() is None
@@ -187,8 +214,12 @@ def test_a_malformed_message_costs_itself(worker: Any, app: Any, suite: Suite, s
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("task", ["jobs.eager", "jobs.fork"])
-def test_what_a_task_starts_itself_does_not_bend_the_limit(app: Any, scratch: Path, task: str) -> None:
-    """A task that runs another one with `apply`, or forks: no window holds more calls than the limit."""
+def test_what_a_task_starts_itself_does_not_bend_the_limit(
+    app: Any, scratch: Path, task: str
+) -> None:
+    """A task that runs another one with `apply`, or forks: no window holds more calls than the
+    limit.
+    """
     path = scratch / "calls"
     for _ in range(3):
         app.send_task(task, [str(path)], ignore_result=True)
@@ -199,7 +230,9 @@ def test_what_a_task_starts_itself_does_not_bend_the_limit(app: Any, scratch: Pa
 
 @pytest.mark.usefixtures("worker")
 def test_an_expired_task_takes_no_slot(app: Any, suite: Suite, scratch: Path) -> None:
-    """Tasks whose time is over are dropped without a call, and the allowance is there for those that still count."""
+    """Tasks whose time is over are dropped without a call, and the allowance is there for those
+    that still count.
+    """
     past = datetime.now(UTC) - timedelta(seconds=5)
     for _ in range(2 * LIMIT):
         app.send_task("jobs.call", [str(scratch / "late")], expires=past, ignore_result=True)
@@ -232,9 +265,16 @@ def test_no_argument_reaches_the_log(app: Any, suite: Suite) -> None:
 def test_a_schedule_entry_that_cannot_be_sent_stops_no_other(suite: Suite) -> None:
     """Its ticks are left out and logged; beat lives and sends those of the other entries."""
     bad = "[schedule:bad]\ntask = jobs.add\nargs = [1]\nevery = 1s\n"
-    suite.write(INI.format(cost=1, concurrency=1) + bad + "[schedule:good]\ntask = jobs.add\nargs = [1, 2]\nevery = 1s\n")
+    suite.write(
+        INI.format(cost=1, concurrency=1)
+        + bad
+        + "[schedule:good]\ntask = jobs.add\nargs = [1, 2]\nevery = 1s\n"
+    )
     with suite.running("beat") as beat:
-        until(lambda: len(suite.logged("beat", "tick_sent", entry="good")) >= 2, what="ticks of the good entry")
+        until(
+            lambda: len(suite.logged("beat", "tick_sent", entry="good")) >= 2,
+            what="ticks of the good entry",
+        )
         suite.await_event("beat", "tick_failed", entry="bad")
         assert beat.poll() is None
 
@@ -246,7 +286,10 @@ def test_a_daemon_started_by_hand_outlives_its_shell(suite: Suite) -> None:
     beat = until(lambda: suite.heartbeat("quota-watchdog"), what="a heartbeat") or {}
     daemon = Process(beat["pid"], beat["start"])
     try:
-        until(lambda: (suite.heartbeat("quota-watchdog") or beat)["at"] > beat["at"] + 3, what="beats after the shell has ended")
+        until(
+            lambda: (suite.heartbeat("quota-watchdog") or beat)["at"] > beat["at"] + 3,
+            what="beats after the shell has ended",
+        )
         assert daemon.alive
     finally:
         os.kill(daemon.pid, 15)

@@ -1,4 +1,6 @@
-"""What a task writes into the pipes of other pool children, or reads from them, leaves no task without an end."""
+"""What a task writes into the pipes of other pool children, or reads from them, leaves no task
+without an end.
+"""
 
 from __future__ import annotations
 
@@ -86,14 +88,19 @@ def tasks(suite: Suite, app: Any, marks: Path) -> None:
     sent = [app.send_task("jobs.mark", [str(marks)]) for _ in range(PLAIN)]
     for result in sent:
         result_of(result)
-    until(lambda: len(suite.logged("worker", "task_succeeded", task="jobs.mark")) == before + PLAIN, what="their lines")
+    until(
+        lambda: len(suite.logged("worker", "task_succeeded", task="jobs.mark")) == before + PLAIN,
+        what="their lines",
+    )
     assert len(marks.read_text()) == PLAIN
     assert not suite.logged("worker", "task_failed", task="jobs.mark")
 
 
 @pytest.mark.timeout(900)
 def test_garbage_where_the_next_task_of_another_child_begins(scratch: Path) -> None:
-    """The child that waits for the rest of it is ended and named, and the task that it was given runs once, in another one."""
+    """The child that waits for the rest of it is ended and named, and the task that it was given
+    runs once, in another one.
+    """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)
     with suite.running("worker", "a") as worker:
@@ -106,7 +113,8 @@ def test_garbage_where_the_next_task_of_another_child_begins(scratch: Path) -> N
             tasks(suite, app, scratch / str(number))
             assert (len(suite.logged("worker", "pool_stuck")) > told) == waits
         assert not suite.logged("worker", "task_requeued")
-        # Into everything: the pipes by which the children answer are among them, and what was at work counts as lost.
+        # Into everything: the pipes by which the children answer are among them, and what was at
+        # work counts as lost.
         flooded = [app.send_task("jobs.flood", [text]) for text in ("7fffffff", "abcdef", "000000")]
         for result in flooded:
             until(result.ready, what="its end")

@@ -42,7 +42,9 @@ def _is_object(line: str) -> bool:
 
 @contextmanager
 def followed(directory: Path, daemons: list[str]) -> Iterator[Followed]:
-    """Follows the daemons' logs by name from before they exist, through renaming, until the block ends."""
+    """Follows the daemons' logs by name from before they exist, through renaming, until the block
+    ends.
+    """
     seen = Followed()
     paths = [str(directory / f"{daemon}.log") for daemon in daemons]
     arguments = ["tail", "-q", "-n", "+1", "--sleep-interval=0.1", "-F", *paths]
@@ -60,7 +62,9 @@ def followed(directory: Path, daemons: list[str]) -> Iterator[Followed]:
 
 @pytest.fixture
 def shared(rabbitmq: RabbitMQNode) -> Iterator[str]:
-    """The URL of a virtual host on which others have a classic queue `default`: a run leaves no other but Celery's own."""
+    """The URL of a virtual host on which others have a classic queue `default`: a run leaves no
+    other but Celery's own.
+    """
     name = f"shared-{secrets.token_hex(4)}"
     url = rabbitmq.add_vhost(name)
     with Connection(url) as connection:
@@ -69,30 +73,49 @@ def shared(rabbitmq: RabbitMQNode) -> Iterator[str]:
     left = rabbitmq.ctl("list_queues", "-p", name, "--no-table-headers", "name").split()
     exchanges = rabbitmq.ctl("list_exchanges", "-p", name, "--no-table-headers", "name").split()
     rabbitmq.ctl("delete_vhost", name)
-    assert {"default"} <= {each for each in left if not each.startswith("celery_delayed_")} <= {"default", "warren.rejected"}
+    assert (
+        {"default"}
+        <= {each for each in left if not each.startswith("celery_delayed_")}
+        <= {"default", "warren.rejected"}
+    )
     others = {each for each in exchanges if not each.startswith(("celery_delayed_", "amq."))}
     assert others <= {"warren", "celery.pidbox", "reply.celery.pidbox"}
 
 
 @pytest.fixture
 def empty_redis(redis_url: str) -> Iterator[str]:
-    """The URL of a database that nobody uses. A run leaves nothing there but what the guide names."""
+    """The URL of a database that nobody uses.
+
+    A run leaves nothing there but what the guide names.
+    """
     url = redis_url.rpartition("/")[0] + "/7"
     with Redis.from_url(url) as database:
         database.flushdb()
         yield url
         left = {key.decode() for key in database.scan_iter()}
         # The watchdog's own question for alarms ends with its second; it may be gone by now.
-        ending = {key for key in left if key.startswith(("celery-task-meta-", "warren.suite.", "warren.broker status."))}
-        assert all(database.pttl(key) == -2 or 0 <= database.pttl(key) <= 3_600_000 for key in ending)
+        ending = {
+            key
+            for key in left
+            if key.startswith(("celery-task-meta-", "warren.suite.", "warren.broker status."))
+        }
+        assert all(
+            database.pttl(key) == -2 or 0 <= database.pttl(key) <= 3_600_000 for key in ending
+        )
         database.flushdb()
         assert left - ending <= {"_kombu.binding_deadlines"}
 
 
-def test_a_broker_that_refuses_what_a_run_needs(shared: str, rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """The run ends with the worker's line and 69 when its workers do, instead of waiting for them."""
+def test_a_broker_that_refuses_what_a_run_needs(
+    shared: str, rabbitmq: RabbitMQNode, scratch: Path
+) -> None:
+    """The run ends with the worker's line and 69 when its workers do, instead of waiting for
+    them.
+    """
     with Connection(shared) as connection:
-        connection.default_channel.exchange_declare("warren", type="direct", durable=True, auto_delete=False)
+        connection.default_channel.exchange_declare(
+            "warren", type="direct", durable=True, auto_delete=False
+        )
     arguments = [str(SCRIPT), "--broker", shared, "--directory", str(scratch / "run")]
     done = run_to_end(arguments, env=ENVIRONMENT, capture_output=True)
     assert done.returncode == ExitCode.UNAVAILABLE, done.stderr
@@ -101,21 +124,46 @@ def test_a_broker_that_refuses_what_a_run_needs(shared: str, rabbitmq: RabbitMQN
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("broker", "documents"), [("embedded", 300), ("rabbitmq", 120), ("redis", 120)])
-def test_the_quickstart_keeps_its_promises(request: pytest.FixtureRequest, scratch: Path, broker: str, documents: int) -> None:
-    """Nothing refused, nothing lost, no window above the limit, the batch right, the schedule fired, every log line JSON."""
-    arguments = [str(SCRIPT), "--json", "--documents", str(documents), "--directory", str(scratch / "run")]
+@pytest.mark.parametrize(
+    ("broker", "documents"), [("embedded", 300), ("rabbitmq", 120), ("redis", 120)]
+)
+def test_the_quickstart_keeps_its_promises(
+    request: pytest.FixtureRequest, scratch: Path, broker: str, documents: int
+) -> None:
+    """Nothing refused, nothing lost, no window above the limit, the batch right, the schedule
+    fired, every log line JSON.
+    """
+    arguments = [
+        str(SCRIPT),
+        "--json",
+        "--documents",
+        str(documents),
+        "--directory",
+        str(scratch / "run"),
+    ]
     if broker == "redis":
         arguments += ["--broker", request.getfixturevalue("empty_redis")]
     elif broker == "rabbitmq":
         arguments += ["--broker", request.getfixturevalue("shared")]
     daemons = ["worker", "beat", "quota-watchdog", "supervisord"]
     with followed(scratch / "run" / "log", daemons) as seen:
-        started = subprocess.Popen(arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started = subprocess.Popen(
+            arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         out, err = output_of(started, within=400)
     assert started.returncode == 0, err
     said = json.loads(out.splitlines()[-1])
-    assert set(said) == {"documents", "calls", "refused", "worst_window", "limit", "use", "batch", "ticks", "lost"}
+    assert set(said) == {
+        "documents",
+        "calls",
+        "refused",
+        "worst_window",
+        "limit",
+        "use",
+        "batch",
+        "ticks",
+        "lost",
+    }
     assert said["documents"] == documents
     assert said["calls"] >= documents
     assert said["refused"] == 0

@@ -26,7 +26,10 @@ queues = side
 concurrency = 1
 remote_control = true
 """
-JOBS = "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    return a + b\n"
+JOBS = (
+    "from celery import shared_task\n@shared_task(name='jobs.add')\ndef add(a, b):\n    return a + "
+    "b\n"
+)
 
 
 @pytest.fixture
@@ -46,12 +49,17 @@ def asked(ask: Callable[..., Any], *arguments: str, name: str = "a", **options: 
 
 def ready(suite: Suite, name: str, times: int) -> None:
     """Wait until a worker has been ready so often."""
-    until(lambda: len(suite.logged("worker", "ready", program=f"worker-{name}")) >= times, what=f"worker {name}")
+    until(
+        lambda: len(suite.logged("worker", "ready", program=f"worker-{name}")) >= times,
+        what=f"worker {name}",
+    )
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_a_revoke_outlives_its_worker(suite: Suite, end: signal.Signals) -> None:
-    """Killed or ended in order: its successor ends the task as revoked, and a cancelled queue outlives the kill alone."""
+    """Killed or ended in order: its successor ends the task as revoked, and a cancelled queue
+    outlives the kill alone.
+    """
     app = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
         ready(suite, "a", 1)
@@ -60,7 +68,9 @@ def test_a_revoke_outlives_its_worker(suite: Suite, end: signal.Signals) -> None
         stamped.stamp(customer="c1")
         with_stamp = stamped.apply_async()
         asked(app.control.revoke, later.id)
-        asked(lambda **options: app.control.revoke_by_stamped_headers({"customer": ["c1"]}, **options))
+        asked(
+            lambda **options: app.control.revoke_by_stamped_headers({"customer": ["c1"]}, **options)
+        )
         asked(app.control.cancel_consumer, "side", destination=[f"a@{load(suite.etc).host}"])
         worker.send_signal(end)
         end_of(worker)
@@ -68,14 +78,22 @@ def test_a_revoke_outlives_its_worker(suite: Suite, end: signal.Signals) -> None
         ready(suite, "b", 1)
         heard_by_b = app.send_task("jobs.add", [5, 6], countdown=1)
         asked(app.control.revoke, heard_by_b.id, name="b")
-    assert not [line for line in suite.logged("worker", "task_started") if line["queue"] == "default"]
+    assert not [
+        line for line in suite.logged("worker", "task_started") if line["queue"] == "default"
+    ]
     with suite.running("worker", "a"):
         ready(suite, "a", 2)
         assert result_of(app.send_task("jobs.add", [1, 1])) == 2
         for task in (later, with_stamp, heard_by_b):
-            assert suite.await_event("worker", "task_revoked", task_id=task.id)["reason"] == "revoked"
+            assert (
+                suite.await_event("worker", "task_revoked", task_id=task.id)["reason"] == "revoked"
+            )
             assert not suite.logged("worker", "task_started", task_id=task.id)
         cancelled = ["side"] if end == signal.SIGKILL else []
         until(
-            lambda: (suite.heartbeat("worker-a") or {"details": {}})["details"].get("cancelled") == cancelled, what=f"{cancelled}"
+            lambda: (
+                (suite.heartbeat("worker-a") or {"details": {}})["details"].get("cancelled")
+                == cancelled
+            ),
+            what=f"{cancelled}",
         )

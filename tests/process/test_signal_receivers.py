@@ -1,4 +1,6 @@
-"""Receivers of Celery's signals that a task module connects, and that leave their process or hang."""
+"""Receivers of Celery's signals that a task module connects, and that leave their process or
+hang.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,9 @@ class Receiver:
         leave(signal)
 
 bound = Receiver()
-for name in ("task_received", "task_failure", "task_revoked", "task_unknown", "task_rejected", "heartbeat_sent",
-             "worker_init", "worker_ready", "worker_process_init", "worker_before_create_process", "setup_logging"):
+for name in ("task_received", "task_failure", "task_revoked", "task_unknown", "task_rejected",
+             "heartbeat_sent", "worker_init", "worker_ready", "worker_process_init",
+             "worker_before_create_process", "setup_logging"):
     getattr(signals, name).connect(leave)
     getattr(signals, name).connect(bound.leave, dispatch_uid=name)
 """
@@ -46,15 +49,24 @@ LEFT = {"task_received", "task_failure", "task_revoked", "worker_init", "worker_
 
 
 def test_receivers_that_leave_do_not_end_the_worker(scratch: Path) -> None:
-    """Each is told; tasks run, and Warren's own line of each end is there, in the same process all the time."""
+    """Each is told; tasks run, and Warren's own line of each end is there, in the same process all
+    the time.
+    """
     suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
     suite.module("jobs", LEAVING + TASKS)
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
         app = make_app(load(suite.etc))
         hung = app.send_task("jobs.hang")
-        expired = app.send_task("jobs.add", [1, 1], expires=datetime.now(UTC) - timedelta(minutes=1))
-        assert [result_of(app.send_task("jobs.add", [1, each])) for each in range(4)] == [1, 2, 3, 4]
+        expired = app.send_task(
+            "jobs.add", [1, 1], expires=datetime.now(UTC) - timedelta(minutes=1)
+        )
+        assert [result_of(app.send_task("jobs.add", [1, each])) for each in range(4)] == [
+            1,
+            2,
+            3,
+            4,
+        ]
         suite.await_event("worker", "task_failed", task_id=hung.id)
         suite.await_event("worker", "task_revoked", task_id=expired.id)
         until(lambda: told(suite) >= LEFT, what="a line for each")
@@ -99,7 +111,9 @@ def once(**_):
 
 
 def test_receivers_that_hang_do_not_stop_the_worker(scratch: Path) -> None:
-    """Each is ended and told, three times in a row at most; one that hung once is called again; the process stays the same."""
+    """Each is ended and told, three times in a row at most; one that hung once is called again; the
+    process stays the same.
+    """
     suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
     suite.module("jobs", f"import os\nos.chdir({str(scratch)!r})\n{HANGING}{TASKS}")
     with suite.running("worker", "a") as worker:
@@ -108,12 +122,20 @@ def test_receivers_that_hang_do_not_stop_the_worker(scratch: Path) -> None:
         hung = app.send_task("jobs.hang")
         past = datetime.now(UTC) - timedelta(minutes=1)
         expired = [app.send_task("jobs.add", [1, 1], expires=past) for _ in range(2)]
-        assert [result_of(app.send_task("jobs.add", [1, each])) for each in range(4)] == [1, 2, 3, 4]
+        assert [result_of(app.send_task("jobs.add", [1, each])) for each in range(4)] == [
+            1,
+            2,
+            3,
+            4,
+        ]
         suite.await_event("worker", "task_failed", task_id=hung.id)
         for each in expired:
             suite.await_event("worker", "task_revoked", task_id=each.id)
         until(lambda: (scratch / "revoked-again").exists(), what="the receiver that hung once")
-        until(lambda: told(suite) >= {"task_received", "task_failure", "task_revoked"}, what="a line for each")
+        until(
+            lambda: told(suite) >= {"task_received", "task_failure", "task_revoked"},
+            what="a line for each",
+        )
         assert worker.poll() is None
     assert {line["pid"] for line in suite.logged("worker", "started")} == {worker.pid}
     lines = [line["reason"].split()[1] for line in suite.logged("worker", "callbacks_failed")]

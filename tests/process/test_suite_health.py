@@ -1,4 +1,6 @@
-"""`warren health` on a real suite: well, with a worker that hangs or is gone, without its broker, and stopped."""
+"""`warren health` on a real suite: well, with a worker that hangs or is gone, without its broker,
+and stopped.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def health(suite: Suite, *arguments: str) -> tuple[int, str]:
 
 
 def found(suite: Suite) -> list[Finding]:
-    """The same as the command would find, without its start: what passes in a moment is not missed."""
+    """The same as the command would find, without its start: what passes in a moment is not
+    missed.
+    """
     return judge(look(suite.directory / "run", (suite.directory,)))
 
 
@@ -52,14 +56,17 @@ def has(suite: Suite, level: Level, text: str) -> bool:
 
 
 def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
-    """A running suite is well in every check, as a line and as JSON; a stopped one is critical and says so."""
+    """A running suite is well in every check, as a line and as JSON; a stopped one is critical and
+    says so.
+    """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", TASK)
     with supervised(suite):
         until(lambda: health(suite)[0] == Level.OK, what="a suite that is well")
         code, line = health(suite)
         assert line.startswith(
-            "OK: supervisord running; worker-a ready; beat ready; quota-watchdog ready; broker embedded answers"
+            "OK: supervisord running; worker-a ready; beat ready; quota-watchdog ready; broker "
+            "embedded answers"
         )
         assert "quota site 60 of 60 left" in line
         said: dict[str, Any] = json.loads(health(suite, "--json")[1])
@@ -72,9 +79,14 @@ def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
 
 
 def test_a_killed_worker(running: Suite) -> None:
-    """A worker that was killed is no longer well at once, and well again once supervisord has started another."""
+    """A worker that was killed is no longer well at once, and well again once supervisord has
+    started another.
+    """
     os.kill(running.heartbeat("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
-    until(lambda: worst([finding for finding in found(running) if finding.check == "worker"]), what="a worker in trouble")
+    until(
+        lambda: worst([finding for finding in found(running) if finding.check == "worker"]),
+        what="a worker in trouble",
+    )
     until(lambda: worst(found(running)) == Level.OK, what="another worker")
 
 
@@ -85,21 +97,31 @@ def test_a_supervisord_that_hangs(scratch: Path) -> None:
     with supervised(suite) as supervisor:
         try:
             os.kill(supervisor.pid, signal.SIGSTOP)
-            until(lambda: has(suite, Level.CRITICAL, "supervisord hangs"), what="a supervisord that hangs")
+            until(
+                lambda: has(suite, Level.CRITICAL, "supervisord hangs"),
+                what="a supervisord that hangs",
+            )
         finally:
             os.kill(supervisor.pid, signal.SIGCONT)
         until(lambda: worst(found(suite)) == Level.OK, what="the supervisord again")
 
 
 def test_a_broker_that_is_gone(scratch: Path) -> None:
-    """Without its broker a suite is critical for that reason, while its daemons are not; with it, it is well by itself."""
+    """Without its broker a suite is critical for that reason, while its daemons are not; with it,
+    it is well by itself.
+    """
     port, password = free_port(), secrets.token_hex(8)
-    suite = Suite(scratch, f"[broker]\nurl = redis://:{password}@127.0.0.1:{port}/0\n{INI}", modules="jobs")
+    suite = Suite(
+        scratch, f"[broker]\nurl = redis://:{password}@127.0.0.1:{port}/0\n{INI}", modules="jobs"
+    )
     suite.module("jobs", TASK)
     with redis_server_at(scratch, port, password), supervised(suite):
         until(lambda: worst(found(suite)) == Level.OK, what="a suite that is well")
         Redis(port=port, password=password).shutdown(nosave=True)
         until(lambda: has(suite, Level.CRITICAL, "broker away"), what="a broker that is away")
-        until(lambda: has(suite, Level.WARNING, "worker-a is connecting"), what="a worker that looks for it")
+        until(
+            lambda: has(suite, Level.WARNING, "worker-a is connecting"),
+            what="a worker that looks for it",
+        )
         with redis_server_at(scratch, port, password):
             until(lambda: worst(found(suite)) == Level.OK, what="a suite that is well again")

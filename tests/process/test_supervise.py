@@ -22,7 +22,9 @@ from warren.system.process import Process
 
 
 def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
-    """Ready is said when every program runs; SIGTERM ends all, leaves nothing behind, and the code is 0."""
+    """Ready is said when every program runs; SIGTERM ends all, leaves nothing behind, and the code
+    is 0.
+    """
     with suite.running("supervise") as started:
         ready = suite.await_event("supervisord", "ready")
         assert sorted(ready["programs"]) == ["beat", "worker-a"]
@@ -39,19 +41,34 @@ def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
 
 
 def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
-    """In the foreground of a terminal one line says that all is ready, and Ctrl-C stops the suite; a file gets none."""
+    """In the foreground of a terminal one line says that all is ready, and Ctrl-C stops the suite;
+    a file gets none.
+    """
     with supervised(suite):
         pass
     assert suite.output("supervise") == ""
     ours, theirs = pty.openpty()
-    adopt = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    adopt = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
     arguments = [sys.executable, "-c", adopt, str(WARREN), "--config", str(suite.etc), "supervise"]
-    started = subprocess.Popen(arguments, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    started = subprocess.Popen(
+        arguments,
+        env=ENVIRONMENT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
     os.close(theirs)
     try:
         until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready")
         assert select.select([ours], [], [], TIMEOUT)[0]
-        assert os.read(ours, 4096) == b"ready: worker-a, beat; stop with Ctrl-C; logs: warren logs -f\r\n"
+        assert (
+            os.read(ours, 4096)
+            == b"ready: worker-a, beat; stop with Ctrl-C; logs: warren logs -f\r\n"
+        )
         os.write(ours, b"\x03")
         assert end_of(started) == 0
     finally:
@@ -60,21 +77,35 @@ def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
 
 
 def test_workers_stop_side_by_side(suite: Suite) -> None:
-    """Beat stops before the workers, they all drain at once, and the watchdog is there until the last one has ended."""
+    """Beat stops before the workers, they all drain at once, and the watchdog is there until the
+    last one has ended.
+    """
     suite.write("[worker:a]\nconcurrency = 1\n[worker:b]\nconcurrency = 1\n")
     with supervised(suite):
         pass
-    stopped = [line["program"] for line in suite.log("supervisord") if line.get("message", "").startswith("stopped: ")]
+    stopped = [
+        line["program"]
+        for line in suite.log("supervisord")
+        if line.get("message", "").startswith("stopped: ")
+    ]
     assert (stopped[0], stopped[-1], len(stopped)) == ("beat", "quota-watchdog", 4)
-    drained = [line["event"] for line in suite.log("worker") if line["event"] in ("stopping", "stopped")]
+    drained = [
+        line["event"] for line in suite.log("worker") if line["event"] in ("stopping", "stopped")
+    ]
     assert drained == ["stopping", "stopping", "stopped", "stopped"]
 
 
 def test_nobody_else_can_look_or_meddle(program_status: tuple[Suite, Process]) -> None:
-    """The directories, the socket, the logs and the capture files are closed to other users, whatever the umask was."""
+    """The directories, the socket, the logs and the capture files are closed to other users,
+    whatever the umask was.
+    """
     directory = program_status[0].directory
     assert (directory / "run" / "supervisor.sock").stat().st_mode & 0o777 == 0o700
-    made = [path for name in ("run", "log", "state") for path in (directory / name, *(directory / name).rglob("*"))]
+    made = [
+        path
+        for name in ("run", "log", "state")
+        for path in (directory / name, *(directory / name).rglob("*"))
+    ]
     assert len(made) > 10
     assert [path for path in made if path.exists() and path.stat().st_mode & 0o027] == []
     modes = {name: (directory / name).stat().st_mode & 0o777 for name in ("state", "run", "log")}
@@ -84,8 +115,12 @@ def test_nobody_else_can_look_or_meddle(program_status: tuple[Suite, Process]) -
 
 
 def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
-    """supervisord says nothing on stdout or stderr, nothing that sounds worse than it is, and no secret."""
-    suite.write("[broker]\nurl = redis://user:s3cret@127.0.0.1:1/0\nconnect_timeout = 100ms\n" + INI)
+    """supervisord says nothing on stdout or stderr, nothing that sounds worse than it is, and no
+    secret.
+    """
+    suite.write(
+        "[broker]\nurl = redis://user:s3cret@127.0.0.1:1/0\nconnect_timeout = 100ms\n" + INI
+    )
     with suite.running("supervise"):
         suite.await_event("supervisord", "supervisor_record", program="beat", state="RUNNING")
         assert suite.output("supervise") == ""
@@ -94,7 +129,9 @@ def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
 
 
 def test_a_second_supervisor_is_refused(program_status: tuple[Suite, Process]) -> None:
-    """A run directory has one supervisord: another one ends with 76 and says which process is in its way."""
+    """A run directory has one supervisord: another one ends with 76 and says which process is in
+    its way.
+    """
     suite, supervisor = program_status
     before = programs(suite)
     second = suite.warren("supervise")
@@ -104,13 +141,17 @@ def test_a_second_supervisor_is_refused(program_status: tuple[Suite, Process]) -
 
 
 def test_a_run_directory_that_was_emptied(suite: Suite) -> None:
-    """A suite whose files in the run directory were removed makes them again: it can be asked, and no second one can start."""
+    """A suite whose files in the run directory were removed makes them again: it can be asked, and
+    no second one can start.
+    """
     run = suite.directory / "run"
     with supervised(suite) as supervisor:
         pids = {name: program.pid for name, program in programs(suite).items()}
         for path in list(run.iterdir()):
             # The suite writes there meanwhile, and begins to mend before the last file is gone.
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
+                missing_ok=True
+            )
         suite.await_event("supervisord", "run_directory_restored")
         until(lambda: lock_holder(run / "supervisord.lock") == supervisor.pid, what="the lock")
         until(lambda: _text(run / "supervisord.pid") == f"{supervisor.pid}\n", what="the pid file")
@@ -132,12 +173,17 @@ def _text(path: Path) -> str:
 @pytest.mark.parametrize(
     ("ini", "places"),
     [
-        ("[worker:a]\nconcurency = 1\nprefetch = many\n[beet]\n", ["concurency", "prefetch", "[beet]"]),
+        (
+            "[worker:a]\nconcurency = 1\nprefetch = many\n[beet]\n",
+            ["concurency", "prefetch", "[beet]"],
+        ),
         ("[schedule:s]\ntask = jobs.none\nevery = 5s\n", ["jobs.none"]),
     ],
 )
 def test_nothing_starts_on_a_bad_file(suite: Suite, ini: str, places: list[str]) -> None:
-    """Every problem is said, those with the task modules too; the code is 78 and not even a directory is made."""
+    """Every problem is said, those with the task modules too; the code is 78 and not even a
+    directory is made.
+    """
     suite.write(QUIET + ini)
     ended = suite.warren("supervise")
     assert ended.returncode == 78
@@ -156,8 +202,12 @@ def unwritable_log(suite: Suite) -> str:
 
 
 @pytest.mark.parametrize("spoil", [unwritable_directory, unwritable_log])
-def test_what_cannot_be_written_is_said_at_the_start(suite: Suite, spoil: Callable[[Suite], str]) -> None:
-    """A directory of state or logs that cannot be written ends the start with 73 and a line that names it."""
+def test_what_cannot_be_written_is_said_at_the_start(
+    suite: Suite, spoil: Callable[[Suite], str]
+) -> None:
+    """A directory of state or logs that cannot be written ends the start with 73 and a line that
+    names it.
+    """
     where = spoil(suite)
     suite.write(INI)
     ended = suite.warren("supervise")
@@ -172,7 +222,9 @@ def test_a_killed_daemon_is_back(program_status: tuple[Suite, Process]) -> None:
     killed = programs(suite)["worker-a"].pid
     assert killed
     os.kill(killed, signal.SIGKILL)
-    line = suite.await_event("supervisord", "supervisor_record", program="worker-a", signal="SIGKILL")
+    line = suite.await_event(
+        "supervisord", "supervisor_record", program="worker-a", signal="SIGKILL"
+    )
     assert line["level"] == "warning"
     assert line["expected"] is False
     until(lambda: programs(suite)["worker-a"].pid not in (None, killed), what="another worker")
@@ -199,7 +251,9 @@ def test_the_state_can_be_asked_for(program_status: tuple[Suite, Process]) -> No
 
 
 def test_a_request_to_start_again_ends_with_the_code_that_means_it(suite: Suite) -> None:
-    """supervisorctl reload stops all in order and ends with 75, at which systemd starts the suite again."""
+    """supervisorctl reload stops all in order and ends with 75, at which systemd starts the suite
+    again.
+    """
     with suite.running("supervise") as started:
         suite.await_event("supervisord", "ready")
         socket = suite.directory / "run" / "supervisor.sock"

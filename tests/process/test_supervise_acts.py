@@ -1,4 +1,6 @@
-"""Whatever somebody of the suite's own user does to supervisord, such as a task, the suite is as its settings say again."""
+"""Whatever somebody of the suite's own user does to supervisord, such as a task, the suite is as
+its settings say again.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from warren.system.process import Process
 
 INI = "[worker:a]\nconcurrency = 1\n[supervise]\nheartbeat_timeout = 5s\n"
 PROGRAMS = ["beat", "quota-watchdog", "worker-a"]
-FOREIGN = "[program:{name}]\ncommand = sleep {seconds}\nstopsignal = USR1\nstopwaitsecs = 3600\nautorestart = true\n"
+FOREIGN = (
+    "[program:{name}]\ncommand = sleep {seconds}\nstopsignal = USR1\nstopwaitsecs = "
+    "3600\nautorestart = true\n"
+)
 Asked = Callable[[Suite, Any], None]
 
 
@@ -61,7 +66,9 @@ def exchange(suite: Suite, asked: Any) -> None:
     path = suite.directory / "run" / "supervisor" / "beat.conf"
     path.write_text(FOREIGN.format(name="beat", seconds=3602))
     asked.supervisor.stopProcess("beat")
-    at_once(asked, ("removeProcessGroup", "beat"), ("reloadConfig", ""), ("addProcessGroup", "beat"))
+    at_once(
+        asked, ("removeProcessGroup", "beat"), ("reloadConfig", ""), ("addProcessGroup", "beat")
+    )
 
 
 def remove(suite: Suite, asked: Any) -> None:
@@ -91,7 +98,8 @@ def garbage(suite: Suite, asked: Any) -> None:
 def fifos(suite: Suite, asked: Any) -> None:
     """Whoever opens one of these waits for ever."""
     run = suite.directory / "run"
-    asked.supervisor.stopProcess("worker-a")  # it is started again a second later, and meets the one in its capture file's place
+    # it is started again a second later, and meets the one in its capture file's place
+    asked.supervisor.stopProcess("worker-a")
     for name in (
         "programs.json",
         "programs.json.new",
@@ -110,7 +118,9 @@ def fifos(suite: Suite, asked: Any) -> None:
 
 
 def directories(suite: Suite, asked: Any) -> None:
-    """Directories where files belong, a file where a directory belongs, and no rights to the run directory."""
+    """Directories where files belong, a file where a directory belongs, and no rights to the run
+    directory.
+    """
     run = suite.directory / "run"
     for name in ("programs.json", "settings.json", "supervisord.pid", "supervisor.sock"):
         (run / name).unlink()
@@ -137,7 +147,9 @@ def replace_socket(suite: Suite, asked: Any) -> None:
 
 
 def move(suite: Suite, asked: Any) -> None:
-    (suite.directory / "run").rename(suite.directory / f"moved-{len(list(suite.directory.iterdir()))}")
+    (suite.directory / "run").rename(
+        suite.directory / f"moved-{len(list(suite.directory.iterdir()))}"
+    )
 
 
 def twice(suite: Suite, asked: Any) -> None:
@@ -157,7 +169,10 @@ ACTS: dict[str, tuple[Asked, str]] = {
     "add a worker": (add("worker-none"), "program_removed"),
     "exchange": (exchange, "program_removed"),
     "kill all": (kill, ""),
-    "stop by signal": (lambda suite, asked: asked.supervisor.signalProcess("beat", "STOP"), "program_hung"),
+    "stop by signal": (
+        lambda suite, asked: asked.supervisor.signalProcess("beat", "STOP"),
+        "program_hung",
+    ),
     "terminate by signal": (lambda suite, asked: asked.supervisor.signalAllProcesses("TERM"), ""),
     "quit by signal": (lambda suite, asked: asked.supervisor.signalAllProcesses("USR2"), ""),
     "garbage": (garbage, "run_directory_restored"),
@@ -170,13 +185,24 @@ ACTS: dict[str, tuple[Asked, str]] = {
     "start twice, clear, write": (twice, ""),
 }
 #: Those after which there are other processes.
-ENDING = {"stop all", "remove", "exchange", "kill all", "stop by signal", "terminate by signal", "quit by signal", "fifos"}
+ENDING = {
+    "stop all",
+    "remove",
+    "exchange",
+    "kill all",
+    "stop by signal",
+    "terminate by signal",
+    "quit by signal",
+    "fifos",
+}
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ACTS)
 def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], name: str) -> None:
-    """After each act supervisord is the same process, all programs work, no other one is there, and the log tells it."""
+    """After each act supervisord is the same process, all programs work, no other one is there, and
+    the log tells it.
+    """
     suite, supervisor = made
     act, event = ACTS[name]
     before = until(lambda: pids(suite), what="the socket")
@@ -184,7 +210,9 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
 
     def do() -> None:
         # Over a connection of its own: one that broke stays broken.
-        asked = ServerProxy("http://localhost", transport=Transport(suite.directory / "run" / "supervisor.sock"))
+        asked = ServerProxy(
+            "http://localhost", transport=Transport(suite.directory / "run" / "supervisor.sock")
+        )
         asked.__dict__["pid"] = supervisor.pid
         with suppress(OSError):  # the socket may have been made again before the answer came
             act(suite, asked)
@@ -196,7 +224,9 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
     if event:
         with suppress(AssertionError):
             until(told, SHORTEST, what=event)
-        if not told():  # the suite was still mending what the act before had done, and took this one's file away as well
+        # The suite was still mending what the act before had done, and took this one's file away as
+        # well.
+        if not told():
             do()
             until(told, what=event)
     if name in ENDING:
@@ -204,7 +234,14 @@ def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], nam
     until(lambda: works(suite), what=f"all programs at work again; {suite.log('supervisord')[-5:]}")
     assert supervisor.alive
     assert sorted(until(lambda: pids(suite), what="the socket")) == PROGRAMS
-    assert sorted(path.name for path in (suite.directory / "run" / "supervisor").iterdir() if "none" in path.name) == []
+    assert (
+        sorted(
+            path.name
+            for path in (suite.directory / "run" / "supervisor").iterdir()
+            if "none" in path.name
+        )
+        == []
+    )
     assert not [path for path in (suite.directory / "run").rglob("*") if path.is_fifo()]
     assert not suite.logged("supervisord", "crashed")
     assert not suite.logged("supervisord", "reload_refused")
@@ -219,7 +256,9 @@ def pids(suite: Suite) -> dict[str, int | None]:
 
 
 def works(suite: Suite) -> bool:
-    """Whether exactly the programs of the settings are ready, by the word that supervisord has just published."""
+    """Whether exactly the programs of the settings are ready, by the word that supervisord has just
+    published.
+    """
     report = published.read(suite.directory / "run")
     if report is None or report.age > 5:
         return False

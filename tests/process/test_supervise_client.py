@@ -20,7 +20,9 @@ def test_the_client_says_when_there_is_nobody_to_ask(suite: Suite) -> None:
         supervisord.programs(settings(suite))
 
 
-def test_the_client_does_not_wait_for_ever(program_status: tuple[Suite, Process], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_does_not_wait_for_ever(
+    program_status: tuple[Suite, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A supervisord that hangs makes the client Unavailable in the end, too."""
     suite, supervisor = program_status
     monkeypatch.setattr(supervisord, "TIMEOUT", 0.2)

@@ -17,7 +17,8 @@ from warren.supervise.status import program_status as published
 
 INI = "[worker:a]\nconcurrency = 1\n"
 PROGRAMS = ("worker-a", "beat", "quota-watchdog")
-#: What people and programs send to a daemon. Those that end it are no more than four: the fifth end within seconds has it held.
+#: What people and programs send to a daemon. Those that end it are no more than four: the fifth end
+#: within seconds has it held.
 SIGNALS = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "PIPE")
 #: Those at which a daemon continues with its work.
 HARMLESS = {"HUP", "USR1", "PIPE"}
@@ -43,18 +44,27 @@ def ready(suite: Suite) -> dict[str, int]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("word", SIGNALS)
 def test_a_signal_by_hand_is_no_end(suite: Suite, word: str) -> None:
-    """Whichever signal worker, beat and quota-watchdog get, all three are at work again, and none is final or held."""
+    """Whichever signal worker, beat and quota-watchdog get, all three are at work again, and none
+    is final or held.
+    """
     before = until(lambda: ready(suite), what="a suite that is ready")
     said = len(suite.logged("supervisord", "supervisor_record"))
     for pid in before.values():
         with suppress(ProcessLookupError):
             os.kill(pid, getattr(signal, f"SIG{word}"))
     if word not in HARMLESS:
-        until(lambda: all(pid not in before.values() for pid in ready(suite).values()) and ready(suite), what="new processes")
+        until(
+            lambda: (
+                all(pid not in before.values() for pid in ready(suite).values()) and ready(suite)
+            ),
+            what="new processes",
+        )
     else:
         sent = now()
         until(
-            lambda: all((suite.heartbeat(program) or {"at": 0})["at"] > sent + 1 for program in PROGRAMS),
+            lambda: all(
+                (suite.heartbeat(program) or {"at": 0})["at"] > sent + 1 for program in PROGRAMS
+            ),
             what="heartbeats that beat on",
         )
         assert ready(suite) == before

@@ -39,7 +39,9 @@ def test_a_reload_touches_only_what_changed(suite: Suite) -> None:
 
 
 def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -> None:
-    """A worker that needs another supervision, such as more time to stop, is stopped in order and started with it."""
+    """A worker that needs another supervision, such as more time to stop, is stopped in order and
+    started with it.
+    """
     with supervised(suite) as supervisor:
         before = programs(suite)["worker-a"].pid
         suite.write(INI + "stop_timeout = 50s\n")
@@ -47,7 +49,10 @@ def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -
         assert suite.logged("supervisord", "reloaded")[0]["changed"] == ["worker-a"]
         until(lambda: len(suite.logged("supervisord", "ready")) == 2, what="ready again")
         assert programs(suite)["worker-a"].pid not in (None, before)
-        assert "stopwaitsecs = 60" in (suite.directory / "run" / "supervisor" / "worker-a.conf").read_text()
+        assert (
+            "stopwaitsecs = 60"
+            in (suite.directory / "run" / "supervisor" / "worker-a.conf").read_text()
+        )
 
 
 def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) -> None:
@@ -57,11 +62,19 @@ def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) 
         reload(suite, supervisor)
         suite.write(INI)
         reload(suite, supervisor)
-        until(lambda: programs(suite).get("worker-a", None) and programs(suite)["worker-a"].state == "RUNNING", what="worker-a")
+        until(
+            lambda: (
+                programs(suite).get("worker-a", None)
+                and programs(suite)["worker-a"].state == "RUNNING"
+            ),
+            what="worker-a",
+        )
 
 
 def test_daemons_that_stay_are_told(program_status: tuple[Suite, Process]) -> None:
-    """A reload that changes no program reaches the daemons, who take up the new settings by themselves."""
+    """A reload that changes no program reaches the daemons, who take up the new settings by
+    themselves.
+    """
     suite, supervisor = program_status
     before = programs(suite)["beat"].pid
 
@@ -78,20 +91,37 @@ def test_daemons_that_stay_are_told(program_status: tuple[Suite, Process]) -> No
     assert programs(suite)["beat"].pid == before
 
 
-def test_a_request_during_a_reload_is_served_after_it(program_status: tuple[Suite, Process]) -> None:
-    """A SIGHUP that comes while an earlier one is still being checked is checked and applied as well."""
+def test_a_request_during_a_reload_is_served_after_it(
+    program_status: tuple[Suite, Process],
+) -> None:
+    """A SIGHUP that comes while an earlier one is still being checked is checked and applied as
+    well.
+    """
     suite, supervisor = program_status
     before = len(suite.logged("supervisord", "reloaded"))
     go = suite.directory / "go"
-    waits = f"import os, sys, time\nwhile 'check' in sys.argv and not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+    waits = (
+        f"import os, sys, time\nwhile 'check' in sys.argv and not os.path.exists({str(go)!r}): "
+        "time.sleep(0.02)\n"
+    )
     suite.module("jobs", waits + TASK)
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: any("check" in arguments(child) for child in children(supervisor.pid)), what="the check to run")
+    until(
+        lambda: any("check" in arguments(child) for child in children(supervisor.pid)),
+        what="the check to run",
+    )
     suite.write(INI + "[schedule:late]\ntask = jobs.tick\nevery = 1h\n")
     os.kill(supervisor.pid, signal.SIGHUP)
     go.touch()
-    until(lambda: len(suite.logged("supervisord", "reloaded")) == before + 2, what="the second reload")
-    until(lambda: ["late" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True], what="the late edit")
+    until(
+        lambda: len(suite.logged("supervisord", "reloaded")) == before + 2, what="the second reload"
+    )
+    until(
+        lambda: (
+            ["late" in line["entries"] for line in suite.logged("beat", "reloaded")][-1:] == [True]
+        ),
+        what="the late edit",
+    )
     suite.write(INI)
     suite.module("jobs", TASK)
     go.unlink()
@@ -99,21 +129,28 @@ def test_a_request_during_a_reload_is_served_after_it(program_status: tuple[Suit
 
 
 def test_a_bad_reload_changes_nothing(program_status: tuple[Suite, Process]) -> None:
-    """A reload with a bad file logs every problem and leaves every program, and every rendered file, as it was."""
+    """A reload with a bad file logs every problem and leaves every program, and every rendered
+    file, as it was.
+    """
     suite, supervisor = program_status
     directory = suite.directory / "run" / "supervisor"
     before, files = programs(suite), {path: path.read_text() for path in directory.iterdir()}
     suite.write(QUIET + "[worker:b]\nconcurency = 1\n[worker:c]\nprefetch = many\n")
     os.kill(supervisor.pid, signal.SIGHUP)
     until(lambda: any("concurency" in text for text in refused(suite)), what="the first problem")
-    until(lambda: any("[worker:c] prefetch" in text for text in refused(suite)), what="the second problem")
+    until(
+        lambda: any("[worker:c] prefetch" in text for text in refused(suite)),
+        what="the second problem",
+    )
     suite.write(INI)
     assert programs(suite) == before
     assert {path: path.read_text() for path in directory.iterdir()} == files
 
 
 def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None:
-    """A reload with a wrong file in supervisor.d is refused, and the rendered programs stay as they were."""
+    """A reload with a wrong file in supervisor.d is refused, and the rendered programs stay as they
+    were.
+    """
     with supervised(suite) as supervisor:
         files = sorted((suite.directory / "run" / "supervisor").iterdir())
         (suite.etc / "supervisor.d").mkdir()
@@ -128,31 +165,50 @@ def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None
         assert sorted(programs(suite)) == ["beat", "own", "worker-a", "worker-b"]
 
 
-def test_the_run_directory_cannot_move_under_a_running_suite(program_status: tuple[Suite, Process]) -> None:
-    """Another run_dir needs a stop: the reload is refused and says so, also to who asks for it with the edited settings."""
+def test_the_run_directory_cannot_move_under_a_running_suite(
+    program_status: tuple[Suite, Process],
+) -> None:
+    """Another run_dir needs a stop: the reload is refused and says so, also to who asks for it with
+    the edited settings.
+    """
     suite, supervisor = program_status
     head = suite.head
     suite.head = head.replace(f"{suite.directory}/run", f"{suite.directory}/elsewhere")
     suite.write(INI)
     os.kill(supervisor.pid, signal.SIGHUP)
-    until(lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)), what="the refusal")
+    until(
+        lambda: any("run_dir" in text and "stop the suite" in text for text in refused(suite)),
+        what="the refusal",
+    )
     told = suite.warren("reload")
     suite.head = head
     suite.write(INI)
     assert told.returncode == ExitCode.CONFIG
-    assert f"{suite.etc}/warren.ini:6: [app] run_dir: expected {suite.directory}/run, which cannot change" in told.stderr
+    assert (
+        f"{suite.etc}/warren.ini:6: [app] run_dir: expected {suite.directory}/run, which cannot "
+        "change" in told.stderr
+    )
     assert not (suite.directory / "elsewhere").exists()
     assert suite.warren("reload").returncode == 0
 
 
 def test_a_final_exit_code_is_not_tried_again_until_a_reload(suite: Suite) -> None:
-    """A daemon whose configuration went wrong ends once, not for ever, and runs again after a reload that mends it."""
+    """A daemon whose configuration went wrong ends once, not for ever, and runs again after a
+    reload that mends it.
+    """
     with supervised(suite) as supervisor:
         suite.module("jobs", "raise ImportError('gone')\n")
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)
-        given_up = suite.await_event("supervisord", "supervisor_record", program="worker-a", state="FATAL")
+        given_up = suite.await_event(
+            "supervisord", "supervisor_record", program="worker-a", state="FATAL"
+        )
         assert "78" in given_up["message"]
-        assert len(suite.logged("supervisord", "supervisor_record", program="worker-a", exit_status=78)) == 1
+        assert (
+            len(
+                suite.logged("supervisord", "supervisor_record", program="worker-a", exit_status=78)
+            )
+            == 1
+        )
         assert programs(suite)["worker-a"].state == "FATAL"
         suite.module("jobs", "")
         reload(suite, supervisor)

@@ -13,7 +13,10 @@ from warren.app.factory import make_app
 from warren.config import load
 from warren.status.status_file import now
 
-SLOW = "[beat]\nenabled = false\n[worker:a]\nconcurrency = 1\n[supervise]\nstart_timeout = 5s\nheartbeat_timeout = 5s\n"
+SLOW = (
+    "[beat]\nenabled = false\n[worker:a]\nconcurrency = 1\n[supervise]\nstart_timeout = "
+    "5s\nheartbeat_timeout = 5s\n"
+)
 #: Imports for 12 s, one small module after the other.
 MANY = """
 import sys, time
@@ -25,13 +28,22 @@ for number in range(12):
         pass
 """
 #: Imports for 8 s, without a sign of life.
-ONE = "import os, time\nif not os.environ.get('CHECKED') and 'worker' in __import__('sys').argv: time.sleep(8)\n"
+ONE = (
+    "import os, time\nif not os.environ.get('CHECKED') and 'worker' in __import__('sys').argv: "
+    "time.sleep(8)\n"
+)
 
 
 @pytest.mark.timeout(900)
 def test_a_start_with_progress_is_no_hang(suite: Suite) -> None:
-    """A worker that imports for longer than start_timeout, module after module, comes up at its first try."""
-    suite.module("jobs", "import sys\nif 'worker' in sys.argv:\n" + "".join(f"    {line}\n" for line in MANY.splitlines()))
+    """A worker that imports for longer than start_timeout, module after module, comes up at its
+    first try.
+    """
+    suite.module(
+        "jobs",
+        "import sys\nif 'worker' in sys.argv:\n"
+        + "".join(f"    {line}\n" for line in MANY.splitlines()),
+    )
     suite.write(QUIET + SLOW)
     with supervised(suite):
         assert not suite.logged("supervisord", "program_hung")
@@ -44,7 +56,12 @@ def test_a_start_without_progress_has_twice_the_time_at_the_next_try(suite: Suit
     suite.module("jobs", ONE)
     suite.write(QUIET + SLOW)
     with supervised(suite):
-        until(lambda: programs(suite)["worker-a"].state == "RUNNING" and suite.logged("worker", "ready"), what="a ready worker")
+        until(
+            lambda: (
+                programs(suite)["worker-a"].state == "RUNNING" and suite.logged("worker", "ready")
+            ),
+            what="a ready worker",
+        )
         [hung] = suite.logged("supervisord", "program_hung")
         assert "showed no progress for 5 s" in hung["reason"]
         assert "[supervise] start_timeout" in hung["remedy"]
@@ -52,12 +69,22 @@ def test_a_start_without_progress_has_twice_the_time_at_the_next_try(suite: Suit
 
 @pytest.mark.timeout(900)
 def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
-    """Both processes run tasks that never end while another waits: one event with their ids, and a warning of health."""
+    """Both processes run tasks that never end while another waits: one event with their ids, and a
+    warning of health.
+    """
     suite.module(
-        "jobs", "import time\nfrom celery import shared_task\n@shared_task(name='jobs.hang')\ndef hang():\n    time.sleep(9999)\n"
+        "jobs",
+        (
+            "import time\nfrom celery import shared_task\n@shared_task(name='jobs.hang')\ndef "
+            "hang():\n    time.sleep(9999)\n"
+        ),
     )
     suite.write(
-        QUIET + "[beat]\nenabled = false\n[worker:a]\nconcurrency = 2\nstop_timeout = 0s\n[supervise]\nblocked_timeout = 2s\n"
+        QUIET
+        + (
+            "[beat]\nenabled = false\n[worker:a]\nconcurrency = 2\nstop_timeout = "
+            "0s\n[supervise]\nblocked_timeout = 2s\n"
+        )
     )
     broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
@@ -75,10 +102,16 @@ def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
         until(told, what="a warning of health")
         [line] = suite.logged("supervisord", "worker_blocked")
         assert set(line["tasks"]) < set(ids)
-        assert (line["program"], line["waiting"], len(line["tasks"])) == ("worker-a", {"default": 1}, 2)
+        assert (line["program"], line["waiting"], len(line["tasks"])) == (
+            "worker-a",
+            {"default": 1},
+            2,
+        )
         health = suite.warren("health", "worker")
         assert health.returncode == 1
-        assert health.stdout.startswith("WARNING: worker-a is blocked: no process of it has ended a task for ")
+        assert health.stdout.startswith(
+            "WARNING: worker-a is blocked: no process of it has ended a task for "
+        )
         assert all(each in health.stdout for each in line["tasks"])
         shown = suite.warren("status").stdout
         assert "oldest task" in shown

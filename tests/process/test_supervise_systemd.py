@@ -17,21 +17,30 @@ from support.wait import end_of, until
 def report(suite: Suite) -> dict[str, Any]:
     """programs.json as it is now; empty without one."""
     try:
-        said: dict[str, Any] = json.loads((suite.directory / "run" / "programs.json").read_text(encoding="utf-8"))
+        said: dict[str, Any] = json.loads(
+            (suite.directory / "run" / "programs.json").read_text(encoding="utf-8")
+        )
     except FileNotFoundError:
         return {}
     return said
 
 
 def test_a_whole_life_is_told(suite: Suite) -> None:
-    """READY once every heartbeat is ready, the watchdog fed from then on, a reload told from begin to end, and the stop."""
+    """READY once every heartbeat is ready, the watchdog fed from then on, a reload told from begin
+    to end, and the stop.
+    """
     with (
         systemd(suite.directory) as listener,
-        suite.running("supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="2000000") as started,
+        suite.running(
+            "supervise", NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="2000000"
+        ) as started,
     ):
         until(lambda: listener.said("READY"), what="READY")
         assert {suite.heartbeat(name)["state"] for name in ("worker-a", "beat")} == {"ready"}  # type: ignore[index]
-        until(lambda: listener.said("STATUS")[-1] == "ready: 1 worker, beat leads", what="beat to lead")
+        until(
+            lambda: listener.said("STATUS")[-1] == "ready: 1 worker, beat leads",
+            what="beat to lead",
+        )
         assert listener.said("EXTEND_TIMEOUT_USEC")
         for child in descendants(started.pid)[1:]:
             assert b"NOTIFY_SOCKET" not in Path(f"/proc/{child.pid}/environ").read_bytes()
@@ -40,18 +49,28 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
 
         os.kill(started.pid, signal.SIGHUP)
         until(lambda: len(listener.said("READY")) == 2, what="READY after the reload")
-        arguments = [word for said in listener.listen() for word in said if word in ("READY", "RELOADING")]
+        arguments = [
+            word for said in listener.listen() for word in said if word in ("READY", "RELOADING")
+        ]
         assert arguments == ["READY", "RELOADING", "READY"]
-        until(lambda: report(suite)["reloads"][-1]["outcome"] == "applied", what="the outcome in the run directory")
+        until(
+            lambda: report(suite)["reloads"][-1]["outcome"] == "applied",
+            what="the outcome in the run directory",
+        )
 
         suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
         os.kill(started.pid, signal.SIGHUP)
         until(lambda: len(listener.said("READY")) == 3, what="READY after the refused reload")
         status = listener.said("STATUS")[-1]
-        assert status.startswith("ready: 1 worker, beat leads; reload refused, the suite continues as before: ")
+        assert status.startswith(
+            "ready: 1 worker, beat leads; reload refused, the suite continues as before: "
+        )
         assert f"{suite.etc}/warren.ini:10" in status
         assert "concurency" in status
-        until(lambda: report(suite)["reloads"][-1]["outcome"] == "refused", what="the outcome in the run directory")
+        until(
+            lambda: report(suite)["reloads"][-1]["outcome"] == "refused",
+            what="the outcome in the run directory",
+        )
 
         started.terminate()
         assert end_of(started) == 0
@@ -63,14 +82,19 @@ def test_a_whole_life_is_told(suite: Suite) -> None:
 def test_a_refused_start_is_told(suite: Suite) -> None:
     """The located problem is the last STATUS, and READY is never said."""
     suite.write(QUIET + "[worker:a]\nconcurency = 1\n")
-    with systemd(suite.directory) as listener, suite.running("supervise", NOTIFY_SOCKET=listener.address) as started:
+    with (
+        systemd(suite.directory) as listener,
+        suite.running("supervise", NOTIFY_SOCKET=listener.address) as started,
+    ):
         assert end_of(started) == 78
         assert f"refused: {suite.etc}/warren.ini:10" in listener.said("STATUS")[-1]
         assert listener.said("READY") == []
 
 
 def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
-    """After start_timeout READY is said, STATUS says what is not ready; the watchdog is fed, and nothing is restarted."""
+    """After start_timeout READY is said, STATUS says what is not ready; the watchdog is fed, and
+    nothing is restarted.
+    """
     broker = "[broker]\nurl = redis://127.0.0.1:1/0\nconnect_timeout = 100ms\n"
     suite.write(broker + INI + "[supervise]\nstart_timeout = 30s\nheartbeat_timeout = 5s\n")
     with (
@@ -79,16 +103,24 @@ def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
     ):
         until(lambda: listener.said("READY"), what="READY")
         suite.await_event("supervisord", "not_ready")
-        until(lambda: "worker-a (connecting)" in listener.said("STATUS")[-1], what="the worker to connect")
+        until(
+            lambda: "worker-a (connecting)" in listener.said("STATUS")[-1],
+            what="the worker to connect",
+        )
         before = {name: program.pid for name, program in programs(suite).items()}
         fed = len(listener.said("WATCHDOG"))
-        until(lambda: len(listener.said("WATCHDOG")) > fed + 12, what="twelve seconds of a fed watchdog")
+        until(
+            lambda: len(listener.said("WATCHDOG")) > fed + 12,
+            what="twelve seconds of a fed watchdog",
+        )
         assert {name: program.pid for name, program in programs(suite).items()} == before
         assert suite.logged("supervisord", "program_hung") == []
 
 
 def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
-    """With stderr in the journal supervisord's records go there as well, one line each, with a priority and no time."""
+    """With stderr in the journal supervisord's records go there as well, one line each, with a
+    priority and no time.
+    """
     out = suite.directory / "out" / "supervise"
     out.parent.mkdir()
     out.touch()
@@ -106,32 +138,63 @@ def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
 
 
 def test_the_status_of_the_programs_is_in_the_run_directory(suite: Suite) -> None:
-    """programs.json names every program with its state, says who wrote it, and is renewed while nothing changes."""
+    """programs.json names every program with its state, says who wrote it, and is renewed while
+    nothing changes.
+    """
     with suite.running("supervise") as started:
         until(lambda: report(suite).get("state") == "running", what="the suite to run")
         first = report(suite)
         assert first["pid"] == started.pid
         assert [each["program"] for each in first["programs"]] == ["worker-a", "beat"]
         for each in first["programs"]:
-            assert set(each) == {"program", "state", "pid", "since", "ready", "backing_off", "restarts", "last_error", "warning"}
-            assert (each["state"], each["ready"], each["backing_off"], each["restarts"]) == ("RUNNING", True, False, 0)
+            assert set(each) == {
+                "program",
+                "state",
+                "pid",
+                "since",
+                "ready",
+                "backing_off",
+                "restarts",
+                "last_error",
+                "warning",
+            }
+            assert (each["state"], each["ready"], each["backing_off"], each["restarts"]) == (
+                "RUNNING",
+                True,
+                False,
+                0,
+            )
             assert each["since"] <= first["at"]
         until(lambda: report(suite)["at"] > first["at"], what="a newer report")
         os.kill(first["programs"][0]["pid"], signal.SIGKILL)
-        until(lambda: report(suite)["programs"][0]["restarts"] == 1, what="the restart to be counted")
+        until(
+            lambda: report(suite)["programs"][0]["restarts"] == 1, what="the restart to be counted"
+        )
 
 
 def test_an_end_that_was_asked_for_is_no_error(suite: Suite) -> None:
-    """A killed worker says how it ended; after a reload, or a stop and a start, there is nothing to say."""
+    """A killed worker says how it ended; after a reload, or a stop and a start, there is nothing to
+    say.
+    """
     with supervised(suite) as supervisor:
 
         def last_error(restarts: int) -> str:
             """What the worker says once it is ready after so many restarts."""
 
             def worker() -> dict[str, Any]:
-                return next((each for each in report(suite).get("programs", []) if each["program"] == "worker-a"), {})
+                return next(
+                    (
+                        each
+                        for each in report(suite).get("programs", [])
+                        if each["program"] == "worker-a"
+                    ),
+                    {},
+                )
 
-            until(lambda: worker().get("restarts") == restarts and worker()["ready"], what=f"restart {restarts} of worker-a")
+            until(
+                lambda: worker().get("restarts") == restarts and worker()["ready"],
+                what=f"restart {restarts} of worker-a",
+            )
             return str(worker()["last_error"])
 
         os.kill(programs(suite)["worker-a"].pid or 0, signal.SIGKILL)

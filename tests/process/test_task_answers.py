@@ -1,4 +1,7 @@
-"""What a task says to its worker by an exception of Celery's: try again, reject, ignore. It is heard, and once."""
+"""What a task says to its worker by an exception of Celery's: try again, reject, ignore.
+
+It is heard, and once.
+"""
 
 from __future__ import annotations
 
@@ -49,13 +52,25 @@ ANSWERS = {
         RETRIED,
     ),
     "tried again, for an exit": (
-        "if self.request.retries: raise ValueError\nraise self.retry(exc=SystemExit(3), countdown=0)",
+        (
+            "if self.request.retries: raise ValueError\nraise self.retry(exc=SystemExit(3), "
+            "countdown=0)"
+        ),
         RETRIED,
     ),
-    "rejected, for such an error": (LATE + "raise Reject(jobs.Late(1))", ["task_started", "task_failed"]),
-    "rejected, for something that cannot be sent": ("raise Reject(lambda: 0)", ["task_started", "task_failed"]),
+    "rejected, for such an error": (
+        LATE + "raise Reject(jobs.Late(1))",
+        ["task_started", "task_failed"],
+    ),
+    "rejected, for something that cannot be sent": (
+        "raise Reject(lambda: 0)",
+        ["task_started", "task_failed"],
+    ),
     "ignored": ("raise Ignore('x')", ["task_started", "task_ignored"]),
-    "ignored, for something that cannot be sent": (LATE + "raise Ignore(jobs.Late(1))", ["task_started", "task_ignored"]),
+    "ignored, for something that cannot be sent": (
+        LATE + "raise Ignore(jobs.Late(1))",
+        ["task_started", "task_ignored"],
+    ),
     "replaced": (
         "raise self.replace(self.app.signature('jobs.add', (1, 2)))",
         ["task_started", "task_ignored", "task_started", "task_succeeded"],
@@ -86,7 +101,9 @@ def told(suite: Suite, task_id: str) -> list[str]:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str) -> None:
-    """Whatever it says it with, the task does not run again for that: a second run would send a second retry."""
+    """Whatever it says it with, the task does not run again for that: a second run would send a
+    second retry.
+    """
     suite, app = running
     code, expected = ANSWERS[answer]
     result = app.send_task("jobs.act", [code])
@@ -97,9 +114,13 @@ def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str)
     assert (heard[0], sorted(heard)) == (expected[0], sorted(expected))
 
 
-@pytest.mark.parametrize("code", ["pass", "1/0", "sys.exit(3)", "os._exit(3)", "raise GeneratorExit"])
+@pytest.mark.parametrize(
+    "code", ["pass", "1/0", "sys.exit(3)", "os._exit(3)", "raise GeneratorExit"]
+)
 def test_a_success_is_told_whatever_comes_behind_it(running: tuple[Suite, Any], code: str) -> None:
-    """A task's own `on_success` runs when the result is stored: it may leave the process, and the task has succeeded."""
+    """A task's own `on_success` runs when the result is stored: it may leave the process, and the
+    task has succeeded.
+    """
     suite, app = running
     result = app.send_task("jobs.hooked", [code])
     suite.await_event("worker", "task_succeeded", task_id=result.id)
@@ -118,18 +139,26 @@ AGAIN = {
 
 
 @pytest.mark.parametrize("answer", AGAIN)
-def test_a_task_that_asks_for_the_same_attempt_again_waits_for_it(running: tuple[Suite, Any], scratch: Path, answer: str) -> None:
-    """The pause grows with each time: at once it would keep a process busy, and use its quota up, without an end."""
+def test_a_task_that_asks_for_the_same_attempt_again_waits_for_it(
+    running: tuple[Suite, Any], scratch: Path, answer: str
+) -> None:
+    """The pause grows with each time: at once it would keep a process busy, and use its quota up,
+    without an end.
+    """
     suite, app = running
     enough = scratch / "enough"
-    result = app.send_task("jobs.act", [f"import os\nif not os.path.exists({str(enough)!r}): raise {AGAIN[answer]}"])
+    result = app.send_task(
+        "jobs.act", [f"import os\nif not os.path.exists({str(enough)!r}): raise {AGAIN[answer]}"]
+    )
     until(lambda: len(requeued(suite, result.id)) >= 5, what="five returns")
     assert app.send_task("jobs.add", [1, 2]).get(timeout=60) == 3
     enough.touch()
     suite.await_event("worker", "task_succeeded", task_id=result.id)
     pauses = [line["again_in_s"] for line in requeued(suite, result.id)]
     assert pauses == [min(5.0, 0.1 * 2**number) for number in range(len(pauses))]
-    assert {line["reason"].partition("not now")[1] for line in requeued(suite, result.id)} == {"not now"}
+    assert {line["reason"].partition("not now")[1] for line in requeued(suite, result.id)} == {
+        "not now"
+    }
 
 
 def requeued(suite: Suite, task_id: str) -> list[dict[str, Any]]:
@@ -137,12 +166,16 @@ def requeued(suite: Suite, task_id: str) -> list[dict[str, Any]]:
     return suite.logged("worker", "task_requeued", task_id=task_id)
 
 
-def test_a_chord_without_an_interval_does_not_keep_a_process_busy(running: tuple[Suite, Any]) -> None:
+def test_a_chord_without_an_interval_does_not_keep_a_process_busy(
+    running: tuple[Suite, Any],
+) -> None:
     """It looks at its parts after pauses that grow, also where the message asks for none."""
     suite, app = running
     part = uuid4().hex
     body = app.signature("jobs.add", ([2],), options={"task_id": f"behind-{part}"})
-    found = app.send_task("celery.chord_unlock", [part, body], {"interval": 0, "result": [[[part, None], None]]})
+    found = app.send_task(
+        "celery.chord_unlock", [part, body], {"interval": 0, "result": [[[part, None], None]]}
+    )
     until(lambda: suite.logged("worker", "task_retried", task_id=found.id)[3:], what="four looks")
     lines = suite.logged("worker", "task_retried", task_id=found.id)[:4]
     assert [each["reason"].rpartition(" ")[2] for each in lines] == ["0.1)", "0.2)", "0.4)", "0.8)"]

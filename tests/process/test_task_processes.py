@@ -1,4 +1,6 @@
-"""What a task has started ends with the process that ran the task, and holds the task's slots until then."""
+"""What a task has started ends with the process that ran the task, and holds the task's slots until
+then.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ time.sleep(1000)
 """
 
 def start(path):
-    """Start a child, and a daemon with an empty environment that is nobody's child; note their numbers."""
+    """Start a child, and a daemon with an empty environment; note their numbers."""
     child = subprocess.Popen(["sleep", "1000"])
     subprocess.run([sys.executable, "-c", DAEMON, path], env={}, check=True)
     print(child.pid, file=open(path, "a"), flush=True)
@@ -102,27 +104,37 @@ def started(path: Path) -> list[Process]:
 
 def numbers(path: Path) -> list[int]:
     """Return the numbers of the child and the daemon of a task, once both are there."""
-    lines = until(lambda: path.exists() and len(path.read_text().split()) == 2 and path.read_text().split(), what="two processes")
+    lines = until(
+        lambda: path.exists() and len(path.read_text().split()) == 2 and path.read_text().split(),
+        what="two processes",
+    )
     return [int(line) for line in lines or []]
 
 
 def gone(processes: list[Process]) -> None:
     """Wait until none of them lives."""
     assert len(processes) == 2
-    until(lambda: not [each for each in processes if each.alive], what="the end of what the task has started")
+    until(
+        lambda: not [each for each in processes if each.alive],
+        what="the end of what the task has started",
+    )
 
 
 def test_a_time_limit_ends_it_all(running: tuple[Suite, Any], scratch: Path) -> None:
     """A task that takes too long is ended with its child and its daemon."""
     _, app = running
-    result = app.send_task("jobs.leave", [str(scratch / "pids"), 600], queue="default", time_limit=10)
+    result = app.send_task(
+        "jobs.leave", [str(scratch / "pids"), 600], queue="default", time_limit=10
+    )
     left = started(scratch / "pids")
     result.get(timeout=120, propagate=False)
     gone(left)
 
 
 def test_it_lives_as_long_as_its_process(running: tuple[Suite, Any], scratch: Path) -> None:
-    """After a task's own end nothing is killed; when its process is killed, all of it is, and a line names it."""
+    """After a task's own end nothing is killed; when its process is killed, all of it is, and a
+    line names it.
+    """
     suite, app = running
     child = app.send_task("jobs.leave", [str(scratch / "pids")], queue="default").get(timeout=120)
     left = started(scratch / "pids")
@@ -133,30 +145,46 @@ def test_it_lives_as_long_as_its_process(running: tuple[Suite, Any], scratch: Pa
     until(lambda: suite.logged("worker", "leftovers_ended"), what="the line of it")
 
 
-def test_a_process_that_is_replaced_leaves_nothing(running: tuple[Suite, Any], scratch: Path) -> None:
+def test_a_process_that_is_replaced_leaves_nothing(
+    running: tuple[Suite, Any], scratch: Path
+) -> None:
     """With max_tasks_per_child the new process begins with nothing of the old one's."""
     _, app = running
     app.send_task("jobs.leave", [str(scratch / "pids")]).get(timeout=120)
     left = [process_of(pid) for pid in numbers(scratch / "pids")]  # None for what has ended already
-    until(lambda: not [each for each in left if each and each.alive], what="the end of what the task has started")
+    until(
+        lambda: not [each for each in left if each and each.alive],
+        what="the end of what the task has started",
+    )
 
 
-def test_a_slot_stays_open_as_long_as_somebody_may_call(running: tuple[Suite, Any], scratch: Path) -> None:
-    """The slot of a task that has left a process behind cools from that one's end, not from the task's."""
+def test_a_slot_stays_open_as_long_as_somebody_may_call(
+    running: tuple[Suite, Any], scratch: Path
+) -> None:
+    """The slot of a task that has left a process behind cools from that one's end, not from the
+    task's.
+    """
     suite, app = running
     app.send_task("jobs.call", [str(scratch / "pids")]).get(timeout=120)
     left = started(scratch / "pids")
-    assert app.send_task("jobs.add", [1, 2]).get(timeout=120) == 3  # the worker has seen the end of the call by then
+    # the worker has seen the end of the call by then
+    assert app.send_task("jobs.add", [1, 2]).get(timeout=120) == 3
     ledger = Ledgers(load(suite.etc))["provider"]
     assert (ledger.counts().open, ledger.counts().cooling) == (1, 0)
     for each in left:
         os.kill(each.pid, signal.SIGKILL)
-    until(lambda: (ledger.counts().open, ledger.counts().cooling) == (0, 1), what="the slot to cool")
+    until(
+        lambda: (ledger.counts().open, ledger.counts().cooling) == (0, 1), what="the slot to cool"
+    )
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_the_end_of_the_worker_ends_it_all(running: tuple[Suite, Any], scratch: Path, how: str) -> None:
-    """Nothing outlives a worker, whether it stops in order or is killed: then supervisord sees to it."""
+def test_the_end_of_the_worker_ends_it_all(
+    running: tuple[Suite, Any], scratch: Path, how: str
+) -> None:
+    """Nothing outlives a worker, whether it stops in order or is killed: then supervisord sees to
+    it.
+    """
     suite, app = running
     app.send_task("jobs.leave", [str(scratch / "pids")], queue="default").get(timeout=120)
     left = started(scratch / "pids")
@@ -167,9 +195,15 @@ def test_the_end_of_the_worker_ends_it_all(running: tuple[Suite, Any], scratch: 
 
 
 def test_a_task_that_stops_its_worker_is_counted(running: tuple[Suite, Any], scratch: Path) -> None:
-    """It sends SIGTERM to the worker each time it runs: supervisord starts that again, and each time counts as a death."""
+    """It sends SIGTERM to the worker each time it runs: supervisord starts that again, and each
+    time counts as a death.
+    """
     suite, app = running
     result = app.send_task("jobs.stop_worker", [str(scratch / "pids")])
     assert result.get(timeout=400) == "well"
-    counted = [line["crashes"] for line in suite.logged("worker", "task_requeued", task_id=result.id) if "crashes" in line]
+    counted = [
+        line["crashes"]
+        for line in suite.logged("worker", "task_requeued", task_id=result.id)
+        if "crashes" in line
+    ]
     assert counted == [1, 2]

@@ -61,8 +61,12 @@ def began(directory: Path, task_id: str) -> list[int]:
     return [int(line) for line in path.read_text(encoding="ascii").split()] if path.exists() else []
 
 
-def test_asked_to_stop_it_lets_running_tasks_finish(worker: Any, app: Any, suite: Suite, scratch: Path) -> None:
-    """SIGTERM: the running task ends well, the waiting ones stay with the broker, the exit code is 0."""
+def test_asked_to_stop_it_lets_running_tasks_finish(
+    worker: Any, app: Any, suite: Suite, scratch: Path
+) -> None:
+    """SIGTERM: the running task ends well, the waiting ones stay with the broker, the exit code is
+    0.
+    """
     first = app.send_task("jobs.wait", [str(scratch), 600])
     until(lambda: began(scratch, first.id), what="the task to begin")
     worker.send_signal(signal.SIGTERM)
@@ -89,7 +93,8 @@ def test_what_does_not_finish_in_time_goes_back(suite: Suite, app: Any, scratch:
     with suite.running("worker", "a"):
         assert result_of(result) == "done"
     assert len(began(scratch, result.id)) == 2
-    assert len(suite.logged("worker", "task_requeued", task_id=result.id)) == 1  # an end in order counts as no loss
+    # an end in order counts as no loss
+    assert len(suite.logged("worker", "task_requeued", task_id=result.id)) == 1
 
 
 def test_a_killed_child_costs_no_task(worker: Any, app: Any, scratch: Path) -> None:
@@ -125,7 +130,8 @@ def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch
         until(lambda: began(scratch, result.id), what="the task to begin")
         supervisor.kill()
         supervisor.wait()
-        with suite.running("worker", "a"):  # it starts while the orphan may still be there, and waits for it
+        # it starts while the orphan may still be there, and waits for it
+        with suite.running("worker", "a"):
             until(lambda: not orphan.alive, what="the orphan to end")
             suite.await_event("worker", "supervisor_lost")
             (scratch / "go").touch()
@@ -134,7 +140,9 @@ def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch
 
 
 def test_an_edit_that_concerns_it_starts_it_again(worker: Any, app: Any, suite: Suite) -> None:
-    """SIGHUP: the same settings change nothing; others drain it, and it ends with the code that has it started again."""
+    """SIGHUP: the same settings change nothing; others drain it, and it ends with the code that has
+    it started again.
+    """
     worker.send_signal(signal.SIGHUP)
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
     assert worker.poll() is None
@@ -145,7 +153,9 @@ def test_an_edit_that_concerns_it_starts_it_again(worker: Any, app: Any, suite: 
 
 
 def test_an_edit_reaches_a_worker_without_a_broker(suite: Suite) -> None:
-    """SIGHUP while the broker of the old settings is away: the worker ends with the code that has it started on the new one."""
+    """SIGHUP while the broker of the old settings is away: the worker ends with the code that has
+    it started on the new one.
+    """
     suite.write(f"[broker]\nurl = redis://127.0.0.1:{free_port()}/0\n" + INI.format(stop=300))
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "broker_unreachable")
@@ -164,7 +174,9 @@ def test_asked_to_stop_without_a_broker_it_ends(suite: Suite) -> None:
 
 
 def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) -> None:
-    """The broker goes away under a running task: asked to stop, the worker gives it its time, then ends with code 0."""
+    """The broker goes away under a running task: asked to stop, the worker gives it its time, then
+    ends with code 0.
+    """
     port, password = free_port(), "of-the-test"
     suite.write(f"[broker]\nurl = redis://:{password}@127.0.0.1:{port}/0\n" + INI.format(stop=2))
     with suite.running("worker", "a") as worker:
@@ -192,30 +204,42 @@ def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: 
 
 @pytest.mark.usefixtures("worker")
 def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
-    """Succeeded, retried, failed: one line each with the task's fields, after one of its beginning; no arguments."""
+    """Succeeded, retried, failed: one line each with the task's fields, after one of its beginning;
+    no arguments.
+    """
     before = time.monotonic()
     good = app.send_task("jobs.add", [11, 31])
     bad = app.send_task("jobs.fail")
     assert result_of(good) == 42
     assert isinstance(result_of(bad, propagate=False), ValueError)
-    line = suite.await_event("worker", "task_succeeded", task_id=good.id)  # its result may be there before its line
+    # its result may be there before its line
+    line = suite.await_event("worker", "task_succeeded", task_id=good.id)
     passed = time.monotonic() - before
     assert len(suite.logged("worker", "task_succeeded", task_id=good.id)) == 1
-    assert {"task": "jobs.add", "queue": "default", "attempt": 1, "root_id": good.id}.items() <= line.items()
+    assert {
+        "task": "jobs.add",
+        "queue": "default",
+        "attempt": 1,
+        "root_id": good.id,
+    }.items() <= line.items()
     assert line["waited_s"] >= 0
     assert line["ran_s"] >= 0
     assert line["waited_s"] + line["ran_s"] <= passed + 0.01  # rounded
     (begun,) = suite.logged("worker", "task_started", task_id=good.id)
-    assert {name: begun[name] for name in ("task", "queue", "attempt", "root_id", "pid", "waited_s")} == {
-        name: line[name] for name in ("task", "queue", "attempt", "root_id", "pid", "waited_s")
-    }
+    assert {
+        name: begun[name] for name in ("task", "queue", "attempt", "root_id", "pid", "waited_s")
+    } == {name: line[name] for name in ("task", "queue", "attempt", "root_id", "pid", "waited_s")}
     assert "ran_s" not in begun
     (own,) = [line for line in suite.log("worker") if line.get("logger") == "jobs"]
     assert (own["message"], own["task_id"]) == ("adding", good.id)
     failed = until(lambda: suite.logged("worker", "task_failed", task_id=bad.id))
     retried = suite.logged("worker", "task_retried", task_id=bad.id)
     assert [line["attempt"] for line in retried] == [1, 2]
-    assert [line["attempt"] for line in suite.logged("worker", "task_started", task_id=bad.id)] == [1, 2, 3]
+    assert [line["attempt"] for line in suite.logged("worker", "task_started", task_id=bad.id)] == [
+        1,
+        2,
+        3,
+    ]
     assert [line["attempt"] for line in failed] == [3]
     assert "no luck" in failed[0]["reason"]
     assert not [line for line in suite.log("worker") if "31" in str(line.get("args", ""))]

@@ -31,12 +31,16 @@ def code_lines(path: Path) -> list[str]:
 
 
 SCRIPT_OR_VERB = re.compile(r"(warren|\./scripts/\w+|scripts/\w+)( |$)")
-COMMANDS = sorted({line for path in DOCUMENTS for line in code_lines(path) if SCRIPT_OR_VERB.match(line)})
+COMMANDS = sorted(
+    {line for path in DOCUMENTS for line in code_lines(path) if SCRIPT_OR_VERB.match(line)}
+)
 
 
 def test_the_documents_name_commands() -> None:
     """The test would notice if it read no commands at all."""
-    assert {"./scripts/quickstart", "./scripts/test", "warren check", "warren supervise"} <= set(COMMANDS)
+    assert {"./scripts/quickstart", "./scripts/test", "warren check", "warren supervise"} <= set(
+        COMMANDS
+    )
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("warren")])
@@ -76,7 +80,9 @@ def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:
     secret = tmp_path / "broker-url"
     secret.touch(mode=0o600)
     secret.write_text("redis://127.0.0.1/0", encoding="utf-8")
-    (tmp_path / "warren.ini").write_text(example.replace("/etc/warren/secrets/broker-url", str(secret)), encoding="utf-8")
+    (tmp_path / "warren.ini").write_text(
+        example.replace("/etc/warren/secrets/broker-url", str(secret)), encoding="utf-8"
+    )
     settings = load(tmp_path)
     assert settings.queue_of("shop.fetch_page") == "pages"
     assert settings.quotas_of("shop.fetch_page") == ("provider",)
@@ -93,7 +99,11 @@ def test_the_page_of_commands_lists_the_exit_codes() -> None:
 def test_the_page_of_the_status_names_every_field() -> None:
     """docs/status.md has a row for each field of a program and of a quota."""
     text = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
-    named = {name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    named = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
     assert {field.name for row in (ProgramRow, Counts) for field in fields(row)} <= named
 
 
@@ -106,7 +116,9 @@ def test_the_readme_names_every_room() -> None:
         for name in re.findall(r"`([\w./]+)`", row)
     }
     there = {
-        path.name for path in (ROOT / "daemons" / "warren").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        path.name
+        for path in (ROOT / "daemons" / "warren").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert there - {"__init__.py", "__main__.py"} == named
 
@@ -115,11 +127,15 @@ def test_the_readme_names_every_room() -> None:
 def test_each_link_leads_somewhere(path: Path) -> None:
     """A reader who follows a link finds the file, and the heading in it."""
     links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8"))
-    assert [link for link in links if not _leads(path.parent / link[0] if link[0] else path, link[1])] == []
+    assert [
+        link for link in links if not _leads(path.parent / link[0] if link[0] else path, link[1])
+    ] == []
 
 
 def _leads(target: Path, anchor: str) -> bool:
     if not anchor or not target.exists():
         return target.exists()
     headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-    return anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return anchor in [
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+    ]

@@ -15,7 +15,11 @@ ETC = Path(__file__).parents[2] / "etc" / "warren"
 TEXT = (ETC / "warren.ini").read_text(encoding="utf-8")
 
 #: What an example must say although it is not the default: without it the section would be refused.
-EXAMPLES = {("quota", "limit"): "1000/h", ("schedule", "task"): "shop.tasks.tidy", ("schedule", "every"): "30s"}
+EXAMPLES = {
+    ("quota", "limit"): "1000/h",
+    ("schedule", "task"): "shop.tasks.tidy",
+    ("schedule", "every"): "30s",
+}
 
 
 def uncommented(text: str) -> str:
@@ -24,7 +28,9 @@ def uncommented(text: str) -> str:
 
 
 def test_shipped_file_works() -> None:
-    """The file as shipped loads without a problem and runs one worker, on a host that has no file of its own."""
+    """The file as shipped loads without a problem and runs one worker, on a host that has no file
+    of its own.
+    """
     settings = load(ETC, "some-host")
     assert settings.files == (ETC / "warren.ini",)
     assert list(settings.workers) == ["main"]
@@ -35,13 +41,17 @@ def test_examples_work(tmp_path: Path) -> None:
     (tmp_path / "warren.ini").write_text(uncommented(TEXT))
     settings = load(tmp_path, "some-host")
     assert settings.quotas["crawl"].limit == Rate(1000, 3600.0)
-    assert {heading.partition(":")[0] for heading, _ in settings.sections()} == {kind.word for kind in KINDS}
+    assert {heading.partition(":")[0] for heading, _ in settings.sections()} == {
+        kind.word for kind in KINDS
+    }
     assert settings.celery
 
 
 @pytest.mark.parametrize("section", KINDS, ids=lambda section: section.word)
 def test_every_option_at_its_default(section: SectionKind) -> None:
-    """Each section has exactly its options, in their order, at their defaults, under their help and form."""
+    """Each section has exactly its options, in their order, at their defaults, under their help and
+    form.
+    """
     heading = rf"\[{section.word}:\w+\]" if section.named else rf"\[{section.word}\]"
     match = re.search(rf"^#?{heading}\n((?:.+\n)+)", TEXT, flags=re.MULTILINE)
     assert match is not None
@@ -55,10 +65,15 @@ def test_every_option_at_its_default(section: SectionKind) -> None:
 
 @pytest.mark.parametrize(
     ("host", "limit", "queues"),
-    [("server", Rate(1000, 3600.0), ("server", "laptop")), ("laptop", Rate(150, 3600.0), ("laptop", "server"))],
+    [
+        ("server", Rate(1000, 3600.0), ("server", "laptop")),
+        ("laptop", Rate(150, 3600.0), ("laptop", "server")),
+    ],
 )
 def test_example_hosts(host: str, limit: Rate, queues: tuple[str, ...]) -> None:
-    """The two example hosts load together with warren.ini, each with its own limit, and both take both queues."""
+    """The two example hosts load together with warren.ini, each with its own limit, and both take
+    both queues.
+    """
     settings = load(ETC, host)
     assert settings.quotas["provider"].limit == limit
     assert settings.workers["collect"].queues == queues
@@ -74,8 +89,12 @@ def test_example_of_conf_d(tmp_path: Path) -> None:
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "warren.ini").write_text(TEXT)
     readme = (ETC / "conf.d" / "README").read_text(encoding="utf-8")
-    example = "".join(f"{line[4:]}\n" for line in readme.splitlines() if line.startswith("    ") or not line)
-    (tmp_path / "conf.d" / "shop.ini").write_text(example.replace("/srv/shop", str(tmp_path / "shop")))
+    example = "".join(
+        f"{line[4:]}\n" for line in readme.splitlines() if line.startswith("    ") or not line
+    )
+    (tmp_path / "conf.d" / "shop.ini").write_text(
+        example.replace("/srv/shop", str(tmp_path / "shop"))
+    )
     settings = load(tmp_path, "some-host")
     assert settings.quotas["site"].limit == Rate(1000, 3600.0)
     assert settings.queue_of("shop.tasks.crawl") == "crawl"
@@ -85,7 +104,12 @@ def documented_options() -> str:
     """The tables of docs/configuration.md, as the declarations of the options have them."""
     lines = []
     for section in KINDS:
-        lines += [f"### [{section.title}]", "", (section.model.__doc__ or "").strip().replace("\n    ", " "), ""]
+        lines += [
+            f"### [{section.title}]",
+            "",
+            (section.model.__doc__ or "").strip().replace("\n    ", " "),
+            "",
+        ]
         lines += ["| option | value | default | meaning |", "|---|---|---|---|"]
         for option, field in section.model.model_fields.items():
             default = "required" if field.is_required() else kind(field).text(field.default)
@@ -96,7 +120,9 @@ def documented_options() -> str:
 
 
 def test_documentation_is_complete() -> None:
-    """The guide's tables are those of the declared options; when they differ, put the expected text into the guide."""
+    """The guide's tables are those of the declared options; when they differ, put the expected text
+    into the guide.
+    """
     guide = (ETC.parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
     tables = guide.partition("<!-- options -->\n")[2].partition("<!-- end of options -->")[0]
     assert tables.strip() == documented_options().strip()

@@ -1,4 +1,6 @@
-"""hashes.txt, from which the package is made, against constraints.txt and against what Warren needs."""
+"""hashes.txt, from which the package is made, against constraints.txt and against what Warren
+needs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ def canonical(name: str) -> str:
 def pinned() -> dict[str, str]:
     """Version by name, as constraints.txt has them."""
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    return {canonical(name): number for name, number in re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE)}
+    return {
+        canonical(name): number
+        for name, number in re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE)
+    }
 
 
 def hashed() -> dict[str, tuple[str, list[str]]]:
@@ -35,7 +40,9 @@ def hashed() -> dict[str, tuple[str, list[str]]]:
 
 
 def needed(name: str) -> set[str]:
-    """What an installed package needs at run time, with all that those need; extras that were asked for included."""
+    """What an installed package needs at run time, with all that those need; extras that were asked
+    for included.
+    """
     found: set[str] = set()
     waiting, seen = [(name, frozenset[str]())], set()
     while waiting:
@@ -78,7 +85,10 @@ def test_each_version_is_the_pinned_one_with_digests(name: str) -> None:
 
 
 def test_all_that_warren_needs_is_named() -> None:
-    """What is needed at run time, and what builds it; nothing of the tests. After a change: scripts/pin."""
+    """What is needed at run time, and what builds it; nothing of the tests.
+
+    After a change: scripts/pin.
+    """
     assert needed("warren") | {"setuptools", "async-timeout"} == set(hashed())
 
 

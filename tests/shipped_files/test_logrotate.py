@@ -15,7 +15,11 @@ def test_logrotate_takes_the_shipped_file(tmp_path: Path) -> None:
     for name in ("worker.log", "supervisord.log", "worker-main.out"):
         (log_dir / name).write_text("{}\n", encoding="utf-8")
     said = logrotate(adapted(log_dir, tmp_path), "--debug", "--force")
-    assert not [line for line in said.splitlines() if line.startswith(("error", "warning")) and "debug mode" not in line]
+    assert not [
+        line
+        for line in said.splitlines()
+        if line.startswith(("error", "warning")) and "debug mode" not in line
+    ]
     for name in ("worker.log", "supervisord.log"):
         assert f"renaming {log_dir}/{name} to {log_dir}/{name}.1" in said
     assert ".out" not in said

@@ -23,7 +23,9 @@ def program(path: Path, text: str = QUIET) -> None:
 
 
 def removed(scratch: Path, directory: Path, mountpoint: str) -> subprocess.CompletedProcess[str]:
-    """Runs what `apt purge` does to one directory that something is mounted in, with another `mountpoint`."""
+    """Runs what `apt purge` does to one directory that something is mounted in, with another
+    `mountpoint`.
+    """
     stubs = scratch / "bin"
     stubs.mkdir()
     program(stubs / "mountpoint", mountpoint)
@@ -44,18 +46,26 @@ def purged(directory: Path, others: dict[str, str]) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("active", ["is-active", "is-failed"])
 def test_status_stays_text_at_an_installation(scratch: Path, active: str) -> None:
-    """Neither control characters in STATUS, nor letters of which a shell's echo would make some, reach root's terminal."""
+    """Neither control characters in STATUS, nor letters of which a shell's echo would make some,
+    reach root's terminal.
+    """
     for name in ("mkdir", "ln", "monit", "install"):
         program(scratch / name)
     status = r"jobs: \033]0;title\007 \\c \xc2\x9b2J"
     program(
         scratch / "systemctl",
-        f"#!/bin/sh\ncase \"$*\" in *StatusText*) printf '%s\\302\\233' '{status}'; printf '\\033[2J\\n' ;;"
-        f" *'{active} warren'*) exit 0 ;; *) exit 1 ;; esac\n",
+        f"#!/bin/sh\ncase \"$*\" in *StatusText*) printf '%s\\302\\233' '{status}'; printf "
+        f"'\\033[2J\\n' ;; *'{active} warren'*) exit 0 ;; *) exit 1 ;; esac\n",
     )
-    text = (ROOT / "debian/warren.postinst").read_text(encoding="utf-8").replace("/usr/lib/warren/monit-page-password", "true")
+    text = (
+        (ROOT / "debian/warren.postinst")
+        .read_text(encoding="utf-8")
+        .replace("/usr/lib/warren/monit-page-password", "true")
+    )
     environment = {"PATH": f"{scratch}:/usr/bin:/bin", "LANG": "C.UTF-8"}
-    done = run_to_end(["dash", "-c", text, "postinst", "configure", "0.1.0"], capture_output=True, env=environment)
+    done = run_to_end(
+        ["dash", "-c", text, "postinst", "configure", "0.1.0"], capture_output=True, env=environment
+    )
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert f"{status}[2J\n" in said
@@ -63,7 +73,9 @@ def test_status_stays_text_at_an_installation(scratch: Path, active: str) -> Non
 
 
 def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
-    """Files, directories of any depth, links, fifos, whatever their names; what a link leads to stays."""
+    """Files, directories of any depth, links, fifos, whatever their names; what a link leads to
+    stays.
+    """
     directory, others = scratch / "state", scratch / "others"
     deep = directory / "/".join(["a b"] * 30)
     for place in (deep, others, directory / "-rf", directory / "new\nline"):
@@ -80,7 +92,9 @@ def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
 
 
 def test_a_purge_needs_no_process_for_each_directory(scratch: Path) -> None:
-    """Where nothing is mounted, whatever tasks have left goes: 300 directories deep, links, names like options."""
+    """Where nothing is mounted, whatever tasks have left goes: 300 directories deep, links, names
+    like options.
+    """
     directory, others = scratch / "state", scratch / "others"
     for place in (others, directory / "-rf", directory / "new\nline"):
         place.mkdir(parents=True)
@@ -101,13 +115,18 @@ def test_what_a_purge_cannot_remove_is_named(scratch: Path) -> None:
     theirs = scratch / "state/a"
     theirs.mkdir(parents=True)
     done = removed(scratch, scratch / "state", "#!/bin/sh\n[ ${2##*/} = a ]\n")
-    assert (done.returncode, done.stderr) == (0, f"warren: not all of {scratch}/state could be removed\n")
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"warren: not all of {scratch}/state could be removed\n",
+    )
     assert theirs.exists()
 
 
 @pytest.mark.parametrize("victims", ["file", "directory"])
 def test_a_purge_follows_no_directory_that_becomes_a_link(scratch: Path, victims: str) -> None:
-    """A process of the suite's user that is still there puts a link to a directory of root's in the place of one of its own."""
+    """A process of the suite's user that is still there puts a link to a directory of root's in the
+    place of one of its own.
+    """
     directory, others = scratch / "state", scratch / "others"
     for place in (directory / "a", others):
         place.mkdir(parents=True)
@@ -119,9 +138,17 @@ def test_a_purge_follows_no_directory_that_becomes_a_link(scratch: Path, victims
         (directory / f"z{number}").mkdir()
     # Once `find` is past a/ it becomes a link: at each further directory this program runs.
     swap = (
-        f"test -e {scratch}/past && test ! -L {directory}/a && mv {directory}/a {directory}/gone && ln -s {others} {directory}/a"
+        f"test -e {scratch}/past && test ! -L {directory}/a && mv {directory}/a {directory}/gone "
+        f"&& ln -s {others} {directory}/a"
     )
-    removed(scratch, directory, f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : >{scratch}/past\nexit 1\n")
+    removed(
+        scratch,
+        directory,
+        (
+            f"#!/bin/sh\n{swap}\n[ $2 != ./victim ] && [ ${{2##*/}} != a ] || : "
+            f">{scratch}/past\nexit 1\n"
+        ),
+    )
     assert (others / "victim").exists()
 
 

@@ -1,4 +1,6 @@
-"""The man pages that scripts/manual.py writes: what the command and the options say, in a form that man can read."""
+"""The man pages that scripts/manual.py writes: what the command and the options say, in a form that
+man can read.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def shown(page: Path) -> str:
     """What man shows; it must not find anything odd in the page."""
-    arguments = ["man", "--warnings", "--no-hyphenation", "--no-justification", "--local-file", str(page)]
-    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MANWIDTH": "1000", "MAN_KEEP_FORMATTING": ""}
+    arguments = [
+        "man",
+        "--warnings",
+        "--no-hyphenation",
+        "--no-justification",
+        "--local-file",
+        str(page),
+    ]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "MANWIDTH": "1000",
+        "MAN_KEEP_FORMATTING": "",
+    }
     done = run_to_end(arguments, capture_output=True, check=True, env=environment)
     assert done.stderr == ""
     return " ".join(done.stdout.split())
@@ -49,4 +63,7 @@ def test_every_option_is_described(pages: dict[str, str]) -> None:
     for section in KINDS:
         assert f"[{section.title}]" in page
         for option, field in section.model.model_fields.items():
-            assert re.search(rf" {option} \([^()]*(\([^()]*\)[^()]*)*\) {re.escape(field.description or '')}", page), option
+            assert re.search(
+                rf" {option} \([^()]*(\([^()]*\)[^()]*)*\) {re.escape(field.description or '')}",
+                page,
+            ), option

@@ -24,14 +24,20 @@ PAGE_PASSWORD = ROOT / "monit" / "page-password"
 
 @pytest.fixture
 def monit(tmp_path: Path) -> Path:
-    """A directory as /etc/monit is on Debian, with the services of Warren; the commands that they name are this tree's."""
+    """A directory as /etc/monit is on Debian, with the services of Warren; the commands that they
+    name are this tree's.
+    """
     directory = tmp_path / "monit"
     (directory / "conf.d").mkdir(parents=True)
     directory.chmod(0o700)
     places = "".join(f"set {name}file {directory}/{name}\n" for name in ("id", "state", "pid"))
-    (directory / "monitrc").write_text(f"set daemon 120\n{places}include {directory}/conf.d/*\n", encoding="utf-8")
+    (directory / "monitrc").write_text(
+        f"set daemon 120\n{places}include {directory}/conf.d/*\n", encoding="utf-8"
+    )
     (directory / "monitrc").chmod(0o600)
-    services = SERVICES.replace("/usr/bin/warren", str(WARREN)).replace("as uid warren and gid warren", "")
+    services = SERVICES.replace("/usr/bin/warren", str(WARREN)).replace(
+        "as uid warren and gid warren", ""
+    )
     (directory / "conf.d" / "warren").write_text(services, encoding="utf-8")
     return directory
 
@@ -55,7 +61,10 @@ def test_monit_reads_the_services(monit: Path) -> None:
     said = read_by_monit(monit, "-v")
     assert re.findall(r"^(?:Process|Program) Name +=\s(.*)$", said, re.MULTILINE) == [
         "warren",
-        *(f"warren-{name}" for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")),
+        *(
+            f"warren-{name}"
+            for name in ("worker", "beat", "quota-watchdog", "broker", "queues", "quotas", "disk")
+        ),
     ]
     assert "Poll time          = 120 seconds" in said
     assert "Start monit httpd  = True" not in said
@@ -78,23 +87,34 @@ def test_every_service_is_in_the_guide() -> None:
 
 
 def test_every_check_is_shown() -> None:
-    """Monit asks for each check of `warren health`, but for supervisord's, whose process it watches itself."""
-    assert set(re.findall(r"/usr/bin/warren health ([\w-]+)", SERVICES)) == set(CHECKS) - {"supervisord"}
+    """Monit asks for each check of `warren health`, but for supervisord's, whose process it watches
+    itself.
+    """
+    assert set(re.findall(r"/usr/bin/warren health ([\w-]+)", SERVICES)) == set(CHECKS) - {
+        "supervisord"
+    }
 
 
 def test_last_error_has_one_cause() -> None:
     """Each service waits while the suite itself is down, so that one cause makes one alert."""
     blocks = re.split(r"^check program ", SERVICES, flags=re.MULTILINE)[1:]
     assert len(blocks) == 7
-    assert all("depends on warren\n" in block and "if status != 0 for 3 cycles then alert\n" in block for block in blocks)
+    assert all(
+        "depends on warren\n" in block and "if status != 0 for 3 cycles then alert\n" in block
+        for block in blocks
+    )
 
 
-@pytest.mark.parametrize(("verb", "limit"), [("start", "TimeoutStartSec"), ("stop", "TimeoutStopSec")])
+@pytest.mark.parametrize(
+    ("verb", "limit"), [("start", "TimeoutStartSec"), ("stop", "TimeoutStopSec")]
+)
 def test_timeouts_nest(verb: str, limit: str) -> None:
     """Monit waits for longer than systemd does: what it calls failed has failed."""
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
     (minutes,) = re.findall(rf"^{limit}=(\d+)min$", unit, re.MULTILINE)
-    (seconds,) = re.findall(rf"^    {verb} program = .* with timeout (\d+) seconds$", SERVICES, re.MULTILINE)
+    (seconds,) = re.findall(
+        rf"^    {verb} program = .* with timeout (\d+) seconds$", SERVICES, re.MULTILINE
+    )
     assert int(seconds) > 60 * int(minutes)
 
 
@@ -114,11 +134,17 @@ def at_work(directory: Path) -> Iterator[Callable[..., str]]:
 def watched(ask: Callable[..., str]) -> set[str]:
     """The services of Warren that Monit watches."""
     rows = [line.split() for line in ask("summary", "-B").splitlines()]
-    return {row[0] for row in rows if row and row[0].startswith("warren") and "Not monitored" not in " ".join(row)}
+    return {
+        row[0]
+        for row in rows
+        if row and row[0].startswith("warren") and "Not monitored" not in " ".join(row)
+    }
 
 
 def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
-    """What Monit was told not to watch stays so when Monit starts again, also where it finds another time of the host's boot."""
+    """What Monit was told not to watch stays so when Monit starts again, also where it finds
+    another time of the host's boot.
+    """
     if shutil.which("monit") is None:
         missing("monit")
     with (monit / "monitrc").open("a", encoding="utf-8") as file:
@@ -128,7 +154,8 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
         ask("-g", "warren", "unmonitor")
         until(lambda: not watched(ask), what="Monit to look away")
     state = (monit / "state").read_bytes()
-    # Two numbers of four bytes, then the second of the boot in eight; the time that Monit 5.33 computes differs by one at times.
+    # Two numbers of four bytes, then the second of the boot in eight; the time that Monit 5.33
+    # computes differs by one at times.
     booted = int.from_bytes(state[8:16], sys.byteorder)
     (monit / "state").write_bytes(state[:8] + (booted - 60).to_bytes(8, sys.byteorder) + state[16:])
     with at_work(monit) as ask:
@@ -136,7 +163,8 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
 
 
 def test_the_pid_file_is_roots() -> None:
-    """Monit watches the process that systemd knows, by a file outside the directories that the suite's user may write to.
+    """Monit watches the process that systemd knows, by a file outside the directories that the
+    suite's user may write to.
 
     The unit writes it as root before Monit is told to look, and removes it as root behind the end.
     """
@@ -150,16 +178,24 @@ def test_the_pid_file_is_roots() -> None:
 
 
 def test_a_boot_has_the_suite_watched() -> None:
-    """Each service keeps over a boot that it was not to be watched; so the unit tells Monit, which has to run by then."""
-    services = re.findall(r"^check .*\n(?:        as .*\n)?    group warren\n(.*)$", SERVICES, re.MULTILINE)
+    """Each service keeps over a boot that it was not to be watched; so the unit tells Monit, which
+    has to run by then.
+    """
+    services = re.findall(
+        r"^check .*\n(?:        as .*\n)?    group warren\n(.*)$", SERVICES, re.MULTILINE
+    )
     assert services == ["    onreboot laststate"] * 8
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
     assert re.search(r"^ExecStartPost=-\+.*\bmonit -g warren monitor\b", unit, re.MULTILINE)
-    assert "\nBefore=warren.service\n" in (ROOT / "monit" / "drop-in.conf").read_text(encoding="utf-8")
+    assert "\nBefore=warren.service\n" in (ROOT / "monit" / "drop-in.conf").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_start_without_monit_is_no_failure(tmp_path: Path) -> None:
-    """Where Monit does not run, or is not installed, `systemctl status` shows no failed ExecStartPost after a good start."""
+    """Where Monit does not run, or is not installed, `systemctl status` shows no failed
+    ExecStartPost after a good start.
+    """
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
     (line,) = re.findall(r"^ExecStartPost=-\+(.*\bmonit\b.*)$", unit, re.MULTILINE)
     told = tmp_path / "told"
@@ -185,7 +221,9 @@ def opened(monit: Path) -> Path:
 
 
 def test_the_page_is_for_this_host_and_one_user(opened: Path) -> None:
-    """Monit opens it on 127.0.0.1, asks for the password, and nobody but the owner of the file can read that."""
+    """Monit opens it on 127.0.0.1, asks for the password, and nobody but the owner of the file can
+    read that.
+    """
     said = read_by_monit(opened, "-v")
     assert "httpd bind address = 127.0.0.1" in said
     assert "httpd auth. style  = Basic Authentication and Host/Net allow list" in said
@@ -206,7 +244,9 @@ def test_a_password_is_made_once(opened: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["monitrc", "conf.d/local", "conf-enabled/page"])
 def test_a_page_of_the_administrator_stays(monit: Path, place: str) -> None:
-    """A host whose page is set up already gets no second one, and whoever installs reads where the first one is."""
+    """A host whose page is set up already gets no second one, and whoever installs reads where the
+    first one is.
+    """
     (monit / "conf-enabled").mkdir()
     with (monit / place).open("a", encoding="utf-8") as file:
         file.write(" SET HTTPD port 2812\n  allow localhost\n")

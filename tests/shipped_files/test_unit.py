@@ -43,9 +43,13 @@ def seconds(name: str) -> int:
 
 @pytest.mark.parametrize("drop_in", [False, True], ids=["alone", "with the drop-in"])
 def test_systemd_understands_every_line(tmp_path: Path, drop_in: bool) -> None:
-    """`systemd-analyze verify` has nothing to say, also with the example of a drop-in as it is shipped."""
+    """`systemd-analyze verify` has nothing to say, also with the example of a drop-in as it is
+    shipped.
+    """
     unit = tmp_path / "warren.service"
-    unit.write_text(UNIT.read_text(encoding="utf-8").replace("/usr/bin/warren", "/bin/true"), encoding="utf-8")
+    unit.write_text(
+        UNIT.read_text(encoding="utf-8").replace("/usr/bin/warren", "/bin/true"), encoding="utf-8"
+    )
     if drop_in:
         (tmp_path / "warren.service.d").mkdir()
         shutil.copy(SYSTEMD / "drop-in.conf", tmp_path / "warren.service.d")
@@ -61,20 +65,31 @@ def test_the_unit_is_hardened() -> None:
 
 def test_each_hardening_line_has_its_reason() -> None:
     """Above each line of the unit's last part stands a comment that says why."""
-    lines = UNIT.read_text(encoding="utf-8").partition("# Hardening.")[2].partition("[Install]")[0].splitlines()
-    settings = [(above, line) for above, line in pairwise(lines) if line and not line.startswith("#")]
+    lines = (
+        UNIT.read_text(encoding="utf-8")
+        .partition("# Hardening.")[2]
+        .partition("[Install]")[0]
+        .splitlines()
+    )
+    settings = [
+        (above, line) for above, line in pairwise(lines) if line and not line.startswith("#")
+    ]
     assert len(settings) > 20
     assert [line for above, line in settings if not above.startswith("#")] == []
 
 
 def test_final_exit_codes_are_not_tried_again() -> None:
-    """What supervisord counts as final for a daemon systemd counts as final for supervisord; any other end is healed, 0 too."""
+    """What supervisord counts as final for a daemon systemd counts as final for supervisord; any
+    other end is healed, 0 too.
+    """
     assert value("Restart") == "always"
     assert value("RestartPreventExitStatus") == " ".join(str(int(code)) for code in FINAL)
 
 
 def test_timeouts_nest() -> None:
-    """A start has time for the check of the settings; starts that fail slowly end as `failed` too; a hang is over in 30 s."""
+    """A start has time for the check of the settings; starts that fail slowly end as `failed` too;
+    a hang is over in 30 s.
+    """
     assert seconds("TimeoutStartSec") > TIMEOUT
     longest = seconds("TimeoutStartSec") + seconds("RestartSec")
     assert seconds("StartLimitIntervalSec") >= int(value("StartLimitBurst")) * longest

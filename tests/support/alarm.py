@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from support.servers import RabbitMQNode
 from support.wait import until
 
-#: rabbitmqctl's word for the limit of each resource, a limit that no machine keeps, and one that it does.
+#: rabbitmqctl's word for the limit of each resource, a limit that no machine keeps, and one that it
+#: does.
 LIMITS = {
     "disk": ("set_disk_free_limit", "10000GB", "10MB"),
     "memory": ("set_vm_memory_high_watermark", "0.00001", "0.4"),

@@ -35,9 +35,24 @@ class Api:
 def api(directory: Path, limit: str, latency: float) -> Iterator[Api]:
     """An API with this limit, such as 2/1s, whose documents take `latency` seconds."""
     announced, key = directory / "announced", directory / "key"
-    arguments = [sys.executable, "-m", "warren.demo.api", "--limit", limit, "--latency", str(latency), "--key-file", str(key)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "warren.demo.api",
+        "--limit",
+        limit,
+        "--latency",
+        str(latency),
+        "--key-file",
+        str(key),
+    ]
     arguments += ["--record", str(directory / "record"), "--announce", str(announced)]
     with process(arguments, directory / "api.out") as running:
         until(lambda: announced.exists() or running.poll() is not None, what="the API to listen")
         assert running.poll() is None, (directory / "api.out").read_text(encoding="utf-8")
-        yield Api(json.loads(announced.read_bytes())["url"], key.read_text(encoding="ascii").strip(), directory, running)
+        yield Api(
+            json.loads(announced.read_bytes())["url"],
+            key.read_text(encoding="ascii").strip(),
+            directory,
+            running,
+        )

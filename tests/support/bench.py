@@ -1,4 +1,6 @@
-"""What the benches that run on each broker share: the options, and a broker and a directory of their own for each run."""
+"""What the benches that run on each broker share: the options, and a broker and a directory of
+their own for each run.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
 
 
 class Place(NamedTuple):
-    """A directory, the URL of a broker (empty for the embedded one), and the type of its queues as the settings have it."""
+    """A directory, the URL of a broker (empty for the embedded one), and the type of its queues as
+    the settings have it.
+    """
 
     directory: Path
     url: str
@@ -25,7 +29,12 @@ class Place(NamedTuple):
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return the parser of the options that each of them has."""
     found = argparse.ArgumentParser(description=description)
-    found.add_argument("--broker", choices=BROKERS, action="append", help="this one alone; may be said several times")
+    found.add_argument(
+        "--broker",
+        choices=BROKERS,
+        action="append",
+        help="this one alone; may be said several times",
+    )
     found.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return found
 

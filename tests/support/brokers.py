@@ -1,4 +1,6 @@
-"""A broker of the test's own, by the word for its kind: what tests that run on each of them share."""
+"""A broker of the test's own, by the word for its kind: what tests that run on each of them
+share.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ KINDS = ("embedded", "quorum", "classic", "redis")
 def own_url(request: pytest.FixtureRequest, scratch: Path, database: int) -> str:
     """Return the URL of the kind that the fixture was asked for; empty for the embedded broker.
 
-    On RabbitMQ it has a virtual host of the test's own; on Redis the `database`, which is emptied: it is one file's alone.
+    On RabbitMQ it has a virtual host of the test's own; on Redis the `database`, which is emptied:
+    it is one file's alone.
     """
     if request.param in ("quorum", "classic"):
         node: RabbitMQNode = request.getfixturevalue("rabbitmq")
@@ -33,4 +36,6 @@ def own_section(request: pytest.FixtureRequest, scratch: Path, database: int) ->
     """Return the section [broker] of it."""
     url = own_url(request, scratch, database)
     section = broker_section(scratch, url) if url else "[broker]\n"
-    return section + (f"queue_type = {request.param}\n" if request.param in ("quorum", "classic") else "")
+    return section + (
+        f"queue_type = {request.param}\n" if request.param in ("quorum", "classic") else ""
+    )

@@ -19,14 +19,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def browser(host: Host) -> Iterator[webdriver.Chrome]:
-    """A browser for which 127.0.0.1 is the host, as is for all that the calling thread connects to within the block."""
+    """A browser for which 127.0.0.1 is the host, as is for all that the calling thread connects to
+    within the block.
+    """
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
             missing("chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
     # Root has no sandbox; the machine's /dev/shm may be small.
-    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,900"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--window-size=1400,900",
+    ):
         options.add_argument(word)
     with _network_of(host):
         driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
@@ -38,8 +45,13 @@ def browser(host: Host) -> Iterator[webdriver.Chrome]:
 
 @contextmanager
 def _network_of(host: Host) -> Iterator[None]:
-    """Puts the calling thread, and the processes that it starts, into the host's network namespace."""
-    with open("/proc/thread-self/ns/net", "rb") as home, open(host.root.parent / "ns" / "net", "rb") as there:
+    """Puts the calling thread, and the processes that it starts, into the host's network
+    namespace.
+    """
+    with (
+        open("/proc/thread-self/ns/net", "rb") as home,
+        open(host.root.parent / "ns" / "net", "rb") as there,
+    ):
         _enter(there.fileno())
         try:
             yield

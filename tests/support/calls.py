@@ -17,7 +17,11 @@ def note(path, word=""):
 
 def calls(path: Path) -> list[float]:
     """When the provider was called, in seconds."""
-    return sorted(int(line) / 1e9 for line in path.read_text(encoding="ascii").split()) if path.exists() else []
+    return (
+        sorted(int(line) / 1e9 for line in path.read_text(encoding="ascii").split())
+        if path.exists()
+        else []
+    )
 
 
 def worst(times: list[float], window: float) -> int:

@@ -1,4 +1,6 @@
-"""Control groups of a booted host: its own in each hierarchy, or two hosts' systemd would meet in /system.slice."""
+"""Control groups of a booted host: its own in each hierarchy, or two hosts' systemd would meet in
+/system.slice.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _PREFIX = "warren-host-"
 
 
 def make(owner: int) -> list[Path]:
-    """Makes one group in each hierarchy, named after a process; takes away what hosts of dead processes left."""
+    """Makes one group in each hierarchy, named after a process; takes away what hosts of dead
+    processes left.
+    """
     found = []
     for parent in _own():
         for stale in parent.glob(f"{_PREFIX}*"):
@@ -21,9 +25,15 @@ def make(owner: int) -> list[Path]:
                 remove([stale])
         group = parent / f"{_PREFIX}{owner}"
         group.mkdir(exist_ok=True)
-        for file in ("cpuset.cpus", "cpuset.mems"):  # version 1: a group without them takes no process
+        # version 1: a group without them takes no process
+        for file in (
+            "cpuset.cpus",
+            "cpuset.mems",
+        ):
             if (group / file).exists():
-                (group / file).write_text((parent / file).read_text(encoding="ascii"), encoding="ascii")
+                (group / file).write_text(
+                    (parent / file).read_text(encoding="ascii"), encoding="ascii"
+                )
         found.append(group)
     return found
 
@@ -31,13 +41,16 @@ def make(owner: int) -> list[Path]:
 def remove(groups: list[Path]) -> None:
     """Takes groups away with all below them; one that still has a process stays."""
     for group in groups:
-        for directory, _, _ in os.walk(group, topdown=False):  # another run may take them away meanwhile: walk does not mind
+        # another run may take them away meanwhile: walk does not mind
+        for directory, _, _ in os.walk(group, topdown=False):
             with suppress(OSError):
                 os.rmdir(directory)
 
 
 def _end(group: Path) -> None:
-    """Ends the processes of a host whose test run was killed: its systemd outlives systemd-nspawn, and nobody else will."""
+    """Ends the processes of a host whose test run was killed: its systemd outlives systemd-nspawn,
+    and nobody else will.
+    """
     for directory, _, _ in os.walk(group):
         with suppress(OSError):
             for pid in Path(directory, "cgroup.procs").read_text(encoding="ascii").split():
@@ -46,14 +59,21 @@ def _end(group: Path) -> None:
 
 def _own() -> list[Path]:
     """The group that this process is in, in each hierarchy that is mounted."""
-    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    mounts = [
+        line.split(" - ")
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    ]
     found = []
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         for mount, source in mounts:
             kind, _, options = re.split(" ", source, maxsplit=2)
             of_version_2 = kind == "cgroup2" and not controllers
-            of_version_1 = kind == "cgroup" and bool(controllers) and set(controllers.split(",")) <= set(options.split(","))
+            of_version_1 = (
+                kind == "cgroup"
+                and bool(controllers)
+                and set(controllers.split(",")) <= set(options.split(","))
+            )
             if of_version_2 or of_version_1:
                 found.append(Path(mount.split()[4]) / path.lstrip("/"))
                 break

@@ -1,7 +1,8 @@
-"""A wall clock of their own for processes of a test, which it sets as it likes. Every other clock of theirs is the machine's.
+"""A wall clock of their own for processes of a test, which it sets as it likes. Every other clock
+of theirs is the machine's.
 
-The machine's own clock is everybody's. Debian's libfaketime 0.9.10 is no way round: with the monotonic clock left alone, each
-`time.sleep` of Python 3.11 fails under it (its issue 426).
+The machine's own clock is everybody's. Debian's libfaketime 0.9.10 is no way round: with the
+monotonic clock left alone, each `time.sleep` of Python 3.11 fails under it (its issue 426).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 from support.servers import missing
 from support.wait import run_to_end
 
-#: Put before libc: whoever asks for the wall clock is told another time. The difference lies in a mapped file, so that a step
-#: reaches all processes at once.
+#: Put before libc: whoever asks for the wall clock is told another time. The difference lies in a
+#: mapped file, so that a step reaches all processes at once.
 _SOURCE = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>

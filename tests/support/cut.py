@@ -1,4 +1,6 @@
-"""A way to Redis that breaks at one place: the take has run on the server, and its answer never arrives."""
+"""A way to Redis that breaks at one place: the take has run on the server, and its answer never
+arrives.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Cut:
                     key.data.sendall(piece)
 
     def _is_place(self, asked: bytes, answer: bytes) -> bool:
-        if not (self.at_the_next_message.is_set() and b"EVAL" in asked and answer.startswith(_MESSAGE)):
+        if not (
+            self.at_the_next_message.is_set() and b"EVAL" in asked and answer.startswith(_MESSAGE)
+        ):
             return False
         self.at_the_next_message.clear()
         return True

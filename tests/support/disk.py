@@ -27,7 +27,9 @@ def mounted(directory: Path, *arguments: str) -> Iterator[Path]:
 @contextmanager
 def small_disk(directory: Path, size: str, inodes: int = 0) -> Iterator[Path]:
     """One that is as small as said, and holds so many files (0: any number)."""
-    with mounted(directory, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=700", "warren-test"):
+    with mounted(
+        directory, "-t", "tmpfs", "-o", f"size={size},nr_inodes={inodes},mode=700", "warren-test"
+    ):
         yield directory
 
 

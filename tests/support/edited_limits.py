@@ -1,4 +1,6 @@
-"""A checker of calls under terms that are edited: it knows what a provider saw, and which terms may have been in force when."""
+"""A checker of calls under terms that are edited: it knows what a provider saw, and which terms may
+have been in force when.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from typing import NamedTuple
 
 
 class Seen(NamedTuple):
-    """One call as the provider saw it. Seconds since boot; who asks for a slot notes it before he does."""
+    """One call as the provider saw it.
+
+    Seconds since boot; who asks for a slot notes it before he does.
+    """
 
     stamped: float
     asked: float
@@ -17,7 +22,9 @@ class Seen(NamedTuple):
 
 @dataclass
 class Limits:
-    """A limit of calls in any `window` (seconds), and from when until when it may have been in force."""
+    """A limit of calls in any `window` (seconds), and from when until when it may have been in
+    force.
+    """
 
     limit: int
     window: float
@@ -32,7 +39,8 @@ class Verdict:
     calls: int = 0
     #: The calls for which one text of the terms alone comes into question.
     judged: int = 0
-    #: When, counted, limit: of windows that hold more calls than any terms allow that may have let the last one through.
+    #: When, counted, limit: of windows that hold more calls than any terms allow that may have let
+    #: the last one through.
     over: list[tuple[float, int, int]] = field(default_factory=list)
     #: The most that a window of one text's held, as a share of its limit.
     fullest: float = 0.0
@@ -41,8 +49,9 @@ class Verdict:
 def judge(calls: Iterable[Seen], texts: Sequence[Limits]) -> Verdict:
     """Look at the window that ends with each call.
 
-    All calls of a window hold a slot at the moment when the last of them to get one gets it. So they are no more than
-    the limit by the terms of that moment, which lies between the latest of their asking and the end of the window.
+    All calls of a window hold a slot at the moment when the last of them to get one gets it. So
+    they are no more than the limit by the terms of that moment, which lies between the latest of
+    their asking and the end of the window.
     """
     seen = sorted(calls)
     found = Verdict(len(seen))

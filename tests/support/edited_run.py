@@ -1,4 +1,6 @@
-"""A quota of real daemons that is edited and reloaded, while whatever holds a slot or a ledger is killed, stopped and frozen."""
+"""A quota of real daemons that is edited and reloaded, while whatever holds a slot or a ledger is
+killed, stopped and frozen.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,8 @@ limit = {limit}/{window}s
 tasks = jobs.collect
 longest_call = 2s
 """
-#: Seconds between two tasks that call once, and that a task waits at most: it is not to be long since it was asked for.
+#: Seconds between two tasks that call once, and that a task waits at most: it is not to be long
+#: since it was asked for.
 PACE, EXPIRES = 0.15, 6
 #: Seconds that a greedy task lasts, and between two.
 GREEDY = 8.0
@@ -110,7 +113,9 @@ class EditedRun:
         self.found = Outcome(Verdict())
 
     def _ini(self) -> str:
-        return INI.format(broker=self.broker, limit=self.now_in_etc.limit, window=self.now_in_etc.window)
+        return INI.format(
+            broker=self.broker, limit=self.now_in_etc.limit, window=self.now_in_etc.window
+        )
 
     def __call__(self, seconds: float) -> Outcome:
         """Edit, reload, kill, stop and freeze for so long."""
@@ -120,12 +125,19 @@ class EditedRun:
             self._stack = stack
             with self._changing:
                 self._start()
-            workers = [threading.Thread(target=self._unless_over, args=(work,)) for work in (self._send, self._harm)]
+            workers = [
+                threading.Thread(target=self._unless_over, args=(work,))
+                for work in (self._send, self._harm)
+            ]
             for worker in workers:
                 worker.start()
             try:
                 while time.monotonic() < begun + seconds and not self.found.errors:
-                    let_pass(self._dice.uniform(2.0, 25.0) if seconds > 300 else self._dice.uniform(1.0, 5.0))
+                    let_pass(
+                        self._dice.uniform(2.0, 25.0)
+                        if seconds > 300
+                        else self._dice.uniform(1.0, 5.0)
+                    )
                     self._edit()
             finally:
                 self._over.set()
@@ -142,10 +154,12 @@ class EditedRun:
         except Exception as error:  # noqa: BLE001  of a thread: the run must not go on without it
             self.found.errors.append(f"{work.__name__}: {error!r}")
 
-    # -- what may be in force ----------------------------------------------------------------------------------------
+    # -- what may be in force ----------------------------------------------------------------------
 
     def _edit(self) -> None:
-        """Write other terms. Most edits are reloaded; the others may come into force by a start of supervisord alone."""
+        """Write other terms. Most edits are reloaded; the others may come into force by a start of
+        supervisord alone.
+        """
         with self._changing:
             limit = self._dice.choice((*LIMITS, self.now_in_etc.limit))
             window = self._dice.choice((*WINDOWS, int(self.now_in_etc.window)))
@@ -161,7 +175,9 @@ class EditedRun:
 
     @contextmanager
     def _taken_up(self) -> Iterator[list[bool]]:
-        """From now on what /etc says may be in force, and where the block says so, nothing else behind it."""
+        """From now on what /etc says may be in force, and where the block says so, nothing else
+        behind it.
+        """
         new = Limits(self.now_in_etc.limit, self.now_in_etc.window, _now())
         self.texts.append(new)
         alone = [False]
@@ -183,7 +199,7 @@ class EditedRun:
             raise AssertionError(f"{status} {self.suite.output('supervise')}")
         return bool(status["ready"])
 
-    # -- calls -------------------------------------------------------------------------------------------------------
+    # -- calls -------------------------------------------------------------------------------------
 
     def _send(self) -> None:
         app: Any = make_app(load(self.suite.etc))
@@ -193,16 +209,20 @@ class EditedRun:
             with suppress(OSError):
                 app.send_task("jobs.collect", [path, now_ns()], ignore_result=True, expires=EXPIRES)
                 if time.monotonic() > greedy:
-                    app.send_task("jobs.greedy", [path, GREEDY], ignore_result=True, expires=int(GREEDY))
+                    app.send_task(
+                        "jobs.greedy", [path, GREEDY], ignore_result=True, expires=int(GREEDY)
+                    )
                     greedy = time.monotonic() + GREEDY / 3
             let_pass(PACE)
 
-    # -- faults ------------------------------------------------------------------------------------------------------
+    # -- faults ------------------------------------------------------------------------------------
 
     def _harm(self) -> None:
         dice = self._fault_dice
         if self.supervisor.poll() is not None:
-            raise AssertionError(f"expected a supervisord that runs, found its end: {self.supervisor.returncode}")
+            raise AssertionError(
+                f"expected a supervisord that runs, found its end: {self.supervisor.returncode}"
+            )
         let_pass(dice.uniform(0.2, 4.0))
         kinds = [kind for kind, weight in FAULTS.items() for _ in range(weight)]
         kind = dice.choice(kinds)

@@ -1,4 +1,6 @@
-"""Figures that tests measure: noted by the test, printed after the run, each beside what was to be reached."""
+"""Figures that tests measure: noted by the test, printed after the run, each beside what was to be
+reached.
+"""
 
 from __future__ import annotations
 

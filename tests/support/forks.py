@@ -11,7 +11,10 @@ from typing import Any
 
 
 def child(work: Callable[[], object]) -> int:
-    """Forks a process that does `work`; it ends with 0 when that raised nothing. Gives its number."""
+    """Forks a process that does `work`; it ends with 0 when that raised nothing.
+
+    Gives its number.
+    """
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -29,7 +32,8 @@ def end(pid: int) -> int:
 
 
 def killed_at(line: int, work: Callable[[], object], place: str) -> bool:
-    """Does `work` in a process that kills itself at its line-th line within `place`, a file or a directory.
+    """Does `work` in a process that kills itself at its line-th line within `place`, a file or a
+    directory.
 
     False when it has fewer lines there.
     """

@@ -1,4 +1,6 @@
-"""Clients that write what they like: over AMQP, into Redis' lists, into the embedded broker's directories."""
+"""Clients that write what they like: over AMQP, into Redis' lists, into the embedded broker's
+directories.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,11 @@ class RedisSender:
 
     def left(self) -> int:
         """Messages in the queues, or with somebody."""
-        counts: list[Any] = [self._redis.llen("default"), self._redis.llen("calls"), self._redis.hlen("unacked")]
+        counts: list[Any] = [
+            self._redis.llen("default"),
+            self._redis.llen("calls"),
+            self._redis.hlen("unacked"),
+        ]
         return sum(counts)
 
 
@@ -72,7 +78,12 @@ class DirectorySender:
 
     def left(self) -> int:
         """Messages in the queues, or with somebody."""
-        return sum(1 for directory in (self._queues, self._unacked) for path in directory.rglob("*") if not path.is_dir())
+        return sum(
+            1
+            for directory in (self._queues, self._unacked)
+            for path in directory.rglob("*")
+            if not path.is_dir()
+        )
 
 
 class RabbitMQSender:
@@ -86,21 +97,39 @@ class RabbitMQSender:
         url = self._url
         vhost = unquote(url.path[1:]) or "/"
         self._connection = amqp.Connection(
-            f"{url.hostname}:{url.port}", url.username, url.password, virtual_host=vhost, confirm_publish=True, read_timeout=60
+            f"{url.hostname}:{url.port}",
+            url.username,
+            url.password,
+            virtual_host=vhost,
+            confirm_publish=True,
+            read_timeout=60,
         )
         self._connection.connect()
         return self._connection.channel()
 
     def send(self, fouls: Iterable[Foul]) -> int:
-        """Send them; how many RabbitMQ has taken. A table that it cannot read ends the connection of its sender."""
+        """Send them; how many RabbitMQ has taken.
+
+        A table that it cannot read ends the connection of its sender.
+        """
         sent = 0
         for foul in fouls:
             if foul.raw is not None:
                 continue
             try:
-                self._channel.basic_publish_confirm(_message(foul), exchange="warren", routing_key=foul.key)
+                self._channel.basic_publish_confirm(
+                    _message(foul), exchange="warren", routing_key=foul.key
+                )
                 sent += 1
-            except (amqp.AMQPError, OSError, struct.error, ValueError, OverflowError, TypeError, RecursionError):
+            except (
+                amqp.AMQPError,
+                OSError,
+                struct.error,
+                ValueError,
+                OverflowError,
+                TypeError,
+                RecursionError,
+            ):
                 with suppress(amqp.AMQPError, OSError):
                     self._connection.collect()
                 self._channel = self._open()
@@ -108,7 +137,10 @@ class RabbitMQSender:
 
     def left(self) -> int:
         """Messages that are ready in the queues; what a worker has is not seen from here."""
-        return sum(self._channel.queue_declare(name, passive=True).message_count for name in ("default", "calls"))
+        return sum(
+            self._channel.queue_declare(name, passive=True).message_count
+            for name in ("default", "calls")
+        )
 
 
 class _Raw(amqp.Message):
@@ -128,7 +160,11 @@ def _message(foul: Foul) -> Any:
         raw.table = foul.table
         return raw
     known = {"priority": int, "delivery_mode": int, "correlation_id": str, "reply_to": str}
-    properties = {name: value for name, value in foul.properties.items() if isinstance(value, known.get(name, ()))}
+    properties = {
+        name: value
+        for name, value in foul.properties.items()
+        if isinstance(value, known.get(name, ()))
+    }
     return amqp.Message(
         foul.body,
         content_type=foul.content_type,

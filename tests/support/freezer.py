@@ -1,4 +1,6 @@
-"""Processes that are frozen together, by the kernel: no signal of theirs is handled meanwhile, and nobody is told."""
+"""Processes that are frozen together, by the kernel: no signal of theirs is handled meanwhile, and
+nobody is told.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ def can_freeze() -> bool:
 
 @contextmanager
 def frozen(pids: Iterable[int]) -> Iterator[None]:
-    """Freezes these processes for the time of the block. They go back to the group that we are in."""
+    """Freezes these processes for the time of the block.
+
+    They go back to the group that we are in.
+    """
     group = _ROOT / f"warren-frozen-{os.getpid()}"
     group.mkdir(exist_ok=True)
     try:

@@ -1,7 +1,9 @@
-"""Messages as a hostile or broken client sends them: the review's corpus, and mutations by a seeded dice.
+"""Messages as a hostile or broken client sends them: the review's corpus, and mutations by a seeded
+dice.
 
-A `Foul` is what such a client writes: headers, properties and a body for a broker that takes a message
-apart, or `raw`, what it writes past all clients into Redis' list or the embedded broker's directory.
+A `Foul` is what such a client writes: headers, properties and a body for a broker that takes a
+message apart, or `raw`, what it writes past all clients into Redis' list or the embedded broker's
+directory.
 """
 
 from __future__ import annotations
@@ -119,7 +121,9 @@ def corpus() -> list[Foul]:
         one("tickets", warren_tickets={"provider": [[0, 1]]})
         one("tickets-kind", warren_tickets=5)
         one("hides", get=5)
-        one("eager").body = b'[[1, 2], {}, {"is_eager": true, "warren_tickets": {"provider": [[0, 1]]}}]'
+        one(
+            "eager"
+        ).body = b'[[1, 2], {}, {"is_eager": true, "warren_tickets": {"provider": [[0, 1]]}}]'
         one("priority").properties["priority"] = 9
         one("unknown").headers["task"] = "jobs.nobody"
         one("pickle").content_type = "application/x-python-serialize"
@@ -133,8 +137,14 @@ def corpus() -> list[Foul]:
 
 
 def raws() -> list[Foul]:
-    """What is no message at all, for the brokers that take whatever stands in their list or directory."""
-    whole = {"body": "", "headers": {}, "properties": {"delivery_info": {"exchange": "", "routing_key": "default"}}}
+    """What is no message at all, for the brokers that take whatever stands in their list or
+    directory.
+    """
+    whole = {
+        "body": "",
+        "headers": {},
+        "properties": {"delivery_info": {"exchange": "", "routing_key": "default"}},
+    }
     parts: list[Any] = [
         b"",
         b"{",
@@ -172,38 +182,153 @@ def raws() -> list[Foul]:
 
 
 _VALUES: list[Any] = [
-    *(None, True, False, 0, -1, 5, 2**31, 2**63, 10**30, -(10**30), 0.5, 1e300, float("inf"), float("nan")),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        5,
+        2**31,
+        2**63,
+        10**30,
+        -(10**30),
+        0.5,
+        1e300,
+        float("inf"),
+        float("nan"),
+    ),
     *("", "x", "\0", "a\nb", "é" * 150, "x" * 300, "gzip", "zlib"),
     *("2026W4872210", "2030-12-30T24:00:00", "2030-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59"),
     *([], [1], ["x", "x"], [[1], [2]], [None, None], ["a" * 100] * 20),
-    *({}, {"a": 1}, {"__type__": "datetime", "__value__": "x"}, {"__type__": "bytes", "__value__": "x"}),
+    *(
+        {},
+        {"a": 1},
+        {"__type__": "datetime", "__value__": "x"},
+        {"__type__": "bytes", "__value__": "x"},
+    ),
     *({"provider": [[0, 1]]}, {"provider": 5}),
 ]
 _HEADERS = [
-    *("task", "id", "eta", "expires", "retries", "timelimit", "compression", "group", "group_index", "root_id", "parent_id"),
-    *("lang", "shadow", "meth", "origin", "argsrepr", "kwargsrepr", "stamps", "stamped_headers", "ignore_result"),
-    *("replaced_task_nesting", "warren_crashes", "warren_tickets", "warren_sent_at", "warren_refused", "reply_to"),
-    *("correlation_id", "delivery_info", "properties", "hostname", "args", "kwargs", "get", "update", "chord", "errbacks"),
-    *("callbacks", "chain", "is_eager", "headers", "x-death", "x-delivery-count", "clock", "taskset", "utc", "loglevel"),
+    *(
+        "task",
+        "id",
+        "eta",
+        "expires",
+        "retries",
+        "timelimit",
+        "compression",
+        "group",
+        "group_index",
+        "root_id",
+        "parent_id",
+    ),
+    *(
+        "lang",
+        "shadow",
+        "meth",
+        "origin",
+        "argsrepr",
+        "kwargsrepr",
+        "stamps",
+        "stamped_headers",
+        "ignore_result",
+    ),
+    *(
+        "replaced_task_nesting",
+        "warren_crashes",
+        "warren_tickets",
+        "warren_sent_at",
+        "warren_refused",
+        "reply_to",
+    ),
+    *(
+        "correlation_id",
+        "delivery_info",
+        "properties",
+        "hostname",
+        "args",
+        "kwargs",
+        "get",
+        "update",
+        "chord",
+        "errbacks",
+    ),
+    *(
+        "callbacks",
+        "chain",
+        "is_eager",
+        "headers",
+        "x-death",
+        "x-delivery-count",
+        "clock",
+        "taskset",
+        "utc",
+        "loglevel",
+    ),
     *("_children", "called_directly", "custom", ""),
 ]
 _PROPERTIES = [
-    *("priority", "delivery_mode", "correlation_id", "reply_to", "delivery_tag", "body_encoding", "delivery_info", "other")
+    *(
+        "priority",
+        "delivery_mode",
+        "correlation_id",
+        "reply_to",
+        "delivery_tag",
+        "body_encoding",
+        "delivery_info",
+        "other",
+    )
 ]
 _BODIES = [
-    *(b"", b"null", b"{}", b"[]", b'"x"', b"[[],{}]", b"[{},[],{}]", b"[[],{},5]", b"\xff\xfe", b"[" * 5000, b"1" * 5000),
-    *(b"[[1,2],{},{}", b"[[1,2],{},{}]x", b'[[1,2],{},{"callbacks":[5]}]', b'[[1,2],{},{"chord":[]}]'),
-    *(b'[[1,2],{},{"errbacks":["x"]}]', b'[[1,2],{},{"id":"other"}]', b'{"task":"jobs.add","id":"1","args":[1,2]}'),
-    *(b"[[NaN, Infinity],{},{}]", b'[[{"__type__":"decimal","__value__":"x"}],{},{}]', b'[[1,2],{"x":1},{}]'),
+    *(
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b'"x"',
+        b"[[],{}]",
+        b"[{},[],{}]",
+        b"[[],{},5]",
+        b"\xff\xfe",
+        b"[" * 5000,
+        b"1" * 5000,
+    ),
+    *(
+        b"[[1,2],{},{}",
+        b"[[1,2],{},{}]x",
+        b'[[1,2],{},{"callbacks":[5]}]',
+        b'[[1,2],{},{"chord":[]}]',
+    ),
+    *(
+        b'[[1,2],{},{"errbacks":["x"]}]',
+        b'[[1,2],{},{"id":"other"}]',
+        b'{"task":"jobs.add","id":"1","args":[1,2]}',
+    ),
+    *(
+        b"[[NaN, Infinity],{},{}]",
+        b'[[{"__type__":"decimal","__value__":"x"}],{},{}]',
+        b'[[1,2],{"x":1},{}]',
+    ),
     b'[["args"],{"kwargs":1},null]',
 ]
-_TYPES = [None, "application/x-yaml", "application/data", "text/plain", "x", "application/x-msgpack"]
+_TYPES = [
+    None,
+    "application/x-yaml",
+    "application/data",
+    "text/plain",
+    "x",
+    "application/x-msgpack",
+]
 _ENCODINGS = [None, "binary", "zlib", "utf-16", "x", "rot13", "idna", "punycode", "\0"]
 _TASK_TABLE = b"\x04taskS\0\0\0\x08jobs.add\x02idS\0\0\0\x01x"
 
 
 def mutations(seed: int, tag: str) -> Iterator[Foul]:
-    """Messages without an end, by the dice of `seed`. `tag` makes their ids unlike those of other runs."""
+    """Messages without an end, by the dice of `seed`.
+
+    `tag` makes their ids unlike those of other runs.
+    """
     dice = random.Random(seed)
     number = 0
     while True:
@@ -213,7 +338,15 @@ def mutations(seed: int, tag: str) -> Iterator[Foul]:
 
 def _mutated(dice: random.Random, name: str) -> Foul:
     key = GOVERNED if dice.random() < 0.05 else PLAIN
-    foul = _task(name, key, lang="py", retries=0, timelimit=[None, None], argsrepr="(1, 2)", warren_sent_at=time.time())
+    foul = _task(
+        name,
+        key,
+        lang="py",
+        retries=0,
+        timelimit=[None, None],
+        argsrepr="(1, 2)",
+        warren_sent_at=time.time(),
+    )
     for _ in range(dice.choice([0, 1, 1, 1, 2, 3])):
         foul.headers[dice.choice(_HEADERS)] = dice.choice(_VALUES)
     if dice.random() < 0.15:
@@ -235,8 +368,12 @@ def _spoil_body(dice: random.Random, foul: Foul) -> None:
     if dice.random() < 0.1:
         foul.body = _flipped(dice, foul.body)
     if dice.random() < 0.1:
-        foul.headers["compression"] = dice.choice(["gzip", "bzip2", "lzma", "zlib", "xz", "zstd", "brotli", "x"])
-        foul.body = _packed(dice.randrange(3), dice.choice([foul.body, b"0" * 50, b"0" * 3_000_000]))
+        foul.headers["compression"] = dice.choice(
+            ["gzip", "bzip2", "lzma", "zlib", "xz", "zstd", "brotli", "x"]
+        )
+        foul.body = _packed(
+            dice.randrange(3), dice.choice([foul.body, b"0" * 50, b"0" * 3_000_000])
+        )
     if dice.random() < 0.05:
         foul.content_type = dice.choice(_TYPES)
     if dice.random() < 0.05:
@@ -245,7 +382,13 @@ def _spoil_body(dice: random.Random, foul: Foul) -> None:
 
 @lru_cache(maxsize=64)
 def _packed(how: int, content: bytes) -> bytes:
-    return gzip.compress(content) if how == 0 else bz2.compress(content) if how == 1 else lzma.compress(content)
+    return (
+        gzip.compress(content)
+        if how == 0
+        else bz2.compress(content)
+        if how == 1
+        else lzma.compress(content)
+    )
 
 
 def _flipped(dice: random.Random, content: bytes) -> bytes:
@@ -258,7 +401,9 @@ def _flipped(dice: random.Random, content: bytes) -> bytes:
 
 
 def payload(foul: Foul, dice: random.Random) -> bytes:
-    """The message as it stands in Redis' list or in a file: as kombu writes it, and at times not."""
+    """The message as it stands in Redis' list or in a file: as kombu writes it, and at times
+    not.
+    """
     if foul.raw is not None:
         return foul.raw
     properties = {

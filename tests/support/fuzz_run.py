@@ -1,4 +1,6 @@
-"""One run of fuzzed messages against one worker: what was sent, what became of it, and whether the worker is the same."""
+"""One run of fuzzed messages against one worker: what was sent, what became of it, and whether the
+worker is the same.
+"""
 
 from __future__ import annotations
 
@@ -74,9 +76,16 @@ class Outcome:
 
 
 def run(
-    directory: Path, broker: str, url: str, messages: int, seed: int, say: Callable[[str], None] = lambda text: None
+    directory: Path,
+    broker: str,
+    url: str,
+    messages: int,
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Send the corpus and `messages` mutations to a worker on that broker ("rabbitmq", "redis", "embedded")."""
+    """Send the corpus and `messages` mutations to a worker on that broker ("rabbitmq", "redis",
+    "embedded").
+    """
     kind = "classic" if broker == "rabbitmq-classic" else "auto"
     section = broker_section(directory, url) if url else "[broker]\n"
     suite = Suite(directory, section + INI.format(kind=kind), modules="jobs")
@@ -97,14 +106,24 @@ def run(
         for done in range(0, messages, CHUNK):
             found.sent += sender.send(islice(fouls, min(CHUNK, messages - done)))
             good(app, found)
-            say(f"{broker}: {done + CHUNK} of {messages}, the good message took at most {found.slowest_good_s:.1f} s")
+            say(
+                f"{broker}: {done + CHUNK} of {messages}, the good message took at most "
+                f"{found.slowest_good_s:.1f} s"
+            )
             if worker.poll() is not None:
                 found.worker_ends += 1
                 break
-        until(lambda: sender.left() == 0 or worker.poll() is not None, TIMEOUT, f"all taken, of {found.sent}")
+        until(
+            lambda: sender.left() == 0 or worker.poll() is not None,
+            TIMEOUT,
+            f"all taken, of {found.sent}",
+        )
         good(app, found)
         _settled(suite, found)
-        found.worker_ends += worker.poll() is not None or (suite.heartbeat("worker-a") or {}).get("pid") != worker.pid
+        found.worker_ends += (
+            worker.poll() is not None
+            or (suite.heartbeat("worker-a") or {}).get("pid") != worker.pid
+        )
     noted = calls(path)
     found.calls, found.worst_window = len(noted), _worst(noted)
     found.admitted = Ledgers(load(suite.etc))["provider"].counts().admitted
@@ -149,10 +168,17 @@ def _settled(suite: Suite, found: Outcome) -> None:
 
 def _worst(times: list[float]) -> int:
     """The most calls in any window; there may be many."""
-    return max((bisect_left(times, start + WINDOW) - number for number, start in enumerate(times)), default=0)
+    return max(
+        (bisect_left(times, start + WINDOW) - number for number, start in enumerate(times)),
+        default=0,
+    )
 
 
 def _sender(broker: str, url: str, suite: Suite, seed: int) -> Any:
     if broker.startswith("rabbitmq"):
         return RabbitMQSender(url)
-    return RedisSender(url, seed) if broker == "redis" else DirectorySender(suite.directory / "state" / "broker", seed)
+    return (
+        RedisSender(url, seed)
+        if broker == "redis"
+        else DirectorySender(suite.directory / "state" / "broker", seed)
+    )

@@ -1,4 +1,6 @@
-"""Random histories of one quota whose terms are edited, and a checker that knows the calls alone."""
+"""Random histories of one quota whose terms are edited, and a checker that knows the calls
+alone.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ LONGEST_CALLS = (1, 10, 40)
 
 @dataclass
 class Excess:
-    """A call that was admitted though the provider may have counted as many as the limit already."""
+    """A call that was admitted though the provider may have counted as many as the limit
+    already.
+    """
 
     now: int
     limit: int
@@ -28,7 +32,10 @@ class Excess:
 
 @dataclass
 class History:
-    """One quota, its calls, and what was admitted beyond the terms of the moment. Times in ticks."""
+    """One quota, its calls, and what was admitted beyond the terms of the moment.
+
+    Times in ticks.
+    """
 
     seed: int
     excess: list[Excess] = field(default_factory=list)
@@ -57,7 +64,9 @@ class History:
 
     def _edit(self) -> None:
         kept, new = (self.limit, self.window, self.longest), self._terms()
-        self.limit, self.window, self.longest = (self.chance.choice(pair) for pair in zip(kept, new, strict=True))
+        self.limit, self.window, self.longest = (
+            self.chance.choice(pair) for pair in zip(kept, new, strict=True)
+        )
         if self.chance.random() < 0.1:
             self._boot()
         set_limits(self.slots, self.limit, self.window, self.longest, self.now)
@@ -70,11 +79,14 @@ class History:
         assert take_over(self.slots, self.window, self.longest, self.now, self.now)
 
     def _phase(self) -> None:
-        """For some windows: callers as greedy as this phase has them, some of whose calls last, are refunded or are lost."""
+        """For some windows: callers as greedy as this phase has them, some of whose calls last, are
+        refunded or are lost.
+        """
         step = max(1, self.window // self.chance.choice((3, 7, 20)))
         end = self.now + int(self.window * self.chance.choice((0.1, 0.7, 1.2, 3, 6)))
         greed, lasting, refunded, lost = (
-            self.chance.choice(odds) for odds in ((0, 0.3, 1, 1), (0, 0, 0.5), (0, 0, 0.3), (0, 0, 0.2))
+            self.chance.choice(odds)
+            for odds in ((0, 0.3, 1, 1), (0, 0, 0.5), (0, 0, 0.3), (0, 0, 0.2))
         )
         while self.now < end:
             for _ in range(self.limit if self.chance.random() < greed else 0):
@@ -84,14 +96,19 @@ class History:
             self.now += self.chance.randint(1, step)
 
     def _call(self) -> None:
-        # A lost call may reach the provider so much later; what the terms of the moment say of that counts.
-        counted = len(self.open) + sum(end + self.window + (self.longest if lost else 0) > self.now for end, lost in self.over)
+        # A lost call may reach the provider so much later; what the terms of the moment say of that
+        # counts.
+        counted = len(self.open) + sum(
+            end + self.window + (self.longest if lost else 0) > self.now for end, lost in self.over
+        )
         if not self.slots.available(1, self.now):
             return
         if counted + 1 > self.limit:
             self.excess.append(Excess(self.now, self.limit, self.window, counted))
         words = self.slots.words
-        words[Head.HIGH_WATER] = max(words[Head.HIGH_WATER], self.slots.in_service - words[Head.FREE_COUNT] + 1)
+        words[Head.HIGH_WATER] = max(
+            words[Head.HIGH_WATER], self.slots.in_service - words[Head.FREE_COUNT] + 1
+        )
         self.open.append(self.slots.reserve(ME, self.now))
         self.admitted += 1
 

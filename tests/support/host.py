@@ -1,9 +1,11 @@
-"""Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes with their last process.
+"""Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes
+with their last process.
 
-A host's root is an overlay over the machine's own, or over that of another release of Debian, so it has the packages of that and
-keeps its changes to itself. Its
-mounts and its network live in namespaces held open by one idle process, the holder, and by the host's own: with the last of them
-the kernel takes mounts and network away. What a test run that was killed has left of a host ends when the next one is made.
+A host's root is an overlay over the machine's own, or over that of another release of Debian, so it
+has the packages of that and keeps its changes to itself. Its mounts and its network live in
+namespaces held open by one idle process, the holder, and by the host's own: with the last of them
+the kernel takes mounts and network away. What a test run that was killed has left of a host ends
+when the next one is made.
 """
 
 from __future__ import annotations
@@ -23,10 +25,29 @@ from support.suite import children
 from support.wait import TIMEOUT, end_of, run_to_end, until
 
 #: What commands on a host get of the environment: nothing of the machine that runs the tests.
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
-#: The machine's services that no host of a test needs; a test asks for those that it does: `Host.start("rabbitmq-server")`.
-_MASKED = ("rabbitmq-server", "redis-server", "monit", "postgresql", "console-getty", "systemd-logind", "e2scrub_reap")
-_TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "logrotate.timer", "e2scrub_all.timer")
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
+#: The machine's services that no host of a test needs; a test asks for those that it does:
+#: `Host.start("rabbitmq-server")`.
+_MASKED = (
+    "rabbitmq-server",
+    "redis-server",
+    "monit",
+    "postgresql",
+    "console-getty",
+    "systemd-logind",
+    "e2scrub_reap",
+)
+_TIMERS = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "logrotate.timer",
+    "e2scrub_all.timer",
+)
 #: Where the holder's namespace keeps the host's files: any directory that every machine has.
 _BASE = Path("/mnt")
 #: Enters the host's control groups, then the holder's mounts, and becomes the command.
@@ -40,9 +61,19 @@ _libc = ctypes.CDLL(None)
 
 
 class Host:
-    """One booted host. `address` is its own in the network that it shares with the others of its `Network`."""
+    """One booted host. `address` is its own in the network that it shares with the others of its
+    `Network`.
+    """
 
-    def __init__(self, name: str, address: str, peers: dict[str, str], holder: int, console: Path, below: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        peers: dict[str, str],
+        holder: int,
+        console: Path,
+        below: Path,
+    ) -> None:
         self.name = name
         self.address = address
         self._peers = peers
@@ -55,14 +86,29 @@ class Host:
         self._boots = 0
         self._prepare()
 
-    # -- power -------------------------------------------------------------------------------------------------------
+    # -- power -------------------------------------------------------------------------------------
 
     def boot(self) -> None:
         """Returns when systemd has started all that is enabled."""
-        self._boots += 1  # of a machine whose power was cut the systemd-nspawn of Debian 13 finds a mount, and refuses its name
+        # Of a machine whose power was cut the systemd-nspawn of Debian 13 finds a mount, and
+        # refuses its name.
+        self._boots += 1
         machine_name = f"{self.name}-{self._holder}-{self._boots}"
-        arguments = ["systemd-nspawn", "-D", str(_BASE / "root"), "-M", machine_name, "--hostname", self.name]
-        arguments += [f"--network-namespace-path=/proc/{self._holder}/ns/net", "--boot", "--register=no", "--keep-unit"]
+        arguments = [
+            "systemd-nspawn",
+            "-D",
+            str(_BASE / "root"),
+            "-M",
+            machine_name,
+            "--hostname",
+            self.name,
+        ]
+        arguments += [
+            f"--network-namespace-path=/proc/{self._holder}/ns/net",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+        ]
         arguments += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         with open(self._console, "ab") as out:
             self._machine = machine = subprocess.Popen(
@@ -74,11 +120,18 @@ class Host:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        self._leader = until(lambda: self._running(machine) and _leader(machine.pid), what=f"a booting {self.name}")
-        until(lambda: self._running(machine) and self._state() in ("running", "degraded"), what=f"a booted {self.name}")
+        self._leader = until(
+            lambda: self._running(machine) and _leader(machine.pid), what=f"a booting {self.name}"
+        )
+        until(
+            lambda: self._running(machine) and self._state() in ("running", "degraded"),
+            what=f"a booted {self.name}",
+        )
 
     def power_cut(self) -> None:
-        """Every process of the host ends at once; what it had not written to its disk is as lost as systemd allows."""
+        """Every process of the host ends at once; what it had not written to its disk is as lost as
+        systemd allows.
+        """
         if self._machine is None:
             return
         with suppress(ProcessLookupError):
@@ -92,13 +145,21 @@ class Host:
         self.power_cut()
         cgroups.remove(self._groups)
 
-    # -- commands ----------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def run(
         self, *arguments: str, check: bool = True, within: float = TIMEOUT, given: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command as root on the host to its end; a failure fails the test with what it printed."""
-        done = run_to_end(self.command(*arguments), env=ENVIRONMENT, input=given, capture_output=True, within=within)
+        """Runs a command as root on the host to its end; a failure fails the test with what it
+        printed.
+        """
+        done = run_to_end(
+            self.command(*arguments),
+            env=ENVIRONMENT,
+            input=given,
+            capture_output=True,
+            within=within,
+        )
         assert not check or done.returncode == 0, (
             f"{self.name}: {arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
         )
@@ -109,7 +170,9 @@ class Host:
         return self.run("sh", "-ec", script, check=check, within=within).stdout
 
     def command(self, *arguments: str) -> list[str]:
-        """The words that run a command on this host, for those who start it themselves with `ENVIRONMENT`."""
+        """The words that run a command on this host, for those who start it themselves with
+        `ENVIRONMENT`.
+        """
         return ["nsenter", "--target", str(self._leader), "--all", "--", *arguments]
 
     def start(self, *units: str) -> None:
@@ -126,7 +189,7 @@ class Host:
         """Every message of a unit since the host was made, one a line."""
         return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit).stdout
 
-    # -- files -------------------------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------
 
     @property
     def root(self) -> Path:
@@ -135,11 +198,16 @@ class Host:
 
     @property
     def written(self) -> Path:
-        """What the host has written to its root directory, apart from the machine's own files below it."""
+        """What the host has written to its root directory, apart from the machine's own files below
+        it.
+        """
         return Path(f"/proc/{self._holder}/root{_BASE}/upper")
 
     def path(self, path: str) -> Path:
-        """A path of the host, as this process reaches it. The last part must not be an absolute symbolic link."""
+        """A path of the host, as this process reaches it.
+
+        The last part must not be an absolute symbolic link.
+        """
         return self.root / path.lstrip("/")
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
@@ -160,11 +228,13 @@ class Host:
         """Copies a file of the machine to the host."""
         shutil.copy(source, self.path(target))
 
-    # ----------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         base, root = _BASE, _BASE / "root"
-        hosts = "\n".join(("127.0.0.1 localhost", *(f"{address} {name}" for name, address in self._peers.items())))
+        hosts = "\n".join(
+            ("127.0.0.1 localhost", *(f"{address} {name}" for name, address in self._peers.items()))
+        )
         script = f"""
             cd {self._below}  # it may be what the next line hides
             mount -t tmpfs -o size=4g,mode=755 tmpfs {base}
@@ -182,7 +252,17 @@ class Host:
             done
         """
         done = run_to_end(
-            ["nsenter", "--target", str(self._holder), "--mount", "--wd=/", "--", "sh", "-ec", script],
+            [
+                "nsenter",
+                "--target",
+                str(self._holder),
+                "--mount",
+                "--wd=/",
+                "--",
+                "sh",
+                "-ec",
+                script,
+            ],
             capture_output=True,
         )
         assert done.returncode == 0, done.stderr
@@ -198,12 +278,16 @@ class Host:
             return "unknown"
 
     def _running(self, machine: subprocess.Popen[bytes]) -> bool:
-        assert machine.poll() is None, f"{self.name} did not boot: {self._console.read_text(errors='replace')[-2000:]}"
+        assert machine.poll() is None, (
+            f"{self.name} did not boot: {self._console.read_text(errors='replace')[-2000:]}"
+        )
         return True
 
 
 class Network:
-    """Hosts that reach each other and nothing else: their bridge is in a network namespace of its own."""
+    """Hosts that reach each other and nothing else: their bridge is in a network namespace of its
+    own.
+    """
 
     def __init__(self, stack: ExitStack, directory: Path, below: Path) -> None:
         self._stack = stack
@@ -214,14 +298,18 @@ class Network:
         _ip(self._switch, "link add bridge0 type bridge", "link set bridge0 up")
 
     def hosts(self, *names: str) -> list[Host]:
-        """Boots hosts of these names, which know each other and those that the network had before."""
+        """Boots hosts of these names, which know each other and those that the network
+        had before.
+        """
         for name in names:
             self._addresses[name] = f"10.213.7.{len(self._addresses) + 2}"
         return [self._host(name, self._addresses[name], dict(self._addresses)) for name in names]
 
     @contextmanager
     def cut(self, host: Host) -> Iterator[None]:
-        """Nothing reaches the host or leaves it while the block runs, and nobody is told: its far end is out of the switch."""
+        """Nothing reaches the host or leaves it while the block runs, and nobody is told: its far
+        end is out of the switch.
+        """
         _ip(self._switch, f"link set {host.name} nomaster")
         try:
             yield
@@ -230,7 +318,11 @@ class Network:
 
     def _host(self, name: str, address: str, peers: dict[str, str]) -> Host:
         holder = _holder(self._stack)
-        _ip(self._switch, f"link add {name} type veth peer name eth0 netns {holder}", f"link set {name} master bridge0 up")
+        _ip(
+            self._switch,
+            f"link add {name} type veth peer name eth0 netns {holder}",
+            f"link set {name} master bridge0 up",
+        )
         _ip(holder, "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up")
         host = Host(name, address, peers, holder, self._directory / f"{name}.console", self._below)
         self._stack.callback(host.end)
@@ -241,7 +333,11 @@ class Network:
 @contextmanager
 def network(directory: Path, release: str = releases.CHOSEN) -> Iterator[Network]:
     """A network for hosts of this release, which all end with the block. Needs root."""
-    for program, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux")):
+    for program, package in (
+        ("systemd-nspawn", "systemd-container"),
+        ("ip", "iproute2"),
+        ("nsenter", "util-linux"),
+    ):
         if shutil.which(program) is None:
             missing(package)
     if os.geteuid() != 0:
@@ -254,7 +350,17 @@ def network(directory: Path, release: str = releases.CHOSEN) -> Iterator[Network
 def _holder(stack: ExitStack) -> int:
     """An idle process with a mount and a network namespace of its own; its number."""
     holder = subprocess.Popen(
-        ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", "echo; exec sleep infinity"],
+        [
+            "unshare",
+            "--mount",
+            "--net",
+            "--propagation",
+            "private",
+            "--",
+            "sh",
+            "-c",
+            "echo; exec sleep infinity",
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -267,11 +373,15 @@ def _holder(stack: ExitStack) -> int:
 
 
 def _leader(machine: int) -> int:
-    """The child of systemd-nspawn that is process 1 of its own; 0 while there is only the one that prepares for it."""
+    """The child of systemd-nspawn that is process 1 of its own; 0 while there is only the one that
+    prepares for it.
+    """
     for child in children(machine):
         with suppress(OSError):
             status = Path(f"/proc/{child}/status").read_text(encoding="ascii")
-            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+            numbers = next(
+                line for line in status.splitlines() if line.startswith("NSpid:")
+            ).split()
             if len(numbers) > 2 and numbers[-1] == "1":
                 return child
     return 0

@@ -13,8 +13,8 @@ from typing import Any
 from support.host import Host
 from support.wait import TIMEOUT, until
 
-#: A run leaves two lines: when it begins and when it is done, in ns of a clock that outlives the host. One write each: no line is
-#: torn.
+#: A run leaves two lines: when it begins and when it is done, in ns of a clock that outlives the
+#: host. One write each: no line is torn.
 TASKS = """
 import os, time
 from celery import shared_task
@@ -68,7 +68,9 @@ WORKER = "[worker:main]\nconcurrency = 2\n"
 
 @dataclass(frozen=True)
 class Runs:
-    """How often each task has begun and ended, and when each of these calls was (seconds of CLOCK_BOOTTIME, in order)."""
+    """How often each task has begun and ended, and when each of these calls was (seconds of
+    CLOCK_BOOTTIME, in order).
+    """
 
     begun: Counter[int]
     ended: Counter[int]
@@ -84,9 +86,14 @@ class Runs:
 
 
 class Installed:
-    """The suite of one host, as its package installed it. Its RabbitMQ runs on `queue`, the same host unless another is named."""
+    """The suite of one host, as its package installed it.
 
-    def __init__(self, host: Host, package: Path, ini: str, broker: bool = True, queue: Host | None = None) -> None:
+    Its RabbitMQ runs on `queue`, the same host unless another is named.
+    """
+
+    def __init__(
+        self, host: Host, package: Path, ini: str, broker: bool = True, queue: Host | None = None
+    ) -> None:
         self.host = host
         self.queue = queue or host
         self.password = ""
@@ -94,11 +101,15 @@ class Installed:
             self.start_rabbitmq()
         self.set_up(package, ini)
 
-    # -- set-up ------------------------------------------------------------------------------------------------------
+    # -- set-up ------------------------------------------------------------------------------------
 
     def set_up(self, package: Path, ini: str) -> None:
-        """The package with these settings and the tasks; nothing is started. Also on a host from which it was purged."""
-        self.host.write("/etc/warren/conf.d/patience.ini", "[supervise]\nstart_timeout = 5m\n")  # the machine may be busy
+        """The package with these settings and the tasks; nothing is started.
+
+        Also on a host from which it was purged.
+        """
+        # the machine may be busy
+        self.host.write("/etc/warren/conf.d/patience.ini", "[supervise]\nstart_timeout = 5m\n")
         self.install(package)
         self.stop()  # the package starts it with what it ships
         self.host.write("/srv/jobs/jobs.py", TASKS)
@@ -118,14 +129,21 @@ class Installed:
         )
 
     def install(self, package: Path) -> None:
-        """As an operator would: apt install ./warren_*.deb. Nothing is asked, whatever was edited: there is nobody to answer."""
+        """As an operator would: apt install ./warren_*.deb.
+
+        Nothing is asked, whatever was edited: there is nobody to answer.
+        """
         self.host.copy(package, f"/root/{package.name}")
         self.host.sh(f"apt-get -qq install --no-install-recommends /root/{package.name} </dev/null")
 
     def _write_url(self) -> None:
         self.host.sh("install -d -o warren -g warren -m 700 /etc/warren/secrets")
         address = "127.0.0.1" if self.queue is self.host else self.queue.address
-        self.host.write("/etc/warren/secrets/broker-url", f"amqp://warren:{self.password}@{address}:5672//\n", 0o600)
+        self.host.write(
+            "/etc/warren/secrets/broker-url",
+            f"amqp://warren:{self.password}@{address}:5672//\n",
+            0o600,
+        )
         self.host.sh("chown warren:warren /etc/warren/secrets/broker-url")
 
     def join(self, other: Installed) -> None:
@@ -152,9 +170,11 @@ class Installed:
     def _systemctl(self, verb: str) -> None:
         # A start returns when the suite is ready, or its start_timeout is over.
         done = self.host.run("systemctl", verb, "warren", check=False, within=600)
-        assert done.returncode == 0, f"systemctl {verb}: {done.stderr}{self.host.journal('warren')[-3000:]}"
+        assert done.returncode == 0, (
+            f"systemctl {verb}: {done.stderr}{self.host.journal('warren')[-3000:]}"
+        )
 
-    # -- what can be seen --------------------------------------------------------------------------------------------
+    # -- what can be seen --------------------------------------------------------------------------
 
     def heartbeat(self, program: str) -> dict[str, Any]:
         """The heartbeat file of a program; empty when it has none."""
@@ -173,7 +193,11 @@ class Installed:
     def another(self, program: str, than: int, within: float = TIMEOUT) -> float:
         """Waits for a ready process of the program that is not `than`; the seconds it took."""
         began = time.monotonic()
-        until(lambda: self.pid(program) not in (0, than), within, f"another {program} than {than}; {self.heartbeat(program)}")
+        until(
+            lambda: self.pid(program) not in (0, than),
+            within,
+            f"another {program} than {than}; {self.heartbeat(program)}",
+        )
         return time.monotonic() - began
 
     def supervisord(self) -> int:
@@ -182,17 +206,27 @@ class Installed:
 
     def processes(self) -> dict[int, str]:
         """Every process of the suite's user, by number, with its start and its words."""
-        listed = self.host.run("ps", "-u", "warren", "-o", "pid=,lstart=,args=", "-ww", check=False).stdout
+        listed = self.host.run(
+            "ps", "-u", "warren", "-o", "pid=,lstart=,args=", "-ww", check=False
+        ).stdout
         return {int(line.split()[0]): line.split(maxsplit=1)[1] for line in listed.splitlines()}
 
     def log(self, daemon: str) -> list[dict[str, Any]]:
-        """Every whole line of a daemon's log; blanks stand where a full disk took only half a line."""
+        """Every whole line of a daemon's log; blanks stand where a full disk took only
+        half a line.
+        """
         text = self.host.read(f"/var/log/warren/{daemon}.log")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
+        return [
+            json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()
+        ]
 
     def logged(self, daemon: str, event: str, **fields: Any) -> list[dict[str, Any]]:
         """The lines of one event that have these fields."""
-        return [line for line in self.log(daemon) if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
+        return [
+            line
+            for line in self.log(daemon)
+            if line["event"] == event and all(line.get(k) == v for k, v in fields.items())
+        ]
 
     def _json(self, path: str) -> dict[str, Any]:
         try:
@@ -201,7 +235,7 @@ class Installed:
             return {}
         return said
 
-    # -- tasks -------------------------------------------------------------------------------------------------------
+    # -- tasks -------------------------------------------------------------------------------------
 
     def send(self, first: int, last: int, seconds: float = 0.0) -> None:
         """Sends tasks of these numbers, each of which takes so long."""
@@ -215,7 +249,9 @@ class Installed:
     def waiting(self, queue: str) -> list[str]:
         """The ids of the tasks in a queue that no worker consumes."""
         arguments = ("/usr/lib/warren/bin/python", "/srv/jobs/read.py", queue)
-        found: list[str] = json.loads(self.host.run("runuser", "-u", "warren", "--", *arguments).stdout)
+        found: list[str] = json.loads(
+            self.host.run("runuser", "-u", "warren", "--", *arguments).stdout
+        )
         return found
 
     def runs(self) -> Runs:

@@ -1,4 +1,6 @@
-"""Brokers that a run of kills (kills.py) starts, kills and starts again: on disk is what they have confirmed."""
+"""Brokers that a run of kills (kills.py) starts, kills and starts again: on disk is what they have
+confirmed.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Server(Protocol):
         """Whether messages are in the queue, or it cannot be asked."""
 
     def left(self) -> list[int]:
-        """Return how many messages are there in all, by where they are; all 0 when nothing stays behind."""
+        """Return how many messages are there in all, by where they are; all 0 when nothing stays
+        behind.
+        """
 
 
 class KilledRedis:
@@ -57,7 +61,9 @@ class KilledRedis:
     def start(self) -> None:
         """Start it, and return when it has read its file."""
         on_disk = ("appendonly yes", "appendfsync always")
-        self._running.enter_context(redis_server_at(self._directory, self._port, self._password, *on_disk))
+        self._running.enter_context(
+            redis_server_at(self._directory, self._port, self._password, *on_disk)
+        )
         until(self._answers, TIMEOUT, "Redis to have read its file")
 
     def kill(self) -> None:
@@ -74,9 +80,15 @@ class KilledRedis:
         return any(self.left())
 
     def left(self) -> list[int]:
-        """Return the messages in the queue, those noted as taken, and those in the index of these."""
+        """Return the messages in the queue, those noted as taken, and those in the index
+        of these.
+        """
         try:
-            return [self._redis.llen("default"), self._redis.hlen("unacked"), self._redis.zcard("unacked_index")]
+            return [
+                self._redis.llen("default"),
+                self._redis.hlen("unacked"),
+                self._redis.zcard("unacked_index"),
+            ]
         except Exception:  # noqa: BLE001  it loads its file, or does not listen yet
             return [-1]
 
@@ -88,7 +100,9 @@ class KilledRedis:
 
 
 class KilledRabbitMQ:
-    """A RabbitMQ node with quorum queues, or with classic ones; both are durable, and so are the messages."""
+    """A RabbitMQ node with quorum queues, or with classic ones; both are durable, and so are the
+    messages.
+    """
 
     def __init__(self, directory: Path, queue_type: str = "quorum") -> None:
         if not (RABBITMQ / "rabbitmq-server").exists():
@@ -103,8 +117,12 @@ class KilledRabbitMQ:
         self._server = self._running.enter_context(self._node.running())
 
     def kill(self) -> None:
-        """Kill the Erlang machine of this node: of what this run has started, the one process of that program."""
-        [machine] = [each for each in descendants(self._server.pid) if _program(each.pid) == "beam.smp"]
+        """Kill the Erlang machine of this node: of what this run has started, the one process of
+        that program.
+        """
+        [machine] = [
+            each for each in descendants(self._server.pid) if _program(each.pid) == "beam.smp"
+        ]
         os.kill(machine.pid, signal.SIGKILL)
         end_of(self._server)  # the script around it
         self._running.close()
@@ -114,16 +132,24 @@ class KilledRabbitMQ:
         self._running.close()
 
     def waiting(self) -> bool:
-        """Whether messages wait in the queue. What a worker has is not among them: RabbitMQ's protocol does not tell."""
+        """Whether messages wait in the queue.
+
+        What a worker has is not among them: RabbitMQ's protocol does not tell.
+        """
         try:
             with Connection(self._node.url, connect_timeout=TIMEOUT) as connection:
-                return bool(connection.default_channel.queue_declare("default", passive=True).message_count)
+                return bool(
+                    connection.default_channel.queue_declare("default", passive=True).message_count
+                )
         except Exception:  # noqa: BLE001  it is not there yet, or the queue is not
             return True
 
     def left(self) -> list[int]:
         """Return the messages of each queue, acknowledged or not."""
-        counts = [int(line.split()[-1]) for line in self._node.ctl("list_queues", "messages", "--no-table-headers").splitlines()]
+        counts = [
+            int(line.split()[-1])
+            for line in self._node.ctl("list_queues", "messages", "--no-table-headers").splitlines()
+        ]
         return counts if any(counts) else [0]
 
 

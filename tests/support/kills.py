@@ -1,4 +1,6 @@
-"""Tasks on a broker that is killed again and again, as its workers are: each must run at least once."""
+"""Tasks on a broker that is killed again and again, as its workers are: each must run at least
+once.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ class Outcome:
     server_kills: int
     #: Messages that stayed behind, by where they are.
     left: list[int] = field(default_factory=list)
-    #: Messages that went back because their worker was dead, or a connection was cut, and Warren gave them back (Redis).
+    #: Messages that went back because their worker was dead, or a connection was cut, and Warren
+    #: gave them back (Redis).
     restored: int = 0
     seconds: float = 0.0
 
@@ -55,13 +58,27 @@ class Run:
     """One suite, one broker."""
 
     def __init__(
-        self, directory: Path, tasks: int, kills: int, server_kills: int, seed: int = 1, broker: str = "redis", say: Any = None
+        self,
+        directory: Path,
+        tasks: int,
+        kills: int,
+        server_kills: int,
+        seed: int = 1,
+        broker: str = "redis",
+        say: Any = None,
     ) -> None:
-        self.directory, self.tasks, self.kills, self.server_kills = directory, tasks, kills, server_kills
+        self.directory, self.tasks, self.kills, self.server_kills = (
+            directory,
+            tasks,
+            kills,
+            server_kills,
+        )
         self._broker, self._say = broker, say or (lambda text: None)
         self._chance = random.Random(seed)
         self.server = server(broker, directory)
-        self.suite = Suite(directory, self.server.section + "[worker:a]\nconcurrency = 2\n", modules="jobs")
+        self.suite = Suite(
+            directory, self.server.section + "[worker:a]\nconcurrency = 2\n", modules="jobs"
+        )
         self.suite.module("jobs", JOBS)
         self._runs = directory / "runs"
         self._runs.touch()
@@ -91,27 +108,44 @@ class Run:
         counted = Counter(self._begun())
         lost = sorted(set(range(self.tasks)) - set(counted))
         again = sum(runs > 1 for runs in counted.values())
-        restored = sum(line["messages"] for line in self.suite.logged("worker", "messages_restored"))
+        restored = sum(
+            line["messages"] for line in self.suite.logged("worker", "messages_restored")
+        )
         took = time.monotonic() - begun
-        return Outcome(self._broker, self.tasks, lost, again, self.kills, self.server_kills, self._left, restored, took)
+        return Outcome(
+            self._broker,
+            self.tasks,
+            lost,
+            again,
+            self.kills,
+            self.server_kills,
+            self._left,
+            restored,
+            took,
+        )
 
     def _send(self) -> None:
         app: Any = make_app(load(self.suite.etc))
         while self._sent < self.tasks:
             try:
                 # It returns when the broker has confirmed the message: from then on it must run.
-                app.send_task("jobs.note", [str(self._runs), self._sent], ignore_result=True, retry=False)
+                app.send_task(
+                    "jobs.note", [str(self._runs), self._sent], ignore_result=True, retry=False
+                )
             except (OperationalError, AMQPError, OSError):
                 let_pass(0.05)  # it may have been taken: sent again, it may run twice
                 continue
             self._sent += 1
-            if self._sent * 2 > self.tasks:  # half of them in one go, half with gaps in which a worker is idle
+            # half of them in one go, half with gaps in which a worker is idle
+            if self._sent * 2 > self.tasks:
                 let_pass(self._chance.random() * 0.006)
             self._wait_for_kills()
 
     def _wait_for_kills(self) -> None:
         """Sends no more than are meant for the kills so far: each of them is to meet tasks."""
-        while self._sent < self.tasks and self._sent > self.tasks * (self._killed + 1) / (self.kills + 1):
+        while self._sent < self.tasks and self._sent > self.tasks * (self._killed + 1) / (
+            self.kills + 1
+        ):
             let_pass(0.01)
 
     def _kill_a_worker(self, number: int) -> None:
@@ -123,31 +157,49 @@ class Run:
             let_pass(self._chance.random() * 0.05)
             if self._servers_killed < self.server_kills * (number + 1) / self.kills:
                 self._kill_server()
-                if self._servers_killed % 2:  # every other time the worker outlives it, and connects again
+                # every other time the worker outlives it, and connects again
+                if self._servers_killed % 2:
                     wanted = len(self._begun()) + 1
-                    until(lambda: len(self._begun()) >= wanted or self._idle(), TIMEOUT, "tasks after the broker's return")
+                    until(
+                        lambda: len(self._begun()) >= wanted or self._idle(),
+                        TIMEOUT,
+                        "tasks after the broker's return",
+                    )
             worker.send_signal(signal.SIGKILL)
             end_of(worker)
         self._killed += 1
 
     def _idle(self) -> bool:
         """Whether there is nothing to do until the next kill."""
-        return self._sent >= self.tasks * (self._killed + 1) / (self.kills + 1) and not self.server.waiting()
+        return (
+            self._sent >= self.tasks * (self._killed + 1) / (self.kills + 1)
+            and not self.server.waiting()
+        )
 
     def _kill_server(self) -> None:
         self.server.kill()
         self.server.start()
         self._servers_killed += 1
-        self._say(f"{self._servers_killed} kills of the broker, {self._killed} of workers, {self._sent} sent")
+        self._say(
+            f"{self._servers_killed} kills of the broker, {self._killed} of workers, {self._sent} "
+            "sent"
+        )
 
     def _until_done(self) -> None:
         """Waits for as long as tasks are done: a queue may be long."""
         while not self._done():
             before = len(self._begun())
-            until(lambda: len(self._begun()) > before or self._done(), TIMEOUT, "an empty queue", every=1.0)  # noqa: B023
+            until(
+                lambda: len(self._begun()) > before or self._done(),  # noqa: B023
+                TIMEOUT,
+                "an empty queue",
+                every=1.0,
+            )
 
     def _done(self) -> bool:
-        """Whether nothing is left, and each task ran or is lost: what RabbitMQ counts may be some seconds old."""
+        """Whether nothing is left, and each task ran or is lost: what RabbitMQ counts may be some
+        seconds old.
+        """
         self._left = self.server.left()
         if any(self._left):
             self._empty = float("inf")

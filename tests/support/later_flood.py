@@ -1,4 +1,6 @@
-"""A flood of messages that are due much later, then a task that is due at once: when it ran, and the worker's memory."""
+"""A flood of messages that are due much later, then a task that is due at once: when it ran, and
+the worker's memory.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +51,24 @@ class Outcome:
 
 
 def make(directory: Path, url: str, kind: str = "auto") -> Suite:
-    """A worker of a queue under a quota and one without, on the broker of this URL (the embedded one without)."""
-    suite = Suite(directory, (broker_section(directory, url) if url else "[broker]\n") + INI.format(kind=kind), modules="jobs")
+    """A worker of a queue under a quota and one without, on the broker of this URL (the embedded
+    one without).
+    """
+    suite = Suite(
+        directory,
+        (broker_section(directory, url) if url else "[broker]\n") + INI.format(kind=kind),
+        modules="jobs",
+    )
     suite.module("jobs", SAMPLE)
     return suite
 
 
-def run(directory: Path, url: str, kind: str, messages: int, foreign: bool = True, due: float = 86400.0) -> Outcome:
-    """Send them all, due in so many seconds, and then one that is due; `foreign`: as a client that is not Warren's."""
+def run(
+    directory: Path, url: str, kind: str, messages: int, foreign: bool = True, due: float = 86400.0
+) -> Outcome:
+    """Send them all, due in so many seconds, and then one that is due; `foreign`: as a client that
+    is not Warren's.
+    """
     suite, found, path = make(directory, url, kind), Outcome(messages), directory / "calls"
     app = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
@@ -69,7 +81,9 @@ def run(directory: Path, url: str, kind: str, messages: int, foreign: bool = Tru
             send(suite, url, messages, lambda: due, str(directory / "late"))
         else:
             for _ in range(messages):
-                app.send_task("jobs.note", [str(directory / "late")], countdown=due, ignore_result=True)
+                app.send_task(
+                    "jobs.note", [str(directory / "late")], countdown=due, ignore_result=True
+                )
         sent = time.monotonic()
         app.send_task("jobs.note", [str(path)], ignore_result=True)
 
@@ -99,9 +113,17 @@ def memory(pid: int) -> int:
 
 
 def send(
-    suite: Suite, url: str, messages: int, due_in: Callable[[], float], path: str, task: str = "jobs.note", **headers: Any
+    suite: Suite,
+    url: str,
+    messages: int,
+    due_in: Callable[[], float],
+    path: str,
+    task: str = "jobs.note",
+    **headers: Any,
 ) -> list[str]:
-    """Send messages with an ETA straight into the queue, as no client of Warren's would; their ids."""
+    """Send messages with an ETA straight into the queue, as no client of Warren's would;
+    their ids.
+    """
     queue = "calls" if task == "jobs.call" else "default"
     made = [_message(due_in(), path, task) for _ in range(messages)]
     for message in made:
@@ -111,7 +133,9 @@ def send(
 
 
 def put(suite: Suite, url: str, queue: str, made: list[dict[str, Any]]) -> None:
-    """Puts messages (`headers` with an `id`, `body`) straight into the queue, past every client of Warren."""
+    """Puts messages (`headers` with an `id`, `body`) straight into the queue, past every client of
+    Warren.
+    """
     if not url:
         directory = suite.directory / "state" / "broker" / "queues" / queue
         for message in made:
@@ -131,8 +155,10 @@ def _message(seconds: float, path: str, task: str) -> dict[str, Any]:
     task_id, eta = str(uuid4()), datetime.now(UTC) + timedelta(seconds=seconds)
     embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     headers = {
-        "lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None, "group": None,
-        "eta": eta.isoformat(), "expires": None, "retries": 0, "timelimit": [None, None], "ignore_result": True,
+        "lang": "py", "task": task, "id": task_id, "root_id": task_id, "parent_id": None,
+        "group": None,
+        "eta": eta.isoformat(), "expires": None, "retries": 0, "timelimit": [None, None],
+        "ignore_result": True,
         "argsrepr": "", "kwargsrepr": "", "origin": "a test", "warren_sent_at": time.time(),
     }  # fmt: skip
     return {"body": json.dumps([[path], {}, embed]), "headers": headers}
@@ -144,18 +170,26 @@ def _virtual(message: dict[str, Any], queue: str) -> dict[str, Any]:
         "correlation_id": task_id, "delivery_mode": 2, "priority": 0, "delivery_tag": task_id,
         "delivery_info": {"exchange": "warren", "routing_key": queue},
     }  # fmt: skip
-    return {**message, "content-type": "application/json", "content-encoding": "utf-8", "properties": properties}
+    return {
+        **message,
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "properties": properties,
+    }
 
 
 def _publish(url: str, queue: str, made: list[dict[str, Any]]) -> None:
     parts = urlsplit(url)
     vhost = unquote(parts.path[1:]) or "/"
-    with amqp.Connection(f"{parts.hostname}:{parts.port}", parts.username, parts.password, virtual_host=vhost) as connection:
+    with amqp.Connection(
+        f"{parts.hostname}:{parts.port}", parts.username, parts.password, virtual_host=vhost
+    ) as connection:
         channel = connection.channel()
         channel.confirm_select()
         for message in made:
             body = amqp.Message(
-                message["body"], content_type="application/json", content_encoding="utf-8", delivery_mode=2,
+                message["body"], content_type="application/json", content_encoding="utf-8",
+                delivery_mode=2,
                 correlation_id=message["headers"]["id"], application_headers=message["headers"],
             )  # fmt: skip
             channel.basic_publish(body, exchange="warren", routing_key=queue)

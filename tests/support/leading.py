@@ -15,8 +15,13 @@ from warren.config import load
 from warren.logs.setup import configure
 
 
-def leading(suite: Suite, now: Callable[[], float], monotonic: Callable[[], float] = time.monotonic) -> Sender:
-    """A beat that takes the leadership, and continues where the last one was. Belongs in a forked process: it logs as beat."""
+def leading(
+    suite: Suite, now: Callable[[], float], monotonic: Callable[[], float] = time.monotonic
+) -> Sender:
+    """A beat that takes the leadership, and continues where the last one was.
+
+    Belongs in a forked process: it logs as beat.
+    """
     setattr(module, "time", SimpleNamespace(time=now, monotonic=monotonic))  # noqa: B010
     settings = load(suite.etc)
     configure("beat", "beat", "here", suite.directory / "log")

@@ -37,7 +37,10 @@ def poke_slot(path: Path, slot: int, word: Slot, value: int) -> None:
 
 
 def whole(ledger: Ledger, limit: int) -> Counts:
-    """Makes the lists again and reaps; checks that they lost nothing. Every slot in service is then free or cools."""
+    """Makes the lists again and reaps; checks that they lost nothing.
+
+    Every slot in service is then free or cools.
+    """
     ledger.reap()
     counts = ledger.counts()
     assert counts.limit == limit

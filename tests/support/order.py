@@ -1,10 +1,14 @@
-"""Which files of tests a run begins with. Of several processes none should begin with what takes minutes when the others end."""
+"""Which files of tests a run begins with.
+
+Of several processes none should begin with what takes minutes when the others end.
+"""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 
-#: Files that take more than half a minute on a quiet machine, and their seconds, about. What is not here comes after them.
+#: Files that take more than half a minute on a quiet machine, and their seconds, about. What is not
+#: here comes after them.
 LONG = {
     "host/test_other_release.py": 400,
     "host/test_supervisord_acts.py": 360,

@@ -1,4 +1,6 @@
-"""Brokers that a test takes away for a while: killed, so that their memory is lost and their disk stays, or hanging."""
+"""Brokers that a test takes away for a while: killed, so that their memory is lost and their disk
+stays, or hanging.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def redis_with_outages(directory: Path) -> Iterator[tuple[str, Outage]]:
     client: Redis = Redis.from_url(url)
 
     def begin() -> None:
-        server.enter_context(redis_server_at(directory, port, password, "appendonly yes", "appendfsync always"))
+        server.enter_context(
+            redis_server_at(directory, port, password, "appendonly yes", "appendfsync always")
+        )
         until(lambda: _answers(client), what="Redis to have read its file")
 
     def outage(seconds: float, how: str) -> None:
@@ -54,7 +58,9 @@ def redis_with_outages(directory: Path) -> Iterator[tuple[str, Outage]]:
         yield url, outage
 
 
-def _away(pid: int, seconds: float, how: str, server: ExitStack, begin: Callable[[], object]) -> None:
+def _away(
+    pid: int, seconds: float, how: str, server: ExitStack, begin: Callable[[], object]
+) -> None:
     if how == "hanging":
         os.kill(pid, signal.SIGSTOP)
         let_pass(seconds)

@@ -17,16 +17,26 @@ from support.wait import run_to_end
 ROOT = Path(__file__).parents[2]
 #: What the package is made of.
 _SOURCES = ("daemons/warren", "debian", "docs", "etc", "examples", "monit", "scripts", "systemd")
-_FILES = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "constraints.txt", "hashes.txt"]
+_FILES = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "constraints.txt",
+    "hashes.txt",
+]
 _FILES += ["pyproject.toml", "setup.py"]
-#: Packages of older trees are removed after so many seconds: another run may be about to install one.
+#: Packages of older trees are removed after so many seconds: another run may be about to install
+#: one.
 _KEPT = 4 * 3600
 
 
 def deb(version: str = "", release: str = CHOSEN) -> Path:
-    """The package, built unless it has been for the same tree; as another version than the tree's when one is given.
+    """The package, built unless it has been for the same tree; as another version than the tree's
+    when one is given.
 
-    It is for hosts of `release`, and built in that. Another process that wants it waits: half a minute, and only after a change.
+    It is for hosts of `release`, and built in that. Another process that wants it waits: half a
+    minute, and only after a change.
     """
     if release != OWN:
         root_of(release)
@@ -54,7 +64,18 @@ def _build(directory: Path, version: str, release: str) -> None:
     if release == OWN:
         arguments, within = [str(ROOT / "scripts" / "build-deb"), *options, str(fresh)], 600.0
     else:
-        arguments, within = [str(IN_DEBIAN), "--out", str(fresh), release, "scripts/build-deb", *options, "/mnt/out"], MADE_WITHIN
+        arguments, within = (
+            [
+                str(IN_DEBIAN),
+                "--out",
+                str(fresh),
+                release,
+                "scripts/build-deb",
+                *options,
+                "/mnt/out",
+            ],
+            MADE_WITHIN,
+        )
     done = run_to_end(arguments, capture_output=True, within=within)
     assert done.returncode == 0, done.stderr
     assert "packing ..." in done.stderr.splitlines(), "expected build-deb to tell its progress"
@@ -63,7 +84,12 @@ def _build(directory: Path, version: str, release: str) -> None:
 
 def _fingerprint(version: str, release: str) -> str:
     found = hashlib.sha256(f"{version} {release}".encode())
-    files = [path for directory in _SOURCES for path in (ROOT / directory).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = [
+        path
+        for directory in _SOURCES
+        for path in (ROOT / directory).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    ]
     for path in sorted([*files, *(ROOT / name for name in _FILES)]):
         found.update(f"{path.relative_to(ROOT)} {path.stat().st_mode:o}\n".encode())
         found.update(path.read_bytes())

@@ -1,4 +1,6 @@
-"""A provider behind a unix socket, a process of its own: it notes when it was called, and what the caller says of his asking."""
+"""A provider behind a unix socket, a process of its own: it notes when it was called, and what the
+caller says of his asking.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,16 @@ def provider(path: Path, record: Path) -> Iterator[None]:
 def seen(record: Path) -> list[Seen]:
     """Its calls."""
     lines = record.read_text(encoding="ascii").splitlines()
-    return [Seen(int(stamped) / 1e9, int(asked) / 1e9) for stamped, asked in (line.split() for line in lines)]
+    return [
+        Seen(int(stamped) / 1e9, int(asked) / 1e9)
+        for stamped, asked in (line.split() for line in lines)
+    ]
 
 
 def _serve(path: Path, record: Path) -> None:
-    """Stamps each call at its receipt, on disk, before anything else, and answers after a moment."""
+    """Stamps each call at its receipt, on disk, before anything else, and answers after a
+    moment.
+    """
     die_with_parent(signal.SIGKILL)
     out = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     dice = random.Random(1)

@@ -1,4 +1,6 @@
-"""A flood of messages that nobody can run, then a good task: when it had its result, and what the flood cost."""
+"""A flood of messages that nobody can run, then a good task: when it had its result, and what the
+flood cost.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Outcome:
 
 
 def run(directory: Path, url: str, kind: str, messages: int) -> Outcome:
-    """Put them all into the queue of a worker that stands still, then a good task; have it go on."""
+    """Put them all into the queue of a worker that stands still, then a good task; have it
+    go on.
+    """
     suite, found = make(directory, url, kind), Outcome(messages)
     app = make_app(load(suite.etc))
     try:
@@ -65,5 +69,10 @@ def rejected(suite: Suite) -> int:
 
 def seconds_used(pid: int) -> float:
     """The CPU seconds that a process used by itself."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    fields = (
+        Path(f"/proc/{pid}/stat")
+        .read_text(encoding="ascii", errors="replace")
+        .rpartition(")")[2]
+        .split()
+    )
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

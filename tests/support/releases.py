@@ -1,4 +1,6 @@
-"""Releases of Debian that hosts can be of: this machine's own, or one whose root `scripts/in-debian` makes with debootstrap."""
+"""Releases of Debian that hosts can be of: this machine's own, or one whose root
+`scripts/in-debian` makes with debootstrap.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ SUPPORTED = ("bookworm", "trixie")
 OWN = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 #: That of the hosts: what `scripts/test host --release NAME` was told.
 CHOSEN = os.environ.get("WARREN_TEST_RELEASE") or OWN
-#: Seconds that the root may take to be made: it is fetched, and tried three times. The package of another release, as well.
+#: Seconds that the root may take to be made: it is fetched, and tried three times. The package of
+#: another release, as well.
 MADE_WITHIN = 1500.0
 
 
@@ -29,7 +32,9 @@ def other() -> str:
 
 
 def root_of(release: str) -> Path:
-    """The root that hosts of this release lie over; made when it is not there, which takes minutes."""
+    """The root that hosts of this release lie over; made when it is not there, which takes
+    minutes.
+    """
     if release == OWN:
         return Path("/")
     if shutil.which("debootstrap") is None:

@@ -10,7 +10,13 @@ from celery.backends.base import COMPRESSED_PAYLOAD_MAGIC
 
 
 def _of(**fields: Any) -> bytes:
-    whole = {"status": "SUCCESS", "result": 1, "traceback": None, "children": [], "task_id": "known"}
+    whole = {
+        "status": "SUCCESS",
+        "result": 1,
+        "traceback": None,
+        "children": [],
+        "task_id": "known",
+    }
     return json.dumps({**whole, **fields}).encode()
 
 
@@ -28,7 +34,9 @@ MALFORMED: tuple[bytes, ...] = (
     _of(status="FAILURE", result=5),
     _of(status="FAILURE", result={}),
     _of(status="FAILURE", result={"exc_type": 5, "exc_module": 7, "exc_message": 1}),
-    _of(status="FAILURE", result={"exc_type": "system", "exc_module": "os", "exc_message": ["true"]}),
+    _of(
+        status="FAILURE", result={"exc_type": "system", "exc_module": "os", "exc_message": ["true"]}
+    ),
     _of(children=5),
     _of(children=[5]),
     _of(children=[[["x", 5], 7]]),

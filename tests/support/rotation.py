@@ -15,10 +15,15 @@ SHIPPED = Path(__file__).parents[2] / "etc" / "logrotate.d" / "warren"
 
 
 def adapted(log_dir: Path, directory: Path) -> Path:
-    """A copy in `directory` of the shipped file, for `log_dir` and the user of the test: nothing else differs."""
+    """A copy in `directory` of the shipped file, for `log_dir` and the user of the test: nothing
+    else differs.
+    """
     text = SHIPPED.read_text(encoding="utf-8")
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
-    for old, new in (("\n/var/log/warren/", f"\n{log_dir}/"), ("su warren warren", f"su {user} {group}")):
+    for old, new in (
+        ("\n/var/log/warren/", f"\n{log_dir}/"),
+        ("su warren warren", f"su {user} {group}"),
+    ):
         assert text.count(old) == 1
         text = text.replace(old, new)
     path = directory / "logrotate.conf"

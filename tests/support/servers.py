@@ -1,4 +1,6 @@
-"""RabbitMQ and Redis as processes of the test run: on loopback, on ports of their own, in directories of their own."""
+"""RabbitMQ and Redis as processes of the test run: on loopback, on ports of their own, in
+directories of their own.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from support.wait import end_of, run_to_end, until
 from warren.system.process import die_with_parent
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
-#: For a process that a test starts: it ends in order with a test run that is killed, or that a time limit ends on the spot.
+#: For a process that a test starts: it ends in order with a test run that is killed, or that a time
+#: limit ends on the spot.
 WITH_THE_RUN = partial(die_with_parent, signal.SIGTERM)
 #: What holds the names of the ports that this process has got.
 _claims: list[socket.socket] = []
@@ -27,14 +30,18 @@ _claims: list[socket.socket] = []
 
 def missing(component: str) -> None:
     """Skips the test at home; where CI is set a missing component is a failure."""
-    text = f"{component} is not installed; ./scripts/test as root installs it, or: apt-get install {component}"
+    text = (
+        f"{component} is not installed; ./scripts/test as root installs it, or: apt-get install "
+        f"{component}"
+    )
     if os.environ.get("CI"):
         pytest.fail(text)
     pytest.skip(text)
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now, and that no other test run on this machine gets while this one lasts.
+    """A port of loopback that nobody listens on now, and that no other test run on this machine
+    gets while this one lasts.
 
     A broker that is killed and started again is to find its port as it left it.
     """
@@ -44,7 +51,8 @@ def free_port() -> int:
             port = int(probe.getsockname()[1])
         claim = socket.socket(socket.AF_UNIX)
         try:
-            claim.bind(f"\0warren-test-port-{port}")  # an abstract name: it is gone with this process
+            # an abstract name: it is gone with this process
+            claim.bind(f"\0warren-test-port-{port}")
         except OSError:
             claim.close()
             continue
@@ -59,8 +67,12 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def process(arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a command in a session of its own, and ends the whole session afterwards whatever happened."""
+def process(
+    arguments: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a command in a session of its own, and ends the whole session afterwards whatever
+    happened.
+    """
     with open(log, "ab") as out:
         running = subprocess.Popen(
             arguments,
@@ -94,12 +106,21 @@ def redis_server(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def redis_server_at(directory: Path, port: int, password: str, *more: str) -> Iterator[None]:
-    """A Redis on a port that the caller chose; `more` lines of its configuration count before those that all have."""
+    """A Redis on a port that the caller chose; `more` lines of its configuration count before those
+    that all have.
+    """
     program = shutil.which("redis-server")
     if program is None:
         missing("redis-server")
     conf = directory / "redis.conf"
-    lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {directory}", "appendonly no", 'save ""')
+    lines = (
+        "bind 127.0.0.1",
+        f"port {port}",
+        f"requirepass {password}",
+        f"dir {directory}",
+        "appendonly no",
+        'save ""',
+    )
     conf.write_text("\n".join((*lines, *more)) + "\n", encoding="utf-8")
     with process([str(program), str(conf)], directory / "redis.log"):
         until(lambda: listens(port), what="Redis to listen")
@@ -116,7 +137,8 @@ class RabbitMQNode:
         epmd_port, dist_port = free_port(), free_port()
         conf = directory / "rabbitmq.conf"
         conf.write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\ndefault_user = warren\ndefault_pass = {self.password}\n"
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\ndefault_user = warren\ndefault_pass = "
+            f"{self.password}\n"
             "loopback_users = none\ncluster_formation.peer_discovery_backend = classic_config\n",
             encoding="utf-8",
         )
@@ -139,20 +161,34 @@ class RabbitMQNode:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The node and its port mapper, until the end of the block; yields the script that runs the node."""
+        """The node and its port mapper, until the end of the block; yields the script that runs the
+        node.
+        """
         with ExitStack() as stack:
             mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
             stack.enter_context(process(mapper, self.directory / "epmd.log", self.environment))
             until(lambda: listens(self._epmd_port), what="epmd to listen")
             program = [str(RABBITMQ / "rabbitmq-server")]
-            server = stack.enter_context(process(program, self.directory / "server.log", self.environment))
-            until(lambda: listens(self.port) or server.poll() is not None, what="RabbitMQ to listen")
-            until(lambda: self._has_started() or server.poll() is not None, what="RabbitMQ to have started", every=1.0)
-            assert server.poll() is None, f"RabbitMQ ended: {(self.directory / 'server.log').read_text()[-2000:]}"
+            server = stack.enter_context(
+                process(program, self.directory / "server.log", self.environment)
+            )
+            until(
+                lambda: listens(self.port) or server.poll() is not None, what="RabbitMQ to listen"
+            )
+            until(
+                lambda: self._has_started() or server.poll() is not None,
+                what="RabbitMQ to have started",
+                every=1.0,
+            )
+            assert server.poll() is None, (
+                f"RabbitMQ ended: {(self.directory / 'server.log').read_text()[-2000:]}"
+            )
             yield server
 
     def _has_started(self) -> bool:
-        """Whether the node answers: on a busy machine rabbitmqctl may fail to reach it in its own time."""
+        """Whether the node answers: on a busy machine rabbitmqctl may fail to reach it in its own
+        time.
+        """
         try:
             self.ctl("await_startup")
         except subprocess.CalledProcessError:
@@ -182,7 +218,9 @@ def rabbitmq_server(directory: Path) -> Iterator[RabbitMQNode]:
 
 
 def started(broker: str, directory: Path, stack: ExitStack) -> str:
-    """The URL of a broker of its own, by the word for its kind, until the stack ends; empty for the embedded one."""
+    """The URL of a broker of its own, by the word for its kind, until the stack ends; empty for the
+    embedded one.
+    """
     if broker == "redis":
         return stack.enter_context(redis_server(directory))
     if broker.startswith("rabbitmq"):

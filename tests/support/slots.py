@@ -18,7 +18,9 @@ MOST = 9
 
 
 def make(limit: int, capacity: int = 0, most: int = MOST) -> Slots:
-    """Slots in plain memory that were never used, with the lists built. most: slots that there is room for."""
+    """Slots in plain memory that were never used, with the lists built. most: slots that there is
+    room for.
+    """
     words = memoryview(array("q", bytes(8 * (HEADER_WORDS + most * SLOT_WORDS))))
     words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity or limit
     words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = limit, WINDOW, LONGEST
@@ -55,13 +57,17 @@ def chain(slots: Slots, head: Head) -> list[int]:
 
 
 def check_lists(slots: Slots, now: int) -> None:
-    """The lists hold exactly the resting slots, in order, and are what `rebuild` would make of the slots."""
+    """The lists hold exactly the resting slots, in order, and are what `rebuild` would make of the
+    slots.
+    """
     words = slots.words
     assert words[Head.BUSY] == 0
     free, cooling = chain(slots, Head.FREE_HEAD), chain(slots, Head.COOL_HEAD)
     states = slots.column(Slot.STATE).tolist()
     assert len(free) == words[Head.FREE_COUNT]
-    assert sorted(free + cooling) == [slot for slot, state in enumerate(states) if state == State.RESTING]
+    assert sorted(free + cooling) == [
+        slot for slot, state in enumerate(states) if state == State.RESTING
+    ]
     assert words[Head.RETIRED_COUNT] == states.count(State.RETIRED)
     assert max((slots.get(slot, Slot.UNTIL) for slot in free), default=0) <= now
     untils = [slots.get(slot, Slot.UNTIL) for slot in cooling]
@@ -82,10 +88,15 @@ NOW = 1000
 
 
 def scene() -> tuple[Slots, dict[str, Ticket]]:
-    """Six slots: one open of mine, one of a dead process, one cooling, one cooled but not brought in, two free; one retired."""
+    """Six slots: one open of mine, one of a dead process, one cooling, one cooled but not brought
+    in, two free; one retired.
+    """
     slots = make(6, 7)
     at = NOW - WINDOW - 20
-    tickets = {name: slots.reserve(owner, at) for name, owner in {"cooled": ME, "cooling": ME, "mine": ME, "dead": DEAD}.items()}
+    tickets = {
+        name: slots.reserve(owner, at)
+        for name, owner in {"cooled": ME, "cooling": ME, "mine": ME, "dead": DEAD}.items()
+    }
     slots.settle(tickets["cooled"], NOW - 20)
     slots.settle(tickets["cooling"], NOW + 50)
     return slots, tickets

@@ -40,7 +40,9 @@ class Storm:
         for number in range(WRITERS):
             arguments = [sys.executable, "-c", _WRITER, str(self.log.parent), f"worker-{number}"]
             pipe, null = subprocess.PIPE, subprocess.DEVNULL
-            self._processes.append(subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=null, text=True))
+            self._processes.append(
+                subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=null, text=True)
+            )
         for process in self._processes:
             assert process.stdout
             assert process.stdout.readline() == "begun\n"
@@ -56,10 +58,13 @@ class Storm:
                 process.wait()
 
     def grown(self) -> bool:
-        """Whether every program has written to the log since the last rotation, and enough for one more to mean something.
+        """Whether every program has written to the log since the last rotation, and enough for one
+        more to mean something.
 
-        On a busy machine a program may stand still for longer than two rotations by a test take. A real one that did, within
-        a write, would write that line once more.
+        On a busy machine a program may stand still for longer than two rotations by a test take. A
+        real one that did, within a write, would write that line once more.
         """
         text = self.log.read_bytes() if self.log.exists() else b""
-        return len(text) > 100_000 and all(f'"program":"worker-{number}"'.encode() in text for number in range(WRITERS))
+        return len(text) > 100_000 and all(
+            f'"program":"worker-{number}"'.encode() in text for number in range(WRITERS)
+        )

@@ -18,12 +18,15 @@ from warren.system.process import Process, process_of
 
 #: The command as installed beside the interpreter that runs the tests.
 WARREN = Path(sys.executable).with_name("warren")
-#: What the processes of the tests get of the environment: nothing of the caller's may change what they do.
+#: What the processes of the tests get of the environment: nothing of the caller's may change what
+#: they do.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"}
 
 
 class Suite:
-    """The suite of one scratch directory: directory/etc is its configuration, directory/{state,log,run} its other directories."""
+    """The suite of one scratch directory: directory/etc is its configuration,
+    directory/{state,log,run} its other directories.
+    """
 
     def __init__(self, directory: Path, ini: str, modules: str = "") -> None:
         self.directory = directory
@@ -38,7 +41,8 @@ class Suite:
 
     def write(self, ini: str) -> None:
         """Replaces warren.ini; the [app] section with the directories stands before `ini`."""
-        timeout = "" if "start_timeout" in ini else "[supervise]\nstart_timeout = 5m\n"  # the machine may be busy
+        # the machine may be busy
+        timeout = "" if "start_timeout" in ini else "[supervise]\nstart_timeout = 5m\n"
         (self.etc / "conf.d").mkdir(exist_ok=True)
         (self.etc / "conf.d" / "patience.ini").write_text(timeout, encoding="utf-8")
         (self.etc / "warren.ini").write_text(self.head + ini, encoding="utf-8")
@@ -47,7 +51,7 @@ class Suite:
         """Writes a module of the app."""
         (self.directory / "app" / f"{name}.py").write_text(text, encoding="utf-8")
 
-    # -- commands --------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def warren(self, *arguments: str, within: float = TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Runs `warren WORDS` to its end."""
@@ -56,7 +60,9 @@ class Suite:
 
     @contextmanager
     def running(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`warren WORDS` in a session of its own, ended with everything it started when the block ends."""
+        """`warren WORDS` in a session of its own, ended with everything it started when the block
+        ends.
+        """
         command = [str(WARREN), "--config", str(self.etc), *arguments]
         self.directory.joinpath("out").mkdir(exist_ok=True)
         with open(self.directory / "out" / f"{'-'.join(arguments)}", "ab") as out:
@@ -87,29 +93,46 @@ class Suite:
         """Whether every program does its work."""
         return bool((self.status() or {}).get("ready"))
 
-    # -- what can be seen ------------------------------------------------------------------------------------------
+    # -- what can be seen --------------------------------------------------------------------------
 
     def log(self, daemon: str) -> list[dict[str, Any]]:
-        """Every line of a daemon's log. One that is neither JSON nor blank fails here; one still being written is no line yet."""
+        """Every line of a daemon's log.
+
+        One that is neither JSON nor blank fails here; one still being written is no line yet.
+        """
         path = self.directory / "log" / f"{daemon}.log"
         if not path.exists():
             return []
         text = path.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
+        return [
+            json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()
+        ]
 
     def logged(self, daemon: str, event: str, **fields: Any) -> list[dict[str, Any]]:
         """The lines of one event that have these fields."""
-        return [line for line in self.log(daemon) if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
+        return [
+            line
+            for line in self.log(daemon)
+            if line["event"] == event and all(line.get(k) == v for k, v in fields.items())
+        ]
 
-    def await_event(self, daemon: str, event: str, within: float = TIMEOUT, **fields: Any) -> dict[str, Any]:
+    def await_event(
+        self, daemon: str, event: str, within: float = TIMEOUT, **fields: Any
+    ) -> dict[str, Any]:
         """The first such line, as soon as it is there."""
-        return until(lambda: self.logged(daemon, event, **fields), within, f"{event} {fields} in {daemon}.log")[0]
+        return until(
+            lambda: self.logged(daemon, event, **fields),
+            within,
+            f"{event} {fields} in {daemon}.log",
+        )[0]
 
     def heartbeat(self, program: str) -> dict[str, Any] | None:
         """The heartbeat file of a program."""
         try:
             said: dict[str, Any] = json.loads(
-                (self.directory / "run" / "heartbeats" / f"{program}.json").read_text(encoding="utf-8")
+                (self.directory / "run" / "heartbeats" / f"{program}.json").read_text(
+                    encoding="utf-8"
+                )
             )
         except (OSError, ValueError):
             return None
@@ -151,6 +174,9 @@ def descendants(pid: int) -> list[Process]:
 def children(pid: int) -> list[int]:
     """The numbers of the processes that it started and that still run."""
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+        return [
+            int(word)
+            for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        ]
     except OSError:
         return []

@@ -35,7 +35,10 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
     """The supervisord of a suite that is ready; when the block ends, nothing of it is left."""
     before = len(suite.logged("supervisord", "ready"))
     with suite.running("supervise", **environment) as started:
-        until(lambda: len(suite.logged("supervisord", "ready")) > before, what=f"ready; {suite.output('supervise')}")
+        until(
+            lambda: len(suite.logged("supervisord", "ready")) > before,
+            what=f"ready; {suite.output('supervise')}",
+        )
         found = process_of(started.pid)
         assert found is not None
         yield found
@@ -43,8 +46,13 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
 
 @contextmanager
 def one_line_supervisor(suite: Suite, *verb: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Somebody who starts a daemon with the word that supervisord sets, and can be killed as supervisord can."""
-    script = f"import subprocess, sys; subprocess.run(sys.argv[1:], env={ENVIRONMENT | {'SUPERVISOR_ENABLED': '1'}!r})"
+    """Somebody who starts a daemon with the word that supervisord sets, and can be killed as
+    supervisord can.
+    """
+    script = (
+        "import subprocess, sys; subprocess.run(sys.argv[1:], "
+        f"env={ENVIRONMENT | {'SUPERVISOR_ENABLED': '1'}!r})"
+    )
     arguments = [sys.executable, "-c", script, str(WARREN), "--config", str(suite.etc), *verb]
     with process(arguments, suite.directory / "supervisor", ENVIRONMENT) as supervisor:
         yield supervisor
@@ -59,8 +67,13 @@ def programs(suite: Suite) -> dict[str, supervisord.Program]:
 
 
 def stop(suite: Suite, program: str) -> None:
-    """Has supervisord stop a program by its socket, as a task or supervisorctl may; returns when it has ended."""
-    with ServerProxy("http://localhost", transport=supervisord.Transport(suite.directory / "run" / "supervisor.sock")) as asked:
+    """Has supervisord stop a program by its socket, as a task or supervisorctl may; returns when it
+    has ended.
+    """
+    with ServerProxy(
+        "http://localhost",
+        transport=supervisord.Transport(suite.directory / "run" / "supervisor.sock"),
+    ) as asked:
         asked.supervisor.stopProcess(program)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 
 class Listener:
-    """What came in, as datagrams of NAME=value; each with the second (CLOCK_MONOTONIC) at which it was read."""
+    """What came in, as datagrams of NAME=value; each with the second (CLOCK_MONOTONIC) at which it
+    was read.
+    """
 
     def __init__(self, listening: socket.socket) -> None:
         self._socket = listening
@@ -24,7 +26,9 @@ class Listener:
                 said = self._socket.recv(65536).decode("utf-8")
             except BlockingIOError:
                 return [arguments for _, arguments in self.heard]
-            self.heard.append((time.monotonic(), dict(line.split("=", 1) for line in said.splitlines())))
+            self.heard.append(
+                (time.monotonic(), dict(line.split("=", 1) for line in said.splitlines()))
+            )
 
     def said(self, name: str) -> list[str]:
         """Each value that this word had, in order."""

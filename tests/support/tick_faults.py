@@ -1,6 +1,8 @@
-"""Beats of one fleet that are killed and stopped, and whose broker goes away, while many entries tick: what becomes of each tick.
+"""Beats of one fleet that are killed and stopped, and whose broker goes away, while many entries
+tick: what becomes of each tick.
 
-Who counts is none of the beats: it takes the messages from the queue, and reads what the beats have told as missed.
+Who counts is none of the beats: it takes the messages from the queue, and reads what the beats have
+told as missed.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from warren.config import load
 
 EVERY = 1.0
 JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
-#: Seconds that a leader is stopped for at most: supervise kills a daemon whose heartbeat is still for 20 s.
+#: Seconds that a leader is stopped for at most: supervise kills a daemon whose heartbeat is still
+#: for 20 s.
 LONGEST_STOP = 25.0
 #: Seconds for a beat to lead, or for a broker to be back.
 TIMEOUT = 600.0
@@ -55,11 +58,14 @@ class Outcome:
 
 
 class Fleet:
-    """Beats on some hosts, one leader among them; a beat that has ended is started again, as supervise would."""
+    """Beats on some hosts, one leader among them; a beat that has ended is started again, as
+    supervise would.
+    """
 
     def __init__(self, directory: Path, url: str, queues: str, entries: int, hosts: int) -> None:
         schedule = "".join(
-            f"[schedule:s{number}]\ntask = jobs.tick\nevery = {EVERY:g}s\nmisfire = {'skip' if number % 2 else 'run'}\n"
+            f"[schedule:s{number}]\ntask = jobs.tick\nevery = {EVERY:g}s\nmisfire = "
+            f"{'skip' if number % 2 else 'run'}\n"
             for number in range(entries)
         )
         self.entries = [f"s{number}" for number in range(entries)]
@@ -91,7 +97,8 @@ class Fleet:
         """Starts the beat of this host, again."""
         if host in self._beats:
             self._beats[host].close()
-        (self.suites[host].directory / "run" / "heartbeats" / "beat.json").unlink(missing_ok=True)  # of the dead one
+        # of the dead one
+        (self.suites[host].directory / "run" / "heartbeats" / "beat.json").unlink(missing_ok=True)
         self._beats[host] = ExitStack()
         self._processes[host] = self._beats[host].enter_context(self.suites[host].running("beat"))
 
@@ -103,8 +110,14 @@ class Fleet:
 
     def leader(self) -> int | None:
         """The host whose beat says that it leads; None while none does."""
-        heartbeats = [(suite.heartbeat("beat") or {}, host) for host, suite in enumerate(self.suites)]
-        leading = [(heartbeat["at"], host) for heartbeat, host in heartbeats if (heartbeat.get("details") or {}).get("leading")]
+        heartbeats = [
+            (suite.heartbeat("beat") or {}, host) for host, suite in enumerate(self.suites)
+        ]
+        leading = [
+            (heartbeat["at"], host)
+            for heartbeat, host in heartbeats
+            if (heartbeat.get("details") or {}).get("leading")
+        ]
         return max(leading)[1] if leading else None
 
     def await_leader(self) -> int:
@@ -117,7 +130,12 @@ class Fleet:
         if host is None:
             return 0
         lines = self.suites[host].log("beat")
-        return host + 1 if lines and any(line["event"] == "tick_sent" and line["tick"] > since for line in lines[-200:]) else 0
+        return (
+            host + 1
+            if lines
+            and any(line["event"] == "tick_sent" and line["tick"] > since for line in lines[-200:])
+            else 0
+        )
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """Those of all beats."""
@@ -125,9 +143,18 @@ class Fleet:
 
 
 def run(
-    fleet: Fleet, seconds: float, faults: int, outages: int, outage: Outage | None, seed: int = 1, longest: float = LONGEST_STOP
+    fleet: Fleet,
+    seconds: float,
+    faults: int,
+    outages: int,
+    outage: Outage | None,
+    seed: int = 1,
+    longest: float = LONGEST_STOP,
 ) -> Outcome:
-    """Does as many faults to leaders, and outages, in so many seconds or more; then counts. `longest` is that of a stop."""
+    """Does as many faults to leaders, and outages, in so many seconds or more; then counts.
+
+    `longest` is that of a stop.
+    """
     chance, begun = random.Random(seed), time.monotonic()
     kinds = [("kill", "stop")[number % 2] for number in range(faults)]
     for number in range(outages):
@@ -144,10 +171,24 @@ def run(
                 outage(chance.uniform(5, 20), kind)
             let_pass(begun + seconds * (number + 1) / len(kinds) - time.monotonic())
         last = time.time()
-        until(lambda: all(tick > last for tick in _newest(fleet).values()), TIMEOUT, "a last tick of each entry")
-    counted = Counted(fleet, {name: round(tick / EVERY) for name, tick in taken["ticks"].items()}, int(last / EVERY))
+        until(
+            lambda: all(tick > last for tick in _newest(fleet).values()),
+            TIMEOUT,
+            "a last tick of each entry",
+        )
+    counted = Counted(
+        fleet,
+        {name: round(tick / EVERY) for name, tick in taken["ticks"].items()},
+        int(last / EVERY),
+    )
     took = time.monotonic() - begun
-    return counted.outcome(kinds.count("kill"), kinds.count("stop"), len(kinds) - faults, len(fleet.lines("leader_taken")), took)
+    return counted.outcome(
+        kinds.count("kill"),
+        kinds.count("stop"),
+        len(kinds) - faults,
+        len(fleet.lines("leader_taken")),
+        took,
+    )
 
 
 def _fault(fleet: Fleet, host: int, kind: str, chance: random.Random, longest: float) -> None:
@@ -173,7 +214,9 @@ class Counted:
 
     def __init__(self, fleet: Fleet, first: dict[str, int], last: int) -> None:
         self._app: Any = make_app(load(fleet.suites[0].etc))
-        self.due = {(name, number) for name in fleet.entries for number in range(first[name] + 1, last + 1)}
+        self.due = {
+            (name, number) for name in fleet.entries for number in range(first[name] + 1, last + 1)
+        }
         # Beyond `last` a beat may be cut off in the midst of its ticks: those count as nobody's.
         ids = {
             task_id(self._app.main, name, number * EVERY): (name, number)
@@ -190,7 +233,9 @@ class Counted:
         self.renamed = sum(len(each) - 1 for each in names.values())
         self.gaps = fleet.lines("tick_missed")
 
-    def outcome(self, killed: int, stopped: int, away: int, leaders: int, seconds: float) -> Outcome:
+    def outcome(
+        self, killed: int, stopped: int, away: int, leaders: int, seconds: float
+    ) -> Outcome:
         """The sums."""
         told: set[tuple[str, int]] = set()
         surely, unsure = 0, 0

@@ -13,7 +13,10 @@ from warren.beat.ticks import GRACE, task_id
 
 @dataclass(frozen=True)
 class Silence:
-    """From the last tick of one leader to the first of the next, which has `taken` over between. In seconds since the epoch."""
+    """From the last tick of one leader to the first of the next, which has `taken` over between.
+
+    In seconds since the epoch.
+    """
 
     last: float
     taken: float
@@ -27,24 +30,36 @@ def silences(records: Iterable[dict[str, Any]]) -> list[Silence]:
     for record in sorted(records, key=lambda record: str(record["timestamp"])):
         if record["event"] == "leader_taken":
             taken = datetime.fromisoformat(record["timestamp"]).timestamp()
-        elif record["event"] == "tick_sent" and record["late_s"] <= GRACE:  # not one that was made up for, or sent again
+        elif (
+            record["event"] == "tick_sent" and record["late_s"] <= GRACE
+        ):  # not one that was made up for, or sent again
             if taken and last:
                 found.append(Silence(last, taken, record["tick"]))
             last, taken = record["tick"], 0.0
     return found
 
 
-def arrived(identities: Iterable[str], app: str, entry: str, every: float, first: float, last: float) -> Counter[float]:
-    """How often the task of each tick from `first` to `last` is among these; ids of other ticks are left out."""
+def arrived(
+    identities: Iterable[str], app: str, entry: str, every: float, first: float, last: float
+) -> Counter[float]:
+    """How often the task of each tick from `first` to `last` is among these; ids of other ticks are
+    left out.
+    """
     ticks = {task_id(app, entry, tick): tick for tick in _each(first, last, every)}
     return Counter(ticks[identity] for identity in identities if identity in ticks)
 
 
 def lost(found: Counter[float], every: float, between: Iterable[Silence] = ()) -> list[float]:
-    """The ticks from the first to the last one found that are missing, but for those within these silences."""
+    """The ticks from the first to the last one found that are missing, but for those within these
+    silences.
+    """
     known = list(between)
     missing = [tick for tick in _each(min(found), max(found), every) if not found[tick]]
-    return [tick for tick in missing if not any(silence.last < tick < silence.first for silence in known)]
+    return [
+        tick
+        for tick in missing
+        if not any(silence.last < tick < silence.first for silence in known)
+    ]
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,8 @@ class Balance:
 def balance(records: Iterable[dict[str, Any]], every: float) -> Balance:
     """The balance of entries that tick `every` so many seconds, from beat's lines in any order.
 
-    A gap is told before what is sent beside it, also before the older ticks whose sending had begun.
+    A gap is told before what is sent beside it, also before the older ticks whose sending had
+    begun.
     """
     sent, covered, told = Counter[tuple[str, int]](), dict[str, list[int]](), 0
     for record in records:
@@ -85,5 +101,8 @@ def taken(app: Any, queue: str = "default") -> Iterator[str]:
 
 
 def _each(first: float, last: float, every: float) -> list[float]:
-    """The multiples of `every` in between, both included. Counted: sums of fractions would drift."""
+    """The multiples of `every` in between, both included.
+
+    Counted: sums of fractions would drift.
+    """
     return [number * every for number in range(round(first / every), round(last / every) + 1)]

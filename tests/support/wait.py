@@ -1,14 +1,17 @@
-"""Waiting: the only ways in which a test lets time pass. Each has a deadline, and none can be short.
+"""Waiting: the only ways in which a test lets time pass. Each has a deadline, and none can be
+short.
 
-A deadline is there to end a test that would wait for ever. It says nothing about how fast Warren is: on a machine that is busy
-everything takes ten times as long. What has to be fast is measured, and noted with the fixture `figure` beside its goal.
+A deadline is there to end a test that would wait for ever. It says nothing about how fast Warren
+is: on a machine that is busy everything takes ten times as long. What has to be fast is measured,
+and noted with the fixture `figure` beside its goal.
 
     until(lambda: path.exists(), what="the file")      a condition
     result_of(app.send_task("jobs.add", [1, 2]))       a task
-    run_to_end(["warren", "--version"])                      a command, to its end
-    end_of(process), output_of(process)                 a process that was started before
+    run_to_end(["warren", "--version"])                a command, to its end
+    end_of(process), output_of(process)                a process that was started before
     with deadline("the answer") as seconds: ...        anything else that takes a number of seconds
-    let_pass(3)                                        nothing: a time in which something else may not happen
+    let_pass(3)                                        nothing: something else may not happen
+
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds that a test waits for what must come: with a load of 10 on 2 processors what takes 10 s takes a minute.
+#: Seconds that a test waits for what must come: with a load of 10 on 2 processors what takes 10 s
+#: takes a minute.
 TIMEOUT = 180.0
 #: No deadline may be shorter.
 SHORTEST = 60.0
@@ -42,10 +46,13 @@ waits: list[Waited] = []
 
 @contextmanager
 def deadline(what: str, within: float = TIMEOUT) -> Iterator[float]:
-    """Notes how long the block takes beside its deadline. Yields the deadline; the block must keep to it."""
+    """Notes how long the block takes beside its deadline.
+
+    Yields the deadline; the block must keep to it.
+    """
     assert within >= SHORTEST, (
-        f"deadline: expected {SHORTEST:g} s or more for {what}, found {within:g} s; leave it out, it is {TIMEOUT:g} s then. "
-        "What has to be fast is measured: see the fixture figure"
+        f"deadline: expected {SHORTEST:g} s or more for {what}, found {within:g} s; leave it out, "
+        f"it is {TIMEOUT:g} s then. What has to be fast is measured: see the fixture figure"
     )
     began = time.monotonic()
     try:
@@ -54,8 +61,16 @@ def deadline(what: str, within: float = TIMEOUT) -> Iterator[float]:
         waits.append(Waited(what, time.monotonic() - began, within))
 
 
-def until(condition: Callable[[], T], within: float = TIMEOUT, what: str = "the condition", every: float = 0.02) -> T:
-    """The first true value of `condition`; fails when there is none `within` so many seconds. It looks `every` so many."""
+def until(
+    condition: Callable[[], T],
+    within: float = TIMEOUT,
+    what: str = "the condition",
+    every: float = 0.02,
+) -> T:
+    """The first true value of `condition`; fails when there is none `within` so many seconds.
+
+    It looks `every` so many.
+    """
     with deadline(what, within):
         end = time.monotonic() + within
         while True:
@@ -68,7 +83,10 @@ def until(condition: Callable[[], T], within: float = TIMEOUT, what: str = "the 
 
 
 def let_pass(seconds: float) -> None:
-    """Lets time pass in which something must not happen. Never to wait for what does happen: see `until`."""
+    """Lets time pass in which something must not happen.
+
+    Never to wait for what does happen: see `until`.
+    """
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(left)
@@ -85,7 +103,9 @@ def run_to_end(
 ) -> subprocess.CompletedProcess[str]:
     """`subprocess.run`, with a deadline, and with text."""
     with deadline(" ".join(map(str, arguments))[:80], within) as seconds:
-        return subprocess.run(arguments, timeout=seconds, **{"check": False, "text": True, **options})
+        return subprocess.run(
+            arguments, timeout=seconds, **{"check": False, "text": True, **options}
+        )
 
 
 def end_of(process: subprocess.Popen[Any], within: float = TIMEOUT) -> int:
@@ -94,11 +114,17 @@ def end_of(process: subprocess.Popen[Any], within: float = TIMEOUT) -> int:
         return process.wait(seconds)
 
 
-def output_of(process: subprocess.Popen[Any], given: Any = None, within: float = TIMEOUT) -> tuple[Any, Any]:
+def output_of(
+    process: subprocess.Popen[Any], given: Any = None, within: float = TIMEOUT
+) -> tuple[Any, Any]:
     """What a process has printed when it has ended: `Popen.communicate`, with a deadline."""
     with deadline(f"the end of {_name(process)}", within) as seconds:
         return process.communicate(given, timeout=seconds)
 
 
 def _name(process: subprocess.Popen[Any]) -> str:
-    return " ".join(map(str, process.args))[:80] if isinstance(process.args, list | tuple) else str(process.args)[:80]
+    return (
+        " ".join(map(str, process.args))[:80]
+        if isinstance(process.args, list | tuple)
+        else str(process.args)[:80]
+    )

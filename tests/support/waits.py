@@ -20,18 +20,27 @@ def worth_noting(waits: Sequence[Waited]) -> list[Waited]:
 
 
 def lines(properties: Iterable[tuple[str, Any]], tests: int) -> list[str]:
-    """The table at the end of a run of so many tests: each wait that was near its deadline, or one line when none was.
+    """The table at the end of a run of so many tests: each wait that was near its deadline, or one
+    line when none was.
 
     The properties are pairs of a test and what `worth_noting` gave for it.
     """
     found = [(test, Waited(*wait)) for test, wait in properties]
-    near = sorted((each for each in found if each[1].took >= NEAR * each[1].within), key=lambda each: -_share(each[1]))
+    near = sorted(
+        (each for each in found if each[1].took >= NEAR * each[1].within),
+        key=lambda each: -_share(each[1]),
+    )
     if near:
         return [f"{_share(wait):>4.0%}  {_said(test, wait)}" for test, wait in near]
     if not found:
         return [f"none of {tests} tests waited"]
     test, wait = max(found, key=lambda each: _share(each[1]))
-    return [f"none of {tests} tests came within half of a deadline; the nearest: {_share(wait):.0%}  {_said(test, wait)}"]
+    return [
+        (
+            f"none of {tests} tests came within half of a deadline; the nearest: "
+            f"{_share(wait):.0%}  {_said(test, wait)}"
+        )
+    ]
 
 
 def _share(wait: Waited) -> float:

@@ -1,4 +1,6 @@
-"""What the worker does with slots, on real ledgers; what its gate does with messages, a real worker shows."""
+"""What the worker does with slots, on real ledgers; what its gate does with messages, a real worker
+shows.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,17 @@ def admission(loaded: Callable[[str], Settings], tmp_path: Path) -> Admission:
 
 def dropped(*tickets: Ticket) -> Bunch:
     """A request that was admitted with these slots and that no pool child has taken up."""
-    return Bunch(request_dict={TICKETS: {"x": [[ticket.slot, ticket.serial] for ticket in tickets], "gone": [[0, 1]]}})
+    return Bunch(
+        request_dict={
+            TICKETS: {"x": [[ticket.slot, ticket.serial] for ticket in tickets], "gone": [[0, 1]]}
+        }
+    )
 
 
 def test_a_dropped_request_requeues_what_no_child_has_claimed(admission: Admission) -> None:
-    """The slot of a request that no child has taken up is free again; one that a child claimed meanwhile is the child's."""
+    """The slot of a request that no child has taken up is free again; one that a child claimed
+    meanwhile is the child's.
+    """
     ledger = admission.ledgers["x"]
     tickets = ledger.reserve(2, current_process()) or ()
     ledger.claim(tickets[1:], NOBODY)
@@ -42,7 +50,9 @@ def test_a_dropped_request_requeues_what_no_child_has_claimed(admission: Admissi
 
 
 def test_what_a_busy_ledger_did_not_take(admission: Admission) -> None:
-    """A slot that cannot be given back while the ledger's lock is held is given back later, at a turn of the main loop."""
+    """A slot that cannot be given back while the ledger's lock is held is given back later, at a
+    turn of the main loop.
+    """
     ledger = admission.ledgers["x"]
     tickets = ledger.reserve(2, current_process()) or ()
     with Ledger(ledger.path)._file.locked():

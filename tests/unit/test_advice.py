@@ -30,19 +30,27 @@ Written = Callable[..., Path]
         ((), []),
     ],
 )
-def test_a_file_of_hosts_that_is_nearly_this_hosts(etc: Written, files: tuple[str, ...], told: list[str]) -> None:
-    """It is named, with the host that it was perhaps meant for; other hosts' files are nobody's slip."""
+def test_a_file_of_hosts_that_is_nearly_this_hosts(
+    etc: Written, files: tuple[str, ...], told: list[str]
+) -> None:
+    """It is named, with the host that it was perhaps meant for; other hosts' files are nobody's
+    slip.
+    """
     directory = etc("")
     (directory / "hosts").mkdir(exist_ok=True)
     for name in files:
         (directory / "hosts" / f"{name}.ini").write_text("", encoding="utf-8")
     found = list(misspelt_hosts(load(directory, "laptop")))
-    assert [line.partition(":")[0] for line in found] == [str(directory / "hosts" / f"{name}.ini") for name in told]
+    assert [line.partition(":")[0] for line in found] == [
+        str(directory / "hosts" / f"{name}.ini") for name in told
+    ]
     assert all("this one is laptop" in line for line in found)
 
 
 def test_a_celery_app_of_a_modules_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told with file and line, once, however many modules import it; one that Warren made, and a proxy, are not."""
+    """It is told with file and line, once, however many modules import it; one that Warren made,
+    and a proxy, are not.
+    """
     source = tmp_path / "shop_celery.py"
     source.write_text(
         textwrap.dedent(
@@ -67,7 +75,9 @@ def test_a_celery_app_of_a_modules_own(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_longer_window_is_told_before_it_costs(tmp_path: Path, etc: Written) -> None:
-    """With calls made under a short window a longer one admits none for its length; a change that costs nothing is not told."""
+    """With calls made under a short window a longer one admits none for its length; a change that
+    costs nothing is not told.
+    """
     text = f"[app]\nstate_dir = {tmp_path}/state\n[quota:p2]\nlimit = {{}}\n"
     before = load(etc(text.format("5/20s")))
     assert pauses(before) == []  # no ledger yet

@@ -19,6 +19,10 @@ from warren.demo.api_calls import retry_in
         (503, {"retry-after": "30"}, 30.0),
     ],
 )
-def test_only_an_answer_that_time_can_mend_is_tried_again(status: int, headers: dict[str, str], wait: float | None) -> None:
-    """A 429 or a 5xx is tried again when the provider says, or after a second; anything else is final."""
+def test_only_an_answer_that_time_can_mend_is_tried_again(
+    status: int, headers: dict[str, str], wait: float | None
+) -> None:
+    """A 429 or a 5xx is tried again when the provider says, or after a second; anything else is
+    final.
+    """
     assert retry_in(status, headers) == wait

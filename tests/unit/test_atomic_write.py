@@ -18,8 +18,12 @@ from warren.system.atomic_write import replace_file
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("name", ["x.json", "x.json.new"])
 @pytest.mark.parametrize("word", PLANTS)
-def test_whatever_stands_there_is_replaced(tmp_path: Path, word: str, name: str, durable: bool) -> None:
-    """It is a regular file afterwards; no link was followed, no fifo waited for, and nothing stays beside it."""
+def test_whatever_stands_there_is_replaced(
+    tmp_path: Path, word: str, name: str, durable: bool
+) -> None:
+    """It is a regular file afterwards; no link was followed, no fifo waited for, and nothing stays
+    beside it.
+    """
     path = tmp_path / "x.json"
     PLANTS[word](tmp_path / name)
     replace_file(path, "text\n", durable=durable)
@@ -30,7 +34,10 @@ def test_whatever_stands_there_is_replaced(tmp_path: Path, word: str, name: str,
         assert target.read_bytes() == b""
 
 
-@pytest.mark.parametrize(("mode", "umask", "expected"), [(0o666, 0o077, 0o600), (0o666, 0o022, 0o644), (0o600, 0o022, 0o600)])
+@pytest.mark.parametrize(
+    ("mode", "umask", "expected"),
+    [(0o666, 0o077, 0o600), (0o666, 0o022, 0o644), (0o600, 0o022, 0o600)],
+)
 def test_the_mode_is_as_asked(tmp_path: Path, mode: int, umask: int, expected: int) -> None:
     """The umask of the process takes its part."""
     former = os.umask(umask)
@@ -60,7 +67,9 @@ def test_killed_anywhere_it_is_the_old_text_or_the_new(tmp_path: Path) -> None:
     path, line, killed, seen = tmp_path / "x", 0, True, set()
     while killed:
         replace_file(path, "old")
-        killed = killed_at(line, lambda: replace_file(path, "new", durable=True), atomic_write.__file__)
+        killed = killed_at(
+            line, lambda: replace_file(path, "new", durable=True), atomic_write.__file__
+        )
         seen.add(path.read_text())
         line += 1
     assert line > 10

@@ -40,7 +40,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def settings(loaded: Loaded, tmp_path: Path) -> Settings:
     """A quota that warns below ten percent."""
     (tmp_path / "run").mkdir()
-    return loaded(f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\n[health]\nquota_warning = 10\n")
+    return loaded(
+        f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\n[health]\nquota_warning = "
+        "10\n"
+    )
 
 
 def said(settings: Settings) -> dict[str, Any] | None:
@@ -50,7 +53,9 @@ def said(settings: Settings) -> dict[str, Any] | None:
 
 
 def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
-    """Before the first look nothing is published; a look that is missing for too long is an outage."""
+    """Before the first look nothing is published; a look that is missing for too long is an
+    outage.
+    """
     watched = broker_status.BrokerStatus(settings)
     watched.publish({})
     assert said(settings) is None
@@ -58,7 +63,10 @@ def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
     watched.publish({})
     found = said(settings)
     assert found is not None
-    assert (found["broker"]["reachable"], found["broker"]["reason"]) == (False, "no answer for 60 s")
+    assert (found["broker"]["reachable"], found["broker"]["reason"]) == (
+        False,
+        "no answer for 60 s",
+    )
     watched._broker.latest = Look(clock.now, True, queues={"default": Seen(3)})
     watched.publish({})
     assert (said(settings) or {})["queues"]["default"]["messages"] == 3
@@ -78,8 +86,12 @@ def test_quotas(settings: Settings, clock: Clock) -> None:
     assert [found["site"][name] for name in chosen] == [60, 60.0, 5, 1, 54, 55, 0.0, 1]
 
 
-def test_a_directory_that_cannot_be_written(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk does not end the watchdog: the file grows old, and nothing half-written is left."""
+def test_a_directory_that_cannot_be_written(
+    settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk does not end the watchdog: the file grows old, and nothing half-written is
+    left.
+    """
     watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True)
 
@@ -92,9 +104,14 @@ def test_a_directory_that_cannot_be_written(settings: Settings, clock: Clock, mo
 
 
 def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Clock) -> None:
-    """What the quota lets through in a window says how long a queue takes at least; other queues have no such time."""
+    """What the quota lets through in a window says how long a queue takes at least; other queues
+    have no such time.
+    """
     (tmp_path / "run").mkdir()
-    ini = f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\ntasks = jobs.call\n[queue:site]\ntasks = jobs.call\n"
+    ini = (
+        f"[app]\nrun_dir = {tmp_path}/run\n[quota:site]\nlimit = 60/m\ntasks = "
+        "jobs.call\n[queue:site]\ntasks = jobs.call\n"
+    )
     settings = loaded(ini)
     watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True, queues={"default": Seen(3), "site": Seen(605)})
@@ -106,12 +123,16 @@ def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Cl
 
 
 def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> None:
-    """With messages and no consumer it is a warning after a minute; one that may wait for a quota has its window besides."""
+    """With messages and no consumer it is a warning after a minute; one that may wait for a quota
+    has its window besides.
+    """
     watched = broker_status.BrokerStatus(settings)
 
     def look(after: float, messages: int, consumers: int | None) -> dict[str, Any]:
         clock.now += after
-        watched._broker.latest = Look(clock.now, True, queues={"default": Seen(messages, consumers)})
+        watched._broker.latest = Look(
+            clock.now, True, queues={"default": Seen(messages, consumers)}
+        )
         watched.publish({})
         found: dict[str, Any] = (said(settings) or {})["queues"]["default"]
         return found
@@ -126,12 +147,17 @@ def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> Non
 
 
 def test_what_no_worker_will_take(settings: Settings, clock: Clock) -> None:
-    """Dead letters are a warning from `rejected_warning` on; queues without a section are named with what they hold."""
+    """Dead letters are a warning from `rejected_warning` on; queues without a section are named
+    with what they hold.
+    """
     watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True, removed={"lonely": 2})
     watched.publish({})
     found = said(settings) or {}
-    assert (found["removed_queues"], found["rejected"]) == ({"lonely": 2}, {"messages": 0, "level": 0})
+    assert (found["removed_queues"], found["rejected"]) == (
+        {"lonely": 2},
+        {"messages": 0, "level": 0},
+    )
     assert (found["later"], found["returning"], found["rejected_keys"]) == (0, 0, 0)
     watched._broker.latest = Look(clock.now + 1, True, rejected=3, waiting=Waiting(None, 4, 5))
     watched.publish({})

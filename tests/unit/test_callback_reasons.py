@@ -17,10 +17,19 @@ def failing(*_: Any, **__: Any) -> None:
 
 
 def test_a_reason_names_the_type_of_an_error_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a hook behind the hook's name; of a callback, and of a result that cannot be read, alone."""
+    """Of a hook behind the hook's name; of a callback, and of a result that cannot be read,
+    alone.
+    """
     told: list[Any] = []
-    monkeypatch.setattr(callbacks, "logger", lambda: SimpleNamespace(error=lambda _, **fields: told.append(fields["reason"])))
-    app = SimpleNamespace(tasks={"jobs.a": SimpleNamespace(on_failure=failing)}, backend=SimpleNamespace(mark_as_failure=failing))
+    monkeypatch.setattr(
+        callbacks,
+        "logger",
+        lambda: SimpleNamespace(error=lambda _, **fields: told.append(fields["reason"])),
+    )
+    app = SimpleNamespace(
+        tasks={"jobs.a": SimpleNamespace(on_failure=failing)},
+        backend=SimpleNamespace(mark_as_failure=failing),
+    )
     monkeypatch.setattr(callbacks, "current_app", app)
     callbacks.run_hooks("jobs.a", "x", [("on_failure", ())])
     callbacks.tell("mark_as_failure", "x", None, {"task": "jobs.a"}, False)

@@ -1,4 +1,6 @@
-"""The file of queues that remote control has cancelled: what a worker takes up of it, and what is forgotten."""
+"""The file of queues that remote control has cancelled: what a worker takes up of it, and what is
+forgotten.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ QUEUES = ["default", "side"]
 def lines(tmp_path: Path) -> Iterator[Any]:
     """A process with a log."""
     setup.configure("worker", "worker-a", "h", tmp_path / "log")
-    yield lambda: [json.loads(line) for line in (tmp_path / "log/worker.log").read_text(encoding="utf-8").splitlines()]
+    yield lambda: [
+        json.loads(line)
+        for line in (tmp_path / "log/worker.log").read_text(encoding="utf-8").splitlines()
+    ]
     setup.end()
 
 
@@ -38,7 +43,10 @@ def said(lines: Any) -> list[tuple[str, str]]:
 
 
 def test_a_worker_takes_up_what_is_cancelled_still(tmp_path: Path, lines: Any) -> None:
-    """Each start says so once. A queue that its settings do not have any more is forgotten, and stays so."""
+    """Each start says so once.
+
+    A queue that its settings do not have any more is forgotten, and stays so.
+    """
     file = file_of(tmp_path, "side", "gone")
     for _ in range(2):
         assert file.take_up(QUEUES, controlled=True) == {"side"}
@@ -55,9 +63,12 @@ def test_without_remote_control_nothing_stays_cancelled(tmp_path: Path, lines: A
 
 
 def test_what_an_operator_has_asked_for_forgets_it(tmp_path: Path, lines: Any) -> None:
-    """A restart of one worker, or the end of the suite; also of a worker that the settings do not have any more."""
+    """A restart of one worker, or the end of the suite; also of a worker that the settings do not
+    have any more.
+    """
     settings: Any = SimpleNamespace(
-        app=SimpleNamespace(state_dir=tmp_path), workers={name: SimpleNamespace(queues=QUEUES) for name in "ab"}
+        app=SimpleNamespace(state_dir=tmp_path),
+        workers={name: SimpleNamespace(queues=QUEUES) for name in "ab"},
     )
     files = [file_of(tmp_path, "side", program=f"worker-{name}") for name in "abc"]
     forget_cancelled(settings, "worker-a", "a test")
@@ -65,7 +76,10 @@ def test_what_an_operator_has_asked_for_forgets_it(tmp_path: Path, lines: Any) -
     forget_all_cancelled(settings)
     forget_cancelled(settings, "worker-c", "a test")
     assert [file.read() for file in files] == [set()] * 3
-    assert [(line["program"], line["queue"]) for line in lines()] == [("worker-a", "side"), ("worker-b", "side")]
+    assert [(line["program"], line["queue"]) for line in lines()] == [
+        ("worker-a", "side"),
+        ("worker-b", "side"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["a directory", "a link", "garbage", "another kind", "nesting"])
@@ -79,7 +93,11 @@ def test_what_else_stands_there_cancels_nothing(tmp_path: Path, kind: str) -> No
         (tmp_path / "other").write_text('["side"]', encoding="utf-8")
         path.symlink_to(tmp_path / "other")
     else:
-        path.write_bytes({"garbage": b"\x00\xff", "another kind": b'{"side": 1}', "nesting": b"[" * 100_000}[kind])
+        path.write_bytes(
+            {"garbage": b"\x00\xff", "another kind": b'{"side": 1}', "nesting": b"[" * 100_000}[
+                kind
+            ]
+        )
     file = CancelledQueues(tmp_path, "worker-a")
     assert file.take_up(QUEUES, controlled=True) == set()
     file.forget(QUEUES, "a test")

@@ -23,12 +23,21 @@ def app() -> Iterator[Celery]:
 
 @pytest.mark.parametrize(
     ("interval", "expected"),
-    [(0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (-5, [0.1, 0.2, 0.4]), (0.05, [0.1, 0.2]), (0.5, [0.5, 0.5]), (3, [3, 3])],
+    [
+        (0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]),
+        (-5, [0.1, 0.2, 0.4]),
+        (0.05, [0.1, 0.2]),
+        (0.5, [0.5, 0.5]),
+        (3, [3, 3]),
+    ],
 )
 def test_a_chord_without_an_interval_looks_after_a_pause(
     app: Celery, monkeypatch: pytest.MonkeyPatch, interval: float, expected: list[float]
 ) -> None:
-    """Longer each time, up to Celery's own second; an interval that is a pause stays. Celery's own task is asked."""
+    """Longer each time, up to Celery's own second; an interval that is a pause stays.
+
+    Celery's own task is asked.
+    """
     task, asked = app.tasks["celery.chord_unlock"], list[float]()
 
     def retry(**options: Any) -> None:
@@ -41,7 +50,12 @@ def test_a_chord_without_an_interval_looks_after_a_pause(
         task.push_request(retries=number)
         try:
             with pytest.raises(Retry):
-                task.run(group_id="group", callback={"task": "a"}, interval=interval, result=[(("part", None), None)])
+                task.run(
+                    group_id="group",
+                    callback={"task": "a"},
+                    interval=interval,
+                    result=[(("part", None), None)],
+                )
         finally:
             task.pop_request()
     assert asked == expected

@@ -51,25 +51,50 @@ def settings_of(directory: Path) -> Settings:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("shop.page", "--queue", "page"), "expected a declared queue, found 'page'; did you mean pages?"),
+        (
+            ("shop.page", "--queue", "page"),
+            "expected a declared queue, found 'page'; did you mean pages?",
+        ),
         (("",), "expected the name of a task such as shop.tasks.collect, found nothing"),
         (("shop page",), "found 'shop page'"),
-        (("shop.page", "--wait", "nan"), "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found 'nan'"),
+        (
+            ("shop.page", "--wait", "nan"),
+            "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found 'nan'",
+        ),
         (("shop.page", "--wait", "-1"), "found '-1'"),
         (("shop.page", "--wait", "0"), "found '0'"),
         (("shop.page", "--wait", "1.2.3"), "found '1.2.3'"),
         (("shop.page", "--kwargs", "[1]"), "expected a JSON object"),
-        (("shop.page", "--routing-key", "a b"), "expected a routing key of at most 255 bytes without white space, found 'a b'"),
+        (
+            ("shop.page", "--routing-key", "a b"),
+            "expected a routing key of at most 255 bytes without white space, found 'a b'",
+        ),
         (("shop.page", "--routing-key", ""), "expected a routing key, found nothing"),
-        (("shop.page", "--routing-key", "pages", "--queue", "pages"), "expected one of --queue and --routing-key, found both"),
-        (("shop.page", "--countdown", "soon"), "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found 'soon'"),
-        (("shop.page", "--eta", "tomorrow"), "expected a time with its zone such as 2030-01-31T06:00:00Z, found 'tomorrow'"),
+        (
+            ("shop.page", "--routing-key", "pages", "--queue", "pages"),
+            "expected one of --queue and --routing-key, found both",
+        ),
+        (
+            ("shop.page", "--countdown", "soon"),
+            "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found 'soon'",
+        ),
+        (
+            ("shop.page", "--eta", "tomorrow"),
+            "expected a time with its zone such as 2030-01-31T06:00:00Z, found 'tomorrow'",
+        ),
         (("shop.page", "--eta", "2030-01-31T06:00:00"), "expected a time with its zone"),
-        (("shop.page", "--eta", "2030-01-31T06:00:00Z", "--countdown", "5"), "expected one of --countdown and --eta, found both"),
+        (
+            ("shop.page", "--eta", "2030-01-31T06:00:00Z", "--countdown", "5"),
+            "expected one of --countdown and --eta, found both",
+        ),
     ],
 )
-def test_usage(directory: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str) -> None:
-    """What no task can be sent with ends with 2 and a word on what was expected; nothing is sent."""
+def test_usage(
+    directory: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    """What no task can be sent with ends with 2 and a word on what was expected; nothing is
+    sent.
+    """
     assert call(directory, *arguments) == ExitCode.USAGE
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (directory.parent / "state" / "broker").exists()
@@ -91,38 +116,59 @@ def test_an_address_and_a_time(directory: Path) -> None:
     far = datetime.now(timezone(timedelta(hours=1))).replace(microsecond=0) + timedelta(days=100)
     assert call(directory, "shop.other", "--routing-key", "pages", "--eta", far.isoformat()) == 0
     # What is due later waits beside its queue, in the order in which it is due.
-    waiting = sorted((settings_of(directory).app.state_dir / "broker" / "later" / "pages").iterdir())
-    times = [datetime.fromisoformat(json.loads(path.read_bytes())["headers"]["eta"]) for path in waiting]
+    waiting = sorted(
+        (settings_of(directory).app.state_dir / "broker" / "later" / "pages").iterdir()
+    )
+    times = [
+        datetime.fromisoformat(json.loads(path.read_bytes())["headers"]["eta"]) for path in waiting
+    ]
     assert timedelta(minutes=9) < times[0] - datetime.now(UTC) <= timedelta(minutes=10)
     assert times[1] == far
 
 
-def test_a_routing_key_that_leads_nowhere(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_routing_key_that_leads_nowhere(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is an error that names the key; nothing is sent."""
     assert call(directory, "shop.page", "--routing-key", "pagse") == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
-    assert "expected a queue bound for routing key 'pagse', found none; the message was not sent" in said
+    assert (
+        "expected a queue bound for routing key 'pagse', found none; the message was not sent"
+        in said
+    )
     assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wait", ["0.2", "200ms", "0.2s"])
 def test_not_done_in_time(directory: Path, capsys: pytest.CaptureFixture[str], wait: str) -> None:
-    """A wait that runs out ends with 1 and a line that says where the task is, as far as anybody knows."""
+    """A wait that runs out ends with 1 and a line that says where the task is, as far as anybody
+    knows.
+    """
     for number, arguments in enumerate(("1 message waits", "2 messages wait"), start=1):
         assert call(directory, "shop.page", "--wait", wait) == ExitCode.FAILURE
         captured = capsys.readouterr()
         where = "still with the broker, running or rejected"
-        assert captured.err.startswith(f"not done after 0.2 s: {where} (queue pages, {arguments}); warren logs --task ")
+        assert captured.err.startswith(
+            f"not done after 0.2 s: {where} (queue pages, {arguments}); warren logs --task "
+        )
         assert "PENDING" in captured.out
         assert depths(make_app(settings_of(directory)), ["pages"])["pages"] == number
 
 
 @pytest.mark.parametrize(
     ("state", "error", "said"),
-    [("FAILURE", ValueError("no luck"), "ValueError: no luck"), ("FAILURE", NotRegistered("x"), "NotRegistered: 'x'")],
+    [
+        ("FAILURE", ValueError("no luck"), "ValueError: no luck"),
+        ("FAILURE", NotRegistered("x"), "NotRegistered: 'x'"),
+    ],
 )
 def test_a_failed_task(
-    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, error: Exception, said: str
+    directory: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    error: Exception,
+    said: str,
 ) -> None:
     """A task that failed ends with 1 and says the type of its exception, too."""
     app = make_app(settings_of(directory))
@@ -143,7 +189,10 @@ def test_a_failed_task(
         (date(2030, 1, 31), "2030-01-31"),
         (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
         (b"\xff\0", "b'\\xff\\x00'"),
-        ([1, {"a": nan, "b": [inf, -inf, Decimal(1)]}], [1, {"a": "nan", "b": ["inf", "-inf", "Decimal('1')"]}]),
+        (
+            [1, {"a": nan, "b": [inf, -inf, Decimal(1)]}],
+            [1, {"a": "nan", "b": ["inf", "-inf", "Decimal('1')"]}],
+        ),
         (nan, "nan"),
         (10**400, 10**400),
         ("\ud800 \x1b]0;x\a", "\ud800 \x1b]0;x\a"),
@@ -154,9 +203,15 @@ def test_a_failed_task(
     ids=repr,
 )
 def test_a_result_of_each_kind(
-    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, result: object, said: object
+    directory: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    result: object,
+    said: object,
 ) -> None:
-    """What Celery's JSON carries is told as JSON that every reader takes: what that does not know is text, as in the log."""
+    """What Celery's JSON carries is told as JSON that every reader takes: what that does not know
+    is text, as in the log.
+    """
 
     def refuse(word: str) -> float:
         raise AssertionError(f"{word} is no JSON")
@@ -172,22 +227,39 @@ def test_a_result_of_each_kind(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_a_task_that_keeps_no_result(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_keeps_no_result(
+    etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nobody can know that it has succeeded: that is said, and not that it waits."""
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     (tmp_path / "state").mkdir()
     assert (
-        call(etc(f"[app]\n{directories}[celery]\ntask_ignore_result = yes\n"), "shop.page", "--wait", "0.2") == ExitCode.FAILURE
+        call(
+            etc(f"[app]\n{directories}[celery]\ntask_ignore_result = yes\n"),
+            "shop.page",
+            "--wait",
+            "0.2",
+        )
+        == ExitCode.FAILURE
     )
-    said = "not failed after 0.2 s: a success of shop.page leaves no result (ignore_result), only a line in the worker's log\n"
+    said = (
+        "not failed after 0.2 s: a success of shop.page leaves no result (ignore_result), only a "
+        "line in the worker's log\n"
+    )
     assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("found", MALFORMED)
 def test_a_result_that_is_none(
-    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, found: bytes
+    directory: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    found: bytes,
 ) -> None:
-    """Whatever stands in its place, one line says so, and does not blame the settings. `get()` has an error of its own."""
+    """Whatever stands in its place, one line says so, and does not blame the settings.
+
+    `get()` has an error of its own.
+    """
     app = make_app(settings_of(directory))
     monkeypatch.setattr("celery.app.base.uuid", lambda: "known")
     app.backend.store_result("known", 1, "SUCCESS")
@@ -204,7 +276,10 @@ def test_a_result_that_is_none(
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_a_result_that_is_no_file(
-    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+    directory: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], None],
 ) -> None:
     """A task may put there what never ends, or is never written to: it is no result."""
     app = make_app(settings_of(directory))
@@ -214,17 +289,31 @@ def test_a_result_that_is_no_file(
     path.unlink()
     make(path)
     assert call(directory, "shop.page", "--wait", "5") == ExitCode.DATAERR
-    assert capsys.readouterr().err.startswith("the result of known cannot be read: expected a file, found a ")
+    assert capsys.readouterr().err.startswith(
+        "the result of known cannot be read: expected a file, found a "
+    )
 
 
 @pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
 def test_no_result_ends_who_asks_for_it(directory: Path, kind: str) -> None:
-    """An exception that is none (of a task's, or of whoever wrote it there) is one when it is read."""
+    """An exception that is none (of a task's, or of whoever wrote it there) is one when it
+    is read.
+    """
     app = make_app(settings_of(directory))
     app.backend.store_result("known", 1, "SUCCESS")
     [path] = (settings_of(directory).app.state_dir / "results").glob("*known*")
     error = {"exc_type": kind, "exc_module": "builtins", "exc_message": ["x"]}
-    path.write_text(json.dumps({"status": "FAILURE", "result": error, "task_id": "known", "traceback": None, "children": []}))
+    path.write_text(
+        json.dumps(
+            {
+                "status": "FAILURE",
+                "result": error,
+                "task_id": "known",
+                "traceback": None,
+                "children": [],
+            }
+        )
+    )
     with pytest.raises(RuntimeError, match=kind):
         app.AsyncResult("known").get(timeout=TIMEOUT)
 
@@ -239,12 +328,22 @@ def test_no_result_ends_who_asks_for_it(directory: Path, kind: str) -> None:
         ("[broker]\nurl = redis://secret77@127.0.0.1:1/0", ExitCode.UNAVAILABLE),
         ("[broker]\nurl = rediss://:secret77@127.0.0.1:1/0", ExitCode.UNAVAILABLE),
         ("[broker]\nurl = amqp://u:secret77@127.0.0.1:1/v", ExitCode.UNAVAILABLE),
-        ('[broker]\nurl = redis://127.0.0.1:1/0\n[celery]\nbroker_transport_options = {"max_connections": "x"}', 69),
+        (
+            (
+                "[broker]\nurl = redis://127.0.0.1:1/0\n[celery]\nbroker_transport_options = "
+                '{"max_connections": "x"}'
+            ),
+            69,
+        ),
         ("[celery]\nbroker_heartbeat = abc", ExitCode.CONFIG),
     ],
 )
-def test_broken_broker(etc: Written, capsys: pytest.CaptureFixture[str], ini: str, code: int) -> None:
-    """A broker that cannot be used, or cannot be reached, ends with 78 or 69, without a traceback and without a password."""
+def test_broken_broker(
+    etc: Written, capsys: pytest.CaptureFixture[str], ini: str, code: int
+) -> None:
+    """A broker that cannot be used, or cannot be reached, ends with 78 or 69, without a traceback
+    and without a password.
+    """
     assert call(etc(ini), "shop.page") == code
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -254,14 +353,23 @@ def test_broken_broker(etc: Written, capsys: pytest.CaptureFixture[str], ini: st
 
 @pytest.mark.parametrize(
     ("url", "shown"),
-    [("redis://127.0.0.1:1/0", "(redis://127.0.0.1:1/0)"), ("redis://secret77@127.0.0.1:1/0", "(redis://***@127.0.0.1:1/0)")],
+    [
+        ("redis://127.0.0.1:1/0", "(redis://127.0.0.1:1/0)"),
+        ("redis://secret77@127.0.0.1:1/0", "(redis://***@127.0.0.1:1/0)"),
+    ],
 )
-def test_the_broker_in_a_message(etc: Written, capsys: pytest.CaptureFixture[str], url: str, shown: str) -> None:
-    """The message names the line of the URL, and the broker with a mask where a password was given, with none where none was."""
+def test_the_broker_in_a_message(
+    etc: Written, capsys: pytest.CaptureFixture[str], url: str, shown: str
+) -> None:
+    """The message names the line of the URL, and the broker with a mask where a password was given,
+    with none where none was.
+    """
     directory = etc(f"[broker]\nurl = {url}")
     assert call(directory, "shop.page") == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
-    assert said.startswith(f"{directory / 'warren.ini'}:2: [broker] url: the broker does not answer: ")
+    assert said.startswith(
+        f"{directory / 'warren.ini'}:2: [broker] url: the broker does not answer: "
+    )
     assert shown in said
 
 
@@ -281,15 +389,17 @@ def fetch_price():
         ("fetch_price", ""),
         (
             "fetch_pric",
-            "expected a task of [app] modules, found none of that name; sent all the same, for another host may have it; "
-            "did you mean {module}.fetch_price?",
+            "expected a task of [app] modules, found none of that name; sent all the same, for "
+            "another host may have it; did you mean {module}.fetch_price?",
         ),
     ],
 )
 def test_a_name_that_no_module_has(
     directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: str, told: str
 ) -> None:
-    """A task that this host does not know is sent, since another may know it, and whoever has mistyped it reads so."""
+    """A task that this host does not know is sent, since another may know it, and whoever has
+    mistyped it reads so.
+    """
     module = f"shop_of_{sent}"  # an imported module stays
     (tmp_path / f"{module}.py").write_text(SHOP.format(module=module), encoding="utf-8")
     text = (directory / "warren.ini").read_text(encoding="utf-8")
@@ -299,7 +409,9 @@ def test_a_name_that_no_module_has(
     assert call(directory, f"{module}.{sent}", "--json") == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["task"] == f"{module}.{sent}"
-    assert said.err.partition("imported\n")[2].startswith(f"{module}.{sent}: {told.format(module=module)}" if told else "")
+    assert said.err.partition("imported\n")[2].startswith(
+        f"{module}.{sent}: {told.format(module=module)}" if told else ""
+    )
     assert bool(told) == ("expected" in said.err)
     assert depths(make_app(settings_of(directory)), ["default"])["default"] == 1
 
@@ -307,6 +419,8 @@ def test_a_name_that_no_module_has(
 def test_a_sender_without_the_code(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the modules are not installed nothing is known of their tasks, and nothing is said."""
     text = (directory / "warren.ini").read_text(encoding="utf-8")
-    (directory / "warren.ini").write_text(text.replace("[app]", "[app]\nmodules = nowhere.tasks"), encoding="utf-8")
+    (directory / "warren.ini").write_text(
+        text.replace("[app]", "[app]\nmodules = nowhere.tasks"), encoding="utf-8"
+    )
     assert call(directory, "nowhere.tasks.add") == 0
     assert capsys.readouterr().err == ""

@@ -31,24 +31,34 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     return use
 
 
-def test_a_traceback_is_masked(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
-    """An unforeseen error ends with 70 and its traceback, in which no password of a URL can be read."""
+def test_a_traceback_is_masked(
+    failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unforeseen error ends with 70 and its traceback, in which no password of a URL can be
+    read.
+    """
     failing(ValueError("cannot use redis://secret77@host or amqp://u:secret77@host"))
     assert main(["check"]) == ExitCode.SOFTWARE
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert "ValueError: cannot use redis://***@host or amqp://u:***@host" in said
-    assert "secret77" not in said.replace('ValueError("cannot use redis://secret77@host or amqp://u:secret77@host")', "")
+    assert "secret77" not in said.replace(
+        'ValueError("cannot use redis://secret77@host or amqp://u:secret77@host")', ""
+    )
 
 
-def test_a_message_is_masked(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_is_masked(
+    failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A foreseen failure shows no password, and the one mask that is used everywhere."""
     failing(Unavailable("redis://:**@host and redis://secret77@host"))
     assert main(["check"]) == ExitCode.UNAVAILABLE
     assert capsys.readouterr().err == "redis://:***@host and redis://***@host\n"
 
 
-def test_a_wrong_option_is_masked(failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_is_masked(
+    failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A word of the command line that is no good is told without the secret that it may hold."""
     failing(click.UsageError("expected a URL, found 'redis://secret77@host'"))
     assert main(["check"]) == ExitCode.USAGE
@@ -90,7 +100,9 @@ def test_global_options_stand_on_either_side_of_the_verb(
         (["check", "--", "--host", "web"], "unexpected extra arguments (--host web)"),
     ],
 )
-def test_a_global_option_without_its_value(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+def test_a_global_option_without_its_value(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
     """It is refused by its name; and what stands behind `--` is no option."""
     assert main(arguments) == ExitCode.USAGE
     assert said in capsys.readouterr().err
@@ -118,15 +130,22 @@ def test_no_room_for_the_output(etc: Written, arguments: str, unbuffered: str) -
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("arguments", ["check", "show-config --json", "--help", "logs"])
 def test_closed_streams_change_nothing(etc: Written, arguments: str, closed: str) -> None:
-    """A command that a job calls with its output closed ends as ever, and no file takes the place of a stream."""
+    """A command that a job calls with its output closed ends as ever, and no file takes the place
+    of a stream.
+    """
     command = f"{sys.executable} -m warren --config {etc('')} {arguments}"
-    ends = [run_to_end(["sh", "-c", f"{command} {how}"], env=os.environ, capture_output=True) for how in ("", closed)]
+    ends = [
+        run_to_end(["sh", "-c", f"{command} {how}"], env=os.environ, capture_output=True)
+        for how in ("", closed)
+    ]
     assert ends[0].returncode == ends[1].returncode
     assert "Traceback" not in ends[1].stdout + ends[1].stderr
 
 
 def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Help, guide and shipped file send nobody to a signal: `warren reload` checks first and says what became of it."""
+    """Help, guide and shipped file send nobody to a signal: `warren reload` checks first and says
+    what became of it.
+    """
     for verb in VERBS:
         assert main([verb, "--help"]) == 0
     said = capsys.readouterr().out
@@ -137,9 +156,14 @@ def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.count("warren reload") >= 4
 
 
-def test_a_suite_that_does_not_run(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_suite_that_does_not_run(
+    etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever asks a suite that does not run reads how to start it."""
-    assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}/run\n")), "status"]) == ExitCode.UNAVAILABLE
+    assert (
+        main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}/run\n")), "status"])
+        == ExitCode.UNAVAILABLE
+    )
     assert capsys.readouterr().err.startswith(
         "the suite is not running; start it: warren start, or without systemd warren supervise ("
     )

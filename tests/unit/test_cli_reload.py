@@ -18,7 +18,9 @@ Written = Callable[..., Path]
 
 
 def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong file ends with 78 and its problems, and a line says what a running suite does meanwhile."""
+    """A wrong file ends with 78 and its problems, and a line says what a running suite does
+    meanwhile.
+    """
     assert main(["--config", str(etc("[log]\nlevel = loud")), "reload"]) == ExitCode.CONFIG
     problem, line = capsys.readouterr().err.splitlines()
     assert "[log] level: expected one of" in problem
@@ -26,15 +28,30 @@ def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_daemon_that_does_not_reach_the_broker(
-    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    etc: Written,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The broker's reason stands beside the daemon's state, without the password."""
-    broker = {"kind": "rabbitmq", "reachable": False, "reason": "refused (amqp://me:pw@b//); correct it", "alarms": []}
-    said = {"at": time.clock_gettime(time.CLOCK_BOOTTIME), "broker": broker, "queues": {}, "quotas": {}}
+    broker = {
+        "kind": "rabbitmq",
+        "reachable": False,
+        "reason": "refused (amqp://me:pw@b//); correct it",
+        "alarms": [],
+    }
+    said = {
+        "at": time.clock_gettime(time.CLOCK_BOOTTIME),
+        "broker": broker,
+        "queues": {},
+        "quotas": {},
+    }
     (tmp_path / "broker.json").write_text(json.dumps(said), encoding="utf-8")
     late = Outcome(0.0, "late", ["worker-a is not ready: it is connecting"], int(ExitCode.FAILURE))
     monkeypatch.setattr(reload_request, "reload", lambda *_: late)
-    assert main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}\n")), "reload"]) == ExitCode.FAILURE
+    assert (
+        main(["--config", str(etc(f"[app]\nrun_dir = {tmp_path}\n")), "reload"]) == ExitCode.FAILURE
+    )
     assert capsys.readouterr().err.splitlines() == [
         "worker-a is not ready: it is connecting",
         "refused (amqp://me:***@b//); correct it",

@@ -19,7 +19,9 @@ Written = Callable[..., Path]
 
 
 def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong file ends with 78 and its problems, and a line says what a running suite does meanwhile."""
+    """A wrong file ends with 78 and its problems, and a line says what a running suite does
+    meanwhile.
+    """
     with pytest.raises(SystemExit) as end:
         main(["--config", str(etc("[log]\nlevel = loud")), "status"])
     assert end.value.code == ExitCode.CONFIG
@@ -29,24 +31,51 @@ def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_tables_do_not_wrap(
-    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    etc: Written,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In 80 columns a program has a line, or a few, however many queues a worker has; the suite as a whole stands above."""
+    """In 80 columns a program has a line, or a few, however many queues a worker has; the suite as
+    a whole stands above.
+    """
     queues = [f"provider-{number}" for number in range(30)]
-    details = {"queues": queues, "paused": ["slow-provider"], "running": 2, "concurrency": 4, "taken": 123459, "begun": 123456}
+    details = {
+        "queues": queues,
+        "paused": ["slow-provider"],
+        "running": 2,
+        "concurrency": 4,
+        "taken": 123459,
+        "begun": 123456,
+    }
     details |= {"rejected": 0, "storing_s": 130}
     worker = ProgramRow("worker-collect", "RUNNING", 4194304, "ready", 0.25, details)
     away = ProgramRow("worker-b", "RUNNING", 4194305, "connecting", 0.25, {})
-    heartbeat = ProgramRow("beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]})
+    heartbeat = ProgramRow(
+        "beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]}
+    )
     away.details.update(rejected=3, storing_s=0)
-    watchdog = ProgramRow("quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None})
-    monkeypatch.setattr(status_verb, "program_status", lambda _: [worker, away, heartbeat, watchdog])
+    watchdog = ProgramRow(
+        "quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None}
+    )
+    monkeypatch.setattr(
+        status_verb, "program_status", lambda _: [worker, away, heartbeat, watchdog]
+    )
     monkeypatch.setenv("COLUMNS", "80")
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     me, at = current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    told = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "programs": [], "reloads": []}
+    told = {
+        "at": at,
+        "pid": me.pid,
+        "start": me.start,
+        "state": "running",
+        "programs": [],
+        "reloads": [],
+    }
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "programs.json").write_text(json.dumps(told | {"status": "running: 1 worker; not ready: worker-b"}))
+    (tmp_path / "run" / "programs.json").write_text(
+        json.dumps(told | {"status": "running: 1 worker; not ready: worker-b"})
+    )
     with pytest.raises(SystemExit):
         main(["--config", str(etc(f"[app]\n{directories}")), "--host", "alpha", "status"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
@@ -81,7 +110,9 @@ def test_tables_do_not_wrap(
         (ProgramRow("beat", "FATAL", None, "", None, {}), "red"),
     ],
     ids=lambda value: (
-        value if isinstance(value, str) else f"{value.state} {value.heartbeat} {value.heartbeat_age_s} {value.backing_off}"
+        value
+        if isinstance(value, str)
+        else f"{value.state} {value.heartbeat} {value.heartbeat_age_s} {value.backing_off}"
     ),
 )
 def test_a_colour_says_whether_somebody_has_to_look(program: ProgramRow, colour: str) -> None:
@@ -90,13 +121,25 @@ def test_a_colour_says_whether_somebody_has_to_look(program: ProgramRow, colour:
 
 
 def test_a_quota_whose_ledger_is_not_made_yet(
-    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    etc: Written,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In the first second of a new suite a quota has no ledger: words say so, not a system's error with its path."""
+    """In the first second of a new suite a quota has no ledger: words say so, not a system's error
+    with its path.
+    """
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     with pytest.raises(SystemExit):
-        main(["--config", str(etc(f"[app]\n{directories}[quota:api]\nlimit = 5/s\n")), "status", "--json"])
+        main(
+            [
+                "--config",
+                str(etc(f"[app]\n{directories}[quota:api]\nlimit = 5/s\n")),
+                "status",
+                "--json",
+            ]
+        )
     (quota,) = json.loads(capsys.readouterr().out)["quotas"]
     assert quota["error"] == "no ledger yet: the first worker makes it"
 
@@ -110,9 +153,15 @@ def test_a_quota_whose_ledger_is_not_made_yet(
     ],
 )
 def test_broker_that_does_not_answer(
-    etc: Written, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, shown: str
+    etc: Written,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
+    shown: str,
 ) -> None:
-    """A broker that is away ends with 69; it is named with one mask where a password was given, and no mask where none was."""
+    """A broker that is away ends with 69; it is named with one mask where a password was given, and
+    no mask where none was.
+    """
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     for arguments in (["status"], ["status", "--json"]):
         with pytest.raises(SystemExit) as end:
@@ -126,7 +175,16 @@ def test_broker_that_does_not_answer(
 def broker_status_of(run: Path, **broker: object) -> None:
     """Writes a fresh broker.json."""
     queue = {"messages": 120, "growth_per_s": 2.5, "empty_in_s": None, "level": 0}
-    quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
+    quota = {
+        "limit": 60,
+        "window_s": 10.0,
+        "free": 40,
+        "open": 1,
+        "cooling": 19,
+        "used": 20,
+        "next_free_s": 0.0,
+        "level": 0,
+    }
     said = {
         "at": time.clock_gettime(time.CLOCK_BOOTTIME),
         "broker": {"kind": "redis", "reachable": True, "reason": "", "alarms": [], **broker},
@@ -147,15 +205,26 @@ def broker_status_of(run: Path, **broker: object) -> None:
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A configuration whose broker nobody can ask, and whose one program is in trouble."""
     backing_off = ProgramRow(
-        "worker-a", "BACKOFF", None, "", None, {}, backing_off=True, last_error="ended with 70, 5 times in a minute"
+        "worker-a",
+        "BACKOFF",
+        None,
+        "",
+        None,
+        {},
+        backing_off=True,
+        last_error="ended with 70, 5 times in a minute",
     )
     monkeypatch.setattr(status_verb, "program_status", lambda _: [backing_off])
     monkeypatch.setenv("COLUMNS", "80")
     return str(etc(f"[app]\nrun_dir = {tmp_path}/run\n[broker]\nurl = redis://127.0.0.1:1/0\n"))
 
 
-def test_a_fresh_broker_status_is_shown(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a broker status neither the broker nor a ledger is asked, and growth, alarms and trouble are shown."""
+def test_a_fresh_broker_status_is_shown(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a broker status neither the broker nor a ledger is asked, and growth, alarms and trouble
+    are shown.
+    """
     broker_status_of(tmp_path / "run", alarms=["low on disk"])
     with pytest.raises(SystemExit) as end:
         main(["--config", config, "status"])
@@ -174,8 +243,12 @@ def test_a_fresh_broker_status_is_shown(config: str, tmp_path: Path, capsys: pyt
     assert "the server of the results keeps none: out of memory" in lines
 
 
-def test_a_broker_status_as_json(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same as one object, which says how old it is; a broker that the broker status did not reach ends with 69."""
+def test_a_broker_status_as_json(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same as one object, which says how old it is; a broker that the broker status did not
+    reach ends with 69.
+    """
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     broker_status_of(tmp_path / "run", reachable=False, reason="it does not answer")
     with pytest.raises(SystemExit) as end:
@@ -185,15 +258,22 @@ def test_a_broker_status_as_json(config: str, tmp_path: Path, capsys: pytest.Cap
     assert (said["queues"], said["broker_error"], said["alarms"]) == ([], "it does not answer", [])
     assert said["results_error"] == "out of memory"
     assert said["quotas"][0] | {"free": 40, "limit": "60/10s"} == said["quotas"][0]
-    assert 0 <= said["broker_status_age_s"] <= time.clock_gettime(time.CLOCK_BOOTTIME) - before + 0.1  # rounded
+    # rounded
+    assert (
+        0 <= said["broker_status_age_s"] <= time.clock_gettime(time.CLOCK_BOOTTIME) - before + 0.1
+    )
     assert (said["programs"][0]["backing_off"], said["ready"]) == (True, False)
 
 
-def test_an_old_broker_status_is_not_believed(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_broker_status_is_not_believed(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What the watchdog said long ago counts for nothing: the broker is asked."""
     broker_status_of(tmp_path / "run")
     path = tmp_path / "run" / "broker.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"at": 0.0}), encoding="utf-8")
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"at": 0.0}), encoding="utf-8"
+    )
     with pytest.raises(SystemExit):
         main(["--config", config, "status", "--json"])
     said = json.loads(capsys.readouterr().out)
@@ -202,7 +282,10 @@ def test_an_old_broker_status_is_not_believed(config: str, tmp_path: Path, capsy
 
 
 def test_who_asks_makes_and_moves_nothing(
-    etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    etc: Written,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without a broker status the embedded broker itself is looked at.
 

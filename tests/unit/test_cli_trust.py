@@ -27,15 +27,31 @@ ANNA, BOB = 1201, 1202
         ("stop", {}, ANNA, True, Way.HERE),
         ("restart", {"rolling": False}, ANNA, True, Way.HERE),
         ("restart", {"rolling": True}, ANNA, True, Way.CHILD),
-        *((verb, {}, ANNA, terminal, Way.CHILD) for verb in ("status", "call", "check", "reload") for terminal in (True, False)),
+        *(
+            (verb, {}, ANNA, terminal, Way.CHILD)
+            for verb in ("status", "call", "check", "reload")
+            for terminal in (True, False)
+        ),
         ("logs", {"directories": ()}, ANNA, True, Way.CHILD),
         ("logs", {"directories": (Path("/x"),)}, ANNA, True, Way.DROP),
         ("health", {}, ANNA, True, Way.DROP),
-        *((verb, {"user": "", "stop": False}, ANNA, True, Way.REFUSE) for verb in ("supervise", "worker", "beat")),
+        *(
+            (verb, {"user": "", "stop": False}, ANNA, True, Way.REFUSE)
+            for verb in ("supervise", "worker", "beat")
+        ),
         ("supervise", {"user": "", "stop": True}, ANNA, True, Way.CHILD),
         ("worker", {"user": "anna"}, 0, True, Way.CHILD),
-        ("worker", {"user": "anna"}, 0, False, Way.HERE),  # it becomes that user at once (cli/user.py, `become`)
-        *((verb, {}, 0, True, Way.HERE) for verb in ("status", "call", "check", "reload", "health", "supervise")),
+        (
+            "worker",
+            {"user": "anna"},
+            0,
+            False,
+            Way.HERE,
+        ),  # it becomes that user at once (cli/user.py, `become`)
+        *(
+            (verb, {}, 0, True, Way.HERE)
+            for verb in ("status", "call", "check", "reload", "health", "supervise")
+        ),
         ("a verb of tomorrow", {}, ANNA, True, Way.CHILD),
     ],
 )
@@ -60,7 +76,13 @@ def test_a_child_has_an_environment_of_its_own() -> None:
         "TERM": "xterm",
         "SSH_AUTH_SOCK": "/x",
     }
-    found = environment(User(ANNA, ANNA, (), "anna", "/home/anna"), root, os.terminal_size((90, 30)), True, daemon=False)
+    found = environment(
+        User(ANNA, ANNA, (), "anna", "/home/anna"),
+        root,
+        os.terminal_size((90, 30)),
+        True,
+        daemon=False,
+    )
     assert found == {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/home/anna",
@@ -75,7 +97,13 @@ def test_a_child_has_an_environment_of_its_own() -> None:
         "WARREN_FOR_ROOT": "1",
         "WARREN_TERMINAL": "stdout",
     }
-    found = environment(User(ANNA, ANNA), {**root, "HTTPS_PROXY": "p"}, os.terminal_size((90, 30)), False, daemon=True)
+    found = environment(
+        User(ANNA, ANNA),
+        {**root, "HTTPS_PROXY": "p"},
+        os.terminal_size((90, 30)),
+        False,
+        daemon=True,
+    )
     assert not set(found) & {"PYTHONPATH", "LD_PRELOAD", "SSH_AUTH_SOCK", "USER", "COLUMNS"}
     assert (found["HTTPS_PROXY"], found["HOME"]) == ("p", "/")
 
@@ -94,7 +122,9 @@ def place(scratch: Path) -> Path:
     scratch.chmod(0o755)
     for name in ("etc", "etc/conf.d", "etc/hosts", "var", "var/state"):
         (scratch / name).mkdir(mode=0o755)
-    (scratch / "etc" / "warren.ini").write_text(f"[app]\nstate_dir = {scratch}/var/state\n", encoding="utf-8")
+    (scratch / "etc" / "warren.ini").write_text(
+        f"[app]\nstate_dir = {scratch}/var/state\n", encoding="utf-8"
+    )
     os.chown(scratch / "var" / "state", ANNA, ANNA)
     return scratch
 
@@ -144,7 +174,9 @@ def test_a_state_of_roots_that_others_may_write_to_is_refused(place: Path, mode:
 
 @ROOT
 def test_what_anybody_may_make_is_not_waited_for(place: Path) -> None:
-    """Settings or a state that do not exist in a directory such as /tmp may be a stranger's by the time they are read."""
+    """Settings or a state that do not exist in a directory such as /tmp may be a stranger's by the
+    time they are read.
+    """
     (place / "var").chmod(0o1777)
     for look in (owner_of_state, lambda path: owner_of(path, "here")):
         with pytest.raises(Untrusted, match="does not exist, and any user may make it"):
@@ -165,9 +197,14 @@ def test_a_link_decides_nothing(place: Path) -> None:
 
 
 @ROOT
-@pytest.mark.parametrize("what", ["etc", "etc/conf.d", "etc/hosts", "etc/warren.ini", "etc/hosts/here.ini", "etc/conf.d/a.ini"])
+@pytest.mark.parametrize(
+    "what",
+    ["etc", "etc/conf.d", "etc/hosts", "etc/warren.ini", "etc/hosts/here.ini", "etc/conf.d/a.ini"],
+)
 def test_who_may_write_the_settings_is_obeyed_as_himself(place: Path, what: str) -> None:
-    """Whoever may name another state directory does not choose whom root becomes: he is whom root becomes."""
+    """Whoever may name another state directory does not choose whom root becomes: he is whom root
+    becomes.
+    """
     path = place / what
     if not path.exists():
         path.touch(mode=0o644)
@@ -192,7 +229,9 @@ def test_settings_of_several_users_are_not_obeyed(place: Path) -> None:
 
 @ROOT
 def test_settings_behind_a_link_are_judged_where_they_are(place: Path) -> None:
-    """A link of root's is followed; who may write there counts, and so does who has made the link."""
+    """A link of root's is followed; who may write there counts, and so does who has made the
+    link.
+    """
     (place / "linked").symlink_to("etc")
     assert owner_of(place / "linked", "here") == ANNA
     own = place / "var" / "own.ini"
@@ -208,7 +247,9 @@ def test_settings_behind_a_link_are_judged_where_they_are(place: Path) -> None:
 
 @ROOT
 def test_a_suite_that_has_never_run_is_roots(place: Path) -> None:
-    """Without a state directory, and without settings, root's own rights suffice to say what is missing."""
+    """Without a state directory, and without settings, root's own rights suffice to say what is
+    missing.
+    """
     os.chown(place / "var" / "state", 0, 0)
     assert owner_of(place / "etc", "here") == 0
     (place / "var" / "state").rmdir()
@@ -218,7 +259,9 @@ def test_a_suite_that_has_never_run_is_roots(place: Path) -> None:
 
 @ROOT
 @pytest.mark.parametrize("option", ["run", "log"])
-@pytest.mark.parametrize("how", ["another's", "below another's", "everybody's", "a link of another's"])
+@pytest.mark.parametrize(
+    "how", ["another's", "below another's", "everybody's", "a link of another's"]
+)
 def test_a_suite_of_roots_uses_no_directory_of_another(place: Path, option: str, how: str) -> None:
     """It would work as root on whatever that user puts there: links, fifos, locks."""
     os.chown(place / "var" / "state", 0, 0)
@@ -240,11 +283,16 @@ def test_a_suite_of_roots_uses_no_directory_of_another(place: Path, option: str,
         path.mkdir(mode=0o755)
         path.chmod(0o777)
     elif how == "below another's":
-        ini.write_text(ini.read_text(encoding="utf-8").replace(f"var/{option}", f"of/{option}"), encoding="utf-8")
+        ini.write_text(
+            ini.read_text(encoding="utf-8").replace(f"var/{option}", f"of/{option}"),
+            encoding="utf-8",
+        )
     else:
         path.symlink_to(place / "etc")
         os.chown(path, BOB, BOB, follow_symlinks=False)
-    with pytest.raises(Untrusted, match=f"chmod go-w {path}$" if how == "everybody's" else rf"\[app\] {option}_dir"):
+    with pytest.raises(
+        Untrusted, match=f"chmod go-w {path}$" if how == "everybody's" else rf"\[app\] {option}_dir"
+    ):
         owner_of(place / "etc", "here")
     os.chown(place / "var" / "state", BOB, BOB)  # then root becomes that user, and it is his affair
     assert owner_of(place / "etc", "here") == BOB
@@ -253,18 +301,26 @@ def test_a_suite_of_roots_uses_no_directory_of_another(place: Path, option: str,
 @click.command("beat", cls=Verb)
 @click.option("--user")
 def daemons_verb(user: str) -> None:
-    """Stand for a daemon: in a test the user has no right to read the settings of root, nor all of Python."""
+    """Stand for a daemon: in a test the user has no right to read the settings of root, nor all of
+    Python.
+    """
     become(user)
     nobody = pwd.getpwnam("nobody")
     assert os.getuid() == nobody.pw_uid
     assert not {"PYTHONPATH", "LD_PRELOAD", "SSH_AUTH_SOCK", "SUDO_USER", "MAIL"} & set(os.environ)
-    assert (os.environ["KEY"], os.environ["HOME"], os.environ["USER"]) == ("of the tasks", nobody.pw_dir, "nobody")
+    assert (os.environ["KEY"], os.environ["HOME"], os.environ["USER"]) == (
+        "of the tasks",
+        nobody.pw_dir,
+        "nobody",
+    )
     assert os.environ["PATH"].startswith("/usr/local/sbin:")
 
 
 @ROOT
 def test_a_daemon_of_an_init_script_has_an_environment_of_its_own() -> None:
-    """--user without a terminal: what belongs to root's session and interpreter goes, what the tasks may need stays."""
+    """--user without a terminal: what belongs to root's session and interpreter goes, what the
+    tasks may need stays.
+    """
 
     def start() -> None:
         os.setsid()
@@ -272,7 +328,14 @@ def test_a_daemon_of_an_init_script_has_an_environment_of_its_own() -> None:
         for number in range(2):
             os.dup2(null, number)
         with open(os.devnull, "w", encoding="utf-8") as nothing, redirect_stderr(nothing):
-            os.environ.update(PYTHONPATH="/x", LD_PRELOAD="", SSH_AUTH_SOCK="/x", SUDO_USER="x", MAIL="/x", KEY="of the tasks")
+            os.environ.update(
+                PYTHONPATH="/x",
+                LD_PRELOAD="",
+                SSH_AUTH_SOCK="/x",
+                SUDO_USER="x",
+                MAIL="/x",
+                KEY="of the tasks",
+            )
             daemons_verb.main(["--user", "nobody"], prog_name="warren", standalone_mode=False)
 
     assert end(child(start)) == 0

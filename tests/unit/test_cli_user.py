@@ -41,7 +41,8 @@ def told(directory: Path, user: str, *arguments: str) -> tuple[int, str]:
     out = directory / "out"
 
     def run() -> None:
-        with redirect_stdout(io.StringIO()):  # once as root: nobody may not even read a Python that root has installed
+        # once as root: nobody may not even read a Python that root has installed
+        with redirect_stdout(io.StringIO()):
             _code("--config", str(directory / "warm" / "etc"), *arguments)
         with open(out, "w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
             if user != "root":
@@ -63,9 +64,14 @@ def _code(*arguments: str) -> int:
 
 @pytest.mark.parametrize("verb", [("call", "shop.add"), ("show-config",), ("logs",)])
 def test_settings_that_may_not_be_read(directory: Path, verb: tuple[str, ...]) -> None:
-    """A directory of settings, or one file of it, that is closed to a user: which, once, and who may."""
+    """A directory of settings, or one file of it, that is closed to a user: which, once, and who
+    may.
+    """
     (directory / "etc").chmod(0o700)
-    said = f"{directory}/etc: expected a directory that can be read, found Permission denied; call it as root\n"
+    said = (
+        f"{directory}/etc: expected a directory that can be read, found Permission denied; call it "
+        "as root\n"
+    )
     assert told(directory, "nobody", *verb) == (78, said)
     (directory / "etc").chmod(0o755)
     own = directory / "etc" / "warren.ini"
@@ -73,7 +79,10 @@ def test_settings_that_may_not_be_read(directory: Path, verb: tuple[str, ...]) -
     own.chmod(0o640)
     daemon, group = pwd.getpwuid(1).pw_name, grp.getgrgid(1).gr_name
     said = f"{own}: expected a file that can be read, found Permission denied; "
-    assert told(directory, "nobody", *verb) == (78, f"{said}call it as root or as {daemon} or as a member of group {group}\n")
+    assert told(directory, "nobody", *verb) == (
+        78,
+        f"{said}call it as root or as {daemon} or as a member of group {group}\n",
+    )
 
 
 def test_a_secret_that_may_not_be_read(directory: Path) -> None:
@@ -85,7 +94,10 @@ def test_a_secret_that_may_not_be_read(directory: Path) -> None:
     with (directory / "etc" / "warren.ini").open("a", encoding="utf-8") as ini:
         ini.write(f"[broker]\nurl_file = {secrets}/url\n")
     code, said = told(directory, "nobody", "call", "shop.add")
-    assert (code, said.partition("found ")[2]) == (78, f"Permission denied at {secrets}/url; call it as root\n")
+    assert (code, said.partition("found ")[2]) == (
+        78,
+        f"Permission denied at {secrets}/url; call it as root\n",
+    )
 
 
 def test_the_state_of_another_user(directory: Path) -> None:
@@ -93,16 +105,20 @@ def test_the_state_of_another_user(directory: Path) -> None:
     code, said = told(directory, "nobody", "call", "shop.add")
     assert code == 69
     assert (
-        f"{directory}/state: expected to be allowed to write there, where the embedded broker of root is, found user nobody"
-        in said
+        f"{directory}/state: expected to be allowed to write there, where the embedded broker of "
+        "root is, found user nobody" in said
     )
     assert said.endswith("; call it as root\n")
     os.chown(directory / "state", 1, 1)
-    assert told(directory, "nobody", "call", "shop.add")[1].endswith(f"; call it as root or as {pwd.getpwuid(1).pw_name}\n")
+    assert told(directory, "nobody", "call", "shop.add")[1].endswith(
+        f"; call it as root or as {pwd.getpwuid(1).pw_name}\n"
+    )
 
 
 def test_no_state_is_made_where_no_suite_has_run(directory: Path) -> None:
-    """A call under settings that no suite runs with, such as the defaults, leaves nothing on the machine."""
+    """A call under settings that no suite runs with, such as the defaults, leaves nothing on the
+    machine.
+    """
     (directory / "state").rmdir()
     code, said = told(directory, "root", "call", "shop.add")
     assert (code, said.partition("; ")[2].partition(" once")[0]) == (69, "start the suite")
@@ -127,10 +143,17 @@ def populated(directory: Path) -> None:
             os.chown(path, 1, 1)
 
 
-@pytest.mark.parametrize("closed", ["run", "log", "state", "run/supervisord.lock", "state/broker", "everything"])
-@pytest.mark.parametrize("verb", ["status", "health", "logs", "reload", "check", "show-config", "call shop.add", "beat --stop"])
+@pytest.mark.parametrize(
+    "closed", ["run", "log", "state", "run/supervisord.lock", "state/broker", "everything"]
+)
+@pytest.mark.parametrize(
+    "verb",
+    ["status", "health", "logs", "reload", "check", "show-config", "call shop.add", "beat --stop"],
+)
 def test_nobody_sees_a_traceback(directory: Path, verb: str, closed: str) -> None:
-    """An ordinary user who may not read or write some file of the suite gets a sentence and an exit code of the table."""
+    """An ordinary user who may not read or write some file of the suite gets a sentence and an exit
+    code of the table.
+    """
     populated(directory)
     for name in ("run", "log", "state") if closed == "everything" else (closed,):
         (directory / name).chmod(0o700 if (directory / name).is_dir() else 0o600)

@@ -1,4 +1,6 @@
-"""What every verb of the command line has: an example that works, --json, help against typing errors, documented exit codes."""
+"""What every verb of the command line has: an example that works, --json, help against typing
+errors, documented exit codes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def command_of(verb: str) -> click.Command:
 
 def options_of(verb: str) -> list[str]:
     """The long options that a person may give."""
-    shown = [each for each in command_of(verb).params if isinstance(each, click.Option) and not each.hidden]
+    shown = [
+        each
+        for each in command_of(verb).params
+        if isinstance(each, click.Option) and not each.hidden
+    ]
     return [name for option in shown for name in option.opts if name.startswith("--")]
 
 
@@ -45,7 +51,9 @@ def test_the_example_can_be_typed(verb: str) -> None:
     arguments = shlex.split(re.split(r" (?:&&|\|) ", line)[0])
     assert arguments[0] == "warren"
     with warren.make_context("warren", arguments[1:]) as context:
-        name, command, rest = warren.resolve_command(context, [*context._protected_args, *context.args])
+        name, command, rest = warren.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
         assert name == verb
         assert command is not None
         with command.make_context(name, rest, parent=context):
@@ -78,7 +86,11 @@ def test_the_codes_in_the_help_mean_what_they_mean_everywhere(verb: str) -> None
 
 def test_the_table_of_exit_codes() -> None:
     """docs/commands.md has every code, with its name and meaning."""
-    table = re.findall(r"^\| (\d+) \| ([A-Z]+) \| (.+) \|$", (DOCS / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    table = re.findall(
+        r"^\| (\d+) \| ([A-Z]+) \| (.+) \|$",
+        (DOCS / "commands.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     assert table == [(str(int(code)), code.name, code.meaning) for code in ExitCode]
 
 
@@ -104,12 +116,17 @@ def test_a_pipe_gets_no_colours(
     capsysbinary: pytest.CaptureFixture[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is no terminal gets text alone, on stdout and stderr, whatever terminal the command was called in."""
+    """What is no terminal gets text alone, on stdout and stderr, whatever terminal the command was
+    called in.
+    """
     monkeypatch.setenv("TERM", "xterm-256color")
     names = {name: tmp_path / name for name in ("state", "log", "run")}
     for directory in names.values():
         directory.mkdir()
-    line = '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error","event":"task_failed","daemon":"worker"}\n'
+    line = (
+        '{"timestamp":"2026-11-21T10:28:26.123456Z","level":"error",'
+        '"event":"task_failed","daemon":"worker"}\n'
+    )
     (names["log"] / "worker.log").write_text(line, encoding="utf-8")
     ini = "".join(f"{name}_dir = {directory}\n" for name, directory in names.items())
     with suppress(SystemExit):
@@ -121,5 +138,7 @@ def test_a_pipe_gets_no_colours(
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_goes_through_the_one_rule(verb: str) -> None:
-    """A verb of tomorrow, too, is the suite's user or only talks to systemd when root types it (cli/privileges.py)."""
+    """A verb of tomorrow, too, is the suite's user or only talks to systemd when root types it
+    (cli/privileges.py).
+    """
     assert isinstance(command_of(verb), Verb)

@@ -56,7 +56,9 @@ def test_a_call(ledger: Ledger) -> None:
 
 
 def test_the_first_call_uses_the_slot_of_the_task(ledger: Ledger) -> None:
-    """The slot that admitted the task serves its first call, and each further call has one of its own."""
+    """The slot that admitted the task serves its first call, and each further call has one of its
+    own.
+    """
     admit(ledger)
     for cooling in (1, 2):
         with quota("x").call():
@@ -84,7 +86,9 @@ def test_a_call_that_failed(ledger: Ledger) -> None:
 
 
 def test_the_same_call_again(ledger: Ledger) -> None:
-    """One object can make a call after another, each with its own slot and fate, but not two at once."""
+    """One object can make a call after another, each with its own slot and fate, but not two at
+    once.
+    """
     call = quota("x").call()
     with call:
         call.not_sent()
@@ -101,9 +105,16 @@ def test_no_slot_in_time(ledger: Ledger, figure: Figure) -> None:
     ledger.reserve(4, current_process())
     for timeout in (0.0, 0.3):
         began = time.monotonic()
-        with pytest.raises(NoAllowance, match="quota x had no free slot within"), quota("x").call(timeout):
+        with (
+            pytest.raises(NoAllowance, match="quota x had no free slot within"),
+            quota("x").call(timeout),
+        ):
             pass
-        figure(f"no free slot within {timeout:g} s: told after", time.monotonic() - began, f"<= {timeout:g} s")
+        figure(
+            f"no free slot within {timeout:g} s: told after",
+            time.monotonic() - began,
+            f"<= {timeout:g} s",
+        )
 
 
 def test_waiting_for_a_slot(ledger: Ledger) -> None:
@@ -125,10 +136,23 @@ def test_an_unknown_quota(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(
     ("status", "headers", "closed"),
-    [(429, {"Retry-After": "100"}, 100), (503, {"retry-after": "7"}, 7), (200, {"Retry-After": "100"}, 0), (429, {}, 0)],
+    [
+        (429, {"Retry-After": "100"}, 100),
+        (503, {"retry-after": "7"}, 7),
+        (200, {"Retry-After": "100"}, 0),
+        (429, {}, 0),
+    ],
 )
-def test_observe(ledger: Ledger, caplog: pytest.LogCaptureFixture, status: int, headers: dict[str, str], closed: int) -> None:
-    """A refusal with Retry-After closes the quota for so long, and nothing else does; the log tells a pause once."""
+def test_observe(
+    ledger: Ledger,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    headers: dict[str, str],
+    closed: int,
+) -> None:
+    """A refusal with Retry-After closes the quota for so long, and nothing else does; the log tells
+    a pause once.
+    """
     caplog.set_level(logging.WARNING)
     began = time.monotonic()
     with quota("x").call() as call:
@@ -148,7 +172,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_a_busy_ledger_at_the_end_of_a_call(ledger: Ledger) -> None:
-    """A call that cannot be settled fails no task, its slot serves no other call, and it is settled with the next one."""
+    """A call that cannot be settled fails no task, its slot serves no other call, and it is settled
+    with the next one.
+    """
     admit(ledger, 2)
     with Ledger(ledger.path)._file.locked(), pytest.raises(NoAllowance), quota("x").call(0.1):
         pass
@@ -164,7 +190,9 @@ def test_a_busy_ledger_at_the_end_of_a_call(ledger: Ledger) -> None:
 
 
 def test_a_slot_that_no_longer_stands(ledger: Ledger) -> None:
-    """A task whose slot was lost with a damaged ledger calls with a slot of the new one, or not at all."""
+    """A task whose slot was lost with a damaged ledger calls with a slot of the new one, or not at
+    all.
+    """
     admit(ledger)
     poke(ledger.path, VERSION=9)
     assert fresh(ledger.path).counts().cooling == 4
@@ -185,7 +213,9 @@ def test_a_ledger_that_is_mended_meanwhile(ledger: Ledger) -> None:
 
 
 def test_a_task_that_dies_in_its_call(ledger: Ledger) -> None:
-    """The slot of a process that ends inside the block is open until it is reaped, and cools then."""
+    """The slot of a process that ends inside the block is open until it is reaped, and cools
+    then.
+    """
 
     def die() -> None:
         quota("x").call().__enter__()
@@ -197,14 +227,19 @@ def test_a_task_that_dies_in_its_call(ledger: Ledger) -> None:
 
 
 def test_calls_that_are_cut_off(ledger: Ledger) -> None:
-    """Wherever a soft time limit cuts a call off, after the task no slot of it is open; while a thread calls, all stay."""
+    """Wherever a soft time limit cuts a call off, after the task no slot of it is open; while a
+    thread calls, all stay.
+    """
 
     def cut_at(event_number: int) -> Any:
         left = [event_number]
 
         def trace(frame: FrameType, event: str, argument: Any) -> Any:
-            # Where Python delivers signals: when a function begins, and in the caller when it has returned.
-            if not frame.f_code.co_filename.endswith(("quotas/client.py", "quotas/ledger.py", "quotas/slots.py")):
+            # Where Python delivers signals: when a function begins, and in the caller when it has
+            # returned.
+            if not frame.f_code.co_filename.endswith(
+                ("quotas/client.py", "quotas/ledger.py", "quotas/slots.py")
+            ):
                 return None
             if event in ("call", "return"):
                 left[0] -= 1
@@ -230,7 +265,8 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
     events = 0
     while call_until(events):
         events += 1
-        ledger.counts()  # makes the lists again that the cut has left: else the next call begins with that
+        # Makes the lists again that the cut has left: else the next call begins with that.
+        ledger.counts()
     assert events > 20
     left = ledger.counts().open
     assert left > 5
@@ -254,7 +290,8 @@ def test_calls_that_are_cut_off(ledger: Ledger) -> None:
 
 def test_a_busy_ledger_after_a_cut(ledger: Ledger) -> None:
     """What cannot be settled after one task is settled after the next."""
-    hasty = Ledger(ledger.path, timeout=0.02)  # load: the test itself holds the lock, or nobody does
+    # load: the test itself holds the lock, or nobody does
+    hasty = Ledger(ledger.path, timeout=0.02)
     client.use({"x": hasty})
     quota("x").call().__enter__()
     with ledger._file.locked():
@@ -272,6 +309,8 @@ def test_a_slot_that_another_process_has_by_now(ledger: Ledger) -> None:
     with quota("x").call():
         with ledger._file.locked() as slots:
             owners = [(ticket, owner) for ticket, owner in slots.open_tickets()]
-        assert [owner for _, owner in owners] == [Process(current_process().pid, current_process().start)]
+        assert [owner for _, owner in owners] == [
+            Process(current_process().pid, current_process().start)
+        ]
         assert owners[0][0] != stolen
     assert use_of(ledger) == (2, 0, 2)

@@ -41,26 +41,40 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_check_fine(etc: Written) -> None:
-    """A sound configuration is said to be so in one line, with what it consists of, and exit code 0."""
+    """A sound configuration is said to be so in one line, with what it consists of, and exit code
+    0.
+    """
     done = run("--config", str(etc(FINE)), "--host", "here", "check")
-    said = "configuration of host here is fine: 1 file, 1 module, 1 worker, 1 queue, 0 quotas, 0 schedules\n"
+    said = (
+        "configuration of host here is fine: 1 file, 1 module, 1 worker, 1 queue, 0 quotas, 0 "
+        "schedules\n"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_check_problems(etc: Written) -> None:
-    """Every problem is a line on stderr, by place, and the exit code is 78; nothing is on stdout."""
+    """Every problem is a line on stderr, by place, and the exit code is 78; nothing is on
+    stdout.
+    """
     directory = etc("[log]\nlevel = loud\nlevl = x\n[worker:a]\nqueues = b\n")
     done = run("--config", str(directory), "check")
     assert done.returncode == ExitCode.CONFIG
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert [line.split(": ")[0] for line in lines] == [f"{directory}/warren.ini:{line}" for line in (2, 3, 5)]
+    assert [line.split(": ")[0] for line in lines] == [
+        f"{directory}/warren.ini:{line}" for line in (2, 3, 5)
+    ]
 
 
 def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
-    """A bad option hides neither a module that is missing nor a bad file of supervisord, and all stand in reading order."""
+    """A bad option hides neither a module that is missing nor a bad file of supervisord, and all
+    stand in reading order.
+    """
     directory = etc(
-        "[app]\nmodules = shop_tusks\nname = a b\n[worker:a]\nconcurrency = two\n[schedule:s]\ntask = t\nevery = 5x\n",
+        (
+            "[app]\nmodules = shop_tusks\nname = a b\n[worker:a]\nconcurrency = "
+            "two\n[schedule:s]\ntask = t\nevery = 5x\n"
+        ),
         {
             "conf.d/more.ini": "[log]\nlevel = loud\n",
             "hosts/here.ini": "[worker:a]\nprefetch = none\n",
@@ -69,15 +83,22 @@ def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
     )
     done = run("--config", str(directory), "--host", "here", "check")
     assert done.returncode == ExitCode.CONFIG
-    places = [line.removeprefix(f"{directory}/").split(": ")[0] for line in done.stderr.splitlines()]
+    places = [
+        line.removeprefix(f"{directory}/").split(": ")[0] for line in done.stderr.splitlines()
+    ]
     in_ini = [f"warren.ini:{line}" for line in (2, 3, 5, 8)]
     assert places == [*in_ini, "conf.d/more.ini:2", "hosts/here.ini:2", "supervisord.conf"]
 
 
 def test_a_url_in_the_wrong_place_is_quoted_without_its_password(etc: Written) -> None:
-    """A URL in the line of another option is quoted without its password, also where it is cut off, and in JSON."""
+    """A URL in the line of another option is quoted without its password, also where it is cut off,
+    and in JSON.
+    """
     url = f"https://user:{'hunter2' * 20}@host/"
-    directory = etc(f"[app]\ntimezone = {url}\nname = {url}\nmodules = {url}\n[worker:a]\nconcurrency = redis://:hunter2@h\n")
+    directory = etc(
+        f"[app]\ntimezone = {url}\nname = {url}\nmodules = {url}\n[worker:a]\nconcurrency = "
+        "redis://:hunter2@h\n"
+    )
     for arguments in (("check",), ("check", "--json"), ("status",)):
         done = run("--config", str(directory), *arguments)
         assert done.returncode == ExitCode.CONFIG
@@ -95,7 +116,9 @@ def test_a_url_in_the_wrong_place_is_quoted_without_its_password(etc: Written) -
     ],
 )
 def test_check_tells_a_mistake_once(etc: Written, ini: str) -> None:
-    """One wrong word is one problem, not one more for each task, module or program that is missed because of it."""
+    """One wrong word is one problem, not one more for each task, module or program that is missed
+    because of it.
+    """
     own = "[group:all]\nprograms = worker-a\n" if "worker:a" in ini else ""
     done = run("--config", str(etc(ini, {"supervisor.d/own.conf": own})), "check")
     assert done.returncode == ExitCode.CONFIG
@@ -103,33 +126,60 @@ def test_check_tells_a_mistake_once(etc: Written, ini: str) -> None:
 
 
 def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
-    """The task modules are imported from [app] path; a missing one and an unknown task of the schedule are found."""
-    (tmp_path / "shop_tasks.py").write_text("from celery import shared_task\n\n@shared_task(name='shop.tidy')\ndef tidy(): ...\n")
+    """The task modules are imported from [app] path; a missing one and an unknown task of the
+    schedule are found.
+    """
+    (tmp_path / "shop_tasks.py").write_text(
+        "from celery import shared_task\n\n@shared_task(name='shop.tidy')\ndef tidy(): ...\n"
+    )
     base = f"[app]\npath = {tmp_path}\nmodules = shop_tasks\n[schedule:s]\nevery = 1s\ntask = "
     assert run("--config", str(etc(base + "shop.tidy")), "check").returncode == 0
     done = run("--config", str(etc(base + "shop.tdy")), "check")
     assert done.returncode == ExitCode.CONFIG
-    assert "[schedule:s] task: expected a registered task, found 'shop.tdy'; did you mean shop.tidy?" in done.stderr
+    assert (
+        "[schedule:s] task: expected a registered task, found 'shop.tdy'; did you mean shop.tidy?"
+        in done.stderr
+    )
     done = run("--config", str(etc("[app]\nmodules = shop_tusks\n")), "check")
     assert done.returncode == ExitCode.CONFIG
-    assert "[app] modules: expected shop_tusks to be a module that can be imported, found no module shop_tusks" in done.stderr
+    assert (
+        "[app] modules: expected shop_tusks to be a module that can be imported, found no module "
+        "shop_tusks" in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
         ("supervisord.conf", "garbage\n", "'garbage'"),
-        ("supervisord.conf", "[inet_http_server]\nport = 1\n", ".ini file does not include supervisord section"),
+        (
+            "supervisord.conf",
+            "[inet_http_server]\nport = 1\n",
+            ".ini file does not include supervisord section",
+        ),
         ("supervisor.d/own.conf", "garbage\n", "supervisor.d/own.conf"),
         ("supervisor.d/own.conf", "[program:own]\n", "program:own"),
-        ("supervisor.d/own.conf", "[group:all]\nprograms = worker-b\n", "unknown program or fcgi-program worker-b"),
+        (
+            "supervisor.d/own.conf",
+            "[group:all]\nprograms = worker-b\n",
+            "unknown program or fcgi-program worker-b",
+        ),
     ],
 )
-def test_check_reads_the_files_of_supervisord(etc: Written, tmp_path: Path, name: str, text: str, found: str) -> None:
-    """What supervisord could not start with is found in one line, beside a missing module, and nothing is left of the trial."""
+def test_check_reads_the_files_of_supervisord(
+    etc: Written, tmp_path: Path, name: str, text: str, found: str
+) -> None:
+    """What supervisord could not start with is found in one line, beside a missing module, and
+    nothing is left of the trial.
+    """
     trial = tmp_path / "trial"
     trial.mkdir()
-    done = run("--config", str(etc("[app]\nmodules = shop_tusks\n[worker:a]\n", {name: text})), "check", TMPDIR=str(trial))
+    done = run(
+        "--config",
+        str(etc("[app]\nmodules = shop_tusks\n[worker:a]\n", {name: text})),
+        "check",
+        TMPDIR=str(trial),
+    )
     assert done.returncode == ExitCode.CONFIG
     of_module, of_supervisord = done.stderr.splitlines()
     assert "supervisord.conf: expected a file that supervisor can read, found " in of_supervisord
@@ -141,28 +191,42 @@ def test_check_reads_the_files_of_supervisord(etc: Written, tmp_path: Path, name
 
 def test_check_with_programs_of_the_operator(etc: Written) -> None:
     """An operator's program is fine, and so is a group of programs that Warren renders."""
-    own = "[program:own]\ncommand = sleep 60\nstdout_logfile = %(warren_log_dir)s/own.out\n[group:all]\nprograms = worker-main\n"
+    own = (
+        "[program:own]\ncommand = sleep 60\nstdout_logfile = "
+        "%(warren_log_dir)s/own.out\n[group:all]\nprograms = worker-main\n"
+    )
     done = run("--config", str(etc("[worker:main]\n", {"supervisor.d/own.conf": own})), "check")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_check_of_a_suite_that_is_stopped(etc: Written, tmp_path: Path) -> None:
-    """A path below the run directory, which a stop took away and a start makes, is fine; below another missing directory not."""
-    ini = f"[app]\nstate_dir = {tmp_path}/state\nlog_dir = {tmp_path}/log\nrun_dir = {tmp_path}/run\n"
+    """A path below the run directory, which a stop took away and a start makes, is fine; below
+    another missing directory not.
+    """
+    ini = (
+        f"[app]\nstate_dir = {tmp_path}/state\nlog_dir = {tmp_path}/log\nrun_dir = {tmp_path}/run\n"
+    )
     run_dir = tmp_path / "run"
     main = MAIN.replace("%(warren_run_dir)s/supervisord.pid", f"{run_dir}/supervisord.pid")
     own = f"[program:own]\ncommand = sleep 60\nstdout_logfile = {run_dir}/own.out\n"
-    done = run("--config", str(etc(ini, {"supervisord.conf": main, "supervisor.d/own.conf": own})), "check")
+    done = run(
+        "--config", str(etc(ini, {"supervisord.conf": main, "supervisor.d/own.conf": own})), "check"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert not run_dir.exists()
-    other = {"supervisord.conf": main.replace(f"{run_dir}/", f"{run_dir}-other/"), "supervisor.d/own.conf": ""}
+    other = {
+        "supervisord.conf": main.replace(f"{run_dir}/", f"{run_dir}-other/"),
+        "supervisor.d/own.conf": "",
+    }
     done = run("--config", str(etc(ini, other)), "check")
     assert done.returncode == ExitCode.CONFIG
     assert f"{run_dir}-other/supervisord.pid does not exist" in done.stderr
 
 
 def test_check_json(etc: Written) -> None:
-    """With --json the outcome is one object on stdout, whatever a module prints, with the problems and the same exit codes."""
+    """With --json the outcome is one object on stdout, whatever a module prints, with the problems
+    and the same exit codes.
+    """
     done = run("--host", "here", "check", "--json", WARREN_CONFIG=str(etc(FINE)))
     assert done.returncode == 0
     found = json.loads(done.stdout)
@@ -170,28 +234,45 @@ def test_check_json(etc: Written) -> None:
     assert found["host"] == "here"
     assert found["workers"] == 1
     (etc() / "talkative.py").write_text("print('hello')")
-    done = run("--config", str(etc(f"[app]\npath = {etc()}\nmodules = talkative")), "check", "--json")
+    done = run(
+        "--config", str(etc(f"[app]\npath = {etc()}\nmodules = talkative")), "check", "--json"
+    )
     assert json.loads(done.stdout)["ok"] is True
     assert done.stderr == "hello\n"
     directory = etc("[log]\nlevel = loud\n")
     done = run("--config", str(directory), "check", "--json")
     assert (done.returncode, done.stderr) == (ExitCode.CONFIG, "")
     (problem,) = json.loads(done.stdout)["problems"]
-    assert (problem["file"], problem["line"], problem["option"]) == (f"{directory}/warren.ini", 2, "level")
+    assert (problem["file"], problem["line"], problem["option"]) == (
+        f"{directory}/warren.ini",
+        2,
+        "level",
+    )
 
 
 def test_environment_names_directory_and_host(etc: Written) -> None:
-    """WARREN_CONFIG and WARREN_HOST say what --config and --host say, and the options win over them."""
+    """WARREN_CONFIG and WARREN_HOST say what --config and --host say, and the options win over
+    them.
+    """
     directory = etc(FINE, {"hosts/other.ini": "[log]\nlevel = debug"})
     done = run("show-config", WARREN_CONFIG=str(directory), WARREN_HOST="other")
     assert "hosts/other.ini:2" in done.stdout
-    assert "hosts/other.ini" not in run("--host", "x", "show-config", WARREN_CONFIG=str(directory), WARREN_HOST="other").stdout
+    assert (
+        "hosts/other.ini"
+        not in run(
+            "--host", "x", "show-config", WARREN_CONFIG=str(directory), WARREN_HOST="other"
+        ).stdout
+    )
 
 
 def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every value stands on one line with its origin, a long value widens no other line, and no password is shown."""
+    """Every value stands on one line with its origin, a long value widens no other line, and no
+    password is shown.
+    """
     modules = ", ".join(f"shop.module_{number}" for number in range(40))
-    directory = etc(FINE.replace("json", modules), {"hosts/here.ini": "[worker:a]\nstop_timeout = 90s\n"})
+    directory = etc(
+        FINE.replace("json", modules), {"hosts/here.ini": "[worker:a]\nstop_timeout = 90s\n"}
+    )
     assert main(["--config", str(directory), "--host", "here", "show-config"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert "[worker:a] stop_timeout = 90s  ; hosts/here.ini:2" in shown
@@ -205,12 +286,15 @@ def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json each value comes with the file and line of its origin; a URL from a secret file has its origin there."""
+    """With --json each value comes with the file and line of its origin; a URL from a secret file
+    has its origin there.
+    """
     secret = tmp_path / "secret"
     secret.write_text("rediss://hush@h/0?ssl_keyfile=hush")
     secret.chmod(0o600)
     directory = etc(
-        f"[broker]\nurl_file = {secret}\n[schedule:s]\ntask = t\nevery = 1s\n" + 'kwargs = {"api_key": "hush", "n": 1}\n'
+        f"[broker]\nurl_file = {secret}\n[schedule:s]\ntask = t\nevery = 1s\n"
+        + 'kwargs = {"api_key": "hush", "n": 1}\n'
     )
     assert main(["--config", str(directory), "--host", "here", "show-config", "--json"]) == 0
     out = capsys.readouterr().out
@@ -224,12 +308,16 @@ def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFi
     assert "hush" not in out
 
 
-def test_wrong_configuration_ends_any_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_configuration_ends_any_verb(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A foreseen failure is its message on stderr and its exit code, without a traceback."""
     assert main(["--config", str(tmp_path / "none"), "show-config"]) == ExitCode.CONFIG
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"{tmp_path}/none: expected a directory with the file warren.ini, found nothing there")
+    assert captured.err.startswith(
+        f"{tmp_path}/none: expected a directory with the file warren.ini, found nothing there"
+    )
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,7 +340,9 @@ def test_closed_pipe(etc: Written, arguments: str) -> None:
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_has_an_example(verb: str) -> None:
     """Each verb says what it does and how it is called."""
-    command = warren.get_command(warren.make_context("warren", ["--help"], resilient_parsing=True), verb)
+    command = warren.get_command(
+        warren.make_context("warren", ["--help"], resilient_parsing=True), verb
+    )
     assert command is not None
     assert command.name == verb
     assert re.search(rf"Example: warren (--\w+ \S+ )*{verb}\b", command.help or "")

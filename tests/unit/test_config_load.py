@@ -42,7 +42,9 @@ tasks = shop.crawl.*
 
 
 def test_empty_file_gives_defaults(loaded: Loaded) -> None:
-    """With an empty warren.ini every option has its default, the queue `default` exists, and no server is needed."""
+    """With an empty warren.ini every option has its default, the queue `default` exists, and no
+    server is needed.
+    """
     settings = loaded()
     assert settings.broker.embedded
     assert settings.broker.kind == "embedded"
@@ -52,7 +54,9 @@ def test_empty_file_gives_defaults(loaded: Loaded) -> None:
 
 
 def test_later_files_win(loaded: Loaded) -> None:
-    """Of an option written in several files, hosts/HOST.ini wins over conf.d in the order of names, and that over warren.ini."""
+    """Of an option written in several files, hosts/HOST.ini wins over conf.d in the order of names,
+    and that over warren.ini.
+    """
     settings = loaded(
         "[worker:a]\nconcurrency = 1\nprefetch = 1\nqueues = default",
         {
@@ -70,7 +74,9 @@ def test_later_files_win(loaded: Loaded) -> None:
 
 def test_origin_of_values(loaded: Loaded) -> None:
     """Each value knows the file and line that decided it; one that nobody wrote says `default`."""
-    settings = loaded("[log]\nlevel = info\n", {"hosts/here.ini": "\n\n[log]\n# why\nlevel = debug"})
+    settings = loaded(
+        "[log]\nlevel = info\n", {"hosts/here.ini": "\n\n[log]\n# why\nlevel = debug"}
+    )
     assert str(settings.origin("log", "level")) == f"{settings.directory}/hosts/here.ini:5"
     assert str(settings.origin("log")) == f"{settings.directory}/hosts/here.ini:3"
     assert str(settings.origin("log", "arguments")) == "default"
@@ -95,12 +101,19 @@ def test_values_are_typed(loaded: Loaded) -> None:
     [
         ("[worker:a]\nqueues = all", {"all"}),
         ("[worker:a]\nqueues = all\n[worker:b]", {"all", "default"}),
-        ("[worker:a]\nqueues = all\n[schedule:s]\ntask = t\nevery = 1h\nqueue = default", {"all", "default"}),
+        (
+            "[worker:a]\nqueues = all\n[schedule:s]\ntask = t\nevery = 1h\nqueue = default",
+            {"all", "default"},
+        ),
         ("[worker:a]\nqueues = all\n[queue:default]", {"all", "default"}),
     ],
 )
-def test_a_queue_in_the_place_of_the_default_one(loaded: Loaded, more: str, queues: set[str]) -> None:
-    """Where a queue takes every task, `default` is there only if something names it; what nobody routes goes to the former."""
+def test_a_queue_in_the_place_of_the_default_one(
+    loaded: Loaded, more: str, queues: set[str]
+) -> None:
+    """Where a queue takes every task, `default` is there only if something names it; what nobody
+    routes goes to the former.
+    """
     settings = loaded("[broker]\nurl = redis://h\n[queue:all]\ntasks = *\n" + more)
     assert set(settings.queues) == queues
     assert settings.queue_of("shop.mail") == "all"
@@ -108,7 +121,9 @@ def test_a_queue_in_the_place_of_the_default_one(loaded: Loaded, more: str, queu
 
 
 def test_queue_and_quotas_of_a_task(loaded: Loaded) -> None:
-    """A task goes to the queue that names it, else to the one whose pattern matches, else to `default`, under all its quotas."""
+    """A task goes to the queue that names it, else to the one whose pattern matches, else to
+    `default`, under all its quotas.
+    """
     settings = loaded(FLEET)
     assert settings.queue_of("shop.crawl.one") == "one"
     assert settings.queue_of("shop.crawl.2") == "two"

@@ -13,7 +13,11 @@ from warren.config.reader import Ini, parse, read
 
 FILE = Path("warren.ini")
 WORDS = st.text(alphabet="abcdefgh_", min_size=1, max_size=8)
-VALUES = st.lists(st.text(alphabet="xyz =:[]%$\u00fc", max_size=10).map(lambda text: "v" + text.strip()), min_size=1, max_size=3)
+VALUES = st.lists(
+    st.text(alphabet="xyz =:[]%$\u00fc", max_size=10).map(lambda text: "v" + text.strip()),
+    min_size=1,
+    max_size=3,
+)
 NOISE = st.lists(st.sampled_from(["", "   ", "# a = b", "; [c]", "  # d", "\t"]), max_size=3)
 
 
@@ -30,12 +34,18 @@ def lines_of(ini: Ini) -> list[tuple[int | None, str]]:
 
 
 @given(
-    st.dictionaries(WORDS, st.dictionaries(WORDS, st.tuples(NOISE, VALUES), max_size=4), max_size=4),
+    st.dictionaries(
+        WORDS, st.dictionaries(WORDS, st.tuples(NOISE, VALUES), max_size=4), max_size=4
+    ),
     NOISE,
     st.sampled_from(["\n", "\r\n", "\r"]),
 )
-def test_lines_are_right(sections: dict[str, dict[str, tuple[list[str], list[str]]]], noise: list[str], end: str) -> None:
-    """Whatever comments, blank lines and line ends stand between them, each value has its own line and its whole text."""
+def test_lines_are_right(
+    sections: dict[str, dict[str, tuple[list[str], list[str]]]], noise: list[str], end: str
+) -> None:
+    """Whatever comments, blank lines and line ends stand between them, each value has its own line
+    and its whole text.
+    """
     lines, wanted = list(noise), {}
     for section, options in sections.items():
         lines.append(f"[{section}]")
@@ -49,12 +59,16 @@ def test_lines_are_right(sections: dict[str, dict[str, tuple[list[str], list[str
     assert ini.problems == []
     found = {(section, ""): ("", origin.line) for section, origin in ini.headers.items()}
     for section, values in ini.sections.items():
-        found |= {(section, option): (value.text, value.origin.line) for option, value in values.items()}
+        found |= {
+            (section, option): (value.text, value.origin.line) for option, value in values.items()
+        }
     assert found == wanted
 
 
 def test_all_problems_of_a_file_at_once() -> None:
-    """Options before a header, duplicates and lines that are neither are all reported, each with its line."""
+    """Options before a header, duplicates and lines that are neither are all reported, each with
+    its line.
+    """
     ini = read_text(
         "early = 1\nalso = 2\n\n[app]\nname = a\nname = b\n"
         "no delimiter\n[app]\n[]\n= nameless\n[log] level = info\nlevel = debug\n"
@@ -73,7 +87,10 @@ def test_all_problems_of_a_file_at_once() -> None:
 def test_empty_line_ends_a_value() -> None:
     """Behind an empty line an indented option is an option, no continuation of the value above."""
     ini = read_text("[app]\nname = a\n\n  timezone = UTC\n")
-    assert {option: value.text for option, value in ini.sections["app"].items()} == {"name": "a", "timezone": "UTC"}
+    assert {option: value.text for option, value in ini.sections["app"].items()} == {
+        "name": "a",
+        "timezone": "UTC",
+    }
 
 
 def test_password_in_a_stray_line_is_not_shown() -> None:
@@ -82,9 +99,13 @@ def test_password_in_a_stray_line_is_not_shown() -> None:
     assert lines_of(ini) == [(3, "'amqp://warren:***@rabbit/v'")]
 
 
-@pytest.mark.parametrize("line", ["'quoted'", '"""', "1 +", "\\", "b'x'", "[", "\u00fc\u2028", "None"])
+@pytest.mark.parametrize(
+    "line", ["'quoted'", '"""', "1 +", "\\", "b'x'", "[", "\u00fc\u2028", "None"]
+)
 def test_a_stray_line_is_quoted_as_it_stands(line: str) -> None:
-    """Whatever a line that is no option looks like to Python, what was found is that line, on every Python."""
+    """Whatever a line that is no option looks like to Python, what was found is that line, on every
+    Python.
+    """
     assert lines_of(read_text(f"[app]\n{line}\n")) == [(2, repr(line.strip()))]
 
 
@@ -97,11 +118,16 @@ def test_section_default_is_like_any_other() -> None:
 
 def test_percent_and_dollar_are_text() -> None:
     """Nothing is interpolated: a percent-encoded password stays as written."""
-    assert read_text("[broker]\nurl = amqp://u:p%40x$y@h\n").sections["broker"]["url"].text == "amqp://u:p%40x$y@h"
+    assert (
+        read_text("[broker]\nurl = amqp://u:p%40x$y@h\n").sections["broker"]["url"].text
+        == "amqp://u:p%40x$y@h"
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is gone, a directory in a file's place, a pipe, bytes that are no UTF-8, a NUL: each has its place."""
+    """A file that is gone, a directory in a file's place, a pipe, bytes that are no UTF-8, a NUL:
+    each has its place.
+    """
     (tmp_path / "conf.d" / "directory.ini").mkdir(parents=True)
     (tmp_path / "conf.d" / "gone.ini").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "conf.d" / "pipe.ini")
@@ -111,7 +137,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "hosts" / "here.ini").symlink_to(tmp_path / "nowhere")
     ini = read(tmp_path, "here")
     places = {
-        (str(problem.origin.file and problem.origin.file.relative_to(tmp_path)), problem.origin.line) for problem in ini.problems
+        (
+            str(problem.origin.file and problem.origin.file.relative_to(tmp_path)),
+            problem.origin.line,
+        )
+        for problem in ini.problems
     }
     assert places == {
         ("warren.ini", None),
@@ -134,23 +164,35 @@ def test_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    """A configuration directory that is not there, or is a file, is one problem that says how to name another."""
+    """A configuration directory that is not there, or is a file, is one problem that says how to
+    name another.
+    """
     (tmp_path / "file").touch()
-    for directory, found in ((tmp_path / "none", "nothing there"), (tmp_path / "file", "something else")):
+    for directory, found in (
+        (tmp_path / "none", "nothing there"),
+        (tmp_path / "file", "something else"),
+    ):
         (problem,) = read(directory, "here").problems
         assert problem.found == found
         assert "--config" in problem.remedy
 
 
 @pytest.mark.parametrize("left", [False, True])
-def test_a_removed_default_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
-    """dpkg does not bring back what was removed in /etc/warren: the message says how. Of another directory it knows nothing."""
+def test_a_removed_default_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    """dpkg does not bring back what was removed in /etc/warren: the message says how.
+
+    Of another directory it knows nothing.
+    """
     default, other = tmp_path / "default", tmp_path / "other"
     monkeypatch.setattr("warren.config.reader.DEFAULT_DIRECTORY", default)
     if left:
         default.mkdir()
         other.mkdir()
     (problem,) = read(default, "here").problems
-    assert problem.remedy.endswith("apt install --reinstall -o Dpkg::Options::=--force-confmiss warren")
+    assert problem.remedy.endswith(
+        "apt install --reinstall -o Dpkg::Options::=--force-confmiss warren"
+    )
     (problem,) = read(other, "here").problems
     assert "apt" not in problem.remedy

@@ -33,14 +33,21 @@ def secret(tmp_path: Path) -> Path:
 def test_nothing_that_was_written_since_counts(etc: Written, secret: Path, tmp_path: Path) -> None:
     """Files and secrets are those of the acceptance, each value with its place in the INI file."""
     directory = etc(
-        INI.format(secret), {"conf.d/x.ini": "[quota:q]\nlimit = 5/h\n", "hosts/here.ini": "[worker:a]\nconcurrency = 3\n"}
+        INI.format(secret),
+        {
+            "conf.d/x.ini": "[quota:q]\nlimit = 5/h\n",
+            "hosts/here.ini": "[worker:a]\nconcurrency = 3\n",
+        },
     )
     first = load(directory, "here")
     place = kept(first, tmp_path)
     secret.write_text("redis://:second@h/1")
     etc("[worker:a]\nconcurency = 1\n", {"conf.d/x.ini": "[quota:q]\nlimit = 500/h\n"})
     again = load(directory, "here", place)
-    same = {name: getattr(again, name) for name in ("files", "broker", "workers", "quotas", "origins", "generation")}
+    same = {
+        name: getattr(again, name)
+        for name in ("files", "broker", "workers", "quotas", "origins", "generation")
+    }
     assert same == {name: getattr(first, name) for name in same}
     assert str(again.origin("worker:a", "concurrency")) == f"{directory}/hosts/here.ini:2"
     assert load_again(again).quotas == first.quotas
@@ -63,16 +70,22 @@ def test_bytes_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_mode_that_was_changed_since_is_no_reason_to_refuse(
     etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who may read a file with a password is judged when it is accepted, and checked at each check."""
+    """Who may read a file with a password is judged when it is accepted, and checked at each
+    check.
+    """
     directory = etc("[broker]\nurl = redis://:secret@h/1\n")
     settings = load(directory, "here")
     monkeypatch.setattr("warren.config.exposed_secrets.others_may_read", lambda path: "mode 0644")
     assert load(directory, "here", kept(settings, tmp_path)).broker == settings.broker
     checked = settings.model_copy(update={"accepted": replace(settings.accepted, generation=0)})
-    assert [problem.option for problem in attempt(directory, "here", kept(checked, tmp_path))[1]] == ["url"]
+    assert [
+        problem.option for problem in attempt(directory, "here", kept(checked, tmp_path))[1]
+    ] == ["url"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"generation": 1, "files": {"a": 1}, "secrets": {}}', None])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", '{"generation": 1, "files": {"a": 1}, "secrets": {}}', None]
+)
 def test_what_was_spoilt_is_to_be_tried_again(tmp_path: Path, text: str | None) -> None:
     """It is no configuration error, which would be final: supervise writes it again."""
     place = tmp_path / "settings.json"

@@ -46,23 +46,39 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (cron, "0  3 * * 5-7", "0 3 * * 5-7"),
     (cron, "@hourly", "0 * * * *"),
     (cron, " @Midnight ", "0 0 * * *"),
-    (cron, "55-5/5,30 22-2 30-2 Nov-feb fri-Sun", "55,0,5,30 22,23,0,1,2 30,31,1,2 11,12,1,2 5,6,0"),
+    (
+        cron,
+        "55-5/5,30 22-2 30-2 Nov-feb fri-Sun",
+        "55,0,5,30 22,23,0,1,2 30,31,1,2 11,12,1,2 5,6,0",
+    ),
     (cron, "0 0 * * 7-2", "0 0 * * 0,1,2"),
 ]
 
 BAD: list[tuple[Callable[[str], Any], str, str]] = [
-    (units.duration, "30", "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found '30'"),
+    (
+        units.duration,
+        "30",
+        "expected a duration such as 30s, 5m or 2h (units ms, s, m, h, d), found '30'",
+    ),
     (units.duration, "", "found nothing"),
     (units.duration, "-1s", "found '-1s'"),
     (units.duration, "9" * 400 + "d", "found '999"),
     (units.duration, "999999d", "expected a duration from 0 to 366d, found '999999d'"),
     (units.duration, "٣s", "found '٣s'"),
-    (units.rate, "1000/fortnight", "expected a rate such as 1000/h (units s, m, h, d), found '1000/fortnight'"),
+    (
+        units.rate,
+        "1000/fortnight",
+        "expected a rate such as 1000/h (units s, m, h, d), found '1000/fortnight'",
+    ),
     (units.rate, "1000", "found '1000'"),
     (units.rate, "0/h", "expected a rate of 1 to 10000000 calls, found '0/h'"),
     (units.rate, "5/0s", "expected a rate over a window from 1s to 366d, found '5/0s'"),
     (units.rate, "5/999999999d", "expected a rate over a window"),
-    (units.size, "200", "expected a size such as 200MB (units B, kB, MB, GB, KiB, MiB, GiB), found '200'"),
+    (
+        units.size,
+        "200",
+        "expected a size such as 200MB (units B, kB, MB, GB, KiB, MiB, GiB), found '200'",
+    ),
     (units.size, "2XB", "found '2XB'"),
     (units.boolean, "maybe", "expected true or false, found 'maybe'"),
     (units.whole, "1.5", "expected a whole number from 0 to 1000000000, found '1.5'"),
@@ -74,7 +90,11 @@ BAD: list[tuple[Callable[[str], Any], str, str]] = [
     (units.json_value, "9" * 5000, "a value that JSON does not have"),
     (values.name, "../up", "expected a name"),
     (values.name, "x" * 65, "expected a name"),
-    (values.modules, "shop-tasks", "expected a list of modules such as shop.tasks, shop.mail, found 'shop-tasks'"),
+    (
+        values.modules,
+        "shop-tasks",
+        "expected a list of modules such as shop.tasks, shop.mail, found 'shop-tasks'",
+    ),
     (values.patterns, "a b", "expected a list of task names"),
     (values.task, "", "expected the name of a task"),
     (values.routing_key, "k" * 256, "at most 255 bytes"),
@@ -87,7 +107,14 @@ BAD: list[tuple[Callable[[str], Any], str, str]] = [
     (cron, "0 22-4/0 * * *", "Bad hour"),
     (cron, "0 0 0-31 * *", "Bad day-of-month"),
     (cron, "0 0 * sat-sun *", "Bad month"),
-    (cron, "@reboot", "or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, found '@reboot'"),
+    (
+        cron,
+        "@reboot",
+        (
+            "or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, found "
+            "'@reboot'"
+        ),
+    ),
     (cron, "0 0 30 2 *", "found '0 0 30 2 *'"),
     (cron, "0/" + "9" * 5000 + " * * * *", "expected a cron expression"),
 ]
@@ -99,9 +126,13 @@ def test_good_texts(parse: Callable[[str], Any], text: str, value: object) -> No
     assert parse(text) == value
 
 
-@pytest.mark.parametrize(("parse", "text", "message"), BAD, ids=lambda each: getattr(each, "__name__", str(each))[:40])
+@pytest.mark.parametrize(
+    ("parse", "text", "message"), BAD, ids=lambda each: getattr(each, "__name__", str(each))[:40]
+)
 def test_bad_texts(parse: Callable[[str], Any], text: str, message: str) -> None:
-    """A text that is no such value is refused with what was expected and what was found, however long or odd it is."""
+    """A text that is no such value is refused with what was expected and what was found, however
+    long or odd it is.
+    """
     with pytest.raises(Unexpected) as caught:
         parse(text)
     assert message in str(caught.value)
@@ -110,7 +141,9 @@ def test_bad_texts(parse: Callable[[str], Any], text: str, message: str) -> None
 
 def test_json_of_another_shape() -> None:
     """Arguments that are JSON but no list are refused by what they are, without being quoted."""
-    with pytest.raises(Unexpected, match=r"expected a JSON list such as .*, found a JSON object") as caught:
+    with pytest.raises(
+        Unexpected, match=r"expected a JSON list such as .*, found a JSON object"
+    ) as caught:
         units.json_value('{"password": "hush"}', list)
     assert "hush" not in str(caught.value)
 
@@ -133,7 +166,10 @@ def test_size_round_trip(count: int) -> None:
     assert units.size(units.size_text(count)) == count
 
 
-@pytest.mark.parametrize(("rate", "text"), [(Rate(1000, 3600), "1000/h"), (Rate(60, 10), "60/10s"), (Rate(150, 7200), "150/2h")])
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(Rate(1000, 3600), "1000/h"), (Rate(60, 10), "60/10s"), (Rate(150, 7200), "150/2h")],
+)
 def test_rate_prints_as_written(rate: Rate, text: str) -> None:
     """A rate prints in the way in which an operator writes it."""
     assert str(rate) == text
@@ -141,7 +177,9 @@ def test_rate_prints_as_written(rate: Rate, text: str) -> None:
 
 @given(st.text())
 def test_parsers_raise_nothing_else(text: str) -> None:
-    """No text makes any parser raise anything but `Unexpected`, nor give a number that is not finite."""
+    """No text makes any parser raise anything but `Unexpected`, nor give a number that is not
+    finite.
+    """
     for parse in {each for each, *_ in GOOD + BAD}:
         try:
             value = parse(text)
@@ -152,5 +190,7 @@ def test_parsers_raise_nothing_else(text: str) -> None:
 
 def test_values_pass_as_they_are() -> None:
     """Settings made in code take values as well as texts."""
-    assert ScheduleSettings(task="t", every=30.0) == ScheduleSettings.model_validate({"task": "t", "every": "30s"})
+    assert ScheduleSettings(task="t", every=30.0) == ScheduleSettings.model_validate(
+        {"task": "t", "every": "30s"}
+    )
     assert AppSettings(timezone="UTC", modules=("a",)).modules == ("a",)

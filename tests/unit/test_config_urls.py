@@ -37,7 +37,9 @@ Refused = Callable[..., list[Problem]]
     ],
 )
 def test_a_wrong_url(refused: Refused, loaded: Loaded, text: str, found: str) -> None:
-    """Each part of a URL that would break the connection is refused, and the message shows none of the URL."""
+    """Each part of a URL that would break the connection is refused, and the message shows none of
+    the URL.
+    """
     if not found:
         assert loaded(f"[broker]\nurl = {text}").broker.url
         return
@@ -68,7 +70,9 @@ def test_a_right_url(loaded: Loaded, text: str) -> None:
 
 
 def test_results_have_one_url(refused: Refused, loaded: Loaded) -> None:
-    """Results are kept in one place: several URLs are refused there, and for a broker of Redis that is to keep them as well."""
+    """Results are kept in one place: several URLs are refused there, and for a broker of Redis that
+    is to keep them as well.
+    """
     several = "url = redis://:secret77@h/0;redis://:secret77@i/0\n"
     (problem,) = refused(f"[results]\n{several}")
     assert problem.section == "results"
@@ -87,12 +91,17 @@ def test_results_have_one_url(refused: Refused, loaded: Loaded) -> None:
         ("redis://u:sec@ret77@host/0", "redis://u:***@host/0"),
         ("redis://:**@host", "redis://:***@host"),
         ("amqp://a:secret77@h;amqp://b:secret77@i", "amqp://a:***@h;amqp://b:***@i"),
-        ("ValueError: 'redis://secret77@h' or 'amqp://u:secret77@h'", "ValueError: 'redis://***@h' or 'amqp://u:***@h'"),
+        (
+            "ValueError: 'redis://secret77@h' or 'amqp://u:secret77@h'",
+            "ValueError: 'redis://***@h' or 'amqp://u:***@h'",
+        ),
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("redis://:@host/0", "redis://:@host/0"),
         ("amqp://user@host", "amqp://user@host"),
     ],
 )
 def test_what_is_shown(text: str, shown: str) -> None:
-    """A password is masked wherever people put it, with one mask; where there is none, none is shown."""
+    """A password is masked wherever people put it, with one mask; where there is none, none is
+    shown.
+    """
     assert redact(text) == shown

@@ -33,7 +33,9 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason=f"needs root, found {g
     ],
 )
 def test_the_order(action: Action, expected: list[str]) -> None:
-    """Monit looks away before the suite ends and looks again after it was started; without Monit only systemd is told."""
+    """Monit looks away before the suite ends and looks again after it was started; without Monit
+    only systemd is told.
+    """
     assert [" ".join(step.arguments) for step in steps(action, monit=True)] == expected
     without = [line for line in expected if not line.startswith("monit")]
     assert [" ".join(step.arguments) for step in steps(action, monit=False)] == without
@@ -41,26 +43,36 @@ def test_the_order(action: Action, expected: list[str]) -> None:
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Puts a systemctl and a monit before the real ones, which note what they are told and end as they are asked to."""
+    """Puts a systemctl and a monit before the real ones, which note what they are told and end as
+    they are asked to.
+    """
     monkeypatch.setattr(service, "_BOOTED", tmp_path)
     monkeypatch.setattr(service, "PATH", f"{tmp_path}{os.pathsep}{service.PATH}")
 
     def use(systemctl: str = "exit 0", monit: str = "exit 0") -> None:
         for name, end in (("systemctl", systemctl), ("monit", monit)):
             script = tmp_path / name
-            script.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/told\n{end}\n', encoding="utf-8")
+            script.write_text(
+                f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/told\n{end}\n', encoding="utf-8"
+            )
             script.chmod(0o755)
 
     return use
 
 
 def test_a_check_of_roots_is_confined_as_the_unit_is(told: Told) -> None:
-    """Every line by which the unit hardens itself is among the properties of the sandbox; an empty set of capabilities, too."""
+    """Every line by which the unit hardens itself is among the properties of the sandbox; an empty
+    set of capabilities, too.
+    """
     unit = (Path(__file__).parents[2] / "systemd" / "warren.service").read_text(encoding="utf-8")
     hardening = unit.partition("# Hardening.")[2].partition("[Install]")[0]
-    names = set(re.findall(r"^(\w+)=", hardening, re.MULTILINE)) - {"RemoveIPC"}  # it would take semaphores from the suite
+    # it would take semaphores from the suite
+    names = set(re.findall(r"^(\w+)=", hardening, re.MULTILINE)) - {"RemoveIPC"}
     assert names <= set(_VIEW)
-    told(systemctl="printf 'LoadState=loaded\\nUser=anna\\nCapabilityBoundingSet=\\nAmbientCapabilities=\\nProtectClock=yes\\n'")
+    told(
+        systemctl="printf "
+        "'LoadState=loaded\\nUser=anna\\nCapabilityBoundingSet=\\nAmbientCapabilities=\\nProtectClock=yes\\n'"
+    )
     arguments = service.sandbox(DEFAULT_DIRECTORY, "anna", 1.0)
     assert {"--property=CapabilityBoundingSet=", "--property=ProtectClock=yes"} <= set(arguments)
     assert "--property=AmbientCapabilities=" not in arguments
@@ -74,8 +86,12 @@ def heard(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("entry", [".", "", "{directory}"])
-def test_root_runs_no_program_of_the_shells_path(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
-    """A task may have put a `systemctl` into the directory in which root types a command, or into one of root's PATH."""
+def test_root_runs_no_program_of_the_shells_path(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """A task may have put a `systemctl` into the directory in which root types a command, or into
+    one of root's PATH.
+    """
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for name in ("systemctl", "monit", "systemd-run"):
@@ -91,8 +107,15 @@ def test_root_runs_no_program_of_the_shells_path(told: Told, tmp_path: Path, mon
 
 
 def test_a_start_that_fails_is_watched(told: Told, tmp_path: Path) -> None:
-    """Why it failed is the reason; Monit is told to look all the same, so that its page shows red."""
-    told(systemctl="case $1 in start) echo; echo Job failed.; echo more; exit 1 ;; show) echo StatusText=no such task ;; esac")
+    """Why it failed is the reason; Monit is told to look all the same, so that its page
+    shows red.
+    """
+    told(
+        systemctl=(
+            "case $1 in start) echo; echo Job failed.; echo more; exit 1 ;; show) echo "
+            "StatusText=no such task ;; esac"
+        )
+    )
     outcome = run(Action.START, lambda: None)
     assert outcome.reason == "systemctl start warren failed: Job failed.; no such task"
     assert heard(tmp_path)[-1] == MONITOR
@@ -133,8 +156,12 @@ def test_a_host_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @NEEDS_ROOT
-def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It keeps the suite from being restarted, before anything is told to anybody, and never from being stopped."""
+def test_a_wrong_configuration(
+    etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It keeps the suite from being restarted, before anything is told to anybody, and never from
+    being stopped.
+    """
     told()
     directory = str(etc("[worker:a]\nconcurency = 2\n"))
     assert main(["--config", directory, "restart"]) == ExitCode.CONFIG
@@ -146,11 +173,19 @@ def test_a_wrong_configuration(etc: Callable[..., Path], told: Told, tmp_path: P
 
 
 @NEEDS_ROOT
-@pytest.mark.parametrize("status", ["ready: 1 worker", "running: 1 worker; not ready: beat (starting)"])
+@pytest.mark.parametrize(
+    "status", ["ready: 1 worker", "running: 1 worker; not ready: beat (starting)"]
+)
 def test_a_start_after_which_not_all_is_ready(
-    etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str
+    etc: Callable[..., Path],
+    told: Told,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    status: str,
 ) -> None:
-    """systemd was told that the suite has started: so it has, with 0, and what is not ready is said beside it."""
+    """systemd was told that the suite has started: so it has, with 0, and what is not ready is said
+    beside it.
+    """
     told(systemctl=f'[ "$1" != show ] || echo "StatusText={status}"')
     directory = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
     late = "" if status.startswith("ready") else status
@@ -159,16 +194,27 @@ def test_a_start_after_which_not_all_is_ready(
     assert main(["--config", directory, "start"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert out.startswith("started in ")
-    assert err == (f"not every program is ready, and they go on trying: {late}; see warren status\n" if late else "")
+    assert err == (
+        f"not every program is ready, and they go on trying: {late}; see warren status\n"
+        if late
+        else ""
+    )
 
 
 @NEEDS_ROOT
 @pytest.mark.parametrize("state", ["active", "activating", "inactive"])
 def test_a_start_of_what_already_runs(
-    etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
+    etc: Callable[..., Path],
+    told: Told,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
 ) -> None:
     """It is a success, and is not called a start; Monit watches it again."""
-    told(systemctl=f'[ "$1" != show ] || printf "StatusText=ready: 1 worker\\nActiveState={state}\\n"')
+    told(
+        systemctl='[ "$1" != show ] '
+        f'|| printf "StatusText=ready: 1 worker\\nActiveState={state}\\n"'
+    )
     directory = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))
     assert main(["--config", directory, "start", "--json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)["already_running"] == (state == "active")
@@ -179,7 +225,9 @@ def test_a_start_of_what_already_runs(
     assert heard(tmp_path)[-1] == MONITOR
 
 
-def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_user_than_root(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Somebody who may not do it reads how to."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(["stop"]) == ExitCode.FAILURE
@@ -193,7 +241,9 @@ def test_another_user_than_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["--rolling", "mian"], "expected a worker of this host, found 'mian'; did you mean main?"),
     ],
 )
-def test_a_mistyped_worker(etc: Callable[..., Path], arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_worker(
+    etc: Callable[..., Path], arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A worker's name that means nothing restarts nothing."""
     assert main(["--config", str(etc("[worker:main]\n")), "restart", *arguments]) == ExitCode.USAGE
     assert said in capsys.readouterr().err

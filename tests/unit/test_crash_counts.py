@@ -16,7 +16,9 @@ def left(directory: Path, program: str, *tasks: str) -> None:
     """As a worker leaves its file when it is killed while it runs these."""
     directory.mkdir(exist_ok=True)
     slots = [json.dumps([task, "jobs.x"]).encode() if task else b"" for task in tasks]
-    (directory / f"{program}.tasks").write_bytes(b"".join(slot.ljust(4096, b"\0") for slot in slots))
+    (directory / f"{program}.tasks").write_bytes(
+        b"".join(slot.ljust(4096, b"\0") for slot in slots)
+    )
 
 
 def opened(directory: Path, program: str = "worker-a") -> CrashCounts:
@@ -29,13 +31,19 @@ def opened(directory: Path, program: str = "worker-a") -> CrashCounts:
 def test_each_crash_counts_once(tmp_path: Path) -> None:
     """A task that was at work at two of three deaths has two; one that never was has none."""
     left(tmp_path, "worker-a", "bad", "good")
-    assert (opened(tmp_path).of("bad"), opened(tmp_path).of("good"), opened(tmp_path).of("other")) == (1, 1, 0)
+    assert (
+        opened(tmp_path).of("bad"),
+        opened(tmp_path).of("good"),
+        opened(tmp_path).of("other"),
+    ) == (1, 1, 0)
     left(tmp_path, "worker-a", "", "bad")
     assert (opened(tmp_path).of("bad"), opened(tmp_path).of("good")) == (2, 1)
 
 
 def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
-    """A task that takes one worker after the other with it has as many tries on the host as one has."""
+    """A task that takes one worker after the other with it has as many tries on the host as one
+    has.
+    """
     for program in ("worker-a", "worker-b"):
         left(tmp_path, program, "bad")
         opened(tmp_path, program)
@@ -43,7 +51,9 @@ def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_no_message_carries_counts(tmp_path: Path) -> None:
-    """As the connection is gone, or breaks before the broker has confirmed the copy; also for the next worker."""
+    """As the connection is gone, or breaks before the broker has confirmed the copy; also for the
+    next worker.
+    """
     crash_counts = opened(tmp_path)
     assert [crash_counts.count("bad"), crash_counts.count("bad")] == [1, 2]
     for task_id in ("cut off", "carried"):
@@ -61,17 +71,27 @@ def test_what_was_acknowledged_before_it_ran_has_no_other_try(tmp_path: Path) ->
     slot = json.dumps(["early", "jobs.x", "side"]).encode()
     (tmp_path / "worker-a.tasks").open("ab").write(slot.ljust(4096, b"\0"))
     crash_counts = opened(tmp_path)
-    assert (crash_counts.gone, crash_counts.of("early"), crash_counts.of("late")) == ([("early", "jobs.x", "side")], 0, 1)
+    assert (crash_counts.gone, crash_counts.of("early"), crash_counts.of("late")) == (
+        [("early", "jobs.x", "side")],
+        0,
+        1,
+    )
     assert not opened(tmp_path).gone
 
 
 @pytest.mark.parametrize("text", ["\0", "\u20ac", "\U0001f600", '"'])
-def test_a_note_fits_whatever_it_says(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As JSON a character may take twelve bytes; longer than its room, a note would reach into that of another child."""
+def test_a_note_fits_whatever_it_says(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As JSON a character may take twelve bytes; longer than its room, a note would reach into that
+    of another child.
+    """
     monkeypatch.setattr(module, "current_process", lambda: SimpleNamespace(index=1))
     for late in (True, False):
         crash_counts = opened(tmp_path)
-        request = SimpleNamespace(id=text * 300, is_eager=False, delivery_info={"routing_key": text * 300})
+        request = SimpleNamespace(
+            id=text * 300, is_eager=False, delivery_info={"routing_key": text * 300}
+        )
         crash_counts._began(SimpleNamespace(request=request, name=text * 300, acks_late=late))
         assert (tmp_path / "worker-a.tasks").stat().st_size <= 2 * 4096
         successor = opened(tmp_path)
@@ -89,7 +109,9 @@ def test_an_clean_end_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_an_end_in_order_that_nobody_asked_for_is_one(tmp_path: Path) -> None:
-    """A task may have sent the signal itself, and may do so each time: what was handed back then has one try less, once."""
+    """A task may have sent the signal itself, and may do so each time: what was handed back then
+    has one try less, once.
+    """
     (crash_counts := CrashCounts(tmp_path, "worker-a", 1)).open()
     left(tmp_path, "worker-a", "long")
     crash_counts.forget([("long", "jobs.x")])
@@ -102,7 +124,9 @@ def test_what_a_dead_child_has_noted(tmp_path: Path) -> None:
     """The task that it ran, and no other; what somebody has written over the note is none."""
     crash_counts = opened(tmp_path)
     left(tmp_path, "worker-a", "one", "two")
-    assert [crash_counts.began(index, task_id) for index in (0, 1, 2) for task_id in ("one", "two", "")] == [
+    assert [
+        crash_counts.began(index, task_id) for index in (0, 1, 2) for task_id in ("one", "two", "")
+    ] == [
         *(True, False, False),
         *(False, True, False),
         *(False, False, False),

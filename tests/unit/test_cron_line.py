@@ -13,13 +13,21 @@ from warren.beat.cron import next_of
 from warren.config.cron_line import cron
 
 #: Of each field: its place in the line, its first value, and how many values it has.
-FIELDS = {"minute": (0, 0, 60), "hour": (1, 0, 24), "day": (2, 1, 31), "month": (3, 1, 12), "weekday": (4, 0, 7)}
+FIELDS = {
+    "minute": (0, 0, 60),
+    "hour": (1, 0, 24),
+    "day": (2, 1, 31),
+    "month": (3, 1, 12),
+    "weekday": (4, 0, 7),
+}
 
 
 @pytest.mark.parametrize("field", FIELDS)
 @given(data=st.data())
 def test_a_range_means_what_it_means_to_celery(field: str, data: st.DataObject) -> None:
-    """Every range of every field, with every step, has the values that Celery's own reader finds."""
+    """Every range of every field, with every step, has the values that Celery's own reader
+    finds.
+    """
     place, first, size = FIELDS[field]
     values = st.integers(first, first + size - 1)
     begin, end, step = data.draw(values), data.draw(values), data.draw(st.integers(1, size))

@@ -23,23 +23,27 @@ def dies(directory: Path, body: object, headers: object, program: str = "worker-
 
 
 def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
-    """After the deaths it has had, and not before; another message, or the same body under another id, is not to blame."""
+    """After the deaths it has had, and not before; another message, or the same body under another
+    id, is not to blame.
+    """
     for _ in range(MOST_CRASHES):
         hand = started(tmp_path)
         hand.note(b"[[], {}, {}]", {"id": "bad"})
         assert hand.refusal() == ""
     hand = started(tmp_path)
     hand.note(b"[[], {}, {}]", {"id": "bad"})
-    assert (
-        hand.refusal()
-        == f"expected a message that its worker outlives, found one that it had in hand as it died {MOST_CRASHES} times"
+    assert hand.refusal() == (
+        "expected a message that its worker outlives, found one that it had in hand as it "
+        f"died {MOST_CRASHES} times"
     )
     hand.note(b"[[], {}, {}]", {"id": "good"})
     assert hand.refusal() == ""
 
 
 def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
-    """A message that takes one worker after the other with it has as many tries on the host as one has."""
+    """A message that takes one worker after the other with it has as many tries on the host as one
+    has.
+    """
     for number in range(MOST_CRASHES):
         dies(tmp_path, "x", {}, f"worker-{number}")
     for number in range(MOST_CRASHES):
@@ -72,14 +76,20 @@ def test_a_forked_child_leaves_the_note_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["truncated", "removed", "closed", "a directory"])
 def test_what_becomes_of_the_file_stops_no_worker(tmp_path: Path, kind: str) -> None:
-    """A task may do to it what it likes: the next message is noted again, and no other file is written to."""
+    """A task may do to it what it likes: the next message is noted again, and no other file is
+    written to.
+    """
     hand, path = started(tmp_path), tmp_path / "worker-a.in-hand"
     with open(tmp_path / "other", "wb") as other:
         other.write(b"x" * 32)
     if kind == "truncated":
         os.truncate(path, 0)
     elif kind == "closed":
-        file = next(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{fd}") == str(path))
+        file = next(
+            int(fd)
+            for fd in os.listdir("/proc/self/fd")
+            if os.path.realpath(f"/proc/self/fd/{fd}") == str(path)
+        )
         with open(tmp_path / "other", "rb+") as other:
             os.dup2(other.fileno(), file)
     else:

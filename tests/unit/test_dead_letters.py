@@ -12,7 +12,13 @@ import pytest
 
 from support.wait import let_pass
 from warren.broker.rejection_limits import trim
-from warren.worker.dead_letters import LONGEST_PAUSE, MOST_UNKEPT, MOST_UNKEPT_BYTES, WHY, DeadLetters
+from warren.worker.dead_letters import (
+    LONGEST_PAUSE,
+    MOST_UNKEPT,
+    MOST_UNKEPT_BYTES,
+    WHY,
+    DeadLetters,
+)
 from warren.worker.requeue import Requeuer
 
 
@@ -39,11 +45,21 @@ class Loud:
 def test_whatever_it_is_made_of_is_kept(tmp_path: Path, headers: dict[Any, Any]) -> None:
     """One file with the reason, and only then the acknowledgement."""
     message = SimpleNamespace(
-        headers=headers, properties={}, body="[]", content_type="application/json", content_encoding="utf-8", delivery_info={}
+        headers=headers,
+        properties={},
+        body="[]",
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_info={},
     )
     acknowledged: list[int] = []
-    letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")  # it sends nothing
-    letters.keep_here(message, "no reason", lambda: acknowledged.append(len(list((tmp_path / "rejected").iterdir()))))
+    # it sends nothing
+    letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")
+    letters.keep_here(
+        message,
+        "no reason",
+        lambda: acknowledged.append(len(list((tmp_path / "rejected").iterdir()))),
+    )
     assert acknowledged == [1]
     (kept,) = (tmp_path / "rejected").iterdir()
     assert json.loads(kept.read_text(encoding="utf-8"))["headers"][WHY]["reason"] == "no reason"
@@ -51,7 +67,12 @@ def test_whatever_it_is_made_of_is_kept(tmp_path: Path, headers: dict[Any, Any])
 
 def letter(done: list[str], name: str, body: str = "[]") -> tuple[Any, Any]:
     """A message, and what acknowledges it."""
-    fields = {"headers": {"id": name}, "properties": {}, "content_type": "application/json", "content_encoding": "utf-8"}
+    fields = {
+        "headers": {"id": name},
+        "properties": {},
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+    }
     return SimpleNamespace(**fields, body=body, delivery_info={}), lambda: done.append(name)
 
 
@@ -105,16 +126,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: list[float],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Told once; tried ever more seldom, not by each new one; good tasks have room beside; kept by itself when there is room."""
+    """Told once; tried ever more seldom, not by each new one; good tasks have room beside; kept by
+    itself when there is room.
+    """
     tries: list[str] = []
 
     def full(path: str, *_: Any, **__: Any) -> None:
         tries.append(path)
         raise OSError(28, "No space left on device")
 
-    letters, done, prefetch = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected"), list[str](), Prefetch()
+    letters, done, prefetch = (
+        DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected"),
+        list[str](),
+        Prefetch(),
+    )
     letters.begin(prefetch)
     with monkeypatch.context() as disk:
         disk.setattr("warren.worker.message_file.write_whole", full)
@@ -137,7 +167,9 @@ def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
 def test_what_waits_for_a_full_disk_takes_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
-    """Beyond so many messages, or bytes, each holds a place of the prefetch: no more are fetched then."""
+    """Beyond so many messages, or bytes, each holds a place of the prefetch: no more are fetched
+    then.
+    """
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -152,7 +184,9 @@ def test_what_waits_for_a_full_disk_takes_bounded_memory(
         letters.begin(prefetch)
         body = "x" * size
         for number in range(room + 5):
-            letters.keep_here(letter(done, str(number), body)[0], "no reason", letter(done, str(number))[1])
+            letters.keep_here(
+                letter(done, str(number), body)[0], "no reason", letter(done, str(number))[1]
+            )
         assert prefetch.raised == room
         letters.begin(prefetch)  # a new connection: they come again
         clock[0] += 1
@@ -161,7 +195,9 @@ def test_what_waits_for_a_full_disk_takes_bounded_memory(
 
 
 def test_of_too_many_the_oldest_are_dropped(tmp_path: Path) -> None:
-    """By number and by what they take of the disk, over all queues; newer ones stay, and unfinished ones."""
+    """By number and by what they take of the disk, over all queues; newer ones stay, and unfinished
+    ones.
+    """
     for number in range(6):
         queue = tmp_path / f"queue{number % 2}"
         queue.mkdir(exist_ok=True)

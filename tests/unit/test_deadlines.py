@@ -1,4 +1,6 @@
-"""What the tests themselves may not do, since it passes on a quiet machine alone: each file of tests/ is read for it."""
+"""What the tests themselves may not do, since it passes on a quiet machine alone: each file of
+tests/ is read for it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from support.wait import SHORTEST
 TESTS = Path(__file__).parents[1]
 #: Where the deadlines are kept, and what tries them.
 EXEMPT = ("support/wait.py", "unit/test_waits.py", "unit/test_deadlines.py")
-#: On a line, or the one above it: why load does no harm there.
+#: On the line, or above the statement that it is part of: why load does no harm there.
 REASON = "# load: "
 #: Waits that a call of the same name in support/wait.py makes, with a deadline.
 INSTEAD = {
@@ -22,7 +24,8 @@ INSTEAD = {
     "communicate": "output_of",
     "sleep": "until, or let_pass",
 }
-#: Calls that wait for so many seconds: their keyword, where it stands among their arguments, or their one argument.
+#: Calls that wait for so many seconds: their keyword, where it stands among their arguments, or
+#: their one argument.
 TIMES = ("timeout", "within", "socket_timeout", "socket_connect_timeout", "shutdown_timeout")
 PLACES = {"until": 1, "await_event": 2, "all_done": 2, "another": 2}
 WAITS = ("wait", "join", "acquire", "settimeout", "get")
@@ -35,12 +38,22 @@ def found(text: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Call):
             yield from ((node.lineno, fault) for fault in _of_call(node))
         elif isinstance(node, ast.Assert) and _says_how_fast(node.test):
-            yield node.lineno, "asserts how fast something was: wait for it, and note the time with the fixture figure"
+            yield (
+                node.lineno,
+                (
+                    "asserts how fast something was: wait for it, and note the time with the "
+                    "fixture figure"
+                ),
+            )
 
 
 def _of_call(call: ast.Call) -> Iterator[str]:
     name = _name(call)
-    owner = call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
+    owner = (
+        call.func.value.id
+        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+        else ""
+    )
     place = PLACES.get(name, len(call.args))
     if len(call.args) > place and _short(call.args[place]):
         yield f"{name} of less than {SHORTEST:g} s: leave its deadline out"
@@ -48,8 +61,17 @@ def _of_call(call: ast.Call) -> Iterator[str]:
         yield f"{owner or '...'}.{name}: see {INSTEAD[name]} in support/wait.py"
     for keyword in call.keywords:
         if keyword.arg in TIMES and _short(keyword.value):
-            yield f"{keyword.arg} below {SHORTEST:g} s: leave it out, or use TIMEOUT of support/wait.py"
-    if name in WAITS and isinstance(call.func, ast.Attribute) and len(call.args) == 1 and _short(call.args[0]) and owner != "os":
+            yield (
+                f"{keyword.arg} below {SHORTEST:g} s: leave it out, or use TIMEOUT of "
+                "support/wait.py"
+            )
+    if (
+        name in WAITS
+        and isinstance(call.func, ast.Attribute)
+        and len(call.args) == 1
+        and _short(call.args[0])
+        and owner != "os"
+    ):
         yield f"{name}() of less than {SHORTEST:g} s: see end_of and TIMEOUT in support/wait.py"
 
 
@@ -76,7 +98,8 @@ def _says_how_fast(test: ast.expr) -> bool:
 
 def _measured(value: ast.expr) -> bool:
     return any(
-        (isinstance(node, ast.Name) and node.id in ("took", "elapsed")) or (isinstance(node, ast.Call) and _name(node) in CLOCKS)
+        (isinstance(node, ast.Name) and node.id in ("took", "elapsed"))
+        or (isinstance(node, ast.Call) and _name(node) in CLOCKS)
         for node in ast.walk(value)
     )
 
@@ -84,7 +107,8 @@ def _measured(value: ast.expr) -> bool:
 def _fixed(value: ast.expr) -> bool:
     """Whether it is made of numbers and constants alone."""
     return not any(
-        isinstance(node, ast.Call | ast.Attribute | ast.Subscript) or (isinstance(node, ast.Name) and not node.id.isupper())
+        isinstance(node, ast.Call | ast.Attribute | ast.Subscript)
+        or (isinstance(node, ast.Name) and not node.id.isupper())
         for node in ast.walk(value)
     )
 
@@ -95,8 +119,23 @@ def _name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
+def _first_line(text: str, line: int) -> int:
+    """Return the line at which the innermost statement around a line begins."""
+    return max(
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
+    )
+
+
+def _has_reason(lines: list[str], line: int, first: int) -> bool:
+    return any(REASON in lines[number] for number in (first - 1, first, line - 1, line))
+
+
 def test_no_test_needs_a_quiet_machine() -> None:
-    """No deadline below a minute, no wait outside support/wait.py, no assertion that something was fast."""
+    """No deadline below a minute, no wait outside support/wait.py, no assertion that something was
+    fast.
+    """
     faults = []
     for path in sorted(TESTS.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -106,9 +145,11 @@ def test_no_test_needs_a_quiet_machine() -> None:
             faults += [
                 f"{name}:{line}: {fault}"
                 for line, fault in found(text)
-                if REASON not in lines[line] and REASON not in lines[line - 1]
+                if not _has_reason(lines, line, _first_line(text, line))
             ]
-    assert not faults, "\n".join([f"expected none of these, or a line above it that begins with {REASON}why", *faults])
+    assert not faults, "\n".join(
+        [f"expected none of these, or a line above it that begins with {REASON}why", *faults]
+    )
 
 
 def test_each_fault_is_found() -> None:
@@ -142,5 +183,14 @@ assert first <= time.time() <= last
 """
     assert sorted({line for line, _ in found(wrong)}) == list(range(2, len(wrong.splitlines()) + 1))
     assert (
-        list(found(right)) == [(10, "asserts how fast something was: wait for it, and note the time with the fixture figure")][:0]
+        list(found(right))
+        == [
+            (
+                10,
+                (
+                    "asserts how fast something was: wait for it, and note the time with the "
+                    "fixture figure"
+                ),
+            )
+        ][:0]
     )

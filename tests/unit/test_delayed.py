@@ -31,7 +31,9 @@ def in_seconds(seconds: float) -> str:
 
 
 def test_what_is_due_soon_is_kept_and_only_so_much_of_it() -> None:
-    """Kept is what is due soon, a bounded number; the rest goes away, and comes again before it is due where there is time."""
+    """Kept is what is due soon, a bounded number; the rest goes away, and comes again before it is
+    due where there is time.
+    """
     assert away_for(NEAR, 0, NEAR) == 0
     assert away_for(NEAR, MOST - 1, NEAR) == 0
     assert away_for(NEAR, MOST, NEAR) == NEAR
@@ -42,7 +44,9 @@ def test_what_is_due_soon_is_kept_and_only_so_much_of_it() -> None:
 
 
 def test_a_flood_is_kept_up_to_its_bound_and_room_comes_with_time() -> None:
-    """Of messages that are all due soon MOST are kept, whatever comes; those that are due now are no part of it."""
+    """Of messages that are all due soon MOST are kept, whatever comes; those that are due now are
+    no part of it.
+    """
     gone: list[Any] = []
     consumer = Bunch(app=Bunch(conf=Bunch(task_default_queue_type="classic")))
 
@@ -53,7 +57,11 @@ def test_a_flood_is_kept_up_to_its_bound_and_room_comes_with_time() -> None:
     channel = Bunch(postpone=postpone)
 
     def message(seconds: float) -> Bunch:
-        return Bunch(headers={"eta": in_seconds(seconds)}, delivery_info={"queue": "default"}, channel=channel)
+        return Bunch(
+            headers={"eta": in_seconds(seconds)},
+            delivery_info={"queue": "default"},
+            channel=channel,
+        )
 
     later = DelayedTasks(Requeuer())
     later.begin(consumer)
@@ -84,7 +92,8 @@ def test_a_sender_keeps_back_only_what_can_be_read_and_is_far() -> None:
     for eta in (None, "tomorrow", 5, "2030-12-30T24:00:00"):
         assert comes_at({"headers": {"eta": eta}}) is None
     assert comes_at({"headers": None}) is None
-    assert comes_at({"headers": {"eta": in_seconds(FARTHEST + 60)}}) is None  # a worker rejects it now
+    # a worker rejects it now
+    assert comes_at({"headers": {"eta": in_seconds(FARTHEST + 60)}}) is None
     moment = comes_at({"headers": {"eta": in_seconds(3600)}})
     assert moment is not None
     # load: a minute's pause between the two lines is more than a busy machine makes
@@ -92,7 +101,9 @@ def test_a_sender_keeps_back_only_what_can_be_read_and_is_far() -> None:
 
 
 def test_embedded_a_message_comes_when_it_is_due_and_not_before(messages: Messages) -> None:
-    """What was postponed, and what was sent for later, is in its queue after its moment, in the order of sending."""
+    """What was postponed, and what was sent for later, is in its queue after its moment, in the
+    order of sending.
+    """
     messages.put("q", b"first", durable=True)
     tag = messages.take("q")
     assert tag is not None
@@ -121,7 +132,9 @@ def test_embedded_an_answer_that_comes_late_does_no_harm(messages: Messages) -> 
     assert len(os.listdir(messages.directory / "later" / "q")) == 1
 
 
-def test_embedded_no_message_is_sent_for_later_into_a_queue_that_is_not_there(messages: Messages) -> None:
+def test_embedded_no_message_is_sent_for_later_into_a_queue_that_is_not_there(
+    messages: Messages,
+) -> None:
     """Its sender is told, as for one that is due at once; what waits goes with its queue."""
     assert not messages.later.put("none", b"x", time.time() + 3600, durable=True)
     assert messages.later.put("q", b"x", time.time() + 3600, durable=True)
@@ -130,7 +143,9 @@ def test_embedded_no_message_is_sent_for_later_into_a_queue_that_is_not_there(me
 
 
 def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -> None:
-    """The directory of what is due later is made at the next connection; until then nothing misses it."""
+    """The directory of what is due later is made at the next connection; until then nothing misses
+    it.
+    """
     (messages.directory / "later").rmdir()
     assert restore_dead(messages.directory) == 0
     messages.open()
@@ -138,7 +153,9 @@ def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -
 
 
 def test_embedded_what_is_due_waits_for_a_queue_that_is_declared_again(messages: Messages) -> None:
-    """Its queue was not there at the first look: it comes at one after that, and nobody has to start the worker again."""
+    """Its queue was not there at the first look: it comes at one after that, and nobody has to
+    start the worker again.
+    """
     assert messages.later.put("q", b"due", time.time() - 1, durable=True)
     let_pass(0.2)  # then its directory is known, and not listed at each look
     os.rename(messages.directory / "queues" / "q", messages.directory / "gone")
@@ -161,13 +178,21 @@ def test_embedded_a_name_that_leads_nowhere_holds_up_nothing(messages: Messages,
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_embedded_no_file_takes_the_place_of_what_is_due_later(messages: Messages, plant: str) -> None:
-    """What a task has put in the place of a queue's directory makes way for the first message, and holds up no other queue."""
+def test_embedded_no_file_takes_the_place_of_what_is_due_later(
+    messages: Messages, plant: str
+) -> None:
+    """What a task has put in the place of a queue's directory makes way for the first message, and
+    holds up no other queue.
+    """
     place = messages.directory / "later" / "a"
     Topology(messages.directory).declare_queue("a", temporary=False)
     PLANTS[plant](place)
     options = {"directory": messages.directory}
-    with Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options) as connection:
+    with Connection(
+        "warren://",
+        transport="warren.broker.embedded.transport:Transport",
+        transport_options=options,
+    ) as connection:
         channel = connection.channel()
         for queue in "aq":
             channel.basic_consume(queue, False, lambda message: None, queue)
@@ -195,9 +220,13 @@ def test_messages_that_cannot_be_sent_back_take_bounded_memory() -> None:
     later = DelayedTasks(Unsendable())
     qos = QoS(lambda prefetch_count: None, 4)
     conf = Bunch(task_default_queue_type="classic")
-    later.begin(Bunch(app=Bunch(conf=conf), qos=qos, keep_until_due=kept.append, unsendable=rejected.append))
+    later.begin(
+        Bunch(app=Bunch(conf=conf), qos=qos, keep_until_due=kept.append, unsendable=rejected.append)
+    )
     for _ in range(MOST + 3):
-        message = Bunch(headers={"eta": in_seconds(3600)}, delivery_info={"queue": "default"}, channel=object())
+        message = Bunch(
+            headers={"eta": in_seconds(3600)}, delivery_info={"queue": "default"}, channel=object()
+        )
         assert later.postpone(message)
     later.step()
     assert (len(kept), len(rejected), qos.value) == (MOST, 3, 4)

@@ -43,7 +43,9 @@ def patient(tmp_path: Path) -> Iterator[Api]:
 
 
 def test_a_burst_gets_the_limit_and_not_one_more(api: Api) -> None:
-    """Of 100 calls at once exactly the limit is served, and the others are refused with a time to wait."""
+    """Of 100 calls at once exactly the limit is served, and the others are refused with a time to
+    wait.
+    """
     with ThreadPoolExecutor(100) as callers:
         answers = list(callers.map(lambda number: api.get(f"/documents/{number}"), range(100)))
     served = [answer for answer in answers if answer.status_code == 200]
@@ -53,11 +55,15 @@ def test_a_burst_gets_the_limit_and_not_one_more(api: Api) -> None:
     assert len(served) + len(refused) == 100
     assert len(served) == LIMIT or spread > WINDOW  # a machine so slow that the burst was none
     assert all(1 <= int(answer.headers["Retry-After"]) <= WINDOW + 1 for answer in refused)
-    assert worst_window([call.at_ns for call in calls if call.status == 200], WINDOW * 10**9) <= LIMIT
+    assert (
+        worst_window([call.at_ns for call in calls if call.status == 200], WINDOW * 10**9) <= LIMIT
+    )
 
 
 def test_waiting_as_long_as_told_is_enough(api: Api) -> None:
-    """Whoever waits for Retry-After is served, at once and for as many calls as the window then has room for."""
+    """Whoever waits for Retry-After is served, at once and for as many calls as the window then has
+    room for.
+    """
     answer = api.get("/documents/0")
     while answer.status_code == 200:
         answer = api.get("/documents/0")
@@ -77,14 +83,21 @@ def test_headers_count_down_the_allowance(patient: Api) -> None:
 
 @pytest.mark.parametrize("key", ["", "wrong", "é"])
 def test_no_key_no_document(api: Api, key: str) -> None:
-    """Without the key there is neither document nor catalogue, and the limit of the key's owner is not touched."""
-    statuses = [api.get(path, key.encode().decode("latin-1")).status_code for path in ("/documents/0", "/documents", "/x")]
+    """Without the key there is neither document nor catalogue, and the limit of the key's owner is
+    not touched.
+    """
+    statuses = [
+        api.get(path, key.encode().decode("latin-1")).status_code
+        for path in ("/documents/0", "/documents", "/x")
+    ]
     assert statuses == [401, 401, 401]
     assert api.get("/documents/0").headers["X-RateLimit-Remaining"] == str(LIMIT - 1)
 
 
 def test_the_catalogue_is_true_and_costs_nothing(api: Api) -> None:
-    """Sizes and digests of the catalogue are those of the documents, and reading it is no call against the limit."""
+    """Sizes and digests of the catalogue are those of the documents, and reading it is no call
+    against the limit.
+    """
     catalogue = api.get("/documents").json()
     assert len(catalogue) >= 300
     for entry in catalogue[:3]:
@@ -94,7 +107,9 @@ def test_the_catalogue_is_true_and_costs_nothing(api: Api) -> None:
     assert api.get("/record").json()["calls"] == 3
 
 
-@pytest.mark.parametrize("path", ["/documents/999999", "/documents/-1", "/documents/x", "/documents/²", "/documents/"])
+@pytest.mark.parametrize(
+    "path", ["/documents/999999", "/documents/-1", "/documents/x", "/documents/²", "/documents/"]
+)
 def test_a_document_that_is_not_there_costs_a_call(api: Api, path: str) -> None:
     """A miss is answered 404 and counts, as it does with real providers."""
     answer = api.get(path)
@@ -124,20 +139,26 @@ def test_the_record_says_what_happened(api: Api) -> None:
 
 
 def test_one_connection_serves_many_calls(api: Api, figure: Figure) -> None:
-    """A caller may keep its connection: a call then takes little more than the latency, not Nagle's 40 ms."""
+    """A caller may keep its connection: a call then takes little more than the latency, not Nagle's
+    40 ms.
+    """
     assert _Handler.disable_nagle_algorithm
     caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=TIMEOUT)
     took, connections = [], set()
     for number in range(LIMIT):
         start = time.monotonic()
-        caller.request("GET", f"/documents/{number}", headers={"Authorization": f"Bearer {api.key}"})
+        caller.request(
+            "GET", f"/documents/{number}", headers={"Authorization": f"Bearer {api.key}"}
+        )
         assert caller.getresponse().read()
         took.append(time.monotonic() - start)
         connections.add(caller.sock)
     caller.close()
     assert len(connections) == 1
     figure(
-        "a call over a connection that is kept", f"{statistics.median(took) * 1000:.0f} ms", "10 ms of latency, and little more"
+        "a call over a connection that is kept",
+        f"{statistics.median(took) * 1000:.0f} ms",
+        "10 ms of latency, and little more",
     )
 
 
@@ -151,8 +172,12 @@ def test_the_key_is_its_owners_alone(api: Api) -> None:
 def test_only_this_machine_can_call(api: Api) -> None:
     """The API listens on loopback and nowhere else."""
     port = int(api.url.rpartition(":")[2])
-    listening = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    assert [row[1] for row in listening if row[3] == "0A" and row[1].endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+    listening = [
+        line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    ]
+    assert [row[1] for row in listening if row[3] == "0A" and row[1].endswith(f":{port:04X}")] == [
+        f"0100007F:{port:04X}"
+    ]
 
 
 def test_it_ends_when_asked(api: Api) -> None:
@@ -164,8 +189,17 @@ def test_it_ends_when_asked(api: Api) -> None:
 
 
 def test_a_limit_that_is_none_is_named(tmp_path: Path) -> None:
-    """A wrong limit is refused with what was expected and what was found, before anything listens."""
-    arguments = ["--limit", "60/fortnight", "--key-file", str(tmp_path / "key"), "--record", str(tmp_path / "record")]
+    """A wrong limit is refused with what was expected and what was found, before anything
+    listens.
+    """
+    arguments = [
+        "--limit",
+        "60/fortnight",
+        "--key-file",
+        str(tmp_path / "key"),
+        "--record",
+        str(tmp_path / "record"),
+    ]
     ended = run_to_end([sys.executable, "-m", "warren.demo.api", *arguments], capture_output=True)
     assert ended.returncode == 2
     assert "expected a rate" in ended.stderr

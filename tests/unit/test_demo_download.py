@@ -1,4 +1,6 @@
-"""The demo's download against addresses that only this host can reach, and senders that have no end."""
+"""The demo's download against addresses that only this host can reach, and senders that have no
+end.
+"""
 
 from __future__ import annotations
 
@@ -67,11 +69,16 @@ def fetched(url: str, *hosts: str, longest: float = 60.0) -> bytes:
 @pytest.mark.parametrize(
     ("address", "public"),
     [
-        ("93.184.216.34", True), ("2606:2800:220:1:248:1893:25c8:1946", True), ("127.0.0.1", False), ("127.9.9.9", False),
-        ("0.0.0.1", False), ("10.1.2.3", False), ("172.16.0.1", False), ("192.168.1.1", False), ("100.100.100.200", False),
-        ("169.254.169.254", False), ("224.0.0.1", False), ("239.1.1.1", False), ("255.255.255.255", False),
-        ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fd00:ec2::254", False), ("ff02::1", False),
-        ("::ffff:127.0.0.1", False), ("::ffff:169.254.169.254", False), ("::ffff:93.184.216.34", True), ("2002:7f00:1::", False),
+        ("93.184.216.34", True), ("2606:2800:220:1:248:1893:25c8:1946", True), ("127.0.0.1", False),
+        ("127.9.9.9", False),
+        ("0.0.0.1", False), ("10.1.2.3", False), ("172.16.0.1", False), ("192.168.1.1", False),
+        ("100.100.100.200", False),
+        ("169.254.169.254", False), ("224.0.0.1", False), ("239.1.1.1", False),
+        ("255.255.255.255", False),
+        ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fd00:ec2::254", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False), ("::ffff:169.254.169.254", False),
+        ("::ffff:93.184.216.34", True), ("2002:7f00:1::", False),
         ("64:ff9b::a9fe:a9fe", False), ("64:ff9b::5db8:d822", True),
     ],
 )  # fmt: skip
@@ -81,16 +88,25 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
 
 
 def test_an_address_of_this_host_is_not_reached() -> None:
-    """Loopback is refused before any connection, under each of its names, unless its host is named."""
+    """Loopback is refused before any connection, under each of its names, unless its host is
+    named.
+    """
     with site({"/": page}) as (url, asked):
-        for other in (url, url.replace("127.0.0.1", "localhost"), url.replace("127.0.0.1", "2130706433")):
+        for other in (
+            url,
+            url.replace("127.0.0.1", "localhost"),
+            url.replace("127.0.0.1", "2130706433"),
+        ):
             with pytest.raises(Refused, match="expected a public address, found "):
                 fetched(f"{other}/")
         assert asked == []
         assert fetched(f"{url}/", "127.0.0.1") == b"page"
 
 
-@pytest.mark.parametrize("target", ["http://127.0.0.2:%s/", "http://169.254.169.254/latest/", "http://[::ffff:127.0.0.2]:%s/"])
+@pytest.mark.parametrize(
+    "target",
+    ["http://127.0.0.2:%s/", "http://169.254.169.254/latest/", "http://[::ffff:127.0.0.2]:%s/"],
+)
 def test_a_redirect_leads_to_no_other_address(target: str) -> None:
     """What may be reached is asked at each redirect again."""
     answers: Answers = {"/": page}
@@ -102,12 +118,17 @@ def test_a_redirect_leads_to_no_other_address(target: str) -> None:
 
 
 def test_another_port_of_the_named_host_is_not_reached() -> None:
-    """The API is on loopback, and so are services without a password: of that host a download reaches the API's port alone."""
+    """The API is on loopback, and so are services without a password: of that host a download
+    reaches the API's port alone.
+    """
     with site({"/": page}) as (other, others_asked):
         with site({"/": page, "/away": redirect(f"{other}/")}) as (url, asked):
             api = DemoSettings(url, Path("key"), Path("files"), Path("ticks")).reachable
             for refused in (f"{other}/", f"{url}/away"):
-                with pytest.raises(Refused, match="expected a public address"), answer(refused, api):
+                with (
+                    pytest.raises(Refused, match="expected a public address"),
+                    answer(refused, api),
+                ):
                     pass
             with answer(f"{url}/", api) as chunks:
                 assert b"".join(chunks) == b"page"
@@ -118,8 +139,10 @@ def test_another_port_of_the_named_host_is_not_reached() -> None:
 @pytest.mark.parametrize(
     ("api", "named"),
     [
-        ("http://127.0.0.1:8080", (("127.0.0.1", 8080),)), ("https://api.example", (("api.example", 443),)),
-        ("http://api.example/v1", (("api.example", 80),)), ("http://api.example:x", ()), ("nothing", ()),
+        ("http://127.0.0.1:8080", (("127.0.0.1", 8080),)),
+        ("https://api.example", (("api.example", 443),)),
+        ("http://api.example/v1", (("api.example", 80),)), ("http://api.example:x", ()),
+        ("nothing", ()),
     ],
 )  # fmt: skip
 def test_the_api_is_named_with_its_port(api: str, named: tuple[tuple[str, int], ...]) -> None:
@@ -128,7 +151,9 @@ def test_the_api_is_named_with_its_port(api: str, named: tuple[tuple[str, int], 
 
 
 def test_it_is_the_address_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of the internet that leads to a private address is refused, and looked up once: a second answer could differ."""
+    """A name of the internet that leads to a private address is refused, and looked up once: a
+    second answer could differ.
+    """
     looked_up: list[str] = []
 
     def look_up(host: str, port: int, **_: Any) -> list[Any]:
@@ -142,10 +167,15 @@ def test_it_is_the_address_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looked_up == ["rebound.example"] * 2
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1:6379/_x"])
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1:6379/_x"]
+)
 def test_other_schemes_are_refused(target: str) -> None:
     """At the start and behind a redirect."""
-    with site({"/away": redirect(target)}) as (url, _), pytest.raises(Refused, match="begins with http"):
+    with (
+        site({"/away": redirect(target)}) as (url, _),
+        pytest.raises(Refused, match="begins with http"),
+    ):
         fetched(f"{url}/away", "127.0.0.1")
     with pytest.raises(Refused, match="begins with http"):
         fetched(target)
@@ -162,11 +192,16 @@ def test_redirects_without_an_end_are_refused() -> None:
 
 @pytest.mark.parametrize("where", ["head", "body", "body of no stated length"])
 def test_a_sender_without_an_end_is_left(where: str) -> None:
-    """A sender that always sends one more byte holds a process no longer than the time for all of it, wherever it dawdles."""
+    """A sender that always sends one more byte holds a process no longer than the time for all of
+    it, wherever it dawdles.
+    """
     over = threading.Event()
 
     def dawdle(handler: http.server.BaseHTTPRequestHandler) -> None:
-        begin = {"head": b"HTTP/1.0 200 OK\r\nX-A: ", "body": b"HTTP/1.0 200 OK\r\nContent-Length: 1000000\r\n\r\n"}
+        begin = {
+            "head": b"HTTP/1.0 200 OK\r\nX-A: ",
+            "body": b"HTTP/1.0 200 OK\r\nContent-Length: 1000000\r\n\r\n",
+        }
         handler.wfile.write(begin.get(where, b"HTTP/1.0 200 OK\r\n\r\n"))
         # load: the pace of the sender
         while not over.wait(0.05):

@@ -14,8 +14,14 @@ from warren.demo.limiter import SlidingWindow
 from warren.demo.quickstart import figures
 
 
-@given(limit=st.integers(1, 9), window=st.integers(1, 30), steps=st.lists(st.integers(0, 20), min_size=1, max_size=200))
-def test_nobody_uses_more_than_all_of_the_allowance(limit: int, window: int, steps: list[int]) -> None:
+@given(
+    limit=st.integers(1, 9),
+    window=st.integers(1, 30),
+    steps=st.lists(st.integers(0, 20), min_size=1, max_size=200),
+)
+def test_nobody_uses_more_than_all_of_the_allowance(
+    limit: int, window: int, steps: list[int]
+) -> None:
     """Whatever a limiter admits, its use comes out at 100 % or less: the figure cannot flatter."""
     limiter, now, admitted = SlidingWindow(limit, window), 0, []
     for step in steps:
@@ -33,7 +39,9 @@ def test_a_full_burst_in_every_window_is_full_use() -> None:
 
 @pytest.mark.parametrize(("calls", "seconds"), [(1, 0), (60, 0), (61, 10), (300, 40), (301, 50)])
 def test_the_shortest_time_counts_the_windows_after_the_first(calls: int, seconds: int) -> None:
-    """The time at the least is what a run is measured against: one window for each burst after the first."""
+    """The time at the least is what a run is measured against: one window for each burst after the
+    first.
+    """
     assert figures.shortest(calls, 60, 10.0) == seconds
 
 
@@ -44,7 +52,14 @@ def test_a_good_run_has_no_problems() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("refused", 1), ("worst_window", 61), ("lost", 2), ("batch", [4, 8, 16]), ("batch", [8, 4, 16, 32]), ("ticks", 0)],
+    [
+        ("refused", 1),
+        ("worst_window", 61),
+        ("lost", 2),
+        ("batch", [4, 8, 16]),
+        ("batch", [8, 4, 16, 32]),
+        ("ticks", 0),
+    ],
 )
 def test_each_broken_promise_is_named(name: str, value: object) -> None:
     """A single figure that is not as promised is a problem, and its name begins the line."""
@@ -68,5 +83,12 @@ def test_the_figures_are_one_object_of_nine() -> None:
 
 
 def test_a_tick_that_was_delivered_twice_counts_once() -> None:
-    """Ticks are counted by their ids, and a line that is still being written is left for the next look."""
-    assert figures.ticks(['{"task_id": "a"}\n', '{"task_id": "b"}\n', '{"task_id": "a"}\n', '{"task_id": "c']) == 2
+    """Ticks are counted by their ids, and a line that is still being written is left for the next
+    look.
+    """
+    assert (
+        figures.ticks(
+            ['{"task_id": "a"}\n', '{"task_id": "b"}\n', '{"task_id": "a"}\n', '{"task_id": "c']
+        )
+        == 2
+    )

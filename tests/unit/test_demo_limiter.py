@@ -12,8 +12,12 @@ STEPS = st.lists(st.integers(0, 40), max_size=200)
 
 
 @given(limit=st.integers(1, 8), window=st.integers(1, 60), steps=STEPS)
-def test_no_interval_of_the_window_holds_more_than_the_limit(limit: int, window: int, steps: list[int]) -> None:
-    """Whatever the arrivals, no interval of the window's length holds more admitted calls than the limit."""
+def test_no_interval_of_the_window_holds_more_than_the_limit(
+    limit: int, window: int, steps: list[int]
+) -> None:
+    """Whatever the arrivals, no interval of the window's length holds more admitted calls than the
+    limit.
+    """
     limiter, now, admitted = SlidingWindow(limit, window), 0, []
     for step in steps:
         now += step
@@ -23,7 +27,9 @@ def test_no_interval_of_the_window_holds_more_than_the_limit(limit: int, window:
 
 
 @given(limit=st.integers(1, 8), window=st.integers(1, 60), steps=STEPS)
-def test_a_call_is_refused_only_where_it_would_break_the_limit(limit: int, window: int, steps: list[int]) -> None:
+def test_a_call_is_refused_only_where_it_would_break_the_limit(
+    limit: int, window: int, steps: list[int]
+) -> None:
     """No call is refused that the limit allows: the limiter gives away nothing of the allowance."""
     limiter, now, admitted = SlidingWindow(limit, window), 0, []
     for step in steps:
@@ -34,7 +40,11 @@ def test_a_call_is_refused_only_where_it_would_break_the_limit(limit: int, windo
             assert sum(now - window <= stamp <= now for stamp in admitted) == limit
 
 
-@given(limit=st.integers(1, 8), window=st.integers(1, 60), steps=st.lists(st.integers(0, 5), min_size=8, max_size=40))
+@given(
+    limit=st.integers(1, 8),
+    window=st.integers(1, 60),
+    steps=st.lists(st.integers(0, 5), min_size=8, max_size=40),
+)
 def test_the_wait_is_the_shortest_that_is_honest(limit: int, window: int, steps: list[int]) -> None:
     """A call after the wait that was named is admitted, one a nanosecond earlier is not."""
     now, arrivals = 0, []

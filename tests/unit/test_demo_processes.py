@@ -44,7 +44,9 @@ def begin(directory: Path, code: str) -> tuple[subprocess.Popen[bytes], Process]
 
 
 def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
-    """What ignores the request to stop is killed after its grace, together with what it has started."""
+    """What ignores the request to stop is killed after its grace, together with what it has
+    started.
+    """
     child, identity = begin(tmp_path, STUBBORN)
     grandchild = int((tmp_path / "out").read_text(encoding="ascii"))
     assert alive(grandchild)
@@ -61,7 +63,9 @@ def test_who_hurries_waits_for_nothing(tmp_path: Path) -> None:
 
 
 def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
-    """A process that only has the number of one of ours, and all of its session, is neither asked nor killed."""
+    """A process that only has the number of one of ours, and all of its session, is neither asked
+    nor killed.
+    """
     child, identity = begin(tmp_path, STUBBORN.replace("SIG_IGN", "SIG_DFL"))
     try:
         former = replace(identity, start=identity.start - 1)
@@ -81,7 +85,8 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
         "from warren.demo.quickstart import processes\n"
         f"directory = pathlib.Path({str(tmp_path)!r})\n"
         "words = ['http.server', '--bind', '127.0.0.1', '0']\n"
-        "kept, other = (processes.start(words, directory / f'{keep}.out', keep) for keep in (True, False))\n"
+        "kept, other = (processes.start(words, directory / f'{keep}.out', keep) for keep in (True, "
+        "False))\n"
         "print(kept.pid, other.pid, flush=True)\n"
         "signal.pause()\n"
     )
@@ -99,24 +104,32 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
 
 
 def test_a_program_that_ended_is_told_with_its_last_words(tmp_path: Path) -> None:
-    """When the API or the suite ends before its time, the error holds the end of what it printed."""
+    """When the API or the suite ends before its time, the error holds the end of what it
+    printed.
+    """
     out = tmp_path / "program.out"
     process = processes.start(["warren.demo.api", "--nonsense"], out, keep=False)
     end_of(process)
     assert out.stat().st_mode & 0o027 == 0
-    with pytest.raises(WarrenError, match=r"program\.out: expected this program to run(?s:.)*--nonsense"):
+    with pytest.raises(
+        WarrenError, match=r"program\.out: expected this program to run(?s:.)*--nonsense"
+    ):
         processes.alive_or_raise(process, out)
 
 
 def test_stopping_a_directory_without_a_kept_run_says_so(tmp_path: Path) -> None:
     """`--stop` on any other directory touches nothing and says what was expected there."""
-    with pytest.raises(WarrenError, match=f"{tmp_path}: expected a run that --keep left, found none"):
+    with pytest.raises(
+        WarrenError, match=f"{tmp_path}: expected a run that --keep left, found none"
+    ):
         keep.stop(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_stopping_a_kept_run_ends_what_it_left(tmp_path: Path) -> None:
-    """`--stop` ends every process of the run, removes the broker's URL, and a second time finds no run to stop."""
+    """`--stop` ends every process of the run, removes the broker's URL, and a second time finds no
+    run to stop.
+    """
     made = scratch.make(tmp_path / "home", None)
     made.broker_url.touch()
     child, identity = begin(tmp_path, STUBBORN.replace("SIG_IGN", "SIG_DFL"))

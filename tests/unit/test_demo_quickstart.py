@@ -30,7 +30,9 @@ def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_run_that_never_began_keeps_no_password(tmp_path: Path, url: str, code: int) -> None:
     """With a broker that is away or a URL that is none, the URL is in no file afterwards."""
     assert ended("--broker", url, "--directory", str(tmp_path)).returncode == code
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()
+    ]
 
 
 def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
@@ -42,7 +44,9 @@ def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["foo", "redis://h/0;amqp://h//"])
 def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
-    """What is no URL of a broker is refused as an option, in one line that names it, and no file is made of it."""
+    """What is no URL of a broker is refused as an option, in one line that names it, and no file is
+    made of it.
+    """
     done = ended("--broker", text, "--directory", str(tmp_path))
     assert done.returncode == ExitCode.USAGE
     assert ": --broker: expected " in done.stderr.splitlines()[-1]
@@ -52,13 +56,18 @@ def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
-    """A file that others may read is refused; the URL of one that is its owner's alone is used, as that of standard input is."""
+    """A file that others may read is refused; the URL of one that is its owner's alone is used, as
+    that of standard input is.
+    """
     file, run = tmp_path / "url", tmp_path / "run"
     file.write_text(f"{AWAY}\n", encoding="utf-8")
     file.chmod(0o644)
     done = ended("--broker-file", str(file), "--directory", str(run))
     assert done.returncode == ExitCode.USAGE
-    assert f"--broker-file {file}: expected a file that only its owner may read (chmod 600), found mode 0644" in done.stderr
+    assert (
+        f"--broker-file {file}: expected a file that only its owner may read (chmod 600), found "
+        "mode 0644" in done.stderr
+    )
     file.chmod(0o600)
     for arguments in (["--broker-file", str(file)], ["--broker-file", "-"]):
         with file.open(encoding="utf-8") as url:
@@ -70,15 +79,22 @@ def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
 
 
 def test_no_password_stays_among_the_words_of_the_command(tmp_path: Path) -> None:
-    """While a run continues, its command line, which every user of the machine can read, has no password."""
+    """While a run continues, its command line, which every user of the machine can read, has no
+    password.
+    """
     arguments = [*WORDS, "--keep", "--json", f"--broker={AWAY}", "--directory", str(tmp_path)]
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         arguments[-3] = f"--broker=redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}/0"
-        with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        with subprocess.Popen(
+            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as started:
             try:
-                until(lambda: started.poll() is not None or list(tmp_path.iterdir()), what="the run to begin")
+                until(
+                    lambda: started.poll() is not None or list(tmp_path.iterdir()),
+                    what="the run to begin",
+                )
                 assert started.poll() is None
                 assert b"hunter2" not in Path(f"/proc/{started.pid}/cmdline").read_bytes()
                 assert b"hunter2" not in Path(f"/proc/{started.pid}/environ").read_bytes()
@@ -97,9 +113,16 @@ def test_words_without_their_url() -> None:
 
 def test_the_help_has_every_exit_code() -> None:
     """The exit codes of the help are those of the guide."""
-    said, guide = (text.partition("Exit codes:")[2] for text in (ended("--help").stdout, GUIDE.read_text(encoding="utf-8")))
+    said, guide = (
+        text.partition("Exit codes:")[2]
+        for text in (ended("--help").stdout, GUIDE.read_text(encoding="utf-8"))
+    )
     codes = re.compile(r"\b(?:0|1|2|69|73|78)\b(?= )")
-    assert codes.findall(said.partition("Options:")[0]) == codes.findall(guide.partition("\n\n")[0]) == CODES
+    assert (
+        codes.findall(said.partition("Options:")[0])
+        == codes.findall(guide.partition("\n\n")[0])
+        == CODES
+    )
 
 
 def test_the_usage_names_what_was_typed() -> None:
@@ -108,7 +131,9 @@ def test_the_usage_names_what_was_typed() -> None:
 
 
 def test_without_the_tree_what_is_typed_needs_no_script(tmp_path: Path) -> None:
-    """A host with the package has neither scripts/ nor .venv: what the quickstart tells to type runs there as well."""
+    """A host with the package has neither scripts/ nor .venv: what the quickstart tells to type
+    runs there as well.
+    """
     quickstart, warren = typed(tmp_path / "lib" / "warren")
     assert (quickstart.split()[0], warren.split()[0]) == (sys.executable, sys.executable)
     assert run_to_end([*quickstart.split(), "--help"], capture_output=True).returncode == 0
@@ -123,10 +148,14 @@ def test_an_interrupted_run_says_where_it_wrote(scratch: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # What a shell runs in the background ignores SIGINT, and so would everything that the tests start from there.
+        # What a shell runs in the background ignores SIGINT, and so would everything that the tests
+        # start from there.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
-    until(lambda: (scratch / "log" / "supervise.out").exists() or started.poll() is not None, what="the suite to be started")
+    until(
+        lambda: (scratch / "log" / "supervise.out").exists() or started.poll() is not None,
+        what="the suite to be started",
+    )
     assert started.poll() is None
     started.send_signal(signal.SIGINT)
     _, err = output_of(started)

@@ -15,26 +15,35 @@ from warren.errors import CannotWrite
 
 
 def test_the_settings_of_a_run_are_right(tmp_path: Path) -> None:
-    """The INI file that is written passes every check, and puts the collection alone under the quota."""
+    """The INI file that is written passes every check, and puts the collection alone under the
+    quota.
+    """
     made = scratch.make(tmp_path, None)
     settings = load(made.config)
     assert settings.broker.embedded
     assert settings.queue_of("warren.demo.collect") == "documents"
     assert settings.quotas_of("warren.demo.collect") == ("documents",)
     assert settings.quotas_of("warren.demo.add") == ()
-    assert {queue for worker in settings.workers.values() for queue in worker.queues} == {"documents", "default"}
+    assert {queue for worker in settings.workers.values() for queue in worker.queues} == {
+        "documents",
+        "default",
+    }
     assert sum(worker.concurrency for worker in settings.workers.values()) == 4
 
 
 def test_runs_on_one_broker_do_not_meet(tmp_path: Path) -> None:
-    """On a broker that others use, no queue, worker or app of a run has a name that another run has."""
+    """On a broker that others use, no queue, worker or app of a run has a name that another run
+    has.
+    """
     runs = [scratch.make(tmp_path / name, "redis://127.0.0.1/0") for name in "ab"]
     one, other = (load(run.config) for run in runs)
     assert set(runs[0].queues).isdisjoint(runs[1].queues)
     assert one.workers.keys().isdisjoint(other.workers)
     assert one.app.name != other.app.name
     for run, settings in zip(runs, (one, other), strict=True):
-        assert {queue for worker in settings.workers.values() for queue in worker.queues} == set(run.queues)
+        assert {queue for worker in settings.workers.values() for queue in worker.queues} == set(
+            run.queues
+        )
         assert set(settings.queues) == set(run.queues)  # not `default`, which is others' as well
         assert settings.queue_of("warren.demo.tick") in run.queues
 
@@ -42,7 +51,11 @@ def test_runs_on_one_broker_do_not_meet(tmp_path: Path) -> None:
 def test_the_url_of_the_broker_is_its_owners_alone(tmp_path: Path) -> None:
     """The URL, which may hold a password, stands in no file that others may read."""
     made = scratch.make(tmp_path, "amqp://me:secret@127.0.0.1//")
-    holders = [path for path in tmp_path.rglob("*") if path.is_file() and "secret" in path.read_text(encoding="utf-8")]
+    holders = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and "secret" in path.read_text(encoding="utf-8")
+    ]
     assert [path.stat().st_mode & 0o777 for path in holders] == [0o600]
     assert str(load(made.config).broker.url) == "**********"
 
@@ -56,7 +69,9 @@ def test_a_directory_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_its_own_is_private_and_short() -> None:
-    """Without a name the directory is a new one that nobody else may enter, with room for a socket's path."""
+    """Without a name the directory is a new one that nobody else may enter, with room for a
+    socket's path.
+    """
     homes = [scratch.make(None, None).home for _ in range(2)]
     try:
         assert homes[0] != homes[1]
@@ -68,8 +83,13 @@ def test_a_directory_of_its_own_is_private_and_short() -> None:
 
 
 def test_only_a_directory_of_its_own_is_discarded(tmp_path: Path) -> None:
-    """What never began leaves nothing; in a directory that the user named only the broker's URL goes."""
-    own, named = scratch.make(None, "redis://127.0.0.1/0"), scratch.make(tmp_path, "redis://127.0.0.1/0")
+    """What never began leaves nothing; in a directory that the user named only the broker's URL
+    goes.
+    """
+    own, named = (
+        scratch.make(None, "redis://127.0.0.1/0"),
+        scratch.make(tmp_path, "redis://127.0.0.1/0"),
+    )
     for made in (own, named):
         made.discard()
     assert not own.home.exists()

@@ -1,4 +1,6 @@
-"""The sample tasks, run by a real Celery worker in this process, against the real API in another."""
+"""The sample tasks, run by a real Celery worker in this process, against the real API in
+another.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from warren.quotas.ledger import Ledger
 
 @pytest.fixture(autouse=True)
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """The quota `documents` of this process, wider than the API's limit, so that the API has reason to refuse."""
+    """The quota `documents` of this process, wider than the API's limit, so that the API has reason
+    to refuse.
+    """
     made = Ledger(tmp_path / "documents.ledger")
     made.configure(50, 10.0, 1.0)
     client.use({"documents": made})
@@ -42,9 +46,13 @@ def api(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Celery]:
-    """A Celery app with the demo's tasks and a worker that runs them one by one; messages and results live in memory."""
+    """A Celery app with the demo's tasks and a worker that runs them one by one; messages and
+    results live in memory.
+    """
     before = current_app._get_current_object()
-    app = Celery("test", broker="memory://", backend="cache+memory://", include=["warren.demo.tasks"])
+    app = Celery(
+        "test", broker="memory://", backend="cache+memory://", include=["warren.demo.tasks"]
+    )
     app.conf.broker_transport_options = {"polling_interval": 0.02}
     with working(app):
         yield app
@@ -62,7 +70,9 @@ def app(tmp_path: Path, worker: Celery) -> Celery:
 def use(app: Celery, api: str) -> demo_settings.DemoSettings:
     home = Path(app.conf.warren_state_dir)
     file = demo_settings.file_in(home)
-    demo_settings.write(file, demo_settings.DemoSettings(api, home / "key", home / "demo" / "files", home / "ticks"))
+    demo_settings.write(
+        file, demo_settings.DemoSettings(api, home / "key", home / "demo" / "files", home / "ticks")
+    )
     return demo_settings.read(file)
 
 
@@ -71,7 +81,9 @@ def run(app: Celery, name: str, *arguments: Any, task_id: str | None = None) -> 
 
 
 def run_again(app: Celery, name: str, *arguments: Any, task_id: str) -> None:
-    """Delivers a task once more; its result is there already, so a later task tells when it has run."""
+    """Delivers a task once more; its result is there already, so a later task tells when it has
+    run.
+    """
     app.send_task(name, args=arguments, task_id=task_id)
     run(app, "warren.demo.add", 0, 0)
 
@@ -114,8 +126,11 @@ def test_no_document_is_lost_to_refusals(app: Celery, api: str) -> None:
     paths = [result_of(result, interval=0.02) for result in results]
     assert all(Path(path).stat().st_size > 0 for path in paths)
     made = calls(demo)
-    slow = all(later["at_ns"] - call["at_ns"] > 1e9 for call, later in zip(made, made[2:], strict=False))
-    assert 429 in [call["status"] for call in made] or slow  # a machine on which there was nothing to refuse
+    slow = all(
+        later["at_ns"] - call["at_ns"] > 1e9 for call, later in zip(made, made[2:], strict=False)
+    )
+    # a machine on which there was nothing to refuse
+    assert 429 in [call["status"] for call in made] or slow
 
 
 def test_a_document_that_does_not_exist_is_not_asked_for_again(app: Celery, api: str) -> None:
@@ -128,7 +143,9 @@ def test_a_document_that_does_not_exist_is_not_asked_for_again(app: Celery, api:
 
 
 def test_an_api_that_is_away_costs_no_allowance(app: Celery, ledger: Ledger) -> None:
-    """A refused connection is tried again later, and gives its slot back: the call was never sent."""
+    """A refused connection is tried again later, and gives its slot back: the call was never
+    sent.
+    """
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         (Path(app.conf.warren_state_dir) / "key").write_text("key", encoding="ascii")
@@ -162,7 +179,9 @@ def site(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "page").write_bytes(b"x" * 100_000)
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=tmp_path / "site")) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(quiet, directory=tmp_path / "site")
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -193,7 +212,9 @@ def test_a_download_that_is_refused_leaves_no_file(app: Celery, site: str) -> No
 
 
 def test_the_report_ranks_the_words_of_the_documents(app: Celery) -> None:
-    """`report` writes as many rows as asked for, the most frequent word first, and returns the file's path."""
+    """`report` writes as many rows as asked for, the most frequent word first, and returns the
+    file's path.
+    """
     directory = use(app, "").directory
     directory.mkdir()
     (directory / "00000.txt").write_text("Queue, queue; worker! a 12 queue", encoding="utf-8")
@@ -206,7 +227,9 @@ def test_the_report_ranks_the_words_of_the_documents(app: Celery) -> None:
 
 
 def test_a_report_is_not_led_out_of_the_directory_by_its_id(app: Celery) -> None:
-    """A caller chooses the id of its task, and a file is named after it: an id that leads elsewhere fails the task."""
+    """A caller chooses the id of its task, and a file is named after it: an id that leads elsewhere
+    fails the task.
+    """
     with pytest.raises(ValueError, match="filename: expected"):
         run(app, "warren.demo.report", 1, task_id="x/../../escaped")
 
@@ -228,9 +251,13 @@ def test_every_tick_leaves_a_line(app: Celery) -> None:
     assert [json.loads(line)["task_id"] for line in lines] == ["first", "second", "second"]
 
 
-@pytest.mark.parametrize(("text", "found"), [("{", "Expecting"), ("[]", "without"), ('{"api": "x"}', "'key_file'")])
+@pytest.mark.parametrize(
+    ("text", "found"), [("{", "Expecting"), ("[]", "without"), ('{"api": "x"}', "'key_file'")]
+)
 def test_settings_that_are_wrong_are_named(app: Celery, text: str, found: str) -> None:
-    """A settings file that cannot be used fails the task with the file's path and what is wrong with it."""
+    """A settings file that cannot be used fails the task with the file's path and what is wrong
+    with it.
+    """
     file = demo_settings.file_in(Path(app.conf.warren_state_dir))
     file.write_text(text, encoding="utf-8")
     with pytest.raises(Exception, match=rf"demo\.json: expected .*found.*{found}"):

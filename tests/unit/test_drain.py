@@ -64,7 +64,8 @@ def consumer() -> Any:
 def test_a_worker_waits_for_a_copy_that_is_with_the_broker(
     drain: Drain, requeuer: Copies, running: list[Running], timeout: float, ends_by: str
 ) -> None:
-    """It ended before the confirmation, that message would come back as well, and its task would run twice.
+    """It ended before the confirmation, that message would come back as well, and its task would
+    run twice.
 
     An idle worker stops then; one whose time is over hands back what still runs.
     """
@@ -95,7 +96,9 @@ def test_a_worker_waits_for_what_follows_a_task(drain: Drain, requeuer: Copies, 
     """It is in the pool alone: no broker has it. It stays there when a connection ends."""
     pool, requeuer.there = Pool(), True
     drain._callbacks.pool = lambda: pool
-    drain._callbacks._hand_over(callbacks._Following("x", "jobs.x", held=False), print, (), print, print)
+    drain._callbacks._hand_over(
+        callbacks._Following("x", "jobs.x", held=False), print, (), print, print
+    )
     [(job, done)] = pool.given
     assert job.stays
     drain.begin(30.0, "test")
@@ -108,8 +111,12 @@ def test_a_worker_waits_for_what_follows_a_task(drain: Drain, requeuer: Copies, 
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_what_follows_a_task_is_told_when_a_stop_cuts_it_off(drain: Drain, requeuer: Copies, tmp_path: Path, held: bool) -> None:
-    """The failure is stored by the worker itself, and a line says what was not called; or the message comes again."""
+def test_what_follows_a_task_is_told_when_a_stop_cuts_it_off(
+    drain: Drain, requeuer: Copies, tmp_path: Path, held: bool
+) -> None:
+    """The failure is stored by the worker itself, and a line says what was not called; or the
+    message comes again.
+    """
     setup.configure("worker", "worker-a", "h", tmp_path)
     stored: list[str] = []
     pool, requeuer.there = Pool(), True
@@ -123,17 +130,26 @@ def test_what_follows_a_task_is_told_when_a_stop_cuts_it_off(drain: Drain, reque
     assert state.should_terminate == 0
     assert running in state.reserved_requests
     setup.end()
-    told = [json.loads(line) for line in (tmp_path / "worker.log").read_text(encoding="utf-8").splitlines()]
-    assert [line["event"] for line in told if "task_id" in line] == ["task_requeued" if held else "callbacks_failed"]
+    told = [
+        json.loads(line)
+        for line in (tmp_path / "worker.log").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [line["event"] for line in told if "task_id" in line] == [
+        "task_requeued" if held else "callbacks_failed"
+    ]
     assert stored == ([] if held else ["x"])
     assert not pending.running
 
 
-def test_a_connection_that_ends_lets_a_unacknowledged_message_come_again(drain: Drain, requeuer: Copies) -> None:
+def test_a_connection_that_ends_lets_a_unacknowledged_message_come_again(
+    drain: Drain, requeuer: Copies
+) -> None:
     """The pool forgets what follows such a task, and the worker does not wait for it."""
     pool, requeuer.there = Pool(), True
     drain._callbacks.pool = lambda: pool
-    drain._callbacks._hand_over(callbacks._Following("x", "jobs.x", held=True), print, (), print, print)
+    drain._callbacks._hand_over(
+        callbacks._Following("x", "jobs.x", held=True), print, (), print, print
+    )
     [(job, _)] = pool.given
     job.on_discard()
     drain.begin(30.0, "test")

@@ -9,12 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.broker.embedded.file_names import directory_name, message_name, owner, owner_alive, returned_name, returns_of
+from warren.broker.embedded.file_names import (
+    directory_name,
+    message_name,
+    owner,
+    owner_alive,
+    returned_name,
+    returns_of,
+)
 
 
 @given(st.text(min_size=1))
 def test_any_queue_name_is_a_safe_directory_name(name: str) -> None:
-    """Whatever a queue is called, its directory is one visible directory directly below the broker's."""
+    """Whatever a queue is called, its directory is one visible directory directly below the
+    broker's.
+    """
     try:
         safe = directory_name(name)
     except UnicodeEncodeError:
@@ -24,10 +33,25 @@ def test_any_queue_name_is_a_safe_directory_name(name: str) -> None:
     assert 0 < len(os.fsencode(safe)) < 240
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".", "../../etc", "a b", "worker@host.celery.pidbox", "ä", "a%2Fb", "x" * 300])
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "..", ".", "../../etc", "a b", "worker@host.celery.pidbox", "ä", "a%2Fb", "x" * 300],
+)
 def test_two_queues_never_share_a_directory(name: str, tmp_path: Path) -> None:
     """Names that need encoding make directories of their own, inside the broker's directory."""
-    others = ["a/b", "..", ".", "../../etc", "a b", "worker@host.celery.pidbox", "ä", "a%2Fb", "x" * 300, "x" * 299 + "y", "%2E"]
+    others = [
+        "a/b",
+        "..",
+        ".",
+        "../../etc",
+        "a b",
+        "worker@host.celery.pidbox",
+        "ä",
+        "a%2Fb",
+        "x" * 300,
+        "x" * 299 + "y",
+        "%2E",
+    ]
     others.remove(name)
     (tmp_path / directory_name(name)).mkdir()
     assert [path.name for path in tmp_path.iterdir()] == [directory_name(name)]
@@ -41,7 +65,9 @@ def test_messages_sort_in_the_order_of_their_making() -> None:
 
 
 def test_a_returned_message_keeps_its_place_under_a_new_name() -> None:
-    """A message that came back sorts where it was, counts its returns, and is never named as before."""
+    """A message that came back sorts where it was, counts its returns, and is never named as
+    before.
+    """
     first, second = message_name(), message_name()
     names = [first]
     for times in range(1, 12):
@@ -53,7 +79,9 @@ def test_a_returned_message_keeps_its_place_under_a_new_name() -> None:
 
 
 def test_only_a_running_process_of_this_boot_is_alive() -> None:
-    """An owner is alive while that very process runs: not one of its number, of another start or of another boot."""
+    """An owner is alive while that very process runs: not one of its number, of another start or of
+    another boot.
+    """
     where, pid, start = owner().rsplit(".", 2)
     assert owner_alive(owner())
     assert not owner_alive(f"{where}.{pid}.{int(start) + 1}")

@@ -24,16 +24,22 @@ from warren.system.process import die_with_parent
 def app(tmp_path: Path) -> Iterator[Celery]:
     """An app that keeps its results in a directory which does not exist yet."""
     found = Celery("client", set_as_current=False)
-    found.conf.result_backend = f"warren.broker.embedded.file_results:Backend+file://{tmp_path}/state/results"
+    found.conf.result_backend = (
+        f"warren.broker.embedded.file_results:Backend+file://{tmp_path}/state/results"
+    )
     yield found
     found.close()
 
 
 def test_a_result_is_read_back(app: Celery, tmp_path: Path) -> None:
-    """A stored result is read by whoever has its id; one forgotten twice or never stored is pending."""
+    """A stored result is read by whoever has its id; one forgotten twice or never stored is
+    pending.
+    """
     app.backend.store_result("one", {"n": 1}, "SUCCESS")
     assert result_of(AsyncResult("one", app=app)) == {"n": 1}
-    assert [path.name for path in (tmp_path / "state" / "results").iterdir()] == ["celery-task-meta-one"]
+    assert [path.name for path in (tmp_path / "state" / "results").iterdir()] == [
+        "celery-task-meta-one"
+    ]
     for _ in range(2):
         AsyncResult("one", app=app).forget()
     assert AsyncResult("one", app=app).state == "PENDING"
@@ -97,11 +103,18 @@ def test_old_results_are_cleaned_up(app: Celery, tmp_path: Path) -> None:
     for name in ("celery-task-meta-old", ".rest", "notes.txt"):
         os.utime(directory / name, (time.time() - 200, time.time() - 200))
     app.backend.cleanup()
-    assert sorted(path.name for path in directory.iterdir()) == ["celery-task-meta-new", "notes.txt"]
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "celery-task-meta-new",
+        "notes.txt",
+    ]
 
 
-def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a worker's child asks for it, a full disk delays a result; elsewhere it is an error at once."""
+def test_a_result_waits_for_room(
+    app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a worker's child asks for it, a full disk delays a result; elsewhere it is an error at
+    once.
+    """
     full = [True, True]
     store = app.backend.set
 
@@ -120,9 +133,18 @@ def test_a_result_waits_for_room(app: Celery, tmp_path: Path, monkeypatch: pytes
 
 
 def test_any_key_is_a_file(app: Celery, tmp_path: Path) -> None:
-    """An id that is a path, or longer than a file name, has a result of its own, within the directory, and is cleaned up."""
+    """An id that is a path, or longer than a file name, has a result of its own, within the
+    directory, and is cleaned up.
+    """
     app.conf.result_expires = 100
-    ids = ("https://example.org/page/1", "https://example.org/page/2", "../../x", "..", "x" * 200, "é" * 100)
+    ids = (
+        "https://example.org/page/1",
+        "https://example.org/page/2",
+        "../../x",
+        "..",
+        "x" * 200,
+        "é" * 100,
+    )
     for number, task_id in enumerate(ids):
         app.backend.store_result(task_id, number, "SUCCESS")
     assert [result_of(AsyncResult(task_id, app=app)) for task_id in ids] == list(range(len(ids)))
@@ -136,7 +158,9 @@ def test_any_key_is_a_file(app: Celery, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EROFS, errno.ENOTDIR])
-def test_an_error_that_stays_is_not_waited_for(app: Celery, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_an_error_that_stays_is_not_waited_for(
+    app: Celery, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     """It would be the same at each trial, and hold a pool child for ever."""
 
     def fail(key: bytes, value: str | bytes) -> None:
@@ -152,6 +176,8 @@ def test_a_directory_that_leads_to_nothing_is_named(app: Celery, tmp_path: Path)
     """A link to a disk that is not mounted ends a daemon with a sentence, and is left as it is."""
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "results").symlink_to(tmp_path / "disk")
-    with pytest.raises(CannotWrite, match=r"cannot use the directory of results .*/results: .*leads to nothing"):
+    with pytest.raises(
+        CannotWrite, match=r"cannot use the directory of results .*/results: .*leads to nothing"
+    ):
         app.backend.store_result("one", 1, "SUCCESS")
     assert (tmp_path / "state" / "results").is_symlink()

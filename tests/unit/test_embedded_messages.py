@@ -50,7 +50,9 @@ def test_a_message_for_no_queue_is_refused(messages: Messages) -> None:
 
 
 def test_taken_stays_until_acknowledged(messages: Messages) -> None:
-    """A taken message is kept under its taker's name until it is acknowledged, and nobody else gets it."""
+    """A taken message is kept under its taker's name until it is acknowledged, and nobody else gets
+    it.
+    """
     messages.put("q", b"one", durable=True)
     tag = messages.take("q")
     assert tag is not None
@@ -62,7 +64,9 @@ def test_taken_stays_until_acknowledged(messages: Messages) -> None:
 
 
 def test_requeued_goes_to_the_front(messages: Messages) -> None:
-    """A message that is given back is the next to be taken, by its taker at once and by others soon."""
+    """A message that is given back is the next to be taken, by its taker at once and by others
+    soon.
+    """
     other = Messages(messages.directory)
     for content in (b"one", b"two", b"three", b"four"):
         messages.put("q", content, durable=False)
@@ -105,17 +109,23 @@ def test_rejected_is_kept(messages: Messages) -> None:
     """A rejected message is kept in a directory of its queue."""
     messages.put("q", b"one", durable=False)
     messages.reject(messages.take("q") or "")
-    assert [path.read_bytes() for path in (messages.directory / "rejected" / "q").iterdir()] == [b"one"]
+    assert [path.read_bytes() for path in (messages.directory / "rejected" / "q").iterdir()] == [
+        b"one"
+    ]
     assert messages.take("q") is None
 
 
 def test_returned_to_a_deleted_queue_is_kept(messages: Messages) -> None:
-    """A message whose queue was deleted while it was out is set aside, and does not bring the queue back."""
+    """A message whose queue was deleted while it was out is set aside, and does not bring the queue
+    back.
+    """
     messages.put("q", b"one", durable=False)
     tag = messages.take("q")
     Topology(messages.directory).delete_queue("q")
     assert messages.requeue(tag or "")
-    assert [path.read_bytes() for path in (messages.directory / "rejected" / "q").iterdir()] == [b"one"]
+    assert [path.read_bytes() for path in (messages.directory / "rejected" / "q").iterdir()] == [
+        b"one"
+    ]
     assert not (messages.directory / "queues" / "q").exists()
 
 
@@ -134,7 +144,10 @@ def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> 
     """However often an empty queue was looked at, the next message is found at the next look."""
     directory = messages.directory / "queues" / "q"
     for number in range(20):
-        until(lambda: time.time_ns() - directory.stat().st_mtime_ns > 120_000_000, what="the directory to have settled")
+        until(
+            lambda: time.time_ns() - directory.stat().st_mtime_ns > 120_000_000,
+            what="the directory to have settled",
+        )
         assert messages.take("q") is None
         assert messages.take("q") is None
         messages.put("q", b"%d" % number, durable=False)
@@ -142,7 +155,9 @@ def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> 
 
 
 def test_messages_are_seen_however_fast_they_follow(messages: Messages) -> None:
-    """Looking at an empty queue right after a change and right before the next one misses nothing."""
+    """Looking at an empty queue right after a change and right before the next one misses
+    nothing.
+    """
     for number in range(2000):
         messages.put("q", b"%d" % number, durable=False)
         assert taken(messages) == [b"%d" % number]
@@ -160,16 +175,23 @@ def test_a_stepped_clock_loses_no_message(messages: Messages) -> None:
 
 
 def test_what_the_dead_had_goes_back(messages: Messages) -> None:
-    """What a process of another boot or a dead one had taken, and the rest of a file it was writing, is put right."""
+    """What a process of another boot or a dead one had taken, and the rest of a file it was
+    writing, is put right.
+    """
     messages.put("q", b"one", durable=True)
     messages.put("q", b"two", durable=True)
     tags = [messages.take("q") or "", messages.take("q") or ""]
     assert restore_dead(messages.directory) == 0  # this process lives
     where, pid, start = owner().rsplit(".", 2)
-    for tag, dead in zip(tags, (f"earlier-boot.{pid}.{start}", f"{where}.{pid}.{int(start) - 1}"), strict=True):
+    for tag, dead in zip(
+        tags, (f"earlier-boot.{pid}.{start}", f"{where}.{pid}.{int(start) - 1}"), strict=True
+    ):
         _, queue, name = tag.split("/")
         (messages.directory / "unacked" / dead / queue).mkdir(parents=True)
-        os.rename(messages.directory / "unacked" / tag, messages.directory / "unacked" / dead / queue / name)
+        os.rename(
+            messages.directory / "unacked" / tag,
+            messages.directory / "unacked" / dead / queue / name,
+        )
         (messages.directory / "incoming" / f"{dead}.0.ff").write_bytes(b"to")
     assert restore_dead(messages.directory) == 2
     assert restore_dead(messages.directory) == 0
@@ -222,7 +244,8 @@ def test_stranded_messages_are_requeued_later(messages: Messages) -> None:
     tag = messages.take("q") or ""
     queues, away = messages.directory / "queues", messages.directory / "away"
     os.rename(queues, away)
-    queues.write_bytes(b"")  # a file in place of the directory: ENOTDIR stands for any error of the disk
+    # a file in place of the directory: ENOTDIR stands for any error of the disk
+    queues.write_bytes(b"")
     with pytest.raises(NotADirectoryError):
         messages.requeue(tag)
     queues.unlink()
@@ -233,7 +256,9 @@ def test_stranded_messages_are_requeued_later(messages: Messages) -> None:
 
 
 def test_a_directory_that_was_huge_is_renewed(messages: Messages) -> None:
-    """An empty queue that once held very many messages gets a fresh directory, and what was published in that moment arrives."""
+    """An empty queue that once held very many messages gets a fresh directory, and what was
+    published in that moment arrives.
+    """
     directory = messages.directory / "queues" / "q"
     serial = 0
     while directory.stat().st_size <= 1 << 20:
@@ -241,7 +266,8 @@ def test_a_directory_that_was_huge_is_renewed(messages: Messages) -> None:
             (directory / f"{serial:0200d}").touch()
             serial += 1
         if serial >= 20_000:
-            pytest.skip("this file system keeps no large directories")  # then there is nothing to renew
+            # then there is nothing to renew
+            pytest.skip("this file system keeps no large directories")
     assert messages.purge("q") == serial
     before = directory.stat().st_ino
     assert messages.take("q") is None
@@ -266,7 +292,9 @@ def left_by_the_dead(messages: Messages, queue: str = "q") -> Path:
 
 @pytest.mark.parametrize("place", ["queues", "rejected", "unacked"])
 def test_nothing_is_restored_through_a_link(messages: Messages, tmp_path: Path, place: str) -> None:
-    """A link in the place of a queue, of its rejected messages or of a dead taker leads the restorer nowhere."""
+    """A link in the place of a queue, of its rejected messages or of a dead taker leads the
+    restorer nowhere.
+    """
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     taken_by = left_by_the_dead(messages, "gone")
@@ -295,10 +323,14 @@ def test_nobody_restores_in_the_directory_of_another_user(messages: Messages) ->
 
 
 def test_a_command_that_connects_restores_nothing(messages: Messages) -> None:
-    """To connect, to send and to ask for a depth is what commands do: what the dead had stays for the daemons."""
+    """To connect, to send and to ask for a depth is what commands do: what the dead had stays for
+    the daemons.
+    """
     taken_by = left_by_the_dead(messages)
     with Connection(
-        "warren://", transport="warren.broker.embedded.transport:Transport", transport_options={"directory": messages.directory}
+        "warren://",
+        transport="warren.broker.embedded.transport:Transport",
+        transport_options={"directory": messages.directory},
     ) as connection:
         with suppress(TimeoutError):
             # load: nothing is to come, however long it waits

@@ -13,7 +13,9 @@ from warren.worker.duplicate_ticks import Ended
 
 
 @given(identities=st.lists(st.text(), max_size=50))
-def test_it_knows_what_was_added(tmp_path_factory: pytest.TempPathFactory, identities: list[str]) -> None:
+def test_it_knows_what_was_added(
+    tmp_path_factory: pytest.TempPathFactory, identities: list[str]
+) -> None:
     """Another worker finds each, whatever it is called, and no other one."""
     path = tmp_path_factory.mktemp("ended") / "worker" / "ticks"
     for identity in identities:

@@ -18,7 +18,9 @@ Etc = Callable[..., Path]
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that every user of the machine may enter, as /etc/warren; pytest's own are closed to others."""
+    """A directory that every user of the machine may enter, as /etc/warren; pytest's own are closed
+    to others.
+    """
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
@@ -56,21 +58,27 @@ CELERY = json.dumps({"sentinel_kwargs": {"password": "hunter2"}})
         ("celery", f"broker_transport_options = {CELERY}"),
     ],
 )
-def test_a_password_that_others_may_read_is_refused(public: Path, name: str, section: str, line: str) -> None:
-    """Whichever file has it, with the place, the mode and the way out; the password is not quoted."""
+def test_a_password_that_others_may_read_is_refused(
+    public: Path, name: str, section: str, line: str
+) -> None:
+    """Whichever file has it, with the place, the mode and the way out; the password is not
+    quoted.
+    """
     write(public, "warren.ini", "[worker:a]\n", 0o644)
     head = "[worker:a]\n" if name == "warren.ini" else ""
     path = write(public, name, f"{head}[{section}]\n{line}\n", 0o644)
     (said,) = problems(public)
     number = 3 if head else 2
     assert said.startswith(
-        f"{path}:{number}: [{section}] {line.split()[0]}: expected a file that only its owner may read (chmod 600)"
+        f"{path}:{number}: [{section}] {line.split()[0]}: expected a file that only its owner may "
+        "read (chmod 600)"
     )
     assert "found mode 0644" in said
     assert "hunter2" not in said
     for mode in (0o640, 0o604, 0o444):
         path.chmod(mode)
-        assert f"mode {mode:04o}" in "".join(problems(public)) or mode == 0o640  # 0640 of root's own group is nobody else's
+        # 0640 of root's own group is nobody else's
+        assert f"mode {mode:04o}" in "".join(problems(public)) or mode == 0o640
     path.chmod(0o600)
     assert problems(public) == []
 

@@ -22,21 +22,37 @@ class Stage:
         self.blocked = False
         self.consumed = {"default", "other"}
         arguments = {"x-queue-type": kind}
-        queues = [SimpleNamespace(name=name, queue_arguments=arguments) for name in ("default", "other")]
-        named = {name: lambda channel, name=name: SimpleNamespace(name=name) for name in ("default", "other")}
+        queues = [
+            SimpleNamespace(name=name, queue_arguments=arguments) for name in ("default", "other")
+        ]
+        named = {
+            name: lambda channel, name=name: SimpleNamespace(name=name)
+            for name in ("default", "other")
+        }
         self.app = SimpleNamespace(
-            conf=SimpleNamespace(task_queues=queues), amqp=SimpleNamespace(queues=named, TaskConsumer=self._consumer)
+            conf=SimpleNamespace(task_queues=queues),
+            amqp=SimpleNamespace(queues=named, TaskConsumer=self._consumer),
         )
-        self.connection = SimpleNamespace(transport=SimpleNamespace(driver_type=driver), channel=lambda: self.channel)
-        self.task_consumer = SimpleNamespace(consuming_from=lambda queue: queue in self.consumed, on_message=None)
-        self.on_decode_error, self.initial_prefetch_count, self.keep_until_due = None, 2, self.run.append
+        self.connection = SimpleNamespace(
+            transport=SimpleNamespace(driver_type=driver), channel=lambda: self.channel
+        )
+        self.task_consumer = SimpleNamespace(
+            consuming_from=lambda queue: queue in self.consumed, on_message=None
+        )
+        self.on_decode_error, self.initial_prefetch_count, self.keep_until_due = (
+            None,
+            2,
+            self.run.append,
+        )
         self.flood = Flood(cast(Requeuer, self))
         self.flood.begin(self)
 
     def _consumer(self, channel: Any, queues: list[Any], **_: Any) -> Any:
         name = queues[0].name
         assert queues[0].consumer_arguments == {"x-priority": -1}
-        return SimpleNamespace(consume=lambda: self.taking.append(name), cancel=lambda: self.taking.remove(name))
+        return SimpleNamespace(
+            consume=lambda: self.taking.append(name), cancel=lambda: self.taking.remove(name)
+        )
 
     def send_back(self, message: Any, done: Any, refused: Any) -> None:
         """The copies'."""
@@ -45,7 +61,10 @@ class Stage:
     def message(self, size: int = 2, queue: str = "default", second: bool = False) -> Any:
         """One of a queue; `second`: it came by the second consumer."""
         found = SimpleNamespace(
-            body="x" * size, delivery_info={"queue": queue}, channel=self.channel if second else None, acknowledged=False
+            body="x" * size,
+            delivery_info={"queue": queue},
+            channel=self.channel if second else None,
+            acknowledged=False,
         )
         found.ack, found.requeue = None, lambda: self.back.append((found, None))
         return found
@@ -58,7 +77,9 @@ class Stage:
 
 
 def test_many_in_a_row_are_a_flood_which_ends_at_a_good_one() -> None:
-    """One fewer is none, whatever other queues hold; what is large, or good, begins the row again."""
+    """One fewer is none, whatever other queues hold; what is large, or good, begins the row
+    again.
+    """
     stage = Stage()
     stage.foul(IN_A_ROW - 1)
     stage.foul(IN_A_ROW - 1, queue="other")
@@ -79,7 +100,10 @@ def test_many_in_a_row_are_a_flood_which_ends_at_a_good_one() -> None:
 
 @pytest.mark.parametrize("kind", ["quorum", "classic"])
 def test_of_good_tasks_it_keeps_a_few_and_the_others_go_back(kind: str) -> None:
-    """As many as its prefetch, until they are done; of those of the first consumer all. Under an alarm none can go back."""
+    """As many as its prefetch, until they are done; of those of the first consumer all.
+
+    Under an alarm none can go back.
+    """
     stage = Stage(kind)
     stage.foul(IN_A_ROW)
     kept = [stage.message(second=True) for _ in range(2)]
@@ -97,8 +121,12 @@ def test_of_good_tasks_it_keeps_a_few_and_the_others_go_back(kind: str) -> None:
     assert not stage.flood.good(stage.message(second=True))
 
 
-def test_it_ends_when_none_comes_any_more_and_when_the_worker_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the queue is paused or taken from the worker, and under an alarm; it begins again with a new row."""
+def test_it_ends_when_none_comes_any_more_and_when_the_worker_takes_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when the queue is paused or taken from the worker, and under an alarm; it begins again
+    with a new row.
+    """
     stage, now = Stage(), [1000.0]
     monkeypatch.setattr("warren.worker.flood.time.monotonic", lambda: now[0])
 

@@ -12,7 +12,9 @@ from warren.watchdog.forecast import MEMORY, Forecast, Sample, forecast, remembe
 
 def line(start: float, growth: float, count: int = 20, step: float = 5.0) -> list[Sample]:
     """Samples of a queue whose depth changes evenly."""
-    return [(1000 + step * number, round(start + growth * step * number)) for number in range(count)]
+    return [
+        (1000 + step * number, round(start + growth * step * number)) for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,9 @@ def line(start: float, growth: float, count: int = 20, step: float = 5.0) -> lis
     ],
 )
 def test_forecast(samples: list[Sample], growth: float, empty_in: float | None) -> None:
-    """The growth is the line's slope since the queue was last empty; a queue that drains says when it is empty."""
+    """The growth is the line's slope since the queue was last empty; a queue that drains says when
+    it is empty.
+    """
     found = forecast(samples)
     assert found.growth_per_s == pytest.approx(growth)
     assert found.empty_in_s == (None if empty_in is None else pytest.approx(empty_in))
@@ -48,7 +52,9 @@ def test_forecast_of_anything(samples: list[Sample]) -> None:
 
 @pytest.mark.parametrize(("steps", "drains"), [(3, True), (6, True), (20, True)])
 def test_a_burst_that_is_over(steps: int, drains: bool) -> None:
-    """Soon after a burst the queue is said to drain, although the line through the last minutes still rises."""
+    """Soon after a burst the queue is said to drain, although the line through the last minutes
+    still rises.
+    """
     quiet = [(float(at), 1) for at in range(0, 60, 5)]
     burst = [(60.0 + 5 * number, 300 - 10 * number) for number in range(steps + 4)]
     found = forecast([*quiet, *burst])
@@ -68,11 +74,15 @@ def test_a_queue_that_begins_to_grow() -> None:
 
 def test_what_is_long_ago_does_not_count() -> None:
     """Samples are forgotten after a few minutes."""
-    assert remembered([(0, 1), (100, 2), (MEMORY + 1, 3)], MEMORY + 1) == [(100, 2), (MEMORY + 1, 3)]
+    assert remembered([(0, 1), (100, 2), (MEMORY + 1, 3)], MEMORY + 1) == [
+        (100, 2),
+        (MEMORY + 1, 3),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("growth", "seen_s", "expected"), [(10.0, 60.0, 90.0), (10.0, 59.0, None), (0.0, 100.0, None), (-1.0, 100.0, None)]
+    ("growth", "seen_s", "expected"),
+    [(10.0, 60.0, 90.0), (10.0, 59.0, None), (0.0, 100.0, None), (-1.0, 100.0, None)],
 )
 def test_when_a_depth_is_reached(growth: float, seen_s: float, expected: float | None) -> None:
     """A queue that has grown for a minute is foretold; a burst of a moment is not."""
@@ -89,13 +99,18 @@ def levels(depths: list[int], warning: int = 100, critical: int = 1000) -> list[
 
 
 def test_levels_of_a_queue() -> None:
-    """A level begins at its number and ends a tenth below it: a queue that swings around it is told once."""
+    """A level begins at its number and ends a tenth below it: a queue that swings around it is told
+    once.
+    """
     assert levels([99, 100, 95, 101, 90, 89]) == [0, 1, 1, 1, 1, 0]
     assert levels([1000, 950, 899, 89]) == [2, 2, 1, 0]
 
 
 def test_a_queue_that_will_be_full_is_a_warning() -> None:
-    """A steady growth that reaches the critical number within an hour is a warning long before any number is reached."""
+    """A steady growth that reaches the critical number within an hour is a warning long before any
+    number is reached.
+    """
     assert levels([10 * number for number in range(1, 30)], 10**6, 5000)[-1] == 1
     assert levels([10 * number for number in range(1, 30)], 10**6, 50_000)[-1] == 0
-    assert levels([10 * number for number in range(1, 8)], 10**6, 5000)[-1] == 0  # half a minute is too short to tell
+    # half a minute is too short to tell
+    assert levels([10 * number for number in range(1, 8)], 10**6, 5000)[-1] == 0

@@ -27,7 +27,15 @@ class Taken:
 
     lost = (ConnectionError,)
 
-    def send(self, message: Any, exchange: str, queue: str, done: Callable[[], None], waits: bool, **ways: Any) -> None:
+    def send(
+        self,
+        message: Any,
+        exchange: str,
+        queue: str,
+        done: Callable[[], None],
+        waits: bool,
+        **ways: Any,
+    ) -> None:
         """Takes it in."""
         assert (exchange, waits) == ("", True)
         self.given.append((message, queue, done))
@@ -54,7 +62,9 @@ def of(tmp_path: Path, taken: Taken) -> ForeignTasks:
 
 
 def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Path) -> None:
-    """Under the same id, to the queue it came from, once at a time; after a new connection again."""
+    """Under the same id, to the queue it came from, once at a time; after a new connection
+    again.
+    """
     acknowledged: list[str] = []
     taken = Taken()
     letters = DeadLetters(cast(Requeuer, taken), "here", "main", tmp_path / "rejected")
@@ -63,13 +73,23 @@ def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Pa
     returning.keep(message(acknowledged), {"warren_unknown": [3, 1.0, 2.0]}, "nobody")
     assert acknowledged == ["ack"]
     assert len(list((tmp_path / "returning").iterdir())) == 1
-    later = ForeignTasks(cast(Requeuer, taken), tmp_path / "returning", letters)  # a worker that was started since
+    # a worker that was started since
+    later = ForeignTasks(cast(Requeuer, taken), tmp_path / "returning", letters)
     for _ in range(3):
         later.step()
     ((copy, queue, done),) = taken.given
     assert queue == "default"
-    assert copy.headers == {"task": "jobs.new", "id": "1", "warren_unknown": [3, 1.0, 2.0], ADDRESS: ["warren", "a.b"]}
-    assert (copy.body, copy.properties["reply_to"], copy.properties["priority"]) == ('[["ä"], {}, {}]', "somebody", 3)
+    assert copy.headers == {
+        "task": "jobs.new",
+        "id": "1",
+        "warren_unknown": [3, 1.0, 2.0],
+        ADDRESS: ["warren", "a.b"],
+    }
+    assert (copy.body, copy.properties["reply_to"], copy.properties["priority"]) == (
+        '[["ä"], {}, {}]',
+        "somebody",
+        3,
+    )
     done()
     assert list((tmp_path / "returning").iterdir()) == []
     assert not (tmp_path / "rejected").exists()
@@ -86,9 +106,13 @@ def test_what_no_file_can_hold_is_a_dead_letter(tmp_path: Path, header: Any) -> 
     assert len(list((tmp_path / "rejected").iterdir())) == 1
 
 
-@pytest.mark.parametrize("word", [*PLANTS, "[]", "{}", "[" * 100000, '{"queue": "q", "priority": 1, "headers": 1}'])
+@pytest.mark.parametrize(
+    "word", [*PLANTS, "[]", "{}", "[" * 100000, '{"queue": "q", "priority": 1, "headers": 1}']
+)
 def test_what_somebody_else_has_put_there_becomes_a_dead_letter(tmp_path: Path, word: str) -> None:
-    """The main loop waits for no fifo, reads no file without an end, and any number of them holds up no message."""
+    """The main loop waits for no fifo, reads no file without an end, and any number of them holds
+    up no message.
+    """
     taken = Taken()
     returning = of(tmp_path, taken)
     returning.keep(message([]), {}, "nobody")
@@ -104,10 +128,13 @@ def test_what_somebody_else_has_put_there_becomes_a_dead_letter(tmp_path: Path, 
         returning.step()
     assert [queue for _, queue, _ in taken.given] == ["default"]
     assert len(list((tmp_path / "returning").iterdir())) == 1
-    assert len(list((tmp_path / "rejected").iterdir())) == planted + (word == "symbolic link")  # and what the link leads to
+    # and what the link leads to
+    assert len(list((tmp_path / "rejected").iterdir())) == planted + (word == "symbolic link")
 
 
-def test_what_cannot_be_sent_becomes_a_dead_letter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_sent_becomes_a_dead_letter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is named in the log, it is not tried again, and the next one has its turn."""
     taken = Taken()
     returning = of(tmp_path, taken)
@@ -125,7 +152,9 @@ def test_what_cannot_be_sent_becomes_a_dead_letter(tmp_path: Path, capsys: pytes
     assert list((tmp_path / "returning").iterdir()) == []
 
 
-def test_what_the_broker_does_not_take_is_tried_again_in_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_broker_does_not_take_is_tried_again_in_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its queue may come back: it stays, and the others have their turn meanwhile."""
     now = [1000.0]
     monkeypatch.setattr("warren.worker.foreign_tasks.time.monotonic", lambda: now[0])
@@ -151,7 +180,9 @@ def test_what_the_broker_does_not_take_is_tried_again_in_a_while(tmp_path: Path,
 
 
 def test_what_cannot_be_moved_away_holds_up_nothing(tmp_path: Path) -> None:
-    """A file in the place of the dead letters that cannot make way costs the foul file its move, and no message its turn."""
+    """A file in the place of the dead letters that cannot make way costs the foul file its move,
+    and no message its turn.
+    """
     taken = Taken()
     returning = of(tmp_path, taken)
     returning.keep(message([]), {}, "nobody")
@@ -177,7 +208,10 @@ def test_a_fifo_in_the_place_of_its_directory(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Path) -> None:
-    """Renamed or removed by the settings, it would leave tasks that nobody sends. What another worker has stays its own."""
+    """Renamed or removed by the settings, it would leave tasks that nobody sends.
+
+    What another worker has stays its own.
+    """
     taken, acknowledged = Taken(), list[str]()
 
     def of(worker: str) -> ForeignTasks:
@@ -200,20 +234,33 @@ def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Pat
         main.step()
         assert [queue for _, queue, _ in taken.given] == ["default"] * connection
     taken.given[-1][2]()
-    assert sorted(path.name for path in (tmp_path / "returning").iterdir()) == ["file", "link", "main", "other"]
+    assert sorted(path.name for path in (tmp_path / "returning").iterdir()) == [
+        "file",
+        "link",
+        "main",
+        "other",
+    ]
     assert len(list((tmp_path / "returning" / "other").iterdir())) == 1
     assert list((tmp_path / "returning" / "main").iterdir()) == []
 
 
 def test_it_goes_to_the_broker_that_is_another_one_now(tmp_path: Path) -> None:
-    """Also to one that is no RabbitMQ; what has no queue there stays a file, is told, and holds up nothing."""
+    """Also to one that is no RabbitMQ; what has no queue there stays a file, is told, and holds up
+    nothing.
+    """
     letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")
     options = {"directory": tmp_path / "broker"}
-    with Connection("warren://", transport="warren.broker.embedded.transport:Transport", transport_options=options) as connection:
+    with Connection(
+        "warren://",
+        transport="warren.broker.embedded.transport:Transport",
+        transport_options=options,
+    ) as connection:
         channel = connection.channel()
         channel.queue_declare("default")
         requeuer = Requeuer()
-        requeuer._consumer = SimpleNamespace(connection=connection, connection_errors=connection.connection_errors)
+        requeuer._consumer = SimpleNamespace(
+            connection=connection, connection_errors=connection.connection_errors
+        )
         returning = ForeignTasks(requeuer, tmp_path / "returning" / "main", letters)
         for queue in ("elsewhere", "default"):
             found = message([])

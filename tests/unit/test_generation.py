@@ -23,7 +23,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_older_settings_change_nothing(path: Path) -> None:
-    """Whoever comes with them is told so; the ledger has limit, window and generation of the later ones."""
+    """Whoever comes with them is told so; the ledger has limit, window and generation of the later
+    ones.
+    """
     ledger = Ledger(path)
     assert ledger.configure(4, WINDOW, LONGEST, 7) == Opened(created=True)
     assert ledger.configure(400, WINDOW / 2, LONGEST, 6) == Opened(older=True)
@@ -35,7 +37,9 @@ def test_older_settings_change_nothing(path: Path) -> None:
 
 
 def test_the_same_settings_mend_a_change_that_was_cut_off(path: Path) -> None:
-    """Killed between generation and terms, a ledger has terms that are not those of its generation, and gets them."""
+    """Killed between generation and terms, a ledger has terms that are not those of its generation,
+    and gets them.
+    """
     fresh(path)
     poke(path, GENERATION=7)
     assert Ledger(path).configure(400, WINDOW, LONGEST, 7) == Opened(changed=True)
@@ -48,7 +52,9 @@ def test_a_ledger_of_before_there_were_generations(path: Path) -> None:
 
 
 def test_another_boot_is_taken_over_by_the_limits_that_stand(path: Path) -> None:
-    """Older settings that come first after a boot make the ledger this boot's, and leave its terms."""
+    """Older settings that come first after a boot make the ledger this boot's, and leave its
+    terms.
+    """
     ledger = Ledger(path)
     ledger.configure(4, WINDOW, LONGEST, 7)
     poke(path, BOOT=1)
@@ -56,7 +62,9 @@ def test_another_boot_is_taken_over_by_the_limits_that_stand(path: Path) -> None
     assert ledger.counts().limit == 4
 
 
-def test_a_generation_is_above_that_of_every_ledger(loaded: Callable[[str], Settings], path: Path) -> None:
+def test_a_generation_is_above_that_of_every_ledger(
+    loaded: Callable[[str], Settings], path: Path
+) -> None:
     """Also where the clock was set back since; what is no ledger, or holds nonsense, has none."""
     settings = loaded(f"[app]\nstate_dir = {path.parents[1]}\n")
     assert accepted(settings) == settings
@@ -71,9 +79,15 @@ def test_a_generation_is_above_that_of_every_ledger(loaded: Callable[[str], Sett
     assert latest(path.parents[2]) == 0
 
 
-def test_the_watchdog_says_when_every_ledger_has_the_settings(loaded: Callable[[str], Settings], tmp_path: Path) -> None:
-    """An edit that does not concern it reaches the ledgers, too: their generation is what a reload waits for."""
-    text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
+def test_the_watchdog_says_when_every_ledger_has_the_settings(
+    loaded: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    """An edit that does not concern it reaches the ledgers, too: their generation is what a reload
+    waits for.
+    """
+    text = (
+        f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
+    )
     watchdog = Watchdog(loaded(text))
     watchdog.ledgers.configure()
     first = watchdog.daemon.heartbeat.generation
@@ -87,9 +101,13 @@ def test_the_watchdog_says_when_every_ledger_has_the_settings(loaded: Callable[[
 def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
     loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the edit does not concern the watchdog: the heartbeat keeps the generation of before until the ledger has it."""
+    """Also where the edit does not concern the watchdog: the heartbeat keeps the generation of
+    before until the ledger has it.
+    """
     monkeypatch.setattr("warren.quotas.mapped_file.TIMEOUT", 0.01)
-    text = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
+    text = (
+        f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
+    )
     watchdog = Watchdog(loaded(text))
     watchdog.ledgers.configure()
     first = watchdog.daemon.heartbeat.generation
@@ -102,8 +120,12 @@ def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
     assert first < watchdog.daemon.heartbeat.generation == latest(tmp_path / "state")
 
 
-def test_the_watchdog_takes_back_what_nobody_has_accepted(loaded: Callable[[str], Settings], tmp_path: Path) -> None:
-    """Terms that a ledger has from somewhere else, or a generation that it lacks, are put right at the next look."""
+def test_the_watchdog_takes_back_what_nobody_has_accepted(
+    loaded: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    """Terms that a ledger has from somewhere else, or a generation that it lacks, are put right at
+    the next look.
+    """
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n"))
     watchdog.ledgers.configure()
     Ledger(watchdog.ledgers["x"].path).configure(400, WINDOW, LONGEST)

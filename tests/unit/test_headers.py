@@ -12,8 +12,30 @@ from hypothesis import strategies as st
 from warren.quotas.headers import LONGEST_PAUSE, retry_after
 
 #: Numbers in them that no date holds.
-WRONG_DATES = ["Sun, 99 Mar 2026 12:00:00 GMT", "Nov 9999 " + "9" * 60, "Sun, 01 Mar 2026 12:00:30 +" + "9" * 30]
-WRONG_NUMBERS = ["", " ", "soon", "-5", "+5", "1e3", "0x10", "1,5", "1.2.3", ".", "12 s", "²", "٣", "nan", "inf", "(", "\x00"]
+WRONG_DATES = [
+    "Sun, 99 Mar 2026 12:00:00 GMT",
+    "Nov 9999 " + "9" * 60,
+    "Sun, 01 Mar 2026 12:00:30 +" + "9" * 30,
+]
+WRONG_NUMBERS = [
+    "",
+    " ",
+    "soon",
+    "-5",
+    "+5",
+    "1e3",
+    "0x10",
+    "1,5",
+    "1.2.3",
+    ".",
+    "12 s",
+    "²",
+    "٣",
+    "nan",
+    "inf",
+    "(",
+    "\x00",
+]
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
@@ -37,7 +59,9 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after(text: str, seconds: float) -> None:
-    """Seconds, whole or not, and the three forms of a date are understood; the past is 0, and nothing is longer than a week."""
+    """Seconds, whole or not, and the three forms of a date are understood; the past is 0, and
+    nothing is longer than a week.
+    """
     assert retry_after({"Retry-After": text}, NOW) == seconds
 
 

@@ -1,4 +1,6 @@
-"""`warren health`: the judgement of each thing that the files can say, and the line that tells it."""
+"""`warren health`: the judgement of each thing that the files can say, and the line that tells
+it.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,23 @@ def heartbeat(name: str, **other: Any) -> Heartbeat:
 def broker_status(**other: Any) -> dict[str, Any]:
     """A broker.json without trouble."""
     queue = {"messages": 12, "growth_per_s": -0.07, "empty_in_s": 171.0, "level": 0}
-    quota = {"limit": 60, "window_s": 10.0, "free": 40, "open": 1, "cooling": 19, "used": 20, "next_free_s": 0.0, "level": 0}
+    quota = {
+        "limit": 60,
+        "window_s": 10.0,
+        "free": 40,
+        "open": 1,
+        "cooling": 19,
+        "used": 20,
+        "next_free_s": 0.0,
+        "level": 0,
+    }
     broker = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": []}
-    said = {"at": NOW - 3, "broker": broker, "queues": {"default": queue}, "quotas": {"provider": quota}}
+    said = {
+        "at": NOW - 3,
+        "broker": broker,
+        "queues": {"default": queue},
+        "quotas": {"provider": quota},
+    }
     return said | {"disk": {"warning": 10.0, "critical": 5.0}} | other
 
 
@@ -72,9 +88,18 @@ def snapshot(
     said = {"at": NOW - 1, "pid": 5, "start": 1, "state": state, "programs": listed}
     heartbeats = {name: heartbeat(name, **(changed or {}).get(name, {})) for name in PROGRAMS}
     disks = tuple(Disk(Path(f"/{name}"), 0.8, 0.9) for name in ("state", "log", "run"))
-    silent = {name: NOW - heartbeat.at for name, heartbeat in heartbeats.items()} | {"supervisord": 1.0}
+    silent = {name: NOW - heartbeat.at for name, heartbeat in heartbeats.items()} | {
+        "supervisord": 1.0
+    }
     whole = Snapshot(
-        NOW, Published(said), Published(broker_status(**(broker_changes or {}))), True, heartbeats, silent, frozenset(), disks
+        NOW,
+        Published(said),
+        Published(broker_status(**(broker_changes or {}))),
+        True,
+        heartbeats,
+        silent,
+        frozenset(),
+        disks,
     )
     return replace(whole, **other)
 
@@ -84,14 +109,20 @@ def test_a_suite_that_is_well() -> None:
     found = judge(snapshot())
     assert worst(found) == Level.OK
     assert line(found) == (
-        "OK: supervisord running; worker-main ready; beat ready; quota-watchdog ready; broker rabbitmq answers; "
+        "OK: supervisord running; worker-main ready; beat ready; quota-watchdog ready; broker "
+        "rabbitmq answers; "
         "default 12 messages, empty in 3 min; quota provider 40 of 60 left; disk 80 % free"
     )
     assert {finding.check for finding in found} == set(CHECKS)
 
 
 QUEUE = {"messages": 12, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
-AWAY = {"kind": "redis", "reachable": False, "reason": "the broker does not answer: refused (redis://h)", "alarms": []}
+AWAY = {
+    "kind": "redis",
+    "reachable": False,
+    "reason": "the broker does not answer: refused (redis://h)",
+    "alarms": [],
+}
 ALARM = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": ["low on disk"]}
 OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"}
 
@@ -108,8 +139,18 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             2,
             f"{STOPPED}: supervisord, process 5, has ended",
         ),
-        (snapshot(silent={"supervisord": 16.0}), "supervisord", 2, "supervisord hangs: it has said nothing for 16 s"),
-        (snapshot(programs={"worker-main": {"state": "EXITED"}}), "worker", 2, "worker-main is EXITED"),
+        (
+            snapshot(silent={"supervisord": 16.0}),
+            "supervisord",
+            2,
+            "supervisord hangs: it has said nothing for 16 s",
+        ),
+        (
+            snapshot(programs={"worker-main": {"state": "EXITED"}}),
+            "worker",
+            2,
+            "worker-main is EXITED",
+        ),
         (
             snapshot(programs={"worker-main": {"state": "FATAL", "last_error": "spawn error"}}),
             "worker",
@@ -117,22 +158,50 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             "worker-main is FATAL: spawn error",
         ),
         (
-            snapshot(programs={"beat": {"backing_off": True, "state": "STOPPED", "last_error": "5 ends in a minute"}}),
+            snapshot(
+                programs={
+                    "beat": {
+                        "backing_off": True,
+                        "state": "STOPPED",
+                        "last_error": "5 ends in a minute",
+                    }
+                }
+            ),
             "beat",
             2,
             "beat is backing off: 5 ends in a minute",
         ),
-        (snapshot(programs={"beat": {"state": "STARTING", "since": NOW - 3}}), "beat", 1, "beat is starting, for 3 s"),
-        (snapshot(programs={"beat": {"state": "STOPPING", "since": NOW - 300}}), "beat", 2, "beat is stopping, for 5 min"),
+        (
+            snapshot(programs={"beat": {"state": "STARTING", "since": NOW - 3}}),
+            "beat",
+            1,
+            "beat is starting, for 3 s",
+        ),
+        (
+            snapshot(programs={"beat": {"state": "STOPPING", "since": NOW - 300}}),
+            "beat",
+            2,
+            "beat is stopping, for 5 min",
+        ),
         (snapshot(changed={"beat": {"state": "standby"}}), "beat", 0, "beat ready"),
-        (snapshot(changed={"worker-main": {"at": NOW - 34}}), "worker", 2, "worker-main hangs: silent for 34 s"),
+        (
+            snapshot(changed={"worker-main": {"at": NOW - 34}}),
+            "worker",
+            2,
+            "worker-main hangs: silent for 34 s",
+        ),
         (
             snapshot(programs={"worker-main": {"pid": 8, "since": NOW - 2}}),
             "worker",
             1,
             "worker-main has no heartbeat yet, for 2 s",
         ),
-        (snapshot(changed={}, programs={"beat": {"pid": 8}}), "beat", 2, "beat has no heartbeat yet, for 3 h"),
+        (
+            snapshot(changed={}, programs={"beat": {"pid": 8}}),
+            "beat",
+            2,
+            "beat has no heartbeat yet, for 3 h",
+        ),
         (
             snapshot(changed={"worker-main": {"state": "connecting", "since": NOW - 20}}),
             "worker",
@@ -145,29 +214,66 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             2,
             "worker-main is connecting, for 90 s",
         ),
-        (snapshot(changed={"worker-main": {"details": {"storing_s": 59}}}), "worker", 0, "worker-main ready"),
+        (
+            snapshot(changed={"worker-main": {"details": {"storing_s": 59}}}),
+            "worker",
+            0,
+            "worker-main ready",
+        ),
         (
             snapshot(changed={"worker-main": {"details": {"storing_s": 90}}}),
             "worker",
             1,
-            "worker-main cannot store results, for 90 s: free space under the state directory, or have Redis take writes",
+            (
+                "worker-main cannot store results, for 90 s: free space under the state directory, "
+                "or have Redis take writes"
+            ),
         ),
         (snapshot(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
         (snapshot(), "quota-watchdog", 0, "quota-watchdog ready"),
-        (replace(snapshot(), programs=Published(OTHER)), "beat", 0, "beat is not enabled on this host"),
+        (
+            replace(snapshot(), programs=Published(OTHER)),
+            "beat",
+            0,
+            "beat is not enabled on this host",
+        ),
         (
             replace(snapshot(), programs=Published(OTHER)),
             "queues",
             0,
             "queues not watched: quota-watchdog is not enabled on this host",
         ),
-        (snapshot(broker_changes={"broker": AWAY}), "broker", 2, "broker away: refused (redis://h)"),
-        (snapshot(broker_changes={"broker": AWAY}), "queues", 1, "queues unknown: the broker is away"),
-        (snapshot(broker_changes={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
-        (snapshot(broker_changes={"results": {"reachable": False, "reason": "refused"}}), "broker", 2, "results away: refused"),
-        (snapshot(broker_changes={"queues": {"default": QUEUE}}), "queues", 0, "default 12 messages"),
         (
-            snapshot(broker_changes={"queues": {"default": QUEUE | {"growth_per_s": 4.0, "messages": 1, "level": 1}}}),
+            snapshot(broker_changes={"broker": AWAY}),
+            "broker",
+            2,
+            "broker away: refused (redis://h)",
+        ),
+        (
+            snapshot(broker_changes={"broker": AWAY}),
+            "queues",
+            1,
+            "queues unknown: the broker is away",
+        ),
+        (snapshot(broker_changes={"broker": ALARM}), "broker", 2, "broker alarm: low on disk"),
+        (
+            snapshot(broker_changes={"results": {"reachable": False, "reason": "refused"}}),
+            "broker",
+            2,
+            "results away: refused",
+        ),
+        (
+            snapshot(broker_changes={"queues": {"default": QUEUE}}),
+            "queues",
+            0,
+            "default 12 messages",
+        ),
+        (
+            snapshot(
+                broker_changes={
+                    "queues": {"default": QUEUE | {"growth_per_s": 4.0, "messages": 1, "level": 1}}
+                }
+            ),
             "queues",
             1,
             "default 1 message, +4/s",
@@ -178,38 +284,87 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             0,
             "b 99 messages, a 12 messages",
         ),
-        (snapshot(broker_changes={"queues": {"a": QUEUE | {"messages": None}}}), "queues", 0, "a unknown"),
         (
-            snapshot(broker_changes={"queues": {}, "rejected": {"messages": 10_000, "level": 1, "full": True}}),
+            snapshot(broker_changes={"queues": {"a": QUEUE | {"messages": None}}}),
+            "queues",
+            0,
+            "a unknown",
+        ),
+        (
+            snapshot(
+                broker_changes={
+                    "queues": {},
+                    "rejected": {"messages": 10_000, "level": 1, "full": True},
+                }
+            ),
             "queues",
             1,
             "10000 rejected messages, which nobody could run, and the oldest are dropped",
         ),
         (snapshot(broker_changes={"quotas": {}}), "quotas", 0, "no quotas"),
-        (snapshot(broker_changes={"quotas": {"a": {"error": "it is damaged"}}}), "quotas", 2, "quota a: it is damaged"),
         (
-            snapshot(broker_changes={"quotas": {"a": {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}}}),
+            snapshot(broker_changes={"quotas": {"a": {"error": "it is damaged"}}}),
+            "quotas",
+            2,
+            "quota a: it is damaged",
+        ),
+        (
+            snapshot(
+                broker_changes={
+                    "quotas": {"a": {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}}
+                }
+            ),
             "quotas",
             1,
             "quota a 0 of 60 left, the next in 12 min",
         ),
         (
-            snapshot(broker_changes={"quotas": {"a": {"free": 0, "limit": 1000, "next_free_s": None}}}),
+            snapshot(
+                broker_changes={"quotas": {"a": {"free": 0, "limit": 1000, "next_free_s": None}}}
+            ),
             "quotas",
             0,
             "quota a 0 of 1000 left, the next when a call ends",
         ),
-        (snapshot(broker_changes={"at": NOW - 40}), "broker", 2, "broker unknown: the last broker status is 40 s old"),
         (
-            snapshot(broker_status=Published(None, "/run/broker.json: nothing"), programs={"quota-watchdog": {"since": NOW - 3}}),
+            snapshot(broker_changes={"at": NOW - 40}),
+            "broker",
+            2,
+            "broker unknown: the last broker status is 40 s old",
+        ),
+        (
+            snapshot(
+                broker_status=Published(None, "/run/broker.json: nothing"),
+                programs={"quota-watchdog": {"since": NOW - 3}},
+            ),
             "broker",
             1,
             "broker unknown: /run/broker.json: nothing",
         ),
-        (snapshot(disks=(Disk(Path("/log"), 0.08), Disk(Path("/state"), 0.5))), "disk", 1, "disk of /log 8 % free"),
-        (snapshot(disks=(Disk(Path("/log"), 0.9, 0.01),)), "disk", 2, "disk of /log 1 % of its inodes free"),
-        (snapshot(disks=(Disk(Path("/log"), None, None, "no such directory"),)), "disk", 2, "disk of /log: no such directory"),
-        (snapshot(broker_changes={"disk": {"warning": 90.0, "critical": 85.0}}), "disk", 2, "disk of /state 80 % free"),
+        (
+            snapshot(disks=(Disk(Path("/log"), 0.08), Disk(Path("/state"), 0.5))),
+            "disk",
+            1,
+            "disk of /log 8 % free",
+        ),
+        (
+            snapshot(disks=(Disk(Path("/log"), 0.9, 0.01),)),
+            "disk",
+            2,
+            "disk of /log 1 % of its inodes free",
+        ),
+        (
+            snapshot(disks=(Disk(Path("/log"), None, None, "no such directory"),)),
+            "disk",
+            2,
+            "disk of /log: no such directory",
+        ),
+        (
+            snapshot(broker_changes={"disk": {"warning": 90.0, "critical": 85.0}}),
+            "disk",
+            2,
+            "disk of /state 80 % free",
+        ),
     ],
 )
 def test_the_judgement(seen: Snapshot, check: str, level: int, text: str) -> None:
@@ -218,20 +373,33 @@ def test_the_judgement(seen: Snapshot, check: str, level: int, text: str) -> Non
 
 
 def test_what_is_behind_all_is_said_once() -> None:
-    """A suite that is not running is one finding, not one for each check; the disk is still looked at."""
+    """A suite that is not running is one finding, not one for each check; the disk is still looked
+    at.
+    """
     found = judge(snapshot(programs=None, supervisor_alive=False))
     assert [finding.check for finding in found] == ["supervisord", "disk"]
 
 
 def test_the_worst_comes_first() -> None:
-    """The line begins with the worst level, names what is less bad as such, and leaves out what is well."""
-    found = judge(snapshot(changed={"beat": {"at": NOW - 34}}, disks=(Disk(Path("/log"), 0.08),), state="starting"))
-    assert line(found) == "CRITICAL: beat hangs: silent for 34 s; warning: the suite is starting; warning: disk of /log 8 % free"
+    """The line begins with the worst level, names what is less bad as such, and leaves out what is
+    well.
+    """
+    found = judge(
+        snapshot(
+            changed={"beat": {"at": NOW - 34}}, disks=(Disk(Path("/log"), 0.08),), state="starting"
+        )
+    )
+    assert line(found) == (
+        "CRITICAL: beat hangs: silent for 34 s; warning: the suite is starting; warning: disk "
+        "of /log 8 % free"
+    )
 
 
 @pytest.mark.parametrize("text", ["word " * 5, "ä" * 400, "x" * 4000, "two\nlines"])
 def test_the_line_is_short(text: str) -> None:
-    """It has at most 512 bytes and no line end, however much there is to say, and says that there is more."""
+    """It has at most 512 bytes and no line end, however much there is to say, and says that there
+    is more.
+    """
     said = line([Finding("queues", Level.WARNING, f"{number} {text}") for number in range(100)])
     assert len(said.encode()) <= LONGEST
     assert "\n" not in said
@@ -239,7 +407,15 @@ def test_the_line_is_short(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "0 s"), (99.0, "99 s"), (100.0, "2 min"), (7199, "120 min"), (7200, "2 h"), (200_000, "2 d")]
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (99.0, "99 s"),
+        (100.0, "2 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (200_000, "2 d"),
+    ],
 )
 def test_spans(seconds: float, text: str) -> None:
     """A time is said in the unit in which people think of it."""
@@ -278,21 +454,32 @@ def test_a_run_directory_that_is_forbidden(tmp_path: Path) -> None:
         if root:
             os.seteuid(0)
         (tmp_path / "run").chmod(0o700)
-    assert heartbeats == Heartbeats({}, {"beat": f"{tmp_path}/run/heartbeats/beat.json: Permission denied"})
+    assert heartbeats == Heartbeats(
+        {}, {"beat": f"{tmp_path}/run/heartbeats/beat.json: Permission denied"}
+    )
     assert seen.programs.last_error == f"{tmp_path}/run/programs.json: Permission denied"
 
 
 def test_a_heartbeat_that_is_only_touched(tmp_path: Path) -> None:
-    """On a full disk a daemon touches its heartbeat instead of writing it: it is at work, unless the wall clock was set since."""
+    """On a full disk a daemon touches its heartbeat instead of writing it: it is at work, unless
+    the wall clock was set since.
+    """
     HeartbeatWriter(tmp_path, "beat").write("ready")
     path = tmp_path / "heartbeats" / "beat.json"
     said = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(said | {"at": said["at"] - 30}), encoding="utf-8")
     me = current_process()
-    listed = {"at": said["at"], "pid": me.pid, "start": me.start, "state": "running", "programs": [program("beat")]}
+    listed = {
+        "at": said["at"],
+        "pid": me.pid,
+        "start": me.start,
+        "state": "running",
+        "programs": [program("beat")],
+    }
     (tmp_path / "programs.json").write_text(json.dumps(listed), encoding="utf-8")
     assert look(tmp_path, ()).silent["beat"] < 20
-    assert read(tmp_path, ["beat"]).by_program["beat"].age < 20  # which is what `warren status` shows
+    # which is what `warren status` shows
+    assert read(tmp_path, ["beat"]).by_program["beat"].age < 20
     for moved in (-60, 3600):
         os.utime(path, (time.time() + moved, time.time() + moved))
         assert 25 < look(tmp_path, ()).silent["beat"] < 50
@@ -303,10 +490,18 @@ GARBAGE: tuple[Any, ...] = (None, True, 7, 1e300, "x", [], {}, [7], {"x": 7}, [[
 
 @pytest.mark.parametrize("file", ["programs", "broker"])
 def test_a_file_that_says_something_else(tmp_path: Path, file: str) -> None:
-    """Whatever stands in the place of any value, in any file, is no traceback; what is needed and missing is located."""
+    """Whatever stands in the place of any value, in any file, is no traceback; what is needed and
+    missing is located.
+    """
     now, me = time.clock_gettime(time.CLOCK_BOOTTIME), current_process()
     listed = [program(name, since=now, pid=me.pid) for name in PROGRAMS]
-    said: dict[str, Any] = {"at": now, "pid": me.pid, "start": me.start, "state": "running", "programs": listed}
+    said: dict[str, Any] = {
+        "at": now,
+        "pid": me.pid,
+        "start": me.start,
+        "state": "running",
+        "programs": listed,
+    }
     files = {"programs": said, "broker": broker_status(at=now)}
     for name in PROGRAMS:
         HeartbeatWriter(tmp_path, name).write("ready")
@@ -319,11 +514,14 @@ def test_a_file_that_says_something_else(tmp_path: Path, file: str) -> None:
         assert not last_error or last_error.startswith(f"{tmp_path}/{file}.json: ")
         if last_error:
             assert last_error in line(judge(seen, ["broker"]))
-            assert worst(judge(seen)) == Level.CRITICAL or file == "broker"  # one that has just started has none yet
+            # one that has just started has none yet
+            assert worst(judge(seen)) == Level.CRITICAL or file == "broker"
 
 
 def varied(value: Any) -> Iterator[Any]:
-    """The value with garbage in the place of each of its parts, one at a time, and without each of them."""
+    """The value with garbage in the place of each of its parts, one at a time, and without each of
+    them.
+    """
     yield from GARBAGE
     if isinstance(value, dict):
         for key, part in value.items():
@@ -336,14 +534,25 @@ def varied(value: Any) -> Iterator[Any]:
 
 def test_the_place_of_what_is_wrong_is_named(tmp_path: Path) -> None:
     """Who reads it knows what to look for in which file."""
-    said = {"at": 1.0, "pid": 5, "start": 1, "state": "running", "programs": [program("beat", since="x")]}
+    said = {
+        "at": 1.0,
+        "pid": 5,
+        "start": 1,
+        "state": "running",
+        "programs": [program("beat", since="x")],
+    }
     (tmp_path / "programs.json").write_text(json.dumps(said))
-    text = f"nothing is known of the suite: {tmp_path}/programs.json: programs.0.since: expected a number, found text"
+    text = (
+        f"nothing is known of the suite: {tmp_path}/programs.json: programs.0.since: expected a "
+        "number, found text"
+    )
     assert judge(look(tmp_path, ()), ["worker"]) == [Finding("worker", Level.CRITICAL, text)]
 
 
 def test_a_full_run_directory(tmp_path: Path) -> None:
-    """A supervisord that cannot write how its programs stand touches the file: it is not taken for one that hangs."""
+    """A supervisord that cannot write how its programs stand touches the file: it is not taken for
+    one that hangs.
+    """
     run, me = tmp_path / "run", current_process()
     with small_disk(run, "1m"):
         said = {"pid": me.pid, "start": me.start, "state": "running", "programs": []}
@@ -364,8 +573,12 @@ def test_a_stopped_suite_has_no_disk_under_its_run_directory(tmp_path: Path) -> 
 
 
 def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stopped suite ends the verb with 2, as a line or as JSON, also where other parts of the INI are wrong."""
-    (tmp_path / "warren.ini").write_text(f"[app]\nrun_dir = {tmp_path}/run\n[nonsense]\na = b\n", encoding="utf-8")
+    """A stopped suite ends the verb with 2, as a line or as JSON, also where other parts of the INI
+    are wrong.
+    """
+    (tmp_path / "warren.ini").write_text(
+        f"[app]\nrun_dir = {tmp_path}/run\n[nonsense]\na = b\n", encoding="utf-8"
+    )
     for arguments in (["health", "worker"], ["health", "worker", "--json"]):
         with pytest.raises(SystemExit) as end:
             main(["--config", str(tmp_path), *arguments])
@@ -378,11 +591,16 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_settings_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the named settings cannot be read nothing is known: the suite of the machine's own settings is another one."""
+    """Where the named settings cannot be read nothing is known: the suite of the machine's own
+    settings is another one.
+    """
     with pytest.raises(SystemExit) as end:
         main(["--config", str(tmp_path / "typo"), "health"])
     assert end.value.code == 2
-    said = f"CRITICAL: {tmp_path}/typo: expected a directory with the file warren.ini, found nothing there; "
+    said = (
+        f"CRITICAL: {tmp_path}/typo: expected a directory with the file warren.ini, found nothing "
+        "there; "
+    )
     assert capsys.readouterr().out == f"{said}name it with --config or WARREN_CONFIG\n"
 
 
@@ -391,7 +609,8 @@ def test_it_is_cheap() -> None:
     heavy = ("pydantic", "celery", "kombu", "rich", "structlog", "supervisor", "importlib.metadata")
     code = (
         "import sys; sys.argv = ['warren', 'health']; from warren.cli import main\n"
-        f"try: main()\nfinally: print(sorted(set({heavy}) & set(sys.modules)), 'click' in sys.modules)"
+        f"try: main()\nfinally: print(sorted(set({heavy}) & set(sys.modules)), 'click' in "
+        "sys.modules)"
     )
     done = run_to_end([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
     assert done.stdout.splitlines()[-1] == "[] True"
@@ -405,7 +624,10 @@ def test_it_is_cheap() -> None:
         ({"growth_per_s": -2.3, "recent_per_s": 2.0}, "+2/s"),
         ({"growth_per_s": 2.3}, "+2.3/s"),
         ({"quota_empty_in_s": 14400.0}, "empty in 4 h at its quota"),
-        ({"growth_per_s": -1.0, "empty_in_s": 30.0, "quota_empty_in_s": 14400.0}, "empty in 4 h at its quota"),
+        (
+            {"growth_per_s": -1.0, "empty_in_s": 30.0, "quota_empty_in_s": 14400.0},
+            "empty in 4 h at its quota",
+        ),
         ({"growth_per_s": -1.0, "empty_in_s": 30.0, "quota_empty_in_s": 3.0}, "empty in 30 s"),
         ({"growth_per_s": 2.0, "quota_empty_in_s": 14400.0}, "+2/s, 4 h at its quota"),
         ({"messages": 0, "quota_empty_in_s": 14400.0}, ""),

@@ -1,4 +1,6 @@
-"""Text that a task, a daemon or a provider has made up reaches no terminal but as text, whichever command shows it."""
+"""Text that a task, a daemon or a provider has made up reaches no terminal but as text, whichever
+command shows it.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,15 @@ from warren.system.process import current_process
 
 Written = Callable[..., Path]
 
-#: A title, a cleared screen, a C1 escape, a turned direction, ends of lines, rich's markup, half a character.
+#: A title, a cleared screen, a C1 escape, a turned direction, ends of lines, rich's markup, half a
+#: character.
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\u2066\u2028\r[link=http://evil]x[/link][/nothing][red]\ud800"
 
 
 def checked(text: str) -> str:
-    """The text, in which nothing steers a terminal; rich's own colours are not written to what is no terminal."""
+    """The text, in which nothing steers a terminal; rich's own colours are not written to what is
+    no terminal.
+    """
     for line in text.split("\n"):
         assert line.replace("\t", "").isprintable(), repr(line)
     return text
@@ -39,9 +44,17 @@ def checked(text: str) -> str:
 
 @pytest.fixture
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of a command on a host where every file of the run directory says something hostile."""
+    """The words of a command on a host where every file of the run directory says something
+    hostile.
+    """
     run, me, at = tmp_path / "run", current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    details = {"queues": [HOSTILE], "paused": [HOSTILE], "running": 1, HOSTILE: HOSTILE, "x": {HOSTILE: [HOSTILE]}}
+    details = {
+        "queues": [HOSTILE],
+        "paused": [HOSTILE],
+        "running": 1,
+        HOSTILE: HOSTILE,
+        "x": {HOSTILE: [HOSTILE]},
+    }
     HeartbeatWriter(run, "worker-a").write(HOSTILE, **details)
     HeartbeatWriter(run, "beat").write("ready", **details)
     entry = {
@@ -55,7 +68,14 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     }
     listed = [entry | {"program": name} for name in ("worker-a", "beat", "quota-watchdog", HOSTILE)]
     listed[1]["state"], listed[2]["state"] = "RUNNING", "RUNNING"
-    said = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "status": HOSTILE, "reloads": []}
+    said = {
+        "at": at,
+        "pid": me.pid,
+        "start": me.start,
+        "state": "running",
+        "status": HOSTILE,
+        "reloads": [],
+    }
     (run / "programs.json").write_text(json.dumps(said | {"programs": listed}))
     queue = {"messages": 12, "growth_per_s": 1.0, "empty_in_s": None, "level": 2}
     broker_status = {
@@ -76,9 +96,16 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     return ["--config", str(etc(f"[app]\n{directories}"))]
 
 
-@pytest.mark.parametrize("verb", [["status"], ["status", "--json"], ["health"], ["health", "broker"], ["health", "--json"]])
-def test_looking_commands(config: list[str], verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A command that shows the run directory's files ends in order and shows what stands there as text."""
+@pytest.mark.parametrize(
+    "verb",
+    [["status"], ["status", "--json"], ["health"], ["health", "broker"], ["health", "--json"]],
+)
+def test_looking_commands(
+    config: list[str], verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that shows the run directory's files ends in order and shows what stands there as
+    text.
+    """
     with pytest.raises(SystemExit) as end:
         main([*config, *verb])
     assert end.value.code in (1, 2)
@@ -92,7 +119,10 @@ def test_looking_commands(config: list[str], verb: list[str], capsys: pytest.Cap
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_a_reload(
-    config: list[str], as_json: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config: list[str],
+    as_json: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The problems that a suite has reported are text."""
     monkeypatch.setattr(reload_request, "reload", lambda _: Outcome(0.0, "failed", [HOSTILE], 1))
@@ -101,7 +131,9 @@ def test_a_reload(
     checked(captured.out + captured.err)
 
 
-def test_a_failure(config: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure(
+    config: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So are the words of an error that somebody else has made, and a traceback."""
     for error in (WarrenError(HOSTILE), Unavailable(HOSTILE), RuntimeError(HOSTILE)):
 
@@ -115,9 +147,14 @@ def test_a_failure(config: list[str], capsys: pytest.CaptureFixture[str], monkey
 
 @pytest.mark.parametrize("verb", ["check", "show-config", "status", "logs"])
 def test_hostile_settings(etc: Written, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A value of an INI file may hold control characters: who wrote it may not be who reads of it."""
+    """A value of an INI file may hold control characters: who wrote it may not be who reads
+    of it.
+    """
     value = HOSTILE.replace("\ud800", "").replace("\r", "").replace("\u2028", "").replace("%", "")
-    directory = etc(f"[app]\nmodules = {value}\nrun_dir = /nowhere/{value}\n[worker:{value}]\nqueues = {value}\n[{value}]\n")
+    directory = etc(
+        f"[app]\nmodules = {value}\nrun_dir = /nowhere/{value}\n[worker:{value}]\nqueues = "
+        f"{value}\n[{value}]\n"
+    )
     with suppress(SystemExit):
         main(["--config", str(directory), verb])
     captured = capsys.readouterr()
@@ -127,18 +164,36 @@ def test_hostile_settings(etc: Written, verb: str, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_logs_on_a_terminal(
-    tmp_path: Path, as_json: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    as_json: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A task may write what it likes into a log: on a terminal it is text, and a name of a file is, too."""
+    """A task may write what it likes into a log: on a terminal it is text, and a name of a file is,
+    too.
+    """
     stamp = "2026-11-21T10:28:26.123456Z"
-    line = json.dumps({"timestamp": stamp, "event": HOSTILE, HOSTILE: HOSTILE, "exception": HOSTILE, "message": HOSTILE})
+    line = json.dumps(
+        {
+            "timestamp": stamp,
+            "event": HOSTILE,
+            HOSTILE: HOSTILE,
+            "exception": HOSTILE,
+            "message": HOSTILE,
+        }
+    )
     raw = f'{{"timestamp":"{stamp}","x":"{HOSTILE}"}}'.encode(errors="surrogatepass")
     (tmp_path / "x.log").write_bytes(line.encode() + b"\n" + raw.replace(b"\r", b"") + b"\n")
     os.mkfifo(tmp_path / "\x1b[2J.log")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     main(["logs", "--dir", str(tmp_path), *as_json])
     captured = capsys.readouterr()
-    plain = captured.out.replace("\x1b[2m", "").replace("\x1b[1m", "").replace("\x1b[36m", "").replace("\x1b[0m", "")
+    plain = (
+        captured.out.replace("\x1b[2m", "")
+        .replace("\x1b[1m", "")
+        .replace("\x1b[36m", "")
+        .replace("\x1b[0m", "")
+    )
     assert captured.out.count("\n") >= 2
     checked(plain + captured.err)
 
@@ -146,7 +201,11 @@ def test_logs_on_a_terminal(
 def test_a_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What a task returned, or raised, is text."""
     for result in (HOSTILE, {HOSTILE: [HOSTILE]}, ValueError(HOSTILE)):
-        said = {"task_id": HOSTILE, "state": "SUCCESS", "result": outcome(Done(result), 1.0)[1]["result"]}
+        said = {
+            "task_id": HOSTILE,
+            "state": "SUCCESS",
+            "result": outcome(Done(result), 1.0)[1]["result"],
+        }
         for as_json in (True, False):
             show(said, as_json)
             checked(capsys.readouterr().out)
@@ -165,7 +224,13 @@ class Done:
 
 
 def lines() -> Iterator[dict[str, object]]:
-    yield {"event": HOSTILE, "level": HOSTILE, "program": HOSTILE, "daemon": "supervisord", HOSTILE: HOSTILE}
+    yield {
+        "event": HOSTILE,
+        "level": HOSTILE,
+        "program": HOSTILE,
+        "daemon": "supervisord",
+        HOSTILE: HOSTILE,
+    }
     yield {"event": "record", "message": HOSTILE, "exception": HOSTILE, "level": "error"}
     yield {"event": "x", "a": [HOSTILE], "b": {HOSTILE: [HOSTILE]}, "c": None}
 

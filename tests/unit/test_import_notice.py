@@ -17,12 +17,17 @@ from warren.cli import import_notice
 
 Written = Callable[..., Path]
 #: `warren check` with less patience.
-CHECK = "import sys; from warren.cli import import_notice as importing, main; importing.PAUSE = 0.5; sys.exit(main(sys.argv[1:]))"
+CHECK = (
+    "import sys; from warren.cli import import_notice as importing, main; importing.PAUSE = 0.5; "
+    "sys.exit(main(sys.argv[1:]))"
+)
 
 
 @pytest.fixture
 def config(etc: Written, tmp_path: Path) -> Path:
-    """Settings with a module that is imported at once, and one whose import waits for a writer of the fifo `go`."""
+    """Settings with a module that is imported at once, and one whose import waits for a writer of
+    the fifo `go`.
+    """
     os.mkfifo(tmp_path / "go")
     (tmp_path / "quick.py").touch()
     (tmp_path / "slow.py").write_text(f"print('slow'); open({str(tmp_path / 'go')!r}).read()")
@@ -32,7 +37,9 @@ def config(etc: Written, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("of_root", [False, True])
 def test_a_module_that_takes_long_is_named(config: Path, tmp_path: Path, of_root: bool) -> None:
-    """One line on stderr says which it is, and until when root waits for it; the answer is as ever."""
+    """One line on stderr says which it is, and until when root waits for it; the answer is
+    as ever.
+    """
     given = {**os.environ, **({"WARREN_FOR_ROOT": "1"} if of_root else {})}
     arguments = [sys.executable, "-c", CHECK, "--config", str(config), "check", "--json"]
     with open(tmp_path / "err", "wb") as err:

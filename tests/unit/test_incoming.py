@@ -29,9 +29,13 @@ MOST = 2**20
 TEXT = b"[[1, 2], {}, {}]" * 100
 
 
-@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress), ("lzma", lzma.compress)])
+@pytest.mark.parametrize(
+    ("name", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress), ("lzma", lzma.compress)]
+)
 def test_what_fits_is_unpacked(name: str, pack: Any) -> None:
-    """A compressed body that is no larger than the limit arrives as it was; cut off or spoilt it has a reason."""
+    """A compressed body that is no larger than the limit arrives as it was; cut off or spoilt it
+    has a reason.
+    """
     packed = zlib.compress(TEXT) if name == "gzip" else pack(TEXT)
     assert unpacked(packed, name, len(TEXT)) == TEXT
     for bad in (packed[:-5], packed[:-5] + b"xxxxx", b"", None, "ä", b"\xff" * 50):
@@ -46,7 +50,9 @@ def test_a_bomb_takes_no_memory() -> None:
     content = bomb()
     tracemalloc.start()
     try:
-        arrived = IncomingMessage(content, channel=SimpleNamespace(largest_message=MOST), headers={"compression": "bzip2"})
+        arrived = IncomingMessage(
+            content, channel=SimpleNamespace(largest_message=MOST), headers={"compression": "bzip2"}
+        )
         assert tracemalloc.get_traced_memory()[1] < 8 * MOST
     finally:
         tracemalloc.stop()
@@ -58,44 +64,66 @@ def test_a_bomb_takes_no_memory() -> None:
 @pytest.mark.parametrize("name", ["zstd", "brotli", "x", ["gzip"], {"a": 1}, 5])
 def test_what_cannot_be_bounded_is_refused(name: Any) -> None:
     """A compression without a limit of its own is not tried."""
-    arrived = IncomingMessage(b"x", channel=SimpleNamespace(largest_message=MOST), headers={"compression": name})
+    arrived = IncomingMessage(
+        b"x", channel=SimpleNamespace(largest_message=MOST), headers={"compression": name}
+    )
     assert "expected a compression" in arrived.refusal
 
 
-@pytest.mark.parametrize("encoding", ["zlib", "bz2", "base64", "hex", "rot13", "\0", ["utf-8"], 5, "x" * 100])
+@pytest.mark.parametrize(
+    "encoding", ["zlib", "bz2", "base64", "hex", "rot13", "\0", ["utf-8"], 5, "x" * 100]
+)
 def test_an_encoding_is_one_of_texts(encoding: Any) -> None:
     """Python's table of codecs has some that unpack."""
-    arrived = IncomingMessage(b"x", channel=SimpleNamespace(largest_message=MOST), headers={}, content_encoding=encoding)
+    arrived = IncomingMessage(
+        b"x", channel=SimpleNamespace(largest_message=MOST), headers={}, content_encoding=encoding
+    )
     assert "encoding" in arrived.refusal
 
 
 def test_a_sender_is_told() -> None:
-    """A body that the workers would reject, as it is or unpacked, is an error with the option that it is about."""
+    """A body that the workers would reject, as it is or unpacked, is an error with the option that
+    it is about.
+    """
     check_size(b"x" * MOST, {}, MOST)
     check_size(b"x" * (MOST + 1), {}, None)
-    for body, headers in ((b"x" * (MOST + 1), {}), (bomb(), {"compression": "bzip2"}), ("ä" * MOST, {})):
+    for body, headers in (
+        (b"x" * (MOST + 1), {}),
+        (bomb(), {"compression": "bzip2"}),
+        ("ä" * MOST, {}),
+    ):
         with pytest.raises(TooLarge, match=r"raise \[broker\] largest_message"):
             check_size(body, headers, MOST)
 
 
 @pytest.mark.parametrize("foul", raws(), ids=lambda foul: foul.name)
 def test_what_is_no_message_has_a_reason(foul: Any) -> None:
-    """Anything may stand in Redis' list or in a file: it is read, or told why not; kombu's own message can be made of it."""
+    """Anything may stand in Redis' list or in a file: it is read, or told why not; kombu's own
+    message can be made of it.
+    """
     try:
         payload = read(foul.raw, MOST)
     except ValueError as error:
         reason = str(error)
     else:
         payload["properties"]["delivery_tag"] = "x"
-        made = Message(payload, channel=SimpleNamespace(largest_message=MOST, decode_body=lambda body, encoding: body))
+        made = Message(
+            payload,
+            channel=SimpleNamespace(largest_message=MOST, decode_body=lambda body, encoding: body),
+        )
         assert isinstance(made.headers, dict)
         return
     assert reason.startswith("expected ")
 
 
 def test_depth_and_size_of_a_payload_are_bounded() -> None:
-    """Deeper than the limit, or larger than the largest body in base64 with its headers: refused."""
-    whole: dict[str, Any] = {"body": "", "properties": {"delivery_info": {"exchange": "", "routing_key": "x"}}}
+    """Deeper than the limit, or larger than the largest body in base64 with its headers:
+    refused.
+    """
+    whole: dict[str, Any] = {
+        "body": "",
+        "properties": {"delivery_info": {"exchange": "", "routing_key": "x"}},
+    }
     for content in (
         json.dumps({**whole, "headers": {"x": deep(250)}}).encode(),
         nested(100_000).encode(),
@@ -111,13 +139,25 @@ class Frames:
     def __init__(self) -> None:
         self.arrived: list[Any] = []
         self.handle = bounded_handler(
-            SimpleNamespace(bytes_recv=0, largest_message=MOST), lambda *found: self.arrived.append(found)
+            SimpleNamespace(bytes_recv=0, largest_message=MOST),
+            lambda *found: self.arrived.append(found),
         )
 
     def deliver(self, table: bytes, body: bytes) -> Any:
         """A message with this table of headers, in frames of 100 kB; what arrives."""
-        self.handle((1, 1, struct.pack(">HH", *Basic.Deliver) + b"\x01c" + struct.pack(">Q", 7) + b"\0\x06warren\x01k"))
-        head = struct.pack(">HHQH", 60, 0, len(body), 1 << 13) + struct.pack(">I", len(table)) + table
+        self.handle(
+            (
+                1,
+                1,
+                struct.pack(">HH", *Basic.Deliver)
+                + b"\x01c"
+                + struct.pack(">Q", 7)
+                + b"\0\x06warren\x01k",
+            )
+        )
+        head = (
+            struct.pack(">HHQH", 60, 0, len(body), 1 << 13) + struct.pack(">I", len(table)) + table
+        )
         self.handle((2, 1, head))
         for start in range(0, len(body), 100_000):
             self.handle((3, 1, body[start : start + 100_000]))
@@ -142,12 +182,16 @@ def test_a_table_that_cannot_be_read_arrives_as_a_refusal(case: str, body: bytes
     message = frames.deliver(TABLES[case], body)
     assert message.properties["application_headers"]["warren_refused"].startswith("expected ")
     assert not body or bytes(message.body) == body
-    assert frames.deliver(GOOD, b"y" * 150_000).properties["application_headers"] == {"task": "jobs.add"}
+    assert frames.deliver(GOOD, b"y" * 150_000).properties["application_headers"] == {
+        "task": "jobs.add"
+    }
     assert len(frames.arrived) == 2
 
 
 def test_the_body_of_a_large_message_is_not_kept() -> None:
-    """It arrives as a refusal before its body does, which is passed over; the next message arrives as ever."""
+    """It arrives as a refusal before its body does, which is passed over; the next message arrives
+    as ever.
+    """
     frames = Frames()
     message = frames.deliver(GOOD, b"x" * (MOST + 1))
     assert "of at most" in message.properties["application_headers"]["warren_refused"]

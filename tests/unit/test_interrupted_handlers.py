@@ -21,13 +21,19 @@ from warren.runtime.daemon import Daemon
 
 @pytest.mark.parametrize("name", ["_on_stop", "_on_reload", "_on_dump"])
 def test_a_handler_interrupts_another_one_at_every_instruction(scratch: Path, name: str) -> None:
-    """It waits for nothing that the other one holds: two signals close together stopped a worker from ending."""
+    """It waits for nothing that the other one holds: two signals close together stopped a worker
+    from ending.
+    """
     daemon = Daemon(load(Suite(scratch, "[worker:a]\n").etc), "worker", "worker-a")
     done: list[int] = []
 
     def storm() -> None:
         handler = getattr(daemon, name)
-        done.append(interrupted(lambda: handler(signal.SIGINT, None), lambda: daemon._on_stop(signal.SIGTERM, None)))
+        done.append(
+            interrupted(
+                lambda: handler(signal.SIGINT, None), lambda: daemon._on_stop(signal.SIGTERM, None)
+            )
+        )
         daemon.loop(lambda: None, lambda: 60.0)
 
     handlers = Thread(target=storm, daemon=True)  # one that waits for itself is left behind
@@ -38,14 +44,22 @@ def test_a_handler_interrupts_another_one_at_every_instruction(scratch: Path, na
 
 
 def test_a_signal_after_the_last_line_changes_no_exit_code(scratch: Path) -> None:
-    """Python gives each handled signal back to the kernel as it ends: a late one must not look like a crash."""
+    """Python gives each handled signal back to the kernel as it ends: a late one must not look like
+    a crash.
+    """
     settings = load(Suite(scratch, "[worker:a]\n").etc)
 
     def ended() -> None:
         daemon = Daemon(settings, "worker", "worker-a")
         daemon.start()
         daemon.stop()
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in (
+            signal.SIGHUP,
+            signal.SIGUSR1,
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGQUIT,
+        ):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)  # as Python does at its end
             os.kill(os.getpid(), number)

@@ -10,7 +10,9 @@ from warren.broker.known_queues import KnownQueues
 
 
 def test_a_queue_outlives_its_section(tmp_path: Path) -> None:
-    """A queue that the settings lost is remembered, also over a restart, until the broker has it no more."""
+    """A queue that the settings lost is remembered, also over a restart, until the broker has it no
+    more.
+    """
     path = tmp_path / "queues.json"
     assert KnownQueues(path, ["default", "lonely"]).removed == []
     known = KnownQueues(path, ["default"])

@@ -44,10 +44,31 @@ def test_it_remembers(
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"{", b"[]", b"null", b"7", b'{"a": 1', b"\xff\xfe", b"\x00" * 4096, b"[" * 100_000, b'{"last": {}}'),
+        *(
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"7",
+            b'{"a": 1',
+            b"\xff\xfe",
+            b"\x00" * 4096,
+            b"[" * 100_000,
+            b'{"last": {}}',
+        ),
         *(
             b'{"last": {"a": ' + tick + b'}, "begun": {}}'
-            for tick in (b'"soon"', b"null", b"[1]", b"NaN", b"1e999", b"1" + b"0" * 400, b"-1e18", b"-1", b"1e18")
+            for tick in (
+                b'"soon"',
+                b"null",
+                b"[1]",
+                b"NaN",
+                b"1e999",
+                b"1" + b"0" * 400,
+                b"-1e18",
+                b"-1",
+                b"1e18",
+            )
         ),
         *(
             b'{"last": {"a": 1}, "begun": ' + begun + b"}"
@@ -69,7 +90,9 @@ def test_it_remembers(
     ],
 )
 def test_what_is_not_ours(path: Path, content: bytes) -> None:
-    """A damaged file, or one with a tick that has no date, is as good as none, and is replaced by the next tick."""
+    """A damaged file, or one with a tick that has no date, is as good as none, and is replaced by
+    the next tick.
+    """
     path.parent.mkdir()
     path.write_bytes(content)
     assert LastTicks(path).read() == KnownTicks()
@@ -78,10 +101,14 @@ def test_what_is_not_ours(path: Path, content: bytes) -> None:
 
 
 def test_the_form_of_older_versions(path: Path) -> None:
-    """After an upgrade nothing that came due meanwhile is passed over; an entry may be called as a word of today's form."""
+    """After an upgrade nothing that came due meanwhile is passed over; an entry may be called as a
+    word of today's form.
+    """
     path.parent.mkdir()
     path.write_bytes(b'{"nightly": 1764450000.0, "last": 2.5, "begun": 3}')
-    assert LastTicks(path).read() == KnownTicks({"nightly": 1764450000.0, "last": 2.5, "begun": 3.0})
+    assert LastTicks(path).read() == KnownTicks(
+        {"nightly": 1764450000.0, "last": 2.5, "begun": 3.0}
+    )
     path.write_bytes(b'{"last": {"a": 1.0}, "begun": {"a": [2.0]}}')
     assert LastTicks(path).read() == KnownTicks({"a": 1.0}, {"a": (2.0,)})
 
@@ -117,7 +144,9 @@ def test_killed_while_it_writes(path: Path) -> None:
     seen, line, killed = set(), 0, True
     while killed:
         LastTicks(path).write(KnownTicks({"a": 1.0}))
-        killed = killed_at(line, lambda: LastTicks(path).write(KnownTicks({"a": 2.0})), atomic_write.__file__)
+        killed = killed_at(
+            line, lambda: LastTicks(path).write(KnownTicks({"a": 2.0})), atomic_write.__file__
+        )
         seen.add(LastTicks(path).read().last["a"])
         line += 1
     assert line > 5

@@ -28,7 +28,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_new_ledger(path: Path) -> None:
-    """A ledger that never was begins with its whole limit free, and is left alone by the next start."""
+    """A ledger that never was begins with its whole limit free, and is left alone by the next
+    start.
+    """
     assert Ledger(path).configure(4, WINDOW, LONGEST) == Opened(created=True)
     ledger = Ledger(path)
     assert ledger.configure(4, WINDOW, LONGEST) == Opened()
@@ -36,7 +38,9 @@ def test_a_new_ledger(path: Path) -> None:
 
 
 def test_reserve_is_all_or_none(path: Path) -> None:
-    """Several slots are given together or not at all, and who asked for too many is counted as refused."""
+    """Several slots are given together or not at all, and who asked for too many is counted as
+    refused.
+    """
     ledger = fresh(path)
     assert len(ledger.reserve(3, current_process()) or ()) == 3
     assert ledger.reserve(2, current_process()) is None
@@ -44,7 +48,9 @@ def test_reserve_is_all_or_none(path: Path) -> None:
 
 
 def test_a_slot_cools_for_the_window_and_the_drift_of_clocks(path: Path) -> None:
-    """An answered call cools its slot for slightly more than the window, an unknown one for the longest call besides."""
+    """An answered call cools its slot for slightly more than the window, an unknown one for the
+    longest call besides.
+    """
     ledger = fresh(path, 2)
     for answered, least in ((True, WINDOW), (False, WINDOW + LONGEST)):
         before = now_ns()
@@ -68,7 +74,9 @@ def test_what_a_restart_finds(path: Path) -> None:
 
 
 def test_wait(path: Path) -> None:
-    """`wait_s` says 0 for what is free now, the time of the last of several slots, and nothing when they are open."""
+    """`wait_s` says 0 for what is free now, the time of the last of several slots, and nothing when
+    they are open.
+    """
     ledger = fresh(path)
     tickets = ledger.reserve(4, current_process()) or ()
     assert ledger.wait_s() is None
@@ -92,7 +100,9 @@ def test_close_for(path: Path) -> None:
 
 
 def test_reap(path: Path) -> None:
-    """The slot of a process that ended cools, from then; that of a living or stopped one stays its own."""
+    """The slot of a process that ended cools, from then; that of a living or stopped one stays its
+    own.
+    """
 
     def reserve_and_stop() -> None:
         ledger.reserve(1, current_process())
@@ -110,7 +120,9 @@ def test_reap(path: Path) -> None:
 
 
 def test_reclaim(path: Path) -> None:
-    """A slot that nobody has claimed from its owner is free again at once, and its claim is refused then; a claimed one stays."""
+    """A slot that nobody has claimed from its owner is free again at once, and its claim is refused
+    then; a claimed one stays.
+    """
     ledger = fresh(path)
     mine, theirs, settled = ((ledger.reserve(1, current_process()) or ()) for _ in range(3))
     assert ledger.claim(theirs, NOBODY)
@@ -174,7 +186,9 @@ def test_after_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pause_outlasts_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a boot the rest of a provider's pause is kept, by the wall clock and with a margin; all of it when that is wrong."""
+    """After a boot the rest of a provider's pause is kept, by the wall clock and with a margin; all
+    of it when that is wrong.
+    """
     fresh(path).close_for(1000)
     asked, kept = time.time_ns(), path.read_bytes()
     for number, (later, least, most) in enumerate(
@@ -189,7 +203,9 @@ def test_a_pause_outlasts_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the power goes, the header that was synced last covers every slot in use, even with slots of long before."""
+    """When the power goes, the header that was synced last covers every slot in use, even with
+    slots of long before.
+    """
     synced = bytearray(HEADER_WORDS * WORD)
     sync = MappedFile.sync_header
 
@@ -219,7 +235,9 @@ def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_sync_that_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk does not take the mark, no slot is handed out; not even at the second attempt."""
+    """While the disk does not take the mark, no slot is handed out; not even at the second
+    attempt.
+    """
     ledger = fresh(path)
 
     def failing(file: MappedFile) -> None:
@@ -235,7 +253,9 @@ def test_a_sync_that_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limit_raised_and_lowered_while_others_use_it(path: Path) -> None:
-    """Who has the ledger mapped follows a new limit at its next use; a lowered one admits nothing above it."""
+    """Who has the ledger mapped follows a new limit at its next use; a lowered one admits nothing
+    above it.
+    """
     other = fresh(path, 2)
     tickets = other.reserve(2, current_process()) or ()
     ledger = Ledger(path)
@@ -251,7 +271,9 @@ def test_limit_raised_and_lowered_while_others_use_it(path: Path) -> None:
 
 
 def test_a_window_made_longer(path: Path) -> None:
-    """After the window was made longer, calls that had cooled by the old one cool by the new one."""
+    """After the window was made longer, calls that had cooled by the old one cool by the new
+    one.
+    """
     ledger, began = fresh(path, 2, 3600.0), now_ns()
     ledger.settle(ledger.reserve(1, current_process()) or (), answered=True)
     with ledger._file.locked() as slots:
@@ -279,7 +301,9 @@ def test_a_window_made_shorter(path: Path) -> None:
 
 
 def test_full_disk(path: Path) -> None:
-    """When a ledger cannot grow or be made, that is an OSError, and what stood there is as it was."""
+    """When a ledger cannot grow or be made, that is an OSError, and what stood there is as
+    it was.
+    """
 
     def in_vain() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_file.size(10), ledger_file.size(10)))
@@ -298,13 +322,17 @@ def test_full_disk(path: Path) -> None:
     ledger = fresh(path, 4)
     ledger.settle(ledger.reserve(3, current_process()) or (), answered=True)
     assert end(child(in_vain)) == 0
-    assert [file.name for file in sorted(path.parent.iterdir()) if not file.name.startswith(".")] == ["x.ledger"]
+    assert [
+        file.name for file in sorted(path.parent.iterdir()) if not file.name.startswith(".")
+    ] == ["x.ledger"]
     assert ledger.configure(4, WINDOW, LONGEST).damage
     assert ledger.counts().cooling == 4
 
 
 def test_growing_on_a_full_disk_changes_nothing(path: Path) -> None:
-    """A limit that the disk has no room for leaves limit, window and cooling times as they were, however often it is tried."""
+    """A limit that the disk has no room for leaves limit, window and cooling times as they were,
+    however often it is tried.
+    """
 
     def in_vain() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_file.size(10), ledger_file.size(10)))

@@ -64,7 +64,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("attached", [False, True])
 @pytest.mark.parametrize("form", DAMAGE)
 def test_damage(path: Path, form: str, attached: bool) -> None:
-    """A damaged ledger is kept under another name, and the new one begins with every slot cooling, for everybody."""
+    """A damaged ledger is kept under another name, and the new one begins with every slot cooling,
+    for everybody.
+    """
     other = fresh(path)
     tickets = other.reserve(2, current_process()) or ()
     DAMAGE[form](path)
@@ -87,7 +89,9 @@ def test_damage(path: Path, form: str, attached: bool) -> None:
 @pytest.mark.parametrize("memo", [False, True])
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
 def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None:
-    """A link is not followed, not to the ledger itself either, nothing is waited for, and every slot of the next one cools."""
+    """A link is not followed, not to the ledger itself either, nothing is waited for, and every
+    slot of the next one cools.
+    """
     ledger = fresh(path)
     assert ledger.reserve(2, current_process())
     os.rename(path, path.with_name("moved"))
@@ -112,7 +116,9 @@ def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None
 
 
 def test_a_memo_that_is_lost_counts_as_used(path: Path) -> None:
-    """Nobody knows whether there was a ledger where a link stands in the place of the file that remembers it."""
+    """Nobody knows whether there was a ledger where a link stands in the place of the file that
+    remembers it.
+    """
     fresh(path)
     path.unlink()
     memo = path.parent / ".x.ledger.making"
@@ -149,7 +155,17 @@ def test_lists_are_never_trusted_from_a_file(path: Path, words: dict[str, int]) 
 
 @pytest.mark.parametrize(
     "form",
-    ["empty", "short", "text", "zeros", "capacity too high", "limit 0", "limit too high", "window 0", "window too long"],
+    [
+        "empty",
+        "short",
+        "text",
+        "zeros",
+        "capacity too high",
+        "limit 0",
+        "limit too high",
+        "window 0",
+        "window too long",
+    ],
 )
 def test_damage_under_the_hands(path: Path, form: str) -> None:
     """Who has the ledger mapped while it is cut or overwritten is told; nobody dies of it."""
@@ -161,7 +177,9 @@ def test_damage_under_the_hands(path: Path, form: str) -> None:
 
 
 def test_a_list_that_lies_under_the_hands(path: Path) -> None:
-    """Lists that contradict the slots end the ledger at once, so that it is made again with every slot cooling."""
+    """Lists that contradict the slots end the ledger at once, so that it is made again with every
+    slot cooling.
+    """
     ledger = fresh(path)
     tickets = ledger.reserve(1, current_process()) or ()
     poke(path, FREE_HEAD=tickets[0].slot)
@@ -176,13 +194,17 @@ def test_a_list_that_lies_under_the_hands(path: Path) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_words_at_all(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Whatever words somebody writes into the file, no other exception than the documented ones leaves the ledger."""
+    """Whatever words somebody writes into the file, no other exception than the documented ones
+    leaves the ledger.
+    """
     path = tmp_path_factory.mktemp("words") / "x.ledger"
     ledger = fresh(path)
     tickets: list[Ticket] = list(ledger.reserve(2, NOBODY) or ())
     ledger.settle(tickets[:1], answered=True)
     values = st.integers(-3, 6) | st.integers(-(2**63), 2**63 - 1) | st.just(now_ns())
-    places = st.integers(0, Head.DURABLE) | st.integers(HEADER_WORDS, HEADER_WORDS + 4 * SLOT_WORDS - 1)
+    places = st.integers(0, Head.DURABLE) | st.integers(
+        HEADER_WORDS, HEADER_WORDS + 4 * SLOT_WORDS - 1
+    )
     for place, value in data.draw(st.lists(st.tuples(places, values), min_size=1, max_size=4)):
         with open(path, "r+b") as file:
             file.seek(place * WORD)
@@ -215,7 +237,9 @@ def test_trailing_bytes(path: Path) -> None:
 
 
 def test_removed_while_it_is_used(path: Path) -> None:
-    """A ledger that somebody removed admits nothing more, and the next one begins with every slot cooling."""
+    """A ledger that somebody removed admits nothing more, and the next one begins with every slot
+    cooling.
+    """
     ledger = fresh(path)
     ledger.reserve(2, current_process())
     path.unlink()
@@ -238,10 +262,19 @@ def test_replaced_while_it_is_used(path: Path, tmp_path: Path) -> None:
 
 
 def test_no_directory_and_no_permission(tmp_path: Path) -> None:
-    """What cannot be opened or made is an OSError, of every method. So is a file in the place of the directory of the ledgers:
-    one made again would not know of those that were there."""
+    """What cannot be opened or made is an OSError, of every method.
+
+    So is a file in the place of the directory of the ledgers: one made again would not know of
+    those that were there.
+    """
     (tmp_path / "file").write_text("")
     ledger = Ledger(tmp_path / "file" / "x.ledger")
-    for act in (ledger.reap, ledger.counts, ledger.release_cooled, ledger.wait_s, lambda: ledger.configure(1, 1, 1)):
+    for act in (
+        ledger.reap,
+        ledger.counts,
+        ledger.release_cooled,
+        ledger.wait_s,
+        lambda: ledger.configure(1, 1, 1),
+    ):
         with pytest.raises(OSError, match=r"x\.ledger|file"):
             act()

@@ -21,8 +21,15 @@ from warren.system.process import current_process
 ROOM = os.path.dirname(mapped_file.__file__)
 
 
-def lines(directory: Path, prepare: Callable[[Path], object], work: Callable[[Path], object], step: int = 1) -> Iterator[Path]:
-    """The ledger after `work` was killed at each of its lines (every step-th, to save time), made again by `prepare`."""
+def lines(
+    directory: Path,
+    prepare: Callable[[Path], object],
+    work: Callable[[Path], object],
+    step: int = 1,
+) -> Iterator[Path]:
+    """The ledger after `work` was killed at each of its lines (every step-th, to save time), made
+    again by `prepare`.
+    """
     for line in range(0, 100_000, step):
         path = directory / "quota" / "x.ledger"
         shutil.rmtree(path.parent, ignore_errors=True)
@@ -46,9 +53,15 @@ def used(path: Path) -> Ledger:
     [(4, WINDOW, 2), (9, WINDOW, 2), (2, WINDOW, 2), (9, 2 * WINDOW, 2), (3, WINDOW / 2, 2)],
     ids=["same", "raised", "lowered", "longer", "shorter"],
 )
-def test_killed_while_it_is_configured(tmp_path: Path, limit: int, window: float, cooling: int) -> None:
-    """Killed at any line of a change of terms, the next start finishes it, and no call is forgotten."""
-    for path in lines(tmp_path, used, lambda path: Ledger(path).configure(limit, window, LONGEST), 3):
+def test_killed_while_it_is_configured(
+    tmp_path: Path, limit: int, window: float, cooling: int
+) -> None:
+    """Killed at any line of a change of terms, the next start finishes it, and no call is
+    forgotten.
+    """
+    for path in lines(
+        tmp_path, used, lambda path: Ledger(path).configure(limit, window, LONGEST), 3
+    ):
         other = Ledger(path)
         other.reap()  # a worker that continues with what was left
         assert other.counts().cooling == cooling
@@ -61,7 +74,9 @@ def test_killed_while_it_is_configured(tmp_path: Path, limit: int, window: float
 
 
 def test_killed_while_damage_is_mended(tmp_path: Path) -> None:
-    """Killed at any line of mending, the next start finds damage or the mended ledger: never a fresh one."""
+    """Killed at any line of mending, the next start finds damage or the mended ledger: never a
+    fresh one.
+    """
 
     def damaged(path: Path) -> None:
         used(path)
@@ -73,7 +88,9 @@ def test_killed_while_damage_is_mended(tmp_path: Path) -> None:
 
 
 def test_killed_while_the_first_one_is_made(tmp_path: Path) -> None:
-    """Killed at any line of making the first ledger, the next start has one, and its limit is whole now or after a window."""
+    """Killed at any line of making the first ledger, the next start has one, and its limit is whole
+    now or after a window.
+    """
     for path in lines(tmp_path, lambda path: None, fresh, 2):
         counts = whole(fresh(path), 4)
         assert counts.free in (0, 4)
@@ -92,7 +109,9 @@ def test_killed_after_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_killed_in_a_call(tmp_path: Path, answered: bool) -> None:
-    """Killed at any line of reserve, claim, settle or relax, every slot is free or accounted for."""
+    """Killed at any line of reserve, claim, settle or relax, every slot is free or accounted
+    for.
+    """
 
     def work(path: Path) -> None:
         ledger = Ledger(path)

@@ -46,7 +46,9 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_a_stopped_holder(path: Path, figure: Figure) -> None:
-    """A process that is stopped with the lock costs the others LedgerBusy, and nothing once it is killed."""
+    """A process that is stopped with the lock costs the others LedgerBusy, and nothing once it is
+    killed.
+    """
 
     def hold() -> None:
         with ledger._file.locked() as slots:
@@ -66,14 +68,20 @@ def test_a_stopped_holder(path: Path, figure: Figure) -> None:
     ):
         with pytest.raises(LedgerBusy):
             act()
-    figure("a ledger whose holder is stopped: four refusals", time.monotonic() - began, "four times 0.05 s")
+    figure(
+        "a ledger whose holder is stopped: four refusals",
+        time.monotonic() - began,
+        "four times 0.05 s",
+    )
     os.kill(pid, signal.SIGKILL)
     end(pid)
     assert len(ledger.reserve(4, current_process()) or ()) == 4
 
 
 def test_one_who_must_not_wait(path: Path) -> None:
-    """Who has less patience is told sooner that the lock is held; the others wait on for a holder that is only slow."""
+    """Who has less patience is told sooner that the lock is held; the others wait on for a holder
+    that is only slow.
+    """
     fresh(path)
     # load: the lock is held throughout; a busy machine only makes the refusal later
     holder, hasty, patient = Ledger(path), Ledger(path, timeout=0.05), Ledger(path, timeout=TIMEOUT)
@@ -108,7 +116,9 @@ def test_a_stopped_maker(path: Path) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
-    """Neither growing the file, nor another open and close of it, nor a forked child ends the lock of its holder."""
+    """Neither growing the file, nor another open and close of it, nor a forked child ends the lock
+    of its holder.
+    """
 
     def use() -> None:
         with pytest.raises(LedgerBusy):
@@ -129,7 +139,9 @@ def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_used_within_itself(path: Path) -> None:
-    """A signal handler that uses the ledger which it interrupted is refused instead of let in between two stores."""
+    """A signal handler that uses the ledger which it interrupted is refused instead of let in
+    between two stores.
+    """
     ledger = fresh(path)
     with ledger._file.locked():
         with pytest.raises(LedgerBusy):
@@ -175,7 +187,9 @@ def test_two_openers_at_once(path: Path) -> None:
 
 @pytest.mark.usefixtures("unhurried")
 def test_processes_while_the_limit_changes(path: Path) -> None:
-    """Processes that reserve and settle while the limit goes up and down never hold more than the highest, and lose nothing."""
+    """Processes that reserve and settle while the limit goes up and down never hold more than the
+    highest, and lose nothing.
+    """
     ledger = fresh(path, 30)
 
     def worker() -> None:
@@ -196,7 +210,9 @@ def test_processes_while_the_limit_changes(path: Path) -> None:
 
 
 def test_interrupted_in_a_call(path: Path) -> None:
-    """An exception from a signal, such as a soft time limit, leaves no lock behind whenever it comes, and lists that work."""
+    """An exception from a signal, such as a soft time limit, leaves no lock behind whenever it
+    comes, and lists that work.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise TimeoutError("soft time limit")

@@ -28,7 +28,9 @@ time.sleep(100)
 @contextmanager
 def holding(path: Path, *user: str) -> Iterator[subprocess.Popen[str]]:
     """A process, of that user, that holds the lock on a file."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path), *user], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), *user], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
@@ -51,7 +53,9 @@ def test_the_holder_of_a_lock_is_found_with_a_handle(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_no_file_has_no_holder(tmp_path: Path) -> None:
-    """A link to a lock that somebody else holds, or a fifo, is refused at once, and the other one gets no signal."""
+    """A link to a lock that somebody else holds, or a fifo, is refused at once, and the other one
+    gets no signal.
+    """
     other, lock = tmp_path / "victim.pid", tmp_path / "beat.lock"
     other.touch()
     with holding(other):

@@ -10,7 +10,9 @@ from warren.logs.events import Event
 
 
 def test_without_a_log_a_command_speaks_in_words() -> None:
-    """An event of a process that has no log, such as `warren call`, is one line for people on stderr, without a password."""
+    """An event of a process that has no log, such as `warren call`, is one line for people on
+    stderr, without a password.
+    """
     arguments = """
 import logging
 from warren.logs.events import Event
@@ -28,18 +30,29 @@ except ValueError:
     said = done.stderr.splitlines()
     assert "secret77" not in done.stderr
     assert "ValueError: ?api_token=***" in said
-    assert said[:2] == [f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)", "lost one"]
-    assert said[2].startswith("<string>:8: 'got %d' with ('redis://:***@host',): TypeError("), said[2]
+    assert said[:2] == [
+        f"{Event.MESSAGES_RESTORED.meaning} (queue pages, url amqp://u:***@host)",
+        "lost one",
+    ]
+    assert said[2].startswith("<string>:8: 'got %d' with ('redis://:***@host',): TypeError("), said[
+        2
+    ]
 
 
 def test_an_argument_that_does_not_fit_shows_no_source(tmp_path: Path) -> None:
-    """The line of the source that logs it may hold a password: it is named by file and number, and not quoted."""
+    """The line of the source that logs it may hold a password: it is named by file and number, and
+    not quoted.
+    """
     module = tmp_path / "logs_it.py"
     module.write_text(
-        'import logging\nimport warren.logs.setup\nlogging.getLogger("author").warning("got %d", "redis://:secret77@host")\n'
+        'import logging\nimport warren.logs.setup\nlogging.getLogger("author").warning("got %d", '
+        '"redis://:secret77@host")\n'
     )
     done = run_to_end([sys.executable, str(module)], capture_output=True, check=True)
     assert "secret77" not in done.stderr
     assert done.stderr.splitlines() == [
-        f"{module}:3: 'got %d' with ('redis://:***@host',): TypeError('%d format: a real number is required, not str')"
+        (
+            f"{module}:3: 'got %d' with ('redis://:***@host',): TypeError('%d format: a real "
+            "number is required, not str')"
+        )
     ]

@@ -25,7 +25,10 @@ ANYTHING = st.recursive(
     | st.text(st.characters(exclude_categories=()))
     | st.binary()
     | st.sets(st.integers()),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner)
+    ),
     max_leaves=8,
 )
 
@@ -41,7 +44,9 @@ def refuse(constant: str) -> None:
 
 @given(st.dictionaries(st.text(), ANYTHING))
 def test_any_values_become_one_line(fields: dict[str, object]) -> None:
-    """Whatever is logged comes out as one line that encodes to UTF-8 and that a strict JSON parser reads."""
+    """Whatever is logged comes out as one line that encodes to UTF-8 and that a strict JSON parser
+    reads.
+    """
     line = render(fields)
     assert len(line.splitlines()) == 1
     assert isinstance(json.loads(line.encode(), parse_constant=refuse), dict)
@@ -93,9 +98,13 @@ def test_deep_nesting_ends() -> None:
         "amqp://a:{}@one;amqp://b:{}@two",
     ],
 )
-@pytest.mark.parametrize("wrap", [str, lambda text: [text], lambda text: {text: 1}, str.encode, lambda text: {text}])
+@pytest.mark.parametrize(
+    "wrap", [str, lambda text: [text], lambda text: {text: 1}, str.encode, lambda text: {text}]
+)
 def test_no_password_of_a_url_is_written(text: str, wrap: object) -> None:
-    """The password of a URL is masked wherever in a value it stands, however oddly it is written."""
+    """The password of a URL is masked wherever in a value it stands, however oddly it is
+    written.
+    """
     assert callable(wrap)
     line = render({"value": wrap(text.format(SECRET, SECRET))})
     assert SECRET not in line
@@ -104,7 +113,13 @@ def test_no_password_of_a_url_is_written(text: str, wrap: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://host:8080/users/@me", "https://host/a", "mail a@b about http://host/x", "amqp://user@host"]
+    "text",
+    [
+        "http://host:8080/users/@me",
+        "https://host/a",
+        "mail a@b about http://host/x",
+        "amqp://user@host",
+    ],
 )
 def test_a_url_without_password_stays_readable(text: str) -> None:
     """Ports, paths and addresses are no passwords."""
@@ -130,7 +145,9 @@ LARGE = {
 
 @pytest.mark.parametrize("what", LARGE)
 def test_no_line_is_longer_than_a_reader_takes(what: str) -> None:
-    """Whatever a field holds, the line is valid, keeps its first fields, is short enough, and says that it was cut."""
+    """Whatever a field holds, the line is valid, keeps its first fields, is short enough, and says
+    that it was cut.
+    """
     line = render({"timestamp": "t", "event": "record", "value": LARGE[what], "last": "end"})
     found = json.loads(line, parse_constant=refuse)
     assert len(line.encode()) < LONGEST // 2

@@ -25,7 +25,10 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Iterator[Lines]:
-    """Configures the log of a worker; gives what it holds. Whatever the process had before comes back."""
+    """Configures the log of a worker; gives what it holds.
+
+    Whatever the process had before comes back.
+    """
     root = logging.getLogger()
     before = root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
     root.handlers = []
@@ -46,10 +49,21 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
 
 
 def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
-    """Every line begins with timestamp, level, event, daemon, program, host and pid, and then its own fields."""
+    """Every line begins with timestamp, level, event, daemon, program, host and pid, and then its
+    own fields.
+    """
     setup.logger().info(Event.READY, queues=["a"])
     [line] = lines()
-    assert list(line) == ["timestamp", "level", "event", "daemon", "program", "host", "pid", "queues"]
+    assert list(line) == [
+        "timestamp",
+        "level",
+        "event",
+        "daemon",
+        "program",
+        "host",
+        "pid",
+        "queues",
+    ]
     assert line | {"timestamp": ""} == {
         "timestamp": "",
         "level": "info",
@@ -63,8 +77,12 @@ def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
 
 
 def test_the_timestamp_is_utc_with_microseconds(lines: Lines) -> None:
-    """A timestamp is RFC 3339 in UTC with six digits, whole seconds included, so that text sorts as time does."""
-    record = logging.makeLogRecord({"name": "a", "msg": "b", "levelno": 20, "created": 1_700_000_000.0})
+    """A timestamp is RFC 3339 in UTC with six digits, whole seconds included, so that text sorts as
+    time does.
+    """
+    record = logging.makeLogRecord(
+        {"name": "a", "msg": "b", "levelno": 20, "created": 1_700_000_000.0}
+    )
     logging.getLogger().handle(record)
     assert lines()[0]["timestamp"] == "2023-11-14T22:13:20.000000Z"
 
@@ -81,10 +99,13 @@ def test_a_library_goes_the_same_way(lines: Lines) -> None:
     assert (line["logger"], line["message"]) == ("kombu.connection", "lost one of 2")
 
 
-def test_a_message_whose_arguments_do_not_fit_is_kept(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_whose_arguments_do_not_fit_is_kept(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A log call with wrong arguments costs neither its caller nor its line."""
     root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", root.handlers[:1])  # pytest's own handler raises for such a call
+    # pytest's own handler raises for such a call
+    monkeypatch.setattr(root, "handlers", root.handlers[:1])
     logging.getLogger("author").info("got %d", "many")
     [line] = lines()
     assert line["event"] == "record"
@@ -121,13 +142,22 @@ def test_a_task_is_named_in_every_line_within_it(lines: Lines) -> None:
 
 
 def test_nobody_takes_the_place_of_a_fixed_field(lines: Lines) -> None:
-    """Extra fields of others are kept, under another name where they would hide who wrote the line."""
+    """Extra fields of others are kept, under another name where they would hide who wrote
+    the line.
+    """
     setup.bind(task_id="i")
-    logging.getLogger("author").info("hi", extra={"host": "h", "event": "e", "task_id": "x", "document": 5})
+    logging.getLogger("author").info(
+        "hi", extra={"host": "h", "event": "e", "task_id": "x", "document": 5}
+    )
     setup.logger().info(Event.STARTED, level="l")
     setup.unbind("task_id")
     first, second = lines()
-    assert (first["host"], first["event"], first["task_id"], first["document"]) == ("alpha", "record", "i", 5)
+    assert (first["host"], first["event"], first["task_id"], first["document"]) == (
+        "alpha",
+        "record",
+        "i",
+        5,
+    )
     assert (first["extra_host"], first["extra_event"], first["extra_task_id"]) == ("h", "e", "x")
     assert (second["level"], second["extra_level"]) == ("info", "l")
 
@@ -145,7 +175,9 @@ def test_arguments_of_tasks_are_not_logged(lines: Lines) -> None:
 
 
 def test_levels(lines: Lines) -> None:
-    """A level holds for Warren's lines and for libraries', takes effect at once, and has one of five names."""
+    """A level holds for Warren's lines and for libraries', takes effect at once, and has one of
+    five names.
+    """
     setup.logger().debug(Event.READY)
     logging.getLogger("a").debug("no")
     setup.set_level("debug")
@@ -172,7 +204,12 @@ def test_an_author_may_use_structlog(lines: Lines) -> None:
     """A task author's own structlog logger writes records like any other."""
     structlog.get_logger("author").info("hi %s", "you", document=5)
     [line] = lines()
-    assert (line["event"], line["logger"], line["message"], line["document"]) == ("record", "author", "hi you", 5)
+    assert (line["event"], line["logger"], line["message"], line["document"]) == (
+        "record",
+        "author",
+        "hi you",
+        5,
+    )
 
 
 def test_a_thread_that_dies_is_a_record(lines: Lines) -> None:
@@ -207,7 +244,9 @@ def test_a_second_configuration_replaces_the_first(lines: Lines, tmp_path: Path)
 
 
 def test_a_log_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
-    """A daemon that cannot log does not start, and its operator learns where, why and what to do."""
+    """A daemon that cannot log does not start, and its operator learns where, why and what
+    to do.
+    """
     (tmp_path / "log").touch()
     before = logging.getLogger().handlers[:]
     with pytest.raises(CannotWrite) as caught:
@@ -234,7 +273,9 @@ def closed_by_its_task() -> None:
 HOSTILE: dict[str, Callable[[], object]] = {
     "basicConfig(force)": lambda: logging.basicConfig(force=True),
     "dictConfig": lambda: logging.config.dictConfig({"version": 1}),
-    "dictConfig with a root": lambda: logging.config.dictConfig({"version": 1, "root": {"level": "ERROR", "handlers": []}}),
+    "dictConfig with a root": lambda: logging.config.dictConfig(
+        {"version": 1, "root": {"level": "ERROR", "handlers": []}}
+    ),
     "disable": lambda: logging.disable(logging.CRITICAL),
     "shutdown": logging.shutdown,
     "handlers.clear": handled_by_nobody,
@@ -253,13 +294,16 @@ HOSTILE: dict[str, Callable[[], object]] = {
 def test_what_becomes_of_logging_does_not_touch_the_own_lines(
     act: str, lines: Lines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A task or an import that switches `logging` off costs no line of Warren's; `keep` brings those of authors back."""
+    """A task or an import that switches `logging` off costs no line of Warren's; `keep` brings
+    those of authors back.
+    """
     logging.root.handlers = logging.root.handlers[:1]  # pytest's own handlers stay out of it
     setup.bind(task_id="i")
     if act == "json replaced":
         monkeypatch.setattr(json, "dumps", None)
     HOSTILE[act]()
-    foreign = open(tmp_path / "foreign", "wb")  # noqa: SIM115  it takes the number of a descriptor that was closed
+    # It takes the number of a descriptor that was closed.
+    foreign = open(tmp_path / "foreign", "wb")  # noqa: SIM115
     setup.logger().info(Event.READY)
     foreign.close()
     monkeypatch.undo()
@@ -267,14 +311,24 @@ def test_what_becomes_of_logging_does_not_touch_the_own_lines(
     logging.getLogger("author").info("hi")
     logging.getLogger("kombu.connection").warning("lost")
     found = lines()
-    assert [(line["event"], line.get("message")) for line in found] == [("ready", None), ("record", "hi"), ("record", "lost")]
+    assert [(line["event"], line.get("message")) for line in found] == [
+        ("ready", None),
+        ("record", "hi"),
+        ("record", "lost"),
+    ]
     assert {line["task_id"] for line in found} == {"i"}
     assert (tmp_path / "foreign").read_bytes() == b""
 
 
 def test_a_line_is_bounded_and_says_so(lines: Lines) -> None:
-    """Megabytes in an exception or an author's message become a line that can be read, with its beginning and end."""
-    setup.logger().error(Event.TASK_FAILED, reason=f"ValueError('begin {'x ' * 2_500_000} end')", args=[["y" * 100_000] * 100])
+    """Megabytes in an exception or an author's message become a line that can be read, with its
+    beginning and end.
+    """
+    setup.logger().error(
+        Event.TASK_FAILED,
+        reason=f"ValueError('begin {'x ' * 2_500_000} end')",
+        args=[["y" * 100_000] * 100],
+    )
     logging.getLogger("author").info("%s amqp://u:%s@host", "z " * 32_757, "s3cr3t" * 10_000)
     failed, said = lines()
     for line in (failed, said):

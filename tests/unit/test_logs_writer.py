@@ -60,7 +60,9 @@ def test_a_rotated_file_is_opened_again(file: LineFile, tmp_path: Path, how: str
     assert file.path.read_bytes() == b"new\n"
 
 
-def test_a_line_goes_to_the_renamed_file_when_no_new_one_can_be_made(file: LineFile, tmp_path: Path) -> None:
+def test_a_line_goes_to_the_renamed_file_when_no_new_one_can_be_made(
+    file: LineFile, tmp_path: Path
+) -> None:
     """A log directory that was moved away still gets the lines: they are not lost."""
     (tmp_path / "moved").mkdir()
     file.path.rename(tmp_path / "moved" / "a.log")
@@ -70,8 +72,12 @@ def test_a_line_goes_to_the_renamed_file_when_no_new_one_can_be_made(file: LineF
     assert file.lost == 0
 
 
-def test_lost_lines_are_counted_and_told(file: LineFile, capsys: pytest.CaptureFixture[str]) -> None:
-    """A full disk is said once on stderr, and in the log, with the number of lost lines, once it works again."""
+def test_lost_lines_are_counted_and_told(
+    file: LineFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk is said once on stderr, and in the log, with the number of lost lines, once it
+    works again.
+    """
     file.path.unlink()
     file.path.symlink_to("/dev/full")
     for _ in range(3):
@@ -105,8 +111,10 @@ def test_what_stands_in_the_way_never_raises(tmp_path: Path, looks_like: str) ->
 @pytest.mark.parametrize("word", ["fifo", "directory", "socket"])
 @pytest.mark.parametrize("at", ["the start", "a line"])
 def test_what_is_no_file_makes_way(tmp_path: Path, word: str, at: str) -> None:
-    """A pipe that nobody reads takes lines until it is full, and then holds up the daemon. A directory is renamed, and the
-    first line of the new file names it."""
+    """A pipe that nobody reads takes lines until it is full, and then holds up the daemon.
+
+    A directory is renamed, and the first line of the new file names it.
+    """
     path = tmp_path / "a.log"
     if at == "a line":
         file = LineFile(path, told, kept)
@@ -121,12 +129,16 @@ def test_what_is_no_file_makes_way(tmp_path: Path, word: str, at: str) -> None:
     renamed = [str(found) for found in tmp_path.glob("a.log.moved-away-*")]
     assert len(renamed) == (word == "directory")
     text = path.read_bytes()
-    assert text.replace(b"x" * 8191 + b"\n", b"") == b"".join(f"renamed to {name}\n".encode() for name in renamed)
+    assert text.replace(b"x" * 8191 + b"\n", b"") == b"".join(
+        f"renamed to {name}\n".encode() for name in renamed
+    )
     assert text.count(b"\n") == 20 + len(renamed)
 
 
 def test_a_link_to_a_full_pipe_holds_up_nobody(tmp_path: Path) -> None:
-    """A link is the operator's, as to /dev/stdout of a container; when nobody reads there, lines are counted as lost."""
+    """A link is the operator's, as to /dev/stdout of a container; when nobody reads there, lines
+    are counted as lost.
+    """
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "a.log").symlink_to("pipe")
     file = LineFile(tmp_path / "a.log", told)
@@ -156,7 +168,9 @@ def test_a_missing_directory_is_an_error_at_the_start(tmp_path: Path) -> None:
 def test_a_line_that_went_to_a_removed_file_is_written_again(
     file: LineFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was paused while its file was rotated, compressed and removed loses no line."""
+    """A process that was paused while its file was rotated, compressed and removed loses no
+    line.
+    """
     write = os.write
     calls: list[bytes] = []
 

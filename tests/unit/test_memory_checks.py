@@ -27,7 +27,9 @@ def test_processes_that_leave_no_room_for_tasks_are_a_warning(loaded: Loaded) ->
 
 def test_what_fits_is_not(loaded: Loaded) -> None:
     """Nor what is disabled, nor a host whose memory nobody knows."""
-    settings = loaded("[worker:a]\nconcurrency = 100\n[worker:b]\nenabled = no\nconcurrency = 1000\n")
+    settings = loaded(
+        "[worker:a]\nconcurrency = 100\n[worker:b]\nenabled = no\nconcurrency = 1000\n"
+    )
     assert not list(memory_checks.warnings(settings, 8 * GB))
     assert not list(memory_checks.warnings(loaded("[worker:a]\nconcurrency = 1000\n"), 0))
 

@@ -1,4 +1,6 @@
-"""What a task message must look like: the corpus of messages that once stopped a worker, and rules."""
+"""What a task message must look like: the corpus of messages that once stopped a worker, and
+rules.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,24 @@ class Delivered(SimpleNamespace):
     @property
     def payload(self) -> Any:
         """The decoded body."""
-        return loads(self.body, self.content_type, self.content_encoding, accept={"application/json"})
+        return loads(
+            self.body, self.content_type, self.content_encoding, accept={"application/json"}
+        )
 
 
 def message(headers: Any = None, body: Any = None, **fields: Any) -> Delivered:
     """A good message with these headers added, or this body (text as it is) instead."""
     whole = {**GOOD, **headers} if isinstance(headers, dict) else headers or dict(GOOD)
-    text = body if isinstance(body, str | bytes) else json.dumps([[1, 2], {}, {}] if body is None else body)
-    kept: dict[str, Any] = {"content_type": "application/json", "content_encoding": "utf-8", "properties": {}}
+    text = (
+        body
+        if isinstance(body, str | bytes)
+        else json.dumps([[1, 2], {}, {}] if body is None else body)
+    )
+    kept: dict[str, Any] = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "properties": {},
+    }
     return Delivered(headers=whole, body=text, **kept | fields)
 
 
@@ -130,8 +142,12 @@ BAD: dict[str, Delivered] = {
     "callbacks name slots": message(body=[[], {}, {TICKETS: {"x": [[0, 1]]}}]),
     "body nested 700 deep": message(body=deep_text(700)),
     "body nested 100,000 deep": message(body=deep_text(100_000)),
-    "body of a type that cannot be made": message(body='[[{"__type__": "decimal", "__value__": "x"}], {}, {}]'),
-    "protocol 1": message(headers={}, body={"task": "jobs.add", "id": "q", "args": [1, 2], "timelimit": ["x", "x"]}),
+    "body of a type that cannot be made": message(
+        body='[[{"__type__": "decimal", "__value__": "x"}], {}, {}]'
+    ),
+    "protocol 1": message(
+        headers={}, body={"task": "jobs.add", "id": "q", "args": [1, 2], "timelimit": ["x", "x"]}
+    ),
 }
 BAD["protocol 1"].headers = {}
 
@@ -151,7 +167,11 @@ def test_protocol_1_is_told_what_to_send() -> None:
 
 @pytest.mark.parametrize("name", [*HEADERS, *PROPERTIES])
 @settings(max_examples=20)
-@given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x)))
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x)
+    )
+)
 def test_no_value_of_a_known_field_raises(name: str, value: Any) -> None:
     """Whatever stands in a field, the answer is a reason or none."""
     for each in (message({name: value}), message(properties={name: value})):
@@ -169,7 +189,9 @@ def sent(monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
     """The headers that Celery itself writes for these options of `apply_async`."""
     app = Celery("x", broker="memory://", set_as_current=False)
     found: list[Any] = []
-    monkeypatch.setattr(app.amqp, "send_task_message", lambda _producer, _name, made, **_: found.append(made))
+    monkeypatch.setattr(
+        app.amqp, "send_task_message", lambda _producer, _name, made, **_: found.append(made)
+    )
     app.send_task("jobs.add", [1, 2], **options)
     headers: dict[str, Any] = found[0].headers
     return headers
@@ -183,10 +205,19 @@ TIMES: dict[str, dict[str, Any]] = {
     "microseconds": {"eta": NOW.replace(microsecond=1)},
     "none": {"eta": NOW.replace(microsecond=0)},
     "naive": {"eta": (NOW + timedelta(hours=1)).replace(tzinfo=None)},
-    "a zone": {"eta": NOW.astimezone(ZoneInfo("Asia/Kathmandu")), "expires": NOW.astimezone(ZoneInfo("America/St_Johns"))},
+    "a zone": {
+        "eta": NOW.astimezone(ZoneInfo("Asia/Kathmandu")),
+        "expires": NOW.astimezone(ZoneInfo("America/St_Johns")),
+    },
     "an offset": {"eta": NOW.astimezone(timezone(timedelta(hours=-11, minutes=-30)))},
     "a text": {"expires": "2100-01-01T00:00:00Z"},
-    "stamps, limits and a reply": {"time_limit": 5, "soft_time_limit": 2.5, "reply_to": "x", "priority": 3, "retries": 2},
+    "stamps, limits and a reply": {
+        "time_limit": 5,
+        "soft_time_limit": 2.5,
+        "reply_to": "x",
+        "priority": 3,
+        "retries": 2,
+    },
 }
 
 
@@ -194,7 +225,10 @@ TIMES: dict[str, dict[str, Any]] = {
 def test_what_celery_sends_is_well_formed(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """Every way of `apply_async` to say when passes, and means what Celery means by it."""
     headers = sent(monkeypatch, **TIMES[case])
-    read = {name: headers[name] and maybe_make_aware(maybe_iso8601(headers[name])) for name in ("eta", "expires")}
+    read = {
+        name: headers[name] and maybe_make_aware(maybe_iso8601(headers[name]))
+        for name in ("eta", "expires")
+    }
     assert malformed(message(headers)) == ""
     settle(headers)
     assert {name: headers[name] and datetime.fromisoformat(headers[name]) for name in read} == read
@@ -212,11 +246,42 @@ def celerys(text: str) -> datetime | None:
 _DIGITS = st.sampled_from("0123456789")
 _NEAR = st.builds(
     lambda date, sep, time, fraction, zone: f"{date}{sep}{time}{fraction}{zone}",
-    st.sampled_from(["2030-01-31", "2030-02-30", "20300131", "2030-W05-4", "2026W487", "2030-031", "0001-01-01", "9999-12-31"]),
+    st.sampled_from(
+        [
+            "2030-01-31",
+            "2030-02-30",
+            "20300131",
+            "2030-W05-4",
+            "2026W487",
+            "2030-031",
+            "0001-01-01",
+            "9999-12-31",
+        ]
+    ),
     st.sampled_from(["T", "t", " ", "", "_", "2"]),
-    st.sampled_from(["12:00:00", "24:00:00", "23:59:60", "120000", "12:00", "12", "2210", "00:00:00"]),
-    st.one_of(st.just(""), st.text(_DIGITS, max_size=11).map(lambda text: f".{text}"), st.just(",5")),
-    st.sampled_from(["", "Z", "z", "+00:00", "-00:00", "+23:59", "-23:59", "+24:00", "+0100", "+01", "+01:00:01", "+5", "-"]),
+    st.sampled_from(
+        ["12:00:00", "24:00:00", "23:59:60", "120000", "12:00", "12", "2210", "00:00:00"]
+    ),
+    st.one_of(
+        st.just(""), st.text(_DIGITS, max_size=11).map(lambda text: f".{text}"), st.just(",5")
+    ),
+    st.sampled_from(
+        [
+            "",
+            "Z",
+            "z",
+            "+00:00",
+            "-00:00",
+            "+23:59",
+            "-23:59",
+            "+24:00",
+            "+0100",
+            "+01",
+            "+01:00:01",
+            "+5",
+            "-",
+        ]
+    ),
 )
 
 
@@ -225,7 +290,9 @@ _NEAR = st.builds(
 @example("2030-12-30T24:00:00")
 @example("٢٠٣٠-01-01T00:00:00")
 def test_what_passes_means_one_moment_to_both_parsers(text: str) -> None:
-    """A text that is taken is read alike by Celery, before and after it was written again, and by the gate."""
+    """A text that is taken is read alike by Celery, before and after it was written again, and by
+    the gate.
+    """
     try:
         own = moment(text)
     except ValueError:

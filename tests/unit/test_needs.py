@@ -10,7 +10,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 SCRIPT = (TESTS.parent / "scripts" / "test").read_text(encoding="utf-8")
-#: Programs of packages that every Debian has (Essential: yes), and of those that Warren's own package needs.
+#: Programs of packages that every Debian has (Essential: yes), and of those that Warren's own
+#: package needs.
 ALWAYS = {
     "apt-get",
     "bash",
@@ -46,7 +47,10 @@ CALLS = (".run", "run_to_end", ".Popen", "process", ".which")
 
 def needed() -> tuple[set[str], set[str]]:
     """The programs that scripts/test looks for, and the packages that it installs."""
-    lines = [shlex.split(line, comments=True) for line in re.findall(r"(?:^|\|\| )(need .*)$", SCRIPT, re.MULTILINE)]
+    lines = [
+        shlex.split(line, comments=True)
+        for line in re.findall(r"(?:^|\|\| )(need .*)$", SCRIPT, re.MULTILINE)
+    ]
     return {arguments[1] for arguments in lines}, {arguments[2] for arguments in lines}
 
 
@@ -54,8 +58,16 @@ def called(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """The name of each call, and its first word where that is written down."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:
-            name = f".{node.func.attr}" if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            first = node.args[0].elts[0] if isinstance(node.args[0], ast.List) and node.args[0].elts else node.args[0]
+            name = (
+                f".{node.func.attr}"
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+            )
+            first = (
+                node.args[0].elts[0]
+                if isinstance(node.args[0], ast.List) and node.args[0].elts
+                else node.args[0]
+            )
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield name, first.value
 
@@ -71,5 +83,7 @@ def test_every_program_is_installed() -> None:
             if program and WITH.get(word, word) not in programs | ALWAYS:
                 found.add(f"{path.name}: {word}")
             elif name == "missing" and "root" not in word:
-                found |= {f"{path.name}: {package}" for package in word.split() if package not in packages}
+                found |= {
+                    f"{path.name}: {package}" for package in word.split() if package not in packages
+                }
     assert found == set()

@@ -22,7 +22,10 @@ from warren.worker.message_copy import TICKETS
 from warren.worker.requeue import Requeuer
 from warren.worker.task_processes import TaskProcesses
 
-INI = "[app]\nstate_dir = {state}\n[queue:calls]\ntasks = jobs.call\n[quota:x]\nlimit = 4/h\ntasks = jobs.call\n"
+INI = (
+    "[app]\nstate_dir = {state}\n[queue:calls]\ntasks = jobs.call\n[quota:x]\nlimit = 4/h\ntasks = "
+    "jobs.call\n"
+)
 
 
 @pytest.fixture
@@ -46,9 +49,15 @@ class Request:
 
 
 def test_the_last_step_before_the_pool_asks_for_slots(settings: Settings) -> None:
-    """A governed request without tickets goes back to its queue; one with them, or of another task, runs."""
+    """A governed request without tickets goes back to its queue; one with them, or of another task,
+    runs.
+    """
     gate = Gate(settings, Admission(Ledgers(settings, 0.0), TaskProcesses()), Requeuer())
-    bare, held, free = Request("jobs.call"), Request("jobs.call", **{TICKETS: {}}), Request("jobs.add")
+    bare, held, free = (
+        Request("jobs.call"),
+        Request("jobs.call", **{TICKETS: {}}),
+        Request("jobs.add"),
+    )
     assert [gate.has_slots(each) for each in (bare, held, free)] == [False, True, True]
     assert (bare.rejected, held.rejected, free.rejected) == ([True], [], [])
 
@@ -57,14 +66,21 @@ def ended(settings: Settings, request: Any) -> int:
     """How a pool child ends that begins a governed task with this request; 0 when it continues."""
     child = os.fork()
     if child == 0:
-        ChildSlots(settings, Ledgers(settings)).before(task=Bunch(name="jobs.call", request=request))
+        ChildSlots(settings, Ledgers(settings)).before(
+            task=Bunch(name="jobs.call", request=request)
+        )
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.parametrize("given", [None, 5, {}, {"x": None}, {"x": [5]}, {"x": [[0, 1]]}, {"x": [[99, 1]]}, {"y": [[0, 1]]}])
+@pytest.mark.parametrize(
+    "given",
+    [None, 5, {}, {"x": None}, {"x": [5]}, {"x": [[0, 1]]}, {"x": [[99, 1]]}, {"y": [[0, 1]]}],
+)
 def test_a_pool_child_without_slots_ends(settings: Settings, given: Any) -> None:
-    """It calls nothing, whatever stands in the place of its tickets; with a slot of the worker's it continues."""
+    """It calls nothing, whatever stands in the place of its tickets; with a slot of the worker's it
+    continues.
+    """
     assert ended(settings, Context(id="1", is_eager=False, **{TICKETS: given})) == -signal.SIGKILL
     tickets = Ledgers(settings)["x"].reserve(1, current_process()) or ()
     mine = {"x": [[ticket.slot, ticket.serial] for ticket in tickets]}

@@ -19,10 +19,15 @@ from warren.system.regular_file import clear_path
 
 
 @pytest.mark.parametrize("word", PLANTS)
-@pytest.mark.parametrize(("wanted", "kept"), [(stat.S_ISREG, "directory"), (stat.S_ISDIR, "larger than")])
-def test_what_may_hold_something_is_kept(tmp_path: Path, word: str, wanted: Callable[[int], bool], kept: str) -> None:
-    """A directory in the place of a file and a file in that of a directory are renamed, anything else is removed; what is
-    wanted stays."""
+@pytest.mark.parametrize(
+    ("wanted", "kept"), [(stat.S_ISREG, "directory"), (stat.S_ISDIR, "larger than")]
+)
+def test_what_may_hold_something_is_kept(
+    tmp_path: Path, word: str, wanted: Callable[[int], bool], kept: str
+) -> None:
+    """A directory in the place of a file and a file in that of a directory are renamed, anything
+    else is removed; what is wanted stays.
+    """
     path = tmp_path / "x"
     PLANTS[word](path)
     before = path.lstat()
@@ -54,12 +59,18 @@ def test_what_is_renamed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 def test_the_run_directory_is_tidied_of_trees_without_an_end(tmp_path: Path) -> None:
-    """A directory that nothing could empty makes way by its name, once: supervisord's loop continues in its next turn."""
+    """A directory that nothing could empty makes way by its name, once: supervisord's loop
+    continues in its next turn.
+    """
     run = tmp_path / "run"
     for directory in (run, run / "heartbeats", run / "supervisor"):
         directory.mkdir(parents=True, exist_ok=True)
     with removed(run):
-        places = [run / "beat.pid", run / "heartbeats" / "beat.json", run / "supervisor" / "beat.conf"]
+        places = [
+            run / "beat.pid",
+            run / "heartbeats" / "beat.json",
+            run / "supervisor" / "beat.conf",
+        ]
         for place in places:
             deep(place)
         assert sorted(run_directory._tidy(run)) == sorted(places)

@@ -39,7 +39,9 @@ def secret(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_url_from_a_file(loaded: Loaded, secret: Callable[..., Path], mode: int) -> None:
-    """The URL in a file that only its owner may read is the broker's, and nothing that prints settings shows it."""
+    """The URL in a file that only its owner may read is the broker's, and nothing that prints
+    settings shows it.
+    """
     settings = loaded(f"[broker]\nurl_file = {secret(mode=mode)}")
     assert settings.broker.url is not None
     assert settings.broker.url.get_secret_value() == "amqp://warren:hush@rabbit:5672/v"
@@ -51,8 +53,18 @@ def test_url_from_a_file(loaded: Loaded, secret: Callable[..., Path], mode: int)
 @pytest.mark.parametrize(
     ("content", "mode", "expected", "found"),
     [
-        (b"redis://u:hush@h", 0o644, "a file that only its owner may read (chmod 600)", "mode 0644"),
-        (b"redis://u:hush@h", 0o640, "a file that only its owner may read (chmod 600)", "mode 0640"),
+        (
+            b"redis://u:hush@h",
+            0o644,
+            "a file that only its owner may read (chmod 600)",
+            "mode 0644",
+        ),
+        (
+            b"redis://u:hush@h",
+            0o640,
+            "a file that only its owner may read (chmod 600)",
+            "mode 0640",
+        ),
         (b"", 0o600, "one line", "nothing"),
         (b" \n", 0o600, "one line", "nothing"),
         (b"redis://u:hush@h\nredis://u:hush@i\n", 0o600, "one line", "several"),
@@ -71,16 +83,21 @@ def test_bad_secret(
     expected: str,
     found: str,
 ) -> None:
-    """A secret that others may read, or that is no URL, is refused where the INI names it, and never quoted."""
+    """A secret that others may read, or that is no URL, is refused where the INI names it, and
+    never quoted.
+    """
     (problem,) = refused(f"[{section}]\nurl_file = {secret(content, mode)}")
     assert (problem.section, problem.option, problem.origin.line) == (section, "url_file", 2)
     assert problem.expected.startswith(expected)
     assert problem.found.startswith(found)
-    assert "hush" not in str(problem).replace(str(tmp_path), "")  # the name of the directory is that of the test
+    # the name of the directory is that of the test
+    assert "hush" not in str(problem).replace(str(tmp_path), "")
 
 
 def test_secret_that_is_no_file(refused: Refused, tmp_path: Path) -> None:
-    """A missing secret, a directory and a named pipe in its place are refused at once; none makes the command wait."""
+    """A missing secret, a directory and a named pipe in its place are refused at once; none makes
+    the command wait.
+    """
     os.mkfifo(tmp_path / "pipe", 0o600)
     for path, found in (
         (tmp_path / "none", "No such file or directory"),
@@ -94,20 +111,29 @@ def test_secret_that_is_no_file(refused: Refused, tmp_path: Path) -> None:
 def test_missing_secret(refused: Refused, tmp_path: Path) -> None:
     """Whoever named a secret that is not there reads how to make it, and how to do without."""
     (problem,) = refused(f"[broker]\nurl_file = {tmp_path}/none")
-    assert problem.remedy == "make the file with the URL (chmod 600), or remove the line for the embedded broker"
+    assert (
+        problem.remedy
+        == "make the file with the URL (chmod 600), or remove the line for the embedded broker"
+    )
     (problem,) = refused(f"[results]\nurl_file = {tmp_path}/none")
-    assert problem.remedy == "make the file with the URL (chmod 600), or remove the line to keep results with the broker"
+    assert problem.remedy == (
+        "make the file with the URL (chmod 600), or remove the line to keep results with the broker"
+    )
 
 
 def test_url_and_file(refused: Refused, secret: Callable[..., Path]) -> None:
     """A URL and a file with one are one too many, and the message says where both stand."""
-    (problem,) = refused("[broker]\nurl = amqp://h", {"hosts/here.ini": f"[broker]\nurl_file = {secret()}"})
+    (problem,) = refused(
+        "[broker]\nurl = amqp://h", {"hosts/here.ini": f"[broker]\nurl_file = {secret()}"}
+    )
     assert str(problem.origin).endswith("hosts/here.ini:2")
     assert problem.found.endswith("warren.ini:2")
 
 
 def as_nobody(act: Callable[[], int]) -> int:
-    """The number that `act` returns in a child process of an ordinary user (0 to 254; 255 when it raises)."""
+    """The number that `act` returns in a child process of an ordinary user (0 to 254; 255 when it
+    raises).
+    """
     child = os.fork()
     if child == 0:
         code = 255
@@ -151,21 +177,40 @@ def test_unreadable_secret(open_path: Path) -> None:
 
 @needs_root
 def test_unwritable_directory(open_path: Path) -> None:
-    """A directory that the user of the suite may not write to is a problem and names him; one that is not there yet is none."""
+    """A directory that the user of the suite may not write to is a problem and names him; one that
+    is not there yet is none.
+    """
     (open_path / "state").mkdir(mode=0o755)
-    app = AppSettings(state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none")
+    app = AppSettings(
+        state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none"
+    )
     settings = Settings(directory=open_path, host="here", app=app)
     assert check_directories(settings) == []
     assert as_nobody(lambda: len(check_directories(settings))) == 1
-    assert as_nobody(lambda: int(check_directories(settings)[0].expected == "a directory that the user nobody may write to")) == 1
-    assert as_nobody(lambda: len(suite_of_another(settings))) == 0  # of root: it may be meant for this user
+    assert (
+        as_nobody(
+            lambda: int(
+                check_directories(settings)[0].expected
+                == "a directory that the user nobody may write to"
+            )
+        )
+        == 1
+    )
+    # of root: it may be meant for this user
+    assert as_nobody(lambda: len(suite_of_another(settings))) == 0
 
 
 @needs_root
-def test_the_suite_itself_says_whom_to_give_its_directory(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root, for whom a check runs as the suite's user, is told the command; to run it as that user would be no help."""
+def test_the_suite_itself_says_whom_to_give_its_directory(
+    open_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root, for whom a check runs as the suite's user, is told the command; to run it as that user
+    would be no help.
+    """
     (open_path / "state").mkdir(mode=0o755)
-    app = AppSettings(state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none")
+    app = AppSettings(
+        state_dir=open_path / "state", log_dir=open_path / "none", run_dir=open_path / "none"
+    )
     settings = Settings(directory=open_path, host="here", app=app)
     monkeypatch.setenv("WARREN_FOR_ROOT", "1")
     remedy = f"the suite runs as nobody: chown nobody: {open_path / 'state'}"
@@ -174,7 +219,9 @@ def test_the_suite_itself_says_whom_to_give_its_directory(open_path: Path, monke
 
 @needs_root
 def test_a_reader_is_not_the_suite(open_path: Path) -> None:
-    """Whoever cannot write to the state of another ordinary user only reads; root, its owner and who can write do not."""
+    """Whoever cannot write to the state of another ordinary user only reads; root, its owner and
+    who can write do not.
+    """
     state = open_path / "state"
     state.mkdir(mode=0o755)
     settings = Settings(directory=open_path, host="here", app=AppSettings(state_dir=state))
@@ -191,7 +238,9 @@ def test_a_reader_is_not_the_suite(open_path: Path) -> None:
 
 @needs_root
 def test_check_by_a_reader(open_path: Path) -> None:
-    """Sound settings are fine whoever reads them, with a word on what only the suite's user could tell."""
+    """Sound settings are fine whoever reads them, with a word on what only the suite's user could
+    tell.
+    """
     state = open_path / "state"
     state.mkdir()
     app = f"[app]\nstate_dir = {state}\nlog_dir = {state}\nrun_dir = {open_path}/run\n"
@@ -201,11 +250,17 @@ def test_check_by_a_reader(open_path: Path) -> None:
     told.chmod(0o666)
 
     def act() -> int:
-        with told.open("w", encoding="utf-8") as file, redirect_stdout(io.StringIO()), redirect_stderr(file):
+        with (
+            told.open("w", encoding="utf-8") as file,
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(file),
+        ):
             return main(["--config", str(open_path), "check"])
 
     assert act() == 0  # once as root: nobody may not even read a Python that root has installed
     assert told.read_text(encoding="utf-8") == ""
     os.chown(state, 1, 1)
     assert as_nobody(act) == 0
-    assert told.read_text(encoding="utf-8").startswith("not checked: whether the suite may write to its directories; call it as")
+    assert told.read_text(encoding="utf-8").startswith(
+        "not checked: whether the suite may write to its directories; call it as"
+    )

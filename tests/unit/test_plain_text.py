@@ -10,7 +10,10 @@ from warren.system.plain_text import Plain, plain
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a table\tof\nÜmlauts ✓ \x1b[1;31mred\x1b[0m", "a table\tof\nÜmlauts ✓ \x1b[1;31mred\x1b[0m"),
+        (
+            "a table\tof\nÜmlauts ✓ \x1b[1;31mred\x1b[0m",
+            "a table\tof\nÜmlauts ✓ \x1b[1;31mred\x1b[0m",
+        ),
         ("\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
         ("\x1b[2J\x1b[?25l\x1b7", "\\x1b[2J\\x1b[?25l\\x1b7"),
         ("over\rwritten\b\x7f", "over\\rwritten\\x08\\x7f"),
@@ -25,8 +28,13 @@ def test_nothing_reaches_the_terminal_but_text_and_colours(text: str, shown: str
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_blocks_may_be_cut_anywhere(size: int) -> None:
-    """A letter or a colour in two blocks is shown as in one, and bytes that are no UTF-8 as numbers."""
+    """A letter or a colour in two blocks is shown as in one, and bytes that are no UTF-8 as
+    numbers.
+    """
     data = "ä\x1b[38;5;1mrot\x1b[0m\x1b[2J€\x1b".encode() + b"\x9b2J\xff"
     stream = Plain()
-    shown = b"".join(stream.of(data[at : at + size]) for at in range(0, len(data), size)) + stream.rest()
+    shown = (
+        b"".join(stream.of(data[at : at + size]) for at in range(0, len(data), size))
+        + stream.rest()
+    )
     assert shown.decode() == "ä\x1b[38;5;1mrot\x1b[0m\\x1b[2J€\\x1b\\x9b2J\\xff"

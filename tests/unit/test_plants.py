@@ -1,4 +1,6 @@
-"""Every command that looks ends, whatever stands in the place of what it looks at, and says what it found."""
+"""Every command that looks ends, whatever stands in the place of what it looks at, and says what it
+found.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ from warren.worker.current_message import CurrentMessage
 
 Written = Callable[..., Path]
 
-#: Each file that a process reads and another one writes: its place, and the words of the command that has to name it.
+#: Each file that a process reads and another one writes: its place, and the words of the command
+#: that has to name it.
 PLACES = {
     "run/heartbeats/worker-a.json": ("health", "worker"),
     "run/programs.json": ("health", "supervisord"),
@@ -56,7 +59,15 @@ assert one.heartbeat.write("ready")
 found = read(settings.app.run_dir, ["beat"])
 print(list(found.errors_found), found.by_program["beat"].state)
 """
-VERBS = (["status"], ["status", "--json"], ["health"], ["health", "--json"], ["logs"], ["logs", "-n", "1"], ["reload"])
+VERBS = (
+    ["status"],
+    ["status", "--json"],
+    ["health"],
+    ["health", "--json"],
+    ["logs"],
+    ["logs", "-n", "1"],
+    ["reload"],
+)
 
 
 @pytest.fixture
@@ -64,14 +75,33 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     """The words of a command on a host whose suite is well, but for what is planted."""
     run, me, at = tmp_path / "run", current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
     HeartbeatWriter(run, "worker-a").write("ready")
-    entry = {"program": "worker-a", "state": "RUNNING", "pid": me.pid, "since": 0.0, "backing_off": False, "last_error": ""}
+    entry = {
+        "program": "worker-a",
+        "state": "RUNNING",
+        "pid": me.pid,
+        "since": 0.0,
+        "backing_off": False,
+        "last_error": "",
+    }
     listed = [entry, entry | {"program": "quota-watchdog"}]
-    said = {"at": at, "pid": me.pid, "start": me.start, "state": "running", "status": "ready", "programs": listed, "reloads": []}
+    said = {
+        "at": at,
+        "pid": me.pid,
+        "start": me.start,
+        "state": "running",
+        "status": "ready",
+        "programs": listed,
+        "reloads": [],
+    }
     (run / "programs.json").write_text(json.dumps(said))
     broker = {"kind": "embedded", "reachable": True, "reason": "", "alarms": []}
-    (run / "broker.json").write_text(json.dumps({"at": at, "broker": broker, "queues": {}, "quotas": {}}))
+    (run / "broker.json").write_text(
+        json.dumps({"at": at, "broker": broker, "queues": {}, "quotas": {}})
+    )
     (tmp_path / "log").mkdir()
-    monkeypatch.setattr(program_table, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)])
+    monkeypatch.setattr(
+        program_table, "programs", lambda _: [Program("worker-a", "RUNNING", me.pid, "", None)]
+    )
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     return ["--config", str(etc(f"[app]\n{directories}[worker:a]\n"))]
 
@@ -81,7 +111,9 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_looking_never_hangs(
     config: list[str], tmp_path: Path, place: str, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command ends with one of its exit codes and without a traceback; the one that needs the file names what is there."""
+    """Each command ends with one of its exit codes and without a traceback; the one that needs the
+    file names what is there.
+    """
     path = tmp_path / place
     path.unlink(missing_ok=True)
     PLANTS[word](path)
@@ -97,14 +129,17 @@ def test_looking_never_hangs(
         main([*config, *PLACES[place]])
     captured = capsys.readouterr()
     told = captured.out + captured.err
-    # A log of a terabyte of nothing is a log with a line that has no end, and an archive of it is none.
+    # A log of a terabyte of nothing is a log with a line that has no end, and an archive of it is
+    # none.
     said = {"larger than": ("has no end", "larger than", "incorrect header")}.get(word, (word,))
     assert any(each in told for each in said), told
 
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_what_supervisord_reads_in_each_step(tmp_path: Path, word: str) -> None:
-    """Its loop reads heartbeats, the broker status and its own report: nothing that stands in their place holds it up."""
+    """Its loop reads heartbeats, the broker status and its own report: nothing that stands in their
+    place holds it up.
+    """
     for name in ("broker.json", "programs.json"):
         PLANTS[word](tmp_path / name)
     assert consumed_queues(tmp_path) == {}
@@ -112,7 +147,9 @@ def test_what_supervisord_reads_in_each_step(tmp_path: Path, word: str) -> None:
 
 
 @pytest.mark.parametrize("word", PLANTS)
-def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Callable[..., Settings]) -> None:
+def test_what_a_daemon_reads_at_its_start(
+    tmp_path: Path, word: str, loaded: Callable[..., Settings]
+) -> None:
     """Files of the state directory that are none count as missing: no start waits for a fifo."""
     for name in ("ticks.json", "ticks.json.new", "run_dir", "worker-a.deaths"):
         PLANTS[word](tmp_path / name)
@@ -127,13 +164,19 @@ def test_what_a_daemon_reads_at_its_start(tmp_path: Path, word: str, loaded: Cal
 
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
 def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
-    """What stands in the place of a file that outlives the suite makes way: no start waits for it, and no link is followed.
+    """What stands in the place of a file that outlives the suite makes way: no start waits for it,
+    and no link is followed.
 
     A directory is renamed with what is in it.
     """
     worker, broker, heartbeat = tmp_path / "worker", tmp_path / "broker", tmp_path / "beat"
-    places = [worker / f"worker-a.{kind}" for kind in ("tasks", "deaths", "deaths.new", "handed-back", "handed-back.new")]
-    places += [worker / f"worker-a.{kind}" for kind in ("in-hand", "in-hand-counts", "in-hand-counts.new")]
+    places = [
+        worker / f"worker-a.{kind}"
+        for kind in ("tasks", "deaths", "deaths.new", "handed-back", "handed-back.new")
+    ]
+    places += [
+        worker / f"worker-a.{kind}" for kind in ("in-hand", "in-hand-counts", "in-hand-counts.new")
+    ]
     places += [broker / "lock", heartbeat / "ticks.lock"]
     for place in places:
         place.parent.mkdir(exist_ok=True)
@@ -154,12 +197,20 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
     assert leader.lead()
     leader.resign()
     assert topology.has_queue("here")
-    assert [place for place in places if place.suffix != ".new" and place.is_symlink() and place.name != "worker-a.deaths"] == []
+    assert [
+        place
+        for place in places
+        if place.suffix != ".new" and place.is_symlink() and place.name != "worker-a.deaths"
+    ] == []
     for target in tmp_path.rglob("*.target"):
         assert target.read_bytes() == b""
     if word == "directory":
-        kept = {file.parent.name.partition(".moved-away-")[0] for file in tmp_path.rglob("*.moved-away-*/somebody's")}
-        assert kept | {"worker-a.deaths", "worker-a.deaths.new"} == {place.name for place in places}  # nobody has died
+        kept = {
+            file.parent.name.partition(".moved-away-")[0]
+            for file in tmp_path.rglob("*.moved-away-*/somebody's")
+        }
+        # nobody has died
+        assert kept | {"worker-a.deaths", "worker-a.deaths.new"} == {place.name for place in places}
 
 
 @pytest.mark.parametrize("heartbeat", ["file", "directory"])
@@ -167,7 +218,9 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
 def test_a_daemon_starts_over_what_is_in_its_run_directory(
     tmp_path: Path, word: str, heartbeat: str, loaded: Callable[..., Settings]
 ) -> None:
-    """Lock, pid file, heartbeat and log of a daemon without supervisord: it is the one instance, and beats."""
+    """Lock, pid file, heartbeat and log of a daemon without supervisord: it is the one instance,
+    and beats.
+    """
     run, log = tmp_path / "run", tmp_path / "log"
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {run}\nlog_dir = {log}\n")
     run.mkdir()
@@ -178,7 +231,11 @@ def test_a_daemon_starts_over_what_is_in_its_run_directory(
     )
     for place in [*(run / name for name in names), log / "beat.log"]:
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.suffix != ".log" or word not in ("symbolic link", "device"):  # an operator's link, which stays
+        # an operator's link, which stays
+        if place.suffix != ".log" or word not in (
+            "symbolic link",
+            "device",
+        ):
             PLANTS[word](place)
     done = run_to_end([sys.executable, "-c", DAEMON, str(settings.directory)], capture_output=True)
     assert done.returncode == 0, done.stderr
@@ -190,9 +247,15 @@ def test_a_daemon_starts_over_what_is_in_its_run_directory(
 
 
 @pytest.mark.parametrize("word", PLANTS)
-def test_an_exchange_that_is_no_file_is_declared_again(tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What stands there is set aside, the log says what it was, and messages are routed as the settings say."""
-    topology = Topology(tmp_path, [Table("warren", "topic", (Binding("a.*", "a"), Binding("b", "b")))])
+def test_an_exchange_that_is_no_file_is_declared_again(
+    tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What stands there is set aside, the log says what it was, and messages are routed as the
+    settings say.
+    """
+    topology = Topology(
+        tmp_path, [Table("warren", "topic", (Binding("a.*", "a"), Binding("b", "b")))]
+    )
     topology.open()
     topology.declare_queue("a", temporary=False)
     PLANTS[word](tmp_path / "exchanges" / "warren")

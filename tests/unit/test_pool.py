@@ -1,4 +1,6 @@
-"""The pool's pipes: what a child has said before it died is read before anything is decided, and garbage costs that child."""
+"""The pool's pipes: what a child has said before it died is read before anything is decided, and
+garbage costs that child.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Stepping:
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Give it to a child; its end is noted."""
-        return self.pool.apply_async(function, arguments, callback=self.ends.append, error_callback=self.ends.append)
+        return self.pool.apply_async(
+            function, arguments, callback=self.ends.append, error_callback=self.ends.append
+        )
 
     def stop(self) -> None:
         """End it."""
@@ -85,7 +89,9 @@ def gone(proc: Any) -> bool:
 
 
 def test_children_that_die_at_the_same_moment(steps_of: Stepping, tmp_path: Path) -> None:
-    """One dies just after the turn has looked for dead ones: its task had begun, so it is lost as the other is, and runs once."""
+    """One dies just after the turn has looked for dead ones: its task had begun, so it is lost as
+    the other is, and runs once.
+    """
     pool = steps_of.pool
     jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
     procs = list(pool._pool)
@@ -110,7 +116,9 @@ def pools_child() -> Any:
 
 
 def test_a_task_that_no_process_seems_to_begin(steps_of: Stepping, tmp_path: Path) -> None:
-    """One that takes back what its child has said, and dies, is not given to other children for ever."""
+    """One that takes back what its child has said, and dies, is not given to other children for
+    ever.
+    """
     pool = steps_of.pool
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)  # nothing is read before the child has taken it back
@@ -128,14 +136,22 @@ def test_a_task_that_no_process_seems_to_begin(steps_of: Stepping, tmp_path: Pat
     assert (tmp_path / "runs").read_text() == "x"
 
 
-def test_a_task_that_hides_its_begin_and_is_noted(steps_of: Stepping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_hides_its_begin_and_is_noted(
+    steps_of: Stepping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What its child has noted says that it ran: that is a loss, the first time."""
     pool = steps_of.pool
-    monkeypatch.setattr(pools.Pool, "began", staticmethod(lambda index, task_id: (index, task_id) == (dead.index, "noted")))
+    monkeypatch.setattr(
+        pools.Pool,
+        "began",
+        staticmethod(lambda index, task_id: (index, task_id) == (dead.index, "noted")),
+    )
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
     path = str(tmp_path / "runs")
-    job = pool.apply_async(steal, (path,), correlation_id="noted", error_callback=steps_of.ends.append)
+    job = pool.apply_async(
+        steal, (path,), correlation_id="noted", error_callback=steps_of.ends.append
+    )
     steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     dead = job._write_to
     os.kill(dead.pid, signal.SIGCONT)
@@ -165,8 +181,12 @@ def test_a_task_whose_children_die_before_they_begin_with_it(steps_of: Stepping)
     assert (steps_of.ends, job.unseen) == ([plain()], 7)
 
 
-def test_what_a_child_has_said_counts_as_the_connection_ends(steps_of: Stepping, tmp_path: Path) -> None:
-    """A task that had begun, of which nothing was read, is not forgotten: it is lost with its process, and that is told."""
+def test_what_a_child_has_said_counts_as_the_connection_ends(
+    steps_of: Stepping, tmp_path: Path
+) -> None:
+    """A task that had begun, of which nothing was read, is not forgotten: it is lost with its
+    process, and that is told.
+    """
     pool = steps_of.pool
     jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
     procs = list(pool._pool)
@@ -179,8 +199,13 @@ def test_what_a_child_has_said_counts_as_the_connection_ends(steps_of: Stepping,
     assert all(isinstance(end.exception.exc, WorkerLostError) for end in steps_of.ends)
 
 
-def test_a_task_that_begins_as_its_connection_has_ended(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody hears of its end, as its message comes again. When its process dies, that is told, by its id."""
+def test_a_task_that_begins_as_its_connection_has_ended(
+    steps_of: Stepping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody hears of its end, as its message comes again.
+
+    When its process dies, that is told, by its id.
+    """
     pool = steps_of.pool
     told: list[tuple[int, str]] = []
     monkeypatch.setattr(pools.Pool, "lost_unheard", staticmethod(lambda *given: told.append(given)))
@@ -200,7 +225,10 @@ def test_a_task_that_begins_as_its_connection_has_ended(steps_of: Stepping, monk
 
 
 def test_what_follows_a_task_stays_as_the_connection_ends(steps_of: Stepping) -> None:
-    """No broker delivers it again. Written to a child or waiting for one, it runs once; what is the broker's is forgotten."""
+    """No broker delivers it again.
+
+    Written to a child or waiting for one, it runs once; what is the broker's is forgotten.
+    """
     pool = steps_of.pool
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
@@ -228,7 +256,9 @@ def outlive(path: str) -> tuple[int, int, float]:
     return plain()
 
 
-def test_a_task_that_outlives_its_termination_takes_no_other_with_it(steps_of: Stepping, tmp_path: Path) -> None:
+def test_a_task_that_outlives_its_termination_takes_no_other_with_it(
+    steps_of: Stepping, tmp_path: Path
+) -> None:
     """What is lost with the same child later is lost, and nobody has revoked it."""
     pool = steps_of.pool
     job = steps_of.run(outlive, str(tmp_path / "a"))
@@ -238,22 +268,32 @@ def test_a_task_that_outlives_its_termination_takes_no_other_with_it(steps_of: S
     (tmp_path / "a.go").touch()
     steps_of.step_until(lambda: steps_of.ends)
     assert steps_of.ends == [plain()]
-    jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]  # one for each child
+    # one for each child
+    jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
     steps_of.step_until(lambda: len(steps_of.ends) == 3)
     assert child in [each._write_to for each in jobs]
     assert all(isinstance(end.exception.exc, WorkerLostError) for end in steps_of.ends[1:])
 
 
-@pytest.mark.parametrize("limits", [{"timeout": 60}, {"soft_timeout": 60}, {"soft_timeout": 60, "timeout": 70}])
-def test_a_task_that_has_ended_is_not_over_its_limit(steps_of: Stepping, tmp_path: Path, limits: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "limits", [{"timeout": 60}, {"soft_timeout": 60}, {"soft_timeout": 60, "timeout": 70}]
+)
+def test_a_task_that_has_ended_is_not_over_its_limit(
+    steps_of: Stepping, tmp_path: Path, limits: dict[str, float]
+) -> None:
     """Its end lies in the pipe as the clock says so, for the loop was late: that is its one end."""
     pool = steps_of.pool
     ends, path = steps_of.ends, tmp_path / "go"
-    job = pool.apply_async(linger, (str(path),), callback=ends.append, error_callback=ends.append, **limits)
+    job = pool.apply_async(
+        linger, (str(path),), callback=ends.append, error_callback=ends.append, **limits
+    )
     steps_of.step_until(lambda: job._accepted)
     child = job._write_to
     path.touch()
-    until(lambda: waits(child.pid) and reads(child.pid, child.inq._reader.fileno()), what="a child that waits for the next task")
+    until(
+        lambda: waits(child.pid) and reads(child.pid, child.inq._reader.fileno()),
+        what="a child that waits for the next task",
+    )
     assert not ends
     if "soft_timeout" in limits:
         pool._on_soft_timeout(job._job, 60, limits.get("timeout"), steps_of.hub)
@@ -273,7 +313,9 @@ def linger(path: str) -> tuple[int, int, float]:
 
 def steal(path: str) -> None:
     """Take back what was said to the worker, and die."""
-    fd = os.open(f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(
+        f"/proc/self/fd/{pools_child().outq._writer.fileno()}", os.O_RDONLY | os.O_NONBLOCK
+    )
     os.read(fd, 65536)
     die(path)
 
@@ -324,7 +366,12 @@ def test_garbage_in_a_pipe(steps_of: Stepping, kind: str, dies: bool) -> None:
     assert steps_of.ends[1] == plain()
 
 
-@given(st.recursive(st.none() | st.integers() | st.text() | st.booleans(), lambda inner: st.lists(inner).map(tuple)))
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.booleans(),
+        lambda inner: st.lists(inner).map(tuple),
+    )
+)
 def test_anything_has_a_reason(message: Any) -> None:
     """No value leads to an error of the worker."""
     assert isinstance(problem(message, PID, INQUEUE), str)
@@ -364,7 +411,9 @@ POISON = {
 
 @pytest.mark.parametrize("read", [1, 4, 9])
 def test_a_message_that_was_half_read(steps_of: Stepping, read: int) -> None:
-    """The loop begins again in the middle of a message, as it does when the broker is lost: the next reader reads the rest."""
+    """The loop begins again in the middle of a message, as it does when the broker is lost: the
+    next reader reads the rest.
+    """
     handler: Any = steps_of.pool._result_handler
     heard: list[Any] = []
     reader, writer = os.pipe()
@@ -384,7 +433,9 @@ def test_a_message_that_was_half_read(steps_of: Stepping, read: int) -> None:
 
 
 @pytest.mark.parametrize("kind", POISON)
-def test_garbage_where_the_next_task_begins(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_garbage_where_the_next_task_begins(
+    steps_of: Stepping, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """Both children that read it are ended, and each task runs once."""
     monkeypatch.setattr(stuck_children, "APART", 0.1)
     steps_of.hub.call_repeatedly(0.1, steps_of.pool.end_stuck)
@@ -399,14 +450,19 @@ def test_garbage_where_the_next_task_begins(steps_of: Stepping, monkeypatch: pyt
 
 
 def test_a_word_that_somebody_has_read(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child waits for its next task, and its worker for the end of the last: it is ended, and that task is lost."""
+    """The child waits for its next task, and its worker for the end of the last: it is ended, and
+    that task is lost.
+    """
     pool = steps_of.pool
     job = pool.apply_async(plain, error_callback=steps_of.ends.append, lost_worker_timeout=0.1)
     steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     proc, pipe = job._write_to, job._write_to.outqR_fd
-    until(lambda: reads(proc.pid, proc.inq._reader.fileno()) and pools._unread(pipe), what="the end")
+    until(
+        lambda: reads(proc.pid, proc.inq._reader.fileno()) and pools._unread(pipe), what="the end"
+    )
     said = os.read(pipe, 65536)
-    os.write(proc.outq._writer.fileno(), said[: 4 + struct.unpack(">i", said[:4])[0]])  # it begins; nothing of the end
+    # it begins; nothing of the end
+    os.write(proc.outq._writer.fileno(), said[: 4 + struct.unpack(">i", said[:4])[0]])
     steps_of.step_until(lambda: job._accepted)
     monkeypatch.setattr(stuck_children, "APART", 0.1)
     steps_of.hub.call_repeatedly(0.1, pool.end_stuck)
@@ -461,10 +517,16 @@ def test_a_stopped_child_is_not_taken_for_one_that_is_stuck(steps_of: Stepping) 
     assert steps_of.ends == [plain()]
 
 
-def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck(steps_of: Stepping, tmp_path: Path) -> None:
-    """The pool forgets a task when the broker goes away and its child begins with it all the same: it is busy."""
+def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck(
+    steps_of: Stepping, tmp_path: Path
+) -> None:
+    """The pool forgets a task when the broker goes away and its child begins with it all the same:
+    it is busy.
+    """
     forgotten = [steps_of.run(nap, tmp_path / "go") for _ in range(2)]
-    steps_of.step_until(lambda: all(job._write_to for job in forgotten) and not steps_of.pool._active_writes)
+    steps_of.step_until(
+        lambda: all(job._write_to for job in forgotten) and not steps_of.pool._active_writes
+    )
     for job in forgotten:
         job.discard()
     steps_of.step_until(lambda: all(proc.said == ACK for proc in steps_of.pool._pool))
@@ -477,7 +539,9 @@ def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck
     assert steps_of.ends == [plain()]
 
 
-def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_stuck(steps_of: Stepping) -> None:
+def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_stuck(
+    steps_of: Stepping,
+) -> None:
     """The child has read all that has come of its task, and waits for more."""
     for proc in steps_of.pool._pool:
         os.kill(proc.pid, signal.SIGSTOP)  # or it might read as fast as this process writes
@@ -495,7 +559,9 @@ def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_
 
 
 def test_looks_are_counted_for_each_task_and_not_for_each_call() -> None:
-    """A child that has another task, or is not idle once, begins again; looks at one moment are one."""
+    """A child that has another task, or is not idle once, begins again; looks at one moment are
+    one.
+    """
     stuck, now = stuck_children.StuckChildren(), 0.0
     for idle in ({7: 1}, {7: 1}, {7: 1}, {7: 1}, {}, {7: 1}, {7: 2}, {7: 2}, {7: 2}, {7: 2}):
         now += stuck_children.APART

@@ -11,12 +11,18 @@ from warren.worker.prefetch import ask_for_raisable
 
 
 class Connection:
-    """One to a broker of this kind and version; a clone of it is refused what it asks for, or not. kombu says no."""
+    """One to a broker of this kind and version; a clone of it is refused what it asks for, or not.
+    kombu says no.
+    """
 
-    def __init__(self, driver: str, product: str, version: str, error: Exception | None = None) -> None:
+    def __init__(
+        self, driver: str, product: str, version: str, error: Exception | None = None
+    ) -> None:
         self.transport = type("Transport", (), {"driver_type": driver})()
         self.transport.qos_semantics_matches_spec = lambda connection: True
-        self.connection = type("Amqp", (), {"server_properties": {"product": product, "version": version}})
+        self.connection = type(
+            "Amqp", (), {"server_properties": {"product": product, "version": version}}
+        )
         self.asked = 0
         self._error = error
 
@@ -49,7 +55,9 @@ class Connection:
 def raisable(connection: Connection, queue_type: str = "classic") -> bool:
     """Whether the prefetch can be raised once the worker has looked."""
     queue = type("Queue", (), {"queue_arguments": {"x-queue-type": queue_type}})
-    ask_for_raisable(type("App", (), {"amqp": type("Amqp", (), {"queues": {"default": queue}})}), connection)
+    ask_for_raisable(
+        type("App", (), {"amqp": type("Amqp", (), {"queues": {"default": queue}})}), connection
+    )
     return not connection.qos_semantics_matches_spec
 
 
@@ -81,5 +89,7 @@ def test_a_quorum_queue_has_none() -> None:
 
 @pytest.mark.parametrize("error", [AMQPNotImplementedError("global_qos"), ConnectionResetError()])
 def test_a_refusal_costs_nothing(error: Exception) -> None:
-    """A broker that forbids it ends the connection that asks, and no other; the prefetch stays the consumers' own."""
+    """A broker that forbids it ends the connection that asks, and no other; the prefetch stays the
+    consumers' own.
+    """
     assert not raisable(Connection("amqp", "RabbitMQ", "4.0.5", error))

@@ -22,12 +22,17 @@ def test_the_prefetch_is_raised_and_is_as_before_afterwards(most: int | None) ->
 
 
 def test_a_raised_prefetch_counts_at_once() -> None:
-    """After a message that is kept the next one of a flood is taken in the same turn of the main loop."""
+    """After a message that is kept the next one of a flood is taken in the same turn of the main
+    loop.
+    """
     told: list[int] = []
     qos = QoS(lambda prefetch_count: told.append(prefetch_count), 2)
     qos.update()
     connection = Bunch(transport=Bunch(driver_type="redis"))
-    handle = raising_at_once(Bunch(qos=qos, connection=connection), lambda message: message and qos.increment_eventually())
+    handle = raising_at_once(
+        Bunch(qos=qos, connection=connection),
+        lambda message: message and qos.increment_eventually(),
+    )
     for kept in (True, False, True):
         handle(kept)
     assert told == [2, 3, 4]

@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 
 from warren.system.printable import one_line, printable, printable_lines
 
-#: Control characters, marks of direction or without width, halves, private and unassigned ones, ends of lines.
+#: Control characters, marks of direction or without width, halves, private and unassigned ones,
+#: ends of lines.
 FORBIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 ANY = st.text(st.characters(codec=None))
 
 
 @given(ANY)
 def test_nothing_is_left_that_steers_a_terminal(text: str) -> None:
-    """Whatever the text holds, what is shown holds no character that a terminal acts on, and can be encoded."""
+    """Whatever the text holds, what is shown holds no character that a terminal acts on, and can be
+    encoded.
+    """
     shown = printable(text)
     assert not {unicodedata.category(each) for each in shown} & set(FORBIDDEN)
     assert len(shown.splitlines()) <= 1
@@ -26,7 +29,9 @@ def test_nothing_is_left_that_steers_a_terminal(text: str) -> None:
 
 @given(ANY)
 def test_it_is_shown_once(text: str) -> None:
-    """What was made printable stays as it is, so that nobody has to know whether somebody else has done it before."""
+    """What was made printable stays as it is, so that nobody has to know whether somebody else has
+    done it before.
+    """
     assert printable(printable(text)) == printable(text)
     assert one_line(one_line(text)) == one_line(text)
 
@@ -36,7 +41,9 @@ def test_lines_stay_lines(text: str) -> None:
     """A traceback keeps its newlines and tabs, and each of its lines is as safe as any other."""
     shown = printable_lines(text)
     assert shown.count("\n") == text.count("\n")
-    assert shown.replace("\n", "").replace("\t", "") == printable(text.replace("\n", "").replace("\t", ""))
+    assert shown.replace("\n", "").replace("\t", "") == printable(
+        text.replace("\n", "").replace("\t", "")
+    )
 
 
 @pytest.mark.parametrize(

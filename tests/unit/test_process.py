@@ -21,9 +21,13 @@ def test_the_dead_are_dead() -> None:
     assert not Process(os.getpid(), current_process().start + 1).alive
 
 
-@pytest.mark.parametrize("hidden", [PermissionError(1, "hidepid=1"), FileNotFoundError(2, "hidepid=2")])
+@pytest.mark.parametrize(
+    "hidden", [PermissionError(1, "hidepid=1"), FileNotFoundError(2, "hidepid=2")]
+)
 def test_a_process_that_the_kernel_hides(monkeypatch: pytest.MonkeyPatch, hidden: OSError) -> None:
-    """A process that this user may not see counts as alive: its slots are not given away; but nothing is known of it."""
+    """A process that this user may not see counts as alive: its slots are not given away; but
+    nothing is known of it.
+    """
 
     def refuse(*_: object) -> bytes:
         raise hidden

@@ -35,8 +35,12 @@ print(state.restore(), {question})
     ],
 )
 def test_what_was_changed_is_put_back(act: str, question: str, told: str) -> None:
-    """Or the process is not fit for more tasks: only root gets back what it has given away for good."""
-    done = run_to_end([sys.executable, "-c", CODE.format(act=act, question=question)], capture_output=True)
+    """Or the process is not fit for more tasks: only root gets back what it has given away for
+    good.
+    """
+    done = run_to_end(
+        [sys.executable, "-c", CODE.format(act=act, question=question)], capture_output=True
+    )
     assert done.stdout.strip() == told, done.stderr
 
 
@@ -52,7 +56,8 @@ os.umask = os.read = builtins.len = builtins.getattr = builtins.open = raising
 time.tzname = ("x", "y")
 os.own = 5
 restored = state.restore()
-print(restored, len(os.path.join("a", "b")), os.getpid() > 0, time.time() > 0, os.close is close, time.tzname, os.own)
+kept = (os.close is close, time.tzname, os.own)
+print(restored, len(os.path.join("a", "b")), os.getpid() > 0, time.time() > 0, *kept)
 """
 
 

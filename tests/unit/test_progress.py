@@ -42,7 +42,9 @@ def test_what_a_task_tells_is_read_while_it_runs_and_its_end_after(app: Celery) 
 
 @pytest.mark.parametrize("backend", ["cache+memory://", "rpc://"])
 def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
-    """The sender of a task sees it move and end, whether its results are kept or sent, after other results came."""
+    """The sender of a task sees it move and end, whether its results are kept or sent, after other
+    results came.
+    """
     app = Celery("test", broker="memory://", backend=backend, set_as_current=False)
     app.conf.update(broker_transport_options={"polling_interval": 0.01}, task_default_queue=backend)
     go_on = threading.Event()
@@ -78,7 +80,9 @@ def test_who_follows_a_task_that_never_ends_is_told_so(app: Celery) -> None:
 
 
 def test_a_hot_loop_does_not_flood_the_backend(app: Celery) -> None:
-    """Of many steps within a moment the first and the last are published, and next to nothing between."""
+    """Of many steps within a moment the first and the last are published, and next to nothing
+    between.
+    """
     published: list[bool] = []
 
     @app.task(bind=True, shared=False)
@@ -128,7 +132,9 @@ def test_steps_outside_the_total_are_refused(app: Celery, done: int, total: int)
         work.apply(throw=True)
 
 
-@pytest.mark.parametrize(("done", "total", "fraction"), [(0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0), (0, 0, 1.0)])
+@pytest.mark.parametrize(
+    ("done", "total", "fraction"), [(0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0), (0, 0, 1.0)]
+)
 def test_fraction_is_defined_for_every_total(done: int, total: int, fraction: float) -> None:
     """A task with nothing to do is complete, not a division by zero."""
     assert Progress(done, total).fraction == fraction

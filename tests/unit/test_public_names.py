@@ -18,9 +18,14 @@ print(quota.__module__, progress.__module__, NoAllowance.__module__)
 
 
 def test_each_name_is_listed_before_its_first_use() -> None:
-    """A shell that completes names, and `from warren import *`, find all of them, though none is loaded."""
+    """A shell that completes names, and `from warren import *`, find all of them, though none is
+    loaded.
+    """
     said = run_to_end([sys.executable, "-c", FRESH], capture_output=True, check=True).stdout
-    assert said.splitlines() == ["NoAllowance progress quota", "warren.quotas.client warren.tasks.progress warren.quotas.client"]
+    assert said.splitlines() == [
+        "NoAllowance progress quota",
+        "warren.quotas.client warren.tasks.progress warren.quotas.client",
+    ]
 
 
 def test_another_name_is_none() -> None:

@@ -7,7 +7,8 @@ import pytest
 from support.histories import History
 from support.slots import ME, make, set_limits
 
-#: Terms (limit, ticks of a window, ticks under them) whose slots, retired and served again, had forgotten calls.
+#: Terms (limit, ticks of a window, ticks under them) whose slots, retired and served again, had
+#: forgotten calls.
 EDITS = [
     [(100, 20, 60), (50, 20, 200), (100, 300, 600)],
     [(100, 20, 60), (50, 20, 200), (50, 300, 10), (100, 300, 600)],
@@ -19,9 +20,13 @@ EDITS = [
 ]
 
 
-@pytest.mark.parametrize("edits", EDITS, ids=lambda edits: " ".join(f"{limit}/{window}" for limit, window, _ in edits))
+@pytest.mark.parametrize(
+    "edits", EDITS, ids=lambda edits: " ".join(f"{limit}/{window}" for limit, window, _ in edits)
+)
 def test_greedy_callers_between_edits(edits: list[tuple[int, int, int]]) -> None:
-    """Callers that take each slot at once never make a call that its window has no room for, by the terms of the moment."""
+    """Callers that take each slot at once never make a call that its window has no room for, by the
+    terms of the moment.
+    """
     slots, now, calls = make(1, most=240), 1000, list[int]()
     for limit, window, ticks in edits:
         set_limits(slots, limit, window, 1, now)
@@ -34,7 +39,9 @@ def test_greedy_callers_between_edits(edits: list[tuple[int, int, int]]) -> None
 
 
 def test_random_histories_of_edits() -> None:
-    """Calls that last, are refunded or lost, boots and 30 edits: `scripts/bench edits` plays 10,000 such histories."""
+    """Calls that last, are refunded or lost, boots and 30 edits: `scripts/bench edits` plays 10,000
+    such histories.
+    """
     for seed in range(100):
         played = History(seed).play(30)
         assert not played.excess, f"history {seed}: {played.excess}"

@@ -22,7 +22,13 @@ Put = Callable[..., Path]
 def text(number: int, **fields: object) -> str:
     """The line of a worker, made `number` seconds after the hour."""
     stamp = f"2026-11-21T10:{number // 60:02}:{number % 60:02}.000000Z"
-    line = {"timestamp": stamp, "level": "info", "event": "record", "daemon": "worker", "program": "worker-a"}
+    line = {
+        "timestamp": stamp,
+        "level": "info",
+        "event": "record",
+        "daemon": "worker",
+        "program": "worker-a",
+    }
     return json.dumps(line | {"n": number} | fields, separators=(",", ":")) + "\n"
 
 
@@ -44,7 +50,9 @@ def put(tmp_path: Path) -> Put:
 
 
 def test_rotated_and_compressed_files_are_one_log(put: Put, tmp_path: Path) -> None:
-    """Every file of every daemon is in the stream, by time, and nothing else of the directory is."""
+    """Every file of every daemon is in the stream, by time, and nothing else of the
+    directory is.
+    """
     put("worker.log.2.gz", 1, 4)
     put("worker.log.1", 5, 8)
     put("worker.log", 9)
@@ -66,7 +74,9 @@ def test_a_file_that_is_being_compressed_counts_once(put: Put, tmp_path: Path) -
 
 
 def test_a_rotation_while_it_reads_takes_nothing_away(put: Put, tmp_path: Path) -> None:
-    """What was there when the reading began is read, even when it was renamed, compressed and removed meanwhile."""
+    """What was there when the reading began is read, even when it was renamed, compressed and
+    removed meanwhile.
+    """
     put("worker.log.1", 1)
     put("worker.log", 2)
     reader = Reader([tmp_path], Selection())
@@ -77,15 +87,31 @@ def test_a_rotation_while_it_reads_takes_nothing_away(put: Put, tmp_path: Path) 
 
 
 def test_what_is_no_line_is_counted_and_left_out(put: Put, tmp_path: Path) -> None:
-    """Half a line and somebody's print cost no other line, blank ones are passed over, and the file is named."""
-    put("worker.log", 1, '{"timestamp":"2026-11-21T1\n', 2, "a print\n", "      \n", '["a list"]\n', 3, text(4)[:-5])
+    """Half a line and somebody's print cost no other line, blank ones are passed over, and the file
+    is named.
+    """
+    put(
+        "worker.log",
+        1,
+        '{"timestamp":"2026-11-21T1\n',
+        2,
+        "a print\n",
+        "      \n",
+        '["a list"]\n',
+        3,
+        text(4)[:-5],
+    )
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1, 2, 3]
-    assert reader.errors_found() == [f"{tmp_path}/worker.log: expected one JSON object a line, found 3 that are none; left out"]
+    assert reader.errors_found() == [
+        f"{tmp_path}/worker.log: expected one JSON object a line, found 3 that are none; left out"
+    ]
 
 
 def test_a_damaged_archive_gives_what_it_has(put: Put, tmp_path: Path) -> None:
-    """Of a compressed file that was cut off the beginning is shown, and the end is said to be missing."""
+    """Of a compressed file that was cut off the beginning is shown, and the end is said to be
+    missing.
+    """
     path = put("worker.log.2.gz", *range(1000))
     path.write_bytes(path.read_bytes()[:-100])
     put("worker.log", 1000)
@@ -124,7 +150,12 @@ def test_a_selection(put: Put, tmp_path: Path, asked: Selection, found: list[int
         text(1, task_id="11111111-aaaa", root_id="11111111-aaaa"),
         text(2, task_id="22222222-aaaa", root_id="11111111-aaaa"),
         text(4, level="error", program="worker-b"),
-        text(5, message='mentions "11111111-aaaa", "level":"error" and "daemon":"beat"', other="11111111-aaaa", level="info"),
+        text(
+            5,
+            message='mentions "11111111-aaaa", "level":"error" and "daemon":"beat"',
+            other="11111111-aaaa",
+            level="info",
+        ),
     )
     put("beat.log", text(3, level="warning", daemon="beat", program="beat"))
     assert numbers(Reader([tmp_path], asked).there()) == found
@@ -141,7 +172,9 @@ def test_old_files_are_not_opened(put: Put, tmp_path: Path) -> None:
 
 
 def test_following_over_rotations_loses_nothing(put: Put, tmp_path: Path) -> None:
-    """New lines, those that land late in the renamed file and those of new files come once each, while files vanish."""
+    """New lines, those that land late in the renamed file and those of new files come once each,
+    while files vanish.
+    """
     log = put("worker.log", 1)
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1]
@@ -162,8 +195,12 @@ def test_following_over_rotations_loses_nothing(put: Put, tmp_path: Path) -> Non
     assert numbers(reader.more()) == []
 
 
-def test_a_rename_during_the_listing_shows_no_line_twice(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that a look has missed, since it had its old name before and its new one after it, is not new afterwards."""
+def test_a_rename_during_the_listing_shows_no_line_twice(
+    put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that a look has missed, since it had its old name before and its new one after it, is
+    not new afterwards.
+    """
     put("worker.log", 1)
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1]
@@ -176,7 +213,9 @@ def test_a_rename_during_the_listing_shows_no_line_twice(put: Put, tmp_path: Pat
 
 
 def test_half_a_line_waits_for_its_end(put: Put, tmp_path: Path) -> None:
-    """A line whose end is not written yet comes when it is whole; one that became blank never comes."""
+    """A line whose end is not written yet comes when it is whole; one that became blank never
+    comes.
+    """
     log = put("worker.log", 1, text(2)[:20])
     reader = Reader([tmp_path], Selection())
     assert numbers(reader.there()) == [1]
@@ -190,5 +229,7 @@ def test_half_a_line_waits_for_its_end(put: Put, tmp_path: Path) -> None:
 
 def test_a_missing_directory(tmp_path: Path) -> None:
     """The directory, what was found, and what to do."""
-    with pytest.raises(WarrenError, match=r"nowhere: the logs cannot be read: No such file.*log_dir"):
+    with pytest.raises(
+        WarrenError, match=r"nowhere: the logs cannot be read: No such file.*log_dir"
+    ):
         Reader([tmp_path / "nowhere"], Selection())

@@ -1,4 +1,6 @@
-"""What somebody may plant in a log directory: the logs are read all the same, in bounded room, and each thing is told."""
+"""What somebody may plant in a log directory: the logs are read all the same, in bounded room, and
+each thing is told.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ ASKED = {
 def text(number: int, pad: int = 0) -> bytes:
     """A line of a log, with so many characters more."""
     stamp = f"2026-11-21T10:00:{number:02}.000000Z"
-    return json.dumps({"timestamp": stamp, "n": number, "pad": "x" * pad}, separators=(",", ":")).encode() + b"\n"
+    return (
+        json.dumps(
+            {"timestamp": stamp, "n": number, "pad": "x" * pad}, separators=(",", ":")
+        ).encode()
+        + b"\n"
+    )
 
 
 def numbers(lines: list[Timed]) -> list[int]:
@@ -54,7 +61,9 @@ def numbers(lines: list[Timed]) -> list[int]:
 def test_a_file_that_cannot_be_opened_is_left_out_and_told(
     tmp_path: Path, way: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that a task has closed to everybody hides no line of another; where none can be opened, that is the answer."""
+    """One that a task has closed to everybody hides no line of another; where none can be opened,
+    that is the answer.
+    """
     for name, number in (("a.log", 1), ("worker.log", 2), ("z.log", 3)):
         (tmp_path / name).write_bytes(text(number))
     closed = {tmp_path / "a.log", tmp_path / "z.log"}
@@ -77,8 +86,12 @@ def test_a_file_that_cannot_be_opened_is_left_out_and_told(
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["x.log", "x.log.1", "x.log.2.gz"])
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
-def test_what_is_no_file_is_left_out_and_told(tmp_path: Path, word: str, name: str, way: str) -> None:
-    """A fifo, a link, a directory, a socket or a device with the name of a log hides no line of another, and is named."""
+def test_what_is_no_file_is_left_out_and_told(
+    tmp_path: Path, word: str, name: str, way: str
+) -> None:
+    """A fifo, a link, a directory, a socket or a device with the name of a log hides no line of
+    another, and is named.
+    """
     (tmp_path / "worker.log").write_bytes(text(1))
     PLANTS[word](tmp_path / name)
     for left in tmp_path.glob("*.target"):  # the link's own, which has a name of a log
@@ -94,13 +107,17 @@ def test_what_is_no_file_is_left_out_and_told(tmp_path: Path, word: str, name: s
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["worker.log", "worker.log.2.gz"])
 @pytest.mark.parametrize("length", [LONGEST + 1, 3 * LONGEST])
-def test_a_line_that_is_too_long_is_left_out_and_told(tmp_path: Path, name: str, way: str, asked: str, length: int) -> None:
+def test_a_line_that_is_too_long_is_left_out_and_told(
+    tmp_path: Path, name: str, way: str, asked: str, length: int
+) -> None:
     """It costs no line before or behind it."""
     content = text(1) + text(2, length) + text(3) + b"x" * length + b"\n" + text(4)
     (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
     reader = Reader([tmp_path], ASKED[asked])
     assert numbers(WAYS[way](reader)) == [1, 3, 4]
-    assert reader.errors_found() == [f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"]
+    assert reader.errors_found() == [
+        f"{tmp_path / name}: 2 of its lines are longer than {LONGEST} bytes; left out"
+    ]
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -119,15 +136,21 @@ def test_a_line_that_is_too_long_is_left_out_and_told(tmp_path: Path, name: str,
         "20261121T10:00:00.000000000Z",
     ],
 )
-def test_a_line_whose_time_is_none_hides_no_other(tmp_path: Path, name: str, way: str, asked: str, time: str) -> None:
-    """Text of the length of a time, where the time stands: the line is left out and counted, or shown in its place."""
+def test_a_line_whose_time_is_none_hides_no_other(
+    tmp_path: Path, name: str, way: str, asked: str, time: str
+) -> None:
+    """Text of the length of a time, where the time stands: the line is left out and counted, or
+    shown in its place.
+    """
     wrong = f'{{"timestamp":"{time}","n":0}}\n'.encode()
     content = wrong + text(1) + wrong + text(2) + wrong
     (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
     reader = Reader([tmp_path], ASKED[asked])
     assert [number for number in numbers(WAYS[way](reader)) if number] == [1, 2]
     if reader.found == 2:
-        assert reader.errors_found() == [f"{tmp_path / name}: expected one JSON object a line, found 3 that are none; left out"]
+        assert reader.errors_found() == [
+            f"{tmp_path / name}: expected one JSON object a line, found 3 that are none; left out"
+        ]
 
 
 @pytest.mark.parametrize("asked", [Selection(task="\udcff" * 8), Selection(daemon="\udcff")])
@@ -163,7 +186,9 @@ def bounded(work: Callable[[], None]) -> None:
 @pytest.mark.parametrize("asked", ASKED)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_file_without_an_end_is_given_up(tmp_path: Path, way: str, asked: str) -> None:
-    """A terabyte of nothing, which takes no room on disk, costs little time and memory; the lines before it are shown."""
+    """A terabyte of nothing, which takes no room on disk, costs little time and memory; the lines
+    before it are shown.
+    """
     with open(tmp_path / "worker.log", "wb") as log:
         log.write(text(1) + text(2))
         log.truncate(1 << 40)
@@ -191,8 +216,12 @@ def test_a_last_line_without_an_end_is_told(tmp_path: Path, way: str, length: in
 
 @pytest.mark.parametrize("byte", [b"\0", b"x", b"\n"])
 @pytest.mark.parametrize("size", [1 << 21, 1 << 26])
-def test_what_unpacks_to_far_more_is_left_out(tmp_path: Path, byte: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compressed file is unpacked to some multiple of its size, in linear time, whether it has lines or not."""
+def test_what_unpacks_to_far_more_is_left_out(
+    tmp_path: Path, byte: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compressed file is unpacked to some multiple of its size, in linear time, whether it has
+    lines or not.
+    """
     monkeypatch.setattr(file_module, "UNPACKED", 1 << 22)
     with gzip.open(tmp_path / "worker.log.2.gz", "wb") as packed:
         packed.write(text(1))
@@ -242,7 +271,11 @@ def test_an_archive_that_is_none_is_given_up(tmp_path: Path, planted: bytes) -> 
 def test_streams_that_were_joined_are_one_log(tmp_path: Path) -> None:
     """As of `cat a.gz b.gz`, with the zeros that some archivers leave."""
     packed = (
-        gzip.compress(text(1)) + bytes(512) + gzip.compress(text(2) + text(3)[:20]) + gzip.compress(text(3)[20:]) + bytes(512)
+        gzip.compress(text(1))
+        + bytes(512)
+        + gzip.compress(text(2) + text(3)[:20])
+        + gzip.compress(text(3)[20:])
+        + bytes(512)
     )
     (tmp_path / "worker.log.2.gz").write_bytes(packed)
     reader = Reader([tmp_path], Selection())
@@ -250,10 +283,15 @@ def test_streams_that_were_joined_are_one_log(tmp_path: Path) -> None:
     assert reader.errors_found() == []
 
 
-def test_a_log_that_says_the_same_again_and_again_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_says_the_same_again_and_again_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The traceback of a daemon that fails each second compresses well, and is no bomb."""
     monkeypatch.setattr(file_module, "UNPACKED", 0)
-    lines = [text(n % 60, 0)[:-2] + f',"exception":"{os.urandom(1500).hex()}"}}\n'.encode() for n in range(60)]
+    lines = [
+        text(n % 60, 0)[:-2] + f',"exception":"{os.urandom(1500).hex()}"}}\n'.encode()
+        for n in range(60)
+    ]
     (tmp_path / "worker.log.2.gz").write_bytes(gzip.compress(lines[0] * 1000))
     reader = Reader([tmp_path], Selection())
     assert len(list(reader.there())) == 1000
@@ -280,7 +318,10 @@ def test_a_line_that_nobody_can_read_is_counted(tmp_path: Path, wrong: bytes, wa
     (tmp_path / "worker.log").write_bytes(text(1) + wrong + b"\n" + text(2))
     reader = Reader([tmp_path], Selection(level="info"))
     WAYS[way](reader)
-    assert reader.errors_found() == [] or "expected one JSON object a line, found 1" in reader.errors_found()[0]
+    assert (
+        reader.errors_found() == []
+        or "expected one JSON object a line, found 1" in reader.errors_found()[0]
+    )
     reader = Reader([tmp_path], Selection())
     assert {1, 2} <= {json.loads(raw)["n"] for _, raw in WAYS[way](reader) if b'"n"' in raw}
 

@@ -28,13 +28,20 @@ def files(draw: st.DrawFn) -> list[list[Timed]]:
     found = []
     for written in draw(st.lists(WRITTEN, max_size=4)):
         ends = accumulate(step for step, _ in written)
-        found.append([line(number, end - late) for number, (end, (_, late)) in enumerate(zip(ends, written, strict=True))])
+        found.append(
+            [
+                line(number, end - late)
+                for number, (end, (_, late)) in enumerate(zip(ends, written, strict=True))
+            ]
+        )
     return found
 
 
 @given(files())
 def test_lines_come_out_by_time(found: list[list[Timed]]) -> None:
-    """However the files interleave, and however late within the bound each line was written, the merge is sorted and whole."""
+    """However the files interleave, and however late within the bound each line was written, the
+    merge is sorted and whole.
+    """
     out = list(merged(found))
     assert [time for time, _ in out] == sorted(time for time, _ in out)
     assert sorted(out) == sorted(each for file in found for each in file)
@@ -43,11 +50,16 @@ def test_lines_come_out_by_time(found: list[list[Timed]]) -> None:
 @given(files())
 def test_the_end_is_the_same_from_behind(found: list[list[Timed]]) -> None:
     """Read from their ends, the files give the same lines in the same order, the last one first."""
-    assert list(latest_first([back_in_order(reversed(file)) for file in found])) == list(merged(found))[::-1]
+    assert (
+        list(latest_first([back_in_order(reversed(file)) for file in found]))
+        == list(merged(found))[::-1]
+    )
 
 
 def test_the_bound_holds_to_its_end() -> None:
-    """A line that was written just the bound too late has its place before one that came between."""
+    """A line that was written just the bound too late has its place before one that came
+    between.
+    """
     late = 10.0 - DISORDER
     written = [line(1, late + 0.001), line(2, 10.0), line(3, late), line(4, 20.0)]
     assert list(in_order(written)) == sorted(written)
@@ -55,7 +67,12 @@ def test_the_bound_holds_to_its_end() -> None:
     assert list(back_in_order(reversed(before))) == sorted(before, reverse=True)
 
 
-@given(st.lists(st.lists(st.floats(-10_000, 10_000).map(lambda seconds: line(0, seconds)), max_size=50), max_size=3))
+@given(
+    st.lists(
+        st.lists(st.floats(-10_000, 10_000).map(lambda seconds: line(0, seconds)), max_size=50),
+        max_size=3,
+    )
+)
 def test_no_disorder_loses_a_line(found: list[list[Timed]]) -> None:
     """A clock that jumps costs the order, and no line."""
     assert sorted(merged(found)) == sorted(each for file in found for each in file)
@@ -68,7 +85,9 @@ def test_lines_of_one_moment_stay_as_they_were_written() -> None:
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
-    """After a clock was set back by an hour, lines come out as they are read and not all at the end."""
+    """After a clock was set back by an hour, lines come out as they are read and not all at the
+    end.
+    """
     lines = iter([line(0, 3600.0), *(line(number, number / 10) for number in range(1, 1000))])
     assert next(in_order(lines))[1] == b"1\n"
     assert len(list(lines)) > 900

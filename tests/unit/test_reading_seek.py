@@ -1,4 +1,6 @@
-"""What is asked for is found in a large file without reading all of it, and is the same as if all had been read."""
+"""What is asked for is found in a large file without reading all of it, and is the same as if all
+had been read.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from warren.logs.reading.selection import Selection
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 #: Seconds from one line to the next, and how much earlier than its write a line was made.
-WRITTEN = st.lists(st.tuples(st.floats(0, 2) | st.floats(0, 300), st.floats(0, DISORDER)), max_size=60)
+WRITTEN = st.lists(
+    st.tuples(st.floats(0, 2) | st.floats(0, 300), st.floats(0, DISORDER)), max_size=60
+)
 NAMES = ("worker.log.2.gz", "worker.log.1", "worker.log")
 
 
@@ -34,9 +38,17 @@ def at(seconds: float) -> bytes:
 
 
 def text(number: int, seconds: float, **fields: object) -> str:
-    """A line that was made so many seconds after the hour; some are long, and some have rubbish before them."""
+    """A line that was made so many seconds after the hour; some are long, and some have rubbish
+    before them.
+    """
     pad = 3000 if number % 50 == 7 else number * 37 % 200
-    line = {"timestamp": at(seconds).decode(), "level": "info", "event": "record", "n": number, "pad": "x" * pad}
+    line = {
+        "timestamp": at(seconds).decode(),
+        "level": "info",
+        "event": "record",
+        "n": number,
+        "pad": "x" * pad,
+    }
     rubbish = "a print\n\n" if number % 7 == 3 else ""
     return rubbish + json.dumps(line | fields, separators=(",", ":")) + "\n"
 
@@ -52,12 +64,18 @@ def small_steps() -> Iterator[None]:
         yield
 
 
-@given(st.lists(WRITTEN, max_size=3), st.floats(0, 20_000), st.floats(0, 20_000), st.integers(0, 70), st.booleans())
+@given(
+    st.lists(WRITTEN, max_size=3),
+    st.floats(0, 20_000),
+    st.floats(0, 20_000),
+    st.integers(0, 70),
+    st.booleans(),
+)
 def test_the_last_are_the_end_of_all(
     written: list[list[tuple[float, float]]], since: float, until: float, n: int, half: bool
 ) -> None:
-    """However lines lie over plain and compressed files, -n gives the end of what would be shown without it, also between two
-    times, and what a search passes over is nothing that was asked for.
+    """However lines lie over plain and compressed files, -n gives the end of what would be shown
+    without it, also between two times, and what a search passes over is nothing that was asked for.
     """
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -67,7 +85,9 @@ def test_the_last_are_the_end_of_all(
             times = [end - late for end, (_, late) in zip(ends, each, strict=True)]
             content = "".join(text(number, time) for number, time in enumerate(times)).encode()
             content += b'{"timestamp":"20' if half else b""
-            (directory / file).write_bytes(gzip.compress(content) if file.endswith(".gz") else content)
+            (directory / file).write_bytes(
+                gzip.compress(content) if file.endswith(".gz") else content
+            )
             lines += [(at(time), number) for number, time in enumerate(times)]
         for asked in (
             Selection(),
@@ -76,24 +96,36 @@ def test_the_last_are_the_end_of_all(
             Selection(since=at(since), until=at(until)),
         ):
             there = list(Reader([directory], asked).there())
-            expected = [line for line in lines if line[0] >= asked.since and (not asked.until or line[0] <= asked.until)]
+            expected = [
+                line
+                for line in lines
+                if line[0] >= asked.since and (not asked.until or line[0] <= asked.until)
+            ]
             assert sorted((time, json.loads(raw)["n"]) for time, raw in there) == sorted(expected)
             assert Reader([directory], asked).last(n) == there[len(there) - min(n, len(there)) :]
 
 
 @given(st.lists(st.floats(-seek.SET_BACK / 8, 400), max_size=200), st.floats(-1000, 20_000))
 def test_a_clock_that_was_set_back_hides_nothing(steps: list[float], asked: float) -> None:
-    """As long as the clock was not set back by more than SET_BACK, no line from a time on, and none up to it, is passed over."""
+    """As long as the clock was not set back by more than SET_BACK, no line from a time on, and none
+    up to it, is passed over.
+    """
     times, highest = [], 0.0
     for time in accumulate(steps):
         highest = max(highest, time)
         times.append(max(time, highest - seek.SET_BACK + 1))
     with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "worker.log").write_text("".join(text(n, time) for n, time in enumerate(times)), encoding="utf-8")
+        (Path(name) / "worker.log").write_text(
+            "".join(text(n, time) for n, time in enumerate(times)), encoding="utf-8"
+        )
         since = Reader([Path(name)], Selection(since=at(asked))).there()
-        assert sorted(numbers(list(since))) == [n for n, time in enumerate(times) if at(time) >= at(asked)]
+        assert sorted(numbers(list(since))) == [
+            n for n, time in enumerate(times) if at(time) >= at(asked)
+        ]
         until = Reader([Path(name)], Selection(until=at(asked)))
-        assert sorted(numbers(until.last(1000))) == [n for n, time in enumerate(times) if at(time) <= at(asked)]
+        assert sorted(numbers(until.last(1000))) == [
+            n for n, time in enumerate(times) if at(time) <= at(asked)
+        ]
 
 
 def test_the_lines_written_last_are_found_after_any_step_back(tmp_path: Path) -> None:
@@ -107,7 +139,9 @@ def test_the_lines_written_last_are_found_after_any_step_back(tmp_path: Path) ->
 
 
 def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last lines, and those since a while ago, cost a small part of the file, whatever its size."""
+    """The last lines, and those since a while ago, cost a small part of the file, whatever its
+    size.
+    """
     path = tmp_path / "worker.log"
     path.write_text("".join(text(n, 10.0 * n) for n in range(20_000)), encoding="utf-8")
     read = []
@@ -120,7 +154,11 @@ def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("os.pread", counting)
     assert numbers(Reader([tmp_path], Selection()).last(3)) == [19_997, 19_998, 19_999]
-    assert numbers(list(Reader([tmp_path], Selection(since=at(199_970))).there())) == [19_997, 19_998, 19_999]
+    assert numbers(list(Reader([tmp_path], Selection(since=at(199_970))).there())) == [
+        19_997,
+        19_998,
+        19_999,
+    ]
     middle = Selection(since=at(100_000), until=at(100_010))
     assert numbers(list(Reader([tmp_path], middle).there())) == [10_000, 10_001]
     assert numbers(Reader([tmp_path], middle).last(1)) == [10_001]
@@ -128,11 +166,15 @@ def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_old_archives_are_not_unpacked_for_the_last_lines(tmp_path: Path) -> None:
-    """A compressed file is opened up only when those after it have too few lines; damage in it is met then."""
+    """A compressed file is opened up only when those after it have too few lines; damage in it is
+    met then.
+    """
     packed = tmp_path / "worker.log.2.gz"
     packed.write_bytes(gzip.compress("".join(text(n, n) for n in range(50)).encode())[:-30])
     os.utime(packed, (START.timestamp() + 50, START.timestamp() + 50))
-    (tmp_path / "worker.log").write_text("".join(text(n, 10_000 + n) for n in range(100, 110)), encoding="utf-8")
+    (tmp_path / "worker.log").write_text(
+        "".join(text(n, 10_000 + n) for n in range(100, 110)), encoding="utf-8"
+    )
     enough = Reader([tmp_path], Selection())
     assert numbers(enough.last(10)) == list(range(100, 110))
     assert not [last_error for last_error in enough.errors_found() if packed.name in last_error]
@@ -143,7 +185,9 @@ def test_old_archives_are_not_unpacked_for_the_last_lines(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("n", [0, 2])
 def test_following_continues_after_the_last_lines(tmp_path: Path, n: int) -> None:
-    """What was there comes once, as many as were asked for; half a line comes when it is whole; an archive never again."""
+    """What was there comes once, as many as were asked for; half a line comes when it is whole; an
+    archive never again.
+    """
     log = tmp_path / "worker.log"
     last = text(12, 12.0)
     log.write_text(text(10, 10.0) + text(11, 11.0) + last[:20], encoding="utf-8")

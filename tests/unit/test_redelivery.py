@@ -1,4 +1,6 @@
-"""Which messages that RabbitMQ has given back are copied, and what becomes of them when it takes no copy."""
+"""Which messages that RabbitMQ has given back are copied, and what becomes of them when it takes no
+copy.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Stage:
         self.renewal = Redelivery(cast(Requeuer, self))
         self.renewal.begin(self)
 
-    def send(self, message: Any, exchange: str, routing_key: str, done: Any, **options: Any) -> None:
+    def send(
+        self, message: Any, exchange: str, routing_key: str, done: Any, **options: Any
+    ) -> None:
         """The copies'."""
         self.given.append((message, exchange, routing_key, done))
         self.options = options
@@ -52,7 +56,9 @@ def test_one_of_a_queue_that_nobody_knows_runs_as_it_is() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 20])
 def test_what_came_back_twice_is_copied_and_then_acknowledged(count: int) -> None:
-    """To its own queue and no other, with the address that it was sent to; not acknowledged before RabbitMQ has it."""
+    """To its own queue and no other, with the address that it was sent to; not acknowledged before
+    RabbitMQ has it.
+    """
     stage = Stage()
     message = stage.message("default", **{COUNT: count})
     assert stage.renewal.renew(message)

@@ -14,7 +14,11 @@ from warren.broker.redis.bindings import binding_of, entry_of
 
 SEP = "\x06\x16"
 TAKEN = frozenset(("unacked",))
-MESSAGE = {"body": "x", "headers": {}, "properties": {"delivery_info": {"exchange": "", "routing_key": "q"}}}
+MESSAGE = {
+    "body": "x",
+    "headers": {},
+    "properties": {"delivery_info": {"exchange": "", "routing_key": "q"}},
+}
 
 
 def test_a_binding_is_its_key_and_its_queue() -> None:
@@ -23,7 +27,9 @@ def test_a_binding_is_its_key_and_its_queue() -> None:
     assert binding_of(f"{SEP}{SEP}q".encode(), SEP, TAKEN) == Binding("", "q")
 
 
-@pytest.mark.parametrize("queue", ["", "unacked", "_kombu.binding.warren", "warren.rejected.unacked", "q" * 256])
+@pytest.mark.parametrize(
+    "queue", ["", "unacked", "_kombu.binding.warren", "warren.rejected.unacked", "q" * 256]
+)
 def test_what_is_no_queue_is_no_binding(queue: str) -> None:
     """Neither nothing, nor a key in which something else is kept."""
     assert binding_of(f"#{SEP}{SEP}{queue}".encode(), SEP, TAKEN) is None
@@ -37,7 +43,18 @@ def test_any_bytes_are_looked_at_without_an_error(member: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, 1, [], {}, [1, 2, 3], [MESSAGE, 1, "q"], [MESSAGE, "", None], [{}, "", "q"], [[], "", "q"]]
+    "value",
+    [
+        None,
+        1,
+        [],
+        {},
+        [1, 2, 3],
+        [MESSAGE, 1, "q"],
+        [MESSAGE, "", None],
+        [{}, "", "q"],
+        [[], "", "q"],
+    ],
 )
 def test_an_entry_that_is_none_has_a_reason(value: Any) -> None:
     """It begins as all do."""

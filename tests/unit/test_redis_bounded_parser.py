@@ -34,7 +34,10 @@ def say(theirs: socket.socket, *texts: bytes, end: bool = False) -> threading.Th
     """Send an answer as BRPOP's, of these texts, beside the reader."""
 
     def send() -> None:
-        theirs.sendall(b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%s\r\n" % (len(text), text) for text in texts))
+        theirs.sendall(
+            b"*%d\r\n" % len(texts)
+            + b"".join(b"$%d\r\n%s\r\n" % (len(text), text) for text in texts)
+        )
         if end:
             theirs.shutdown(socket.SHUT_WR)
 
@@ -44,7 +47,9 @@ def say(theirs: socket.socket, *texts: bytes, end: bool = False) -> threading.Th
 
 
 def test_what_is_longer_is_read_past(ends: tuple[Any, socket.socket]) -> None:
-    """Its beginning and its length are kept, in little memory, and the next answer is read as ever."""
+    """Its beginning and its length are kept, in little memory, and the next answer is read
+    as ever.
+    """
     parser, theirs = ends
     long = b"ab" * 30_000_000
     tracemalloc.start()
@@ -58,7 +63,8 @@ def test_what_is_longer_is_read_past(ends: tuple[Any, socket.socket]) -> None:
         tracemalloc.stop()
     sender.join()
     assert (key, found, found.size) == (b"queue", long[:4096], len(long))
-    assert peak < 130_000_000  # the sender's own answer is in it; the reader alone would add as much again
+    # the sender's own answer is in it; the reader alone would add as much again
+    assert peak < 130_000_000
     for text in (b"", b"x", b"x" * LIMIT):
         say(theirs, b"queue", text).join()
         assert parser.read_response() == [b"queue", text]
@@ -68,7 +74,9 @@ def test_what_is_longer_is_read_past(ends: tuple[Any, socket.socket]) -> None:
     assert second == b"behind"
 
 
-def test_an_answer_that_breaks_off_is_the_end_of_its_connection(ends: tuple[Any, socket.socket]) -> None:
+def test_an_answer_that_breaks_off_is_the_end_of_its_connection(
+    ends: tuple[Any, socket.socket],
+) -> None:
     """What was read past cannot be read again."""
     parser, theirs = ends
     theirs.sendall(b"$%d\r\n" % (10 * LIMIT) + b"x" * LIMIT)

@@ -56,7 +56,10 @@ def test_another_boot_or_host_is_not_judged(boot: str) -> None:
     assert not delivery_tags.is_dead(dead_owner().replace("take.", "take.y", 1))
 
 
-@given(st.text(max_size=60) | st.builds("take.{}.{}".format, st.just(file_names.boot_name()), st.text(max_size=20)))
+@given(
+    st.text(max_size=60)
+    | st.builds("take.{}.{}".format, st.just(file_names.boot_name()), st.text(max_size=20))
+)
 def test_what_is_no_owner_is_not_dead(text: str) -> None:
     """Whatever stands in the index: it is no process of this host that has ended."""
     boot = file_names.boot_name()
@@ -73,7 +76,9 @@ def test_the_newest_is_the_first_to_go_back() -> None:
 
 
 def test_a_lost_take_is_kept_in_mind_on_its_broker() -> None:
-    """Until its message has gone back; another broker's take of the same tag is none, nor is that of another process."""
+    """Until its message has gone back; another broker's take of the same tag is none, nor is that
+    of another process.
+    """
     lost, tag = LostMessages(), delivery_tags.take_tag()
     lost.add(HERE, tag)
     assert lost.has(HERE, tag)

@@ -17,11 +17,15 @@ def test_the_installed_one_is_known() -> None:
 def test_another_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its workers may take as kombu does, and lose what they have when they die."""
     monkeypatch.setattr(kombu, "VERSION", (5, 8, 0))
-    with pytest.raises(RuntimeError, match=r"expected kombu 5\.7 for redis://, found kombu .*; install that one"):
+    with pytest.raises(
+        RuntimeError, match=r"expected kombu 5\.7 for redis://, found kombu .*; install that one"
+    ):
         redis_transport.register()
 
 
-@pytest.mark.parametrize("name", ["_brpop_start", "_brpop_read", "_in_poll", "_on_connection_disconnect"])
+@pytest.mark.parametrize(
+    "name", ["_brpop_start", "_brpop_read", "_in_poll", "_on_connection_disconnect"]
+)
 def test_one_that_has_moved_a_method_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """It says which one is missing."""
     monkeypatch.delattr(redis.Channel, name)

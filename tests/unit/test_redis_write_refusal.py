@@ -8,7 +8,10 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from warren.broker.redis.write_refusal import is_refused_write
 
-SCRIPT = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."
+SCRIPT = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to "
+    "disk."
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,9 @@ SCRIPT = "MISCONF Redis is configured to save RDB snapshots, but it's currently 
         ResponseError(SCRIPT),
         ResponseError(f"Command # 1 (SETEX key 5 x) of pipeline caused error: {SCRIPT}"),
         ResponseError("NOREPLICAS Not enough good replicas to write."),
-        ResponseError("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."),
+        ResponseError(
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+        ),
     ],
 )
 def test_a_refused_write_may_be_tried_again(error: Exception) -> None:
@@ -32,7 +37,9 @@ def test_a_refused_write_may_be_tried_again(error: Exception) -> None:
     [
         ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
         ResponseError("NOPERM this user has no permissions"),
-        ResponseError("Command # 1 (SETEX key 5 caused error by: MISCONF ) of pipeline caused error: ERR no"),
+        ResponseError(
+            "Command # 1 (SETEX key 5 caused error by: MISCONF ) of pipeline caused error: ERR no"
+        ),
         RedisConnectionError("Connection refused"),
         ValueError("OOM "),
     ],

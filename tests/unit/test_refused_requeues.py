@@ -13,7 +13,9 @@ from warren.worker.unconfirmed import PendingRequeue
 
 def copy(key: str = "gone", **options: Any) -> PendingRequeue:
     """A copy for this queue."""
-    return PendingRequeue(SimpleNamespace(body="{}", headers={}), "", key, {}, lambda: None, None, **options)
+    return PendingRequeue(
+        SimpleNamespace(body="{}", headers={}), "", key, {}, lambda: None, None, **options
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,13 @@ import pytest
 
 from support.forks import child, end
 from support.plants import PLANTS
-from warren.system.regular_file import NotRegular, TooLarge, make_directory, open_regular, read_regular
+from warren.system.regular_file import (
+    NotRegular,
+    TooLarge,
+    make_directory,
+    open_regular,
+    read_regular,
+)
 
 
 def test_a_regular_file_is_read_whole(tmp_path: Path) -> None:
@@ -57,7 +63,9 @@ def test_a_limit_is_a_limit(tmp_path: Path) -> None:
 
 
 def test_a_lease_holds_nobody_up(tmp_path: Path) -> None:
-    """The owner of a file may have the kernel ask him before each opening: a reader that waited would stand for 45 s."""
+    """The owner of a file may have the kernel ask him before each opening: a reader that waited
+    would stand for 45 s.
+    """
     path = tmp_path / "x"
     path.write_bytes(b"words")
     (held, hold), (over, release) = os.pipe(), os.pipe()
@@ -91,7 +99,9 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> None:
-    """A file in its place is renamed, and what holds nothing is removed; nothing above it, nor behind a link, is touched."""
+    """A file in its place is renamed, and what holds nothing is removed; nothing above it, nor
+    behind a link, is touched.
+    """
     path = tmp_path / "state" / "broker"
     path.parent.mkdir()
     PLANTS[word](path)
@@ -111,7 +121,9 @@ def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> Non
 
 
 def test_a_link_to_a_directory_is_one_and_a_link_to_nothing_stays(tmp_path: Path) -> None:
-    """It may lead to a disk that is not mounted: a directory in its place would hide what is there."""
+    """It may lead to a disk that is not mounted: a directory in its place would hide what is
+    there.
+    """
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to("disk")
     make_directory(tmp_path / "link")
@@ -121,7 +133,9 @@ def test_a_link_to_a_directory_is_one_and_a_link_to_nothing_stays(tmp_path: Path
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_disk_that_is_mounted_meanwhile_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_mounted_meanwhile_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The link to it stays, though it led to nothing a moment ago."""
     link, disk = tmp_path / "link", tmp_path / "disk"
     link.symlink_to("disk")
@@ -144,4 +158,6 @@ def test_a_file_in_the_place_of_a_directory_goes_where_it_is_told(tmp_path: Path
     """Out of a directory whose names mean something."""
     (tmp_path / "queue").touch()
     make_directory(tmp_path / "queue", to=f"{tmp_path}/kept")
-    assert [path.name.partition(".moved-away-")[0] for path in tmp_path.iterdir() if path.is_file()] == ["kept"]
+    assert [
+        path.name.partition(".moved-away-")[0] for path in tmp_path.iterdir() if path.is_file()
+    ] == ["kept"]

@@ -34,11 +34,27 @@ UNWATCHED = "[quota-watchdog]\nenabled = false\n"
         (BASE + "[worker:c]\n", BASE, ""),
         # queues
         (BASE, BASE + "[worker:c]\nqueues = own\n[queue:own]\n", ""),
-        (BASE, BASE.replace("[worker:b]\n", "[worker:b]\nqueues = default, own\n") + "[queue:own]\n", "b"),
-        (BASE, BASE + "[worker:c]\nqueues = own\n[queue:own]\ntasks = shop.own\n", "ab"),  # shop.own goes elsewhere
+        (
+            BASE,
+            BASE.replace("[worker:b]\n", "[worker:b]\nqueues = default, own\n") + "[queue:own]\n",
+            "b",
+        ),
+        (
+            BASE,
+            BASE + "[worker:c]\nqueues = own\n[queue:own]\ntasks = shop.own\n",
+            "ab",
+        ),  # shop.own goes elsewhere
         (OTHER + BASE, OTHER + BASE + "[queue:own]\n", "ab"),  # somebody must declare it
-        (OTHER + BASE, OTHER + BASE + "[worker:c]\nenabled = false\nqueues = own\n[queue:own]\n", "ab"),
-        (BASE + "[worker:c]\nqueues = own\n[queue:own]\n", BASE, "ab"),  # a task that names it must fail
+        (
+            OTHER + BASE,
+            OTHER + BASE + "[worker:c]\nenabled = false\nqueues = own\n[queue:own]\n",
+            "ab",
+        ),
+        (
+            BASE + "[worker:c]\nqueues = own\n[queue:own]\n",
+            BASE,
+            "ab",
+        ),  # a task that names it must fail
         (BASE, BASE + "[queue:default]\nbinding_key = other\n", "ab"),
         # quotas
         (BASE, BASE.replace("9/h", "5/m"), ""),
@@ -46,7 +62,11 @@ UNWATCHED = "[quota-watchdog]\nenabled = false\n"
         (BASE, BASE + "cost = 2\n", "ab"),
         (BASE, BASE + "[quota:two]\nlimit = 1/h\n", "ab"),
         (BASE, BASE.replace("limit = 9/h\ntasks = shop.crawl\n", "limit = 9/h\n"), "ab"),
-        (UNWATCHED + BASE, UNWATCHED + BASE.replace("9/h", "5/m"), "ab"),  # nobody else would change the ledger
+        (
+            UNWATCHED + BASE,
+            UNWATCHED + BASE.replace("9/h", "5/m"),
+            "ab",
+        ),  # nobody else would change the ledger
         (BASE, UNWATCHED + BASE.replace("9/h", "5/m"), "ab"),
         # what all of them use
         (BASE, BASE + "[app]\ntimezone = Europe/Berlin\n", "ab"),
@@ -76,13 +96,17 @@ def test_workers(loaded: Loaded, before: str, after: str, concerned: str) -> Non
     ],
 )
 def test_beat_and_watchdog(loaded: Loaded, after: str, sending: bool, watchdog: bool) -> None:
-    """Beat keeps its leadership, and the watchdog its broker status, over an edit that says nothing to them."""
+    """Beat keeps its leadership, and the watchdog its broker status, over an edit that says nothing
+    to them.
+    """
     old, new = loaded(BASE), loaded(after)
     assert (affects_sending(old, new), affects_watchdog(old, new)) == (sending, watchdog)
 
 
 def test_a_queue_that_was_added_since(loaded: Loaded) -> None:
-    """A process older than a queue can send to it by its name; a queue that is nowhere, or in a wrong file, is none."""
+    """A process older than a queue can send to it by its name; a queue that is nowhere, or in a
+    wrong file, is none.
+    """
     queues = make_app(loaded(BASE)).amqp.queues
     loaded(BASE + "[worker:c]\nqueues = own\n[queue:own]\nbinding_key = own.key\n")
     assert queues["own"].routing_key == "own.key"
@@ -96,7 +120,9 @@ def test_a_queue_that_was_added_since(loaded: Loaded) -> None:
 
 
 def test_a_call_may_name_its_queue(loaded: Loaded) -> None:
-    """A call that names a queue has the task go there, by that queue's own key; another task goes where it belongs."""
+    """A call that names a queue has the task go there, by that queue's own key; another task goes
+    where it belongs.
+    """
     router = make_app(loaded(BASE)).amqp.router
     for task, options, expected in (
         ("shop.crawl", {}, ("crawl", "crawl")),
@@ -105,4 +131,7 @@ def test_a_call_may_name_its_queue(loaded: Loaded) -> None:
         ("shop.crawl", {"queue": "default"}, ("default", "default")),
     ):
         found = router.route(dict(options), task)
-        assert (found["queue"].name, found.get("routing_key", found["queue"].routing_key)) == expected
+        assert (
+            found["queue"].name,
+            found.get("routing_key", found["queue"].routing_key),
+        ) == expected

@@ -24,7 +24,10 @@ def lines(tmp_path: Path) -> Iterator[Any]:
     """A process with a log, which has heard of no revoke."""
     forget()
     setup.configure("worker", "worker-a", "h", tmp_path / "log")
-    yield lambda: [json.loads(line) for line in (tmp_path / "log/worker.log").read_text(encoding="utf-8").splitlines()]
+    yield lambda: [
+        json.loads(line)
+        for line in (tmp_path / "log/worker.log").read_text(encoding="utf-8").splitlines()
+    ]
     setup.end()
     forget()
 
@@ -44,7 +47,9 @@ def opened(directory: Path, program: str = "worker-a") -> Revokes:
 
 
 def test_a_revoke_is_known_to_the_next_worker_of_the_host(tmp_path: Path) -> None:
-    """Ids and stamps, of its own file and of those of others; in a file that nobody else may read."""
+    """Ids and stamps, of its own file and of those of others; in a file that nobody else may
+    read.
+    """
     first = opened(tmp_path)
     first.note(["one", "two", 5, None, "x" * 300, "new\nline"])
     first.note(stamps={"customer": ["c1", "c2"], "order": "o1", 5: "n", "long": "x" * 300})
@@ -56,7 +61,9 @@ def test_a_revoke_is_known_to_the_next_worker_of_the_host(tmp_path: Path) -> Non
         assert (tmp_path / "worker" / f"{program}.revoked").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_old_does_not_hold_and_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_old_does_not_hold_and_the_newest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As many as Celery remembers; the file does not grow for ever."""
     monkeypatch.setattr(state, "REVOKES_MAX", 10)
     monkeypatch.setattr(module, "_FULL", 2_000)
@@ -72,8 +79,12 @@ def test_what_is_old_does_not_hold_and_the_newest_are_kept(tmp_path: Path, monke
     assert path.read_text(encoding="utf-8").count("\n") == 10
 
 
-def test_a_running_worker_drops_nothing_that_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many it hears, the newest of them are revoked for as long as the file holds them: not for three hours."""
+def test_a_running_worker_drops_nothing_that_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many it hears, the newest of them are revoked for as long as the file holds them: not
+    for three hours.
+    """
     monkeypatch.setattr(state.revoked, "maxlen", 10)
     running = opened(tmp_path)
     clock = time.monotonic()
@@ -85,12 +96,19 @@ def test_a_running_worker_drops_nothing_that_holds(tmp_path: Path, monkeypatch: 
     assert set(state.revoked) == {f"id-{number}" for number in range(20, 30)}
 
 
-def test_a_running_worker_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the same time as one that starts, counted from the revoke and not from the start of the worker."""
+def test_a_running_worker_forgets_what_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the same time as one that starts, counted from the revoke and not from the start of the
+    worker.
+    """
     now = time.time()
     path = tmp_path / "worker/worker-a.revoked"
     path.parent.mkdir()
-    lines: list[Any] = [(now - HOLDS / 2, "id", "early", ""), (now - HOLDS / 2, "stamp", "customer", "c1")]
+    lines: list[Any] = [
+        (now - HOLDS / 2, "id", "early", ""),
+        (now - HOLDS / 2, "stamp", "customer", "c1"),
+    ]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     running = opened(tmp_path)
     running.note(["late"], {"customer": "c2", "order": "o1"})
@@ -111,18 +129,25 @@ def test_a_running_worker_forgets_what_is_old(tmp_path: Path, monkeypatch: pytes
 
 FOREIGN = {
     "garbage": b"\x00\xff\xfe garbage\nmore of it\n",
-    "JSON of another kind": b'{"a": 1}\n[1, 2, 3, 4]\n[true, "id", "x", ""]\n["now", "id", "x", ""]\n[1e999, "id", "x", ""]\n',
+    "JSON of another kind": (
+        b'{"a": 1}\n[1, 2, 3, 4]\n[true, "id", "x", ""]\n["now", "id", "x", ""]\n[1e999, "id", '
+        b'"x", ""]\n'
+    ),
     "deep nesting": b"[" * 100_000 + b"\n",
 }
 
 
 @pytest.mark.parametrize("kind", [*FOREIGN, "a directory", "a fifo", "a link", "a link to nothing"])
 def test_what_else_stands_there_stops_no_worker(tmp_path: Path, lines: Any, kind: str) -> None:
-    """It is set aside with one line, or removed where it holds nothing; what can be read of it holds."""
+    """It is set aside with one line, or removed where it holds nothing; what can be read of it
+    holds.
+    """
     path = tmp_path / "worker/worker-a.revoked"
     path.parent.mkdir()
     if kind in FOREIGN:
-        path.write_bytes(json.dumps([time.time(), "id", "good", ""]).encode() + b"\n" + FOREIGN[kind])
+        path.write_bytes(
+            json.dumps([time.time(), "id", "good", ""]).encode() + b"\n" + FOREIGN[kind]
+        )
     elif kind == "a directory":
         (path / "within").mkdir(parents=True)
     elif kind == "a fifo":
@@ -168,7 +193,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_what_could_not_be_written_is_written_later(tmp_path: Path, lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_written_is_written_later(
+    tmp_path: Path, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is told once, holds meanwhile, and is there when the disk takes it."""
     running = opened(tmp_path)
 
@@ -184,7 +211,9 @@ def test_what_could_not_be_written_is_written_later(tmp_path: Path, lines: Any, 
     assert set(state.revoked) == {"one", "two"}
 
 
-def test_stamps_that_could_not_be_written_are_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stamps_that_could_not_be_written_are_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As ids are: also the one whose writing has failed."""
     running = opened(tmp_path)
 
@@ -197,8 +226,12 @@ def test_stamps_that_could_not_be_written_are_written_later(tmp_path: Path, monk
     assert state.revoked_stamps == {"customer": ["c1"]}
 
 
-def test_planted_files_cost_a_bounded_number_of_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a task writes there, a worker that starts takes apart no more than two files' worth, and knows its own."""
+def test_planted_files_cost_a_bounded_number_of_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a task writes there, a worker that starts takes apart no more than two files' worth,
+    and knows its own.
+    """
     opened(tmp_path).note(["mine"])
     directory = tmp_path / "worker"
     stamp = [time.time(), "stamp", "s"]
@@ -206,7 +239,8 @@ def test_planted_files_cost_a_bounded_number_of_lines(tmp_path: Path, monkeypatc
         (directory / f"!{number}.revoked").write_bytes(b"\n" * 100_000)
         (directory / f"!{number}-garbage.revoked").write_bytes(b"x\n" * 100_000)
         (directory / f"!{number}-many.revoked").write_text(
-            "".join(json.dumps([*stamp, f"{number}-{each}"]) + "\n" for each in range(50_000)), encoding="utf-8"
+            "".join(json.dumps([*stamp, f"{number}-{each}"]) + "\n" for each in range(50_000)),
+            encoding="utf-8",
         )
     parsed, real = [0], module._parsed
 

@@ -12,11 +12,24 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "daemons"
 #: Each room may import those before it, and no other.
-ROOMS = ["errors", "redaction", "system", "logs", "status", "config", "broker", "runtime", "health", "app", "quotas"]
+ROOMS = [
+    "errors",
+    "redaction",
+    "system",
+    "logs",
+    "status",
+    "config",
+    "broker",
+    "runtime",
+    "health",
+    "app",
+    "quotas",
+]
 ROOMS += ["tasks", "supervise", "control", "worker", "beat", "watchdog", "cli", "demo", "__main__"]
 #: The rooms of the daemons: none knows another.
 DAEMONS = ("supervise", "worker", "beat", "watchdog")
-#: `warren health` runs in each cycle of a monitor, and log lines are read where the settings are wrong: both know these only.
+#: `warren health` runs in each cycle of a monitor, and log lines are read where the settings are
+#: wrong: both know these only.
 LIGHT = {"errors", "redaction", "system", "status"}
 
 
@@ -38,9 +51,13 @@ def _imported(path: Path, known: set[str]) -> set[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from room import module` asks for the module, `from room import name` for what the room itself says.
+            # `from room import module` asks for the module, `from room import name` for what the
+            # room itself says.
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name.removeprefix("warren.") in known else node.module for name in submodules]
+            names = [
+                name if name.removeprefix("warren.") in known else node.module
+                for name in submodules
+            ]
         else:
             continue
         found |= {name.removeprefix("warren.") for name in names if name.startswith("warren.")}
@@ -53,7 +70,10 @@ def room(module: str) -> str:
 
 
 def between_rooms() -> Iterator[tuple[str, str]]:
-    """Yield each import of one room's module by a module of another room. The public face stands for no room."""
+    """Yield each import of one room's module by a module of another room.
+
+    The public face stands for no room.
+    """
     for module, targets in imports().items():
         for target in targets:
             if module != "warren" and room(target) != room(module):
@@ -68,7 +88,9 @@ def test_the_house_is_seen_whole() -> None:
 
 def test_each_room_knows_only_the_rooms_before_it() -> None:
     """Data flows one way."""
-    assert not {(by, of) for by, of in between_rooms() if ROOMS.index(room(of)) > ROOMS.index(room(by))}
+    assert not {
+        (by, of) for by, of in between_rooms() if ROOMS.index(room(of)) > ROOMS.index(room(by))
+    }
 
 
 def test_daemons_never_import_each_other() -> None:
@@ -78,9 +100,15 @@ def test_daemons_never_import_each_other() -> None:
 
 @pytest.mark.parametrize("light", ["health", "logs.reading"])
 def test_what_must_always_answer_knows_no_settings_and_no_daemon(light: str) -> None:
-    """A monitor asks each cycle, and logs are read back also where the settings are wrong or the suite is gone."""
+    """A monitor asks each cycle, and logs are read back also where the settings are wrong or the
+    suite is gone.
+    """
     own = room(light)
-    assert not {(by, of) for by, of in between_rooms() if by.startswith(light) and room(of) not in {own, *LIGHT}}
+    assert not {
+        (by, of)
+        for by, of in between_rooms()
+        if by.startswith(light) and room(of) not in {own, *LIGHT}
+    }
 
 
 def test_there_is_no_cycle_of_modules() -> None:
@@ -90,7 +118,9 @@ def test_there_is_no_cycle_of_modules() -> None:
 
 @pytest.mark.parametrize("outer", ROOMS)
 def test_there_is_no_cycle_of_the_rooms_within_a_room(outer: str) -> None:
-    """The arrow continues inside: `supervise.reload` and `supervise.programs` do not need each other."""
+    """The arrow continues inside: `supervise.reload` and `supervise.programs` do not need each
+    other.
+    """
     inner: dict[str, set[str]] = {}
     for module, targets in imports().items():
         if module.startswith(f"{outer}."):
@@ -101,7 +131,11 @@ def test_there_is_no_cycle_of_the_rooms_within_a_room(outer: str) -> None:
 
 def _inner(module: str) -> str:
     parts = module.split(".")
-    return ".".join(parts[:2]) if len(parts) > 2 or (SOURCE / "warren" / Path(*parts)).is_dir() else module
+    return (
+        ".".join(parts[:2])
+        if len(parts) > 2 or (SOURCE / "warren" / Path(*parts)).is_dir()
+        else module
+    )
 
 
 def _sort(graph: dict[str, set[str]]) -> None:
@@ -112,8 +146,14 @@ def _sort(graph: dict[str, set[str]]) -> None:
 
 
 def test_each_file_has_a_name_of_its_own() -> None:
-    """A name says one thing. pytest, too, imports tests by their base name: of two with one name the second is an error."""
+    """A name says one thing. pytest, too, imports tests by their base name: of two with one name
+    the second is an error.
+    """
     tests = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
     assert sorted(tests) == sorted(set(tests))
-    modules = [path.name for path in SOURCE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py", "daemon.py")]
+    modules = [
+        path.name
+        for path in SOURCE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py", "daemon.py")
+    ]
     assert sorted(modules) == sorted(set(modules))

@@ -1,4 +1,6 @@
-"""The run directory, moved or removed at any moment of the turn in which supervisord looks at it."""
+"""The run directory, moved or removed at any moment of the turn in which supervisord looks at
+it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ class Made:
         etc = directory / "etc"
         etc.mkdir()
         (etc / "warren.ini").write_text(
-            f"[app]\nstate_dir = {directory}/state\nlog_dir = {directory}/log\nrun_dir = {directory}/run\n[worker:a]\n",
+            (
+                f"[app]\nstate_dir = {directory}/state\nlog_dir = {directory}/log\nrun_dir = "
+                f"{directory}/run\n[worker:a]\n"
+            ),
             encoding="utf-8",
         )
         self.run = directory / "run"
@@ -112,7 +117,9 @@ def plant(made: Made) -> None:
 
 
 def at(number: int, act: Callable[[], None], step: Callable[[], None]) -> bool:
-    """Take the turn, with the act just before its so-manyth question to the kernel; return whether there were so many."""
+    """Take the turn, with the act just before its so-manyth question to the kernel; return whether
+    there were so many.
+    """
     asked = [0]
 
     def look(frame: Any, event: str, function: Any) -> None:
@@ -133,17 +140,25 @@ def at(number: int, act: Callable[[], None], step: Callable[[], None]) -> bool:
 
 
 def _home(function: Any) -> str:
-    return str(getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__)
+    return str(
+        getattr(function, "__module__", None)
+        or type(getattr(function, "__self__", None)).__module__
+    )
 
 
 @pytest.mark.parametrize("act", [move, remove, spoil, close])
 @pytest.mark.parametrize("before", [nothing, unlink, plant, move])
-def test_a_directory_that_goes_within_a_step(made: Made, before: Callable[[Made], None], act: Callable[[Made], None]) -> None:
-    """Whatever the turn was about to do, it raises nothing, and the next turns make the directory again."""
+def test_a_directory_that_goes_within_a_step(
+    made: Made, before: Callable[[Made], None], act: Callable[[Made], None]
+) -> None:
+    """Whatever the turn was about to do, it raises nothing, and the next turns make the directory
+    again.
+    """
     steps = 0
     while True:
         assert made.whole()
-        # What only a reload reads, which writes it first, is written again where the whole directory was gone.
+        # What only a reload reads, which writes it first, is written again where the whole
+        # directory was gone.
         assert act is spoil or (made.run / "supervisor" / "worker-a.conf").is_file()
         before(made)
         gone = False
@@ -159,7 +174,8 @@ def test_a_directory_that_goes_within_a_step(made: Made, before: Callable[[Made]
         for _ in range(3):
             if not made.whole():
                 made.step()
-        for kept in made.run.glob(f"*{MARK}*"):  # a turn looks at each file: they would be more questions each time
+        # a turn looks at each file: they would be more questions each time
+        for kept in made.run.glob(f"*{MARK}*"):
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
         if not reached:
             break
@@ -167,7 +183,9 @@ def test_a_directory_that_goes_within_a_step(made: Made, before: Callable[[Made]
 
 
 def test_what_no_step_can_mend_is_told_once(made: Made, caplog: pytest.LogCaptureFixture) -> None:
-    """A file where the directory belongs stays, as the directory is named by the settings; it is told, and mended after."""
+    """A file where the directory belongs stays, as the directory is named by the settings; it is
+    told, and mended after.
+    """
     move(made)
     made.run.touch()
     for _ in range(4):

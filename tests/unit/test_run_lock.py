@@ -58,10 +58,16 @@ NOTES = {
 
 
 @pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
-def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any task may write to it, also a file of a terabyte: whoever meets the lock is told that another has it, and no more."""
+def test_what_stands_in_a_lock_is_believed_by_nobody(
+    tmp_path: Path, note: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any task may write to it, also a file of a terabyte: whoever meets the lock is told that
+    another has it, and no more.
+    """
     arguments = [sys.executable, "-c", OTHER, str(tmp_path)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "taken\n"
         if note is None:
@@ -69,23 +75,33 @@ def test_what_stands_in_a_lock_is_believed_by_nobody(tmp_path: Path, note: bytes
         else:
             # A path below /proc that leads to a fifo, which would be waited at.
             os.mkfifo(tmp_path / "stat")
-            (tmp_path / "supervisord.lock").write_bytes(note.replace(b"../FIFO", f"../{tmp_path}".encode()))
+            (tmp_path / "supervisord.lock").write_bytes(
+                note.replace(b"../FIFO", f"../{tmp_path}".encode())
+            )
         with pytest.raises(AlreadyRunning, match=r"process (\?|\d{1,32}), has the run directory"):
             Lock(tmp_path)
-        # The same file as the lock of a daemon, which waits for a holder of which it knows nothing: it may be about to end.
+        # The same file as the lock of a daemon, which waits for a holder of which it knows nothing:
+        # it may be about to end.
         monkeypatch.setattr(instance_lock, "ORPHAN_TIMEOUT", 0)
         (tmp_path / "beat.lock").hardlink_to(tmp_path / "supervisord.lock")
-        with pytest.raises(WarrenError, match=rf"another beat runs on this host, process unknown \({tmp_path}/beat.lock\)"):
+        with pytest.raises(
+            WarrenError,
+            match=rf"another beat runs on this host, process unknown \({tmp_path}/beat.lock\)",
+        ):
             instance_lock.InstanceLock(tmp_path, "beat", None).take()
         output_of(other)
 
 
 def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
-    """Whoever came in while the file was gone keeps the lock, also when the first one asks again."""
+    """Whoever came in while the file was gone keeps the lock, also when the first one asks
+    again.
+    """
     lock = Lock(tmp_path)
     lock.path.unlink()
     arguments = [sys.executable, "-c", OTHER, str(tmp_path)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "taken\n"
         for _ in range(2):
@@ -99,7 +115,9 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
 
 
 def test_the_note_of_the_run_directory_waits_for_nobody(tmp_path: Path) -> None:
-    """A fifo or a link that a task has left in its place is replaced by the note, and what the link leads to stays."""
+    """A fifo or a link that a task has left in its place is replaced by the note, and what the link
+    leads to stays.
+    """
     (tmp_path / "state").mkdir()
     app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path / "run")
     settings = Settings(directory=tmp_path, host="here", app=app)

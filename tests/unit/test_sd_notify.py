@@ -41,7 +41,9 @@ def test_a_status_is_sent_when_it_changes(tmp_path: Path) -> None:
 
 
 def test_the_watchdog_is_fed_only_when_it_is_ours(tmp_path: Path) -> None:
-    """WATCHDOG=1 goes out at once, then at a quarter of the time; not without WATCHDOG_USEC, nor for another process."""
+    """WATCHDOG=1 goes out at once, then at a quarter of the time; not without WATCHDOG_USEC, nor
+    for another process.
+    """
     with systemd(tmp_path) as listener:
         for words, fed in (
             ({"WATCHDOG_USEC": "60000000"}, 1),
@@ -61,7 +63,9 @@ def test_the_watchdog_is_fed_only_when_it_is_ours(tmp_path: Path) -> None:
 
 
 def test_more_time_is_asked_for_now_and_then(tmp_path: Path) -> None:
-    """Each turn of the loop may ask; systemd hears it every few seconds, and at once when a stop begins."""
+    """Each turn of the loop may ask; systemd hears it every few seconds, and at once when a stop
+    begins.
+    """
     with systemd(tmp_path) as listener:
         notifier = Notifier(listener.address)
         for _ in range(3):
@@ -100,10 +104,16 @@ def test_nobody_listens(tmp_path: Path) -> None:
         notifier.alive()
 
 
-def test_an_address_that_cannot_be_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_cannot_be_one_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is told once, with what is wrong with it."""
     told: list[str] = []
-    monkeypatch.setattr(sd_notify, "logger", lambda: SimpleNamespace(error=lambda event, reason: told.append(reason)))
+    monkeypatch.setattr(
+        sd_notify,
+        "logger",
+        lambda: SimpleNamespace(error=lambda event, reason: told.append(reason)),
+    )
     notifier = Notifier(str(tmp_path / ("x" * 200)))
     notifier.ready("ready")
     notifier.status("more")
@@ -137,14 +147,23 @@ def test_the_environment_names_no_socket_for_a_child(tmp_path: Path) -> None:
 
 def test_a_refused_start_says_why(tmp_path: Path) -> None:
     """The first located problem is in STATUS, and how many there are beyond it."""
-    problem = Problem(Origin(tmp_path / "warren.ini", 3), "worker:a", "prefetch", "a whole number", "'many'")
+    problem = Problem(
+        Origin(tmp_path / "warren.ini", 3), "worker:a", "prefetch", "a whole number", "'many'"
+    )
     with systemd(tmp_path) as listener:
         notifier = Notifier(listener.address)
-        for error in (ConfigError([problem]), ConfigError([problem, problem]), WarrenError("no room")):
+        for error in (
+            ConfigError([problem]),
+            ConfigError([problem, problem]),
+            WarrenError("no room"),
+        ):
             with pytest.raises(WarrenError), notifier.refusals():
                 raise error
         first, second, third = listener.said("STATUS")
-    assert first == f"refused: {tmp_path}/warren.ini:3: [worker:a] prefetch: expected a whole number, found 'many'"
+    assert first == (
+        f"refused: {tmp_path}/warren.ini:3: [worker:a] prefetch: expected a whole number, "
+        "found 'many'"
+    )
     assert second == f"{first} (and 1 more)"
     assert third == "refused: no room"
 
@@ -159,11 +178,15 @@ def test_any_status_is_one_short_line_of_utf8(text: str) -> None:
 
 def test_a_status_shows_no_secret() -> None:
     """`systemctl status` may be called by every user of the host."""
-    assert clean("refused: cannot use amqp://u:secret77@h?x") == "refused: cannot use amqp://u:***@h?x"
+    assert (
+        clean("refused: cannot use amqp://u:secret77@h?x") == "refused: cannot use amqp://u:***@h?x"
+    )
 
 
 def test_a_backslash_stays(tmp_path: Path) -> None:
-    """systemd takes a backslash away and keeps what stands behind it, and drops a datagram that ends with one."""
+    """systemd takes a backslash away and keeps what stands behind it, and drops a datagram that
+    ends with one.
+    """
     with systemd(tmp_path) as listener:
         Notifier(listener.address).status("found 'a\\nb\\'")
         [said] = listener.said("STATUS")

@@ -43,13 +43,18 @@ def limits(slots: Slots, limit: int, window: int, now: int) -> None:
     rebuild(slots, now)
 
 
-@pytest.mark.parametrize("steps", [[(3, 5 * WINDOW)], [(3, WINDOW), (3, 5 * WINDOW)], [(1, 5 * WINDOW), (3, 5 * WINDOW)]])
+@pytest.mark.parametrize(
+    "steps", [[(3, 5 * WINDOW)], [(3, WINDOW), (3, 5 * WINDOW)], [(1, 5 * WINDOW), (3, 5 * WINDOW)]]
+)
 def test_calls_that_no_slot_remembers(steps: list[tuple[int, int]]) -> None:
-    """A slot that comes into service stands for calls whose slot has served again, before, with or after a longer window."""
+    """A slot that comes into service stands for calls whose slot has served again, before, with or
+    after a longer window.
+    """
     slots = called_often(0, WINDOW, 2 * WINDOW)
     for limit, window in steps:
         limits(slots, limit, window, 3 * WINDOW + 10)
-    # Three calls count in a window of 5 * WINDOW until the first of them, which ended at 0, leaves it.
+    # Three calls count in a window of 5 * WINDOW until the first of them, which ended at 0, leaves
+    # it.
     assert slots.counts(5 * WINDOW - 1).free == 0
     assert not slots.available(1, 5 * WINDOW - 1)
     assert slots.available(3, 8 * WINDOW)
@@ -66,7 +71,9 @@ def test_a_longest_call_made_longer() -> None:
 
 
 def test_a_refund_stands_for_calls_that_no_slot_remembers() -> None:
-    """A slot that was open while others served again and again, and is given back then, does not make room for more."""
+    """A slot that was open while others served again and again, and is given back then, does not
+    make room for more.
+    """
     slots = make(2)
     unsent = slots.reserve(ME, 0)
     for at in (0, WINDOW, 2 * WINDOW):
@@ -84,7 +91,9 @@ def test_a_refund_stands_for_calls_that_no_slot_remembers() -> None:
 
 
 def test_a_lowered_limit_takes_refunds_out_of_service() -> None:
-    """Below a lowered limit no refunded slot serves again until as few are in use as the limit says."""
+    """Below a lowered limit no refunded slot serves again until as few are in use as the limit
+    says.
+    """
     slots = make(4)
     tickets = [slots.reserve(ME, 0) for _ in range(4)]
     slots.words[Head.LIMIT] = 2
@@ -107,7 +116,9 @@ def test_a_boot_with_the_lists_half_changed() -> None:
 
 
 def test_calls_before_a_boot_count_in_a_longer_window() -> None:
-    """A window that is made longer with the boot, or after it, reaches the calls of the boot before."""
+    """A window that is made longer with the boot, or after it, reaches the calls of the boot
+    before.
+    """
     for late in (False, True):
         slots = make(3)
         slots.settle(slots.reserve(ME, 0), WINDOW)
@@ -120,7 +131,9 @@ def test_calls_before_a_boot_count_in_a_longer_window() -> None:
 
 
 def test_calls_that_no_slot_remembers_over_a_boot() -> None:
-    """A limit that is raised with a boot makes no room for calls of a longer window that no slot remembers."""
+    """A limit that is raised with a boot makes no room for calls of a longer window that no slot
+    remembers.
+    """
     slots = make(3)
     for _ in range(3):
         slots.settle(slots.reserve(ME, 0), WINDOW)
@@ -136,7 +149,9 @@ def test_calls_that_no_slot_remembers_over_a_boot() -> None:
 
 
 def test_the_high_water_mark_outweighs_the_lists() -> None:
-    """After a power cut as many slots cool as the mark says, though the lists of the file know of fewer."""
+    """After a power cut as many slots cool as the mark says, though the lists of the file know of
+    fewer.
+    """
     slots = make(6)
     slots.reserve(ME, NOW)
     slots.words[Head.HIGH_WATER] = 4
@@ -149,7 +164,9 @@ def test_the_high_water_mark_outweighs_the_lists() -> None:
 
 @pytest.mark.parametrize("slot", ["mine", "cooling", "retired", NIL, -60, 7, 10**6])
 def test_a_list_that_lies(slot: int | str) -> None:
-    """A free list that names an open, cooling or unknown slot is found out before the slot is given away."""
+    """A free list that names an open, cooling or unknown slot is found out before the slot is given
+    away.
+    """
     slots, tickets = scene()
     known = {name: ticket.slot for name, ticket in tickets.items()}
     known["retired"] = slots.column(Slot.STATE).tolist().index(State.RETIRED)
@@ -183,7 +200,9 @@ def test_closed_until() -> None:
 
 
 def test_next_free_counts_the_slots_that_are_asked_for() -> None:
-    """Who needs several slots is told when all of them are free, and nothing is promised of open ones."""
+    """Who needs several slots is told when all of them are free, and nothing is promised of open
+    ones.
+    """
     slots = make(3)
     tickets = [slots.reserve(ME, 0) for _ in range(3)]
     slots.settle(tickets[0], 10)

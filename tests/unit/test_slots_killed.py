@@ -26,7 +26,11 @@ class Dying:
         self.words, self.left = words, left
 
     def __getitem__(self, where: int | slice) -> int | Dying:
-        return Dying(self.words[where], self.left) if isinstance(where, slice) else int(self.words[where])
+        return (
+            Dying(self.words[where], self.left)
+            if isinstance(where, slice)
+            else int(self.words[where])
+        )
 
     def __setitem__(self, where: int | slice, value: int | memoryview) -> None:
         indexes = range(len(self.words))[where] if isinstance(where, slice) else [where]
@@ -44,8 +48,12 @@ class Dying:
         return self.words.tolist()
 
 
-def crashes(act: Callable[[Slots, dict[str, Ticket]], object]) -> Iterator[tuple[int, Slots, dict[str, Ticket]]]:
-    """The scene after `act` was killed at its first store, its second, and so on; at last after all of it."""
+def crashes(
+    act: Callable[[Slots, dict[str, Ticket]], object],
+) -> Iterator[tuple[int, Slots, dict[str, Ticket]]]:
+    """The scene after `act` was killed at its first store, its second, and so on; at last after all
+    of it.
+    """
     for stores in range(10_000):
         slots, tickets = scene()
         try:
@@ -71,7 +79,9 @@ def cooling_until(slots: Slots, ticket: Ticket) -> int:
 
 
 ACTS: dict[str, Callable[[Slots, dict[str, Ticket]], object]] = {
-    "reserve": lambda slots, tickets: slots.available(3, NOW) and [slots.reserve(ME, NOW) for _ in range(3)],
+    "reserve": lambda slots, tickets: (
+        slots.available(3, NOW) and [slots.reserve(ME, NOW) for _ in range(3)]
+    ),
     "claim": lambda slots, tickets: slots.claim(tickets["mine"], OTHER),
     "settle": lambda slots, tickets: slots.settle(tickets["mine"], NOW + WINDOW),
     "settle unknown": lambda slots, tickets: slots.settle(tickets["mine"], NOW + WINDOW + LONGEST),
@@ -81,13 +91,20 @@ ACTS: dict[str, Callable[[Slots, dict[str, Ticket]], object]] = {
     "reap": lambda slots, tickets: slots.reap(lambda owner: owner != DEAD, lambda: NOW),
     "rebuild": lambda slots, tickets: rebuild(slots, NOW),
 }
-#: From the end of the act: what must cool at least so long, whether the act was done in part or wholly.
-MUST = {"settle": NOW + WINDOW, "settle unknown": NOW + WINDOW + LONGEST, "settle out of order": NOW + 30}
+#: From the end of the act: what must cool at least so long, whether the act was done in part or
+#: wholly.
+MUST = {
+    "settle": NOW + WINDOW,
+    "settle unknown": NOW + WINDOW + LONGEST,
+    "settle out of order": NOW + 30,
+}
 
 
 @pytest.mark.parametrize("act", ACTS)
 def test_killed_at_any_store(act: str) -> None:
-    """Killed before any store of any operation, no call is forgotten, no slot is lost, and the lists are right again."""
+    """Killed before any store of any operation, no call is forgotten, no slot is lost, and the
+    lists are right again.
+    """
     for stores, slots, tickets in crashes(ACTS[act]):
         recover(slots)
         check_lists(slots, NOW)
@@ -100,7 +117,9 @@ def test_killed_at_any_store(act: str) -> None:
 
 @pytest.mark.parametrize("act", ["reserve", "settle", "reap"])
 def test_killed_while_it_mends_what_another_left(act: str) -> None:
-    """The one who finds the lists half changed may be killed as well, at any store, and so may the next."""
+    """The one who finds the lists half changed may be killed as well, at any store, and so may the
+    next.
+    """
     for stores, slots, tickets in crashes(ACTS[act]):
         for again in range(0, 40, 3):
             twice = copy(slots)
@@ -124,7 +143,9 @@ def everybody_ends(slots: Slots, now: int = NOW) -> None:
 
 
 def test_killed_between_reservations_and_owner() -> None:
-    """A claim that is cut off leaves the slot to the old owner, the new one, or to nobody who lives: never free."""
+    """A claim that is cut off leaves the slot to the old owner, the new one, or to nobody who
+    lives: never free.
+    """
     owners = set()
     for _, slots, tickets in crashes(ACTS["claim"]):
         owners.add(dict(slots.open_tickets())[tickets["mine"]])
@@ -132,11 +153,20 @@ def test_killed_between_reservations_and_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [(WINDOW * 3, LONGEST), (WINDOW // 2, LONGEST), (WINDOW, LONGEST * 3), (WINDOW // 2, 40), (300, 1)]
+    "limits",
+    [
+        (WINDOW * 3, LONGEST),
+        (WINDOW // 2, LONGEST),
+        (WINDOW, LONGEST * 3),
+        (WINDOW // 2, 40),
+        (300, 1),
+    ],
 )
 @pytest.mark.parametrize("revert", [False, True])
 def test_killed_while_limits_change(limits: tuple[int, int], revert: bool) -> None:
-    """A change of the window that is cut off anywhere, then done again or taken back, frees no slot early and none too late."""
+    """A change of the window that is cut off anywhere, then done again or taken back, frees no slot
+    early and none too late.
+    """
     window, longest = limits
     for stores, slots, tickets in crashes(lambda slots, _: retime(slots, window, longest, NOW)):
         final = (WINDOW, LONGEST) if revert else limits
@@ -153,7 +183,9 @@ def test_killed_while_limits_change(limits: tuple[int, int], revert: bool) -> No
 
 @pytest.mark.parametrize("window", [WINDOW // 2, WINDOW, WINDOW * 3])
 def test_killed_while_a_boot_is_taken_over(window: int) -> None:
-    """Killed at any store of a take-over, the next one lets as many slots cool for a full window as may have been in use."""
+    """Killed at any store of a take-over, the next one lets as many slots cool for a full window as
+    may have been in use.
+    """
 
     def act(slots: Slots, _: object) -> None:
         slots.words[Head.BOOT] = 5

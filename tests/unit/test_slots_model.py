@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make, set_limits
 from warren.quotas.layout import Head, Slot
@@ -55,9 +62,11 @@ class Provider(RuleBasedStateMachine):
         """Whether the provider may count this call in a window that ends now."""
         if reservation.ended is None:
             return True
-        return reservation.ended + self.window + (self.longest if reservation.lost else 0) > self.now
+        return (
+            reservation.ended + self.window + (self.longest if reservation.lost else 0) > self.now
+        )
 
-    # -- owners ----------------------------------------------------------------------------------------------------
+    # -- owners ------------------------------------------------------------------------------------
 
     @rule(owner=st.integers(0, 2), count=st.integers(1, 3))
     def reserve(self, owner: int, count: int) -> None:
@@ -69,7 +78,9 @@ class Provider(RuleBasedStateMachine):
         assert counted + count <= self.limit
         for _ in range(count):
             ticket = self.slots.reserve(self.owners[owner], self.now)
-            assert all(reservation.ticket != ticket for reservation in self.program_status + self.over)
+            assert all(
+                reservation.ticket != ticket for reservation in self.program_status + self.over
+            )
             self.program_status.append(Reservation(ticket, self.owners[owner]))
 
     @precondition(lambda self: self.program_status)
@@ -84,7 +95,8 @@ class Provider(RuleBasedStateMachine):
     @rule(number=st.integers(0, 99), answered=st.booleans())
     def settle(self, number: int, answered: bool) -> None:
         reservation = self._pick(number)
-        answered = answered and reservation.owner.start not in self.dead  # nobody knows what became of a dead one's call
+        # nobody knows what became of a dead one's call
+        answered = answered and reservation.owner.start not in self.dead
         until = self.now + self.window + (0 if answered else self.longest)
         assert self.slots.settle(reservation.ticket, until)
         self._end(reservation, lost=not answered)
@@ -118,8 +130,14 @@ class Provider(RuleBasedStateMachine):
 
     @rule()
     def reap(self) -> None:
-        gone = [reservation for reservation in self.program_status if reservation.owner.start in self.dead]
-        assert self.slots.reap(lambda owner: owner.start not in self.dead, lambda: self.now) == len(gone)
+        gone = [
+            reservation
+            for reservation in self.program_status
+            if reservation.owner.start in self.dead
+        ]
+        assert self.slots.reap(lambda owner: owner.start not in self.dead, lambda: self.now) == len(
+            gone
+        )
         for reservation in gone:
             self._end(reservation, lost=True)
 
@@ -138,7 +156,7 @@ class Provider(RuleBasedStateMachine):
         self.program_status.remove(reservation)
         self.over.append(reservation)
 
-    # -- time and terms --------------------------------------------------------------------------------------------
+    # -- time and terms ----------------------------------------------------------------------------
 
     @rule(ticks=st.sampled_from([1, 3, LONGEST, WINDOW // 2, WINDOW - 1, WINDOW, WINDOW + LONGEST]))
     def pass_time(self, ticks: int) -> None:
@@ -146,7 +164,9 @@ class Provider(RuleBasedStateMachine):
 
     @rule(windows=st.sampled_from([1, 3]), pace=st.sampled_from([WINDOW // 4, WINDOW]))
     def serve(self, windows: int, pace: int) -> None:
-        """A phase of steady work between two edits: every slot that there is makes a call, over and over."""
+        """A phase of steady work between two edits: every slot that there is makes a call, over and
+        over.
+        """
         end = self.now + windows * self.window
         while self.now < end:
             for _ in range(self.limit):
@@ -170,7 +190,10 @@ class Provider(RuleBasedStateMachine):
     )
     def configure(self, limit: int, window: int, longest: int) -> None:
         self.limit = limit
-        self.limits_changed = self.limits_changed or (window, longest) != (self.window, self.longest)
+        self.limits_changed = self.limits_changed or (window, longest) != (
+            self.window,
+            self.longest,
+        )
         self.window, self.longest = window, longest
         set_limits(self.slots, limit, window, longest, self.now)
 
@@ -188,7 +211,7 @@ class Provider(RuleBasedStateMachine):
         earlier.release_due(when - 1, 99)
         assert when <= self.now or earlier.words[Head.FREE_COUNT] < count
 
-    # -- what holds always -----------------------------------------------------------------------------------------
+    # -- what holds always -------------------------------------------------------------------------
 
     @invariant()
     def lists_are_right(self) -> None:
@@ -203,9 +226,16 @@ class Provider(RuleBasedStateMachine):
     def counts_add_up(self) -> None:
         counts = self.slots.counts(self.now)
         assert counts.open == len(self.program_status)
-        assert counts.free + counts.open + counts.cooling + counts.retired == self.slots.words[Head.CAPACITY]
-        # After the window was made longer the provider may count more calls than there are slots: then none is free.
-        assert not counts.free or counts.free + counts.open + sum(map(self._counted, self.over)) <= self.limit
+        assert (
+            counts.free + counts.open + counts.cooling + counts.retired
+            == self.slots.words[Head.CAPACITY]
+        )
+        # After the window was made longer the provider may count more calls than there are slots:
+        # then none is free.
+        assert (
+            not counts.free
+            or counts.free + counts.open + sum(map(self._counted, self.over)) <= self.limit
+        )
 
     def teardown(self) -> None:
         """When all are dead and a window has passed, the whole limit is there again."""
@@ -230,13 +260,19 @@ class SteadyProvider(Provider):
 
 
 class EditedProvider(RuleBasedStateMachine):
-    """Whole phases of greedy calls with an edit before each, counted by the calls alone: slots are used again and again."""
+    """Whole phases of greedy calls with an edit before each, counted by the calls alone: slots are
+    used again and again.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now, self.slots, self.calls = 1000, make(1), list[int]()
 
-    @rule(limit=st.integers(1, MOST), window=st.sampled_from([WINDOW // 2, WINDOW, WINDOW * 3]), windows=st.integers(0, 3))
+    @rule(
+        limit=st.integers(1, MOST),
+        window=st.sampled_from([WINDOW // 2, WINDOW, WINDOW * 3]),
+        windows=st.integers(0, 3),
+    )
     def edit_and_serve(self, limit: int, window: int, windows: int) -> None:
         """Callers take each slot at once, for so many windows under these terms."""
         set_limits(self.slots, limit, window, LONGEST, self.now)
@@ -249,19 +285,27 @@ class EditedProvider(RuleBasedStateMachine):
             self.now += window // 4
 
 
-_SETTINGS = settings(max_examples=120, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(
+    max_examples=120, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def test_any_history_of_owners_and_limits() -> None:
-    """Whatever owners do and however terms change, no call is admitted beyond the limit, none is kept back, lists are right."""
+    """Whatever owners do and however terms change, no call is admitted beyond the limit, none is
+    kept back, lists are right.
+    """
     run_state_machine_as_test(Provider, settings=_SETTINGS)
 
 
 def test_no_edit_between_phases_of_greedy_calls_lets_too_many_through() -> None:
-    """However often limit and window change while each slot is used over and over, no call is made that has no room."""
+    """However often limit and window change while each slot is used over and over, no call is made
+    that has no room.
+    """
     run_state_machine_as_test(EditedProvider, settings=_SETTINGS)
 
 
 def test_the_provider_never_counts_more_than_the_limit() -> None:
-    """Counted at the provider, late calls of the dead included, no window holds more calls than the limit."""
+    """Counted at the provider, late calls of the dead included, no window holds more calls than the
+    limit.
+    """
     run_state_machine_as_test(SteadyProvider, settings=_SETTINGS)

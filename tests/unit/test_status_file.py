@@ -1,4 +1,6 @@
-"""The files of the run directory, written and read beside somebody who plants other things there."""
+"""The files of the run directory, written and read beside somebody who plants other things
+there.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ def test_what_is_no_file_is_last_error(tmp_path: Path, word: str) -> None:
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_a_writer_waits_for_nobody(tmp_path: Path, word: str) -> None:
-    """What somebody puts in the place of the file, or of the one that becomes it, is replaced: never waited for, and never
-    written through. A directory is renamed."""
+    """What somebody puts in the place of the file, or of the one that becomes it, is replaced:
+    never waited for, and never written through. A directory is renamed.
+    """
     for name in ("x.json.new", "x.json"):
         path = tmp_path / name
         PLANTS[word](path)
@@ -65,7 +68,9 @@ def test_a_writer_waits_for_nobody(tmp_path: Path, word: str) -> None:
     ids=lambda text: text[:20],
 )
 def test_what_nobody_can_work_with_is_last_error(tmp_path: Path, text: str) -> None:
-    """Numbers without an end, nesting without a bottom and other text are told, and raise nothing, here or later."""
+    """Numbers without an end, nesting without a bottom and other text are told, and raise nothing,
+    here or later.
+    """
     (tmp_path / "x.json").write_text(text, encoding="utf-8")
     found = status_file.read(tmp_path / "x.json", at=(int, float))
     assert found.said is None
@@ -75,7 +80,10 @@ def test_what_nobody_can_work_with_is_last_error(tmp_path: Path, text: str) -> N
 def test_numbers_that_are_large_and_honest(tmp_path: Path) -> None:
     """Times in ns have 64 bits, and are read as they are."""
     status_file.write(tmp_path / "x.json", {"at": 1e300, "x": [2**63, -(2**63), {"y": [[]]}]})
-    assert status_file.read(tmp_path / "x.json").said == {"at": 1e300, "x": [2**63, -(2**63), {"y": [[]]}]}
+    assert status_file.read(tmp_path / "x.json").said == {
+        "at": 1e300,
+        "x": [2**63, -(2**63), {"y": [[]]}],
+    }
 
 
 def test_a_file_that_no_reader_takes_is_not_written(tmp_path: Path) -> None:
@@ -87,8 +95,12 @@ def test_a_file_that_no_reader_takes_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_heartbeat_that_has_too_much_to_say(tmp_path: Path) -> None:
-    """A beat with a hundred thousand entries is not taken for one that hangs: its heartbeat beats without them."""
-    assert HeartbeatWriter(tmp_path, "beat").write("ready", entries=["an entry of some length"] * 100_000)
+    """A beat with a hundred thousand entries is not taken for one that hangs: its heartbeat beats
+    without them.
+    """
+    assert HeartbeatWriter(tmp_path, "beat").write(
+        "ready", entries=["an entry of some length"] * 100_000
+    )
     assert heartbeat.read(tmp_path, ["beat"]).by_program["beat"].details == {"generation": 0}
 
 
@@ -104,9 +116,16 @@ def test_only_heartbeats_of_the_programs_are_opened(tmp_path: Path) -> None:
     assert sorted(found.errors_found) == sorted(["\ud800", "z" * 300])
 
 
-@pytest.mark.parametrize("change", [{"program": "worker-a"}, {"details": {"queues": [[]]}}, {"details": {"running": "x"}}])
-def test_a_heartbeat_of_another_shape_counts_for_nothing(tmp_path: Path, change: dict[str, object]) -> None:
-    """A heartbeat speaks for the program that its name says, in values that supervise can count with."""
+@pytest.mark.parametrize(
+    "change",
+    [{"program": "worker-a"}, {"details": {"queues": [[]]}}, {"details": {"running": "x"}}],
+)
+def test_a_heartbeat_of_another_shape_counts_for_nothing(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    """A heartbeat speaks for the program that its name says, in values that supervise can count
+    with.
+    """
     HeartbeatWriter(tmp_path, "beat").write("ready")
     path = tmp_path / "heartbeats" / "beat.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
@@ -116,9 +135,15 @@ def test_a_heartbeat_of_another_shape_counts_for_nothing(tmp_path: Path, change:
 
 
 def test_what_is_published_holds_no_secret(tmp_path: Path) -> None:
-    """What went wrong is told in words of others; health and status repeat it. Numbers stay, whatever they are called."""
+    """What went wrong is told in words of others; health and status repeat it.
+
+    Numbers stay, whatever they are called.
+    """
     path = tmp_path / "broker.json"
-    last_error = {"reason": "cannot reach amqp://u:secret77@h", "more": [{"url": "?api_token=secret77"}]}
+    last_error = {
+        "reason": "cannot reach amqp://u:secret77@h",
+        "more": [{"url": "?api_token=secret77"}],
+    }
     status_file.write(path, {"at": 1.0, "queues": {"token": 5}, **last_error})
     assert "secret77" not in path.read_text()
     said = status_file.read(path, queues={str: NUMBER}, reason=str).said

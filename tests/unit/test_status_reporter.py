@@ -20,7 +20,14 @@ from warren.supervise.status.summary import ProgramStatus
 
 
 def worker(**other: Any) -> ProgramStatus:
-    fields: dict[str, Any] = {"state": "RUNNING", "pid": 7, "since": 1.0, "ready": True, "backing_off": False, "restarts": 0}
+    fields: dict[str, Any] = {
+        "state": "RUNNING",
+        "pid": 7,
+        "since": 1.0,
+        "ready": True,
+        "backing_off": False,
+        "restarts": 0,
+    }
     return ProgramStatus("worker-a", **{**fields, "last_error": "", "heartbeat": "ready", **other})
 
 
@@ -32,7 +39,9 @@ def view(program_statuses: list[ProgramStatus], **other: Any) -> View:
 
 
 @contextmanager
-def listening(directory: Path, start_timeout: float = 30.0) -> Iterator[tuple[StatusReporter, Listener]]:
+def listening(
+    directory: Path, start_timeout: float = 30.0
+) -> Iterator[tuple[StatusReporter, Listener]]:
     """The word of a suite that has just begun, and what systemd hears of it."""
     with systemd(directory) as listener:
         yield StatusReporter(directory, Notifier(listener.address), start_timeout), listener
@@ -45,18 +54,25 @@ def outcomes(directory: Path) -> list[tuple[str, int]]:
 
 
 def test_ready_is_said_once(scratch: Path) -> None:
-    """When every program works, and not before; a program that is lost later changes STATUS alone."""
+    """When every program works, and not before; a program that is lost later changes STATUS
+    alone.
+    """
     with listening(scratch) as (reporter, listener):
         reporter.tell(view(STARTING))
         assert listener.said("READY") == []
         for program_statuses in (READY, STARTING, READY):
             reporter.tell(view(program_statuses))
         assert listener.said("READY") == ["1"]
-        assert listener.said("STATUS")[-2:] == ["running; not ready: worker-a (starting)", "ready: 1 worker"]
+        assert listener.said("STATUS")[-2:] == [
+            "running; not ready: worker-a (starting)",
+            "ready: 1 worker",
+        ]
 
 
 def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
-    """READY comes all the same, with what is missing in STATUS: systemd would start it again for ever."""
+    """READY comes all the same, with what is missing in STATUS: systemd would start it again for
+    ever.
+    """
     with listening(scratch, start_timeout=0.0) as (reporter, listener):
         reporter.tell(view(STARTING))
         assert listener.said("READY") == ["1"]
@@ -65,10 +81,17 @@ def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
 
 @pytest.mark.parametrize(
     ("other", "outcome"),
-    [({}, ("applied", 0)), ({"failure": "worker-a: expected it at work"}, ("failed", int(ExitCode.FAILURE)))],
+    [
+        ({}, ("applied", 0)),
+        ({"failure": "worker-a: expected it at work"}, ("failed", int(ExitCode.FAILURE))),
+    ],
 )
-def test_a_reload_ends_when_its_programs_have_come(scratch: Path, other: dict[str, Any], outcome: tuple[str, int]) -> None:
-    """READY answers RELOADING once they are there, or once it is known that they do not come; what became of it is published."""
+def test_a_reload_ends_when_its_programs_have_come(
+    scratch: Path, other: dict[str, Any], outcome: tuple[str, int]
+) -> None:
+    """READY answers RELOADING once they are there, or once it is known that they do not come; what
+    became of it is published.
+    """
     with listening(scratch) as (reporter, listener):
         reporter.tell(view(READY))
         reporter.reload_asked()
@@ -89,7 +112,10 @@ def test_a_refused_reload_ends_at_once_unless_another_check_continues(scratch: P
         assert len(listener.said("READY")) == 1
         reporter.reload_refused(refused, "x", view(READY))
         assert len(listener.said("READY")) == 2
-        assert listener.said("STATUS")[-1] == "ready: 1 worker; reload refused, the suite continues as before: x"
+        assert (
+            listener.said("STATUS")[-1]
+            == "ready: 1 worker; reload refused, the suite continues as before: x"
+        )
 
 
 def test_a_stop_is_said_once(scratch: Path) -> None:
@@ -106,7 +132,9 @@ def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_directory_that_cannot_be_written_is_seen(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_written_is_seen(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Heartbeats cannot be written either, and nobody should be judged by them."""
     with listening(scratch) as (reporter, _):
         reporter.tell(view(READY))

@@ -23,7 +23,13 @@ def at(program: str, **other: Any) -> ProgramStatus:
 
 
 BACKING_OFF = at(
-    "worker-crawl", state="BACKOFF", pid=None, ready=False, backing_off=True, last_error="exit status 1", heartbeat=""
+    "worker-crawl",
+    state="BACKOFF",
+    pid=None,
+    ready=False,
+    backing_off=True,
+    last_error="exit status 1",
+    heartbeat="",
 )
 WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
 
@@ -48,13 +54,18 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
         ),
         (
             "running",
-            [at("worker-a", ready=False, heartbeat="connecting"), at("beat", ready=False, state="STARTING", heartbeat="")],
+            [
+                at("worker-a", ready=False, heartbeat="connecting"),
+                at("beat", ready=False, state="STARTING", heartbeat=""),
+            ],
             0,
             "",
             "running; not ready: worker-a (connecting), beat (starting)",
         ),
         (
-            "running",  # a heartbeat may be ready before supervisord says RUNNING, and the last word of one that is silent
+            # A heartbeat may be ready before supervisord says RUNNING, and the last word of one
+            # that is silent.
+            "running",
             [at("worker-a", ready=False, state="STARTING"), at("worker-b", ready=False)],
             0,
             "",
@@ -62,12 +73,27 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
         ),
         (
             "running",
-            [at("beat", state="FATAL", pid=None, ready=False, last_error="exit status 78 is final", heartbeat="")],
+            [
+                at(
+                    "beat",
+                    state="FATAL",
+                    pid=None,
+                    ready=False,
+                    last_error="exit status 78 is final",
+                    heartbeat="",
+                )
+            ],
             0,
             "",
             "running; ended: beat (exit status 78 is final)",
         ),
-        ("running", [at("beat", state="STOPPED", ready=False, pid=None, expected=False)], 0, "", "ready; stopped: beat"),
+        (
+            "running",
+            [at("beat", state="STOPPED", ready=False, pid=None, expected=False)],
+            0,
+            "",
+            "ready; stopped: beat",
+        ),
         (
             "running",
             [at("worker-a")],
@@ -83,11 +109,19 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
             "starting: 1 worker; not ready: beat (starting)",
         ),
         ("reloading", [at("worker-a")], 0, "", "reloading: 1 worker"),
-        ("stopping", [at("worker-a", ready=False), at("beat", state="STOPPED", pid=None)], 3, "", "stopping: worker-a"),
+        (
+            "stopping",
+            [at("worker-a", ready=False), at("beat", state="STOPPED", pid=None)],
+            3,
+            "",
+            "stopping: worker-a",
+        ),
         ("stopping", [], 0, "", "stopping"),
     ],
 )
-def test_the_line(state: str, program_statuses: list[ProgramStatus], quotas: int, refusal: str, line: str) -> None:
+def test_the_line(
+    state: str, program_statuses: list[ProgramStatus], quotas: int, refusal: str, line: str
+) -> None:
     """It says what works, then what does not and why."""
     assert summary(state, program_statuses, quotas, refusal) == line
 

@@ -19,10 +19,18 @@ WAITING = {"default": 3}
 
 
 def observation(busy_s: float | None, state: str = "ready", **details: Any) -> Observation:
-    """Return what is seen of a worker whose processes are busy for so many seconds; None when one is free."""
+    """Return what is seen of a worker whose processes are busy for so many seconds; None when one
+    is free.
+    """
     since = None if busy_s is None else now() - busy_s
-    said = {"queues": ["default"], "busy_since": since, "oldest": [{"id": "one", "task": "jobs.run", "since": since}]}
-    return Observation(7, Heartbeat("worker-a", Process(7, 1), 1.0, 0.0, state, {**said, **details}))
+    said = {
+        "queues": ["default"],
+        "busy_since": since,
+        "oldest": [{"id": "one", "task": "jobs.run", "since": since}],
+    }
+    return Observation(
+        7, Heartbeat("worker-a", Process(7, 1), 1.0, 0.0, state, {**said, **details})
+    )
 
 
 def test_a_pool_that_ends_no_task_while_messages_wait_is_blocked() -> None:
@@ -57,13 +65,17 @@ def test_a_short_time_is_told_in_seconds() -> None:
         (lambda: Observation(7), WAITING, 600),
     ],
 )
-def test_any_other_pool_is_not(see: Callable[[], Observation], queues: dict[str, int], timeout: float) -> None:
+def test_any_other_pool_is_not(
+    see: Callable[[], Observation], queues: dict[str, int], timeout: float
+) -> None:
     """A pool that moves, waits for nothing, or is not known to do so."""
     assert blocked(see(), queues, timeout) is None
 
 
 def test_a_heartbeat_names_the_oldest_tasks() -> None:
-    """Each task keeps the time at which it was seen first; one that ended is forgotten, and a free child ends `busy_since`."""
+    """Each task keeps the time at which it was seen first; one that ended is forgotten, and a free
+    child ends `busy_since`.
+    """
     at_work = RunningTasks()
     one, two = SimpleNamespace(id="1", name="jobs.one"), SimpleNamespace(id="2", name="jobs.two")
     first = at_work.look([one], 2)

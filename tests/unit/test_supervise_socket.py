@@ -1,4 +1,6 @@
-"""The client of supervisord where another process has put its own socket under the name: every task may."""
+"""The client of supervisord where another process has put its own socket under the name: every task
+may.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def asked(scratch: Path) -> Any:
 
 
 @pytest.mark.parametrize("head", [b"", HEAD % 1_000_000, b"HTTP/1.1 200 OK\r\nX: "])
-def test_an_answer_byte_by_byte_has_one_time_limit(asked: Any, head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_byte_by_byte_has_one_time_limit(
+    asked: Any, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However often a byte comes: each alone is in time."""
     monkeypatch.setattr(supervisord, "TIMEOUT", 0.5)
     with pytest.raises(Unavailable, match="timed out"):
@@ -87,12 +91,15 @@ def test_an_answer_without_an_end_is_given_up(asked: Any, monkeypatch: pytest.Mo
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         HEAD % 3 + b"\xff\xff\xff",
-        HEAD % 90 + b"<methodResponse><params><param><value><int>x</int></value></param></params></methodResponse>",
+        HEAD % 90
+        + b"<methodResponse><params><param><value><int>x</int></value>"
+        + b"</param></params></methodResponse>",
         HEAD % 20 + b"<methodResponse></x>",
         HEAD % 33 + b"<methodResponse></methodResponse>",
         HEAD % 44 + b"<methodResponse><value></methodResponse></value>",
         HEAD % 40 + b"<value><struct></struct></struct></value>",
-        HEAD % 77 + b"<methodResponse><fault><value><int>1</int></value></fault></methodResponse>  ",
+        HEAD % 77
+        + b"<methodResponse><fault><value><int>1</int></value></fault></methodResponse>  ",
         b"",
     ],
 )
@@ -104,5 +111,14 @@ def test_an_answer_that_is_none_is_no_traceback(asked: Any, said: bytes) -> None
 
 def test_an_answer_is_taken(asked: Any) -> None:
     """The true one, as supervisord gives it."""
-    said = {"name": "beat", "group": "beat", "statename": "RUNNING", "pid": 7, "spawnerr": "", "stdout_logfile": "/x"}
-    assert asked([answer([{**said, "more": 1}])]) == [supervisord.Program("beat", "RUNNING", 7, "", Path("/x"))]
+    said = {
+        "name": "beat",
+        "group": "beat",
+        "statename": "RUNNING",
+        "pid": 7,
+        "spawnerr": "",
+        "stdout_logfile": "/x",
+    }
+    assert asked([answer([{**said, "more": 1}])]) == [
+        supervisord.Program("beat", "RUNNING", 7, "", Path("/x"))
+    ]

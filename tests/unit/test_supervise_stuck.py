@@ -15,12 +15,25 @@ from warren.supervise.liveness.recover import consumed_queues
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge
 from warren.system.process import Process
 
-DETAILS = {"queues": ["default"], "paused": [], "running": 1, "concurrency": 2, "taken": 5, "begun": 4}
+DETAILS = {
+    "queues": ["default"],
+    "paused": [],
+    "running": 1,
+    "concurrency": 2,
+    "taken": 5,
+    "begun": 4,
+}
 FULL = {"default": 3}
 
 
-def observation(pid: int = 7, state: str = "ready", silence: float = 0.0, **details: Any) -> Observation:
-    return Observation(pid, Heartbeat("worker-a", Process(pid, 1), 1.0, 0.0, state, {**DETAILS, **details}), silence)
+def observation(
+    pid: int = 7, state: str = "ready", silence: float = 0.0, **details: Any
+) -> Observation:
+    return Observation(
+        pid,
+        Heartbeat("worker-a", Process(pid, 1), 1.0, 0.0, state, {**DETAILS, **details}),
+        silence,
+    )
 
 
 BEFORE = Idleness(7, (5, 4), 50.0, 1)
@@ -58,7 +71,9 @@ def test_a_heartbeat_that_does_not_say_is_not_judged() -> None:
 
 
 def test_restarts_that_do_not_help_become_rare() -> None:
-    """The patience doubles with each of them: tasks that run must not be handed back every minute for nothing."""
+    """The patience doubles with each of them: tasks that run must not be handed back every minute
+    for nothing.
+    """
     assert is_stuck(Idleness(7, (5, 4), 60.0), 60.0)
     assert not is_stuck(Idleness(7, (5, 4), 60.0, 1), 60.0)
     assert is_stuck(Idleness(7, (5, 4), 240.0, 2), 60.0)
@@ -66,7 +81,9 @@ def test_restarts_that_do_not_help_become_rare() -> None:
 
 
 def test_a_broker_status_counts_while_it_is_fresh(tmp_path: Path) -> None:
-    """Queues without a number are left out; an old broker status, one from before the boot and a broken one say nothing."""
+    """Queues without a number are left out; an old broker status, one from before the boot and a
+    broken one say nothing.
+    """
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     queues = {"default": {"messages": 3}, "other": {"messages": None}}
     for text, expected in (

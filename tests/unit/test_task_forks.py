@@ -7,7 +7,8 @@ import sys
 
 from support.wait import run_to_end
 
-#: A pool child's handler; then processes that wait for a lock and are told to end, mostly before they have begun.
+#: A pool child's handler; then processes that wait for a lock and are told to end, mostly before
+#: they have begun.
 SCRIPT = """
 import multiprocessing, os, signal, time
 from billiard.common import reset_signals
@@ -36,6 +37,10 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
 def test_a_process_that_a_task_forks_ends_by_sigterm() -> None:
-    """Also just behind its fork and just before it waits; the pool child, and a task's own handler, stay as they are."""
-    done = run_to_end([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, within=120)
+    """Also just behind its fork and just before it waits; the pool child, and a task's own handler,
+    stay as they are.
+    """
+    done = run_to_end(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, within=120
+    )
     assert done.returncode == 0, done.stdout

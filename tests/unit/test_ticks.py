@@ -1,4 +1,6 @@
-"""When schedule entries tick: over any length, zone, day of a change of clocks, and step of the clock."""
+"""When schedule entries tick: over any length, zone, day of a change of clocks, and step of the
+clock.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,46 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from warren.beat.ticks import AHEAD, COUNTED, GRACE, Due, Gap, due, last_tick, next_tick, pause, task_id, trusted
+from warren.beat.ticks import (
+    AHEAD,
+    COUNTED,
+    GRACE,
+    Due,
+    Gap,
+    due,
+    last_tick,
+    next_tick,
+    pause,
+    task_id,
+    trusted,
+)
 from warren.config import ScheduleSettings
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOTHING = Due(None, ())
 MISFIRES = st.sampled_from(["run", "skip"])
-ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu"]
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+]
 #: Midnight (UTC) before the clocks change somewhere of ZONES, and of days on which none does.
 DAYS = [
-    datetime(*day, tzinfo=UTC).timestamp() for day in ((2025, 3, 29), (2025, 10, 25), (2025, 11, 1), (2025, 3, 8), (2025, 4, 5))
+    datetime(*day, tzinfo=UTC).timestamp()
+    for day in ((2025, 3, 29), (2025, 10, 25), (2025, 11, 1), (2025, 3, 8), (2025, 4, 5))
 ]
 #: Zones whose clocks change by an hour, by half of one, by two, and at midnight.
-CHANGING = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Antarctica/Troll", "Asia/Beirut", "America/Havana"]
+CHANGING = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Antarctica/Troll",
+    "Asia/Beirut",
+    "America/Havana",
+]
 CRONS = [
     "* * * * *",
     "*/15 * * * *",
@@ -42,20 +71,34 @@ CRONS = [
 @cache
 def changes(zone: str) -> list[float]:
     """When the clocks of a zone change within some years (seconds since the epoch)."""
-    hours = range(int(datetime(2023, 1, 1, tzinfo=UTC).timestamp()), int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), 1800)
+    hours = range(
+        int(datetime(2023, 1, 1, tzinfo=UTC).timestamp()),
+        int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()),
+        1800,
+    )
     place = ZoneInfo(zone)
     offsets = [datetime.fromtimestamp(hour, place).utcoffset() for hour in hours]
-    return [float(hour) for hour, before, after in zip(hours[1:], offsets, offsets[1:], strict=False) if before != after]
+    return [
+        float(hour)
+        for hour, before, after in zip(hours[1:], offsets, offsets[1:], strict=False)
+        if before != after
+    ]
 
 
-def entry(every: float | None = None, cron: str | None = None, misfire: str = "run") -> ScheduleSettings:
+def entry(
+    every: float | None = None, cron: str | None = None, misfire: str = "run"
+) -> ScheduleSettings:
     """A schedule entry."""
-    return ScheduleSettings.model_validate({"task": "t", "every": every, "cron": cron, "misfire": misfire})
+    return ScheduleSettings.model_validate(
+        {"task": "t", "every": every, "cron": cron, "misfire": misfire}
+    )
 
 
 @dataclass
 class Sent:
-    """What a beat has sent that looked at some times, how late each tick was, and the gaps that it has told."""
+    """What a beat has sent that looked at some times, how late each tick was, and the gaps that it
+    has told.
+    """
 
     ticks: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
@@ -74,13 +117,19 @@ def sent_by(one: ScheduleSettings, clock: Iterable[float], sent: float, zone: Zo
         plan = due(one, sent, now, zone)
         found.gaps += [plan.gap] if plan.gap else []
         found.ticks += plan.ticks
-        found.late += [now - tick for tick in plan.ticks if not (plan.gap and plan.gap.newest == tick)]
+        found.late += [
+            now - tick for tick in plan.ticks if not (plan.gap and plan.gap.newest == tick)
+        ]
         sent = max([sent, *plan.ticks, *([plan.gap.newest] if plan.gap else [])])
     return found
 
 
-def walk(one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo, delays: list[float]) -> Iterator[float]:
-    """The times at which beat's loop looks: at the next tick or a turn (here: half an hour) later, and late by `delays`."""
+def walk(
+    one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo, delays: list[float]
+) -> Iterator[float]:
+    """The times at which beat's loop looks: at the next tick or a turn (here: half an hour) later,
+    and late by `delays`.
+    """
     now, step = begin, 0
     while now < end:
         yield now
@@ -103,7 +152,9 @@ def ticks_between(one: ScheduleSettings, begin: float, end: float, zone: ZoneInf
     now=st.floats(1.6e9, 2.2e9),
 )
 def test_every(every: float, now: float) -> None:
-    """Now lies between the last tick and the next, which are one length apart, to the precision of a clock."""
+    """Now lies between the last tick and the next, which are one length apart, to the precision of
+    a clock.
+    """
     last, following = last_tick(entry(every), now, BERLIN), next_tick(entry(every), now, BERLIN)
     assert last <= now + 1e-6
     assert following >= now - 1e-6
@@ -120,10 +171,15 @@ def test_every(every: float, now: float) -> None:
 def test_every_while_beat_runs(every: float, begin: float, delays: list[float]) -> None:
     """While beat runs each tick is sent once: none twice, none left out, each within its turn."""
     one, end = entry(every), begin + 20.5 * every
-    found = sent_by(one, walk(one, begin, end, BERLIN, delays), last_tick(one, begin, BERLIN), BERLIN)
+    found = sent_by(
+        one, walk(one, begin, end, BERLIN, delays), last_tick(one, begin, BERLIN), BERLIN
+    )
     assert 19 <= len(found.ticks) <= 21
-    assert all(after - before == pytest.approx(every, abs=1e-5) for before, after in pairwise(found.ticks))
-    # Where `begin` is the very tick but for its rounding, the first look of the walk comes one tick later.
+    assert all(
+        after - before == pytest.approx(every, abs=1e-5) for before, after in pairwise(found.ticks)
+    )
+    # Where `begin` is the very tick but for its rounding, the first look of the walk comes one tick
+    # later.
     assert max(found.late[1:]) < 0.2
     assert not found.gaps
 
@@ -136,7 +192,9 @@ def test_every_while_beat_runs(every: float, begin: float, delays: list[float]) 
 )
 @settings(deadline=None, max_examples=40)
 def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: list[float]) -> None:
-    """On the days on which the clocks change, too, each tick is sent once and in order while beat runs."""
+    """On the days on which the clocks change, too, each tick is sent once and in order while beat
+    runs.
+    """
     one, end = entry(cron=cron), day + 50 * 3600
     times = list(walk(one, day, end, zone, delays))
     found = sent_by(one, times, last_tick(one, day, zone), zone)
@@ -150,10 +208,16 @@ def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: lis
     change=st.integers(0, 9),
     around=st.floats(-4 * 3600, 4 * 3600),
 )
-@example(cron="0 */2 * * *", zone="Australia/Lord_Howe", change=0, around=1799.0)  # clocks change by half an hour
+@example(
+    cron="0 */2 * * *", zone="Australia/Lord_Howe", change=0, around=1799.0
+)  # clocks change by half an hour
 @settings(deadline=None, max_examples=400)
-def test_ticks_do_not_depend_on_when_one_looks(cron: str, zone: str, change: int, around: float) -> None:
-    """Around each change of clocks all hosts agree, whenever they look: the next tick lies ahead, the last is the one before."""
+def test_ticks_do_not_depend_on_when_one_looks(
+    cron: str, zone: str, change: int, around: float
+) -> None:
+    """Around each change of clocks all hosts agree, whenever they look: the next tick lies ahead,
+    the last is the one before.
+    """
     one, at, place = entry(cron=cron), changes(zone)[change % len(changes(zone))], ZoneInfo(zone)
     now = at + around
     ticks = ticks_between(one, at - 30 * 3600, at + 30 * 3600, place)
@@ -169,23 +233,34 @@ def test_ticks_do_not_depend_on_when_one_looks(cron: str, zone: str, change: int
 @pytest.mark.parametrize(
     ("cron", "day", "sent"),
     [
-        ("30 2 * * *", (2025, 3, 30), ["03:00+0200"]),  # there is no 02:30 on that day: as Debian's cron, at once afterwards
+        (
+            "30 2 * * *",
+            (2025, 3, 30),
+            ["03:00+0200"],
+        ),  # there is no 02:30 on that day: as Debian's cron, at once afterwards
         ("30 2 * * *", (2025, 10, 26), ["02:30+0200"]),  # 02:30 comes twice
         ("0,30 2 * * *", (2025, 10, 26), ["02:00+0200", "02:30+0200"]),
         (
             "0 * * * *",
             (2025, 10, 26),
-            [f"{hour:02}:00+0200" for hour in range(3)] + [f"{hour:02}:00+0100" for hour in range(2, 24)],
+            [f"{hour:02}:00+0200" for hour in range(3)]
+            + [f"{hour:02}:00+0100" for hour in range(2, 24)],
         ),
     ],
 )
 def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: list[str]) -> None:
-    """A time that the day does not have is made up for, one that it has twice ticks once; what ticks all day continues."""
+    """A time that the day does not have is made up for, one that it has twice ticks once; what
+    ticks all day continues.
+    """
     begin = datetime(*day, tzinfo=BERLIN).timestamp() - 1
     end = datetime(*day, 23, 59, tzinfo=BERLIN).timestamp()
     one = entry(cron=cron)
-    found = sent_by(one, walk(one, begin, end, BERLIN, [7.0]), last_tick(one, begin, BERLIN), BERLIN)
-    assert [datetime.fromtimestamp(tick, BERLIN).strftime("%H:%M%z") for tick in found.ticks] == sent
+    found = sent_by(
+        one, walk(one, begin, end, BERLIN, [7.0]), last_tick(one, begin, BERLIN), BERLIN
+    )
+    assert [
+        datetime.fromtimestamp(tick, BERLIN).strftime("%H:%M%z") for tick in found.ticks
+    ] == sent
 
 
 @given(
@@ -193,7 +268,9 @@ def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: lis
     steps=st.lists(st.floats(-7200, 7200) | st.floats(0.001, 1.0), min_size=5, max_size=60),
 )
 def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
-    """However the clock is set, forward or back, no tick is sent twice and ticks go on once it passes the last one."""
+    """However the clock is set, forward or back, no tick is sent twice and ticks go on once it
+    passes the last one.
+    """
     one, now = entry(every), 1.8e9
     times = [now := now + step for step in steps]
     ticks = sent_by(one, times, last_tick(one, 1.8e9, BERLIN), BERLIN).ticks
@@ -203,7 +280,9 @@ def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
 
 @pytest.mark.parametrize(("ahead", "ticks"), [(AHEAD - 100, 0), (AHEAD + 100, 1), (1e9, 1)])
 def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
-    """A clock that was ahead by more than AHEAD silences no entry: what is due from now on is sent."""
+    """A clock that was ahead by more than AHEAD silences no entry: what is due from now on
+    is sent.
+    """
     one, now = entry(60.0), 1_800_000_030.0
     sent = trusted(one, now + ahead, now, BERLIN)
     found = due(one, sent, now + 60, BERLIN)
@@ -219,48 +298,75 @@ def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
         (86400.0, 86400.0 + 7200, True, False),  # it is not the next one
         (900.0, 1700.0, True, False),  # that would leave out two
         (900.0, 800.0, True, True),
-        (30 * 86400.0, 20 * 86400.0, True, False),  # the clock was wrong by more than hours: it is better run twice than not
+        (
+            30 * 86400.0,
+            20 * 86400.0,
+            True,
+            False,
+        ),  # the clock was wrong by more than hours: it is better run twice than not
         (60.0, AHEAD - 1, True, True),
         (60.0, AHEAD + 61, True, False),
     ],
 )
 def test_a_tick_that_was_sent_early(every: float, ahead: float, early: bool, waits: bool) -> None:
-    """By a clock that was ahead: one tick at most is waited for, and only if it has run; else the entry begins again."""
+    """By a clock that was ahead: one tick at most is waited for, and only if it has run; else the
+    entry begins again.
+    """
     one, tick = entry(every), last_tick(entry(every), 1.8e9, BERLIN)
     now = tick - ahead + 1e-3
-    assert trusted(one, tick, now, BERLIN, early) == (tick if waits else last_tick(one, now, BERLIN))
+    assert trusted(one, tick, now, BERLIN, early) == (
+        tick if waits else last_tick(one, now, BERLIN)
+    )
 
 
 @pytest.mark.parametrize(
     ("away", "misfire", "made_up", "ticks"),
     [
-        (5.0, "run", None, [500.0]),  # late by less than GRACE: it was not missed, the four before it were
+        (
+            5.0,
+            "run",
+            None,
+            [500.0],
+        ),  # late by less than GRACE: it was not missed, the four before it were
         (5.0, "skip", None, [500.0]),
         (95.0, "run", True, []),
         (95.0, "skip", False, []),
     ],
 )
 def test_missed(away: float, misfire: str, made_up: bool | None, ticks: list[float]) -> None:
-    """Of the ticks that came due while no beat led the newest counts, unless a newer one is sent; by the entry's misfire."""
+    """Of the ticks that came due while no beat led the newest counts, unless a newer one is sent;
+    by the entry's misfire.
+    """
     one, first = entry(100.0, misfire=misfire), 1_800_000_000.0
     found = due(one, first, first + 500 + away, BERLIN)
     newest, missed = (400, 4) if ticks else (500, 5)
     sent = [*ticks, *([500.0] if made_up else [])]
-    assert found == Due(Gap(missed, first + newest, bool(made_up), after=first), tuple(first + tick for tick in sent))
+    assert found == Due(
+        Gap(missed, first + newest, bool(made_up), after=first),
+        tuple(first + tick for tick in sent),
+    )
     assert due(one, first + 500, first + 501 + away, BERLIN) == NOTHING
 
 
 @given(
     one=st.one_of(
-        st.builds(entry, every=st.sampled_from([0.1, 0.3, 1.0, 7.0, 30.0, 3600.0]) | st.floats(0.1, 4000), misfire=MISFIRES),
+        st.builds(
+            entry,
+            every=st.sampled_from([0.1, 0.3, 1.0, 7.0, 30.0, 3600.0]) | st.floats(0.1, 4000),
+            misfire=MISFIRES,
+        ),
         st.builds(entry, cron=st.sampled_from(CRONS), misfire=MISFIRES),
     ),
     begin=st.floats(1.7e9, 1.8e9),
     breaks=st.lists(st.floats(0.001, 30.0) | st.floats(0.001, 90_000.0), min_size=1, max_size=8),
 )
 @settings(deadline=None, max_examples=200)
-def test_each_tick_is_sent_or_told(one: ScheduleSettings, begin: float, breaks: list[float]) -> None:
-    """However long a beat was away or a turn took: ticks sent and ticks told as missed are the ticks that came due."""
+def test_each_tick_is_sent_or_told(
+    one: ScheduleSettings, begin: float, breaks: list[float]
+) -> None:
+    """However long a beat was away or a turn took: ticks sent and ticks told as missed are the
+    ticks that came due.
+    """
     times = list(accumulate(breaks, initial=begin))
     start = last_tick(one, begin, BERLIN)
     found = sent_by(one, times, start, BERLIN)
@@ -283,8 +389,12 @@ def test_each_tick_is_sent_or_told(one: ScheduleSettings, begin: float, breaks: 
     after=st.floats(0, 100),
 )
 @settings(deadline=None)
-def test_a_tick_whose_sending_had_begun(every: float, misfire: str, away: int, first: int, begun: int, after: float) -> None:
-    """It is sent again however late, and then is not told as missed; or, by `skip`, is told, as one that may have been sent."""
+def test_a_tick_whose_sending_had_begun(
+    every: float, misfire: str, away: int, first: int, begun: int, after: float
+) -> None:
+    """It is sent again however late, and then is not told as missed; or, by `skip`, is told, as one
+    that may have been sent.
+    """
     one, sent = entry(every, misfire=misfire), last_tick(entry(every), 1.8e9, BERLIN)
     ticks = ticks_between(one, sent, sent + (away + first + begun + 1) * every, BERLIN)
     unknown = ticks[first : first + begun]
@@ -293,7 +403,9 @@ def test_a_tick_whose_sending_had_begun(every: float, misfire: str, away: int, f
     left_out = found.gap.ticks - found.gap.made_up if found.gap else 0
     unsure = found.gap.unsure if found.gap else 0
     assert list(found.ticks) == sorted(set(found.ticks))
-    assert len(found.ticks) + left_out == len(ticks_between(one, sent, last_tick(one, now, BERLIN), BERLIN))
+    assert len(found.ticks) + left_out == len(
+        ticks_between(one, sent, last_tick(one, now, BERLIN), BERLIN)
+    )
     assert len(set(unknown) - set(found.ticks)) == unsure
     assert misfire == "skip" or unsure == 0
 
@@ -304,8 +416,12 @@ def test_a_tick_whose_sending_had_begun(every: float, misfire: str, away: int, f
     begun=st.lists(st.floats(0.001, 7000).map(lambda behind: 1.8e9 + behind), max_size=20),
     away=st.floats(0, 7300),
 )
-def test_what_another_rule_had_begun(every: float, misfire: str, begun: list[float], away: float) -> None:
-    """An entry that was edited while no beat led: what may be on the broker is sent again or told, and no count is negative."""
+def test_what_another_rule_had_begun(
+    every: float, misfire: str, begun: list[float], away: float
+) -> None:
+    """An entry that was edited while no beat led: what may be on the broker is sent again or told,
+    and no count is negative.
+    """
     one, now = entry(every, misfire=misfire), 1.8e9 + away
     found = due(one, 1.8e9, now, BERLIN, begun)
     gap = found.gap or Gap(0, 1.8e9, made_up=False)
@@ -317,15 +433,21 @@ def test_what_another_rule_had_begun(every: float, misfire: str, begun: list[flo
 
 
 def test_a_cron_line_that_was_away_for_a_year() -> None:
-    """Its ticks are counted to a bound, so that the heartbeat beats on; those of `every` are counted by one division."""
+    """Its ticks are counted to a bound, so that the heartbeat beats on; those of `every` are
+    counted by one division.
+    """
     now, year = 1.8e9 + 30, 366 * 86400.0
-    assert due(entry(cron="* * * * *"), now - year, now, BERLIN).gap == Gap(COUNTED, 1.8e9, made_up=True, after=now - year)
+    assert due(entry(cron="* * * * *"), now - year, now, BERLIN).gap == Gap(
+        COUNTED, 1.8e9, made_up=True, after=now - year
+    )
     told = due(entry(0.1), now - year, now, BERLIN).gap
     assert told is not None
     assert told.ticks == pytest.approx(10 * (year - GRACE), abs=2)
 
 
-@given(number=st.integers(10**9, 2**40), every=st.sampled_from([0.1, 0.3, 0.7]) | st.floats(0.1, 1e4))
+@given(
+    number=st.integers(10**9, 2**40), every=st.sampled_from([0.1, 0.3, 0.7]) | st.floats(0.1, 1e4)
+)
 def test_the_next_tick_of_a_tick_is_another(number: int, every: float) -> None:
     """A tick divided by its length may be a little less than its number."""
     tick = number * every
@@ -334,7 +456,9 @@ def test_the_next_tick_of_a_tick_is_another(number: int, every: float) -> None:
 
 @given(now=st.floats(1.6e9, 2.2e9), every=st.floats(0.1, 1e5), longest=st.floats(0.1, 5.0))
 def test_pause(now: float, every: float, longest: float) -> None:
-    """Beat sleeps until the next tick, never less than nothing and never longer than its turn; without entries, its turn."""
+    """Beat sleeps until the next tick, never less than nothing and never longer than its turn;
+    without entries, its turn.
+    """
     ticks = [next_tick(entry(every), now, BERLIN)]
     assert 0.0 <= pause(ticks, now, longest) <= min(longest, every + 1e-5)
     assert pause([], now, longest) == longest

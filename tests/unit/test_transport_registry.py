@@ -1,4 +1,6 @@
-"""Warren's transports are the ones that kombu takes, whatever a program did before it made Warren's app."""
+"""Warren's transports are the ones that kombu takes, whatever a program did before it made Warren's
+app.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,21 @@ KINDS = [
     ("amqp://127.0.0.1:1//", "kombu.transport.pyamqp warren.broker.rabbitmq.connection"),
     ("amqps://127.0.0.1:1//", "kombu.transport.pyamqp warren.broker.rabbitmq.connection"),
     ("redis://127.0.0.1:1/0", "kombu.transport.redis warren.broker.redis.redis_transport"),
-    ("rediss://127.0.0.1:1/0?ssl_cert_reqs=none", "kombu.transport.redis warren.broker.redis.redis_transport"),
+    (
+        "rediss://127.0.0.1:1/0?ssl_cert_reqs=none",
+        "kombu.transport.redis warren.broker.redis.redis_transport",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("url", "classes"), KINDS)
 def test_a_program_that_used_the_broker_before(tmp_path: Path, url: str, classes: str) -> None:
-    """A program that made a connection of kombu's own first sends by Warren's transport afterwards."""
-    (tmp_path / "warren.ini").write_text(f"[app]\nstate_dir = {tmp_path}\n[broker]\nurl = {url}\n", encoding="utf-8")
+    """A program that made a connection of kombu's own first sends by Warren's transport
+    afterwards.
+    """
+    (tmp_path / "warren.ini").write_text(
+        f"[app]\nstate_dir = {tmp_path}\n[broker]\nurl = {url}\n", encoding="utf-8"
+    )
     arguments = [sys.executable, "-c", PROGRAM, url, str(tmp_path)]
     done = run_to_end(arguments, capture_output=True)
     assert done.stdout.strip() == classes, done.stderr
@@ -46,5 +55,7 @@ def test_a_kombu_that_holds_to_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_registry, "get_transport_cls", lambda _name: object)
     monkeypatch.setattr(transport, "_transport_cache", {})
     monkeypatch.setattr(transport_registry, "TRANSPORT_ALIASES", {})
-    with pytest.raises(RuntimeError, match=r"kombu [\d.]+ does not take Warren's transport of amqp://; install"):
+    with pytest.raises(
+        RuntimeError, match=r"kombu [\d.]+ does not take Warren's transport of amqp://; install"
+    ):
         take_names({"amqp": Path})

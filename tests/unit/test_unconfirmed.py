@@ -12,7 +12,9 @@ from warren.worker.unconfirmed import WINDOW, WINDOW_BYTES, PendingRequeue, Unco
 def copy(body: str = "{}", repeatable: bool = True, **options: Any) -> PendingRequeue:
     """A copy of a message with this body."""
     message = SimpleNamespace(body=body, headers={})
-    return PendingRequeue(message, "", "there", {}, lambda: None, None, repeatable=repeatable, **options)
+    return PendingRequeue(
+        message, "", "there", {}, lambda: None, None, repeatable=repeatable, **options
+    )
 
 
 def test_of_tasks_one_is_on_its_way_at_a_time() -> None:
@@ -28,7 +30,9 @@ def test_of_tasks_one_is_on_its_way_at_a_time() -> None:
 
 
 def test_dead_letters_are_many_at_a_time() -> None:
-    """So many, and of so many bytes; a large one goes alone, and one at a time goes while they are refused."""
+    """So many, and of so many bytes; a large one goes alone, and one at a time goes while they are
+    refused.
+    """
     sent, many = Unconfirmed(), [copy() for _ in range(WINDOW)]
     for each in many:
         assert sent.has_room(each)
@@ -54,7 +58,9 @@ def test_a_message_that_cannot_be_shown_goes_alone() -> None:
     headers: dict[str, Any] = {}
     for _ in range(100_000):
         headers = {"x": headers}
-    assert not PendingRequeue(SimpleNamespace(body="", headers=headers), "", "", {}, lambda: None, None, repeatable=True).is_small
+    assert not PendingRequeue(
+        SimpleNamespace(body="", headers=headers), "", "", {}, lambda: None, None, repeatable=True
+    ).is_small
 
 
 def test_what_is_kept_in_another_way_has_no_answer_any_more() -> None:

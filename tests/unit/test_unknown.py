@@ -1,4 +1,6 @@
-"""How long a worker keeps a message of a task that it does not have, before it goes to the end of its queue."""
+"""How long a worker keeps a message of a task that it does not have, before it goes to the end of
+its queue.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def pauses(places: int, *headers: dict[str, Any]) -> list[float]:
 
 
 def back(returns: int, ago: float) -> dict[str, Any]:
-    """The header of a message that was returned so often, and so many seconds ago for the last time."""
+    """The header of a message that was returned so often, and so many seconds ago for the last
+    time.
+    """
     now = time.time()
     return {RETURNS: [returns, now - 100.0, now - ago]}
 
@@ -48,12 +52,17 @@ def test_half_of_the_prefetch_keeps_first_comers_and_the_rest_goes_round_at_once
 
 
 def test_one_that_was_long_in_the_queue_goes_round_at_once() -> None:
-    """The way through a long queue is pause enough; through a short one it is not, or the worker would spin."""
+    """The way through a long queue is pause enough; through a short one it is not, or the worker
+    would spin.
+    """
     assert pauses(8, back(3, ago=60.0), back(3, ago=0.0)) == [0.0, FIRST_PAUSE * 8]
     assert pauses(0, back(3, ago=60.0), back(3, ago=0.0)) == [0.0, FIRST_PAUSE]
 
 
-@pytest.mark.parametrize("header", [None, 5, [1, 2], [1, 2, "x"], [-1, 0, 0], [1, 1e12, 0], [1, 0, 1e12], [float("nan")] * 3])
+@pytest.mark.parametrize(
+    "header",
+    [None, 5, [1, 2], [1, 2, "x"], [-1, 0, 0], [1, 1e12, 0], [1, 0, 1e12], [float("nan")] * 3],
+)
 def test_a_header_of_another_shape_counts_as_none(header: Any) -> None:
     """Whoever sends it gains no time."""
     assert pauses(4, {RETURNS: header}) == [FIRST_PAUSE]

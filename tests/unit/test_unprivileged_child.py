@@ -29,7 +29,9 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become anothe
 
 @pytest.fixture
 def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
-    """Runs a shell script in the place of the child's Python, as another user; its exit code and what was shown."""
+    """Runs a shell script in the place of the child's Python, as another user; its exit code and
+    what was shown.
+    """
     scratch.chmod(0o755)
 
     def run(script: str, timeout: float | None = 60.0) -> tuple[int, str, str]:
@@ -40,7 +42,9 @@ def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
         shown = [io.TextIOWrapper(io.BytesIO()) for _ in range(2)]
         monkeypatch.setattr(sys, "stdout", shown[0])
         monkeypatch.setattr(sys, "stderr", shown[1])
-        code = unprivileged_child.run(OTHER, {"directory": scratch, "host": "here"}, ["status"], ChildLimits(timeout))
+        code = unprivileged_child.run(
+            OTHER, {"directory": scratch, "host": "here"}, ["status"], ChildLimits(timeout)
+        )
         out, err = (stream.buffer.getvalue().decode() for stream in shown)
         return code, out, err
 
@@ -49,13 +53,16 @@ def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
 
 @ROOT
 def test_a_child_has_nothing_of_roots(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    """User, groups, session, directory, files, environment are its own, and no program gives it more rights."""
+    """User, groups, session, directory, files, environment are its own, and no program gives it
+    more rights.
+    """
     monkeypatch.setenv("SECRET", "of root")
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     leak = os.stat(f"/proc/self/fd/{writing}").st_ino
     code, out, err = ran(
-        "id -u; id -g; id -G; umask; pwd; ps -o sid= -p $$ | tr -d ' '; echo $$; grep -E 'NoNewPrivs|^Uid' /proc/self/status\n"
+        "id -u; id -g; id -G; umask; pwd; ps -o sid= -p $$ | tr -d ' '; echo $$; grep -E "
+        "'NoNewPrivs|^Uid' /proc/self/status\n"
         "readlink /proc/self/fd/0; ls -l /proc/$$/fd; env; cat /dev/tty; echo args: $*"
     )
     os.close(reading)
@@ -78,7 +85,8 @@ def test_a_child_has_nothing_of_roots(ran: Ran, monkeypatch: pytest.MonkeyPatch)
 def test_what_it_prints_is_text(ran: Ran) -> None:
     """On both streams, to the last byte, whatever its size."""
     code, out, err = ran(
-        "printf '\\033[31mred\\033[0m\\033]0;title\\007'; printf '\\033[2J' >&2; head -c 3000000 /dev/zero | tr '\\0' x"
+        "printf '\\033[31mred\\033[0m\\033]0;title\\007'; printf '\\033[2J' >&2; head -c 3000000 "
+        "/dev/zero | tr '\\0' x"
     )
     assert out == "\x1b[31mred\x1b[0m\\x1b]0;title\\x07" + "x" * 3_000_000
     assert (code, err) == (0, "\\x1b[2J")
@@ -95,7 +103,9 @@ def test_a_child_that_closes_its_output_is_waited_for(ran: Ran) -> None:
 
 
 def test_what_it_leaves_behind_does_not_hold_root(ran: Ran, scratch: Path) -> None:
-    """A process that keeps the pipes open after the child, in its session or in one of its own, is not waited for."""
+    """A process that keeps the pipes open after the child, in its session or in one of its own, is
+    not waited for.
+    """
     code, out, _ = ran("sleep 2000 & echo $!; setsid sleep 2000 & echo $!; exit 3")
     assert code == 3
     for pid in map(int, out.split()):
@@ -122,7 +132,9 @@ def test_ctrl_c_is_passed_on(ran: Ran) -> None:
 
 
 def printing(scratch: Path, script: str, daemon: bool) -> int:
-    """A root's command whose child runs this script; returns when text of it was shown: now root's process takes signals."""
+    """A root's command whose child runs this script; returns when text of it was shown: now root's
+    process takes signals.
+    """
     scratch.chmod(0o777)
     python, shown = scratch / "python", scratch / "shown"
     python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -131,7 +143,11 @@ def printing(scratch: Path, script: str, daemon: bool) -> int:
     def run() -> None:
         sys.executable = str(python)
         sys.stdout = open(shown, "w", encoding="utf-8")  # noqa: SIM115
-        os._exit(unprivileged_child.run(OTHER, {"directory": scratch, "host": None}, ["logs"], ChildLimits(daemon=daemon)))
+        os._exit(
+            unprivileged_child.run(
+                OTHER, {"directory": scratch, "host": None}, ["logs"], ChildLimits(daemon=daemon)
+            )
+        )
 
     process = forked(run)
     until(lambda: shown.exists() and shown.stat().st_size, what="text of the child")
@@ -140,7 +156,9 @@ def printing(scratch: Path, script: str, daemon: bool) -> int:
 
 @pytest.mark.parametrize("daemon", [False, True])
 def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that prints for ever and does not heed it is killed soon; root's command ends as by Ctrl-C. A daemon may drain."""
+    """A child that prints for ever and does not heed it is killed soon; root's command ends as by
+    Ctrl-C. A daemon may drain.
+    """
     monkeypatch.setattr(child_output, "_END", 0.5)
     heeds = "'touch drains; sleep 3; touch drained; exit 5'" if daemon else "''"
     process = printing(scratch, f"cd {scratch}\ntrap {heeds} INT\nwhile :; do echo x; done", daemon)
@@ -153,11 +171,16 @@ def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.M
 def test_a_daemon_hears_the_second_ctrl_c_as_well(scratch: Path, times: int) -> None:
     """It gives its tasks back then, and ends by itself; the third one ends it."""
     heeds = f"echo x >>{scratch}/heard; [ $(wc -l <{scratch}/heard) -lt {times} ] || exit 6"
-    process = printing(scratch, f"trap '{heeds}' INT\nwhile :; do echo x; sleep 0.05; done", daemon=True)
+    process = printing(
+        scratch, f"trap '{heeds}' INT\nwhile :; do echo x; sleep 0.05; done", daemon=True
+    )
     heard = scratch / "heard"
     for number in range(2):
         os.kill(process, signal.SIGINT)
-        until(lambda number=number: heard.exists() and heard.read_text().count("x") > number, what="a signal")  # type: ignore[misc]
+        until(
+            lambda number=number: heard.exists() and heard.read_text().count("x") > number,  # type: ignore[misc]
+            what="a signal",
+        )
     if times == 3:
         os.kill(process, signal.SIGINT)
     assert end(process) == (6 if times == 2 else -signal.SIGINT)
@@ -183,9 +206,13 @@ def test_a_signal_that_ends_the_child_ends_root_too(scratch: Path, number: int) 
     assert end(process) == -number
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGQUIT, signal.SIGRTMIN + 3])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGQUIT, signal.SIGRTMIN + 3]
+)
 def test_a_signal_of_the_users_own_ends_the_child_alone(ran: Ran, number: int) -> None:
-    """Any process of that user can kill the child; root's command says so, and leaves no dump of root's memory."""
+    """Any process of that user can kill the child; root's command says so, and leaves no dump of
+    root's memory.
+    """
     code, _, err = ran(f"kill -{int(number)} $$")
     assert (code, err.startswith("the command was ended by ")) == (128 + number, True)
 
@@ -203,7 +230,13 @@ def test_a_reader_that_has_seen_enough_ends_the_child(scratch: Path) -> None:
         f"user = User({OTHER.uid}, {OTHER.gid})\n"
         "child.run(user, {'directory': Path('/'), 'host': None}, ['logs'], child.ChildLimits())\n"
     )
-    arguments: list[Any] = ["/bin/bash", "-o", "pipefail", "-c", f'"{sys.executable}" -c "$CODE" | head -n 2']
+    arguments: list[Any] = [
+        "/bin/bash",
+        "-o",
+        "pipefail",
+        "-c",
+        f'"{sys.executable}" -c "$CODE" | head -n 2',
+    ]
     done = run_to_end(arguments, env={**os.environ, "CODE": code}, capture_output=True)
     assert done.stdout == "y\ny\n", done.stderr
     pid = int((scratch / "pid").read_text(encoding="ascii"))

@@ -21,7 +21,11 @@ from warren.status.validation import NUMBER, misfit
         ([1, "a"], [int], "1: expected a whole number, found text"),
         ({"a": {"b": []}}, {str: {"b": int}}, "a.b: expected a whole number, found a list"),
         ({}, {"a": int, "b?": int}, "a: expected a whole number, found nothing"),
-        ({"a": 1, "b": None, "c": 1}, {"a": int, "b?": int}, "b: expected a whole number, found null"),
+        (
+            {"a": 1, "b": None, "c": 1},
+            {"a": int, "b?": int},
+            "b: expected a whole number, found null",
+        ),
         ({"error": "x"}, ({"error": str}, {"free": int}), ""),
         ({}, ({"error": str}, {"free": int}), "free: expected a whole number, found nothing"),
         ([], {"a": int}, "expected an object, found a list"),

@@ -1,4 +1,6 @@
-"""How the tests wait: no deadline can be short, and the end of a run says which of them were nearly missed."""
+"""How the tests wait: no deadline can be short, and the end of a run says which of them were nearly
+missed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from support.wait import SHORTEST, TIMEOUT, Waited, deadline, end_of, run_to_end
 from support.wait import waits as waited
 
 TESTS = Path(__file__).parents[1]
-#: A run of its own with the hooks of these tests: one test was near a deadline of 60 s, as its clock said, and one was not.
+#: A run of its own with the hooks of these tests: one test was near a deadline of 60 s, as its
+#: clock said, and one was not.
 SLOW = """
 import time
 from support import wait
@@ -31,9 +34,13 @@ def test_quick():
 
 
 def test_no_deadline_is_short() -> None:
-    """Whoever writes a short one is told what to do instead, before anything has been waited for."""
+    """Whoever writes a short one is told what to do instead, before anything has been waited
+    for.
+    """
     called: list[int] = []
-    with pytest.raises(AssertionError, match=r"expected 60 s or more for the thing, found 20 s; leave it out"):
+    with pytest.raises(
+        AssertionError, match=r"expected 60 s or more for the thing, found 20 s; leave it out"
+    ):
         until(lambda: called.append(1), 20, "the thing")
     assert not called
     assert TIMEOUT > SHORTEST
@@ -73,7 +80,9 @@ def test_the_table_has_the_waits_that_took_more_than_half() -> None:
 
 
 def test_the_files_that_take_long_begin() -> None:
-    """Each of them is there, before all others and the longest first, whatever order chance has made."""
+    """Each of them is there, before all others and the longest first, whatever order chance has
+    made.
+    """
     assert [name for name in order.LONG if not (TESTS / name).exists()] == []
     files = [TESTS / "unit" / "test_waits.py", *(TESTS / name for name in reversed(order.LONG))]
     first = max(files, key=order.seconds)
@@ -84,8 +93,20 @@ def test_the_files_that_take_long_begin() -> None:
 def test_a_run_ends_with_the_table(tmp_path: Path, arguments: list[str]) -> None:
     """With and without worker processes, once a test."""
     (tmp_path / "test_slow.py").write_text(SLOW, encoding="utf-8")
-    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"pythonpath={TESTS}", *arguments, str(tmp_path)]
+    (tmp_path / "conftest.py").write_text(
+        (TESTS / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        f"pythonpath={TESTS}",
+        *arguments,
+        str(tmp_path),
+    ]
     done = run_to_end([*command, "--rootdir", str(tmp_path)], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     _, table = re.split(r"=+ deadlines =+\n", done.stdout)

@@ -26,10 +26,20 @@ def heard(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_disk_that_fails_one_ledger(
-    loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    loaded: Callable[[str], Settings],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A ledger that cannot be opened ends neither the watchdog nor the watch of other quotas, and is one line in the log."""
-    watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:bad]\nlimit = 4/h\n[quota:good]\nlimit = 4/h\n"))
+    """A ledger that cannot be opened ends neither the watchdog nor the watch of other quotas, and
+    is one line in the log.
+    """
+    watchdog = Watchdog(
+        loaded(
+            f"[app]\nstate_dir = {tmp_path}/state\n[quota:bad]\nlimit = 4/h\n[quota:good]\nlimit = "
+            "4/h\n"
+        )
+    )
     watchdog.ledgers.configure()
     path = watchdog.ledgers["bad"].path
 
@@ -56,24 +66,42 @@ def limits(watchdog: Watchdog) -> dict[str, int | None]:
     """What each ledger says after a look at it; None when it says nothing."""
     for name in watchdog.ledgers:
         watchdog._watch(name)
-    return {name: counts.limit if isinstance(counts, Counts) else None for name, counts in watchdog.counts.items()}
+    return {
+        name: counts.limit if isinstance(counts, Counts) else None
+        for name, counts in watchdog.counts.items()
+    }
 
 
-def test_a_full_disk_during_a_reload(loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A ledger that cannot grow keeps its old limit, said once; the others change, and it follows when there is room."""
+def test_a_full_disk_during_a_reload(
+    loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ledger that cannot grow keeps its old limit, said once; the others change, and it follows
+    when there is room.
+    """
     with small_disk(tmp_path / "state", "4M"):
-        head = f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:few]\nlimit = 9/h\n"
+        head = (
+            f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:few]\nlimit = "
+            "9/h\n"
+        )
         watchdog = Watchdog(loaded(f"{head}[quota:many]\nlimit = 4/h\n"))
         watchdog.ledgers.configure()
         watchdog.broker_status = BrokerStatus(watchdog.settings)
         filler = fill(tmp_path / "state")
         try:
-            watchdog._apply(loaded(f"{head.replace('9/h', '5/h')}[quota:many]\nlimit = 9000/h\n[quota:new]\nlimit = 9000/h\n"))
+            watchdog._apply(
+                loaded(
+                    f"{head.replace('9/h', '5/h')}[quota:many]\nlimit = 9000/h\n[quota:new]\nlimit "
+                    "= 9000/h\n"
+                )
+            )
             for _ in range(3):
                 assert limits(watchdog) == {"few": 5, "many": 4, "new": None}
-            assert len([record for record in caplog.records if "cannot_write" in str(record.msg)]) == 2
+            assert (
+                len([record for record in caplog.records if "cannot_write" in str(record.msg)]) == 2
+            )
             filler.unlink()
-            limits(watchdog)  # a ledger that is missing is made in the first look, and read in the next
+            # a ledger that is missing is made in the first look, and read in the next
+            limits(watchdog)
             assert limits(watchdog) == {"few": 5, "many": 9000, "new": 9000}
         finally:
             watchdog.broker_status.stop()
@@ -83,9 +111,12 @@ def test_a_full_disk_during_a_reload(loaded: Callable[[str], Settings], tmp_path
 def test_a_lock_that_is_held_is_said_once(
     loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line when the ledger cannot be looked at, however long that lasts, and one more when it happens again."""
+    """One line when the ledger cannot be looked at, however long that lasts, and one more when it
+    happens again.
+    """
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:site]\nlimit = 4/h\n"))
-    watchdog.ledgers = Ledgers(watchdog.settings, timeout=0.01)  # load: the test itself holds the lock, or nobody does
+    # load: the test itself holds the lock, or nobody does
+    watchdog.ledgers = Ledgers(watchdog.settings, timeout=0.01)
     watchdog.ledgers.configure()
     for _ in range(2):
         with open(watchdog.ledgers["site"].path, "rb") as holder:

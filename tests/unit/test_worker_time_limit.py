@@ -61,14 +61,18 @@ def test_a_call_within_another_is_bounded_with_it() -> None:
 def test_another_thread_has_no_bound() -> None:
     """Signals reach the main thread alone: there the call is only made."""
     answers: list[Any] = []
-    thread = threading.Thread(target=lambda: answers.append(call_within(0.001, threading.Event().wait, {"timeout": 0.05})))
+    thread = threading.Thread(
+        target=lambda: answers.append(call_within(0.001, threading.Event().wait, {"timeout": 0.05}))
+    )
     thread.start()
     thread.join()
     assert answers == [False]
 
 
 def test_a_ring_outside_the_call_does_nothing() -> None:
-    """A ring that comes as the call has just returned reaches nobody: the caller continues with the answer."""
+    """A ring that comes as the call has just returned reaches nobody: the caller continues with the
+    answer.
+    """
     time_limit._ring(signal.SIGALRM, sys._getframe())
     with pytest.raises(TookTooLong):
         call_within(60, lambda: time_limit._ring(signal.SIGALRM, sys._getframe()), {})

@@ -46,7 +46,10 @@ def make_app(settings: Settings) -> Celery:
     signals.before_task_publish.connect(_stamp, dispatch_uid="warren.app.factory.stamp")
     # The operator's settings of [celery] come last, because the validator has refused those that
     # would break a guarantee of Warren. Warren's own transport options stay in force.
-    transport = {**settings.celery.get("broker_transport_options", {}), **app.conf.broker_transport_options}
+    transport = {
+        **settings.celery.get("broker_transport_options", {}),
+        **app.conf.broker_transport_options,
+    }
     app.conf.update({**settings.celery, "broker_transport_options": transport})
     return app
 
@@ -72,7 +75,9 @@ def import_tasks(app: Celery, settings: Settings, begins: Callable[[str], object
         raise ConfigError(problems)
 
 
-def _stamp(headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any) -> None:
+def _stamp(
+    headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None, **_: Any
+) -> None:
     if headers is not None:
         headers[SENT_AT] = time.time()
         # Celery copies a task's headers to its retry, and to messages that it sends under its own
@@ -99,7 +104,10 @@ def _broker(settings: Settings) -> dict[str, Any]:
     }
     if broker.kind == "embedded":
         directory = settings.app.state_dir / "broker"
-        conf["broker_url"], conf["broker_transport"] = "warren://", "warren.broker.embedded.transport:Transport"
+        conf["broker_url"], conf["broker_transport"] = (
+            "warren://",
+            "warren.broker.embedded.transport:Transport",
+        )
         bindings = [[section.binding_key, name] for name, section in settings.queues.items()]
         conf["broker_transport_options"] = {
             "directory": str(directory),
@@ -113,7 +121,10 @@ def _broker(settings: Settings) -> dict[str, Any]:
         # kombu asks Redis in one blocking call for all queues that are consumed at that time. A
         # queue that is consumed again after a pause waits for the end of that call, so
         # `polling_interval` shortens the call.
-        waits = {"visibility_timeout": broker.visibility_timeout, "polling_interval": broker.polling_interval}
+        waits = {
+            "visibility_timeout": broker.visibility_timeout,
+            "polling_interval": broker.polling_interval,
+        }
         from warren.broker.redis import redis_transport  # imported only when Redis is used
 
         redis_transport.register()
@@ -123,9 +134,17 @@ def _broker(settings: Settings) -> dict[str, Any]:
         # A message that is due later returns to its queue when kombu restores the messages of dead
         # workers. That happens each second instead of every 100 s, and the lock that a killed
         # worker still holds expires after 10 s instead of five minutes.
-        waits |= {"unacked_restore_interval": 1, "unacked_restore_throttle": 1, "unacked_restore_limit": 300}
+        waits |= {
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+            "unacked_restore_limit": 300,
+        }
         waits["unacked_mutex_expire"] = 10
-        conf["broker_transport_options"] = {**waits, "socket_timeout": ANSWER, "socket_connect_timeout": broker.connect_timeout}
+        conf["broker_transport_options"] = {
+            **waits,
+            "socket_timeout": ANSWER,
+            "socket_connect_timeout": broker.connect_timeout,
+        }
     if broker.kind == "rabbitmq":
         connection.register()
         # A message that the broker has not accepted is an error for its publisher, and not lost
@@ -158,11 +177,18 @@ def _results(settings: Settings) -> dict[str, Any]:
     expires = results.expires
     if url == replies and settings.origin("results", "expires").file is None:
         expires = min(expires, UNREAD)
-    return {"result_backend": url, "result_expires": expires, "result_persistent": True, "redis_socket_timeout": ANSWER}
+    return {
+        "result_backend": url,
+        "result_expires": expires,
+        "result_persistent": True,
+        "redis_socket_timeout": ANSWER,
+    }
 
 
 def _tasks(settings: Settings) -> dict[str, Any]:
-    def route(name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, Any] | None:
+    def route(
+        name: str, args: Any, kwargs: Any, options: dict[str, Any], **_: Any
+    ) -> dict[str, Any] | None:
         if options.get("queue"):
             return None  # the call names a queue, which has its own routing key
         if options.get("routing_key") and options.get("exchange") in (None, EXCHANGE):
@@ -171,7 +197,9 @@ def _tasks(settings: Settings) -> dict[str, Any]:
         return {"queue": own, "routing_key": settings.queues[own].binding_key}
 
     return {
-        "task_queues": [queue(settings, name, section.binding_key) for name, section in settings.queues.items()],
+        "task_queues": [
+            queue(settings, name, section.binding_key) for name, section in settings.queues.items()
+        ],
         "task_routes": (route,),
         "task_default_queue": settings.last_queue,
         "task_default_exchange": EXCHANGE,

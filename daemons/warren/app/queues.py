@@ -32,7 +32,13 @@ _RETURNS = 1_000_000
 class TaskQueue(Queue):
     """A queue that notes in each of its messages that it came from here."""
 
-    def consume(self, consumer_tag: str = "", callback: Callable[[Any], Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+    def consume(
+        self,
+        consumer_tag: str = "",
+        callback: Callable[[Any], Any] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Consume as kombu does; note this queue in each message."""
 
         def sourced(message: Any) -> Any:
@@ -44,7 +50,13 @@ class TaskQueue(Queue):
 
 def queue(settings: Settings, name: str, binding_key: str) -> TaskQueue:
     """Return a queue of the type in these settings."""
-    return TaskQueue(name, exchange(), routing_key=binding_key, durable=True, queue_arguments=queue_arguments(settings))
+    return TaskQueue(
+        name,
+        exchange(),
+        routing_key=binding_key,
+        durable=True,
+        queue_arguments=queue_arguments(settings),
+    )
 
 
 def exchange() -> Exchange:
@@ -64,17 +76,30 @@ def declare_rejected(channel: Any, queue_type: str) -> None:
     closes `channel`, which is py-amqp's.
     """
     try:
-        arguments = {"x-queue-type": queue_type, "x-max-length": MOST, "x-max-length-bytes": MOST_BYTES}
+        arguments = {
+            "x-queue-type": queue_type,
+            "x-max-length": MOST,
+            "x-max-length-bytes": MOST_BYTES,
+        }
         # A classic queue counts no returns.
         arguments |= {"x-delivery-limit": _RETURNS} if queue_type == "quorum" else {}
-        channel.queue_declare(REJECTED, durable=True, auto_delete=False, arguments={**arguments, "x-overflow": "drop-head"})
+        channel.queue_declare(
+            REJECTED,
+            durable=True,
+            auto_delete=False,
+            arguments={**arguments, "x-overflow": "drop-head"},
+        )
     except PreconditionFailed:
         return  # it exists, with another type, without a bound, or with RabbitMQ's own limit
 
 
 def queues_of(settings: Settings, routing_key: str) -> list[str]:
     """Return the queues of these settings to which the key leads. Pure."""
-    return route("topic", [Binding(each.binding_key, name) for name, each in settings.queues.items()], routing_key)
+    return route(
+        "topic",
+        [Binding(each.binding_key, name) for name, each in settings.queues.items()],
+        routing_key,
+    )
 
 
 def addressed(settings: Settings, routing_key: str) -> dict[str, Any]:
@@ -83,9 +108,17 @@ def addressed(settings: Settings, routing_key: str) -> dict[str, Any]:
     No queue is among them: for a task that runs later Celery would take the queue's own key
     instead.
     """
-    queues = [queue(settings, name, settings.queues[name].binding_key) for name in queues_of(settings, routing_key)]
+    queues = [
+        queue(settings, name, settings.queues[name].binding_key)
+        for name in queues_of(settings, routing_key)
+    ]
     # Declared as for a task that chose nothing, so that the first task on a new broker is not lost.
-    return {"exchange": EXCHANGE, "exchange_type": "topic", "routing_key": routing_key, "declare": queues or [exchange()]}
+    return {
+        "exchange": EXCHANGE,
+        "exchange_type": "topic",
+        "routing_key": routing_key,
+        "declare": queues or [exchange()],
+    }
 
 
 def counts_returns(app: Any, name: str) -> bool:
@@ -94,7 +127,8 @@ def counts_returns(app: Any, name: str) -> bool:
     A quorum queue does.
     """
     return any(
-        queue.name == name and (queue.queue_arguments or {}).get("x-queue-type") == "quorum" for queue in app.conf.task_queues
+        queue.name == name and (queue.queue_arguments or {}).get("x-queue-type") == "quorum"
+        for queue in app.conf.task_queues
     )
 
 
@@ -110,11 +144,22 @@ def refusal(settings: Settings, name: str, error: Exception) -> Unavailable:
         if name == DEFAULT_QUEUE:
             remedy += ", or do without it: a queue with tasks = * takes its place"
     elif isinstance(error, AccessRefused):
-        section, option, remedy = f"queue:{name}", "", "give the user of [broker] url the rights to configure, write and read it"
+        section, option, remedy = (
+            f"queue:{name}",
+            "",
+            "give the user of [broker] url the rights to configure, write and read it",
+        )
     else:
-        section, option, remedy = f"queue:{name}", "", "give Warren a virtual host of its own, or delete what is in its way"
+        section, option, remedy = (
+            f"queue:{name}",
+            "",
+            "give Warren a virtual host of its own, or delete what is in its way",
+        )
     origins = ((section, option), (section, ""), ("broker", ""))
-    origin = next((found for found in (settings.origin(*each) for each in origins) if found.file), Origin(settings.directory))
+    origin = next(
+        (found for found in (settings.origin(*each) for each in origins) if found.file),
+        Origin(settings.directory),
+    )
     return Unavailable(str(Problem(origin, section, option, expected, str(error), remedy)))
 
 
@@ -142,7 +187,9 @@ def amqp(settings: Settings) -> type[AMQP]:
 
             def checked(producer: Any, name: str, message: Any, **options: Any) -> Any:
                 set_due(message.headers)
-                _check_delayed(settings, message, options.get("exchange"), options.get("routing_key"))
+                _check_delayed(
+                    settings, message, options.get("exchange"), options.get("routing_key")
+                )
                 return send(producer, name, message, **options)
 
             return checked

@@ -32,7 +32,8 @@ class Beat:
         app = make_app(self.settings)
         import_tasks(app, self.settings)
         self.daemon.regain()
-        signals.before_task_publish.connect(_mark, dispatch_uid="warren.beat.mark")  # behind the app's own receiver
+        # behind the app's own receiver
+        signals.before_task_publish.connect(_mark, dispatch_uid="warren.beat.mark")
         self.sender = Sender(self.settings, app, leader(self.settings, app), {})
         logger().info(Event.READY, entries=sorted(self.sender.entries))
         self.daemon.loop(self._step, lambda: self.sender.pause() if self.leading else STEP)
@@ -49,21 +50,34 @@ class Beat:
             doing = "ready" if self.leading else "standby"
         except Unavailable as error:
             self.leading = False  # no leadership, no send: it is asked for again at the next turn
-            logger().error(Event.TICK_FAILED, reason=str(error), broker=self._broker, consequence="it is tried again")
+            logger().error(
+                Event.TICK_FAILED,
+                reason=str(error),
+                broker=self._broker,
+                consequence="it is tried again",
+            )
             doing = "connecting"
-        if self.daemon.reloading:  # behind the turn: what was due by the old settings is sent by them
+        # behind the turn: what was due by the old settings is sent by them
+        if self.daemon.reloading:
             self.daemon.reload(self._apply)
-        self.daemon.heartbeat.write(doing, leading=self.leading, entries=sorted(self.sender.entries))
+        self.daemon.heartbeat.write(
+            doing, leading=self.leading, entries=sorted(self.sender.entries)
+        )
 
     def _lead(self) -> None:
-        """Takes or keeps the leadership; a new leader continues where the last one was. Raises Unavailable."""
+        """Takes or keeps the leadership; a new leader continues where the last one was.
+
+        Raises Unavailable.
+        """
         sender, led = self.sender, self.leading
         self.leading = sender.leader.lead()
         if self.leading and not led:
             sender.begin(sender.leader.recall())
             logger().info(Event.LEADER_TAKEN, ticks=sender.ticks)
         elif led and not self.leading:
-            logger().warning(Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by")
+            logger().warning(
+                Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by"
+            )
 
     @property
     def _broker(self) -> str:
@@ -86,7 +100,10 @@ class Beat:
             self.sender.leader.resign()
             self.sender.take_up(settings)
             known = self.sender.known
-            self.sender, self.leading = Sender(settings, app, leader(settings, app), self.sender.ticks, known.rounds), False
+            self.sender, self.leading = (
+                Sender(settings, app, leader(settings, app), self.sender.ticks, known.rounds),
+                False,
+            )
         else:
             self.sender.take_up(settings)
             if self.leading:

@@ -13,7 +13,8 @@ from warren.system.regular_file import make_directory, read_regular
 
 #: Bytes of the file; those of a hundred thousand entries are fewer.
 _LARGEST = 1 << 24
-#: Seconds since the epoch up to which there are dates, to the end of the year 9999 in every time zone but some hours.
+#: Seconds since the epoch up to which there are dates, to the end of the year 9999 in every time
+#: zone but some hours.
 _LATEST = 253_402_300_799.0 - 86400
 
 
@@ -23,10 +24,11 @@ class KnownTicks:
 
     #: The last one that was taken care of.
     last: Mapping[str, float] = field(default_factory=dict)
-    #: Those behind it whose sending has begun: whether the broker has them is not known if the leader is lost now.
+    #: Those behind it whose sending has begun: whether the broker has them is not known if the
+    #: leader is lost now.
     begun: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    #: How often the entry has begun again at an earlier tick, because a clock had been ahead. Ticks that come due again are new
-    #: tasks then, with other ids.
+    #: How often the entry has begun again at an earlier tick, because a clock had been ahead. Ticks
+    #: that come due again are new tasks then, with other ids.
     rounds: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> str:
@@ -56,14 +58,16 @@ class LastTicks:
 
 
 def parse(text: str | bytes) -> KnownTicks:
-    """The last ticks as JSON has them; none when it is not ours, in which case each entry begins with its next tick.
+    """The last ticks as JSON has them; none when it is not ours, in which case each entry begins
+    with its next tick.
 
     Making up for ticks that are not known would send some of them twice.
     """
     try:
         found = json.loads(text)
         if isinstance(found, dict) and not isinstance(found.get("last"), dict):
-            return KnownTicks(_ticks(found))  # as older versions write it: entries, and the last tick of each
+            # as older versions write it: entries, and the last tick of each
+            return KnownTicks(_ticks(found))
         begun = {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()}
         rounds = {entry: int(count) for entry, count in _ticks(found.get("rounds", {})).items()}
         return KnownTicks(_ticks(found["last"]), begun, rounds)

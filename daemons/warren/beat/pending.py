@@ -1,4 +1,6 @@
-"""What a turn of beat does: ticks to send, gaps to tell, and what the broker has said of them so far."""
+"""What a turn of beat does: ticks to send, gaps to tell, and what the broker has said of them so
+far.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from warren.broker.batch_publish import SinglePublish
 
 @dataclass(frozen=True)
 class PendingAct:
-    """One tick to send, or the newest of a gap that is only told. `identity` is the id of its task, empty for the latter."""
+    """One tick to send, or the newest of a gap that is only told.
+
+    `identity` is the id of its task, empty for the latter.
+    """
 
     tick: float
     name: str
@@ -33,7 +38,9 @@ class OnWay:
 
     def done(self, act: PendingAct) -> bool:
         """Whether the act needs nothing more than to be remembered."""
-        return not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
+        return (
+            not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
+        )
 
 
 def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
@@ -45,8 +52,13 @@ def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
     return found
 
 
-def begun_behind(ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]) -> dict[str, tuple[float, ...]]:
+def begun_behind(
+    ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]
+) -> dict[str, tuple[float, ...]]:
     """Return all of `begun` that lies behind the last tick taken care of (`ticks`), by entry."""
     names = {name for each in begun for name in each if name in ticks}
-    found = {name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]} for name in names}
+    found = {
+        name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]}
+        for name in names
+    }
     return {name: tuple(sorted(each)) for name, each in found.items() if each}

@@ -1,4 +1,6 @@
-"""Sends the tasks of what has ticked, and remembers each tick behind it: the acts of a beat that leads."""
+"""Sends the tasks of what has ticked, and remembers each tick behind it: the acts of a beat that
+leads.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +24,33 @@ from warren.errors import Unavailable
 
 #: Seconds at most that one turn sends, and between two turns.
 STEP = 1.0
-#: Ticks at most that are with the broker without its answer: that many are sent twice if the leader is lost just then.
+#: Ticks at most that are with the broker without its answer: that many are sent twice if the leader
+#: is lost just then.
 BATCH = 100
 #: Removes results that have expired; Celery brings the task.
 CLEANUP = ScheduleSettings(task="celery.backend_cleanup", cron="0 4 * * *")
 
 
 class Sender:
-    """The schedule's entries and the last tick of each that was taken care of (`ticks`, seconds since the epoch)."""
+    """The schedule's entries and the last tick of each that was taken care of (`ticks`, seconds
+    since the epoch).
+    """
 
     def __init__(
-        self, settings: Settings, app: Celery, leader: Leader, ticks: dict[str, float], rounds: Mapping[str, int] | None = None
+        self,
+        settings: Settings,
+        app: Celery,
+        leader: Leader,
+        ticks: dict[str, float],
+        rounds: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
         self.leader = leader
         self.ticks = ticks
         #: As `Known` has them.
         self._rounds: dict[str, int] = dict(rounds or {})
-        #: Entries whose last tick was told as missed, and not sent. Of those of a leader before that is not known.
+        #: Entries whose last tick was told as missed, and not sent. Of those of a leader before
+        #: that is not known.
         self._left_out: set[str] = set()
         #: Those whose last tick could not be sent, though the broker was there.
         self._failed: set[str] = set()
@@ -58,7 +69,10 @@ class Sender:
         self.take_up(settings)
 
     def take_up(self, settings: Settings) -> None:
-        """Sends by these settings from here on. An entry that ticks by another rule now begins with the next tick of that."""
+        """Sends by these settings from here on.
+
+        An entry that ticks by another rule now begins with the next tick of that.
+        """
         before, self.entries = self.entries, self._entries(settings)
         zone, self._zone = self._zone, ZoneInfo(settings.app.timezone)
         self._name = settings.app.name
@@ -67,9 +81,14 @@ class Sender:
         for name, entry in before.items():
             now = self.entries.get(name)
             if now is None:
-                # Enabled again, it begins with its next tick: what would have come due meanwhile was not missed.
+                # Enabled again, it begins with its next tick: what would have come due meanwhile
+                # was not missed.
                 self._unkept |= self.ticks.pop(name, None) is not None
-            elif name in self.ticks and not self._begun.get(name) and not same_rule(entry, zone, now, self._zone):
+            elif (
+                name in self.ticks
+                and not self._begun.get(name)
+                and not same_rule(entry, zone, now, self._zone)
+            ):
                 # Its ticks before now never came due: they are neither missed nor made up for.
                 self.ticks[name] = max(self.ticks[name], last_tick(now, time.time(), self._zone))
                 self._unkept = True
@@ -87,17 +106,25 @@ class Sender:
         return KnownTicks(self.ticks, self._begun, self._rounds)
 
     def begin(self, recalled: KnownTicks) -> None:
-        """Goes on where the last leader was. An entry that none has seen begins with its next tick: nothing of it was missed."""
+        """Goes on where the last leader was.
+
+        An entry that none has seen begins with its next tick: nothing of it was missed.
+        """
         now = time.time()
         if self._on_way is not None and not self._on_way.answers.stands:
             self._on_way = None  # no answer comes any more
         both = (recalled, self.known)
         for name, entry in self.entries.items():
-            # What this beat sent itself counts too: the note of it may not have reached the next leader's place (full disk).
-            # The newer round counts first: a tick of an older one may be of a clock that was ahead.
-            known = [(each.rounds.get(name, 0), each.last[name]) for each in both if name in each.last]
+            # What this beat sent itself counts too: the note of it may not have reached the next
+            # leader's place (full disk). The newer round counts first: a tick of an older one may
+            # be of a clock that was ahead.
+            known = [
+                (each.rounds.get(name, 0), each.last[name]) for each in both if name in each.last
+            ]
             last = recalled.last.get(name)
-            count, self.ticks[name] = max(known) if known else (0, last_tick(entry, now, self._zone))
+            count, self.ticks[name] = (
+                max(known) if known else (0, last_tick(entry, now, self._zone))
+            )
             self._unkept |= last != self.ticks[name]
             if count:
                 self._rounds[name] = count
@@ -106,11 +133,13 @@ class Sender:
     def step(self) -> None:
         """Sends what is due, the oldest ticks first, for TURN at most. Raises Unavailable.
 
-        Behind that the heartbeat beats and the leadership is asked for again; what is left is due at once.
+        Behind that the heartbeat beats and the leadership is asked for again; what is left is due
+        at once.
         """
         end = time.monotonic() + STEP
         if self._unkept:
-            # A successor would begin an entry that it does not know with its own next tick, and pass over those until then.
+            # A successor would begin an entry that it does not know with its own next tick, and
+            # pass over those until then.
             self.leader.keep(self.known)
             self._unkept = False
         if self._on_way is not None:
@@ -118,7 +147,8 @@ class Sender:
         acts: list[PendingAct] = []
         for name in self._ticked():
             acts += self._due(name, self.entries[name])
-            if time.monotonic() >= end - STEP / 2:  # the rest of the turn is for sending, or many entries would send none
+            # the rest of the turn is for sending, or many entries would send none
+            if time.monotonic() >= end - STEP / 2:
                 break
         acts.sort(key=lambda act: (act.name in self._failed, act.tick, act.name))
         failed = set[str]()
@@ -128,12 +158,16 @@ class Sender:
                 return
 
     def pause(self) -> float:
-        """Seconds until the next tick that was not taken care of: one that came due during the turn is due at once."""
+        """Seconds until the next tick that was not taken care of: one that came due during the turn
+        is due at once.
+        """
         ticks = [self._following(name, entry) for name, entry in self.entries.items()]
         return pause(ticks, time.time(), STEP)
 
     def _ticked(self) -> list[str]:
-        """Return the entries that have a tick to take care of, the one that waits longest first: none is passed over for good."""
+        """Return the entries that have a tick to take care of, the one that waits longest first:
+        none is passed over for good.
+        """
         now = time.time()
         for name, entry in self.entries.items():
             self._look_at_clock(name, entry, now)
@@ -141,7 +175,10 @@ class Sender:
         return [name for tick, name in sorted(ticks) if tick <= now]
 
     def _following(self, name: str, entry: ScheduleSettings) -> float:
-        """Return the first tick that was not taken care of. A cron line is not searched at each turn: there may be thousands."""
+        """Return the first tick that was not taken care of.
+
+        A cron line is not searched at each turn: there may be thousands.
+        """
         last, known = self.ticks[name], self._next.get(name)
         if known is None or known[0] != last:
             known = self._next[name] = (last, next_tick(entry, last, self._zone))
@@ -161,16 +198,22 @@ class Sender:
         return task_id(self._name, name, tick, self._rounds.get(name, 0))
 
     def _look_at_clock(self, name: str, entry: ScheduleSettings, now: float) -> None:
-        """Begins the entry again where a clock that was ahead has sent ticks to come; tells of that, or of waiting for one."""
+        """Begins the entry again where a clock that was ahead has sent ticks to come; tells of
+        that, or of waiting for one.
+        """
         sent = self.ticks[name]
         if sent <= now + GRACE:
             return
         self.ticks[name] = trusted(entry, sent, now, self._zone, early=name not in self._left_out)
         if self.ticks[name] != sent:
-            # Else a worker would drop each of them, and this beat's successor would take the same ids for the same tasks.
+            # Else a worker would drop each of them, and this beat's successor would take the same
+            # ids for the same tasks.
             self._rounds[name] = self._rounds.get(name, 0) + 1
             self._begun.pop(name, None)
-            consequence = "ticks from now on are sent, also those that the wrong clock had sent: they are new tasks"
+            consequence = (
+                "ticks from now on are sent, also those that the wrong clock had sent: they are "
+                "new tasks"
+            )
         elif self._ahead.get(name) != sent:
             self._ahead[name] = sent
             consequence = "that tick and those before it are not sent again"
@@ -179,15 +222,18 @@ class Sender:
         tell_clock(name, sent, now, consequence)
 
     def _send_together(self, acts: list[PendingAct], end: float, failed: set[str]) -> None:
-        """Sends these, until `end` but one at least; waits for the answers once, and remembers them. Raises Unavailable.
+        """Sends these, until `end` but one at least; waits for the answers once, and remembers
+        them. Raises Unavailable.
 
-        failed: entries of which one could not be sent in this turn. A later one, sent now, would have it forgotten.
+        failed: entries of which one could not be sent in this turn. A later one, sent now, would
+        have it forgotten.
         """
         on_way = OnWay(self.leader.batch(), [], set(), self._begun, failed)
         begun = begun_behind(self.ticks, self._begun, mine := by_entry(acts))
         if mine:
-            # The next leader must know which ticks the broker may have: cut off behind the sending nobody here can tell.
-            # What a leader before had begun, and is not among these, it must still know, too.
+            # The next leader must know which ticks the broker may have: cut off behind the sending
+            # nobody here can tell. What a leader before had begun, and is not among these, it must
+            # still know, too.
             self.leader.keep(KnownTicks(self.ticks, begun, self._rounds))
         self._begun, self._on_way = begun, on_way
         try:
@@ -207,14 +253,18 @@ class Sender:
         self._finish(on_way)
 
     def _finish(self, on_way: OnWay) -> None:
-        """Waits for the answers, then tells and remembers. Raises Unavailable; during an alarm the answers may still come."""
+        """Waits for the answers, then tells and remembers.
+
+        Raises Unavailable; during an alarm the answers may still come.
+        """
         failure: Unavailable | None = None
         try:
             if on_way.answers.stands:
                 self.leader.wait(on_way.answers)
             for act in on_way.acts:
                 if act.identity in on_way.answers.refused:
-                    self._send(act, on_way, alone=True)  # that tells why, and the others did not wait for it
+                    # that tells why, and the others did not wait for it
+                    self._send(act, on_way, alone=True)
         except Unavailable as error:
             failure = error
         if not isinstance(failure, NotTaken):
@@ -228,7 +278,8 @@ class Sender:
             tell_sent(done, self.entries)
 
     def _take_in(self, on_way: OnWay) -> list[PendingAct]:
-        """Takes care of what is done, of each entry up to the first tick that is not. Returns what was sent of it.
+        """Takes care of what is done, of each entry up to the first tick that is not. Returns what
+        was sent of it.
 
         Of the others nobody knows whether the broker has them.
         """
@@ -237,9 +288,14 @@ class Sender:
             if act.name not in stopped and on_way.done(act):
                 done.append(act)
                 if act.gap is not None:
-                    tell_gap(act, act.gap)  # before it is remembered: cut off in between it is told twice, not never
+                    # before it is remembered: cut off in between it is told twice, not never
+                    tell_gap(act, act.gap)
                 self.ticks[act.name] = act.tick
-                (self._left_out.discard if act.identity in on_way.answers.taken else self._left_out.add)(act.name)
+                (
+                    self._left_out.discard
+                    if act.identity in on_way.answers.taken
+                    else self._left_out.add
+                )(act.name)
                 self._failed.discard(act.name)
             else:
                 left.append(act)
@@ -250,43 +306,60 @@ class Sender:
     def _send(self, act: PendingAct, on_way: OnWay, alone: bool = False) -> None:
         """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable.
 
-        alone: the broker answers before this returns; else it may be told here of one that was sent before.
+        alone: the broker answers before this returns; else it may be told here of one that was sent
+        before.
         """
         entry = self.entries[act.name]
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
+        # Celery makes it of whatever the broker's connection raises
         try:
-            # Nobody here reads the result. Celery would first subscribe to it: one more subscription for each tick, and while the
-            # results' Redis is away 20 tries of a second each, and no tick.
+            # Nobody here reads the result. Celery would first subscribe to it: one more
+            # subscription for each tick, and while the results' Redis is away 20 tries of a second
+            # each, and no tick.
             with denied_join_result():
-                self.app.tasks[entry.task].apply_async(entry.args, entry.kwargs, task_id=act.identity, retry=False, **options)
+                self.app.tasks[entry.task].apply_async(
+                    entry.args, entry.kwargs, task_id=act.identity, retry=False, **options
+                )
             if alone:
                 on_way.answers.taken.add(act.identity)
             else:
                 on_way.answers.sent(act.identity)
         except ChannelError as error:
             if alone or isinstance(error, NoRoute):
-                self._leave_out(act, on_way, error)  # this message reaches no queue; the broker itself is well
-            else:  # the broker has closed the channel over this one or one before it: no answer comes, so each is sent alone
+                # this message reaches no queue; the broker itself is well
+                self._leave_out(act, on_way, error)
+            # The broker has closed the channel over this one or one before it: no answer comes, so
+            # each is sent alone.
+            else:
                 on_way.answers.abandon_task()
                 on_way.answers.refused.add(act.identity)
-        except OperationalError as error:  # Celery makes it of whatever the broker's connection raises
-            if alone or on_way.answers.broken:  # it was this very connection: what else is sent over it may be half a message
-                if not isinstance(error, NotTaken):  # else it is still the leader, and sends the same id next time
+        except OperationalError as error:
+            # it was this very connection: what else is sent over it may be half a message
+            if alone or on_way.answers.broken:
+                # else it is still the leader, and sends the same id next time
+                if not isinstance(error, NotTaken):
                     self.leader.resign()
                 raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
             self._ask(act, error)
             self._put_off(act, on_way, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  arguments that it does not take, or not JSON; its own code
+        # Arguments that it does not take, or not JSON; its own code.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             self._ask(act, error)
             self._leave_out(act, on_way, error)
 
     def _ask(self, act: PendingAct, error: BaseException) -> None:
-        """Asks the broker whether it is there, and this beat leads. Raises Unavailable: then the tick is not lost for that."""
+        """Asks the broker whether it is there, and this beat leads.
+
+        Raises Unavailable: then the tick is not lost for that.
+        """
         if not self.leader.lead():
             raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
 
     def _put_off(self, act: PendingAct, on_way: OnWay, error: Exception) -> None:
-        """Takes the tick for sent or not: it is tried again, behind all others. Its own code may need a broker that is away."""
+        """Takes the tick for sent or not: it is tried again, behind all others.
+
+        Its own code may need a broker that is away.
+        """
         if not on_way.failed:  # one line for many: a full disk refuses each
             tell_failed(act, error, "it is tried again")
         on_way.failed.add(act.name)

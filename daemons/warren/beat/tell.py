@@ -15,24 +15,39 @@ from warren.logs.setup import logger
 def tell_sent(acts: Iterable[PendingAct], entries: Mapping[str, ScheduleSettings]) -> None:
     """Tell that the broker has these."""
     for act in acts:
-        told = {"late_s": round(time.time() - act.tick, 3), "task_id": act.identity, "task": entries[act.name].task}
+        told = {
+            "late_s": round(time.time() - act.tick, 3),
+            "task_id": act.identity,
+            "task": entries[act.name].task,
+        }
         logger().info(Event.TICK_SENT, entry=act.name, tick=act.tick, **told)
 
 
 def tell_gap(act: PendingAct, gap: Gap) -> None:
     """Tell of ticks that were missed."""
-    told = {"ticks": gap.ticks, "left_out": gap.ticks - gap.made_up, "unsure": gap.unsure, "after": gap.after}
+    told = {
+        "ticks": gap.ticks,
+        "left_out": gap.ticks - gap.made_up,
+        "unsure": gap.unsure,
+        "after": gap.after,
+    }
     late = round(time.time() - gap.newest, 3)
-    logger().warning(Event.TICK_MISSED, entry=act.name, tick=gap.newest, **told, late_s=late, sent=gap.made_up)
+    logger().warning(
+        Event.TICK_MISSED, entry=act.name, tick=gap.newest, **told, late_s=late, sent=gap.made_up
+    )
 
 
 def tell_failed(act: PendingAct, error: BaseException, consequence: str) -> None:
     """Tell of a tick that could not be sent."""
     reason = f"{type(error).__name__}: {error}"
-    logger().error(Event.TICK_FAILED, entry=act.name, tick=act.tick, reason=reason, consequence=consequence)
+    logger().error(
+        Event.TICK_FAILED, entry=act.name, tick=act.tick, reason=reason, consequence=consequence
+    )
 
 
 def tell_clock(name: str, sent: float, now: float, consequence: str) -> None:
     """Tell that the last tick of an entry lies ahead of now."""
     ahead = round(sent - now, 3)
-    logger().warning(Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=ahead, consequence=consequence)
+    logger().warning(
+        Event.CLOCK_SET_BACK, entry=name, tick=sent, ahead_s=ahead, consequence=consequence
+    )

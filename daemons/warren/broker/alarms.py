@@ -57,7 +57,9 @@ class _Listener(pyamqp.Connection):
 
     reason = ""
 
-    def on_inbound_method(self, channel_id: int, method_sig: tuple[int, int], payload: Any, content: Any) -> Any:
+    def on_inbound_method(
+        self, channel_id: int, method_sig: tuple[int, int], payload: Any, content: Any
+    ) -> Any:
         """Keep the reason of a block; called for every method that comes in."""
         if method_sig == spec.Connection.Blocked:
             (self.reason,), _ = loads("s", payload, 4)

@@ -1,4 +1,6 @@
-"""Messages that are sent one behind the other and waited for once: a broker's confirmation takes as long for fifty as for one."""
+"""Messages that are sent one behind the other and waited for once: a broker's confirmation takes as
+long for fifty as for one.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ from warren.broker.rabbitmq.connection import Channel
 
 
 class SinglePublish:
-    """What a broker says that has answered when publishing returns. `taken` and `refused` are ids of tasks."""
+    """What a broker says that has answered when publishing returns.
+
+    `taken` and `refused` are ids of tasks.
+    """
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
@@ -37,7 +42,10 @@ class SinglePublish:
         """Takes what has no answer for refused."""
 
     def wait(self) -> None:
-        """Returns when the broker has answered for each. Raises NotTaken, or what breaks a connection."""
+        """Returns when the broker has answered for each.
+
+        Raises NotTaken, or what breaks a connection.
+        """
 
 
 class BatchPublish(SinglePublish):

@@ -29,7 +29,12 @@ def reach(app: Celery, timeout: float = 3.0) -> Iterator[Any]:
             yield connection
     except NoRoute:
         raise  # the broker answers, and takes messages
-    except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+    except (
+        OperationalError,
+        OSError,
+        *connection.connection_errors,
+        *connection.channel_errors,
+    ) as error:
         raise _unavailable(connection, error) from error
 
 

@@ -41,7 +41,9 @@ class HeadersTooLarge(EncodeError):
     """
 
     def __init__(self, size: int, most: int) -> None:
-        super().__init__(f"expected headers of at most {most} bytes, found {size}; send the data as arguments")
+        super().__init__(
+            f"expected headers of at most {most} bytes, found {size}; send the data as arguments"
+        )
         self.size, self.most = size, most
 
     def __reduce__(self) -> tuple[type[HeadersTooLarge], tuple[int, int]]:
@@ -55,7 +57,9 @@ def unpacked(body: Any, compression: Any, most: int) -> bytes:
         raise ValueError("expected a compression by gzip, bzip2 or lzma, found another")
     decompressor = make()
     try:
-        content: bytes = decompressor.decompress(body.encode() if isinstance(body, str) else bytes(body or b""), most + 1)
+        content: bytes = decompressor.decompress(
+            body.encode() if isinstance(body, str) else bytes(body or b""), most + 1
+        )
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, TypeError, MemoryError):
         raise ValueError("expected a compressed body, found one that cannot be unpacked") from None
     if len(content) > most:

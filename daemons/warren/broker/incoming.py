@@ -35,7 +35,9 @@ class IncomingMessage(KombuMessage):
     #: Called with body and headers of each message before anything else reads them.
     noted: ClassVar[Callable[[Any, Any], None]] = staticmethod(lambda body, headers: None)
 
-    def __init__(self, body: Any = None, channel: Any = None, headers: Any = None, **fields: Any) -> None:
+    def __init__(
+        self, body: Any = None, channel: Any = None, headers: Any = None, **fields: Any
+    ) -> None:
         IncomingMessage.noted(body, headers)
         headers = headers if isinstance(headers, dict) else {}
         most = getattr(channel, "largest_message", None)

@@ -39,7 +39,9 @@ class KnownQueues:
         if names != before:
             with suppress(OSError):  # a full disk: this process still knows the names
                 temp = f"{self._path}.{os.getpid()}"
-                write_whole(str(self._path), temp, json.dumps(sorted(names)).encode(), durable=False)
+                write_whole(
+                    str(self._path), temp, json.dumps(sorted(names)).encode(), durable=False
+                )
 
 
 def _read(path: Path) -> frozenset[str]:
@@ -47,4 +49,8 @@ def _read(path: Path) -> frozenset[str]:
         found = json.loads(read_regular(path)[0])
     except (OSError, ValueError, RecursionError):
         return frozenset()
-    return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
+    return (
+        frozenset(each for each in found if isinstance(each, str))
+        if isinstance(found, list)
+        else frozenset()
+    )

@@ -79,7 +79,9 @@ class NameConflict:
         from redis.exceptions import ResponseError
 
         try:
-            found = connection.default_channel.client.set(self._name, self._identity, ex=int(GONE), get=True)
+            found = connection.default_channel.client.set(
+                self._name, self._identity, ex=int(GONE), get=True
+            )
         except ResponseError:
             return False  # an older server, or a user without the right
         return found is not None and found.decode(errors="replace") != self._identity

@@ -19,7 +19,9 @@ def is_shallow(value: Any) -> bool:
         if depth > DEEPEST:
             return False
         parts = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [inner for part in parts for inner in part if isinstance(inner, dict | list | tuple)]
+        level = [
+            inner for part in parts for inner in part if isinstance(inner, dict | list | tuple)
+        ]
     return True
 
 

@@ -28,14 +28,18 @@ def longest(most: int) -> int:
 def read(content: bytes, most: int | None) -> dict[str, Any]:
     """Return the message as kombu takes it, without its tag. Raises ValueError with the reason."""
     if most is not None and len(content) > longest(most):
-        raise ValueError(f"expected a message of at most {most} bytes, found {len(content)} with its headers")
+        raise ValueError(
+            f"expected a message of at most {most} bytes, found {len(content)} with its headers"
+        )
     try:
         payload = loads(content)
     except RecursionError:
         raise ValueError(f"expected a message of at most {DEEPEST} levels, found more") from None
     except Exception as error:  # noqa: BLE001
         # kombu's JSON makes dates, numbers and bytes, each with errors of its own.
-        raise ValueError(f"expected a message, found {type(error).__name__}: {str(error)[:100]}") from None
+        raise ValueError(
+            f"expected a message, found {type(error).__name__}: {str(error)[:100]}"
+        ) from None
     check(payload, may_be_deep(content))
     return payload  # type: ignore[no-any-return]
 
@@ -44,7 +48,9 @@ def check(payload: Any, maybe_deep: bool = True) -> None:
     """Raise ValueError, with the reason, for JSON that is no message."""
     if maybe_deep and not is_shallow(payload):
         raise ValueError(f"expected a message of at most {DEEPEST} levels, found more")
-    if not isinstance(payload, dict) or not isinstance(properties := payload.get("properties"), dict):
+    if not isinstance(payload, dict) or not isinstance(
+        properties := payload.get("properties"), dict
+    ):
         raise ValueError("expected a message, found no object with properties")
     if not isinstance(payload.get("headers"), dict | None):
         raise ValueError("expected headers that are an object")
@@ -54,7 +60,9 @@ def check(payload: Any, maybe_deep: bool = True) -> None:
         raise ValueError("expected a body in base64 or as it is")
     payload["headers"] = payload.get("headers") or {}
     info = properties.get("delivery_info")
-    known = isinstance(info, dict) and all(isinstance(info.get(name), str) for name in ("exchange", "routing_key"))
+    known = isinstance(info, dict) and all(
+        isinstance(info.get(name), str) for name in ("exchange", "routing_key")
+    )
     if not known:
         raise ValueError("expected delivery_info with an exchange and a routing_key")
 
@@ -89,7 +97,9 @@ class BoundedChannel(SizeChecked):
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         #: The most bytes of a body. Kept here because a closed channel has no connection any more,
         #: and may still be asked.
-        self.largest_message: int | None = connection.client.transport_options.get("largest_message")
+        self.largest_message: int | None = connection.client.transport_options.get(
+            "largest_message"
+        )
         super().__init__(connection, **kwargs)  # type: ignore[call-arg]
 
     def decode_body(self, body: Any, encoding: str | None = None) -> Any:

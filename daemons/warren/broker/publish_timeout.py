@@ -11,8 +11,14 @@ class NotTaken(OperationalError, Unavailable):
     """The broker did not take a message in time. `sent` says whether it may still take it."""
 
     def __init__(self, waited: float, blocked: bool, sent: bool) -> None:
-        found = "it does not take messages: low on disk or memory (connection.blocked)" if blocked else "no confirmation"
-        known = "the message was sent and may still be taken" if sent else "the message was not sent"
+        found = (
+            "it does not take messages: low on disk or memory (connection.blocked)"
+            if blocked
+            else "no confirmation"
+        )
+        known = (
+            "the message was sent and may still be taken" if sent else "the message was not sent"
+        )
         text = f"the broker did not take the message within {waited:g} s: {found}; {known}"
         super().__init__(f"{text}; free its disk")
         self.waited, self.blocked, self.sent = waited, blocked, sent

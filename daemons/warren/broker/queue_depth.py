@@ -29,9 +29,13 @@ def depths(app: Celery, queues: Iterable[str]) -> dict[str, int | None]:
 def _depths_in(directory: Path, queues: Iterable[str]) -> dict[str, int | None]:
     messages, topology = messages_in(directory), Topology(directory)
     try:
-        return {queue: messages.size(queue) if topology.has_queue(queue) else None for queue in queues}
+        return {
+            queue: messages.size(queue) if topology.has_queue(queue) else None for queue in queues
+        }
     except OSError as error:
-        raise Unavailable(f"the embedded broker cannot be looked at: {directory}: {error.strerror}") from error
+        raise Unavailable(
+            f"the embedded broker cannot be looked at: {directory}: {error.strerror}"
+        ) from error
 
 
 def depths_over(connection: Any, queues: Iterable[str]) -> dict[str, int | None]:
@@ -57,7 +61,10 @@ def seen_over(connection: Any, queues: Iterable[str]) -> dict[str, Seen]:
         for queue in queues:
             try:
                 declared = channel.queue_declare(queue, passive=True)
-                found[queue] = Seen(int(declared.message_count), int(declared.consumer_count) if kind == "amqp" else None)
+                found[queue] = Seen(
+                    int(declared.message_count),
+                    int(declared.consumer_count) if kind == "amqp" else None,
+                )
             except connection.channel_errors:
                 # Redis has no key for an empty queue, so it looks like a queue that was never
                 # declared.

@@ -16,7 +16,9 @@ def rejected_over(connection: Any, state_dir: Path) -> int:
     Raises the errors of the connection.
     """
     if connection.transport.driver_type != "warren":
-        return len(names_in(state_dir / "rejected")) + (depths_over(connection, [REJECTED])[REJECTED] or 0)
+        return len(names_in(state_dir / "rejected")) + (
+            depths_over(connection, [REJECTED])[REJECTED] or 0
+        )
     return rejected_here(state_dir, connection.transport.directory)
 
 
@@ -26,7 +28,9 @@ def rejected_here(state_dir: Path, broker: Path | None = None) -> int:
     broker: its directory; by default that of the state directory.
     """
     directory = (broker or state_dir / "broker") / "rejected"
-    return len(names_in(state_dir / "rejected")) + sum(len(names_in(directory / queue)) for queue in names_in(directory))
+    return len(names_in(state_dir / "rejected")) + sum(
+        len(names_in(directory / queue)) for queue in names_in(directory)
+    )
 
 
 def names_in(directory: Path) -> list[str]:

@@ -67,4 +67,6 @@ def trim(directory: Path | str, most: int = MOST, most_bytes: int = MOST_BYTES) 
 
 def tell(dropped: int, place: str) -> None:
     """Log that `dropped` messages were dropped."""
-    logger().error(Event.REJECTED_DROPPED, messages=dropped, place=place, most=MOST, most_bytes=MOST_BYTES)
+    logger().error(
+        Event.REJECTED_DROPPED, messages=dropped, place=place, most=MOST, most_bytes=MOST_BYTES
+    )

@@ -29,20 +29,41 @@ _KNOWN = (
         rf"access to (?:queue|exchange|topic) .*in vhost '(?P<vhost>[^']+)' {_REFUSED}",
         "grant it: rabbitmqctl set_permissions -p {vhost} {user} CONFIGURE WRITE READ",
     ),
-    (r"user '(?P<user>[^']+)' can only connect via localhost", "make a user of your own: rabbitmqctl add_user NAME"),
+    (
+        r"user '(?P<user>[^']+)' can only connect via localhost",
+        "make a user of your own: rabbitmqctl add_user NAME",
+    ),
     (r"login was refused|access_refused", _LOGIN),
-    (r"no (?:queue|exchange) '(?P<name>[^']+)'", "start a worker of these settings, which declares {name}, or correct the name"),
-    (r"wrongpass|invalid password|invalid username|authenticationerror", "correct user and password in [broker] url"),
-    (r"noauth|authentication required", "put the password into [broker] url: redis://:PASSWORD@HOST"),
+    (
+        r"no (?:queue|exchange) '(?P<name>[^']+)'",
+        "start a worker of these settings, which declares {name}, or correct the name",
+    ),
+    (
+        r"wrongpass|invalid password|invalid username|authenticationerror",
+        "correct user and password in [broker] url",
+    ),
+    (
+        r"noauth|authentication required",
+        "put the password into [broker] url: redis://:PASSWORD@HOST",
+    ),
     (r"noperm|no permissions", "give the user of [broker] url the rights at Redis: ACL SETUSER"),
     (
         r"wrongtype",
         "something else writes to this database of Redis: look for a queue, unacked or "
         "unacked_index that is of another kind (redis-cli TYPE NAME), and rename it",
     ),
-    (r"oom command not allowed|used memory >", "give Redis more memory (maxmemory), or run the tasks that wait"),
-    (r"misconf|readonly", "let Redis take writes: its disk and its replication say why it does not"),
-    (r"name or service not known|name resolution|nodename nor servname", "correct the host in [broker] url"),
+    (
+        r"oom command not allowed|used memory >",
+        "give Redis more memory (maxmemory), or run the tasks that wait",
+    ),
+    (
+        r"misconf|readonly",
+        "let Redis take writes: its disk and its replication say why it does not",
+    ),
+    (
+        r"name or service not known|name resolution|nodename nor servname",
+        "correct the host in [broker] url",
+    ),
     (_OWN_FILE, "give {path}, and the directory that it lies in, to the suite's user"),
     (r"certificate|ssl|tls", "correct the certificate, or the scheme of [broker] url"),
 )

@@ -48,7 +48,9 @@ class Checked:
     def decode(self, payload: Any) -> Any:
         """Decode as Celery does, with a limit for compressed content. Raises UnreadableResult."""
         try:
-            payload = _unpacked(payload, self.app.conf.broker_transport_options.get("largest_message"))
+            payload = _unpacked(
+                payload, self.app.conf.broker_transport_options.get("largest_message")
+            )
             return super().decode(payload)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  whatever a decoder meets in foreign bytes
             raise unreadable(error) from None
@@ -76,16 +78,27 @@ class Checked:
             return made
         return RuntimeError(safe_text(made)[:_LONGEST])
 
-    def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
+    def _get_result_meta(
+        self, result: Any, state: str, traceback: Any, request: Any, **options: Any
+    ) -> dict[str, Any]:
         """Return what Celery does, but cut the text of an exception.
 
         It may hold all that its task has read.
         """
-        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)  # type: ignore[misc]
+        meta: dict[str, Any] = super()._get_result_meta(  # type: ignore[misc]
+            result, state, traceback, request, **options
+        )
         if isinstance(meta.get("traceback"), str):
             meta["traceback"] = cut(meta["traceback"], _EXCEPTION)
-        if state in EXCEPTION_STATES and isinstance(meta.get("result"), dict) and "exc_message" in meta["result"]:
-            meta["result"] = {**meta["result"], "exc_message": _bounded(meta["result"]["exc_message"])}
+        if (
+            state in EXCEPTION_STATES
+            and isinstance(meta.get("result"), dict)
+            and "exc_message" in meta["result"]
+        ):
+            meta["result"] = {
+                **meta["result"],
+                "exc_message": _bounded(meta["result"]["exc_message"]),
+            }
         return meta
 
 
@@ -126,7 +139,11 @@ class CheckedKeys(Checked):
 def _bounded(arguments: Any) -> Any:
     """Return the arguments of an exception, or the beginning of their text where it is long."""
     shown = repr(arguments)
-    return arguments if len(shown) <= _EXCEPTION else [f"{shown[:_LONGEST]}... ({len(shown)} characters)"]
+    return (
+        arguments
+        if len(shown) <= _EXCEPTION
+        else [f"{shown[:_LONGEST]}... ({len(shown)} characters)"]
+    )
 
 
 def check_size(content: str | bytes) -> None:
@@ -142,7 +159,13 @@ def failed(task_id: str, error: UnreadableResult) -> dict[str, Any]:
     A caller that waits gets this error.
     """
     raised = UnreadableResult(f"the result of {task_id} cannot be read: {error}")
-    return {"task_id": task_id, "status": FAILURE, "result": raised, "traceback": None, "children": []}
+    return {
+        "task_id": task_id,
+        "status": FAILURE,
+        "result": raised,
+        "traceback": None,
+        "children": [],
+    }
 
 
 def _check(meta: Any) -> None:
@@ -152,11 +175,15 @@ def _check(meta: Any) -> None:
         raise UnreadableResult("expected a status that is a text")
     if "result" not in meta:
         raise UnreadableResult("expected the field result")
-    if not isinstance(meta.get("task_id"), str | None) or not isinstance(meta.get("traceback"), str | None):
+    if not isinstance(meta.get("task_id"), str | None) or not isinstance(
+        meta.get("traceback"), str | None
+    ):
         raise UnreadableResult("expected a task_id and a traceback that are texts")
     if not isinstance(meta.get("children"), list | tuple | None):
         raise UnreadableResult("expected children that are a list")
-    if meta["status"] in EXCEPTION_STATES and not isinstance(meta["result"], BaseException | dict | None):
+    if meta["status"] in EXCEPTION_STATES and not isinstance(
+        meta["result"], BaseException | dict | None
+    ):
         raise UnreadableResult("expected an exception")
     if meta["status"] in PROPAGATE_STATES and not meta["result"]:
         raise UnreadableResult("expected the exception that the task has ended with")
@@ -167,7 +194,11 @@ def _check(meta: Any) -> None:
 def _unpacked(payload: Any, most: int | None) -> Any:
     """Return the payload uncompressed, up to the limit of a message. Raises ValueError."""
     content = payload.tobytes() if isinstance(payload, memoryview) else payload
-    if most is None or not isinstance(content, bytes | bytearray) or not content.startswith(COMPRESSED_PAYLOAD_MAGIC):
+    if (
+        most is None
+        or not isinstance(content, bytes | bytearray)
+        or not content.startswith(COMPRESSED_PAYLOAD_MAGIC)
+    ):
         return payload
     name, _, body = bytes(content[len(COMPRESSED_PAYLOAD_MAGIC) :]).partition(b"\0")
     return unpacked(body, name.decode("utf-8", "replace"), most)

@@ -38,7 +38,11 @@ def waiting_over(connection: Any, settings: Settings) -> Waiting:
     kind, returning = connection.transport.driver_type, returning_here(settings.app.state_dir)
     if kind == "redis":
         return _of_redis(connection, settings)._replace(returning=returning)
-    later = _of_rabbitmq(connection, settings) if kind == "amqp" else later_here(connection.transport.directory)
+    later = (
+        _of_rabbitmq(connection, settings)
+        if kind == "amqp"
+        else later_here(connection.transport.directory)
+    )
     return Waiting(later, returning)
 
 
@@ -61,7 +65,9 @@ def later_here(broker: Path) -> int:
 
 
 def _files(directory: Path, counts: Callable[[str], bool]) -> int:
-    return sum(counts(name) for below in names_in(directory) for name in names_in(directory / below))
+    return sum(
+        counts(name) for below in names_in(directory) for name in names_in(directory / below)
+    )
 
 
 def _of_rabbitmq(connection: Any, settings: Settings) -> int:

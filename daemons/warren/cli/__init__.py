@@ -84,7 +84,9 @@ class Verbs(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the verb that the words begin with.
 
         Raises UsageError, with the most similar verb, when there is no such verb.
@@ -92,14 +94,18 @@ class Verbs(click.Group):
         if args[0] not in VERBS and not args[0].startswith("-"):
             from warren.config.values import nearest
 
-            raise click.UsageError(f"expected a verb, found {args[0]!r}; {nearest(args[0], VERBS)}", ctx)
+            raise click.UsageError(
+                f"expected a verb, found {args[0]!r}; {nearest(args[0], VERBS)}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each verb with its whole first sentence, which click would cut at a line's end."""
         commands = [(verb, self.get_command(ctx, verb)) for verb in VERBS]
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, command.get_short_help_str(1000)) for verb, command in commands if command])
+            formatter.write_dl(
+                [(verb, command.get_short_help_str(1000)) for verb, command in commands if command]
+            )
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

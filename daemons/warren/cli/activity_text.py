@@ -15,7 +15,12 @@ LINE = 43
 #: States that pass without action: a start, a stop, the search for a broker.
 _PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
 #: The counts of a worker since its start, each with the word that is shown.
-_COUNTS = (("taken", "received"), ("begun", "started"), ("succeeded", "succeeded"), ("failed", "failed"))
+_COUNTS = (
+    ("taken", "received"),
+    ("begun", "started"),
+    ("succeeded", "succeeded"),
+    ("failed", "failed"),
+)
 #: The details that a line of their own says in words.
 _TOLD = {
     "queues",
@@ -55,7 +60,9 @@ def colour(program: ProgramRow) -> str:
     """
     if program.ready:
         return "green"
-    passing = program.state in ("STARTING", "STOPPING") or (program.state == "RUNNING" and state(program) in _PASSING)
+    passing = program.state in ("STARTING", "STOPPING") or (
+        program.state == "RUNNING" and state(program) in _PASSING
+    )
     return "yellow" if passing and not program.backing_off else "red"
 
 
@@ -90,7 +97,10 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
 
 def _heartbeat(said: dict[str, Any]) -> Iterator[str]:
     if "leading" in said:
-        yield f"leading {'yes' if said['leading'] else 'no'}, schedule entries {len(said.get('entries', ()))}"
+        yield (
+            f"leading {'yes' if said['leading'] else 'no'}, schedule entries "
+            f"{len(said.get('entries', ()))}"
+        )
 
 
 def _others(said: dict[str, Any]) -> Iterator[str]:

@@ -28,11 +28,22 @@ _STEP_MS = 500
 def background(verb: Verb) -> Verb:
     """Add the options to a verb, which gets `user` and passes the others to `Background.run`."""
     for option in (
-        click.option("--user", default="", metavar="NAME", help="As root: become this user, for good, before anything else."),
-        click.option("--stop", is_flag=True, help="Ask the one that runs to end, and wait until it has."),
+        click.option(
+            "--user",
+            default="",
+            metavar="NAME",
+            help="As root: become this user, for good, before anything else.",
+        ),
+        click.option(
+            "--stop", is_flag=True, help="Ask the one that runs to end, and wait until it has."
+        ),
         # The daemon is already in the background, and has restarted itself there.
         click.option("--detached", is_flag=True, hidden=True),
-        click.option("--detach", is_flag=True, help="Go into the background; return when it is ready, or with its exit code."),
+        click.option(
+            "--detach",
+            is_flag=True,
+            help="Go into the background; return when it is ready, or with its exit code.",
+        ),
     ):
         verb = option(verb)
     return verb
@@ -52,12 +63,18 @@ class Background:
     expected: Collection[str]
     timeout: float
 
-    def run(self, start: Callable[[], ExitCode], *, detach: bool, detached: bool, stop: bool) -> NoReturn:
+    def run(
+        self, start: Callable[[], ExitCode], *, detach: bool, detached: bool, stop: bool
+    ) -> NoReturn:
         """Do what the options ask for, and exit with the code of that, or of `start`."""
         if detach and stop:
             raise click.UsageError("expected one of --detach and --stop, found both")
         if stop:
-            click.echo(_stop(self.settings.app.run_dir / f"{self.program}.lock", self.program, self.timeout))
+            click.echo(
+                _stop(
+                    self.settings.app.run_dir / f"{self.program}.lock", self.program, self.timeout
+                )
+            )
             sys.exit()
         not_root_for_another(self.settings.app.state_dir)
         if detach:
@@ -83,7 +100,9 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
     except ProcessLookupError:
         return f"{program} has ended"
     except OSError as error:
-        raise WarrenError(f"cannot ask who holds {lock}: {error.strerror}; run it as the user of the suite") from error
+        raise WarrenError(
+            f"cannot ask who holds {lock}: {error.strerror}; run it as the user of the suite"
+        ) from error
     if not pid:
         return f"{program} does not run"
     if process < 0:
@@ -91,13 +110,20 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:
-        raise WarrenError(f"{program}: expected to be allowed to stop process {pid}; call it as its user or as root") from None
+        raise WarrenError(
+            f"{program}: expected to be allowed to stop process {pid}; call it as its user or as "
+            "root"
+        ) from None
     waiting = select.poll()
     waiting.register(process, select.POLLIN)
     end = time.monotonic() + timeout
     with progress("stop") as line:
         while not waiting.poll(_STEP_MS):
             if time.monotonic() > end:
-                raise WarrenError(f"{program}, process {pid}, did not end within {timeout:g} s; see its log")
-            line.say(f"{program}, process {pid}, lets running tasks finish, for {timeout:g} s at most")
+                raise WarrenError(
+                    f"{program}, process {pid}, did not end within {timeout:g} s; see its log"
+                )
+            line.say(
+                f"{program}, process {pid}, lets running tasks finish, for {timeout:g} s at most"
+            )
     return f"{program} has stopped"

@@ -37,14 +37,20 @@ class _Moment(click.ParamType[datetime]):
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         """Return the time. Fails with a usage error."""
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None:
-            self.fail(f"expected a time with its zone such as 2030-01-31T06:00:00Z, found {value!r}", param, ctx)
+            self.fail(
+                f"expected a time with its zone such as 2030-01-31T06:00:00Z, found {value!r}",
+                param,
+                ctx,
+            )
         return moment
 
 
@@ -53,7 +59,9 @@ class _Wait(click.ParamType[float]):
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return seconds, more than 0. Fails with a usage error."""
         text = f"{value}s" if re.fullmatch(r"[0-9.]+", value) else value
         try:
@@ -66,11 +74,36 @@ class _Wait(click.ParamType[float]):
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
 @click.option("--kwargs", default="{}", metavar="JSON", help="Keyword arguments, as a JSON object.")
-@click.option("--queue", default=None, metavar="NAME", help="Queue to send to; by default the queue of the task.")
-@click.option("--routing-key", default=None, metavar="KEY", help="Routing key to send to, in the place of a queue.")
-@click.option("--countdown", type=_Wait(), metavar="DURATION", help="Run it after so long (10, 10s, 2m), not at once.")
-@click.option("--eta", type=_Moment(), metavar="TIME", help="Run it then: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.")
-@click.option("--wait", type=_Wait(), metavar="DURATION", help="Wait so long (10, 10s, 2m) for the result and print it.")
+@click.option(
+    "--queue",
+    default=None,
+    metavar="NAME",
+    help="Queue to send to; by default the queue of the task.",
+)
+@click.option(
+    "--routing-key",
+    default=None,
+    metavar="KEY",
+    help="Routing key to send to, in the place of a queue.",
+)
+@click.option(
+    "--countdown",
+    type=_Wait(),
+    metavar="DURATION",
+    help="Run it after so long (10, 10s, 2m), not at once.",
+)
+@click.option(
+    "--eta",
+    type=_Moment(),
+    metavar="TIME",
+    help="Run it then: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.",
+)
+@click.option(
+    "--wait",
+    type=_Wait(),
+    metavar="DURATION",
+    help="Wait so long (10, 10s, 2m) for the result and print it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def call(
@@ -108,10 +141,18 @@ def call(
         with reach(app) as connection:
             # A result that no caller waits for would stay in a queue of its own until it expires.
             unread = wait is None or None
-            chosen = {"queue": queue, "routing_key": routing_key, "countdown": countdown, "eta": eta, "ignore_result": unread}
+            chosen = {
+                "queue": queue,
+                "routing_key": routing_key,
+                "countdown": countdown,
+                "eta": eta,
+                "ignore_result": unread,
+            }
             options = {name: value for name, value in chosen.items() if value is not None}
             positional = [_value(text) for text in arguments]
-            result = app.send_task(task, positional, named, connection=connection, retry=False, **options)
+            result = app.send_task(
+                task, positional, named, connection=connection, retry=False, **options
+            )
         if doubt := _doubt(app, settings, task, wait):
             click.echo(printable(doubt), err=True)
         done, said = outcome(result, wait)
@@ -127,7 +168,9 @@ def _keywords(text: str) -> dict[str, Any]:
     """Return the keyword arguments of --kwargs. Fails with a usage error."""
     named = _value(text)
     if not isinstance(named, dict):
-        raise click.BadParameter(f"expected a JSON object such as '{{\"n\": 1}}', found {text!r}", param_hint="--kwargs")
+        raise click.BadParameter(
+            f"expected a JSON object such as '{{\"n\": 1}}', found {text!r}", param_hint="--kwargs"
+        )
     return named
 
 
@@ -143,7 +186,9 @@ def _check_address(given: dict[str, Any]) -> None:
     """Fail with a usage error for contradictory options, and for an empty or wrong routing key."""
     for one, other in (("queue", "routing_key"), ("countdown", "eta")):
         if given[one] is not None and given[other] is not None:
-            raise click.UsageError(f"expected one of --{one} and --{other.replace('_', '-')}, found both")
+            raise click.UsageError(
+                f"expected one of --{one} and --{other.replace('_', '-')}, found both"
+            )
     if given["routing_key"] is not None:
         try:
             if not values.routing_key(given["routing_key"]):
@@ -181,7 +226,10 @@ def _doubt(app: Celery, settings: Settings, task: str, wait: float | None = None
     if not settings.app.modules or task in app.tasks:
         return ""
     hint = values.nearest(task, [name for name in app.tasks if not name.startswith("celery.")])
-    found = f"{task}: expected a task of [app] modules, found none of that name; sent all the same, for another host may have it"
+    found = (
+        f"{task}: expected a task of [app] modules, found none of that name; sent all the same, "
+        "for another host may have it"
+    )
     return f"{found}; {hint}" if hint else found
 
 
@@ -195,7 +243,11 @@ def _value(text: str) -> Any:
 
 def _errors_of_both(app: Celery) -> tuple[type[Exception], ...]:
     connection = app.connection_for_write()
-    return (*connection.connection_errors, *connection.channel_errors, *getattr(app.backend, "connection_errors", ()))
+    return (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        *getattr(app.backend, "connection_errors", ()),
+    )
 
 
 @contextmanager
@@ -209,11 +261,17 @@ def told(app: Celery, settings: Settings) -> Iterator[None]:
         connection = app.connection_for_write()
         # kombu's own text shows a mask even where there is no password, and takes a password
         # without a user for the user.
-        told = str(error).replace(connection.as_uri(), redact(connection.as_uri(include_password=True)))
+        told = str(error).replace(
+            connection.as_uri(), redact(connection.as_uri(include_password=True))
+        )
         option = "url_file" if settings.broker.url_file else "url"
         origin = settings.origin("broker", option)
-        raise Unavailable(f"{origin}: [broker] {option}: {told}" if origin.file else told) from error
+        raise Unavailable(
+            f"{origin}: [broker] {option}: {told}" if origin.file else told
+        ) from error
     except _BROKEN as error:
-        raise Unavailable(f"broker and results cannot be used with these options: {said_of(error)}; see [broker]") from error
+        raise Unavailable(
+            f"broker and results cannot be used with these options: {said_of(error)}; see [broker]"
+        ) from error
     except (OSError, RuntimeError, KombuError, BackendError, *_errors_of_both(app)) as error:
         raise Unavailable(f"broker or results do not answer: {said_of(error)}") from error

@@ -15,7 +15,14 @@ from typing import Any, TextIO
 from warren.errors import WarrenError
 from warren.system.plain_text import Plain
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_PASSED_ON = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 #: Seconds between two checks whether a silent child was stopped (SIGSTOP).
 _GLANCE = 1.0
 #: Seconds that a child has to end after SIGTERM, and after Ctrl-C.
@@ -66,7 +73,9 @@ class Shown:
 class Followed:
     """A child, from its start to its end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], timeout: float | None, daemon: bool = False) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], timeout: float | None, daemon: bool = False
+    ) -> None:
         self._process = process
         self._timeout = timeout or 0.0
         self._deadline = None if timeout is None else time.monotonic() + timeout

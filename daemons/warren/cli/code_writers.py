@@ -32,7 +32,10 @@ def writable_code(settings: Settings) -> list[str]:
             continue
         who = _writers(status)
         if who:
-            found.append(f"{path} may be written to by {who}: whoever does that runs as the suite; chown root {path}, chmod go-w")
+            found.append(
+                f"{path} may be written to by {who}: whoever does that runs as the suite; chown "
+                f"root {path}, chmod go-w"
+            )
     return found
 
 

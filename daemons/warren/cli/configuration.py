@@ -67,17 +67,30 @@ def check(context: click.Context, as_json: bool) -> int:
         if not as_json:
             raise ConfigError(problems)
         told = [redact_texts(_problem(each)) for each in problems]
-        click.echo(json.dumps({"ok": False, **_location(context), "problems": told, "warnings": warnings}))
+        click.echo(
+            json.dumps({"ok": False, **_location(context), "problems": told, "warnings": warnings})
+        )
         return ExitCode.CONFIG
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(
-            f"not checked: whether the suite may write to its directories; call it as root or as {owner} for that", err=True
+            (
+                "not checked: whether the suite may write to its directories; call it as root or "
+                f"as {owner} for that"
+            ),
+            err=True,
         )
     if as_json:
-        click.echo(json.dumps({"ok": True, **_location(context), **counts, "problems": [], "warnings": warnings}))
+        click.echo(
+            json.dumps(
+                {"ok": True, **_location(context), **counts, "problems": [], "warnings": warnings}
+            )
+        )
     else:
-        said = ", ".join(f"{count} {word.removesuffix('s') if count == 1 else word}" for word, count in counts.items())
+        said = ", ".join(
+            f"{count} {word.removesuffix('s') if count == 1 else word}"
+            for word, count in counts.items()
+        )
         click.echo(f"configuration of host {settings.host} is fine: {said}")
     return ExitCode.OK
 
@@ -97,7 +110,13 @@ def show_config(context: click.Context, as_json: bool) -> int:
     settings = load(**context.obj)
     if as_json:
         click.echo(
-            json.dumps({**_location(context), "files": [str(file) for file in settings.files], "sections": _sections(settings)})
+            json.dumps(
+                {
+                    **_location(context),
+                    "files": [str(file) for file in settings.files],
+                    "sections": _sections(settings),
+                }
+            )
         )
         return ExitCode.OK
     for entry in entries(settings):
@@ -119,12 +138,19 @@ def _surroundings(settings: Settings, problems: Sequence[Problem]) -> Iterator[P
 
     wrong = {problem.option for problem in problems if problem.section == "app"}
     path = settings.app.path
-    if path is not None and "path" not in wrong and in_a_home(path) and hides_homes(settings.directory):
+    if (
+        path is not None
+        and "path" not in wrong
+        and in_a_home(path)
+        and hides_homes(settings.directory)
+    ):
         expected, origin = "a directory that the suite can see", settings.origin("app", "path")
         yield Problem(origin, "app", "path", expected, f"{path} in a home directory", HIDDEN)
         wrong = {*wrong, "path"}
     if not suite_of_another(settings):
-        yield from (problem for problem in check_directories(settings) if problem.option not in wrong)
+        yield from (
+            problem for problem in check_directories(settings) if problem.option not in wrong
+        )
     looks: list[Callable[[], None]] = [lambda: check_files(settings)]
     # A directory or module that is misspelt in the INI files is reported there, and not again for
     # each task that is missing because of it.
@@ -172,8 +198,15 @@ def _counts(settings: Settings) -> dict[str, int]:
 def _sections(settings: Settings) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {}
     for entry in entries(settings):
-        origin = None if entry.origin.file is None else {"file": str(entry.origin.file), "line": entry.origin.line}
-        sections.setdefault(entry.section, {})[entry.option] = {"value": entry.value, "origin": origin}
+        origin = (
+            None
+            if entry.origin.file is None
+            else {"file": str(entry.origin.file), "line": entry.origin.line}
+        )
+        sections.setdefault(entry.section, {})[entry.option] = {
+            "value": entry.value,
+            "origin": origin,
+        }
     return sections
 
 

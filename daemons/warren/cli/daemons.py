@@ -53,7 +53,9 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
         return daemon.start(settings, name)
 
     timeout = settings.worker(name).stop_timeout + STOP_MARGIN
-    Background(settings, ("worker", name), program, [program], timeout).run(lambda: _told(start, settings), **how)
+    Background(settings, ("worker", name), program, [program], timeout).run(
+        lambda: _told(start, settings), **how
+    )
 
 
 @click.command(cls=Verb)
@@ -75,7 +77,9 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
 
         return daemon.start(settings)
 
-    Background(settings, ("beat",), "beat", ["beat"], STOP_MARGIN).run(lambda: _told(start, settings), **how)
+    Background(settings, ("beat",), "beat", ["beat"], STOP_MARGIN).run(
+        lambda: _told(start, settings), **how
+    )
 
 
 @click.command("quota-watchdog", cls=Verb)
@@ -97,6 +101,6 @@ def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
 
         return watchdog.start(settings)
 
-    Background(settings, ("quota-watchdog",), "quota-watchdog", ["quota-watchdog"], STOP_MARGIN).run(
-        lambda: _told(start, settings), **how
-    )
+    Background(
+        settings, ("quota-watchdog",), "quota-watchdog", ["quota-watchdog"], STOP_MARGIN
+    ).run(lambda: _told(start, settings), **how)

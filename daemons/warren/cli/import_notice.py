@@ -44,6 +44,10 @@ def importing(verb: str, timeout: float = TIMEOUT) -> Iterator[Callable[[str], N
 def _tell(verb: str, module: str, end: float) -> None:
     # After the timeout root ends its child (unprivileged_child.py). Other users have no limit.
     limited = "WARREN_FOR_ROOT" in os.environ
-    until = f"; it is waited for until {time.strftime('%H:%M:%S', time.localtime(end))}" if limited else ""
+    until = (
+        f"; it is waited for until {time.strftime('%H:%M:%S', time.localtime(end))}"
+        if limited
+        else ""
+    )
     with suppress(OSError, ValueError):  # a module may have closed stderr
         click.echo(f"{verb}: the import of {one_line(module)} takes long{until}", err=True)

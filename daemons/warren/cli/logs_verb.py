@@ -44,7 +44,9 @@ ABOVE, RECENT = 10, timedelta(hours=1)
 class _Moment(click.ParamType[datetime]):
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         """Return a time with a zone. Fails with a usage error.
 
         A time without a zone is local. A duration counts back from now.
@@ -58,7 +60,14 @@ class _Moment(click.ParamType[datetime]):
         try:
             found = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, found {value!r}", param, ctx)
+            self.fail(
+                (
+                    "expected a duration such as 10m, or a time such as 2026-01-31T10:00:00Z, "
+                    f"found {value!r}"
+                ),
+                param,
+                ctx,
+            )
         return found.astimezone()  # a time without a zone is local, like the times that are shown
 
 
@@ -68,19 +77,48 @@ class _TaskId(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return a task id, or enough of its beginning. Fails with a usage error."""
         if len(value) < SHORT_ID:
-            self.fail(f"expected the id of a task, or at least its first {SHORT_ID} characters, found {value!r}", param, ctx)
+            self.fail(
+                (
+                    f"expected the id of a task, or at least its first {SHORT_ID} characters, "
+                    f"found {value!r}"
+                ),
+                param,
+                ctx,
+            )
         return str(value)
 
 
 @click.command(cls=Verb)
-@click.option("--task", type=_TaskId(), metavar="ID", help="Lines of this task and of all that it started.")
-@click.option("--daemon", metavar="NAME", help="Lines of this daemon or program: worker, worker-crawl, supervisord.")
-@click.option("--since", type=_Moment(), metavar="TIME", help="From here on: 10m (ago), or 2026-01-31T10:00:00Z.")
+@click.option(
+    "--task", type=_TaskId(), metavar="ID", help="Lines of this task and of all that it started."
+)
+@click.option(
+    "--daemon",
+    metavar="NAME",
+    help="Lines of this daemon or program: worker, worker-crawl, supervisord.",
+)
+@click.option(
+    "--since",
+    type=_Moment(),
+    metavar="TIME",
+    help="From here on: 10m (ago), or 2026-01-31T10:00:00Z.",
+)
 @click.option("--until", type=_Moment(), metavar="TIME", help="Up to here.")
-@click.option("--level", type=click.Choice(LEVELS), metavar="LEVEL", help=f"The least: {', '.join(LEVELS)}.")
-@click.option("-n", "--lines", type=click.IntRange(min=0), metavar="NUMBER", help="Only so many, the last.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what the daemons write from now on, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="The lines as they were written, as in a pipe.")
+@click.option(
+    "--level", type=click.Choice(LEVELS), metavar="LEVEL", help=f"The least: {', '.join(LEVELS)}."
+)
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), metavar="NUMBER", help="Only so many, the last."
+)
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on with what the daemons write from now on, until Ctrl-C.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="The lines as they were written, as in a pipe."
+)
 @click.option("--story", is_flag=True, help="The lines of --task in words, also in a pipe.")
 @click.option(
     "--dir",
@@ -88,7 +126,10 @@ class _TaskId(click.ParamType[str]):
     multiple=True,
     metavar="DIR",
     type=click.Path(path_type=Path, readable=False),
-    help="Directory of logs instead of log_dir; several, such as copies from several hosts, are merged.",
+    help=(
+        "Directory of logs instead of log_dir; several, such as copies from several hosts, are "
+        "merged."
+    ),
 )
 @click.pass_context
 def logs(
@@ -115,12 +156,22 @@ def logs(
     """
     if story and not task:
         raise click.UsageError("--story: expected --task ID beside it, found none")
-    asked = Selection(task or "", daemon or "", level or "", moment(since) if since else b"", moment(until) if until else b"")
+    asked = Selection(
+        task or "",
+        daemon or "",
+        level or "",
+        moment(since) if since else b"",
+        moment(until) if until else b"",
+    )
     # Only the directory is read from the settings: a user who may read the logs, such as a member
     # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
-    searched = directories or (named_directories(context.obj["directory"].absolute(), context.obj["host"]).log,)
+    searched = directories or (
+        named_directories(context.obj["directory"].absolute(), context.obj["host"]).log,
+    )
     told = sentences if task else partial(_line, with_host=len(searched) > 1)
-    write = _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
+    write = (
+        _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
+    )
     opened_since = since
     if lines is None and follow and since is None:
         lines, opened_since = ABOVE, datetime.now(UTC) - RECENT
@@ -140,7 +191,10 @@ def logs(
         click.echo(printable(problem), err=True)
     if not follow and not reader.found and lines != 0:
         where = ", ".join(map(str, searched))
-        unknown = f"nothing is known of task {task} in {where}: no worker of its host has begun with it, or its lines are gone"
+        unknown = (
+            f"nothing is known of task {task} in {where}: no worker of its host has begun with it, "
+            "or its lines are gone"
+        )
         click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
 
 
@@ -159,7 +213,9 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
     """
     known = list(DAEMONS)
     if settings is not None:
-        programs = status_file.read(settings.app.run_dir / "programs.json", programs=[{"program": str}]).said or {"programs": []}
+        programs = status_file.read(
+            settings.app.run_dir / "programs.json", programs=[{"program": str}]
+        ).said or {"programs": []}
         known += [daemon.program for daemon in daemons(settings)]
         known += [each["program"] for each in programs["programs"]]  # also those of supervisor.d
     known = list(dict.fromkeys(known))
@@ -167,7 +223,9 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
         return
     close = get_close_matches(name, known, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
-    raise click.BadParameter(f"expected one of {', '.join(known)}, found {name!r}{meant}", param_hint="--daemon")
+    raise click.BadParameter(
+        f"expected one of {', '.join(known)}, found {name!r}{meant}", param_hint="--daemon"
+    )
 
 
 def _json(lines: Iterable[Timed]) -> None:
@@ -175,13 +233,19 @@ def _json(lines: Iterable[Timed]) -> None:
     for _, raw in lines:
         if sys.stdout.isatty():
             text = raw.decode(errors="replace").rstrip("\n")
-            click.echo(text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
+            click.echo(
+                text
+                if text.isprintable()
+                else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+            )
         else:
             sys.stdout.buffer.write(raw)
     sys.stdout.flush()
 
 
-def _for_people(lines: Iterable[Timed], told: Callable[[dict[str, Any], int], Iterable[str]]) -> None:
+def _for_people(
+    lines: Iterable[Timed], told: Callable[[dict[str, Any], int], Iterable[str]]
+) -> None:
     """Write what `told` makes of each line's fields and the terminal's width (0 in a pipe)."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for _, raw in lines:

@@ -127,7 +127,13 @@ class Verb(click.Command):
         named, said = ctx.params.get("user", ""), ctx.obj
         if self.name == "health" or (self.name in _SYSTEMD and not ctx.params.get("rolling")):
             return super().invoke(ctx)
-        owner = 0 if named else _owner_of_all(paths) if paths else owner_of(said["directory"], said["host"])
+        owner = (
+            0
+            if named
+            else _owner_of_all(paths)
+            if paths
+            else owner_of(said["directory"], said["host"])
+        )
         chosen = way(self.name, ctx.params, owner, _has_terminal())
         if chosen is Way.HERE:
             if named:  # called by an init script, whose environment is not for the suite either
@@ -149,7 +155,10 @@ class Verb(click.Command):
         from warren.cli import unprivileged_child
 
         return unprivileged_child.run(
-            user, said, [self.name, *ctx.meta["words"]], unprivileged_child.limits_of(self.name, ctx.params)
+            user,
+            said,
+            [self.name, *ctx.meta["words"]],
+            unprivileged_child.limits_of(self.name, ctx.params),
         )
 
 
@@ -166,13 +175,16 @@ def _owner_of_all(paths: tuple[Path, ...]) -> int:
     if len(owners) > 1:
         names = " and ".join(sorted(map(user_name, owners)))
         raise WarrenError(
-            f"--dir: the directories are of {names}, and root reads as one user; copy them to a directory of root's"
+            f"--dir: the directories are of {names}, and root reads as one user; copy them to a "
+            "directory of root's"
         )
     return owners.pop()
 
 
 def _has_terminal() -> bool:
-    if any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    if any(
+        stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
+    ):
         return True
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))

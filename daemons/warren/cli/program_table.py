@@ -16,10 +16,10 @@ from warren.status.heartbeat import AT_WORK, STALE
 class ProgramRow:
     """The status of one program.
 
-    `heartbeat` is the state that its main loop reports (see heartbeat.py), empty without a heartbeat;
-    `heartbeat_age_s` is the age of the heartbeat in seconds. `last_error` is the last error: how the
-    program ended last, why it could not start, or why its heartbeat cannot be read. `backing_off` is true
-    when it has ended too often and is now started rarely.
+    `heartbeat` is the state that its main loop reports (see heartbeat.py), empty without a
+    heartbeat; `heartbeat_age_s` is the age of the heartbeat in seconds. `last_error` is the last
+    error: how the program ended last, why it could not start, or why its heartbeat cannot be read.
+    `backing_off` is true when it has ended too often and is now started rarely.
     """
 
     program: str
@@ -43,7 +43,10 @@ def program_status(settings: Settings) -> list[ProgramRow]:
     """Return supervisord's state of each program, with its heartbeat. Raises Unavailable."""
     asked = programs(settings)
     heartbeats = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
-    listed = (status_file.read(settings.app.run_dir / "programs.json", **PROGRAMS).said or {"programs": []})["programs"]
+    listed = (
+        status_file.read(settings.app.run_dir / "programs.json", **PROGRAMS).said
+        or {"programs": []}
+    )["programs"]
     statuses = {each["program"]: each for each in listed}
     found = []
     for program in asked:
@@ -60,7 +63,9 @@ def program_status(settings: Settings) -> list[ProgramRow]:
                 round(latest.age, 3) if latest else None,
                 latest.details if latest else {},
                 status.get("backing_off", False),
-                heartbeats.errors_found.get(program.program) or status.get("last_error") or program.last_error,
+                heartbeats.errors_found.get(program.program)
+                or status.get("last_error")
+                or program.last_error,
                 status.get("warning", ""),
             )
         )

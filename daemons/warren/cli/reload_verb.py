@@ -42,19 +42,28 @@ def reload(context: click.Context, as_json: bool) -> int:
             click.echo(f"warning: {pause}", err=True)
         with progress("reload") as line:
             outcome = reload_request.reload(
-                settings, lambda report: line.say(report.doing.progress if report.doing else report.status)
+                settings,
+                lambda report: line.say(report.doing.progress if report.doing else report.status),
             )
     except WarrenError as error:
         if not as_json:
             if isinstance(error, ConfigError):
                 click.echo(printable_lines(redact(str(error))), err=True)
                 click.echo(
-                    "a suite that already runs continues with its old settings; correct the files, then reload again", err=True
+                    (
+                        "a suite that already runs continues with its old settings; correct the "
+                        "files, then reload again"
+                    ),
+                    err=True,
                 )
                 return error.exit_code
             raise
         argument = "refused" if isinstance(error, ConfigError) else "unavailable"
-        return _said(argument, [str(problem) for problem in getattr(error, "problems", (error,))], error.exit_code)
+        return _said(
+            argument,
+            [str(problem) for problem in getattr(error, "problems", (error,))],
+            error.exit_code,
+        )
     if as_json:
         return _said(outcome.outcome, outcome.problems, outcome.code)
     for problem in outcome.problems:
@@ -68,7 +77,9 @@ def reload(context: click.Context, as_json: bool) -> int:
 _SENTENCES = {
     "applied": "the new settings are in force, and every daemon works",
     "late": "the new settings are in force, but not every daemon works",
-    "failed": "the new settings are in force only in part: correct what is wrong, then reload again",
+    "failed": (
+        "the new settings are in force only in part: correct what is wrong, then reload again"
+    ),
     "refused": "the suite refused the new settings and continues with the old ones",
 }
 

@@ -60,7 +60,11 @@ def stop(context: click.Context, as_json: bool) -> int:
 
 @click.command(cls=Verb)
 @click.argument("workers", nargs=-1, metavar="[WORKER]...")
-@click.option("--rolling", is_flag=True, help="Restart the workers alone, or those that are named, one after the other.")
+@click.option(
+    "--rolling",
+    is_flag=True,
+    help="Restart the workers alone, or those that are named, one after the other.",
+)
 @as_json
 @click.pass_context
 def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_json: bool) -> int:
@@ -81,7 +85,10 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
     if rolling:
         return _roll(context, workers, as_json)
     if workers:
-        raise click.UsageError(f"expected --rolling with the names of workers, found {' '.join(workers)} alone", context)
+        raise click.UsageError(
+            f"expected --rolling with the names of workers, found {' '.join(workers)} alone",
+            context,
+        )
     return _act(context, Action.RESTART, as_json)
 
 
@@ -99,9 +106,18 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
     late = _late() if not outcome.reason and action is not Action.STOP else ""
     down = _down(context) if late else []
     if as_json:
-        said = {"action": str(action), "done": not outcome.reason, "reason": outcome.reason or None, "not_ready": late or None}
+        said = {
+            "action": str(action),
+            "done": not outcome.reason,
+            "reason": outcome.reason or None,
+            "not_ready": late or None,
+        }
         already = {"already_running": runs} if action is Action.START else {}
-        click.echo(json.dumps({**said, **already, "down": down, "notes": outcome.notes, "seconds": seconds}))
+        click.echo(
+            json.dumps(
+                {**said, **already, "down": down, "notes": outcome.notes, "seconds": seconds}
+            )
+        )
     else:
         for note in outcome.notes:
             click.echo(printable(note), err=True)
@@ -110,11 +126,20 @@ def _act(context: click.Context, action: Action, as_json: bool) -> int:
         click.echo("the suite already runs" if runs else f"{_DONE[action]} in {seconds} s")
         if down:
             click.echo(
-                f"not running: {printable(', '.join(down))}: {printable(late)}; correct what is wrong, then warren reload",
+                (
+                    f"not running: {printable(', '.join(down))}: {printable(late)}; correct what "
+                    "is wrong, then warren reload"
+                ),
                 err=True,
             )
         elif late:
-            click.echo(f"not every program is ready, and they go on trying: {printable(late)}; see warren status", err=True)
+            click.echo(
+                (
+                    f"not every program is ready, and they go on trying: {printable(late)}; see "
+                    "warren status"
+                ),
+                err=True,
+            )
     return ExitCode.FAILURE if outcome.reason or down else ExitCode.OK
 
 
@@ -127,21 +152,32 @@ def _roll(context: click.Context, names: tuple[str, ...], as_json: bool) -> int:
     known = {daemon.program.removeprefix("worker-"): daemon.program for daemon in workers(settings)}
     for name in names:
         if name not in known:
-            raise click.UsageError(f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context)
+            raise click.UsageError(
+                f"expected a worker of this host, found {name!r}; {nearest(name, known)}", context
+            )
     may_write_state(settings.app.state_dir)  # the owner of the state also owns the socket
     chosen = [program for name, program in known.items() if name in names or not names]
     began = time.monotonic()
     try:
         with progress("restart") as line:
             outcome = reload_request.restart(
-                settings, chosen, lambda report: line.say(report.doing.progress if report.doing else "...")
+                settings,
+                chosen,
+                lambda report: line.say(report.doing.progress if report.doing else "..."),
             )
     except KeyboardInterrupt:
-        click.echo("the restart continues in the suite, worker after worker; warren status shows it", err=True)
+        click.echo(
+            "the restart continues in the suite, worker after worker; warren status shows it",
+            err=True,
+        )
         return ExitCode.FAILURE
     seconds = round(time.monotonic() - began, 1)
     if as_json:
-        said = {"action": "restart", "done": not outcome.problems, "reason": "; ".join(outcome.problems) or None}
+        said = {
+            "action": "restart",
+            "done": not outcome.problems,
+            "reason": "; ".join(outcome.problems) or None,
+        }
         click.echo(json.dumps({**said, "restarted": outcome.done, "seconds": seconds}))
         return outcome.code
     for problem in outcome.problems:

@@ -41,17 +41,34 @@ def status(context: click.Context, as_json: bool) -> None:
         settings = load(**context.obj)
     except ConfigError as error:
         click.echo(printable_lines(redact(str(error))), err=True)
-        click.echo("a suite that already runs continues with its old settings; correct the files, then ask again", err=True)
+        click.echo(
+            (
+                "a suite that already runs continues with its old settings; correct the files, "
+                "then ask again"
+            ),
+            err=True,
+        )
         sys.exit(error.exit_code)
     running = program_status(settings)
     said = broker_status_of(settings) or asked(settings)
     ready = bool(running) and all(program.ready for program in running)
     suite = _suite(settings)
     if as_json:
-        click.echo(json.dumps({"ready": ready, **suite, "programs": [asdict(program) for program in running], **said}))
+        click.echo(
+            json.dumps(
+                {
+                    "ready": ready,
+                    **suite,
+                    "programs": [asdict(program) for program in running],
+                    **said,
+                }
+            )
+        )
     else:
         tables.show(suite, running, said)
-    sys.exit(ExitCode.UNAVAILABLE if said["broker_error"] else ExitCode.OK if ready else ExitCode.FAILURE)
+    sys.exit(
+        ExitCode.UNAVAILABLE if said["broker_error"] else ExitCode.OK if ready else ExitCode.FAILURE
+    )
 
 
 def _suite(settings: Settings) -> dict[str, Any]:
@@ -77,9 +94,13 @@ def broker_status_of(settings: Settings) -> dict[str, Any] | None:
     queues = [{"queue": queue, **row} for queue, row in published.said["queues"].items()]
     return {
         "queues": queues if broker["reachable"] else [],
-        "quotas": [{"quota": name, **row, **_limit(row)} for name, row in published.said["quotas"].items()],
+        "quotas": [
+            {"quota": name, **row, **_limit(row)} for name, row in published.said["quotas"].items()
+        ],
         "removed_queues": published.said.get("removed_queues", {}) if broker["reachable"] else {},
-        "rejected": published.said.get("rejected", {}).get("messages", 0) if broker["reachable"] else None,
+        "rejected": published.said.get("rejected", {}).get("messages", 0)
+        if broker["reachable"]
+        else None,
         "later": published.said.get("later") if broker["reachable"] else None,
         "returning": published.said.get("returning") if broker["reachable"] else None,
         "rejected_keys": published.said.get("rejected_keys") if broker["reachable"] else None,
@@ -99,7 +120,12 @@ def asked(settings: Settings) -> dict[str, Any]:
 
     Without a watchdog there are no forecasts and no alarms.
     """
-    nothing: dict[str, Any] = {"removed_queues": {}, "alarms": [], "results_error": None, "broker_status_age_s": None}
+    nothing: dict[str, Any] = {
+        "removed_queues": {},
+        "alarms": [],
+        "results_error": None,
+        "broker_status_age_s": None,
+    }
     return {**_broker(settings), "quotas": _quotas(settings), **nothing}
 
 
@@ -117,10 +143,17 @@ def _broker(settings: Settings) -> dict[str, Any]:
         with told(app, settings):
             # The embedded broker's files are only read: a connection would make its directories.
             if settings.broker.kind == "embedded":
-                found, rejected, waiting = depths(app, settings.queues), rejected_here(state), waiting_here(state)
+                found, rejected, waiting = (
+                    depths(app, settings.queues),
+                    rejected_here(state),
+                    waiting_here(state),
+                )
             else:
                 with reach(app) as connection:
-                    found, rejected = depths_over(connection, settings.queues), rejected_over(connection, state)
+                    found, rejected = (
+                        depths_over(connection, settings.queues),
+                        rejected_over(connection, state),
+                    )
                     waiting = waiting_over(connection, settings)
     except Unavailable as error:
         nothing = dict.fromkeys(("rejected", *Waiting._fields))
@@ -142,6 +175,11 @@ def _quotas(settings: Settings) -> list[dict[str, Any]]:
             rows.append({**row, "error": str(error)})
             continue
         wait = counts.wait_s(now_ns())
-        row = {**asdict(counts), **row, "limit": str(Rate(counts.limit, counts.window_s)), "used": counts.used}
+        row = {
+            **asdict(counts),
+            **row,
+            "limit": str(Rate(counts.limit, counts.window_s)),
+            "used": counts.used,
+        }
         rows.append({**row, "next_free_s": wait if wait is None else round(wait, 3)})
     return rows

@@ -38,7 +38,9 @@ def supervise(context: click.Context, /, user: str, **how: bool) -> None:
     programs = daemons(settings)
     # The daemons stop one after the other, but workers at the same time. So twice the longest time
     # is more than the sum.
-    timeout = 2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
+    timeout = (
+        2 * max((program.stop_wait for program in programs), default=STOP_MARGIN) + STOP_MARGIN
+    )
 
     def start() -> ExitCode:
         from warren.supervise import daemon  # loads supervisor, which other verbs do not need

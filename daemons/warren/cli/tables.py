@@ -28,7 +28,9 @@ def show(suite: dict[str, Any], running: Sequence[ProgramRow], said: dict[str, A
         _queues(console, said["queues"], said["alarms"])
         _leftovers(console, said)
     if said["results_error"]:
-        console.print(_text(f"the server of the results keeps none: {said['results_error']}", "red"))
+        console.print(
+            _text(f"the server of the results keeps none: {said['results_error']}", "red")
+        )
     if said["quotas"]:
         _quotas(console, said["quotas"])
 
@@ -37,7 +39,9 @@ def _suite(console: Console, suite: dict[str, Any]) -> None:
     up = "" if suite["up_s"] is None else f", running for {span(suite['up_s'])}"
     console.print(_text(f"{suite['host']}: Warren {suite['version']}{up}", "bold"))
     if suite["status"]:
-        console.print(_text(suite["status"], "green" if suite["status"].startswith("ready") else "yellow"))
+        console.print(
+            _text(suite["status"], "green" if suite["status"].startswith("ready") else "yellow")
+        )
     console.print()
 
 
@@ -46,7 +50,9 @@ def _programs(console: Console, running: Sequence[ProgramRow]) -> None:
     for program in running:
         first, *more = work(program) or [""]
         pid = str(program.pid or "")
-        table.add_row(_text(program.program), _text(state(program), colour(program)), pid, _text(first))
+        table.add_row(
+            _text(program.program), _text(state(program), colour(program)), pid, _text(first)
+        )
         for line in more:
             table.add_row("", "", "", _text(line))
     console.print(table)
@@ -58,7 +64,13 @@ def _programs(console: Console, running: Sequence[ProgramRow]) -> None:
             # works.
             style = "dim" if program.ready else "red"
             console.print(
-                _text(f"{program.program}{' is backing off' if program.backing_off else ''}: {program.last_error}", style)
+                _text(
+                    (
+                        f"{program.program}{' is backing off' if program.backing_off else ''}: "
+                        f"{program.last_error}"
+                    ),
+                    style,
+                )
             )
 
 
@@ -66,7 +78,9 @@ def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -
     table = _table("queue", "messages", "trend")
     for queue in queues:
         depth = "-" if queue["messages"] is None else str(queue["messages"])
-        table.add_row(_text(queue["queue"]), depth, tendency(queue) if "growth_per_s" in queue else "")
+        table.add_row(
+            _text(queue["queue"]), depth, tendency(queue) if "growth_per_s" in queue else ""
+        )
     console.print()
     console.print(table)
     for alarm in alarms:
@@ -78,17 +92,37 @@ def _leftovers(console: Console, said: dict[str, Any]) -> None:
     if said["later"]:
         console.print(Text(f"due later: {_count(said['later'])}"))
     if said["returning"]:
-        text = f"returning: {_count(said['returning'])}, files of this host until RabbitMQ takes them"
+        text = (
+            f"returning: {_count(said['returning'])}, files of this host until RabbitMQ takes them"
+        )
         console.print(Text(text, style="yellow"))
     for queue in said["queues"]:
         if queue.get("unconsumed"):
-            console.print(Text(f"{queue['queue']}: it holds messages, and no worker of the fleet takes from it", style="red"))
+            console.print(
+                Text(
+                    (
+                        f"{queue['queue']}: it holds messages, and no worker of the fleet takes "
+                        "from it"
+                    ),
+                    style="red",
+                )
+            )
     for name, messages in said["removed_queues"].items():
-        console.print(Text(f"{name}: no section declares it any more, and it holds {_count(messages)}", style="yellow"))
+        console.print(
+            Text(
+                f"{name}: no section declares it any more, and it holds {_count(messages)}",
+                style="yellow",
+            )
+        )
     if said["rejected"]:
-        console.print(Text(f"rejected: {_count(said['rejected'])}, which nobody could run", style="yellow"))
+        console.print(
+            Text(f"rejected: {_count(said['rejected'])}, which nobody could run", style="yellow")
+        )
     if said["rejected_keys"]:
-        text = f"rejected: {said['rejected_keys']} of Redis' keys held garbage, kept in warren.rejected.KEY"
+        text = (
+            f"rejected: {said['rejected_keys']} of Redis' keys held garbage, kept in "
+            "warren.rejected.KEY"
+        )
         console.print(Text(text, style="yellow"))
 
 
@@ -106,7 +140,9 @@ def _quotas(console: Console, quotas: list[dict[str, Any]]) -> None:
             errors.append(quota)
             continue
         free = "" if quota["next_free_s"] is None else f"{quota['next_free_s']:.1f} s"
-        table.add_row(name, limit, str(quota["free"]), str(quota["open"]), str(quota["cooling"]), free)
+        table.add_row(
+            name, limit, str(quota["free"]), str(quota["open"]), str(quota["cooling"]), free
+        )
     console.print()
     console.print(table)
     for quota in errors:

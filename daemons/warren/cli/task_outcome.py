@@ -38,7 +38,10 @@ def outcome(result: AsyncResult[Any], wait: float | None) -> tuple[bool, dict[st
         found = result.result
         if isinstance(found, UnreadableResult):
             raise found
-        return True, {"state": result.state, "result": said_of(found) if isinstance(found, BaseException) else found}
+        return True, {
+            "state": result.state,
+            "result": said_of(found) if isinstance(found, BaseException) else found,
+        }
     except ResultTimeout:
         return False, {"state": _state(result), "result": None}
     except UnreadableResult as error:
@@ -66,7 +69,8 @@ def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -
     # The result of a failure would have arrived, because errors are stored even with ignore_result.
     if app.conf.task_ignore_result if known is None else known.ignore_result:
         return (
-            f"not failed after {wait:g} s: a success of {task} leaves no result (ignore_result), only a line in the worker's log"
+            f"not failed after {wait:g} s: a success of {task} leaves no result (ignore_result), "
+            "only a line in the worker's log"
         )
     where = {"STARTED": "running", "RETRY": "waiting for its next attempt"}.get(
         state, "still with the broker, running or rejected"
@@ -75,13 +79,21 @@ def why(app: Celery, task: str, queue: str, said: dict[str, Any], wait: float) -
         waiting = depths(app, [queue])[queue]
     except Unavailable:
         waiting = None
-    number = "" if waiting is None else f", {waiting} {'message waits' if waiting == 1 else 'messages wait'}"
-    return f"not done after {wait:g} s: {where} (queue {queue}{number}); warren logs --task {task_id}"
+    number = (
+        ""
+        if waiting is None
+        else f", {waiting} {'message waits' if waiting == 1 else 'messages wait'}"
+    )
+    return (
+        f"not done after {wait:g} s: {where} (queue {queue}{number}); warren logs --task {task_id}"
+    )
 
 
 def show(said: dict[str, Any], as_json: bool) -> None:
     """Print the outcome, with control characters escaped: a task may return any text."""
-    click.echo(_json(said) if as_json else "  ".join(printable(str(value)) for value in said.values()))
+    click.echo(
+        _json(said) if as_json else "  ".join(printable(str(value)) for value in said.values())
+    )
 
 
 def _json(said: dict[str, Any]) -> str:

@@ -44,9 +44,9 @@ class Way:
 def walk(path: Path, *, links: bool = False) -> Way:
     """Follow a path from the root directory, one directory at a time.
 
-    Each directory is backing off by a handle while its entry is judged. Raises Untrusted at a directory
-    that users other than its owner may write to, at a symbolic link unless `links`, and at a
-    missing entry that any user may make before root looks again.
+    Each directory is backing off by a handle while its entry is judged. Raises Untrusted at a
+    directory that users other than its owner may write to, at a symbolic link unless `links`, and
+    at a missing entry that any user may make before root looks again.
     """
     way, left, seen = Way(), deque(path.parts[1:]), 0
     at = os.open("/", _DIRECTORY)
@@ -60,7 +60,9 @@ def walk(path: Path, *, links: bool = False) -> Way:
             except OSError:
                 # In a sticky directory any user may have made the entry before root looks again.
                 if os.fstat(at).st_mode & _SHARED:
-                    raise Untrusted(f"{here / part} does not exist, and any user may make it; make it first") from None
+                    raise Untrusted(
+                        f"{here / part} does not exist, and any user may make it; make it first"
+                    ) from None
                 way.owner = None
                 return way
             way.owner, way.mode = found.st_uid, found.st_mode
@@ -68,9 +70,14 @@ def walk(path: Path, *, links: bool = False) -> Way:
                 seen += 1
                 target = Path(os.readlink(part, dir_fd=at))
                 if not links or seen > _LINKS:
-                    raise Untrusted(f"{here / part} is a symbolic link, which root does not follow; name the directory itself")
+                    raise Untrusted(
+                        f"{here / part} is a symbolic link, which root does not follow; name the "
+                        "directory itself"
+                    )
                 way.deciders |= {found.st_uid} - {0}
-                left.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+                left.extendleft(
+                    reversed(target.parts[1:] if target.is_absolute() else target.parts)
+                )
                 inside, here = ("/", Path("/")) if target.is_absolute() else (".", here)
             elif left:
                 if not stat.S_ISDIR(found.st_mode):
@@ -105,7 +112,10 @@ def decider_of_settings(directory: Path, host: str) -> int:
         found |= way.deciders | ({way.owner} - {0})
     if len(found) > 1:
         names = " and ".join(sorted(map(user_name, found)))
-        raise Untrusted(f"{directory}: both {names} may change the settings, so root obeys neither; give them to one, or to root")
+        raise Untrusted(
+            f"{directory}: both {names} may change the settings, so root obeys neither; give them "
+            "to one, or to root"
+        )
     return found.pop() if found else 0
 
 
@@ -176,4 +186,7 @@ def _note(way: Way, status: os.stat_result, path: Path) -> None:
 
 
 def _shared(path: Path) -> str:
-    return f"{path} may be written to by more users than its owner, so root does not go by it; chmod go-w {path}"
+    return (
+        f"{path} may be written to by more users than its owner, so root does not go by it; chmod "
+        f"go-w {path}"
+    )

@@ -31,7 +31,21 @@ from warren.system.process import die_with_parent, gain_nothing
 _LOOKS = ("LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR")
 #: A daemon in the foreground gets all variables but these, which belong to root's own session and
 #: interpreter.
-_OF_ROOT = ("PYTHON", "LD_", "SSH_", "SUDO_", "XDG_", "DBUS_", "GPG_", "HOME", "USER", "LOGNAME", "MAIL", "SHELL", "WARREN_")
+_OF_ROOT = (
+    "PYTHON",
+    "LD_",
+    "SSH_",
+    "SUDO_",
+    "XDG_",
+    "DBUS_",
+    "GPG_",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "MAIL",
+    "SHELL",
+    "WARREN_",
+)
 #: Signals by which people end a command: the caller of this command must see that one ended it.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,7 +77,9 @@ def limits_of(verb: str, asked: Mapping[str, Any]) -> ChildLimits:
     return ChildLimits()
 
 
-def environment(user: User, root: Mapping[str, str], size: os.terminal_size, shown: bool, daemon: bool) -> dict[str, str]:
+def environment(
+    user: User, root: Mapping[str, str], size: os.terminal_size, shown: bool, daemon: bool
+) -> dict[str, str]:
     """Return the environment of a child, which holds nothing of the user's own. Pure.
 
     `shown` says whether root's output is a terminal.
@@ -71,12 +87,18 @@ def environment(user: User, root: Mapping[str, str], size: os.terminal_size, sho
     if daemon:
         found = {name: value for name, value in root.items() if not name.startswith(_OF_ROOT)}
     else:
-        found = {name: value for name, value in root.items() if name in _LOOKS or name.startswith("LC_")}
+        found = {
+            name: value for name, value in root.items() if name in _LOOKS or name.startswith("LC_")
+        }
     found |= {"PATH": service.PATH, "HOME": user.home, "WARREN_FOR_ROOT": "1"}
     if user.name and not user.name.isdigit():
         found |= {"USER": user.name, "LOGNAME": user.name}
     if shown:
-        found |= {"WARREN_TERMINAL": "stdout", "COLUMNS": str(size.columns), "LINES": str(size.lines)}
+        found |= {
+            "WARREN_TERMINAL": "stdout",
+            "COLUMNS": str(size.columns),
+            "LINES": str(size.lines),
+        }
     return found
 
 
@@ -87,7 +109,9 @@ def take_environment(user: User) -> None:
     os.environ.update(found)
 
 
-def run(user: User, context: Mapping[str, Any], arguments: Sequence[str], limits: ChildLimits) -> int:
+def run(
+    user: User, context: Mapping[str, Any], arguments: Sequence[str], limits: ChildLimits
+) -> int:
     """Run `warren WORDS` as the user, show its output and return its exit code.
 
     When a signal by which people end commands has ended the child, the same signal ends this
@@ -97,7 +121,9 @@ def run(user: User, context: Mapping[str, Any], arguments: Sequence[str], limits
     if sys.stdout is not None:
         sys.stdout.flush()  # earlier output must appear before the child's
     process = _start(user, context, arguments, limits, shown)
-    code = Followed(process, limits.timeout, limits.daemon).show(Shown(sys.stdout), Shown(sys.stderr))
+    code = Followed(process, limits.timeout, limits.daemon).show(
+        Shown(sys.stdout), Shown(sys.stderr)
+    )
     if -code in _ENDS:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -116,31 +142,62 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def said(user: User, context: Mapping[str, Any], arguments: Sequence[str], quiet: bool = False) -> tuple[int, bytes]:
+def said(
+    user: User, context: Mapping[str, Any], arguments: Sequence[str], quiet: bool = False
+) -> tuple[int, bytes]:
     """Run `warren WORDS` as the user and return its exit code and its output.
 
     Its stderr is shown unless `quiet`.
     """
     out = Kept()
     process = _start(user, context, arguments, ChildLimits(TIMEOUT), shown=False)
-    return Followed(process, TIMEOUT).show(out, Kept() if quiet else Shown(sys.stderr)), bytes(out.text)
+    return Followed(process, TIMEOUT).show(out, Kept() if quiet else Shown(sys.stderr)), bytes(
+        out.text
+    )
 
 
 def _start(
-    user: User, context: Mapping[str, Any], arguments: Sequence[str], limits: ChildLimits, shown: bool
+    user: User,
+    context: Mapping[str, Any],
+    arguments: Sequence[str],
+    limits: ChildLimits,
+    shown: bool,
 ) -> subprocess.Popen[bytes]:
     directory: Path = context["directory"].absolute()
     host = ("--host", context["host"]) if context["host"] else ()
     another = user.uid != os.geteuid()
-    given = environment(user, os.environ, shutil.get_terminal_size(), shown, limits.daemon) if another else dict(os.environ)
+    given = (
+        environment(user, os.environ, shutil.get_terminal_size(), shown, limits.daemon)
+        if another
+        else dict(os.environ)
+    )
     # -I for another user: Python then takes no code from the environment or a directory of that
     # user.
-    command = [sys.executable, "-I" if another else "-P", "-m", "warren", "--config", str(directory), *host, *arguments]
-    how: dict[str, Any] = {"preexec_fn": _limits(limits.daemon), **_as_user(user)} if another else {}
-    if another and arguments[0] == "check" and (sandbox := service.sandbox(directory, user.name, TIMEOUT)):
+    command = [
+        sys.executable,
+        "-I" if another else "-P",
+        "-m",
+        "warren",
+        "--config",
+        str(directory),
+        *host,
+        *arguments,
+    ]
+    how: dict[str, Any] = (
+        {"preexec_fn": _limits(limits.daemon), **_as_user(user)} if another else {}
+    )
+    if (
+        another
+        and arguments[0] == "check"
+        and (sandbox := service.sandbox(directory, user.name, TIMEOUT))
+    ):
         # The sandbox has the unit's environment, including PYTHONPATH, because root writes the
         # unit. systemd gives up root's rights.
-        looks = [f"--setenv={name}={value}" for name, value in given.items() if name not in ("PATH", "HOME", "USER", "LOGNAME")]
+        looks = [
+            f"--setenv={name}={value}"
+            for name, value in given.items()
+            if name not in ("PATH", "HOME", "USER", "LOGNAME")
+        ]
         command = [*sandbox, *looks, "--", sys.executable, "-P", *command[2:]]
         given, how = {"PATH": service.PATH}, {}
     try:

@@ -37,7 +37,9 @@ def uid_of(name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
-        raise WarrenError(f"expected a user of this host, found {name!r}; make it, or name another") from None
+        raise WarrenError(
+            f"expected a user of this host, found {name!r}; make it, or name another"
+        ) from None
 
 
 def become(user: str) -> None:
@@ -50,11 +52,16 @@ def become(user: str) -> None:
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
-        raise WarrenError(f"--user: expected a user of this host, found {user!r}; make it, or name another") from None
+        raise WarrenError(
+            f"--user: expected a user of this host, found {user!r}; make it, or name another"
+        ) from None
     if os.geteuid() == entry.pw_uid:
         return
     if os.geteuid() != 0:
-        raise WarrenError(f"--user {user}: expected to be root, found user {os.geteuid()}; call it as root or as {user}")
+        raise WarrenError(
+            f"--user {user}: expected to be root, found user {os.geteuid()}; call it as root or as "
+            f"{user}"
+        )
     # python-daemon's own function is not used: when it sets the supplementary groups, the process
     # keeps root's primary group.
     os.initgroups(user, entry.pw_gid)
@@ -76,7 +83,8 @@ def not_root_for_another(state_dir: Path) -> None:
         return
     name = user_name(owner)
     raise WarrenError(
-        f"{state_dir}: expected to run as {name}, whose directory it is, found root; call warren start, or add --user {name}"
+        f"{state_dir}: expected to run as {name}, whose directory it is, found root; call warren "
+        f"start, or add --user {name}"
     )
 
 

@@ -36,7 +36,14 @@ _NAMES = {
     "path_checks": ("check_directories", "suite_of_another"),
     "reader": ("DEFAULT_DIRECTORY",),
     "task_checks": ("check_modules", "check_tasks"),
-    "schema": ("AppSettings", "BeatSettings", "QueueSettings", "ScheduleSettings", "WatchdogSettings", "WorkerSettings"),
+    "schema": (
+        "AppSettings",
+        "BeatSettings",
+        "QueueSettings",
+        "ScheduleSettings",
+        "WatchdogSettings",
+        "WorkerSettings",
+    ),
     "settings": ("Settings",),
     "units": ("Rate",),
 }
@@ -46,5 +53,7 @@ def __getattr__(name: str) -> Any:
     """Import a name at its first use (PEP 562). Raises AttributeError when the name is unknown."""
     for module, names in _NAMES.items():
         if name in names:
-            return globals().setdefault(name, getattr(import_module(f"warren.config.{module}"), name))
+            return globals().setdefault(
+                name, getattr(import_module(f"warren.config.{module}"), name)
+            )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,7 +28,10 @@ def write(settings: Settings) -> None:
     try:
         replace_file(path, settings.accepted.to_text(), mode=0o600)
     except OSError as error:
-        raise CannotWrite(f"cannot write the accepted settings {path}: {error.strerror}; free space, then try again") from error
+        raise CannotWrite(
+            f"cannot write the accepted settings {path}: {error.strerror}; free space, then try "
+            "again"
+        ) from error
 
 
 class Keeper:

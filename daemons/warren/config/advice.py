@@ -36,7 +36,10 @@ def misspelt_hosts(settings: Settings) -> Iterator[str]:
         return
     for file in sorted(directory.glob("*.ini")):
         if SequenceMatcher(None, file.stem.lower(), host.lower()).ratio() >= _ALIKE:
-            yield f"{file}: it is for a host {file.stem}, and this one is {host}, which has no file: is the name misspelt?"
+            yield (
+                f"{file}: it is for a host {file.stem}, and this one is {host}, which has no file: "
+                "is the name misspelt?"
+            )
 
 
 def foreign_apps() -> Iterator[str]:
@@ -49,7 +52,9 @@ def foreign_apps() -> Iterator[str]:
 
     locations: dict[int, tuple[str, str]] = {}
     for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] in ("celery", "kombu", "warren") or not isinstance(module, ModuleType):
+        if name.partition(".")[0] in ("celery", "kombu", "warren") or not isinstance(
+            module, ModuleType
+        ):
             continue
         for attribute, value in sorted(vars(module).items()):
             # Check the type itself: isinstance takes a proxy such as current_app for an app.
@@ -57,7 +62,10 @@ def foreign_apps() -> Iterator[str]:
                 location = _location(module, attribute)
                 # Prefer the line that makes the app to a module that imports it.
                 if location or id(value) not in locations:
-                    locations[id(value)] = (location or str(getattr(module, "__file__", name)), attribute)
+                    locations[id(value)] = (
+                        location or str(getattr(module, "__file__", name)),
+                        attribute,
+                    )
     for location, attribute in locations.values():
         yield (
             f"{location}: {attribute} is a Celery app of its own. Tasks of [app] modules run, but "
@@ -98,7 +106,10 @@ def silent_receivers() -> Iterator[str]:
             receiver = connected() if isinstance(connected, ReferenceType) else connected
             said = getattr(receiver, "__qualname__", type(receiver).__qualname__)
             if receiver is not None:
-                yield f"{_code(receiver)}{said} is never called: Warren does not send the signal {name}; {remedy}"
+                yield (
+                    f"{_code(receiver)}{said} is never called: Warren does not send the signal "
+                    f"{name}; {remedy}"
+                )
 
 
 def _code(function: object) -> str:

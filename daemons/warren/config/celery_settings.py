@@ -26,19 +26,34 @@ _ONLY_JSON = "Warren takes and sends JSON only: a pickle runs code of whoever se
 #: Settings that Warren refuses, with what to do instead: most have an option of Warren's own.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
-        ("broker_url", "broker_read_url", "broker_write_url", "broker_transport", "broker_host", "broker_port"), _BROKER
+        (
+            "broker_url",
+            "broker_read_url",
+            "broker_write_url",
+            "broker_transport",
+            "broker_host",
+            "broker_port",
+        ),
+        _BROKER,
     ),
     **dict.fromkeys(("broker_user", "broker_password", "broker_vhost"), _BROKER),
     "broker_connection_timeout": "set [broker] connect_timeout",
     "result_backend": _RESULTS,
     "result_expires": "set [results] expires",
-    **dict.fromkeys(("task_queues", "task_routes", "task_default_queue", "task_default_exchange"), _ROUTES),
-    **dict.fromkeys(("task_default_exchange_type", "task_default_routing_key", "task_create_missing_queues"), _ROUTES),
+    **dict.fromkeys(
+        ("task_queues", "task_routes", "task_default_queue", "task_default_exchange"), _ROUTES
+    ),
+    **dict.fromkeys(
+        ("task_default_exchange_type", "task_default_routing_key", "task_create_missing_queues"),
+        _ROUTES,
+    ),
     "task_default_queue_type": "set [broker] queue_type",
     **dict.fromkeys(("beat_schedule", "beat_scheduler", "beat_schedule_filename"), _SCHEDULE),
     **dict.fromkeys(("imports", "include"), "set [app] modules"),
     "timezone": "set [app] timezone",
-    **dict.fromkeys(("worker_log_format", "worker_task_log_format", "worker_log_color"), _JSON_LOGS),
+    **dict.fromkeys(
+        ("worker_log_format", "worker_task_log_format", "worker_log_color"), _JSON_LOGS
+    ),
     **dict.fromkeys(("worker_log_datefmt", "worker_task_log_datefmt"), _JSON_LOGS),
     "worker_concurrency": "set [worker:NAME] concurrency",
     "worker_prefetch_multiplier": "set [worker:NAME] prefetch",
@@ -47,7 +62,9 @@ REFUSED: Mapping[str, str] = {
     "task_time_limit": "set [worker:NAME] time_limit",
     "task_soft_time_limit": "set [worker:NAME] soft_time_limit",
     "worker_soft_shutdown_timeout": "set [worker:NAME] stop_timeout",
-    "task_default_rate_limit": "say it with [quota:NAME] limit, which also holds across workers and restarts",
+    "task_default_rate_limit": (
+        "say it with [quota:NAME] limit, which also holds across workers and restarts"
+    ),
     "worker_consumer": "the worker hands tasks out by its quotas",
     "worker_pool": "quotas and time limits need a worker of child processes",
     "worker_enable_remote_control": "set [worker:NAME] remote_control",
@@ -69,7 +86,10 @@ FIXED: Mapping[str, tuple[Any, str]] = {
     "enable_utc": (True, "all times are UTC; for cron lines set [app] timezone"),
     "worker_hijack_root_logger": (False, _JSON_LOGS),
     "worker_redirect_stdouts": (False, _JSON_LOGS),
-    "task_store_errors_even_if_ignored": (True, "errors are kept also of tasks whose results nobody wants"),
+    "task_store_errors_even_if_ignored": (
+        True,
+        "errors are kept also of tasks whose results nobody wants",
+    ),
     "broker_connection_retry": (True, _OUTAGE),
     "broker_connection_retry_on_startup": (True, _OUTAGE),
     "control_queue_exclusive": (False, _SUCCESSOR),
@@ -91,10 +111,14 @@ def read(values: Mapping[str, Value]) -> tuple[dict[str, Any], list[Problem]]:
             settings[name] = _typed(value.text, known[name].type)
             wanted, reason = FIXED.get(name, (settings[name], ""))
             if settings[name] != wanted:
-                raise _Refused(f"{units.json_text(wanted)} and nothing else", shown(value.text), reason)
+                raise _Refused(
+                    f"{units.json_text(wanted)} and nothing else", shown(value.text), reason
+                )
         except Unexpected as error:
             remedy = getattr(error, "remedy", "")
-            problems.append(Problem(value.origin, "celery", name, error.expected, error.found, remedy))
+            problems.append(
+                Problem(value.origin, "celery", name, error.expected, error.found, remedy)
+            )
     return settings, problems
 
 

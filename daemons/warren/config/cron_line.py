@@ -22,7 +22,9 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 #: For each field: its first value, the number of its values, and their names.
 _FIELDS = ((0, 60, ()), (0, 24, ()), (1, 31, ()), (1, 12, _MONTHS), (0, 7, _DAYS))
-_RANGE = re.compile(r"([a-z]{3}|[0-9]{1,2})-([a-z]{3}|[0-9]{1,2})(?:/([1-9][0-9]?))?", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(
+    r"([a-z]{3}|[0-9]{1,2})-([a-z]{3}|[0-9]{1,2})(?:/([1-9][0-9]?))?", re.ASCII | re.IGNORECASE
+)
 
 
 def cron(text: str) -> str:
@@ -32,11 +34,16 @@ def cron(text: str) -> str:
     other nicknames, and ranges that pass over the end of a field (22-4, sat-sun).
     """
     one_of = ", ".join(_NICKNAMES)
-    expected = f"a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of {one_of}"
+    expected = (
+        "a cron expression such as 0 3 * * mon-fri (minute, hour, day, month, weekday), or one of "
+        f"{one_of}"
+    )
     arguments = _NICKNAMES.get(text.strip().lower(), text).split()
     if len(arguments) != len(_FIELDS):
         raise Unexpected(expected, shown(text))
-    line = " ".join(_unwrapped(word, *field) for word, field in zip(arguments, _FIELDS, strict=True))
+    line = " ".join(
+        _unwrapped(word, *field) for word, field in zip(arguments, _FIELDS, strict=True)
+    )
     try:
         next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
     except StopIteration:

@@ -11,7 +11,10 @@ from warren.errors import Problem
 from warren.redaction.masker import redact_value
 from warren.redaction.url_passwords import redact_urls
 
-_REMEDY = "write the URL to a file of its own that only the suite's user may read (chmod 600), and name that with url_file"
+_REMEDY = (
+    "write the URL to a file of its own that only the suite's user may read (chmod 600), and name "
+    "that with url_file"
+)
 _IN_CELERY = "move the line to a file of conf.d that only the suite's user may read (chmod 600)"
 #: Options whose name sounds like a secret, but whose value is only the path of a key.
 _PATHS = ("security_key",)

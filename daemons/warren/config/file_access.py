@@ -53,7 +53,9 @@ def _grant(path: Path, directory: bool, secret: bool) -> str:
 def who_writes(path: Path) -> str:
     """Return the remedy for a directory that the user of this process may not write to."""
     if _is_suite():
-        return f"the suite runs as {user_name(os.geteuid())}: chown {user_name(os.geteuid())}: {path}"
+        return (
+            f"the suite runs as {user_name(os.geteuid())}: chown {user_name(os.geteuid())}: {path}"
+        )
     return "run this command as the user of the suite, or give that user the directory"
 
 

@@ -15,7 +15,9 @@ from warren.config.values import name
 from warren.errors import ConfigError, Origin, Problem
 
 
-def load(directory: Path | None = None, host: str | None = None, source: Path | None = None) -> Settings:
+def load(
+    directory: Path | None = None, host: str | None = None, source: Path | None = None
+) -> Settings:
     """Return the settings that the files in `directory` give the host.
 
     The defaults are /etc/warren and this host's short name. Reads warren.ini, then conf.d/*.ini by

@@ -51,7 +51,14 @@ def room() -> int:
     """Return the bytes of memory that the suite may use on this host; 0 when they are unknown."""
     found = [int(text) for path in _LIMITS if (text := _read(path)).isdigit()]
     with suppress(ValueError, IndexError):
-        line = next((line for line in _read(Path("/proc/meminfo")).splitlines() if line.startswith("MemTotal:")), "")
+        line = next(
+            (
+                line
+                for line in _read(Path("/proc/meminfo")).splitlines()
+                if line.startswith("MemTotal:")
+            ),
+            "",
+        )
         found.append(int(line.split()[1]) * 1024)
     return min(found, default=0)
 

@@ -40,7 +40,9 @@ class Kind:
         """Return the value as an INI file would hold it, with passwords masked."""
         return "" if value is None else self.write(value)
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, handler(source))
 
 
@@ -62,12 +64,19 @@ def kind(field: FieldInfo) -> Kind:
 
 def duration(minimum: float = 0.0, maximum: float = units.LONGEST) -> Kind:
     """Return the kind of a duration; the range is in seconds, both ends included."""
-    return Kind("duration in ms, s, m, h or d", partial(units.duration, minimum=minimum, maximum=maximum), units.duration_text)
+    return Kind(
+        "duration in ms, s, m, h or d",
+        partial(units.duration, minimum=minimum, maximum=maximum),
+        units.duration_text,
+    )
 
 
 def whole(minimum: int = 0, maximum: int = 10**9) -> Kind:
     """Return the kind of a whole number in this range, both ends included."""
-    return Kind(f"whole number, {minimum} to {maximum}", partial(units.whole, minimum=minimum, maximum=maximum))
+    return Kind(
+        f"whole number, {minimum} to {maximum}",
+        partial(units.whole, minimum=minimum, maximum=maximum),
+    )
 
 
 def bytes_of(minimum: int, maximum: int) -> Kind:
@@ -85,7 +94,11 @@ def url(*schemes: str, several: bool = False) -> Kind:
 
     With `several`, the option takes more than one URL, separated by ';', which are tried in turn.
     """
-    return Kind(f"URL of {_either(schemes)}", partial(urls.url, schemes=schemes, several=several), _masked_secret).or_none()
+    return Kind(
+        f"URL of {_either(schemes)}",
+        partial(urls.url, schemes=schemes, several=several),
+        _masked_secret,
+    ).or_none()
 
 
 def listed(form: str, parse: Callable[[str], tuple[str, ...]]) -> Kind:

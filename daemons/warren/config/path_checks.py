@@ -22,11 +22,15 @@ _LONGEST_SECRET = 65536  # bytes
 HIDDEN = "the unit hides /home, /root and /run/user from the suite: put the code below /srv or /opt"
 _MAKE_SECRET = {
     "broker": "make the file with the URL (chmod 600), or remove the line for the embedded broker",
-    "results": "make the file with the URL (chmod 600), or remove the line to keep results with the broker",
+    "results": (
+        "make the file with the URL (chmod 600), or remove the line to keep results with the broker"
+    ),
 }
 
 
-def with_secrets(settings: Settings, known: Mapping[Path, str]) -> tuple[Settings, dict[Path, str], list[Problem]]:
+def with_secrets(
+    settings: Settings, known: Mapping[Path, str]
+) -> tuple[Settings, dict[Path, str], list[Problem]]:
     """Return the settings with the URLs from their secret files, those files' texts, and problems.
 
     A file that is missing, or that other users may read, or that holds no valid URL is a problem. A
@@ -41,14 +45,18 @@ def with_secrets(settings: Settings, known: Mapping[Path, str]) -> tuple[Setting
         origin = settings.origin(section, "url_file")
         if part.url is not None:
             other = f"url as well, at {settings.origin(section, 'url')}"
-            problems.append(Problem(origin, section, "url_file", "one of url and url_file", other, "remove one"))
+            problems.append(
+                Problem(origin, section, "url_file", "one of url and url_file", other, "remove one")
+            )
             continue
         try:
             text = known.get(part.url_file) or read_secret(part.url_file)
             url = kind(type(part).model_fields["url"]).read(text)
         except Unexpected as error:
             where = f"{error.found} at {part.url_file}"
-            remedy = who_may(part.url_file, secret=True) or ("" if os.path.lexists(part.url_file) else _MAKE_SECRET[section])
+            remedy = who_may(part.url_file, secret=True) or (
+                "" if os.path.lexists(part.url_file) else _MAKE_SECRET[section]
+            )
             problems.append(Problem(origin, section, "url_file", error.expected, where, remedy))
         else:
             secrets[part.url_file] = text
@@ -65,7 +73,9 @@ def read_secret(path: Path) -> str:
     try:
         # Without O_NONBLOCK, open() of a named pipe waits until a process opens the pipe for
         # writing.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with open(
+            path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
+        ) as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise Unexpected(expected, "something that is no file")
@@ -94,12 +104,23 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield Problem(origin, "app", option, "a directory", f"{nearest}, which is none")
         elif option == "path" and not exists:
             remedy = HIDDEN if in_a_home(directory) else who_may(directory.parent)
-            yield Problem(origin, "app", option, "a directory that holds the modules", f"nothing at {directory}", remedy)
+            yield Problem(
+                origin,
+                "app",
+                option,
+                "a directory that holds the modules",
+                f"nothing at {directory}",
+                remedy,
+            )
     socket = settings.app.run_dir / "supervisor.sock"
     length = len(os.fsencode(socket))
     if length > _LONGEST_SOCKET:
-        expected = f"a directory so short that its supervisor.sock has at most {_LONGEST_SOCKET} bytes"
-        yield Problem(settings.origin("app", "run_dir"), "app", "run_dir", expected, f"{length} bytes")
+        expected = (
+            f"a directory so short that its supervisor.sock has at most {_LONGEST_SOCKET} bytes"
+        )
+        yield Problem(
+            settings.origin("app", "run_dir"), "app", "run_dir", expected, f"{length} bytes"
+        )
 
 
 def in_a_home(path: Path) -> bool:
@@ -135,7 +156,19 @@ def check_directories(settings: Settings) -> list[Problem]:
         directory: Path = getattr(settings.app, option)
         if os.path.isdir(directory) and not os.access(directory, os.W_OK | os.X_OK):
             status = directory.stat()
-            found = f"{directory} of the user {user_name(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o}"
+            found = (
+                f"{directory} of the user {user_name(status.st_uid)}, mode "
+                f"{stat.S_IMODE(status.st_mode):04o}"
+            )
             expected = f"a directory that the user {user_name(os.geteuid())} may write to"
-            problems.append(Problem(settings.origin("app", option), "app", option, expected, found, who_writes(directory)))
+            problems.append(
+                Problem(
+                    settings.origin("app", option),
+                    "app",
+                    option,
+                    expected,
+                    found,
+                    who_writes(directory),
+                )
+            )
     return problems

@@ -11,7 +11,11 @@ from warren.config.reader import DEFAULT_DIRECTORY
 from warren.errors import ConfigError
 
 #: The directories of the suite's own files, unless [app] names others.
-DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR = Path("/var/lib/warren"), Path("/var/log/warren"), Path("/run/warren")
+DEFAULT_STATE_DIR, DEFAULT_LOG_DIR, DEFAULT_RUN_DIR = (
+    Path("/var/lib/warren"),
+    Path("/var/log/warren"),
+    Path("/run/warren"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,17 @@ def directories_of(directory: Path, host: str | None = None) -> Directories:
     app = ini.sections.get("app", {})
 
     def path(option: str, default: Path) -> Path:
-        return Path(app[option].text) if option in app and app[option].text.startswith("/") else default
+        return (
+            Path(app[option].text)
+            if option in app and app[option].text.startswith("/")
+            else default
+        )
 
-    return Directories(path("state_dir", DEFAULT_STATE_DIR), path("log_dir", DEFAULT_LOG_DIR), path("run_dir", DEFAULT_RUN_DIR))
+    return Directories(
+        path("state_dir", DEFAULT_STATE_DIR),
+        path("log_dir", DEFAULT_LOG_DIR),
+        path("run_dir", DEFAULT_RUN_DIR),
+    )
 
 
 def short_host() -> str:

@@ -64,7 +64,9 @@ def _tokens(pattern: str, other: str) -> Iterator[_Token]:
     while i < len(pattern):
         end = _end_of_class(pattern, i)
         if end:
-            yield frozenset(character for character in alphabet if fnmatchcase(character, pattern[i:end]))
+            yield frozenset(
+                character for character in alphabet if fnmatchcase(character, pattern[i:end])
+            )
         elif pattern[i] == "*":
             yield None
         else:

@@ -24,7 +24,10 @@ from warren.errors import Origin, Problem
 DEFAULT_DIRECTORY = Path("/etc/warren")
 #: The remedy for a missing conffile, which dpkg does not restore by itself: a removed conffile
 #: counts as the operator's decision.
-_BRING_BACK = "write it, or have the package's back: apt install --reinstall -o Dpkg::Options::=--force-confmiss warren"
+_BRING_BACK = (
+    "write it, or have the package's back: apt install --reinstall -o "
+    "Dpkg::Options::=--force-confmiss warren"
+)
 #: The section of the lines before the first header. No file can name it, because a NUL is refused.
 _NOWHERE = "\0"
 _HEADER = re.compile(r"\[(?P<header>[^\]]+)\](?P<rest>.*)")
@@ -60,12 +63,22 @@ def read(directory: Path, host: str) -> Ini:
     # Unlike Path.is_dir(), os.path.isdir() returns False for a directory that cannot be examined.
     if not os.path.isdir(directory):
         found = "something else" if os.path.exists(directory) else "nothing there"
-        remedy = "name it with --config or WARREN_CONFIG" if directory != DEFAULT_DIRECTORY else _BRING_BACK
+        remedy = (
+            "name it with --config or WARREN_CONFIG"
+            if directory != DEFAULT_DIRECTORY
+            else _BRING_BACK
+        )
         _refuse(ini, directory, "a directory with the file warren.ini", found, remedy)
         return ini
     # One problem for the directory, instead of one for each file in it.
     if not os.access(directory, os.R_OK | os.X_OK):
-        _refuse(ini, directory, "a directory that can be read", os.strerror(errno.EACCES), who_may(directory))
+        _refuse(
+            ini,
+            directory,
+            "a directory that can be read",
+            os.strerror(errno.EACCES),
+            who_may(directory),
+        )
         return ini
     _read_file(ini, directory / "warren.ini", required=True)
     for path in _fragments(ini, directory / "conf.d"):
@@ -93,21 +106,31 @@ def parse(text: str, file: Path, ini: Ini) -> None:
         # was given an artificial header as the first line.
         for number, _ in error.errors:
             origin, found = Origin(file, number - 1), shown(parser.texts[number - 1].strip())
-            parser.problems.append(Problem(origin, "", "", _LINE, found, "indent what continues a value"))
+            parser.problems.append(
+                Problem(origin, "", "", _LINE, found, "indent what continues a value")
+            )
     ini.problems.extend(parser.problems)
     for section in filter(parser.header_lines.get, parser.sections()):
         ini.headers[section] = Origin(file, parser.header_lines[section])
         merged = ini.sections.setdefault(section, {})
         for option, value in parser.items(section):
             if option:
-                merged[option] = Value(value.strip(), Origin(file, parser.option_lines[section, option]))
+                merged[option] = Value(
+                    value.strip(), Origin(file, parser.option_lines[section, option])
+                )
 
 
 class _Parser(configparser.RawConfigParser):
     """A parser that counts lines and records the line of each header and of each option."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(delimiters=("=",), strict=False, interpolation=None, empty_lines_in_values=False, default_section="")
+        super().__init__(
+            delimiters=("=",),
+            strict=False,
+            interpolation=None,
+            empty_lines_in_values=False,
+            default_section="",
+        )
         # configparser calls SECTCRE.match() for each line that could be a header.
         self.SECTCRE = self  # type: ignore[assignment]
         self.file = file
@@ -155,7 +178,9 @@ class _Parser(configparser.RawConfigParser):
 
     def _problem(self, option: str, expected: str, found: str, remedy: str) -> None:
         section = self.section if option else ""
-        self.problems.append(Problem(Origin(self.file, self.line), section, option, expected, found, remedy))
+        self.problems.append(
+            Problem(Origin(self.file, self.line), section, option, expected, found, remedy)
+        )
 
 
 def _fragments(ini: Ini, directory: Path) -> list[Path]:
@@ -164,9 +189,17 @@ def _fragments(ini: Ini, directory: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        _refuse(ini, directory, "a directory that can be read", error.strerror or str(error), who_may(directory))
+        _refuse(
+            ini,
+            directory,
+            "a directory that can be read",
+            error.strerror or str(error),
+            who_may(directory),
+        )
         return []
-    return [directory / name for name in names if name.endswith(".ini") and not name.startswith(".")]
+    return [
+        directory / name for name in names if name.endswith(".ini") and not name.startswith(".")
+    ]
 
 
 def _read_file(ini: Ini, path: Path, *, required: bool) -> None:
@@ -201,7 +234,9 @@ def _take(ini: Ini, path: Path, data: bytes) -> None:
     parse(text, path, ini)
 
 
-def _refuse(ini: Ini, path: Path, expected: str, found: str, remedy: str = "", line: int | None = None) -> None:
+def _refuse(
+    ini: Ini, path: Path, expected: str, found: str, remedy: str = "", line: int | None = None
+) -> None:
     ini.complete = False
     ini.problems.append(Problem(Origin(path, line), "", "", expected, found, remedy))
 

@@ -52,10 +52,14 @@ def _sends_as_before(old: Settings, new: Settings) -> bool:
     knows it has connected. So a worker of this host must consume the queue: that worker was told of
     it.
     """
-    consumed = {queue for worker in new.workers.values() if worker.enabled for queue in worker.queues}
+    consumed = {
+        queue for worker in new.workers.values() if worker.enabled for queue in worker.queues
+    }
     added = new.queues.keys() - old.queues.keys()
     kept = {name: queue for name, queue in new.queues.items() if name not in added}
-    return kept == old.queues and all(name in consumed and not new.queues[name].tasks for name in added)
+    return kept == old.queues and all(
+        name in consumed and not new.queues[name].tasks for name in added
+    )
 
 
 def _admits_as_before(old: Settings, new: Settings) -> bool:

@@ -30,10 +30,17 @@ def entries(settings: Settings) -> Iterator[Entry]:
             yield Entry(section, option, value, _origin(settings, section, option))
     for option, value in settings.celery.items():
         shown = redact_value(value, option)
-        yield Entry(CELERY, option, shown if isinstance(shown, str) else json_text(shown), settings.origin(CELERY, option))
+        yield Entry(
+            CELERY,
+            option,
+            shown if isinstance(shown, str) else json_text(shown),
+            settings.origin(CELERY, option),
+        )
 
 
 def _origin(settings: Settings, section: str, option: str) -> Origin:
     """Return where the option was written; for a URL from a secret file, that file."""
-    secret = getattr(getattr(settings, section, None), "url_file", None) if option == "url" else None
+    secret = (
+        getattr(getattr(settings, section, None), "url_file", None) if option == "url" else None
+    )
     return Origin(secret) if secret else settings.origin(section, option)

@@ -18,7 +18,10 @@ def check(settings: Settings, broken: frozenset[str] = frozenset()) -> Iterator[
     `broken` holds the headings of sections that have problems of their own: such a section is
     missing from `settings`, or differs from what the file says.
     """
-    declared = {*settings.queues, *(heading.removeprefix("queue:") for heading in broken if heading.startswith("queue:"))}
+    declared = {
+        *settings.queues,
+        *(heading.removeprefix("queue:") for heading in broken if heading.startswith("queue:")),
+    }
     yield from _workers(settings, declared)
     yield from _schedules(settings, declared)
     yield from _costs(settings)
@@ -39,11 +42,19 @@ def _workers(settings: Settings, declared: set[str]) -> Iterator[Problem]:
             if queue not in declared:
                 yield _undeclared(settings, heading, "queues", queue, declared)
         if not worker.queues:
-            yield Problem(settings.origin(heading, "queues"), heading, "queues", "at least one queue", "none")
+            yield Problem(
+                settings.origin(heading, "queues"), heading, "queues", "at least one queue", "none"
+            )
         if 0 < worker.time_limit <= worker.soft_time_limit:
             expected = f"less than time_limit, which is {duration_text(worker.time_limit)}"
             found = duration_text(worker.soft_time_limit)
-            yield Problem(settings.origin(heading, "soft_time_limit"), heading, "soft_time_limit", expected, found)
+            yield Problem(
+                settings.origin(heading, "soft_time_limit"),
+                heading,
+                "soft_time_limit",
+                expected,
+                found,
+            )
 
 
 def _schedules(settings: Settings, declared: set[str]) -> Iterator[Problem]:
@@ -52,17 +63,23 @@ def _schedules(settings: Settings, declared: set[str]) -> Iterator[Problem]:
         if (entry.every is None) == (entry.cron is None):
             option = "" if entry.every is None else "cron"
             found = "neither" if entry.every is None else "both"
-            yield Problem(settings.origin(heading, option), heading, option, "one of every and cron", found)
+            yield Problem(
+                settings.origin(heading, option), heading, option, "one of every and cron", found
+            )
         if entry.queue is not None and entry.queue not in declared:
             yield _undeclared(settings, heading, "queue", entry.queue, declared)
 
 
-def _undeclared(settings: Settings, heading: str, option: str, queue: str, declared: set[str]) -> Problem:
+def _undeclared(
+    settings: Settings, heading: str, option: str, queue: str, declared: set[str]
+) -> Problem:
     remedy = f"add a section [queue:{queue}]"
     hint = nearest(queue, declared)
     if hint.startswith("did you mean"):
         remedy = f"{hint} Else {remedy}"
-    return Problem(settings.origin(heading, option), heading, option, "a declared queue", shown(queue), remedy)
+    return Problem(
+        settings.origin(heading, option), heading, option, "a declared queue", shown(queue), remedy
+    )
 
 
 def _unconsumed(settings: Settings) -> Iterator[Problem]:
@@ -81,7 +98,9 @@ def _unconsumed(settings: Settings) -> Iterator[Problem]:
         if name not in consumed and origin.file is not None:
             workers = ", ".join(f"[worker:{worker}]" for worker in running)
             remedy = (
-                f"add {name} to the queues of {workers}" if len(running) == 1 else f"add {name} to queues of one of {workers}"
+                f"add {name} to the queues of {workers}"
+                if len(running) == 1
+                else f"add {name} to queues of one of {workers}"
             )
             yield Problem(origin, heading, "", "a worker that consumes it", "none", remedy)
 
@@ -92,7 +111,9 @@ def _costs(settings: Settings) -> Iterator[Problem]:
         if quota.cost > quota.limit.calls:
             expected = f"at most the {quota.limit.calls} calls of limit = {quota.limit}"
             remedy = "no task could ever start"
-            yield Problem(settings.origin(heading, "cost"), heading, "cost", expected, str(quota.cost), remedy)
+            yield Problem(
+                settings.origin(heading, "cost"), heading, "cost", expected, str(quota.cost), remedy
+            )
 
 
 def _levels(settings: Settings) -> Iterator[Problem]:
@@ -113,7 +134,14 @@ def _disorder(settings: Settings, low: str, high: str) -> Problem:
     option, other, order = (low, high, "at most") if of_low else (high, low, "at least")
     values = settings.health.model_dump()
     expected = f"{order} {other}, which is {values[other]}"
-    return Problem(settings.origin("health", option), "health", option, expected, str(values[option]), f"set {other}, too")
+    return Problem(
+        settings.origin("health", option),
+        "health",
+        option,
+        expected,
+        str(values[option]),
+        f"set {other}, too",
+    )
 
 
 def _results(settings: Settings) -> Iterator[Problem]:
@@ -123,11 +151,18 @@ def _results(settings: Settings) -> Iterator[Problem]:
     """
     broker, results = settings.broker, settings.results
     alone = results.url is None and results.url_file is None
-    if alone and broker.kind == "redis" and broker.url is not None and ";" in broker.url.get_secret_value():
+    if (
+        alone
+        and broker.kind == "redis"
+        and broker.url is not None
+        and ";" in broker.url.get_secret_value()
+    ):
         option = "url" if broker.url_file is None else "url_file"
         expected = "one URL, because results are kept there"
         remedy = "set [results] url to the one that is to keep them"
-        yield Problem(settings.origin("broker", option), "broker", option, expected, "several", remedy)
+        yield Problem(
+            settings.origin("broker", option), "broker", option, expected, "several", remedy
+        )
 
 
 def _claims(settings: Settings) -> Iterator[Problem]:
@@ -136,8 +171,13 @@ def _claims(settings: Settings) -> Iterator[Problem]:
         for mine in first.tasks:
             for yours in second.tasks:
                 if is_pattern(mine) == is_pattern(yours) and overlap(mine, yours):
-                    heading, first_origin = f"queue:{other}", settings.origin(f"queue:{one}", "tasks")
-                    found = f"{shown(yours)} here and {shown(mine)} in [queue:{one}] ({first_origin})"
+                    heading, first_origin = (
+                        f"queue:{other}",
+                        settings.origin(f"queue:{one}", "tasks"),
+                    )
+                    found = (
+                        f"{shown(yours)} here and {shown(mine)} in [queue:{one}] ({first_origin})"
+                    )
                     remedy = (
                         "remove one, or name the task in full in the queue that is to have it; "
                         "a call reaches the other queue by its binding_key all the same"
@@ -156,16 +196,25 @@ def _shared_queues(settings: Settings) -> Iterator[Problem]:
         expected = "a queue of their own for these tasks"
         for pattern in quota.tasks:
             if not _has_queue(settings, pattern):
-                found = f"{shown(pattern)} in queue {DEFAULT_QUEUE}, among tasks that [{heading}] does not govern"
+                found = (
+                    f"{shown(pattern)} in queue {DEFAULT_QUEUE}, among tasks that [{heading}] does "
+                    "not govern"
+                )
                 remedy = f"add {pattern} to [queue:{name}] tasks"
                 if name not in settings.queues:
-                    remedy = f"add [queue:{name}] with tasks = {pattern}, and {name} to a worker's queues"
+                    remedy = (
+                        f"add [queue:{name}] with tasks = {pattern}, and {name} to a worker's "
+                        "queues"
+                    )
                 yield Problem(origin, heading, "tasks", expected, found, remedy)
         for queue, tasks in _queues_reached(settings, quota.tasks):
             others = [each for each in tasks if not any(covers(mine, each) for mine in quota.tasks)]
             if others:
                 found = f"queue {queue}, which takes {', '.join(map(shown, others))} as well"
-                remedy = f"add a [queue:...] with tasks = {', '.join(others)}, or govern those by the same quota"
+                remedy = (
+                    f"add a [queue:...] with tasks = {', '.join(others)}, or govern those by the "
+                    "same quota"
+                )
                 yield Problem(origin, heading, "tasks", expected, found, remedy)
 
 
@@ -180,7 +229,9 @@ def _has_queue(settings: Settings, pattern: str) -> bool:
     return any(covers(claim, pattern) for tasks in claims for claim in tasks)
 
 
-def _queues_reached(settings: Settings, patterns: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _queues_reached(
+    settings: Settings, patterns: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the queues in which some task of the patterns may wait, each with all its patterns.
 
     The default queue is left out.
@@ -199,13 +250,33 @@ def _reaches(settings: Settings, pattern: str, queue: str) -> bool:
 def _sent_elsewhere(settings: Settings) -> Iterator[Problem]:
     """Yield a problem for each schedule entry whose queue holds tasks under other quotas."""
     for name, entry in settings.schedules.items():
-        if entry.queue is None or entry.queue not in settings.queues or entry.queue == settings.queue_of(entry.task):
+        if (
+            entry.queue is None
+            or entry.queue not in settings.queues
+            or entry.queue == settings.queue_of(entry.task)
+        ):
             continue
         own = set(settings.quotas_of(entry.task))
         tasks = settings.queues[entry.queue].tasks
-        theirs = {each for each, quota in settings.quotas.items() if any(matches(task, quota.tasks) for task in tasks)}
+        theirs = {
+            each
+            for each, quota in settings.quotas.items()
+            if any(matches(task, quota.tasks) for task in tasks)
+        }
         if own != theirs and (tasks or entry.queue == DEFAULT_QUEUE):
             heading = f"schedule:{name}"
-            expected = f"a queue of tasks under the same quotas as {entry.task} ({', '.join(sorted(own)) or 'none'})"
-            found = f"{shown(entry.queue)}, whose tasks are under {', '.join(sorted(theirs)) or 'none'}"
-            yield Problem(settings.origin(heading, "queue"), heading, "queue", expected, found, "leave queue empty")
+            expected = (
+                f"a queue of tasks under the same quotas as {entry.task} "
+                f"({', '.join(sorted(own)) or 'none'})"
+            )
+            found = (
+                f"{shown(entry.queue)}, whose tasks are under {', '.join(sorted(theirs)) or 'none'}"
+            )
+            yield Problem(
+                settings.origin(heading, "queue"),
+                heading,
+                "queue",
+                expected,
+                found,
+                "leave queue empty",
+            )

@@ -109,13 +109,27 @@ class Settings(BaseModel):
         if name not in self.workers:
             known = ", ".join(sorted(self.workers)) or "none"
             found = f"only: {known}"
-            raise ConfigError([Problem(Origin(self.directory), f"worker:{name}", "", "a section of this name", found, "add it")])
+            raise ConfigError(
+                [
+                    Problem(
+                        Origin(self.directory),
+                        f"worker:{name}",
+                        "",
+                        "a section of this name",
+                        found,
+                        "add it",
+                    )
+                ]
+            )
         return self.workers[name]
 
     @property
     def last_queue(self) -> str:
         """The name of the queue for tasks that no other queue claims."""
-        return next((name for name, queue in self.queues.items() if EVERY_TASK in queue.tasks), DEFAULT_QUEUE)
+        return next(
+            (name for name, queue in self.queues.items() if EVERY_TASK in queue.tasks),
+            DEFAULT_QUEUE,
+        )
 
     def queue_of(self, task: str) -> str:
         """Return the queue that a task goes to, unless the call names another.
@@ -132,7 +146,9 @@ class Settings(BaseModel):
 
     def quotas_of(self, task: str) -> tuple[str, ...]:
         """Return the sorted names of all quotas that govern a task."""
-        return tuple(sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks)))
+        return tuple(
+            sorted(name for name, quota in self.quotas.items() if matches(task, quota.tasks))
+        )
 
     def may_wait(self, queue: str, task: str) -> bool:
         """Return whether a queue may wait for the quotas of a task.
@@ -142,7 +158,9 @@ class Settings(BaseModel):
         """
         claims = (*self.queues[queue].tasks, *([EVERY_TASK] if queue == self.last_queue else []))
         governing = [self.quotas[name].tasks for name in self.quotas_of(task)]
-        return all(any(covers(own, claim) for own in tasks) for claim in claims for tasks in governing)
+        return all(
+            any(covers(own, claim) for own in tasks) for claim in claims for tasks in governing
+        )
 
     def sections(self) -> list[tuple[str, Section]]:
         """Return all of Warren's own sections with their headings, such as `worker:crawl`.
@@ -152,5 +170,9 @@ class Settings(BaseModel):
         found: list[tuple[str, Section]] = []
         for kind in KINDS:
             value = getattr(self, kind.attribute)
-            found += [(f"{kind.word}:{name}", each) for name, each in value.items()] if kind.named else [(kind.word, value)]
+            found += (
+                [(f"{kind.word}:{name}", each) for name, each in value.items()]
+                if kind.named
+                else [(kind.word, value)]
+            )
         return found

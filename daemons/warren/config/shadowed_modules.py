@@ -47,5 +47,9 @@ def _modules(directory: Path) -> list[tuple[str, Path]]:
         found = sorted(directory.iterdir())
     except OSError:
         return []  # a missing directory is another problem
-    files = [(path.name.partition(".")[0], path) for path in found if path.suffix in (".py", ".so") and path.is_file()]
+    files = [
+        (path.name.partition(".")[0], path)
+        for path in found
+        if path.suffix in (".py", ".so") and path.is_file()
+    ]
     return files + [(path.name, path) for path in found if (path / "__init__.py").is_file()]

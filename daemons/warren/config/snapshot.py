@@ -43,7 +43,9 @@ class Accepted:
 
     def to_text(self) -> str:
         """Return the files as one line of ASCII JSON; bytes that are not UTF-8 are preserved."""
-        files = {str(path): data.decode("utf-8", "surrogateescape") for path, data in self.files.items()}
+        files = {
+            str(path): data.decode("utf-8", "surrogateescape") for path, data in self.files.items()
+        }
         secrets = {str(path): text for path, text in self.secrets.items()}
         return json.dumps({"generation": self.generation, "files": files, "secrets": secrets})
 
@@ -73,10 +75,16 @@ def read(file: Path) -> Accepted:
     except ValueError:
         problem = "expected JSON, found other text"
     if problem:
-        raise Unavailable(f"cannot read the settings that the suite has accepted: {file}: {problem}; warren reload")
+        raise Unavailable(
+            f"cannot read the settings that the suite has accepted: {file}: {problem}; warren "
+            "reload"
+        )
     return Accepted(
         said["generation"],
-        {Path(path): text.encode("utf-8", "surrogateescape") for path, text in said["files"].items()},
+        {
+            Path(path): text.encode("utf-8", "surrogateescape")
+            for path, text in said["files"].items()
+        },
         {Path(path): text for path, text in said["secrets"].items()},
     )
 

@@ -27,7 +27,16 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
     origin, path = settings.origin("app", "modules"), settings.app.path
     if path is not None and os.path.isdir(path) and (remedy := who_may(path)):
         found = f"Permission denied at {path}"
-        return [Problem(settings.origin("app", "path"), "app", "path", "a directory that the suite may read", found, remedy)]
+        return [
+            Problem(
+                settings.origin("app", "path"),
+                "app",
+                "path",
+                "a directory that the suite may read",
+                found,
+                remedy,
+            )
+        ]
     problems = shadows(settings)
     for module in settings.app.modules:
         expected = f"{module} to be a module that can be imported"
@@ -49,9 +58,19 @@ def check_modules(settings: Settings, begins: Callable[[str], object] = str) -> 
 
 def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem]:
     """Return a problem for each task name or pattern that matches no registered task. Pure."""
-    wanted = [(f"schedule:{name}", "task", entry.task) for name, entry in settings.schedules.items()]
-    wanted += [(f"quota:{name}", "tasks", task) for name, quota in settings.quotas.items() for task in quota.tasks]
-    wanted += [(f"queue:{name}", "tasks", task) for name, queue in settings.queues.items() for task in queue.tasks]
+    wanted = [
+        (f"schedule:{name}", "task", entry.task) for name, entry in settings.schedules.items()
+    ]
+    wanted += [
+        (f"quota:{name}", "tasks", task)
+        for name, quota in settings.quotas.items()
+        for task in quota.tasks
+    ]
+    wanted += [
+        (f"queue:{name}", "tasks", task)
+        for name, queue in settings.queues.items()
+        for task in queue.tasks
+    ]
     problems = []
     for section, option, task in wanted:
         pattern = option == "tasks" and is_pattern(task)
@@ -59,7 +78,11 @@ def check_tasks(settings: Settings, registered: Collection[str]) -> list[Problem
             continue
         expected = "a pattern of registered tasks" if pattern else "a registered task"
         remedy = nearest(task, registered) or "is its module in [app] modules?"
-        problems.append(Problem(settings.origin(section, option), section, option, expected, shown(task), remedy))
+        problems.append(
+            Problem(
+                settings.origin(section, option), section, option, expected, shown(task), remedy
+            )
+        )
     return problems
 
 
@@ -71,7 +94,11 @@ def _failure(error: BaseException) -> str:
     said = redact(f"{type(error).__name__}: {error}").splitlines()[0][:200]
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} at {error.filename}:{error.lineno}"
-    frames = [each for each in traceback.extract_tb(error.__traceback__)[1:] if not _of_import(each.filename)]
+    frames = [
+        each
+        for each in traceback.extract_tb(error.__traceback__)[1:]
+        if not _of_import(each.filename)
+    ]
     return f"{said} at {frames[0].filename}:{frames[0].lineno}" if frames else said
 
 

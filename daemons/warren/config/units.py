@@ -69,9 +69,17 @@ def duration(text: str, minimum: float = 0.0, maximum: float = LONGEST) -> float
         raise Unexpected("a duration such as 30s, 5m or 2h (units ms, s, m, h, d)", shown(text))
     # Milliseconds are divided by 1000 instead of multiplied by 0.001: 50ms is 0.05, not
     # 0.050000000000000003.
-    seconds = 0.0 if not found else float(found[1]) / 1000 if found[2] == "ms" else float(found[1]) * _SECONDS[found[2]]
+    seconds = (
+        0.0
+        if not found
+        else float(found[1]) / 1000
+        if found[2] == "ms"
+        else float(found[1]) * _SECONDS[found[2]]
+    )
     if not minimum <= seconds <= maximum:
-        raise Unexpected(f"a duration from {duration_text(minimum)} to {duration_text(maximum)}", shown(text))
+        raise Unexpected(
+            f"a duration from {duration_text(minimum)} to {duration_text(maximum)}", shown(text)
+        )
     return seconds
 
 
@@ -121,7 +129,9 @@ def size_text(count: int) -> str:
     """Return the shortest text that `size` reads as exactly these bytes."""
     if count == 0:
         return "0"
-    unit = max((unit for unit, factor in _BYTES.items() if count % factor == 0), key=_BYTES.__getitem__)
+    unit = max(
+        (unit for unit, factor in _BYTES.items() if count % factor == 0), key=_BYTES.__getitem__
+    )
     return f"{count // _BYTES[unit]}{unit}"
 
 
@@ -141,10 +151,14 @@ def whole(text: str, minimum: int = 0, maximum: int = 10**9) -> int:
 
 def items(text: str) -> tuple[str, ...]:
     """Return the entries of a list, separated by commas or line ends; drop empty entries."""
-    found = tuple(entry for part in text.split("\n") for entry in map(str.strip, part.split(",")) if entry)
+    found = tuple(
+        entry for part in text.split("\n") for entry in map(str.strip, part.split(",")) if entry
+    )
     for entry in found:
         if found.count(entry) > 1:
-            raise Unexpected("each entry of the list once", f"{shown(entry)} {found.count(entry)} times")
+            raise Unexpected(
+                "each entry of the list once", f"{shown(entry)} {found.count(entry)} times"
+            )
     return found
 
 
@@ -178,5 +192,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _json_name(value: object) -> str:
-    names: dict[type, str] = {list: "list", dict: "object", str: "string", bool: "boolean", type(None): "null"}
+    names: dict[type, str] = {
+        list: "list",
+        dict: "object",
+        str: "string",
+        bool: "boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "number")

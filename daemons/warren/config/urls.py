@@ -33,10 +33,18 @@ _TLS: Mapping[str, Check] = {
     "ssl_check_hostname": ("true", "false").__contains__,
     **dict.fromkeys(("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"), bool),
 }
-_AMQP: Mapping[str, Check] = {"heartbeat": _is_number, "connect_timeout": _is_number, "login_method": str.isupper}
+_AMQP: Mapping[str, Check] = {
+    "heartbeat": _is_number,
+    "connect_timeout": _is_number,
+    "login_method": str.isupper,
+}
 #: For each scheme, the options that may follow '?', each with a check of its value. Any other
 #: option breaks the connection.
-_OPTIONS: Mapping[str, Mapping[str, Check]] = {"amqp": _AMQP, "amqps": {**_AMQP, **_TLS}, "rediss": _TLS}
+_OPTIONS: Mapping[str, Mapping[str, Check]] = {
+    "amqp": _AMQP,
+    "amqps": {**_AMQP, **_TLS},
+    "rediss": _TLS,
+}
 
 
 def url(text: str, schemes: tuple[str, ...], several: bool = True) -> SecretStr:
@@ -52,7 +60,9 @@ def url(text: str, schemes: tuple[str, ...], several: bool = True) -> SecretStr:
     for each in text.split(";"):
         found = _SCHEME.match(each)
         if not found or found[1].lower() not in schemes:
-            raise Unexpected(expected, f"one that begins with {found[0]}" if found else "a text that is no URL")
+            raise Unexpected(
+                expected, f"one that begins with {found[0]}" if found else "a text that is no URL"
+            )
         if any(character.isspace() for character in each):
             raise Unexpected(expected, "a URL with white space in it")
         scheme = found[1].lower()
@@ -65,7 +75,9 @@ def url(text: str, schemes: tuple[str, ...], several: bool = True) -> SecretStr:
 
 
 def _check(text: str, scheme: str) -> None:
-    expected = f"a URL such as {scheme}://:PASSWORD@HOST:PORT/0" if scheme.startswith("redis") else ""
+    expected = (
+        f"a URL such as {scheme}://:PASSWORD@HOST:PORT/0" if scheme.startswith("redis") else ""
+    )
     expected = expected or f"a URL such as {scheme}://USER:PASSWORD@HOST:PORT/VHOST"
     try:
         parts = urlsplit(text)
@@ -89,7 +101,11 @@ def _host(parts: SplitResult) -> str:
 
 def _check_options(query: str, scheme: str) -> None:
     known = _OPTIONS.get(scheme, {})
-    expected = f"of the options behind '?' in a URL of {scheme} only {', '.join(known)}" if known else "no '?' in the URL"
+    expected = (
+        f"of the options behind '?' in a URL of {scheme} only {', '.join(known)}"
+        if known
+        else "no '?' in the URL"
+    )
     for name, value in parse_qsl(query, keep_blank_values=True) or ([("", "")] if query else []):
         if name not in known:
             raise Unexpected(expected, "another one" if known else "one")

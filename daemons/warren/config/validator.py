@@ -39,8 +39,14 @@ def build(ini: Ini, directory: Path, host: str) -> tuple[Settings, list[Problem]
         problems += found
     _complete_queues(**{name: parts[name] for name in ("queues", "workers", "schedules")})
     origins = {(section, ""): origin for section, origin in ini.headers.items()}
-    origins |= {(section, option): value.origin for section, values in ini.sections.items() for option, value in values.items()}
-    return Settings(directory=directory, host=host, files=tuple(ini.files), origins=origins, **parts), problems
+    origins |= {
+        (section, option): value.origin
+        for section, values in ini.sections.items()
+        for option, value in values.items()
+    }
+    return Settings(
+        directory=directory, host=host, files=tuple(ini.files), origins=origins, **parts
+    ), problems
 
 
 def hinted(problem: Problem, ini: Ini) -> Problem:
@@ -59,12 +65,16 @@ def hinted(problem: Problem, ini: Ini) -> Problem:
 
 
 def _is_list(problem: Problem) -> bool:
-    model = next((each.model for each in KINDS if each.word == problem.section.partition(":")[0]), None)
+    model = next(
+        (each.model for each in KINDS if each.word == problem.section.partition(":")[0]), None
+    )
     field = model.model_fields.get(problem.option) if model else None
     return field is not None and option_kind(field).form.startswith("list of")
 
 
-def _add_section(section: str, values: dict[str, Value], header: Origin, parts: dict[str, Any]) -> list[Problem]:
+def _add_section(
+    section: str, values: dict[str, Value], header: Origin, parts: dict[str, Any]
+) -> list[Problem]:
     word, colon, own_name = section.partition(":")
     kind = next((each for each in KINDS if each.word == word and each.named == bool(colon)), None)
     if kind is None:
@@ -75,7 +85,15 @@ def _add_section(section: str, values: dict[str, Value], header: Origin, parts: 
         except Unexpected as error:
             return [Problem(header, section, "", error.expected, error.found)]
         if kind.word == "queue" and own_name.startswith("amq."):
-            return [Problem(header, section, "", "a name of your own", "one that begins with amq., as RabbitMQ's do")]
+            return [
+                Problem(
+                    header,
+                    section,
+                    "",
+                    "a name of your own",
+                    "one that begins with amq., as RabbitMQ's do",
+                )
+            ]
     problems: list[Problem] = []
     try:
         model = kind.model.model_validate({option: value.text for option, value in values.items()})
@@ -85,7 +103,9 @@ def _add_section(section: str, values: dict[str, Value], header: Origin, parts: 
         if kind.named and kind.word != "worker":  # such a section may lack an option that it needs
             return problems
         wrong = {str(each["loc"][0]) for each in found}
-        model = kind.model.model_validate({option: value.text for option, value in values.items() if option not in wrong})
+        model = kind.model.model_validate(
+            {option: value.text for option, value in values.items() if option not in wrong}
+        )
     if kind.named:
         parts[kind.attribute][own_name] = model
     else:
@@ -93,15 +113,26 @@ def _add_section(section: str, values: dict[str, Value], header: Origin, parts: 
     return problems
 
 
-def _field_problem(kind: SectionKind, section: str, values: dict[str, Value], header: Origin, error: ErrorDetails) -> Problem:
+def _field_problem(
+    kind: SectionKind, section: str, values: dict[str, Value], header: Origin, error: ErrorDetails
+) -> Problem:
     option = str(error["loc"][0])
     if error["type"] == "missing":
         help_text = kind.model.model_fields[option].description or ""
-        return Problem(header, section, option, "this option", "it nowhere", f"add {option} = ... ({help_text})")
+        return Problem(
+            header,
+            section,
+            option,
+            "this option",
+            "it nowhere",
+            f"add {option} = ... ({help_text})",
+        )
     value = values[option]
     if error["type"] == "extra_forbidden":
         remedy = nearest(option, kind.model.model_fields)
-        return Problem(value.origin, section, "", f"an option of [{kind.title}]", shown(option), remedy)
+        return Problem(
+            value.origin, section, "", f"an option of [{kind.title}]", shown(option), remedy
+        )
     cause = error.get("ctx", {}).get("error")
     remedy = _CONTINUED if "\n" in value.text else ""
     if isinstance(cause, Unexpected):
@@ -115,14 +146,28 @@ def _unknown_section(section: str, header: Origin) -> Problem:
     if word in known:
         wants_name = not colon
         expected = f"[{word}:NAME]" if wants_name else f"[{word}]"
-        return Problem(header, section, "", expected, f"[{section}]", "give it a name" if wants_name else "it has no name")
-    return Problem(header, section, "", "a known section", f"[{section}]", nearest(word.strip(), known))
+        return Problem(
+            header,
+            section,
+            "",
+            expected,
+            f"[{section}]",
+            "give it a name" if wants_name else "it has no name",
+        )
+    return Problem(
+        header, section, "", "a known section", f"[{section}]", nearest(word.strip(), known)
+    )
 
 
 def _complete_queues(
-    queues: dict[str, QueueSettings], workers: dict[str, WorkerSettings], schedules: dict[str, ScheduleSettings]
+    queues: dict[str, QueueSettings],
+    workers: dict[str, WorkerSettings],
+    schedules: dict[str, ScheduleSettings],
 ) -> None:
-    named = {*(queue for worker in workers.values() for queue in worker.queues), *(entry.queue for entry in schedules.values())}
+    named = {
+        *(queue for worker in workers.values() for queue in worker.queues),
+        *(entry.queue for entry in schedules.values()),
+    }
     # On a shared broker the default queue may belong to another application. So it is not declared
     # when some queue takes every task and nothing names the default queue.
     if DEFAULT_QUEUE in named or not any(EVERY_TASK in queue.tasks for queue in queues.values()):

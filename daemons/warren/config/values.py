@@ -32,7 +32,9 @@ def name(text: str) -> str:
     """
     if _NAME.fullmatch(text):
         return text
-    raise Unexpected("a name of letters, digits, '_', '-' and '.', beginning with a letter or digit", shown(text))
+    raise Unexpected(
+        "a name of letters, digits, '_', '-' and '.', beginning with a letter or digit", shown(text)
+    )
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -52,7 +54,9 @@ def patterns(text: str) -> tuple[str, ...]:
     """Return a list of task names or of shell patterns (*, ?, [abc]). Raises Unexpected."""
     for entry in items(text):
         if not _is_task(entry):
-            raise Unexpected("a list of task names such as shop.tasks.collect, shop.mail.*", shown(entry))
+            raise Unexpected(
+                "a list of task names such as shop.tasks.collect, shop.mail.*", shown(entry)
+            )
     return items(text)
 
 
@@ -92,7 +96,9 @@ def zone(text: str) -> str:
     except (KeyError, ValueError, OSError):
         hint = get_close_matches(text, available_timezones(), n=1)
         near = f", nearest known {hint[0]}" if hint else ""
-        raise Unexpected("a time zone such as UTC or Europe/Berlin", f"{shown(text)}{near}") from None
+        raise Unexpected(
+            "a time zone such as UTC or Europe/Berlin", f"{shown(text)}{near}"
+        ) from None
     return text
 
 

@@ -47,7 +47,8 @@ def reload(settings: Settings, heard: Callable[[Report], None] = lambda report: 
         return _followed(run_dir, heard)
     except OSError as error:
         raise Unavailable(
-            f"the suite was not asked: {error.filename or run_dir}: {error.strerror}; {_remedy(run_dir)}"
+            f"the suite was not asked: {error.filename or run_dir}: {error.strerror}; "
+            f"{_remedy(run_dir)}"
         ) from error
 
 
@@ -62,18 +63,25 @@ def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
         # First whether the suite lives, then its report: when it ends right after its answer, the
         # answer counts.
         alive, report = holder(run_dir) == supervisor, read(run_dir)
-        outcomes = [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
+        outcomes = (
+            [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
+        )
         if outcomes:
             return outcomes[-1]
         if not alive or report is None or report.state == "stopping":
             raise Unavailable(f"the suite has stopped meanwhile; start it again ({run_dir})")
         if report.age > _TIMEOUT:
-            raise Unavailable(f"supervisord hangs: it has said nothing for {report.age:.0f} s ({run_dir}); see supervisord.log")
+            raise Unavailable(
+                f"supervisord hangs: it has said nothing for {report.age:.0f} s ({run_dir}); see "
+                "supervisord.log"
+            )
         heard(report)
         time.sleep(_PAUSE)
 
 
-def restart(settings: Settings, programs: Sequence[str], heard: Callable[[Report], None]) -> Restarted:
+def restart(
+    settings: Settings, programs: Sequence[str], heard: Callable[[Report], None]
+) -> Restarted:
     """Have the suite restart workers one after the other, and wait for the outcome.
 
     `heard` is called with each status report. The suite continues the restart whatever becomes of
@@ -83,13 +91,21 @@ def restart(settings: Settings, programs: Sequence[str], heard: Callable[[Report
     run_dir = settings.app.run_dir
     while True:
         report = read(run_dir)
-        found = [restarted for restarted in report.restarts if restarted.begun == begun] if report else []
+        found = (
+            [restarted for restarted in report.restarts if restarted.begun == begun]
+            if report
+            else []
+        )
         if found:
             return found[-1]
         if report is None or report.state == "stopping" or not report.process.alive:
-            raise Unavailable(f"{run_dir}: the suite stops, and with it the restart; start it again")
+            raise Unavailable(
+                f"{run_dir}: the suite stops, and with it the restart; start it again"
+            )
         if report.age > _TIMEOUT:
-            raise Unavailable(f"{run_dir}: the suite has been silent for {report.age:.0f} s; see supervisord.log")
+            raise Unavailable(
+                f"{run_dir}: the suite has been silent for {report.age:.0f} s; see supervisord.log"
+            )
         heard(report)
         time.sleep(_PAUSE)
 

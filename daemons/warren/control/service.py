@@ -32,20 +32,67 @@ _GLANCE = 0.5
 #: The properties that define the unit's view of the host, as `systemctl show` writes them and
 #: `systemd-run` reads them.
 _VIEW = (
-    *("User", "Group", "SupplementaryGroups", "Environment", "PassEnvironment", "UnsetEnvironment", "WorkingDirectory"),
-    *("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts"),
-    *("PrivateNetwork", "ProtectProc", "ProcSubset", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "ExecPaths"),
+    *(
+        "User",
+        "Group",
+        "SupplementaryGroups",
+        "Environment",
+        "PassEnvironment",
+        "UnsetEnvironment",
+        "WorkingDirectory",
+    ),
+    *(
+        "NoNewPrivileges",
+        "ProtectSystem",
+        "ProtectHome",
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateUsers",
+        "PrivateMounts",
+    ),
+    *(
+        "PrivateNetwork",
+        "ProtectProc",
+        "ProcSubset",
+        "ReadWritePaths",
+        "ReadOnlyPaths",
+        "InaccessiblePaths",
+        "ExecPaths",
+    ),
     *("NoExecPaths", "MemoryDenyWriteExecute", "RestrictAddressFamilies", "RestrictSUIDSGID"),
     # And those that limit its system calls, and its use of the host's resources.
-    *("SystemCallFilter", "SystemCallArchitectures", "SystemCallErrorNumber", "RestrictNamespaces", "RestrictRealtime"),
-    *("LockPersonality", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups"),
-    *("ProtectClock", "ProtectHostname", "DevicePolicy", "CapabilityBoundingSet", "AmbientCapabilities", "KeyringMode"),
+    *(
+        "SystemCallFilter",
+        "SystemCallArchitectures",
+        "SystemCallErrorNumber",
+        "RestrictNamespaces",
+        "RestrictRealtime",
+    ),
+    *(
+        "LockPersonality",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+    ),
+    *(
+        "ProtectClock",
+        "ProtectHostname",
+        "DevicePolicy",
+        "CapabilityBoundingSet",
+        "AmbientCapabilities",
+        "KeyringMode",
+    ),
     *("MemoryMax", "TasksMax", "LimitNOFILE"),
 )
 #: Properties whose empty value has a meaning: nothing is allowed.
 _NONE = ("CapabilityBoundingSet",)
 #: The properties that name directories which systemd makes for the unit, with their parents.
-_DIRECTORIES = {"StateDirectory": "/var/lib", "LogsDirectory": "/var/log", "RuntimeDirectory": "/run"}
+_DIRECTORIES = {
+    "StateDirectory": "/var/lib",
+    "LogsDirectory": "/var/log",
+    "RuntimeDirectory": "/run",
+}
 #: The timeout for an answer of systemd, in seconds.
 _ANSWER = 10.0
 
@@ -129,7 +176,12 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
     """Run one command; if it failed, return one line with the command and its message, else ''."""
     # Monit refuses to run in a directory that is gone.
     with subprocess.Popen(
-        step.arguments, cwd="/", env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        step.arguments,
+        cwd="/",
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         while True:
             try:
@@ -139,7 +191,9 @@ def _failure(step: Step, glance: Callable[[], None]) -> str:
                 glance()
     if process.returncode == 0:
         return ""
-    line = next((line for line in said.splitlines() if line.strip()), f"exit status {process.returncode}")
+    line = next(
+        (line for line in said.splitlines() if line.strip()), f"exit status {process.returncode}"
+    )
     return f"{' '.join(step.arguments)} failed: {line.strip()}"
 
 
@@ -179,25 +233,54 @@ def sandbox(directory: Path, user: str, seconds: float) -> list[str]:
     settings as that user.
     """
     said = _show("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
-    if not _runs(said, directory) or said.get("User") != user or shutil.which("systemd-run", path=PATH) is None:
+    if (
+        not _runs(said, directory)
+        or said.get("User") != user
+        or shutil.which("systemd-run", path=PATH) is None
+    ):
         return []
-    same = [f"{name}={said[name]}" for name in _VIEW if said.get(name) or (name in said and name in _NONE)]
-    directories = [f"-{top}/{name}" for kind, top in _DIRECTORIES.items() for name in said.get(kind, "").split()]
+    same = [
+        f"{name}={said[name]}"
+        for name in _VIEW
+        if said.get(name) or (name in said and name in _NONE)
+    ]
+    directories = [
+        f"-{top}/{name}"
+        for kind, top in _DIRECTORIES.items()
+        for name in said.get(kind, "").split()
+    ]
     same += [f"ReadWritePaths={' '.join(directories)}"] if directories else []
     for line in said.get("EnvironmentFiles", "").split("\n"):
         path, _, ignored = line.partition(" (ignore_errors=")
-        same += [f"EnvironmentFile={'-' if ignored.startswith('yes') else ''}{path}"] if path else []
+        same += (
+            [f"EnvironmentFile={'-' if ignored.startswith('yes') else ''}{path}"] if path else []
+        )
     same += [f"RuntimeMaxSec={seconds:g}", "LimitCORE=0", "UMask=0077"]
     given = [f"--property={each}" for each in same]
-    return ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec", *given]
+    return [
+        "systemd-run",
+        "--quiet",
+        "--pipe",
+        "--wait",
+        "--collect",
+        "--service-type=exec",
+        *given,
+    ]
 
 
 def _runs(said: dict[str, str], directory: Path) -> bool:
-    return said.get("LoadState") == "loaded" and _directory_of(said.get("Environment", "")) == directory
+    return (
+        said.get("LoadState") == "loaded"
+        and _directory_of(said.get("Environment", "")) == directory
+    )
 
 
 def _directory_of(environment: str) -> Path:
-    named = [argument.partition("=")[2] for argument in shlex.split(environment) if argument.startswith("WARREN_CONFIG=")]
+    named = [
+        argument.partition("=")[2]
+        for argument in shlex.split(environment)
+        if argument.startswith("WARREN_CONFIG=")
+    ]
     return Path(named[-1]) if named else DEFAULT_DIRECTORY
 
 
@@ -208,7 +291,13 @@ def _show(*names: str) -> dict[str, str]:
     arguments = ("systemctl", "show", *(f"--property={name}" for name in names), UNIT)
     try:
         done = subprocess.run(
-            arguments, env=_environment(), capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER
+            arguments,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_ANSWER,
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}

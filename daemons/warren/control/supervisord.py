@@ -27,7 +27,14 @@ TIMEOUT = 10.0
 LARGEST = 1 << 23
 #: The fields that an answer must have.
 _PROGRAMS: Shape = [
-    {"name": str, "group": str, "statename": str, "pid": int, "spawnerr": str, "stdout_logfile": str},
+    {
+        "name": str,
+        "group": str,
+        "statename": str,
+        "pid": int,
+        "spawnerr": str,
+        "stdout_logfile": str,
+    },
 ]
 #: What Python's XML-RPC reader raises for an answer that is no XML-RPC, beside its own errors.
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -39,8 +46,8 @@ STARTED = "start it: warren start, or without systemd warren supervise"
 class Program:
     """A program as supervisord sees it.
 
-    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `last_error` says
-    why the program could not start. `capture` is the path of its capture file.
+    `state` is one of STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL UNKNOWN. `last_error`
+    says why the program could not start. `capture` is the path of its capture file.
     """
 
     program: str
@@ -55,7 +62,9 @@ def programs(settings: Settings) -> list[Program]:
 
     Raises Unavailable when no supervisord answers.
     """
-    return [_program(info) for info in _call(settings, "supervisor.getAllProcessInfo", shape=_PROGRAMS)]
+    return [
+        _program(info) for info in _call(settings, "supervisor.getAllProcessInfo", shape=_PROGRAMS)
+    ]
 
 
 def restart_workers(settings: Settings, programs: Sequence[str]) -> float:
@@ -80,12 +89,17 @@ def _call(settings: Settings, method: str, *arguments: object, shape: Shape) -> 
             raise Unavailable("the suite is stopping; try again when it has stopped") from fault
         raise WarrenError(f"supervisord refuses {method}: {fault.faultString}") from fault
     except PermissionError as error:
-        raise Unavailable(f"permission denied: {path}; run it as root or as the suite's user") from error
+        raise Unavailable(
+            f"permission denied: {path}; run it as root or as the suite's user"
+        ) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise Unavailable(f"the suite is not running; {STARTED} ({path}: {error.strerror})") from error
+        raise Unavailable(
+            f"the suite is not running; {STARTED} ({path}: {error.strerror})"
+        ) from error
     except (OSError, http.client.HTTPException, Error, ExpatError, *_NONSENSE) as error:
         raise Unavailable(
-            f"supervisord does not answer: {error or type(error).__name__} ({path}); see supervisord.log"
+            f"supervisord does not answer: {error or type(error).__name__} ({path}); see "
+            "supervisord.log"
         ) from error
     finally:
         transport.close()
@@ -93,7 +107,9 @@ def _call(settings: Settings, method: str, *arguments: object, shape: Shape) -> 
 
 def _program(info: dict[str, Any]) -> Program:
     return Program(
-        program=info["name"] if info["name"] == info["group"] else f"{info['group']}:{info['name']}",
+        program=info["name"]
+        if info["name"] == info["group"]
+        else f"{info['group']}:{info['name']}",
         state=info["statename"],
         pid=info["pid"] or None,
         last_error=info["spawnerr"],

@@ -50,20 +50,34 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on loopback; 0 takes a free one.")
-@click.option("--limit", default="60/10s", callback=_rate, help="Calls in any window, such as 60/10s.")
-@click.option("--latency", type=click.FloatRange(0, 60), default=0.02, help="Seconds that a document takes.")
-@click.option("--key-file", type=_FILE, required=True, help="File of the key; made where there is none.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port on loopback; 0 takes a free one."
+)
+@click.option(
+    "--limit", default="60/10s", callback=_rate, help="Calls in any window, such as 60/10s."
+)
+@click.option(
+    "--latency", type=click.FloatRange(0, 60), default=0.02, help="Seconds that a document takes."
+)
+@click.option(
+    "--key-file", type=_FILE, required=True, help="File of the key; made where there is none."
+)
 @click.option("--record", type=_FILE, required=True, help="File that every call is appended to.")
-@click.option("--announce", type=_FILE, help="File that is written once the API listens: url, documents.")
-def main(port: int, limit: Rate, latency: float, key_file: Path, record: Path, announce: Path | None) -> None:
+@click.option(
+    "--announce", type=_FILE, help="File that is written once the API listens: url, documents."
+)
+def main(
+    port: int, limit: Rate, latency: float, key_file: Path, record: Path, announce: Path | None
+) -> None:
     """Serve documents of this machine on loopback until SIGTERM or SIGINT."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     documents = find()
     with Api(port, limit, read_or_make_key(key_file), record, documents, latency) as api:
         if announce:
-            write_whole(announce, [json.dumps({"url": api.url, "documents": len(documents)}).encode()])
+            write_whole(
+                announce, [json.dumps({"url": api.url, "documents": len(documents)}).encode()]
+            )
         click.echo(f"{api.url} serves {len(documents)} documents, {limit}")
         api.serve_forever()
 

@@ -24,8 +24,8 @@ class DemoSettings:
     """The settings of the demo's tasks.
 
     `api` is the URL of the API, without a slash at its end; `key_file` holds the key that it needs.
-    `directory` is the directory of documents, downloads and reports. `ticks` is the file to which each
-    tick of the schedule appends a line.
+    `directory` is the directory of documents, downloads and reports. `ticks` is the file to which
+    each tick of the schedule appends a line.
     """
 
     api: str
@@ -73,9 +73,13 @@ def read(file: Path) -> DemoSettings:
         told = json.loads(file.read_bytes())
         api, key_file, directory = (str(told[name]) for name in ("api", "key_file", "directory"))
     except (OSError, ValueError) as error:
-        raise WarrenError(f"{expected}, found: {error}; write it, docs/quickstart.md shows one") from error
+        raise WarrenError(
+            f"{expected}, found: {error}; write it, docs/quickstart.md shows one"
+        ) from error
     except (KeyError, TypeError) as error:
-        raise WarrenError(f"{expected}, found one without {error}; docs/quickstart.md shows one") from error
+        raise WarrenError(
+            f"{expected}, found one without {error}; docs/quickstart.md shows one"
+        ) from error
     return DemoSettings(api, Path(key_file), Path(directory), file.parent / "ticks.jsonl")
 
 

@@ -48,7 +48,9 @@ def is_public(address: str) -> bool:
 
 
 @contextmanager
-def answer(url: str, named: Collection[tuple[str, int]], longest: float = LONGEST) -> Iterator[Iterator[bytes]]:
+def answer(
+    url: str, named: Collection[tuple[str, int]], longest: float = LONGEST
+) -> Iterator[Iterator[bytes]]:
     """Return a context with the chunks of bytes that the http or https `url` answers.
 
     `named` holds hosts or addresses, with ports, that may be reached although they are not public.
@@ -61,13 +63,22 @@ def answer(url: str, named: Collection[tuple[str, int]], longest: float = LONGES
     timer.daemon = True
     timer.start()
     try:
-        with _session(named, end) as session, session.get(url, stream=True, timeout=_TIMEOUT) as response:
+        with (
+            _session(named, end) as session,
+            session.get(url, stream=True, timeout=_TIMEOUT) as response,
+        ):
             response.raise_for_status()
             yield _bounded(response.iter_content(2**16), end, longest)
     except requests.TooManyRedirects:
         raise Refused(f"download: expected at most {_REDIRECTS} redirects, found more") from None
-    except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
-        raise Refused("download: expected a URL that begins with http:// or https://, found another") from None
+    except (
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidURL,
+    ):
+        raise Refused(
+            "download: expected a URL that begins with http:// or https://, found another"
+        ) from None
     except (requests.RequestException, OSError):
         if end.came:
             raise _endless(longest) from None
@@ -155,7 +166,9 @@ def _connect(host: str, port: int, named: Collection[tuple[str, int]], end: _End
     """
     host = host.strip("[]")
     failed: OSError = OSError(f"no address of {host}")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
         if not (is_public(str(address[0])) or {(host, port), (str(address[0]), port)} & set(named)):
             raise Refused(f"download: expected a public address, found {address[0]} for {host}")
         made = socket.socket(family, kind, protocol)

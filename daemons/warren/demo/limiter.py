@@ -29,7 +29,9 @@ class SlidingWindow:
 
     def __init__(self, limit: int, window_ns: int) -> None:
         if limit < 1 or window_ns < 1:
-            raise ValueError(f"expected a limit and a window of at least 1, found {limit} and {window_ns}")
+            raise ValueError(
+                f"expected a limit and a window of at least 1, found {limit} and {window_ns}"
+            )
         self._limit = limit
         self._window_ns = window_ns
         self._admitted: deque[int] = deque()

@@ -40,7 +40,15 @@ class Api(ThreadingHTTPServer):
     # A burst of connections must meet the limit, and not the kernel's backlog.
     request_queue_size = 1024
 
-    def __init__(self, port: int, limit: Rate, key: str, record: Path, documents: list[Document], latency: float) -> None:
+    def __init__(
+        self,
+        port: int,
+        limit: Rate,
+        key: str,
+        record: Path,
+        documents: list[Document],
+        latency: float,
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self._limit = limit.calls
         self._window_ns = round(limit.seconds * 1e9)
@@ -84,7 +92,9 @@ class Api(ThreadingHTTPServer):
         number = path.removeprefix(_DOCUMENTS)
         if not (number.isascii() and number.isdigit() and int(number) < len(self._documents)):
             return _problem(HTTPStatus.NOT_FOUND, headers)
-        return Reply(HTTPStatus.OK, self._documents[int(number)].body, "text/plain; charset=utf-8", headers)
+        return Reply(
+            HTTPStatus.OK, self._documents[int(number)].body, "text/plain; charset=utf-8", headers
+        )
 
     def _summary(self) -> dict[str, object]:
         with self._lock, self._record.open("rb") as lines:
@@ -116,7 +126,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _entry(number: int, document: Document) -> dict[str, object]:
-    return {"number": number, "name": document.name, "bytes": len(document.body), "sha256": document.sha256}
+    return {
+        "number": number,
+        "name": document.name,
+        "bytes": len(document.body),
+        "sha256": document.sha256,
+    }
 
 
 def _limit_headers(limit: int, verdict: Verdict) -> dict[str, str]:
@@ -135,4 +150,8 @@ def _json(value: object) -> Reply:
 
 
 def _problem(status: HTTPStatus, headers: dict[str, str] | None = None) -> Reply:
-    return Reply(status, json.dumps({"status": status, "error": status.phrase}).encode(), headers=headers or {})
+    return Reply(
+        status,
+        json.dumps({"status": status, "error": status.phrase}).encode(),
+        headers=headers or {},
+    )

@@ -18,7 +18,11 @@ from warren.demo.download import answer
 from warren.tasks.progress import progress
 
 _MOST_ROWS = 1_000_000
-_BROKEN_CONNECTION = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_BROKEN_CONNECTION = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
 
 
 @shared_task(name="warren.demo.add")
@@ -33,7 +37,13 @@ def multiply(x: float, y: float) -> float:
     return x * y
 
 
-@shared_task(bind=True, name="warren.demo.download", autoretry_for=_BROKEN_CONNECTION, max_retries=5, retry_backoff=1)
+@shared_task(
+    bind=True,
+    name="warren.demo.download",
+    autoretry_for=_BROKEN_CONNECTION,
+    max_retries=5,
+    retry_backoff=1,
+)
 def download(self: Task[..., Any], url: str, filename: str) -> str:
     """Save the answer of the http or https `url` in the directory under `filename`.
 
@@ -51,7 +61,10 @@ def download(self: Task[..., Any], url: str, filename: str) -> str:
 @shared_task(bind=True, name="warren.demo.list")
 def list_files(self: Task[..., Any]) -> list[dict[str, str | int]]:
     """Return name and bytes of every complete file in the directory, ordered by name."""
-    return [{"name": path.name, "bytes": path.stat().st_size} for path in finished(demo_settings.load(self.app).directory)]
+    return [
+        {"name": path.name, "bytes": path.stat().st_size}
+        for path in finished(demo_settings.load(self.app).directory)
+    ]
 
 
 @shared_task(bind=True, name="warren.demo.report")

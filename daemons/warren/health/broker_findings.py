@@ -23,15 +23,23 @@ def broker(snapshot: Snapshot, check: str) -> Iterator[Finding]:
     if reason := not_running(snapshot):
         yield Finding(check, Level.CRITICAL, reason)
     elif not listed(snapshot, _WATCHDOG):
-        yield Finding(check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host")
+        yield Finding(
+            check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host"
+        )
     elif broker_status.said is None:
         yield _without(snapshot, check, broker_status.last_error)
     elif broker_status.age(snapshot.now) > OLD:
-        yield _without(snapshot, check, f"the last broker status is {span(broker_status.age(snapshot.now))} old")
+        yield _without(
+            snapshot,
+            check,
+            f"the last broker status is {span(broker_status.age(snapshot.now))} old",
+        )
     else:
         found = [Finding(check, level, text) for level, text in _JUDGES[check](broker_status.said)]
         bad = [finding for finding in found if finding.level]
-        yield from bad or [Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")]
+        yield from bad or [
+            Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")
+        ]
 
 
 def _without(snapshot: Snapshot, check: str, reason: str) -> Finding:
@@ -50,7 +58,10 @@ def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
         yield Level.CRITICAL, f"results away: {results['reason']}"
     if not broker["reachable"]:
         # The reason comes first, because Monit's page cuts a line off at 40 characters.
-        yield Level.CRITICAL, f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}"
+        yield (
+            Level.CRITICAL,
+            f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}",
+        )
         return
     for alarm in broker["alarms"]:
         yield Level.CRITICAL, f"broker alarm: {alarm}"
@@ -73,7 +84,10 @@ def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
         yield Level.WARNING, f"{name}, which no section declares any more, {_count(messages)}"
     if (rejected := said.get("rejected", {"messages": 0, "level": 0}))["messages"]:
         full = ", and the oldest are dropped" if rejected.get("full") else ""
-        yield Level(rejected["level"]), f"{_count(rejected['messages'], 'rejected message')}, which nobody could run{full}"
+        yield (
+            Level(rejected["level"]),
+            f"{_count(rejected['messages'], 'rejected message')}, which nobody could run{full}",
+        )
 
 
 def _backlog(queue: dict[str, Any]) -> str:
@@ -103,7 +117,11 @@ def tendency(queue: dict[str, Any]) -> str:
     rate = growth if (growth > 0) == (recent > 0) else recent
     grows = f"{rate:+.2g}/s" if rate >= 0.01 else ""
     if by_quota > (empty_in or 0.0):  # messages cannot leave the queue faster than the quota admits
-        return f"{grows}, {span(by_quota)} at its quota" if grows else f"empty in {span(by_quota)} at its quota"
+        return (
+            f"{grows}, {span(by_quota)} at its quota"
+            if grows
+            else f"empty in {span(by_quota)} at its quota"
+        )
     return grows if empty_in is None else f"empty in {span(empty_in)}"
 
 
@@ -112,7 +130,10 @@ def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
         if "error" in quota:
             yield Level.CRITICAL, f"quota {name}: {quota['error']}"
         else:
-            yield Level(quota.get("level", 0)), f"quota {name} {quota['free']} of {quota['limit']} left{_next(quota)}"
+            yield (
+                Level(quota.get("level", 0)),
+                f"quota {name} {quota['free']} of {quota['limit']} left{_next(quota)}",
+            )
 
 
 def _next(quota: dict[str, Any]) -> str:

@@ -26,7 +26,13 @@ def _judge(disk: Disk, warning: float, critical: float) -> Finding:
     if disk.room is None:
         return Finding("disk", Level.CRITICAL, f"disk of {disk.directory}: {disk.last_error}")
     part, what = _least(disk)
-    level = Level.CRITICAL if 100 * part < critical else Level.WARNING if 100 * part < warning else Level.OK
+    level = (
+        Level.CRITICAL
+        if 100 * part < critical
+        else Level.WARNING
+        if 100 * part < warning
+        else Level.OK
+    )
     return Finding("disk", level, f"disk of {disk.directory} {_percent(part)} {what}free")
 
 

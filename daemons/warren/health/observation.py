@@ -112,11 +112,14 @@ def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
         broker_status=status_file.read(run_dir / "broker.json", **BROKER_STATUS),
         supervisor_alive=Process(said["pid"], said["start"]).alive,
         heartbeats=heartbeats,
-        silent={name: latest.age for name, latest in heartbeats.items()} | {SUPERVISORD: programs.silence},
+        silent={name: latest.age for name, latest in heartbeats.items()}
+        | {SUPERVISORD: programs.silence},
         ended=frozenset(name for name, latest in heartbeats.items() if not latest.process.alive),
         # systemd removes the run directory when it stops the suite, which is not an error of a
         # disk.
-        disks=tuple(map(_disk, [*directories, run_dir] if os.path.exists(run_dir) else directories)),
+        disks=tuple(
+            map(_disk, [*directories, run_dir] if os.path.exists(run_dir) else directories)
+        ),
         heartbeat_errors=found.errors_found,
     )
 

@@ -89,7 +89,8 @@ def _by_heartbeat(snapshot: Snapshot, program: dict[str, Any]) -> tuple[Level, s
     name, heartbeat = program["program"], snapshot.heartbeats.get(program["program"])
     if heartbeat is None and (reason := snapshot.heartbeat_errors.get(name)):
         return Level.CRITICAL, f"{name} is unknown: {reason}"
-    if heartbeat is None or heartbeat.process.pid != program["pid"]:  # none, or that of an earlier process
+    # none, or that of an earlier process
+    if heartbeat is None or heartbeat.process.pid != program["pid"]:
         return _passing(f"{name} has no heartbeat yet", snapshot.now - program["since"])
     if name in snapshot.ended:
         return Level.CRITICAL, f"{name}: its process {heartbeat.process.pid} has ended"
@@ -108,4 +109,6 @@ def _by_heartbeat(snapshot: Snapshot, program: dict[str, Any]) -> tuple[Level, s
 
 def _passing(text: str, seconds: float) -> tuple[Level, str]:
     """Return a warning for a state that passes by itself; critical when it lasts too long."""
-    return (Level.WARNING if seconds < TIMEOUT else Level.CRITICAL), f"{text}, for {span(max(0.0, seconds))}"
+    return (
+        Level.WARNING if seconds < TIMEOUT else Level.CRITICAL
+    ), f"{text}, for {span(max(0.0, seconds))}"

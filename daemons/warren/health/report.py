@@ -48,7 +48,12 @@ def _cut(text: str, parts: list[str]) -> str:
         more = f"; and {len(parts) - number} more"
         room = LONGEST - (len(f"; and {len(parts)} more") if number + 1 < len(parts) else 0)
         if len(longer.encode()) > room:
-            return text + more if number else longer.encode()[:room].decode(errors="ignore") + (more if len(parts) > 1 else "")
+            return (
+                text + more
+                if number
+                else longer.encode()[:room].decode(errors="ignore")
+                + (more if len(parts) > 1 else "")
+            )
         text = longer
     return text
 

@@ -25,7 +25,9 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "_logger", "_name"}
 _TASK = ("task_id", "root_id", "task", "queue", "attempt", "waited_s", "ran_s")
-_FIXED = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message"))
+_FIXED = frozenset(
+    ("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message")
+)
 
 #: Deeper nesting is written as text: nobody reads it, and a value that contains itself must end.
 DEPTH = 8
@@ -46,7 +48,9 @@ class Writer:
     program: str
     host: str
 
-    def line(self, created: float, level: str, event: str, program: str | None = None) -> dict[str, object]:
+    def line(
+        self, created: float, level: str, event: str, program: str | None = None
+    ) -> dict[str, object]:
         """Return the fields with which a line begins.
 
         `created` is in seconds since the epoch. A line of supervisord may be about another program.
@@ -71,7 +75,9 @@ class Writer:
         fields.pop("_from_structlog")
         known = isinstance(event, Event)
         name = str(event.value) if known else str(Event.RECORD.value)
-        line = self.line(record.created, level_name(record.levelno), name, fields.pop("program", None))
+        line = self.line(
+            record.created, level_name(record.levelno), name, fields.pop("program", None)
+        )
         if not known:
             line |= {"logger": record.name, "message": event}
         line |= {key: fields.pop(key) for key in _TASK if key in fields}
@@ -79,7 +85,9 @@ class Writer:
             line[f"extra_{key}" if key in line else key] = value
         return line
 
-    def own(self, created: float, level: int, event: Event, fields: Mapping[str, object]) -> dict[str, object]:
+    def own(
+        self, created: float, level: int, event: Event, fields: Mapping[str, object]
+    ) -> dict[str, object]:
         """Return the fields of one of Warren's own events: the fixed fields, the task's, the
         others.
         """
@@ -96,7 +104,11 @@ class Writer:
     def unformatted(self, record: logging.LogRecord, error: Exception) -> str:
         """Return the line of a record whose message and arguments do not fit."""
         line = self.line(record.created, level_name(record.levelno), Event.RECORD.value)
-        line |= {"logger": record.name, "message": safe_text(record.msg), "arguments": safe_text(record.args)}
+        line |= {
+            "logger": record.name,
+            "message": safe_text(record.msg),
+            "arguments": safe_text(record.args),
+        }
         return render(line | {"unformatted": safe_text(error)})
 
     def lines_lost(self, path: Path, number: int, error: str) -> bytes:
@@ -155,7 +167,11 @@ def safe_text(value: object) -> str:
 def told(fields: Mapping[str, object]) -> str:
     """Return an event as text: its meaning and its fields, without a traceback."""
     event = fields["event"]
-    texts = [f"{key} {value}" for key, value in fields.items() if key not in ("event", "exc_info") and not key.startswith("_")]
+    texts = [
+        f"{key} {value}"
+        for key, value in fields.items()
+        if key not in ("event", "exc_info") and not key.startswith("_")
+    ]
     meaning = event.meaning.partition("; `")[0] if isinstance(event, Event) else str(event)
     return f"{meaning} ({', '.join(texts)})" if texts else meaning
 
@@ -165,7 +181,9 @@ def _dump(value: object) -> str:
 
 
 #: Bound once: `json.dumps` would make an encoder for each line, and a task may replace it.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text).encode
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=safe_text
+).encode
 
 
 def _plain(value: object, depth: int, within: tuple[int, ...]) -> Any:

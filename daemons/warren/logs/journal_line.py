@@ -13,7 +13,20 @@ from warren.system.printable import one_line
 #: The priorities of syslog, which begin a line as sd-daemon(3) describes.
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 #: The fields that the journal has itself, or that have a position of their own in the line.
-_ELSEWHERE = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "logger", "message", "exception"))
+_ELSEWHERE = frozenset(
+    (
+        "timestamp",
+        "level",
+        "event",
+        "daemon",
+        "program",
+        "host",
+        "pid",
+        "logger",
+        "message",
+        "exception",
+    )
+)
 #: The longest text of one value, in characters: the log file has the rest.
 _LONGEST = 400
 
@@ -25,16 +38,24 @@ def journal_line(line: str) -> str:
     # A message of a library or of supervisord is a sentence; the event only says where it comes
     # from.
     parts = [message] if message else [event + (":" if set(fields) - _ELSEWHERE else "")]
-    if fields.get("program") not in (None, fields.get("daemon")) and str(fields["program"]) not in message:
+    if (
+        fields.get("program") not in (None, fields.get("daemon"))
+        and str(fields["program"]) not in message
+    ):
         parts.insert(0, f"{fields['program']}:")
     if not message:
-        parts += [f"{name}={_text(value)}" for name, value in fields.items() if name not in _ELSEWHERE]
+        parts += [
+            f"{name}={_text(value)}" for name, value in fields.items() if name not in _ELSEWHERE
+        ]
     if exception := str(fields.get("exception", "")).strip():
         parts.append(f"({exception.splitlines()[-1]}; see {fields.get('daemon')}.log)")
-    return f"<{_PRIORITIES.get(str(fields.get('level')), 6)}>{one_line(' '.join(parts), 10 * _LONGEST)}"
+    priority = _PRIORITIES.get(str(fields.get("level")), 6)
+    return f"<{priority}>{one_line(' '.join(parts), 10 * _LONGEST)}"
 
 
 def _text(value: object) -> str:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = ", ".join(value)
-    return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _LONGEST)
+    return one_line(
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _LONGEST
+    )

@@ -34,7 +34,9 @@ def bounded(fields: Mapping[str, object], dump: Callable[[object], str]) -> str:
     # an exception, has become its text.
     fields, mark = _decode(text), {CUT_FROM: len(text)}
     for kept in _KEPT:
-        text = dump({**_cut_items(fields, kept, _ITEMS if kept == _KEPT[-1] else len(text)), **mark})
+        text = dump(
+            {**_cut_items(fields, kept, _ITEMS if kept == _KEPT[-1] else len(text)), **mark}
+        )
         if len(text) <= LONGEST:
             return text
     # Only lists of lists of lists, or numbers of thousands of digits, come here.
@@ -53,7 +55,9 @@ def cut(text: str, kept: int) -> str:
     if "://" in head.rpartition(" ")[2]:
         head = head.rpartition(" ")[0]
     tail = tail.partition(" ")[2]
-    return f"{head} [... {len(text) - len(head) - len(tail)} characters left out ...] {tail}".strip()
+    return (
+        f"{head} [... {len(text) - len(head) - len(tail)} characters left out ...] {tail}".strip()
+    )
 
 
 def _brief(value: object) -> object:
@@ -74,5 +78,7 @@ def _cut(value: object, kept: int, items: int) -> object:
 
 
 def _cut_items(value: Mapping[str, object], kept: int, items: int) -> dict[str, object]:
-    found = {cut(str(key), kept): _cut(item, kept, items) for key, item in list(value.items())[:items]}
+    found = {
+        cut(str(key), kept): _cut(item, kept, items) for key, item in list(value.items())[:items]
+    }
     return found | ({"[...]": f"{len(value) - items} items left out"} if len(value) > items else {})

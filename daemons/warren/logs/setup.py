@@ -83,7 +83,9 @@ class _Own:
             _process.sink.event(level, event, fields)
         else:
             # A command has no log. The standard library passes warnings and worse to logs.console.
-            logger = structlog.wrap_logger(logging.getLogger("warren"), CHAIN, structlog.stdlib.BoundLogger)
+            logger = structlog.wrap_logger(
+                logging.getLogger("warren"), CHAIN, structlog.stdlib.BoundLogger
+            )
             getattr(logger, level_name(level))(event, **fields)
 
 
@@ -115,7 +117,14 @@ def losing() -> bool:
     return _process.sink is not None and _process.sink.losing
 
 
-def configure(daemon: str, program: str, host: str, directory: Path, level: str = "info", also_journal: bool = False) -> None:
+def configure(
+    daemon: str,
+    program: str,
+    host: str,
+    directory: Path,
+    level: str = "info",
+    also_journal: bool = False,
+) -> None:
     """Write every record of this process to `directory`/`daemon`.log from now on.
 
     A second call replaces the first. `level` is debug, info, warning, error or critical. With
@@ -129,7 +138,8 @@ def configure(daemon: str, program: str, host: str, directory: Path, level: str 
         file = LineFile(path, partial(writer.lines_lost, path), writer.move_away)
     except OSError as error:
         raise CannotWrite(
-            f"cannot open the log file {path}: {error.strerror}; let user {getuser()} write there, or set log_dir in [app]"
+            f"cannot open the log file {path}: {error.strerror}; let user {getuser()} write there, "
+            "or set log_dir in [app]"
         ) from error
     _install(Sink(file, writer, _number(level), also_journal), writer)
 
@@ -182,7 +192,9 @@ def bind(**fields: object) -> None:
 
 def unbind(*names: str) -> None:
     """Remove fields that `bind` has added; a name that is not bound is no error."""
-    task_fields.set({name: value for name, value in (task_fields.get() or {}).items() if name not in names})
+    task_fields.set(
+        {name: value for name, value in (task_fields.get() or {}).items() if name not in names}
+    )
 
 
 def _number(level: str) -> int:
@@ -237,7 +249,9 @@ def _thread_crashed(args: threading.ExceptHookArgs) -> None:
 
 def _unraisable(args: sys.UnraisableHookArgs) -> None:
     error = args.exc_value
-    logging.getLogger("python").error("%s: %s", args.err_msg or "exception ignored in", safe_text(args.object), exc_info=error)
+    logging.getLogger("python").error(
+        "%s: %s", args.err_msg or "exception ignored in", safe_text(args.object), exc_info=error
+    )
 
 
 def _tell_rename(kept: MovedAway) -> None:

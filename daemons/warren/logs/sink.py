@@ -48,7 +48,11 @@ class Sink:
             trace = _traceback(fields.pop("exc_info"))
             fields = {**fields, "exception": trace} if trace else fields
         within = task_fields.get()
-        self.put(render(self._writer.own(time(), level, event, {**within, **fields} if within else fields)))
+        self.put(
+            render(
+                self._writer.own(time(), level, event, {**within, **fields} if within else fields)
+            )
+        )
 
     def put(self, line: str) -> None:
         """Append one complete line."""

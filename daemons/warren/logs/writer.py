@@ -31,7 +31,10 @@ class LineFile:
     """
 
     def __init__(
-        self, path: Path, loss_line: Callable[[int, str], bytes], rename_line: Callable[[MovedAway], bytes] = lambda _: b""
+        self,
+        path: Path,
+        loss_line: Callable[[int, str], bytes],
+        rename_line: Callable[[MovedAway], bytes] = lambda _: b"",
     ) -> None:
         """Open or create the file. Raises OSError when that fails."""
         self.path = path
@@ -140,7 +143,12 @@ class LineFile:
         self._moved_away = clear(self._name, _is_log) or self._moved_away
         fd = _open(self._name)
         status = os.fstat(fd)
-        old, self._fd, self._identity, self._pid = self._fd, fd, (status.st_dev, status.st_ino), os.getpid()
+        old, self._fd, self._identity, self._pid = (
+            self._fd,
+            fd,
+            (status.st_dev, status.st_ino),
+            os.getpid(),
+        )
         if ours:  # last, so that a signal handler that logs between these lines finds an open file
             os.close(old)
 
@@ -163,7 +171,9 @@ class LineFile:
         self.lost += 1
         self._error = error.strerror or str(error)
         if self.lost == 1:
-            complain(f"cannot append a line to {self.path}: {self._error}; lines are lost until it works")
+            complain(
+                f"cannot append a line to {self.path}: {self._error}; lines are lost until it works"
+            )
 
 
 def complain(text: str) -> None:

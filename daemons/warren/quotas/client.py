@@ -60,7 +60,9 @@ def quota(name: str) -> Quota:
     """Return the quota `name` of the settings. Raises NoAllowance when there is none."""
     if name not in _ledgers:
         known = ", ".join(sorted(_ledgers)) or "none"
-        raise NoAllowance(f"quota {name}: expected a [quota:{name}] of this host, found {known}; add the section")
+        raise NoAllowance(
+            f"quota {name}: expected a [quota:{name}] of this host, found {known}; add the section"
+        )
     return Quota(name, _ledgers[name])
 
 
@@ -80,7 +82,11 @@ def settle_cut_off() -> None:
                 ledger.abandon(current_process())
             _under_way.clear()
         except LEDGER_ERRORS as problem:
-            logger().warning(Event.LEDGER_BUSY, reason=str(problem), consequence="the slots are settled after the next task")
+            logger().warning(
+                Event.LEDGER_BUSY,
+                reason=str(problem),
+                consequence="the slots are settled after the next task",
+            )
 
 
 class Quota:
@@ -115,7 +121,9 @@ class Quota:
             # says now.
             pause = 0.25 if wait is None else min(max(wait, 0.005), 1.0)
             if deadline is not None and time.monotonic() + pause > deadline:
-                raise NoAllowance(f"quota {self.name} had no free slot within {timeout:g} s; try again later")
+                raise NoAllowance(
+                    f"quota {self.name} had no free slot within {timeout:g} s; try again later"
+                )
             time.sleep(pause)
 
     def release(self, ticket: Ticket, *, sent: bool, answered: bool) -> None:
@@ -128,10 +136,15 @@ class Quota:
             self._retry_settlements()
         except LEDGER_ERRORS as problem:
             # The call is made, and the task need not fail for this. The slot stays open until it
-            # can be settled, or this process ends. It must not come into `backing_off`, where the next
-            # call would use it once more.
+            # can be settled, or this process ends. It must not come into `backing_off`, where the
+            # next call would use it once more.
             _pending_settlements.setdefault(self.name, []).append(ticket)
-            logger().warning(Event.LEDGER_BUSY, quota=self.name, reason=str(problem), consequence="the slot is settled later")
+            logger().warning(
+                Event.LEDGER_BUSY,
+                quota=self.name,
+                reason=str(problem),
+                consequence="the slot is settled later",
+            )
 
     def _admitted_with(self) -> Ticket | None:
         mine = (held.get() or {}).get(self.name)
@@ -171,7 +184,9 @@ class Call:
 
     def __enter__(self) -> Call:
         if self._ticket is not None:
-            raise RuntimeError("expected a call of its own for each `with` block, found one that is under way")
+            raise RuntimeError(
+                "expected a call of its own for each `with` block, found one that is under way"
+            )
         self._sent = True
         with _beginning:
             # Before it has a slot: when it is cut off anywhere, the end of the task looks for a
@@ -184,7 +199,12 @@ class Call:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             # An error does not say whether the provider has counted the call, nor when it will.
@@ -197,10 +217,15 @@ class Call:
         if seconds:
             try:
                 if self._quota.ledger.close_for(seconds):
-                    logger().warning(Event.QUOTA_CLOSED, quota=self._quota.name, status=status, pause_s=seconds)
+                    logger().warning(
+                        Event.QUOTA_CLOSED, quota=self._quota.name, status=status, pause_s=seconds
+                    )
             except LEDGER_ERRORS as problem:
                 logger().warning(
-                    Event.LEDGER_BUSY, quota=self._quota.name, reason=str(problem), consequence="the pause is not kept"
+                    Event.LEDGER_BUSY,
+                    quota=self._quota.name,
+                    reason=str(problem),
+                    consequence="the pause is not kept",
                 )
 
     def not_sent(self) -> None:

@@ -34,9 +34,8 @@ def pauses(settings: Settings) -> list[str]:
             continue  # there is no ledger yet, or a ledger that the suite itself reports
         if after - before > _NOTEWORTHY:
             found.append(
-                f"quota {name}: no call for {after:.0f} s: "
-                f"{duration_text(quota.limit.seconds)} is a longer window than before, "
-                "and counts calls that the old one had forgotten"
+                f"quota {name}: no call for {after:.0f} s: {duration_text(quota.limit.seconds)} is "
+                "a longer window than before, and counts calls that the old one had forgotten"
             )
     return found
 

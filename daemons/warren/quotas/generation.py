@@ -23,7 +23,9 @@ def accepted(settings: Settings, after: int = 0) -> Settings:
     back.
     """
     generation = max(settings.generation, after + 1, latest(settings.app.state_dir) + 1)
-    return settings.model_copy(update={"accepted": replace(settings.accepted, generation=generation)})
+    return settings.model_copy(
+        update={"accepted": replace(settings.accepted, generation=generation)}
+    )
 
 
 def latest(state_dir: Path) -> int:

@@ -16,7 +16,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     The header holds a number of seconds or a date. The result is 0 to LONGEST_PAUSE, or None when
     the header is absent or malformed.
     """
-    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    text = next(
+        (value for name, value in headers.items() if name.lower() == "retry-after"), ""
+    ).strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return min(float(text), LONGEST_PAUSE)
     try:

@@ -28,7 +28,8 @@ from warren.system.process import Process
 NS = 1_000_000_000
 #: The errors of a ledger. Each means that nothing may be admitted now.
 LEDGER_ERRORS = (LedgerBusy, LedgerDamaged, OSError)
-#: The most cooled slots that `release_cooled` releases at once, so that no process waits long for the lock.
+#: The most cooled slots that `release_cooled` releases at once, so that no process waits long for
+#: the lock.
 BATCH = 10_000
 
 
@@ -108,7 +109,9 @@ class Ledger:
         """
         with self._file.locked() as slots:
             now = now_ns()
-            return sum(slots.refund(ticket, now) for ticket in tickets if slots.owner(ticket) == owner)
+            return sum(
+                slots.refund(ticket, now) for ticket in tickets if slots.owner(ticket) == owner
+            )
 
     def close_for(self, seconds: float) -> bool:
         """Admit nothing for `seconds`, LONGEST_PAUSE at most: the provider has said so.
@@ -181,9 +184,13 @@ class Ledger:
         """Return whether the ledger has these settings of this generation, or later settings."""
         with self._file.locked() as slots:
             kept = int(slots.words[Head.GENERATION])
-            return kept > generation or (kept == generation and _limits(slots) == (limit, *_in_ns(window_s, longest_call_s)))
+            return kept > generation or (
+                kept == generation and _limits(slots) == (limit, *_in_ns(window_s, longest_call_s))
+            )
 
-    def configure(self, limit: int, window_s: float, longest_call_s: float, generation: int | None = None) -> Opened:
+    def configure(
+        self, limit: int, window_s: float, longest_call_s: float, generation: int | None = None
+    ) -> Opened:
         """Make the ledger match the settings, whatever is there now.
 
         There may be nothing, damage, a ledger of an earlier boot, or another limit.
@@ -207,7 +214,14 @@ class Ledger:
                     limit, window, longest = _limits(slots)
                 taken_over = take_over(slots, window, longest, now_ns(), time.time_ns())
                 changed = self._apply(slots, limit, window, longest, max(kept, generation or 0))
-        return Opened(found.created, found.damage, found.aside, taken_over, changed and not found.created, older)
+        return Opened(
+            found.created,
+            found.damage,
+            found.aside,
+            taken_over,
+            changed and not found.created,
+            older,
+        )
 
     # -- settings ----------------------------------------------------------------------------------
 
@@ -216,11 +230,17 @@ class Ledger:
         try:
             with self._file.locked(repair=False) as slots:
                 now = now_ns()
-                cooling = max(window, int(slots.words[Head.WINDOW])) + max(longest, int(slots.words[Head.LONGEST_CALL]))
+                cooling = max(window, int(slots.words[Head.WINDOW])) + max(
+                    longest, int(slots.words[Head.LONGEST_CALL])
+                )
                 ledger_file.examine(slots, now + cooling, now + int(LONGEST_PAUSE * NS))
             return Opened()
         except FileNotFoundError:
-            damage = "expected the ledger that was made here before, found none" if os.fstat(memo).st_size else ""
+            damage = (
+                "expected the ledger that was made here before, found none"
+                if os.fstat(memo).st_size
+                else ""
+            )
         except LedgerDamaged as problem:
             damage = str(problem)
             aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
@@ -229,7 +249,9 @@ class Ledger:
         # What the lost ledger knew is unknown now, so it counts as used: every slot cools as if it
         # had just been called. The clock is read after the loss was made known: until then other
         # processes may have admitted calls on the lost ledger.
-        ledger_file.create(self.path, limit, window, longest, now_ns() + window + longest if damage else 0, aside)
+        ledger_file.create(
+            self.path, limit, window, longest, now_ns() + window + longest if damage else 0, aside
+        )
         return Opened(True, damage, aside)
 
     def _apply(self, slots: Slots, limit: int, window: int, longest: int, generation: int) -> bool:
@@ -252,7 +274,9 @@ class Ledger:
         words, needed = slots.words, _in_use(slots) + count
         if needed <= words[Head.DURABLE]:
             return
-        words[Head.HIGH_WATER] = max(words[Head.HIGH_WATER], min(needed + _block(slots), words[Head.CAPACITY]))
+        words[Head.HIGH_WATER] = max(
+            words[Head.HIGH_WATER], min(needed + _block(slots), words[Head.CAPACITY])
+        )
         # On disk before the slots are reserved: after a power cut the mark is never below what was
         # in use.
         self._file.sync_header()

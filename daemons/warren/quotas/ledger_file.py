@@ -9,7 +9,17 @@ import secrets
 from array import array
 from pathlib import Path
 
-from warren.quotas.layout import HEADER_WORDS, MAGIC, MOST, SLOT_WORDS, VERSION, WORD, Head, Slot, State
+from warren.quotas.layout import (
+    HEADER_WORDS,
+    MAGIC,
+    MOST,
+    SLOT_WORDS,
+    VERSION,
+    WORD,
+    Head,
+    Slot,
+    State,
+)
 from warren.quotas.slots import Slots
 from warren.system.atomic_write import sync_directory
 from warren.system.process import boot
@@ -30,7 +40,14 @@ def boot_word() -> int:
     return int.from_bytes(hashlib.sha256(boot().encode()).digest()[:8], "little", signed=True)
 
 
-def create(path: Path, capacity: int, window: int, longest_call: int, cooling_until: int, aside: Path | None) -> None:
+def create(
+    path: Path,
+    capacity: int,
+    window: int,
+    longest_call: int,
+    cooling_until: int,
+    aside: Path | None,
+) -> None:
     """Create a ledger of `capacity` slots at `path` in one step, over whatever is there.
 
     path: the file. capacity: slots. window, longest_call: ns. cooling_until: every slot cools until
@@ -48,12 +65,18 @@ def create(path: Path, capacity: int, window: int, longest_call: int, cooling_un
             words = memoryview(memory).cast("q")
             words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity
             words[Head.BOOT] = boot_word()
-            words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = capacity, window, longest_call
+            words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = (
+                capacity,
+                window,
+                longest_call,
+            )
             # Far from any serial of a ledger that was here before, so that no old ticket fits a new
             # reservation.
             words[Head.SERIAL] = secrets.randbits(60)
             words[Head.HIGH_WATER] = capacity if cooling_until else 0
-            words[HEADER_WORDS + Slot.UNTIL :: SLOT_WORDS] = memoryview(array("q", [cooling_until]) * capacity)
+            words[HEADER_WORDS + Slot.UNTIL :: SLOT_WORDS] = memoryview(
+                array("q", [cooling_until]) * capacity
+            )
             words[Head.BUSY] = 1  # the process that attaches first builds the lists
             words.release()
             memory.flush()
@@ -123,15 +146,21 @@ def examine(slots: Slots, horizon: int, closed_horizon: int) -> None:
     wrong = set(states) - set(State)
     if wrong:
         state = wrong.pop()
-        raise LedgerDamaged(f"expected a state of 0, 1 or 2 in slot {states.index(state)}, found {state}")
+        raise LedgerDamaged(
+            f"expected a state of 0, 1 or 2 in slot {states.index(state)}, found {state}"
+        )
     # The times of another boot say nothing, and are not used. With BUSY set a change of the limit
     # or window may have been cut off.
     bounded = words[Head.BOOT] == boot_word() and not words[Head.BUSY]
     for until in (min(untils), max(untils)):
         if until < 0 or (bounded and until > horizon):
-            raise LedgerDamaged(f"expected slot {untils.index(until)} free by {horizon}, found {until}")
+            raise LedgerDamaged(
+                f"expected slot {untils.index(until)} free by {horizon}, found {until}"
+            )
     if words[Head.BOOT] == boot_word() and words[Head.CLOSED_UNTIL] > closed_horizon:
-        raise LedgerDamaged(f"expected a pause until {closed_horizon} at most, found {words[Head.CLOSED_UNTIL]}")
+        raise LedgerDamaged(
+            f"expected a pause until {closed_horizon} at most, found {words[Head.CLOSED_UNTIL]}"
+        )
 
 
 def _header_problem(words: memoryview, length: int) -> str:

@@ -20,7 +20,9 @@ class Ledgers(Mapping[str, Ledger]):
     def __init__(self, settings: Settings, timeout: float | None = None) -> None:
         self.settings = settings
         self.directory = settings.app.state_dir / "quota"
-        self._ledgers = {name: Ledger(self.directory / f"{name}.ledger", timeout) for name in settings.quotas}
+        self._ledgers = {
+            name: Ledger(self.directory / f"{name}.ledger", timeout) for name in settings.quotas
+        }
 
     def __getitem__(self, name: str) -> Ledger:
         return self._ledgers[name]
@@ -87,4 +89,6 @@ def _log_opened(name: str, limit: str, found: Opened, wait: float) -> None:
         )
     elif found.changed or found.taken_over:
         cost = {"next_call_s": round(wait, 3)} if wait else {}
-        logger().info(Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over, **cost)
+        logger().info(
+            Event.QUOTA_CHANGED, quota=name, limit=limit, after_boot=found.taken_over, **cost
+        )

@@ -70,7 +70,9 @@ class MappedFile:
         """
         with self._threads:
             if self._inside:  # a signal handler, or code that iterates over the slots
-                raise LedgerBusy(f"{self.path}: expected one use at a time, found another one by the same thread")
+                raise LedgerBusy(
+                    f"{self.path}: expected one use at a time, found another one by the same thread"
+                )
             try:
                 self._inside = True
                 slots = self._enter()
@@ -84,7 +86,9 @@ class MappedFile:
                     # No process may continue with words that something else wrote: the next user
                     # finds no ledger, and creates one.
                     slots.words[Head.MAGIC] = 0
-                    raise LedgerDamaged(f"expected words that fit together, found otherwise: {error}") from error
+                    raise LedgerDamaged(
+                        f"expected words that fit together, found otherwise: {error}"
+                    ) from error
             finally:
                 self._inside = False
                 if self._fd >= 0:
@@ -105,8 +109,8 @@ class MappedFile:
         beyond = ledger_file.size(int(self._slots.words[Head.CAPACITY]))
         memory[beyond : ledger_file.size(capacity)] = bytes(ledger_file.size(capacity) - beyond)
         words = self._slots.words
-        words[beyond // WORD + Slot.STATE : ledger_file.size(capacity) // WORD : SLOT_WORDS] = memoryview(
-            array("q", [State.RETIRED]) * (capacity - int(words[Head.CAPACITY]))
+        words[beyond // WORD + Slot.STATE : ledger_file.size(capacity) // WORD : SLOT_WORDS] = (
+            memoryview(array("q", [State.RETIRED]) * (capacity - int(words[Head.CAPACITY])))
         )
         return self._slots
 
@@ -146,7 +150,10 @@ class MappedFile:
                 room = (mapped - ledger_file.size(0)) // (SLOT_WORDS * WORD)
                 # An impossible limit or window would admit no caller for good, or every caller.
                 # Attached again, the file counts as damaged.
-                possible = 0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room and 0 < words[Head.WINDOW] < MOST
+                possible = (
+                    0 < words[Head.LIMIT] <= words[Head.CAPACITY] <= room
+                    and 0 < words[Head.WINDOW] < MOST
+                )
                 if possible and words[Head.MAGIC] == MAGIC:
                     return slots
             fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -252,5 +259,7 @@ def lock(fd: int, timeout: float, path: Path) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise LedgerBusy(f"{path}: its lock was held for more than {timeout:g} s; is a process stopped?") from None
+                raise LedgerBusy(
+                    f"{path}: its lock was held for more than {timeout:g} s; is a process stopped?"
+                ) from None
         time.sleep(0.0005)

@@ -31,7 +31,9 @@ def rebuild(slots: Slots, now: int) -> None:
     cooling = [slot for slot in closed if untils[slot] > now]
     # Those used last serve on: they remember the last calls.
     cooled = sorted((slot for slot in closed if untils[slot] <= now), key=untils.__getitem__)
-    out = max(0, len(cooled) - max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling)))
+    out = max(
+        0, len(cooled) - max(0, int(words[Head.LIMIT]) - states.count(State.OPEN) - len(cooling))
+    )
     for slot in cooled[:out]:
         slots.put(slot, Slot.STATE, State.RETIRED)
     for slot in (*cooled[out:], *cooling):
@@ -56,7 +58,12 @@ def oldest_use(slots: Slots, now: int) -> int:
     """
     states, untils = slots.column(Slot.STATE).tolist(), slots.column(Slot.UNTIL).tolist()
     return min(
-        (until for state, until in zip(states, untils, strict=True) if state == State.RESTING and until < now), default=now
+        (
+            until
+            for state, until in zip(states, untils, strict=True)
+            if state == State.RESTING and until < now
+        ),
+        default=now,
     )
 
 
@@ -69,5 +76,7 @@ def _link(slots: Slots, free: list[int], cooling: list[int]) -> None:
     slots.column(Slot.NEXT)[:] = memoryview(after)
     slots.column(Slot.PREV)[:] = memoryview(before)
     words[Head.FREE_HEAD], words[Head.FREE_TAIL] = (free[0], free[-1]) if free else (NIL, NIL)
-    words[Head.COOL_HEAD], words[Head.COOL_TAIL] = (cooling[0], cooling[-1]) if cooling else (NIL, NIL)
+    words[Head.COOL_HEAD], words[Head.COOL_TAIL] = (
+        (cooling[0], cooling[-1]) if cooling else (NIL, NIL)
+    )
     words[Head.FREE_COUNT] = len(free)

@@ -88,12 +88,17 @@ class Slots:
 
     def column(self, word: Slot) -> memoryview:
         """One word of every slot, by number."""
-        return self.words[HEADER_WORDS + word : HEADER_WORDS + int(self.words[Head.CAPACITY]) * SLOT_WORDS : SLOT_WORDS]
+        return self.words[
+            HEADER_WORDS + word : HEADER_WORDS
+            + int(self.words[Head.CAPACITY]) * SLOT_WORDS : SLOT_WORDS
+        ]
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether the reservation of this ticket still stands."""
         slot = ticket.slot
-        known = 0 <= slot < self.words[Head.CAPACITY] and self.get(slot, Slot.SERIAL) == ticket.serial
+        known = (
+            0 <= slot < self.words[Head.CAPACITY] and self.get(slot, Slot.SERIAL) == ticket.serial
+        )
         return known and self.get(slot, Slot.STATE) == State.OPEN
 
     def owner(self, ticket: Ticket) -> Process | None:
@@ -177,7 +182,9 @@ class Slots:
         self.words[Head.ADMITTED] -= 1
         # Slots that were free longer may have served meanwhile, so this one no longer stands for
         # the oldest call.
-        self.put(slot, Slot.UNTIL, max(now, self.get(slot, Slot.UNTIL), int(self.words[Head.FORGOTTEN])))
+        self.put(
+            slot, Slot.UNTIL, max(now, self.get(slot, Slot.UNTIL), int(self.words[Head.FORGOTTEN]))
+        )
         self.put(slot, Slot.STATE, State.RESTING)
         if self.get(slot, Slot.UNTIL) > now:
             self._cool(slot)  # the window was made longer meanwhile: its last use counts again
@@ -230,7 +237,9 @@ class Slots:
         """Where the slots are at `now`; O(limit), for the watchdog and for people."""
         words = self.words
         states, untils = self.column(Slot.STATE).tolist(), self.column(Slot.UNTIL).tolist()
-        resting = [until for state, until in zip(states, untils, strict=True) if state == State.RESTING]
+        resting = [
+            until for state, until in zip(states, untils, strict=True) if state == State.RESTING
+        ]
         cooling = [until for until in resting if until > now]
         limit, opened = int(words[Head.LIMIT]), states.count(State.OPEN)
         # Above a lowered limit a slot that has cooled is as good as retired.
@@ -243,7 +252,10 @@ class Slots:
             retired=len(states) - opened - len(cooling) - free,
             next_free=min(cooling, default=None),
             window_s=round(int(words[Head.WINDOW]) * DRIFT / (DRIFT + 1) / 1e9, 6),
-            **{name: int(words[Head[name.upper()]]) for name in ("closed_until", "admitted", "refused")},
+            **{
+                name: int(words[Head[name.upper()]])
+                for name in ("closed_until", "admitted", "refused")
+            },
         )
 
     def next_free(self, count: int, now: int) -> int | None:
@@ -260,7 +272,9 @@ class Slots:
         slot = int(words[Head.COOL_HEAD])
         while slot != NIL and missing > 1:
             slot, missing = self.get(slot, Slot.NEXT), missing - 1
-        return None if slot == NIL else max(self.get(slot, Slot.UNTIL), int(words[Head.CLOSED_UNTIL]))
+        return (
+            None if slot == NIL else max(self.get(slot, Slot.UNTIL), int(words[Head.CLOSED_UNTIL]))
+        )
 
     # -- lists -------------------------------------------------------------------------------------
 
@@ -270,9 +284,13 @@ class Slots:
         Raises Contradiction when by its own words the slot does not belong there.
         """
         if not 0 <= slot < self.words[Head.CAPACITY]:
-            raise Contradiction(f"expected a slot of 0 to {self.words[Head.CAPACITY] - 1} in a list, found {slot}")
+            raise Contradiction(
+                f"expected a slot of 0 to {self.words[Head.CAPACITY] - 1} in a list, found {slot}"
+            )
         if self.get(slot, Slot.STATE) != State.RESTING or self.get(slot, Slot.UNTIL) > now:
-            raise Contradiction(f"expected slot {slot} to rest, found state {self.get(slot, Slot.STATE)}")
+            raise Contradiction(
+                f"expected slot {slot} to rest, found state {self.get(slot, Slot.STATE)}"
+            )
         return slot
 
     def _free_or_retire(self, slot: int) -> None:

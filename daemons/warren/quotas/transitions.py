@@ -57,7 +57,11 @@ def take_over(slots: Slots, window: int, longest_call: int, now: int, wall: int)
         # The lists are unsure, or a longer window counts calls of slots that were free again: when
         # those calls were is not known.
         unknown = capacity
-    until = now + max(window, int(words[Head.WINDOW])) + max(longest_call, int(words[Head.LONGEST_CALL]))
+    until = (
+        now
+        + max(window, int(words[Head.WINDOW]))
+        + max(longest_call, int(words[Head.LONGEST_CALL]))
+    )
     # BUSY first and BOOT last: killed in between, the next start finds the lists unsure and lets
     # every slot cool.
     words[Head.BUSY] = 1
@@ -69,7 +73,9 @@ def take_over(slots: Slots, window: int, longest_call: int, now: int, wall: int)
         slots.put(slot, Slot.STATE, State.RESTING if slot < serving else State.RETIRED)
     if words[Head.FORGOTTEN]:
         words[Head.FORGOTTEN] = until
-    words[Head.CLOSED_UNTIL] = now + _pause_left(int(words[Head.PAUSED_AT]), int(words[Head.PAUSED_FOR]), wall)
+    words[Head.CLOSED_UNTIL] = now + _pause_left(
+        int(words[Head.PAUSED_AT]), int(words[Head.PAUSED_FOR]), wall
+    )
     words[Head.BOOT] = boot_word()
     return True
 

@@ -9,7 +9,17 @@ from warren.redaction.quoted_values import PLAIN_END, end_of, quoted_at
 from warren.redaction.url_passwords import MASK
 
 _FLAG_TRACES = (" -", "'-", '"-', "\t-", "\n-")
-_POSITION_TRACES = ("rabbitmqctl", "vault", "htpasswd", "chpasswd", "configure", "sqlplus", "sqlldr", "expdp", "impdp")
+_POSITION_TRACES = (
+    "rabbitmqctl",
+    "vault",
+    "htpasswd",
+    "chpasswd",
+    "configure",
+    "sqlplus",
+    "sqlldr",
+    "expdp",
+    "impdp",
+)
 #: A text without any of these parts, in lower case, holds nothing that this module could find.
 TRACES = (*_FLAG_TRACES, *_POSITION_TRACES)
 
@@ -49,11 +59,12 @@ _PROGRAMS = (
     _Program(r"smb(?:client|get|cacls|map)|rpcclient|winexe|wmic", "U", behind="%"),
     _Program(r"lftp", "u", behind=","),
 )
-_NAME = re.compile(
-    rf"(?<![\w.-])(?:{'|'.join(rf'(?P<p{n}>{each.names})' for n, each in enumerate(_PROGRAMS))})(?=\s|\\{{0,8}}[\"'])"
-)
+_ANY = "|".join(rf"(?P<p{n}>{each.names})" for n, each in enumerate(_PROGRAMS))
+_NAME = re.compile(rf"(?<![\w.-])(?:{_ANY})(?=\s|\\{{0,8}}[\"'])")
 # The quotes, the end of the command where it is outside of quotes, and the flags.
-_LOOKS = tuple(re.compile(rf"([\"'])|(\n|;\s|\|\s|&&)|(?<![\w.-])-(?:{each.flags})") for each in _PROGRAMS)
+_LOOKS = tuple(
+    re.compile(rf"([\"'])|(\n|;\s|\|\s|&&)|(?<![\w.-])-(?:{each.flags})") for each in _PROGRAMS
+)
 _GAP_BEHIND = re.compile(rf"{_GAP}|=")
 _NO_VALUE = frozenset("-<>|&;")
 #: Number of characters of a command that are searched, from the name of its program on.
@@ -72,7 +83,9 @@ _POSITIONS = tuple(
         r"(?:sqlplus|sqlldr|expdp|impdp)(?:\s{1,2}-\w{1,10}){0,3}\s{1,2}[\"']?(?:userid=)?[\w.$#]{1,80}/",
     )
 )
-_CHPASSWD = re.compile(r"(\becho\s{1,2}[\"']?[\w.@-]{1,80}:)([^\s\"'|]{1,200})(?=[\"']?\s{0,2}\|\s{0,2}(?:sudo\s)?chpasswd)")
+_CHPASSWD = re.compile(
+    r"(\becho\s{1,2}[\"']?[\w.@-]{1,80}:)([^\s\"'|]{1,200})(?=[\"']?\s{0,2}\|\s{0,2}(?:sudo\s)?chpasswd)"
+)
 
 
 def redact_commands(text: str) -> str:

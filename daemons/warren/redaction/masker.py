@@ -42,18 +42,27 @@ _TRACES: tuple[str, ...] = (
 _TRACES = (*_TRACES, "cookie", "jwt", "otp", "bearer", "basic", "eyj", "-u", "identified")
 _TRACES += (*token_shapes.TRACES, *command_lines.TRACES, "phrase", "setuser", "jdbc:oracle")
 _PRIVATE_KEY = re.compile(
-    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    (
+        r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----).*?(-----END [A-Z0-9 "
+        r"]{0,40}PRIVATE "
+        r"KEY(?: BLOCK)?-----|\Z)"
+    ),
     re.DOTALL,
 )
 _TOKEN = re.compile(r"\beyJ[\w-]++\.[\w-]++\.[\w-]*+")  # a JSON Web Token
 # `Bearer` and `Basic` also begin sentences: a secret after them does not look like a word.
-_SCHEME = re.compile(r"\b(Bearer|Basic)(\s{1,4})(?=[A-Za-z]*+[A-Z0-9._~+/=-])([A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"\b(Bearer|Basic)(\s{1,4})(?=[A-Za-z]*+[A-Z0-9._~+/=-])([A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE
+)
 _LIKE_A_WORD = re.compile(r"[A-Z]?[a-z]+[.]?")
 
 # Letters of a name may be percent-encoded: api%5Fkey. At the start of a form's text, only such a
 # name counts.
 _LETTER = r"[\w.\-\[\]]|%(?!3[df]|2[36])[0-9a-f]{2}"
-_PARAMETER = re.compile(rf"(?:[?&#]|%3f|%26|%23|(?<![^\s\"'=:])(?=[\w.-]{{0,40}}%))((?:{_LETTER})++)(?:=|%3d)", re.IGNORECASE)
+_PARAMETER = re.compile(
+    rf"(?:[?&#]|%3f|%26|%23|(?<![^\s\"'=:])(?=[\w.-]{{0,40}}%))((?:{_LETTER})++)(?:=|%3d)",
+    re.IGNORECASE,
+)
 _PARAMETER_END = re.compile(rf"[\s&<>]|%26|{CLOSING}")
 
 _STEM = re.compile(r"pass|pwd|pw|secret|token|cred|auth|cookie|sig|jwt|otp|key|sess", re.IGNORECASE)
@@ -76,10 +85,14 @@ _CLOSES = re.compile(CLOSING)
 _BEFORE_QUOTE = re.compile(r"[\s=:,;({\[]")
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _PAIR_ENDS = re.compile(r"\s*+[)\]]")
-_AUTH_SCHEME = re.compile(r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Hawk|ApiKey|AWS4-[\w-]+)\s", re.IGNORECASE)
+_AUTH_SCHEME = re.compile(
+    r"(?:Bearer|Basic|Digest|Token|Negotiate|NTLM|OAuth|Hawk|ApiKey|AWS4-[\w-]+)\s", re.IGNORECASE
+)
 #: Values that are no secrets: constants of a language, and words that follow a name and a colon in
 #: an error message.
-_HARMLESS = frozenset(("none", "null", "true", "false", "is", "was", "not", "no", "the", "a", "an", "must", "cannot"))
+_HARMLESS = frozenset(
+    ("none", "null", "true", "false", "is", "was", "not", "no", "the", "a", "an", "must", "cannot")
+)
 _HARMLESS |= {"expected", "required", "missing", "invalid", "nothing", "permission"}
 _LONGEST_HARMLESS = 20
 #: Largest number of characters of a text whose result is cached: the names of fields, events and
@@ -104,13 +117,20 @@ def _redact(text: str) -> str:
         text = _PRIVATE_KEY.sub(rf"\1{MASK}\2", text)
     text = redact_commands(_TOKEN.sub(MASK, _assignments(_parameters(redact_urls(text)))))
     text = redact_keys(redact_phrases(text))
-    return _SCHEME.sub(lambda found: found[0] if _LIKE_A_WORD.fullmatch(found[3]) else f"{found[1]}{found[2]}{MASK}", text)
+    return _SCHEME.sub(
+        lambda found: (
+            found[0] if _LIKE_A_WORD.fullmatch(found[3]) else f"{found[1]}{found[2]}{MASK}"
+        ),
+        text,
+    )
 
 
 def suspicious(text: str) -> bool:
     """Return quickly whether the text may hold a secret at all: False for most texts."""
     lowered = text.lower()
-    return any(trace in lowered for trace in _TRACES) or ("=" in text and any(sign in text for sign in "?&#"))
+    return any(trace in lowered for trace in _TRACES) or (
+        "=" in text and any(sign in text for sign in "?&#")
+    )
 
 
 def redact_texts(value: Any) -> Any:
@@ -129,10 +149,18 @@ def redact_value(value: Any, name: str = "") -> Any:
     secrets.
     """
     if isinstance(value, dict):
-        shown = [(redact(key) if isinstance(key, str) else key, _named(key, name), each) for key, each in value.items()]
+        shown = [
+            (redact(key) if isinstance(key, str) else key, _named(key, name), each)
+            for key, each in value.items()
+        ]
         return {key: redact_value(each, inner) for key, inner, each in shown}
     if isinstance(value, list | tuple):
-        if len(value) == 2 and isinstance(value[0], str) and _speaks(value[0]) and isinstance(value[1], str):
+        if (
+            len(value) == 2
+            and isinstance(value[0], str)
+            and _speaks(value[0])
+            and isinstance(value[1], str)
+        ):
             return [value[0], redact_value(value[1], value[0])]  # a header in a list of headers
         return [redact_value(each, name) for each in value]
     if value in (None, "") or isinstance(value, bool):
@@ -177,7 +205,9 @@ def _assignments(text: str) -> str:
     parts, done, look = [], 0, 0
     while found := _STEM.search(text, look):
         start, look = _name_start(text, found.start(), look), _name_end(text, found.end())
-        known = is_secret(text[start:look]) or (found[0].lower() == "key" and _QUALIFIED.search(text, max(0, start - 16), start))
+        known = is_secret(text[start:look]) or (
+            found[0].lower() == "key" and _QUALIFIED.search(text, max(0, start - 16), start)
+        )
         span = _assigned(text, start, look) if known else None
         if span is not None:
             parts += [text[done : span[0]], MASK]
@@ -211,7 +241,11 @@ def _assigned(text: str, start: int, end: int) -> tuple[int, int] | None:
         return None
     if not sign or sign == ",":
         # --password, or -password after a blank or a quote
-        is_flag = text.startswith("-", start) and (sign or at > end) and not text[max(0, start - 1) : start].isalnum()
+        is_flag = (
+            text.startswith("-", start)
+            and (sign or at > end)
+            and not text[max(0, start - 1) : start].isalnum()
+        )
         if not is_flag and not (sign and quoted and _is_pair(text, start, quoted, at)):
             return None
         if is_flag and text.startswith("-", at):
@@ -241,7 +275,9 @@ def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
     if span is None:
         # Before the search for its end, which may be the end of the text: nothing is masked then,
         # and the next name would search again.
-        first = text[at : end_of(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
+        first = (
+            text[at : end_of(_WORD_END, text, at, at + _LONGEST_HARMLESS)].rstrip(",.;:)]}").lower()
+        )
         if first in _HARMLESS or (lowered.endswith("tokens") and first[:1].isdigit()):
             return None
         whole_line = "cookie" in lowered or ("authori" in lowered and _AUTH_SCHEME.match(text, at))

@@ -17,11 +17,15 @@ _NAME = (
     r"|session|shared|signing|ssh)[ _-]?key)s?"
 )
 _WHOSE = r"(?:\s{1,2}(?:for|of)\s{1,2}(?:the\s{1,2}|user\s{1,2}){0,2}[^\s:]{1,80})?"
-_TO = r"(?:(?:is|was|are|(?:has|have|had)\s{1,2}been)\s{1,2})?(?:now\s{1,2})?(?:set|changed|reset)\s{1,2}to"
+_TO = (
+    r"(?:(?:is|was|are|(?:has|have|had)\s{1,2}been)\s{1,2})?"
+    r"(?:now\s{1,2})?(?:set|changed|reset)\s{1,2}to"
+)
 _IS = rf"(?:\s{{1,2}}(?:{_TO}|(?:is|was|are)(?:\s{{1,2}}now)?)\s?[:=]?|\s{{0,2}}->)\s{{1,2}}"
 _QUOTE = r"\\{0,8}[\"'`]"
 _SAID = re.compile(
-    rf"(?<![a-z])({_NAME}{_WHOSE}{_IS})(?:({_QUOTE})([^\"'`\\\n]{{1,200}})(?={_QUOTE})|([^\s\"'`]{{3,200}}))", re.IGNORECASE
+    rf"(?<![a-z])({_NAME}{_WHOSE}{_IS})(?:({_QUOTE})([^\"'`\\\n]{{1,200}})(?={_QUOTE})|([^\s\"'`]{{3,200}}))",
+    re.IGNORECASE,
 )
 # A word of a sentence, also with a hyphen, and the signs around it; or a short number, as of
 # characters.
@@ -32,23 +36,30 @@ _BEHIND = re.compile(
     r"((?<![\w.-])(?:[Pp]ass(?:word|wd)|requirepass|masterauth)\s{1,2})"
     r"(?=[^\s\"']{0,40}\d)(?=[^\s\"']{0,40}[A-Za-z])[^\s\"'(){}<>\[\],:]{5,200}"
 )
-_TOKEN = re.compile(r"((?<![\w.-])[Tt]oken\s{1,2})(?=\w{0,60}\d)(?=\w{0,60}[A-Za-z])[\w+/=.-]{16,200}")
+_TOKEN = re.compile(
+    r"((?<![\w.-])[Tt]oken\s{1,2})(?=\w{0,60}\d)(?=\w{0,60}[A-Za-z])[\w+/=.-]{16,200}"
+)
 # AUTH of Redis and SMTP. Names of mechanisms are no secrets, nor are the words of `AUTH failed`.
 _MECHANISM = (
-    r"(?:PLAIN|LOGIN|EXTERNAL|AMQPLAIN|GSSAPI|NTLM|XOAUTH2?|OAUTHBEARER|(?:CRAM|DIGEST)-\w{1,10}|SCRAM-[\w-]{1,20})(?!\S)"
+    r"(?:PLAIN|LOGIN|EXTERNAL|AMQPLAIN|GSSAPI|NTLM|XOAUTH2?|OAUTHBEARER"
+    r"|(?:CRAM|DIGEST)-\w{1,10}|SCRAM-[\w-]{1,20})(?!\S)"
 )
 _AUTH = re.compile(
     rf"(?<![\w-])(AUTH2?(?:\s{{1,2}}{_MECHANISM}){{0,8}}+\s{{1,2}})(?!{_MECHANISM})"
     rf"([\w.@-]{{1,80}}\s{{1,2}}(?!{_MECHANISM}))?([^\s\"'\\]{{3,200}})"
 )
-_NO_USER = re.compile(r"(?:fail|err|time|reject|refus|requir|command|response|request|with|for|see|on|at|is|not)")
+_NO_USER = re.compile(
+    r"(?:fail|err|time|reject|refus|requir|command|response|request|with|for|see|on|at|is|not)"
+)
 # The words as redis-cli MONITOR shows them, and in a list.
 _WORD = rf"[bu]?{_QUOTE}[^\"'\\\n]{{1,80}}{_QUOTE}"
 _LISTED = re.compile(
     rf"(?<=[\"'])((?:AUTH2?|requirepass|masterauth){_QUOTE},\s{{0,2}}(?:{_WORD},\s{{0,2}})?[bu]?{_QUOTE}"
     rf"|(?i:AUTH2?|requirepass|masterauth){_QUOTE}\s{{1,2}}(?:{_WORD}\s{{1,2}})?{_QUOTE})([^\"'\\\n]{{1,200}})(?={_QUOTE})"
 )
-_SETUSER = re.compile(r"((?i:SETUSER)\s{1,2}[^\s>]{1,80}(?:\s{1,2}[^\s>]{1,80}){0,8}\s{1,2}>)[^\s\"'\\]{1,200}")
+_SETUSER = re.compile(
+    r"((?i:SETUSER)\s{1,2}[^\s>]{1,80}(?:\s{1,2}[^\s>]{1,80}){0,8}\s{1,2}>)[^\s\"'\\]{1,200}"
+)
 _END = r"(?:\r\n|\\r\\n)"
 _BULK = rf"\$\d{{1,9}}{_END}"
 _TEXT = r"(?:(?!\\r)[^\r\n]){1,200}"
@@ -58,7 +69,10 @@ _ON_WIRE = re.compile(rf"((?i:AUTH){_END}{_BULK}){_TEXT}(?:({_END}{_BULK}){_TEXT
 def redact_phrases(text: str) -> str:
     """Return the text without the secrets in its sentences and commands."""
     lowered = text.lower()
-    if any(name in lowered for name in ("pass", "pwd", "token", "secret", "credential", "key", "masterauth")):
+    if any(
+        name in lowered
+        for name in ("pass", "pwd", "token", "secret", "credential", "key", "masterauth")
+    ):
         text = _TOKEN.sub(rf"\1{MASK}", _BEHIND.sub(rf"\1{MASK}", _SAID.sub(_said, text)))
     if any(name in lowered for name in ("auth", "requirepass", "setuser")):
         text = _SETUSER.sub(rf"\1{MASK}", _LISTED.sub(rf"\1{MASK}", _ON_WIRE.sub(_on_wire, text)))

@@ -9,7 +9,10 @@ import sys
 CLOSING = r"[\"'](?=[\s,;:)\]}>\\]|$)"
 PLAIN_END = re.compile(rf"\s|,(?=\s|$)|{CLOSING}")
 _OPENS = re.compile(r"[bBuUrRfF]{0,2}(\\*+[\"'])")
-_INSIDE = {"'": re.compile(r"[^'\\]*(?:\\.[^'\\]*)*", re.DOTALL), '"': re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)}
+_INSIDE = {
+    "'": re.compile(r"[^'\\]*(?:\\.[^'\\]*)*", re.DOTALL),
+    '"': re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL),
+}
 
 
 def end_of(pattern: re.Pattern[str], text: str, at: int, most: int = sys.maxsize) -> int:

@@ -13,21 +13,79 @@ _ANYWHERE = re.compile(
     r"signing|ssh|subscription)key"
 )
 _ENDS = ("token", "cookie", "pwd")
-_WORDS = frozenset(("token", "tokens", "pwd", "pw", "cred", "creds", "jwt", "cookie", "cookies", "otp"))
+_WORDS = frozenset(
+    ("token", "tokens", "pwd", "pw", "cred", "creds", "jwt", "cookie", "cookies", "otp")
+)
 # Alone, or at the end of a name: basic_auth, X-Sig. At the front they mean something else:
 # auth_mechanism.
 _LAST = frozenset(("auth", "sig", "pass"))
 # A name with such an end is about a secret and holds none: token_type, password_file.
-_ABOUT = frozenset(("file", "url", "uri", "path", "type", "length", "count", "expires", "expiry", "ttl", "policy"))
+_ABOUT = frozenset(
+    ("file", "url", "uri", "path", "type", "length", "count", "expires", "expiry", "ttl", "policy")
+)
 
 # In the query of a URL a short name is enough: there it is a credential far more often than
 # anything else.
-_QUERY = frozenset(("key", "code", "auth", "access", "session", "sid", "sig", "pass", "pin", "ticket", "assertion", "jwt"))
+_QUERY = frozenset(
+    (
+        "key",
+        "code",
+        "auth",
+        "access",
+        "session",
+        "sid",
+        "sig",
+        "pass",
+        "pin",
+        "ticket",
+        "assertion",
+        "jwt",
+    )
+)
 _QUERY_ENDS = ("key", "keyfile", "pass", "authcode", "accesscode")
-_ORDINARY = frozenset(("monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "bypass", "compass", "overpass", "surpass"))
+_ORDINARY = frozenset(
+    (
+        "monkey",
+        "donkey",
+        "turkey",
+        "hockey",
+        "jockey",
+        "whiskey",
+        "bypass",
+        "compass",
+        "overpass",
+        "surpass",
+    )
+)
 #: The words before `key` or `code` with which neither is a secret.
-_QUALIFIER = frozenset(("area", "bar", "binding", "cache", "color", "country", "currency", "error", "exit", "foreign", "hot"))
-_QUALIFIER |= {"lang", "language", "partition", "post", "postal", "primary", "public", "return", "routing", "sort", "status"}
+_QUALIFIER = frozenset(
+    (
+        "area",
+        "bar",
+        "binding",
+        "cache",
+        "color",
+        "country",
+        "currency",
+        "error",
+        "exit",
+        "foreign",
+        "hot",
+    )
+)
+_QUALIFIER |= {
+    "lang",
+    "language",
+    "partition",
+    "post",
+    "postal",
+    "primary",
+    "public",
+    "return",
+    "routing",
+    "sort",
+    "status",
+}
 _QUALIFIER |= {"zip"}
 
 
@@ -38,7 +96,12 @@ def is_secret(name: str) -> bool:
     if not words or words[-1] in _ABOUT:
         return False
     joined = "".join(words)
-    return bool(_ANYWHERE.search(joined) or joined.endswith(_ENDS) or words[-1] in _LAST or any(word in _WORDS for word in words))
+    return bool(
+        _ANYWHERE.search(joined)
+        or joined.endswith(_ENDS)
+        or words[-1] in _LAST
+        or any(word in _WORDS for word in words)
+    )
 
 
 @lru_cache(4096)
@@ -50,4 +113,6 @@ def is_secret_in_query(name: str) -> bool:
     if not words or words[-1] in _ABOUT or _QUALIFIER.intersection(words):
         return False
     joined = "".join(words)
-    return any(word in _QUERY for word in words) or (joined.endswith(_QUERY_ENDS) and joined not in _ORDINARY)
+    return any(word in _QUERY for word in words) or (
+        joined.endswith(_QUERY_ENDS) and joined not in _ORDINARY
+    )

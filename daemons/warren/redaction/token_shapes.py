@@ -26,7 +26,18 @@ TRACES: tuple[str, ...] = (
     "aiza",
     "npm_",
 )
-TRACES += ("hf_", "dop_v1_", "pypi-", "sg.", "whsec_", "-u", "identified", "/bot", "webhooks/", "slack.com")
+TRACES += (
+    "hf_",
+    "dop_v1_",
+    "pypi-",
+    "sg.",
+    "whsec_",
+    "-u",
+    "identified",
+    "/bot",
+    "webhooks/",
+    "slack.com",
+)
 # With a digit, because words and names of files begin so as well.
 _KEY = re.compile(
     r"(?<![\w-])(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|[sr]k_live_|sk-|AIza|npm_|hf_|dop_v1_|pypi-|SG\.|whsec_)"
@@ -52,7 +63,9 @@ _SQL = re.compile(
     re.IGNORECASE,
 )
 # A password in double quotes may hold an '@'; otherwise the last '@' before a blank ends it.
-_ORACLE = re.compile(r"(jdbc:oracle:\w{1,10}:[^\s/\"'@:]{1,80}/)(?:\\{0,4}\"[^\"\\\n]{1,200}\\{0,4}\"|[^\s<>\"']{1,200})(?=@)")
+_ORACLE = re.compile(
+    r"(jdbc:oracle:\w{1,10}:[^\s/\"'@:]{1,80}/)(?:\\{0,4}\"[^\"\\\n]{1,200}\\{0,4}\"|[^\s<>\"']{1,200})(?=@)"
+)
 _ELEMENT = re.compile(r"<([\w.:-]{1,80})>([^<>]++)(?=</)")
 
 

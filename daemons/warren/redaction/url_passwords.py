@@ -22,12 +22,14 @@ _BEFORE = frozenset(";,|'\"()<>[]{}=`")
 _WEB = ("http", "https", "ws", "wss", "ftp")
 # The paths of these URLs hold no '@', so the last '@' ends the password.
 _BROKER = re.compile(
-    r"(?:amqps?|pyamqp|rediss?|sentinel|sqs|postgres(?:ql)?|mysql|mariadb|mongodb|mssql|oracle|memcached?)(?:\+.*)?", re.I
+    r"(?:amqps?|pyamqp|rediss?|sentinel|sqs|postgres(?:ql)?|mysql|mariadb|mongodb|mssql|oracle|memcached?)(?:\+.*)?",
+    re.I,
 )
 # With these schemes a lone word before the '@' is a user's name; with others it is a token or, with
 # Redis, a password.
 _LONE_USER = re.compile(
-    r"(?:amqps?|pyamqp|s?ftps?|ssh|git|svn|rsync|imaps?|smtps?|ldaps?|xmpp|sip|sips)(?:\+ssh)?|git\+ssh|svn\+ssh", re.I
+    r"(?:amqps?|pyamqp|s?ftps?|ssh|git|svn|rsync|imaps?|smtps?|ldaps?|xmpp|sip|sips)(?:\+ssh)?|git\+ssh|svn\+ssh",
+    re.I,
 )
 _ENCODED = re.compile(r"(%3a%2f%2f)(?:(?!%2f|%3f|%23)[^\s&;\"'])*?%40", re.IGNORECASE)
 _PATH = re.compile(r"[/?#\s\"'`<>;,)\]}]")
@@ -53,7 +55,9 @@ def redact_urls(text: str) -> str:
         if start >= reach:
             reach = min(_next(blanks, start, len(text)), _next(fresh, start, len(text)))
             last = text.rfind("@", start, reach)
-        span, shown = _user_information(text, _scheme(text, begin), start, last if last >= start else -1, reach)
+        span, shown = _user_information(
+            text, _scheme(text, begin), start, last if last >= start else -1, reach
+        )
         if span > start:
             parts += [text[done:start], shown]
             done = span

@@ -1,8 +1,9 @@
-"""Which of its queues remote control has cancelled for a worker, in a file that outlives the worker.
+"""Which of its queues remote control has cancelled for a worker, in a file that outlives the
+worker.
 
-A cancelled queue stays cancelled over each restart that no operator asked for: after a crash or a kill,
-because the worker hung or grew too big, or for new settings. An operator's own restart or stop
-forgets the list (`supervise` does that); where no `supervise` starts the worker again, its own
+A cancelled queue stays cancelled over each restart that no operator asked for: after a crash or a
+kill, because the worker hung or grew too big, or for new settings. An operator's own restart or
+stop forgets the list (`supervise` does that); where no `supervise` starts the worker again, its own
 orderly end does.
 """
 
@@ -34,16 +35,24 @@ class CancelledQueues:
         return {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
 
     def write(self, queues: Iterable[str]) -> None:
-        """Keep these queues. What cannot be written is told, and holds for as long as this process lives."""
+        """Keep these queues. What cannot be written is told, and holds for as long as this process
+        lives.
+        """
         try:
             make_directory(self._path.parent)
             replace_file(self._path, json.dumps(sorted(queues)), mode=0o600)
         except OSError as error:
             consequence = "a worker that starts again takes from its cancelled queues again"
-            logger().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+            logger().error(
+                Event.CANNOT_WRITE,
+                path=str(self._path),
+                reason=error.strerror,
+                consequence=consequence,
+            )
 
     def take_up(self, queues: Iterable[str], controlled: bool) -> set[str]:
-        """Return which of a worker's `queues` are cancelled still, as it starts; the others are forgotten.
+        """Return which of a worker's `queues` are cancelled still, as it starts; the others are
+        forgotten.
 
         `controlled`: whether remote control is on. Without it nobody could add a queue again.
         """
@@ -57,7 +66,9 @@ class CancelledQueues:
         if holds != cancelled:
             self.write(holds)
         for queue in sorted(holds):
-            logger().warning(Event.QUEUE_CANCELLED, queue=queue, reason="cancelled before this start")
+            logger().warning(
+                Event.QUEUE_CANCELLED, queue=queue, reason="cancelled before this start"
+            )
         return holds
 
     def forget(self, queues: Iterable[str], reason: str) -> None:

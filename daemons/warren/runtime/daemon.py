@@ -87,7 +87,9 @@ class Daemon:
         configure(self.name, self.program, self.settings.host, app.log_dir, self.settings.log.level)
         self.pid = os.getpid()
         self._follow_supervisor()
-        self._instance = InstanceLock(app.run_dir, self.program, self._supervisor if self._supervised else None)
+        self._instance = InstanceLock(
+            app.run_dir, self.program, self._supervisor if self._supervised else None
+        )
         self._instance.take()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -185,7 +187,11 @@ class Daemon:
             for thread in threading.enumerate()
             if thread.ident in frames
         }
-        logger().info(Event.STATE_DUMPED, stacks={name: "".join(stack) for name, stack in stacks.items()}, **details)
+        logger().info(
+            Event.STATE_DUMPED,
+            stacks={name: "".join(stack) for name, stack in stacks.items()},
+            **details,
+        )
 
     def stop(self, code: ExitCode = ExitCode.OK) -> ExitCode:
         """Write the last log line of a daemon that ends cleanly; return its exit code."""
@@ -208,7 +214,9 @@ class Daemon:
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         # Under a supervisor the stop timeout says when to hurry; in a terminal a second Ctrl-C
         # does.
-        self.hurried |= number == signal.SIGQUIT or (number == signal.SIGINT and self.stopping and not self._supervised)
+        self.hurried |= number == signal.SIGQUIT or (
+            number == signal.SIGINT and self.stopping and not self._supervised
+        )
         self.stopping = True
         self._woken.put(number)
 
@@ -243,5 +251,6 @@ def _make(directory: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise CannotWrite(
-            f"cannot write to {directory}: {error.strerror}; give it to this user, or set [app] state_dir"
+            f"cannot write to {directory}: {error.strerror}; give it to this user, or set [app] "
+            "state_dir"
         ) from error

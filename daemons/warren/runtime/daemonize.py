@@ -61,7 +61,10 @@ def into_background(settings: Settings, program: str, expected: Collection[str])
             answer = pipe.read()
         daemon = process_of(int(answer)) if answer else None
         if daemon is None:
-            raise WarrenError(f"{program}: expected a process in the background, found none; its reason stands above")
+            raise WarrenError(
+                f"{program}: expected a process in the background, found none; its reason stands "
+                "above"
+            )
         sys.exit(_Start(settings, program, expected, daemon).watch(capture, printed))
     os.close(reading)
     _become_daemon(settings, capture, writing)
@@ -73,7 +76,16 @@ def start_again(settings: Settings, *verb: str) -> NoReturn:
     A daemon without a supervisor must start itself again for its new settings. Every file closes,
     and with the files the lock; a kill in between leaves no daemon, like any kill of a daemon.
     """
-    arguments = ["-P", "-m", "warren", "--config", str(settings.directory), "--host", settings.host, *verb]
+    arguments = [
+        "-P",
+        "-m",
+        "warren",
+        "--config",
+        str(settings.directory),
+        "--host",
+        settings.host,
+        *verb,
+    ]
     # A fixed command, as everywhere.
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
@@ -106,8 +118,9 @@ def _capture(settings: Settings, program: str) -> TextIO:
     except OSError as error:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
         raise CannotWrite(
-            f"{path if option == 'log_dir' else settings.app.state_dir}: expected to write {purpose} there as {getuser()}, found "
-            f"{error.filename}: {error.strerror}; make the directory and give it to that user, or set [app] {option}"
+            f"{path if option == 'log_dir' else settings.app.state_dir}: expected to write "
+            f"{purpose} there as {getuser()}, found {error.filename}: {error.strerror}; make the "
+            f"directory and give it to that user, or set [app] {option}"
         ) from error
     finally:
         os.umask(before)
@@ -154,15 +167,22 @@ class _Start:
         try:
             code, missing = self._await_end_or_readiness()
         except KeyboardInterrupt:  # the daemon has a session of its own and did not get the signal
-            print(f"{self.program}: process {self.daemon.pid} continues in the background; --stop ends it", file=sys.stderr)
+            print(
+                (
+                    f"{self.program}: process {self.daemon.pid} continues in the background; "
+                    "--stop ends it"
+                ),
+                file=sys.stderr,
+            )
             return ExitCode.FAILURE
         if code is not None:
             capture.seek(printed)
             return self._report_end(code, capture.read())
         if missing:
             print(
-                f"{self.program}: expected it to be ready within {self.settings.supervise.start_timeout:g} s, found "
-                f"{_listed(missing)}; process {self.daemon.pid} continues in the background, see {self.settings.app.log_dir}",
+                f"{self.program}: expected it to be ready within "
+                f"{self.settings.supervise.start_timeout:g} s, found {_listed(missing)}; process "
+                f"{self.daemon.pid} continues in the background, see {self.settings.app.log_dir}",
                 file=sys.stderr,
             )
         else:
@@ -175,13 +195,17 @@ class _Start:
         start_timeout may have passed.
         """
         deadline = time.monotonic() + self.settings.supervise.start_timeout
-        with Console(stderr=True).status(f"{self.program}: process {self.daemon.pid} starts") as progress:
+        with Console(stderr=True).status(
+            f"{self.program}: process {self.daemon.pid} starts"
+        ) as progress:
             while True:
                 code = self._ended()
                 missing = self._missing()
                 if code is not None or not missing or time.monotonic() > deadline:
                     return code, missing
-                progress.update(f"{self.program}: process {self.daemon.pid}, waiting for {_listed(missing)}")
+                progress.update(
+                    f"{self.program}: process {self.daemon.pid}, waiting for {_listed(missing)}"
+                )
                 time.sleep(LOOK)
 
     def _ended(self) -> int | None:
@@ -211,7 +235,11 @@ class _Start:
         missing = {}
         for program in self.expected:
             heartbeat = heartbeats.get(program)
-            fresh = heartbeat is not None and heartbeat.process.start >= self.daemon.start and heartbeat.process.alive
+            fresh = (
+                heartbeat is not None
+                and heartbeat.process.start >= self.daemon.start
+                and heartbeat.process.alive
+            )
             state = heartbeat.state if heartbeat is not None and fresh else "starting"
             if state not in AT_WORK:
                 missing[program] = state
@@ -220,7 +248,10 @@ class _Start:
     def _report_end(self, code: int, output: str) -> int:
         """Print the daemon's output, as nobody looks for it in a file; return the exit code."""
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        summary = f"{self.program} ended with {how} before it was ready; see {self.settings.app.log_dir}\n"
+        summary = (
+            f"{self.program} ended with {how} before it was ready; see "
+            f"{self.settings.app.log_dir}\n"
+        )
         sys.stderr.write(printable_lines(output) or summary)
         return int(ExitCode.SOFTWARE) if code < 0 else code or int(ExitCode.FAILURE)
 

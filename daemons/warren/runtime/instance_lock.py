@@ -52,7 +52,9 @@ class InstanceLock:
             self._note_holder()
         except OSError as error:
             where = error.filename or path
-            raise CannotWrite(f"cannot write the daemon's lock {where}: {error.strerror}; set [app] run_dir") from error
+            raise CannotWrite(
+                f"cannot write the daemon's lock {where}: {error.strerror}; set [app] run_dir"
+            ) from error
 
     def _note_holder(self) -> None:
         """Write the holder into the lock file, for a daemon that is refused, and for scripts.
@@ -64,7 +66,9 @@ class InstanceLock:
         for an orphan.
         """
         supervisor = self._supervisor
-        note = json.dumps([current_process().pid, supervisor and [supervisor.pid, supervisor.start]]).encode()
+        note = json.dumps(
+            [current_process().pid, supervisor and [supervisor.pid, supervisor.start]]
+        ).encode()
         try:
             os.pwrite(self._file.fileno(), note, 0)
             os.ftruncate(self._file.fileno(), len(note))

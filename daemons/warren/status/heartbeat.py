@@ -130,7 +130,11 @@ def read(run_dir: Path, programs: Iterable[str]) -> Heartbeats:
     """
     found = {program: _read(run_dir, program) for program in programs}
     return Heartbeats(
-        {program: heartbeat for program, heartbeat in found.items() if isinstance(heartbeat, Heartbeat)},
+        {
+            program: heartbeat
+            for program, heartbeat in found.items()
+            if isinstance(heartbeat, Heartbeat)
+        },
         {program: error for program, error in found.items() if isinstance(error, str)},
     )
 
@@ -141,9 +145,19 @@ def _read(run_dir: Path, program: str) -> Heartbeat | str | None:
     if "/" in program or "\0" in program:
         return None
     path = run_dir / "heartbeats" / f"{program}.json"
-    found = status_file.read(path, program={program}, pid=int, start=int, since=NUMBER, state=str, details=DETAILS)
+    found = status_file.read(
+        path, program={program}, pid=int, start=int, since=NUMBER, state=str, details=DETAILS
+    )
     content = found.said
     if content is None:
         return None if found.missing else found.last_error
     process, mark = Process(content["pid"], content["start"]), (content["at"], found.stamp)
-    return Heartbeat(program, process, content["at"], content["since"], content["state"], content["details"], mark)
+    return Heartbeat(
+        program,
+        process,
+        content["at"],
+        content["since"],
+        content["state"],
+        content["details"],
+        mark,
+    )

@@ -92,8 +92,14 @@ def read(path: Path, **needed: Shape) -> Published:
         text, status = read_regular(path)
         content = strict_json.loads(text.decode())
     except OSError as error:
-        return Published(None, f"{path}: {error.strerror}", missing=isinstance(error, FileNotFoundError))
+        return Published(
+            None, f"{path}: {error.strerror}", missing=isinstance(error, FileNotFoundError)
+        )
     except ValueError:
         return Published(None, f"{path}: expected JSON, found other text")
     problem = misfit(content, {"at": NUMBER, **needed})
-    return Published(None, f"{path}: {problem}") if problem else Published(content, "", status.st_mtime_ns)
+    return (
+        Published(None, f"{path}: {problem}")
+        if problem
+        else Published(content, "", status.st_mtime_ns)
+    )

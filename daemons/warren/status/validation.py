@@ -45,7 +45,10 @@ def misfit(value: object, shape: Shape, where: str = "") -> str:
         if any(isinstance(each, dict) for each in shape):
             return problems[-1]
     elif _is(value, shape):
-        inner = (misfit(part, its, f"{where}.{name}" if where else name) for name, part, its in _parts(value, shape))
+        inner = (
+            misfit(part, its, f"{where}.{name}" if where else name)
+            for name, part, its in _parts(value, shape)
+        )
         return next(filter(None, inner), "")
     return f"{where + ': ' if where else ''}expected {_expected(shape)}, found {_found(value)}"
 
@@ -73,7 +76,9 @@ def _parts(value: Any, shape: Shape) -> Iterator[tuple[str, object, Shape]]:
 
 def _expected(shape: Shape) -> str:
     if isinstance(shape, tuple):
-        return " or ".join(_expected(each) for each in shape if each is not int or float not in shape)
+        return " or ".join(
+            _expected(each) for each in shape if each is not int or float not in shape
+        )
     if isinstance(shape, set):
         return f"one of {', '.join(map(str, sorted(shape)))}"
     return _NAMES[type(shape) if isinstance(shape, dict | list) else shape]

@@ -1,4 +1,6 @@
-"""What an operator's own restart or stop forgets: the queues that remote control has cancelled for workers."""
+"""What an operator's own restart or stop forgets: the queues that remote control has cancelled for
+workers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from warren.runtime.cancelled_queues import CancelledQueues
 
 
 def forget_cancelled(settings: Settings, program: str, reason: str) -> None:
-    """Have the worker `program`, which does not run now, take from all of its queues at its next start.
+    """Have the worker `program`, which does not run now, take from all of its queues at its next
+    start.
 
     `settings` need not have the worker any more.
     """

@@ -37,7 +37,9 @@ def start(settings: Settings, notifier: Notifier) -> ExitCode:
     make_directories(settings)
     with sole(settings.app.run_dir) as lock:
         app = settings.app
-        setup.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
+        setup.configure(
+            "supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal()
+        )
         note_run_dir(settings)
         settings = generation.accepted(settings)
         accepted_settings.write(settings)

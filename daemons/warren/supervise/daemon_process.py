@@ -23,8 +23,8 @@ from warren.system.printable import one_line
 from warren.system.process import telling
 from warren.system.regular_file import clear_path
 
-#: After this many failures in a row a daemon is in a crash loop; BACKING_OFF_PAUSE is then the pause in
-#: seconds between two starts.
+#: After this many failures in a row a daemon is in a crash loop; BACKING_OFF_PAUSE is then the
+#: pause in seconds between two starts.
 TRIES = 5
 BACKING_OFF_PAUSE = 60
 #: A daemon that has been at work for this many seconds has started well. A daemon that ends sooner
@@ -174,13 +174,20 @@ class DaemonProcess(Subprocess):
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         running = self.config.options.mood == SupervisorStates.RUNNING
-        if self._again and self.state == ProcessStates.STOPPED and running and not self.administrative_stop:
+        if (
+            self._again
+            and self.state == ProcessStates.STOPPED
+            and running
+            and not self.administrative_stop
+        ):
             self._between()
             self.spawn()
 
     def finish(self, pid: int, sts: int) -> None:
         status, description = decode_wait_status(sts)
-        self.ending = f"{description}: {MEANINGS[status]}" if status in MEANINGS else str(description)
+        self.ending = (
+            f"{description}: {MEANINGS[status]}" if status in MEANINGS else str(description)
+        )
         if status == ExitCode.OK and not self.killing:
             self.ending = _UNASKED
         elif self._doomed is not None:
@@ -200,12 +207,18 @@ class DaemonProcess(Subprocess):
             self.abandon_task()
             self.backing_off = False
             name = self.config.name
-            self.config.options.logger.error(f"gave up: {name} entered FATAL state, exit status {status} is final")
-        elif self.state == ProcessStates.EXITED and not (final or proven or status == ExitCode.RESTART):
+            self.config.options.logger.error(
+                f"gave up: {name} entered FATAL state, exit status {status} is final"
+            )
+        elif self.state == ProcessStates.EXITED and not (
+            final or proven or status == ExitCode.RESTART
+        ):
             self.change_state(ProcessStates.BACKOFF)
         if self.state == ProcessStates.BACKOFF:
             self.spawnerr = ""  # this text says less than `ending`
-        self._clean_end = status == ExitCode.RESTART or (status == ExitCode.OK and self.state == ProcessStates.STOPPED)
+        self._clean_end = status == ExitCode.RESTART or (
+            status == ExitCode.OK and self.state == ProcessStates.STOPPED
+        )
         self._enter_crash_loop()
 
     def _finish(self, pid: int, sts: int) -> None:

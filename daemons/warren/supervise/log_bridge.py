@@ -18,7 +18,8 @@ _FORMS = tuple(
         r"spawned: '(?P<program>[^']+)' with pid (?P<child_pid>\d+)$",
         r"(?:success|gave up): (?P<program>\S+) entered (?P<state>[A-Z]+) state",
         r"(?:exited|stopped): (?P<program>\S+) \("
-        r"(?:exit status (?P<exit_status>\d+)|terminated by (?P<signal>[\w ]+?)(?: \(core dumped\))?)"
+        r"(?:exit status (?P<exit_status>\d+)|terminated by (?P<signal>[\w ]+?)(?: \(core "
+        r"dumped\))?)"
         r"(?:; (?P<expected>expected|not expected))?\)$",
         r"killing '(?P<program>[^']+)' \((?P<child_pid>\d+)\) with (?P<signal>\w+)$",
         r"waiting for (?P<program>\S+) to stop$",
@@ -38,7 +39,10 @@ def worded(message: str) -> str:
     A daemon asks for its restart by an exit code that is none of supervisord's expected ones: so
     supervisord restarts it. For people, and in the field `expected`, that exit is expected.
     """
-    return message.replace(f"(exit status {ExitCode.RESTART}; not expected)", f"(exit status {ExitCode.RESTART}; expected)")
+    return message.replace(
+        f"(exit status {ExitCode.RESTART}; not expected)",
+        f"(exit status {ExitCode.RESTART}; expected)",
+    )
 
 
 def about(message: str) -> dict[str, object]:
@@ -50,7 +54,9 @@ def about(message: str) -> dict[str, object]:
     found = next((match for form in _FORMS if (match := form.match(message))), None)
     if found is None:
         return {}
-    fields: dict[str, object] = {name: text for name, text in found.groupdict().items() if text is not None}
+    fields: dict[str, object] = {
+        name: text for name, text in found.groupdict().items() if text is not None
+    }
     for name in ("child_pid", "exit_status"):
         if name in fields:
             fields[name] = int(found[name])

@@ -88,10 +88,17 @@ class Options(ServerOptions):
         # We hold the lock on the run directory, so an existing socket belongs to a killed
         # supervisord.
         for config in self.server_configs:
-            if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(self.programs):
+            if "file" in config and os.path.dirname(config["file"]) == os.path.dirname(
+                self.programs
+            ):
                 remove_any(Path(config["file"]))  # also anything that a task has put there
-        others = [each for each in self.rpcinterface_factories or () if each[0] != rpc_interface.NAMESPACE]
-        self.rpcinterface_factories: list[Any] = [*others, (rpc_interface.NAMESPACE, rpc_interface.factory, {})]
+        others = [
+            each for each in self.rpcinterface_factories or () if each[0] != rpc_interface.NAMESPACE
+        ]
+        self.rpcinterface_factories: list[Any] = [
+            *others,
+            (rpc_interface.NAMESPACE, rpc_interface.factory, {}),
+        ]
         super().openhttpservers(supervisord)
 
     def write_pidfile(self) -> None:
@@ -106,7 +113,9 @@ class Options(ServerOptions):
             signal.signal(number, self.own_signals.receive)
         Waker()
 
-    def processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
+    def processes_from_section(
+        self, parser: Any, section: str, group_name: str, klass: Any = None
+    ) -> Any:
         source = Path(parser.section_to_file.get(section, ""))
         if klass is ProcessConfig and source.parent == self.programs:
             klass = DaemonConfig

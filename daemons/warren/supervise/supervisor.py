@@ -45,11 +45,15 @@ class SuiteSupervisor(Supervisor):
     SIGUSR1: log the state of every program. SIGUSR2: reopen the capture files.
     """
 
-    def __init__(self, options: Options, settings: Settings, notifier: Notifier, lock: Lock) -> None:
+    def __init__(
+        self, options: Options, settings: Settings, notifier: Notifier, lock: Lock
+    ) -> None:
         super().__init__(options)
         self.settings = settings
         self._notifier = notifier
-        self._reports = StatusReporter(settings.app.run_dir, notifier, settings.supervise.start_timeout)
+        self._reports = StatusReporter(
+            settings.app.run_dir, notifier, settings.supervise.start_timeout
+        )
         self._observations: dict[str, Observation] = {}
         self._recovery = Recovery()
         self._last_tick = time.monotonic()
@@ -78,10 +82,22 @@ class SuiteSupervisor(Supervisor):
             take("signals", self._take_signals)
             take("reload", self._finish_check)
             take("programs", lambda: self._groups.step(self.options.groups, self._rollout.busy))
-            take("care", lambda: self._recovery.step(self.daemons(), self._observations, self.settings, elapsed))
-            take("exchange", lambda: self._rollout.step(self._observations, self.settings, self._rolling.stepping))
+            take(
+                "recovery",
+                lambda: self._recovery.step(
+                    self.daemons(), self._observations, self.settings, elapsed
+                ),
+            )
+            take(
+                "rollout",
+                lambda: self._rollout.step(
+                    self._observations, self.settings, self._rolling.stepping
+                ),
+            )
             take("rolling restart", self._roll)
-        take("leftovers", lambda: self._leftovers.step(self.options.pidhistory, self._daemon_names()))
+        take(
+            "leftovers", lambda: self._leftovers.step(self.options.pidhistory, self._daemon_names())
+        )
         take("status", lambda: self._reports.tell(self._view()))
         self._steps.turned()
 
@@ -95,8 +111,12 @@ class SuiteSupervisor(Supervisor):
 
     def _look(self, elapsed: float) -> None:
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
-        heartbeats = heartbeat.read(self.settings.app.run_dir, [process.config.name for process in self.daemons()]).by_program
-        self._observations = look(self._observations, heartbeats, pids, elapsed, self._reports.can_write)
+        heartbeats = heartbeat.read(
+            self.settings.app.run_dir, [process.config.name for process in self.daemons()]
+        ).by_program
+        self._observations = look(
+            self._observations, heartbeats, pids, elapsed, self._reports.can_write
+        )
         for process in self.daemons():
             if process.config.name in heartbeats:
                 process.hear(heartbeats[process.config.name])
@@ -136,7 +156,9 @@ class SuiteSupervisor(Supervisor):
         return self._rolling.begin(programs, checking(self))
 
     def _roll(self) -> None:
-        restarted = self._rolling.step(self._observations, self._rollout.done and not self._reload.running)
+        restarted = self._rolling.step(
+            self._observations, self._rollout.done and not self._reload.running
+        )
         if restarted is not None:
             self._reports.restarted(restarted)
 
@@ -161,13 +183,17 @@ class SuiteSupervisor(Supervisor):
             for problem in problems:
                 logger().error(Event.RELOAD_REFUSED, problem=problem)
             self._reports.reload_refused(
-                Outcome(begun, "refused", problems, int(error.exit_code)), first_problem(error), self._view()
+                Outcome(begun, "refused", problems, int(error.exit_code)),
+                first_problem(error),
+                self._view(),
             )
         # The daemons at work are worth more than the new settings.
         except Exception as error:  # noqa: BLE001
             logger().exception(Event.RELOAD_REFUSED, problem="an error that Warren did not foresee")
             refusal = f"{type(error).__name__}: {error}"
-            self._reports.reload_refused(Outcome(begun, "refused", [refusal], int(ExitCode.SOFTWARE)), refusal, self._view())
+            self._reports.reload_refused(
+                Outcome(begun, "refused", [refusal], int(ExitCode.SOFTWARE)), refusal, self._view()
+            )
         return None
 
     # -- status ------------------------------------------------------------------------------------
@@ -198,7 +224,18 @@ class SuiteSupervisor(Supervisor):
         name, state = process.config.name, state_of(process)
         if not isinstance(process, DaemonProcess):  # an operator's own program has no heartbeat
             started = state == "RUNNING"
-            return ProgramStatus(name, state, process.pid or None, 0.0, started, False, 0, process.spawnerr or "", "", False)
+            return ProgramStatus(
+                name,
+                state,
+                process.pid or None,
+                0.0,
+                started,
+                False,
+                0,
+                process.spawnerr or "",
+                "",
+                False,
+            )
         observation = self._observations.get(name)
         ready = state == "RUNNING" and at_work(observation, self.settings)
         return ProgramStatus(
@@ -217,7 +254,11 @@ class SuiteSupervisor(Supervisor):
         )
 
     def _processes(self) -> list[Any]:
-        return [process for group in self.process_groups.values() for process in group.processes.values()]
+        return [
+            process
+            for group in self.process_groups.values()
+            for process in group.processes.values()
+        ]
 
 
 def _state(process: Any) -> dict[str, object]:
@@ -227,5 +268,7 @@ def _state(process: Any) -> dict[str, object]:
         "pid": process.pid or None,
         "backoff": process.backoff,
         "exit_status": process.exitstatus,
-        "last_error": process.last_error if isinstance(process, DaemonProcess) else process.spawnerr,
+        "last_error": process.last_error
+        if isinstance(process, DaemonProcess)
+        else process.spawnerr,
     }

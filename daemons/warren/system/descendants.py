@@ -108,5 +108,8 @@ def _numbers(pid: int) -> list[int]:
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # each thread has a list of its own children
             with suppress(OSError):
-                numbers += [int(number) for number in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()]
+                numbers += [
+                    int(number)
+                    for number in Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split()
+                ]
     return numbers

@@ -68,5 +68,8 @@ def _refuse_strangers(path: Path, owner: int, pid: int) -> None:
     if uid is None:  # the process has ended
         return
     if not os.stat(path.parent).st_uid == owner == uid:
-        text = f"it is of user {owner}, and process {pid} of user {uid} holds it; root believes neither"
+        text = (
+            f"it is of user {owner}, and process {pid} of user {uid} holds it; root believes "
+            "neither"
+        )
         raise PermissionError(errno.EPERM, text, str(path))

@@ -26,7 +26,9 @@ class MovedAway(NamedTuple):
     reason: str
 
 
-def clear(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> MovedAway | None:
+def clear(
+    path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = ""
+) -> MovedAway | None:
     """Rename or remove what is at `path` unless its mode (st_mode) is `wanted`. Raises OSError.
 
     Return the renamed obstacle; its new path is beside `path` or begins with `to`. No link is

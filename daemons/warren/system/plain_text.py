@@ -13,7 +13,9 @@ _FINE = bytes(range(0x20, 0x7F)) + b"\n\t"
 #: Either a colour (SGR), which Warren's own tables write, or a character that is not shown:
 #: controls, among them C1, which some terminals obey like ESC, and the marks that change the
 #: direction of the text.
-_SPECIAL = re.compile("(\x1b\\[[0-9;:]{0,40}m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SPECIAL = re.compile(
+    "(\x1b\\[[0-9;:]{0,40}m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 #: The beginning of a colour that may continue in the next block.
 _CUT = re.compile("\x1b(\\[[0-9;:]{0,40})?$")
 
@@ -42,4 +44,6 @@ class Plain:
 
 def plain(text: str) -> str:
     """Return the text with each unsafe character as its escape sequence."""
-    return _SPECIAL.sub(lambda found: found.group(1) or found.group().encode("unicode_escape").decode(), text)
+    return _SPECIAL.sub(
+        lambda found: found.group(1) or found.group().encode("unicode_escape").decode(), text
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 #: The blanks of other scripts: Python counts them as not printable, and they do no harm.
-_BLANKS = frozenset("\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
+_BLANKS = frozenset(
+    "\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+)
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,15 @@ _EXPENDABLE = 500
 _PARENT = "WARREN_PARENT"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: The number of the system call read(2), by the name of the processor (uname(2)).
-_READ = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "armv7l": "3", "i686": "3", "ppc64le": "3", "s390x": "3"}
+_READ = {
+    "x86_64": "0",
+    "aarch64": "63",
+    "riscv64": "63",
+    "armv7l": "3",
+    "i686": "3",
+    "ppc64le": "3",
+    "s390x": "3",
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,11 @@ def reads(pid: int, file: int) -> bool:
     """
     try:
         values = Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()
-        if len(values) < 2 or values[0] != _READ.get(os.uname().machine) or int(values[1], 16) != file:
+        if (
+            len(values) < 2
+            or values[0] != _READ.get(os.uname().machine)
+            or int(values[1], 16) != file
+        ):
             return False
         return os.path.samestat(os.stat(f"/proc/{pid}/fd/{file}"), os.fstat(file))
     except OSError:
@@ -110,7 +122,10 @@ def boot() -> str:
     # container puts a file over the one in /proc, and the unit's own /proc (ProtectProc) shows the
     # file of the machine: the unit's daemons and a `warren` in a shell would not mean the same
     # boot.
-    identity = os.environ.get("WARREN_BOOT_ID") or Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    identity = (
+        os.environ.get("WARREN_BOOT_ID")
+        or Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    )
     return f"{identity.replace('-', '')} {os.stat('/proc/self/ns/pid').st_ino}"
 
 

@@ -48,7 +48,12 @@ SIGNALS = (
 )
 #: Limits that may become so low that a worker cannot open or write a file, get memory, start a
 #: thread, or continue to live.
-LIMITS: tuple[int, ...] = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_CPU)
+LIMITS: tuple[int, ...] = (
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_NPROC,
+    resource.RLIMIT_CPU,
+)
 LIMITS += (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_STACK)
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 #: Warnings of these modules must stay warnings, although a filter turns warnings into errors: the
@@ -72,7 +77,11 @@ class ProcessState:
         self._pid = os.getpid()
         # Only functions and classes: `time.tzset` changes the values of its module.
         self._tools = [
-            (module.__dict__.update, {name: tool for name, tool in vars(module).items() if callable(tool)}) for module in tools
+            (
+                module.__dict__.update,
+                {name: tool for name, tool in vars(module).items() if callable(tool)},
+            )
+            for module in tools
         ]
         self._handlers = [(number, getsignal(number)) for number in SIGNALS]
         self._limits = [(name, resource.getrlimit(name)) for name in LIMITS]
@@ -149,7 +158,9 @@ class ProcessState:
         for name, wanted in self._streams:
             stream = getattr(sys, name)
             if stream is None or getattr(stream, "closed", True):
-                setattr(sys, name, wanted if wanted is not None and not wanted.closed else _stream(name))
+                setattr(
+                    sys, name, wanted if wanted is not None and not wanted.closed else _stream(name)
+                )
 
 
 def _limited(name: int, wanted: tuple[int, int]) -> bool:
@@ -174,6 +185,8 @@ def _stream(name: str) -> Any:
     number = 1 if name == "stdout" else 2
     try:
         os.fstat(number)
-        return open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+        return open(
+            number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+        )
     except OSError:
         return open(os.devnull, "w", encoding="utf-8")

@@ -67,7 +67,9 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
         os.close(handle)
 
 
-def read_regular(path: str | os.PathLike[str], largest: int = LARGEST) -> tuple[bytes, os.stat_result]:
+def read_regular(
+    path: str | os.PathLike[str], largest: int = LARGEST
+) -> tuple[bytes, os.stat_result]:
     """Return the content of the regular file at `path`, at most `largest` bytes, and its status.
 
     Raises NotRegular, TooLarge, or OSError.
@@ -99,7 +101,9 @@ def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
             clear_path(path)
         except FileNotFoundError:
             with suppress(FileExistsError):  # another process was faster
-                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+                return os.open(
+                    path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode
+                )
     raise OSError(errno.EBUSY, "it is replaced again and again", os.fspath(path))
 
 
@@ -109,7 +113,9 @@ def remove_any(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def clear_path(path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = "") -> None:
+def clear_path(
+    path: str | os.PathLike[str], wanted: Callable[[int], bool] = stat.S_ISREG, to: str = ""
+) -> None:
     """Move or remove what is at `path` unless its mode is `wanted`, as obstacles.py does.
 
     A rename is reported to `tellers`. Raises OSError.

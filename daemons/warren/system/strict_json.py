@@ -23,7 +23,11 @@ def loads(text: str | bytes) -> Any:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    brackets = text.count("{") + text.count("[") if isinstance(text, str) else text.count(b"{") + text.count(b"[")
+    brackets = (
+        text.count("{") + text.count("[")
+        if isinstance(text, str)
+        else text.count(b"{") + text.count(b"[")
+    )
     if brackets > DEEPEST and depth(value) > DEEPEST:
         raise ValueError("it is nested too deeply")
     return value
@@ -34,7 +38,9 @@ def depth(value: object) -> int:
     found, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         found += 1
-        level = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+        level = [
+            part for each in level for part in (each.values() if isinstance(each, dict) else each)
+        ]
     return found
 
 

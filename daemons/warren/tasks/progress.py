@@ -91,7 +91,9 @@ def follow(result: AsyncResult[Any], timeout: float) -> Iterator[Progress]:
     last = None
     while last is None or not last.ended:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"task {result.id}: expected to end within {timeout:g} s, found it at {last}")
+            raise TimeoutError(
+                f"task {result.id}: expected to end within {timeout:g} s, found it at {last}"
+            )
         for told in _listen(result) if isinstance(result.backend, RPCBackend) else _look(result):
             if told not in (None, last):
                 last = told

@@ -31,10 +31,17 @@ class Backlog:
         at: seconds of CLOCK_BOOTTIME. depth: messages. warning, critical: depths in messages.
         """
         samples = (*remembered(self.samples, at), (at, depth))
-        return Backlog(samples, _level(depth, forecast(samples).reaches(critical, depth), warning, critical, self.level))
+        return Backlog(
+            samples,
+            _level(
+                depth, forecast(samples).reaches(critical, depth), warning, critical, self.level
+            ),
+        )
 
 
-def _level(depth: int, critical_in_s: float | None, warning: int, critical: int, before: int) -> int:
+def _level(
+    depth: int, critical_in_s: float | None, warning: int, critical: int, before: int
+) -> int:
     def holds(limit: int, level: int) -> bool:
         return depth >= (limit * _RELEASE if before >= level else limit)
 

@@ -71,7 +71,9 @@ class BrokerMonitor(threading.Thread):
         if self.settings.broker.kind == "rabbitmq":
             app.conf.update(broker_transport_options=waits, broker_heartbeat=HEARTBEAT)
         elif self.settings.broker.kind == "redis":
-            app.conf.broker_transport_options.update(socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+            app.conf.broker_transport_options.update(
+                socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+            )
         while not self._stopped.is_set():
             try:
                 self._hold(app)
@@ -97,8 +99,15 @@ class BrokerMonitor(threading.Thread):
                 begun = now()
                 twin, begin = self._same_name.seen(connection, begin, begun), False
                 found = seen_over(connection, self.settings.queues)
-                removed, rejected = self._removed(connection), rejected_over(connection, self.settings.app.state_dir)
-                counted: dict[str, Any] = {"queues": found, "removed": removed, "rejected": rejected}
+                removed, rejected = (
+                    self._removed(connection),
+                    rejected_over(connection, self.settings.app.state_dir),
+                )
+                counted: dict[str, Any] = {
+                    "queues": found,
+                    "removed": removed,
+                    "rejected": rejected,
+                }
                 counted["waiting"] = waiting_over(connection, self.settings)
                 if kind == "redis":
                     # The workers of this host look, too, each second. But this host may have no

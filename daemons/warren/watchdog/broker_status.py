@@ -83,17 +83,33 @@ class BrokerStatus:
         elif now() - self._written < PAUSE:
             return
         self._written = now()
-        broker = {"kind": self.settings.broker.kind, "reachable": look.reachable, "reason": look.reason}
+        broker = {
+            "kind": self.settings.broker.kind,
+            "reachable": look.reachable,
+            "reason": look.reason,
+        }
         status = {
             "at": self._written,
-            "broker": {**broker, "alarms": look.alarms, "asked_at": look.at, "same_name": look.same_name},
+            "broker": {
+                **broker,
+                "alarms": look.alarms,
+                "asked_at": look.at,
+                "same_name": look.same_name,
+            },
             "queues": {queue: self._queue(queue, look, quotas) for queue in self.settings.queues},
             "removed_queues": look.removed,
             **look.waiting._asdict(),
             **self._results_status(),
-            "rejected": {"messages": look.rejected, "level": self._rejected_level(look), **_full(look)},
+            "rejected": {
+                "messages": look.rejected,
+                "level": self._rejected_level(look),
+                **_full(look),
+            },
             "quotas": {name: self._quota(name, counts) for name, counts in quotas.items()},
-            "disk": {"warning": self.settings.health.disk_warning, "critical": self.settings.health.disk_critical},
+            "disk": {
+                "warning": self.settings.health.disk_warning,
+                "critical": self.settings.health.disk_critical,
+            },
         }
         # A full disk: the file grows old, and its readers see its age.
         with suppress(OSError):
@@ -118,11 +134,19 @@ class BrokerStatus:
         before, self._results_error = self._results_error, look.last_error
         if look.last_error and not before:
             logger().error(
-                Event.RESULTS_NOT_STORED, reason=look.last_error, consequence="tasks that have run wait with their results"
+                Event.RESULTS_NOT_STORED,
+                reason=look.last_error,
+                consequence="tasks that have run wait with their results",
             )
         elif before and not look.last_error:
             logger().info(Event.RESULTS_STORED)
-        return {"results": {"reachable": not look.last_error, "reason": look.last_error, "asked_at": look.at}}
+        return {
+            "results": {
+                "reachable": not look.last_error,
+                "reason": look.last_error,
+                "asked_at": look.at,
+            }
+        }
 
     # -- what changed ------------------------------------------------------------------------------
 
@@ -141,12 +165,19 @@ class BrokerStatus:
         if not look.reachable:
             return  # its alarms and depths are unknown, not gone
         for alarm in set(look.alarms) - set(self._alarms):
-            logger().error(Event.BROKER_ALARM, alarm=alarm, consequence="it takes no message until the alarm is over")
+            logger().error(
+                Event.BROKER_ALARM,
+                alarm=alarm,
+                consequence="it takes no message until the alarm is over",
+            )
         if self._alarms and not look.alarms:
             logger().info(Event.BROKER_ALARM_CLEARED, alarms=self._alarms)
         self._alarms = look.alarms
         if look.same_name and not self._same_name_logged:
-            logger().error(Event.HOST_NAME_TAKEN, consequence="both run with the settings of one host; start one with --host")
+            logger().error(
+                Event.HOST_NAME_TAKEN,
+                consequence="both run with the settings of one host; start one with --host",
+            )
         self._same_name_logged = look.same_name
         for queue, seen in look.queues.items():
             self._measure(queue, look.at, seen.messages)
@@ -160,7 +191,11 @@ class BrokerStatus:
         after = before.seen(at, depth or 0, health.queue_warning, health.queue_critical)
         self._backlogs[queue] = after
         if crossed(before.level, after.level):
-            log, event = (logger().warning, Event.BACKLOG_GROWS) if after.level else (logger().info, Event.BACKLOG_SHRINKS)
+            log, event = (
+                (logger().warning, Event.BACKLOG_GROWS)
+                if after.level
+                else (logger().info, Event.BACKLOG_SHRINKS)
+            )
             growth = round(after.forecast.growth_per_s, 3)
             log(event, queue=queue, messages=depth, growth_per_s=growth, critical=after.level == 2)
 
@@ -175,7 +210,10 @@ class BrokerStatus:
         ):
             self._unconsumed_logged.add(queue)
             logger().warning(
-                Event.QUEUE_UNCONSUMED, queue=queue, messages=seen.messages, since_s=round(at - self._unconsumed_since[queue], 1)
+                Event.QUEUE_UNCONSUMED,
+                queue=queue,
+                messages=seen.messages,
+                since_s=round(at - self._unconsumed_since[queue], 1),
             )
 
     def _rejected_level(self, look: Look) -> int:
@@ -187,7 +225,13 @@ class BrokerStatus:
     def _queue(self, queue: str, look: Look, quotas: dict[str, Counts | str]) -> dict[str, Any]:
         backlog = self._backlogs.get(queue)
         if backlog is None or not look.reachable:
-            return {"messages": None, "growth_per_s": 0.0, "empty_in_s": None, "level": 0, "unconsumed": False}
+            return {
+                "messages": None,
+                "growth_per_s": 0.0,
+                "empty_in_s": None,
+                "level": 0,
+                "unconsumed": False,
+            }
         seen, unconsumed = backlog.forecast, queue in self._unconsumed_logged
         messages = look.queues[queue].messages if queue in look.queues else None
         return {
@@ -208,8 +252,12 @@ class BrokerStatus:
         found = []
         for name, quota in self.settings.quotas.items():
             counts = quotas.get(name)
-            if isinstance(counts, Counts) and queue in {self.settings.queue_of(task) for task in quota.tasks}:
-                found.append(max(0, messages - counts.free) * quota.limit.seconds / quota.limit.calls)
+            if isinstance(counts, Counts) and queue in {
+                self.settings.queue_of(task) for task in quota.tasks
+            }:
+                found.append(
+                    max(0, messages - counts.free) * quota.limit.seconds / quota.limit.calls
+                )
         return round(max(found), 1) if found else None
 
     def _quota(self, name: str, counts: Counts | str) -> dict[str, Any]:

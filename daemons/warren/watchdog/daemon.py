@@ -66,7 +66,9 @@ class Watchdog:
         self._heartbeat()
 
     def _heartbeat(self) -> None:
-        self.daemon.heartbeat.write("ready", quotas=sorted(self.ledgers), unsettled=sorted(self._unsettled))
+        self.daemon.heartbeat.write(
+            "ready", quotas=sorted(self.ledgers), unsettled=sorted(self._unsettled)
+        )
 
     def _look(self) -> None:
         for name in self.ledgers:
@@ -132,7 +134,12 @@ class Watchdog:
         """
         self.counts[name] = reason
         if self._is_news(name, reason):
-            logger().error(Event.CANNOT_WRITE, quota=name, reason=reason, consequence="it is tried again at each look")
+            logger().error(
+                Event.CANNOT_WRITE,
+                quota=name,
+                reason=reason,
+                consequence="it is tried again at each look",
+            )
 
     def _is_news(self, name: str, reason: str) -> bool:
         before, self._logged[name] = self._logged.get(name), reason
@@ -164,7 +171,11 @@ class Watchdog:
         if not affects_watchdog(before, settings):
             # Their generation must be in the ledgers all the same: that of older settings must not
             # pass for a later one.
-            self.ledgers.settings, self._unsettled, self._due = self.settings, set(self.ledgers), 0.0
+            self.ledgers.settings, self._unsettled, self._due = (
+                self.settings,
+                set(self.ledgers),
+                0.0,
+            )
             return
         set_level(settings.log.level)
         self.ledgers.close()

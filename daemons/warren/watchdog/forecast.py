@@ -71,5 +71,7 @@ def _slope(line: Sequence[Sample]) -> float:
     mean_at = sum(at for at, _ in line) / len(line)
     mean_depth = sum(depth for _, depth in line) / len(line)
     spread = sum((at - mean_at) ** 2 for at, _ in line)
-    growth = sum((at - mean_at) * (depth - mean_depth) for at, depth in line) / spread if spread else 0.0
+    growth = (
+        sum((at - mean_at) * (depth - mean_depth) for at, depth in line) / spread if spread else 0.0
+    )
     return growth if abs(growth) >= _STEADY else 0.0

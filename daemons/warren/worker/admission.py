@@ -1,4 +1,5 @@
-"""The slots of tasks on the worker's side: taken as a task is admitted, given back when no pool child is going to call with them.
+"""The slots of tasks on the worker's side: taken as a task is admitted, given back when no pool
+child is going to call with them.
 
 What comes after that is the child's side (child_slots.py).
 """
@@ -19,7 +20,8 @@ from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import TaskProcesses, now
 
-#: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so that the main loop mostly turns.
+#: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so
+#: that the main loop mostly turns.
 BUSY_WAIT = 0.5
 #: Seconds until one that could not be read is asked again.
 ERROR_WAIT = 1.0
@@ -32,7 +34,9 @@ Quotas = list[tuple[str, Ledger, int]]
 
 
 class Admission:
-    """Takes and gives back slots for one worker process, in its main loop: no ledger of `ledgers` may wait long for its lock."""
+    """Takes and gives back slots for one worker process, in its main loop: no ledger of `ledgers`
+    may wait long for its lock.
+    """
 
     def __init__(self, ledgers: Ledgers, leftovers: TaskProcesses) -> None:
         self.ledgers = ledgers
@@ -63,10 +67,14 @@ class Admission:
         for name, own in tickets.items():
             self._release(name, partial(self.ledgers[name].refund, own))
 
-    def settling(self, task_id: str, tickets: Tickets, answer: Callable[..., Any]) -> Callable[..., Any]:
-        """`answer` (ack or reject), which first settles what a killed pool child did not: its call is of unknown outcome.
+    def settling(
+        self, task_id: str, tickets: Tickets, answer: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """`answer` (ack or reject), which first settles what a killed pool child did not: its call
+        is of unknown outcome.
 
-        Where a process lives on that the task has started, the slots stay open until it ends (task_processes.py).
+        Where a process lives on that the task has started, the slots stay open until it ends
+        (task_processes.py).
         """
         since = now()  # before any pool child begins with the task
 
@@ -81,28 +89,38 @@ class Admission:
         return settle_and_answer
 
     def drop(self, request: Any) -> None:
-        """Frees the slots of a request that no pool child has taken up, or that it takes up too late: then it may not call."""
+        """Frees the slots of a request that no pool child has taken up, or that it takes up too
+        late: then it may not call.
+        """
         given = request.request_dict.get(TICKETS) or {}
         for name in given.keys() & self.ledgers.keys():
             tickets = [Ticket(*ticket) for ticket in given[name]]
             self._release(name, partial(self.ledgers[name].reclaim, tickets, current_process()))
 
     def retry_pending(self) -> None:
-        """Gives back what a ledger did not take before: else those slots would be open for as long as this worker lives."""
+        """Gives back what a ledger did not take before: else those slots would be open for as long
+        as this worker lives.
+        """
         while self._pending:
             name, release = self._pending.popleft()
             try:
                 release()
             except LEDGER_ERRORS:
                 self._pending.append((name, release))
-                return  # a stopped holder of one lock costs the main loop one wait, however much is owed
+                # A stopped holder of one lock costs the main loop one wait, however much is owed.
+                return
 
     def _release(self, name: str, release: Callable[[], object]) -> None:
         try:
             release()
         except LEDGER_ERRORS as error:
             self._pending.append((name, release))
-            logger().warning(Event.LEDGER_BUSY, quota=name, reason=str(error), consequence="the slots are given back later")
+            logger().warning(
+                Event.LEDGER_BUSY,
+                quota=name,
+                reason=str(error),
+                consequence="the slots are given back later",
+            )
 
 
 def wait_s(quotas: Quotas) -> float:

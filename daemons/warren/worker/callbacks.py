@@ -1,12 +1,14 @@
-"""What follows an end that the worker itself has to tell: error callbacks, the rest of a chain, a chord, and a task's own hooks.
+"""What follows an end that the worker itself has to tell: error callbacks, the rest of a chain, a
+chord, and a task's own hooks.
 
-Celery sees to it in the worker's main loop, when a task is over its time limit, is given up or revoked.
-A callback, or the `on_failure` and `after_return` of a task's own class, may hang or leave its process,
-and what a message brings may be none: the worker would stop, or keep the message's place in its prefetch
-for ever. So a pool child does it, as it does for any task.
+Celery sees to it in the worker's main loop, when a task is over its time limit, is given up or
+revoked. A callback, or the `on_failure` and `after_return` of a task's own class, may hang or leave
+its process, and what a message brings may be none: the worker would stop, or keep the message's
+place in its prefetch for ever. So a pool child does it, as it does for any task.
 
-The broker does not have it: a message that is acknowledged comes no more. So the worker's end waits for
-it as for a task at work (drain.py), and a connection that breaks takes it from no pool (pool.py).
+The broker does not have it: a message that is acknowledged comes no more. So the worker's end waits
+for it as for a task at work (drain.py), and a connection that breaks takes it from no pool
+(pool.py).
 """
 
 from __future__ import annotations
@@ -31,18 +33,22 @@ from warren.logs.setup import logger
 OWNER = "warren_request"
 #: Seconds that the hooks of a task have at the least.
 LEAST = 10.0
-#: Seconds within which the end of a worker begins to store failures. Supervise kills it 10 s after its deadline.
+#: Seconds within which the end of a worker begins to store failures. Supervise kills it 10 s after
+#: its deadline.
 STORING = 3.0
 _FOLLOWED = ("errbacks", "chain", "chord")
 _MARKS = ("mark_as_failure", "mark_as_revoked")
-#: What Celery calls at a time limit, if the task's class has its own: with these arguments, by place.
+#: What Celery calls at a time limit, if the task's class has its own: with these arguments, by
+#: place.
 _HOOKS = {"on_failure": 0, "after_return": 1}  # and which of them is the error
 _Hooks = list[tuple[str, tuple[Any, ...]]]
 
 
 @dataclass(eq=False)
 class _Following:
-    """What follows the end of one task, from its hand-over to a pool child until that has done with it."""
+    """What follows the end of one task, from its hand-over to a pool child until that has done with
+    it.
+    """
 
     task_id: str
     task: str | None
@@ -66,13 +72,17 @@ class Callbacks:
         return bool(self._following or self._hooks)
 
     def cut_off(self) -> None:
-        """Tell of what no pool child has done, as the worker ends now, and store the ends that are not stored yet."""
+        """Tell of what no pool child has done, as the worker ends now, and store the ends that are
+        not stored yet.
+        """
         by = monotonic() + STORING
         for following in list(self._following):
             self._cut_off(following, monotonic() < by)
         for task_id, hooks in self._hooks.items():
             logger().error(
-                Event.CALLBACKS_FAILED, task_id=task_id, reason=f"{hooks[0][0]}: the worker ended before it was called"
+                Event.CALLBACKS_FAILED,
+                task_id=task_id,
+                reason=f"{hooks[0][0]}: the worker ended before it was called",
             )
         self._hooks.clear()
 
@@ -80,15 +90,20 @@ class Callbacks:
         self._following.discard(following)
         if following.held:
             reason = "the worker ends before what follows the task's end was done"
-            logger().warning(Event.TASK_REQUEUED, task_id=following.task_id, task=following.task, reason=reason)
+            logger().warning(
+                Event.TASK_REQUEUED, task_id=following.task_id, task=following.task, reason=reason
+            )
             return
         reason = "the worker ended before it was done, and the message was acknowledged"
         try:
             if stores:
                 following.store()  # once more does no harm
-        except Exception as error:  # noqa: BLE001  whatever keeps the results, the worker ends in order
+        # Whatever keeps the results, the worker ends in order.
+        except Exception as error:  # noqa: BLE001
             reason = f"{reason}; its failure was not stored: {safe_text(error)}"
-        logger().error(Event.CALLBACKS_FAILED, task_id=following.task_id, task=following.task, reason=reason)
+        logger().error(
+            Event.CALLBACKS_FAILED, task_id=following.task_id, task=following.task, reason=reason
+        )
 
     def _hand_over(
         self,
@@ -109,15 +124,19 @@ class Callbacks:
         callbacks = {"callback": partial(ended, done), "error_callback": partial(ended, failed)}
         # Without waiting for a free child: the main loop does not wait.
         job = self.pool().apply_async(function, arguments, **callbacks, **options)
-        if job is None:  # the pool is closed: the worker ends, and what is unacknowledged comes again
+        # the pool is closed: the worker ends, and what is unacknowledged comes again
+        if job is None:
             self._cut_off(following)
-        elif following.held:  # as a connection breaks the pool forgets it, and the message comes again
+        elif following.held:
+            # As a connection breaks the pool forgets it, and the message comes again.
             job.on_discard = partial(self._following.discard, following)
         else:
             job.stays = True
 
     def guard(self, backend: Any, tasks: Mapping[str, Task]) -> None:
-        """Stand before what the worker calls to tell an end: two methods of the backend, and the hooks of tasks."""
+        """Stand before what the worker calls to tell an end: two methods of the backend, and the
+        hooks of tasks.
+        """
         for name in _MARKS:
             setattr(backend, name, self._aside(name, getattr(backend, name)))
         for task in tasks.values():
@@ -129,9 +148,17 @@ class Callbacks:
         """Have the failure of a task stored whose message nobody has any more."""
         following = _Following(task_id, task, held=False)
         lost = partial(_lost, task, task_id)
-        self._hand_over(following, tell, ("mark_as_failure", task_id, error, {}, store_result), lambda _: None, lost)
+        self._hand_over(
+            following,
+            tell,
+            ("mark_as_failure", task_id, error, {}, store_result),
+            lambda _: None,
+            lost,
+        )
 
-    def _hook(self, task: str, name: str, own: Callable[..., Any], worker: int) -> Callable[..., Any]:
+    def _hook(
+        self, task: str, name: str, own: Callable[..., Any], worker: int
+    ) -> Callable[..., Any]:
         def hook(*given: Any) -> Any:
             if getpid() != worker:  # a pool child, which runs the task
                 return own(*given)
@@ -147,18 +174,24 @@ class Callbacks:
     def _begin_hooks(self, task: str, task_id: str) -> None:
         hooks = self._hooks.pop(task_id)
         name, given = hooks[0]
-        # One that hangs has as long as the task had, or LEAST. Its end, whatever it is, is nobody's but its own.
+        # One that hangs has as long as the task had, or LEAST. Its end, whatever it is, is nobody's
+        # but its own.
         limit = max(LEAST, given[_HOOKS[name]].args[0])
         lost = partial(_lost, task, task_id)
         following = _Following(task_id, task, held=False)
-        self._hand_over(following, run_hooks, (task, task_id, hooks), lambda _: None, lost, timeout=limit)
+        self._hand_over(
+            following, run_hooks, (task, task_id, hooks), lambda _: None, lost, timeout=limit
+        )
 
     def _aside(self, name: str, mark: Callable[..., Any]) -> Callable[..., Any]:
-        def told(task_id: str, *given: Any, request: Any = None, store_result: bool = True, **more: Any) -> None:
+        def told(
+            task_id: str, *given: Any, request: Any = None, store_result: bool = True, **more: Any
+        ) -> None:
             if request is None or not any(getattr(request, each, None) for each in _FOLLOWED):
                 mark(task_id, *given, request=request, store_result=store_result, **more)
                 return
-            cause = given[0] if given else more.get("exc", more.get("reason", ""))  # Celery gives it by place and by name
+            # Celery passes the cause by position and by name.
+            cause = given[0] if given else more.get("exc", more.get("reason", ""))
             fields = {key: value for key, value in vars(request).items() if key != OWNER}
             done = vars(request)[OWNER].hold() if OWNER in vars(request) else None
             if isinstance(cause, BaseException):
@@ -191,7 +224,9 @@ def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
 
 
 def _lost(task: str | None, task_id: str, info: Any) -> None:
-    logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=safe_text(info.exception))
+    logger().error(
+        Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=safe_text(info.exception)
+    )
 
 
 def begin_child(backend: Any) -> None:
@@ -203,7 +238,11 @@ def begin_child(backend: Any) -> None:
 def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_result: bool) -> None:
     """Tell the end, in a pool child, and do what follows it."""
     try:
-        getattr(current_app.backend, name)(task_id, cause, request=Context(fields), store_result=store_result)
+        getattr(current_app.backend, name)(
+            task_id, cause, request=Context(fields), store_result=store_result
+        )
     except BaseException as error:  # noqa: BLE001  a callback is anybody's code, or nobody's
         reason = safe_text(error)
-        logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason)
+        logger().error(
+            Event.CALLBACKS_FAILED, task_id=task_id, task=fields.get("task"), reason=reason
+        )

@@ -1,4 +1,6 @@
-"""The task by which Celery waits for the parts of a chord: it looks again after a pause, whatever interval it was given."""
+"""The task by which Celery waits for the parts of a chord: it looks again after a pause, whatever
+interval it was given.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ LONGEST = 1.0
 def guard(tasks: Mapping[str, Task]) -> None:
     """Let no chord keep a process busy with looks at its parts.
 
-    Celery takes its interval from the message, or from the setting `result_chord_retry_interval`. With 0
-    the task comes again at once, for as long as the parts take. An interval of FIRST_PAUSE or more stays.
+    Celery takes its interval from the message, or from the setting `result_chord_retry_interval`.
+    With 0 the task comes again at once, for as long as the parts take. An interval of FIRST_PAUSE
+    or more stays.
     """
     if (task := tasks.get(_NAME)) is not None:
         task.retry = _resting(task, task.retry)

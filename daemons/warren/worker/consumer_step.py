@@ -1,4 +1,6 @@
-"""The step of Celery's consumer that gives Warren's part of the worker its turns from the main loop."""
+"""The step of Celery's consumer that gives Warren's part of the worker its turns from the main
+loop.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,12 @@ from celery import bootsteps
 STEP = 0.2
 
 
-def step_of(begin: Callable[[Any], None], step: Callable[[Any], None]) -> type[bootsteps.StartStopStep]:
-    """Return a step that calls `begin` with Celery's consumer at each connection, and `step` a few times a second."""
+def step_of(
+    begin: Callable[[Any], None], step: Callable[[Any], None]
+) -> type[bootsteps.StartStopStep]:
+    """Return a step that calls `begin` with Celery's consumer at each connection, and `step` a few
+    times a second.
+    """
 
     class Step(bootsteps.StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -23,7 +29,8 @@ def step_of(begin: Callable[[Any], None], step: Callable[[Any], None]) -> type[b
             self.entry = consumer.timer.call_repeatedly(STEP, step, (consumer,))
 
         def stop(self, consumer: Any) -> None:
-            # Started again at each reconnection: two turns at once would beat for a connection that is gone.
+            # Started again at each reconnection: two turns at once would beat for a connection that
+            # is gone.
             if self.entry is not None:
                 self.entry.cancel()
 

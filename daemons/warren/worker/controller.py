@@ -1,4 +1,6 @@
-"""Celery's worker within a process of Warren's: it sends what Celery's own program would, for those who listen."""
+"""Celery's worker within a process of Warren's: it sends what Celery's own program would, for those
+who listen.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,16 @@ from celery.worker import WorkController
 
 
 class Controller(WorkController):
-    """Celery's part of a worker. Each signal comes with the arguments that Celery documents for it."""
+    """Celery's part of a worker.
+
+    Each signal comes with the arguments that Celery documents for it.
+    """
 
     def on_before_init(self, **options: Any) -> None:
         """Tells who sets up workers by their name, before the settings are read."""
-        signals.celeryd_init.send(sender=self.hostname, instance=self, conf=self.app.conf, options=options)
+        signals.celeryd_init.send(
+            sender=self.hostname, instance=self, conf=self.app.conf, options=options
+        )
 
     def on_start(self) -> None:
         """Tells who wants to see the worker with its queues, before it connects."""
@@ -26,4 +33,6 @@ class Controller(WorkController):
 
     def shutting_down(self) -> None:
         """Tells that the worker takes nothing more and waits for its tasks."""
-        signals.worker_shutting_down.send(sender=self.hostname, sig="SIGTERM", how="Warm", exitcode=0)
+        signals.worker_shutting_down.send(
+            sender=self.hostname, sig="SIGTERM", how="Warm", exitcode=0
+        )

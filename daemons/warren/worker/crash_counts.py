@@ -1,7 +1,9 @@
-"""Which tasks were at work when their worker died: one that takes its worker with it must not do so for ever.
+"""Which tasks were at work when their worker died: one that takes its worker with it must not do so
+for ever.
 
-A pool child that is lost is counted by its worker, in the message (request.py). When the worker itself is killed nobody is left
-to count, and not every broker does. So each child notes in a file what it runs, and the worker's successor reads that.
+A pool child that is lost is counted by its worker, in the message (request.py). When the worker
+itself is killed nobody is left to count, and not every broker does. So each child notes in a file
+what it runs, and the worker's successor reads that.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, open_or_make, read_regular, remove_any
 
-#: Bytes of the file that belong to one pool child: the id of its task and the task's name, or zeros.
+#: Bytes of the file that belong to one pool child: the id of its task and the task's name, or
+#: zeros.
 _SLOT = 4096
 #: Characters of an id or a name that are kept: as JSON both of them fit, whatever they are.
 _KEPT = 160
-#: Characters of the name and of the routing key of a task that was acknowledged before it ran: with its id they fit as well.
+#: Characters of the name and of the routing key of a task that was acknowledged before it ran: with
+#: its id they fit as well.
 _KEPT_NAME, _KEPT_KEY = 100, 64
 #: Tasks whose deaths a worker remembers; the oldest are forgotten.
 _REMEMBERED = 1000
@@ -36,29 +40,34 @@ _encode = json.JSONEncoder().encode
 class CrashCounts:
     """How often a worker of this host died while it ran a task, by the task's id.
 
-    `directory` is one for all workers of the host, who count together. What cannot be written (full disk) is not counted, and
-    nothing else happens.
+    `directory` is one for all workers of the host, who count together. What cannot be written (full
+    disk) is not counted, and nothing else happens.
     """
 
     def __init__(self, directory: Path, program: str, processes: int) -> None:
-        self._at_work, self._counts = directory / f"{program}.tasks", directory / f"{program}.deaths"
+        self._at_work, self._counts = (
+            directory / f"{program}.tasks",
+            directory / f"{program}.deaths",
+        )
         self._requeued = directory / f"{program}.handed-back"
         self._processes = processes
         self._file = -1
         self._inode = 0
         self._task_id = ""
         self._counted: dict[str, int] = {}
-        #: Tasks that died with the worker before and do not come again, as they were acknowledged before they ran: id,
-        #: name and routing key.
+        #: Tasks that died with the worker before and do not come again, as they were acknowledged
+        #: before they ran: id, name and routing key.
         self.gone: list[tuple[str, str, str]] = []
         #: Tasks whose loss a message is to carry that the broker has not confirmed.
         self._on_way: list[str] = []
 
     def open(self, unasked: bool = False) -> None:
-        """Counts what the worker before this one was running, if it did not end in order. Call it before any child is forked.
+        """Counts what the worker before this one was running, if it did not end in order. Call it
+        before any child is forked.
 
-        `unasked`: that worker ended in order, and its supervisor had not told it to. A task may have sent it the signal, and may
-        do so each time it runs: what was handed back then counts as well.
+        `unasked`: that worker ended in order, and its supervisor had not told it to. A task may
+        have sent it the signal, and may do so each time it runs: what was handed back then counts
+        as well.
         """
         try:
             make_directory(self._at_work.parent)
@@ -66,17 +75,24 @@ class CrashCounts:
             self._inode = os.fstat(self._file).st_ino
             left = list(self._left())
             self.gone = [(task_id, name, key) for task_id, name, key in left if key is not None]
-            died = {task_id: name for task_id, name, key in left if key is None} | (_listed(self._requeued) if unasked else {})
+            died = {task_id: name for task_id, name, key in left if key is None} | (
+                _listed(self._requeued) if unasked else {}
+            )
             if died:
                 self._add(died)
-            # Only now: cut off before, the death counts twice, and the task has one try less. All room is taken here, so that a
-            # disk that is full later fails no note.
+            # Only now: cut off before, the death counts twice, and the task has one try less. All
+            # room is taken here, so that a disk that is full later fails no note.
             self._clear()
             remove_any(self._requeued)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
         except OSError as error:
             consequence = "a task that ends its worker is not counted"
-            logger().error(Event.CANNOT_WRITE, path=str(self._at_work), reason=error.strerror, consequence=consequence)
+            logger().error(
+                Event.CANNOT_WRITE,
+                path=str(self._at_work),
+                reason=error.strerror,
+                consequence=consequence,
+            )
             return
         for path in self._counts.parent.glob("*.deaths"):
             for task_id, count in _read(path).items():
@@ -84,32 +100,42 @@ class CrashCounts:
         for task_id, name in died.items():
             crashes = self._counted[task_id]
             reason = "the worker died while it ran"
-            logger().warning(Event.TASK_REQUEUED, task_id=task_id, task=name, crashes=crashes, reason=reason)
+            logger().warning(
+                Event.TASK_REQUEUED, task_id=task_id, task=name, crashes=crashes, reason=reason
+            )
 
     def of(self, task_id: str) -> int:
         """How often the task was at work when its worker died."""
         return self._counted.get(task_id[:_KEPT], 0) if self._counted else 0
 
     def began(self, index: int, task_id: str) -> bool:
-        """Return whether the pool child with this index, which is dead, noted the task as the one that it runs."""
+        """Return whether the pool child with this index, which is dead, noted the task as the one
+        that it runs.
+        """
         try:
             noted = json.loads(os.pread(self._file, _SLOT, _SLOT * index).rstrip(b"\0"))
             return bool(task_id) and isinstance(noted, list) and noted[:1] == [task_id[:_KEPT]]
         except (OSError, ValueError, RecursionError):
             return False  # no note, or somebody has written over it
 
-    # -- losses that no message carries ----------------------------------------------------------------------------
+    # -- losses that no message carries ------------------------------------------------------------
 
     def count(self, task_id: str) -> int:
-        """Count a loss of the task here, for the broker delivers its message as it was; return how many this host knows."""
+        """Count a loss of the task here, for the broker delivers its message as it was; return how
+        many this host knows.
+        """
         self._count_all([task_id])
         return self.of(task_id)
 
     def lost_unheard(self, index: int, task_id: str) -> None:
-        """Count the task if the pool child with this index, which is dead, had begun with it and nobody could hear that."""
+        """Count the task if the pool child with this index, which is dead, had begun with it and
+        nobody could hear that.
+        """
         if self.began(index, task_id):
             reason = "its process was lost, and before that the connection by which it came"
-            logger().warning(Event.TASK_REQUEUED, task_id=task_id, crashes=self.count(task_id), reason=reason)
+            logger().warning(
+                Event.TASK_REQUEUED, task_id=task_id, crashes=self.count(task_id), reason=reason
+            )
 
     def on_way(self, task_id: str) -> None:
         """A copy of the task's message is to carry its loss."""
@@ -141,26 +167,31 @@ class CrashCounts:
         replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
 
     def forget(self, requeued: Sequence[tuple[str, str]] = ()) -> None:
-        """The end in order: what did not finish was handed back, and that is no death, unless nobody has asked for this end.
+        """The end in order: what did not finish was handed back, and that is no death, unless
+        nobody has asked for this end.
 
         `requeued` are those tasks: id and name.
         """
         if self._file >= 0:
             with suppress(OSError):
-                replace_file(self._requeued, _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in requeued]))
+                replace_file(
+                    self._requeued,
+                    _encode([[task_id[:_KEPT], name[:_KEPT]] for task_id, name in requeued]),
+                )
             self._clear()
 
     def _left(self) -> Iterator[tuple[str, str, str | None]]:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
         for start in range(0, len(content), _SLOT):
-            with suppress(ValueError, TypeError):  # no task, or half a note that a power cut has left
+            # no task, or half a note that a power cut has left
+            with suppress(ValueError, TypeError):
                 task_id, name, *key = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
                 yield str(task_id), str(name), str(key[0]) if key else None
 
     def _clear(self) -> None:
         os.pwrite(self._file, bytes(os.fstat(self._file).st_size), 0)
 
-    # -- in the pool children --------------------------------------------------------------------------------------
+    # -- in the pool children ----------------------------------------------------------------------
 
     def connect(self) -> None:
         """Listens to the tasks of the pool children that this process forks."""
@@ -172,7 +203,8 @@ class CrashCounts:
         self._note(b"")  # in the place of one that was lost, whose task its worker has counted
 
     def _began(self, task: Any = None, **_: Any) -> None:
-        if not task.request.is_eager:  # a task that another one runs itself, with `apply`, is part of the other
+        # a task that another one runs itself, with `apply`, is part of the other
+        if not task.request.is_eager:
             self._task_id = task.request.id
             note = [task.request.id[:_KEPT], task.name[:_KEPT]]
             if not task.acks_late:

@@ -1,10 +1,11 @@
-"""Which message the worker itself had in hand when it died: one that kills it must not do so for ever.
+"""Which message the worker itself had in hand when it died: one that kills it must not do so for
+ever.
 
-What pool children run is counted by crash_counts.py. Before a message has come to a child it is the worker's
-main loop that looks at it, and nobody is left to count when that one is killed (out of memory, hung) or
-ends on an error. So the message is noted, in a file that outlives the process, before anything looks
-into it; the worker's successor counts what was noted. The file is written, not mapped: a task may
-truncate it, and a store into a page that is gone would end the worker.
+What pool children run is counted by crash_counts.py. Before a message has come to a child it is the
+worker's main loop that looks at it, and nobody is left to count when that one is killed (out of
+memory, hung) or ends on an error. So the message is noted, in a file that outlives the process,
+before anything looks into it; the worker's successor counts what was noted. The file is written,
+not mapped: a task may truncate it, and a store into a page that is gone would end the worker.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, open_or_make, read_regular
 
-#: Deaths after which a message is rejected. An innocent one would have to be in hand, for some hundred
-#: microseconds, at each of them.
+#: Deaths after which a message is rejected. An innocent one would have to be in hand, for some
+#: hundred microseconds, at each of them.
 MOST_CRASHES = 3
 #: Bytes of the note: the message's key, or zeros.
 _KEY = 16
@@ -33,10 +34,16 @@ _REMEMBERED = 1000
 
 
 class CurrentMessage:
-    """The message that one worker has in hand. `directory` is one for all workers of the host, who count together."""
+    """The message that one worker has in hand.
+
+    `directory` is one for all workers of the host, who count together.
+    """
 
     def __init__(self, directory: Path, program: str) -> None:
-        self._path, self._counts = directory / f"{program}.in-hand", directory / f"{program}.in-hand-counts"
+        self._path, self._counts = (
+            directory / f"{program}.in-hand",
+            directory / f"{program}.in-hand-counts",
+        )
         self._file, self._identity = -1, (-1, -1)
         self._held = bytes(_KEY)
         self._opened = False
@@ -44,7 +51,10 @@ class CurrentMessage:
         self._owner = os.getpid()
 
     def open(self) -> None:
-        """Count what the worker before this one had in hand. What cannot be written is not counted."""
+        """Count what the worker before this one had in hand.
+
+        What cannot be written is not counted.
+        """
         try:
             make_directory(self._path.parent)
             self._reopen()
@@ -52,7 +62,12 @@ class CurrentMessage:
             self._count(os.pread(self._file, _KEY, 0).hex() or "0")
         except OSError as error:
             consequence = "a message that ends its worker is not counted"
-            logger().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+            logger().error(
+                Event.CANNOT_WRITE,
+                path=str(self._path),
+                reason=error.strerror,
+                consequence=consequence,
+            )
 
     def _count(self, key: str) -> None:
         own = _read(self._counts)
@@ -70,11 +85,15 @@ class CurrentMessage:
             self._store(_key(body, headers))
 
     def clear(self) -> None:
-        """Note that the worker has none in hand: it is with a pool child, waits for its time, or was answered."""
+        """Note that the worker has none in hand: it is with a pool child, waits for its time, or
+        was answered.
+        """
         self._store(bytes(_KEY))
 
     def _store(self, note: bytes) -> None:
-        """Write the note. Whatever has become of the file stops nothing: it is made again, or this death is not counted."""
+        """Write the note. Whatever has become of the file stops nothing: it is made again, or this
+        death is not counted.
+        """
         self._held = note
         if not self._opened:
             return
@@ -84,7 +103,9 @@ class CurrentMessage:
             os.pwrite(self._file, note, 0)
 
     def _is_open(self) -> bool:
-        """Whether the descriptor is that of the file, which has its name: a module may have closed it, a task removed it."""
+        """Whether the descriptor is that of the file, which has its name: a module may have closed
+        it, a task removed it.
+        """
         try:
             status = os.fstat(self._file)
         except OSError:
@@ -103,11 +124,16 @@ class CurrentMessage:
         crash_counts = self._counted.get(self._held.hex(), 0) if self._counted else 0
         if crash_counts < MOST_CRASHES:
             return ""
-        return f"expected a message that its worker outlives, found one that it had in hand as it died {crash_counts} times"
+        return (
+            "expected a message that its worker outlives, found one that it had in hand as it "
+            f"died {crash_counts} times"
+        )
 
 
 def _key(body: Any, headers: Any) -> bytes:
-    """Return what a message is known by when it comes again: its id, and the beginning of its body."""
+    """Return what a message is known by when it comes again: its id, and the beginning of
+    its body.
+    """
     task_id = headers.get("id") if isinstance(headers, dict) else None
     digest = hashlib.blake2b(digest_size=_KEY)
     if isinstance(task_id, str):

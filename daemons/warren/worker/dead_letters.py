@@ -1,8 +1,8 @@
 """Messages that nobody can run, kept where a person finds them.
 
-RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the directory broker/rejected. While
-RabbitMQ takes no messages, or where it grants its user no such queue: the directory `rejected` of
-this host's state_dir, a file each.
+RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the directory broker/rejected.
+While RabbitMQ takes no messages, or where it grants its user no such queue: the directory
+`rejected` of this host's state_dir, a file each.
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ _LONGEST = 400
 class DeadLetters:
     """The dead letters of one worker. `directory` is this host's own."""
 
-    def __init__(self, requeuer: Requeuer, host: str, worker: str, directory: Path, queue_type: str = "quorum") -> None:
+    def __init__(
+        self,
+        requeuer: Requeuer,
+        host: str,
+        worker: str,
+        directory: Path,
+        queue_type: str = "quorum",
+    ) -> None:
         self._requeuer = requeuer
         self._host = host
         self._worker = worker
@@ -89,18 +96,28 @@ class DeadLetters:
             return
         try:
             here = partial(self._keep_here, message, headers, done)
-            options: dict[str, Any] = {"headers": headers, "refused": here, "declare": self._declare, "repeatable": True}
+            options: dict[str, Any] = {
+                "headers": headers,
+                "refused": here,
+                "declare": self._declare,
+                "repeatable": True,
+            }
             self._requeuer.send(message, "", REJECTED, done, **options)
             if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
                 bound()  # Redis'; on RabbitMQ the queue has it
         except self._requeuer.lost:
             raise  # the broker has it still, and delivers it again
-        except Exception as error:  # noqa: BLE001  what cannot be run may well be what cannot be sent: too large, no text, too deep
-            logger().error(Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host")
+        # What cannot be run may well be what cannot be sent: too large, no text, too deep.
+        except Exception as error:  # noqa: BLE001
+            logger().error(
+                Event.CANNOT_KEEP, reason=brief(error), consequence="it is kept on this host"
+            )
             self._keep_here(message, headers, done)
 
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
-        """Keep it on this host: RabbitMQ takes no messages, and it may not hold a place of the prefetch meanwhile."""
+        """Keep it on this host: RabbitMQ takes no messages, and it may not hold a place of the
+        prefetch meanwhile.
+        """
         self._keep_here(message, self._headers(message, reason), done)
 
     def adopt(self, path: Path, reason: str) -> None:
@@ -129,7 +146,8 @@ class DeadLetters:
         self._bound.added(len(content))
 
     def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
-        """Call `write`, then `done`. What a full disk does not take stays unacknowledged, and is tried again.
+        """Call `write`, then `done`. What a full disk does not take stays unacknowledged, and is
+        tried again.
 
         Back in its queue it would come again at once, and again, for as long as the disk is full.
         """
@@ -137,7 +155,10 @@ class DeadLetters:
             try:
                 write()
             except OSError as error:
-                consequence = "rejected messages stay unacknowledged and are tried again until the disk takes them"
+                consequence = (
+                    "rejected messages stay unacknowledged and are tried again until the disk "
+                    "takes them"
+                )
                 logger().error(Event.CANNOT_KEEP, reason=brief(error), consequence=consequence)
                 self._pause = FIRST_PAUSE
                 self._next = time.monotonic() + FIRST_PAUSE
@@ -148,7 +169,9 @@ class DeadLetters:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Let good tasks go on beside what waits, as long as that is little: else it holds places of the prefetch."""
+        """Let good tasks go on beside what waits, as long as that is little: else it holds places
+        of the prefetch.
+        """
         room = held = 0
         for each in self._unkept:
             held += each.size
@@ -167,16 +190,27 @@ class _Unkept(NamedTuple):
 
 
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
-    """Return the file's text: the message with these headers or, where JSON cannot hold that, what Python shows of it."""
+    """Return the file's text: the message with these headers or, where JSON cannot hold that, what
+    Python shows of it.
+    """
     try:
         return json.dumps(copy_of(message, **headers), default=_text).encode()
-    except Exception as error:  # noqa: BLE001  keys that are no texts, a depth without an end, a value that cannot be shown
-        shown = {name: reprlib.repr(getattr(message, name, None)) for name in ("headers", "properties", "body")}
+    # Keys that are no texts, a depth without an end, a value that cannot be shown.
+    except Exception as error:  # noqa: BLE001
+        shown = {
+            name: reprlib.repr(getattr(message, name, None))
+            for name in ("headers", "properties", "body")
+        }
         return json.dumps(
-            {**shown, "headers": headers, "shown": shown["headers"], "unwritable": brief(error)}, default=_text
+            {**shown, "headers": headers, "shown": shown["headers"], "unwritable": brief(error)},
+            default=_text,
         ).encode()
 
 
 def _text(value: Any) -> str:
     """Return what JSON has no word for: bytes in base64, else as Python shows it."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes | bytearray | memoryview) else repr(value)
+    return (
+        base64.b64encode(value).decode()
+        if isinstance(value, bytes | bytearray | memoryview)
+        else repr(value)
+    )

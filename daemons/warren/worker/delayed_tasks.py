@@ -1,9 +1,10 @@
 """Tasks that are due later: a few wait in the worker's memory, the rest in the broker.
 
-Celery keeps each message with an ETA in the worker and raises the prefetch by one, without an end: a
-flood of them fills its memory, and what is kept for long passes RabbitMQ's consumer_timeout or Redis'
-visibility_timeout. So only what is due soon is kept, for that is exact, and of that a bounded number.
-Everything else goes back to the broker with the moment at which it is to come again.
+Celery keeps each message with an ETA in the worker and raises the prefetch by one, without an end:
+a flood of them fills its memory, and what is kept for long passes RabbitMQ's consumer_timeout or
+Redis' visibility_timeout. So only what is due soon is kept, for that is exact, and of that a
+bounded number. Everything else goes back to the broker with the moment at which it is to come
+again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _STEP = 50
 class DelayedTasks:
     """The tasks of one worker that are due later."""
 
-    def __init__(self, requeuer: Requeuer, near: float = NEAR, note: Callable[[str], object] = bool) -> None:
+    def __init__(
+        self, requeuer: Requeuer, near: float = NEAR, note: Callable[[str], object] = bool
+    ) -> None:
         """`note` is told each queue of RabbitMQ that a message has gone to."""
         self._requeuer = requeuer
         self._note = note
@@ -80,10 +83,14 @@ class DelayedTasks:
         return min(self._near, SHORTEST) if quorum else self._near
 
     def send_away(self, message: Any, until: float, seconds: float) -> bool:
-        """Send the message back to the broker, to come again in so many seconds, at `until`. Return whether it goes."""
+        """Send the message back to the broker, to come again in so many seconds, at `until`.
+
+        Return whether it goes.
+        """
         if not source(message):
             return False
-        own = getattr(message.channel, "postpone", None)  # of Redis and of the embedded broker: one step
+        # of Redis and of the embedded broker: one step
+        own = getattr(message.channel, "postpone", None)
         if own is not None:
             return bool(own(message, until))
         if self._refused:
@@ -120,7 +127,10 @@ class DelayedTasks:
             raise
 
     def _stays(self, message: Any) -> None:
-        """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them. Or this one cannot be sent as a copy."""
+        """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them.
+
+        Or this one cannot be sent as a copy.
+        """
         self._leaving -= 1
         if self._refused or len(self._kept) < MOST:
             heapq.heappush(self._kept, time.time() + due_in(message.headers))
@@ -131,7 +141,8 @@ class DelayedTasks:
     def _make_room(self) -> None:
         """Raise the prefetch by what is on its way: good tasks go on meanwhile.
 
-        By MOST, so that a flood fills no memory; without an end while RabbitMQ takes no messages, for then none leaves.
+        By MOST, so that a flood fills no memory; without an end while RabbitMQ takes no messages,
+        for then none leaves.
         """
         wanted = self._wanted()
         if wanted > self._room.raised:
@@ -144,7 +155,9 @@ class DelayedTasks:
 
 
 def away_for(due: float, kept: int, near: float) -> float:
-    """Return for how many seconds a task goes away that is due in `due`, beside so many that are kept; 0: it is kept. Pure."""
+    """Return for how many seconds a task goes away that is due in `due`, beside so many that are
+    kept; 0: it is kept. Pure.
+    """
     if due > near:
         return max(due - min(LEAD, near / 2), SHORTEST)
     # As many as may be kept: the others come when they are due, up to a second late.

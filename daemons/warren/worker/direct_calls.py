@@ -1,8 +1,9 @@
-"""Slots for the body of a governed task that is called, not sent: nobody has admitted it at the gate.
+"""Slots for the body of a governed task that is called, not sent: nobody has admitted it at the
+gate.
 
-`task.map`, `starmap` and `chunks` are such calls, in a task of Celery's own that no quota governs. So are
-an error callback with the arguments (request, error, traceback), `apply`, and a plain `task(...)` in
-another task. Each waits for slots of its own, as `with quota(...).call()` does.
+`task.map`, `starmap` and `chunks` are such calls, in a task of Celery's own that no quota governs.
+So are an error callback with the arguments (request, error, traceback), `apply`, and a plain
+`task(...)` in another task. Each waits for slots of its own, as `with quota(...).call()` does.
 """
 
 from __future__ import annotations
@@ -31,13 +32,19 @@ class DirectCalls:
         self._allowance = allowance
 
     def guard(self, tasks: Mapping[str, Task]) -> None:
-        """Have each call of a governed task's body take slots, unless it is the one that was admitted with some."""
+        """Have each call of a governed task's body take slots, unless it is the one that was
+        admitted with some.
+        """
         for name, task in tasks.items():
-            costs = {each: self._settings.quotas[each].cost for each in self._settings.quotas_of(name)}
+            costs = {
+                each: self._settings.quotas[each].cost for each in self._settings.quotas_of(name)
+            }
             if costs:
                 task.run = self._with_slots(name, task.run, costs)
 
-    def _with_slots(self, name: str, run: Callable[..., Any], costs: Mapping[str, int]) -> Callable[..., Any]:
+    def _with_slots(
+        self, name: str, run: Callable[..., Any], costs: Mapping[str, int]
+    ) -> Callable[..., Any]:
         @functools.wraps(run)
         def body(*arguments: Any, **keywords: Any) -> Any:
             if self._allowance.enter(name):
@@ -52,8 +59,9 @@ class DirectCalls:
 def _slots(costs: Mapping[str, int]) -> Iterator[None]:
     """Wait for so many slots of each quota; they cool from the end of the block.
 
-    Inside the block they are what `with quota(...).call()` uses first. A slot that the caller was admitted
-    with and has not used becomes one of them: under a limit of one, it would wait for itself.
+    Inside the block they are what `with quota(...).call()` uses first. A slot that the caller was
+    admitted with and has not used becomes one of them: under a limit of one, it would wait for
+    itself.
     """
     outer = held.get()
     with ExitStack() as stack:
@@ -62,7 +70,12 @@ def _slots(costs: Mapping[str, int]) -> Iterator[None]:
         for calls in taken.values():
             for call in calls:
                 stack.push(call)
-        held.set({**(outer or {}), **{name: [each.ticket for each in calls] for name, calls in taken.items()}})
+        held.set(
+            {
+                **(outer or {}),
+                **{name: [each.ticket for each in calls] for name, calls in taken.items()},
+            }
+        )
         try:
             yield
         finally:

@@ -1,4 +1,5 @@
-"""How a worker ends: it takes nothing more, running tasks finish within the stop timeout, the rest goes back to the broker.
+"""How a worker ends: it takes nothing more, running tasks finish within the stop timeout, the rest
+goes back to the broker.
 
 The main loop keeps turning meanwhile, so that results, acknowledgements and the heartbeat go on.
 """
@@ -18,7 +19,8 @@ from warren.worker.gate import Gate
 from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about
 
-#: Seconds that a cancelled task has for its last words, before its process is killed. The supervisor kills after 10 s.
+#: Seconds that a cancelled task has for its last words, before its process is killed. The
+#: supervisor kills after 10 s.
 GRACE = 2.0
 #: The same for an idle pool child.
 LAST_WORDS = 5.0
@@ -27,7 +29,13 @@ LAST_WORDS = 5.0
 class Drain:
     """One stop of one worker; `begin` may be called again to bring the deadline forward."""
 
-    def __init__(self, gate: Gate, requeuer: Requeuer, callbacks: Callbacks, end_pool: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        requeuer: Requeuer,
+        callbacks: Callbacks,
+        end_pool: Callable[[float], None],
+    ) -> None:
         self.gate = gate
         self.requeuer = requeuer
         #: What follows ends that the worker has told: it is work as a task is.
@@ -48,7 +56,12 @@ class Drain:
         deadline = time.monotonic() + timeout
         if self.deadline is None or deadline < self.deadline:
             self.deadline = deadline
-            logger().info(Event.STOPPING, reason=reason, running=len(state.reserved_requests), timeout_s=timeout)
+            logger().info(
+                Event.STOPPING,
+                reason=reason,
+                running=len(state.reserved_requests),
+                timeout_s=timeout,
+            )
 
     def step(self, consumer: Any) -> None:
         """One step, from the worker's main loop."""
@@ -58,8 +71,9 @@ class Drain:
             self.gate.closed = True  # a paused queue is not taken up again
             if consumer.task_consumer is not None:
                 consumer.task_consumer.cancel()
-        # A copy that is with the broker is waited for a little, also beyond the deadline: its message comes back as well when
-        # the connection closes before the confirmation is here. What has not been sent comes back once, as itself.
+        # A copy that is with the broker is waited for a little, also beyond the deadline: its
+        # message comes back as well when the connection closes before the confirmation is here.
+        # What has not been sent comes back once, as itself.
         if not state.reserved_requests and not self._callbacks.running:
             if self.requeuer.end():
                 self._stop()
@@ -67,7 +81,9 @@ class Drain:
             self._requeue(consumer)
 
     def step_without_broker(self, consumer: Any) -> None:
-        """The same while there is no broker: nobody takes in results then, so a running task is given its time and no more."""
+        """The same while there is no broker: nobody takes in results then, so a running task is
+        given its time and no more.
+        """
         if self.deadline is None:
             return
         if not state.active_requests and not self._callbacks.running:
@@ -77,17 +93,20 @@ class Drain:
 
     def _stop(self) -> None:
         if state.should_stop is None:
-            self._end_pool(LAST_WORDS)  # a child may hang in what a module does at the end of its process
+            # a child may hang in what a module does at the end of its process
+            self._end_pool(LAST_WORDS)
             state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
 
     def _requeue(self, consumer: Any) -> None:
-        # The pool asks its children by SIGTERM, which a task may have switched off, and waits for them without an end.
+        # The pool asks its children by SIGTERM, which a task may have switched off, and waits for
+        # them without an end.
         self._end_pool(GRACE)
-        # Cancelled tasks were not acknowledged: closing the connection gives their messages back. Their slots stay open until the
-        # watchdog sees these processes dead, and cool from then.
+        # Cancelled tasks were not acknowledged: closing the connection gives their messages back.
+        # Their slots stay open until the watchdog sees these processes dead, and cool from then.
         for request in state.active_requests:
             if request.acknowledged:
-                continue  # before it ran: it does not come back, and its request tells that it has failed
+                # Before it ran: it does not come back, and its request tells that it has failed.
+                continue
             self.requeued.append((request.id, request.name))
             reason = "the worker ends, and it has not finished within the time that it had"
             logger().warning(Event.TASK_REQUEUED, **about(request), reason=reason)

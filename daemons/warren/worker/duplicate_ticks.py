@@ -1,7 +1,9 @@
-"""Ticks of beat that come twice under one id: the second is dropped where this host knows that the first has ended.
+"""Ticks of beat that come twice under one id: the second is dropped where this host knows that the
+first has ended.
 
-Beat sends a tick again when it cannot know whether the broker has it. What had ended is in a table that all workers of the
-host share and that outlives them. Other hosts, and what another worker of this one has at work, are not known here.
+Beat sends a tick again when it cannot know whether the broker has it. What had ended is in a table
+that all workers of the host share and that outlives them. Other hosts, and what another worker of
+this one has at work, are not known here.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from warren.logs.setup import logger
 from warren.system.regular_file import make_directory, open_or_make
 from warren.worker.task_fields import about_message
 
-#: Bytes that stand for one id; ids whose places begin at the same one, the newest first; how many such places there are.
+#: Bytes that stand for one id; ids whose places begin at the same one, the newest first; how many
+#: such places there are.
 _DIGEST, _ROW, _ROWS = 16, 16, 4096
 #: Seconds until a second message is looked at again whose first one is at work.
 AGAIN = 5.0
@@ -33,8 +36,8 @@ _logger = logging.getLogger(__name__)
 class Ended:
     """The newest 50,000 or so of the ids that were added, in a file of one size.
 
-    No lock: of two ids that are added at the same moment in one row one may be forgotten, and a power cut may forget any.
-    What cannot be written or read is not known.
+    No lock: of two ids that are added at the same moment in one row one may be forgotten, and a
+    power cut may forget any. What cannot be written or read is not known.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,8 +75,8 @@ class Ended:
 class DuplicateTicks:
     """The ticks that come to one worker.
 
-    `away` sends a message back to the broker, to come again at a time (on the wall clock) in so many seconds; False when it
-    cannot.
+    `away` sends a message back to the broker, to come again at a time (on the wall clock) in so
+    many seconds; False when it cannot.
     """
 
     def __init__(self, path: Path, away: Callable[[Any, float, float], bool]) -> None:
@@ -85,12 +88,16 @@ class DuplicateTicks:
         self._consumer = consumer
 
     def ended(self, headers: dict[str, Any]) -> None:
-        """Takes in that the task with these headers has ended, and that its message is acknowledged."""
+        """Takes in that the task with these headers has ended, and that its message is
+        acknowledged.
+        """
         if identity := _tick(headers):
             self._ended.add(identity)
 
     def repeats(self, message: Any) -> bool:
-        """Return whether the message is a tick's second one, which was dropped, or has gone back until more is known."""
+        """Return whether the message is a tick's second one, which was dropped, or has gone back
+        until more is known.
+        """
         identity = _tick(message.headers)
         if not identity:
             return False
@@ -98,7 +105,8 @@ class DuplicateTicks:
             logger().info(Event.TICK_REPEATED, **about_message(message))
             message.ack_log_error(_logger, self._consumer.connection_errors)
             return True
-        # Dropped now, the tick would be lost with a worker that dies: the broker may not have the first message any more.
+        # Dropped now, the tick would be lost with a worker that dies: the broker may not have the
+        # first message any more.
         return _at_work(identity) and self._away(message, time.time() + AGAIN, AGAIN)
 
 
@@ -110,7 +118,9 @@ def _tick(headers: Any) -> str:
 
 def _at_work(identity: str) -> bool:
     # After a broken connection Celery knows those that run by the second set only.
-    return identity in state.requests or any(request.id == identity for request in state.active_requests)
+    return identity in state.requests or any(
+        request.id == identity for request in state.active_requests
+    )
 
 
 def _place(identity: str) -> tuple[bytes, int]:

@@ -1,12 +1,13 @@
-"""A flood of small messages that nobody can run: RabbitMQ gives more of them at a time, so that it is over soon.
+"""A flood of small messages that nobody can run: RabbitMQ gives more of them at a time, so that it
+is over soon.
 
-A worker holds as many messages unacknowledged as its prefetch says, a few for each child. A message that
-is rejected holds its place until the broker has written its copy and its acknowledgement to disk, so
-a flood would go by a few at a time, and a quorum queue's prefetch cannot be raised. So while nothing but such
-messages comes from a queue, a second consumer takes from there, with a channel and a prefetch of its
-own. It ranks below all others: a good task goes to a consumer that has room for it. It ends at the
-first good task. Of those that came by it the worker keeps as many as its prefetch, and the others go
-back.
+A worker holds as many messages unacknowledged as its prefetch says, a few for each child. A message
+that is rejected holds its place until the broker has written its copy and its acknowledgement to
+disk, so a flood would go by a few at a time, and a quorum queue's prefetch cannot be raised. So
+while nothing but such messages comes from a queue, a second consumer takes from there, with a
+channel and a prefetch of its own. It ranks below all others: a good task goes to a consumer that
+has room for it. It ends at the first good task. Of those that came by it the worker keeps as many
+as its prefetch, and the others go back.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class Flood:
         self._last = time.monotonic()
 
     def good(self, message: Any) -> bool:
-        """Take in that the message can be run. Return whether it went back to its queue, for the worker holds enough of them."""
+        """Take in that the message can be run.
+
+        Return whether it went back to its queue, for the worker holds enough of them.
+        """
         self._over(source(message))
         if self._channel is None or message.channel is not self._channel:
             return False
@@ -71,7 +75,8 @@ class Flood:
             self._kept.append(message)
             return False
         if counts_returns(self._consumer.app, source(message)):
-            # It stays unacknowledged until the broker has its copy, or runs here if an alarm begins before that.
+            # It stays unacknowledged until the broker has its copy, or runs here if an alarm begins
+            # before that.
             run = partial(self._consumer.keep_until_due, message)
             self._requeuer.send_back(message, message.ack, refused=run)
         else:
@@ -79,14 +84,22 @@ class Flood:
         return True
 
     def step(self, closed: bool) -> None:
-        """Begin to take from a queue that is flooded, or end. `closed`: the worker takes nothing more."""
-        # Under an alarm each message becomes a file: more of them at a time would hold up the main loop.
+        """Begin to take from a queue that is flooded, or end.
+
+        `closed`: the worker takes nothing more.
+        """
+        # Under an alarm each message becomes a file: more of them at a time would hold up the main
+        # loop.
         closed = closed or self._requeuer.blocked
         if self._queue:
             if closed or time.monotonic() - self._last > IDLE or not self._consumes(self._queue):
                 self._over(self._queue)
         elif not closed:
-            flooded = (queue for queue, row in self._rows.items() if row >= IN_A_ROW and self._consumes(queue))
+            flooded = (
+                queue
+                for queue, row in self._rows.items()
+                if row >= IN_A_ROW and self._consumes(queue)
+            )
             if queue := next(flooded, ""):
                 self._begin_taking(queue)
 
@@ -99,13 +112,15 @@ class Flood:
         if queue and queue == self._queue:
             taking, self._taking, self._queue = self._taking, None, ""
             if taking is not None:
-                taking.cancel()  # what was on its way here is taken in while the broker's answer is waited for
+                # What was on its way here is taken in while the broker's answer is waited for.
+                taking.cancel()
 
     def _begin_taking(self, name: str) -> None:
         consumer = self._consumer
         if consumer.connection.transport.driver_type != "amqp":
             self._rows.clear()
             return
+        # the queue is gone, or RabbitMQ grants no more consumers: the first one continues
         try:
             if self._channel is None:
                 self._channel = consumer.connection.channel()
@@ -121,7 +136,7 @@ class Flood:
                 on_decode_error=consumer.on_decode_error,
             )
             self._taking.consume()
-        except ChannelError:  # the queue is gone, or RabbitMQ grants no more consumers: the first one continues
+        except ChannelError:
             self._channel = self._taking = None
             self._queue = ""
             self._rows.clear()

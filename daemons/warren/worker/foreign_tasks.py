@@ -1,7 +1,7 @@
 """Tasks of other workers that RabbitMQ does not take back just now: a file each until it does.
 
-Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and it is the worker
-that makes room. They are no dead letters: another host may have the task.
+Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and it is the
+worker that makes room. They are no dead letters: another host may have the task.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from warren.worker.requeue import Requeuer
 LOOK, BATCH = 2.0, 100
 #: Seconds until one that RabbitMQ did not take is tried again.
 PASSED = 60.0
-#: Bytes of a file that are read. A body of the largest message that Warren takes by default has as many, were it all escapes.
+#: Bytes of a file that are read. A body of the largest message that Warren takes by default has as
+#: many, were it all escapes.
 LARGEST = 1 << 27
 
 
@@ -47,7 +48,8 @@ class ForeignTasks:
         self._directory = directory
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
-        #: Those that could not be sent, until when they are passed over; and those that the log has.
+        #: Those that could not be sent, until when they are passed over; and those that the log
+        #: has.
         self._passed: dict[str, float] = {}
         self._told: set[str] = set()
         #: The channel of the connection that is.
@@ -55,13 +57,17 @@ class ForeignTasks:
         self._next = 0.0
 
     def begin(self, channel: Any, workers: Collection[str]) -> None:
-        """A new connection: what was on its way is sent again, and what workers have left that are none of these any more."""
+        """A new connection: what was on its way is sent again, and what workers have left that are
+        none of these any more.
+        """
         self._channel = channel
         self._on_way.clear()
         self._passed.clear()
         self._next = 0.0
         with suppress(FileNotFoundError, NotADirectoryError):
-            for name in sorted(set(os.listdir(self._directory.parent)) - {*workers, self._directory.name}):
+            for name in sorted(
+                set(os.listdir(self._directory.parent)) - {*workers, self._directory.name}
+            ):
                 self._adopt(self._directory.parent / name)
 
     def _adopt(self, left: Path) -> None:
@@ -75,14 +81,23 @@ class ForeignTasks:
             left.rmdir()
 
     def keep(self, message: Any, headers: dict[str, Any], reason: str) -> None:
-        """Write the message to a file, with these headers, then acknowledge it; what no file can hold is a dead letter."""
+        """Write the message to a file, with these headers, then acknowledge it; what no file can
+        hold is a dead letter.
+        """
+        # bytes or a moment in a header: nothing of Celery's
         try:
             content = _content(message, headers)
-        except (TypeError, ValueError, RecursionError):  # bytes or a moment in a header: nothing of Celery's
+        except (
+            TypeError,
+            ValueError,
+            RecursionError,
+        ):
             self._dead_letters.keep_here(message, reason, message.ack)
         else:
             later = "it continues when RabbitMQ takes messages again"
-            self._dead_letters.write(message, partial(keep_file, self._directory, content, later), message.ack)
+            self._dead_letters.write(
+                message, partial(keep_file, self._directory, content, later), message.ack
+            )
 
     def step(self) -> None:
         """Send on what RabbitMQ takes again. Called a few times a second."""
@@ -92,17 +107,22 @@ class ForeignTasks:
         self._next = now + LOOK
         self._passed = {name: until for name, until in self._passed.items() if until > now}
         with suppress(FileNotFoundError, NotADirectoryError):
-            waiting = [name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")]
+            waiting = [
+                name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")
+            ]
             self._told &= set(waiting)
             # Those that cannot go now have no part in the batch: any number of them holds up none.
-            waiting = [name for name in waiting if name not in self._on_way and name not in self._passed]
+            waiting = [
+                name for name in waiting if name not in self._on_way and name not in self._passed
+            ]
             for name in waiting[: BATCH - len(self._on_way)]:
                 self._send(name)
 
     def _send(self, name: str) -> None:
         path = self._directory / name
         try:
-            # Any task may put something else there, such as a fifo, for which the main loop would wait for ever.
+            # Any task may put something else there, such as a fifo, for which the main loop would
+            # wait for ever.
             message, queue = _message(read_regular(path, LARGEST)[0], self._channel)
         except FileNotFoundError:
             return
@@ -115,15 +135,24 @@ class ForeignTasks:
         self._on_way.add(name)
         # Neither comes after a confirmation, so that what is rejected was not sent.
         ways: dict[str, Any] = {
-            "refused": partial(self._reject, name, "expected a message that can be sent, found another"),
-            "not_taken": partial(self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"),
+            "refused": partial(
+                self._reject, name, "expected a message that can be sent, found another"
+            ),
+            "not_taken": partial(
+                self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"
+            ),
         }
+        # the broker may be another one than it came from
         try:
-            # Removed when the broker has the copy: cut off in between it is there twice, under one id.
+            # Removed when the broker has the copy: cut off in between it is there twice, under one
+            # id.
             self._requeuer.send(message, "", queue, partial(self._sent, name), waits=True, **ways)
         except self._requeuer.lost:
             raise
-        except (NoRoute, OperationalError) as error:  # the broker may be another one than it came from
+        except (
+            NoRoute,
+            OperationalError,
+        ) as error:
             self._pass(name, brief(error))
         except Exception as error:  # noqa: BLE001  anybody may write there what cannot be sent
             self._reject(name, brief(error))
@@ -135,7 +164,9 @@ class ForeignTasks:
         if name not in self._told:
             self._told.add(name)
             logger().error(
-                Event.CANNOT_KEEP, reason=reason, consequence=f"it stays in {self._directory / name} and is tried again"
+                Event.CANNOT_KEEP,
+                reason=reason,
+                consequence=f"it stays in {self._directory / name} and is tried again",
             )
 
     def _reject(self, name: str, reason: str) -> None:
@@ -149,14 +180,18 @@ class ForeignTasks:
             self._pass(name, f"{reason}; {brief(error)}")
 
     def _sent(self, name: str) -> None:
-        with suppress(OSError):  # else it stays in `_on_way`, and is not sent again by this connection
+        # else it stays in `_on_way`, and is not sent again by this connection
+        with suppress(OSError):
             os.unlink(self._directory / name)
             self._on_way.discard(name)
             self._next = 0.0
 
 
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
-    """Return what a file holds. Raises TypeError, ValueError, RecursionError for what JSON would not bring back as it was."""
+    """Return what a file holds.
+
+    Raises TypeError, ValueError, RecursionError for what JSON would not bring back as it was.
+    """
     fields = copy_of(message, **address_of(message), **headers)
     body = fields.pop("body")
     text = body if isinstance(body, str) else bytes(body).decode()
@@ -170,7 +205,9 @@ _FIELDS = {"headers": dict, "properties": dict, "body": str, "queue": str}
 def _message(content: bytes, channel: Any) -> tuple[Any, str]:
     """Return the message of a file, and the queue that it goes to."""
     fields = json.loads(content)
-    if not isinstance(fields, dict) or not all(isinstance(fields[name], kind) for name, kind in _FIELDS.items()):
+    if not isinstance(fields, dict) or not all(
+        isinstance(fields[name], kind) for name, kind in _FIELDS.items()
+    ):
         raise ValueError("expected a message")
     queue, priority = fields.pop("queue"), fields.pop("priority")
     fields["properties"]["priority"] = priority

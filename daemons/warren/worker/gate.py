@@ -1,7 +1,9 @@
-"""The gate: admits a task when its quotas have slots for it, else pauses its queue and hands the message back.
+"""The gate: admits a task when its quotas have slots for it, else pauses its queue and hands the
+message back.
 
-It stands in `Task.Strategy`, which Celery calls once for each task type and connection and which returns the message handler.
-Tasks that no quota governs keep the stock handler: other queues of the worker never meet the gate.
+It stands in `Task.Strategy`, which Celery calls once for each task type and connection and which
+returns the message handler. Tasks that no quota governs keep the stock handler: other queues of the
+worker never meet the gate.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from warren.worker.requeue import Requeuer
 
 #: Seconds until a queue is taken up again that could not be: the connection was gone.
 BROKER_WAIT = 1.0
-#: Seconds until a paused queue is looked at again at the latest: the watchdog may have raised the limit meanwhile.
+#: Seconds until a paused queue is looked at again at the latest: the watchdog may have raised the
+#: limit meanwhile.
 LONGEST_WAIT = 5.0
-#: Seconds that a task without a slot is kept before it goes to the end of a queue that may not wait for it: it must not spin.
+#: Seconds that a task without a slot is kept before it goes to the end of a queue that may not wait
+#: for it: it must not spin.
 ROUND = 0.1
-#: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full quota runs.
+#: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full
+#: quota runs.
 NOTEWORTHY = 1.0
 
 
@@ -53,8 +58,13 @@ class Gate:
         """The message handler of `task` on this connection."""
         admit = stock_strategy(task, app, consumer, **options)
         ledgers = self.admission.ledgers
-        quotas = [(name, ledgers[name], self.settings.quotas[name].cost) for name in self.settings.quotas_of(task.name)]
-        waiting = frozenset(name for name in self.settings.queues if self.settings.may_wait(name, task.name))
+        quotas = [
+            (name, ledgers[name], self.settings.quotas[name].cost)
+            for name in self.settings.quotas_of(task.name)
+        ]
+        waiting = frozenset(
+            name for name in self.settings.queues if self.settings.may_wait(name, task.name)
+        )
         connection = consumer.restart_count
 
         def fall_due(*delivery: Any) -> None:
@@ -62,18 +72,26 @@ class Gate:
                 consumer.qos.decrement_eventually()
                 handle(*delivery)
 
-        def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any) -> None:
+        def handle(
+            message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **rest: Any
+        ) -> None:
             delay = due_in(message.headers)
             if delay > 0:
-                # No slot is taken for a task that is not due. Unacknowledged, it is the broker's until then.
+                # No slot is taken for a task that is not due. Unacknowledged, it is the broker's
+                # until then.
                 consumer.qos.increment_eventually()
                 consumer.timer.call_after(delay, fall_due, (message, body, ack, reject, callbacks))
                 return
-            if is_expired(message.headers) or message.headers.get("id") in consumer.controller.state.revoked:
-                # Celery lets it drop. Should it not (a clock that is set back right here), `has_slots` stops the request.
+            if (
+                is_expired(message.headers)
+                or message.headers.get("id") in consumer.controller.state.revoked
+            ):
+                # Celery lets it drop. Should it not (a clock that is set back right here),
+                # `has_slots` stops the request.
                 admit(message, body, ack, reject, callbacks, **rest)
                 return
-            # Of a paused queue the quotas were asked a moment ago: not once more for each message that was fetched ahead.
+            # Of a paused queue the quotas were asked a moment ago: not once more for each message
+            # that was fetched ahead.
             tickets = None if source(message) in self.paused else self.admission.reserve(quotas)
             if tickets is None:
                 again = partial(handle, message, body, ack, reject, callbacks)
@@ -81,14 +99,32 @@ class Gate:
                     self._requeue(consumer, message, again)
                     self._pause(consumer, source(message), quotas)
                 else:
-                    # Others wait in this queue who need no slot. It is consumed as before, and the message goes to its end.
-                    consumer.timer.call_after(ROUND, self._send_round, (consumer, message, connection))
+                    # Others wait in this queue who need no slot. It is consumed as before, and the
+                    # message goes to its end.
+                    consumer.timer.call_after(
+                        ROUND, self._send_round, (consumer, message, connection)
+                    )
                 return
-            message.headers[TICKETS] = {name: [[ticket.slot, ticket.serial] for ticket in own] for name, own in tickets.items()}
-            # A task that is acknowledged early is so before its call: its slots are settled by the child, or reaped with it.
-            answer = self.admission.settling(message.headers["id"], tickets, ack) if task.acks_late else ack
+            message.headers[TICKETS] = {
+                name: [[ticket.slot, ticket.serial] for ticket in own]
+                for name, own in tickets.items()
+            }
+            # A task that is acknowledged early is so before its call: its slots are settled by the
+            # child, or reaped with it.
+            answer = (
+                self.admission.settling(message.headers["id"], tickets, ack)
+                if task.acks_late
+                else ack
+            )
             try:
-                admit(message, body, answer, self.admission.settling(message.headers["id"], tickets, reject), callbacks, **rest)
+                admit(
+                    message,
+                    body,
+                    answer,
+                    self.admission.settling(message.headers["id"], tickets, reject),
+                    callbacks,
+                    **rest,
+                )
             except BaseException:
                 self.admission.refund(tickets)  # refused before any process could run it: not sent
                 raise
@@ -98,8 +134,8 @@ class Gate:
     def has_slots(self, request: Any) -> bool:
         """Return whether the request may run: it holds slots, or no quota governs its task.
 
-        Whatever a message says, and whatever was thought of it before: this is the last place before the pool. One without slots
-        goes back to its queue, and comes to the gate again.
+        Whatever a message says, and whatever was thought of it before: this is the last place
+        before the pool. One without slots goes back to its queue, and comes to the gate again.
         """
         if TICKETS in request.request_dict or not self.settings.quotas_of(request.task.name):
             return True
@@ -112,9 +148,12 @@ class Gate:
             self.requeuer.send_back(message, message.ack)
 
     def _requeue(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
-        """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting into loss."""
+        """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting
+        into loss.
+        """
         if counts_returns(consumer.app, source(message)):
-            # A quorum queue counts every return and drops a message that came back too often, so it gets a fresh copy.
+            # A quorum queue counts every return and drops a message that came back too often, so it
+            # gets a fresh copy.
             self.requeuer.send_back(message, message.ack, again)
         else:
             message.requeue()
@@ -125,19 +164,24 @@ class Gate:
             return
         self.paused.add(queue)
         pause = wait_s(quotas)
-        # First of all: a connection that breaks in the cancelling must not leave a queue that is never taken up again.
+        # First of all: a connection that breaks in the cancelling must not leave a queue that is
+        # never taken up again.
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
         consumer.pause_task_queue(queue)
         if pause >= NOTEWORTHY:
             logger().info(
-                Event.QUOTA_EXHAUSTED, queue=queue, quotas=[name for name, _, _ in quotas], resumes_in_s=round(pause, 3)
+                Event.QUOTA_EXHAUSTED,
+                queue=queue,
+                quotas=[name for name, _, _ in quotas],
+                resumes_in_s=round(pause, 3),
             )
 
     def _resume(self, consumer: Any, queue: str, quotas: Quotas) -> None:
         if self.closed:
             return
         if queue in consumer.withdrawn:
-            self.paused.discard(queue)  # taken from this worker meanwhile: it is not ours to take up
+            # taken from this worker meanwhile: it is not ours to take up
+            self.paused.discard(queue)
             return
         pause = wait_s(quotas)
         if pause <= 0:
@@ -151,8 +195,9 @@ class Gate:
                 consumer.add_task_queue(queue)
                 return
             except (*consumer.connection_errors, *consumer.channel_errors, AttributeError):
-                # The connection is gone (with no task consumer there is nothing to add to): the queue stays paused over the
-                # reconnection, and is taken up again from here once there is a connection.
+                # The connection is gone (with no task consumer there is nothing to add to): the
+                # queue stays paused over the reconnection, and is taken up again from here once
+                # there is a connection.
                 self.paused.add(queue)
                 pause = BROKER_WAIT
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))

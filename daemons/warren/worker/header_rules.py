@@ -26,8 +26,11 @@ EMBEDDED = ("callbacks", "errbacks", "chain", "chord")
 #: Numbers beyond this are refused: no count and no limit in seconds is meant so.
 MOST = 10**9
 
-#: A header becomes an attribute of the task's request. These would hide what Celery or Warren asks it.
-_HIDING = frozenset(name for name in dir(Context) if callable(getattr(Context, name))) | {"is_eager"}
+#: A header becomes an attribute of the task's request. These would hide what Celery or Warren asks
+#: it.
+_HIDING = frozenset(name for name in dir(Context) if callable(getattr(Context, name))) | {
+    "is_eager"
+}
 _HIDING |= {*EMBEDDED, "called_directly", "_children", "_protected"}
 
 
@@ -83,20 +86,28 @@ HEADERS: Mapping[str, Rule] = {
     "ignore_result": _FLAG,
     "stamped_headers": ("a list of texts", _is_texts),
     "timelimit": ("two numbers from 0 on, or null,", _is_limits),
-    CRASHES: ("a whole number from 0 to 1000", lambda value: type(value) is int and 0 <= value <= 1000),
+    CRASHES: (
+        "a whole number from 0 to 1000",
+        lambda value: type(value) is int and 0 <= value <= 1000,
+    ),
     SENT_AT: ("seconds since the epoch", lambda value: is_number(value, 0, 10**11)),
 }
 
 #: Properties of the message, likewise. Redis and the embedded broker take them from anybody's JSON.
 PROPERTIES: Mapping[str, Rule] = {
     **dict.fromkeys(("correlation_id", "reply_to"), _NAME),
-    "priority": ("a whole number from 0 to 255", lambda value: type(value) is int and 0 <= value <= 255),
+    "priority": (
+        "a whole number from 0 to 255",
+        lambda value: type(value) is int and 0 <= value <= 255,
+    ),
     "delivery_mode": ("1 or 2", lambda value: type(value) is int and value in (1, 2)),
 }
 
 
 def problem_of(headers: Mapping[Any, Any], properties: Mapping[Any, Any]) -> str:
-    """Return what is wrong with the fields of a message that names a task; empty when nothing is."""
+    """Return what is wrong with the fields of a message that names a task; empty when
+    nothing is.
+    """
     for name, rule in (("task", _NAME), ("id", _ID)):
         value = headers.get(name)
         if not value or not rule[1](value):
@@ -108,8 +119,15 @@ def problem_of(headers: Mapping[Any, Any], properties: Mapping[Any, Any]) -> str
             return f"expected {found} in the header {name[:LONGEST_NAME]!a}, found {kind(value)}"
     for name, value in properties.items():
         # RabbitMQ's properties hold the headers as well.
-        if value is not None and value is not headers and (found := _unfit(value, PROPERTIES.get(name))):
-            return f"expected {found} in the property {str(name)[:LONGEST_NAME]!a}, found {kind(value)}"
+        if (
+            value is not None
+            and value is not headers
+            and (found := _unfit(value, PROPERTIES.get(name)))
+        ):
+            return (
+                f"expected {found} in the property {str(name)[:LONGEST_NAME]!a}, found "
+                f"{kind(value)}"
+            )
     return ""
 
 

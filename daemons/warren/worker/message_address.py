@@ -1,7 +1,8 @@
 """Where a message came from, and the address that it was sent to.
 
-A message that goes back to its queue as a copy goes there by the queue's name, so that no other queue gets one. What its sender
-wrote (exchange and routing key) stands in a header meanwhile: a task that is tried again is sent to the same address again.
+A message that goes back to its queue as a copy goes there by the queue's name, so that no other
+queue gets one. What its sender wrote (exchange and routing key) stands in a header meanwhile: a
+task that is tried again is sent to the same address again.
 """
 
 from __future__ import annotations
@@ -23,18 +24,34 @@ def source(message: Any) -> str:
 
 
 def address_of(message: Any) -> dict[str, Any]:
-    """Return the header with which a copy keeps the message's address; none for one that was sent to a queue by its name."""
+    """Return the header with which a copy keeps the message's address; none for one that was sent
+    to a queue by its name.
+    """
     info = message.delivery_info or {}
-    return {ADDRESS: [info["exchange"], info["routing_key"]]} if info.get("exchange") and info.get("routing_key") else {}
+    return (
+        {ADDRESS: [info["exchange"], info["routing_key"]]}
+        if info.get("exchange") and info.get("routing_key")
+        else {}
+    )
 
 
 def restore_address(message: Any) -> None:
-    """Write the address that the message was sent to into its delivery_info, where Celery looks for it."""
+    """Write the address that the message was sent to into its delivery_info, where Celery looks for
+    it.
+    """
     info, headers = message.delivery_info, message.headers
     if not isinstance(info, dict):
         return
     kept = headers.get(ADDRESS) if isinstance(headers, dict) else None
-    if info.get("exchange") == "" and isinstance(kept, list) and len(kept) == 2 and all(isinstance(each, str) for each in kept):
+    if (
+        info.get("exchange") == ""
+        and isinstance(kept, list)
+        and len(kept) == 2
+        and all(isinstance(each, str) for each in kept)
+    ):
         info["exchange"], info["routing_key"] = kept
     if info.get("exchange") == CELERY_DELAYED_DELIVERY_EXCHANGE:
-        info["exchange"], info["routing_key"] = EXCHANGE, without_delay(str(info.get("routing_key")))
+        info["exchange"], info["routing_key"] = (
+            EXCHANGE,
+            without_delay(str(info.get("routing_key"))),
+        )

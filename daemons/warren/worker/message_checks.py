@@ -1,6 +1,7 @@
 """What a task message must look like. It is looked at before Celery's handler sees it.
 
-No message may end the worker: what is not well formed is rejected, with the reason that is found here.
+No message may end the worker: what is not well formed is rejected, with the reason that is found
+here.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from warren.broker.timestamps import moment
 from warren.worker.header_rules import EMBEDDED, kind, problem_of
 from warren.worker.message_copy import TICKETS
 
-#: Warren sends and takes JSON only. Other encodings are also names of Python's codecs, some of which
-#: unpack.
+#: Warren sends and takes JSON only. Other encodings are also names of Python's codecs, some of
+#: which unpack.
 _CONTENT_TYPE = "application/json"
 _ENCODINGS = ("utf-8", "utf8", "us-ascii")
 
@@ -42,10 +43,11 @@ def malformed(message: Any) -> str:
 
 
 def settle(headers: dict[str, Any]) -> None:
-    """Write the moments in the one form that all parsers read alike, and drop what only Warren may say.
+    """Write the moments in the one form that all parsers read alike, and drop what only Warren may
+    say.
 
-    The gate and Celery then read the same value. Slots are named by the gate of this worker: tickets
-    that a message brings are nobody's.
+    The gate and Celery then read the same value. Slots are named by the gate of this worker:
+    tickets that a message brings are nobody's.
     """
     for name in ("eta", "expires"):
         if headers.get(name):
@@ -62,10 +64,14 @@ def _too_far(eta: Any) -> str:
 def _without_task(message: Any) -> str:
     try:
         body = message.payload
-    except Exception as error:  # noqa: BLE001  whatever a decoder raises, the message is none of a task
+    # Whatever a decoder raises, the message is none of a task.
+    except Exception as error:  # noqa: BLE001
         return _undecodable(error)
     if isinstance(body, dict) and "task" in body:
-        return "expected a message of Celery's protocol 2, found protocol 1; send with task_protocol = 2"
+        return (
+            "expected a message of Celery's protocol 2, found protocol 1; send with task_protocol "
+            "= 2"
+        )
     return "expected a task message (headers task and id), found neither"
 
 
@@ -81,7 +87,9 @@ def _body(message: Any) -> str:
         return "expected a body of a list of arguments and an object of keyword arguments"
     if not _is_embed(embed):
         return f"expected callbacks as Celery sends them ({', '.join(EMBEDDED)})"
-    if may_be_deep(message.body if isinstance(message.body, str) else bytes(message.body)) and not is_shallow(body):
+    if may_be_deep(
+        message.body if isinstance(message.body, str) else bytes(message.body)
+    ) and not is_shallow(body):
         return f"expected a body of at most {DEEPEST} levels, found more"
     return ""
 
@@ -98,7 +106,11 @@ def _is_embed(embed: Any) -> bool:
     if not isinstance(embed.get("chord"), dict | None):
         return False
     lists = [embed.get(name) for name in ("callbacks", "errbacks", "chain")]
-    return all(each is None or (isinstance(each, list) and all(isinstance(part, dict | str) for part in each)) for each in lists)
+    return all(
+        each is None
+        or (isinstance(each, list) and all(isinstance(part, dict | str) for part in each))
+        for each in lists
+    )
 
 
 def _undecodable(error: Exception) -> str:

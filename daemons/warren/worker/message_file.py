@@ -17,12 +17,17 @@ _LONGEST = 400
 
 
 def brief(error: Exception) -> str:
-    """Return what an error says, as the reason of a log line or a header: short, and of which type it is."""
+    """Return what an error says, as the reason of a log line or a header: short, and of which type
+    it is.
+    """
     return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
 def keep_file(directory: Path, content: bytes, reason: str) -> None:
-    """Add a file to the directory, on disk when this returns, and tell why it is there. Raises OSError."""
+    """Add a file to the directory, on disk when this returns, and tell why it is there.
+
+    Raises OSError.
+    """
     name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
     make_directory(directory)
     write_whole(f"{directory}/{name}", f"{directory}/.{name}", content, durable=True)

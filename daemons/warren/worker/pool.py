@@ -1,12 +1,13 @@
 """Celery's pool, for tasks that write into its pipes, and for children that die at the same moment.
 
-A pool child tells its worker by a pipe when it begins with a task and when it has ended. Celery takes what it reads there
-as it comes: a task that writes into that pipe ends the worker's main loop, each time it runs. Here it costs that child,
-and counts as a loss of the task at work in it, which is given up at the fifth (request.py).
+A pool child tells its worker by a pipe when it begins with a task and when it has ended. Celery
+takes what it reads there as it comes: a task that writes into that pipe ends the worker's main
+loop, each time it runs. Here it costs that child, and counts as a loss of the task at work in it,
+which is given up at the fifth (request.py).
 
-A child that is dead has said by its pipe whether it had begun with its task, and that is read before anything is
-decided. Celery looks into the pipes of those only that it has found dead in this turn; the task of a child that died a
-moment later ran again, uncounted.
+A child that is dead has said by its pipe whether it had begun with its task, and that is read
+before anything is decided. Celery looks into the pipes of those only that it has found dead in this
+turn; the task of a child that died a moment later ran again, uncounted.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ from warren.system.process import reads, waits
 from warren.worker.pool_messages import LARGEST, problem
 from warren.worker.stuck_children import APART, StuckChildren
 
-#: Seconds without a further byte after which a message that has begun is none: its writer has long gone on.
+#: Seconds without a further byte after which a message that has begun is none: its writer has long
+#: gone on.
 _BROKEN_OFF = 60.0
-#: Times that a task is given to another child because its child died and had neither said nor noted that it began. It is
-#: counted as lost then: its message may end whoever reads it, or it erases both.
+#: Times that a task is given to another child because its child died and had neither said nor noted
+#: that it began. It is counted as lost then: its message may end whoever reads it, or it erases
+#: both.
 MOST_UNSEEN = 20
 
 Reading = Generator[None, None, None]
@@ -53,8 +56,12 @@ class ResultHandler(asynpool.ResultHandler):
         self.begun: dict[int, float] = {}
         self._last: dict[int, Reading] = {}
 
-    def _recv_message(self, add_reader: Callable[..., None], fd: int, callback: Callable[[Any], None]) -> Reading:
-        """In the place of Celery's (5.7): a generator that reads one message, and yields where it has to wait for more."""
+    def _recv_message(
+        self, add_reader: Callable[..., None], fd: int, callback: Callable[[Any], None]
+    ) -> Reading:
+        """In the place of Celery's (5.7): a generator that reads one message, and yields where it
+        has to wait for more.
+        """
         proc = self.fileno_to_outq[fd]
         try:
             header = yield from self._bytes(proc, fd, 0, 4)
@@ -63,7 +70,8 @@ class ResultHandler(asynpool.ResultHandler):
                 raise ValueError(f"expected a message of at most {LARGEST} bytes, found {size}")
             body = yield from self._bytes(proc, fd, 4, size)
             proc.half_read = bytearray()
-            message = pickle.loads(body)  # noqa: S301  the child is this process, forked, and of one trust with it
+            # The child is this process, forked, and of one trust with it.
+            message = pickle.loads(body)  # noqa: S301
             reason = problem(message, proc.pid, proc.inqW_fd) if message else ""
         except (OSError, EOFError):
             raise
@@ -80,8 +88,8 @@ class ResultHandler(asynpool.ResultHandler):
             callback(message)
 
     def _bytes(self, proc: Any, fd: int, start: int, size: int) -> Generator[None, None, bytes]:
-        # Kept with the child. At a broker that is lost the main loop begins again, with other readers, and what one had read of
-        # a message would be missing in front of the rest.
+        # Kept with the child. At a broker that is lost the main loop begins again, with other
+        # readers, and what one had read of a message would be missing in front of the rest.
         found: bytearray = proc.half_read
         while len(found) < start + size:
             try:
@@ -105,7 +113,9 @@ class ResultHandler(asynpool.ResultHandler):
         reading: Any = registered[0] if registered and isgenerator(registered[0]) else None
         with suppress(OSError, EOFError):
             while not proc.garbled and self._state != TERMINATE:
-                if self._step(reading or self._recv_message(lambda *_: None, fd, self.on_state_change)):
+                if self._step(
+                    reading or self._recv_message(lambda *_: None, fd, self.on_state_change)
+                ):
                     return
                 reading = None
 
@@ -118,12 +128,18 @@ class ResultHandler(asynpool.ResultHandler):
             return False
         return True
 
-    def _flush_outqueue(self, fd: int, remove: Callable[..., Any], process_index: Any, on_state_change: Any) -> Any:
-        """In the place of Celery's (5.7), at the end of the worker: never waits for a message that has broken off."""
+    def _flush_outqueue(
+        self, fd: int, remove: Callable[..., Any], process_index: Any, on_state_change: Any
+    ) -> Any:
+        """In the place of Celery's (5.7), at the end of the worker: never waits for a message that
+        has broken off.
+        """
         proc = process_index.get(fd)
         if proc is None or proc.garbled or self._finish_partial_read(fd, proc):
             return remove(fd)
-        reading = self._last.pop(fd, None) or self._recv_message(lambda *_: None, fd, on_state_change)
+        reading = self._last.pop(fd, None) or self._recv_message(
+            lambda *_: None, fd, on_state_change
+        )
         try:
             if self._step(reading):
                 self._last[fd] = reading
@@ -137,9 +153,11 @@ class Pool(asynpool.AsynPool):
     """The pool children of one worker."""
 
     ResultHandler = ResultHandler
-    #: Whether the child with this index noted that it began with the task of this id (crash_counts.py).
+    #: Whether the child with this index noted that it began with the task of this id
+    #: (crash_counts.py).
     began: Callable[[int, str], bool] = staticmethod(lambda index, task_id: False)
-    #: Called when the child with this index has died, to whom a task of this id was written whose message comes again.
+    #: Called when the child with this index has died, to whom a task of this id was written whose
+    #: message comes again.
     lost_unheard: Callable[[int, str], None] = staticmethod(lambda index, task_id: None)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -152,7 +170,8 @@ class Pool(asynpool.AsynPool):
         made.garbled = False
         made.said = None
         made.half_read = bytearray()
-        #: Tasks that were written to it, and whose beginning nobody will hear of; and whether its death was counted for them.
+        #: Tasks that were written to it, and whose beginning nobody will hear of; and whether its
+        #: death was counted for them.
         made.unheard = []
         made.counted = False
         return made
@@ -164,13 +183,17 @@ class Pool(asynpool.AsynPool):
         return made
 
     def _garbled(self, proc: Any, reason: str) -> None:
-        """End a child in whose pipe was something else than its messages: where the next one begins, nobody knows."""
+        """End a child in whose pipe was something else than its messages: where the next one
+        begins, nobody knows.
+        """
         proc.garbled = True
         hub = self._result_handler._hub
         if hub is not None:
             hub.remove_reader(proc.outqR_fd)
         consequence = "the process is ended, and its task counts as lost"
-        logger().error(Event.POOL_GARBLED, process=proc.pid, reason=reason[:400], consequence=consequence)
+        logger().error(
+            Event.POOL_GARBLED, process=proc.pid, reason=reason[:400], consequence=consequence
+        )
         if proc._is_alive():
             os.kill(proc.pid, SIGKILL)
 
@@ -192,35 +215,55 @@ class Pool(asynpool.AsynPool):
         return {**super().timers, self.end_stuck: APART}
 
     def end_stuck(self) -> None:
-        """End the children that are idle and do not begin with the task that was written to them (stuck_children.py).
+        """End the children that are idle and do not begin with the task that was written to them
+        (stuck_children.py).
 
-        That loses nothing: a child says that it begins before it does, and what it has said is read after its end. Those are
-        ended, too, that wait for a task although they had one and nobody has heard its end: somebody has read that word.
+        That loses nothing: a child says that it begins before it does, and what it has said is read
+        after its end. Those are ended, too, that wait for a task although they had one and nobody
+        has heard its end: somebody has read that word.
         """
         jobs = list(self._cache.values())
-        idle = {job._write_to.pid: job for job in jobs if self._waits_idly(job) or self._waits_unheard(job)}
+        idle = {
+            job._write_to.pid: job
+            for job in jobs
+            if self._waits_idly(job) or self._waits_unheard(job)
+        }
         for pid in self._stuck.look({pid: job._job for pid, job in idle.items()}, time.monotonic()):
             logger().error(Event.POOL_STUCK, process=pid, task_id=idle[pid].correlation_id)
-            os.kill(pid, SIGKILL)  # its end is seen by the pool alone, in this process: the number is still its own
+            # its end is seen by the pool alone, in this process: the number is still its own
+            os.kill(pid, SIGKILL)
 
     def _waits_idly(self, job: Any) -> bool:
-        """Return whether the child that has this task was idle at its last word, and waits now for something else."""
+        """Return whether the child that has this task was idle at its last word, and waits now for
+        something else.
+        """
         proc = job._write_to
         if job._accepted or job.ready() or proc not in self._pool or job in self.outbound_buffer:
             return False
-        # A child that starts has said nothing, and one that runs a task, also one that the pool has forgotten, that it began.
+        # A child that starts has said nothing, and one that runs a task, also one that the pool has
+        # forgotten, that it began.
         if proc.said in (None, ACK) or not proc._is_alive() or not waits(proc.pid):
             return False
-        # It is this process that is slow where the task is written in parts and the child has read all of them.
+        # It is this process that is slow where the task is written in parts and the child has read
+        # all of them.
         return proc.inqW_fd not in self._active_writes or _unread(proc.inqW_fd) > 0
 
     def _waits_unheard(self, job: Any) -> bool:
-        """Return whether the child that began with this task waits for the next one now. Whatever a task does, it is not that."""
+        """Return whether the child that began with this task waits for the next one now.
+
+        Whatever a task does, it is not that.
+        """
         proc = job._write_to
-        return job._accepted and not job.ready() and proc in self._pool and reads(proc.pid, proc.inq._reader.fileno())
+        return (
+            job._accepted
+            and not job.ready()
+            and proc in self._pool
+            and reads(proc.pid, proc.inq._reader.fileno())
+        )
 
     def flush(self) -> None:
-        """As Celery's: as a connection ends, what no child has begun with is forgotten, for the broker delivers it again.
+        """As Celery's: as a connection ends, what no child has begun with is forgotten, for the
+        broker delivers it again.
 
         It does not deliver what follows a task's end (callbacks.py): that stays.
         """
@@ -236,7 +279,8 @@ class Pool(asynpool.AsynPool):
             del job.discard
         for job in set(waiting) - set(staying):
             getattr(job, "on_discard", lambda: None)()
-            if job._write_to is not None and job.correlation_id:  # its child may begin with it all the same
+            # its child may begin with it all the same
+            if job._write_to is not None and job.correlation_id:
                 job._write_to.unheard.append(job.correlation_id)
         self.outbound_buffer.extend(job for job in staying if _unwritten(job))
 
@@ -252,17 +296,24 @@ class Pool(asynpool.AsynPool):
             self._result_handler.flush(proc)
         if proc.unheard and not proc.counted and not proc._is_alive():
             proc.counted = True
-            heard = {job.correlation_id for job in self._cache.values() if job._worker_pid == proc.pid}
+            heard = {
+                job.correlation_id for job in self._cache.values() if job._worker_pid == proc.pid
+            }
             for task_id in set(proc.unheard) - heard:
                 self.lost_unheard(proc.index, task_id)
 
     def _on_soft_timeout(self, job: int, soft: float, hard: float | None, hub: Any) -> None:
-        """A task has reached its soft limit, unless its end is in the pipe: a loop that is late looks at the clock first."""
+        """A task has reached its soft limit, unless its end is in the pipe: a loop that is late
+        looks at the clock first.
+        """
         self._hear_of(job)
         super()._on_soft_timeout(job, soft, hard, hub)
 
     def _on_hard_timeout(self, job: int) -> None:
-        """The same at its hard limit. The child has told the end, and the worker would tell another one."""
+        """The same at its hard limit.
+
+        The child has told the end, and the worker would tell another one.
+        """
         self._hear_of(job)
         super()._on_hard_timeout(job)
 
@@ -271,21 +322,23 @@ class Pool(asynpool.AsynPool):
         if found is not None and found._write_to is not None:
             self.process_flush_queues(found._write_to)
 
-    def on_job_ready(self, job: Any, i: Any, obj: Any, inqW_fd: int) -> None:  # noqa: N803  Celery's name
+    # Celery's name.
+    def on_job_ready(self, job: Any, i: Any, obj: Any, inqW_fd: int) -> None:  # noqa: N803
         """A child has ended a task."""
         super().on_job_ready(job, i, obj, inqW_fd)
         proc = self._fileno_to_inq.get(inqW_fd)
         if proc is not None:
-            # Somebody may have had the task terminated, and it has outlived the signal: a later task that is lost with this
-            # child is none that somebody wanted to end.
+            # Somebody may have had the task terminated, and it has outlived the signal: a later
+            # task that is lost with this child is none that somebody wanted to end.
             proc._job_terminated = proc._controlled_termination = False
 
     def on_job_process_down(self, job: Any, pid_gone: int) -> None:
         """The process of a task has ended."""
         proc = job._write_to or job._scheduled_for
         if proc is not None and proc in self._pool and not proc._is_alive():
-            # It died after this turn had looked for dead ones. What it has said decides, and the next turn, which begins
-            # with its end, does the rest: closed now, its pipe would take the word with it that the task had begun.
+            # It died after this turn had looked for dead ones. What it has said decides, and the
+            # next turn, which begins with its end, does the rest: closed now, its pipe would take
+            # the word with it that the task had begun.
             self.process_flush_queues(proc)
             if job._accepted or job.ready():
                 return
@@ -294,15 +347,19 @@ class Pool(asynpool.AsynPool):
     def on_partial_read(self, job: Any, proc: Any) -> None:
         """As Celery's: a task that no process has accepted goes to another one.
 
-        That is no loss, as it has not begun: a child sends its word, and then notes the task, before it begins with it.
-        Where the word is missing and the note is there, somebody has read the word out of the pipe.
+        That is no loss, as it has not begun: a child sends its word, and then notes the task,
+        before it begins with it. Where the word is missing and the note is there, somebody has read
+        the word out of the pipe.
         """
         super().on_partial_read(job, proc)
         if job._accepted or job.ready():
             return
         job.unseen = getattr(job, "unseen", 0) + 1
-        # Delivered again, the same task may have been written to a child that began with its first delivery.
-        began = job.correlation_id not in proc.unheard and self.began(proc.index, job.correlation_id or "")
+        # Delivered again, the same task may have been written to a child that began with its first
+        # delivery.
+        began = job.correlation_id not in proc.unheard and self.began(
+            proc.index, job.correlation_id or ""
+        )
         if began or job.unseen >= MOST_UNSEEN:
             with suppress(ValueError):
                 self.outbound_buffer.remove(job)

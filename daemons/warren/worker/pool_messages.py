@@ -9,13 +9,21 @@ from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, DEATH, READY
 from celery.concurrency.asynpool import WORKER_UP
 
-#: Bytes of a message. Of a task's end only its kind, its time and the beginning of an error are sent.
+#: Bytes of a message. Of a task's end only its kind, its time and the beginning of an error are
+#: sent.
 LARGEST = 64 * 2**20
 
 
 def problem(message: Any, pid: int, inqueue: int) -> str:
-    """Return why this is no message of the child `pid`, to whom its worker writes by `inqueue`; empty when it is one."""
-    if not (isinstance(message, tuple) and len(message) == 2 and isinstance(message[0], int) and isinstance(message[1], tuple)):
+    """Return why this is no message of the child `pid`, to whom its worker writes by `inqueue`;
+    empty when it is one.
+    """
+    if not (
+        isinstance(message, tuple)
+        and len(message) == 2
+        and isinstance(message[0], int)
+        and isinstance(message[1], tuple)
+    ):
         return "expected a message of the pool"
     state, fields = message
     if state in (WORKER_UP, DEATH):
@@ -31,7 +39,12 @@ def _is_acceptance(fields: tuple[Any, ...], pid: int) -> bool:
     if len(fields) != 5:
         return False
     job, part, accepted, sender, _ = fields
-    return isinstance(job, int) and isinstance(part, int | None) and isinstance(accepted, Real) and sender == pid
+    return (
+        isinstance(job, int)
+        and isinstance(part, int | None)
+        and isinstance(accepted, Real)
+        and sender == pid
+    )
 
 
 def _is_end(fields: tuple[Any, ...], inqueue: int) -> bool:

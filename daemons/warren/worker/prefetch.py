@@ -1,8 +1,9 @@
 """The prefetch of classic queues on RabbitMQ 4, which can be raised as on RabbitMQ 3.
 
-Celery raises it for messages that stay in the worker for a while, such as those that are due later while an alarm lets none go
-back. That needs the prefetch of a channel (`global`): a consumer's own is fixed from its start, and then two messages that stay
-hold up every other one. kombu 5.7 takes RabbitMQ 4 not to have it, and yet it has: up to 4.2, where nobody forbids it.
+Celery raises it for messages that stay in the worker for a while, such as those that are due later
+while an alarm lets none go back. That needs the prefetch of a channel (`global`): a consumer's own
+is fixed from its start, and then two messages that stay hold up every other one. kombu 5.7 takes
+RabbitMQ 4 not to have it, and yet it has: up to 4.2, where nobody forbids it.
 """
 
 from __future__ import annotations
@@ -18,19 +19,26 @@ _FROM, _BEFORE = (4, 0), (4, 3)
 
 
 def ask_for_raisable(app: Any, connection: Any) -> None:
-    """Have Celery use the prefetch of the channel on this connection, where kombu says no and the broker grants it.
+    """Have Celery use the prefetch of the channel on this connection, where kombu says no and the
+    broker grants it.
 
     Not with quorum queues, which have none such: Celery itself looks for them, after kombu.
     """
     transport = connection.transport
-    if not connection.qos_semantics_matches_spec or detect_quorum_queues(app, transport.driver_type)[0]:
+    if (
+        not connection.qos_semantics_matches_spec
+        or detect_quorum_queues(app, transport.driver_type)[0]
+    ):
         return
     if may_be_granted(transport.driver_type, connection.connection) and _granted(connection):
-        transport.qos_semantics_matches_spec = lambda connection: False  # what kombu says, for this connection alone
+        # what kombu says, for this connection alone
+        transport.qos_semantics_matches_spec = lambda connection: False
 
 
 def may_be_granted(driver: str, connection: Any) -> bool:
-    """Whether the broker is one that has the prefetch of a channel although kombu says that it has not."""
+    """Whether the broker is one that has the prefetch of a channel although kombu says that it has
+    not.
+    """
     properties = connection.server_properties if driver == "amqp" else {}
     if properties.get("product") != "RabbitMQ" or not properties.get("version"):
         return False

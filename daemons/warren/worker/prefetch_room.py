@@ -12,9 +12,10 @@ from typing import Any
 def raising_at_once(consumer: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
     """Return `handle`, after which a raised prefetch counts at once.
 
-    Celery raises it by one for a message that is kept until it is due, at the next turn of the main loop. On Redis and the
-    embedded broker that turn comes with the next look at the queues, so that a flood went by two at a time. There it is
-    a number of this process, and no question to a broker.
+    Celery raises it by one for a message that is kept until it is due, at the next turn of the main
+    loop. On Redis and the embedded broker that turn comes with the next look at the queues, so that
+    a flood went by two at a time. There it is a number of this process, and no question to a
+    broker.
     """
     if consumer.connection.transport.driver_type == "amqp":
         return handle
@@ -49,5 +50,6 @@ class PrefetchRoom:
             qos.increment_eventually(wanted - self.raised)
         else:
             qos.decrement_eventually(self.raised - wanted)
-        # By less than that where `worker_eta_task_limit` bounds it: what was not raised is not taken back either.
+        # By less than that where `worker_eta_task_limit` bounds it: what was not raised is not
+        # taken back either.
         self.raised += qos.value - before

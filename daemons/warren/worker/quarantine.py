@@ -1,4 +1,6 @@
-"""Tasks that were at work each time their worker died: each has its last try alone, and only the one that kills is given up."""
+"""Tasks that were at work each time their worker died: each has its last try alone, and only the
+one that kills is given up.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from warren.worker.request import MOST_CRASHES
 class Quarantine:
     """Stands between the worker's consumer and its pool.
 
-    A long task is at work at every death that another one causes. So those that have one try left run one at a time, beside tasks
-    that are not suspected: at the next death at most one of them was at work.
+    A long task is at work at every death that another one causes. So those that have one try left
+    run one at a time, beside tasks that are not suspected: at the next death at most one of them
+    was at work.
     """
 
     def __init__(self, crash_counts: CrashCounts) -> None:
@@ -28,7 +31,8 @@ class Quarantine:
         """Runs the request with `run`, now or when no other suspect is at work, or gives it up."""
         crash_counts = self._crash_counts.of(request.id)
         crashes = crash_counts + request.crashes
-        if not crash_counts or not request.task.acks_late:  # acknowledged before it runs, a task does not come again
+        # acknowledged before it runs, a task does not come again
+        if not crash_counts or not request.task.acks_late:
             run(request)
         elif crashes >= MOST_CRASHES:
             request.abandon_task(crash_counts)

@@ -1,9 +1,11 @@
-"""Tasks that RabbitMQ has given back before: a copy takes the place of one that came back several times.
+"""Tasks that RabbitMQ has given back before: a copy takes the place of one that came back several
+times.
 
-A quorum queue counts how often a message came back, whatever the reason: a worker that was killed or stopped, a
-connection that broke. RabbitMQ 4 drops it after 20 times, an older one after as many as an operator's policy says,
-and nobody hears of it. The limit is not told to clients, and `x-delivery-limit` would be refused for each queue that
-is there without it. So the count begins again, long before the end of it, wherever the limit is.
+A quorum queue counts how often a message came back, whatever the reason: a worker that was killed
+or stopped, a connection that broke. RabbitMQ 4 drops it after 20 times, an older one after as many
+as an operator's policy says, and nobody hears of it. The limit is not told to clients, and
+`x-delivery-limit` would be refused for each queue that is there without it. So the count begins
+again, long before the end of it, wherever the limit is.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from warren.worker.requeue import Requeuer
 
 #: RabbitMQ's header that counts. Without a return there is none.
 COUNT = "x-delivery-count"
-#: A message that came back so often is copied. Once is what each restart of a worker does to all that it had fetched
-#: ahead: those keep their place at the head of the queue. Twice leaves room for copies that are cut off, too.
+#: A message that came back so often is copied. Once is what each restart of a worker does to all
+#: that it had fetched ahead: those keep their place at the head of the queue. Twice leaves room for
+#: copies that are cut off, too.
 OFTEN = 2
 
 
@@ -36,18 +39,34 @@ class Redelivery:
         self._consumer = consumer
 
     def renew(self, message: Any) -> bool:
-        """Return whether a copy goes to the end of the queue in the place of the message, to come from there."""
+        """Return whether a copy goes to the end of the queue in the place of the message, to come
+        from there.
+        """
         returns = counted(message.headers, COUNT)
-        if returns < OFTEN or not source(message):  # of a queue that the settings do not have: nobody knows its name
+        # of a queue that the settings do not have: nobody knows its name
+        if returns < OFTEN or not source(message):
             return False
-        # Until the broker has the copy the message stays unacknowledged: whatever ends before, it comes back once more,
-        # and is copied then. If the broker takes no copy (an alarm, a full queue) it runs now: it must not wait for that.
+        # Until the broker has the copy the message stays unacknowledged: whatever ends before, it
+        # comes back once more, and is copied then. If the broker takes no copy (an alarm, a full
+        # queue) it runs now: it must not wait for that.
         run = partial(self._consumer.keep_until_due, message)
         done = partial(self._done, message, returns)
-        self._requeuer.send(message, "", source(message), done, headers=address_of(message), refused=run, not_taken=run)
+        self._requeuer.send(
+            message,
+            "",
+            source(message),
+            done,
+            headers=address_of(message),
+            refused=run,
+            not_taken=run,
+        )
         return True
 
     def _done(self, message: Any, returns: int) -> None:
-        about = {"task_id": message.headers.get("id"), "task": message.headers.get("task"), "queue": source(message)}
+        about = {
+            "task_id": message.headers.get("id"),
+            "task": message.headers.get("task"),
+            "queue": source(message),
+        }
         message.ack()
         logger().info(Event.TASK_RENEWED, **about, returns=returns)

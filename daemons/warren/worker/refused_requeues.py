@@ -1,7 +1,9 @@
-"""Copies that the broker did not take, by where they go: their queue is not there, or takes no more.
+"""Copies that the broker did not take, by where they go: their queue is not there, or takes no
+more.
 
-One of them at a time tries again, after a pause that doubles up to LONGEST_PAUSE. The others wait for
-it: each alone would ask the broker in vain. Their messages stay unacknowledged, so that nothing is lost.
+One of them at a time tries again, after a pause that doubles up to LONGEST_PAUSE. The others wait
+for it: each alone would ask the broker in vain. Their messages stay unacknowledged, so that nothing
+is lost.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ class RefusedRequeues:
         return is_first
 
     def keeps(self, copy: PendingRequeue) -> bool:
-        """Take the copy in if it has to wait for others; return whether it does. One that makes way by itself need not."""
+        """Take the copy in if it has to wait for others; return whether it does.
+
+        One that makes way by itself need not.
+        """
         waiting = self._places.get(_place(copy))
         if waiting is None or waiting.first is copy or copy.not_taken is not None:
             return False
@@ -62,7 +67,8 @@ class RefusedRequeues:
         found = []
         for waiting in self._places.values():
             if waiting.requeuer and waiting.until <= now:
-                # The next pause begins here: should nobody hear of this one again, the next one tries behind it.
+                # The next pause begins here: should nobody hear of this one again, the next one
+                # tries behind it.
                 waiting.first = waiting.requeuer.popleft()
                 waiting.rest()
                 found.append(waiting.first)

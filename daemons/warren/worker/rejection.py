@@ -39,9 +39,12 @@ def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -
 
 
 def at_its_own_cost(
-    run: Callable[[Any], None], connection_errors: tuple[type[Exception], ...], reject: Callable[[Any, str, Exception], None]
+    run: Callable[[Any], None],
+    connection_errors: tuple[type[Exception], ...],
+    reject: Callable[[Any, str, Exception], None],
 ) -> Callable[[Any], None]:
-    """Return `run`, at whose errors its message is rejected: what nobody foresaw costs the message, not the worker.
+    """Return `run`, at whose errors its message is rejected: what nobody foresaw costs the message,
+    not the worker.
 
     Errors of the connection (`last_error`) are raised: Celery connects again.
     """
@@ -52,8 +55,13 @@ def at_its_own_cost(
         except connection_errors:
             raise
         except Exception as error:  # noqa: BLE001
-            if not message.acknowledged:  # else it was answered, and a second answer would end the connection
-                reject(message, f"expected a message that can be run, found: {type(error).__name__}: {error}", error)
+            # else it was answered, and a second answer would end the connection
+            if not message.acknowledged:
+                reject(
+                    message,
+                    f"expected a message that can be run, found: {type(error).__name__}: {error}",
+                    error,
+                )
 
     return guarded
 

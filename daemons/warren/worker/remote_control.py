@@ -1,8 +1,10 @@
-"""Remote control (`celery inspect`, `celery control`): what a client of the broker may ask of a worker.
+"""Remote control (`celery inspect`, `celery control`): what a client of the broker may ask of a
+worker.
 
 Whoever may publish to the broker may send its commands. They are off unless [worker:NAME]
-remote_control asks for them; and then, too, none of them ends a worker or gives it what its settings do
-not have. `cancel_consumer` has it leave one of its queues alone, and `add_consumer` take it up again.
+remote_control asks for them; and then, too, none of them ends a worker or gives it what its
+settings do not have. `cancel_consumer` has it leave one of its queues alone, and `add_consumer`
+take it up again.
 """
 
 from __future__ import annotations
@@ -34,23 +36,37 @@ REFUSED = {
 }
 
 
-def restrict(queues: Sequence[str], gate: Gate, cancelled: CancelledQueues, revokes: Revokes) -> None:
-    """Put Warren's commands in the place of Celery's, by the decorator that Celery documents for commands.
+def restrict(
+    queues: Sequence[str], gate: Gate, cancelled: CancelledQueues, revokes: Revokes
+) -> None:
+    """Put Warren's commands in the place of Celery's, by the decorator that Celery documents for
+    commands.
 
-    `queues` are those of the worker's settings, in the order written. What is cancelled or revoked is written down.
+    `queues` are those of the worker's settings, in the order written. What is cancelled or revoked
+    is written down.
     """
     for name, instead in REFUSED.items():
         control_command(name=name, help=f"Refused: {instead}.")(_refusal(name, instead))
     named: dict[str, Any] = {"args": [("queue", str)], "signature": "<queue>"}
-    leave, take = (partial(_answer, queues, act) for act in (partial(_leave, cancelled), partial(_take, gate, cancelled)))
-    control_command(name="cancel_consumer", help="Leave one of the worker's queues alone.", **named)(leave)
-    control_command(name="add_consumer", help="Take one of the worker's queues up again.", **named)(take)
+    leave, take = (
+        partial(_answer, queues, act)
+        for act in (partial(_leave, cancelled), partial(_take, gate, cancelled))
+    )
+    control_command(
+        name="cancel_consumer", help="Leave one of the worker's queues alone.", **named
+    )(leave)
+    control_command(name="add_consumer", help="Take one of the worker's queues up again.", **named)(
+        take
+    )
     _note_revokes(revokes)
 
 
 def _note_revokes(revokes: Revokes) -> None:
     ids: dict[str, Any] = {"variadic": "task_id", "signature": "[id1 [id2 [... [idN]]]]"}
-    headers: dict[str, Any] = {"variadic": "headers", "signature": "[key1=value1 [key2=value2 [... [keyN=valueN]]]]"}
+    headers: dict[str, Any] = {
+        "variadic": "headers",
+        "signature": "[key1=value1 [key2=value2 [... [keyN=valueN]]]]",
+    }
 
     @control_command(name="revoke", help="Revoke task by task id (or list of ids).", **ids)
     def revoke(state: Any, task_id: Any, **options: Any) -> Any:
@@ -67,9 +83,17 @@ def _note_revokes(revokes: Revokes) -> None:
         revokes.note(maybe_list(task_id) or ())
         return control.terminate(state, signal, task_id, **options)
 
-    @control_command(name="revoke_by_stamped_headers", help="Revoke task by header (or list of headers).", **headers)
+    @control_command(
+        name="revoke_by_stamped_headers",
+        help="Revoke task by header (or list of headers).",
+        **headers,
+    )
     def revoke_by_stamped_headers(state: Any, headers: Any, **options: Any) -> Any:
-        pairs = headers if isinstance(headers, dict) else dict(each.split("=", 1) for each in headers if "=" in each)
+        pairs = (
+            headers
+            if isinstance(headers, dict)
+            else dict(each.split("=", 1) for each in headers if "=" in each)
+        )
         revokes.note(stamps=pairs)
         return control.revoke_by_stamped_headers(state, headers, **options)
 
@@ -81,9 +105,14 @@ def _refusal(name: str, instead: str) -> Callable[..., Any]:
     return refused
 
 
-def _answer(queues: Sequence[str], act: Callable[[Any, str], str], state: Any, queue: Any = None, **_: Any) -> Any:
+def _answer(
+    queues: Sequence[str], act: Callable[[Any, str], str], state: Any, queue: Any = None, **_: Any
+) -> Any:
     if queue not in queues:
-        return nok(f"expected a queue of this worker ({', '.join(queues)}), found {queue!a:.100}; set [worker:NAME] queues")
+        return nok(
+            f"expected a queue of this worker ({', '.join(queues)}), found {queue!a:.100}; set "
+            "[worker:NAME] queues"
+        )
     return ok(act(state.consumer, queue))
 
 

@@ -1,6 +1,8 @@
-"""How long pool children have been trying to store a result, such as on a full disk: each says so in one line.
+"""How long pool children have been trying to store a result, such as on a full disk: each says so
+in one line.
 
-The worker's heartbeat tells it, and `warren health` warns: a worker all of whose children wait does nothing.
+The worker's heartbeat tells it, and `warren health` warns: a worker all of whose children wait does
+nothing.
 """
 
 from __future__ import annotations
@@ -20,18 +22,25 @@ _SINCE = struct.Struct("d")
 
 
 class ResultStoring:
-    """Since when each pool child has tried, in memory that the worker shares with them. Make it before they fork."""
+    """Since when each pool child has tried, in memory that the worker shares with them.
+
+    Make it before they fork.
+    """
 
     def __init__(self, processes: int) -> None:
         self._since = mmap.mmap(-1, _SINCE.size * processes)
         self._told = False
 
     def connect(self) -> None:
-        """Listen to the results that are kept under keys, on Redis or this host, in the pool children that this process forks."""
+        """Listen to the results that are kept under keys, on Redis or this host, in the pool
+        children that this process forks.
+        """
         CheckedKeys.waiting = staticmethod(self.note)
 
     def note(self, error: BaseException | None) -> None:
-        """Note what keeps the calling process from storing a result, or with None that it has stored one."""
+        """Note what keeps the calling process from storing a result, or with None that it has
+        stored one.
+        """
         self._tell(error)
         place = getattr(current_process(), "index", None)
         if place is None or (place + 1) * _SINCE.size > len(self._since):
@@ -43,7 +52,9 @@ class ResultStoring:
             self._since[start : start + _SINCE.size] = _SINCE.pack(time.monotonic())
 
     def _tell(self, error: BaseException | None) -> None:
-        """The first of a row of trials, and its end: there is a trial each ten seconds, for as long as it takes."""
+        """The first of a row of trials, and its end: there is a trial each ten seconds, for as long
+        as it takes.
+        """
         if (error is not None) == self._told:
             return
         self._told = error is not None
@@ -51,12 +62,17 @@ class ResultStoring:
             logger().info(Event.RESULTS_STORED)
         else:
             reason = redact(str(error)) or type(error).__name__
-            logger().error(Event.RESULTS_NOT_STORED, reason=reason, consequence="the task waits, and it is tried again")
+            logger().error(
+                Event.RESULTS_NOT_STORED,
+                reason=reason,
+                consequence="the task waits, and it is tried again",
+            )
 
     def longest_s(self) -> int:
         """Return for how many seconds one has tried, at most; 0 when none waits.
 
-        A child that was lost leaves its word to its successor, which takes it back with its first result.
+        A child that was lost leaves its word to its successor, which takes it back with its first
+        result.
         """
         found = [since for (since,) in _SINCE.iter_unpack(self._since[:]) if since]
         return int(time.monotonic() - min(found)) if found else 0

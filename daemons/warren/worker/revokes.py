@@ -1,8 +1,9 @@
-"""Which tasks were revoked, in a file: a revoke outlives the worker that heard it, however that ends.
+"""Which tasks were revoked, in a file: a revoke outlives the worker that heard it, however that
+ends.
 
-Celery keeps revoked ids in the memory of each worker, and writes them down, if at all, at its orderly end. Here
-each revoke is a line at the end of a file before its sender has the answer. A worker that starts takes up what
-any worker of its host has heard.
+Celery keeps revoked ids in the memory of each worker, and writes them down, if at all, at its
+orderly end. Here each revoke is a line at the end of a file before its sender has the answer. A
+worker that starts takes up what any worker of its host has heard.
 
 Once the set in memory is full, Celery drops all that is older than three hours from it. Here an id
 holds for as long in memory as in the file.
@@ -25,12 +26,20 @@ from celery.worker import state
 from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
-from warren.system.regular_file import TooLarge, make_directory, move_away, open_or_make, read_regular
+from warren.system.regular_file import (
+    TooLarge,
+    make_directory,
+    move_away,
+    open_or_make,
+    read_regular,
+)
 from warren.worker.header_rules import LONGEST_ID, is_text
 
-#: Seconds for which a revoke holds. An id that somebody uses again and again is not revoked for ever.
+#: Seconds for which a revoke holds. An id that somebody uses again and again is not revoked for
+#: ever.
 HOLDS = 30 * 86_400.0
-#: Bytes of a file that is read, and from which on it is written again without what is too old or too much.
+#: Bytes of a file that is read, and from which on it is written again without what is too old or
+#: too much.
 LARGEST, _FULL = 1 << 26, 1 << 24
 #: Values of a stamp that are kept, for each header.
 _STAMPS = 10_000
@@ -43,7 +52,8 @@ _RETRY = 10.0
 #: Seconds between two looks for what holds no longer.
 _LOOK = 600.0
 
-#: When it was said (seconds, wall clock), what kind of thing, and what: a task's id, or a stamp's header and value.
+#: When it was said (seconds, wall clock), what kind of thing, and what: a task's id, or a stamp's
+#: header and value.
 Line = tuple[float, str, str, str]
 
 
@@ -83,8 +93,14 @@ class Revokes:
             if kind == "id" and name not in known:
                 # By the clock of the set, as old as it is. From before the boot, that is below 0.
                 state.revoked.add(name, now=clock - max(0.0, wall - at))
-        stamps = {(header, value): clock - max(0.0, wall - at) for at, kind, header, value in lines if kind == "stamp"}
-        held = {(header, value) for header, values in state.revoked_stamps.items() for value in values}
+        stamps = {
+            (header, value): clock - max(0.0, wall - at)
+            for at, kind, header, value in lines
+            if kind == "stamp"
+        }
+        held = {
+            (header, value) for header, values in state.revoked_stamps.items() for value in values
+        }
         for (header, value), said in list(stamps.items())[-_STAMPS:]:
             if (header, value) not in held:
                 state.revoked_stamps.setdefault(header, []).append(value)
@@ -96,8 +112,12 @@ class Revokes:
         lines: list[Line] = [(now, "id", each, "") for each in ids if is_text(each, LONGEST_ID)]
         for header, values in (stamps or {}).items():
             given = values if isinstance(values, list | tuple | set) else [values]
-            lines += [(now, "stamp", header, each) for each in given if is_text(header) and is_text(each)]
-        self._stamped |= {(header, value): time.monotonic() for _, kind, header, value in lines if kind == "stamp"}
+            lines += [
+                (now, "stamp", header, each) for each in given if is_text(header) and is_text(each)
+            ]
+        self._stamped |= {
+            (header, value): time.monotonic() for _, kind, header, value in lines if kind == "stamp"
+        }
         text = _text(lines[-state.REVOKES_MAX :]).encode()
         if not text or self._unwritten:  # the whole is written soon, with these
             return
@@ -116,7 +136,9 @@ class Revokes:
             self._forget_old()
 
     def _forget_old(self) -> None:
-        """Forget what was said longer ago than it holds: Celery looks only when its set is full, and never at stamps."""
+        """Forget what was said longer ago than it holds: Celery looks only when its set is full,
+        and never at stamps.
+        """
         state.revoked.purge()
         for (header, value), said in list(self._stamped.items()):
             if said > time.monotonic() - HOLDS:
@@ -129,7 +151,10 @@ class Revokes:
                 state.revoked_stamps.pop(header, None)
 
     def _of_others(self) -> list[Line]:
-        """What the other workers of the host have heard. A task may have made the files: together they cost no more than one."""
+        """What the other workers of the host have heard.
+
+        A task may have made the files: together they cost no more than one.
+        """
         lines: list[Line] = []
         size, most = LARGEST, _most()
         with suppress(OSError):
@@ -156,9 +181,13 @@ class Revokes:
             os.close(file)
 
     def _rewrite(self, own: list[Line]) -> None:
-        """Write the file again: what holds still of what it had, at most as much as Celery keeps."""
+        """Write the file again: what holds still of what it had, at most as much as
+        Celery keeps.
+        """
         now = time.time()
-        said = {(kind, name, value): at for at, kind, name, value in sorted(own) if at > now - HOLDS}
+        said = {
+            (kind, name, value): at for at, kind, name, value in sorted(own) if at > now - HOLDS
+        }
         if self._unwritten:  # what is only in memory was said lately
             said = dict.fromkeys(_in_memory(), now) | said
         ids = [(at, *what) for what, at in said.items() if what[0] == "id"]
@@ -175,6 +204,7 @@ class Revokes:
 
     def _read(self, path: Path, size: int, most: int) -> list[Line]:
         """Return the last `most` lines of a file of at most `size` bytes that tell of a revoke."""
+        # a link, a fifo, a directory: makes way when the file is written (atomic_write.py)
         try:
             content = read_regular(path, size)[0]
         except FileNotFoundError:
@@ -182,10 +212,11 @@ class Revokes:
         except TooLarge as error:
             self._moved_away(path, str(error.strerror))
             return []
-        except OSError:  # a link, a fifo, a directory: makes way when the file is written (atomic_write.py)
+        except OSError:
             return []
         lines, foreign = [], 0
-        # The last one was cut off, or is empty. What stands before the last ones is not even taken apart.
+        # The last one was cut off, or is empty. What stands before the last ones is not even taken
+        # apart.
         for raw in reversed(content.rsplit(b"\n", most + 1)[-most - 1 : -1]):
             line = _parsed(raw) if raw else None
             if line is not None:
@@ -210,7 +241,12 @@ class Revokes:
     def _cannot(self, error: OSError) -> None:
         if not self._unwritten:
             consequence = "tasks that were revoked run after a restart"
-            logger().error(Event.CANNOT_WRITE, path=str(self._path), reason=error.strerror, consequence=consequence)
+            logger().error(
+                Event.CANNOT_WRITE,
+                path=str(self._path),
+                reason=error.strerror,
+                consequence=consequence,
+            )
         self._unwritten, self._next_attempt = True, time.monotonic() + _RETRY
 
 
@@ -235,6 +271,10 @@ def _parsed(raw: bytes) -> Line | None:
         at, kind, name, value = json.loads(raw)
     except (ValueError, TypeError, RecursionError):
         return None
-    numbers = isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at <= time.time() + HOLDS
-    known = (kind == "id" and value == "" and is_text(name, LONGEST_ID)) or (kind == "stamp" and is_text(name) and is_text(value))
+    numbers = (
+        isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at <= time.time() + HOLDS
+    )
+    known = (kind == "id" and value == "" and is_text(name, LONGEST_ID)) or (
+        kind == "stamp" and is_text(name) and is_text(value)
+    )
     return (float(at), kind, name, value) if numbers and known else None

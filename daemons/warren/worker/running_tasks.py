@@ -17,7 +17,9 @@ _KEPT = 160
 
 
 class RunningTasks:
-    """The tasks at work, with the second of CLOCK_BOOTTIME at which each was seen first: no step of the wall clock moves it."""
+    """The tasks at work, with the second of CLOCK_BOOTTIME at which each was seen first: no step of
+    the wall clock moves it.
+    """
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, str]] = {}
@@ -25,14 +27,16 @@ class RunningTasks:
     def look(self, requests: Collection[Any], concurrency: int) -> dict[str, Any]:
         """What the heartbeat says of these requests, all that are at work now.
 
-        `oldest` has the longest ones. `busy_since` is when the last child became busy that is busy still; null while one is free.
+        `oldest` has the longest ones. `busy_since` is when the last child became busy that is busy
+        still; null while one is free.
         """
         at = now()
         self._since = {each.id: self._since.get(each.id, (at, str(each.name))) for each in requests}
         ordered = sorted((since, task_id, name) for task_id, (since, name) in self._since.items())
         return {
             "oldest": [
-                {"id": task_id[:_KEPT], "task": name[:_KEPT], "since": since} for since, task_id, name in ordered[:_NAMED]
+                {"id": task_id[:_KEPT], "task": name[:_KEPT], "since": since}
+                for since, task_id, name in ordered[:_NAMED]
             ],
             "busy_since": ordered[-1][0] if len(ordered) >= concurrency else None,
         }

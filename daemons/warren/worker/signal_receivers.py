@@ -1,7 +1,9 @@
-"""Receivers of Celery's signals that task modules have connected, where the worker's own process calls them.
+"""Receivers of Celery's signals that task modules have connected, where the worker's own process
+calls them.
 
-Celery passes over their errors. Two more ways to fail would cost the worker: one that leaves its process, by `sys.exit`
-or another exception that is no `Exception`, would end it each time the signal comes; one that hangs would stop its loop.
+Celery passes over their errors. Two more ways to fail would cost the worker: one that leaves its
+process, by `sys.exit` or another exception that is no `Exception`, would end it each time the
+signal comes; one that hangs would stop its loop.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from warren.worker.time_limit import TookTooLong, call_within
 _SIGNALS = [signal for signal in vars(signals).values() if isinstance(signal, Signal)]
 #: A pool child has begun with no task then: left there, it would be made again, and leave again.
 _ALSO_IN_CHILDREN = "worker_process_init"
-#: Sent before the worker takes messages, or when it takes none any more: these may last, and supervise bounds them.
+#: Sent before the worker takes messages, or when it takes none any more: these may last, and
+#: supervise bounds them.
 _MAY_LAST = {
     signals.celeryd_init.name,
     signals.celeryd_after_setup.name,
@@ -35,33 +38,44 @@ _MAY_LAST = {
     signals.worker_process_shutdown.name,
     signals.worker_shutdown.name,
 }
-#: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest silence of a heartbeat.
+#: Seconds for one call of a receiver while the worker's loop waits for it. A third of the shortest
+#: silence of a heartbeat.
 TIMEOUT = 1.5
-#: Calls in a row that took longer, after which a receiver is left out until the worker starts again: a network that
-#: stands still for once costs no receiver, and one that always hangs does not cost TIMEOUT with each message.
+#: Calls in a row that took longer, after which a receiver is left out until the worker starts
+#: again: a network that stands still for once costs no receiver, and one that always hangs does not
+#: cost TIMEOUT with each message.
 MOST_HUNG = 3
 
 
 def guard() -> None:
     """Have each receiver that is connected by now cost itself, and not this process."""
     for signal in _SIGNALS:
-        signal.receivers[:] = [(key, _Guarded(signal.name, receiver)) for key, receiver in signal.receivers]
+        signal.receivers[:] = [
+            (key, _Guarded(signal.name, receiver)) for key, receiver in signal.receivers
+        ]
         signal.sender_receivers_cache.clear()
 
 
 class Kept:
-    """The receivers of Warren and Celery, as they are now: without them no task has a line. A task may take its own away."""
+    """The receivers of Warren and Celery, as they are now: without them no task has a line.
+
+    A task may take its own away.
+    """
 
     def __init__(self) -> None:
         # The very lists: Celery's tracers hold them.
-        found = ((signal, signal.receivers, [each for each in signal.receivers if _is_needed(each[1])]) for signal in _SIGNALS)
+        found = (
+            (signal, signal.receivers, [each for each in signal.receivers if _is_needed(each[1])])
+            for signal in _SIGNALS
+        )
         self._kept = [(signal, receivers, needed) for signal, receivers, needed in found if needed]
 
     def restore(self) -> None:
         """Connect again what a task has taken from the signals of its process."""
         for signal, receivers, needed in self._kept:
             found = signal.receivers
-            if found is not receivers:  # Celery makes a new one when it drops receivers that nobody holds any more
+            # Celery makes a new one when it drops receivers that nobody holds any more
+            if found is not receivers:
                 receivers[:] = found if isinstance(found, list) else []
                 signal.receivers = receivers
             if missing := [each for each in needed if each not in receivers]:
@@ -75,7 +89,9 @@ def _is_needed(receiver: Any) -> bool:
 
 
 def _held(receiver: Any) -> Any:
-    """Return what Celery connected, most often by a weak reference; None when nobody holds it any more."""
+    """Return what Celery connected, most often by a weak reference; None when nobody holds it any
+    more.
+    """
     return receiver() if isinstance(receiver, ReferenceType) else receiver
 
 
@@ -93,7 +109,11 @@ class _Guarded:
         if own is None or (at_worker and self._hung >= MOST_HUNG):
             return None
         try:
-            answer = call_within(TIMEOUT, own, given) if at_worker and self._name not in _MAY_LAST else own(**given)
+            answer = (
+                call_within(TIMEOUT, own, given)
+                if at_worker and self._name not in _MAY_LAST
+                else own(**given)
+            )
         except Exception:
             raise  # Celery says so
         except TookTooLong:
@@ -113,8 +133,12 @@ class _Guarded:
         name = getattr(own, "__qualname__", type(own).__qualname__)
         self._tell(
             f"{name} took longer than {TIMEOUT:g} s, {self._hung} of {MOST_HUNG} times in a row",
-            "it is left out until the worker starts again" if out else "it was ended, and the worker continues",
+            "it is left out until the worker starts again"
+            if out
+            else "it was ended, and the worker continues",
         )
 
     def _tell(self, reason: str, consequence: str) -> None:
-        logger().error(Event.CALLBACKS_FAILED, reason=f"{self._name}: {reason}", consequence=consequence)
+        logger().error(
+            Event.CALLBACKS_FAILED, reason=f"{self._name}: {reason}", consequence=consequence
+        )

@@ -1,16 +1,18 @@
-"""Pool children that were given a task, are idle, and never begin with it, or have ended it unheard.
+"""Pool children that were given a task, are idle, and never begin with it, or have ended it
+unheard.
 
-A child reads its tasks from a pipe into which any task of its worker can write. After a few bytes of garbage it waits for
-the rest of a message that is none; after somebody has read its pipe, for a task that is gone. Its worker waits for its word,
-which somebody may have read as well.
+A child reads its tasks from a pipe into which any task of its worker can write. After a few bytes
+of garbage it waits for the rest of a message that is none; after somebody has read its pipe, for a
+task that is gone. Its worker waits for its word, which somebody may have read as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Looks that must all find the child idle with its task, and the seconds between two of them. They are looks, not seconds: a
-#: worker that has itself been held up meanwhile has not read what its children have said, and does so between two looks.
+#: Looks that must all find the child idle with its task, and the seconds between two of them. They
+#: are looks, not seconds: a worker that has itself been held up meanwhile has not read what its
+#: children have said, and does so between two looks.
 LOOKS = 5
 APART = 5.0
 
@@ -23,7 +25,8 @@ class StuckChildren:
         self._last = float("-inf")
 
     def look(self, idle: Mapping[int, int], now: float) -> list[int]:
-        """Return the children to end. `idle` has the task of each child that waits now and has not begun; `now` are seconds.
+        """Return the children to end. `idle` has the task of each child that waits now and has not
+        begun; `now` are seconds.
 
         Call it each APART seconds. What comes much earlier is no look of its own.
         """

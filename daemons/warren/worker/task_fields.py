@@ -1,4 +1,6 @@
-"""What each line has of a task that the worker itself tells of: the same fields as a line of the process that runs it."""
+"""What each line has of a task that the worker itself tells of: the same fields as a line of the
+process that runs it.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,8 @@ def about_message(message: Any) -> dict[str, Any]:
 
 
 def queue_by_key(settings: Settings) -> Callable[[str, str], str]:
-    """Return what finds a task's queue by the routing key of its message; by its name where no queue has that key."""
+    """Return what finds a task's queue by the routing key of its message; by its name where no
+    queue has that key.
+    """
     queues = {queue.binding_key: name for name, queue in settings.queues.items()}
     return lambda routing_key, task: queues.get(routing_key) or settings.queue_of(task)

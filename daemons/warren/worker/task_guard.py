@@ -1,7 +1,9 @@
-"""What stands around each task in a pool child, so that no task harms the tasks after it, nor the worker.
+"""What stands around each task in a pool child, so that no task harms the tasks after it, nor the
+worker.
 
-A task runs in a process that takes the next task when it has ended. It may change that process in any way, leave it by an
-exception that is none (`SystemExit`), or fork and return in both processes. None of that may reach the next task or the worker.
+A task runs in a process that takes the next task when it has ended. It may change that process in
+any way, leave it by an exception that is none (`SystemExit`), or fork and return in both processes.
+None of that may reach the next task or the worker.
 """
 
 from __future__ import annotations
@@ -57,31 +59,39 @@ class TaskGuard:
         """Guard these tasks in the pool children that this process forks from now on."""
         self._tasks = tasks
         for task in tasks.values():
-            # Celery asks for `run` when it builds a task's tracer, which each child does at its start.
+            # Celery asks for `run` when it builds a task's tracer, which each child does at its
+            # start.
             task.run = self._alone(task.run)
         signals.worker_process_init.connect(self._begin, weak=False)
 
     def _begin(self, **_: Any) -> None:
-        # A group of its own: a task that signals its group reaches no worker, and the worker knows what came from a child.
+        # A group of its own: a task that signals its group reaches no worker, and the worker knows
+        # what came from a child.
         setpgid(0, 0)
-        # What a task starts and lets go of becomes this process's child, and the worker's when this process ends.
+        # What a task starts and lets go of becomes this process's child, and the worker's when this
+        # process ends.
         adopt_orphans()
         die_before_others()
-        # `multiprocessing` in a task. The flag says that this process may not have children, as nobody would end them; the worker
-        # does. Documented: a process that has been started cannot change it, but this object was made by its parent.
+        # `multiprocessing` in a task. The flag says that this process may not have children, as
+        # nobody would end them; the worker does. Documented: a process that has been started cannot
+        # change it, but this object was made by its parent.
         process = current_process()
         process.daemon = False
         with suppress(AttributeError):
-            # A process that is spawned is given this word, and the standard library pickles none but its own.
+            # A process that is spawned is given this word, and the standard library pickles none
+            # but its own.
             process._config["authkey"] = AuthenticationString(process.authkey)
         for task in self._tasks.values():
-            # Celery builds this one at the start of each child, just before this signal, and calls it for each task.
+            # Celery builds this one at the start of each child, just before this signal, and calls
+            # it for each task.
             task.__trace__ = self._guarded(task.__trace__)
 
     def _alone(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the body of a task with one end: a copy of the process that the body made by `fork` ends with the body.
+        """Return the body of a task with one end: a copy of the process that the body made by
+        `fork` ends with the body.
 
-        Otherwise the copy would report the task's end a second time, and then read half of the next task from the worker's pipe.
+        Otherwise the copy would report the task's end a second time, and then read half of the next
+        task from the worker's pipe.
         """
 
         @functools.wraps(run)
@@ -97,7 +107,11 @@ class TaskGuard:
                     with suppress(Exception):
                         sys.stdout.flush()
                     _exit(_code(sys.exception()))
-                if self._state is not None:  # before the result is stored and the end is logged, which a low limit would fail
+                if (
+                    self._state is not None
+                    # Before the result is stored and the end is logged: a low limit would
+                    # make these fail.
+                ):
                     self._state.restore()
                 if self._receivers is not None:
                     self._receivers.restore()
@@ -106,19 +120,24 @@ class TaskGuard:
 
     def _guarded(self, trace: Tracer) -> Tracer:
         def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
-            if self._state is None:  # not before: the pool sets its own signal handlers after `_begin`
+            # not before: the pool sets its own signal handlers after `_begin`
+            if self._state is None:
                 self._state = ProcessState(TOOLS)
                 self._receivers = Kept()
             pid = getpid()
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
                 return (_plain(value) if info else value), info, seconds, text
-            except BaseException as error:  # noqa: BLE001  it continues as one that the worker can read
+            # It continues as one that the worker can read.
+            except BaseException as error:  # noqa: BLE001
                 told = TOLD if arguments and self.told(arguments[0]) else ()
                 # Its traceback goes along, with its text: of 100 MB nobody would read either.
-                raise _portable(error, told) from (error if len(safe_text(error)) <= _TRACEBACK else None)
+                raise _portable(error, told) from (
+                    error if len(safe_text(error)) <= _TRACEBACK else None
+                )
             finally:
-                if getpid() != pid:  # a copy of this process, which came back by another way than the task's own end
+                # a copy of this process, which came back by another way than the task's own end
+                if getpid() != pid:
                     _exit(0)
                 if not self._state.restore():
                     _retire()
@@ -135,7 +154,9 @@ def _code(error: BaseException | None) -> int:
 
 
 def _plain(failure: Any) -> Any:
-    """Make what says that a task failed such that the worker can read it: it has not all the types that a task has made."""
+    """Make what says that a task failed such that the worker can read it: it has not all the types
+    that a task has made.
+    """
     failure.exception = _portable(getattr(failure.exception, "exc", failure.exception))
     failure.type = type(failure.exception)
     failure.traceback = cut(failure.traceback, _TRACEBACK)
@@ -143,9 +164,13 @@ def _plain(failure: Any) -> Any:
 
 
 def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
-    """Return the exception as a type that the worker has, too: one that it cannot read would end its main loop."""
+    """Return the exception as a type that the worker has, too: one that it cannot read would end
+    its main loop.
+    """
     if isinstance(error, SystemExit):
-        return SystemExit(error.code if isinstance(error.code, int | None) else safe_text(error.code)[:_KEPT])
+        return SystemExit(
+            error.code if isinstance(error.code, int | None) else safe_text(error.code)[:_KEPT]
+        )
     if isinstance(error, KeyboardInterrupt):
         return KeyboardInterrupt()
     if isinstance(error, MemoryError):
@@ -155,14 +180,16 @@ def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
     kind = type(error)
     if kind in (GeneratorExit, CancelledError, BaseException) and not told:
         return kind(safe_text(error)[:_KEPT])
-    return UnpickleableExceptionWrapper(kind.__module__, kind.__name__, told, safe_text(error)[:_KEPT])
+    return UnpickleableExceptionWrapper(
+        kind.__module__, kind.__name__, told, safe_text(error)[:_KEPT]
+    )
 
 
 def _bare(said: Any) -> Any:
     """Return what a task says to the worker without what only this process can read.
 
-    The exception for which it is tried again may be of a type that nobody else has. The worker would
-    take the task for lost and run it once more, although its retry is on its way.
+    The exception for which it is tried again may be of a type that nobody else has. The worker
+    would take the task for lost and run it once more, although its retry is on its way.
     """
     if isinstance(said, Reject):
         return Reject(_reason(said.reason), requeue=bool(said.requeue))
@@ -180,7 +207,10 @@ def _reason(reason: Any) -> Any:
 
 
 def _retire() -> None:
-    """Let this process end when it has reported its task: a limit that is lower for good would fail the tasks after it."""
+    """Let this process end when it has reported its task: a limit that is lower for good would fail
+    the tasks after it.
+    """
     with suppress(Exception):
-        # The pool's loop takes an error at its next read for its end. What the worker has written meanwhile it gives to another.
+        # The pool's loop takes an error at its next read for its end. What the worker has written
+        # meanwhile it gives to another.
         current_process().inq._reader.close()

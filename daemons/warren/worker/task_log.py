@@ -20,7 +20,8 @@ from warren.logs.setup import bind, keep, logger, losing, unbind
 from warren.worker.callbacks import OWNER
 from warren.worker.task_fields import about, queue_by_key
 
-#: How a process says to its worker that the end of its task is told, in the arguments of the exception that it sends.
+#: How a process says to its worker that the end of its task is told, in the arguments of the
+#: exception that it sends.
 TOLD = ("its process has told this",)
 #: What every line of a task has.
 FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
@@ -28,7 +29,9 @@ FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
 
 @dataclass(frozen=True)
 class _Running:
-    """A task that this process is running: its fields in the log, when it began (monotonic), how long it had waited."""
+    """A task that this process is running: its fields in the log, when it began (monotonic), how
+    long it had waited.
+    """
 
     fields: dict[str, Any]
     began: float
@@ -47,7 +50,8 @@ class TaskLog:
     def told(self, task_id: str) -> bool:
         """Return whether this process has told the end of the task, the last one that it began.
 
-        Not where the line could not be written, as under a limit that the task has left for good: the worker can.
+        Not where the line could not be written, as under a limit that the task has left for good:
+        the worker can.
         """
         return self._told == task_id and not losing()
 
@@ -82,10 +86,16 @@ class TaskLog:
         parent = {"parent_id": request.parent_id} if request.parent_id else {}
         logger().info(Event.TASK_STARTED, waited_s=waited_s, **parent)
 
-    def ended(self, sender: Any = None, state: str | None = None, retval: Any = None, **_: Any) -> None:
-        """After this a line belongs to no task, or to the one that ran this one itself, with `apply`."""
+    def ended(
+        self, sender: Any = None, state: str | None = None, retval: Any = None, **_: Any
+    ) -> None:
+        """After this a line belongs to no task, or to the one that ran this one itself, with
+        `apply`.
+        """
         if state == states.IGNORED and self._running:
-            logger().info(Event.TASK_IGNORED, reason=safe_text(retval), **self._fields(sender.request))
+            logger().info(
+                Event.TASK_IGNORED, reason=safe_text(retval), **self._fields(sender.request)
+            )
         unbind(*FIELDS)
         if self._running:
             self._running.pop()
@@ -99,7 +109,8 @@ class TaskLog:
             logger().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
 
     def _behind_success(self, task: Task, own: Callable[..., Any]) -> Callable[..., Any]:
-        # The result is stored by then. What the task's class does after that may leave the process, and the line with it.
+        # The result is stored by then. What the task's class does after that may leave the process,
+        # and the line with it.
         @wraps(own)
         def on_success(*given: Any, **named: Any) -> Any:
             self.succeeded(task)
@@ -108,19 +119,44 @@ class TaskLog:
         return on_success
 
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
-        """The task raised and comes again; or the worker sends it again (`retry_on_worker_lost`)."""
+        """The task raised and comes again; or the worker sends it again
+        (`retry_on_worker_lost`).
+        """
         if not self._running:
-            logger().warning(Event.TASK_RETRIED, reason="its process was lost, or the worker ends", **_about(request))
+            logger().warning(
+                Event.TASK_RETRIED,
+                reason="its process was lost, or the worker ends",
+                **_about(request),
+            )
             return
         wait = getattr(reason, "when", None)
-        again = {"again_in_s": wait} if isinstance(wait, int | float) else {"again_at": wait} if wait is not None else {}
-        logger().warning(Event.TASK_RETRIED, reason=_without_arguments(safe_text(reason)), **again, **self._fields(request))
+        again = (
+            {"again_in_s": wait}
+            if isinstance(wait, int | float)
+            else {"again_at": wait}
+            if wait is not None
+            else {}
+        )
+        logger().warning(
+            Event.TASK_RETRIED,
+            reason=_without_arguments(safe_text(reason)),
+            **again,
+            **self._fields(request),
+        )
 
-    def failed(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
-        """The task raised, or the process that ran it was lost or took too long: then it is the worker itself that says so.
+    def failed(
+        self,
+        sender: Any = None,
+        task_id: str = "",
+        exception: Any = None,
+        einfo: Any = None,
+        **_: Any,
+    ) -> None:
+        """The task raised, or the process that ran it was lost or took too long: then it is the
+        worker itself that says so.
 
-        One line for each end: where a result cannot be stored, its process tells that, tells the failure that comes of it, and
-        its worker does once more.
+        One line for each end: where a result cannot be stored, its process tells that, tells the
+        failure that comes of it, and its worker does once more.
         """
         if getattr(exception, "exc_args", None) == TOLD:
             return
@@ -131,19 +167,41 @@ class TaskLog:
             self._told = task_id
             fields = self._fields(request)
         elif _first(request) and self._told != task_id:
-            if vars(request).get(OWNER) is None:  # in the child, behind the end: what fails there is told by two signals
+            # in the child, behind the end: what fails there is told by two signals
+            if vars(request).get(OWNER) is None:
                 self._told = task_id
             fields = {"task_id": task_id, "task": sender.name, **_about(request)}
         else:
             return
         trace = _without_arguments(str(getattr(einfo, "traceback", ""))) or None
-        logger().error(Event.TASK_FAILED, reason=_without_arguments(safe_text(exception)), exception=trace, **fields)
+        logger().error(
+            Event.TASK_FAILED,
+            reason=_without_arguments(safe_text(exception)),
+            exception=trace,
+            **fields,
+        )
 
-    def broken(self, sender: Any = None, task_id: str = "", exception: Any = None, einfo: Any = None, **_: Any) -> None:
-        """What surrounds the task failed, such as the storing of its result: it has failed, whatever it returned."""
+    def broken(
+        self,
+        sender: Any = None,
+        task_id: str = "",
+        exception: Any = None,
+        einfo: Any = None,
+        **_: Any,
+    ) -> None:
+        """What surrounds the task failed, such as the storing of its result: it has failed,
+        whatever it returned.
+        """
         self.failed(sender, task_id, exception, einfo)
 
-    def revoked(self, sender: Any = None, request: Any = None, terminated: bool = False, expired: bool = False, **_: Any) -> None:
+    def revoked(
+        self,
+        sender: Any = None,
+        request: Any = None,
+        terminated: bool = False,
+        expired: bool = False,
+        **_: Any,
+    ) -> None:
         """The task will not run, or was ended while it ran: the worker itself says so."""
         if not _first(request):
             return
@@ -154,7 +212,11 @@ class TaskLog:
     def _fields(self, request: Any) -> dict[str, Any]:
         running = self._running[-1]
         times = {"waited_s": running.waited_s, "ran_s": round(time.monotonic() - running.began, 6)}
-        return {**times, "args": request.args, "kwargs": request.kwargs} if self.settings.log.arguments else times
+        return (
+            {**times, "args": request.args, "kwargs": request.kwargs}
+            if self.settings.log.arguments
+            else times
+        )
 
 
 def _first(request: Any) -> bool:
@@ -167,22 +229,31 @@ def _first(request: Any) -> bool:
 
 
 def _about(request: Any) -> dict[str, Any]:
-    """Return the fields of a task of which the worker itself tells, by the context of its request."""
+    """Return the fields of a task of which the worker itself tells, by the context of its
+    request.
+    """
     owner = vars(request).get(OWNER)
     return about(owner) if owner is not None else {"root_id": getattr(request, "root_id", None)}
 
 
 def _routing_key(request: Any) -> str:
-    """The key that the message came with: a call may have named another queue than the task's own."""
+    """The key that the message came with: a call may have named another queue than the
+    task's own.
+    """
     return str((request.delivery_info or {}).get("routing_key"))
 
 
 def _without_arguments(text: str) -> str:
-    """Celery's MaxRetriesExceededError recites the arguments of the task, which the log does not hold."""
+    """Celery's MaxRetriesExceededError recites the arguments of the task, which the log does not
+    hold.
+    """
     return re.sub(r"(Can't retry \S+) args:.*", r"\1", text)
 
 
 def _waited(request: Any) -> float | None:
-    """Seconds between sending and starting, None where the publisher did not say. Hosts' clocks differ: never below 0."""
+    """Seconds between sending and starting, None where the publisher did not say.
+
+    Hosts' clocks differ: never below 0.
+    """
     sent = request.get(SENT_AT)
     return round(max(0.0, time.time() - sent), 6) if isinstance(sent, (int, float)) else None

@@ -1,8 +1,10 @@
-"""What the tasks of a worker have started: it ends with the process that ran the task, and holds the task's slots until then.
+"""What the tasks of a worker have started: it ends with the process that ran the task, and holds
+the task's slots until then.
 
-Each pool child is a child subreaper, and so is the worker. What a task starts stays below its pool child, whatever it does to get
-away, and becomes the worker's child when the pool child ends: in order, by a time limit, killed, at recycling or at the stop. The
-worker kills it then. Nothing is killed while its pool child lives: a helper that a task starts for the tasks after it is fine.
+Each pool child is a child subreaper, and so is the worker. What a task starts stays below its pool
+child, whatever it does to get away, and becomes the worker's child when the pool child ends: in
+order, by a time limit, killed, at recycling or at the stop. The worker kills it then. Nothing is
+killed while its pool child lives: a helper that a task starts for the tasks after it is fine.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ class TaskProcesses:
         self._pool = pool
 
     def step(self) -> None:
-        """End what dead pool children have left, and let go of slots whose holders have ended. Called a few times a second."""
+        """End what dead pool children have left, and let go of slots whose holders have ended.
+
+        Called a few times a second.
+        """
         self._sweep(0.0)
         for _ in range(len(self._held)):
             holders, release = self._held.popleft()
@@ -53,32 +58,39 @@ class TaskProcesses:
                 release()
 
     def end_within(self, seconds: float) -> None:
-        """Kill the pool children, and all else below, that live on so many seconds later; the worker is at its end."""
+        """Kill the pool children, and all else below, that live on so many seconds later; the
+        worker is at its end.
+        """
 
         def end() -> None:
             time.sleep(seconds)
             for process in below(os.getpid()):
                 kill(process)
 
-        # The main loop waits for its children by then. The thread ends with the process, mostly long before its time.
+        # The main loop waits for its children by then. The thread ends with the process, mostly
+        # long before its time.
         threading.Thread(target=end, name="end-pool", daemon=True).start()
 
     def end(self) -> None:
-        """End all that is left at the end of the worker, also what its modules have started at their import."""
+        """End all that is left at the end of the worker, also what its modules have started at
+        their import.
+        """
         _tell(sweep((), lambda _: True, LAST_DEATH))
 
-    # -- slots -----------------------------------------------------------------------------------------------------
+    # -- slots -------------------------------------------------------------------------------------
 
     def accepted(self, task_id: str, child: Process) -> None:
         """Note which pool child runs a task that was admitted with slots."""
         self._children[task_id] = child
 
     def settle(self, task_id: str, since: int, release: Callable[[], None]) -> None:
-        """Call `release`, which lets the task's slots cool, when nothing lives that the task has started.
+        """Call `release`, which lets the task's slots cool, when nothing lives that the task has
+        started.
 
-        Such a process may still make the call, so its slot stays open: nobody else gets it, and no window holds a call too many.
-        What started before the task was admitted (`since`, see `now`) is another task's. What an earlier task of the same child
-        has started since counts as well: then a slot stays open for longer than it had to.
+        Such a process may still make the call, so its slot stays open: nobody else gets it, and no
+        window holds a call too many. What started before the task was admitted (`since`, see `now`)
+        is another task's. What an earlier task of the same child has started since counts as well:
+        then a slot stays open for longer than it had to.
         """
         child = self._children.pop(task_id, None)
         holders: list[Process] = []
@@ -99,8 +111,9 @@ class TaskProcesses:
     def _is_foreign(self, child: Process) -> bool:
         """Return whether a child of the worker came from a pool child.
 
-        A module may start a process at its import, or from a thread of the worker: that one is in the worker's group, and ends
-        with the worker. Each pool child has a group of its own, which its descendants have as well, or one that they made.
+        A module may start a process at its import, or from a thread of the worker: that one is in
+        the worker's group, and ends with the worker. Each pool child has a group of its own, which
+        its descendants have as well, or one that they made.
         """
         try:
             return os.getpgid(child.pid) != self._own_group
@@ -110,11 +123,16 @@ class TaskProcesses:
 
 def _tell(swept: Swept) -> None:
     if swept.ended:
-        logger().warning(Event.LEFTOVERS_ENDED, processes={str(process.pid): name for process, name in swept.ended.items()})
+        logger().warning(
+            Event.LEFTOVERS_ENDED,
+            processes={str(process.pid): name for process, name in swept.ended.items()},
+        )
 
 
 def has_descendants(since: int) -> bool:
-    """Return whether the calling process has a living descendant that started at `since` (see `now`) or later."""
+    """Return whether the calling process has a living descendant that started at `since` (see
+    `now`) or later.
+    """
     return bool(children(os.getpid())) and any(each.start >= since for each in below(os.getpid()))
 
 
@@ -124,9 +142,11 @@ def now() -> int:
 
 
 class Zombies:
-    """The dead children of a pool child that nobody waits for: what a task let go of (a daemon) and that has ended since.
+    """The dead children of a pool child that nobody waits for: what a task let go of (a daemon) and
+    that has ended since.
 
-    They are taken in when they have been dead for a minute. Until then somebody may ask for their exit status, as Popen does.
+    They are taken in when they have been dead for a minute. Until then somebody may ask for their
+    exit status, as Popen does.
     """
 
     LOOK, DEAD_FOR = 10.0, 60.0

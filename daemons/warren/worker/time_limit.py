@@ -1,4 +1,6 @@
-"""A bound in time for code of others that the worker's own loop calls: the worker does nothing else meanwhile."""
+"""A bound in time for code of others that the worker's own loop calls: the worker does nothing else
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ class TookTooLong(BaseException):
 def call_within(seconds: float, call: Callable[..., Any], given: dict[str, Any]) -> Any:
     """Return what `call(**given)` returns. Raises TookTooLong after so many seconds.
 
-    It ends what sleeps, waits for a socket or a lock, or runs in Python. In another thread than the main one, and
-    within another such call, there is no bound of its own. What never comes back to Python is left to supervise.
+    It ends what sleeps, waits for a socket or a lock, or runs in Python. In another thread than the
+    main one, and within another such call, there is no bound of its own. What never comes back to
+    Python is left to supervise.
     """
     before = signal.getsignal(signal.SIGALRM)
     if threading.current_thread() is not threading.main_thread() or before is _ring:
@@ -30,7 +33,8 @@ def call_within(seconds: float, call: Callable[..., Any], given: dict[str, Any])
     try:
         return _bounded(call, given)
     finally:
-        # Safe at each instruction: a ring that comes here finds no bounded call below it, and does nothing.
+        # Safe at each instruction: a ring that comes here finds no bounded call below it, and does
+        # nothing.
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
 

@@ -1,8 +1,9 @@
-"""Copies of messages that are with the broker and not confirmed yet: which ones, and how many there may be.
+"""Copies of messages that are with the broker and not confirmed yet: which ones, and how many there
+may be.
 
-A task may be there twice after a cut, so one copy of a task is on its way at a time. A dead letter, which
-nobody runs, may be there twice without harm: many are on their way at once, for each alone would
-take the way to the broker and back, and the broker's write to disk.
+A task may be there twice after a cut, so one copy of a task is on its way at a time. A dead letter,
+which nobody runs, may be there twice without harm: many are on their way at once, for each alone
+would take the way to the broker and back, and the broker's write to disk.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Any
 
 #: So many repeatable copies are on their way at a time.
 WINDOW = 100
-#: And of so many bytes: sockets hold them, so that the main loop waits for no broker that stops reading.
+#: And of so many bytes: sockets hold them, so that the main loop waits for no broker that stops
+#: reading.
 WINDOW_BYTES = 2**17
 
 
 @dataclass(frozen=True, eq=False)
 class PendingRequeue:
-    """A message on its way back: where to, what to do when the broker has the copy, how to run it here instead (or None)."""
+    """A message on its way back: where to, what to do when the broker has the copy, how to run it
+    here instead (or None).
+    """
 
     message: Any
     exchange: str
@@ -34,7 +38,8 @@ class PendingRequeue:
     waits: bool = False
     #: Two of it do no harm.
     repeatable: bool = False
-    #: Called when the broker does not take it, for its queue is not there or takes no more; else it is tried again.
+    #: Called when the broker does not take it, for its queue is not there or takes no more; else it
+    #: is tried again.
     not_taken: Callable[[], None] | None = None
 
     @cached_property
@@ -81,8 +86,14 @@ class Unconfirmed:
         return True
 
     def take_repeatable(self, wanted: Callable[[PendingRequeue], bool]) -> list[PendingRequeue]:
-        """Take these out, if two of them do no harm and there is another way to keep them: their answers are nobody's."""
-        found = [each for each in self._since if each.repeatable and each.refused is not None and wanted(each)]
+        """Take these out, if two of them do no harm and there is another way to keep them: their
+        answers are nobody's.
+        """
+        found = [
+            each
+            for each in self._since
+            if each.repeatable and each.refused is not None and wanted(each)
+        ]
         for each in found:
             del self._since[each]
             self._bytes -= each.size

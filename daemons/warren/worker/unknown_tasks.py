@@ -16,22 +16,31 @@ from warren.logs.setup import logger
 from warren.worker.message_copy import FIRST_PAUSE, pause_before
 from warren.worker.requeue import Requeuer
 
-#: The header of a copy: how often it was returned so, and when for the first and the last time (seconds, wall clock).
+#: The header of a copy: how often it was returned so, and when for the first and the last time
+#: (seconds, wall clock).
 RETURNS = "warren_unknown"
 
 
 class UnknownTasks:
-    """The returns of one worker. `timeout` is the seconds after which nobody is expected to have the task."""
+    """The returns of one worker.
 
-    def __init__(self, requeuer: Requeuer, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]) -> None:
+    `timeout` is the seconds after which nobody is expected to have the task.
+    """
+
+    def __init__(
+        self, requeuer: Requeuer, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]
+    ) -> None:
         self._requeuer = requeuer
-        #: What becomes of one that RabbitMQ does not take back: the message, its new headers, why nobody runs it.
+        #: What becomes of one that RabbitMQ does not take back: the message, its new headers, why
+        #: nobody runs it.
         self._keep = keep
         self._timeout = timeout
         self._kept = 0
 
     def send_on(self, consumer: Any, message: Any) -> bool:
-        """Return the message to its queue in a while; False when it was returned for long enough."""
+        """Return the message to its queue in a while; False when it was returned for
+        long enough.
+        """
         now = time.time()
         returns, since, last = returned(message.headers or {}, now)
         if now - since >= self._timeout:
@@ -41,14 +50,19 @@ class UnknownTasks:
                 Event.TASK_UNKNOWN,
                 task=message.headers.get("task"),
                 task_id=message.headers.get("id"),
-                consequence=f"it goes back to its queue for {self._timeout:g} s, for another worker may have it",
+                consequence=(
+                    f"it goes back to its queue for {self._timeout:g} s, for another worker may "
+                    "have it"
+                ),
             )
         # What is kept holds a place of the prefetch. Half of them at most: other tasks go on.
         long = self._kept < consumer.initial_prefetch_count // 2
-        pause = pause_before(returns)  # longer each time: messages that nobody can run do not keep the worker busy
+        # longer each time: messages that nobody can run do not keep the worker busy
+        pause = pause_before(returns)
         if now - last >= pause if returns else not long:
-            # It was on its way through the queue for long enough. A flood of them goes round as fast as it can: each that was
-            # kept for a moment would keep all the good ones behind it for as long.
+            # It was on its way through the queue for long enough. A flood of them goes round as
+            # fast as it can: each that was kept for a moment would keep all the good ones behind it
+            # for as long.
             pause, long = 0.0, False
         elif not long:
             pause = FIRST_PAUSE
@@ -57,10 +71,13 @@ class UnknownTasks:
         consumer.timer.call_after(pause, self._return, arguments)
         return True
 
-    def _return(self, consumer: Any, message: Any, connection: int, returns: int, since: float, long: bool) -> None:
+    def _return(
+        self, consumer: Any, message: Any, connection: int, returns: int, since: float, long: bool
+    ) -> None:
         self._kept -= long
         if consumer.restart_count == connection:  # else the broker has delivered it again since
-            # On the embedded broker whoever puts a message into a queue that is empty is the first to look, each time.
+            # On the embedded broker whoever puts a message into a queue that is empty is the first
+            # to look, each time.
             getattr(message.channel.connection, "stand_back", _nothing)()
             # Acknowledged when the broker has the copy: whatever ends in between, it is there.
             headers = {RETURNS: [returns, since, time.time()]}
@@ -78,7 +95,11 @@ def returned(headers: Mapping[str, Any], now: float) -> tuple[int, float, float]
     A header of another shape counts as none.
     """
     found = headers.get(RETURNS)
-    if isinstance(found, list) and len(found) == 3 and all(type(each) in (int, float) for each in found):
+    if (
+        isinstance(found, list)
+        and len(found) == 3
+        and all(type(each) in (int, float) for each in found)
+    ):
         returns, since, last = found
         # A time ahead of this clock would never be over.
         if 0 <= returns < 10**9 and 0 <= since <= now and 0 <= last <= now:

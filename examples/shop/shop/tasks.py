@@ -1,4 +1,7 @@
-"""Two tasks of a shop that watches prices. Plain Celery: `shared_task`, and names of your choice."""
+"""Two tasks of a shop that watches prices.
+
+Plain Celery: `shared_task`, and names of your choice.
+"""
 
 import logging
 
@@ -12,7 +15,8 @@ log = logging.getLogger(__name__)
 @shared_task(name="shop.fetch_price")
 def fetch_price(article: int) -> float:
     """The price of an article; one call to the provider."""
-    with quota("provider").call():  # nothing in here but the call; the task was admitted with a slot for it
+    # nothing in here but the call; the task was admitted with a slot for it
+    with quota("provider").call():
         price = 100.0 + article  # requests.get(...) in a real shop
     log.info("price of %s", article)  # a line of JSON in worker.log, with the task's id
     return price

@@ -1,4 +1,6 @@
-"""The leadership on the embedded broker, which has one host: a lock beside the file of the last ticks."""
+"""The leadership on the embedded broker, which has one host: a lock beside the file of the last
+ticks.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +21,22 @@ class EmbeddedLeader:
         self._lock: TextIO | None = None
 
     def lead(self) -> bool:
-        # Beside the ticks, not in the run directory, which somebody may clean up under a running beat.
+        # Beside the ticks, not in the run directory, which somebody may clean up under a running
+        # beat.
         path = self.memory.path.with_suffix(".lock")
         try:
             if self._lock is None:
                 make_directory(path.parent)
-                self._lock = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115  held open for as long as this beat leads
+                # Held open for as long as this beat leads.
+                self._lock = open(open_or_make(path), "r+", encoding="utf-8")  # noqa: SIM115
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
-            raise Unavailable(f"cannot lock {path}: {error.strerror}; look at its owner and its disk") from error
+            raise Unavailable(
+                f"cannot lock {path}: {error.strerror}; look at its owner and its disk"
+            ) from error
 
     def recall(self) -> KnownTicks:
         return self.memory.read()
@@ -39,7 +45,9 @@ class EmbeddedLeader:
         try:
             self.memory.write(known)
         except OSError as error:
-            text = f"cannot write the last ticks to {self.memory.path}: {error.strerror}; free space"
+            text = (
+                f"cannot write the last ticks to {self.memory.path}: {error.strerror}; free space"
+            )
             raise Unavailable(text) from error
 
     def options(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Who sends: of all beats of a fleet the one that holds the leadership, and what the next leader must know.
+"""Who sends: of all beats of a fleet the one that holds the leadership, and what the next leader
+must know.
 
-What the leadership is depends on the broker. Everywhere the ids of the tasks follow from entry and tick, so that a tick that two
-leaders send around a hand-over is one task.
+What the leadership is depends on the broker. Everywhere the ids of the tasks follow from entry and
+tick, so that a tick that two leaders send around a hand-over is one task.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from warren.config import Settings
 
 
 class Leader(Protocol):
-    """The leadership as one beat sees it. Every method but `resign` raises Unavailable when the broker cannot be asked."""
+    """The leadership as one beat sees it.
+
+    Every method but `resign` raises Unavailable when the broker cannot be asked.
+    """
 
     def lead(self) -> bool:
         """Takes or keeps the leadership; True while this beat has it."""

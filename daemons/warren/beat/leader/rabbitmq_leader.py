@@ -1,6 +1,8 @@
-"""The leadership on RabbitMQ: an exclusive queue, and the leader sends over the very connection that holds it.
+"""The leadership on RabbitMQ: an exclusive queue, and the leader sends over the very connection
+that holds it.
 
-No leadership, no send. The last ticks lie in a queue of one message, where the next leader finds them.
+No leadership, no send. The last ticks lie in a queue of one message, where the next leader finds
+them.
 """
 
 from __future__ import annotations
@@ -23,21 +25,26 @@ from warren.errors import Unavailable
 
 #: RabbitMQ notices a dead leader's connection within two of these (seconds).
 HEARTBEAT = 5
-#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heartbeat must go on. It tries again.
+#: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heartbeat
+#: must go on. It tries again.
 TIMEOUT = 3.0
-#: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into its own log.
+#: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into
+#: its own log.
 ASK_AGAIN = 3.0
 
 
 class RabbitMQLeader:
-    """The leader's queue exists while the leader's connection does, and nobody else may touch it."""
+    """The leader's queue exists while the leader's connection does, and nobody else may
+    touch it.
+    """
 
     def __init__(self, app: Celery, leader: str, ticks: str) -> None:
         """`leader` and `ticks` name the two queues."""
         self.app = app
         self._leader, self._ticks = leader, ticks
         self._connection: Any = None
-        #: Over which it sends and remembers: a channel of its own for each message would cost four more questions.
+        #: Over which it sends and remembers: a channel of its own for each message would cost four
+        #: more questions.
         self._channel: Any = None
         self._producer: Any = None
         self._leading = False
@@ -59,14 +66,15 @@ class RabbitMQLeader:
 
     def recall(self) -> KnownTicks:
         with self._reached():
-            with suppress(PreconditionFailed):  # it is there, of the type that [broker] queue_type was before: it does as well
+            # it is there, of the type that [broker] queue_type was before: it does as well
+            with suppress(PreconditionFailed):
                 self._declare(self._open())
             channel = self._open()
             message = channel.basic_get(self._ticks)
             known = parse(message.body) if message is not None else KnownTicks()
             if message is not None:
-                # A fresh copy first, then the acknowledgement: a queue that counts returns never loses it, and cut off in
-                # between there are two, of which the older is dropped.
+                # A fresh copy first, then the acknowledgement: a queue that counts returns never
+                # loses it, and cut off in between there are two, of which the older is dropped.
                 self._publish(channel, known)
                 channel.basic_ack(message.delivery_tag)
         return known
@@ -76,8 +84,9 @@ class RabbitMQLeader:
             self._publish(self._open(), known)
 
     def options(self) -> dict[str, Any]:
-        # Results that are sent to whoever asked: nobody here reads them. And to get them Celery would first ask the broker for a
-        # queue, without an end and over whatever connection it can make: a beat that sends without being the leader.
+        # Results that are sent to whoever asked: nobody here reads them. And to get them Celery
+        # would first ask the broker for a queue, without an end and over whatever connection it can
+        # make: a beat that sends without being the leader.
         unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
         with self._reached():
             self._open()
@@ -92,7 +101,8 @@ class RabbitMQLeader:
             try:
                 batch.wait()
             except self._connection.channel_errors:
-                batch.abandon_task()  # the broker has closed the channel over one of them; the connection stands
+                # The broker has closed the channel over one of them; the connection stands.
+                batch.abandon_task()
 
     def resign(self) -> None:
         connection, self._connection, self._leading = self._connection, None, False
@@ -103,13 +113,19 @@ class RabbitMQLeader:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """A lost connection is a lost leadership: its queue went with it, and whoever asks first leads next."""
+        """A lost connection is a lost leadership: its queue went with it, and whoever asks first
+        leads next.
+        """
         try:
             yield
         except NotTaken:
             raise  # an alarm: the connection stands, and with it the leadership
         except Exception as error:
-            known = () if self._connection is None else (*self._connection.connection_errors, *self._connection.channel_errors)
+            known = (
+                ()
+                if self._connection is None
+                else (*self._connection.connection_errors, *self._connection.channel_errors)
+            )
             if not isinstance(error, (OperationalError, OSError, *known)):
                 raise
             self.resign()
@@ -117,7 +133,8 @@ class RabbitMQLeader:
 
     def _open(self) -> Any:
         if self._connection is None or not self._connection.connected:
-            raise ConnectionResetError("the connection was lost")  # kombu would connect again, without the leader's queue
+            # kombu would connect again, without the leader's queue
+            raise ConnectionResetError("the connection was lost")
         if self._channel is None or not self._channel.is_open:
             self._channel = self._connection.channel()
             self._producer = Producer(self._channel, auto_declare=False)
@@ -128,24 +145,36 @@ class RabbitMQLeader:
         try:
             channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
         except ResourceLocked:
-            self._refused = time.monotonic()  # another leads; the broker has closed the channel on which it was asked, no more
+            # another leads; the broker has closed the channel on which it was asked, no more
+            self._refused = time.monotonic()
         else:
             channel.close()
             self._leading = True
 
     def _write_heartbeat(self) -> None:
-        """Heartbeats both ways: a leader that the broker has given up must notice before it sends."""
+        """Heartbeats both ways: a leader that the broker has given up must notice before
+        it sends.
+        """
         if not self._connection.connected:
-            # Asked anything, kombu would connect again by itself, and this beat would send without the leader's queue.
-            raise ConnectionResetError("the connection was dropped: the broker had not answered in time")
+            # Asked anything, kombu would connect again by itself, and this beat would send without
+            # the leader's queue.
+            raise ConnectionResetError(
+                "the connection was dropped: the broker had not answered in time"
+            )
         self._connection.heartbeat_check()
         with suppress(TimeoutError):
             self._connection.drain_events(timeout=0.001)
 
     def _declare(self, channel: Any) -> None:
-        arguments = {"x-max-length": 1, "x-overflow": "drop-head", "x-queue-type": self.app.conf.task_default_queue_type}
+        arguments = {
+            "x-max-length": 1,
+            "x-overflow": "drop-head",
+            "x-queue-type": self.app.conf.task_default_queue_type,
+        }
         channel.queue_declare(self._ticks, durable=True, auto_delete=False, arguments=arguments)
 
     def _publish(self, channel: Any, known: KnownTicks) -> None:
-        message = channel.prepare_message(known.as_json(), None, "application/json", "utf-8", None, {"delivery_mode": 2})
+        message = channel.prepare_message(
+            known.as_json(), None, "application/json", "utf-8", None, {"delivery_mode": 2}
+        )
         channel.basic_publish(message, exchange="", routing_key=self._ticks)

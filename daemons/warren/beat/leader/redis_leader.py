@@ -1,4 +1,7 @@
-"""The leadership on Redis: a key that expires, renewed at each turn. The last ticks are a key, too."""
+"""The leadership on Redis: a key that expires, renewed at each turn.
+
+The last ticks are a key, too.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from warren.broker.batch_publish import SinglePublish
 from warren.broker.redis.rejected_keys import reject
 from warren.errors import Unavailable
 
-#: Seconds that a leader on Redis may be silent; it renews every second. Long beside the renewal: a late one is no lost one.
+#: Seconds that a leader on Redis may be silent; it renews every second. Long beside the renewal: a
+#: late one is no lost one.
 LEASE = 15.0
 #: Seconds that Redis has for a connection, and for an answer.
 ANSWER = 5
@@ -39,14 +43,17 @@ class RedisLeader:
 
     #: Who does not lead any more would have its successor go back to ticks that are long sent.
     KEEP = """
-    if redis.call('type', KEYS[1]).ok ~= 'string' or redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+    if redis.call('type', KEYS[1]).ok ~= 'string' then return 0 end
+    if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
     redis.call('set', KEYS[2], ARGV[2])
     return 1
     """
 
     def __init__(self, url: str, leader: str, ticks: str) -> None:
         """`leader` and `ticks` name the two keys."""
-        self._redis: Redis = Redis.from_url(url, socket_timeout=ANSWER, socket_connect_timeout=ANSWER)
+        self._redis: Redis = Redis.from_url(
+            url, socket_timeout=ANSWER, socket_connect_timeout=ANSWER
+        )
         self._leader, self._ticks = leader, ticks
         self._name = secrets.token_hex(16)
         self._until = float("-inf")
@@ -60,30 +67,44 @@ class RedisLeader:
 
     def _lead(self, lease: int) -> bool:
         with _reached():
-            # Compared and renewed in one step on the server: nobody renews a key that has become another's.
+            # Compared and renewed in one step on the server: nobody renews a key that has become
+            # another's.
             if self._redis.eval(self.RENEW, 1, self._leader, self._name, lease):
                 return True
-            # What stands there and does not end within the lease is nobody's: no beat would ever lead again. A leader's
-            # key always ends within it, so this moves none, whoever leads by now.
-            reject(self._run, self._leader, "string", "expected a leader's name that ends within the lease", LEASE)
+            # What stands there and does not end within the lease is nobody's: no beat would ever
+            # lead again. A leader's key always ends within it, so this moves none, whoever leads by
+            # now.
+            reject(
+                self._run,
+                self._leader,
+                "string",
+                "expected a leader's name that ends within the lease",
+                LEASE,
+            )
             return bool(self._redis.set(self._leader, self._name, nx=True, px=lease))
 
     def recall(self) -> KnownTicks:
         with _reached():
             reject(self._run, self._ticks, "string", "expected the last ticks")  # they begin again
-            # Anybody who may write to this Redis may have made it as large as Redis allows. What is cut off is no JSON.
+            # Anybody who may write to this Redis may have made it as large as Redis allows. What is
+            # cut off is no JSON.
             return parse(self._redis.getrange(self._ticks, 0, _LONGEST) or b"{}")
 
     def keep(self, known: KnownTicks) -> None:
         with _reached():
-            kept = self._redis.eval(self.KEEP, 2, self._leader, self._ticks, self._name, known.as_json())
+            kept = self._redis.eval(
+                self.KEEP, 2, self._leader, self._ticks, self._name, known.as_json()
+            )
         if not kept:
             raise Unavailable("another beat leads by now: this one was silent for too long")
 
     def options(self) -> dict[str, Any]:
-        # A beat that stood still in the midst of its turn continues here. Another may have sent the rest of it by now.
+        # A beat that stood still in the midst of its turn continues here. Another may have sent the
+        # rest of it by now.
         if time.monotonic() >= self._until:
-            raise Unavailable(f"the leadership was not renewed for {LEASE:g} s: another beat may lead by now")
+            raise Unavailable(
+                f"the leadership was not renewed for {LEASE:g} s: another beat may lead by now"
+            )
         return {}
 
     def batch(self) -> SinglePublish:

@@ -44,7 +44,13 @@ class Channel(BoundedChannel, virtual.Channel):
 
     # -- declare -----------------------------------------------------------------------------------
 
-    def exchange_declare(self, exchange: str, type: str = "direct", passive: bool = False, **_: Any) -> None:  # noqa: A002
+    def exchange_declare(
+        self,
+        exchange: str,
+        type: str = "direct",  # noqa: A002
+        passive: bool = False,
+        **_: Any,
+    ) -> None:
         """Declare an exchange, for every process. Raises ChannelError when its type differs."""
         kind = type or "direct"
         if passive:
@@ -53,7 +59,9 @@ class Channel(BoundedChannel, virtual.Channel):
             return
         found = self.topology.declare_exchange(exchange, kind)
         if found != kind:
-            text = f"PRECONDITION_FAILED - exchange {exchange!r}: expected type {found}, found {kind}"
+            text = (
+                f"PRECONDITION_FAILED - exchange {exchange!r}: expected type {found}, found {kind}"
+            )
             raise ChannelError(text, (40, 10), "Channel.exchange_declare", 406)
 
     def exchange_delete(self, exchange: str, **_: Any) -> None:
@@ -61,7 +69,12 @@ class Channel(BoundedChannel, virtual.Channel):
         self.topology.delete_exchange(exchange)
 
     def queue_declare(
-        self, queue: str = "", passive: bool = False, exclusive: bool = False, auto_delete: bool = False, **_: Any
+        self,
+        queue: str = "",
+        passive: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        **_: Any,
     ) -> queue_declare_ok_t:
         """Declare a queue.
 
@@ -87,7 +100,9 @@ class Channel(BoundedChannel, virtual.Channel):
         """Remove the binding."""
         self.topology.unbind(exchange, routing_key or "", queue)
 
-    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+    def queue_delete(
+        self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any
+    ) -> None:
         """Delete the queue, its bindings and its messages."""
         if if_empty and self._size(queue):
             return
@@ -97,11 +112,17 @@ class Channel(BoundedChannel, virtual.Channel):
     def list_bindings(self) -> list[tuple[str, str, str]]:
         """Return (queue, exchange, routing key) of every binding."""
         tables = self.topology.exchanges.all()
-        return [(binding.queue, table.name, binding.key) for table in tables for binding in table.bindings]
+        return [
+            (binding.queue, table.name, binding.key)
+            for table in tables
+            for binding in table.bindings
+        ]
 
     # -- publish -----------------------------------------------------------------------------------
 
-    def basic_publish(self, message: dict[str, Any], exchange: str, routing_key: str, **_: Any) -> None:
+    def basic_publish(
+        self, message: dict[str, Any], exchange: str, routing_key: str, **_: Any
+    ) -> None:
         """Put the message into every queue to which it is routed.
 
         A persistent message is on disk when this returns. Raises NoRoute when a persistent message
@@ -128,7 +149,9 @@ class Channel(BoundedChannel, virtual.Channel):
 
     # -- consume -----------------------------------------------------------------------------------
 
-    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any
+    ) -> None:
         """Deliver the queue's messages to `callback` from now on."""
         if no_ack:
             self._no_ack.add(queue)
@@ -172,7 +195,10 @@ class Channel(BoundedChannel, virtual.Channel):
             self.qos.postpone(message.delivery_tag, until)
         except OSError as error:
             logger().error(
-                Event.CANNOT_WRITE, path=str(self.messages.directory), reason=str(error), consequence="it waits in memory"
+                Event.CANNOT_WRITE,
+                path=str(self.messages.directory),
+                reason=str(error),
+                consequence="it waits in memory",
             )
             return False
         return True
@@ -198,7 +224,9 @@ class Channel(BoundedChannel, virtual.Channel):
         while (tag := self._take(queue)) is not None:
             try:
                 most = self.largest_message
-                return _payload(self.messages.read(tag, None if most is None else longest(most)), tag, most)
+                return _payload(
+                    self.messages.read(tag, None if most is None else longest(most)), tag, most
+                )
             except ValueError as error:
                 # A foreign file, or a transient message torn by a power cut. It must not stop the
                 # messages behind it.
@@ -220,7 +248,10 @@ class Channel(BoundedChannel, virtual.Channel):
             # repair nothing: the tasks free space.
             self._pause_until = time.monotonic() + FULL_DISK_PAUSE
             logger().error(
-                Event.CANNOT_WRITE, path=str(self.messages.directory), reason=str(error), consequence="no message is taken"
+                Event.CANNOT_WRITE,
+                path=str(self.messages.directory),
+                reason=str(error),
+                consequence="no message is taken",
             )
             return None
 

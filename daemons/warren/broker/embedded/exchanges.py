@@ -47,7 +47,11 @@ class Exchanges:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory, self._incoming, self._above = f"{directory}/exchanges", f"{directory}/incoming", f"{directory}"
+        self._directory, self._incoming, self._above = (
+            f"{directory}/exchanges",
+            f"{directory}/incoming",
+            f"{directory}",
+        )
         self._known: dict[str, tuple[Glance, Table]] = {}
         self._serials = count()
 
@@ -79,7 +83,9 @@ class Exchanges:
 
         Raises OSError, and then the old table stays.
         """
-        content = json.dumps({"name": table.name, "type": table.kind, "bindings": table.bindings}, indent=1).encode()
+        content = json.dumps(
+            {"name": table.name, "type": table.kind, "bindings": table.bindings}, indent=1
+        ).encode()
         temp = f"{self._incoming}/{owner()}.{next(self._serials)}.{id(self):x}"
         write_whole(self._path(table.name), temp, content, durable=True)
         sync_directory(self._directory)
@@ -91,7 +97,11 @@ class Exchanges:
     def move_away(self, name: str, damage: Damaged) -> None:
         """Move a damaged table out of the directory of the tables. Raises OSError."""
         with suppress(FileNotFoundError):
-            move_away(self._path(name), f"{damage.strerror}", to=f"{self._above}/exchange-{directory_name(name)}")
+            move_away(
+                self._path(name),
+                f"{damage.strerror}",
+                to=f"{self._above}/exchange-{directory_name(name)}",
+            )
 
     def all(self) -> Iterator[Table]:
         """Return every exchange, except those with a damaged table: its next user repairs it."""

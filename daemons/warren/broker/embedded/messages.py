@@ -39,7 +39,10 @@ class NoQueue(Exception):
 
 
 class Messages:
-    """The message directories below `directory`. Any number of processes and threads may use them."""
+    """The message directories below `directory`.
+
+    Any number of processes and threads may use them.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -59,7 +62,13 @@ class Messages:
     def open(self) -> None:
         """Make the directories. Raises OSError."""
         make_directory(self.directory)
-        for path in (self._incoming, self._queues, self._unacked, self._rejected, f"{self.directory}/later"):
+        for path in (
+            self._incoming,
+            self._queues,
+            self._unacked,
+            self._rejected,
+            f"{self.directory}/later",
+        ):
             make_directory(path)
 
     # -- publish -----------------------------------------------------------------------------------
@@ -77,8 +86,12 @@ class Messages:
         except FileNotFoundError as error:
             raise NoQueue(queue) from error
         except OSError as error:
-            remedy = f"the message for queue {queue!r} was not stored: free space, or mend the directory"
-            raise OSError(error.errno, f"{error.strerror}; {remedy}", str(self.directory)) from error
+            remedy = (
+                f"the message for queue {queue!r} was not stored: free space, or mend the directory"
+            )
+            raise OSError(
+                error.errno, f"{error.strerror}; {remedy}", str(self.directory)
+            ) from error
 
     def _add(self, directory: str, content: bytes, durable: bool) -> None:
         while True:
@@ -101,7 +114,9 @@ class Messages:
         Raises OSError.
         """
         safe = directory_name(queue)
-        listing = self._listings.get(safe) or self._listings.setdefault(safe, Listing(self.directory, safe))
+        listing = self._listings.get(safe) or self._listings.setdefault(
+            safe, Listing(self.directory, safe)
+        )
         own = f"{owner()}/{safe}"
         while (name := listing.pop()) is not None:
             try:
@@ -124,7 +139,9 @@ class Messages:
         try:
             # The file in a queue's directory may be anything: a fifo without a writer must not hold
             # up the main loop.
-            handle = os.open(f"{self._unacked}/{tag}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(
+                f"{self._unacked}/{tag}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
         except OSError as error:
             if error.errno not in _NO_FILE:
                 raise
@@ -200,7 +217,9 @@ class Messages:
             os.rename(f"{self._unacked}/{tag}", f"{self._rejected}/{safe}/{name}")
         self._bound.added(0)
         if reason:
-            logger().error(Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}")
+            logger().error(
+                Event.MESSAGE_REJECTED, reason=reason, path=f"{self._rejected}/{safe}/{name}"
+            )
 
     def keep_rejected(self, tag: str, content: bytes) -> None:
         """Put `content` among the rejected messages, in the place of the taken message.

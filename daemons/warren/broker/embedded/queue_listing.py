@@ -59,7 +59,9 @@ class Listing:
         begun = time.monotonic()
         names = names_in(self.directory)
         self._empty = not names
-        self._names = deque(sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names))
+        self._names = deque(
+            sorted(names) if len(names) <= _LISTED else heapq.nsmallest(_LISTED, names)
+        )
         ended = time.monotonic()
         # At most a twentieth of the time goes into listing.
         self._until = ended + max(_STALE, 20 * (ended - begun))

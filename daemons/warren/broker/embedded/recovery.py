@@ -64,12 +64,21 @@ def _restore(directory: Path, owner: str) -> int:
     restored = 0
     for queue in _entries(taken):
         if any(
-            path.is_symlink() for path in (taken, taken / queue, directory / "queues" / queue, directory / "rejected" / queue)
+            path.is_symlink()
+            for path in (
+                taken,
+                taken / queue,
+                directory / "queues" / queue,
+                directory / "rejected" / queue,
+            )
         ):
             continue  # Warren makes no links: what a link leads to is not the broker's
         # Each message is requeued by one rename, which succeeds for one process only. When this
         # process is killed at any point, the rest waits for the next one.
-        restored += sum(messages_in(directory).requeue(f"{owner}/{queue}/{name}") for name in _entries(taken / queue))
+        restored += sum(
+            messages_in(directory).requeue(f"{owner}/{queue}/{name}")
+            for name in _entries(taken / queue)
+        )
         _remove_empty(taken / queue)
     _remove_empty(taken)
     return restored

@@ -18,7 +18,11 @@ class Binding(NamedTuple):
 
 def route(kind: str, bindings: Iterable[Binding], routing_key: str) -> list[str]:
     """Return the queues that get the message, each once, in the order of their bindings."""
-    return list(dict.fromkeys(binding.queue for binding in bindings if _matches(kind, binding.key, routing_key)))
+    return list(
+        dict.fromkeys(
+            binding.queue for binding in bindings if _matches(kind, binding.key, routing_key)
+        )
+    )
 
 
 def _matches(kind: str, key: str, routing_key: str) -> bool:
@@ -38,8 +42,14 @@ def _topic(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
     """
     reached = _over_hashes(pattern, {0})
     for word in words:
-        after = {position for position in reached if position < len(pattern) and pattern[position] == "#"}
-        after |= {position + 1 for position in reached if position < len(pattern) and pattern[position] in ("*", word)}
+        after = {
+            position for position in reached if position < len(pattern) and pattern[position] == "#"
+        }
+        after |= {
+            position + 1
+            for position in reached
+            if position < len(pattern) and pattern[position] in ("*", word)
+        }
         reached = _over_hashes(pattern, after)
     return len(pattern) in reached
 

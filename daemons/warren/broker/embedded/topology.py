@@ -125,7 +125,9 @@ class Topology:
         # Bindings, messages, marks: killed in between, a temporary queue still has its directory of
         # marks and is deleted again.
         for table in list(self.exchanges.all()):
-            kept = tuple(binding for binding in table.bindings if directory_name(binding.queue) != safe)
+            kept = tuple(
+                binding for binding in table.bindings if directory_name(binding.queue) != safe
+            )
             if kept != table.bindings:
                 self.exchanges.put(table._replace(bindings=kept))
         for path in (*self._paths(safe), f"{self._directory}/later/{safe}"):
@@ -178,7 +180,11 @@ class Topology:
         table = self.exchange(exchange)
         reached = route(table.kind, table.bindings, routing_key) if table else []
         meant = self._meant.get(exchange)
-        if not reached and meant and any(map(self.has_queue, route(meant.kind, meant.bindings, routing_key))):
+        if (
+            not reached
+            and meant
+            and any(map(self.has_queue, route(meant.kind, meant.bindings, routing_key)))
+        ):
             table = self._repaired(exchange)  # a binding of the settings is gone
             reached = route(table.kind, table.bindings, routing_key) if table else []
         return reached
@@ -206,7 +212,11 @@ class Topology:
             try:
                 table = self.exchanges.get(name)
                 if table and meant and table.kind != meant.kind:
-                    raise Damaged(errno.EIO, f"damaged exchange table (of type {table.kind}, not {meant.kind})", name)
+                    raise Damaged(
+                        errno.EIO,
+                        f"damaged exchange table (of type {table.kind}, not {meant.kind})",
+                        name,
+                    )
             except Damaged as damage:
                 self.exchanges.move_away(name, damage)
                 table = None
@@ -214,7 +224,11 @@ class Topology:
                 known = table.bindings if table else ()
                 # Only queues that exist: a queue that was never declared gets its binding with its
                 # declaration.
-                lost = (each for each in meant.bindings if each not in known and self.has_queue(each.queue))
+                lost = (
+                    each
+                    for each in meant.bindings
+                    if each not in known and self.has_queue(each.queue)
+                )
                 table = meant._replace(bindings=(*known, *lost))
                 self.exchanges.put(table)
             return table

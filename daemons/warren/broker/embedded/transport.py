@@ -60,7 +60,9 @@ class Transport(virtual.Transport):
     channel_errors = (ChannelError,)
     recoverable_connection_errors = connection_errors
     recoverable_channel_errors = ()
-    implements = virtual.Transport.implements.extend(asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"]))
+    implements = virtual.Transport.implements.extend(
+        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+    )
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
@@ -68,7 +70,11 @@ class Transport(virtual.Transport):
         self.messages = messages_in(self.directory)
         meant = client.transport_options.get("exchanges", ())
         self.topology = Topology(
-            self.directory, [Table(name, kind, tuple(Binding(*each) for each in bindings)) for name, kind, bindings in meant]
+            self.directory,
+            [
+                Table(name, kind, tuple(Binding(*each) for each in bindings))
+                for name, kind, bindings in meant
+            ],
         )
         self._loop: Any = None
         self._timer: Any = None
@@ -114,7 +120,11 @@ class Transport(virtual.Transport):
         """Wait for one message. Raises TimeoutError after `timeout` seconds; None: no limit."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = self.polling_interval if deadline is None else min(self.polling_interval, deadline - time.monotonic())
+            left = (
+                self.polling_interval
+                if deadline is None
+                else min(self.polling_interval, deadline - time.monotonic())
+            )
             self._restore_now_and_then()
             self._bring_now_and_then()
             try:
@@ -181,7 +191,12 @@ class Transport(virtual.Transport):
             for channel in self.channels:
                 channel.bring()
         except OSError as error:
-            logger().error(Event.CANNOT_WRITE, path=str(self.directory), reason=str(error), consequence="tasks that are due wait")
+            logger().error(
+                Event.CANNOT_WRITE,
+                path=str(self.directory),
+                reason=str(error),
+                consequence="tasks that are due wait",
+            )
 
     def _restore_now_and_then(self) -> None:
         if time.monotonic() - self._restored_at > RESTORE_EVERY:
@@ -195,7 +210,10 @@ class Transport(virtual.Transport):
             # Tried again soon. A full disk that prevents this cleaning up must not prevent the
             # work.
             logger().error(
-                Event.CANNOT_WRITE, path=str(self.directory), reason=str(error), consequence="messages of the dead wait"
+                Event.CANNOT_WRITE,
+                path=str(self.directory),
+                reason=str(error),
+                consequence="messages of the dead wait",
             )
             return
         if restored:

@@ -53,7 +53,13 @@ def question() -> RawMessage:
 class _Bounded:
     """The waits of a channel and of a connection, each with a limit."""
 
-    def wait(self, method: Any, callback: Any = None, timeout: float | None = None, returns_tuple: bool = False) -> Any:
+    def wait(
+        self,
+        method: Any,
+        callback: Any = None,
+        timeout: float | None = None,
+        returns_tuple: bool = False,
+    ) -> Any:
         """Wait as py-amqp does, but at most ANSWER seconds.
 
         Raises TimeoutError then, and drops the connection: its closing would wait as long.
@@ -105,7 +111,9 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
 
     def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
         """Dispatch as py-amqp does, also a delivery whose routing key is no text."""
-        return super().dispatch_method(method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content)
+        return super().dispatch_method(
+            method_sig, readable(payload) if method_sig == spec.Basic.Deliver else payload, content
+        )
 
     def prepare_message(self, *args: Any, **kwargs: Any) -> Any:
         """Prepare as kombu does. Raises TooLarge or HeadersTooLarge."""
@@ -114,7 +122,11 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
         # The headers go in one frame, whatever their size: the broker closes the connection of a
         # sender whose frame is too large. Python's text of the headers is at least a third of what
         # is sent.
-        if headers and self.connection is not None and len(repr(headers)) > (most := self.connection.frame_max) // 4:
+        if (
+            headers
+            and self.connection is not None
+            and len(repr(headers)) > (most := self.connection.frame_max) // 4
+        ):
             size, most = len(dumps("F", (headers,))), most - _PROPERTIES
             if size > most:
                 raise HeadersTooLarge(size, most)
@@ -130,7 +142,9 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
         """
         if self.connection is None:
             # kombu connects again after this error.
-            raise RecoverableConnectionError("the connection was closed before the message was sent")
+            raise RecoverableConnectionError(
+                "the connection was closed before the message was sent"
+            )
         given = kwargs.pop("confirm_timeout", None), kwargs.pop("timeout", None)
         if (together := self.together) is not None:
             return together.publish(*args, **kwargs)
@@ -147,7 +161,9 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
             # it when the alarm is over, long after the sender was told of a failure and has perhaps
             # sent it again. It may even confirm the first message, but only after it has said that
             # it reads no more.
-            self._await(self._send(question(), exchange="", routing_key=NOWHERE), deadline, sent=False)
+            self._await(
+                self._send(question(), exchange="", routing_key=NOWHERE), deadline, sent=False
+            )
             self.connection.look()
         self.connection.until_unblocked(deadline)
 
@@ -202,7 +218,9 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
         Raises NotTaken after the deadline.
         """
         if self.connection is None:
-            raise RecoverableConnectionError("the connection was closed before the broker had confirmed")
+            raise RecoverableConnectionError(
+                "the connection was closed before the broker had confirmed"
+            )
         if deadline.left == 0:
             raise self.connection.given_up(deadline.length, sent)
         with suppress(TimeoutError):
@@ -219,7 +237,9 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
         self._returns.take((exchange, routing_key), self._unconfirmed)
 
     def _on_answer(self, number: int, multiple: bool, taken: bool) -> None:
-        for each in [known for known in self._unconfirmed if known == number or (multiple and known < number)]:
+        for each in [
+            known for known in self._unconfirmed if known == number or (multiple and known < number)
+        ]:
             answered = self._unconfirmed.pop(each)
             if answered is not None:
                 came_back = self._returns.settle(each) is not None
@@ -237,7 +257,9 @@ class Channel(_Bounded, SizeChecked, pyamqp.Channel):
         if wait is not None and self.connection is not None:
             closing = sig == spec.Channel.Close
             self.connection.look()
-            self.connection.until_unblocked(Deadline(0.0 if closing else self.connection.publish_timeout))
+            self.connection.until_unblocked(
+                Deadline(0.0 if closing else self.connection.publish_timeout)
+            )
         return super().send_method(sig, *args, wait=wait, **kwargs)
 
     def close(self, *args: Any, **kwargs: Any) -> None:
@@ -255,9 +277,17 @@ class Connection(_Bounded, pyamqp.Connection):
     Channel = Channel
 
     def __init__(
-        self, *args: Any, publish_timeout: float | None = None, largest_message: int | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        publish_timeout: float | None = None,
+        largest_message: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        kwargs |= {"on_blocked": self._begin_blocked, "on_unblocked": self._end_blocked, "frame_handler": bounded_handler}
+        kwargs |= {
+            "on_blocked": self._begin_blocked,
+            "on_unblocked": self._end_blocked,
+            "frame_handler": bounded_handler,
+        }
         super().__init__(*args, **kwargs)
         self.publish_timeout = publish_timeout
         self.largest_message = largest_message

@@ -41,7 +41,13 @@ def bounded_handler(connection: Any, callback: Callable[..., Any]) -> Callable[[
             most = connection.largest_message
             if most is not None and size > most:
                 skipped[channel] = size
-                return handle((kind, channel, _stand_in(f"expected a message of at most {most} bytes, found {size}", 0)))
+                return handle(
+                    (
+                        kind,
+                        channel,
+                        _stand_in(f"expected a message of at most {most} bytes, found {size}", 0),
+                    )
+                )
             # A message without a body is whole with its header, and is handled before `handle`
             # returns.
             if not size:

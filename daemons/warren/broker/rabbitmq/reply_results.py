@@ -81,10 +81,20 @@ class Backend(Checked, RPCBackend):
         and the sender would hang for as long as the broker is away.
         """
         if not task_join_will_block():
-            maybe_declare(self.binding(producer.channel), retry=True, **self.app.conf.task_publish_retry_policy)
+            maybe_declare(
+                self.binding(producer.channel),
+                retry=True,
+                **self.app.conf.task_publish_retry_policy,
+            )
 
     def store_result(
-        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: Any = None,
+        request: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Send the result to the queue that the task names.
 
@@ -94,11 +104,17 @@ class Backend(Checked, RPCBackend):
         if not routing_key:
             return None
         try:
-            self._send(routing_key, correlation_id, self._to_result(task_id, state, result, traceback, request))
+            self._send(
+                routing_key,
+                correlation_id,
+                self._to_result(task_id, state, result, traceback, request),
+            )
         except TooLarge as error:
             if state not in EXCEPTION_STATES:
                 raise  # Celery fails the task with it
-            self._send(routing_key, correlation_id, self._to_result(task_id, state, error, None, request))
+            self._send(
+                routing_key, correlation_id, self._to_result(task_id, state, error, None, request)
+            )
         return result
 
     def readable(self, meta: Any, message: Any) -> dict[str, Any]:
@@ -117,7 +133,9 @@ class Backend(Checked, RPCBackend):
             return failed(str(task_id), error)
         return meta  # type: ignore[no-any-return]
 
-    def _slurp_from_queue(self, task_id: str, accept: Any, limit: int = 1000, no_ack: bool = False) -> Iterator[Any]:
+    def _slurp_from_queue(
+        self, task_id: str, accept: Any, limit: int = 1000, no_ack: bool = False
+    ) -> Iterator[Any]:
         """Read replies as Celery does, without those that are no results.
 
         Each of those has become a failure of its task.

@@ -22,14 +22,23 @@ class App(Celery):
     """Celery's app, whose tasks may be due at any time."""
 
     def send_task(
-        self, name: str, args: Any = None, kwargs: Any = None, countdown: Any = None, eta: Any = None, *rest: Any, **options: Any
+        self,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: Any = None,
+        eta: Any = None,
+        *rest: Any,
+        **options: Any,
     ) -> Any:
         """Send a task, as Celery documents it."""
         seconds = _seconds(countdown, eta) if self.conf.task_default_queue_type == "quorum" else 0.0
         soon = 0 < seconds < 1
         # Also for all other tasks: a receiver of `before_task_publish` may send one while another
         # is being sent.
-        token = _due.set((datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() if soon else "")
+        token = _due.set(
+            (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat() if soon else ""
+        )
         try:
             when = (None, None) if soon else (countdown, eta)
             return super().send_task(name, args, kwargs, *when, *rest, **options)

@@ -50,7 +50,9 @@ def entry_of(value: Any) -> Entry:
     Raises ValueError with the reason when the value is no entry.
     """
     if not isinstance(value, list) or len(value) != 3:
-        raise ValueError("expected a message with its exchange and routing key, found another value")
+        raise ValueError(
+            "expected a message with its exchange and routing key, found another value"
+        )
     message, exchange, routing_key = value
     if not isinstance(exchange, str | None) or not isinstance(routing_key, str):
         raise ValueError("expected an exchange and a routing key that are texts")

@@ -77,7 +77,9 @@ def bounded_parser(limit: int) -> type[Any] | None:
             """Connect as redis-py does; use a bounded buffer."""
             super().on_connect(connection)  # type: ignore[no-untyped-call]
             assert self._sock is not None  # noqa: S101  the connection was just made
-            self._buffer = BoundedBuffer(self._sock, self.socket_read_size, connection.socket_timeout)
+            self._buffer = BoundedBuffer(
+                self._sock, self.socket_read_size, connection.socket_timeout
+            )
             self._buffer.limit = limit
 
     return Parser

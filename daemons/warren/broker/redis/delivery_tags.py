@@ -56,13 +56,20 @@ def is_dead(owner: str) -> bool:
     """
     process, _, _ = owner.removeprefix(_PREFIX).rpartition(".")
     boot, *numbers = process.split(".")
-    known = is_take(owner) and boot == file_names.boot_name() and len(numbers) == 2 and all(map(str.isdecimal, numbers))
+    known = (
+        is_take(owner)
+        and boot == file_names.boot_name()
+        and len(numbers) == 2
+        and all(map(str.isdecimal, numbers))
+    )
     return known and not file_names.owner_alive(process)
 
 
 def newest_first(found: Iterable[tuple[str, float]]) -> list[str]:
     """Return the tags of these pairs (tag, time of the take), the last taken first."""
-    return [tag for tag, _ in sorted(found, key=lambda pair: (pair[1], _number(pair[0])), reverse=True)]
+    return [
+        tag for tag, _ in sorted(found, key=lambda pair: (pair[1], _number(pair[0])), reverse=True)
+    ]
 
 
 def _number(tag: str) -> int:

@@ -45,7 +45,9 @@ class KeyCleanup:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
 
-    def again(self, types: Mapping[str, str], do: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def again(
+        self, types: Mapping[str, str], do: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
         """Call `do`; call it again when one of these keys was of another type and was moved."""
         try:
             return do(*arguments, **options)
@@ -88,12 +90,20 @@ class KeyCleanup:
             moved += self._run(_MEMBERS, [key, ASIDE + key], *members[start : start + _AT_ONCE])
         if moved:
             shown = one_line(members[0][:100].decode("utf-8", "replace"))
-            tell(key, ASIDE + key, f"expected bindings, found {moved} that are none, among them {shown}")
+            tell(
+                key,
+                ASIDE + key,
+                f"expected bindings, found {moved} that are none, among them {shown}",
+            )
 
     def refuse_field(self, key: str, index: str, field: bytes, reason: str) -> None:
         """Move an entry out of the hash of unacknowledged messages that is no such message."""
         if self._run(_FIELD, [key, ASIDE + key, index], field):
-            tell(key, ASIDE + key, f"{reason}; the entry is {one_line(field[:100].decode('utf-8', 'replace'))}")
+            tell(
+                key,
+                ASIDE + key,
+                f"{reason}; the entry is {one_line(field[:100].decode('utf-8', 'replace'))}",
+            )
 
     def _run(self, script: str, keys: Iterable[str], *arguments: Any) -> Any:
         try:

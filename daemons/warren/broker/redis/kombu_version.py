@@ -15,18 +15,43 @@ from kombu.transport import redis
 
 #: The release whose transport was read.
 KNOWN = (5, 7)
-_REQUEST = ("_brpop_start", "_brpop_read", "_in_poll", "_brpop_sent_at", "_poll_error", "_flush_brpop_reauth")
-_CHANNEL = (*_REQUEST, "_on_connection_disconnect", "_q_for_pri", "_get", "_put", "_update_queue_cycle")
+_REQUEST = (
+    "_brpop_start",
+    "_brpop_read",
+    "_in_poll",
+    "_brpop_sent_at",
+    "_poll_error",
+    "_flush_brpop_reauth",
+)
+_CHANNEL = (
+    *_REQUEST,
+    "_on_connection_disconnect",
+    "_q_for_pri",
+    "_get",
+    "_put",
+    "_update_queue_cycle",
+)
 _NEEDED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (redis.Channel, _CHANNEL),
-    (redis.QoS, ("append", "restore_unacked", "restore_by_tag", "restore_visible", "_remove_from_indices")),
-    (redis.MultiChannelPoller, ("on_poll_init", "on_poll_start", "_register_BRPOP", "maybe_restore_messages")),
+    (
+        redis.QoS,
+        ("append", "restore_unacked", "restore_by_tag", "restore_visible", "_remove_from_indices"),
+    ),
+    (
+        redis.MultiChannelPoller,
+        ("on_poll_init", "on_poll_start", "_register_BRPOP", "maybe_restore_messages"),
+    ),
 )
 
 
 def check() -> None:
     """Raise RuntimeError for another kombu than KNOWN."""
-    missing = [f"{owner.__name__}.{name}" for owner, names in _NEEDED for name in names if not hasattr(owner, name)]
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in _NEEDED
+        for name in names
+        if not hasattr(owner, name)
+    ]
     if tuple(kombu.VERSION[:2]) != KNOWN or missing:
         found = f"kombu {kombu.__version__}" + (f" without {', '.join(missing)}" if missing else "")
         known = ".".join(map(str, KNOWN))

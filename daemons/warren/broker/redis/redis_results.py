@@ -32,7 +32,11 @@ class ResultConsumer(redis.ResultConsumer):
             if not isinstance(meta.get("task_id"), str):
                 raise UnreadableResult("expected a task_id that is a text")
         except UnreadableResult as error:
-            logger().error(Event.RESULT_UNREADABLE, reason=str(error), consequence="the announcement is passed over")
+            logger().error(
+                Event.RESULT_UNREADABLE,
+                reason=str(error),
+                consequence="the announcement is passed over",
+            )
             return {"status": PENDING, "result": None, "task_id": ""}
         return meta
 
@@ -52,7 +56,9 @@ class Backend(CheckedKeys, redis.RedisBackend):
         except ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
-            raise UnreadableResult("expected a text under its key, found another type of key") from None
+            raise UnreadableResult(
+                "expected a text under its key, found another type of key"
+            ) from None
 
     def set(self, key: Any, value: Any, **options: Any) -> Any:
         """Store as Celery does. Raises TooLargeResult."""

@@ -59,7 +59,11 @@ class Channel(BoundedChannel, TakingChannel):
 
         Raises NoRoute for a task that no queue would get: kombu drops it.
         """
-        if exchange == EXCHANGE and message["properties"].get("delivery_mode") == _PERSISTENT and not self._leads(routing_key):
+        if (
+            exchange == EXCHANGE
+            and message["properties"].get("delivery_mode") == _PERSISTENT
+            and not self._leads(routing_key)
+        ):
             raise NoRoute(exchange, routing_key)
         return super().basic_publish(message, exchange, routing_key, **kwargs)
 
@@ -77,7 +81,9 @@ class Channel(BoundedChannel, TakingChannel):
         if not exchange:
             return [routing_key]
         kind = self.typeof(exchange).type
-        return route(kind, (Binding(key, queue) for key, _, queue in self.get_table(exchange)), routing_key)
+        return route(
+            kind, (Binding(key, queue) for key, _, queue in self.get_table(exchange)), routing_key
+        )
 
     def get_table(self, exchange: str) -> list[tuple[str, Any, str]]:
         """Return the bindings of the exchange, as kombu has them.
@@ -101,7 +107,11 @@ class Channel(BoundedChannel, TakingChannel):
         if bad := [member for member, binding in bindings.items() if binding is None]:
             self.keys.refuse_members(key, bad)
         prepare = self.typeof(exchange).prepare_bind
-        return [prepare(each.queue, exchange, each.key, None) for each in bindings.values() if each is not None]
+        return [
+            prepare(each.queue, exchange, each.key, None)
+            for each in bindings.values()
+            if each is not None
+        ]
 
     def lists_for(self, entry: Entry) -> list[tuple[str, str]]:
         """Return the lists to which an unacknowledged message is requeued: key and queue of each.
@@ -110,7 +120,11 @@ class Channel(BoundedChannel, TakingChannel):
         """
         priority = self._get_message_priority(entry.message, reverse=False)
         queues = self._lookup(entry.exchange, entry.routing_key)
-        keys = [(self._q_for_pri(queue, priority), queue) for queue in queues if queue and not is_kept(queue, self._taken)]
+        keys = [
+            (self._q_for_pri(queue, priority), queue)
+            for queue in queues
+            if queue and not is_kept(queue, self._taken)
+        ]
         return [(key, queue) for key, queue in keys if self._is_list(key)]
 
     def _is_list(self, key: str) -> bool:
@@ -120,12 +134,16 @@ class Channel(BoundedChannel, TakingChannel):
         """
         with self.conn_or_acquire() as client:
             kind = client.execute_command("TYPE", self.global_keyprefix + key)
-        return kind in (b"list", b"none") or self.keys.refuse_types(ResponseError("WRONGTYPE"), {key: "list"})
+        return kind in (b"list", b"none") or self.keys.refuse_types(
+            ResponseError("WRONGTYPE"), {key: "list"}
+        )
 
     @property
     def _taken(self) -> frozenset[str]:
         """The keys that are no queues."""
-        return frozenset((self.unacked_key, self.unacked_index_key, self.unacked_mutex_key, later_key(self)))
+        return frozenset(
+            (self.unacked_key, self.unacked_index_key, self.unacked_mutex_key, later_key(self))
+        )
 
     def _bind_again(self, exchange: str) -> None:
         """Write the bindings that this connection has declared once more.
@@ -134,21 +152,34 @@ class Channel(BoundedChannel, TakingChannel):
         """
         for queue, bound_to, routing_key in list(self.state.bindings):
             if bound_to == exchange:
-                self._queue_bind(exchange, *self.typeof(exchange).prepare_bind(queue, exchange, routing_key, None))
+                self._queue_bind(
+                    exchange,
+                    *self.typeof(exchange).prepare_bind(queue, exchange, routing_key, None),
+                )
 
     # -- keys of another type ----------------------------------------------------------------------
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
-        self.keys.again(self._binding_keys(exchange), super()._queue_bind, exchange, routing_key, pattern, queue)
+        self.keys.again(
+            self._binding_keys(exchange), super()._queue_bind, exchange, routing_key, pattern, queue
+        )
 
     def _delete(self, queue: str, exchange: str, *meta: Any, **options: Any) -> None:
-        self.keys.again(self._binding_keys(exchange), super()._delete, queue, exchange, *meta, **options)
+        self.keys.again(
+            self._binding_keys(exchange), super()._delete, queue, exchange, *meta, **options
+        )
         with self.conn_or_acquire(options.get("client")) as client:
             client.delete(bell_of(queue))
 
     def _refresh_bindings(self, queues: list[str]) -> None:
-        exchanges = {exchange for queue in queues for exchange, _, _ in self.state.queue_bindings(queue)}
-        types = {key: kind for exchange in exchanges for key, kind in self._binding_keys(exchange).items()}
+        exchanges = {
+            exchange for queue in queues for exchange, _, _ in self.state.queue_bindings(queue)
+        }
+        types = {
+            key: kind
+            for exchange in exchanges
+            for key, kind in self._binding_keys(exchange).items()
+        }
         self.keys.again(types, super()._refresh_bindings, queues)
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
@@ -185,7 +216,12 @@ class Channel(BoundedChannel, TakingChannel):
 
     def kept_keys(self, queues: list[str]) -> list[str]:
         """Return the keys of these queues, their bindings and their taken messages."""
-        return [*self._binding_keys(EXCHANGE), *self.list_keys(queues), *map(bell_of, queues), *sorted(self._taken)]
+        return [
+            *self._binding_keys(EXCHANGE),
+            *self.list_keys(queues),
+            *map(bell_of, queues),
+            *sorted(self._taken),
+        ]
 
     # -- delayed messages --------------------------------------------------------------------------
 

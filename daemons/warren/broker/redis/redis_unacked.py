@@ -82,7 +82,9 @@ class QoS(redis.QoS):
         # The note first: cut off in between, a tag without a note stays in the index, and the
         # search for overdue messages removes it. The other way round the note would never be found.
         with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            pipe.hdel(self.unacked_key, delivery_tag).zrem(self.unacked_index_key, delivery_tag).execute()
+            pipe.hdel(self.unacked_key, delivery_tag).zrem(
+                self.unacked_index_key, delivery_tag
+            ).execute()
 
     # -- rejected messages -------------------------------------------------------------------------
 
@@ -125,7 +127,9 @@ class QoS(redis.QoS):
 
     def _note_later(self, delivery_tag: str, entry: str, until: float) -> None:
         with self.pipe_or_acquire() as pipe:
-            pipe.hset(self.unacked_key, delivery_tag, entry).zadd(self.later_key, {delivery_tag: until}).execute()
+            pipe.hset(self.unacked_key, delivery_tag, entry).zadd(
+                self.later_key, {delivery_tag: until}
+            ).execute()
 
     def _bring(self) -> None:
         """Requeue the due messages, the oldest first.
@@ -133,7 +137,9 @@ class QoS(redis.QoS):
         No lock is needed: each message comes in one step, and so once.
         """
         with self.channel.conn_or_acquire() as client:
-            due = client.zrange(self.later_key, 0, time.time(), byscore=True, offset=0, num=_AT_ONCE)
+            due = client.zrange(
+                self.later_key, 0, time.time(), byscore=True, offset=0, num=_AT_ONCE
+            )
             for tag in reversed(due):  # the last one on the list is taken first
                 self.restore_by_tag(tag, client)
 
@@ -225,7 +231,9 @@ class QoS(redis.QoS):
             try:
                 return self._requeue(own, field, leftmost)
             except ValueError as error:
-                self.channel.keys.refuse_field(self.unacked_key, self.unacked_index_key, field, str(error))
+                self.channel.keys.refuse_field(
+                    self.unacked_key, self.unacked_index_key, field, str(error)
+                )
                 return False
 
     def _requeue(self, client: Any, tag: bytes, leftmost: bool) -> bool:
@@ -241,7 +249,9 @@ class QoS(redis.QoS):
             message, lists = entry.message, self.channel.lists_for(entry)
             if not lists:
                 raise ValueError("expected a message that a queue is bound for")
-            message["headers"]["redelivered"] = message["properties"]["delivery_info"]["redelivered"] = True
+            message["headers"]["redelivered"] = message["properties"]["delivery_info"][
+                "redelivered"
+            ] = True
             content = dumps(message)
         end = "LPUSH" if leftmost else "RPUSH"
         return put_back(client, self.channel.global_keyprefix, kept, lists, tag, size, content, end)
@@ -252,9 +262,13 @@ class QoS(redis.QoS):
         Raises ValueError with the reason.
         """
         most = self.channel.largest_message
-        size = client.execute_command("HSTRLEN", self.channel.global_keyprefix + self.unacked_key, tag)
+        size = client.execute_command(
+            "HSTRLEN", self.channel.global_keyprefix + self.unacked_key, tag
+        )
         if most is not None and size > LONGER * longest(most):
-            raise ValueError(f"expected a message of at most {most} bytes, found {size} with its headers")
+            raise ValueError(
+                f"expected a message of at most {most} bytes, found {size} with its headers"
+            )
         content = client.hget(self.unacked_key, tag)
         if content is None:
             return 0, None

@@ -37,7 +37,9 @@ class Moved(NamedTuple):
     name: str
 
 
-def reject(run: Callable[..., Any], key: str, kind: str, expected: str, longest: float | None = None) -> Moved | None:
+def reject(
+    run: Callable[..., Any], key: str, kind: str, expected: str, longest: float | None = None
+) -> Moved | None:
     """Move the key unless it is of the type `kind` and ends in time.
 
     longest: the most seconds until it ends; None: it need not end. Logs the move. `run(script,
@@ -55,4 +57,6 @@ def reject(run: Callable[..., Any], key: str, kind: str, expected: str, longest:
 
 def tell(key: str, moved_to: str, reason: str) -> None:
     """Log which key was moved where, and why."""
-    logger().error(Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason)
+    logger().error(
+        Event.KEY_REJECTED, key=one_line(key, 300), moved_to=one_line(moved_to, 300), reason=reason
+    )

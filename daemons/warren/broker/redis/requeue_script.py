@@ -36,7 +36,14 @@ _PAGE = 1000
 
 
 def put_back(
-    client: Any, prefix: str, kept: Iterable[str], lists: Iterable[tuple[str, str]], tag: bytes, note: int, message: str, end: str
+    client: Any,
+    prefix: str,
+    kept: Iterable[str],
+    lists: Iterable[tuple[str, str]],
+    tag: bytes,
+    note: int,
+    message: str,
+    end: str,
 ) -> bool:
     """Put the message on these lists, and remove its note. Return whether it was still noted.
 
@@ -44,7 +51,9 @@ def put_back(
     note. end: LPUSH or RPUSH.
     """
     keys = [*kept, *(key for own, queue in lists for key in (own, bell_of(queue)))]
-    return bool(client.eval(_BACK, len(keys), *(prefix + key for key in keys), tag, note, message, end))
+    return bool(
+        client.eval(_BACK, len(keys), *(prefix + key for key in keys), tag, note, message, end)
+    )
 
 
 def left_behind(client: Any, index: str, broker: tuple[Any, ...]) -> list[str]:

@@ -37,15 +37,27 @@ class TakingChannel(redis.Channel):
         known = connection.client
         #: What distinguishes this database, and its keys, from others. Kept here because a closed
         #: channel has no connection any more.
-        self.broker = (known.hostname, known.port, known.virtual_host, self.global_keyprefix, self.unacked_key)
+        self.broker = (
+            known.hostname,
+            known.port,
+            known.virtual_host,
+            self.global_keyprefix,
+            self.unacked_key,
+        )
 
     def list_keys(self, queues: list[str]) -> dict[str, str]:
         """Return the keys of the lists of these queues, and their type."""
-        return {self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps}
+        return {
+            self._q_for_pri(queue, step): "list" for queue in queues for step in self.priority_steps
+        }
 
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
         """Consume as kombu does. Messages of a queue without acknowledgements are not noted."""
-        (self._no_ack.add if kwargs.get("no_ack", args[0] if args else False) else self._no_ack.discard)(queue)
+        (
+            self._no_ack.add
+            if kwargs.get("no_ack", args[0] if args else False)
+            else self._no_ack.discard
+        )(queue)
         return super().basic_consume(queue, *args, **kwargs)
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
@@ -78,7 +90,9 @@ class TakingChannel(redis.Channel):
             # The request names all queues at once: a key that is no list would keep the worker from
             # every other queue.
             bells = {bell_of(queue): "zset" for queue in self.active_queues}
-            if not self.keys.refuse_types(error, {**self.list_keys(self.active_queues), **self.qos.types, **bells}):
+            if not self.keys.refuse_types(
+                error, {**self.list_keys(self.active_queues), **self.qos.types, **bells}
+            ):
                 raise
             raise Empty from None
         finally:
@@ -93,7 +107,9 @@ class TakingChannel(redis.Channel):
     def _get(self, queue: str) -> dict[str, Any]:
         """Return the next message at once. Raises Empty."""
         with self.conn_or_acquire() as client:
-            taken = self.keys.again({**self.list_keys([queue]), **self.qos.types}, self.take.now, client, queue)
+            taken = self.keys.again(
+                {**self.list_keys([queue]), **self.qos.types}, self.take.now, client, queue
+            )
             self._maybe_update_queues_expire(client, queue)
         if taken is None:
             raise Empty

@@ -109,7 +109,9 @@ class TakeScript:
         if self._found_nothing:
             self._found_nothing = False
             prefix = self._channel.global_keyprefix
-            connection.send_command(*waiting_for([prefix + bell_of(queue) for queue in queues], seconds))
+            connection.send_command(
+                *waiting_for([prefix + bell_of(queue) for queue in queues], seconds)
+            )
             return
         self._asked = self._request(queues)
         command = ["EVAL", _TAKE] if self._whole else ["EVALSHA", _SHA]
@@ -185,7 +187,11 @@ class TakeScript:
         prefix, most = channel.global_keyprefix, channel.largest_message
         # In kombu's order: one priority before the next, and in each priority the queues in
         # rotation.
-        lists = [(channel._q_for_pri(queue, step), queue) for step in channel.priority_steps for queue in queues]
+        lists = [
+            (channel._q_for_pri(queue, step), queue)
+            for step in channel.priority_steps
+            for queue in queues
+        ]
         found = [(queue, channel.notes(queue)) for _, queue in lists]
         bells = [bell_of(queue) for queue, _ in found]
         keys = [channel.unacked_key, channel.unacked_index_key, *(key for key, _ in lists), *bells]
@@ -194,7 +200,9 @@ class TakeScript:
         # with the time of its own clock.
         numbers = [time.time(), longest(most) if most is not None else 0, len(lists)]
         tag = take_tag()
-        return _Request(tag, found, [len(keys), *(prefix + key for key in keys), tag, *numbers, *endings])
+        return _Request(
+            tag, found, [len(keys), *(prefix + key for key in keys), tag, *numbers, *endings]
+        )
 
 
 def _read(asked: _Request, found: Any) -> Taken | None:

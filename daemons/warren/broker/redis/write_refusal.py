@@ -20,4 +20,6 @@ def is_refused_write(error: BaseException) -> bool:
 
     if isinstance(error, OutOfMemoryError | ReadOnlyError):
         return True
-    return isinstance(error, ResponseError) and str(error).rpartition(_BEFORE)[2].startswith(_BEGINNINGS)
+    return isinstance(error, ResponseError) and str(error).rpartition(_BEFORE)[2].startswith(
+        _BEGINNINGS
+    )

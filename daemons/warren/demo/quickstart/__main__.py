@@ -33,7 +33,9 @@ def _url(_context: click.Context, _parameter: click.Parameter, text: str | None)
     return text or None
 
 
-def _url_of_file(context: click.Context, parameter: click.Parameter, file: Path | None) -> str | None:
+def _url_of_file(
+    context: click.Context, parameter: click.Parameter, file: Path | None
+) -> str | None:
     """Return the URL in the file, which is checked like that of `[broker] url_file`."""
     if file is None:
         return None
@@ -50,20 +52,52 @@ def _url_of_file(context: click.Context, parameter: click.Parameter, file: Path 
     "--broker",
     metavar="URL",
     callback=_url,
-    help="RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one; a password in it may be seen by others.",
+    help=(
+        "RabbitMQ (amqp://...) or Redis (redis://...) instead of the embedded one; a password in "
+        "it may be seen by others."
+    ),
 )
 @click.option(
     "--broker-file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_url_of_file,
-    help="The same URL in a file that only its owner may read (chmod 600), or - for one line of standard input.",
+    help=(
+        "The same URL in a file that only its owner may read (chmod 600), or - for one line of "
+        "standard input."
+    ),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures alone, as one object in the last line.")
-@click.option("--keep", "kept", is_flag=True, help="Leave everything running; says how to look and how to stop.")
-@click.option("--documents", type=click.IntRange(1), default=300, show_default=True, help="How many to collect.")
-@click.option("--directory", type=_DIRECTORY, help="An empty directory for settings, logs and state; by default one in /tmp.")
-@click.option("--stop", "home", type=_DIRECTORY, metavar="DIR", help="Stop the run that was kept in this directory.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the figures alone, as one object in the last line.",
+)
+@click.option(
+    "--keep",
+    "kept",
+    is_flag=True,
+    help="Leave everything running; says how to look and how to stop.",
+)
+@click.option(
+    "--documents",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="How many to collect.",
+)
+@click.option(
+    "--directory",
+    type=_DIRECTORY,
+    help="An empty directory for settings, logs and state; by default one in /tmp.",
+)
+@click.option(
+    "--stop",
+    "home",
+    type=_DIRECTORY,
+    metavar="DIR",
+    help="Stop the run that was kept in this directory.",
+)
 def quickstart(
     broker: str | None,
     broker_file: str | None,
@@ -104,7 +138,11 @@ def _run_or_say_where(made: Scratch, documents: int, shown: display.Show, kept: 
     try:
         return run(made, documents, shown, kept)
     except SystemExit:  # a signal has asked this process to end
-        display.insist(f"stopped; what it wrote is in {made.home}" if made.home.exists() else "stopped; nothing was started")
+        display.insist(
+            f"stopped; what it wrote is in {made.home}"
+            if made.home.exists()
+            else "stopped; nothing was started"
+        )
         raise
 
 

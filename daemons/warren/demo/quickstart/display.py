@@ -12,7 +12,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from warren.demo.quickstart.figures import Figures, allowed
 
@@ -28,15 +35,27 @@ class Show:
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, float] = {}
         if self.console.is_terminal and not quiet:
-            columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bars = Progress(*columns, TextColumn("{task.fields[note]}", style="dim"), console=self.console)
+            columns = (
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            self._bars = Progress(
+                *columns, TextColumn("{task.fields[note]}", style="dim"), console=self.console
+            )
 
     def __enter__(self) -> Self:
         if self._bars:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._bars:
             self._bars.stop()
 
@@ -55,7 +74,9 @@ class Show:
             self._bars.update(self._tasks[name], completed=done, total=total, note=note)
             return
         now = time.monotonic()
-        if self._told.get(name) != float("inf") and (done >= total or now >= self._told.get(name, 0.0) + _PAUSE):
+        if self._told.get(name) != float("inf") and (
+            done >= total or now >= self._told.get(name, 0.0) + _PAUSE
+        ):
             self._told[name] = float("inf") if done >= total else now
             self.say(f"{name:<10} {done}/{total} {note}".rstrip())
 
@@ -68,7 +89,10 @@ class Show:
             ("documents", f"{figures.documents - figures.lost} of {figures.documents} collected"),
             ("calls", f"{figures.calls} in {figures.duration:.1f} s"),
             ("refused", f"{figures.refused} by the API"),
-            ("worst window", f"{figures.worst_window} calls in {figures.window:g} s, limit {figures.limit}"),
+            (
+                "worst window",
+                f"{figures.worst_window} calls in {figures.window:g} s, limit {figures.limit}",
+            ),
             ("use", used if figures.telling else "too short to tell"),
             ("batch", f"2+2, 4+4, 8+8, 16+16 gave {figures.batch}"),
             ("ticks", f"{figures.ticks} of the schedule entry"),

@@ -46,8 +46,20 @@ class Figures:
 
     def as_json(self) -> str:
         """Return the figures as one JSON object on one line."""
-        names = ("documents", "calls", "refused", "worst_window", "limit", "use", "batch", "ticks", "lost")
-        return json.dumps({name: getattr(self, name) for name in names} | {"use": round(self.use, 4)})
+        names = (
+            "documents",
+            "calls",
+            "refused",
+            "worst_window",
+            "limit",
+            "use",
+            "batch",
+            "ticks",
+            "lost",
+        )
+        return json.dumps(
+            {name: getattr(self, name) for name in names} | {"use": round(self.use, 4)}
+        )
 
 
 def allowed(limit: int, window: float, duration: float) -> float:
@@ -70,12 +82,21 @@ def shortest(calls: int, limit: int, window: float) -> float:
 def problems(figures: Figures) -> list[str]:
     """Return one line for each guarantee that was not kept; empty when all were kept."""
     checks = [
-        (figures.refused == 0, f"refused: expected no call refused by the API, found {figures.refused}"),
+        (
+            figures.refused == 0,
+            f"refused: expected no call refused by the API, found {figures.refused}",
+        ),
         (
             figures.worst_window <= figures.limit,
-            f"worst_window: expected at most {figures.limit} calls in {figures.window:g} s, found {figures.worst_window}",
+            (
+                f"worst_window: expected at most {figures.limit} calls in {figures.window:g} s, "
+                f"found {figures.worst_window}"
+            ),
         ),
-        (figures.lost == 0, f"lost: expected every document, found {figures.lost} of {figures.documents} missing"),
+        (
+            figures.lost == 0,
+            f"lost: expected every document, found {figures.lost} of {figures.documents} missing",
+        ),
         (figures.batch == SUMS, f"batch: expected {SUMS}, found {figures.batch}"),
         (figures.ticks >= 1, "ticks: expected the schedule entry to have fired, found no tick"),
     ]

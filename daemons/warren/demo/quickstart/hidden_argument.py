@@ -25,11 +25,24 @@ def hide_password(arguments: Sequence[str]) -> None:
         return
     url, others = found
     if sys.stderr.isatty():
-        print("--broker: others could see this password for a moment; give it with --broker-file FILE", file=sys.stderr)
+        print(
+            (
+                "--broker: others could see this password for a moment; give it with --broker-file "
+                "FILE"
+            ),
+            file=sys.stderr,
+        )
     file = os.memfd_create("broker-url", 0)  # 0: the file stays open in the program that follows
     os.fchmod(file, 0o600)
     os.write(file, f"{url}\n".encode())
-    program = [sys.executable, "-P", "-m", "warren.demo.quickstart", f"--broker-file=/proc/self/fd/{file}", *others]
+    program = [
+        sys.executable,
+        "-P",
+        "-m",
+        "warren.demo.quickstart",
+        f"--broker-file=/proc/self/fd/{file}",
+        *others,
+    ]
     os.execv(sys.executable, program)  # noqa: S606  the same program with the other words
 
 

@@ -43,10 +43,14 @@ def stop(home: Path) -> None:
     try:
         told = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise WarrenError(f"{home}: expected a run that --keep left, found none; name the directory that it printed") from error
+        raise WarrenError(
+            f"{home}: expected a run that --keep left, found none; name the directory that it "
+            "printed"
+        ) from error
     except (OSError, ValueError) as error:
         raise WarrenError(
-            f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the directory that it printed"
+            f"{file}: expected the file that `quickstart --keep` left, found: {error}; name the "
+            "directory that it printed"
         ) from error
     if told["boot"] == boot():  # after a reboot the numbers belong to other processes
         for pid, start in told["processes"]:

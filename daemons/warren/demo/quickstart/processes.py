@@ -40,7 +40,10 @@ def alive_or_raise(process: subprocess.Popen[bytes], out: Path) -> None:
     """Raise WarrenError, with the end of the output, when the process has ended."""
     if process.poll() is not None:
         said = "\n".join(out.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise WarrenError(f"{out}: expected this program to run, found that it ended with {process.returncode}:\n{said}")
+        raise WarrenError(
+            f"{out}: expected this program to run, found that it ended with "
+            f"{process.returncode}:\n{said}"
+        )
 
 
 def end(process: Process, grace: float = TIMEOUT, hurried: Callable[[], bool] = bool) -> None:

@@ -87,7 +87,9 @@ class Scratch:
     def settings(self, api: str) -> DemoSettings:
         """Return the settings of the demo's tasks, with the API at that URL."""
         directory = self.settings_file.parent
-        return DemoSettings(api, self.home / "api.key", directory / "files", directory / "ticks.jsonl")
+        return DemoSettings(
+            api, self.home / "api.key", directory / "files", directory / "ticks.jsonl"
+        )
 
     @property
     def broker_url(self) -> Path:
@@ -115,7 +117,9 @@ def make(directory: Path | None, broker: str | None) -> Scratch:
     The URL of the broker may hold a password, so it goes into a file of its own that only its owner
     may read. Raises CannotWrite when the directory cannot be made, or is not empty.
     """
-    scratch = Scratch(_home(directory), f"-{secrets.token_hex(3)}" if broker else "", own=directory is None)
+    scratch = Scratch(
+        _home(directory), f"-{secrets.token_hex(3)}" if broker else "", own=directory is None
+    )
     scratch.config.mkdir()
     scratch.log.mkdir()
     if broker:
@@ -154,7 +158,12 @@ def _home(directory: Path | None) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = next(directory.iterdir(), None)
     except OSError as error:
-        raise CannotWrite(f"{directory}: expected a directory to write to, found: {error.strerror}; name another") from error
+        raise CannotWrite(
+            f"{directory}: expected a directory to write to, found: {error.strerror}; name another"
+        ) from error
     if found:
-        raise CannotWrite(f"{directory}: expected an empty directory, found {found.name} in it; name another, or empty it")
+        raise CannotWrite(
+            f"{directory}: expected an empty directory, found {found.name} in it; name another, or "
+            "empty it"
+        )
     return directory

@@ -66,7 +66,9 @@ class Suite:
     def running(self) -> list[Process]:
         """Return the processes that run, in the order in which to end them."""
         started = [process for process in (self._supervise, self._api) if process is not None]
-        return [process for process in (process_of(each.pid) for each in started) if process is not None]
+        return [
+            process for process in (process_of(each.pid) for each in started) if process is not None
+        ]
 
     def stop(self) -> None:
         """End both processes in any case, and remove the run's traces from a shared broker."""
@@ -87,12 +89,20 @@ class Suite:
         announced = self.scratch.home / "api.json"
         demo = self.scratch.settings("")
         arguments = ["warren.demo.api", "--limit", str(LIMIT), "--key-file", str(demo.key_file)]
-        arguments += ["--record", str(self.scratch.log / "api-calls.jsonl"), "--announce", str(announced)]
+        arguments += [
+            "--record",
+            str(self.scratch.log / "api-calls.jsonl"),
+            "--announce",
+            str(announced),
+        ]
         self._api = start(arguments, self.scratch.log / "api.out", self._keep)
         self._wait("the API", announced.exists)
         told = json.loads(announced.read_bytes())
         if documents > told["documents"]:
-            raise WarrenError(f"--documents: expected 1 to {told['documents']}, which the API has, found {documents}")
+            raise WarrenError(
+                f"--documents: expected 1 to {told['documents']}, which the API has, found "
+                f"{documents}"
+            )
         return self.scratch.settings(told["url"])
 
     def _wait(self, what: str, ready: Any) -> None:
@@ -100,19 +110,42 @@ class Suite:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise WarrenError(f"{what}: expected to be ready within {_START_TIMEOUT:g} s; see {self.scratch.log}")
+                raise WarrenError(
+                    f"{what}: expected to be ready within {_START_TIMEOUT:g} s; see "
+                    f"{self.scratch.log}"
+                )
             time.sleep(0.1)
 
     def _ready(self) -> bool:
-        arguments = [sys.executable, "-P", "-m", "warren", "--config", str(self.scratch.config), "status", "--json"]
-        answer = subprocess.run(arguments, capture_output=True, check=False, cwd=self.scratch.home).stdout
-        said: dict[str, Any] = json.loads(answer) if answer.strip() else {"ready": False, "programs": []}
+        arguments = [
+            sys.executable,
+            "-P",
+            "-m",
+            "warren",
+            "--config",
+            str(self.scratch.config),
+            "status",
+            "--json",
+        ]
+        answer = subprocess.run(
+            arguments, capture_output=True, check=False, cwd=self.scratch.home
+        ).stdout
+        said: dict[str, Any] = (
+            json.loads(answer) if answer.strip() else {"ready": False, "programs": []}
+        )
         for program in said["programs"]:
             # The first end counts, because no operator corrects anything while this run waits.
             if program["state"] in _ENDED:
                 error = program["last_error"] or program["state"]
-                kind = Unavailable if error.startswith(f"exit status {ExitCode.UNAVAILABLE:d}") else WarrenError
-                raise kind(f"{program['program']}: expected it to start, found: {error}; see {self.scratch.log}")
+                kind = (
+                    Unavailable
+                    if error.startswith(f"exit status {ExitCode.UNAVAILABLE:d}")
+                    else WarrenError
+                )
+                raise kind(
+                    f"{program['program']}: expected it to start, found: {error}; see "
+                    f"{self.scratch.log}"
+                )
         return bool(said["ready"])
 
 

@@ -27,7 +27,9 @@ def submit(app: Celery, documents: int) -> None:
     """Send the tasks that collect so many documents, over one connection."""
     with app.producer_or_acquire() as producer:
         for number in range(documents):
-            app.send_task("warren.demo.collect", args=[number], producer=producer, ignore_result=True)
+            app.send_task(
+                "warren.demo.collect", args=[number], producer=producer, ignore_result=True
+            )
 
 
 def batch(app: Celery, timeout: float) -> list[int]:

@@ -45,7 +45,9 @@ def time_of(raw: bytes) -> bytes:
 def _is_second(text: bytes) -> bool:
     """Return whether this is a time up to the point of its fraction, as `moment` writes it."""
     try:
-        return moment(datetime.fromisoformat(text[:-1].decode()).replace(tzinfo=UTC)).startswith(text)
+        return moment(datetime.fromisoformat(text[:-1].decode()).replace(tzinfo=UTC)).startswith(
+            text
+        )
     except ValueError:
         return False
 

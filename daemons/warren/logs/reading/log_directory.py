@@ -61,7 +61,9 @@ class LogDirectory:
         failed: tuple[Path, OSError] | None = None
         for path, identity in self._listed(compressed).items():
             try:
-                file = self._open.get(identity) or (PackedFile if path.suffix == PACKED else LogFile)(path)
+                file = self._open.get(identity) or (
+                    PackedFile if path.suffix == PACKED else LogFile
+                )(path)
             except FileNotFoundError:
                 continue  # the file was renamed a moment ago, and the next look finds its new name
             # A planted or protected file; the others are logs all the same.
@@ -74,7 +76,11 @@ class LogDirectory:
             raise _unreadable(*failed) from failed[1]
         # A file that is renamed during the listing may appear under neither name, and must not
         # count as new the next time.
-        missed = {identity: file for identity, file in self._open.items() if identity not in found and file.may_grow}
+        missed = {
+            identity: file
+            for identity, file in self._open.items()
+            if identity not in found and file.may_grow
+        }
         self._open = found | missed
 
     def _listed(self, compressed: bool) -> dict[Path, Identity]:
@@ -105,6 +111,6 @@ def _why(error: OSError) -> str:
 
 def _unreadable(path: Path, error: OSError) -> WarrenError:
     return WarrenError(
-        f"{path}: the logs cannot be read: {error.strerror}; "
-        "see log_dir in [app], name a directory with --dir, or read them as root or as a member of the group of the suite"
+        f"{path}: the logs cannot be read: {error.strerror}; see log_dir in [app], name a "
+        "directory with --dir, or read them as root or as a member of the group of the suite"
     )

@@ -62,7 +62,9 @@ def back_in_order(lines: Iterable[Timed]) -> Iterator[Timed]:
     return _ordered(lines, ripe, reverse=True)
 
 
-def _ordered(lines: Iterable[Timed], ripe: Callable[[list[Timed], bytes], int], *, reverse: bool) -> Iterator[Timed]:
+def _ordered(
+    lines: Iterable[Timed], ripe: Callable[[list[Timed], bytes], int], *, reverse: bool
+) -> Iterator[Timed]:
     """Return the lines in order, from the newest on if `reverse`.
 
     `ripe` says how many of the held lines, which are in order, no later line can come before, once

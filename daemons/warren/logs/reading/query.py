@@ -38,28 +38,45 @@ class Reader:
 
     def there(self) -> Iterator[Timed]:
         """Return the lines that the files have, by time."""
-        return merged(self._lines(file) for directory in self._directories for file in directory.files)
+        return merged(
+            self._lines(file) for directory in self._directories for file in directory.files
+        )
 
     def last(self, number: int) -> list[Timed]:
         """Return the last `number` lines, by time; they are read from the ends of the files."""
         files = [file for directory in self._directories for file in directory.files]
-        latest = latest_first([self._packed(file, number) if file.packed else self._back(file) for file in files])
+        latest = latest_first(
+            [self._packed(file, number) if file.packed else self._back(file) for file in files]
+        )
         return list(islice((line for line in latest if line[1]), number))[::-1]
 
     def more(self) -> Iterator[Timed]:
         """Return the lines that came since the last reading, by time among themselves."""
-        return merged(self._lines(file) for directory in self._directories for file in directory.grown())
+        return merged(
+            self._lines(file) for directory in self._directories for file in directory.grown()
+        )
 
     def errors_found(self) -> list[str]:
         """Return a sentence for each part that could not be read so far."""
         for file in (file for directory in self._directories for file in directory.files):
             self._note(file)
-        refused = {path: why for directory in self._directories for path, why in directory.refused.items()}
+        refused = {
+            path: why for directory in self._directories for path, why in directory.refused.items()
+        }
         return [
             *(f"{path}: left out, for {why}" for path, why in refused.items()),
-            *(f"{path}: expected one JSON object a line, found {n} that are none; left out" for path, n in self._strange.items()),
-            *(f"{path}: {n} of its lines are longer than {LONGEST} bytes; left out" for path, n in self._too_long.items()),
-            *(f"{path}: it cannot be read to its end: {why}; the rest is left out" for path, why in self._damaged.items()),
+            *(
+                f"{path}: expected one JSON object a line, found {n} that are none; left out"
+                for path, n in self._strange.items()
+            ),
+            *(
+                f"{path}: {n} of its lines are longer than {LONGEST} bytes; left out"
+                for path, n in self._too_long.items()
+            ),
+            *(
+                f"{path}: it cannot be read to its end: {why}; the rest is left out"
+                for path, why in self._damaged.items()
+            ),
         ]
 
     def _lines(self, file: LogFile) -> Iterator[Timed]:

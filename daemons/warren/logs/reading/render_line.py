@@ -14,7 +14,9 @@ from warren.system.printable import printable
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "bright_red"}
 #: Fields that have a position of their own, or no use for a person who looks at the lines of one
 #: host.
-_ELSEWHERE = frozenset(("timestamp", "level", "event", "daemon", "program", "host", "pid", "message", "exception"))
+_ELSEWHERE = frozenset(
+    ("timestamp", "level", "event", "daemon", "program", "host", "pid", "message", "exception")
+)
 _IDS = ("task_id", "root_id")
 #: Events whose message says everything.
 _SPEECH = ("record", "supervisor_record")
@@ -29,13 +31,18 @@ def shown(fields: dict[str, Any], with_host: bool = False, width: int = 0) -> st
     level = str(fields.get("level", ""))
     colour = colour_of(level)
     event, message = printable(str(fields.get("event", ""))), fields.get("message")
-    parts = [click.style(local(str(fields.get("timestamp", ""))), dim=True), click.style(f"{printable(level):8}", fg=colour)]
+    parts = [
+        click.style(local(str(fields.get("timestamp", ""))), dim=True),
+        click.style(f"{printable(level):8}", fg=colour),
+    ]
     parts.append(who(fields, with_host))
     if message is None or event not in _SPEECH:  # with a message alone the event adds nothing
         parts.append(click.style(event, fg=colour, bold=True))
     if message is not None:
         parts.append(printable(text_of(message)))
-    parts += [_field(name, value, fields) for name, value in fields.items() if name not in _ELSEWHERE]
+    parts += [
+        _field(name, value, fields) for name, value in fields.items() if name not in _ELSEWHERE
+    ]
     return wrapped(" ".join(part for part in parts if part), width) + traceback_of(fields)
 
 

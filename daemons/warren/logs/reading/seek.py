@@ -31,7 +31,9 @@ def border(read: Callable[[int, int], bytes], low: int, high: int, time: bytes) 
     """
     while high - low > NEAR:
         middle, length = (low + high) // 2, NEAR // 2
-        while (found := _timed(read(middle, min(length, high - middle)), middle)) is None and middle + length < high:
+        while (
+            found := _timed(read(middle, min(length, high - middle)), middle)
+        ) is None and middle + length < high:
             if length > 2 * LONGEST:
                 break  # no line with a time here: everything between the two positions is read then
             length *= 2  # a long line, or text that is no line

@@ -79,7 +79,11 @@ class Selection:
 
     @cached_property
     def _marks(self) -> list[tuple[bytes, ...]]:
-        wanted = ((self.task,) if self.task else (), (self.daemon,) if self.daemon else (), self._levels)
+        wanted = (
+            (self.task,) if self.task else (),
+            (self.daemon,) if self.daemon else (),
+            self._levels,
+        )
         return [tuple(_mark(text) for text in texts) for texts in wanted if texts]
 
     def _fits(self, fields: dict[str, Any]) -> bool:

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from warren.logs.reading.render_line import colour_of, local, shown, text_of, traceback_of, who, wrapped
+from warren.logs.reading.render_line import (
+    colour_of,
+    local,
+    shown,
+    text_of,
+    traceback_of,
+    who,
+    wrapped,
+)
 from warren.logs.reading.selection import SHORT_ID
 from warren.system.printable import printable
 
@@ -48,7 +56,9 @@ def _sent_at(fields: Fields) -> str:
     if fields.get("attempt") != 1 or not isinstance(waited, int | float):
         return ""
     try:
-        return (datetime.fromisoformat(str(fields.get("timestamp"))) - timedelta(seconds=waited)).isoformat()
+        return (
+            datetime.fromisoformat(str(fields.get("timestamp"))) - timedelta(seconds=waited)
+        ).isoformat()
     except (ValueError, OverflowError):
         return ""
 
@@ -78,8 +88,13 @@ def _tick(fields: Fields) -> str:
 
 def _started(fields: Fields) -> str:
     queue = f" from {text_of(fields['queue'])}" if fields.get("queue") else ""
-    waited = f", waited {_seconds(fields['waited_s'])}" if fields.get("waited_s") is not None else ""
-    return f"attempt {text_of(fields.get('attempt'))} began{queue}{waited}, process {text_of(fields.get('pid'))}"
+    waited = (
+        f", waited {_seconds(fields['waited_s'])}" if fields.get("waited_s") is not None else ""
+    )
+    return (
+        f"attempt {text_of(fields.get('attempt'))} began{queue}{waited}, process "
+        f"{text_of(fields.get('pid'))}"
+    )
 
 
 def _retried(fields: Fields) -> str:
@@ -109,7 +124,9 @@ _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "task_started": _started,
     "task_retried": _retried,
     "task_requeued": _requeued,
-    "task_unknown": lambda fields: f"no module of this worker has it: back to its queue{_why(fields)}",
+    "task_unknown": lambda fields: (
+        f"no module of this worker has it: back to its queue{_why(fields)}"
+    ),
     "task_succeeded": lambda fields: f"succeeded{_took(fields)}",
     "task_failed": lambda fields: f"failed{_took(fields)}{_why(fields)}",
     "task_ignored": lambda fields: f"has no result of its own{_took(fields)}{_why(fields)}",

@@ -38,8 +38,8 @@ class Blocked:
         messages = sum(self.waiting.values())
         ids = f", the oldest {', '.join(self.tasks)}" if self.tasks else ""
         return (
-            f"blocked: no process of it has ended a task for {_for(self.seconds)}, while {messages} "
-            f"{'message waits' if messages == 1 else 'messages wait'}{ids}"
+            f"blocked: no process of it has ended a task for {_for(self.seconds)}, while "
+            f"{messages} {'message waits' if messages == 1 else 'messages wait'}{ids}"
         )
 
 
@@ -54,10 +54,19 @@ def blocked(observation: Observation, queues: Mapping[str, int], timeout: float)
     """
     details = observation.heartbeat.details if observation.heartbeat else {}
     since, oldest = details.get("busy_since"), details.get("oldest")
-    if not timeout or observation.state != "ready" or not isinstance(since, int | float) or now() - since < timeout:
+    if (
+        not timeout
+        or observation.state != "ready"
+        or not isinstance(since, int | float)
+        or now() - since < timeout
+    ):
         return None
     left = waiting(observation, queues)
     if not left:
         return None
-    tasks = [each.get("id") for each in oldest if isinstance(each, dict)] if isinstance(oldest, list) else []
+    tasks = (
+        [each.get("id") for each in oldest if isinstance(each, dict)]
+        if isinstance(oldest, list)
+        else []
+    )
     return Blocked(observation.pid, float(since), tuple(str(each) for each in tasks), left)

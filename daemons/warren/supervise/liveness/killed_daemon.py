@@ -34,7 +34,10 @@ class KilledDaemons:
         """
         swept = sweep(known, lambda child: self._is_leftover(child, daemons), 0.0)
         if swept.ended:
-            logger().warning(Event.LEFTOVERS_ENDED, processes={str(each.pid): name for each, name in swept.ended.items()})
+            logger().warning(
+                Event.LEFTOVERS_ENDED,
+                processes={str(each.pid): name for each, name in swept.ended.items()},
+            )
 
     def _is_leftover(self, child: Process, daemons: Container[str]) -> bool:
         """Return whether a child came from a daemon.
@@ -49,5 +52,9 @@ class KilledDaemons:
             variables = Path(f"/proc/{child.pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return False  # the process has ended, or belongs to another user
-        names = [each.removeprefix(_NAME).decode(errors="replace") for each in variables if each.startswith(_NAME)]
+        names = [
+            each.removeprefix(_NAME).decode(errors="replace")
+            for each in variables
+            if each.startswith(_NAME)
+        ]
         return not names or names[0] in daemons

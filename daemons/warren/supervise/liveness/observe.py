@@ -26,8 +26,8 @@ _DOUBLINGS = 5
 class Observation:
     """An observation of one process.
 
-    `heartbeat` is its last heartbeat, None before the first. `silence` is for how many seconds the loop
-    has seen no newer heartbeat.
+    `heartbeat` is its last heartbeat, None before the first. `silence` is for how many seconds the
+    loop has seen no newer heartbeat.
     """
 
     pid: int
@@ -41,7 +41,11 @@ class Observation:
 
 
 def look(
-    seen: Mapping[str, Observation], heartbeats: Mapping[str, Heartbeat], pids: Mapping[str, int], elapsed: float, trusted: bool
+    seen: Mapping[str, Observation],
+    heartbeats: Mapping[str, Heartbeat],
+    pids: Mapping[str, int],
+    elapsed: float,
+    trusted: bool,
 ) -> dict[str, Observation]:
     """Return the observations of all programs with a process, `elapsed` seconds after `seen`.
 
@@ -49,22 +53,33 @@ def look(
     written (not `trusted`), silence means nothing, and no silence grows.
     """
     step = min(max(elapsed, 0.0), LONGEST_STEP) if trusted else 0.0
-    return {program: _look(seen.get(program), heartbeats.get(program), pid, step) for program, pid in pids.items()}
+    return {
+        program: _look(seen.get(program), heartbeats.get(program), pid, step)
+        for program, pid in pids.items()
+    }
 
 
-def _look(before: Observation | None, heartbeat: Heartbeat | None, pid: int, step: float) -> Observation:
+def _look(
+    before: Observation | None, heartbeat: Heartbeat | None, pid: int, step: float
+) -> Observation:
     if heartbeat is not None and heartbeat.process.pid != pid:
         heartbeat = None
     if before is None or before.pid != pid:
         return Observation(pid, heartbeat)
-    if heartbeat is None or (before.heartbeat is not None and heartbeat.mark == before.heartbeat.mark):
+    if heartbeat is None or (
+        before.heartbeat is not None and heartbeat.mark == before.heartbeat.mark
+    ):
         return Observation(pid, before.heartbeat, before.silence + step)
     return Observation(pid, heartbeat)
 
 
 def at_work(observation: Observation | None, settings: Settings) -> bool:
     """Return whether the program does its work now."""
-    return observation is not None and observation.state in AT_WORK and observation.silence < settings.supervise.heartbeat_timeout
+    return (
+        observation is not None
+        and observation.state in AT_WORK
+        and observation.silence < settings.supervise.heartbeat_timeout
+    )
 
 
 def is_starting(observation: Observation) -> bool:
@@ -80,8 +95,11 @@ def silence_limit(observation: Observation, settings: Settings, slow_starts: int
     """
     supervise = settings.supervise
     if is_starting(observation):
-        return max(supervise.start_timeout, supervise.heartbeat_timeout) * (1 << min(slow_starts, _DOUBLINGS))
-    if observation.state not in AT_WORK:  # a restart mends no outage of the broker or of the name service
+        return max(supervise.start_timeout, supervise.heartbeat_timeout) * (
+            1 << min(slow_starts, _DOUBLINGS)
+        )
+    # a restart mends no outage of the broker or of the name service
+    if observation.state not in AT_WORK:
         return _CONNECT_FACTOR * max(supervise.heartbeat_timeout, settings.broker.connect_timeout)
     # A broker that has just vanished costs two attempts before the heartbeat says `connecting`.
     return max(supervise.heartbeat_timeout, 2 * settings.broker.connect_timeout + _CONNECT_MARGIN)

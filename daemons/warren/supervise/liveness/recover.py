@@ -15,7 +15,13 @@ from warren.logs.setup import logger
 from warren.status import status_file
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.blocked import Blocked, blocked
-from warren.supervise.liveness.observe import LONGEST_STEP, Observation, at_work, is_starting, silence_limit
+from warren.supervise.liveness.observe import (
+    LONGEST_STEP,
+    Observation,
+    at_work,
+    is_starting,
+    silence_limit,
+)
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
 from warren.system.process import resident
 
@@ -34,13 +40,19 @@ class Recovery:
         self._blocked: dict[str, Blocked] = {}
 
     def step(
-        self, processes: Sequence[DaemonProcess], observations: Mapping[str, Observation], settings: Settings, elapsed: float
+        self,
+        processes: Sequence[DaemonProcess],
+        observations: Mapping[str, Observation],
+        settings: Settings,
+        elapsed: float,
     ) -> None:
         """Look at every daemon once, `elapsed` seconds after the last look."""
         queues = consumed_queues(settings.app.run_dir)
         for process in processes:
             observation = observations.get(process.config.name)
-            process.seen_at_work(process.state == ProcessStates.RUNNING and at_work(observation, settings))
+            process.seen_at_work(
+                process.state == ProcessStates.RUNNING and at_work(observation, settings)
+            )
             if process.state != ProcessStates.RUNNING or process.doomed or observation is None:
                 continue
             name = process.config.name
@@ -55,7 +67,10 @@ class Recovery:
         why, remedy = f"it showed no life for {allowed:.0f} s", "its stacks say where it hangs"
         if starting:
             why = f"its start showed no progress for {allowed:.0f} s"
-            remedy = "the next start has twice that; where it is slow by nature, raise [supervise] start_timeout"
+            remedy = (
+                "the next start has twice that; where it is slow by nature, raise [supervise] "
+                "start_timeout"
+            )
         logger().error(
             Event.PROGRAM_HUNG,
             program=process.config.name,
@@ -77,7 +92,9 @@ class Recovery:
         if size <= ceiling:
             return False
         sizes = {"resident_bytes": size, "max_memory_bytes": ceiling}
-        logger().warning(Event.PROGRAM_TOO_BIG, program=process.config.name, child_pid=process.pid, **sizes)
+        logger().warning(
+            Event.PROGRAM_TOO_BIG, program=process.config.name, child_pid=process.pid, **sizes
+        )
         process.restart()
         return True
 
@@ -123,7 +140,8 @@ class Recovery:
             busy_s=round(found.seconds, 1),
             waiting=found.waiting,
             tasks=found.tasks,
-            remedy="give the worker a time_limit, then warren reload: they run again under it, and end",
+            remedy="give the worker a time_limit, then warren reload: they run again under it, and "
+            "end",
         )
 
 
@@ -135,7 +153,11 @@ def consumed_queues(run_dir: Path) -> dict[str, int]:
     status = status_file.read(run_dir / "broker.json", queues={str: {"messages": (int, None)}}).said
     if status is None or not 0 <= status_file.now() - status["at"] < _STALE:
         return {}
-    return {name: queue["messages"] for name, queue in status["queues"].items() if queue["messages"] is not None}
+    return {
+        name: queue["messages"]
+        for name, queue in status["queues"].items()
+        if queue["messages"] is not None
+    }
 
 
 def _ceiling(program: str, settings: Settings) -> int:
@@ -143,4 +165,6 @@ def _ceiling(program: str, settings: Settings) -> int:
     if program.startswith("worker-"):
         worker = settings.workers.get(program.removeprefix("worker-"))
         return worker.max_memory if worker else 0
-    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}.get(program, 0)
+    return {"beat": settings.beat.max_memory, "quota-watchdog": settings.watchdog.max_memory}.get(
+        program, 0
+    )

@@ -33,7 +33,9 @@ class Idleness:
     restarts: int = 0
 
 
-def judge(before: Idleness | None, observation: Observation, queues: Mapping[str, int], elapsed: float) -> Idleness | None:
+def judge(
+    before: Idleness | None, observation: Observation, queues: Mapping[str, int], elapsed: float
+) -> Idleness | None:
     """Return the idleness of a worker `elapsed` seconds after `before`.
 
     `queues` has the number of messages of each queue. Return `before` when the heartbeat does not
@@ -43,7 +45,8 @@ def judge(before: Idleness | None, observation: Observation, queues: Mapping[str
     if observation.heartbeat is None or progress is None:
         return before
     restarts = before.restarts if before else 0
-    if before is None or before.pid != observation.pid:  # nobody knows yet whether the restart has helped
+    # nobody knows yet whether the restart has helped
+    if before is None or before.pid != observation.pid:
         return Idleness(observation.pid, progress, 0.0, restarts)
     if before.progress != progress:
         return Idleness(observation.pid, progress)

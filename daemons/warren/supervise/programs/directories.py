@@ -41,7 +41,8 @@ def make_directories(settings: Settings) -> None:
         except OSError as error:
             origin = settings.origin("app", option)
             raise CannotWrite(
-                f"{origin}: [app] {option}: expected a directory to write to at {directory}, found: {error.strerror}; "
+                f"{origin}: [app] {option}: expected a directory to write to at {directory}, "
+                f"found: {error.strerror}; "
                 "make it and give it to the user of the suite, or name another"
             ) from error
 
@@ -73,7 +74,11 @@ def open_up(directory: Path) -> None:
         found = directory.lstat()
     except FileNotFoundError:
         return
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o700 != 0o700:
+    if (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and found.st_mode & 0o700 != 0o700
+    ):
         directory.chmod(stat.S_IMODE(found.st_mode) | 0o700)
 
 

@@ -18,7 +18,13 @@ class DryRun(Options):
     that was removed with the last stop.
     """
 
-    def __init__(self, configfile: Path, expansions: Mapping[str, str], programs: Path, moved: Mapping[Path, Path]) -> None:
+    def __init__(
+        self,
+        configfile: Path,
+        expansions: Mapping[str, str],
+        programs: Path,
+        moved: Mapping[Path, Path],
+    ) -> None:
         self._moved = {
             re.compile(rf"(?<![\w./-]){re.escape(str(directory))}(?![\w.-])"): str(substitute)
             for directory, substitute in moved.items()
@@ -34,7 +40,9 @@ class DryRun(Options):
         text.name = str(fp)  # supervisor looks for included files beside this path
         return super().read_config(text)
 
-    def processes_from_section(self, parser: Any, section: str, group_name: str, klass: Any = None) -> Any:
+    def processes_from_section(
+        self, parser: Any, section: str, group_name: str, klass: Any = None
+    ) -> Any:
         for option, value in parser.items(section):
             parser.set(section, option, self._elsewhere(value))
         return super().processes_from_section(parser, section, group_name, klass)

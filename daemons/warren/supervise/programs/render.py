@@ -17,8 +17,9 @@ from warren.system.private_directory import UMASK
 #: supervisord's own configuration. The same text ships as supervisord.conf in the settings
 #: directory, where an operator may edit it.
 MAIN = """\
-; supervisord as `warren supervise` runs it. Every daemon's program is rendered from the INI files into the run directory:
-; add a worker there, not here. Programs of your own, or an HTTP server of supervisord, go into supervisor.d/NAME.conf.
+; supervisord as `warren supervise` runs it. Every daemon's program is rendered from the INI files
+; into the run directory: add a worker there, not here. Programs of your own, or an HTTP server of
+; supervisord, go into supervisor.d/NAME.conf.
 ; The words %(warren_...)s are filled in by `warren supervise`.
 
 [supervisord]
@@ -28,7 +29,7 @@ logfile = %(warren_log_dir)s/supervisord.log
 loglevel = %(warren_log_level)s
 pidfile = %(warren_run_dir)s/supervisord.pid
 childlogdir = %(warren_log_dir)s
-; every capture file has a fixed name, so there is nothing to clean up in the log directory at the start
+; every capture file has a fixed name: nothing is to be cleaned up in the log directory at the start
 nocleanup = true
 
 [unix_http_server]
@@ -126,7 +127,17 @@ def _text(daemon: Daemon, settings: Settings) -> str:
 
 def _options(daemon: Daemon, settings: Settings) -> dict[str, str]:
     # -P: tasks must not be imported from the directory in which somebody typed the command.
-    arguments = [sys.executable, "-P", "-m", "warren", "--config", str(settings.directory), "--host", settings.host, *daemon.verb]
+    arguments = [
+        sys.executable,
+        "-P",
+        "-m",
+        "warren",
+        "--config",
+        str(settings.directory),
+        "--host",
+        settings.host,
+        *daemon.verb,
+    ]
     return {
         "command": " ".join(_quoted(argument) for argument in arguments),
         "directory": "%(warren_state_dir)s",
@@ -170,4 +181,7 @@ def _pattern(directory: Path) -> str:
 
     Supervisor splits its include list at every blank, so a blank becomes a question mark.
     """
-    return "".join("?" if character.isspace() else character for character in f"{glob.escape(os.fspath(directory))}/*.conf")
+    return "".join(
+        "?" if character.isspace() else character
+        for character in f"{glob.escape(os.fspath(directory))}/*.conf"
+    )

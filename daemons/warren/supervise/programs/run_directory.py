@@ -115,7 +115,9 @@ def _tidy(run_dir: Path) -> list[Path]:
         make_closed(directory)
         open_up(directory)
         with os.scandir(directory) as entries:
-            wrong = [Path(entry.path) for entry in entries if _is_wrong(entry, directory == run_dir)]
+            wrong = [
+                Path(entry.path) for entry in entries if _is_wrong(entry, directory == run_dir)
+            ]
         for path in wrong:
             clear_path(path, lambda mode: False)
         found += wrong
@@ -136,7 +138,9 @@ def _is_wrong(entry: os.DirEntry[str], top: bool) -> bool:
 
 def _socket(options: Any) -> Path | None:
     """Return the path of supervisord's socket; an operator's own supervisord.conf may have none."""
-    return next((Path(config["file"]) for config in options.server_configs if "file" in config), None)
+    return next(
+        (Path(config["file"]) for config in options.server_configs if "file" in config), None
+    )
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -40,14 +40,29 @@ def check_files(settings: Settings) -> None:
     """
     try:
         with tempfile.TemporaryDirectory(prefix="warren-check-") as scratch:
-            directories = {name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")}
-            elsewhere = settings.model_copy(update={"app": settings.app.model_copy(update=directories)})
+            directories = {
+                name: Path(scratch, name) for name in ("state_dir", "log_dir", "run_dir")
+            }
+            elsewhere = settings.model_copy(
+                update={"app": settings.app.model_copy(update=directories)}
+            )
             make_directories(elsewhere)
-            at_start = {getattr(settings.app, name): directory for name, directory in directories.items()}
-            missing = {directory: other for directory, other in at_start.items() if not directory.is_dir()}
-            DryRun(place(elsewhere), expansions(elsewhere), programs_directory(elsewhere.app.run_dir), missing)
+            at_start = {
+                getattr(settings.app, name): directory for name, directory in directories.items()
+            }
+            missing = {
+                directory: other for directory, other in at_start.items() if not directory.is_dir()
+            }
+            DryRun(
+                place(elsewhere),
+                expansions(elsewhere),
+                programs_directory(elsewhere.app.run_dir),
+                missing,
+            )
     except OSError as error:
-        raise CannotWrite(f"no room for a trial of the settings: {error.filename}: {error.strerror}") from error
+        raise CannotWrite(
+            f"no room for a trial of the settings: {error.filename}: {error.strerror}"
+        ) from error
 
 
 def _configfile(settings: Settings) -> Path:
@@ -58,5 +73,7 @@ def _configfile(settings: Settings) -> Path:
     try:
         replace_file(path, MAIN)
     except OSError as error:
-        raise CannotWrite(f"cannot write supervisord's configuration {path}: {error.strerror}") from error
+        raise CannotWrite(
+            f"cannot write supervisord's configuration {path}: {error.strerror}"
+        ) from error
     return path

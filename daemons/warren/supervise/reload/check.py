@@ -35,7 +35,9 @@ def judge(code: int, output: bytes) -> None:
     try:
         problems = [_problem(each) for each in json.loads(verdict)["problems"]]
     except (ValueError, KeyError, TypeError, RecursionError):  # a task module may print anything
-        raise WarrenError(f"warren check gave no verdict: exit code {code}; run it by hand to see why") from None
+        raise WarrenError(
+            f"warren check gave no verdict: exit code {code}; run it by hand to see why"
+        ) from None
     if problems:
         raise ConfigError(problems)
 
@@ -55,7 +57,9 @@ def check(settings: Settings) -> None:
             env=_environment(),
         )
     except subprocess.TimeoutExpired as error:
-        raise WarrenError(f"warren check: expected an end within {TIMEOUT:g} s; does a task module hang?") from error
+        raise WarrenError(
+            f"warren check: expected an end within {TIMEOUT:g} s; does a task module hang?"
+        ) from error
     judge(done.returncode, done.stdout)
 
 
@@ -104,7 +108,8 @@ class Check:
         self._output.close()
         if self._late:
             raise WarrenError(
-                f"the check of the settings did not end within {TIMEOUT:g} s: does a task module hang at its import?"
+                f"the check of the settings did not end within {TIMEOUT:g} s: does a task module "
+                "hang at its import?"
             )
         judge(self._process.returncode, self._received)
         return True
@@ -125,4 +130,6 @@ def _environment() -> dict[str, str]:
 
 def _problem(fields: dict[str, Any]) -> Problem:
     origin = Origin(Path(fields["file"]) if fields["file"] else None, fields["line"])
-    return Problem(origin, *(fields[name] for name in ("section", "option", "expected", "found", "remedy")))
+    return Problem(
+        origin, *(fields[name] for name in ("section", "option", "expected", "found", "remedy"))
+    )

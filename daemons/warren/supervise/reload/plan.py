@@ -110,7 +110,9 @@ class Reload:
             raise unreadable(self._options.configfile, error) from None
         self._options.keep()
         app = settings.app
-        setup.configure("supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal())
+        setup.configure(
+            "supervisord", "supervisord", settings.host, app.log_dir, settings.log.level, journal()
+        )
         self._options.logger.level = self._options.loglevel
         return Changes(self.begun, settings, *suite.diff_to_active())
 
@@ -119,4 +121,15 @@ class Reload:
         if here != there:
             origin = settings.origin("app", "run_dir")
             expected = f"{here}, which cannot change while the suite runs"
-            raise ConfigError([Problem(origin, "app", "run_dir", expected, str(there), "stop the suite, then start it")])
+            raise ConfigError(
+                [
+                    Problem(
+                        origin,
+                        "app",
+                        "run_dir",
+                        expected,
+                        str(there),
+                        "stop the suite, then start it",
+                    )
+                ]
+            )

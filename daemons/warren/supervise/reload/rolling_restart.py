@@ -90,7 +90,9 @@ class RollingRestart:
             # A task module may print anything in place of the verdict.
             except Exception as error:  # noqa: BLE001
                 code = int(getattr(error, "exit_code", ExitCode.SOFTWARE))
-                return self._end([str(problem) for problem in getattr(error, "problems", (error,))], code)
+                return self._end(
+                    [str(problem) for problem in getattr(error, "problems", (error,))], code
+                )
             self._check = None
         if self._step is None and free and self._pending:
             self._next()
@@ -110,11 +112,19 @@ class RollingRestart:
     def doing(self, observations: Mapping[str, Observation]) -> Doing | None:
         """Return the activity for a command that waits; None when no restart is running."""
         if self._check is not None:
-            return Doing("checking the settings and the task modules", self.begun, tuple(self._pending))
+            return Doing(
+                "checking the settings and the task modules", self.begun, tuple(self._pending)
+            )
         if self._step is None:
-            return Doing("waiting for the reload to end", self.begun, tuple(self._pending)) if self._pending else None
+            return (
+                Doing("waiting for the reload to end", self.begun, tuple(self._pending))
+                if self._pending
+                else None
+            )
         doing = activity(self._worker(self._step.program), observations.get(self._step.program))
-        return Doing(f"restarting {self._step.program}{doing}", self._step.since, tuple(self._pending))
+        return Doing(
+            f"restarting {self._step.program}{doing}", self._step.since, tuple(self._pending)
+        )
 
     def _next(self) -> None:
         name = self._pending.pop(0)
@@ -122,7 +132,9 @@ class RollingRestart:
         if process is None:  # a reload has removed the worker
             return
         supervise = self._suite.settings.supervise
-        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
+        timeout = (
+            process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
+        )
         self._step = _Step(name, process.pid, time.monotonic() + timeout)
 
     def _ask(self, step: _Step, observations: Mapping[str, Observation]) -> None:
@@ -134,10 +146,20 @@ class RollingRestart:
         if step.asked or process is None:
             return
         observation = observations.get(step.program)
-        forget = partial(forget_cancelled, self._suite.settings, step.program, "an operator has restarted the worker")
-        if process.state == ProcessStates.RUNNING and observation is not None and observation.heartbeat is not None:
+        forget = partial(
+            forget_cancelled,
+            self._suite.settings,
+            step.program,
+            "an operator has restarted the worker",
+        )
+        if (
+            process.state == ProcessStates.RUNNING
+            and observation is not None
+            and observation.heartbeat is not None
+        ):
             step.asked, step.pid = True, process.pid
-            process.restart(forget)  # as it has ended: until then remote control may cancel another queue
+            # as it has ended: until then remote control may cancel another queue
+            process.restart(forget)
         elif process.state == ProcessStates.BACKOFF:
             forget()
             step.asked, process.delay = True, 0
@@ -152,7 +174,12 @@ class RollingRestart:
             return True
         # RUNNING as well: a worker that has consumed for less than 2 s does not look ready to
         # anybody.
-        if not step.asked or observation is None or observation.pid == step.pid or process.state != ProcessStates.RUNNING:
+        if (
+            not step.asked
+            or observation is None
+            or observation.pid == step.pid
+            or process.state != ProcessStates.RUNNING
+        ):
             return False
         if observation.state in AT_WORK:
             return True
@@ -163,7 +190,11 @@ class RollingRestart:
             and observation.state == "connecting"
             and now() - observation.heartbeat.since > _AWAY
         )
-        others = [each for name, each in observations.items() if name.startswith("worker-") and name != step.program]
+        others = [
+            each
+            for name, each in observations.items()
+            if name.startswith("worker-") and name != step.program
+        ]
         return looking and not any(at_work(each, self._suite.settings) for each in others)
 
     def _problem(self, step: _Step, observations: Mapping[str, Observation]) -> str:
@@ -181,18 +212,29 @@ class RollingRestart:
         gave_up = step.asked and (process.backing_off or process.state == ProcessStates.FATAL)
         if not gave_up and time.monotonic() <= step.by:
             return ""
-        found = process.last_error or (observation.state if observation else "") or "no heartbeat yet"
-        return f"{step.program} did not come back in time: {found}; it is tried on; see {process.config.stdout_logfile}"
+        found = (
+            process.last_error or (observation.state if observation else "") or "no heartbeat yet"
+        )
+        return (
+            f"{step.program} did not come back in time: {found}; it is tried on; see "
+            f"{process.config.stdout_logfile}"
+        )
 
-    def _end(self, problems: Sequence[str] = (), code: int = int(ExitCode.UNAVAILABLE)) -> Restarted | None:
+    def _end(
+        self, problems: Sequence[str] = (), code: int = int(ExitCode.UNAVAILABLE)
+    ) -> Restarted | None:
         if not self.begun:
             return None
-        ended = Restarted(self.begun, self._done, list(problems), code if problems else int(ExitCode.OK))
+        ended = Restarted(
+            self.begun, self._done, list(problems), code if problems else int(ExitCode.OK)
+        )
         self._check, self._step, self._pending, self.begun = None, None, [], 0.0
         return ended
 
     def _worker(self, name: str) -> Any:
-        return next((process for process in self._suite.daemons() if process.config.name == name), None)
+        return next(
+            (process for process in self._suite.daemons() if process.config.name == name), None
+        )
 
 
 def checking(suite: Any) -> Check:

@@ -93,13 +93,21 @@ class Rollout:
         self.failure, self._since = "", now()
         self._wanted, self._by = changes.settings.generation, None
         # Every running daemon counts as lagging until the first look.
-        self._lagging = {process.config.name: "" for process in self._suite.daemons() if process.pid}
+        self._lagging = {
+            process.config.name: "" for process in self._suite.daemons() if process.pid
+        }
         wanted = {group.name: group for group in groups}
         # A group that an earlier reload is still stopping comes back with today's configuration.
-        leaving = dict.fromkeys([*self._leaving, *(group.name for group in changes.removed + changes.changed)])
+        leaving = dict.fromkeys(
+            [*self._leaving, *(group.name for group in changes.removed + changes.changed)]
+        )
         self._leaving = {name: wanted.get(name) for name in leaving}
-        self._pending = {name: None for name in self._pending if name in wanted and name not in self._leaving}
-        for name in [name for name, new in self._leaving.items() if new is not None and self._worker(name)]:
+        self._pending = {
+            name: None for name in self._pending if name in wanted and name not in self._leaving
+        }
+        for name in [
+            name for name, new in self._leaving.items() if new is not None and self._worker(name)
+        ]:
             self._pending[name] = self._leaving.pop(name)
         for group in changes.added:
             self._suite.add_process_group(group)
@@ -108,7 +116,9 @@ class Rollout:
             if process.group.config.name not in self._leaving.keys() | self._pending.keys() | added:
                 self._wake(process, old, changes.settings)
 
-    def step(self, observations: Mapping[str, Observation], settings: Settings, wait: bool = False) -> None:
+    def step(
+        self, observations: Mapping[str, Observation], settings: Settings, wait: bool = False
+    ) -> None:
         """Take one step; called in each tick of supervisord's loop.
 
         With `wait` another worker is down for a different reason, so no worker is changed now.
@@ -128,7 +138,11 @@ class Rollout:
             name = self._step.program
             activity_text = activity(self._worker(name), observations.get(name))
             return Doing(f"changing {name}{activity_text}", self._step.since, tuple(self._pending))
-        names = self.leaving or [process.config.name for process, _ in self._to_signal] or list(self._pending or self._lagging)
+        names = (
+            self.leaving
+            or [process.config.name for process, _ in self._to_signal]
+            or list(self._pending or self._lagging)
+        )
         if self.done or not names:
             return None
         return Doing(f"waiting for {', '.join(names)}", self._since, ())
@@ -168,7 +182,9 @@ class Rollout:
         current = [(process, pid) for process, pid in self._to_signal if process.pid == pid]
         # A process without a heartbeat may not have its signal handlers yet, and SIGHUP would end
         # it.
-        self._to_signal = [(process, pid) for process, pid in current if not _listens(process, observations)]
+        self._to_signal = [
+            (process, pid) for process, pid in current if not _listens(process, observations)
+        ]
         for process, _ in current:
             if _listens(process, observations):
                 process.signal(signal.SIGHUP)
@@ -181,12 +197,17 @@ class Rollout:
         self._lagging = {
             process.config.name: _reason(observations[process.config.name])
             for process in self._suite.daemons()
-            if _listens(process, observations) and _generation(observations[process.config.name]) < self._wanted
+            if _listens(process, observations)
+            and _generation(observations[process.config.name]) < self._wanted
         }
         if not self._lagging or self._leaving or self._to_signal or self._step or self._pending:
             self._by = None
         elif self._by is None:
-            self._by = time.monotonic() + settings.supervise.start_timeout + settings.supervise.heartbeat_timeout
+            self._by = (
+                time.monotonic()
+                + settings.supervise.start_timeout
+                + settings.supervise.heartbeat_timeout
+            )
         elif time.monotonic() > self._by and not self.failure:
             lagging = ", ".join(f"{name}{reason}" for name, reason in self._lagging.items())
             self.failure = f"the new settings have not been taken up by {lagging}; see warren logs"
@@ -206,7 +227,9 @@ class Rollout:
             return
         observation = observations.get(name)
         supervise = settings.supervise
-        timeout = process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
+        timeout = (
+            process.config.stopwaitsecs + supervise.start_timeout + supervise.heartbeat_timeout
+        )
         was_at_work = observation is not None and observation.state in AT_WORK
         deadline = time.monotonic() + timeout
         self._step = _Step(name, process.pid, _reloads(observation), was_at_work, deadline)
@@ -220,27 +243,43 @@ class Rollout:
         if process is None or (process.administrative_stop and step.program not in self._leaving):
             # An operator has stopped or removed the worker.
             return step.program not in self._leaving
-        answered = observation is not None and (observation.pid != step.pid or _reloads(observation) > step.reloads)
+        answered = observation is not None and (
+            observation.pid != step.pid or _reloads(observation) > step.reloads
+        )
         # A worker that was connecting to its broker only has to reach that state again.
         enough = AT_WORK if step.was_at_work else (*AT_WORK, "connecting")
         if answered and observation is not None and observation.state in enough:
             return True
-        if time.monotonic() > step.by or process.backing_off or process.state == ProcessStates.FATAL:
-            later = f"; with the old settings go on: {', '.join(self._pending)}" if self._pending else ""
+        if (
+            time.monotonic() > step.by
+            or process.backing_off
+            or process.state == ProcessStates.FATAL
+        ):
+            later = (
+                f"; with the old settings go on: {', '.join(self._pending)}"
+                if self._pending
+                else ""
+            )
             found = process.last_error or (
-                f"it is {observation.state}" if observation and observation.state else "it has no heartbeat"
+                f"it is {observation.state}"
+                if observation and observation.state
+                else "it has no heartbeat"
             )
             # The capture file has the last output of a process that ended; `warren status` says
             # what a running process waits for.
             where = process.config.stdout_logfile if process.last_error else "warren status"
-            self.failure = f"{step.program} does not work with the new settings: {found}; see {where}{later}"
+            self.failure = (
+                f"{step.program} does not work with the new settings: {found}; see {where}{later}"
+            )
             return True
         return False
 
     def _worker(self, name: str) -> DaemonProcess | None:
         if not name.startswith("worker-") or name not in self._suite.process_groups:
             return None
-        return next((process for process in self._suite.daemons() if process.config.name == name), None)
+        return next(
+            (process for process in self._suite.daemons() if process.config.name == name), None
+        )
 
 
 def _listens(process: DaemonProcess, observations: Mapping[str, Observation]) -> bool:
@@ -267,5 +306,9 @@ def _reason(observation: Observation) -> str:
 
 
 def _reloads(observation: Observation | None) -> int:
-    reloads = observation.heartbeat.details.get("reloads", 0) if observation and observation.heartbeat else 0
+    reloads = (
+        observation.heartbeat.details.get("reloads", 0)
+        if observation and observation.heartbeat
+        else 0
+    )
     return reloads if isinstance(reloads, int) else 0

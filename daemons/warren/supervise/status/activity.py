@@ -21,7 +21,9 @@ class Doing:
     @property
     def status(self) -> str:
         """Return the text for STATUS, which must not change each second."""
-        clock = time.strftime("%H:%M:%S", time.localtime(time.time() - max(0.0, now() - self.since)))
+        clock = time.strftime(
+            "%H:%M:%S", time.localtime(time.time() - max(0.0, now() - self.since))
+        )
         return f"{self.what} since {clock}{self._then}"
 
     @property
@@ -40,7 +42,9 @@ def activity(process: Any, observation: Observation | None) -> str:
         return ""
     state = observation.state if observation is not None and observation.state else ""
     running = (
-        observation.heartbeat.details.get("running") if observation is not None and observation.heartbeat is not None else None
+        observation.heartbeat.details.get("running")
+        if observation is not None and observation.heartbeat is not None
+        else None
     )
     if state == "stopping" and isinstance(running, int) and running:
         return f" (stopping, {running} {'task' if running == 1 else 'tasks'} running)"

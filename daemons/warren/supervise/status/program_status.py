@@ -99,7 +99,13 @@ class Programs:
         """Keep the outcome of a rolling restart; the last few are in the file."""
         self._restarts.append(restarted)
 
-    def write(self, state: str, status: str, program_statuses: Sequence[ProgramStatus], doing: Doing | None = None) -> None:
+    def write(
+        self,
+        state: str,
+        status: str,
+        program_statuses: Sequence[ProgramStatus],
+        doing: Doing | None = None,
+    ) -> None:
         """Write the file, whole, when something has changed or a second has passed.
 
         Raises OSError.
@@ -124,8 +130,17 @@ class Programs:
 
 def read(run_dir: Path) -> Report | None:
     """Return the latest report of the suite in this run directory; None when none can be read."""
-    shapes = {"pid": int, "start": int, "state": str, "status": str, "programs": [{"program": str}], "reloads": [_OUTCOME]}
-    content = status_file.read(run_dir / NAME, **shapes, **{"restarts?": [_RESTARTED], "doing?": (_DOING, None)}).said
+    shapes = {
+        "pid": int,
+        "start": int,
+        "state": str,
+        "status": str,
+        "programs": [{"program": str}],
+        "reloads": [_OUTCOME],
+    }
+    content = status_file.read(
+        run_dir / NAME, **shapes, **{"restarts?": [_RESTARTED], "doing?": (_DOING, None)}
+    ).said
     if content is None:
         return None
     doing = content.get("doing")
@@ -136,7 +151,10 @@ def read(run_dir: Path) -> Report | None:
         content["status"],
         content["programs"],
         [Outcome(**{name: each[name] for name in _OUTCOME}) for each in content["reloads"]],
-        [Restarted(**{name: each[name] for name in _RESTARTED}) for each in content.get("restarts", ())],
+        [
+            Restarted(**{name: each[name] for name in _RESTARTED})
+            for each in content.get("restarts", ())
+        ],
         Doing(doing["what"], doing["since"], tuple(doing["then"])) if doing else None,
     )
 

@@ -70,7 +70,11 @@ class StatusReporter:
         except OSError as error:
             if self.can_write:
                 reason = f"cannot write {error.filename}: {error.strerror}"
-                logger().error(Event.CANNOT_WRITE, reason=reason, consequence="no heartbeat is judged until it works")
+                logger().error(
+                    Event.CANNOT_WRITE,
+                    reason=reason,
+                    consequence="no heartbeat is judged until it works",
+                )
             self.can_write = False
 
     # -- reload ------------------------------------------------------------------------------------
@@ -114,7 +118,9 @@ class StatusReporter:
             programs = [status.program for status in expected]
             logger().info(Event.READY, programs=programs)
             if not self._started:
-                terminal.say(f"ready: {', '.join(programs)}; stop with Ctrl-C; logs: warren logs -f")
+                terminal.say(
+                    f"ready: {', '.join(programs)}; stop with Ctrl-C; logs: warren logs -f"
+                )
             self._settle(view, Outcome(self._reloading or 0.0, "applied"))
             return
         if view.changing:  # workers change one after the other, each with its own time limit
@@ -122,13 +128,20 @@ class StatusReporter:
         if (view.failure or time.monotonic() > self._expected_by) and not self._reported_late:
             self._reported_late = True
             late = [status for status in expected if not status.ready]
-            logger().error(Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure)
+            logger().error(
+                Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure
+            )
             # systemd gets READY all the same: systemd would retry a failed start for ever, and no
             # restart brings back a broker or mends a program. STATUS says which programs are not
             # ready, and the others do their work.
-            problems = [f"{each.program} is not ready: it is {each.heartbeat or each.state}" for each in late]
+            problems = [
+                f"{each.program} is not ready: it is {each.heartbeat or each.state}"
+                for each in late
+            ]
             outcome, problems = ("failed", [view.failure]) if view.failure else ("late", problems)
-            self._settle(view, Outcome(self._reloading or 0.0, outcome, problems, int(ExitCode.FAILURE)))
+            self._settle(
+                view, Outcome(self._reloading or 0.0, outcome, problems, int(ExitCode.FAILURE))
+            )
 
     def _settle(self, view: View, outcome: Outcome) -> None:
         """Report the end of the start, or of the reload that is running."""

@@ -97,7 +97,9 @@ class Notifier:
 
     def _send(self, *assignments: str) -> None:
         if self._address:
-            self._waiting = [*self._waiting, "\n".join(assignments).encode(errors="replace")][-_BACKLOG:]
+            self._waiting = [*self._waiting, "\n".join(assignments).encode(errors="replace")][
+                -_BACKLOG:
+            ]
             self._flush()
 
     def _flush(self) -> None:
@@ -117,8 +119,11 @@ class Notifier:
     def _fail(self, error: OSError) -> None:
         if not self._failed:
             self._failed = True
-            why = error.strerror or error  # the error of an address that is too long has no strerror
-            logger().error(Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {why}")
+            # the error of an address that is too long has no strerror
+            why = error.strerror or error
+            logger().error(
+                Event.NOTIFY_FAILED, reason=f"systemd takes no datagram on NOTIFY_SOCKET: {why}"
+            )
 
 
 def _deliver(address: str, datagram: bytes) -> None:
@@ -160,5 +165,11 @@ def clean(status: str) -> str:
 
     systemd takes a backslash for an escape, so each backslash is doubled.
     """
-    line = one_line(redact(status), 2 * LONGEST_STATUS).replace("\\", "\\\\").encode(errors="replace")
-    return line.decode() if len(line) <= LONGEST_STATUS else f"{line[: LONGEST_STATUS - 3].decode(errors='ignore')}..."
+    line = (
+        one_line(redact(status), 2 * LONGEST_STATUS).replace("\\", "\\\\").encode(errors="replace")
+    )
+    return (
+        line.decode()
+        if len(line) <= LONGEST_STATUS
+        else f"{line[: LONGEST_STATUS - 3].decode(errors='ignore')}..."
+    )

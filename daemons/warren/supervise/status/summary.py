@@ -17,8 +17,8 @@ class ProgramStatus:
     """The status of one program, for programs.json and for STATUS.
 
     `state` is supervisord's state, `since` the second of CLOCK_BOOTTIME at which it began.
-    `restarts` counts the starts after the first one. `last_error` says how the program ended last, or
-    why it could not start; empty when there is nothing to say. `heartbeat` is the state in the
+    `restarts` counts the starts after the first one. `last_error` says how the program ended last,
+    or why it could not start; empty when there is nothing to say. `heartbeat` is the state in the
     program's own heartbeat. `expected` says whether the suite counts on the program: not on an
     operator's own programs, and not on programs that an operator stopped.
     """
@@ -41,7 +41,13 @@ def all_ready(program_statuses: Sequence[ProgramStatus]) -> bool:
     return all(status.ready for status in program_statuses if status.expected)
 
 
-def summary(state: str, program_statuses: Sequence[ProgramStatus], quotas: int, refusal: str = "", doing: str = "") -> str:
+def summary(
+    state: str,
+    program_statuses: Sequence[ProgramStatus],
+    quotas: int,
+    refusal: str = "",
+    doing: str = "",
+) -> str:
     """Return the line of STATUS.
 
     `state` is starting, running, reloading or stopping, `refusal` the problem of the latest reload,
@@ -49,13 +55,38 @@ def summary(state: str, program_statuses: Sequence[ProgramStatus], quotas: int, 
     """
     expected = [status for status in program_statuses if status.expected]
     parts = [_state_text(state, expected)]
-    late = [each for each in expected if not each.ready and not each.backing_off and each.state not in _GIVEN_UP]
+    late = [
+        each
+        for each in expected
+        if not each.ready and not each.backing_off and each.state not in _GIVEN_UP
+    ]
     lists = (
         ("not ready", [f"{each.program} ({_doing(each)})" for each in late]),
-        ("backing off", [f"{each.program} ({each.last_error}, tried each minute)" for each in expected if each.backing_off]),
-        ("ended", [f"{each.program} ({each.last_error or each.state})" for each in expected if _gave_up(each)]),
+        (
+            "backing off",
+            [
+                f"{each.program} ({each.last_error}, tried each minute)"
+                for each in expected
+                if each.backing_off
+            ],
+        ),
+        (
+            "ended",
+            [
+                f"{each.program} ({each.last_error or each.state})"
+                for each in expected
+                if _gave_up(each)
+            ],
+        ),
         ("warning", [f"{each.program} ({each.warning})" for each in expected if each.warning]),
-        ("stopped", [each.program for each in program_statuses if not each.expected and each.state == "STOPPED"]),
+        (
+            "stopped",
+            [
+                each.program
+                for each in program_statuses
+                if not each.expected and each.state == "STOPPED"
+            ],
+        ),
     )
     if state != "stopping":
         parts += [doing] if doing else []
@@ -63,7 +94,9 @@ def summary(state: str, program_statuses: Sequence[ProgramStatus], quotas: int, 
     if refusal:
         parts.append(f"reload refused, the suite continues as before: {refusal}")
     at_work = _at_work(expected, quotas)
-    return "; ".join([f"{parts[0]}: {at_work}" if at_work and state != "stopping" else parts[0], *parts[1:]])
+    return "; ".join(
+        [f"{parts[0]}: {at_work}" if at_work and state != "stopping" else parts[0], *parts[1:]]
+    )
 
 
 def _state_text(state: str, expected: Sequence[ProgramStatus]) -> str:
@@ -79,8 +112,16 @@ def _at_work(expected: Sequence[ProgramStatus], quotas: int) -> str:
     ready = [status for status in expected if status.ready]
     workers = sum(status.program.startswith("worker-") for status in ready)
     parts = [_count(workers, "worker")] if workers else []
-    parts += ["beat leads" if each.heartbeat == "ready" else "beat stands by" for each in ready if each.program == "beat"]
-    parts += [each.program for each in ready if each.program != "beat" and not each.program.startswith("worker-")]
+    parts += [
+        "beat leads" if each.heartbeat == "ready" else "beat stands by"
+        for each in ready
+        if each.program == "beat"
+    ]
+    parts += [
+        each.program
+        for each in ready
+        if each.program != "beat" and not each.program.startswith("worker-")
+    ]
     return ", ".join([*parts, _count(quotas, "quota")] if quotas else parts)
 
 
@@ -102,5 +143,15 @@ def _count(number: int, noun: str) -> str:
 
 def as_json(status: ProgramStatus) -> dict[str, Any]:
     """Return the status of a program as programs.json has it."""
-    names = ("program", "state", "pid", "since", "ready", "backing_off", "restarts", "last_error", "warning")
+    names = (
+        "program",
+        "state",
+        "pid",
+        "since",
+        "ready",
+        "backing_off",
+        "restarts",
+        "last_error",
+        "warning",
+    )
     return {name: getattr(status, name) for name in names}
