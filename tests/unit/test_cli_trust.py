@@ -14,7 +14,8 @@ from support.forks import child, end
 from warren.cli.privileges import Verb, Way, owner_of, way
 from warren.cli.trust import Untrusted, decider_of_settings, owner_of_state
 from warren.cli.unprivileged_child import environment, limits_of
-from warren.cli.user import User, become
+from warren.cli.user import become
+from warren.system.users import User
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to other users")
 ANNA, BOB = 1201, 1202

@@ -18,8 +18,8 @@ from support.forks import end
 from support.wait import run_to_end, until
 from warren.cli import child_output, unprivileged_child
 from warren.cli.unprivileged_child import ChildLimits
-from warren.cli.user import User
 from warren.errors import WarrenError
+from warren.system.users import User
 
 Ran = Callable[..., tuple[int, str, str]]
 #: Without a name: a user by number is a user.
@@ -224,7 +224,7 @@ def test_a_reader_that_has_seen_enough_ends_the_child(scratch: Path) -> None:
     python.write_text(f"#!/bin/sh\necho $$ >{scratch}/pid\nyes\n", encoding="utf-8")
     python.chmod(0o755)
     code = (
-        "import sys; from pathlib import Path; from warren.cli.user import User\n"
+        "import sys; from pathlib import Path; from warren.system.users import User\n"
         "from warren.cli import unprivileged_child as child\n"
         f"interpreter, sys.executable = sys.executable, {str(python)!r}\n"
         f"user = User({OTHER.uid}, {OTHER.gid})\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from warren.cli.privileges import for_root
 from warren.config import Settings
-from warren.config.file_access import user_name
+from warren.system.users import user_name
 
 
 def writable_code(settings: Settings) -> list[str]:

@@ -17,10 +17,11 @@ from typing import Any
 
 import click
 
-from warren.cli.user import uid_of, user_of
+from warren.cli.user import uid_of
 from warren.config.paths import directories_of, short_host
 from warren.errors import ConfigError, WarrenError
 from warren.system.process import hide_from_peers
+from warren.system.users import take_rights, user_name, user_of
 
 #: Verbs that only tell systemd what to do. A child that runs as the suite's owner tells them what
 #: they need to know of the suite.
@@ -102,10 +103,7 @@ def drop(context: Mapping[str, Any], paths: tuple[Path, ...] = ()) -> None:
         return
     owner = _owner_of_all(paths) if paths else owner_of(context["directory"], context["host"])
     if owner:
-        user = user_of(owner)
-        os.setgroups(user.groups)
-        os.setgid(user.gid)
-        os.setuid(user.uid)
+        take_rights(user_of(owner))
         hide_from_peers()
 
 
@@ -169,7 +167,6 @@ def for_root() -> bool:
 
 def _owner_of_all(paths: tuple[Path, ...]) -> int:
     from warren.cli import trust
-    from warren.config.file_access import user_name
 
     owners = {trust.owner_of_state(path.absolute()) or 0 for path in paths}
     if len(owners) > 1:

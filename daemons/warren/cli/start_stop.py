@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import time
@@ -12,12 +11,13 @@ import click
 from warren.cli import unprivileged_child
 from warren.cli.privileges import Verb, owner_of
 from warren.cli.progress_line import progress
-from warren.cli.user import may_write_state, user_of
+from warren.cli.user import may_write_state
 from warren.config import load
 from warren.config.values import nearest
 from warren.control.service import Action, is_active, run, status
 from warren.errors import ExitCode, WarrenError
 from warren.system.printable import printable
+from warren.system.users import own_name, user_of
 
 _DONE = {Action.START: "started", Action.STOP: "stopped", Action.RESTART: "restarted"}
 
@@ -94,7 +94,7 @@ def restart(context: click.Context, workers: tuple[str, ...], rolling: bool, as_
 
 def _act(context: click.Context, action: Action, as_json: bool) -> int:
     if os.geteuid() != 0:
-        raise WarrenError(f"user: expected root, found {getpass.getuser()}; sudo warren {action}")
+        raise WarrenError(f"user: expected root, found {own_name()}; sudo warren {action}")
     if action is not Action.STOP:  # a wrong configuration prevents a start, but never a stop
         _check(context)
     # A start then changes nothing for systemd, but Monit watches again.

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from warren.config.file_access import user_name
 from warren.errors import WarrenError
+from warren.system.users import user_name
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40  # the number of symbolic links that the kernel follows (path_resolution(7))

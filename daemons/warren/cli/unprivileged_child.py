@@ -21,10 +21,10 @@ import click
 
 from warren.cli.child_output import Followed, Kept, Shown
 from warren.cli.import_notice import TIMEOUT
-from warren.cli.user import User
 from warren.control import service
 from warren.errors import WarrenError
 from warren.system.process import die_with_parent, gain_nothing
+from warren.system.users import User
 
 #: The variables of root's environment that a child gets: they decide how its text looks, but not
 #: what it does.

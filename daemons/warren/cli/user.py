@@ -3,71 +3,41 @@
 from __future__ import annotations
 
 import os
-import pwd
-from dataclasses import dataclass
 from pathlib import Path
 
-from warren.config.file_access import user_name
 from warren.errors import Unavailable, WarrenError
-
-
-@dataclass(frozen=True)
-class User:
-    """A user by number, with the name and groups found by it; a number without a name is valid."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
-    name: str = ""
-    home: str = "/"
-
-
-def user_of(uid: int) -> User:
-    """Return the user with this number, with the user's groups."""
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        return User(uid, uid, name=str(uid))
-    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    return User(uid, entry.pw_gid, tuple(groups), entry.pw_name, entry.pw_dir)
+from warren.system.users import own_name, take_rights, user_name, user_named
 
 
 def uid_of(name: str) -> int:
     """Return the number of a user. Raises WarrenError."""
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise WarrenError(
-            f"expected a user of this host, found {name!r}; make it, or name another"
-        ) from None
+    user = user_named(name)
+    if user is None:
+        raise WarrenError(f"expected a user of this host, found {name!r}; make it, or name another")
+    return user.uid
 
 
-def become(user: str) -> None:
+def become(name: str) -> None:
     """Give up root's rights permanently; take the groups and environment of the user.
 
     Does nothing for an empty name. Raises WarrenError.
     """
-    if not user:
+    if not name:
         return
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
+    user = user_named(name)
+    if user is None:
         raise WarrenError(
-            f"--user: expected a user of this host, found {user!r}; make it, or name another"
-        ) from None
-    if os.geteuid() == entry.pw_uid:
+            f"--user: expected a user of this host, found {name!r}; make it, or name another"
+        )
+    if os.geteuid() == user.uid:
         return
     if os.geteuid() != 0:
         raise WarrenError(
-            f"--user {user}: expected to be root, found user {os.geteuid()}; call it as root or as "
-            f"{user}"
+            f"--user {name}: expected to be root, found user {os.geteuid()}; call it as root or as "
+            f"{name}"
         )
-    # python-daemon's own function is not used: when it sets the supplementary groups, the process
-    # keeps root's primary group.
-    os.initgroups(user, entry.pw_gid)
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
-    os.environ.update(HOME=entry.pw_dir, USER=user, LOGNAME=user)
+    take_rights(user)
+    os.environ.update(HOME=user.home, USER=name, LOGNAME=name)
 
 
 def not_root_for_another(state_dir: Path) -> None:
@@ -111,6 +81,6 @@ def may_write_state(state_dir: Path) -> None:
     if os.geteuid() == 0 != owner or not os.access(state_dir, os.W_OK | os.X_OK):
         raise Unavailable(
             f"{state_dir}: expected to be allowed to write there, where the embedded broker of "
-            f"{name} is, found user {user_name(os.geteuid())}; call it as "
+            f"{name} is, found user {own_name()}; call it as "
             f"root{f' or as {name}' if owner else ''}"
         )

@@ -10,6 +10,7 @@ from warren.config.settings import CELERY, Settings
 from warren.errors import Problem
 from warren.redaction.masker import redact_value
 from warren.redaction.url_passwords import redact_urls
+from warren.system.users import mode_text
 
 _REMEDY = (
     "write the URL to a file of its own that only the suite's user may read (chmod 600), and name "
@@ -61,4 +62,4 @@ def others_may_read(path: Path) -> str:
         return ""
     if guarded or not (group or status.st_mode & stat.S_IROTH):
         return ""
-    return f"mode {stat.S_IMODE(status.st_mode):04o}"
+    return f"mode {mode_text(status.st_mode)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from warren.system.users import group_name, own_name, user_name
+
 
 def who_may(path: Path, *, secret: bool = False) -> str:
     """Return the remedy for a file or directory that this process may not read; empty if it may.
@@ -27,7 +29,7 @@ def who_may(path: Path, *, secret: bool = False) -> str:
         owner = user_name(status.st_uid)
         who = [f"as {'user ' if owner.isdigit() else ''}{owner}"] if status.st_uid else []
         if status.st_gid and status.st_mode & needed << 3:
-            who.append(f"as a member of group {_group(status.st_gid)}")
+            who.append(f"as a member of group {group_name(status.st_gid)}")
         return f"call it {' or '.join(['as root', *who])}"
     return ""
 
@@ -41,38 +43,17 @@ def _is_suite() -> bool:
 
 
 def _grant(path: Path, directory: bool, secret: bool) -> str:
-    user = user_name(os.geteuid())
+    user = own_name()
     if secret and not directory:
         return f"the suite runs as {user}: chown {user} {path}"
     if directory:
         return f"the suite runs as {user}: chmod o+rx {path}"
-    group = _group(os.getegid())
+    group = group_name(os.getegid())
     return f"the suite runs as {user}: chgrp {group} {path} && chmod g+r {path}"
 
 
 def who_writes(path: Path) -> str:
     """Return the remedy for a directory that the user of this process may not write to."""
     if _is_suite():
-        return (
-            f"the suite runs as {user_name(os.geteuid())}: chown {user_name(os.geteuid())}: {path}"
-        )
+        return f"the suite runs as {own_name()}: chown {own_name()}: {path}"
     return "run this command as the user of the suite, or give that user the directory"
-
-
-def user_name(uid: int) -> str:
-    """Return the name of the user, or the number as text when this host does not know the user."""
-    import pwd  # imported here, like grp below, because only a refusal needs them
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    import grp
-
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

@@ -7,12 +7,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from warren.config.file_access import user_name, who_may, who_writes
+from warren.config.file_access import who_may, who_writes
 from warren.config.option_types import kind
 from warren.config.schema import BrokerSettings, ResultsSettings
 from warren.config.settings import Settings
 from warren.config.units import Unexpected
 from warren.errors import Problem
+from warren.system.users import mode_text, own_name, user_name
 
 _DIRECTORIES = ("state_dir", "log_dir", "run_dir")
 #: The most bytes of the socket's path. unix(7) allows 107, but supervisord first binds a socket
@@ -80,7 +81,7 @@ def read_secret(path: Path) -> str:
             if not stat.S_ISREG(mode):
                 raise Unexpected(expected, "something that is no file")
             if mode & 0o077:
-                raise Unexpected(expected, f"mode {stat.S_IMODE(mode):04o}")
+                raise Unexpected(expected, f"mode {mode_text(mode)}")
             text = file.read(_LONGEST_SECRET).decode("utf-8").strip()
     except OSError as error:
         raise Unexpected(expected, error.strerror or str(error)) from None
@@ -158,9 +159,9 @@ def check_directories(settings: Settings) -> list[Problem]:
             status = directory.stat()
             found = (
                 f"{directory} of the user {user_name(status.st_uid)}, mode "
-                f"{stat.S_IMODE(status.st_mode):04o}"
+                f"{mode_text(status.st_mode)}"
             )
-            expected = f"a directory that the user {user_name(os.geteuid())} may write to"
+            expected = f"a directory that the user {own_name()} may write to"
             problems.append(
                 Problem(
                     settings.origin("app", option),

@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from warren.config import Settings
-from warren.config.file_access import user_name
 from warren.control import supervisord
 from warren.errors import Unavailable
 from warren.status.status_file import now
 from warren.supervise.programs.directories import noted_run_dir
 from warren.supervise.status.program_status import Outcome, Report, Restarted, read
 from warren.system.run_lock import handle_of, holder
+from warren.system.users import user_name
 
 #: Seconds that a supervisord may take to begin its loop, and the seconds without a status report
 #: after which it counts as hung.

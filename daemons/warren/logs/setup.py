@@ -10,7 +10,6 @@ import sys
 import threading
 import traceback
 from functools import partial
-from getpass import getuser
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -28,6 +27,7 @@ from warren.redaction.masker import redact
 from warren.system import regular_file
 from warren.system.obstacles import MovedAway
 from warren.system.private_directory import make_logs
+from warren.system.users import own_name
 
 
 class Logger(Protocol):
@@ -138,8 +138,8 @@ def configure(
         file = LineFile(path, partial(writer.lines_lost, path), writer.move_away)
     except OSError as error:
         raise CannotWrite(
-            f"cannot open the log file {path}: {error.strerror}; let user {getuser()} write there, "
-            "or set log_dir in [app]"
+            f"cannot open the log file {path}: {error.strerror}; let user {own_name()} write "
+            "there, or set log_dir in [app]"
         ) from error
     _install(Sink(file, writer, _number(level), also_journal), writer)
 

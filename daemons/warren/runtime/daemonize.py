@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from getpass import getuser
 from io import TextIOWrapper
 from typing import NoReturn, TextIO, cast
 
@@ -30,6 +29,7 @@ from warren.system.printable import printable_lines
 from warren.system.private_directory import UMASK, make_closed, make_logs
 from warren.system.process import Process, adopt_orphans, process_of
 from warren.system.regular_file import open_or_make
+from warren.system.users import own_name
 
 #: Seconds between two looks at a daemon that starts.
 LOOK = 0.05
@@ -119,7 +119,7 @@ def _capture(settings: Settings, program: str) -> TextIO:
         purpose = "what the daemon prints" if option == "log_dir" else "the daemon's state"
         raise CannotWrite(
             f"{path if option == 'log_dir' else settings.app.state_dir}: expected to write "
-            f"{purpose} there as {getuser()}, found {error.filename}: {error.strerror}; make the "
+            f"{purpose} there as {own_name()}, found {error.filename}: {error.strerror}; make the "
             f"directory and give it to that user, or set [app] {option}"
         ) from error
     finally:
