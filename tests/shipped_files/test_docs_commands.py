@@ -13,7 +13,7 @@ from support.wait import run_to_end
 from warren.cli.program_table import ProgramRow
 from warren.config import load
 from warren.errors import FINAL, ExitCode
-from warren.quotas.slots import Counts
+from warren.quotas.slot_counts import Counts
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

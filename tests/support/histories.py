@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from support.slots import ME, make, set_limits
 from warren.quotas.layout import Head
 from warren.quotas.ledger_file import boot_word
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.quotas.transitions import take_over
 
 LIMITS = (1, 2, 3, 5, 8, 12)

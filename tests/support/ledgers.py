@@ -8,7 +8,7 @@ from pathlib import Path
 
 from warren.quotas.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
 from warren.quotas.ledger import Ledger
-from warren.quotas.slots import Counts
+from warren.quotas.slot_counts import Counts
 from warren.system.process import Process
 
 WINDOW, LONGEST = 3600.0, 5.0

@@ -7,7 +7,8 @@ from array import array
 from warren.quotas.layout import HEADER_WORDS, MAGIC, NIL, SLOT_WORDS, VERSION, Head, Slot, State
 from warren.quotas.ledger_file import boot_word
 from warren.quotas.rebuild import rebuild
-from warren.quotas.slots import Slots, Ticket
+from warren.quotas.slots import Slots
+from warren.quotas.ticket import Ticket
 from warren.quotas.transitions import retime
 from warren.system.process import Process
 

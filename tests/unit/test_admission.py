@@ -14,7 +14,7 @@ from support.ledgers import NOBODY
 from warren.config import Settings
 from warren.quotas.ledger import Ledger
 from warren.quotas.ledgers import Ledgers
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 from warren.worker.admission import Admission
 from warren.worker.message_copy import TICKETS

@@ -13,7 +13,7 @@ from warren.broker.queue_depth import Seen
 from warren.broker.rejection_limits import MOST
 from warren.broker.waiting_counts import Waiting
 from warren.config import Settings
-from warren.quotas.slots import Counts
+from warren.quotas.slot_counts import Counts
 from warren.watchdog import broker_status
 from warren.watchdog.broker_monitor import BrokerMonitor, Look
 

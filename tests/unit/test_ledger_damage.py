@@ -19,7 +19,7 @@ from warren.quotas.layout import HEADER_WORDS, SLOT_WORDS, WORD, Head, Slot
 from warren.quotas.ledger import Ledger, now_ns
 from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.mapped_file import LedgerBusy
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 
 

@@ -20,7 +20,7 @@ from warren.quotas import mapped_file
 from warren.quotas.layout import Head
 from warren.quotas.ledger import Ledger
 from warren.quotas.mapped_file import LedgerBusy
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 
 

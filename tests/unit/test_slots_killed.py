@@ -10,7 +10,8 @@ from support.slots import DEAD, LONGEST, ME, NOW, OTHER, WINDOW, check_lists, co
 from warren.quotas.layout import Head, Slot, State
 from warren.quotas.ledger_file import boot_word
 from warren.quotas.rebuild import rebuild
-from warren.quotas.slots import Slots, Ticket
+from warren.quotas.slots import Slots
+from warren.quotas.ticket import Ticket
 from warren.quotas.transitions import retime, take_over
 from warren.system.process import Process
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 
 from support.slots import LONGEST, ME, MOST, WINDOW, check_lists, copy, make, set_limits
 from warren.quotas.layout import Head, Slot
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import Process
 
 

@@ -13,7 +13,7 @@ import pytest
 from support.disk import fill, small_disk
 from warren.config import Settings
 from warren.quotas.ledgers import Ledgers
-from warren.quotas.slots import Counts
+from warren.quotas.slot_counts import Counts
 from warren.system.regular_file import open_regular
 from warren.watchdog.broker_status import BrokerStatus
 from warren.watchdog.daemon import Watchdog

@@ -19,7 +19,7 @@ from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.quotas.headers import retry_after
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 
 #: The slots that admitted the running task and were not used for a call yet, by quota name.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from warren.quotas import ledger_file
+from warren.quotas import high_water, ledger_file
 from warren.quotas.headers import LONGEST_PAUSE
 from warren.quotas.layout import DRIFT, Head
 from warren.quotas.ledger_file import LedgerDamaged
@@ -21,7 +21,9 @@ from warren.quotas.mapped_file import LedgerBusy as LedgerBusy
 from warren.quotas.mapped_file import MappedFile, making
 from warren.quotas.mapped_file import now_ns as now_ns
 from warren.quotas.rebuild import rebuild
-from warren.quotas.slots import Counts, Slots, Ticket
+from warren.quotas.slot_counts import Counts
+from warren.quotas.slots import Slots
+from warren.quotas.ticket import Ticket
 from warren.quotas.transitions import retime, take_over
 from warren.system.process import Process
 
@@ -72,7 +74,7 @@ class Ledger:
             if not slots.available(count, now):
                 slots.words[Head.REFUSED] += 1
                 return None
-            self._raise_high_water(slots, count)
+            high_water.raise_for(slots, count, self._file.sync_header)
             return tuple(slots.reserve(owner, now) for _ in range(count))
 
     def claim(self, tickets: Sequence[Ticket], owner: Process) -> bool:
@@ -170,10 +172,7 @@ class Ledger:
         """
         with self._file.locked() as slots:
             slots.release_due(now_ns(), BATCH)
-            lower = _in_use(slots) + _block(slots)
-            # In this order: DURABLE is never the higher one.
-            for mark in (Head.DURABLE, Head.HIGH_WATER):
-                slots.words[mark] = min(lower, slots.words[mark])
+            high_water.lower(slots)
 
     def counts(self) -> Counts:
         """Return how many slots are free, open, cooling and retired now."""
@@ -270,18 +269,6 @@ class Ledger:
         rebuild(slots, now)
         return before != (limit, window, longest)
 
-    def _raise_high_water(self, slots: Slots, count: int) -> None:
-        words, needed = slots.words, _in_use(slots) + count
-        if needed <= words[Head.DURABLE]:
-            return
-        words[Head.HIGH_WATER] = max(
-            words[Head.HIGH_WATER], min(needed + _block(slots), words[Head.CAPACITY])
-        )
-        # On disk before the slots are reserved: after a power cut the mark is never below what was
-        # in use.
-        self._file.sync_header()
-        words[Head.DURABLE] = words[Head.HIGH_WATER]
-
 
 def _limits(slots: Slots) -> tuple[int, int, int]:
     """Return the limit (slots), how long a slot cools, and how long a lost call may last (ns)."""
@@ -293,19 +280,3 @@ def _in_ns(window_s: float, longest_call_s: float) -> tuple[int, int]:
     """Return how long a slot cools (ns), and how long a lost call may be under way (ns)."""
     window = int(window_s * NS)
     return window + window // DRIFT, int(longest_call_s * NS)
-
-
-def _in_use(slots: Slots) -> int:
-    """Return the number of slots in service that are not free.
-
-    Slots that have cooled but are not yet in the list of free slots count, too.
-    """
-    return slots.in_service - int(slots.words[Head.FREE_COUNT])
-
-
-def _block(slots: Slots) -> int:
-    """Return how far ahead HIGH_WATER is written, in slots.
-
-    It is a sixteenth of the limit, so that a full window costs about sixteen syncs.
-    """
-    return max(1, int(slots.words[Head.LIMIT]) // 16)

@@ -12,9 +12,10 @@ convenience: BUSY marks a change, and who finds it set makes them again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from warren.quotas.layout import DRIFT, HEADER_WORDS, NIL, SLOT_WORDS, Head, Slot, State
+from warren.quotas.slot_counts import Counts
+from warren.quotas.ticket import Ticket
 from warren.system.process import Process
 
 
@@ -23,50 +24,6 @@ class Contradiction(Exception):
 
     Another program wrote them, and nothing may be admitted.
     """
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """Proof of one reservation: the number of the slot, and the serial of the reservation.
-
-    No later reservation of the slot has this serial.
-    """
-
-    slot: int
-    serial: int
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The number of slots in each state.
-
-    `next_free` is the time (ns) at which the next cooling slot is free, None when none cools.
-    """
-
-    limit: int
-    free: int
-    open: int
-    cooling: int
-    retired: int
-    next_free: int | None
-    closed_until: int
-    admitted: int
-    refused: int
-    window_s: float = 0.0  # as the settings have it that the ledger has taken up
-
-    @property
-    def used(self) -> int:
-        """Slots that a provider may be counting now, 0 to the highest limit there ever was."""
-        return self.open + self.cooling
-
-    def wait_s(self, now: int) -> float | None:
-        """Return the seconds from `now` (ns) until a slot is free, 0.0 when one is free now.
-
-        Returns None when all are open.
-        """
-        if not self.free and self.next_free is None:
-            return None
-        return max(0, max(0 if self.free else self.next_free or 0, self.closed_until) - now) / 1e9
 
 
 class Slots:

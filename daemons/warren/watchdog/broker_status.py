@@ -16,7 +16,7 @@ from warren.config import Settings
 from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.quotas.ledger import now_ns
-from warren.quotas.slots import Counts
+from warren.quotas.slot_counts import Counts
 from warren.status import status_file
 from warren.status.status_file import now
 from warren.watchdog.backlog import Backlog

@@ -19,7 +19,7 @@ from warren.quotas.generation import accepted
 from warren.quotas.ledger import LedgerBusy
 from warren.quotas.ledger_file import LedgerDamaged
 from warren.quotas.ledgers import Ledgers
-from warren.quotas.slots import Counts
+from warren.quotas.slot_counts import Counts
 from warren.runtime.daemon import Daemon
 from warren.watchdog.broker_status import BrokerStatus
 from warren.watchdog.thresholds import crossed, level

@@ -15,7 +15,7 @@ from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.quotas.ledger import LEDGER_ERRORS, Ledger, LedgerBusy
 from warren.quotas.ledgers import Ledgers
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import TaskProcesses, now

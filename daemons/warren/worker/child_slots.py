@@ -16,7 +16,7 @@ from warren.logs.setup import logger
 from warren.quotas import client
 from warren.quotas.ledger import LEDGER_ERRORS
 from warren.quotas.ledgers import Ledgers
-from warren.quotas.slots import Ticket
+from warren.quotas.ticket import Ticket
 from warren.system.process import current_process
 from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import has_descendants, now

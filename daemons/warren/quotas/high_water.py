@@ -1,0 +1,52 @@
+"""HIGH_WATER: the most slots of a ledger that may be in use, written ahead and on disk.
+
+After a power cut the disk may know no more of the slots than this mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from warren.quotas.layout import Head
+from warren.quotas.slots import Slots
+
+
+def raise_for(slots: Slots, count: int, sync: Callable[[], None]) -> None:
+    """Raise the mark, if needed, before `count` more slots are reserved.
+
+    sync: puts the header of the ledger on disk.
+    """
+    words, needed = slots.words, _in_use(slots) + count
+    if needed <= words[Head.DURABLE]:
+        return
+    words[Head.HIGH_WATER] = max(
+        words[Head.HIGH_WATER], min(needed + _block(slots), words[Head.CAPACITY])
+    )
+    # On disk before the slots are reserved: after a power cut the mark is never below what was
+    # in use.
+    sync()
+    words[Head.DURABLE] = words[Head.HIGH_WATER]
+
+
+def lower(slots: Slots) -> None:
+    """Lower the mark to what is in use."""
+    level = _in_use(slots) + _block(slots)
+    # In this order: DURABLE is never the higher one.
+    for mark in (Head.DURABLE, Head.HIGH_WATER):
+        slots.words[mark] = min(level, slots.words[mark])
+
+
+def _in_use(slots: Slots) -> int:
+    """Return the number of slots in service that are not free.
+
+    Slots that have cooled but are not yet in the list of free slots count, too.
+    """
+    return slots.in_service - int(slots.words[Head.FREE_COUNT])
+
+
+def _block(slots: Slots) -> int:
+    """Return how far ahead HIGH_WATER is written, in slots.
+
+    It is a sixteenth of the limit, so that a full window costs about sixteen syncs.
+    """
+    return max(1, int(slots.words[Head.LIMIT]) // 16)
