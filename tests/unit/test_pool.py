@@ -26,7 +26,7 @@ from support.wait import until
 from warren.system.process import reads, waits
 from warren.worker import pool as pools
 from warren.worker import stuck_children
-from warren.worker.pool_messages import problem
+from warren.worker.pool_messages import problem, unread
 
 PID, INQUEUE = 7, 9
 
@@ -136,16 +136,9 @@ def test_a_task_that_no_process_seems_to_begin(steps_of: Stepping, tmp_path: Pat
     assert (tmp_path / "runs").read_text() == "x"
 
 
-def test_a_task_that_hides_its_begin_and_is_noted(
-    steps_of: Stepping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_that_hides_its_begin_and_is_noted(steps_of: Stepping, tmp_path: Path) -> None:
     """What its child has noted says that it ran: that is a loss, the first time."""
     pool = steps_of.pool
-    monkeypatch.setattr(
-        pools.Pool,
-        "began",
-        staticmethod(lambda index, task_id: (index, task_id) == (dead.index, "noted")),
-    )
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
     path = str(tmp_path / "runs")
@@ -154,6 +147,7 @@ def test_a_task_that_hides_its_begin_and_is_noted(
     )
     steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     dead = job._write_to
+    pool.began = lambda index, task_id: (index, task_id) == (dead.index, "noted")
     os.kill(dead.pid, signal.SIGCONT)
     until(lambda: gone(dead), what="a death")
     pool._join_exited_workers()
@@ -199,16 +193,14 @@ def test_what_a_child_has_said_counts_as_the_connection_ends(
     assert all(isinstance(end.exception.exc, WorkerLostError) for end in steps_of.ends)
 
 
-def test_a_task_that_begins_as_its_connection_has_ended(
-    steps_of: Stepping, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_that_begins_as_its_connection_has_ended(steps_of: Stepping) -> None:
     """Nobody hears of its end, as its message comes again.
 
     When its process dies, that is told, by its id.
     """
     pool = steps_of.pool
     told: list[tuple[int, str]] = []
-    monkeypatch.setattr(pools.Pool, "lost_unheard", staticmethod(lambda *given: told.append(given)))
+    pool.lost_unheard = lambda *given: told.append(given)
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)
     job = pool.apply_async(os._exit, (3,), correlation_id="x", error_callback=steps_of.ends.append)
@@ -457,9 +449,7 @@ def test_a_word_that_somebody_has_read(steps_of: Stepping, monkeypatch: pytest.M
     job = pool.apply_async(plain, error_callback=steps_of.ends.append, lost_worker_timeout=0.1)
     steps_of.step_until(lambda: job._write_to and not pool._active_writes)
     proc, pipe = job._write_to, job._write_to.outqR_fd
-    until(
-        lambda: reads(proc.pid, proc.inq._reader.fileno()) and pools._unread(pipe), what="the end"
-    )
+    until(lambda: reads(proc.pid, proc.inq._reader.fileno()) and unread(pipe), what="the end")
     said = os.read(pipe, 65536)
     # it begins; nothing of the end
     os.write(proc.outq._writer.fileno(), said[: 4 + struct.unpack(">i", said[:4])[0]])
@@ -551,7 +541,7 @@ def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_
     writer = job._writer()
     for proc in steps_of.pool._pool:
         os.kill(proc.pid, signal.SIGCONT)
-    until(lambda: not pools._unread(job._write_to.inqW_fd), what="the child to have read it")
+    until(lambda: not unread(job._write_to.inqW_fd), what="the child to have read it")
     until(lambda: waits(job._write_to.pid), what="the child to wait")
     looks(steps_of, 20)
     steps_of.hub.add_writer(job._write_to.inqW_fd, writer)

@@ -48,7 +48,7 @@ from warren.worker.duplicate_ticks import DuplicateTicks
 from warren.worker.flood import Flood
 from warren.worker.foreign_tasks import ForeignTasks
 from warren.worker.gate import Gate
-from warren.worker.pool import Pool
+from warren.worker.pool import counting_pool
 from warren.worker.quarantine import Quarantine
 from warren.worker.redelivery import Redelivery
 from warren.worker.remote_control import restrict
@@ -192,8 +192,6 @@ class Worker:
         app.steps["consumer"].add(step_of(self._begin, self.step))
         Consumer.write_heartbeat = staticmethod(lambda: self.write_heartbeat(None))
         self.crash_counts.connect()
-        Pool.began = staticmethod(self.crash_counts.began)
-        Pool.lost_unheard = staticmethod(self.crash_counts.lost_unheard)
         Consumer.over = staticmethod(self.crash_counts.disconnected)
         self.storing.connect()
         Request.requeuer, Request.crash_counts, Request.leftovers, Request.ticked = (
@@ -240,7 +238,7 @@ class Worker:
             app=app,
             hostname=f"{self.name}@{self.settings.host}",
             queues=list(self.terms.queues),
-            pool="warren.worker.pool:TaskPool",
+            pool=counting_pool(self.crash_counts),
             concurrency=self.terms.concurrency,
             prefetch_multiplier=self.terms.prefetch,
             max_tasks_per_child=self.terms.max_tasks_per_child or None,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import sys
 from numbers import Real
+from termios import FIONREAD
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
@@ -64,3 +67,8 @@ def _is_end(fields: tuple[Any, ...], inqueue: int) -> bool:
     if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Real | None):
         return False
     return not value[0] or isinstance(value[1], ExceptionInfo)
+
+
+def unread(pipe: int) -> int:
+    """Return how many bytes lie in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, FIONREAD, bytes(4)), sys.byteorder)
