@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from support.suite import Suite
-from support.supervised import QUIET, programs, reload, supervised
+from support.supervised import QUIET, programs, supervised
 from support.wait import end_of, until
 from warren.app.factory import make_app
 from warren.config import load
@@ -86,6 +86,16 @@ def taken(suite: Suite, *queues: str, but: int | None = None) -> None:
     )
 
 
+def reload(suite: Suite, ini: str) -> None:
+    """Edit the settings, and wait until the daemons have them.
+
+    A worker that is only starting by then would read those of the next edit instead.
+    """
+    suite.write(ini)
+    done = suite.warren("reload")
+    assert done.returncode == 0, done.stderr
+
+
 def at_work(suite: Suite) -> int:
     """Return the number of the worker's process."""
     return until(lambda: programs(suite)["worker-a"].pid or 0, what="a worker")
@@ -113,8 +123,7 @@ def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -
             taken(suite, "default", but=before)
         for edit in ("prefetch = 3\n", "prefetch = 3\nstop_timeout = 50s\n"):
             before = at_work(suite)
-            suite.write(INI + WORKER + edit)
-            reload(suite, supervisor)
+            reload(suite, INI + WORKER + edit)
             taken(suite, "default", but=before)
         before = at_work(suite)
         ask(suite, app.control.broadcast, "deafen")
@@ -173,14 +182,8 @@ def test_an_operator_s_restart_takes_a_cancelled_queue_up_again(suite: Suite) ->
             WORKER.replace("remote_control = true", ""),
         ):
             before = cancel()
-            suite.write(INI + worker)
-            reload(suite, supervisor)
-            until(
-                lambda before=before: not Path(f"/proc/{before}").exists(),  # type: ignore[misc]
-                what="the end of the worker",
-            )
-            suite.write(INI + WORKER)
-            reload(suite, supervisor)
+            reload(suite, INI + worker)
+            reload(suite, INI + WORKER)
             taken(suite, "default", "side", but=before)
         before = cancel()
         os.kill(supervisor.pid, signal.SIGTERM)
