@@ -100,7 +100,7 @@ BAD = [
     (
         "\n[quota:q]\ncost = 1",
         (
-            "2: [quota:q] limit: expected this option, found it nowhere; add limit = ... (So many "
+            "2: [quota:q] limit: expected this option, found it nowhere; add limit = ... (The most "
             "calls ..."
         ),
     ),
@@ -226,7 +226,8 @@ BAD = [
     ),
     (
         "[schedule:s]\nevery = 5s",
-        "1: [schedule:s] task: expected this option, found it nowhere; add task = ... (The task.)",
+        "1: [schedule:s] task: expected this option, found it nowhere; add task = ... (Name of the "
+        "task.)",
     ),
     (
         "[schedule:s]\ntask = t\nevery = 5s\nqueue = q",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
 from pydantic.fields import FieldInfo
@@ -111,10 +112,18 @@ def json_of(form: str, shape: type[list[Any]] | type[dict[str, Any]]) -> Kind:
     return Kind(form, partial(units.json_value, shape=shape), _masked_json)
 
 
-BOOLEAN = Kind("true or false", units.boolean, lambda value: "true" if value else "false")
-RATE = Kind("calls/window in s, m, h or d", units.rate)
-SIZE = Kind(_SIZE_FORM, units.size, units.size_text)
-PATH = Kind("absolute path", values.path)
+_PATH = Kind("absolute path", values.path)
+
+#: The types that several options share.
+Flag = Annotated[
+    bool, Kind("true or false", units.boolean, lambda value: "true" if value else "false")
+]
+CallRate = Annotated[units.Rate, Kind("calls/window in s, m, h or d", units.rate)]
+Size = Annotated[int, Kind(_SIZE_FORM, units.size, units.size_text)]
+Percent = Annotated[int, whole(0, 100)]
+Duration = Annotated[float, duration()]
+Directory = Annotated[Path, _PATH]
+OptionalPath = Annotated[Path | None, _PATH.or_none()]
 
 
 def _either(known: tuple[str, ...]) -> str:

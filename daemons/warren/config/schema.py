@@ -6,19 +6,21 @@ these classes.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import SecretStr
 
 from warren.config import cron_line, values
 from warren.config.option_types import (
-    BOOLEAN,
-    PATH,
-    RATE,
-    SIZE,
+    CallRate,
+    Directory,
+    Duration,
+    Flag,
     Kind,
+    OptionalPath,
+    Percent,
     Section,
+    Size,
     bytes_of,
     choice,
     duration,
@@ -29,14 +31,13 @@ from warren.config.option_types import (
     whole,
 )
 from warren.config.paths import DEFAULT_LOG_DIR, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR
-from warren.config.units import Rate
 
 BrokerKind = Literal["embedded", "redis", "rabbitmq"]
-
 BROKER_URL = url("amqp", "amqps", "redis", "rediss", several=True)
-RESULTS_URL = url("redis", "rediss", "rpc", "file")
-NAMES = listed("list of names", values.names)
-PATTERNS = listed("list of task names or patterns", values.patterns)
+BrokerURL = Annotated[SecretStr | None, BROKER_URL]
+ResultsURL = Annotated[SecretStr | None, url("redis", "rediss", "rpc", "file")]
+Names = Annotated[tuple[str, ...], listed("list of names", values.names)]
+Patterns = Annotated[tuple[str, ...], listed("list of task names or patterns", values.patterns)]
 
 
 class AppSettings(Section):
@@ -46,42 +47,34 @@ class AppSettings(Section):
     modules: Annotated[tuple[str, ...], listed("list of modules", values.modules)] = option(
         (), "Python modules that define the tasks, such as shop.tasks."
     )
-    path: Annotated[Path | None, PATH.or_none()] = option(
+    path: OptionalPath = option(
         None,
-        (
-            "Directory that holds those modules; added to Python's path. Empty: they are installed "
-            "packages."
-        ),
+        "Directory of those modules, added to Python's path. Empty: they are installed packages.",
     )
     timezone: Annotated[str, Kind("time zone", values.zone)] = option(
         "UTC", "Time zone in which cron lines are read."
     )
-    state_dir: Annotated[Path, PATH] = option(
+    state_dir: Directory = option(
         DEFAULT_STATE_DIR,
         "Directory of what must survive a reboot: ledgers, embedded broker, last ticks.",
     )
-    log_dir: Annotated[Path, PATH] = option(DEFAULT_LOG_DIR, "Directory of the log files.")
-    run_dir: Annotated[Path, PATH] = option(
-        DEFAULT_RUN_DIR, "Directory of what a reboot may forget: sockets, pid files, heartbeats."
+    log_dir: Directory = option(DEFAULT_LOG_DIR, "Directory of the log files.")
+    run_dir: Directory = option(
+        DEFAULT_RUN_DIR,
+        "Directory of what may be lost in a reboot: sockets, pid files, heartbeats.",
     )
 
 
 class BrokerSettings(Section):
     """Where the messages live."""
 
-    url: Annotated[SecretStr | None, BROKER_URL] = option(
+    url: BrokerURL = option(
         None,
-        (
-            "The broker; several, separated by ';', are tried in turn. Empty: the embedded one, "
-            "for one host."
-        ),
+        "The broker. Several URLs, separated by ';', are tried in turn. Empty: the embedded "
+        "broker, for one host.",
     )
-    url_file: Annotated[Path | None, PATH.or_none()] = option(
-        None,
-        (
-            "File with that URL instead, so that no password stands here. Only its owner may read "
-            "it (chmod 600)."
-        ),
+    url_file: OptionalPath = option(
+        None, "File with that URL and its password. Only its owner may read it (chmod 600)."
     )
     queue_type: Annotated[
         Literal["auto", "classic", "quorum"], choice("auto", "classic", "quorum")
@@ -91,33 +84,24 @@ class BrokerSettings(Section):
     )
     publish_timeout: Annotated[float, duration(0, 3600)] = option(
         10.0,
-        "RabbitMQ: how long sending waits for the broker to take a message, such as while its "
-        "disk is full; then it is an error. 0: for ever.",
+        "RabbitMQ: how long sending waits until the broker takes a message, such as while its disk "
+        "is full; then it fails. 0: no limit.",
     )
     visibility_timeout: Annotated[float, duration(1)] = option(
         3600.0,
-        (
-            "Redis: an unacknowledged message is delivered again after this. Longer than the "
-            "longest task."
-        ),
+        "Redis: an unacknowledged message comes again after this. Set it above the longest task.",
     )
     polling_interval: Annotated[float, duration(0.001, 60)] = option(
-        0.05, "Embedded broker and Redis: how often the queues are looked at."
+        0.05, "Embedded broker and Redis: how often the queues are checked for messages."
     )
-
     largest_message: Annotated[int, bytes_of(2**10, 2**30)] = option(
         16 * 2**20,
-        (
-            "Largest message, as it is sent and unpacked: a larger one is an error of its sender, "
-            "and is rejected where it arrives."
-        ),
+        "Largest message, sent or unpacked. A larger one fails to send, or is rejected on arrival.",
     )
     unknown_task_timeout: Annotated[float, duration(0, 86400)] = option(
         300.0,
-        (
-            "How long a task that a worker does not have goes back, as others may have it; then it "
-            "is rejected. 0: at once."
-        ),
+        "How long a worker requeues a task that it does not have, as others may have it; then the "
+        "task is rejected. 0: at once.",
     )
 
     @property
@@ -136,22 +120,18 @@ class BrokerSettings(Section):
 class ResultsSettings(Section):
     """Where the results of tasks live."""
 
-    url: Annotated[SecretStr | None, RESULTS_URL] = option(
+    url: ResultsURL = option(
         None,
-        (
-            "Where results are kept. Empty: with the broker; on RabbitMQ only the sender of a task "
-            "sees its result then."
-        ),
+        "Where results are kept. Empty: with the broker; on RabbitMQ only the sender of a task "
+        "then sees its result.",
     )
-    url_file: Annotated[Path | None, PATH.or_none()] = option(
-        None, "File with that URL instead. Only its owner may read it (chmod 600)."
+    url_file: OptionalPath = option(
+        None, "File with that URL. Only its owner may read it (chmod 600)."
     )
     expires: Annotated[float, duration(1)] = option(
         86400.0,
-        (
-            "How long a result is kept. With RabbitMQ alone, where they wait for their sender "
-            "only: 1h unless it is set."
-        ),
+        "How long a result is kept. RabbitMQ alone keeps it for the sender only: there the default "
+        "is 1h.",
     )
 
 
@@ -159,50 +139,40 @@ class LogSettings(Section):
     """What is logged."""
 
     level: Annotated[str, choice("debug", "info", "warning", "error", "critical")] = option(
-        "info", "The least level that is logged."
+        "info", "The lowest level that is logged."
     )
-    arguments: Annotated[bool, BOOLEAN] = option(
-        False, "Whether the arguments of tasks are logged."
-    )
+    arguments: Flag = option(False, "Whether the arguments of tasks are logged.")
 
 
 class WorkerSettings(Section):
     """A worker daemon: one parent process that consumes queues, and children that run the tasks."""
 
-    enabled: Annotated[bool, BOOLEAN] = option(True, "Whether this host runs it.")
-    queues: Annotated[tuple[str, ...], NAMES] = option(
-        ("default",), "Queues it takes messages from."
-    )
+    enabled: Flag = option(True, "Whether this host runs it.")
+    queues: Names = option(("default",), "Queues that the worker consumes.")
     concurrency: Annotated[int, whole(1, 1024)] = option(
-        2, "Number of child processes: so many tasks run at a time."
+        2, "Number of child processes, each of which runs one task at a time."
     )
     prefetch: Annotated[int, whole(1, 1000)] = option(1, "Messages fetched ahead for each child.")
     max_tasks_per_child: Annotated[int, whole()] = option(
-        0, "A child is replaced after so many tasks. 0: never."
+        0, "A child is replaced after this number of tasks. 0: never."
     )
-    max_memory_per_child: Annotated[int, SIZE] = option(
-        0, "A child is replaced once it has grown to this. 0: never."
+    max_memory_per_child: Size = option(
+        0, "A child is replaced when it has grown to this size. 0: never."
     )
-    max_memory: Annotated[int, SIZE] = option(
-        0, "The daemon itself is started again, in order, above this size. 0: never."
+    max_memory: Size = option(
+        0, "The daemon itself is restarted gracefully above this size. 0: never."
     )
-    time_limit: Annotated[float, duration()] = option(
-        0.0, "A task that takes longer is killed. 0: no limit."
-    )
-    soft_time_limit: Annotated[float, duration()] = option(
+    time_limit: Duration = option(0.0, "A task that takes longer is killed. 0: no limit.")
+    soft_time_limit: Duration = option(
         0.0, "A task that takes longer gets SoftTimeLimitExceeded. 0: no limit."
     )
-    stop_timeout: Annotated[float, duration()] = option(
-        30.0,
-        (
-            "How long running tasks may go on once the worker was asked to stop; then they go back "
-            "to the broker."
-        ),
+    stop_timeout: Duration = option(
+        30.0, "How long running tasks may continue after a request to stop; then they are requeued."
     )
-    remote_control: Annotated[bool, BOOLEAN] = option(
+    remote_control: Flag = option(
         False,
-        "Whether celery inspect, celery control and Flower may ask it, and revoke and end its "
-        "tasks: whoever may publish to the broker may do so then.",
+        "Whether celery inspect, celery control and Flower may query the worker, and revoke and "
+        "end its tasks. Then everybody who may publish to the broker may do so.",
     )
 
 
@@ -210,82 +180,73 @@ class QueueSettings(Section):
     """A queue, and which tasks go into it."""
 
     binding_key: Annotated[str, Kind("routing key", values.routing_key)] = option(
-        "", "Routing key that leads into this queue. Empty: the queue's own name."
+        "", "Routing key that leads to this queue. Empty: the name of the queue."
     )
-    tasks: Annotated[tuple[str, ...], PATTERNS] = option(
-        (),
-        "Tasks that go into this queue unless a call says otherwise. A name wins over a pattern.",
+    tasks: Patterns = option(
+        (), "Tasks that go to this queue unless a call says otherwise. A name wins over a pattern."
     )
 
 
 class QuotaSettings(Section):
     """A limit on calls, and the tasks that make them."""
 
-    limit: Annotated[Rate, RATE] = option(
-        ..., "So many calls in any window of this length, such as 1000/h or 60/10s."
+    limit: CallRate = option(
+        ..., "The most calls in any window of this length, such as 1000/h or 60/10s."
     )
-    tasks: Annotated[tuple[str, ...], PATTERNS] = option(
+    tasks: Patterns = option(
         (), "Tasks that need a slot to start. They need a queue of their own: [queue:NAME] tasks."
     )
     cost: Annotated[int, whole(1, 10**6)] = option(1, "Slots that one task takes.")
     longest_call: Annotated[float, duration(0.001)] = option(
         5.0,
-        (
-            "Time after which a call without an answer cannot reach the provider any more: its "
-            "slot cools for so much longer."
-        ),
+        "Time after which a call without an answer can no longer reach the provider: its slot "
+        "cools longer by this time.",
     )
 
 
 class BeatSettings(Section):
     """The daemon that sends the tasks of the schedule."""
 
-    enabled: Annotated[bool, BOOLEAN] = option(
-        True, "Whether this host runs it; of all that do, one sends."
-    )
-    max_memory: Annotated[int, SIZE] = option(
-        0, "The daemon is started again, in order, above this size. 0: never."
-    )
+    enabled: Flag = option(True, "Whether this host runs it. Of all beats of a fleet one sends.")
+    max_memory: Size = option(0, "The daemon is restarted gracefully above this size. 0: never.")
 
 
 class ScheduleSettings(Section):
     """A task that is sent again and again: by `every` or by `cron`."""
 
-    enabled: Annotated[bool, BOOLEAN] = option(True, "Whether it is sent.")
-    task: Annotated[str, Kind("task name", values.task)] = option(..., "The task.")
+    enabled: Flag = option(True, "Whether the task is sent.")
+    task: Annotated[str, Kind("task name", values.task)] = option(..., "Name of the task.")
     every: Annotated[float | None, duration(0.1).or_none()] = option(
         None, "Time from one tick to the next."
     )
     cron: Annotated[str | None, Kind("cron expression", cron_line.cron).or_none()] = option(
         None, "Minute, hour, day, month, weekday, in the time zone of [app]."
     )
-    args: Annotated[list[Any], json_of("JSON list", list)] = option([], "Its positional arguments.")
+    args: Annotated[list[Any], json_of("JSON list", list)] = option(
+        [], "Positional arguments of the task."
+    )
     kwargs: Annotated[dict[str, Any], json_of("JSON object", dict)] = option(
-        {}, "Its keyword arguments."
+        {}, "Keyword arguments of the task."
     )
     queue: Annotated[str | None, Kind("name", values.name).or_none()] = option(
-        None, "Queue it is sent to. Empty: the queue of its task."
+        None, "Queue that the task is sent to. Empty: the task's own queue."
     )
     misfire: Annotated[Literal["run", "skip"], choice("run", "skip")] = option(
-        "run",
-        (
-            "What happens when ticks are more than 10 s late, no beat having led: run the newest "
-            "once, late, or skip it."
-        ),
+        "run", "Ticks that are over 10 s late because no beat led: run the newest once, or skip it."
     )
 
 
 class WatchdogSettings(Section):
     """The daemon that keeps the quotas' ledgers."""
 
-    enabled: Annotated[bool, BOOLEAN] = option(True, "Whether this host runs it.")
-    interval: Annotated[float, duration(0.1, 60)] = option(1.0, "How often it looks.")
+    enabled: Flag = option(True, "Whether this host runs it.")
+    interval: Annotated[float, duration(0.1, 60)] = option(
+        1.0, "How often it looks at the ledgers."
+    )
     broker_interval: Annotated[float, duration(1, 60)] = option(
-        5.0, "How often it asks the broker for its alarms and the depth of the queues."
+        5.0, "How often it asks the broker for alarms and for the depth of the queues."
     )
-    max_memory: Annotated[int, SIZE] = option(
-        0, "The daemon is started again, in order, above this size. 0: never."
-    )
+    max_memory: Size = option(0, "The daemon is restarted gracefully above this size. 0: never.")
 
 
 class SuperviseSettings(Section):
@@ -293,56 +254,44 @@ class SuperviseSettings(Section):
 
     start_timeout: Annotated[float, duration(1, 3600)] = option(
         30.0,
-        "How long a daemon may take until it is ready, then the start of the suite counts as "
-        "done. A start without progress, such as the next module that it imports or the next "
-        "child, is ended after this; the start after it has twice the time.",
+        "How long a daemon may take to become ready; after that the start of the suite counts as "
+        "done. A start without progress, such as the next imported module or the next child, is "
+        "ended after this time; the next start has twice the time.",
     )
     heartbeat_timeout: Annotated[float, duration(5, 3600)] = option(
         20.0,
-        "A daemon whose main loop shows no life for this long hangs: it is killed and started "
-        "again. At least twice the connect_timeout of [broker] and 5 s, whatever is written here: "
-        "so long a lost broker may keep it.",
+        "A daemon whose main loop gives no heartbeat for this time hangs: it is killed and started "
+        "again. Never less than twice [broker] connect_timeout plus 5 s: a lost broker may block "
+        "a daemon for that time.",
     )
     stuck_timeout: Annotated[float, duration(5, 86400)] = option(
         60.0,
-        (
-            "A worker that takes nothing for this long, although there are messages and it has "
-            "room, is started again in order."
-        ),
+        "A worker with room that takes no waiting message for this time is restarted gracefully.",
     )
     blocked_timeout: Annotated[float, duration(0, 86400)] = option(
         600.0,
-        "A warning when each process of a worker has run the same task for this long while "
-        "messages wait: the tasks may never end. Longer than tasks usually take. 0: never.",
+        "A warning when each child has run the same task for this time while messages wait: the "
+        "tasks may never end. Set it longer than tasks usually take. 0: never.",
     )
 
 
 class HealthSettings(Section):
     """When `warren health`, and so Monit, warns."""
 
-    disk_warning: Annotated[int, whole(0, 100)] = option(
+    disk_warning: Percent = option(
         10, "Percent of a disk: a warning when less is free under the state, log or run directory."
     )
-    disk_critical: Annotated[int, whole(0, 100)] = option(
-        5, "Percent of a disk: critical when less is free."
-    )
+    disk_critical: Percent = option(5, "Percent of a disk: critical when less is free.")
     queue_warning: Annotated[int, whole(1)] = option(
-        100_000, "A queue with so many messages is a warning."
+        100_000, "A warning when a queue holds this number of messages."
     )
     queue_critical: Annotated[int, whole(1)] = option(
         1_000_000,
-        (
-            "A queue with so many messages is critical; a warning when it will hold them within an "
-            "hour."
-        ),
+        "Critical when a queue holds this number of messages; a warning if it will within an hour.",
     )
     rejected_warning: Annotated[int, whole(0, 10**9)] = option(
-        1, "So many rejected messages, which nobody could run, are a warning. 0: never."
+        1, "A warning at this number of rejected messages, which no worker could run. 0: never."
     )
-    quota_warning: Annotated[int, whole(0, 100)] = option(
-        0,
-        (
-            "Percent of a limit: a warning when less of a quota is free. 0: never, a quota is "
-            "there to be used."
-        ),
+    quota_warning: Percent = option(
+        0, "Percent of a limit: a warning when less is free. 0: never, a quota is there to be used."
     )
