@@ -48,7 +48,7 @@ def again(self, path, countdown):
 @shared_task(name="jobs.send")
 def send(key, countdown):
     try:
-        options = {{"routing_key": key, "countdown": countdown, "ignore_result": True}}
+        options = {"routing_key": key, "countdown": countdown, "ignore_result": True}
         current_app.send_task("jobs.add", [1, 1], **options)
     except OperationalError as error:
         return type(error).__name__ + ": " + str(error)
