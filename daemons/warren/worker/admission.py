@@ -1,7 +1,7 @@
-"""The slots of tasks on the worker's side: taken as a task is admitted, given back when no pool
-child is going to call with them.
+"""The slots of tasks on the worker's side.
 
-What comes after that is the child's side (child_slots.py).
+The worker takes them as it admits a task, and releases them when no pool child is going to call
+with them. What comes after that is the child's side (child_slots.py).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from warren.worker.message_copy import TICKETS
 from warren.worker.task_processes import TaskProcesses, now
 
 #: Seconds until a ledger whose lock was held is asked again: long beside the wait for a lock, so
-#: that the main loop mostly turns.
+#: that the main loop mostly runs.
 BUSY_WAIT = 0.5
-#: Seconds until one that could not be read is asked again.
+#: Seconds until a ledger that could not be read is asked again.
 ERROR_WAIT = 1.0
-#: Seconds until it is asked again when nobody can know: every slot is open.
+#: Seconds until a ledger is asked again when the time cannot be known: every slot is open.
 UNKNOWN_WAIT = 0.1
 
 Tickets = dict[str, tuple[Ticket, ...]]
@@ -34,8 +34,9 @@ Quotas = list[tuple[str, Ledger, int]]
 
 
 class Admission:
-    """Takes and gives back slots for one worker process, in its main loop: no ledger of `ledgers`
-    may wait long for its lock.
+    """Takes and releases slots for one worker process, in its main loop.
+
+    No ledger of `ledgers` may wait long for its lock.
     """
 
     def __init__(self, ledgers: Ledgers, leftovers: TaskProcesses) -> None:
@@ -44,7 +45,7 @@ class Admission:
         self._pending: deque[tuple[str, Callable[[], object]]] = deque()
 
     def reserve(self, quotas: Quotas) -> Tickets | None:
-        """Slots of every quota, or of none. Always in the order of their names."""
+        """Return slots of every quota, or None; take them always in the order of their names."""
         tickets: Tickets = {}
         for name, ledger, cost in quotas:
             try:
@@ -63,20 +64,20 @@ class Admission:
         return tickets
 
     def refund(self, tickets: Tickets) -> None:
-        """Gives the slots back at once: nobody has called with them, nor will."""
+        """Release the slots at once: no process has called with them, and none will."""
         for name, own in tickets.items():
             self._release(name, partial(self.ledgers[name].refund, own))
 
     def settling(
         self, task_id: str, tickets: Tickets, answer: Callable[..., Any]
     ) -> Callable[..., Any]:
-        """`answer` (ack or reject), which first settles what a killed pool child did not: its call
-        is of unknown outcome.
+        """Return `answer` (ack or reject) with the settling of `tickets` before it.
 
-        Where a process lives on that the task has started, the slots stay open until it ends
-        (task_processes.py).
+        This settles what a killed pool child did not settle: the outcome of its call is unknown.
+        Where a process lives on that the task has started, the slots stay open until that process
+        ends (task_processes.py).
         """
-        since = now()  # before any pool child begins with the task
+        since = now()  # Before any pool child begins with the task.
 
         def settle() -> None:
             for name, own in tickets.items():
@@ -89,17 +90,19 @@ class Admission:
         return settle_and_answer
 
     def drop(self, request: Any) -> None:
-        """Frees the slots of a request that no pool child has taken up, or that it takes up too
-        late: then it may not call.
+        """Release the slots of a request that no pool child has taken up, or takes up too late.
+
+        After this the child may not call.
         """
-        given = request.request_dict.get(TICKETS) or {}
-        for name in given.keys() & self.ledgers.keys():
-            tickets = [Ticket(*ticket) for ticket in given[name]]
+        named = request.request_dict.get(TICKETS) or {}
+        for name in named.keys() & self.ledgers.keys():
+            tickets = [Ticket(*ticket) for ticket in named[name]]
             self._release(name, partial(self.ledgers[name].reclaim, tickets, current_process()))
 
     def retry_pending(self) -> None:
-        """Gives back what a ledger did not take before: else those slots would be open for as long
-        as this worker lives.
+        """Release what a ledger did not take before.
+
+        Otherwise those slots would be open for as long as this worker lives.
         """
         while self._pending:
             name, release = self._pending.popleft()
@@ -107,7 +110,8 @@ class Admission:
                 release()
             except LEDGER_ERRORS:
                 self._pending.append((name, release))
-                # A stopped holder of one lock costs the main loop one wait, however much is owed.
+                # A stopped holder of one lock costs the main loop one wait, however many releases
+                # are pending.
                 return
 
     def _release(self, name: str, release: Callable[[], object]) -> None:
@@ -119,12 +123,12 @@ class Admission:
                 Event.LEDGER_BUSY,
                 quota=name,
                 reason=str(error),
-                consequence="the slots are given back later",
+                consequence="the slots are released later",
             )
 
 
 def wait_s(quotas: Quotas) -> float:
-    """Seconds until all of these quotas may have a free slot, as far as their ledgers can tell."""
+    """Return the seconds until all these quotas may have a free slot, by their ledgers."""
     try:
         waits = [ledger.wait_s(cost) for _, ledger, cost in quotas]
     except LedgerBusy:

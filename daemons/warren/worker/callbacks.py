@@ -1,14 +1,15 @@
-"""What follows an end that the worker itself has to tell: error callbacks, the rest of a chain, a
-chord, and a task's own hooks.
+"""What follows the end of a task that the worker itself reports.
 
-Celery sees to it in the worker's main loop, when a task is over its time limit, is given up or
+These are error callbacks, the rest of a chain, a chord, and the task's own hooks.
+
+Celery runs them in the worker's main loop, when a task is over its time limit, is given up or is
 revoked. A callback, or the `on_failure` and `after_return` of a task's own class, may hang or leave
-its process, and what a message brings may be none: the worker would stop, or keep the message's
-place in its prefetch for ever. So a pool child does it, as it does for any task.
+its process, and a message may name something that is no callback at all. The worker would stop, or
+keep the message's place in its prefetch for ever. So a pool child runs them, as it runs any task.
 
-The broker does not have it: a message that is acknowledged comes no more. So the worker's end waits
-for it as for a task at work (drain.py), and a connection that breaks takes it from no pool
-(pool.py).
+The broker does not have this work: an acknowledged message is not delivered again. So the worker's
+end waits for it as for a running task (drain.py), and a connection that breaks takes it from no
+pool (pool.py).
 """
 
 from __future__ import annotations
@@ -31,35 +32,33 @@ from warren.logs.setup import logger
 
 #: The name under which a request's context knows its request.
 OWNER = "warren_request"
-#: Seconds that the hooks of a task have at the least.
+#: The least number of seconds that the hooks of a task have.
 LEAST = 10.0
-#: Seconds within which the end of a worker begins to store failures. Supervise kills it 10 s after
-#: its deadline.
+#: Seconds within which the end of a worker begins to store failures. Supervise kills the worker 10
+#: s after its deadline.
 STORING = 3.0
 _FOLLOWED = ("errbacks", "chain", "chord")
 _MARKS = ("mark_as_failure", "mark_as_revoked")
-#: What Celery calls at a time limit, if the task's class has its own: with these arguments, by
-#: place.
-_HOOKS = {"on_failure": 0, "after_return": 1}  # and which of them is the error
+#: What Celery calls at a time limit, if the task's class has its own; the value is the position of
+#: the error among the arguments.
+_HOOKS = {"on_failure": 0, "after_return": 1}
 _Hooks = list[tuple[str, tuple[Any, ...]]]
 
 
 @dataclass(eq=False)
 class _Following:
-    """What follows the end of one task, from its hand-over to a pool child until that has done with
-    it.
-    """
+    """What follows the end of one task, from its hand-over to a pool child until it is done."""
 
     task_id: str
     task: str | None
-    #: Whether the message is unacknowledged until then, and comes again without it.
+    #: Whether the message is unacknowledged until then, and is delivered again if this is not done.
     held: bool
-    #: Stores the end of the task alone, in this process.
+    #: Store the end of the task alone, in this process.
     store: Callable[[], Any] = lambda: None
 
 
 class Callbacks:
-    """Hands what follows to `pool`, in the worker's own process."""
+    """Passes what follows the end of a task to `pool`, in the worker's own process."""
 
     def __init__(self) -> None:
         self.pool: Callable[[], Any] = lambda: None
@@ -72,9 +71,7 @@ class Callbacks:
         return bool(self._following or self._hooks)
 
     def cut_off(self) -> None:
-        """Tell of what no pool child has done, as the worker ends now, and store the ends that are
-        not stored yet.
-        """
+        """Log what no pool child has done as the worker ends, and store the ends not stored."""
         by = monotonic() + STORING
         for following in list(self._following):
             self._cut_off(following, monotonic() < by)
@@ -97,8 +94,8 @@ class Callbacks:
         reason = "the worker ended before it was done, and the message was acknowledged"
         try:
             if stores:
-                following.store()  # once more does no harm
-        # Whatever keeps the results, the worker ends in order.
+                following.store()  # Storing it once more does no harm.
+        # Whatever keeps the results, the worker ends cleanly.
         except Exception as error:  # noqa: BLE001
             reason = f"{reason}; its failure was not stored: {safe_text(error)}"
         logger().error(
@@ -117,35 +114,36 @@ class Callbacks:
         """Have a pool child call the function; one of `done` and `failed` is called then."""
         self._following.add(following)
 
-        def ended(then: Callable[[Any], None], said: Any) -> None:
+        def ended(then: Callable[[Any], None], outcome: Any) -> None:
             self._following.discard(following)
-            then(said)
+            then(outcome)
 
         callbacks = {"callback": partial(ended, done), "error_callback": partial(ended, failed)}
-        # Without waiting for a free child: the main loop does not wait.
+        # This does not wait for a free child: the main loop must not wait.
         job = self.pool().apply_async(function, arguments, **callbacks, **options)
-        # the pool is closed: the worker ends, and what is unacknowledged comes again
+        # The pool is closed: the worker ends, and unacknowledged messages are delivered again.
         if job is None:
             self._cut_off(following)
         elif following.held:
-            # As a connection breaks the pool forgets it, and the message comes again.
+            # When a connection breaks the pool forgets the job, and the message is delivered again.
             job.on_discard = partial(self._following.discard, following)
         else:
             job.stays = True
 
     def guard(self, backend: Any, tasks: Mapping[str, Task]) -> None:
-        """Stand before what the worker calls to tell an end: two methods of the backend, and the
-        hooks of tasks.
+        """Intercept the calls with which the worker reports an end.
+
+        They are two methods of the backend, and the hooks of tasks.
         """
         for name in _MARKS:
-            setattr(backend, name, self._aside(name, getattr(backend, name)))
+            setattr(backend, name, self._intercepted(name, getattr(backend, name)))
         for task in tasks.values():
             for name in _HOOKS:
                 if task_has_custom(task, name):
                     setattr(task, name, self._hook(task.name, name, getattr(task, name), getpid()))
 
     def tell_failure(self, task_id: str, task: str, error: Exception, store_result: bool) -> None:
-        """Have the failure of a task stored whose message nobody has any more."""
+        """Have the failure of a task stored whose message no broker has any more."""
         following = _Following(task_id, task, held=False)
         lost = partial(_lost, task, task_id)
         self._hand_over(
@@ -159,13 +157,13 @@ class Callbacks:
     def _hook(
         self, task: str, name: str, own: Callable[..., Any], worker: int
     ) -> Callable[..., Any]:
-        def hook(*given: Any) -> Any:
-            if getpid() != worker:  # a pool child, which runs the task
-                return own(*given)
-            task_id = given[_HOOKS[name] + 1]
+        def hook(*arguments: Any) -> Any:
+            if getpid() != worker:  # In a pool child, which runs the task.
+                return own(*arguments)
+            task_id = arguments[_HOOKS[name] + 1]
             hooks = self._hooks.setdefault(task_id, [])
-            hooks.append((name, given))
-            if len(hooks) == 1:  # when Celery has called all of them, for they run in order
+            hooks.append((name, arguments))
+            if len(hooks) == 1:  # It runs when Celery has called all hooks, for they run in order.
                 get_event_loop().call_soon(self._begin_hooks, task, task_id)
             return None
 
@@ -173,25 +171,29 @@ class Callbacks:
 
     def _begin_hooks(self, task: str, task_id: str) -> None:
         hooks = self._hooks.pop(task_id)
-        name, given = hooks[0]
-        # One that hangs has as long as the task had, or LEAST. Its end, whatever it is, is nobody's
-        # but its own.
-        limit = max(LEAST, given[_HOOKS[name]].args[0])
+        name, arguments = hooks[0]
+        # A hook that hangs has as long as the task had, or LEAST. However it ends, nothing else is
+        # affected.
+        limit = max(LEAST, arguments[_HOOKS[name]].args[0])
         lost = partial(_lost, task, task_id)
         following = _Following(task_id, task, held=False)
         self._hand_over(
             following, run_hooks, (task, task_id, hooks), lambda _: None, lost, timeout=limit
         )
 
-    def _aside(self, name: str, mark: Callable[..., Any]) -> Callable[..., Any]:
-        def told(
-            task_id: str, *given: Any, request: Any = None, store_result: bool = True, **more: Any
+    def _intercepted(self, name: str, mark: Callable[..., Any]) -> Callable[..., Any]:
+        def intercepted(
+            task_id: str,
+            *arguments: Any,
+            request: Any = None,
+            store_result: bool = True,
+            **more: Any,
         ) -> None:
             if request is None or not any(getattr(request, each, None) for each in _FOLLOWED):
-                mark(task_id, *given, request=request, store_result=store_result, **more)
+                mark(task_id, *arguments, request=request, store_result=store_result, **more)
                 return
             # Celery passes the cause by position and by name.
-            cause = given[0] if given else more.get("exc", more.get("reason", ""))
+            cause = arguments[0] if arguments else more.get("exc", more.get("reason", ""))
             fields = {key: value for key, value in vars(request).items() if key != OWNER}
             done = vars(request)[OWNER].hold() if OWNER in vars(request) else None
             if isinstance(cause, BaseException):
@@ -208,16 +210,17 @@ class Callbacks:
             job = (name, task_id, cause, fields, store_result)
             self._hand_over(following, tell, job, acknowledge, lost)
 
-        return told
+        return intercepted
 
 
 def run_hooks(task: str, task_id: str, hooks: _Hooks) -> None:
     """Call hooks of a task, in a pool child."""
-    for name, given in hooks:
+    for name, arguments in hooks:
         try:
-            getattr(current_app.tasks[task], name)(*given)
+            getattr(current_app.tasks[task], name)(*arguments)
         except (SystemExit, KeyboardInterrupt):
-            raise  # also how the pool ends one that takes too long; the worker tells it
+            # The pool also ends a hook that takes too long in this way; the worker reports it.
+            raise
         except BaseException as error:  # noqa: BLE001  it may do anything
             reason = f"{name}: {safe_text(error)}"
             logger().error(Event.CALLBACKS_FAILED, task_id=task_id, task=task, reason=reason)
@@ -230,13 +233,13 @@ def _lost(task: str | None, task_id: str, info: Any) -> None:
 
 
 def begin_child(backend: Any) -> None:
-    """Give a pool child the backend's own methods back."""
+    """Restore the backend's own methods in a pool child."""
     for name in _MARKS:
         vars(backend).pop(name, None)
 
 
 def tell(name: str, task_id: str, cause: Any, fields: dict[str, Any], store_result: bool) -> None:
-    """Tell the end, in a pool child, and do what follows it."""
+    """Report the end, in a pool child, and do what follows it."""
     try:
         getattr(current_app.backend, name)(
             task_id, cause, request=Context(fields), store_result=store_result

@@ -1,5 +1,6 @@
-"""Celery's own log lines: it must not touch the log, and says in its own words what Warren says in
-one line a task.
+"""Celery's own log lines.
+
+Celery must not configure the log, and must not repeat what Warren says in one line for each task.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ def quieten() -> None:
     signals.setup_logging.connect(_keep_log, weak=False)
     for name in ("celery.app.trace", "celery.worker.strategy", "celery.worker.request"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # at debug it recites the arguments of tasks
+    # At the level debug this logger prints the arguments of tasks.
     logging.getLogger("celery.pool").setLevel(logging.INFO)
     logging.getLogger("celery.backends.base").addFilter(_is_news)
-    # Two lines at each pause of a queue; a full quota pauses many times a second.
+    # It writes two lines at each pause of a queue; a full quota pauses many times a second.
     logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.WARNING)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line is none of a trial to store a result: Celery has a traceback for each
-    (result_storing.py says it once).
+    """Return whether a line is about anything but an attempt to store a result.
+
+    Celery logs a traceback for each attempt; result_storing.py says it once.
     """
     return not str(record.msg).startswith("Failed operation %s. Retrying")
 
 
 def _keep_log(**_: Any) -> None:
-    """Being connected is what keeps Celery from configuring logging."""
+    """Do nothing: a connected receiver is what keeps Celery from configuring logging."""

@@ -1,5 +1,6 @@
-"""The task by which Celery waits for the parts of a chord: it looks again after a pause, whatever
-interval it was given.
+"""The task by which Celery waits for the parts of a chord.
+
+It looks again after a pause, whatever interval it was given.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from celery import Task
 from warren.worker.message_copy import FIRST_PAUSE, pause_before
 
 _NAME = "celery.chord_unlock"
-#: Seconds between two looks that nobody has asked for a longer time; Celery's own interval.
+#: The longest pause in seconds between two looks, when no longer one was asked for; Celery's own
+#: interval.
 LONGEST = 1.0
 
 
@@ -20,17 +22,17 @@ def guard(tasks: Mapping[str, Task]) -> None:
     """Let no chord keep a process busy with looks at its parts.
 
     Celery takes its interval from the message, or from the setting `result_chord_retry_interval`.
-    With 0 the task comes again at once, for as long as the parts take. An interval of FIRST_PAUSE
-    or more stays.
+    With 0 the task would run again at once, for as long as the parts take. An interval of
+    FIRST_PAUSE or more stays.
     """
     if (task := tasks.get(_NAME)) is not None:
-        task.retry = _resting(task, task.retry)
+        task.retry = _with_pause(task, task.retry)
 
 
-def _resting(task: Task, retry: Callable[..., Any]) -> Callable[..., Any]:
-    def rested(*arguments: Any, countdown: Any = None, **options: Any) -> Any:
+def _with_pause(task: Task, retry: Callable[..., Any]) -> Callable[..., Any]:
+    def retry_after_pause(*arguments: Any, countdown: Any = None, **options: Any) -> Any:
         if isinstance(countdown, int | float) and countdown < FIRST_PAUSE:
             countdown = min(LONGEST, pause_before(task.request.retries or 0))
         return retry(*arguments, countdown=countdown, **options)
 
-    return rested
+    return retry_after_pause

@@ -1,5 +1,6 @@
-"""Which of its queues a worker takes from: a quota pauses one for a while, remote control cancels
-one until it says otherwise.
+"""Which of its queues a worker takes from.
+
+A quota pauses a queue for a while; remote control cancels a queue until it adds it again.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 class TakenQueues(CeleryConsumer):
     """Celery's consumer, which knows why it does not take from a queue."""
 
-    #: Queues taken from this worker as it ran (`celery control cancel_consumer`): the end of a
-    #: pause takes none of them up.
+    #: Queues that were cancelled while the worker ran (`celery control cancel_consumer`): the end
+    #: of a pause resumes none of them.
     withdrawn: ClassVar[set[str]] = set()
 
     def pause_task_queue(self, queue: str) -> None:
-        """Stops consuming the queue for now: it stays this worker's."""
+        """Stop consuming the queue for now: it stays this worker's."""
         super().cancel_task_queue(queue)
 
     def cancel_task_queue(self, queue: str) -> None:
-        """Stops consuming the queue, by remote control."""
+        """Stop consuming the queue, by remote control."""
         self.withdrawn.add(queue)
-        # the connection was lost meanwhile: the next one does without the queue
+        # The connection was lost meanwhile: the next one does not consume the queue.
         if self.task_consumer is None:
             self.app.amqp.queues.deselect(queue)
         else:
             super().cancel_task_queue(queue)
 
     def add_task_queue(self, queue: str, *arguments: Any, **options: Any) -> None:
-        """Consumes the queue."""
+        """Consume the queue."""
         self.withdrawn.discard(queue)
         super().add_task_queue(queue, *arguments, **options)

@@ -1,5 +1,7 @@
-"""Celery's worker within a process of Warren's: it sends what Celery's own program would, for those
-who listen.
+"""Celery's worker within a process of Warren's.
+
+It sends the signals that Celery's own program would send, for the receivers that task modules
+connect.
 """
 
 from __future__ import annotations
@@ -17,22 +19,22 @@ class Controller(WorkController):
     """
 
     def on_before_init(self, **options: Any) -> None:
-        """Tells who sets up workers by their name, before the settings are read."""
+        """Send celeryd_init to receivers that set workers up by name, before settings are read."""
         signals.celeryd_init.send(
             sender=self.hostname, instance=self, conf=self.app.conf, options=options
         )
 
     def on_start(self) -> None:
-        """Tells who wants to see the worker with its queues, before it connects."""
+        """Send celeryd_after_setup, with the worker and its queues, before it connects."""
         super().on_start()
         signals.celeryd_after_setup.send(sender=self.hostname, instance=self, conf=self.app.conf)
 
     def on_consumer_ready(self, consumer: Any) -> None:
-        """Tells that the worker takes messages, when it does so for the first time."""
+        """Send worker_ready when the worker takes messages for the first time."""
         signals.worker_ready.send(sender=consumer)
 
     def shutting_down(self) -> None:
-        """Tells that the worker takes nothing more and waits for its tasks."""
+        """Send worker_shutting_down: the worker takes nothing more and waits for its tasks."""
         signals.worker_shutting_down.send(
             sender=self.hostname, sig="SIGTERM", how="Warm", exitcode=0
         )

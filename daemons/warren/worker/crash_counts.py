@@ -1,9 +1,8 @@
-"""Which tasks were at work when their worker died: one that takes its worker with it must not do so
-for ever.
+"""Which tasks were running when their worker died.
 
-A pool child that is lost is counted by its worker, in the message (request.py). When the worker
-itself is killed nobody is left to count, and not every broker does. So each child notes in a file
-what it runs, and the worker's successor reads that.
+A task that ends its worker must not do so for ever. The worker counts a lost pool child in the
+message (request.py). When the worker itself is killed no process is left to count, and not every
+broker does. So each child notes in a file what it runs, and the worker's successor reads that.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _KEPT = 160
 #: Characters of the name and of the routing key of a task that was acknowledged before it ran: with
 #: its id they fit as well.
 _KEPT_NAME, _KEPT_KEY = 100, 64
-#: Tasks whose deaths a worker remembers; the oldest are forgotten.
+#: Tasks whose crashes a worker remembers; the oldest are forgotten.
 _REMEMBERED = 1000
 #: Bound here: a task may replace what the module json has.
 _encode = json.JSONEncoder().encode
@@ -40,8 +39,8 @@ _encode = json.JSONEncoder().encode
 class CrashCounts:
     """How often a worker of this host died while it ran a task, by the task's id.
 
-    `directory` is one for all workers of the host, who count together. What cannot be written (full
-    disk) is not counted, and nothing else happens.
+    `directory` is one for all workers of the host, which count together. A crash that cannot be
+    written (full disk) is not counted, and nothing else happens.
     """
 
     def __init__(self, directory: Path, program: str, processes: int) -> None:
@@ -62,12 +61,13 @@ class CrashCounts:
         self._on_way: list[str] = []
 
     def open(self, unasked: bool = False) -> None:
-        """Counts what the worker before this one was running, if it did not end in order. Call it
-        before any child is forked.
+        """Count what the worker before this one was running, if it did not end cleanly.
 
-        `unasked`: that worker ended in order, and its supervisor had not told it to. A task may
-        have sent it the signal, and may do so each time it runs: what was handed back then counts
-        as well.
+        Call it before any child is forked.
+
+        `unasked`: that worker ended cleanly, and its supervisor had not told it to. A task may have
+        sent it the signal, and may do so each time it runs. So what was requeued then counts as
+        well.
         """
         try:
             make_directory(self._at_work.parent)
@@ -80,8 +80,8 @@ class CrashCounts:
             )
             if died:
                 self._add(died)
-            # Only now: cut off before, the death counts twice, and the task has one try less. All
-            # room is taken here, so that a disk that is full later fails no note.
+            # Clear only now: if this is cut off before, the crash counts twice, and the task has
+            # one try less. All room is taken here, so that a disk that is full later fails no note.
             self._clear()
             remove_any(self._requeued)
             os.posix_fallocate(self._file, 0, _SLOT * self._processes)
@@ -105,31 +105,32 @@ class CrashCounts:
             )
 
     def of(self, task_id: str) -> int:
-        """How often the task was at work when its worker died."""
+        """Return how often the task was running when its worker died."""
         return self._counted.get(task_id[:_KEPT], 0) if self._counted else 0
 
     def began(self, index: int, task_id: str) -> bool:
-        """Return whether the pool child with this index, which is dead, noted the task as the one
-        that it runs.
-        """
+        """Return whether the dead pool child with this index noted that it runs the task."""
         try:
             noted = json.loads(os.pread(self._file, _SLOT, _SLOT * index).rstrip(b"\0"))
             return bool(task_id) and isinstance(noted, list) and noted[:1] == [task_id[:_KEPT]]
         except (OSError, ValueError, RecursionError):
-            return False  # no note, or somebody has written over it
+            return False  # There is no note, or a process has written over it.
 
     # -- losses that no message carries ------------------------------------------------------------
 
     def count(self, task_id: str) -> int:
-        """Count a loss of the task here, for the broker delivers its message as it was; return how
-        many this host knows.
+        """Count a loss of the task here, for the broker delivers its message unchanged.
+
+        Return how many losses this host knows.
         """
         self._count_all([task_id])
         return self.of(task_id)
 
     def lost_unheard(self, index: int, task_id: str) -> None:
-        """Count the task if the pool child with this index, which is dead, had begun with it and
-        nobody could hear that.
+        """Count the task if the dead pool child with this index had begun it unheard.
+
+        The connection by which the task came was lost before, so the worker could not hear of the
+        beginning.
         """
         if self.began(index, task_id):
             reason = "its process was lost, and before that the connection by which it came"
@@ -138,16 +139,16 @@ class CrashCounts:
             )
 
     def on_way(self, task_id: str) -> None:
-        """A copy of the task's message is to carry its loss."""
+        """Note that a copy of the task's message is to carry its loss."""
         self._on_way.append(task_id)
 
     def carried(self, task_id: str) -> None:
-        """The broker has that copy."""
+        """Note that the broker has that copy."""
         with suppress(ValueError):
             self._on_way.remove(task_id)
 
     def disconnected(self) -> None:
-        """Count what no copy has carried: the broker delivers those messages as they were."""
+        """Count what no copy has carried: the broker delivers those messages unchanged."""
         on_way, self._on_way = self._on_way, []
         if on_way:
             self._count_all(on_way)
@@ -163,14 +164,14 @@ class CrashCounts:
         """Write one more loss of each task into this worker's own file. Raises OSError."""
         own = _read(self._counts)
         for task_id in task_ids:
-            own[task_id] = own.pop(task_id, 0) + 1  # the newest stand last
+            own[task_id] = own.pop(task_id, 0) + 1  # The newest stand last.
         replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
 
     def forget(self, requeued: Sequence[tuple[str, str]] = ()) -> None:
-        """The end in order: what did not finish was handed back, and that is no death, unless
-        nobody has asked for this end.
+        """Clear the notes as the worker ends cleanly, and write down which tasks were requeued.
 
-        `requeued` are those tasks: id and name.
+        `requeued` are the tasks that did not finish: id and name. They count as crashes only if the
+        supervisor did not ask for this end.
         """
         if self._file >= 0:
             with suppress(OSError):
@@ -183,7 +184,7 @@ class CrashCounts:
     def _left(self) -> Iterator[tuple[str, str, str | None]]:
         content = os.pread(self._file, os.fstat(self._file).st_size, 0)
         for start in range(0, len(content), _SLOT):
-            # no task, or half a note that a power cut has left
+            # There is no task, or half a note that a power cut has left.
             with suppress(ValueError, TypeError):
                 task_id, name, *key = json.loads(content[start : start + _SLOT].rstrip(b"\0"))
                 yield str(task_id), str(name), str(key[0]) if key else None
@@ -194,16 +195,16 @@ class CrashCounts:
     # -- in the pool children ----------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Listens to the tasks of the pool children that this process forks."""
+        """Listen to the tasks of the pool children that this process forks."""
         signals.worker_process_init.connect(self._begin_child, weak=False)
         signals.task_prerun.connect(self._began, weak=False)
         signals.task_postrun.connect(self._ended, weak=False)
 
     def _begin_child(self, **_: Any) -> None:
-        self._note(b"")  # in the place of one that was lost, whose task its worker has counted
+        self._note(b"")  # It replaces a child that was lost, whose task its worker has counted.
 
     def _began(self, task: Any = None, **_: Any) -> None:
-        # a task that another one runs itself, with `apply`, is part of the other
+        # A task that another task runs itself, with `apply`, is part of that task.
         if not task.request.is_eager:
             self._task_id = task.request.id
             note = [task.request.id[:_KEPT], task.name[:_KEPT]]
@@ -217,10 +218,11 @@ class CrashCounts:
             self._note(b"")
 
     def _note(self, text: bytes) -> None:
-        # What was written outlives the process. The whole slot is, so no older note shows through.
+        # What was written outlives the process. The whole slot is written, so no older note shows
+        # through.
         with suppress(OSError):
             if os.fstat(self._file).st_ino != self._inode:
-                return  # a task has closed it, and its number is another file's
+                return  # A task has closed the file, and its descriptor number is another file's.
             os.pwrite(self._file, text.ljust(_SLOT, b"\0"), _SLOT * current_process().index)
 
 
@@ -236,4 +238,4 @@ def _read(path: Path) -> dict[str, int]:
         said = json.loads(read_regular(path)[0])
         return {str(task_id): int(count) for task_id, count in said.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # none yet; or not what it was: then the count begins again
+        return {}  # There is none yet, or it was damaged: then the count begins again.

@@ -1,11 +1,11 @@
-"""Which message the worker itself had in hand when it died: one that kills it must not do so for
-ever.
+"""Which message the worker itself was handling when it died.
 
-What pool children run is counted by crash_counts.py. Before a message has come to a child it is the
-worker's main loop that looks at it, and nobody is left to count when that one is killed (out of
-memory, hung) or ends on an error. So the message is noted, in a file that outlives the process,
-before anything looks into it; the worker's successor counts what was noted. The file is written,
-not mapped: a task may truncate it, and a store into a page that is gone would end the worker.
+A message that kills its worker must not do so for ever. What pool children run is counted by
+crash_counts.py. Before a message has come to a child the worker's main loop looks at it, and no
+process is left to count when the worker is killed (out of memory, hung) or ends on an error. So the
+message is noted, in a file that outlives the process, before anything looks into it; the worker's
+successor counts what was noted. The file is written, not mapped: a task may truncate it, and a
+store into a page that is gone would end the worker.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from warren.logs.setup import logger
 from warren.system.atomic_write import replace_file
 from warren.system.regular_file import make_directory, open_or_make, read_regular
 
-#: Deaths after which a message is rejected. An innocent one would have to be in hand, for some
-#: hundred microseconds, at each of them.
+#: Crashes after which a message is rejected. An innocent message would have to be the current one,
+#: for some hundred microseconds, at each of them.
 MOST_CRASHES = 3
 #: Bytes of the note: the message's key, or zeros.
 _KEY = 16
 #: Bytes of a body that make its key, together with its length and the message's id.
 _SEEN = 4096
-#: Messages whose deaths are remembered; the oldest are forgotten.
+#: Messages whose crashes are remembered; the oldest are forgotten.
 _REMEMBERED = 1000
 
 
 class CurrentMessage:
-    """The message that one worker has in hand.
+    """The message that one worker is handling.
 
-    `directory` is one for all workers of the host, who count together.
+    `directory` is one for all workers of the host, which count together.
     """
 
     def __init__(self, directory: Path, program: str) -> None:
@@ -45,13 +45,13 @@ class CurrentMessage:
             directory / f"{program}.in-hand-counts",
         )
         self._file, self._identity = -1, (-1, -1)
-        self._held = bytes(_KEY)
+        self._current = bytes(_KEY)
         self._opened = False
         self._counted: dict[str, int] = {}
         self._owner = os.getpid()
 
     def open(self) -> None:
-        """Count what the worker before this one had in hand.
+        """Count what the worker before this one was handling.
 
         What cannot be written is not counted.
         """
@@ -72,29 +72,32 @@ class CurrentMessage:
     def _count(self, key: str) -> None:
         own = _read(self._counts)
         if int(key, 16):
-            own[key] = own.pop(key, 0) + 1  # the newest stand last
+            own[key] = own.pop(key, 0) + 1  # The newest stand last.
             replace_file(self._counts, json.dumps(dict(list(own.items())[-_REMEMBERED:])))
-        self.clear()  # only now: cut off before, the death counts twice
+        self.clear()  # Clear only now: if this is cut off before, the crash counts twice.
         for path in self._counts.parent.glob("*.in-hand-counts"):
             for known, count in _read(path).items():
                 self._counted[known] = self._counted.get(known, 0) + count
 
     def note(self, body: Any, headers: Any) -> None:
         """Note a message that has arrived, before anything looks into it."""
-        if os.getpid() == self._owner:  # a pool child that waits for a result shares the file
+        if os.getpid() == self._owner:  # A pool child that waits for a result shares the file.
             self._store(_key(body, headers))
 
     def clear(self) -> None:
-        """Note that the worker has none in hand: it is with a pool child, waits for its time, or
-        was answered.
+        """Note that the worker handles no message.
+
+        The message is with a pool child, waits for its time, or was answered.
         """
         self._store(bytes(_KEY))
 
     def _store(self, note: bytes) -> None:
-        """Write the note. Whatever has become of the file stops nothing: it is made again, or this
-        death is not counted.
+        """Write the note.
+
+        Whatever has become of the file, nothing stops: the file is made again, or this crash is not
+        counted.
         """
-        self._held = note
+        self._current = note
         if not self._opened:
             return
         with suppress(OSError):
@@ -103,8 +106,9 @@ class CurrentMessage:
             os.pwrite(self._file, note, 0)
 
     def _is_open(self) -> bool:
-        """Whether the descriptor is that of the file, which has its name: a module may have closed
-        it, a task removed it.
+        """Return whether the descriptor is still that of the named file.
+
+        A module may have closed it, and a task may have removed the file.
         """
         try:
             status = os.fstat(self._file)
@@ -120,8 +124,8 @@ class CurrentMessage:
         self._identity = status.st_dev, status.st_ino
 
     def refusal(self) -> str:
-        """Return why the message in hand is not looked at; empty when it may be."""
-        crash_counts = self._counted.get(self._held.hex(), 0) if self._counted else 0
+        """Return why the current message is not looked at; empty when it may be."""
+        crash_counts = self._counted.get(self._current.hex(), 0) if self._counted else 0
         if crash_counts < MOST_CRASHES:
             return ""
         return (
@@ -131,8 +135,9 @@ class CurrentMessage:
 
 
 def _key(body: Any, headers: Any) -> bytes:
-    """Return what a message is known by when it comes again: its id, and the beginning of
-    its body.
+    """Return the key by which a message is known when it comes again.
+
+    It is made of the message's id and the beginning of its body.
     """
     task_id = headers.get("id") if isinstance(headers, dict) else None
     digest = hashlib.blake2b(digest_size=_KEY)
@@ -151,4 +156,4 @@ def _read(path: Path) -> dict[str, int]:
     try:
         return {str(key): int(count) for key, count in json.loads(read_regular(path)[0]).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # none yet; or not what it was: then the count begins again
+        return {}  # There is none yet, or it was damaged: then the count begins again.

@@ -1,8 +1,8 @@
-"""Messages that nobody can run, kept where a person finds them.
+"""Messages that no worker can run, kept where a person finds them.
 
 RabbitMQ and Redis: a queue named warren.rejected. Embedded broker: the directory broker/rejected.
 While RabbitMQ takes no messages, or where it grants its user no such queue: the directory
-`rejected` of this host's state_dir, a file each.
+`rejected` of this host's state_dir, one file for each message.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from warren.worker.requeue import Requeuer
 WHY = "warren_rejected"
 #: Seconds until a full disk is tried again, at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: So many messages, of so many bytes, wait for it beside the prefetch.
+#: How many messages, of how many bytes, wait for a full disk beside the prefetch.
 MOST_UNKEPT, MOST_UNKEPT_BYTES = 1000, 64 * 2**20
-#: So many are tried in one turn of the main loop.
+#: How many are tried in one step of the main loop.
 _BATCH = 50
 #: Characters of a reason that the header holds.
 _LONGEST = 400
@@ -61,13 +61,14 @@ class DeadLetters:
         self._directory = directory
         self._bound = Bound(directory)
         self._declare = partial(declare_rejected, queue_type=queue_type)
-        #: Those that a full disk did not take, and the room that they have beside the prefetch.
+        #: The messages that a full disk did not take, and the room that they have beside the
+        #: prefetch.
         self._unkept: deque[_Unkept] = deque()
         self._room = PrefetchRoom()
         self._pause, self._next = FIRST_PAUSE, 0.0
 
     def begin(self, consumer: Any) -> None:
-        """A new connection: what was not kept comes again."""
+        """Begin with a new connection: what was not kept is delivered again."""
         self._unkept.clear()
         self._room.begin(consumer)
 
@@ -90,7 +91,8 @@ class DeadLetters:
     def keep(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
         """Keep a copy of the message, then call `done`, which acknowledges it."""
         headers = self._headers(message, reason)
-        keep = getattr(message.channel, "keep_rejected", None)  # the embedded broker's
+        # The embedded broker's channel has it.
+        keep = getattr(message.channel, "keep_rejected", None)
         if keep is not None:
             self.write(message, partial(keep, message, headers), done)
             return
@@ -104,9 +106,9 @@ class DeadLetters:
             }
             self._requeuer.send(message, "", REJECTED, done, **options)
             if (bound := getattr(message.channel, "bound_rejected", None)) is not None:
-                bound()  # Redis'; on RabbitMQ the queue has it
+                bound()  # Redis has it; on RabbitMQ the queue itself is bounded.
         except self._requeuer.lost:
-            raise  # the broker has it still, and delivers it again
+            raise  # The broker still has the message, and delivers it again.
         # What cannot be run may well be what cannot be sent: too large, no text, too deep.
         except Exception as error:  # noqa: BLE001
             logger().error(
@@ -115,13 +117,14 @@ class DeadLetters:
             self._keep_here(message, headers, done)
 
     def keep_here(self, message: Any, reason: str, done: Callable[[], Any]) -> None:
-        """Keep it on this host: RabbitMQ takes no messages, and it may not hold a place of the
-        prefetch meanwhile.
+        """Keep the message on this host, while RabbitMQ takes no messages.
+
+        The message may not hold a place of the prefetch meanwhile.
         """
         self._keep_here(message, self._headers(message, reason), done)
 
     def adopt(self, path: Path, reason: str) -> None:
-        """Move a file to those of this host, whatever it is, and tell. Raises OSError."""
+        """Move a file, whatever it is, to this host's dead letters, and log it. Raises OSError."""
         make_directory(self._directory)
         size = os.lstat(path).st_size
         move_away(path, reason, f"{self._directory}/{time.time_ns()}-{secrets.token_hex(4)}")
@@ -146,10 +149,10 @@ class DeadLetters:
         self._bound.added(len(content))
 
     def write(self, message: Any, write: Callable[[], None], done: Callable[[], Any]) -> None:
-        """Call `write`, then `done`. What a full disk does not take stays unacknowledged, and is
-        tried again.
+        """Call `write`, then `done`.
 
-        Back in its queue it would come again at once, and again, for as long as the disk is full.
+        What a full disk does not take stays unacknowledged, and is tried again. Back in its queue
+        the message would be delivered at once, again and again, for as long as the disk is full.
         """
         if not self._unkept:
             try:
@@ -169,8 +172,9 @@ class DeadLetters:
         self._make_room()
 
     def _make_room(self) -> None:
-        """Let good tasks go on beside what waits, as long as that is little: else it holds places
-        of the prefetch.
+        """Let good tasks continue beside the messages that wait, while these are few and small.
+
+        Otherwise the messages hold places of the prefetch.
         """
         room = held = 0
         for each in self._unkept:
@@ -190,12 +194,13 @@ class _Unkept(NamedTuple):
 
 
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
-    """Return the file's text: the message with these headers or, where JSON cannot hold that, what
-    Python shows of it.
+    """Return the file's text: the message with these headers.
+
+    Where JSON cannot hold the message, return what Python shows of it.
     """
     try:
         return json.dumps(copy_of(message, **headers), default=_text).encode()
-    # Keys that are no texts, a depth without an end, a value that cannot be shown.
+    # JSON cannot hold keys that are no texts, an endless depth, or a value that cannot be shown.
     except Exception as error:  # noqa: BLE001
         shown = {
             name: reprlib.repr(getattr(message, name, None))
@@ -208,7 +213,7 @@ def _content(message: Any, headers: dict[str, Any]) -> bytes:
 
 
 def _text(value: Any) -> str:
-    """Return what JSON has no word for: bytes in base64, else as Python shows it."""
+    """Return what JSON cannot hold: bytes in base64, else as Python shows it."""
     return (
         base64.b64encode(value).decode()
         if isinstance(value, bytes | bytearray | memoryview)

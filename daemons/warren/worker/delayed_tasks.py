@@ -1,10 +1,10 @@
 """Tasks that are due later: a few wait in the worker's memory, the rest in the broker.
 
-Celery keeps each message with an ETA in the worker and raises the prefetch by one, without an end:
-a flood of them fills its memory, and what is kept for long passes RabbitMQ's consumer_timeout or
-Redis' visibility_timeout. So only what is due soon is kept, for that is exact, and of that a
-bounded number. Everything else goes back to the broker with the moment at which it is to come
-again.
+Celery keeps each message with an ETA in the worker and raises the prefetch by one, without a limit.
+A flood of such messages fills its memory, and what is kept for long passes RabbitMQ's
+consumer_timeout or Redis' visibility_timeout. So the worker keeps only what is due soon, for that
+is exact, and a bounded number of it. Everything else goes back to the broker with the moment at
+which it is to be delivered again.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from warren.worker.prefetch_room import PrefetchRoom
 from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about_message
 
-#: So many are, at most: some 6 kB each.
+#: The most tasks that the worker keeps: some 6 kB each.
 MOST = 1000
-#: The shortest wait in the broker.
+#: The shortest wait in the broker, in seconds.
 SHORTEST = 1.0
-#: By so many messages that are on their way the prefetch is raised at a time.
+#: The prefetch is raised by so many messages on their way at a time.
 _STEP = 50
 
 
@@ -41,20 +41,20 @@ class DelayedTasks:
     def __init__(
         self, requeuer: Requeuer, near: float = NEAR, note: Callable[[str], object] = bool
     ) -> None:
-        """`note` is told each queue of RabbitMQ that a message has gone to."""
+        """`note` is called with each queue of RabbitMQ that a message has gone to."""
         self._requeuer = requeuer
         self._note = note
         self._near = min(near, NEAR)
-        #: When those that are kept are due.
+        #: When the tasks that are kept are due (seconds, wall clock).
         self._kept: list[float] = []
-        #: Copies that RabbitMQ does not have yet.
+        #: The number of copies that RabbitMQ does not have yet.
         self._leaving = 0
         self._room = PrefetchRoom()
         self._consumer: Any = None
         self._refused = False
 
     def begin(self, consumer: Any) -> None:
-        """A new connection: what was kept or on its way comes again."""
+        """Begin with a new connection: what was kept or on its way is delivered again."""
         self._consumer, self._kept, self._leaving, self._refused = consumer, [], 0, False
         self._room.begin(consumer)
 
@@ -83,13 +83,13 @@ class DelayedTasks:
         return min(self._near, SHORTEST) if quorum else self._near
 
     def send_away(self, message: Any, until: float, seconds: float) -> bool:
-        """Send the message back to the broker, to come again in so many seconds, at `until`.
+        """Send the message back to the broker, which delivers it again at `until`.
 
-        Return whether it goes.
+        `seconds` is the time until then. Return whether the message goes.
         """
         if not source(message):
             return False
-        # of Redis and of the embedded broker: one step
+        # The channels of Redis and of the embedded broker do it in one step.
         own = getattr(message.channel, "postpone", None)
         if own is not None:
             return bool(own(message, until))
@@ -98,7 +98,8 @@ class DelayedTasks:
         name, level = delay_queues.place(source(message), seconds)
         self._leaving += 1
         self._make_room()
-        # It is unacknowledged until the broker has the copy: whatever ends in between, it is there.
+        # The message is unacknowledged until the broker has the copy: whatever ends in between, the
+        # task is there.
         self._requeuer.send(
             message,
             "",
@@ -127,9 +128,9 @@ class DelayedTasks:
             raise
 
     def _stays(self, message: Any) -> None:
-        """RabbitMQ grants no queue for it: all are kept here, as Celery keeps them.
+        """Keep the task here, as RabbitMQ grants no queue for it or it cannot be sent as a copy.
 
-        Or this one cannot be sent as a copy.
+        Where RabbitMQ grants no queue all tasks are kept, as Celery keeps them.
         """
         self._leaving -= 1
         if self._refused or len(self._kept) < MOST:
@@ -139,26 +140,28 @@ class DelayedTasks:
             self._consumer.unsendable(message)
 
     def _make_room(self) -> None:
-        """Raise the prefetch by what is on its way: good tasks go on meanwhile.
+        """Raise the prefetch by what is on its way: good tasks continue meanwhile.
 
-        By MOST, so that a flood fills no memory; without an end while RabbitMQ takes no messages,
-        for then none leaves.
+        It is raised by MOST, so that a flood fills no memory. It has no limit while RabbitMQ takes
+        no messages, for then none leaves.
         """
         wanted = self._wanted()
         if wanted > self._room.raised:
             self._room.make(wanted)
 
     def _wanted(self) -> int:
-        # In steps: each change is a question to the broker, for whose answer the main loop waits.
+        # It is raised in steps: each change is a request to the broker, and the main loop waits for
+        # the answer.
         wanted = -(-self._leaving // _STEP) * _STEP
         return wanted if self._requeuer.blocked else min(wanted, MOST)
 
 
 def away_for(due: float, kept: int, near: float) -> float:
-    """Return for how many seconds a task goes away that is due in `due`, beside so many that are
-    kept; 0: it is kept. Pure.
+    """Return for how many seconds to send a task away that is due in `due` s; 0: it is kept. Pure.
+
+    `kept` is how many tasks are kept already.
     """
     if due > near:
         return max(due - min(LEAD, near / 2), SHORTEST)
-    # As many as may be kept: the others come when they are due, up to a second late.
+    # As many are kept as may be: the others come when they are due, up to a second late.
     return max(due, SHORTEST) if kept >= MOST else 0.0

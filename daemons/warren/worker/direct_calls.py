@@ -1,5 +1,4 @@
-"""Slots for the body of a governed task that is called, not sent: nobody has admitted it at the
-gate.
+"""Slots for the body of a governed task that is called, not sent: no gate has admitted it.
 
 `task.map`, `starmap` and `chunks` are such calls, in a task of Celery's own that no quota governs.
 So are an error callback with the arguments (request, error, traceback), `apply`, and a plain
@@ -20,21 +19,19 @@ from warren.config import Settings
 from warren.quotas.client import NoAllowance, held, quota
 from warren.worker.child_slots import ChildSlots
 
-#: Seconds between two attempts: another process may give a slot back at any time.
+#: Seconds between two attempts: another process may release a slot at any time.
 PAUSE = 0.25
 
 
 class DirectCalls:
-    """Guards the governed tasks of one worker. It does so before the pool children are forked."""
+    """Guards the governed tasks of one worker, before the pool children are forked."""
 
     def __init__(self, settings: Settings, allowance: ChildSlots) -> None:
         self._settings = settings
         self._allowance = allowance
 
     def guard(self, tasks: Mapping[str, Task]) -> None:
-        """Have each call of a governed task's body take slots, unless it is the one that was
-        admitted with some.
-        """
+        """Have each call of a governed task's body take slots, unless it was admitted with some."""
         for name, task in tasks.items():
             costs = {
                 each: self._settings.quotas[each].cost for each in self._settings.quotas_of(name)
@@ -59,9 +56,9 @@ class DirectCalls:
 def _slots(costs: Mapping[str, int]) -> Iterator[None]:
     """Wait for so many slots of each quota; they cool from the end of the block.
 
-    Inside the block they are what `with quota(...).call()` uses first. A slot that the caller was
-    admitted with and has not used becomes one of them: under a limit of one, it would wait for
-    itself.
+    Inside the block `with quota(...).call()` uses these slots first. A slot that the caller was
+    admitted with and has not used becomes one of them: under a limit of one, the call would
+    otherwise wait for its own caller.
     """
     outer = held.get()
     with ExitStack() as stack:
@@ -83,7 +80,7 @@ def _slots(costs: Mapping[str, int]) -> Iterator[None]:
 
 
 def _taken(costs: Mapping[str, int]) -> dict[str, list[Any]] | None:
-    """Begin all calls or none: whoever waits with a slot in hand may wait for another who does."""
+    """Begin all calls or none: a task that keeps one slot while it waits may block another one."""
     taken: dict[str, list[Any]] = {}
     try:
         for name, cost in costs.items():

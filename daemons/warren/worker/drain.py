@@ -1,7 +1,8 @@
-"""How a worker ends: it takes nothing more, running tasks finish within the stop timeout, the rest
-goes back to the broker.
+"""How a worker ends.
 
-The main loop keeps turning meanwhile, so that results, acknowledgements and the heartbeat go on.
+It takes nothing more, running tasks finish within the stop timeout, and the rest goes back to the
+broker. The main loop keeps running meanwhile, so that results, acknowledgements and the heartbeat
+continue.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from warren.worker.gate import Gate
 from warren.worker.requeue import Requeuer
 from warren.worker.task_fields import about
 
-#: Seconds that a cancelled task has for its last words, before its process is killed. The
-#: supervisor kills after 10 s.
+#: Seconds that a cancelled task has to clean up, before its process is killed. The supervisor kills
+#: after 10 s.
 GRACE = 2.0
 #: The same for an idle pool child.
 LAST_WORDS = 5.0
@@ -38,9 +39,9 @@ class Drain:
     ) -> None:
         self.gate = gate
         self.requeuer = requeuer
-        #: What follows ends that the worker has told: it is work as a task is.
+        #: What follows the ends that the worker has reported: it counts as running work.
         self._callbacks = callbacks
-        #: Kills the pool children that live on so many seconds later.
+        #: Kills the pool children that still live after so many seconds.
         self._end_pool = end_pool
         self.deadline: float | None = None
         #: The tasks that did not finish in time: id and name.
@@ -48,11 +49,11 @@ class Drain:
 
     @property
     def begun(self) -> bool:
-        """Whether the worker is on its way out."""
+        """Whether the worker is ending."""
         return self.deadline is not None
 
     def begin(self, timeout: float, reason: str) -> None:
-        """Stops taking; running tasks have `timeout` seconds, 0 hands them back at once."""
+        """Stop taking messages; running tasks have `timeout` seconds, 0 requeues them at once."""
         deadline = time.monotonic() + timeout
         if self.deadline is None or deadline < self.deadline:
             self.deadline = deadline
@@ -64,16 +65,16 @@ class Drain:
             )
 
     def step(self, consumer: Any) -> None:
-        """One step, from the worker's main loop."""
+        """Do one step, from the worker's main loop."""
         if self.deadline is None:
             return
         if not self.gate.closed:
-            self.gate.closed = True  # a paused queue is not taken up again
+            self.gate.closed = True  # A paused queue is not resumed.
             if consumer.task_consumer is not None:
                 consumer.task_consumer.cancel()
-        # A copy that is with the broker is waited for a little, also beyond the deadline: its
-        # message comes back as well when the connection closes before the confirmation is here.
-        # What has not been sent comes back once, as itself.
+        # The worker waits a little for a copy that is with the broker, also beyond the deadline:
+        # its message would be delivered as well if the connection closed before the confirmation is
+        # here. What has not been sent is delivered once, as itself.
         if not state.reserved_requests and not self._callbacks.running:
             if self.requeuer.end():
                 self._stop()
@@ -81,8 +82,9 @@ class Drain:
             self._requeue(consumer)
 
     def step_without_broker(self, consumer: Any) -> None:
-        """The same while there is no broker: nobody takes in results then, so a running task is
-        given its time and no more.
+        """Do one step while there is no broker.
+
+        No loop takes in results then, so a running task gets its time and no more.
         """
         if self.deadline is None:
             return
@@ -93,19 +95,20 @@ class Drain:
 
     def _stop(self) -> None:
         if state.should_stop is None:
-            # a child may hang in what a module does at the end of its process
+            # A child may hang in what a module does at the end of its process.
             self._end_pool(LAST_WORDS)
-            state.should_stop = 0  # Celery's warm shutdown: nothing is left to wait for
+            state.should_stop = 0  # This is Celery's warm shutdown: nothing is left to wait for.
 
     def _requeue(self, consumer: Any) -> None:
         # The pool asks its children by SIGTERM, which a task may have switched off, and waits for
         # them without an end.
         self._end_pool(GRACE)
-        # Cancelled tasks were not acknowledged: closing the connection gives their messages back.
+        # Cancelled tasks were not acknowledged: closing the connection requeues their messages.
         # Their slots stay open until the watchdog sees these processes dead, and cool from then.
         for request in state.active_requests:
             if request.acknowledged:
-                # Before it ran: it does not come back, and its request tells that it has failed.
+                # It was acknowledged before it ran, so it does not come back, and its request
+                # reports that it has failed.
                 continue
             self.requeued.append((request.id, request.name))
             reason = "the worker ends, and it has not finished within the time that it had"

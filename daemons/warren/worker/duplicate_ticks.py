@@ -1,9 +1,9 @@
-"""Ticks of beat that come twice under one id: the second is dropped where this host knows that the
-first has ended.
+"""Ticks of beat that come twice under one id.
 
-Beat sends a tick again when it cannot know whether the broker has it. What had ended is in a table
-that all workers of the host share and that outlives them. Other hosts, and what another worker of
-this one has at work, are not known here.
+The second message is dropped where this host knows that the first task has ended. Beat sends a tick
+again when it cannot know whether the broker has it. The tasks that have ended are in a table that
+all workers of the host share and that outlives them. Other hosts, and the running tasks of another
+worker of this host, are not known here.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from warren.logs.setup import logger
 from warren.system.regular_file import make_directory, open_or_make
 from warren.worker.task_fields import about_message
 
-#: Bytes that stand for one id; ids whose places begin at the same one, the newest first; how many
-#: such places there are.
+#: Bytes that stand for one id; how many ids share one row, the newest first; how many rows there
+#: are.
 _DIGEST, _ROW, _ROWS = 16, 16, 4096
-#: Seconds until a second message is looked at again whose first one is at work.
+#: Seconds until a second message is looked at again while the task of the first one runs.
 AGAIN = 5.0
 _logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _logger = logging.getLogger(__name__)
 class Ended:
     """The newest 50,000 or so of the ids that were added, in a file of one size.
 
-    No lock: of two ids that are added at the same moment in one row one may be forgotten, and a
-    power cut may forget any. What cannot be written or read is not known.
+    There is no lock: of two ids that are added at the same moment in one row one may be forgotten,
+    and a power cut may forget any. What cannot be written or read is not known.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,25 +45,25 @@ class Ended:
         self._file = -1
 
     def __contains__(self, identity: str) -> bool:
-        digest, place = _place(identity)
-        return digest in self._row(place)
+        digest, offset = _row_of(identity)
+        return digest in self._row(offset)
 
     def add(self, identity: str) -> None:
-        """Takes in that the task with this id has ended."""
-        digest, place = _place(identity)
-        known = [each for each in self._row(place) if each != digest]
+        """Note that the task with this id has ended."""
+        digest, offset = _row_of(identity)
+        known = [each for each in self._row(offset) if each != digest]
         with suppress(OSError):
-            os.pwrite(self._open(), b"".join([digest, *known])[: _DIGEST * _ROW], place)
+            os.pwrite(self._open(), b"".join([digest, *known])[: _DIGEST * _ROW], offset)
 
-    def _row(self, place: int) -> list[bytes]:
+    def _row(self, offset: int) -> list[bytes]:
         try:
-            found = os.pread(self._open(), _DIGEST * _ROW, place)
+            found = os.pread(self._open(), _DIGEST * _ROW, offset)
         except OSError:
             return []
         return [found[start : start + _DIGEST] for start in range(0, len(found), _DIGEST)]
 
     def _open(self) -> int:
-        if self._file < 0 or not os.fstat(self._file).st_nlink:  # a task has removed it
+        if self._file < 0 or not os.fstat(self._file).st_nlink:  # A task has removed the file.
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
@@ -75,8 +75,8 @@ class Ended:
 class DuplicateTicks:
     """The ticks that come to one worker.
 
-    `away` sends a message back to the broker, to come again at a time (on the wall clock) in so
-    many seconds; False when it cannot.
+    `away` sends a message back to the broker, to be delivered again at a time (on the wall clock)
+    in so many seconds; it returns False when it cannot.
     """
 
     def __init__(self, path: Path, away: Callable[[Any, float, float], bool]) -> None:
@@ -84,19 +84,18 @@ class DuplicateTicks:
         self._consumer: Any = None
 
     def begin(self, consumer: Any) -> None:
-        """A new connection."""
+        """Begin with a new connection."""
         self._consumer = consumer
 
     def ended(self, headers: dict[str, Any]) -> None:
-        """Takes in that the task with these headers has ended, and that its message is
-        acknowledged.
-        """
+        """Note that the task with these headers has ended, and that its message is acknowledged."""
         if identity := _tick(headers):
             self._ended.add(identity)
 
     def repeats(self, message: Any) -> bool:
-        """Return whether the message is a tick's second one, which was dropped, or has gone back
-        until more is known.
+        """Return whether the message repeats a tick, and was dropped or sent back.
+
+        It goes back until more is known.
         """
         identity = _tick(message.headers)
         if not identity:
@@ -105,24 +104,24 @@ class DuplicateTicks:
             logger().info(Event.TICK_REPEATED, **about_message(message))
             message.ack_log_error(_logger, self._consumer.connection_errors)
             return True
-        # Dropped now, the tick would be lost with a worker that dies: the broker may not have the
-        # first message any more.
+        # If it were dropped now, the tick would be lost with a worker that dies: the broker may not
+        # have the first message any more.
         return _at_work(identity) and self._away(message, time.time() + AGAIN, AGAIN)
 
 
 def _tick(headers: Any) -> str:
-    """The id of the tick whose message has these headers; empty for any other message."""
+    """Return the id of the tick whose message has these headers; empty for any other message."""
     identity = headers.get(TICK)
     return identity if isinstance(identity, str) and identity == headers.get("id") else ""
 
 
 def _at_work(identity: str) -> bool:
-    # After a broken connection Celery knows those that run by the second set only.
+    # After a broken connection Celery knows the running tasks by the second set only.
     return identity in state.requests or any(
         request.id == identity for request in state.active_requests
     )
 
 
-def _place(identity: str) -> tuple[bytes, int]:
+def _row_of(identity: str) -> tuple[bytes, int]:
     digest = blake2b(identity.encode("utf-8", "replace"), digest_size=_DIGEST).digest()
     return digest, int.from_bytes(digest[:4], "big") % _ROWS * _DIGEST * _ROW

@@ -1,13 +1,13 @@
-"""A flood of small messages that nobody can run: RabbitMQ gives more of them at a time, so that it
-is over soon.
+"""A flood of small messages that no worker can run: RabbitMQ gives more of them at a time.
 
-A worker holds as many messages unacknowledged as its prefetch says, a few for each child. A message
-that is rejected holds its place until the broker has written its copy and its acknowledgement to
-disk, so a flood would go by a few at a time, and a quorum queue's prefetch cannot be raised. So
-while nothing but such messages comes from a queue, a second consumer takes from there, with a
-channel and a prefetch of its own. It ranks below all others: a good task goes to a consumer that
-has room for it. It ends at the first good task. Of those that came by it the worker keeps as many
-as its prefetch, and the others go back.
+So the flood is over soon. A worker holds as many messages unacknowledged as its prefetch says, a
+few for each child. A rejected message holds its place in the prefetch until the broker has written
+its copy and its acknowledgement to disk, so a flood would pass a few at a time, and a quorum
+queue's prefetch cannot be raised. So while nothing but such messages comes from a queue, a second
+consumer takes from the queue, with a channel and a prefetch of its own. It ranks below all others:
+a good task goes to a consumer that has room for it. The second consumer ends at the first good
+task. Of the good tasks that came by it the worker keeps as many as its prefetch, and the others go
+back.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from warren.worker.message_address import source
 from warren.worker.requeue import Requeuer
 from warren.worker.unconfirmed import WINDOW
 
-#: So many messages in a row that nobody can run are a flood.
+#: So many messages in a row that no worker can run are a flood.
 IN_A_ROW = 20
-#: Bytes of a body that is small: the worker holds WINDOW of them.
+#: Bytes of a body that is small: the worker holds WINDOW of such messages.
 SMALL = 2**14
 #: Seconds without such a message after which the flood is over.
 IDLE = 2.0
@@ -37,7 +37,7 @@ class Flood:
     def __init__(self, requeuer: Requeuer) -> None:
         self._requeuer = requeuer
         self._consumer: Any = None
-        #: Its channel, which stays open: what came by it is acknowledged there.
+        #: The second consumer's channel. It stays open: what came by it is acknowledged there.
         self._channel: Any = None
         self._taking: Any = None
         self._queue = ""
@@ -48,13 +48,13 @@ class Flood:
         self._kept: list[Any] = []
 
     def begin(self, consumer: Any) -> None:
-        """A new connection."""
+        """Begin with a new connection."""
         self._consumer, self._channel, self._taking, self._queue = consumer, None, None, ""
         self._rows.clear()
         self._kept.clear()
 
     def foul(self, message: Any) -> None:
-        """Take in that nobody can run the message."""
+        """Note that no worker can run the message."""
         queue = source(message)
         if len(message.body or b"") > SMALL:
             self._over(queue)
@@ -63,9 +63,9 @@ class Flood:
         self._last = time.monotonic()
 
     def good(self, message: Any) -> bool:
-        """Take in that the message can be run.
+        """Note that the message can be run.
 
-        Return whether it went back to its queue, for the worker holds enough of them.
+        Return whether it went back to its queue, as the worker holds enough good tasks.
         """
         self._over(source(message))
         if self._channel is None or message.channel is not self._channel:
@@ -75,8 +75,8 @@ class Flood:
             self._kept.append(message)
             return False
         if counts_returns(self._consumer.app, source(message)):
-            # It stays unacknowledged until the broker has its copy, or runs here if an alarm begins
-            # before that.
+            # The message stays unacknowledged until the broker has its copy, or runs here if an
+            # alarm begins before that.
             run = partial(self._consumer.keep_until_due, message)
             self._requeuer.send_back(message, message.ack, refused=run)
         else:
@@ -112,7 +112,8 @@ class Flood:
         if queue and queue == self._queue:
             taking, self._taking, self._queue = self._taking, None, ""
             if taking is not None:
-                # What was on its way here is taken in while the broker's answer is waited for.
+                # Messages on their way here are taken in while the client waits for the broker's
+                # answer.
                 taking.cancel()
 
     def _begin_taking(self, name: str) -> None:
@@ -120,7 +121,7 @@ class Flood:
         if consumer.connection.transport.driver_type != "amqp":
             self._rows.clear()
             return
-        # the queue is gone, or RabbitMQ grants no more consumers: the first one continues
+        # The queue is gone, or RabbitMQ grants no more consumers: the first one continues.
         try:
             if self._channel is None:
                 self._channel = consumer.connection.channel()

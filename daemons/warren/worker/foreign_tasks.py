@@ -1,7 +1,7 @@
-"""Tasks of other workers that RabbitMQ does not take back just now: a file each until it does.
+"""Tasks of other workers that RabbitMQ does not take back just now: one file each until it does.
 
-Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and it is the
-worker that makes room. They are no dead letters: another host may have the task.
+Unacknowledged they would hold places of the prefetch for as long as an alarm lasts, and the worker
+has to make room. They are no dead letters: another host may have the task.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from warren.worker.message_copy import copy_of
 from warren.worker.message_file import brief, keep_file
 from warren.worker.requeue import Requeuer
 
-#: Seconds between two looks at the directory, and how many files of it are on their way at a time.
+#: Seconds between two looks at the directory, and how many of its files are sent at a time.
 LOOK, BATCH = 2.0, 100
-#: Seconds until one that RabbitMQ did not take is tried again.
+#: Seconds until a message that RabbitMQ did not take is tried again.
 PASSED = 60.0
 #: Bytes of a file that are read. A body of the largest message that Warren takes by default has as
-#: many, were it all escapes.
+#: many if all its characters are escaped.
 LARGEST = 1 << 27
 
 
@@ -48,17 +48,19 @@ class ForeignTasks:
         self._directory = directory
         self._dead_letters = dead_letters
         self._on_way: set[str] = set()
-        #: Those that could not be sent, until when they are passed over; and those that the log
-        #: has.
+        #: The files that could not be sent, with the time until which they are passed over; and
+        #: those already logged.
         self._passed: dict[str, float] = {}
         self._told: set[str] = set()
-        #: The channel of the connection that is.
+        #: The channel of the current connection.
         self._channel: Any = SimpleNamespace(connection=True)
         self._next = 0.0
 
     def begin(self, channel: Any, workers: Collection[str]) -> None:
-        """A new connection: what was on its way is sent again, and what workers have left that are
-        none of these any more.
+        """Begin with a new connection.
+
+        What was being sent is sent again. What was left by workers that are not in `workers` any
+        more is adopted.
         """
         self._channel = channel
         self._on_way.clear()
@@ -71,20 +73,21 @@ class ForeignTasks:
                 self._adopt(self._directory.parent / name)
 
     def _adopt(self, left: Path) -> None:
-        with suppress(OSError):  # a link, a file, or a full disk: it stays for the next connection
+        with suppress(OSError):  # A link, a file, or a full disk: it stays for the next connection.
             if left.is_symlink():
                 return
             for name in os.listdir(left):
                 make_directory(self._directory)
-                with suppress(FileNotFoundError):  # of several workers one has it
+                with suppress(FileNotFoundError):  # Of several workers one has it.
                     os.rename(left / name, self._directory / name)
             left.rmdir()
 
     def keep(self, message: Any, headers: dict[str, Any], reason: str) -> None:
-        """Write the message to a file, with these headers, then acknowledge it; what no file can
-        hold is a dead letter.
+        """Write the message to a file, with these headers, then acknowledge it.
+
+        A message that no file can hold becomes a dead letter.
         """
-        # bytes or a moment in a header: nothing of Celery's
+        # Bytes or a datetime in a header: Celery sends no such thing.
         try:
             content = _content(message, headers)
         except (
@@ -111,7 +114,7 @@ class ForeignTasks:
                 name for name in sorted(os.listdir(self._directory)) if not name.startswith(".")
             ]
             self._told &= set(waiting)
-            # Those that cannot go now have no part in the batch: any number of them holds up none.
+            # Files that cannot go now have no part in the batch: any number of them holds up none.
             waiting = [
                 name for name in waiting if name not in self._on_way and name not in self._passed
             ]
@@ -127,13 +130,13 @@ class ForeignTasks:
         except FileNotFoundError:
             return
         except (NotRegular, TooLarge, ValueError, KeyError, TypeError, RecursionError) as error:
-            self._reject(name, brief(error))  # nothing that was written here
+            self._reject(name, brief(error))  # It is nothing that was written here.
             return
         except OSError as error:
             self._pass(name, brief(error))
             return
         self._on_way.add(name)
-        # Neither comes after a confirmation, so that what is rejected was not sent.
+        # Neither callback comes after a confirmation, so a rejected message was not sent.
         ways: dict[str, Any] = {
             "refused": partial(
                 self._reject, name, "expected a message that can be sent, found another"
@@ -142,10 +145,10 @@ class ForeignTasks:
                 self._pass, name, f"the queue {queue[:200]} is not there, or takes no more"
             ),
         }
-        # the broker may be another one than it came from
+        # The broker may be another one than the message came from.
         try:
-            # Removed when the broker has the copy: cut off in between it is there twice, under one
-            # id.
+            # The file is removed when the broker has the copy: if this is cut off in between the
+            # task is there twice, under one id.
             self._requeuer.send(message, "", queue, partial(self._sent, name), waits=True, **ways)
         except self._requeuer.lost:
             raise
@@ -154,11 +157,11 @@ class ForeignTasks:
             OperationalError,
         ) as error:
             self._pass(name, brief(error))
-        except Exception as error:  # noqa: BLE001  anybody may write there what cannot be sent
+        except Exception as error:  # noqa: BLE001  any process may write what cannot be sent
             self._reject(name, brief(error))
 
     def _pass(self, name: str, reason: str) -> None:
-        """Try it again in a while; the next one has its turn."""
+        """Try the file again in a while; the next file is sent first."""
         self._on_way.discard(name)
         self._passed[name] = time.monotonic() + PASSED
         if name not in self._told:
@@ -170,7 +173,7 @@ class ForeignTasks:
             )
 
     def _reject(self, name: str, reason: str) -> None:
-        """Make it a dead letter of this host: no later attempt would be another one."""
+        """Make it a dead letter of this host: a later attempt would end the same way."""
         self._on_way.discard(name)
         try:
             self._dead_letters.adopt(self._directory / name, reason)
@@ -180,7 +183,7 @@ class ForeignTasks:
             self._pass(name, f"{reason}; {brief(error)}")
 
     def _sent(self, name: str) -> None:
-        # else it stays in `_on_way`, and is not sent again by this connection
+        # If this fails, the file stays in `_on_way`, and is not sent again over this connection.
         with suppress(OSError):
             os.unlink(self._directory / name)
             self._on_way.discard(name)
@@ -190,7 +193,7 @@ class ForeignTasks:
 def _content(message: Any, headers: dict[str, Any]) -> bytes:
     """Return what a file holds.
 
-    Raises TypeError, ValueError, RecursionError for what JSON would not bring back as it was.
+    Raises TypeError, ValueError, RecursionError for what JSON would not restore exactly.
     """
     fields = copy_of(message, **address_of(message), **headers)
     body = fields.pop("body")
@@ -198,7 +201,7 @@ def _content(message: Any, headers: dict[str, Any]) -> bytes:
     return json.dumps({**fields, "body": text, "queue": source(message)}).encode()
 
 
-#: What a file holds at the least.
+#: The fields that a file holds at the least, and their types.
 _FIELDS = {"headers": dict, "properties": dict, "body": str, "queue": str}
 
 

@@ -1,5 +1,4 @@
-"""The gate: admits a task when its quotas have slots for it, else pauses its queue and hands the
-message back.
+"""The gate: admits a task when its quotas have slots, else pauses its queue and requeues it.
 
 It stands in `Task.Strategy`, which Celery calls once for each task type and connection and which
 returns the message handler. Tasks that no quota governs keep the stock handler: other queues of the
@@ -25,16 +24,15 @@ from warren.worker.message_address import source
 from warren.worker.message_copy import TICKETS, due_in, is_expired
 from warren.worker.requeue import Requeuer
 
-#: Seconds until a queue is taken up again that could not be: the connection was gone.
+#: Seconds until the gate tries again to resume a queue, after the connection was gone.
 BROKER_WAIT = 1.0
 #: Seconds until a paused queue is looked at again at the latest: the watchdog may have raised the
 #: limit meanwhile.
 LONGEST_WAIT = 5.0
 #: Seconds that a task without a slot is kept before it goes to the end of a queue that may not wait
-#: for it: it must not spin.
+#: for it: the message must not spin.
 ROUND = 0.1
-#: A pause at least this long (seconds) is worth a line in the log; shorter ones are how a full
-#: quota runs.
+#: A pause at least this long (seconds) is logged; shorter ones are normal for a full quota.
 NOTEWORTHY = 1.0
 
 
@@ -49,13 +47,13 @@ class Gate:
         self.closed = False
 
     def guard(self, tasks: Mapping[str, Task]) -> None:
-        """Puts the gate before every task that a quota governs."""
+        """Put the gate before every task that a quota governs."""
         for name, task in tasks.items():
             if self.settings.quotas_of(name):
                 task.Strategy = self.strategy
 
     def strategy(self, task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., None]:
-        """The message handler of `task` on this connection."""
+        """Return the message handler of `task` on this connection."""
         admit = stock_strategy(task, app, consumer, **options)
         ledgers = self.admission.ledgers
         quotas = [
@@ -68,7 +66,8 @@ class Gate:
         connection = consumer.restart_count
 
         def fall_due(*delivery: Any) -> None:
-            if consumer.restart_count == connection:  # else the broker has delivered it again since
+            # Otherwise the broker has delivered it again since.
+            if consumer.restart_count == connection:
                 consumer.qos.decrement_eventually()
                 handle(*delivery)
 
@@ -77,8 +76,8 @@ class Gate:
         ) -> None:
             delay = due_in(message.headers)
             if delay > 0:
-                # No slot is taken for a task that is not due. Unacknowledged, it is the broker's
-                # until then.
+                # No slot is taken for a task that is not due. Unacknowledged, the message is the
+                # broker's until then.
                 consumer.qos.increment_eventually()
                 consumer.timer.call_after(delay, fall_due, (message, body, ack, reject, callbacks))
                 return
@@ -86,12 +85,12 @@ class Gate:
                 is_expired(message.headers)
                 or message.headers.get("id") in consumer.controller.state.revoked
             ):
-                # Celery lets it drop. Should it not (a clock that is set back right here),
+                # Celery drops it. If Celery does not (a clock that is set back right here),
                 # `has_slots` stops the request.
                 admit(message, body, ack, reject, callbacks, **rest)
                 return
-            # Of a paused queue the quotas were asked a moment ago: not once more for each message
-            # that was fetched ahead.
+            # The quotas of a paused queue were asked a moment ago: they are not asked again for
+            # each message that was fetched ahead.
             tickets = None if source(message) in self.paused else self.admission.reserve(quotas)
             if tickets is None:
                 again = partial(handle, message, body, ack, reject, callbacks)
@@ -99,8 +98,8 @@ class Gate:
                     self._requeue(consumer, message, again)
                     self._pause(consumer, source(message), quotas)
                 else:
-                    # Others wait in this queue who need no slot. It is consumed as before, and the
-                    # message goes to its end.
+                    # Tasks that need no slot wait in this queue. The queue is consumed as before,
+                    # and the message goes to its end.
                     consumer.timer.call_after(
                         ROUND, self._send_round, (consumer, message, connection)
                     )
@@ -126,7 +125,8 @@ class Gate:
                     **rest,
                 )
             except BaseException:
-                self.admission.refund(tickets)  # refused before any process could run it: not sent
+                # It was refused before any process could run it: not sent.
+                self.admission.refund(tickets)
                 raise
 
         return handle
@@ -134,8 +134,8 @@ class Gate:
     def has_slots(self, request: Any) -> bool:
         """Return whether the request may run: it holds slots, or no quota governs its task.
 
-        Whatever a message says, and whatever was thought of it before: this is the last place
-        before the pool. One without slots goes back to its queue, and comes to the gate again.
+        This is the last check before the pool, whatever a message says, and whatever an earlier
+        check found. A request without slots goes back to its queue, and comes to the gate again.
         """
         if TICKETS in request.request_dict or not self.settings.quotas_of(request.task.name):
             return True
@@ -144,13 +144,12 @@ class Gate:
         return False
 
     def _send_round(self, consumer: Any, message: Any, connection: int) -> None:
-        if consumer.restart_count == connection:  # else the broker has delivered it again since
+        # Otherwise the broker has delivered it again since.
+        if consumer.restart_count == connection:
             self.requeuer.send_back(message, message.ack)
 
     def _requeue(self, consumer: Any, message: Any, again: Callable[[], None]) -> None:
-        """Gives the message back to its queue, uncounted: a delivery limit must never turn waiting
-        into loss.
-        """
+        """Requeue the message, uncounted: a delivery limit must never turn waiting into loss."""
         if counts_returns(consumer.app, source(message)):
             # A quorum queue counts every return and drops a message that came back too often, so it
             # gets a fresh copy.
@@ -159,13 +158,13 @@ class Gate:
             message.requeue()
 
     def _pause(self, consumer: Any, queue: str, quotas: Quotas) -> None:
-        """Stops consuming the queue until its quotas may have slots again. Other queues go on."""
+        """Stop consuming the queue until its quotas may have slots again. Other queues continue."""
         if queue in self.paused:
             return
         self.paused.add(queue)
         pause = wait_s(quotas)
-        # First of all: a connection that breaks in the cancelling must not leave a queue that is
-        # never taken up again.
+        # The timer comes first: if the connection breaks during the cancelling, the queue must
+        # still be resumed later.
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
         consumer.pause_task_queue(queue)
         if pause >= NOTEWORTHY:
@@ -180,7 +179,7 @@ class Gate:
         if self.closed:
             return
         if queue in consumer.withdrawn:
-            # taken from this worker meanwhile: it is not ours to take up
+            # The queue was cancelled by remote control meanwhile: the gate must not resume it.
             self.paused.discard(queue)
             return
         pause = wait_s(quotas)
@@ -190,14 +189,14 @@ class Gate:
             for again in self.requeuer.withdraw(queue):
                 again()
             if queue in self.paused:
-                return  # not all of it was admitted: the queue is paused again
+                return  # Not all of it was admitted: the queue is paused again.
             try:
                 consumer.add_task_queue(queue)
                 return
             except (*consumer.connection_errors, *consumer.channel_errors, AttributeError):
                 # The connection is gone (with no task consumer there is nothing to add to): the
-                # queue stays paused over the reconnection, and is taken up again from here once
-                # there is a connection.
+                # queue stays paused over the reconnection, and is resumed from here once there is a
+                # connection.
                 self.paused.add(queue)
                 pause = BROKER_WAIT
         consumer.timer.call_after(min(pause, LONGEST_WAIT), self._resume, (consumer, queue, quotas))
