@@ -106,7 +106,7 @@ def _stop(lock: Path, program: str, timeout: float) -> str:
     if not pid:
         return f"{program} does not run"
     if process < 0:
-        raise WarrenError(f"{lock} is backing off by a process of another container; stop it there")
+        raise WarrenError(f"{lock} is held by a process of another container; stop it there")
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:

@@ -137,18 +137,9 @@ def call(
     if settings.broker.kind == "embedded":
         may_write_state(settings.app.state_dir)
     app = make_app(settings)
+    options = _options(context.params)
     with told(app, settings):
         with reach(app) as connection:
-            # A result that no caller waits for would stay in a queue of its own until it expires.
-            unread = wait is None or None
-            chosen = {
-                "queue": queue,
-                "routing_key": routing_key,
-                "countdown": countdown,
-                "eta": eta,
-                "ignore_result": unread,
-            }
-            options = {name: value for name, value in chosen.items() if value is not None}
             positional = [_value(text) for text in arguments]
             result = app.send_task(
                 task, positional, named, connection=connection, retry=False, **options
@@ -162,6 +153,14 @@ def call(
         where = _queue(settings, task, queue, routing_key)
         click.echo(printable(why(app, task, where, said, wait)), err=True)
     sys.exit(ExitCode.OK if wait is None or said["state"] == "SUCCESS" else ExitCode.FAILURE)
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the sending."""
+    names = ("queue", "routing_key", "countdown", "eta")
+    chosen = {name: given[name] for name in names if given[name] is not None}
+    # A result that no caller waits for would stay in a queue of its own until it expires.
+    return chosen if given["wait"] is not None else {**chosen, "ignore_result": True}
 
 
 def _keywords(text: str) -> dict[str, Any]:

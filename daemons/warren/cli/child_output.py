@@ -46,7 +46,7 @@ class Kept:
             self.text += data
 
     def end(self) -> None:
-        """Do nothing: no output is backing off back."""
+        """Do nothing: no output is held back."""
 
 
 class Shown:

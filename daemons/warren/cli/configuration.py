@@ -71,6 +71,14 @@ def check(context: click.Context, as_json: bool) -> int:
             json.dumps({"ok": False, **_location(context), "problems": told, "warnings": warnings})
         )
         return ExitCode.CONFIG
+    _tell_valid(context, settings, warnings, as_json)
+    return ExitCode.OK
+
+
+def _tell_valid(
+    context: click.Context, settings: Settings, warnings: list[str], as_json: bool
+) -> None:
+    """Print what valid settings hold, and which check was skipped."""
     counts = _counts(settings)
     if owner := suite_of_another(settings):
         click.echo(
@@ -92,7 +100,6 @@ def check(context: click.Context, as_json: bool) -> int:
             for word, count in counts.items()
         )
         click.echo(f"configuration of host {settings.host} is fine: {said}")
-    return ExitCode.OK
 
 
 @click.command("show-config", cls=Verb)

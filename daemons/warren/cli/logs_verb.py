@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
@@ -156,18 +156,9 @@ def logs(
     """
     if story and not task:
         raise click.UsageError("--story: expected --task ID beside it, found none")
-    asked = Selection(
-        task or "",
-        daemon or "",
-        level or "",
-        moment(since) if since else b"",
-        moment(until) if until else b"",
-    )
-    # Only the directory is read from the settings: a user who may read the logs, such as a member
-    # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
-    searched = directories or (
-        named_directories(context.obj["directory"].absolute(), context.obj["host"]).log,
-    )
+    bounds = (moment(each) if each else b"" for each in (since, until))
+    asked = Selection(task or "", daemon or "", level or "", *bounds)
+    searched = directories or _directories(context)
     told = sentences if task else partial(_line, with_host=len(searched) > 1)
     write = (
         _json if as_json or not (story or sys.stdout.isatty()) else partial(_for_people, told=told)
@@ -190,12 +181,22 @@ def logs(
     for problem in reader.errors_found():
         click.echo(printable(problem), err=True)
     if not follow and not reader.found and lines != 0:
-        where = ", ".join(map(str, searched))
-        unknown = (
-            f"nothing is known of task {task} in {where}: no worker of its host has begun with it, "
-            "or its lines are gone"
-        )
-        click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
+        _tell_nothing_found(task, searched)
+
+
+def _tell_nothing_found(task: str | None, searched: Sequence[Path]) -> None:
+    where = ", ".join(map(str, searched))
+    unknown = (
+        f"nothing is known of task {task} in {where}: no worker of its host has begun with it, "
+        "or its lines are gone"
+    )
+    click.echo(printable(unknown) if task else f"no matching lines in {where}", err=True)
+
+
+def _directories(context: click.Context) -> tuple[Path, ...]:
+    # Only the directory is read from the settings: a user who may read the logs, such as a member
+    # of the group, may not read the secrets; and wrong settings are a reason to look into the logs.
+    return (named_directories(context.obj["directory"].absolute(), context.obj["host"]).log,)
 
 
 def _settings(context: click.Context) -> Settings | None:

@@ -46,24 +46,9 @@ def reload(context: click.Context, as_json: bool) -> int:
                 lambda report: line.say(report.doing.progress if report.doing else report.status),
             )
     except WarrenError as error:
-        if not as_json:
-            if isinstance(error, ConfigError):
-                click.echo(printable_lines(redact(str(error))), err=True)
-                click.echo(
-                    (
-                        "a suite that already runs continues with its old settings; correct the "
-                        "files, then reload again"
-                    ),
-                    err=True,
-                )
-                return error.exit_code
+        if not as_json and not isinstance(error, ConfigError):
             raise
-        argument = "refused" if isinstance(error, ConfigError) else "unavailable"
-        return _said(
-            argument,
-            [str(problem) for problem in getattr(error, "problems", (error,))],
-            error.exit_code,
-        )
+        return _tell_error(error, as_json)
     if as_json:
         return _said(outcome.outcome, outcome.problems, outcome.code)
     for problem in outcome.problems:
@@ -82,6 +67,21 @@ _SENTENCES = {
     ),
     "refused": "the suite refused the new settings and continues with the old ones",
 }
+
+
+def _tell_error(error: WarrenError, as_json: bool) -> int:
+    """Print why there is no reload, and return the exit code."""
+    if as_json:
+        outcome = "refused" if isinstance(error, ConfigError) else "unavailable"
+        problems = [str(problem) for problem in getattr(error, "problems", (error,))]
+        return _said(outcome, problems, error.exit_code)
+    click.echo(printable_lines(redact(str(error))), err=True)
+    continues = (
+        "a suite that already runs continues with its old settings; correct the files, then "
+        "reload again"
+    )
+    click.echo(continues, err=True)
+    return error.exit_code
 
 
 def _said(outcome: str, problems: list[str], code: int) -> int:

@@ -44,7 +44,7 @@ class Way:
 def walk(path: Path, *, links: bool = False) -> Way:
     """Follow a path from the root directory, one directory at a time.
 
-    Each directory is backing off by a handle while its entry is judged. Raises Untrusted at a
+    Each directory is held open while its entry is judged. Raises Untrusted at a
     directory that users other than its owner may write to, at a symbolic link unless `links`, and
     at a missing entry that any user may make before root looks again.
     """
@@ -55,14 +55,8 @@ def walk(path: Path, *, links: bool = False) -> Way:
         while left:
             _note(way, os.fstat(at), here)
             part = left.popleft()
-            try:
-                found = os.stat(part, dir_fd=at, follow_symlinks=False)
-            except OSError:
-                # In a sticky directory any user may have made the entry before root looks again.
-                if os.fstat(at).st_mode & _SHARED:
-                    raise Untrusted(
-                        f"{here / part} does not exist, and any user may make it; make it first"
-                    ) from None
+            found = _entry(at, here / part)
+            if found is None:
                 way.owner = None
                 return way
             way.owner, way.mode = found.st_uid, found.st_mode
@@ -95,6 +89,22 @@ def walk(path: Path, *, links: bool = False) -> Way:
         return way
     finally:
         os.close(at)
+
+
+def _entry(directory: int, path: Path) -> os.stat_result | None:
+    """Return the status of the last part of `path`, which is in the open directory.
+
+    Returns None when the entry is missing. Raises Untrusted when any user may make it.
+    """
+    try:
+        return os.stat(path.name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        # In a sticky directory any user may have made the entry before root looks again.
+        if os.fstat(directory).st_mode & _SHARED:
+            raise Untrusted(
+                f"{path} does not exist, and any user may make it; make it first"
+            ) from None
+        return None
 
 
 def decider_of_settings(directory: Path, host: str) -> int:

@@ -164,25 +164,13 @@ def _start(
     shown: bool,
 ) -> subprocess.Popen[bytes]:
     directory: Path = context["directory"].absolute()
-    host = ("--host", context["host"]) if context["host"] else ()
     another = user.uid != os.geteuid()
     given = (
         environment(user, os.environ, shutil.get_terminal_size(), shown, limits.daemon)
         if another
         else dict(os.environ)
     )
-    # -I for another user: Python then takes no code from the environment or a directory of that
-    # user.
-    command = [
-        sys.executable,
-        "-I" if another else "-P",
-        "-m",
-        "warren",
-        "--config",
-        str(directory),
-        *host,
-        *arguments,
-    ]
+    command = _command(directory, context["host"], arguments, isolated=another)
     how: dict[str, Any] = (
         {"preexec_fn": _limits(limits.daemon), **_as_user(user)} if another else {}
     )
@@ -213,14 +201,27 @@ def _start(
             start_new_session=True,
             **how,
         )
-    except OSError as error:
-        raise WarrenError(
-            f"the command cannot run as {user.name or user.uid}: "
-            f"{error.filename or sys.executable}: {error.strerror}; install Warren where that "
-            "user may run it, and call it as root with all of root's rights"
-        ) from error
-    except subprocess.SubprocessError as error:
-        raise WarrenError(f"the command cannot run as {user.name or user.uid}: {error}") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _cannot_run(user, error) from error
+
+
+def _command(
+    directory: Path, host: str | None, arguments: Sequence[str], isolated: bool
+) -> list[str]:
+    # -I for another user: Python then takes no code from the environment or a directory of that
+    # user.
+    python = [sys.executable, "-I" if isolated else "-P", "-m", "warren"]
+    return [*python, "--config", str(directory), *(("--host", host) if host else ()), *arguments]
+
+
+def _cannot_run(user: User, error: OSError | subprocess.SubprocessError) -> WarrenError:
+    failed = f"the command cannot run as {user.name or user.uid}"
+    if not isinstance(error, OSError):
+        return WarrenError(f"{failed}: {error}")
+    return WarrenError(
+        f"{failed}: {error.filename or sys.executable}: {error.strerror}; install Warren where "
+        "that user may run it, and call it as root with all of root's rights"
+    )
 
 
 def _as_user(user: User) -> dict[str, Any]:

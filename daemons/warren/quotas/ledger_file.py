@@ -63,21 +63,7 @@ def create(
         os.posix_fallocate(fd, 0, size(capacity))
         with mmap.mmap(fd, size(capacity)) as memory:
             words = memoryview(memory).cast("q")
-            words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity
-            words[Head.BOOT] = boot_word()
-            words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = (
-                capacity,
-                window,
-                longest_call,
-            )
-            # Far from any serial of a ledger that was here before, so that no old ticket fits a new
-            # reservation.
-            words[Head.SERIAL] = secrets.randbits(60)
-            words[Head.HIGH_WATER] = capacity if cooling_until else 0
-            words[HEADER_WORDS + Slot.UNTIL :: SLOT_WORDS] = memoryview(
-                array("q", [cooling_until]) * capacity
-            )
-            words[Head.BUSY] = 1  # the process that attaches first builds the lists
+            _fill(words, capacity, window, longest_call, cooling_until)
             words.release()
             memory.flush()
         os.fsync(fd)
@@ -95,6 +81,22 @@ def create(
         raise
     finally:
         os.close(fd)
+
+
+def _fill(
+    words: memoryview, capacity: int, window: int, longest_call: int, cooling_until: int
+) -> None:
+    words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity
+    words[Head.BOOT] = boot_word()
+    words[Head.LIMIT], words[Head.WINDOW], words[Head.LONGEST_CALL] = capacity, window, longest_call
+    # Far from any serial of a ledger that was here before, so that no old ticket fits a new
+    # reservation.
+    words[Head.SERIAL] = secrets.randbits(60)
+    words[Head.HIGH_WATER] = capacity if cooling_until else 0
+    words[HEADER_WORDS + Slot.UNTIL :: SLOT_WORDS] = memoryview(
+        array("q", [cooling_until]) * capacity
+    )
+    words[Head.BUSY] = 1  # the process that attaches first builds the lists
 
 
 def invalidate(path: Path) -> None:
