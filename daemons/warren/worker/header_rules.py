@@ -23,11 +23,11 @@ LONGEST_ID = 200
 LONGEST_NAME = 255
 #: The parts of a body's third element, as Celery sends them.
 EMBEDDED = ("callbacks", "errbacks", "chain", "chord")
-#: Numbers beyond this are refused: no count and no limit in seconds is meant so.
+#: Numbers beyond this are refused: no valid count and no valid limit in seconds is so large.
 MOST = 10**9
 
 #: A header becomes an attribute of the task's request. These would hide what Celery or Warren asks
-#: it.
+#: the request for.
 _HIDING = frozenset(name for name in dir(Context) if callable(getattr(Context, name))) | {
     "is_eager"
 }
@@ -35,15 +35,15 @@ _HIDING |= {*EMBEDDED, "called_directly", "_children", "_protected"}
 
 
 def is_text(value: Any, longest: int = LONGEST_NAME) -> bool:
-    """Return whether it is a text of at most so many bytes without control characters."""
+    """Return whether the value is a text of at most so many bytes without control characters."""
     if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-        return False  # lone surrogates, which cannot be encoded, are not printable either
+        return False  # Lone surrogates, which cannot be encoded, are not printable either.
     return value.isascii() or len(value.encode()) <= longest
 
 
 def is_number(value: Any, least: float, most: float) -> bool:
-    """Return whether it is a finite number in that range, and no truth value."""
-    return type(value) in (int, float) and least <= value <= most  # NaN is in no range
+    """Return whether the value is a finite number in that range, and no truth value."""
+    return type(value) in (int, float) and least <= value <= most  # NaN is in no range.
 
 
 def _is_count(value: Any) -> bool:

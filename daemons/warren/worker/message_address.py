@@ -13,7 +13,7 @@ from kombu.transport.native_delayed_delivery import CELERY_DELAYED_DELIVERY_EXCH
 
 from warren.broker.queue_names import EXCHANGE, SOURCE, without_delay
 
-#: The header of a copy in which exchange and routing key of the first message stand.
+#: The header of a copy that holds exchange and routing key of the first message.
 ADDRESS = "warren_address"
 
 
@@ -24,8 +24,9 @@ def source(message: Any) -> str:
 
 
 def address_of(message: Any) -> dict[str, Any]:
-    """Return the header with which a copy keeps the message's address; none for one that was sent
-    to a queue by its name.
+    """Return the header with which a copy keeps the message's address.
+
+    It is empty for a message that was sent to a queue by the queue's name.
     """
     info = message.delivery_info or {}
     return (
@@ -36,8 +37,9 @@ def address_of(message: Any) -> dict[str, Any]:
 
 
 def restore_address(message: Any) -> None:
-    """Write the address that the message was sent to into its delivery_info, where Celery looks for
-    it.
+    """Write the address that the message was sent to into its delivery_info.
+
+    Celery looks for it there.
     """
     info, headers = message.delivery_info, message.headers
     if not isinstance(info, dict):

@@ -1,7 +1,6 @@
-"""What a task message must look like. It is looked at before Celery's handler sees it.
+"""What a task message must look like. Each message is checked before Celery's handler sees it.
 
-No message may end the worker: what is not well formed is rejected, with the reason that is found
-here.
+No message may end the worker: a malformed message is rejected, with the reason that is found here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _ENCODINGS = ("utf-8", "utf8", "us-ascii")
 def malformed(message: Any) -> str:
     """Return why the message cannot be run; empty when it can, as far as its fields tell.
 
-    What it says never quotes the message, which may hold secrets.
+    The reason never quotes the message, which may hold secrets.
     """
     if refusal := getattr(message, "refusal", ""):
         return str(refusal)
@@ -32,22 +31,21 @@ def malformed(message: Any) -> str:
     if not isinstance(headers, dict) or not isinstance(properties, dict):
         return "expected headers and properties that are objects"
     if message.content_type != _CONTENT_TYPE:
-        return f"expected a body in JSON and nothing else, found {_word(message.content_type)}"
+        return f"expected a body in JSON and nothing else, found {_shown(message.content_type)}"
     if not isinstance(message.content_encoding, str | None):
-        return f"expected JSON in UTF-8, found {_word(message.content_encoding)}"
+        return f"expected JSON in UTF-8, found {_shown(message.content_encoding)}"
     if (message.content_encoding or "utf-8").lower() not in _ENCODINGS:
-        return f"expected JSON in UTF-8, found {_word(message.content_encoding)}"
+        return f"expected JSON in UTF-8, found {_shown(message.content_encoding)}"
     if "task" not in headers:
         return _without_task(message)
     return problem_of(headers, properties) or _too_far(headers.get("eta")) or _body(message)
 
 
 def settle(headers: dict[str, Any]) -> None:
-    """Write the moments in the one form that all parsers read alike, and drop what only Warren may
-    say.
+    """Write times in the one form that all parsers read alike, and drop Warren's own headers.
 
     The gate and Celery then read the same value. Slots are named by the gate of this worker:
-    tickets that a message brings are nobody's.
+    tickets that a message brings are never valid.
     """
     for name in ("eta", "expires"):
         if headers.get(name):
@@ -64,7 +62,7 @@ def _too_far(eta: Any) -> str:
 def _without_task(message: Any) -> str:
     try:
         body = message.payload
-    # Whatever a decoder raises, the message is none of a task.
+    # Whatever a decoder raises, the message is not that of a task.
     except Exception as error:  # noqa: BLE001
         return _undecodable(error)
     if isinstance(body, dict) and "task" in body:
@@ -95,9 +93,9 @@ def _body(message: Any) -> str:
 
 
 def _is_embed(embed: Any) -> bool:
-    """Return whether the callbacks have names and kinds that Celery knows.
+    """Return whether the callbacks have names and types that Celery knows.
 
-    It copies them into the task's request, where any other name would replace what stands there.
+    Celery copies them into the task's request, where any other name would replace an attribute.
     """
     if embed is None:
         return True
@@ -120,5 +118,5 @@ def _undecodable(error: Exception) -> str:
     return f"expected a JSON body, found {type(cause).__name__}"
 
 
-def _word(value: Any) -> str:
+def _shown(value: Any) -> str:
     return repr(value[:60]) if isinstance(value, str) and value.isprintable() else kind(value)

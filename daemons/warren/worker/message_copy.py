@@ -17,13 +17,14 @@ TICKETS = "warren_tickets"
 CRASHES = "warren_crashes"
 #: The header that counts how often the task asked for the same attempt again.
 RETURNS = "warren_returns"
-#: Seconds for which a message rests before it goes back to its queue, at first and at most.
+#: Seconds for which a message waits before it goes back to its queue, at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-#: What the broker or this worker wrote into the headers, and a copy has not.
+#: Headers that the broker or this worker wrote, and that a copy does not have.
 _BROKERS = frozenset(
     (TICKETS, "x-delivery-count", "x-death", "x-first-death-exchange", "x-first-death-queue")
 )
-# The broker sends a message with these also to the queues that they name: the copy goes to one.
+# The broker also sends a message with these headers to the queues that they name, but the copy goes
+# to one queue.
 _BROKERS |= {"CC", "BCC"}
 _BROKERS |= {
     "x-first-death-reason",
@@ -36,7 +37,7 @@ PROPERTIES = ("correlation_id", "reply_to", "priority")
 
 
 def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
-    """The message again, with these headers added, as a channel's `prepare_message` takes it."""
+    """Return the message with these headers added, as a channel's `prepare_message` takes it."""
     kept = {name: value for name, value in message.headers.items() if name not in _BROKERS}
     properties = {
         name: message.properties[name] for name in PROPERTIES if message.properties.get(name)
@@ -52,16 +53,16 @@ def copy_of(message: Any, **headers: Any) -> dict[str, Any]:
 
 
 def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) -> None:
-    """Publishes the message again with these headers added; its acknowledgement has to follow on
-    the same channel.
+    """Publish the message again with these headers added.
 
-    On one channel the broker takes the copy before the acknowledgement: cut off between them, the
-    task is there twice, never not at all.
+    Its acknowledgement has to follow on the same channel. On one channel the broker takes the copy
+    before the acknowledgement: if this is cut off between them, the task is there twice, never
+    lost.
     """
     fields = copy_of(message, **headers)
     if routing_key == REJECTED:
         fields["priority"] = (
-            0  # on Redis each priority is a list of its own, and one list is looked at
+            0  # On Redis each priority is a list of its own, and only one list is looked at.
         )
     Producer(message.channel, auto_declare=False).publish(
         exchange=exchange, routing_key=routing_key, **{**fields, **fields.pop("properties")}
@@ -69,18 +70,19 @@ def publish_copy(message: Any, exchange: str, routing_key: str, **headers: Any) 
 
 
 def is_expired(headers: Mapping[str, Any]) -> bool:
-    """Whether the task was to run before now; Celery looks again, later, and finds the same.
+    """Return whether the task was to run before now; Celery checks later, and finds the same.
 
-    Both read the text that `wellformed.settle` wrote. A clock that is set back in between is why
-    the worker runs no request of a governed task without slots, whatever was found here
+    Both read the text that `message_checks.settle` wrote. A clock that is set back in between is
+    why the worker runs no request of a governed task without slots, whatever was found here
     (`Gate.has_slots`).
     """
     return _seconds_until(headers.get("expires")) < 0
 
 
 def due_in(headers: Mapping[str, Any]) -> float:
-    """Seconds until the task's ETA; 0 or less when it is due, has none, or has one that Celery will
-    refuse.
+    """Return the seconds until the task's ETA; 0 or less when it is due now.
+
+    That is also so when it has no ETA, or an ETA that Celery will refuse.
     """
     return _seconds_until(headers.get("eta"))
 
@@ -97,7 +99,8 @@ def counted(headers: Mapping[str, Any], name: str) -> int:
 
 
 def pause_before(returns: int) -> float:
-    """Return the seconds for which a message rests that came back so often: twice as many each
-    time.
+    """Return the seconds for which a message waits that came back `returns` times.
+
+    They double each time.
     """
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(returns, 10))

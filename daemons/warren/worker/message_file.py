@@ -12,19 +12,17 @@ from warren.logs.setup import logger
 from warren.system.atomic_write import sync_directory
 from warren.system.regular_file import make_directory
 
-#: Characters of what an error says.
+#: Characters of an error's text that are kept.
 _LONGEST = 400
 
 
 def brief(error: Exception) -> str:
-    """Return what an error says, as the reason of a log line or a header: short, and of which type
-    it is.
-    """
+    """Return an error's text as the reason of a log line or a header: its type, and cut short."""
     return f"{type(error).__name__}: {error}"[:_LONGEST]
 
 
 def keep_file(directory: Path, content: bytes, reason: str) -> None:
-    """Add a file to the directory, on disk when this returns, and tell why it is there.
+    """Add a file to the directory, on disk when this returns, and log why it is there.
 
     Raises OSError.
     """

@@ -1,4 +1,4 @@
-"""What a pool child may send to its worker, told from anything else. Pure."""
+"""The messages that a pool child may send to its worker, told from anything else. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, DEATH, READY
 from celery.concurrency.asynpool import WORKER_UP
 
-#: Bytes of a message. Of a task's end only its kind, its time and the beginning of an error are
-#: sent.
+#: The largest message in bytes. Of a task's end only its type, its time and the beginning of an
+#: error are sent.
 LARGEST = 64 * 2**20
 
 
 def problem(message: Any, pid: int, inqueue: int) -> str:
-    """Return why this is no message of the child `pid`, to whom its worker writes by `inqueue`;
-    empty when it is one.
+    """Return why this is no message of the child `pid`; empty when it is one.
+
+    The worker writes to that child by `inqueue`.
     """
     if not (
         isinstance(message, tuple)
@@ -61,14 +62,14 @@ def _is_end(fields: tuple[Any, ...], inqueue: int) -> bool:
     good, value = outcome
     if not good:
         return isinstance(value, ExceptionInfo)
-    if value is None:  # what follows a task (callbacks.py)
+    if value is None:  # What follows a task returns this (callbacks.py).
         return True
-    # What Celery's tracer returns.
+    # This is what Celery's tracer returns.
     if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Real | None):
         return False
     return not value[0] or isinstance(value[1], ExceptionInfo)
 
 
 def unread(pipe: int) -> int:
-    """Return how many bytes lie in a pipe."""
+    """Return how many unread bytes a pipe holds."""
     return int.from_bytes(fcntl.ioctl(pipe, FIONREAD, bytes(4)), sys.byteorder)

@@ -1,6 +1,7 @@
-"""Room in the prefetch for messages that stay unacknowledged for a while: others go on beside them.
+"""Room in the prefetch for messages that stay unacknowledged for a while.
 
-A quorum queue has a fixed prefetch: there what stays holds its place.
+Other messages continue beside them. A quorum queue has a fixed prefetch: there each message that
+stays holds its place.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 def raising_at_once(consumer: Any, handle: Callable[[Any], None]) -> Callable[[Any], None]:
     """Return `handle`, after which a raised prefetch counts at once.
 
-    Celery raises it by one for a message that is kept until it is due, at the next turn of the main
-    loop. On Redis and the embedded broker that turn comes with the next look at the queues, so that
-    a flood went by two at a time. There it is a number of this process, and no question to a
-    broker.
+    Celery raises the prefetch by one for a message that is kept until it is due, at the next step
+    of the main loop. On Redis and the embedded broker that step comes with the next look at the
+    queues, so that a flood passed two at a time. There the prefetch is a number of this process,
+    and no request to a broker.
     """
     if consumer.connection.transport.driver_type == "amqp":
         return handle
@@ -33,11 +34,11 @@ class PrefetchRoom:
 
     def __init__(self) -> None:
         self._consumer: Any = None
-        #: How much that is.
+        #: How much that is, in messages.
         self.raised = 0
 
     def begin(self, consumer: Any) -> None:
-        """A new connection, whose prefetch is as the settings have it."""
+        """Begin with a new connection, whose prefetch is as the settings have it."""
         self._consumer, self.raised = consumer, 0
 
     def make(self, wanted: int) -> None:
@@ -50,6 +51,6 @@ class PrefetchRoom:
             qos.increment_eventually(wanted - self.raised)
         else:
             qos.decrement_eventually(self.raised - wanted)
-        # By less than that where `worker_eta_task_limit` bounds it: what was not raised is not
-        # taken back either.
+        # The change is smaller where `worker_eta_task_limit` bounds it: what was not raised is not
+        # lowered again either.
         self.raised += qos.value - before

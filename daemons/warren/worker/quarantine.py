@@ -1,5 +1,6 @@
-"""Tasks that were at work each time their worker died: each has its last try alone, and only the
-one that kills is given up.
+"""The quarantine of tasks that ran each time their worker died.
+
+Each has its last try alone, and only the task that kills its worker is given up.
 """
 
 from __future__ import annotations
@@ -17,21 +18,24 @@ from warren.worker.request import MOST_CRASHES
 class Quarantine:
     """Stands between the worker's consumer and its pool.
 
-    A long task is at work at every death that another one causes. So those that have one try left
-    run one at a time, beside tasks that are not suspected: at the next death at most one of them
-    was at work.
+    A long task runs at every crash that another task causes. So tasks that have one try left run
+    one at a time, beside tasks that are not suspected: at the next crash at most one of them was
+    running.
     """
 
     def __init__(self, crash_counts: CrashCounts) -> None:
         self._crash_counts = crash_counts
         self._waiting: deque[tuple[Any, Callable[[Any], None]]] = deque()
-        self._trial: Any = None
+        self._running: Any = None
 
     def admit(self, request: Any, run: Callable[[Any], None]) -> None:
-        """Runs the request with `run`, now or when no other suspect is at work, or gives it up."""
+        """Run the request now, or when no other quarantined task runs, or give it up.
+
+        `run` runs the request.
+        """
         crash_counts = self._crash_counts.of(request.id)
         crashes = crash_counts + request.crashes
-        # acknowledged before it runs, a task does not come again
+        # A task that is acknowledged before it runs does not come again.
         if not crash_counts or not request.task.acks_late:
             run(request)
         elif crashes >= MOST_CRASHES:
@@ -43,14 +47,15 @@ class Quarantine:
             run(request)
 
     def step(self) -> None:
-        """Begins the next one when the one before has ended. Called a few times a second."""
-        while self._waiting and not _held(self._trial):
+        """Begin the next request when the one before has ended. Called a few times a second."""
+        while self._waiting and not _is_here(self._running):
             request, run = self._waiting.popleft()
-            if _held(request):  # else its connection broke, and the broker delivers it again
-                self._trial = request
+            # Otherwise its connection broke, and the broker delivers it again.
+            if _is_here(request):
+                self._running = request
                 run(request)
 
 
-def _held(request: Any) -> bool:
-    """Whether the worker has the request still, waiting or running."""
+def _is_here(request: Any) -> bool:
+    """Return whether the worker still has the request, waiting or running."""
     return request in state.reserved_requests or request in state.active_requests

@@ -1,11 +1,10 @@
-"""Tasks that RabbitMQ has given back before: a copy takes the place of one that came back several
-times.
+"""Copies in place of messages that RabbitMQ has delivered again several times.
 
 A quorum queue counts how often a message came back, whatever the reason: a worker that was killed
-or stopped, a connection that broke. RabbitMQ 4 drops it after 20 times, an older one after as many
-as an operator's policy says, and nobody hears of it. The limit is not told to clients, and
-`x-delivery-limit` would be refused for each queue that is there without it. So the count begins
-again, long before the end of it, wherever the limit is.
+or stopped, a connection that broke. RabbitMQ 4 drops it after 20 times, an older version after as
+many as an operator's policy says, and no client is told. The limit is not told to clients either,
+and `x-delivery-limit` would be refused for each queue that exists without it. So a copy restarts
+the count, long before its end, wherever the limit is.
 """
 
 from __future__ import annotations
@@ -19,36 +18,37 @@ from warren.worker.message_address import address_of, source
 from warren.worker.message_copy import counted
 from warren.worker.requeue import Requeuer
 
-#: RabbitMQ's header that counts. Without a return there is none.
+#: RabbitMQ's header with the count. Without a return there is none.
 COUNT = "x-delivery-count"
-#: A message that came back so often is copied. Once is what each restart of a worker does to all
-#: that it had fetched ahead: those keep their place at the head of the queue. Twice leaves room for
-#: copies that are cut off, too.
+#: A message that came back so often is copied. One return is what each restart of a worker does to
+#: all messages that it had fetched ahead: these keep their place at the head of the queue. Twice
+#: leaves room for copies that are cut off, too.
 OFTEN = 2
 
 
 class Redelivery:
-    """The copies that one worker makes of what came back often."""
+    """The copies that one worker makes of messages that came back often."""
 
     def __init__(self, requeuer: Requeuer) -> None:
         self._requeuer = requeuer
         self._consumer: Any = None
 
     def begin(self, consumer: Any) -> None:
-        """A new connection."""
+        """Begin with a new connection."""
         self._consumer = consumer
 
     def renew(self, message: Any) -> bool:
-        """Return whether a copy goes to the end of the queue in the place of the message, to come
-        from there.
+        """Return whether a copy goes to the end of the queue in the place of the message.
+
+        The task then comes from there.
         """
         returns = counted(message.headers, COUNT)
-        # of a queue that the settings do not have: nobody knows its name
+        # The settings do not have this queue: its name is not known.
         if returns < OFTEN or not source(message):
             return False
         # Until the broker has the copy the message stays unacknowledged: whatever ends before, it
         # comes back once more, and is copied then. If the broker takes no copy (an alarm, a full
-        # queue) it runs now: it must not wait for that.
+        # queue) the task runs now: it must not wait for that.
         run = partial(self._consumer.keep_until_due, message)
         done = partial(self._done, message, returns)
         self._requeuer.send(

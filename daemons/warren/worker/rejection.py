@@ -1,6 +1,6 @@
 """How the worker rejects a message that it cannot run: once, and with a line in the log.
 
-What becomes of it then is said in dead_letters.py.
+dead_letters.py says what becomes of the message then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SHOWN = 200
 
 
 def reject(message: Any, reason: str, broker: str, answer: Callable[[], None]) -> None:
-    """Reject the message for `reason`: `answer` says so to the broker.
+    """Reject the message for `reason`: `answer` tells the broker so.
 
     The line never holds the body or a header other than id and task.
     """
@@ -43,10 +43,10 @@ def at_its_own_cost(
     connection_errors: tuple[type[Exception], ...],
     reject: Callable[[Any, str, Exception], None],
 ) -> Callable[[Any], None]:
-    """Return `run`, at whose errors its message is rejected: what nobody foresaw costs the message,
-    not the worker.
+    """Return `run` with a guard: an unforeseen error costs the message, not the worker.
 
-    Errors of the connection (`last_error`) are raised: Celery connects again.
+    At such an error the message is rejected. Errors of the connection (`connection_errors`) are
+    raised: Celery connects again.
     """
 
     def guarded(message: Any) -> None:
@@ -55,7 +55,7 @@ def at_its_own_cost(
         except connection_errors:
             raise
         except Exception as error:  # noqa: BLE001
-            # else it was answered, and a second answer would end the connection
+            # Otherwise it was answered, and a second answer would end the connection.
             if not message.acknowledged:
                 reject(
                     message,
@@ -67,7 +67,7 @@ def at_its_own_cost(
 
 
 def _shown(value: Any) -> str | None:
-    """Return the text as a log line may hold it: short; of anything else only what it is."""
+    """Return the text as a log line may hold it: cut short; of any other value its type alone."""
     if value is None or isinstance(value, str):
         return value[:_SHOWN] if value else value
     return type(value).__name__
@@ -76,7 +76,7 @@ def _shown(value: Any) -> str | None:
 def _unanswered(message: Any, info: Mapping[str, Any]) -> bool:
     """Return whether the message came to a consumer without answers (remote control).
 
-    RabbitMQ closes the channel of who answers all the same.
+    RabbitMQ closes the channel of a client that answers all the same.
     """
     tags = getattr(message.channel, "no_ack_consumers", None)
     return tags is not None and info.get("consumer_tag") in tags

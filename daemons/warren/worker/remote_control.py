@@ -1,10 +1,9 @@
-"""Remote control (`celery inspect`, `celery control`): what a client of the broker may ask of a
-worker.
+"""Remote control (`celery inspect`, `celery control`): commands that a client may send to a worker.
 
-Whoever may publish to the broker may send its commands. They are off unless [worker:NAME]
+Every client that may publish to the broker may send its commands. They are off unless [worker:NAME]
 remote_control asks for them; and then, too, none of them ends a worker or gives it what its
-settings do not have. `cancel_consumer` has it leave one of its queues alone, and `add_consumer`
-take it up again.
+settings do not have. `cancel_consumer` has it leave one of its queues alone, and `add_consumer` has
+it consume the queue again.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from warren.runtime.cancelled_queues import CancelledQueues
 from warren.worker.gate import Gate
 from warren.worker.revokes import Revokes
 
-#: Commands of Celery that are refused, and how it is done with Warren.
+#: Commands of Celery that are refused, and how to do the same with Warren.
 REFUSED = {
     "shutdown": "warren stop, on its host",
     "pool_restart": "warren restart --rolling, on its host",
@@ -39,11 +38,10 @@ REFUSED = {
 def restrict(
     queues: Sequence[str], gate: Gate, cancelled: CancelledQueues, revokes: Revokes
 ) -> None:
-    """Put Warren's commands in the place of Celery's, by the decorator that Celery documents for
-    commands.
+    """Replace Celery's commands by Warren's, with the decorator that Celery documents for this.
 
-    `queues` are those of the worker's settings, in the order written. What is cancelled or revoked
-    is written down.
+    `queues` are those of the worker's settings, in the order written. Cancelled queues and revoked
+    tasks are written to files.
     """
     for name, instead in REFUSED.items():
         control_command(name=name, help=f"Refused: {instead}.")(_refusal(name, instead))
@@ -70,7 +68,8 @@ def _note_revokes(revokes: Revokes) -> None:
 
     @control_command(name="revoke", help="Revoke task by task id (or list of ids).", **ids)
     def revoke(state: Any, task_id: Any, **options: Any) -> Any:
-        revokes.note(maybe_list(task_id) or ())  # first: whatever ends the worker now, it holds
+        # The note comes first: whatever ends the worker now, the revoke holds.
+        revokes.note(maybe_list(task_id) or ())
         return control.revoke(state, task_id, **options)
 
     @control_command(
@@ -119,7 +118,7 @@ def _answer(
 def _leave(cancelled: CancelledQueues, consumer: Any, queue: str) -> str:
     if queue not in consumer.withdrawn:
         logger().warning(Event.QUEUE_CANCELLED, queue=queue)
-    consumer.withdrawn.add(queue)  # at once: who asks next is told so
+    consumer.withdrawn.add(queue)  # At once: the next client that asks is told so.
     cancelled.write(consumer.withdrawn)
     consumer.call_soon(consumer.cancel_task_queue, queue)
     return f"no longer consuming from {queue}"
@@ -130,7 +129,7 @@ def _take(gate: Gate, cancelled: CancelledQueues, consumer: Any, queue: str) -> 
         logger().info(Event.QUEUE_RESUMED, queue=queue)
     consumer.withdrawn.discard(queue)
     cancelled.write(consumer.withdrawn)
-    # One that waits for its quota is the gate's to take up; and a worker that ends takes none.
+    # A queue that waits for its quota is the gate's to resume; and a worker that ends resumes none.
     if queue not in gate.paused and not gate.closed:
         consumer.call_soon(consumer.add_task_queue, queue)
     return f"add consumer {queue}"

@@ -1,8 +1,7 @@
-"""How long pool children have been trying to store a result, such as on a full disk: each says so
-in one line.
+"""How long pool children have been trying to store a result, such as on a full disk.
 
-The worker's heartbeat tells it, and `warren health` warns: a worker all of whose children wait does
-nothing.
+Each child logs one line about it. The worker's heartbeat has the time, and `warren health` warns: a
+worker all of whose children wait does nothing.
 """
 
 from __future__ import annotations
@@ -22,42 +21,42 @@ _SINCE = struct.Struct("d")
 
 
 class ResultStoring:
-    """Since when each pool child has tried, in memory that the worker shares with them.
+    """Since when each pool child has tried, in memory that the worker shares with its children.
 
     Make it before they fork.
     """
 
     def __init__(self, processes: int) -> None:
         self._since = mmap.mmap(-1, _SINCE.size * processes)
-        self._told = False
+        self._logged = False
 
     def connect(self) -> None:
-        """Listen to the results that are kept under keys, on Redis or this host, in the pool
-        children that this process forks.
+        """Listen to results that are kept under keys, on Redis or this host.
+
+        This holds in the pool children that this process forks.
         """
         CheckedKeys.waiting = staticmethod(self.note)
 
     def note(self, error: BaseException | None) -> None:
-        """Note what keeps the calling process from storing a result, or with None that it has
-        stored one.
-        """
-        self._tell(error)
-        place = getattr(current_process(), "index", None)
-        if place is None or (place + 1) * _SINCE.size > len(self._since):
-            return  # the worker's own process, which does not wait
-        start = place * _SINCE.size
+        """Note the error that keeps this process from storing a result; None: it has stored one."""
+        self._log(error)
+        index = getattr(current_process(), "index", None)
+        if index is None or (index + 1) * _SINCE.size > len(self._since):
+            return  # This is the worker's own process, which does not wait.
+        start = index * _SINCE.size
         if error is None:
             self._since[start : start + _SINCE.size] = bytes(_SINCE.size)
         elif not any(self._since[start : start + _SINCE.size]):
             self._since[start : start + _SINCE.size] = _SINCE.pack(time.monotonic())
 
-    def _tell(self, error: BaseException | None) -> None:
-        """The first of a row of trials, and its end: there is a trial each ten seconds, for as long
-        as it takes.
+    def _log(self, error: BaseException | None) -> None:
+        """Log the first of a row of attempts, and its end.
+
+        There is an attempt each ten seconds, for as long as it takes.
         """
-        if (error is not None) == self._told:
+        if (error is not None) == self._logged:
             return
-        self._told = error is not None
+        self._logged = error is not None
         if error is None:
             logger().info(Event.RESULTS_STORED)
         else:
@@ -69,10 +68,9 @@ class ResultStoring:
             )
 
     def longest_s(self) -> int:
-        """Return for how many seconds one has tried, at most; 0 when none waits.
+        """Return for how many seconds a child has tried, at most; 0 when none waits.
 
-        A child that was lost leaves its word to its successor, which takes it back with its first
-        result.
+        A lost child leaves its entry to its successor, which clears it with its first result.
         """
         found = [since for (since,) in _SINCE.iter_unpack(self._since[:]) if since]
         return int(time.monotonic() - min(found)) if found else 0

@@ -1,9 +1,8 @@
-"""Which tasks were revoked, in a file: a revoke outlives the worker that heard it, however that
-ends.
+"""Which tasks were revoked, in a file: a revoke outlives the worker that heard it.
 
-Celery keeps revoked ids in the memory of each worker, and writes them down, if at all, at its
-orderly end. Here each revoke is a line at the end of a file before its sender has the answer. A
-worker that starts takes up what any worker of its host has heard.
+It does so however that worker ends. Celery keeps revoked ids in the memory of each worker, and
+writes them down, if at all, at its clean end. Here each revoke is a line at the end of a file
+before its sender has the answer. A worker that starts loads what any worker of its host has heard.
 
 Once the set in memory is full, Celery drops all that is older than three hours from it. Here an id
 holds for as long in memory as in the file.
@@ -35,25 +34,24 @@ from warren.system.regular_file import (
 )
 from warren.worker.header_rules import LONGEST_ID, is_text
 
-#: Seconds for which a revoke holds. An id that somebody uses again and again is not revoked for
-#: ever.
+#: Seconds for which a revoke holds. An id that is used again and again is not revoked for ever.
 HOLDS = 30 * 86_400.0
-#: Bytes of a file that is read, and from which on it is written again without what is too old or
-#: too much.
+#: Bytes of a file that are read; bytes beyond which the file is written again without what is too
+#: old or too much.
 LARGEST, _FULL = 1 << 26, 1 << 24
 #: Values of a stamp that are kept, for each header.
 _STAMPS = 10_000
 #: Workers of the host whose files are read.
 _FILES = 100
-#: Lines of another worker's file that may tell of something else.
+#: Lines of another worker's file that may be no revokes.
 _FOREIGN = 100
 #: Seconds between two attempts to write what could not be written.
 _RETRY = 10.0
-#: Seconds between two looks for what holds no longer.
+#: Seconds between two looks for revokes that have expired.
 _LOOK = 600.0
 
-#: When it was said (seconds, wall clock), what kind of thing, and what: a task's id, or a stamp's
-#: header and value.
+#: When it was revoked (seconds, wall clock), the kind (id or stamp), and what: a task's id, or a
+#: stamp's header and value.
 Line = tuple[float, str, str, str]
 
 
@@ -65,11 +63,11 @@ class Revokes:
         self._unwritten = False
         self._next_attempt = 0.0
         self._next_look = 0.0
-        #: When each stamp in memory was said (seconds, monotonic clock).
+        #: When each stamp in memory was revoked (seconds, monotonic clock).
         self._stamped: dict[tuple[str, str], float] = {}
 
     def open(self) -> None:
-        """Take up what was revoked before. Whatever the files hold, the worker starts."""
+        """Load what was revoked before. Whatever the files hold, the worker starts."""
         state.revoked.expires = HOLDS
         try:
             make_directory(self._path.parent)
@@ -77,49 +75,50 @@ class Revokes:
             self._cannot(error)
             return
         own = self._own()
-        self._take_up([*own, *self._of_others()])
+        self._load([*own, *self._of_others()])
         self._rewrite(own)
 
     def look(self) -> None:
-        """Take up what workers of this host have heard."""
-        self._take_up([*self._own(), *self._of_others()])
+        """Load what workers of this host have heard."""
+        self._load([*self._own(), *self._of_others()])
 
-    def _take_up(self, lines: list[Line]) -> None:
-        """Take it up in the order in which it was said."""
+    def _load(self, lines: list[Line]) -> None:
+        """Load the revokes in the order in which they were sent."""
         known = set(state.revoked)
         wall, clock = time.time(), time.monotonic()
         lines = sorted(line for line in lines if line[0] > wall - HOLDS)
         for at, kind, name, _ in lines:
             if kind == "id" and name not in known:
-                # By the clock of the set, as old as it is. From before the boot, that is below 0.
+                # It is as old by the clock of the set. If it was said before the boot, the time is
+                # below 0.
                 state.revoked.add(name, now=clock - max(0.0, wall - at))
         stamps = {
             (header, value): clock - max(0.0, wall - at)
             for at, kind, header, value in lines
             if kind == "stamp"
         }
-        held = {
+        known_stamps = {
             (header, value) for header, values in state.revoked_stamps.items() for value in values
         }
-        for (header, value), said in list(stamps.items())[-_STAMPS:]:
-            if (header, value) not in held:
+        for (header, value), sent in list(stamps.items())[-_STAMPS:]:
+            if (header, value) not in known_stamps:
                 state.revoked_stamps.setdefault(header, []).append(value)
-            self._stamped[header, value] = max(said, self._stamped.get((header, value), said))
+            self._stamped[header, value] = max(sent, self._stamped.get((header, value), sent))
 
     def note(self, ids: Iterable[Any] = (), stamps: Mapping[Any, Any] | None = None) -> None:
-        """Write down what was revoked just now. What is no id of a task is none that comes."""
+        """Write down what was revoked just now; a value that is no id of a task is left out."""
         now = time.time()
         lines: list[Line] = [(now, "id", each, "") for each in ids if is_text(each, LONGEST_ID)]
         for header, values in (stamps or {}).items():
-            given = values if isinstance(values, list | tuple | set) else [values]
+            listed = values if isinstance(values, list | tuple | set) else [values]
             lines += [
-                (now, "stamp", header, each) for each in given if is_text(header) and is_text(each)
+                (now, "stamp", header, each) for each in listed if is_text(header) and is_text(each)
             ]
         self._stamped |= {
             (header, value): time.monotonic() for _, kind, header, value in lines if kind == "stamp"
         }
         text = _text(lines[-state.REVOKES_MAX :]).encode()
-        if not text or self._unwritten:  # the whole is written soon, with these
+        if not text or self._unwritten:  # The whole file is written soon, with these.
             return
         try:
             if self._append(text) > _FULL:
@@ -136,12 +135,13 @@ class Revokes:
             self._forget_old()
 
     def _forget_old(self) -> None:
-        """Forget what was said longer ago than it holds: Celery looks only when its set is full,
-        and never at stamps.
+        """Forget revokes that are older than HOLDS.
+
+        Celery looks only when its set is full, and never at stamps.
         """
         state.revoked.purge()
-        for (header, value), said in list(self._stamped.items()):
-            if said > time.monotonic() - HOLDS:
+        for (header, value), sent in list(self._stamped.items()):
+            if sent > time.monotonic() - HOLDS:
                 continue
             del self._stamped[header, value]
             left = [each for each in state.revoked_stamps.get(header, ()) if each != value]
@@ -151,7 +151,7 @@ class Revokes:
                 state.revoked_stamps.pop(header, None)
 
     def _of_others(self) -> list[Line]:
-        """What the other workers of the host have heard.
+        """Return what the other workers of the host have heard.
 
         A task may have made the files: together they cost no more than one.
         """
@@ -170,7 +170,7 @@ class Revokes:
         return lines
 
     def _append(self, text: bytes) -> int:
-        # Opened each time: a task may have put anything in its place since.
+        # The file is opened each time: a task may have replaced it since.
         file = open_or_make(self._path)
         try:
             os.lseek(file, 0, os.SEEK_END)
@@ -181,17 +181,15 @@ class Revokes:
             os.close(file)
 
     def _rewrite(self, own: list[Line]) -> None:
-        """Write the file again: what holds still of what it had, at most as much as
-        Celery keeps.
-        """
+        """Write the file again: the revokes that still hold, at most as many as Celery keeps."""
         now = time.time()
-        said = {
+        sent = {
             (kind, name, value): at for at, kind, name, value in sorted(own) if at > now - HOLDS
         }
-        if self._unwritten:  # what is only in memory was said lately
-            said = dict.fromkeys(_in_memory(), now) | said
-        ids = [(at, *what) for what, at in said.items() if what[0] == "id"]
-        stamps = [(at, *what) for what, at in said.items() if what[0] == "stamp"]
+        if self._unwritten:  # Revokes that are only in memory are recent.
+            sent = dict.fromkeys(_in_memory(), now) | sent
+        ids = [(at, *what) for what, at in sent.items() if what[0] == "id"]
+        stamps = [(at, *what) for what, at in sent.items() if what[0] == "stamp"]
         lines = [*sorted(ids)[-state.REVOKES_MAX :], *sorted(stamps)[-_STAMPS:]]
         try:
             replace_file(self._path, _text(lines), mode=0o600)
@@ -204,7 +202,7 @@ class Revokes:
 
     def _read(self, path: Path, size: int, most: int) -> list[Line]:
         """Return the last `most` lines of a file of at most `size` bytes that tell of a revoke."""
-        # a link, a fifo, a directory: makes way when the file is written (atomic_write.py)
+        # A link, a fifo or a directory makes way when the file is written (atomic_write.py).
         try:
             content = read_regular(path, size)[0]
         except FileNotFoundError:
@@ -215,8 +213,8 @@ class Revokes:
         except OSError:
             return []
         lines, foreign = [], 0
-        # The last one was cut off, or is empty. What stands before the last ones is not even taken
-        # apart.
+        # The last line was cut off, or is empty. What stands before the `most` last lines is not
+        # even split.
         for raw in reversed(content.rsplit(b"\n", most + 1)[-most - 1 : -1]):
             line = _parsed(raw) if raw else None
             if line is not None:
@@ -224,7 +222,7 @@ class Revokes:
                 continue
             foreign += 1
             if foreign > _FOREIGN and path != self._path:
-                break  # it is not a worker's, or its worker puts it right
+                break  # It is not a worker's file, or its own worker repairs it.
         lines.reverse()
         if foreign and path == self._path:
             self._moved_away(path, f"{foreign} of its lines tell of no revoke; the others hold")
@@ -233,7 +231,7 @@ class Revokes:
         return lines
 
     def _moved_away(self, path: Path, reason: str) -> None:
-        """Make way in this worker's own place; another worker's is its own to see to."""
+        """Move this worker's own file away; another worker repairs its own file."""
         if path == self._path:
             with suppress(OSError):
                 move_away(path, reason)
@@ -251,7 +249,7 @@ class Revokes:
 
 
 def _most() -> int:
-    """Return how many lines of a file can hold."""
+    """Return how many lines a file may hold."""
     return int(state.REVOKES_MAX) + _STAMPS
 
 

@@ -1,6 +1,6 @@
 """What the pool children of a worker run, and since when, for its heartbeat.
 
-Without it a pool whose tasks never end looks well.
+Without it a pool whose tasks never end looks healthy.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from typing import Any
 
 from warren.status.status_file import now
 
-#: Tasks that the heartbeat names: the oldest.
+#: How many tasks the heartbeat names: the oldest.
 _NAMED = 5
-#: Characters of an id or a name that are told.
+#: Characters of an id or a name that are kept.
 _KEPT = 160
 
 
 class RunningTasks:
-    """The tasks at work, with the second of CLOCK_BOOTTIME at which each was seen first: no step of
-    the wall clock moves it.
+    """The running tasks, each with the second of CLOCK_BOOTTIME at which it was first seen.
+
+    No step of the wall clock moves it.
     """
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, str]] = {}
 
     def look(self, requests: Collection[Any], concurrency: int) -> dict[str, Any]:
-        """What the heartbeat says of these requests, all that are at work now.
+        """Return what the heartbeat says of these requests, which are all that run now.
 
-        `oldest` has the longest ones. `busy_since` is when the last child became busy that is busy
-        still; null while one is free.
+        `oldest` has the tasks that have run longest. `busy_since` is when the last busy child
+        became busy; null while a child is free.
         """
         at = now()
         self._since = {each.id: self._since.get(each.id, (at, str(each.name))) for each in requests}

@@ -1,9 +1,9 @@
-"""Pool children that were given a task, are idle, and never begin with it, or have ended it
-unheard.
+"""Pool children that have a task, are idle, and never begin it, or ended it unheard.
 
 A child reads its tasks from a pipe into which any task of its worker can write. After a few bytes
-of garbage it waits for the rest of a message that is none; after somebody has read its pipe, for a
-task that is gone. Its worker waits for its word, which somebody may have read as well.
+of garbage it waits for the rest of a message that does not exist; after another process has read
+its pipe, for a task that is gone. Its worker waits for the child's message, which another process
+may have read as well.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 #: Looks that must all find the child idle with its task, and the seconds between two of them. They
-#: are looks, not seconds: a worker that has itself been held up meanwhile has not read what its
-#: children have said, and does so between two looks.
+#: are looks, not seconds: a worker that was itself held up meanwhile has not read what its children
+#: have sent, and reads it between two looks.
 LOOKS = 5
 APART = 5.0
 
@@ -25,10 +25,10 @@ class StuckChildren:
         self._last = float("-inf")
 
     def look(self, idle: Mapping[int, int], now: float) -> list[int]:
-        """Return the children to end. `idle` has the task of each child that waits now and has not
-        begun; `now` are seconds.
+        """Return the children to end.
 
-        Call it each APART seconds. What comes much earlier is no look of its own.
+        `idle` has the task of each child that waits now and has not begun; `now` is in seconds.
+        Call it each APART seconds. A call that comes much earlier does not count.
         """
         if now - self._last < APART * 0.8:
             return []
