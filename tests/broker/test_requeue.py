@@ -18,6 +18,7 @@ from kombu.asynchronous import Hub
 from support.servers import RabbitMQNode, free_port
 from support.suite import Suite, broker_section
 from support.wait import until
+from warren.worker import publishing_connection
 from warren.worker import requeue as module
 from warren.worker.requeue import Requeuer
 
@@ -151,7 +152,7 @@ def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(
     """Cut off with a copy on its way, the copy is sent again: the task is there, and the consuming
     connection as well.
     """
-    monkeypatch.setattr(module, "RETRY", 0.5)
+    monkeypatch.setattr(publishing_connection, "RETRY", 0.5)
     bench.declare()
     bench.requeuer.begin(bench.consumer)
     bench.send(bench.take("one"))
@@ -169,7 +170,7 @@ def test_a_broker_that_takes_no_new_connection(
     """Nobody who gives hears of it, and the message stays unacknowledged; the copy leaves once
     there is a connection.
     """
-    monkeypatch.setattr(module, "RETRY", 0.5)
+    monkeypatch.setattr(publishing_connection, "RETRY", 0.5)
     bench.declare()
     connection_for_write = bench.app.connection_for_write
     refused: list[float] = []
