@@ -52,7 +52,7 @@ from warren.worker.pool import counting_pool
 from warren.worker.quarantine import Quarantine
 from warren.worker.redelivery import Redelivery
 from warren.worker.remote_control import restrict
-from warren.worker.request import Request
+from warren.worker.request import request_class
 from warren.worker.requeue import Requeuer
 from warren.worker.result_storing import ResultStoring
 from warren.worker.revokes import Revokes
@@ -177,8 +177,9 @@ class Worker:
         signal_receivers.guard()
         self.daemon.regain()
         self.gate.guard(app.tasks)
+        requests = request_class(self.requeuer, self.crash_counts, self.leftovers, self.ticked)
         for task in app.tasks.values():
-            task.Request = "warren.worker.request:Request"
+            task.Request = requests
         allowance = ChildSlots(self.settings, self.ledgers)
         DirectCalls(self.settings, allowance).guard(app.tasks)
         self.child.guard(app.tasks)
@@ -194,12 +195,6 @@ class Worker:
         self.crash_counts.connect()
         Consumer.over = staticmethod(self.crash_counts.disconnected)
         self.storing.connect()
-        Request.requeuer, Request.crash_counts, Request.leftovers, Request.ticked = (
-            self.requeuer,
-            self.crash_counts,
-            self.leftovers,
-            self.ticked,
-        )
         Consumer.admit = staticmethod(self._admit)
         Consumer.send_on, Consumer.keep = (
             staticmethod(self.unknown.send_on),

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Container
 from contextlib import suppress
 from functools import cache
+from signal import SIGKILL
 
 from warren.logs.events import Event
 from warren.logs.setup import logger
@@ -26,6 +27,8 @@ from warren.system.process import Process, adopt_orphans
 DEATH = 0.5
 #: The same at the end of the worker.
 LAST_DEATH = 3.0
+#: Seconds that the main loop waits at most for a killed pool child to be gone.
+CHILD_DEATH = 2.0
 
 
 class TaskProcesses:
@@ -171,3 +174,13 @@ class Zombies:
 @cache
 def _ticks() -> int:
     return os.sysconf("SC_CLK_TCK")
+
+
+def kill_and_wait(child: Process) -> None:
+    """Kill a pool child and wait until it runs nothing any more, which takes the kernel a few
+    milliseconds.
+    """
+    deadline = time.monotonic() + CHILD_DEATH
+    while child.alive and time.monotonic() < deadline:
+        os.kill(child.pid, SIGKILL)
+        time.sleep(0.001)
