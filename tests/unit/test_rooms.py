@@ -1,4 +1,4 @@
-"""The rooms of the house: who may import whom (docs/design.md, "One arrow")."""
+"""The rooms of the house: who may import whom (docs/develop.md, "Order of imports")."""
 
 from __future__ import annotations
 
