@@ -203,8 +203,8 @@ class DaemonProcess(Subprocess):
             self.exitstatus = status
             self.spawnerr = f"exit status {status} is final"
             if self.state == ProcessStates.EXITED:
-                super().change_state(ProcessStates.BACKOFF)  # `abandon_task` expects this state
-            self.abandon_task()
+                super().change_state(ProcessStates.BACKOFF)  # `give_up` expects this state
+            self.give_up()
             self.backing_off = False
             name = self.config.name
             self.config.options.logger.error(
