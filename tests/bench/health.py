@@ -73,6 +73,8 @@ def write(directory: Path) -> None:
         "backing_off": False,
         "restarts": 0,
         "last_error": "",
+        "condition": "ready",
+        "condition_since": at,
     }
     programs = [{"program": name, **common} for name in names]
     queue = {"messages": 12, "growth_per_s": -0.1, "empty_in_s": 120.0, "level": 0}

@@ -18,7 +18,7 @@ from support.suite import ENVIRONMENT, WARREN, Suite, children, descendants
 from support.supervised import programs, supervised
 from support.wait import end_of, output_of, until
 from warren.quotas.ledger import Ledger
-from warren.supervise.status.program_status import read
+from warren.status.programs_file import read
 
 QUOTA = """
 [worker:a]
@@ -77,7 +77,7 @@ def reloading(suite: Suite) -> Iterator[subprocess.Popen[str]]:
 
 def waits_for(suite: Suite, program: str) -> bool:
     """Whether the reload says that nothing but this program is missing."""
-    report = read(suite.directory / "run")
+    report = read(suite.directory / "run").report
     return bool(report and report.doing and report.doing.what == f"waiting for {program}")
 
 

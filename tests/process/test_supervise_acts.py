@@ -20,7 +20,7 @@ from support.supervised import programs, supervised
 from support.wait import SHORTEST, until
 from warren.control.supervisord import Transport
 from warren.errors import Unavailable
-from warren.supervise.status import program_status as published
+from warren.status import programs_file as published
 from warren.system.process import Process
 
 INI = "[worker:a]\nconcurrency = 1\n[supervise]\nheartbeat_timeout = 5s\n"
@@ -259,13 +259,13 @@ def works(suite: Suite) -> bool:
     """Whether exactly the programs of the settings are ready, by the word that supervisord has just
     published.
     """
-    report = published.read(suite.directory / "run")
-    if report is None or report.age > 5:
+    report = published.read(suite.directory / "run").known
+    if report is None:
         return False
     return (
-        sorted(each["program"] for each in report.programs if each["ready"])
+        sorted(each.program for each in report.programs if each.ready)
         == PROGRAMS
-        == sorted(each["program"] for each in report.programs)
+        == sorted(each.program for each in report.programs)
     )
 
 

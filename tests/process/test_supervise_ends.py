@@ -12,8 +12,9 @@ import pytest
 from support.suite import Suite
 from support.supervised import supervised
 from support.wait import until
+from warren.status import programs_file as published
 from warren.status.status_file import now
-from warren.supervise.status import program_status as published
+from warren.status.suite_report import all_ready
 
 INI = "[worker:a]\nconcurrency = 1\n"
 PROGRAMS = ("worker-a", "beat", "quota-watchdog")
@@ -35,10 +36,10 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 def ready(suite: Suite) -> dict[str, int]:
     """The processes of the programs, when all of them are ready; else nothing."""
-    report = published.read(suite.directory / "run")
-    if report is None or report.age > 5 or not all(each["ready"] for each in report.programs):
+    report = published.read(suite.directory / "run").known
+    if report is None or not all_ready(report.programs):
         return {}
-    return {each["program"]: each["pid"] for each in report.programs}
+    return {each.program: each.pid for each in report.programs if each.pid}
 
 
 @pytest.mark.timeout(600)

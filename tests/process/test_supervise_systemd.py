@@ -152,11 +152,14 @@ def test_the_status_of_the_programs_is_in_the_run_directory(suite: Suite) -> Non
                 "state",
                 "pid",
                 "since",
+                "condition",
+                "condition_since",
                 "ready",
                 "backing_off",
                 "restarts",
                 "last_error",
                 "warning",
+                "expected",
             }
             assert (each["state"], each["ready"], each["backing_off"], each["restarts"]) == (
                 "RUNNING",

@@ -122,7 +122,18 @@ def test_a_daemon_without_a_line(
         "pid": 1,
         "start": 1,
         "state": "running",
-        "programs": [{"program": "relay"}],
+        "programs": [
+            {
+                "program": "relay",
+                "state": "RUNNING",
+                "pid": 2,
+                "since": 0,
+                "condition": "running",
+                "condition_since": 0,
+                "ready": True,
+                "backing_off": False,
+            }
+        ],
     }
     (tmp_path / "programs.json").write_text(json.dumps(programs), encoding="utf-8")
     dirs = f"[app]\nlog_dir = {directory}\nrun_dir = {tmp_path}\n"

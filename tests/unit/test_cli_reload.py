@@ -12,7 +12,7 @@ import pytest
 from warren.cli import main
 from warren.control import reload_request
 from warren.errors import ExitCode
-from warren.supervise.status.program_status import Outcome
+from warren.status.suite_report import Outcome
 
 Written = Callable[..., Path]
 

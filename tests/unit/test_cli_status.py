@@ -13,8 +13,10 @@ import pytest
 from warren.cli import activity_text, main, status_verb
 from warren.cli.program_table import ProgramRow
 from warren.errors import ExitCode
+from warren.status.condition import Condition
 from warren.system.process import current_process
 
+READY = Condition.READY
 Written = Callable[..., Path]
 
 
@@ -49,14 +51,30 @@ def test_tables_do_not_wrap(
         "begun": 123456,
     }
     details |= {"rejected": 0, "storing_s": 130}
-    worker = ProgramRow("worker-collect", "RUNNING", 4194304, "ready", 0.25, details)
-    away = ProgramRow("worker-b", "RUNNING", 4194305, "connecting", 0.25, {})
+    worker = ProgramRow(
+        "worker-collect", "RUNNING", 4194304, "ready", 0.25, details, condition=READY
+    )
+    away = ProgramRow(
+        "worker-b", "RUNNING", 4194305, "connecting", 0.25, {}, condition=Condition.CONNECTING
+    )
     heartbeat = ProgramRow(
-        "beat", "RUNNING", 4194306, "standby", 0.25, {"leading": False, "entries": ["a", "b"]}
+        "beat",
+        "RUNNING",
+        4194306,
+        "standby",
+        0.25,
+        {"leading": False, "entries": ["a", "b"]},
+        condition=Condition.STANDBY,
     )
     away.details.update(rejected=3, storing_s=0)
     watchdog = ProgramRow(
-        "quota-watchdog", "RUNNING", 4194303, "ready", 0.25, {"quotas": ["a"], "doing": None}
+        "quota-watchdog",
+        "RUNNING",
+        4194303,
+        "ready",
+        0.25,
+        {"quotas": ["a"], "doing": None},
+        condition=READY,
     )
     monkeypatch.setattr(
         status_verb, "program_status", lambda _: [worker, away, heartbeat, watchdog]
@@ -96,28 +114,15 @@ def test_tables_do_not_wrap(
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize(
-    ("program", "colour"),
-    [
-        (ProgramRow("beat", "RUNNING", 7, "ready", 0.2, {}), "green"),
-        (ProgramRow("beat", "RUNNING", 7, "standby", 0.2, {}), "green"),
-        (ProgramRow("beat", "RUNNING", 7, "connecting", 0.2, {}), "yellow"),
-        (ProgramRow("beat", "RUNNING", 7, "", None, {}), "yellow"),
-        (ProgramRow("beat", "RUNNING", 7, "ready", 34.0, {}), "red"),
-        (ProgramRow("beat", "STARTING", 7, "", None, {}), "yellow"),
-        (ProgramRow("beat", "STARTING", 7, "", None, {}, backing_off=True), "red"),
-        (ProgramRow("beat", "STOPPED", None, "", None, {}), "red"),
-        (ProgramRow("beat", "FATAL", None, "", None, {}), "red"),
-    ],
-    ids=lambda value: (
-        value
-        if isinstance(value, str)
-        else f"{value.state} {value.heartbeat} {value.heartbeat_age_s} {value.backing_off}"
-    ),
-)
-def test_a_colour_says_whether_somebody_has_to_look(program: ProgramRow, colour: str) -> None:
+@pytest.mark.parametrize("condition", Condition)
+def test_a_colour_says_whether_somebody_has_to_look(condition: Condition) -> None:
     """What works is green, what may pass by itself yellow, and the rest red."""
-    assert activity_text.colour(program) == colour
+    passing = ("starting", "no heartbeat yet", "connecting", "stopping")
+    colours = dict.fromkeys(passing, "yellow") | dict.fromkeys(
+        ("ready", "standby", "running"), "green"
+    )
+    row = ProgramRow("beat", "RUNNING", 7, "", None, {}, condition=condition, ready=condition.ready)
+    assert activity_text.colour(row) == colours.get(condition, "red")
 
 
 def test_a_quota_whose_ledger_is_not_made_yet(
@@ -213,6 +218,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
         {},
         backing_off=True,
         last_error="ended with 70, 5 times in a minute",
+        condition=Condition.BACKING_OFF,
     )
     monkeypatch.setattr(status_verb, "program_status", lambda _: [backing_off])
     monkeypatch.setenv("COLUMNS", "80")

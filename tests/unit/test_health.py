@@ -24,8 +24,10 @@ from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.observation import Disk, Snapshot, look
 from warren.health.report import LONGEST, judge, line, worst
 from warren.status import status_file
+from warren.status.condition import Condition
 from warren.status.heartbeat import Heartbeat, Heartbeats, HeartbeatWriter, read
 from warren.status.status_file import Published
+from warren.status.suite_report import ProgramStatus, Reading, Report
 from warren.system.process import Process, current_process
 
 NOW = 10_000.0
@@ -40,12 +42,21 @@ def program(name: str, **other: Any) -> dict[str, Any]:
         "state": "RUNNING",
         "pid": 7,
         "since": 100.0,
+        "condition": "ready",
+        "condition_since": 100.0,
         "ready": True,
         "backing_off": False,
         "restarts": 0,
         "last_error": "",
     }
     return said | other
+
+
+def status(name: str, **other: Any) -> ProgramStatus:
+    """The same as its readers get it."""
+    said = program(name, **other)
+    condition = Condition.of(said["condition"])
+    return ProgramStatus(**said | {"condition": condition, "ready": condition.ready})
 
 
 def heartbeat(name: str, **other: Any) -> Heartbeat:
@@ -76,6 +87,12 @@ def broker_status(**other: Any) -> dict[str, Any]:
     return said | {"disk": {"warning": 10.0, "critical": 5.0}} | other
 
 
+def reading(programs: list[ProgramStatus], state: str = "running", **other: Any) -> Reading:
+    """What a supervisord has reported that is alive."""
+    report = Report(Process(5, 1), state, "", programs)
+    return replace(Reading(report, alive=True, silence=1.0), **other)
+
+
 def snapshot(
     programs: dict[str, dict[str, Any]] | None = None,
     changed: dict[str, dict[str, Any]] | None = None,
@@ -84,21 +101,14 @@ def snapshot(
     **other: Any,
 ) -> Snapshot:
     """A suite that is well, but for what is named."""
-    listed = [program(name, **(programs or {}).get(name, {})) for name in PROGRAMS]
-    said = {"at": NOW - 1, "pid": 5, "start": 1, "state": state, "programs": listed}
+    listed = [status(name, **(programs or {}).get(name, {})) for name in PROGRAMS]
     heartbeats = {name: heartbeat(name, **(changed or {}).get(name, {})) for name in PROGRAMS}
     disks = tuple(Disk(Path(f"/{name}"), 0.8, 0.9) for name in ("state", "log", "run"))
-    silent = {name: NOW - heartbeat.at for name, heartbeat in heartbeats.items()} | {
-        "supervisord": 1.0
-    }
     whole = Snapshot(
         NOW,
-        Published(said),
+        reading(listed, state),
         Published(broker_status(**(broker_changes or {}))),
-        True,
         heartbeats,
-        silent,
-        frozenset(),
         disks,
     )
     return replace(whole, **other)
@@ -124,7 +134,7 @@ AWAY = {
     "alarms": [],
 }
 ALARM = {"kind": "rabbitmq", "reachable": True, "reason": "", "alarms": ["low on disk"]}
-OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"}
+NONE = reading([])
 
 
 @pytest.mark.parametrize(
@@ -134,35 +144,44 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
         (snapshot(state="reloading"), "supervisord", 0, "supervisord reloading"),
         (snapshot(state="stopping"), "supervisord", 1, "the suite is stopping"),
         (
-            snapshot(supervisor_alive=False),
+            replace(snapshot(), programs=reading([], alive=False)),
             "supervisord",
             2,
             f"{STOPPED}: supervisord, process 5, has ended",
         ),
         (
-            snapshot(silent={"supervisord": 16.0}),
+            replace(snapshot(), programs=reading([], silence=16.0)),
             "supervisord",
             2,
             "supervisord hangs: it has said nothing for 16 s",
         ),
         (
-            snapshot(programs={"worker-main": {"state": "EXITED"}}),
+            snapshot(programs={"worker-main": {"state": "EXITED", "condition": "ended"}}),
             "worker",
             2,
-            "worker-main is EXITED",
+            "worker-main has ended",
         ),
         (
-            snapshot(programs={"worker-main": {"state": "FATAL", "last_error": "spawn error"}}),
+            snapshot(
+                programs={
+                    "worker-main": {
+                        "state": "FATAL",
+                        "condition": "ended",
+                        "last_error": "spawn error",
+                    }
+                }
+            ),
             "worker",
             2,
-            "worker-main is FATAL: spawn error",
+            "worker-main has ended: spawn error",
         ),
         (
             snapshot(
                 programs={
                     "beat": {
                         "backing_off": True,
-                        "state": "STOPPED",
+                        "condition": "backing off",
+                        "state": "BACKOFF",
                         "last_error": "5 ends in a minute",
                     }
                 }
@@ -172,44 +191,54 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
             "beat is backing off: 5 ends in a minute",
         ),
         (
-            snapshot(programs={"beat": {"state": "STARTING", "since": NOW - 3}}),
+            snapshot(programs={"beat": {"condition": "starting", "condition_since": NOW - 3}}),
             "beat",
             1,
             "beat is starting, for 3 s",
         ),
         (
-            snapshot(programs={"beat": {"state": "STOPPING", "since": NOW - 300}}),
+            snapshot(programs={"beat": {"condition": "stopping", "condition_since": NOW - 300}}),
             "beat",
             2,
             "beat is stopping, for 5 min",
         ),
-        (snapshot(changed={"beat": {"state": "standby"}}), "beat", 0, "beat ready"),
+        (snapshot(programs={"beat": {"condition": "standby"}}), "beat", 0, "beat standby"),
         (
-            snapshot(changed={"worker-main": {"at": NOW - 34}}),
+            snapshot(
+                programs={"worker-main": {"condition": "silent", "condition_since": NOW - 34}}
+            ),
             "worker",
             2,
             "worker-main hangs: silent for 34 s",
         ),
         (
-            snapshot(programs={"worker-main": {"pid": 8, "since": NOW - 2}}),
+            snapshot(
+                programs={
+                    "worker-main": {"condition": "no heartbeat yet", "condition_since": NOW - 2}
+                }
+            ),
             "worker",
             1,
             "worker-main has no heartbeat yet, for 2 s",
         ),
         (
-            snapshot(changed={}, programs={"beat": {"pid": 8}}),
+            snapshot(programs={"beat": {"condition": "no heartbeat yet"}}),
             "beat",
             2,
             "beat has no heartbeat yet, for 3 h",
         ),
         (
-            snapshot(changed={"worker-main": {"state": "connecting", "since": NOW - 20}}),
+            snapshot(
+                programs={"worker-main": {"condition": "connecting", "condition_since": NOW - 20}}
+            ),
             "worker",
             1,
             "worker-main is connecting, for 20 s",
         ),
         (
-            snapshot(changed={"worker-main": {"state": "connecting", "since": NOW - 90}}),
+            snapshot(
+                programs={"worker-main": {"condition": "connecting", "condition_since": NOW - 90}}
+            ),
             "worker",
             2,
             "worker-main is connecting, for 90 s",
@@ -229,16 +258,37 @@ OTHER = {"programs": [], "at": NOW - 1, "pid": 5, "start": 1, "state": "running"
                 "or have Redis take writes"
             ),
         ),
-        (snapshot(ended=frozenset({"beat"})), "beat", 2, "beat: its process 7 has ended"),
+        (
+            snapshot(
+                programs={"beat": {"condition": "unreadable heartbeat", "last_error": "no JSON"}}
+            ),
+            "beat",
+            2,
+            "beat has an unreadable heartbeat: no JSON",
+        ),
+        (
+            snapshot(programs={"beat": {"condition": "restarting", "last_error": "SIGKILL"}}),
+            "beat",
+            2,
+            "beat is restarting: SIGKILL",
+        ),
+        (snapshot(programs={"beat": {"condition": "stopped"}}), "beat", 2, "beat is stopped"),
+        (
+            # A report of another version.
+            snapshot(programs={"beat": {"condition": "dancing"}}),
+            "beat",
+            2,
+            "beat is unknown",
+        ),
         (snapshot(), "quota-watchdog", 0, "quota-watchdog ready"),
         (
-            replace(snapshot(), programs=Published(OTHER)),
+            replace(snapshot(), programs=NONE),
             "beat",
             0,
             "beat is not enabled on this host",
         ),
         (
-            replace(snapshot(), programs=Published(OTHER)),
+            replace(snapshot(), programs=NONE),
             "queues",
             0,
             "queues not watched: quota-watchdog is not enabled on this host",
@@ -376,7 +426,7 @@ def test_what_is_behind_all_is_said_once() -> None:
     """A suite that is not running is one finding, not one for each check; the disk is still looked
     at.
     """
-    found = judge(snapshot(programs=None, supervisor_alive=False))
+    found = judge(replace(snapshot(), programs=reading([], alive=False)))
     assert [finding.check for finding in found] == ["supervisord", "disk"]
 
 
@@ -386,7 +436,9 @@ def test_the_worst_comes_first() -> None:
     """
     found = judge(
         snapshot(
-            changed={"beat": {"at": NOW - 34}}, disks=(Disk(Path("/log"), 0.08),), state="starting"
+            programs={"beat": {"condition": "silent", "condition_since": NOW - 34}},
+            disks=(Disk(Path("/log"), 0.08),),
+            state="starting",
         )
     )
     assert line(found) == (
@@ -468,21 +520,10 @@ def test_a_heartbeat_that_is_only_touched(tmp_path: Path) -> None:
     path = tmp_path / "heartbeats" / "beat.json"
     said = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(said | {"at": said["at"] - 30}), encoding="utf-8")
-    me = current_process()
-    listed = {
-        "at": said["at"],
-        "pid": me.pid,
-        "start": me.start,
-        "state": "running",
-        "programs": [program("beat")],
-    }
-    (tmp_path / "programs.json").write_text(json.dumps(listed), encoding="utf-8")
-    assert look(tmp_path, ()).silent["beat"] < 20
-    # which is what `warren status` shows
     assert read(tmp_path, ["beat"]).by_program["beat"].age < 20
     for moved in (-60, 3600):
         os.utime(path, (time.time() + moved, time.time() + moved))
-        assert 25 < look(tmp_path, ()).silent["beat"] < 50
+        assert 25 < read(tmp_path, ["beat"]).by_program["beat"].age < 50
 
 
 GARBAGE: tuple[Any, ...] = (None, True, 7, 1e300, "x", [], {}, [7], {"x": 7}, [[]], {"x": {}})

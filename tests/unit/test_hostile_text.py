@@ -22,7 +22,7 @@ from warren.control.supervisord import Program
 from warren.errors import Unavailable, WarrenError
 from warren.logs.journal_line import journal_line
 from warren.status.heartbeat import HeartbeatWriter
-from warren.supervise.status.program_status import Outcome
+from warren.status.suite_report import Outcome
 from warren.supervise.status.sd_notify import clean
 from warren.system.process import current_process
 
@@ -61,13 +61,16 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         "state": HOSTILE,
         "pid": me.pid,
         "since": 0.0,
+        "condition": HOSTILE,
+        "condition_since": 0.0,
         "ready": False,
         "backing_off": True,
         "restarts": 0,
         "last_error": HOSTILE,
     }
     listed = [entry | {"program": name} for name in ("worker-a", "beat", "quota-watchdog", HOSTILE)]
-    listed[1]["state"], listed[2]["state"] = "RUNNING", "RUNNING"
+    for named in listed[:3]:
+        named["state"] = "RUNNING"
     said = {
         "at": at,
         "pid": me.pid,
@@ -88,7 +91,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     found = [
         Program("worker-a", "RUNNING", me.pid, HOSTILE, None),
         Program("beat", "RUNNING", me.pid, HOSTILE, None),
-        Program(HOSTILE, HOSTILE, None, HOSTILE, None),
+        Program(HOSTILE, HOSTILE, me.pid, HOSTILE, None),
     ]
     monkeypatch.setattr(program_table, "programs", lambda _: found)
     monkeypatch.setenv("COLUMNS", "80")

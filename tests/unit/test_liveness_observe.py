@@ -9,10 +9,10 @@ from warren.status.heartbeat import Heartbeat
 from warren.supervise.liveness.observe import (
     LONGEST_STEP,
     Observation,
-    at_work,
     look,
     silence_limit,
 )
+from warren.supervise.liveness.readiness import at_work
 from warren.system.process import Process
 
 Loaded = Callable[..., Settings]

@@ -25,9 +25,9 @@ from warren.config import Settings
 from warren.control.supervisord import Program
 from warren.errors import ExitCode
 from warren.status.heartbeat import HeartbeatWriter
+from warren.status.programs_file import read
 from warren.supervise.liveness.recover import consumed_queues
 from warren.supervise.programs.directories import noted_run_dir
-from warren.supervise.status.program_status import read
 from warren.system.process import current_process
 from warren.worker.crash_counts import CrashCounts
 from warren.worker.crash_counts import _read as crashes
@@ -38,7 +38,7 @@ Written = Callable[..., Path]
 #: Each file that a process reads and another one writes: its place, and the words of the command
 #: that has to name it.
 PLACES = {
-    "run/heartbeats/worker-a.json": ("health", "worker"),
+    "run/heartbeats/worker-a.json": ("status",),
     "run/programs.json": ("health", "supervisord"),
     "run/broker.json": ("health", "broker"),
     "log/worker.log": ("logs",),
@@ -80,6 +80,9 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
         "state": "RUNNING",
         "pid": me.pid,
         "since": 0.0,
+        "condition": "ready",
+        "condition_since": 0.0,
+        "ready": True,
         "backing_off": False,
         "last_error": "",
     }
@@ -143,7 +146,7 @@ def test_what_supervisord_reads_in_each_step(tmp_path: Path, word: str) -> None:
     for name in ("broker.json", "programs.json"):
         PLANTS[word](tmp_path / name)
     assert consumed_queues(tmp_path) == {}
-    assert read(tmp_path) is None
+    assert read(tmp_path).report is None
 
 
 @pytest.mark.parametrize("word", PLANTS)

@@ -13,10 +13,10 @@ import pytest
 
 from support.systemd import Listener, systemd
 from warren.errors import ExitCode
-from warren.supervise.status.program_status import Outcome
+from warren.status.condition import Condition
+from warren.status.suite_report import Outcome, ProgramStatus
 from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier
-from warren.supervise.status.summary import ProgramStatus
 
 
 def worker(**other: Any) -> ProgramStatus:
@@ -24,14 +24,15 @@ def worker(**other: Any) -> ProgramStatus:
         "state": "RUNNING",
         "pid": 7,
         "since": 1.0,
-        "ready": True,
+        "condition": Condition.READY,
+        "condition_since": 1.0,
         "backing_off": False,
-        "restarts": 0,
     }
-    return ProgramStatus("worker-a", **{**fields, "last_error": "", "heartbeat": "ready", **other})
+    fields |= other
+    return ProgramStatus("worker-a", **{"ready": fields["condition"].ready, **fields})
 
 
-READY, STARTING = [worker()], [worker(ready=False, heartbeat="starting")]
+READY, STARTING = [worker()], [worker(condition=Condition.STARTING)]
 
 
 def view(program_statuses: list[ProgramStatus], **other: Any) -> View:
@@ -109,8 +110,10 @@ def test_a_refused_reload_ends_at_once_unless_another_check_continues(scratch: P
         reporter.tell(view(READY))
         refused = Outcome(5.0, "refused", ["x"], int(ExitCode.CONFIG))
         reporter.reload_refused(refused, "x", view(READY, checking=True))
+        reporter.tell(view(READY, checking=True))
         assert len(listener.said("READY")) == 1
         reporter.reload_refused(refused, "x", view(READY))
+        reporter.tell(view(READY))
         assert len(listener.said("READY")) == 2
         assert (
             listener.said("STATUS")[-1]
@@ -122,7 +125,7 @@ def test_a_stop_is_said_once(scratch: Path) -> None:
     """With what still runs in STATUS."""
     with listening(scratch) as (reporter, listener):
         reporter.tell(view(READY))
-        for program_statuses in (READY, [worker(state="STOPPED", pid=None, ready=False)]):
+        for program_statuses in (READY, [worker(condition=Condition.STOPPED, pid=None)]):
             reporter.tell(view(program_statuses, stopping="asked to stop"))
         assert listener.said("STOPPING") == ["1"]
         assert listener.said("STATUS")[-2:] == ["stopping: worker-a", "stopping"]

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from warren.supervise.status.summary import ProgramStatus, all_ready, summary
+from warren.status.condition import Condition
+from warren.status.suite_report import ProgramStatus, all_ready
+from warren.supervise.status.summary import summary
 
 
 def at(program: str, **other: Any) -> ProgramStatus:
@@ -14,24 +16,23 @@ def at(program: str, **other: Any) -> ProgramStatus:
         "state": "RUNNING",
         "pid": 7,
         "since": 1.0,
-        "ready": True,
+        "condition": Condition.READY,
+        "condition_since": 1.0,
         "backing_off": False,
-        "restarts": 0,
-        "last_error": "",
     }
-    return ProgramStatus(program, **{**fields, "heartbeat": "ready", **other})
+    fields |= other
+    return ProgramStatus(program, **{"ready": fields["condition"].ready, **fields})
 
 
 BACKING_OFF = at(
     "worker-crawl",
     state="BACKOFF",
     pid=None,
-    ready=False,
+    condition=Condition.BACKING_OFF,
     backing_off=True,
     last_error="exit status 1",
-    heartbeat="",
 )
-WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
+WATCHDOG, BEAT = at("quota-watchdog"), at("beat", condition=Condition.STANDBY)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
             [WATCHDOG, at("worker-a"), at("worker-b"), BEAT],
             2,
             "",
-            "ready: 2 workers, beat stands by, quota-watchdog, 2 quotas",
+            "ready: 2 workers, beat on standby, quota-watchdog, 2 quotas",
         ),
         ("running", [at("beat"), at("worker-a")], 0, "", "ready: 1 worker, beat leads"),
         (
@@ -55,21 +56,25 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
         (
             "running",
             [
-                at("worker-a", ready=False, heartbeat="connecting"),
-                at("beat", ready=False, state="STARTING", heartbeat=""),
+                at("worker-a", condition=Condition.CONNECTING),
+                at("beat", condition=Condition.STARTING, state="STARTING"),
             ],
             0,
             "",
             "running; not ready: worker-a (connecting), beat (starting)",
         ),
         (
-            # A heartbeat may be ready before supervisord says RUNNING, and the last word of one
-            # that is silent.
+            # The last error says why, where the word alone does not.
             "running",
-            [at("worker-a", ready=False, state="STARTING"), at("worker-b", ready=False)],
+            [
+                at("worker-a", condition=Condition.RESTARTING, last_error="SIGKILL"),
+                at("worker-b", condition=Condition.SILENT, last_error="SIGKILL"),
+                at("worker-c", condition=Condition.UNREADABLE, last_error="c.json: no JSON"),
+            ],
             0,
             "",
-            "running; not ready: worker-a (starting), worker-b (silent)",
+            "running; not ready: worker-a (restarting: SIGKILL), worker-b (silent), "
+            "worker-c (unreadable heartbeat: c.json: no JSON)",
         ),
         (
             "running",
@@ -78,9 +83,8 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
                     "beat",
                     state="FATAL",
                     pid=None,
-                    ready=False,
+                    condition=Condition.ENDED,
                     last_error="exit status 78 is final",
-                    heartbeat="",
                 )
             ],
             0,
@@ -89,10 +93,10 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
         ),
         (
             "running",
-            [at("beat", state="STOPPED", ready=False, pid=None, expected=False)],
+            [at("own", condition=Condition.STOPPED, pid=None, expected=False)],
             0,
             "",
-            "ready; stopped: beat",
+            "ready; stopped: own",
         ),
         (
             "running",
@@ -103,15 +107,15 @@ WATCHDOG, BEAT = at("quota-watchdog"), at("beat", heartbeat="standby")
         ),
         (
             "starting",
-            [at("worker-a"), at("beat", ready=False, heartbeat="")],
+            [at("worker-a"), at("beat", condition=Condition.NO_HEARTBEAT)],
             0,
             "",
-            "starting: 1 worker; not ready: beat (starting)",
+            "starting: 1 worker; not ready: beat (no heartbeat yet)",
         ),
         ("reloading", [at("worker-a")], 0, "", "reloading: 1 worker"),
         (
             "stopping",
-            [at("worker-a", ready=False), at("beat", state="STOPPED", pid=None)],
+            [at("worker-a", condition=Condition.STOPPING), at("beat", state="STOPPED", pid=None)],
             3,
             "",
             "stopping: worker-a",
@@ -128,5 +132,5 @@ def test_the_line(
 
 def test_an_operators_own_program_is_not_waited_for() -> None:
     """Ready is what Warren's own daemons are, but for those that an operator stopped."""
-    assert all_ready([at("worker-a"), at("own", ready=False, expected=False)])
+    assert all_ready([at("worker-a"), at("own", condition=Condition.STARTING, expected=False)])
     assert not all_ready([at("worker-a"), BACKING_OFF])

@@ -7,13 +7,11 @@ from typing import Any
 
 from warren.cli.program_table import ProgramRow
 from warren.health.finding import span
-from warren.status.heartbeat import STALE
+from warren.status.condition import Condition
 from warren.status.status_file import now
 
 #: Characters of a line: what 80 columns leave beside the program's name, state and process number.
 LINE = 43
-#: States that pass without action: a start, a stop, the search for a broker.
-_PASSING = ("starting", "connecting", "stopping", "no heartbeat yet")
 #: The counts of a worker since its start, each with the word that is shown.
 _COUNTS = (
     ("taken", "received"),
@@ -39,18 +37,10 @@ _TOLD |= {name for name, _ in _COUNTS} | {"rejected", "storing_s"}
 
 
 def state(program: ProgramRow) -> str:
-    """Return the program's state in a few words.
-
-    While supervisord keeps the program running it is the state that the program's main loop
-    reports, else supervisord's state.
-    """
-    if program.state != "RUNNING":
-        return program.state.lower()
-    if program.heartbeat_age_s is None:
-        return "no heartbeat yet"
-    if program.heartbeat_age_s >= STALE:
-        return f"silent for {span(program.heartbeat_age_s)}"
-    return program.heartbeat
+    """Return the program's condition in a few words."""
+    if program.condition == Condition.SILENT and program.heartbeat_age_s is not None:
+        return f"{program.condition} for {span(program.heartbeat_age_s)}"
+    return program.condition
 
 
 def colour(program: ProgramRow) -> str:
@@ -60,10 +50,7 @@ def colour(program: ProgramRow) -> str:
     """
     if program.ready:
         return "green"
-    passing = program.state in ("STARTING", "STOPPING") or (
-        program.state == "RUNNING" and state(program) in _PASSING
-    )
-    return "yellow" if passing and not program.backing_off else "red"
+    return "yellow" if program.condition.passing else "red"
 
 
 def work(program: ProgramRow) -> list[str]:

@@ -27,7 +27,7 @@ from warren.logs.reading.query import Reader
 from warren.logs.reading.render_line import shown
 from warren.logs.reading.selection import SHORT_ID, Selection
 from warren.logs.reading.task_story import sentences
-from warren.status import status_file
+from warren.status import programs_file
 from warren.supervise.programs.render import daemons
 from warren.system.printable import printable
 
@@ -214,11 +214,10 @@ def _refuse_unknown(name: str, settings: Settings | None) -> None:
     """
     known = list(DAEMONS)
     if settings is not None:
-        programs = status_file.read(
-            settings.app.run_dir / "programs.json", programs=[{"program": str}]
-        ).said or {"programs": []}
+        report = programs_file.read(settings.app.run_dir).report
         known += [daemon.program for daemon in daemons(settings)]
-        known += [each["program"] for each in programs["programs"]]  # also those of supervisor.d
+        # also those of supervisor.d
+        known += [each.program for each in report.programs] if report else []
     known = list(dict.fromkeys(known))
     if name in known or (settings is None and name.startswith("worker-")):
         return

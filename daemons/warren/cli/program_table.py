@@ -1,25 +1,35 @@
-"""The programs of this host: the state that supervisord reports, and each program's heartbeat."""
+"""The programs of this host: what supervisord publishes of each, and each program's heartbeat."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from warren.config import Settings
-from warren.control.supervisord import programs
-from warren.health.observation import PROGRAMS
-from warren.status import heartbeat, status_file
-from warren.status.heartbeat import AT_WORK, STALE
+from warren.control.supervisord import Program, programs
+from warren.status import heartbeat, programs_file
+from warren.status.condition import Condition
+from warren.status.heartbeat import Heartbeat
+from warren.status.suite_report import ProgramStatus, Report
+
+#: Seconds for which the report may be behind supervisord's own answer; it is written each second.
+_TIMEOUT = 3.0
+_PAUSE = 0.05
 
 
 @dataclass(frozen=True)
 class ProgramRow:
     """The status of one program.
 
-    `heartbeat` is the state that its main loop reports (see heartbeat.py), empty without a
-    heartbeat; `heartbeat_age_s` is the age of the heartbeat in seconds. `last_error` is the last
-    error: how the program ended last, why it could not start, or why its heartbeat cannot be read.
-    `backing_off` is true when it has ended too often and is now started rarely.
+    `condition` says what the program does, and `ready` whether it does its work: both are
+    supervisord's judgement (programs_file.py). `heartbeat` is the state that its main loop reports
+    (see heartbeat.py), empty without a heartbeat; `heartbeat_age_s` is the age of the heartbeat in
+    seconds. `last_error` is the last error: how the program ended last, why it could not start, or
+    why its heartbeat cannot be read. `backing_off` is true when it has ended too often and is now
+    started rarely. `expected` is false for an operator's own program, which the suite does not
+    count on.
     """
 
     program: str
@@ -31,42 +41,77 @@ class ProgramRow:
     backing_off: bool = False
     last_error: str = ""
     warning: str = ""
-
-    @property
-    def ready(self) -> bool:
-        """Whether the program does its work now."""
-        beating = self.heartbeat_age_s is not None and self.heartbeat_age_s < STALE
-        return self.state == "RUNNING" and self.heartbeat in AT_WORK and beating
+    condition: Condition = Condition.UNKNOWN
+    ready: bool = False
+    expected: bool = True
 
 
 def program_status(settings: Settings) -> list[ProgramRow]:
-    """Return supervisord's state of each program, with its heartbeat. Raises Unavailable."""
-    asked = programs(settings)
+    """Return each program with its heartbeat and supervisord's judgement. Raises Unavailable.
+
+    What supervisord has not judged, or not since the program has changed, is UNKNOWN and not ready.
+    """
+    asked, published = _published(settings)
     heartbeats = heartbeat.read(settings.app.run_dir, [each.program for each in asked])
-    listed = (
-        status_file.read(settings.app.run_dir / "programs.json", **PROGRAMS).said
-        or {"programs": []}
-    )["programs"]
-    statuses = {each["program"]: each for each in listed}
-    found = []
-    for program in asked:
-        latest = heartbeats.by_program.get(program.program)
-        if latest is not None and latest.process.pid != program.pid:
-            latest = None  # the heartbeat of an earlier process says nothing about this process
-        status = statuses.get(program.program, {})
-        found.append(
-            ProgramRow(
-                program.program,
-                program.state,
-                program.pid,
-                latest.state if latest else "",
-                round(latest.age, 3) if latest else None,
-                latest.details if latest else {},
-                status.get("backing_off", False),
-                heartbeats.errors_found.get(program.program)
-                or status.get("last_error")
-                or program.last_error,
-                status.get("warning", ""),
-            )
+    return [
+        _row(
+            program,
+            published.get(program.program),
+            heartbeats.by_program.get(program.program),
+            heartbeats.errors_found.get(program.program, ""),
         )
-    return found
+        for program in asked
+    ]
+
+
+def _published(settings: Settings) -> tuple[list[Program], dict[str, ProgramStatus]]:
+    """Return every program as supervisord answers, and what it has published of each.
+
+    supervisord publishes a change at the end of the tick in which it happens, so its report may be
+    a second behind its answer.
+    """
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        asked = programs(settings)
+        report = programs_file.read(settings.app.run_dir).known
+        published = _matching(asked, report)
+        if report is None or len(published) == len(asked) or time.monotonic() > deadline:
+            return asked, published
+        time.sleep(_PAUSE)
+
+
+def _matching(asked: Sequence[Program], report: Report | None) -> dict[str, ProgramStatus]:
+    """Return the published status of each program that has not changed since."""
+    live = {program.program: (program.state, program.pid) for program in asked}
+    return {
+        each.program: each
+        for each in (report.programs if report else ())
+        if live.get(each.program) == (each.state, each.pid)
+    }
+
+
+def _row(
+    program: Program, status: ProgramStatus | None, latest: Heartbeat | None, unreadable: str
+) -> ProgramRow:
+    if latest is not None and latest.process.pid != program.pid:
+        latest = None  # the heartbeat of an earlier process says nothing about this process
+    row = ProgramRow(
+        program.program,
+        program.state,
+        program.pid,
+        latest.state if latest else "",
+        round(latest.age, 3) if latest else None,
+        latest.details if latest else {},
+        last_error=unreadable or program.last_error,
+    )
+    if status is None:
+        return row
+    return replace(
+        row,
+        backing_off=status.backing_off,
+        last_error=unreadable or status.last_error or program.last_error,
+        warning=status.warning,
+        condition=status.condition,
+        ready=status.ready,
+        expected=status.expected,
+    )

@@ -21,8 +21,8 @@ from warren.health.observation import BROKER_STATUS
 from warren.quotas.ledger import LEDGER_ERRORS, now_ns
 from warren.quotas.ledgers import Ledgers
 from warren.redaction.masker import redact
-from warren.status import status_file
-from warren.supervise.status import program_status as programs
+from warren.status import programs_file, status_file
+from warren.status.suite_report import all_ready
 from warren.system.printable import printable_lines
 
 
@@ -51,7 +51,7 @@ def status(context: click.Context, as_json: bool) -> None:
         sys.exit(error.exit_code)
     running = program_status(settings)
     said = broker_status_of(settings) or asked(settings)
-    ready = bool(running) and all(program.ready for program in running)
+    ready = bool(running) and all_ready(running)
     suite = _suite(settings)
     if as_json:
         click.echo(
@@ -73,9 +73,9 @@ def status(context: click.Context, as_json: bool) -> None:
 
 def _suite(settings: Settings) -> dict[str, Any]:
     """Return the status of the whole suite, from supervisord's latest status report."""
-    report = programs.read(settings.app.run_dir)
+    report = programs_file.read(settings.app.run_dir).known
     up = None
-    if report is not None and report.process.alive:
+    if report is not None:
         up = round(max(0.0, status_file.now() - report.process.start / os.sysconf("SC_CLK_TCK")), 1)
     status = report.status if report is not None else ""
     return {"host": settings.host, "version": version("warren"), "status": status, "up_s": up}

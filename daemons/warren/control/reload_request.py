@@ -15,17 +15,16 @@ from pathlib import Path
 from warren.config import Settings
 from warren.control import supervisord
 from warren.errors import Unavailable
+from warren.status.programs_file import read
 from warren.status.status_file import now
+from warren.status.suite_report import Outcome, Report, Restarted
 from warren.supervise.programs.directories import noted_run_dir
-from warren.supervise.status.program_status import Outcome, Report, Restarted, read
 from warren.system.run_lock import handle_of, holder
 from warren.system.users import user_name
 
 #: Seconds that a supervisord may take to begin its loop, and the seconds without a status report
 #: after which it counts as hung.
 _TIMEOUT = 30.0
-#: Seconds within which a running supervisord has written the status of its programs.
-_FRESH = 10.0
 _PAUSE = 0.05
 
 
@@ -62,7 +61,8 @@ def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
     while True:
         # First whether the suite lives, then its report: when it ends right after its answer, the
         # answer counts.
-        alive, report = holder(run_dir) == supervisor, read(run_dir)
+        alive, reading = holder(run_dir) == supervisor, read(run_dir)
+        report = reading.report
         outcomes = (
             [outcome for outcome in report.reloads if outcome.begun >= begun] if report else []
         )
@@ -70,10 +70,10 @@ def _followed(run_dir: Path, heard: Callable[[Report], None]) -> Outcome:
             return outcomes[-1]
         if not alive or report is None or report.state == "stopping":
             raise Unavailable(f"the suite has stopped meanwhile; start it again ({run_dir})")
-        if report.age > _TIMEOUT:
+        if reading.silence > _TIMEOUT:
             raise Unavailable(
-                f"supervisord hangs: it has said nothing for {report.age:.0f} s ({run_dir}); see "
-                "supervisord.log"
+                f"supervisord hangs: it has said nothing for {reading.silence:.0f} s ({run_dir}); "
+                "see supervisord.log"
             )
         heard(report)
         time.sleep(_PAUSE)
@@ -90,7 +90,8 @@ def restart(
     begun = supervisord.restart_workers(settings, programs)
     run_dir = settings.app.run_dir
     while True:
-        report = read(run_dir)
+        reading = read(run_dir)
+        report = reading.report
         found = (
             [restarted for restarted in report.restarts if restarted.begun == begun]
             if report
@@ -98,13 +99,14 @@ def restart(
         )
         if found:
             return found[-1]
-        if report is None or report.state == "stopping" or not report.process.alive:
+        if report is None or report.state == "stopping" or not reading.alive:
             raise Unavailable(
                 f"{run_dir}: the suite stops, and with it the restart; start it again"
             )
-        if report.age > _TIMEOUT:
+        if reading.silence > _TIMEOUT:
             raise Unavailable(
-                f"{run_dir}: the suite has been silent for {report.age:.0f} s; see supervisord.log"
+                f"{run_dir}: the suite has been silent for {reading.silence:.0f} s; see "
+                "supervisord.log"
             )
         heard(report)
         time.sleep(_PAUSE)
@@ -123,11 +125,11 @@ def _running(run_dir: Path) -> tuple[int, int]:
             if pid == 0:
                 how = "start it: warren start, or without systemd warren supervise"
                 raise Unavailable(f"the suite is not running; {how} ({run_dir})")
-            report = read(run_dir)
-            # The file of an earlier process with the same number is not fresh: the loop writes each
-            # second.
+            report = read(run_dir).known
+            # The file of an earlier process with the same number is not known to be of this suite:
+            # its writer has another start.
             if handle >= 0:
-                if report is not None and report.process.pid == pid and report.age < _FRESH:
+                if report is not None and report.process.pid == pid:
                     return pid, handle
                 os.close(handle)
         if time.monotonic() > deadline:

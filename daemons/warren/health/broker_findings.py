@@ -20,7 +20,7 @@ def broker(snapshot: Snapshot, check: str) -> Iterator[Finding]:
     `check` is broker, queues or quotas.
     """
     broker_status = snapshot.broker_status
-    if reason := not_running(snapshot):
+    if reason := not_running(snapshot.programs):
         yield Finding(check, Level.CRITICAL, reason)
     elif not listed(snapshot, _WATCHDOG):
         yield Finding(
@@ -48,7 +48,7 @@ def _without(snapshot: Snapshot, check: str, reason: str) -> Finding:
     It is only a warning for a watchdog that has just started, which has not published one yet.
     """
     watchdog = listed(snapshot, _WATCHDOG)[0]
-    young = snapshot.now - watchdog["since"] < OLD
+    young = snapshot.now - watchdog.since < OLD
     return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {reason}")
 
 

@@ -6,33 +6,16 @@ Only this module of the package reads from the machine.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from warren.status import heartbeat, status_file
+from warren.status import heartbeat, programs_file, status_file
 from warren.status.heartbeat import Heartbeat
 from warren.status.status_file import Published
+from warren.status.suite_report import Reading
 from warren.status.validation import NUMBER, Shape
-from warren.system.process import Process
 
-SUPERVISORD = "supervisord"
-#: The shapes of the parts of programs.json and broker.json that the checks need.
-PROGRAMS: dict[str, Shape] = {
-    "pid": int,
-    "start": int,
-    "state": str,
-    "programs": [
-        {
-            "program": str,
-            "state": str,
-            "pid": (int, None),
-            "since": NUMBER,
-            "held?": bool,
-            "trouble?": (str, None),
-            "warning?": str,
-        },
-    ],
-}
+#: The shape of the parts of broker.json that the checks need.
 _LEVEL = {0, 1, 2}
 _QUEUE = {
     "messages": (int, None),
@@ -86,15 +69,10 @@ class Snapshot:
     """All that is judged. `now`, like every time in the files, is CLOCK_BOOTTIME in seconds."""
 
     now: float
-    programs: Published
+    programs: Reading
     broker_status: Published
-    supervisor_alive: bool
-    heartbeats: dict[str, Heartbeat]
-    silent: dict[str, float]  # seconds since the last sign of life of each program and supervisord
-    ended: frozenset[str]  # programs whose heartbeat belongs to a process that has ended
+    heartbeats: dict[str, Heartbeat]  # for their details: supervisord judges the heartbeats
     disks: tuple[Disk, ...]
-    # For a program whose heartbeat could not be read, the reason.
-    heartbeat_errors: dict[str, str] = field(default_factory=dict)
 
 
 def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
@@ -102,25 +80,18 @@ def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
 
     Raises nothing.
     """
-    programs = status_file.read(run_dir / "programs.json", **PROGRAMS)
-    said = programs.said or {"pid": 0, "start": 0, "programs": []}
-    found = heartbeat.read(run_dir, [each["program"] for each in said["programs"]])
-    heartbeats = found.by_program
+    programs = programs_file.read(run_dir)
+    names = [each.program for each in programs.report.programs] if programs.report else []
     return Snapshot(
         now=status_file.now(),
         programs=programs,
         broker_status=status_file.read(run_dir / "broker.json", **BROKER_STATUS),
-        supervisor_alive=Process(said["pid"], said["start"]).alive,
-        heartbeats=heartbeats,
-        silent={name: latest.age for name, latest in heartbeats.items()}
-        | {SUPERVISORD: programs.silence},
-        ended=frozenset(name for name, latest in heartbeats.items() if not latest.process.alive),
+        heartbeats=heartbeat.read(run_dir, names).by_program,
         # systemd removes the run directory when it stops the suite, which is not an error of a
         # disk.
         disks=tuple(
             map(_disk, [*directories, run_dir] if os.path.exists(run_dir) else directories)
         ),
-        heartbeat_errors=found.errors_found,
     )
 
 

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from warren.health.finding import Finding, Level, span
-from warren.health.observation import SUPERVISORD, Snapshot
-from warren.status.heartbeat import AT_WORK, STALE
+from warren.health.observation import Snapshot
+from warren.status.condition import Condition
+from warren.status.suite_report import ProgramStatus, Reading
 
-#: Seconds after which programs.json, which is written each second, is old.
-OLD = 15.0
 #: Seconds for which the start of a program, or its search for the broker, is only a warning.
 TIMEOUT = 60.0
 _STOPPED = "the suite is not running; start it: warren start, or without systemd warren supervise"
-_PASSING = ("STARTING", "STOPPING")
 
 
 def supervisord(snapshot: Snapshot) -> Finding:
     """Return whether the suite runs and the loop of its supervisord works."""
-    if reason := not_running(snapshot):
+    if reason := not_running(snapshot.programs):
         return Finding("supervisord", Level.CRITICAL, reason)
-    state = _said(snapshot)["state"]
+    report = snapshot.programs.known
+    state = report.state if report else "unknown"
     if state in ("starting", "stopping"):
         return Finding("supervisord", Level.WARNING, f"the suite is {state}")
     return Finding("supervisord", Level.OK, f"supervisord {state}")
 
 
-def not_running(snapshot: Snapshot) -> str:
+def not_running(reading: Reading) -> str:
     """Return why the status of the programs is unknown; empty when supervisord reports it."""
-    if snapshot.programs.said is None:
-        if snapshot.programs.missing:
-            return f"{_STOPPED}: {snapshot.programs.last_error}"
-        return f"nothing is known of the suite: {snapshot.programs.last_error}"
-    if not snapshot.supervisor_alive:
-        pid = _said(snapshot)["pid"]
-        return f"{_STOPPED}: supervisord, process {pid}, has ended"
-    age = snapshot.silent[SUPERVISORD]
-    return f"supervisord hangs: it has said nothing for {span(age)}" if age > OLD else ""
+    if reading.report is None:
+        if reading.missing:
+            return f"{_STOPPED}: {reading.last_error}"
+        return f"nothing is known of the suite: {reading.last_error}"
+    if not reading.alive:
+        return f"{_STOPPED}: supervisord, process {reading.report.process.pid}, has ended"
+    if reading.old:
+        return f"supervisord hangs: it has said nothing for {span(reading.silence)}"
+    return ""
 
 
 def programs(snapshot: Snapshot, check: str) -> Iterator[Finding]:
     """Yield a finding for each program of a daemon that has a problem, else one for all of them."""
-    if reason := not_running(snapshot):
+    if reason := not_running(snapshot.programs):
         yield Finding(check, Level.CRITICAL, reason)
         return
     mine = listed(snapshot, check)
@@ -52,63 +50,55 @@ def programs(snapshot: Snapshot, check: str) -> Iterator[Finding]:
     if not found:
         yield Finding(check, Level.OK, f"{check} is not enabled on this host")
     elif not bad:
-        names = ", ".join(program["program"] for program in mine)
-        yield Finding(check, Level.OK, f"{names} ready")
+        yield Finding(check, Level.OK, _ready_text(mine))
 
 
-def listed(snapshot: Snapshot, check: str) -> list[dict[str, Any]]:
-    """Return the entries of programs.json that belong to one daemon.
+def _ready_text(programs: list[ProgramStatus]) -> str:
+    """Return the names of programs that work, by what they do: worker-a, worker-b ready."""
+    names: dict[Condition, list[str]] = {}
+    for program in programs:
+        names.setdefault(program.condition, []).append(program.program)
+    return "; ".join(f"{', '.join(found)} {condition}" for condition, found in names.items())
+
+
+def listed(snapshot: Snapshot, check: str) -> list[ProgramStatus]:
+    """Return the programs that belong to one daemon.
 
     worker-main and worker-crawl belong to `worker`.
     """
-    known = _said(snapshot)["programs"]
-    return [program for program in known if _daemon(program["program"]) == check]
+    report = snapshot.programs.known
+    return [each for each in (report.programs if report else ()) if _daemon(each.program) == check]
 
 
 def _daemon(program: str) -> str:
     return "worker" if program.startswith("worker-") else program
 
 
-def _said(snapshot: Snapshot) -> dict[str, Any]:
-    return snapshot.programs.said or {}
+def _judge(snapshot: Snapshot, program: ProgramStatus) -> tuple[Level, str]:
+    """Return the level and the text of supervisord's judgement of a program."""
+    name, condition = program.program, program.condition
+    seconds = max(0.0, snapshot.now - program.condition_since)
+    if program.ready:
+        return _warning(snapshot, program) or (Level.OK, f"{name} {condition}")
+    text = f"{name} {condition.predicate}"
+    if condition == Condition.SILENT:
+        return Level.CRITICAL, f"{name} hangs: {condition} for {span(seconds)}"
+    if condition.passing:
+        # It passes by itself; it is critical when it lasts too long.
+        level = Level.WARNING if seconds < TIMEOUT else Level.CRITICAL
+        return level, f"{text}, for {span(seconds)}"
+    return Level.CRITICAL, f"{text}: {program.last_error}" if program.last_error else text
 
 
-def _judge(snapshot: Snapshot, program: dict[str, Any]) -> tuple[Level, str]:
-    name, state, reason = program["program"], program["state"], program.get("last_error") or ""
-    because = f": {reason}" if reason else ""
-    if program.get("backing_off"):
-        return Level.CRITICAL, f"{name} is backing off{because}"
-    if state in _PASSING:
-        return _passing(f"{name} is {state.lower()}", snapshot.now - program["since"])
-    if state != "RUNNING":
-        return Level.CRITICAL, f"{name} is {state}{because}"
-    return _by_heartbeat(snapshot, program)
-
-
-def _by_heartbeat(snapshot: Snapshot, program: dict[str, Any]) -> tuple[Level, str]:
-    name, heartbeat = program["program"], snapshot.heartbeats.get(program["program"])
-    if heartbeat is None and (reason := snapshot.heartbeat_errors.get(name)):
-        return Level.CRITICAL, f"{name} is unknown: {reason}"
-    # none, or that of an earlier process
-    if heartbeat is None or heartbeat.process.pid != program["pid"]:
-        return _passing(f"{name} has no heartbeat yet", snapshot.now - program["since"])
-    if name in snapshot.ended:
-        return Level.CRITICAL, f"{name}: its process {heartbeat.process.pid} has ended"
-    silent = snapshot.silent[name]
-    if silent > STALE:
-        return Level.CRITICAL, f"{name} hangs: silent for {span(silent)}"
-    if heartbeat.state in AT_WORK and program.get("warning"):
-        return Level.WARNING, f"{name} is {program['warning']}"
+def _warning(snapshot: Snapshot, program: ProgramStatus) -> tuple[Level, str] | None:
+    """Return what is wrong with a program although it works; None when nothing is."""
+    if program.warning:
+        return Level.WARNING, f"{program.program} is {program.warning}"
+    heartbeat = snapshot.heartbeats.get(program.program)
+    if heartbeat is None or heartbeat.process.pid != program.pid:
+        return None
     if (waits := heartbeat.details.get("storing_s") or 0) >= TIMEOUT:
         remedy = "free space under the state directory, or have Redis take writes"
-        return Level.WARNING, f"{name} cannot store results, for {span(waits)}: {remedy}"
-    if heartbeat.state in AT_WORK:
-        return Level.OK, f"{name} {heartbeat.state}"
-    return _passing(f"{name} is {heartbeat.state}", snapshot.now - heartbeat.since)
-
-
-def _passing(text: str, seconds: float) -> tuple[Level, str]:
-    """Return a warning for a state that passes by itself; critical when it lasts too long."""
-    return (
-        Level.WARNING if seconds < TIMEOUT else Level.CRITICAL
-    ), f"{text}, for {span(max(0.0, seconds))}"
+        text = f"{program.program} cannot store results, for {span(waits)}: {remedy}"
+        return Level.WARNING, text
+    return None

@@ -12,12 +12,12 @@ from warren.errors import ExitCode
 from warren.logs import setup
 from warren.logs.events import Event
 from warren.quotas import generation
-from warren.supervise.cancelled import forget_all_cancelled
+from warren.status import programs_file
 from warren.supervise.options import Options
 from warren.supervise.programs import supervisor_files
+from warren.supervise.programs.cancelled import forget_all_cancelled
 from warren.supervise.programs.directories import make_directories, note_run_dir
 from warren.supervise.reload.check import TIMEOUT, check
-from warren.supervise.status import program_status
 from warren.supervise.status.journal import journal
 from warren.supervise.status.sd_notify import Notifier
 from warren.supervise.supervisor import SuiteSupervisor
@@ -59,7 +59,7 @@ def _run(options: Options, settings: Settings, notifier: Notifier, lock: Lock) -
         raise
     finally:
         options.close_httpservers()
-        program_status.remove(settings.app.run_dir)
+        programs_file.remove(settings.app.run_dir)
         accepted_settings.remove(settings.app.run_dir)
     code = ExitCode.RESTART if options.mood == SupervisorStates.RESTARTING else ExitCode.OK
     logger.info(Event.STOPPED, exit_code=int(code))

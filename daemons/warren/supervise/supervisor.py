@@ -19,9 +19,11 @@ from warren.errors import ExitCode, WarrenError
 from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.status import heartbeat
+from warren.status.activity import Doing
+from warren.status.suite_report import Outcome
 from warren.supervise.daemon_process import DaemonProcess, state_of
 from warren.supervise.liveness.killed_daemon import KilledDaemons
-from warren.supervise.liveness.observe import Observation, at_work, look
+from warren.supervise.liveness.observe import Observation, look
 from warren.supervise.liveness.recover import Recovery
 from warren.supervise.options import Options
 from warren.supervise.programs.groups import Groups
@@ -29,11 +31,9 @@ from warren.supervise.programs.run_directory import RunDirectory
 from warren.supervise.reload.plan import Changes, Reload
 from warren.supervise.reload.rolling_restart import RollingRestart, checking
 from warren.supervise.reload.rollout import Rollout
-from warren.supervise.status.activity import Doing
-from warren.supervise.status.program_status import Outcome
+from warren.supervise.status.judged import status_of
 from warren.supervise.status.reporter import StatusReporter, View
 from warren.supervise.status.sd_notify import Notifier, first_problem
-from warren.supervise.status.summary import ProgramStatus
 from warren.supervise.step_errors import Steps
 from warren.system.run_lock import Lock
 
@@ -111,15 +111,20 @@ class SuiteSupervisor(Supervisor):
 
     def _look(self, elapsed: float) -> None:
         pids = {process.config.name: process.pid for process in self.daemons() if process.pid}
-        heartbeats = heartbeat.read(
+        read = heartbeat.read(
             self.settings.app.run_dir, [process.config.name for process in self.daemons()]
-        ).by_program
+        )
         self._observations = look(
-            self._observations, heartbeats, pids, elapsed, self._reports.can_write
+            self._observations,
+            read.by_program,
+            pids,
+            elapsed,
+            self._reports.can_write,
+            read.errors_found,
         )
         for process in self.daemons():
-            if process.config.name in heartbeats:
-                process.hear(heartbeats[process.config.name])
+            if process.config.name in read.by_program:
+                process.hear(read.by_program[process.config.name])
 
     def ordered_stop_groups_phase_1(self) -> None:
         """Stop all groups of one priority at once: workers drain in parallel, not one after
@@ -204,7 +209,10 @@ class SuiteSupervisor(Supervisor):
             restart = self.options.mood == SupervisorStates.RESTARTING
             stopping = "asked to start again" if restart else "asked to stop"
         return View(
-            [self._program_status(process) for process in self._processes()],
+            [
+                status_of(process, self._observations.get(process.config.name), self.settings)
+                for process in self._processes()
+            ],
             len(self.settings.quotas),
             self.settings.supervise.start_timeout,
             stopping,
@@ -219,39 +227,6 @@ class SuiteSupervisor(Supervisor):
             modules = ", ".join(self.settings.app.modules) or "none"
             return Doing(f"checking the new settings (task modules: {modules})", self._reload.begun)
         return self._rollout.doing(self._observations) or self._rolling.doing(self._observations)
-
-    def _program_status(self, process: Any) -> ProgramStatus:
-        name, state = process.config.name, state_of(process)
-        if not isinstance(process, DaemonProcess):  # an operator's own program has no heartbeat
-            started = state == "RUNNING"
-            return ProgramStatus(
-                name,
-                state,
-                process.pid or None,
-                0.0,
-                started,
-                False,
-                0,
-                process.spawnerr or "",
-                "",
-                False,
-            )
-        observation = self._observations.get(name)
-        ready = state == "RUNNING" and at_work(observation, self.settings)
-        return ProgramStatus(
-            name,
-            state,
-            process.pid or None,
-            process.since,
-            ready,
-            # A crash loop ends once the daemon has proven that it works; until then the daemon that
-            # works again counts as at work.
-            process.backing_off and not ready,
-            max(0, process.starts - 1),
-            process.last_error,
-            observation.state if observation else "",
-            warning=process.warning,
-        )
 
     def _processes(self) -> list[Any]:
         return [

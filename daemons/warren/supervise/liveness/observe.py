@@ -6,7 +6,7 @@ Pure: another file reads the heartbeats and acts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warren.config import Settings
 from warren.status.heartbeat import AT_WORK, Heartbeat
@@ -27,12 +27,14 @@ class Observation:
     """An observation of one process.
 
     `heartbeat` is its last heartbeat, None before the first. `silence` is for how many seconds the
-    loop has seen no newer heartbeat.
+    loop has seen no newer heartbeat. `unreadable` says why its heartbeat cannot be read now; empty
+    when it can, and when there is none.
     """
 
     pid: int
     heartbeat: Heartbeat | None = None
     silence: float = 0.0
+    unreadable: str = ""
 
     @property
     def state(self) -> str:
@@ -46,16 +48,22 @@ def look(
     pids: Mapping[str, int],
     elapsed: float,
     trusted: bool,
+    errors: Mapping[str, str] | None = None,
 ) -> dict[str, Observation]:
     """Return the observations of all programs with a process, `elapsed` seconds after `seen`.
 
     A heartbeat of a different process than the program's is ignored. When heartbeats cannot be
-    written (not `trusted`), silence means nothing, and no silence grows.
+    written (not `trusted`), silence means nothing, and no silence grows. `errors` says which
+    heartbeats could not be read, and why.
     """
     step = min(max(elapsed, 0.0), LONGEST_STEP) if trusted else 0.0
-    return {
+    found = {
         program: _look(seen.get(program), heartbeats.get(program), pid, step)
         for program, pid in pids.items()
+    }
+    return {
+        program: replace(observation, unreadable=(errors or {}).get(program, ""))
+        for program, observation in found.items()
     }
 
 
@@ -71,15 +79,6 @@ def _look(
     ):
         return Observation(pid, before.heartbeat, before.silence + step)
     return Observation(pid, heartbeat)
-
-
-def at_work(observation: Observation | None, settings: Settings) -> bool:
-    """Return whether the program does its work now."""
-    return (
-        observation is not None
-        and observation.state in AT_WORK
-        and observation.silence < settings.supervise.heartbeat_timeout
-    )
 
 
 def is_starting(observation: Observation) -> bool:

@@ -18,10 +18,10 @@ from warren.supervise.liveness.blocked import Blocked, blocked
 from warren.supervise.liveness.observe import (
     LONGEST_STEP,
     Observation,
-    at_work,
     is_starting,
     silence_limit,
 )
+from warren.supervise.liveness.readiness import at_work
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
 from warren.system.process import resident
 

@@ -15,13 +15,15 @@ from typing import Any
 from supervisor.states import ProcessStates
 
 from warren.errors import ExitCode
+from warren.status.activity import Doing
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
-from warren.supervise.cancelled import forget_cancelled
-from warren.supervise.liveness.observe import Observation, at_work, is_starting
+from warren.status.suite_report import Restarted
+from warren.supervise.liveness.observe import Observation, is_starting
+from warren.supervise.liveness.readiness import at_work
+from warren.supervise.programs.cancelled import forget_cancelled
 from warren.supervise.reload.check import Check
-from warren.supervise.status.activity import Doing, activity
-from warren.supervise.status.program_status import Restarted
+from warren.supervise.reload.progress_text import activity
 
 #: Seconds after which a worker that is still connecting counts as without a broker.
 _AWAY = 15.0

@@ -16,13 +16,14 @@ from supervisor.states import ProcessStates
 
 from warren.config import Settings
 from warren.config.reload_scope import affects_worker
+from warren.status.activity import Doing
 from warren.status.heartbeat import AT_WORK
 from warren.status.status_file import now
-from warren.supervise.cancelled import forget_cancelled
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.observe import Observation
+from warren.supervise.programs.cancelled import forget_cancelled
 from warren.supervise.reload.plan import Changes
-from warren.supervise.status.activity import Doing, activity
+from warren.supervise.reload.progress_text import activity
 
 #: States of a daemon that ended by itself and that no operator stopped. New settings may be what it
 #: needs to start again.

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from warren.errors import ExitCode
 from warren.logs.events import Event
 from warren.logs.setup import logger
+from warren.status.activity import Doing
+from warren.status.programs_file import ProgramsWriter
+from warren.status.suite_report import Outcome, ProgramStatus, Restarted, all_ready
 from warren.supervise.status import terminal
-from warren.supervise.status.activity import Doing
-from warren.supervise.status.program_status import Outcome, Programs, Restarted
 from warren.supervise.status.sd_notify import Notifier
-from warren.supervise.status.summary import ProgramStatus, all_ready, as_json, summary
+from warren.supervise.status.summary import summary
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,15 @@ class StatusReporter:
     """The status reports of one suite. No call blocks or raises."""
 
     def __init__(self, run_dir: Path, notifier: Notifier, start_timeout: float) -> None:
-        self._programs = Programs(run_dir)
+        self._programs = ProgramsWriter(run_dir)
         self._notifier = notifier
         #: Whether programs.json could be written; while it cannot, heartbeats cannot either.
         self.can_write = True
         # When the check of the unfinished reload began.
         self._reloading: float | None = None
         self._refusal = ""
+        # Whether the end of a start or of a reload is to be announced to systemd in this tick.
+        self._announced = False
         self._expected_by = time.monotonic() + start_timeout
         self._started = self._reported_ready = self._reported_late = self._reported_stopping = False
 
@@ -61,9 +64,16 @@ class StatusReporter:
         else:
             self._report_ready(view)
         status, state = self._summary(view), self._state(view)
+        self._publish(view, state, status)
+        # After the file: a reader that systemd's READY has woken finds the same there.
+        if self._announced and not view.stopping:
+            self._notifier.ready(status)
+        self._announced = False
         self._notifier.status(status)
         if state != "running":
             self._notifier.extend()
+
+    def _publish(self, view: View, state: str, status: str) -> None:
         try:
             self._programs.write(state, status, view.program_statuses, view.doing)
             self.can_write = True
@@ -105,7 +115,7 @@ class StatusReporter:
     def _end_reload(self, outcome: Outcome, view: View) -> None:
         self._programs.note(outcome)
         if self._started and not view.checking and self._reloading in (None, outcome.begun):
-            self._notifier.ready(self._summary(view))
+            self._announced = True
 
     # -- ready, late, stopping ---------------------------------------------------------------------
 
@@ -129,14 +139,13 @@ class StatusReporter:
             self._reported_late = True
             late = [status for status in expected if not status.ready]
             logger().error(
-                Event.NOT_READY, programs=[as_json(status) for status in late], reason=view.failure
+                Event.NOT_READY, programs=[asdict(status) for status in late], reason=view.failure
             )
             # systemd gets READY all the same: systemd would retry a failed start for ever, and no
             # restart brings back a broker or mends a program. STATUS says which programs are not
             # ready, and the others do their work.
             problems = [
-                f"{each.program} is not ready: it is {each.heartbeat or each.state}"
-                for each in late
+                f"{each.program} is not ready: it {each.condition.predicate}" for each in late
             ]
             outcome, problems = ("failed", [view.failure]) if view.failure else ("late", problems)
             self._settle(
@@ -150,7 +159,7 @@ class StatusReporter:
         if reloading is not None:
             self._end_reload(outcome, view)
         elif first:
-            self._notifier.ready(self._summary(view))
+            self._announced = True
 
     def _report_stopping(self, view: View) -> None:
         if not self._reported_stopping:

@@ -1,44 +1,16 @@
-"""The status of each program, and the status of the suite in one line. Pure."""
+"""The status of the suite in one line, for STATUS of systemd. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from warren.status.heartbeat import AT_WORK
+from warren.status.condition import Condition
+from warren.status.suite_report import ProgramStatus, all_ready
 
-#: supervisord's states of a program that has ended for good.
-_GIVEN_UP = ("FATAL", "EXITED", "UNKNOWN")
-
-
-@dataclass(frozen=True)
-class ProgramStatus:
-    """The status of one program, for programs.json and for STATUS.
-
-    `state` is supervisord's state, `since` the second of CLOCK_BOOTTIME at which it began.
-    `restarts` counts the starts after the first one. `last_error` says how the program ended last,
-    or why it could not start; empty when there is nothing to say. `heartbeat` is the state in the
-    program's own heartbeat. `expected` says whether the suite counts on the program: not on an
-    operator's own programs, and not on programs that an operator stopped.
-    """
-
-    program: str
-    state: str
-    pid: int | None
-    since: float
-    ready: bool
-    backing_off: bool
-    restarts: int
-    last_error: str
-    heartbeat: str = ""
-    expected: bool = True
-    warning: str = ""
-
-
-def all_ready(program_statuses: Sequence[ProgramStatus]) -> bool:
-    """Return whether every program that is expected does its work."""
-    return all(status.ready for status in program_statuses if status.expected)
+#: The conditions whose programs have a list of their own in the line.
+_LISTED = (Condition.BACKING_OFF, Condition.ENDED, Condition.STOPPED)
+#: The conditions in which the last error says more than the word.
+_WITH_ERROR = (Condition.RESTARTING, Condition.UNREADABLE)
 
 
 def summary(
@@ -55,37 +27,28 @@ def summary(
     """
     expected = [status for status in program_statuses if status.expected]
     parts = [_state_text(state, expected)]
-    late = [
-        each
-        for each in expected
-        if not each.ready and not each.backing_off and each.state not in _GIVEN_UP
-    ]
     lists = (
-        ("not ready", [f"{each.program} ({_doing(each)})" for each in late]),
+        ("not ready", [f"{each.program} ({_doing(each)})" for each in expected if _late(each)]),
         (
-            "backing off",
+            Condition.BACKING_OFF,
             [
                 f"{each.program} ({each.last_error}, tried each minute)"
                 for each in expected
-                if each.backing_off
+                if each.condition == Condition.BACKING_OFF
             ],
         ),
         (
-            "ended",
+            Condition.ENDED,
             [
                 f"{each.program} ({each.last_error or each.state})"
                 for each in expected
-                if _gave_up(each)
+                if each.condition == Condition.ENDED
             ],
         ),
         ("warning", [f"{each.program} ({each.warning})" for each in expected if each.warning]),
         (
-            "stopped",
-            [
-                each.program
-                for each in program_statuses
-                if not each.expected and each.state == "STOPPED"
-            ],
+            Condition.STOPPED,
+            [each.program for each in program_statuses if each.condition == Condition.STOPPED],
         ),
     )
     if state != "stopping":
@@ -113,7 +76,7 @@ def _at_work(expected: Sequence[ProgramStatus], quotas: int) -> str:
     workers = sum(status.program.startswith("worker-") for status in ready)
     parts = [_count(workers, "worker")] if workers else []
     parts += [
-        "beat leads" if each.heartbeat == "ready" else "beat stands by"
+        "beat leads" if each.condition == Condition.READY else f"beat on {each.condition}"
         for each in ready
         if each.program == "beat"
     ]
@@ -125,33 +88,15 @@ def _at_work(expected: Sequence[ProgramStatus], quotas: int) -> str:
     return ", ".join([*parts, _count(quotas, "quota")] if quotas else parts)
 
 
+def _late(status: ProgramStatus) -> bool:
+    """Return whether a program is not ready and has no list of its own."""
+    return not status.ready and status.condition not in _LISTED
+
+
 def _doing(status: ProgramStatus) -> str:
-    if status.state in ("RUNNING", "STARTING"):
-        if status.heartbeat in AT_WORK:  # "not ready: worker-a (ready)" would say nothing
-            return "starting" if status.state == "STARTING" else "silent"
-        return status.heartbeat or "starting"
-    return status.last_error or status.state.lower()
-
-
-def _gave_up(status: ProgramStatus) -> bool:
-    return status.state in _GIVEN_UP and not status.backing_off
+    error = status.last_error if status.condition in _WITH_ERROR else ""
+    return f"{status.condition}: {error}" if error else status.condition
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def as_json(status: ProgramStatus) -> dict[str, Any]:
-    """Return the status of a program as programs.json has it."""
-    names = (
-        "program",
-        "state",
-        "pid",
-        "since",
-        "ready",
-        "backing_off",
-        "restarts",
-        "last_error",
-        "warning",
-    )
-    return {name: getattr(status, name) for name in names}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from warren.status.status_file import now
-from warren.supervise.liveness.observe import Observation
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,3 @@ class Doing:
     @property
     def _then(self) -> str:
         return f", then {', '.join(self.then)}" if self.then else ""
-
-
-def activity(process: Any, observation: Observation | None) -> str:
-    """Return, in brackets, why a program is not ready yet; empty when nothing is known."""
-    if process is None:
-        return ""
-    state = observation.state if observation is not None and observation.state else ""
-    running = (
-        observation.heartbeat.details.get("running")
-        if observation is not None and observation.heartbeat is not None
-        else None
-    )
-    if state == "stopping" and isinstance(running, int) and running:
-        return f" (stopping, {running} {'task' if running == 1 else 'tasks'} running)"
-    return f" ({state or process.last_error or 'starting'})"

@@ -1,0 +1,85 @@
+"""The condition of a program, and with it whether it is ready: the only place that judges it.
+
+Pure. programs.json publishes the judgement, and everybody else reads it there.
+"""
+
+from __future__ import annotations
+
+from warren.config import Settings
+from warren.status.condition import Condition
+from warren.status.heartbeat import STALE
+from warren.supervise.liveness.observe import Observation
+
+#: The condition that follows from supervisord's state alone. RUNNING says only that there is a
+#: process: its heartbeat says what the process does.
+_OF_STATE = {
+    "STARTING": Condition.STARTING,
+    "STOPPING": Condition.STOPPING,
+    "BACKOFF": Condition.RESTARTING,
+    "STOPPED": Condition.STOPPED,
+    "EXITED": Condition.ENDED,
+    "FATAL": Condition.ENDED,
+    "UNKNOWN": Condition.ENDED,
+}
+#: The states that a heartbeat has.
+_OF_HEARTBEAT = {
+    str(condition): condition
+    for condition in (
+        Condition.STARTING,
+        Condition.CONNECTING,
+        Condition.READY,
+        Condition.STANDBY,
+        Condition.STOPPING,
+    )
+}
+
+
+def condition_of(
+    state: str, observation: Observation | None, backing_off: bool, settings: Settings
+) -> Condition:
+    """Return the condition of a daemon.
+
+    `state` is supervisord's. `backing_off` says that the daemon has ended so often that it is
+    started rarely.
+    """
+    found = _OF_STATE.get(state) or _by_heartbeat(observation, settings)
+    # A crash loop ends once the daemon has proven that it works; until then the daemon that works
+    # again counts as at work.
+    return Condition.BACKING_OFF if backing_off and not found.ready else found
+
+
+def own_condition(state: str) -> Condition:
+    """Return the condition of an operator's own program, which has no heartbeat."""
+    return _OF_STATE.get(state, Condition.RUNNING)
+
+
+def at_work(observation: Observation | None, settings: Settings) -> bool:
+    """Return whether a daemon whose process runs does its work, by its heartbeat."""
+    return _by_heartbeat(observation, settings).ready
+
+
+def since(
+    condition: Condition, observation: Observation | None, state_since: float, now: float
+) -> float:
+    """Return the second of CLOCK_BOOTTIME at which the condition began.
+
+    `state_since` is the second at which supervisord's state began.
+    """
+    if observation is None or observation.heartbeat is None:
+        return state_since
+    if condition == Condition.SILENT:
+        return round(now - observation.silence, 1)
+    if condition == observation.state:
+        # A process whose state STARTING has passed may have been ready before that.
+        return observation.heartbeat.since
+    return state_since
+
+
+def _by_heartbeat(observation: Observation | None, settings: Settings) -> Condition:
+    if observation is not None and observation.unreadable:
+        return Condition.UNREADABLE
+    if observation is None or observation.heartbeat is None:
+        return Condition.NO_HEARTBEAT
+    if observation.silence >= min(STALE, settings.supervise.heartbeat_timeout):
+        return Condition.SILENT
+    return _OF_HEARTBEAT.get(observation.state, Condition.UNKNOWN)
