@@ -73,6 +73,6 @@ def test_a_ring_outside_the_call_does_nothing() -> None:
     """A ring that comes as the call has just returned reaches nobody: the caller continues with the
     answer.
     """
-    time_limit._ring(signal.SIGALRM, sys._getframe())
+    time_limit._alarm(signal.SIGALRM, sys._getframe())
     with pytest.raises(TookTooLong):
-        call_within(60, lambda: time_limit._ring(signal.SIGALRM, sys._getframe()), {})
+        call_within(60, lambda: time_limit._alarm(signal.SIGALRM, sys._getframe()), {})

@@ -132,8 +132,9 @@ class Verbs(click.Group):
 @click.version_option(package_name="warren", prog_name="warren")
 @click.pass_context
 def warren(context: click.Context, directory: Path, host: str | None) -> None:
-    """Run a Celery processing queue in production: workers, beat and quota-watchdog, set up in INI
-    files.
+    """Run a Celery processing queue in production: workers, beat and quota-watchdog.
+
+    It is set up in INI files.
 
     Example: warren --config /etc/warren check
     """

@@ -40,8 +40,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_JSON
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> int:
-    """Check the configuration of this host, with the task modules that it names and supervisord's
-    own files.
+    """Check the configuration of this host, with its task modules and supervisord's own files.
 
     Prints every problem at once, each with its file and line, and ends with 78; or prints one line
     that says what was found, and ends with 0. What is valid but probably not meant is a warning on
@@ -106,8 +105,7 @@ def _tell_valid(
 @_JSON
 @click.pass_context
 def show_config(context: click.Context, as_json: bool) -> int:
-    """Show the configuration of this host as merged from all its files, with the origin of every
-    value.
+    """Show the configuration of this host as merged from all its files, with every value's origin.
 
     Prints a line for each value, as an INI file would hold it, with the section before the value
     and the origin after it. Passwords are masked.

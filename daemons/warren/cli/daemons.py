@@ -35,8 +35,9 @@ def _told(start: Callable[[Settings], ExitCode], settings: Settings) -> ExitCode
 @background
 @click.pass_context
 def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None:
-    """Run the worker NAME of the settings, [worker:NAME], in the foreground or, with --detach, in
-    the background.
+    """Run the worker NAME of the settings, [worker:NAME].
+
+    It runs in the foreground or, with --detach, in the background.
 
     SIGTERM: take nothing more, let running tasks finish within stop_timeout, requeue the rest.
     SIGHUP: read the settings again. SIGUSR1: log what it is doing.
@@ -62,8 +63,9 @@ def worker(context: click.Context, /, name: str, user: str, **how: bool) -> None
 @background
 @click.pass_context
 def beat(context: click.Context, /, user: str, **how: bool) -> None:
-    """Run beat, which sends the tasks of the schedule entries, in the foreground or, with --detach,
-    in the background.
+    """Run beat, which sends the tasks of the schedule entries.
+
+    It runs in the foreground or, with --detach, in the background.
 
     SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
 
@@ -86,8 +88,9 @@ def beat(context: click.Context, /, user: str, **how: bool) -> None:
 @background
 @click.pass_context
 def quota_watchdog(context: click.Context, /, user: str, **how: bool) -> None:
-    """Run the watchdog of this host's quotas in the foreground or, with --detach, in the
-    background.
+    """Run the watchdog of this host's quotas.
+
+    It runs in the foreground or, with --detach, in the background.
 
     SIGTERM: stop. SIGHUP: read the settings again. SIGUSR1: log what it is doing.
 

@@ -19,8 +19,9 @@ from warren.supervise.status import sd_notify
 @background
 @click.pass_context
 def supervise(context: click.Context, /, user: str, **how: bool) -> None:
-    """Run every daemon of this host under supervisord, in the foreground or, with --detach, in the
-    background.
+    """Run every daemon of this host under supervisord.
+
+    It runs in the foreground or, with --detach, in the background.
 
     SIGTERM: stop all gracefully; running tasks finish within their worker's stop_timeout. SIGHUP:
     read the settings again; daemons that the edit does not concern continue. SIGUSR1: log the state

@@ -134,8 +134,9 @@ def suspicious(text: str) -> bool:
 
 
 def redact_texts(value: Any) -> Any:
-    """Return a JSON-like value with redacted texts; numbers and names stay, for readers of its
-    shape.
+    """Return a JSON-like value with redacted texts; numbers and names stay.
+
+    So its shape stays for readers.
     """
     if isinstance(value, dict):
         return {key: redact_texts(each) for key, each in value.items()}
@@ -145,9 +146,7 @@ def redact_texts(value: Any) -> Any:
 
 
 def redact_value(value: Any, name: str = "") -> Any:
-    """Return a JSON-like value without secrets in its texts and keys, and under names of
-    secrets.
-    """
+    """Return a JSON-like value without secrets in its texts and keys, and under secret names."""
     if isinstance(value, dict):
         shown = [
             (redact(key) if isinstance(key, str) else key, _named(key, name), each)
@@ -171,8 +170,9 @@ def redact_value(value: Any, name: str = "") -> Any:
 
 
 def _named(key: Any, outer: str) -> str:
-    """Return the name for a value of an object: inside an object of secrets every value is a
-    secret.
+    """Return the name for a value of an object.
+
+    Inside an object of secrets every value is a secret.
     """
     return str(key) if _speaks(str(key)) or not _speaks(outer) else outer
 
@@ -286,9 +286,7 @@ def _value(text: str, name: str, at: int) -> tuple[int, int] | None:
 
 
 def _end_of_line(text: str, at: int) -> int:
-    """Return the end of the line, or of the quoted text around it; quoted texts in it belong
-    to it.
-    """
+    """Return the end of the line, or of the quoted text around it, with the quoted texts in it."""
     while found := _LINE_END.search(text, at):
         stop = found.start()
         if found[0] not in ("'", '"') or _CLOSES.match(text, stop):

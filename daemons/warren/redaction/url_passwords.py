@@ -36,9 +36,7 @@ _PATH = re.compile(r"[/?#\s\"'`<>;,)\]}]")
 
 
 def redact_urls(text: str) -> str:
-    """Return the text without the user information of its URLs; a user's name stays if no
-    secret.
-    """
+    """Return the text without the user information of its URLs; a name that is no secret stays."""
     if "%2f%2f" in text or "%2F%2F" in text:
         text = _ENCODED.sub(rf"\1{MASK}%40", text)
     starts = [(found.start(), found.end()) for found in _SLASHES.finditer(text)]

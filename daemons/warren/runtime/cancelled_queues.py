@@ -1,10 +1,9 @@
-"""Which of its queues remote control has cancelled for a worker, in a file that outlives the
-worker.
+"""The queues that remote control has cancelled for a worker, in a file that outlives the worker.
 
 A cancelled queue stays cancelled over each restart that no operator asked for: after a crash or a
 kill, because the worker hung or grew too big, or for new settings. An operator's own restart or
 stop forgets the list (`supervise` does that); where no `supervise` starts the worker again, its own
-orderly end does.
+clean end does.
 """
 
 from __future__ import annotations
@@ -27,15 +26,19 @@ class CancelledQueues:
         self._path = state_dir / "worker" / f"{program}.cancelled"
 
     def read(self) -> set[str]:
-        """Return the queues; none where the file is not there, or not what it was."""
+        """Return the queues; none where the file is missing or damaged."""
         try:
-            said = json.loads(read_regular(self._path)[0])
+            names = json.loads(read_regular(self._path)[0])
         except (OSError, ValueError, RecursionError):
             return set()
-        return {each for each in said if isinstance(each, str)} if isinstance(said, list) else set()
+        return (
+            {each for each in names if isinstance(each, str)} if isinstance(names, list) else set()
+        )
 
     def write(self, queues: Iterable[str]) -> None:
-        """Keep these queues. What cannot be written is told, and holds for as long as this process
+        """Keep these queues.
+
+        When they cannot be written, this is logged, and they hold for as long as this process
         lives.
         """
         try:
@@ -51,10 +54,10 @@ class CancelledQueues:
             )
 
     def take_up(self, queues: Iterable[str], controlled: bool) -> set[str]:
-        """Return which of a worker's `queues` are cancelled still, as it starts; the others are
-        forgotten.
+        """Return which of a worker's `queues` are still cancelled as it starts.
 
-        `controlled`: whether remote control is on. Without it nobody could add a queue again.
+        The others are forgotten. `controlled`: whether remote control is on. Without it no client
+        could add a queue again.
         """
         cancelled = self.read()
         if not cancelled:
@@ -72,7 +75,7 @@ class CancelledQueues:
         return holds
 
     def forget(self, queues: Iterable[str], reason: str) -> None:
-        """Keep none, and tell which of these queues the worker takes from again."""
+        """Keep none, and log which of these queues the worker consumes again."""
         for queue in sorted(self.read() & set(queues)):
             logger().info(Event.QUEUE_RESUMED, program=self._program, queue=queue, reason=reason)
         try:

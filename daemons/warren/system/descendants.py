@@ -37,8 +37,7 @@ class Swept:
 
 
 def children(pid: int, spare: Container[int] = ()) -> list[Process]:
-    """Return the children of a process that were not waited for yet, but for the numbers in
-    `spare`.
+    """Return the children of a process that were not waited for yet, without those in `spare`.
 
     Zombies are included.
     """

@@ -33,8 +33,7 @@ def make_closed(directory: Path) -> None:
 
 
 def make_logs(directory: Path) -> None:
-    """Create the log directory with its mode, whatever the umask is; an existing one keeps its
-    mode.
+    """Create the log directory with its mode, whatever the umask is; keep the mode of an old one.
 
     Raises OSError.
     """

@@ -33,9 +33,7 @@ _READ = {
 
 @dataclass(frozen=True)
 class Process:
-    """A process by its number and the clock tick (since boot) of its start: unique within a
-    boot.
-    """
+    """A process by its number and the clock tick (since boot) of its start: unique in one boot."""
 
     pid: int
     start: int
@@ -92,8 +90,9 @@ def waits(pid: int) -> bool:
 
 
 def reads(pid: int, file: int) -> bool:
-    """Return whether the process waits in read(2) on the descriptor `file`, inherited from this
-    process.
+    """Return whether the process waits in read(2) on the descriptor `file`.
+
+    It inherited the descriptor from this process.
 
     Return False as well where this user may not ask (proc(5), syscall), and on a processor whose
     number of that system call is unknown here.
@@ -112,8 +111,7 @@ def reads(pid: int, file: int) -> bool:
 
 
 def boot() -> str:
-    """Return a name of the boot and the namespace in which process numbers and CLOCK_BOOTTIME are
-    valid.
+    """Return a name of the boot and of the namespace of process numbers and CLOCK_BOOTTIME.
 
     The namespace is part of it: a container that restarts on a running kernel counts its processes
     from the start again.
@@ -171,9 +169,7 @@ def adopt_orphans() -> None:
 
 
 def gain_nothing() -> None:
-    """Keep this process, its programs and its children from gaining rights: no setuid bit
-    counts.
-    """
+    """Keep this process, its programs and its children from gaining rights (setuid bits)."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 

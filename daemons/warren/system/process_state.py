@@ -1,5 +1,4 @@
-"""The state of a daemon's own process, which it restores after foreign code (an import, a task)
-ran.
+"""The state of a daemon's own process, which it restores after foreign code (import, task) ran.
 
 Foreign code may do what it likes to its process. What belongs to that code stays changed: working
 directory, environment, locale. What a worker cannot work without is restored: signals, timers,
@@ -179,9 +178,7 @@ def _keep_warnings() -> None:
 
 
 def _stream(name: str) -> Any:
-    """Return a new stream on the descriptor of stdout or stderr, or on /dev/null if that is
-    closed.
-    """
+    """Return a new stream on the descriptor of stdout or stderr, or on /dev/null if closed."""
     number = 1 if name == "stdout" else 2
     try:
         os.fstat(number)

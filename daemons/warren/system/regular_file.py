@@ -88,8 +88,7 @@ def read_regular(
 
 
 def open_or_make(path: str | os.PathLike[str], mode: int = 0o600) -> int:
-    """Return a descriptor, to read and to write, of the regular file at `path`; create it if
-    missing.
+    """Return a descriptor of the regular file at `path`, to read and write; create it if missing.
 
     Any other kind of file is moved or removed: a lock on a link's target, or on a fifo, binds
     nobody. Raises OSError.

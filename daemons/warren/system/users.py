@@ -56,9 +56,7 @@ def own_name() -> str:
 
 
 def group_name(gid: int) -> str:
-    """Return the name of the group, or the number as text when this host does not know the
-    group.
-    """
+    """Return the name of the group, or the number as text when this host does not know it."""
     import grp  # imported here because only a refusal needs this library
 
     try:

@@ -105,9 +105,7 @@ PROPERTIES: Mapping[str, Rule] = {
 
 
 def problem_of(headers: Mapping[Any, Any], properties: Mapping[Any, Any]) -> str:
-    """Return what is wrong with the fields of a message that names a task; empty when
-    nothing is.
-    """
+    """Return what is wrong with the fields of a message that names a task; empty if nothing."""
     for name, rule in (("task", _NAME), ("id", _ID)):
         value = headers.get(name)
         if not value or not rule[1](value):

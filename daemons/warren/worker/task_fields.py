@@ -1,5 +1,6 @@
-"""What each line has of a task that the worker itself tells of: the same fields as a line of the
-process that runs it.
+"""The fields of a log line about a task that the worker itself writes.
+
+They are the same as in a line of the process that runs the task.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def about(request: Any) -> dict[str, Any]:
 
 
 def about_message(message: Any) -> dict[str, Any]:
-    """Return the same by a message that was found well formed, before there is a request."""
+    """Return the same fields by a message that was found well formed, before there is a request."""
     headers = message.headers
     fields = {
         "task_id": headers.get("id"),
@@ -26,13 +27,14 @@ def about_message(message: Any) -> dict[str, Any]:
         "queue": source(message) or None,
         "attempt": (headers.get("retries") or 0) + 1,
     }
-    # Of a task that has never begun no other line says who sent it.
+    # For a task that has never begun no other line says who sent it.
     return fields | ({"parent_id": headers["parent_id"]} if headers.get("parent_id") else {})
 
 
 def queue_by_key(settings: Settings) -> Callable[[str, str], str]:
-    """Return what finds a task's queue by the routing key of its message; by its name where no
-    queue has that key.
+    """Return a function that finds a task's queue by the routing key of its message.
+
+    It finds the queue by the task's name where no queue has that key.
     """
     queues = {queue.binding_key: name for name, queue in settings.queues.items()}
     return lambda routing_key, task: queues.get(routing_key) or settings.queue_of(task)

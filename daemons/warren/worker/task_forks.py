@@ -1,5 +1,6 @@
-"""Processes that a task forks, as `multiprocessing` does: SIGTERM ends them, as it does in any
-other program.
+"""Processes that a task forks, as `multiprocessing` does.
+
+SIGTERM ends them, as it ends any other program.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ _own = threading.local()
 
 
 def begin_child() -> None:
-    """In each pool child: what it forks from here on does not inherit what the pool does at
-    SIGTERM.
+    """Begin, in a pool child: processes that it forks do not inherit the pool's SIGTERM handler.
 
     Billiard's handler is written in Python, and a fork drops the signals that such a handler has
-    not seen yet; one that comes just before the process waits for a lock is not seen either. A
+    not seen yet; a signal that comes just before the process waits for a lock is not seen either. A
     process pool that ends soon after its start would wait for such a process without an end.
     """
     os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_begin_fork)
@@ -34,7 +34,7 @@ def _release() -> None:
 
 
 def _begin_fork() -> None:
-    # a handler that the task has set stays
+    # A handler that the task has set stays.
     if signal.getsignal(signal.SIGTERM) is _shutdown_cleanup:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _release()

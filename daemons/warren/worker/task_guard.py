@@ -1,9 +1,8 @@
-"""What stands around each task in a pool child, so that no task harms the tasks after it, nor the
-worker.
+"""The guard around each task in a pool child: no task harms the tasks after it, nor the worker.
 
 A task runs in a process that takes the next task when it has ended. It may change that process in
-any way, leave it by an exception that is none (`SystemExit`), or fork and return in both processes.
-None of that may reach the next task or the worker.
+any way, leave it by an exception that is no `Exception` (`SystemExit`), or fork and return in both
+processes. None of that may reach the next task or the worker.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from warren.worker.signal_receivers import Kept
 from warren.worker.task_log import TOLD
 from warren.worker.task_processes import Zombies
 
-#: Exceptions that say something to the worker, and whose types it knows.
+#: Exceptions that the worker acts on, and whose types it knows.
 _KNOWN = (Reject, Ignore, Retry)
 #: Characters of an exception's text that go to the worker.
 _KEPT = 1000
-#: The same of its traceback.
+#: Characters of an exception's traceback that go to the worker.
 _TRACEBACK = 64_000
 
 Tracer = Callable[..., tuple[Any, Any, Any, Any]]
@@ -50,7 +49,7 @@ class TaskGuard:
         self._state: ProcessState | None = None
         self._receivers: Kept | None = None
         self._running = False
-        #: Whether this process has told the end of the task with this id.
+        #: Whether this process has reported the end of the task with this id.
         self.told: Callable[[str], bool] = lambda task_id: False
         self._tasks: Mapping[str, Task] = {}
         self._zombies = Zombies()
@@ -65,38 +64,38 @@ class TaskGuard:
         signals.worker_process_init.connect(self._begin, weak=False)
 
     def _begin(self, **_: Any) -> None:
-        # A group of its own: a task that signals its group reaches no worker, and the worker knows
-        # what came from a child.
+        # The child has its own process group: a task that signals its group reaches no worker, and
+        # the worker knows what came from a child.
         setpgid(0, 0)
-        # What a task starts and lets go of becomes this process's child, and the worker's when this
+        # What a task starts and releases becomes this process's child, and the worker's when this
         # process ends.
         adopt_orphans()
         die_before_others()
-        # `multiprocessing` in a task. The flag says that this process may not have children, as
-        # nobody would end them; the worker does. Documented: a process that has been started cannot
-        # change it, but this object was made by its parent.
+        # This allows `multiprocessing` in a task. The flag says that this process may not have
+        # children, as no process would end them; the worker does. Documented: a process that has
+        # been started cannot change it, but this object was made by its parent.
         process = current_process()
         process.daemon = False
         with suppress(AttributeError):
-            # A process that is spawned is given this word, and the standard library pickles none
-            # but its own.
+            # A spawned process is given this key, and the standard library pickles only its own
+            # type.
             process._config["authkey"] = AuthenticationString(process.authkey)
         for task in self._tasks.values():
-            # Celery builds this one at the start of each child, just before this signal, and calls
-            # it for each task.
+            # Celery builds this tracer at the start of each child, just before this signal, and
+            # calls it for each task.
             task.__trace__ = self._guarded(task.__trace__)
 
     def _alone(self, run: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the body of a task with one end: a copy of the process that the body made by
-        `fork` ends with the body.
+        """Return the body of a task with one end.
 
-        Otherwise the copy would report the task's end a second time, and then read half of the next
-        task from the worker's pipe.
+        A copy of the process that the body made by `fork` ends with the body. Otherwise the copy
+        would report the task's end a second time, and then read half of the next task from the
+        worker's pipe.
         """
 
         @functools.wraps(run)
         def body(*arguments: Any, **keywords: Any) -> Any:
-            if self._running:  # a task that another one calls as a function is part of the other
+            if self._running:  # A task that another task calls as a function is part of that task.
                 return run(*arguments, **keywords)
             pid, self._running = getpid(), True
             try:
@@ -109,8 +108,8 @@ class TaskGuard:
                     _exit(_code(sys.exception()))
                 if (
                     self._state is not None
-                    # Before the result is stored and the end is logged: a low limit would
-                    # make these fail.
+                    # Before the result is stored and the end is logged: a low limit would make
+                    # these fail.
                 ):
                     self._state.restore()
                 if self._receivers is not None:
@@ -120,7 +119,7 @@ class TaskGuard:
 
     def _guarded(self, trace: Tracer) -> Tracer:
         def guarded(*arguments: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
-            # not before: the pool sets its own signal handlers after `_begin`
+            # Not before: the pool sets its own signal handlers after `_begin`.
             if self._state is None:
                 self._state = ProcessState(TOOLS)
                 self._receivers = Kept()
@@ -128,7 +127,7 @@ class TaskGuard:
             try:
                 value, info, seconds, text = trace(*arguments, **keywords)
                 return (_plain(value) if info else value), info, seconds, text
-            # It continues as one that the worker can read.
+            # It continues as an exception that the worker can read.
             except BaseException as error:  # noqa: BLE001
                 told = TOLD if arguments and self.told(arguments[0]) else ()
                 # Its traceback goes along, with its text: of 100 MB nobody would read either.
@@ -136,7 +135,8 @@ class TaskGuard:
                     error if len(safe_text(error)) <= _TRACEBACK else None
                 )
             finally:
-                # a copy of this process, which came back by another way than the task's own end
+                # This is a copy of this process, which came back by another way than the task's own
+                # end.
                 if getpid() != pid:
                     _exit(0)
                 if not self._state.restore():
@@ -154,8 +154,9 @@ def _code(error: BaseException | None) -> int:
 
 
 def _plain(failure: Any) -> Any:
-    """Make what says that a task failed such that the worker can read it: it has not all the types
-    that a task has made.
+    """Make the record of a task's failure such that the worker can read it.
+
+    The worker does not have all the types that a task has made.
     """
     failure.exception = _portable(getattr(failure.exception, "exc", failure.exception))
     failure.type = type(failure.exception)
@@ -164,8 +165,9 @@ def _plain(failure: Any) -> Any:
 
 
 def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
-    """Return the exception as a type that the worker has, too: one that it cannot read would end
-    its main loop.
+    """Return the exception as a type that the worker has, too.
+
+    An exception that the worker cannot read would end its main loop.
     """
     if isinstance(error, SystemExit):
         return SystemExit(
@@ -185,32 +187,33 @@ def _portable(error: BaseException, told: tuple[str, ...] = ()) -> Any:
     )
 
 
-def _bare(said: Any) -> Any:
-    """Return what a task says to the worker without what only this process can read.
+def _bare(outcome: Any) -> Any:
+    """Return what a task reports to the worker without what only this process can read.
 
-    The exception for which it is tried again may be of a type that nobody else has. The worker
-    would take the task for lost and run it once more, although its retry is on its way.
+    The exception for which the task is retried may be of a type that no other process has. The
+    worker would take the task for lost and run it once more, although its retry is on its way.
     """
-    if isinstance(said, Reject):
-        return Reject(_reason(said.reason), requeue=bool(said.requeue))
-    if isinstance(said, Retry):
-        return Retry(safe_text(said.excs)[:_KEPT] if said.excs else None)
+    if isinstance(outcome, Reject):
+        return Reject(_reason(outcome.reason), requeue=bool(outcome.requeue))
+    if isinstance(outcome, Retry):
+        return Retry(safe_text(outcome.excs)[:_KEPT] if outcome.excs else None)
     return Ignore()
 
 
 def _reason(reason: Any) -> Any:
     if isinstance(reason, NoRoute):
         return NoRoute(reason.exchange, reason.key)
-    if isinstance(reason, OperationalError):  # the worker has to tell these from others
+    if isinstance(reason, OperationalError):  # The worker has to tell these errors from others.
         return OperationalError(safe_text(reason)[:_KEPT])
     return (reason if isinstance(reason, str) else safe_text(reason))[:_KEPT]
 
 
 def _retire() -> None:
-    """Let this process end when it has reported its task: a limit that is lower for good would fail
-    the tasks after it.
+    """Let this process end when it has reported its task.
+
+    A limit that is lower for good would fail the tasks after it.
     """
     with suppress(Exception):
         # The pool's loop takes an error at its next read for its end. What the worker has written
-        # meanwhile it gives to another.
+        # meanwhile it gives to another child.
         current_process().inq._reader.close()

@@ -1,4 +1,4 @@
-"""One line in the log as a task begins, and one for its end: succeeded, failed, to be retried."""
+"""One log line as a task begins, and one for its end: succeeded, failed, to be retried."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from warren.logs.setup import bind, keep, logger, losing, unbind
 from warren.worker.callbacks import OWNER
 from warren.worker.task_fields import about, queue_by_key
 
-#: How a process says to its worker that the end of its task is told, in the arguments of the
+#: How a process tells its worker that the end of its task is logged, in the arguments of the
 #: exception that it sends.
 TOLD = ("its process has told this",)
-#: What every line of a task has.
+#: The fields of every line about a task.
 FIELDS = ("task_id", "root_id", "task", "queue", "attempt")
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A task that this process is running: its fields in the log, when it began (monotonic), how
-    long it had waited.
+    """A task that this process is running.
+
+    It has the task's fields in the log, when it began (seconds, monotonic clock), and how long it
+    had waited (seconds).
     """
 
     fields: dict[str, Any]
@@ -48,15 +50,15 @@ class TaskLog:
         self._told = ""
 
     def told(self, task_id: str) -> bool:
-        """Return whether this process has told the end of the task, the last one that it began.
+        """Return whether this process has logged the end of the task, the last one that it began.
 
-        Not where the line could not be written, as under a limit that the task has left for good:
-        the worker can.
+        False where the line could not be written, as under a limit that the task has lowered for
+        good: then the worker can write it.
         """
         return self._told == task_id and not losing()
 
     def connect(self, tasks: Mapping[str, Task]) -> None:
-        """Listens to these tasks in this process and in the pool children that it forks."""
+        """Listen to these tasks in this process and in the pool children that it forks."""
         for task in tasks.values():
             if task_has_custom(task, "on_success"):
                 task.on_success = self._behind_success(task, task.on_success)
@@ -70,7 +72,7 @@ class TaskLog:
 
     def began(self, task: Any = None, **_: Any) -> None:
         """Write the line of the beginning, and give the task's own log lines its fields."""
-        keep()  # the task before this one may have switched `logging` off
+        keep()  # The task before this one may have switched `logging` off.
         request = task.request
         self._told = ""
         fields = {
@@ -89,8 +91,9 @@ class TaskLog:
     def ended(
         self, sender: Any = None, state: str | None = None, retval: Any = None, **_: Any
     ) -> None:
-        """After this a line belongs to no task, or to the one that ran this one itself, with
-        `apply`.
+        """Unbind the fields of the task that ended.
+
+        A line after this belongs to no task, or to the task that ran this one itself, with `apply`.
         """
         if state == states.IGNORED and self._running:
             logger().info(
@@ -103,14 +106,14 @@ class TaskLog:
             bind(**self._running[-1].fields)
 
     def succeeded(self, sender: Any = None, **_: Any) -> None:
-        """The task returned."""
+        """Log that the task returned."""
         if self._told != sender.request.id:
             self._told = sender.request.id
             logger().info(Event.TASK_SUCCEEDED, **self._fields(sender.request))
 
     def _behind_success(self, task: Task, own: Callable[..., Any]) -> Callable[..., Any]:
         # The result is stored by then. What the task's class does after that may leave the process,
-        # and the line with it.
+        # and the line would be lost with it.
         @wraps(own)
         def on_success(*given: Any, **named: Any) -> Any:
             self.succeeded(task)
@@ -119,8 +122,9 @@ class TaskLog:
         return on_success
 
     def retried(self, request: Any = None, reason: Any = None, **_: Any) -> None:
-        """The task raised and comes again; or the worker sends it again
-        (`retry_on_worker_lost`).
+        """Log that the task raised and runs again, or that the worker sends it again.
+
+        The worker does so by `retry_on_worker_lost`.
         """
         if not self._running:
             logger().warning(
@@ -152,11 +156,11 @@ class TaskLog:
         einfo: Any = None,
         **_: Any,
     ) -> None:
-        """The task raised, or the process that ran it was lost or took too long: then it is the
-        worker itself that says so.
+        """Log that the task raised, or that its process was lost or took too long.
 
-        One line for each end: where a result cannot be stored, its process tells that, tells the
-        failure that comes of it, and its worker does once more.
+        In the last two cases the worker itself says so. There is one line for each end: where a
+        result cannot be stored, its process reports that, reports the failure that comes of it, and
+        its worker does once more.
         """
         if getattr(exception, "exc_args", None) == TOLD:
             return
@@ -167,7 +171,7 @@ class TaskLog:
             self._told = task_id
             fields = self._fields(request)
         elif _first(request) and self._told != task_id:
-            # in the child, behind the end: what fails there is told by two signals
+            # In the child, behind the end: a failure there is reported by two signals.
             if vars(request).get(OWNER) is None:
                 self._told = task_id
             fields = {"task_id": task_id, "task": sender.name, **_about(request)}
@@ -189,8 +193,9 @@ class TaskLog:
         einfo: Any = None,
         **_: Any,
     ) -> None:
-        """What surrounds the task failed, such as the storing of its result: it has failed,
-        whatever it returned.
+        """Log that what surrounds the task failed, such as the storing of its result.
+
+        The task has failed then, whatever it returned.
         """
         self.failed(sender, task_id, exception, einfo)
 
@@ -202,7 +207,7 @@ class TaskLog:
         expired: bool = False,
         **_: Any,
     ) -> None:
-        """The task will not run, or was ended while it ran: the worker itself says so."""
+        """Log that the task will not run, or was ended while it ran: the worker itself says so."""
         if not _first(request):
             return
         reason = "terminated" if terminated else "expired" if expired else "revoked"
@@ -220,7 +225,7 @@ class TaskLog:
 
 
 def _first(request: Any) -> bool:
-    """Return whether the worker has not told the end of this request yet; from now on it has."""
+    """Return whether the worker has not logged the end of this request yet; from now on it has."""
     owner = vars(request).get(OWNER)
     if owner is None:
         return True
@@ -229,31 +234,31 @@ def _first(request: Any) -> bool:
 
 
 def _about(request: Any) -> dict[str, Any]:
-    """Return the fields of a task of which the worker itself tells, by the context of its
-    request.
-    """
+    """Return the fields of a task by the context of its request, when the worker itself logs it."""
     owner = vars(request).get(OWNER)
     return about(owner) if owner is not None else {"root_id": getattr(request, "root_id", None)}
 
 
 def _routing_key(request: Any) -> str:
-    """The key that the message came with: a call may have named another queue than the
-    task's own.
+    """Return the key that the message came with.
+
+    A call may have named another queue than the task's own.
     """
     return str((request.delivery_info or {}).get("routing_key"))
 
 
 def _without_arguments(text: str) -> str:
-    """Celery's MaxRetriesExceededError recites the arguments of the task, which the log does not
-    hold.
+    """Return the text without the arguments of the task, which the log does not hold.
+
+    Celery's MaxRetriesExceededError repeats them.
     """
     return re.sub(r"(Can't retry \S+) args:.*", r"\1", text)
 
 
 def _waited(request: Any) -> float | None:
-    """Seconds between sending and starting, None where the publisher did not say.
+    """Return the seconds between sending and starting, None where the publisher did not say.
 
-    Hosts' clocks differ: never below 0.
+    Hosts' clocks differ: the result is never below 0.
     """
     sent = request.get(SENT_AT)
     return round(max(0.0, time.time() - sent), 6) if isinstance(sent, (int, float)) else None

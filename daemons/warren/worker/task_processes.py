@@ -1,10 +1,10 @@
-"""What the tasks of a worker have started: it ends with the process that ran the task, and holds
-the task's slots until then.
+"""What the tasks of a worker have started.
 
-Each pool child is a child subreaper, and so is the worker. What a task starts stays below its pool
-child, whatever it does to get away, and becomes the worker's child when the pool child ends: in
-order, by a time limit, killed, at recycling or at the stop. The worker kills it then. Nothing is
-killed while its pool child lives: a helper that a task starts for the tasks after it is fine.
+It ends with the process that ran the task, and keeps the task's slots open until then. Each pool
+child is a child subreaper, and so is the worker. What a task starts stays below its pool child,
+whatever it does to get away, and becomes the worker's child when the pool child ends: cleanly, by a
+time limit, killed, at recycling or at the stop. The worker kills it then. Nothing is killed while
+its pool child lives: a helper that a task starts for the tasks after it is fine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from warren.logs.setup import logger
 from warren.system.descendants import Swept, below, children, kill, sweep
 from warren.system.process import Process, adopt_orphans
 
-#: Seconds that the main loop waits at most for killed leftovers to be gone.
+#: Seconds that the main loop waits at most until killed leftovers are gone.
 DEATH = 0.5
 #: The same at the end of the worker.
 LAST_DEATH = 3.0
@@ -38,31 +38,35 @@ class TaskProcesses:
         self._pool: Callable[[], Container[int]] = tuple
         self._own_group = os.getpgid(0)
         self._children: dict[str, Process] = {}
-        self._held: deque[tuple[list[Process], Callable[[], None]]] = deque()
+        self._waiting: deque[tuple[list[Process], Callable[[], None]]] = deque()
 
     def begin(self, pool: Callable[[], Container[int]]) -> None:
-        """Become the heir of all below. `pool` says the numbers of the pool children."""
+        """Become the parent of all orphans below.
+
+        `pool` returns the process ids of the pool children.
+        """
         adopt_orphans()
         self._own_group = os.getpgid(0)
         self._pool = pool
 
     def step(self) -> None:
-        """End what dead pool children have left, and let go of slots whose holders have ended.
+        """End what dead pool children have left, and release slots whose holders have ended.
 
         Called a few times a second.
         """
         self._sweep(0.0)
-        for _ in range(len(self._held)):
-            holders, release = self._held.popleft()
+        for _ in range(len(self._waiting)):
+            holders, release = self._waiting.popleft()
             living = [holder for holder in holders if holder.alive]
             if living:
-                self._held.append((living, release))
+                self._waiting.append((living, release))
             else:
                 release()
 
     def end_within(self, seconds: float) -> None:
-        """Kill the pool children, and all else below, that live on so many seconds later; the
-        worker is at its end.
+        """Kill the pool children, and all else below, that still live after so many seconds.
+
+        The worker is ending then.
         """
 
         def end() -> None:
@@ -75,8 +79,9 @@ class TaskProcesses:
         threading.Thread(target=end, name="end-pool", daemon=True).start()
 
     def end(self) -> None:
-        """End all that is left at the end of the worker, also what its modules have started at
-        their import.
+        """End all that is left at the end of the worker.
+
+        This includes processes that its modules started at their import.
         """
         _tell(sweep((), lambda _: True, LAST_DEATH))
 
@@ -87,13 +92,12 @@ class TaskProcesses:
         self._children[task_id] = child
 
     def settle(self, task_id: str, since: int, release: Callable[[], None]) -> None:
-        """Call `release`, which lets the task's slots cool, when nothing lives that the task has
-        started.
+        """Call `release` when nothing lives that the task started. It lets the task's slots cool.
 
-        Such a process may still make the call, so its slot stays open: nobody else gets it, and no
-        window holds a call too many. What started before the task was admitted (`since`, see `now`)
-        is another task's. What an earlier task of the same child has started since counts as well:
-        then a slot stays open for longer than it had to.
+        Such a process may still make the call, so its slot stays open: no other task gets it, and
+        no window has a call too many. What started before the task was admitted (`since`, see
+        `now`) is another task's. What an earlier task of the same child has started since counts as
+        well: then a slot stays open for longer than necessary.
         """
         child = self._children.pop(task_id, None)
         holders: list[Process] = []
@@ -102,7 +106,7 @@ class TaskProcesses:
         elif child is not None:
             holders = self._sweep(DEATH)
         if holders:
-            self._held.append((holders, release))
+            self._waiting.append((holders, release))
         else:
             release()
 
@@ -114,14 +118,14 @@ class TaskProcesses:
     def _is_foreign(self, child: Process) -> bool:
         """Return whether a child of the worker came from a pool child.
 
-        A module may start a process at its import, or from a thread of the worker: that one is in
-        the worker's group, and ends with the worker. Each pool child has a group of its own, which
-        its descendants have as well, or one that they made.
+        A module may start a process at its import, or from a thread of the worker: that process is
+        in the worker's group, and ends with the worker. Each pool child has a group of its own,
+        which its descendants have as well, or a group that they made.
         """
         try:
             return os.getpgid(child.pid) != self._own_group
         except OSError:
-            return True  # a zombie that another one has waited for, or gone
+            return True  # It is gone, or it is a zombie that another process has waited for.
 
 
 def _tell(swept: Swept) -> None:
@@ -133,8 +137,9 @@ def _tell(swept: Swept) -> None:
 
 
 def has_descendants(since: int) -> bool:
-    """Return whether the calling process has a living descendant that started at `since` (see
-    `now`) or later.
+    """Return whether the calling process has a living descendant that started at `since` or later.
+
+    `since` is in the unit of `now`.
     """
     return bool(children(os.getpid())) and any(each.start >= since for each in below(os.getpid()))
 
@@ -145,11 +150,10 @@ def now() -> int:
 
 
 class Zombies:
-    """The dead children of a pool child that nobody waits for: what a task let go of (a daemon) and
-    that has ended since.
+    """The dead children of a pool child that no process waits for.
 
-    They are taken in when they have been dead for a minute. Until then somebody may ask for their
-    exit status, as Popen does.
+    They are what a task released (a daemon) and that has ended since. They are reaped when they
+    have been dead for a minute. Until then the task may ask for their exit status, as Popen does.
     """
 
     LOOK, DEAD_FOR = 10.0, 60.0
@@ -159,7 +163,7 @@ class Zombies:
         self._seen: dict[Process, float] = {}
 
     def step(self, now: float) -> None:
-        """Look, if the last look was long enough ago. `now` in seconds, monotonic."""
+        """Look, if the last look was long enough ago. `now` is in seconds, monotonic."""
         if now < self._next:
             return
         self._next = now + self.LOOK

@@ -1,5 +1,6 @@
-"""A bound in time for code of others that the worker's own loop calls: the worker does nothing else
-meanwhile.
+"""A time limit for code of others that the worker's own loop calls.
+
+The worker does nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -10,31 +11,31 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-#: Seconds between two rings: code that passes over every exception hears more than one.
+#: Seconds between two alarms: code that passes over every exception gets more than one.
 _AGAIN = 1.0
 
 
 class TookTooLong(BaseException):
-    """No `Exception`: an `except Exception` around a retry must not keep it."""
+    """A call took too long; no `Exception`, which an `except` around a retry would catch."""
 
 
 def call_within(seconds: float, call: Callable[..., Any], given: dict[str, Any]) -> Any:
     """Return what `call(**given)` returns. Raises TookTooLong after so many seconds.
 
-    It ends what sleeps, waits for a socket or a lock, or runs in Python. In another thread than the
-    main one, and within another such call, there is no bound of its own. What never comes back to
-    Python is left to supervise.
+    The limit ends what sleeps, waits for a socket or a lock, or runs in Python. In another thread
+    than the main one, and within another such call, there is no limit of its own. What never comes
+    back to Python is left to supervise.
     """
     before = signal.getsignal(signal.SIGALRM)
-    if threading.current_thread() is not threading.main_thread() or before is _ring:
+    if threading.current_thread() is not threading.main_thread() or before is _alarm:
         return call(**given)
-    signal.signal(signal.SIGALRM, _ring)
+    signal.signal(signal.SIGALRM, _alarm)
     signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         return _bounded(call, given)
     finally:
-        # Safe at each instruction: a ring that comes here finds no bounded call below it, and does
-        # nothing.
+        # This is safe at each instruction: an alarm that comes here finds no bounded call below it,
+        # and does nothing.
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before if before is not None else signal.SIG_DFL)
 
@@ -43,7 +44,7 @@ def _bounded(call: Callable[..., Any], given: dict[str, Any]) -> Any:
     return call(**given)
 
 
-def _ring(number: int, frame: FrameType | None) -> None:
+def _alarm(number: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code is _bounded.__code__:
             raise TookTooLong

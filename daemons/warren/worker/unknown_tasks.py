@@ -1,7 +1,7 @@
-"""Tasks that no module of this worker has: they go back to others first, who may have them already.
+"""Tasks that no module of this worker has: they go back to other workers first.
 
-New code comes to a fleet host by host. A worker that rejected what it does not know would take
-from the others what they could run.
+New code comes to a fleet host by host, so another worker may have the task already. A worker that
+rejected what it does not know would take from the others what they could run.
 """
 
 from __future__ import annotations
@@ -24,23 +24,21 @@ RETURNS = "warren_unknown"
 class UnknownTasks:
     """The returns of one worker.
 
-    `timeout` is the seconds after which nobody is expected to have the task.
+    `timeout` is the number of seconds after which no worker is expected to have the task.
     """
 
     def __init__(
         self, requeuer: Requeuer, timeout: float, keep: Callable[[Any, dict[str, Any], str], None]
     ) -> None:
         self._requeuer = requeuer
-        #: What becomes of one that RabbitMQ does not take back: the message, its new headers, why
-        #: nobody runs it.
+        #: What becomes of a message that RabbitMQ does not take back: called with the message, its
+        #: new headers, and why no worker runs it.
         self._keep = keep
         self._timeout = timeout
         self._kept = 0
 
     def send_on(self, consumer: Any, message: Any) -> bool:
-        """Return the message to its queue in a while; False when it was returned for
-        long enough.
-        """
+        """Return the message to its queue in a while; False when it was returned long enough."""
         now = time.time()
         returns, since, last = returned(message.headers or {}, now)
         if now - since >= self._timeout:
@@ -55,14 +53,16 @@ class UnknownTasks:
                     "have it"
                 ),
             )
-        # What is kept holds a place of the prefetch. Half of them at most: other tasks go on.
+        # A message that is kept holds a place of the prefetch. At most half of the places are used
+        # so: other tasks continue.
         long = self._kept < consumer.initial_prefetch_count // 2
-        # longer each time: messages that nobody can run do not keep the worker busy
+        # The pause is longer each time: messages that no worker can run do not keep the worker
+        # busy.
         pause = pause_before(returns)
         if now - last >= pause if returns else not long:
-            # It was on its way through the queue for long enough. A flood of them goes round as
-            # fast as it can: each that was kept for a moment would keep all the good ones behind it
-            # for as long.
+            # The message was on its way through the queue for long enough. A flood of such messages
+            # goes round as fast as it can: each that was kept for a moment would keep all the good
+            # ones behind it for as long.
             pause, long = 0.0, False
         elif not long:
             pause = FIRST_PAUSE
@@ -75,18 +75,20 @@ class UnknownTasks:
         self, consumer: Any, message: Any, connection: int, returns: int, since: float, long: bool
     ) -> None:
         self._kept -= long
-        if consumer.restart_count == connection:  # else the broker has delivered it again since
-            # On the embedded broker whoever puts a message into a queue that is empty is the first
-            # to look, each time.
+        # Otherwise the broker has delivered it again since.
+        if consumer.restart_count == connection:
+            # On the embedded broker the process that puts a message into an empty queue is the
+            # first to look, each time.
             getattr(message.channel.connection, "stand_back", _nothing)()
-            # Acknowledged when the broker has the copy: whatever ends in between, it is there.
+            # It is acknowledged when the broker has the copy: whatever ends in between, the task is
+            # there.
             headers = {RETURNS: [returns, since, time.time()]}
             refused = partial(self._keep, message, headers, "no worker that has the task was found")
             self._requeuer.send_back(message, message.ack, headers=headers, refused=refused)
 
 
 def _nothing() -> None:
-    """Other brokers give what comes to consumers in turn."""
+    """Do nothing: other brokers give what comes to consumers in turn."""
 
 
 def returned(headers: Mapping[str, Any], now: float) -> tuple[int, float, float]:
