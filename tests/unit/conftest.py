@@ -19,8 +19,9 @@ Refused = Callable[..., list[Problem]]
 
 @pytest.fixture
 def etc(tmp_path: Path) -> Written:
-    """Writes a configuration directory: the text of warren.ini, then files by their path within the
-    directory.
+    """Write a configuration directory.
+
+    It has the text of warren.ini, then files by their path within the directory.
     """
 
     def write(text: str = "", files: dict[str, str] | None = None) -> Path:

@@ -1,5 +1,6 @@
-"""What the worker does with slots, on real ledgers; what its gate does with messages, a real worker
-shows.
+"""What the worker does with slots, on real ledgers.
+
+What its gate does with messages is shown by a real worker.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def dropped(*tickets: Ticket) -> Bunch:
 
 
 def test_a_dropped_request_requeues_what_no_child_has_claimed(admission: Admission) -> None:
-    """The slot of a request that no child has taken up is free again; one that a child claimed
-    meanwhile is the child's.
+    """The slot of a request that no child has taken up is free again.
+
+    A slot that a child claimed meanwhile is the child's.
     """
     ledger = admission.ledgers["x"]
     tickets = ledger.reserve(2, current_process()) or ()
@@ -50,9 +52,7 @@ def test_a_dropped_request_requeues_what_no_child_has_claimed(admission: Admissi
 
 
 def test_what_a_busy_ledger_did_not_take(admission: Admission) -> None:
-    """A slot that cannot be given back while the ledger's lock is held is given back later, at a
-    turn of the main loop.
-    """
+    """A slot whose ledger is locked is released later, at a step of the main loop."""
     ledger = admission.ledgers["x"]
     tickets = ledger.reserve(2, current_process()) or ()
     with Ledger(ledger.path)._file.locked():

@@ -33,8 +33,9 @@ Written = Callable[..., Path]
 def test_a_file_of_hosts_that_is_nearly_this_hosts(
     etc: Written, files: tuple[str, ...], told: list[str]
 ) -> None:
-    """It is named, with the host that it was perhaps meant for; other hosts' files are nobody's
-    slip.
+    """The file is named, with the host that it was perhaps meant for.
+
+    The files of other hosts are no mistake.
     """
     directory = etc("")
     (directory / "hosts").mkdir(exist_ok=True)
@@ -48,8 +49,9 @@ def test_a_file_of_hosts_that_is_nearly_this_hosts(
 
 
 def test_a_celery_app_of_a_modules_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told with file and line, once, however many modules import it; one that Warren made,
-    and a proxy, are not.
+    """It is reported with file and line, once, however many modules import it.
+
+    An app that Warren made, and a proxy, are not reported.
     """
     source = tmp_path / "shop_celery.py"
     source.write_text(
@@ -75,8 +77,9 @@ def test_a_celery_app_of_a_modules_own(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_longer_window_is_told_before_it_costs(tmp_path: Path, etc: Written) -> None:
-    """With calls made under a short window a longer one admits none for its length; a change that
-    costs nothing is not told.
+    """After calls under a short window a longer window admits none for its length.
+
+    A change that costs nothing is not reported.
     """
     text = f"[app]\nstate_dir = {tmp_path}/state\n[quota:p2]\nlimit = {{}}\n"
     before = load(etc(text.format("5/20s")))

@@ -22,7 +22,8 @@ from warren.demo.api_calls import retry_in
 def test_only_an_answer_that_time_can_mend_is_tried_again(
     status: int, headers: dict[str, str], wait: float | None
 ) -> None:
-    """A 429 or a 5xx is tried again when the provider says, or after a second; anything else is
-    final.
+    """A 429 or a 5xx is tried again when the provider says, or after a second.
+
+    Any other answer is final.
     """
     assert retry_in(status, headers) == wait

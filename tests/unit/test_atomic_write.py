@@ -21,8 +21,9 @@ from warren.system.atomic_write import replace_file
 def test_whatever_stands_there_is_replaced(
     tmp_path: Path, word: str, name: str, durable: bool
 ) -> None:
-    """It is a regular file afterwards; no link was followed, no fifo waited for, and nothing stays
-    beside it.
+    """The path is a regular file afterwards.
+
+    No link was followed, no fifo waited for, and nothing stays beside it.
     """
     path = tmp_path / "x.json"
     PLANTS[word](tmp_path / name)

@@ -15,8 +15,9 @@ BENCHES = sorted((Path(__file__).parents[1] / "bench").glob("*.py"))
 
 @pytest.mark.parametrize("bench", BENCHES, ids=[each.stem for each in BENCHES])
 def test_it_starts(bench: Path) -> None:
-    """It says what it measures and has --json, with no more on Python's path than scripts/bench
-    gives it.
+    """Each bench says what it measures and has --json.
+
+    It has no more on Python's path than scripts/bench gives it.
     """
     done = run_to_end(
         [sys.executable, "-P", bench, "--help"],

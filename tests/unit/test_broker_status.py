@@ -53,9 +53,7 @@ def said(settings: Settings) -> dict[str, Any] | None:
 
 
 def test_a_thread_that_never_answers(settings: Settings, clock: Clock) -> None:
-    """Before the first look nothing is published; a look that is missing for too long is an
-    outage.
-    """
+    """Before the first look nothing is published; a look that stays away is an outage."""
     watched = broker_status.BrokerStatus(settings)
     watched.publish({})
     assert said(settings) is None
@@ -89,8 +87,9 @@ def test_quotas(settings: Settings, clock: Clock) -> None:
 def test_a_directory_that_cannot_be_written(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk does not end the watchdog: the file grows old, and nothing half-written is
-    left.
+    """A full disk does not end the watchdog.
+
+    The file grows old, and nothing half-written is left.
     """
     watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True)
@@ -104,8 +103,9 @@ def test_a_directory_that_cannot_be_written(
 
 
 def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Clock) -> None:
-    """What the quota lets through in a window says how long a queue takes at least; other queues
-    have no such time.
+    """What the quota admits in a window says how long a queue takes at least.
+
+    Other queues have no such time.
     """
     (tmp_path / "run").mkdir()
     ini = (
@@ -123,8 +123,9 @@ def test_a_queue_that_a_quota_holds_up(loaded: Loaded, tmp_path: Path, clock: Cl
 
 
 def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> None:
-    """With messages and no consumer it is a warning after a minute; one that may wait for a quota
-    has its window besides.
+    """A queue with messages and no consumer is a warning after a minute.
+
+    A queue that may wait for a quota has its window besides.
     """
     watched = broker_status.BrokerStatus(settings)
 
@@ -147,8 +148,9 @@ def test_a_queue_that_nobody_takes_from(settings: Settings, clock: Clock) -> Non
 
 
 def test_what_no_worker_will_take(settings: Settings, clock: Clock) -> None:
-    """Dead letters are a warning from `rejected_warning` on; queues without a section are named
-    with what they hold.
+    """Dead letters are a warning from `rejected_warning` on.
+
+    Queues without a section are named with their messages.
     """
     watched = broker_status.BrokerStatus(settings)
     watched._broker.latest = Look(clock.now, True, removed={"lonely": 2})

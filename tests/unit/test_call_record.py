@@ -31,9 +31,7 @@ def test_a_torn_line_of_a_record_is_not_read_as_a_call() -> None:
 
 
 def test_the_summary_counts_refused_calls_and_leaves_strangers_out() -> None:
-    """A refused call is a call and counts in its window; a call without the key is no call
-    of ours.
-    """
+    """A refused call counts in its window; a call without the key is not counted."""
     second = 10**9
     calls = [
         Call(1 * second, "/documents/0", 401),

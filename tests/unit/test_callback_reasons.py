@@ -17,8 +17,9 @@ def failing(*_: Any, **__: Any) -> None:
 
 
 def test_a_reason_names_the_type_of_an_error_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a hook behind the hook's name; of a callback, and of a result that cannot be read,
-    alone.
+    """A hook's reason stands behind the hook's name.
+
+    The reason of a callback, or of a result that cannot be read, stands alone.
     """
     told: list[Any] = []
     monkeypatch.setattr(

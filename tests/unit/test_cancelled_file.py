@@ -1,6 +1,4 @@
-"""The file of queues that remote control has cancelled: what a worker takes up of it, and what is
-forgotten.
-"""
+"""The file of queues that remote control has cancelled: what a worker loads and what it forgets."""
 
 from __future__ import annotations
 
@@ -63,8 +61,9 @@ def test_without_remote_control_nothing_stays_cancelled(tmp_path: Path, lines: A
 
 
 def test_what_an_operator_has_asked_for_forgets_it(tmp_path: Path, lines: Any) -> None:
-    """A restart of one worker, or the end of the suite; also of a worker that the settings do not
-    have any more.
+    """An operator's restart of one worker, or the end of the suite, forgets the list.
+
+    This includes a worker that the settings do not have any more.
     """
     settings: Any = SimpleNamespace(
         app=SimpleNamespace(state_dir=tmp_path),

@@ -92,9 +92,7 @@ def settings_of(directory: Path) -> Settings:
 def test_usage(
     directory: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
 ) -> None:
-    """What no task can be sent with ends with 2 and a word on what was expected; nothing is
-    sent.
-    """
+    """Arguments that make no task end with 2 and say what was expected; nothing is sent."""
     assert call(directory, *arguments) == ExitCode.USAGE
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (directory.parent / "state" / "broker").exists()
@@ -141,9 +139,7 @@ def test_a_routing_key_that_leads_nowhere(
 
 @pytest.mark.parametrize("wait", ["0.2", "200ms", "0.2s"])
 def test_not_done_in_time(directory: Path, capsys: pytest.CaptureFixture[str], wait: str) -> None:
-    """A wait that runs out ends with 1 and a line that says where the task is, as far as anybody
-    knows.
-    """
+    """A wait that runs out ends with 1 and a line that says where the task is, as far as known."""
     for number, arguments in enumerate(("1 message waits", "2 messages wait"), start=1):
         assert call(directory, "shop.page", "--wait", wait) == ExitCode.FAILURE
         captured = capsys.readouterr()
@@ -209,8 +205,9 @@ def test_a_result_of_each_kind(
     result: object,
     said: object,
 ) -> None:
-    """What Celery's JSON carries is told as JSON that every reader takes: what that does not know
-    is text, as in the log.
+    """A result that JSON does not have is printed as text, as in the log.
+
+    Every reader takes the JSON that is printed.
     """
 
     def refuse(word: str) -> float:
@@ -296,8 +293,9 @@ def test_a_result_that_is_no_file(
 
 @pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
 def test_no_result_ends_who_asks_for_it(directory: Path, kind: str) -> None:
-    """An exception that is none (of a task's, or of whoever wrote it there) is one when it
-    is read.
+    """An exception that is none becomes one when it is read.
+
+    A task may have raised it, or another process may have written it.
     """
     app = make_app(settings_of(directory))
     app.backend.store_result("known", 1, "SUCCESS")
@@ -341,8 +339,9 @@ def test_no_result_ends_who_asks_for_it(directory: Path, kind: str) -> None:
 def test_broken_broker(
     etc: Written, capsys: pytest.CaptureFixture[str], ini: str, code: int
 ) -> None:
-    """A broker that cannot be used, or cannot be reached, ends with 78 or 69, without a traceback
-    and without a password.
+    """A broker that cannot be used ends with 78, one that cannot be reached with 69.
+
+    There is no traceback and no password.
     """
     assert call(etc(ini), "shop.page") == code
     said = capsys.readouterr().err
@@ -361,8 +360,9 @@ def test_broken_broker(
 def test_the_broker_in_a_message(
     etc: Written, capsys: pytest.CaptureFixture[str], url: str, shown: str
 ) -> None:
-    """The message names the line of the URL, and the broker with a mask where a password was given,
-    with none where none was.
+    """The message names the line of the URL, and the broker.
+
+    It has a mask where a password was given, and none where none was.
     """
     directory = etc(f"[broker]\nurl = {url}")
     assert call(directory, "shop.page") == ExitCode.UNAVAILABLE
@@ -397,8 +397,9 @@ def fetch_price():
 def test_a_name_that_no_module_has(
     directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: str, told: str
 ) -> None:
-    """A task that this host does not know is sent, since another may know it, and whoever has
-    mistyped it reads so.
+    """A task that this host does not know is sent, since another host may know it.
+
+    A note on stderr says so, in case of a typing error.
     """
     module = f"shop_of_{sent}"  # an imported module stays
     (tmp_path / f"{module}.py").write_text(SHOP.format(module=module), encoding="utf-8")

@@ -96,8 +96,9 @@ def test_what_cannot_be_asked(
 def test_a_mistyped_daemon(
     etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
-    """A daemon that nobody knows ends with 2, those that are known and the one that was meant, and
-    waits for no line of it.
+    """An unknown daemon ends with 2 and names the known ones and the nearest.
+
+    The command waits for no line of it.
     """
     dirs = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
     (tmp_path / "log").mkdir()

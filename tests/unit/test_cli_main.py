@@ -34,9 +34,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
 def test_a_traceback_is_masked(
     failing: Callable[[Exception], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unforeseen error ends with 70 and its traceback, in which no password of a URL can be
-    read.
-    """
+    """An unforeseen error ends with 70 and a traceback without the password of any URL."""
     failing(ValueError("cannot use redis://secret77@host or amqp://u:secret77@host"))
     assert main(["check"]) == ExitCode.SOFTWARE
     said = capsys.readouterr().err
@@ -130,9 +128,7 @@ def test_no_room_for_the_output(etc: Written, arguments: str, unbuffered: str) -
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("arguments", ["check", "show-config --json", "--help", "logs"])
 def test_closed_streams_change_nothing(etc: Written, arguments: str, closed: str) -> None:
-    """A command that a job calls with its output closed ends as ever, and no file takes the place
-    of a stream.
-    """
+    """A command whose output is closed ends as ever, and no file takes the place of a stream."""
     command = f"{sys.executable} -m warren --config {etc('')} {arguments}"
     ends = [
         run_to_end(["sh", "-c", f"{command} {how}"], env=os.environ, capture_output=True)
@@ -143,8 +139,9 @@ def test_closed_streams_change_nothing(etc: Written, arguments: str, closed: str
 
 
 def test_one_way_to_reload_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Help, guide and shipped file send nobody to a signal: `warren reload` checks first and says
-    what became of it.
+    """Help, guide and shipped files tell no reader to send a signal.
+
+    `warren reload` checks first and reports the outcome.
     """
     for verb in VERBS:
         assert main([verb, "--help"]) == 0

@@ -18,8 +18,9 @@ Written = Callable[..., Path]
 
 
 def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong file ends with 78 and its problems, and a line says what a running suite does
-    meanwhile.
+    """A wrong file ends with 78 and its problems.
+
+    A line says what a running suite does meanwhile.
     """
     assert main(["--config", str(etc("[log]\nlevel = loud")), "reload"]) == ExitCode.CONFIG
     problem, line = capsys.readouterr().err.splitlines()

@@ -21,8 +21,9 @@ Written = Callable[..., Path]
 
 
 def test_wrong_configuration(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong file ends with 78 and its problems, and a line says what a running suite does
-    meanwhile.
+    """A wrong file ends with 78 and its problems.
+
+    A line says what a running suite does meanwhile.
     """
     with pytest.raises(SystemExit) as end:
         main(["--config", str(etc("[log]\nlevel = loud")), "status"])
@@ -38,8 +39,9 @@ def test_tables_do_not_wrap(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In 80 columns a program has a line, or a few, however many queues a worker has; the suite as
-    a whole stands above.
+    """In 80 columns a program has a few lines at most, however many queues a worker has.
+
+    The suite as a whole stands above.
     """
     queues = [f"provider-{number}" for number in range(30)]
     details = {
@@ -131,8 +133,9 @@ def test_a_quota_whose_ledger_is_not_made_yet(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In the first second of a new suite a quota has no ledger: words say so, not a system's error
-    with its path.
+    """In the first second of a new suite a quota has no ledger.
+
+    The text says so, and shows no system error with its path.
     """
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     directories = "".join(f"{name}_dir = {tmp_path / name}\n" for name in ("state", "log", "run"))
@@ -164,8 +167,9 @@ def test_broker_that_does_not_answer(
     url: str,
     shown: str,
 ) -> None:
-    """A broker that is away ends with 69; it is named with one mask where a password was given, and
-    no mask where none was.
+    """A broker that is away ends with 69.
+
+    It is named with one mask where a password was given, and with none where none was.
     """
     monkeypatch.setattr(status_verb, "program_status", lambda _: [])
     for arguments in (["status"], ["status", "--json"]):
@@ -228,8 +232,9 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
 def test_a_fresh_broker_status_is_shown(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a broker status neither the broker nor a ledger is asked, and growth, alarms and trouble
-    are shown.
+    """With a broker status neither the broker nor a ledger is asked.
+
+    Growth, alarms and last errors are shown.
     """
     broker_status_of(tmp_path / "run", alarms=["low on disk"])
     with pytest.raises(SystemExit) as end:
@@ -252,8 +257,9 @@ def test_a_fresh_broker_status_is_shown(
 def test_a_broker_status_as_json(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same as one object, which says how old it is; a broker that the broker status did not
-    reach ends with 69.
+    """With --json the same is one object, which says how old it is.
+
+    A broker that the broker status did not reach ends with 69.
     """
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     broker_status_of(tmp_path / "run", reachable=False, reason="it does not answer")

@@ -175,8 +175,9 @@ def test_a_state_of_roots_that_others_may_write_to_is_refused(place: Path, mode:
 
 @ROOT
 def test_what_anybody_may_make_is_not_waited_for(place: Path) -> None:
-    """Settings or a state that do not exist in a directory such as /tmp may be a stranger's by the
-    time they are read.
+    """Settings or a state that do not exist in a directory such as /tmp are refused.
+
+    They may be a stranger's by the time they are read.
     """
     (place / "var").chmod(0o1777)
     for look in (owner_of_state, lambda path: owner_of(path, "here")):
@@ -203,8 +204,9 @@ def test_a_link_decides_nothing(place: Path) -> None:
     ["etc", "etc/conf.d", "etc/hosts", "etc/warren.ini", "etc/hosts/here.ini", "etc/conf.d/a.ini"],
 )
 def test_who_may_write_the_settings_is_obeyed_as_himself(place: Path, what: str) -> None:
-    """Whoever may name another state directory does not choose whom root becomes: he is whom root
-    becomes.
+    """A user who may name another state directory does not choose whom root becomes.
+
+    Root becomes that user.
     """
     path = place / what
     if not path.exists():
@@ -230,8 +232,9 @@ def test_settings_of_several_users_are_not_obeyed(place: Path) -> None:
 
 @ROOT
 def test_settings_behind_a_link_are_judged_where_they_are(place: Path) -> None:
-    """A link of root's is followed; who may write there counts, and so does who has made the
-    link.
+    """A link of root's is followed.
+
+    The users who may write there count, and so does the user who made the link.
     """
     (place / "linked").symlink_to("etc")
     assert owner_of(place / "linked", "here") == ANNA
@@ -248,8 +251,9 @@ def test_settings_behind_a_link_are_judged_where_they_are(place: Path) -> None:
 
 @ROOT
 def test_a_suite_that_has_never_run_is_roots(place: Path) -> None:
-    """Without a state directory, and without settings, root's own rights suffice to say what is
-    missing.
+    """Without a state directory, and without settings, root's own rights suffice.
+
+    They suffice to say what is missing.
     """
     os.chown(place / "var" / "state", 0, 0)
     assert owner_of(place / "etc", "here") == 0
@@ -302,8 +306,9 @@ def test_a_suite_of_roots_uses_no_directory_of_another(place: Path, option: str,
 @click.command("beat", cls=Verb)
 @click.option("--user")
 def daemons_verb(user: str) -> None:
-    """Stand for a daemon: in a test the user has no right to read the settings of root, nor all of
-    Python.
+    """Stand for a daemon.
+
+    In a test the user has no right to read the settings of root, nor all of Python.
     """
     become(user)
     nobody = pwd.getpwnam("nobody")
@@ -319,8 +324,9 @@ def daemons_verb(user: str) -> None:
 
 @ROOT
 def test_a_daemon_of_an_init_script_has_an_environment_of_its_own() -> None:
-    """--user without a terminal: what belongs to root's session and interpreter goes, what the
-    tasks may need stays.
+    """With --user and no terminal, variables of root's session and interpreter go.
+
+    What the tasks may need stays.
     """
 
     def start() -> None:

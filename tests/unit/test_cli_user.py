@@ -64,9 +64,7 @@ def _code(*arguments: str) -> int:
 
 @pytest.mark.parametrize("verb", [("call", "shop.add"), ("show-config",), ("logs",)])
 def test_settings_that_may_not_be_read(directory: Path, verb: tuple[str, ...]) -> None:
-    """A directory of settings, or one file of it, that is closed to a user: which, once, and who
-    may.
-    """
+    """A closed directory or file of settings is named once, with the users who may read it."""
     (directory / "etc").chmod(0o700)
     said = (
         f"{directory}/etc: expected a directory that can be read, found Permission denied; call it "
@@ -116,9 +114,7 @@ def test_the_state_of_another_user(directory: Path) -> None:
 
 
 def test_no_state_is_made_where_no_suite_has_run(directory: Path) -> None:
-    """A call under settings that no suite runs with, such as the defaults, leaves nothing on the
-    machine.
-    """
+    """A call under settings that no suite runs with, such as the defaults, leaves no file."""
     (directory / "state").rmdir()
     code, said = told(directory, "root", "call", "shop.add")
     assert (code, said.partition("; ")[2].partition(" once")[0]) == (69, "start the suite")
@@ -151,9 +147,7 @@ def populated(directory: Path) -> None:
     ["status", "health", "logs", "reload", "check", "show-config", "call shop.add", "beat --stop"],
 )
 def test_nobody_sees_a_traceback(directory: Path, verb: str, closed: str) -> None:
-    """An ordinary user who may not read or write some file of the suite gets a sentence and an exit
-    code of the table.
-    """
+    """A user who may not read or write some file of the suite gets a sentence and an exit code."""
     populated(directory)
     for name in ("run", "log", "state") if closed == "everything" else (closed,):
         (directory / name).chmod(0o700 if (directory / name).is_dir() else 0o600)

@@ -1,6 +1,4 @@
-"""What every verb of the command line has: an example that works, --json, help against typing
-errors, documented exit codes.
-"""
+"""What every verb has: an example that works, --json, hints after typing errors, exit codes."""
 
 from __future__ import annotations
 
@@ -116,8 +114,9 @@ def test_a_pipe_gets_no_colours(
     capsysbinary: pytest.CaptureFixture[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is no terminal gets text alone, on stdout and stderr, whatever terminal the command was
-    called in.
+    """Output that is no terminal gets text alone, on stdout and stderr.
+
+    The terminal in which the command was called does not matter.
     """
     monkeypatch.setenv("TERM", "xterm-256color")
     names = {name: tmp_path / name for name in ("state", "log", "run")}
@@ -138,7 +137,8 @@ def test_a_pipe_gets_no_colours(
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_goes_through_the_one_rule(verb: str) -> None:
-    """A verb of tomorrow, too, is the suite's user or only talks to systemd when root types it
-    (cli/privileges.py).
+    """As root each future verb, too, becomes the suite's user or only talks to systemd.
+
+    See cli/privileges.py.
     """
     assert isinstance(command_of(verb), Verb)

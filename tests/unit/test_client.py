@@ -56,9 +56,7 @@ def test_a_call(ledger: Ledger) -> None:
 
 
 def test_the_first_call_uses_the_slot_of_the_task(ledger: Ledger) -> None:
-    """The slot that admitted the task serves its first call, and each further call has one of its
-    own.
-    """
+    """The slot that admitted the task serves its first call; each further call has its own slot."""
     admit(ledger)
     for cooling in (1, 2):
         with quota("x").call():
@@ -86,8 +84,9 @@ def test_a_call_that_failed(ledger: Ledger) -> None:
 
 
 def test_the_same_call_again(ledger: Ledger) -> None:
-    """One object can make a call after another, each with its own slot and fate, but not two at
-    once.
+    """One object can make calls one after the other, but not two at once.
+
+    Each has its own slot and its own outcome.
     """
     call = quota("x").call()
     with call:
@@ -150,8 +149,9 @@ def test_observe(
     headers: dict[str, str],
     closed: int,
 ) -> None:
-    """A refusal with Retry-After closes the quota for so long, and nothing else does; the log tells
-    a pause once.
+    """A refusal with Retry-After closes the quota for so long, and nothing else does.
+
+    The log has each pause once.
     """
     caplog.set_level(logging.WARNING)
     began = time.monotonic()
@@ -172,8 +172,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_a_busy_ledger_at_the_end_of_a_call(ledger: Ledger) -> None:
-    """A call that cannot be settled fails no task, its slot serves no other call, and it is settled
-    with the next one.
+    """A call that cannot be settled fails no task, and its slot serves no other call.
+
+    It is settled with the next one.
     """
     admit(ledger, 2)
     with Ledger(ledger.path)._file.locked(), pytest.raises(NoAllowance), quota("x").call(0.1):
@@ -190,9 +191,7 @@ def test_a_busy_ledger_at_the_end_of_a_call(ledger: Ledger) -> None:
 
 
 def test_a_slot_that_no_longer_stands(ledger: Ledger) -> None:
-    """A task whose slot was lost with a damaged ledger calls with a slot of the new one, or not at
-    all.
-    """
+    """A task whose slot was lost with a damaged ledger needs a slot of the new ledger to call."""
     admit(ledger)
     poke(ledger.path, VERSION=9)
     assert fresh(ledger.path).counts().cooling == 4
@@ -213,9 +212,7 @@ def test_a_ledger_that_is_mended_meanwhile(ledger: Ledger) -> None:
 
 
 def test_a_task_that_dies_in_its_call(ledger: Ledger) -> None:
-    """The slot of a process that ends inside the block is open until it is reaped, and cools
-    then.
-    """
+    """The slot of a process that ends inside the block is open until it is reaped, then cools."""
 
     def die() -> None:
         quota("x").call().__enter__()
@@ -227,8 +224,9 @@ def test_a_task_that_dies_in_its_call(ledger: Ledger) -> None:
 
 
 def test_calls_that_are_cut_off(ledger: Ledger) -> None:
-    """Wherever a soft time limit cuts a call off, after the task no slot of it is open; while a
-    thread calls, all stay.
+    """Wherever a soft time limit cuts a call off, after the task no slot of it is open.
+
+    While a thread calls, all stay open.
     """
 
     def cut_at(event_number: int) -> Any:

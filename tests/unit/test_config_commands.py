@@ -41,9 +41,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_check_fine(etc: Written) -> None:
-    """A sound configuration is said to be so in one line, with what it consists of, and exit code
-    0.
-    """
+    """Valid settings give one line with what they consist of, and exit code 0."""
     done = run("--config", str(etc(FINE)), "--host", "here", "check")
     said = (
         "configuration of host here is fine: 1 file, 1 module, 1 worker, 1 queue, 0 quotas, 0 "
@@ -53,8 +51,9 @@ def test_check_fine(etc: Written) -> None:
 
 
 def test_check_problems(etc: Written) -> None:
-    """Every problem is a line on stderr, by place, and the exit code is 78; nothing is on
-    stdout.
+    """Every problem is a line on stderr, in file order, and the exit code is 78.
+
+    Nothing is on stdout.
     """
     directory = etc("[log]\nlevel = loud\nlevl = x\n[worker:a]\nqueues = b\n")
     done = run("--config", str(directory), "check")
@@ -67,8 +66,9 @@ def test_check_problems(etc: Written) -> None:
 
 
 def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
-    """A bad option hides neither a module that is missing nor a bad file of supervisord, and all
-    stand in reading order.
+    """A bad option hides neither a missing module nor a bad file of supervisord.
+
+    All stand in reading order.
     """
     directory = etc(
         (
@@ -91,8 +91,9 @@ def test_check_tells_all_at_once_in_reading_order(etc: Written) -> None:
 
 
 def test_a_url_in_the_wrong_place_is_quoted_without_its_password(etc: Written) -> None:
-    """A URL in the line of another option is quoted without its password, also where it is cut off,
-    and in JSON.
+    """A URL in another option's line is quoted without its password.
+
+    This holds also where it is cut off, and in JSON.
     """
     url = f"https://user:{'hunter2' * 20}@host/"
     directory = etc(
@@ -116,8 +117,9 @@ def test_a_url_in_the_wrong_place_is_quoted_without_its_password(etc: Written) -
     ],
 )
 def test_check_tells_a_mistake_once(etc: Written, ini: str) -> None:
-    """One wrong word is one problem, not one more for each task, module or program that is missed
-    because of it.
+    """One wrong word is one problem.
+
+    It is not one more for each task, module or program that is missing because of it.
     """
     own = "[group:all]\nprograms = worker-a\n" if "worker:a" in ini else ""
     done = run("--config", str(etc(ini, {"supervisor.d/own.conf": own})), "check")
@@ -126,8 +128,9 @@ def test_check_tells_a_mistake_once(etc: Written, ini: str) -> None:
 
 
 def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
-    """The task modules are imported from [app] path; a missing one and an unknown task of the
-    schedule are found.
+    """The task modules are imported from [app] path.
+
+    A missing module and an unknown task of the schedule are found.
     """
     (tmp_path / "shop_tasks.py").write_text(
         "from celery import shared_task\n\n@shared_task(name='shop.tidy')\ndef tidy(): ...\n"
@@ -169,8 +172,9 @@ def test_check_imports_modules(etc: Written, tmp_path: Path) -> None:
 def test_check_reads_the_files_of_supervisord(
     etc: Written, tmp_path: Path, name: str, text: str, found: str
 ) -> None:
-    """What supervisord could not start with is found in one line, beside a missing module, and
-    nothing is left of the trial.
+    """What supervisord could not start with is found in one line, beside a missing module.
+
+    Nothing is left of the dry run.
     """
     trial = tmp_path / "trial"
     trial.mkdir()
@@ -200,8 +204,9 @@ def test_check_with_programs_of_the_operator(etc: Written) -> None:
 
 
 def test_check_of_a_suite_that_is_stopped(etc: Written, tmp_path: Path) -> None:
-    """A path below the run directory, which a stop took away and a start makes, is fine; below
-    another missing directory not.
+    """A path below the run directory is valid, though a stop removes that directory.
+
+    A path below another missing directory is not.
     """
     ini = (
         f"[app]\nstate_dir = {tmp_path}/state\nlog_dir = {tmp_path}/log\nrun_dir = {tmp_path}/run\n"
@@ -224,8 +229,9 @@ def test_check_of_a_suite_that_is_stopped(etc: Written, tmp_path: Path) -> None:
 
 
 def test_check_json(etc: Written) -> None:
-    """With --json the outcome is one object on stdout, whatever a module prints, with the problems
-    and the same exit codes.
+    """With --json the outcome is one object on stdout, whatever a module prints.
+
+    It has the problems and the same exit codes.
     """
     done = run("--host", "here", "check", "--json", WARREN_CONFIG=str(etc(FINE)))
     assert done.returncode == 0
@@ -251,9 +257,7 @@ def test_check_json(etc: Written) -> None:
 
 
 def test_environment_names_directory_and_host(etc: Written) -> None:
-    """WARREN_CONFIG and WARREN_HOST say what --config and --host say, and the options win over
-    them.
-    """
+    """WARREN_CONFIG and WARREN_HOST mean the same as --config and --host, and the options win."""
     directory = etc(FINE, {"hosts/other.ini": "[log]\nlevel = debug"})
     done = run("show-config", WARREN_CONFIG=str(directory), WARREN_HOST="other")
     assert "hosts/other.ini:2" in done.stdout
@@ -266,8 +270,9 @@ def test_environment_names_directory_and_host(etc: Written) -> None:
 
 
 def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every value stands on one line with its origin, a long value widens no other line, and no
-    password is shown.
+    """Every value stands on one line with its origin.
+
+    A long value widens no other line, and no password is shown.
     """
     modules = ", ".join(f"shop.module_{number}" for number in range(40))
     directory = etc(
@@ -286,8 +291,9 @@ def test_show_config(etc: Written, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_show_config_json(etc: Written, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json each value comes with the file and line of its origin; a URL from a secret file
-    has its origin there.
+    """With --json each value comes with the file and line of its origin.
+
+    A URL from a secret file has its origin there.
     """
     secret = tmp_path / "secret"
     secret.write_text("rediss://hush@h/0?ssl_keyfile=hush")

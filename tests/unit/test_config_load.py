@@ -42,8 +42,9 @@ tasks = shop.crawl.*
 
 
 def test_empty_file_gives_defaults(loaded: Loaded) -> None:
-    """With an empty warren.ini every option has its default, the queue `default` exists, and no
-    server is needed.
+    """With an empty warren.ini every option has its default and the queue `default` exists.
+
+    No server is needed.
     """
     settings = loaded()
     assert settings.broker.embedded
@@ -54,9 +55,7 @@ def test_empty_file_gives_defaults(loaded: Loaded) -> None:
 
 
 def test_later_files_win(loaded: Loaded) -> None:
-    """Of an option written in several files, hosts/HOST.ini wins over conf.d in the order of names,
-    and that over warren.ini.
-    """
+    """hosts/HOST.ini wins over conf.d, and conf.d in the order of names over warren.ini."""
     settings = loaded(
         "[worker:a]\nconcurrency = 1\nprefetch = 1\nqueues = default",
         {
@@ -111,8 +110,9 @@ def test_values_are_typed(loaded: Loaded) -> None:
 def test_a_queue_in_the_place_of_the_default_one(
     loaded: Loaded, more: str, queues: set[str]
 ) -> None:
-    """Where a queue takes every task, `default` is there only if something names it; what nobody
-    routes goes to the former.
+    """Where a queue takes every task, `default` exists only if it is named.
+
+    Tasks that no section routes go to the former.
     """
     settings = loaded("[broker]\nurl = redis://h\n[queue:all]\ntasks = *\n" + more)
     assert set(settings.queues) == queues
@@ -121,8 +121,9 @@ def test_a_queue_in_the_place_of_the_default_one(
 
 
 def test_queue_and_quotas_of_a_task(loaded: Loaded) -> None:
-    """A task goes to the queue that names it, else to the one whose pattern matches, else to
-    `default`, under all its quotas.
+    """A task goes to the queue that names it, else to a matching pattern's, else to `default`.
+
+    All its quotas apply.
     """
     settings = loaded(FLEET)
     assert settings.queue_of("shop.crawl.one") == "one"

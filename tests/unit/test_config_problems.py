@@ -384,8 +384,9 @@ GOOD = [
 
 
 def agrees(line: str, pattern: str) -> bool:
-    """Whether the line holds the parts of the pattern between its `...`, in order, from its
-    beginning.
+    """Return whether the line holds the parts of the pattern between its `...`, in order.
+
+    The first part stands at its beginning.
     """
     return re.fullmatch(".*".join(map(re.escape, pattern.split("..."))), line) is not None
 
@@ -405,9 +406,7 @@ def test_good_input(loaded: Loaded, text: str) -> None:
 
 
 def test_all_problems_at_once(refused: Refused) -> None:
-    """Mistakes of all kinds in several files come together, in the order in which the files are
-    read.
-    """
+    """Mistakes of all kinds in several files come together, in the order of reading."""
     problems = refused(
         (
             "no header\n[log]\nlevel = loud\nlevel = info\n[worker:a]\nqueues = "
@@ -427,8 +426,9 @@ def test_all_problems_at_once(refused: Refused) -> None:
 
 
 def test_problem_of_an_overridden_value(refused: Refused) -> None:
-    """A value is judged where it stands last: a problem points to the host's file when that one
-    decided.
+    """A value is judged where it stands last.
+
+    A problem points to the host's file when that file decided.
     """
     (problem,) = refused("[log]\nlevel = info", {"hosts/here.ini": "[log]\nlevel = loud"})
     assert problem.origin.file is not None
@@ -436,9 +436,7 @@ def test_problem_of_an_overridden_value(refused: Refused) -> None:
 
 
 def test_no_consequences_of_a_broken_section(refused: Refused) -> None:
-    """A mistake in a queue's section is one problem: neither its worker nor its quota is blamed for
-    it.
-    """
+    """A mistake in a queue's section is one problem; its worker and its quota have none."""
     (problem,) = refused(
         "[queue:q]\ntaks = t\n[worker:a]\nqueues = q\n[quota:q]\nlimit = 1/s\ntasks = t"
     )
@@ -448,9 +446,7 @@ def test_no_consequences_of_a_broken_section(refused: Refused) -> None:
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    """A configuration directory that does not exist is an error with the exit code for a wrong
-    configuration.
-    """
+    """A missing configuration directory ends with the exit code for a wrong configuration."""
     with pytest.raises(
         ConfigError, match=r"expected a directory with the file warren\.ini, found nothing there"
     ) as caught:
@@ -459,9 +455,7 @@ def test_missing_directory(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A configuration directory without warren.ini is an error, although everything has a
-    default.
-    """
+    """A configuration directory without warren.ini is an error, although all has defaults."""
     with pytest.raises(
         ConfigError, match=r"warren\.ini: expected a file that can be read, found No such file"
     ):

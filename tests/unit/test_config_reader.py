@@ -43,8 +43,9 @@ def lines_of(ini: Ini) -> list[tuple[int | None, str]]:
 def test_lines_are_right(
     sections: dict[str, dict[str, tuple[list[str], list[str]]]], noise: list[str], end: str
 ) -> None:
-    """Whatever comments, blank lines and line ends stand between them, each value has its own line
-    and its whole text.
+    """Each value has its own line and its whole text, whatever stands between.
+
+    Comments, blank lines and line ends may stand there.
     """
     lines, wanted = list(noise), {}
     for section, options in sections.items():
@@ -66,9 +67,7 @@ def test_lines_are_right(
 
 
 def test_all_problems_of_a_file_at_once() -> None:
-    """Options before a header, duplicates and lines that are neither are all reported, each with
-    its line.
-    """
+    """Options before a header, duplicates and other lines are reported with their line."""
     ini = read_text(
         "early = 1\nalso = 2\n\n[app]\nname = a\nname = b\n"
         "no delimiter\n[app]\n[]\n= nameless\n[log] level = info\nlevel = debug\n"
@@ -103,9 +102,7 @@ def test_password_in_a_stray_line_is_not_shown() -> None:
     "line", ["'quoted'", '"""', "1 +", "\\", "b'x'", "[", "\u00fc\u2028", "None"]
 )
 def test_a_stray_line_is_quoted_as_it_stands(line: str) -> None:
-    """Whatever a line that is no option looks like to Python, what was found is that line, on every
-    Python.
-    """
+    """A line that is no option is reported as that line, on every version of Python."""
     assert lines_of(read_text(f"[app]\n{line}\n")) == [(2, repr(line.strip()))]
 
 
@@ -125,9 +122,7 @@ def test_percent_and_dollar_are_text() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is gone, a directory in a file's place, a pipe, bytes that are no UTF-8, a NUL:
-    each has its place.
-    """
+    """A missing file, a directory, a pipe, bad UTF-8 and a NUL are each located."""
     (tmp_path / "conf.d" / "directory.ini").mkdir(parents=True)
     (tmp_path / "conf.d" / "gone.ini").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "conf.d" / "pipe.ini")
@@ -164,8 +159,9 @@ def test_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    """A configuration directory that is not there, or is a file, is one problem that says how to
-    name another.
+    """A configuration directory that is missing, or is a file, is one problem.
+
+    It says how to name another directory.
     """
     (tmp_path / "file").touch()
     for directory, found in (

@@ -70,9 +70,7 @@ def test_bytes_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_mode_that_was_changed_since_is_no_reason_to_refuse(
     etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who may read a file with a password is judged when it is accepted, and checked at each
-    check.
-    """
+    """The mode of a file with a password is judged when it is accepted, and at each check."""
     directory = etc("[broker]\nurl = redis://:secret@h/1\n")
     settings = load(directory, "here")
     monkeypatch.setattr("warren.config.exposed_secrets.others_may_read", lambda path: "mode 0644")

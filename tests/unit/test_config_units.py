@@ -130,9 +130,7 @@ def test_good_texts(parse: Callable[[str], Any], text: str, value: object) -> No
     ("parse", "text", "message"), BAD, ids=lambda each: getattr(each, "__name__", str(each))[:40]
 )
 def test_bad_texts(parse: Callable[[str], Any], text: str, message: str) -> None:
-    """A text that is no such value is refused with what was expected and what was found, however
-    long or odd it is.
-    """
+    """A text that is no such value is refused with what was expected and found."""
     with pytest.raises(Unexpected) as caught:
         parse(text)
     assert message in str(caught.value)
@@ -177,9 +175,7 @@ def test_rate_prints_as_written(rate: Rate, text: str) -> None:
 
 @given(st.text())
 def test_parsers_raise_nothing_else(text: str) -> None:
-    """No text makes any parser raise anything but `Unexpected`, nor give a number that is not
-    finite.
-    """
+    """No text makes a parser raise anything but `Unexpected`, or return an infinite number."""
     for parse in {each for each, *_ in GOOD + BAD}:
         try:
             value = parse(text)

@@ -37,8 +37,9 @@ Refused = Callable[..., list[Problem]]
     ],
 )
 def test_a_wrong_url(refused: Refused, loaded: Loaded, text: str, found: str) -> None:
-    """Each part of a URL that would break the connection is refused, and the message shows none of
-    the URL.
+    """Each part of a URL that would break the connection is refused.
+
+    The message shows none of the URL.
     """
     if not found:
         assert loaded(f"[broker]\nurl = {text}").broker.url
@@ -70,8 +71,9 @@ def test_a_right_url(loaded: Loaded, text: str) -> None:
 
 
 def test_results_have_one_url(refused: Refused, loaded: Loaded) -> None:
-    """Results are kept in one place: several URLs are refused there, and for a broker of Redis that
-    is to keep them as well.
+    """Results are kept in one place, so several URLs are refused there.
+
+    This includes a broker of Redis that keeps results as well.
     """
     several = "url = redis://:secret77@h/0;redis://:secret77@i/0\n"
     (problem,) = refused(f"[results]\n{several}")
@@ -101,7 +103,8 @@ def test_results_have_one_url(refused: Refused, loaded: Loaded) -> None:
     ],
 )
 def test_what_is_shown(text: str, shown: str) -> None:
-    """A password is masked wherever people put it, with one mask; where there is none, none is
-    shown.
+    """A password is masked wherever people put it, with one mask.
+
+    Where there is no password there is no mask.
     """
     assert redact(text) == shown

@@ -33,8 +33,9 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason=f"needs root, found {g
     ],
 )
 def test_the_order(action: Action, expected: list[str]) -> None:
-    """Monit looks away before the suite ends and looks again after it was started; without Monit
-    only systemd is told.
+    """Monit stops watching before the suite ends and watches again after it was started.
+
+    Without Monit only systemd is told.
     """
     assert [" ".join(step.arguments) for step in steps(action, monit=True)] == expected
     without = [line for line in expected if not line.startswith("monit")]
@@ -43,8 +44,9 @@ def test_the_order(action: Action, expected: list[str]) -> None:
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Puts a systemctl and a monit before the real ones, which note what they are told and end as
-    they are asked to.
+    """Put a systemctl and a monit before the real ones.
+
+    They note their arguments and end as they are asked to.
     """
     monkeypatch.setattr(service, "_BOOTED", tmp_path)
     monkeypatch.setattr(service, "PATH", f"{tmp_path}{os.pathsep}{service.PATH}")
@@ -61,8 +63,9 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
 
 
 def test_a_check_of_roots_is_confined_as_the_unit_is(told: Told) -> None:
-    """Every line by which the unit hardens itself is among the properties of the sandbox; an empty
-    set of capabilities, too.
+    """Every line by which the unit hardens itself is among the sandbox's properties.
+
+    An empty set of capabilities is, too.
     """
     unit = (Path(__file__).parents[2] / "systemd" / "warren.service").read_text(encoding="utf-8")
     hardening = unit.partition("# Hardening.")[2].partition("[Install]")[0]
@@ -89,9 +92,7 @@ def heard(directory: Path) -> list[str]:
 def test_root_runs_no_program_of_the_shells_path(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
 ) -> None:
-    """A task may have put a `systemctl` into the directory in which root types a command, or into
-    one of root's PATH.
-    """
+    """A `systemctl` that a task has put into root's directory or PATH does not run."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for name in ("systemctl", "monit", "systemd-run"):
@@ -107,8 +108,9 @@ def test_root_runs_no_program_of_the_shells_path(
 
 
 def test_a_start_that_fails_is_watched(told: Told, tmp_path: Path) -> None:
-    """Why it failed is the reason; Monit is told to look all the same, so that its page
-    shows red.
+    """The reason says why it failed.
+
+    Monit watches all the same, so that its page shows red.
     """
     told(
         systemctl=(
@@ -159,8 +161,9 @@ def test_a_host_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_wrong_configuration(
     etc: Callable[..., Path], told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It keeps the suite from being restarted, before anything is told to anybody, and never from
-    being stopped.
+    """A wrong configuration prevents a restart, before systemd or Monit is told.
+
+    It never prevents a stop.
     """
     told()
     directory = str(etc("[worker:a]\nconcurency = 2\n"))
@@ -183,8 +186,9 @@ def test_a_start_after_which_not_all_is_ready(
     capsys: pytest.CaptureFixture[str],
     status: str,
 ) -> None:
-    """systemd was told that the suite has started: so it has, with 0, and what is not ready is said
-    beside it.
+    """When systemd was told that the suite has started, the command ends with 0.
+
+    It also says what is not ready.
     """
     told(systemctl=f'[ "$1" != show ] || echo "StatusText={status}"')
     directory = str(etc(f"[app]\nrun_dir = {tmp_path}\n[worker:a]\n"))

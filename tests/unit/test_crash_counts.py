@@ -41,9 +41,7 @@ def test_each_crash_counts_once(tmp_path: Path) -> None:
 
 
 def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
-    """A task that takes one worker after the other with it has as many tries on the host as one
-    has.
-    """
+    """A task that ends several workers has as many tries on the host as on one worker."""
     for program in ("worker-a", "worker-b"):
         left(tmp_path, program, "bad")
         opened(tmp_path, program)
@@ -51,8 +49,9 @@ def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_no_message_carries_counts(tmp_path: Path) -> None:
-    """As the connection is gone, or breaks before the broker has confirmed the copy; also for the
-    next worker.
+    """A loss is counted when the connection is gone or breaks before the confirmation.
+
+    The next worker knows it as well.
     """
     crash_counts = opened(tmp_path)
     assert [crash_counts.count("bad"), crash_counts.count("bad")] == [1, 2]
@@ -83,8 +82,9 @@ def test_what_was_acknowledged_before_it_ran_has_no_other_try(tmp_path: Path) ->
 def test_a_note_fits_whatever_it_says(
     tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As JSON a character may take twelve bytes; longer than its room, a note would reach into that
-    of another child.
+    """As JSON a character may take twelve bytes.
+
+    A note that is longer than its room would reach into another child's.
     """
     monkeypatch.setattr(module, "current_process", lambda: SimpleNamespace(index=1))
     for late in (True, False):
@@ -109,8 +109,9 @@ def test_an_clean_end_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_an_end_in_order_that_nobody_asked_for_is_one(tmp_path: Path) -> None:
-    """A task may have sent the signal itself, and may do so each time: what was handed back then
-    has one try less, once.
+    """A task may have sent the signal itself, each time.
+
+    What was requeued then has one try less, once.
     """
     (crash_counts := CrashCounts(tmp_path, "worker-a", 1)).open()
     left(tmp_path, "worker-a", "long")

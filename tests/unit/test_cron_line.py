@@ -25,9 +25,7 @@ FIELDS = {
 @pytest.mark.parametrize("field", FIELDS)
 @given(data=st.data())
 def test_a_range_means_what_it_means_to_celery(field: str, data: st.DataObject) -> None:
-    """Every range of every field, with every step, has the values that Celery's own reader
-    finds.
-    """
+    """Every range of every field, with every step, has the values that Celery's reader finds."""
     place, first, size = FIELDS[field]
     values = st.integers(first, first + size - 1)
     begin, end, step = data.draw(values), data.draw(values), data.draw(st.integers(1, size))

@@ -23,8 +23,9 @@ def dies(directory: Path, body: object, headers: object, program: str = "worker-
 
 
 def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
-    """After the deaths it has had, and not before; another message, or the same body under another
-    id, is not to blame.
+    """A message is refused after its crashes, and not before.
+
+    Another message, or the same body under another id, is not refused.
     """
     for _ in range(MOST_CRASHES):
         hand = started(tmp_path)
@@ -41,9 +42,7 @@ def test_a_message_that_kills_is_refused_in_the_end(tmp_path: Path) -> None:
 
 
 def test_the_workers_of_a_host_count_together(tmp_path: Path) -> None:
-    """A message that takes one worker after the other with it has as many tries on the host as one
-    has.
-    """
+    """A message that ends several workers has as many tries on the host as on one worker."""
     for number in range(MOST_CRASHES):
         dies(tmp_path, "x", {}, f"worker-{number}")
     for number in range(MOST_CRASHES):
@@ -76,8 +75,9 @@ def test_a_forked_child_leaves_the_note_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["truncated", "removed", "closed", "a directory"])
 def test_what_becomes_of_the_file_stops_no_worker(tmp_path: Path, kind: str) -> None:
-    """A task may do to it what it likes: the next message is noted again, and no other file is
-    written to.
+    """Whatever a task does to the file, the next message is noted again.
+
+    No other file is written to.
     """
     hand, path = started(tmp_path), tmp_path / "worker-a.in-hand"
     with open(tmp_path / "other", "wb") as other:

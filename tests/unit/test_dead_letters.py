@@ -131,8 +131,9 @@ def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
     clock: list[float],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Told once; tried ever more seldom, not by each new one; good tasks have room beside; kept by
-    itself when there is room.
+    """A full disk is logged once and tried ever more seldom, not by each new message.
+
+    Good tasks have room beside, and the message is kept when the disk has room.
     """
     tries: list[str] = []
 
@@ -167,8 +168,9 @@ def test_on_a_full_disk_a_dead_letter_waits_and_is_tried_again(
 def test_what_waits_for_a_full_disk_takes_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
-    """Beyond so many messages, or bytes, each holds a place of the prefetch: no more are fetched
-    then.
+    """Beyond so many messages, or bytes, each holds a place of the prefetch.
+
+    No more are fetched then.
     """
 
     def full(*_: Any, **__: Any) -> None:
@@ -195,8 +197,9 @@ def test_what_waits_for_a_full_disk_takes_bounded_memory(
 
 
 def test_of_too_many_the_oldest_are_dropped(tmp_path: Path) -> None:
-    """By number and by what they take of the disk, over all queues; newer ones stay, and unfinished
-    ones.
+    """Dead letters are bounded by number and by size on disk, over all queues.
+
+    Newer ones stay, and unfinished ones.
     """
     for number in range(6):
         queue = tmp_path / f"queue{number % 2}"

@@ -1,5 +1,6 @@
-"""What the tests themselves may not do, since it passes on a quiet machine alone: each file of
-tests/ is read for it.
+"""What the tests themselves may not do, since it passes on a quiet machine alone.
+
+Each file of tests/ is read for it.
 """
 
 from __future__ import annotations
@@ -133,9 +134,7 @@ def _has_reason(lines: list[str], line: int, first: int) -> bool:
 
 
 def test_no_test_needs_a_quiet_machine() -> None:
-    """No deadline below a minute, no wait outside support/wait.py, no assertion that something was
-    fast.
-    """
+    """No deadline is below a minute, no wait is outside support/wait.py, no speed is asserted."""
     faults = []
     for path in sorted(TESTS.rglob("*.py")):
         text = path.read_text(encoding="utf-8")

@@ -31,8 +31,9 @@ def in_seconds(seconds: float) -> str:
 
 
 def test_what_is_due_soon_is_kept_and_only_so_much_of_it() -> None:
-    """Kept is what is due soon, a bounded number; the rest goes away, and comes again before it is
-    due where there is time.
+    """A bounded number of tasks that are due soon is kept; the rest goes away.
+
+    The rest comes again before it is due where there is time.
     """
     assert away_for(NEAR, 0, NEAR) == 0
     assert away_for(NEAR, MOST - 1, NEAR) == 0
@@ -44,8 +45,9 @@ def test_what_is_due_soon_is_kept_and_only_so_much_of_it() -> None:
 
 
 def test_a_flood_is_kept_up_to_its_bound_and_room_comes_with_time() -> None:
-    """Of messages that are all due soon MOST are kept, whatever comes; those that are due now are
-    no part of it.
+    """Of messages that are all due soon MOST are kept.
+
+    Messages that are due now do not count.
     """
     gone: list[Any] = []
     consumer = Bunch(app=Bunch(conf=Bunch(task_default_queue_type="classic")))
@@ -101,9 +103,7 @@ def test_a_sender_keeps_back_only_what_can_be_read_and_is_far() -> None:
 
 
 def test_embedded_a_message_comes_when_it_is_due_and_not_before(messages: Messages) -> None:
-    """What was postponed, and what was sent for later, is in its queue after its moment, in the
-    order of sending.
-    """
+    """What was postponed, and what was sent for later, is queued after its moment in order."""
     messages.put("q", b"first", durable=True)
     tag = messages.take("q")
     assert tag is not None
@@ -143,8 +143,9 @@ def test_embedded_no_message_is_sent_for_later_into_a_queue_that_is_not_there(
 
 
 def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -> None:
-    """The directory of what is due later is made at the next connection; until then nothing misses
-    it.
+    """The directory of delayed messages is made at the next connection.
+
+    Until then nothing needs it.
     """
     (messages.directory / "later").rmdir()
     assert restore_dead(messages.directory) == 0
@@ -153,8 +154,9 @@ def test_embedded_a_broker_of_an_older_version_is_restored(messages: Messages) -
 
 
 def test_embedded_what_is_due_waits_for_a_queue_that_is_declared_again(messages: Messages) -> None:
-    """Its queue was not there at the first look: it comes at one after that, and nobody has to
-    start the worker again.
+    """A queue that was not there at the first look is found at a later one.
+
+    The worker need not be started again.
     """
     assert messages.later.put("q", b"due", time.time() - 1, durable=True)
     let_pass(0.2)  # then its directory is known, and not listed at each look
@@ -181,8 +183,9 @@ def test_embedded_a_name_that_leads_nowhere_holds_up_nothing(messages: Messages,
 def test_embedded_no_file_takes_the_place_of_what_is_due_later(
     messages: Messages, plant: str
 ) -> None:
-    """What a task has put in the place of a queue's directory makes way for the first message, and
-    holds up no other queue.
+    """What a task has put in the place of a queue's directory makes way for the first message.
+
+    It holds up no other queue.
     """
     place = messages.directory / "later" / "a"
     Topology(messages.directory).declare_queue("a", temporary=False)

@@ -43,8 +43,9 @@ def patient(tmp_path: Path) -> Iterator[Api]:
 
 
 def test_a_burst_gets_the_limit_and_not_one_more(api: Api) -> None:
-    """Of 100 calls at once exactly the limit is served, and the others are refused with a time to
-    wait.
+    """Of 100 calls at once exactly the limit is served.
+
+    The others are refused with a time to wait.
     """
     with ThreadPoolExecutor(100) as callers:
         answers = list(callers.map(lambda number: api.get(f"/documents/{number}"), range(100)))
@@ -61,9 +62,7 @@ def test_a_burst_gets_the_limit_and_not_one_more(api: Api) -> None:
 
 
 def test_waiting_as_long_as_told_is_enough(api: Api) -> None:
-    """Whoever waits for Retry-After is served, at once and for as many calls as the window then has
-    room for.
-    """
+    """A client that waits for Retry-After is served, as far as the window has room."""
     answer = api.get("/documents/0")
     while answer.status_code == 200:
         answer = api.get("/documents/0")
@@ -83,8 +82,9 @@ def test_headers_count_down_the_allowance(patient: Api) -> None:
 
 @pytest.mark.parametrize("key", ["", "wrong", "é"])
 def test_no_key_no_document(api: Api, key: str) -> None:
-    """Without the key there is neither document nor catalogue, and the limit of the key's owner is
-    not touched.
+    """Without the key there is neither document nor catalogue.
+
+    The limit of the key's owner is not touched.
     """
     statuses = [
         api.get(path, key.encode().decode("latin-1")).status_code
@@ -95,8 +95,9 @@ def test_no_key_no_document(api: Api, key: str) -> None:
 
 
 def test_the_catalogue_is_true_and_costs_nothing(api: Api) -> None:
-    """Sizes and digests of the catalogue are those of the documents, and reading it is no call
-    against the limit.
+    """Sizes and digests of the catalogue are those of the documents.
+
+    Reading it does not count against the limit.
     """
     catalogue = api.get("/documents").json()
     assert len(catalogue) >= 300
@@ -139,8 +140,9 @@ def test_the_record_says_what_happened(api: Api) -> None:
 
 
 def test_one_connection_serves_many_calls(api: Api, figure: Figure) -> None:
-    """A caller may keep its connection: a call then takes little more than the latency, not Nagle's
-    40 ms.
+    """A caller may keep its connection.
+
+    A call then takes little more than the latency, not Nagle's 40 ms.
     """
     assert _Handler.disable_nagle_algorithm
     caller = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=TIMEOUT)
@@ -189,9 +191,7 @@ def test_it_ends_when_asked(api: Api) -> None:
 
 
 def test_a_limit_that_is_none_is_named(tmp_path: Path) -> None:
-    """A wrong limit is refused with what was expected and what was found, before anything
-    listens.
-    """
+    """A wrong limit is refused with what was expected and found, before the API listens."""
     arguments = [
         "--limit",
         "60/fortnight",

@@ -11,8 +11,9 @@ from warren.demo.quickstart.display import Show
 
 
 def test_in_a_pipe_there_are_few_lines_and_whole_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where no bar can be drawn, each work has its first line, its last, and no flood between;
-    paths are not cut.
+    """Where no bar can be drawn, each work has its first and last line, and few between.
+
+    Paths are not cut.
     """
     long = "/" + "x" * 300
     with Show(quiet=False) as show:
@@ -41,8 +42,9 @@ def test_for_a_machine_there_is_nothing_but_the_figures(capsys: pytest.CaptureFi
 def test_a_short_run_says_nothing_of_the_use(
     capsys: pytest.CaptureFixture[str], documents: int, told: str
 ) -> None:
-    """Below three windows' worth of documents the table has no figure that would be mostly the
-    first burst's.
+    """Below three windows of documents the table has no figure.
+
+    It would be mostly that of the first burst.
     """
     Show(quiet=False).figures(replace(GOOD, documents=documents), "report")
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("use ")]

@@ -1,6 +1,4 @@
-"""The demo's download against addresses that only this host can reach, and senders that have no
-end.
-"""
+"""The demo's download, against addresses that only this host reaches and endless senders."""
 
 from __future__ import annotations
 
@@ -88,9 +86,7 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
 
 
 def test_an_address_of_this_host_is_not_reached() -> None:
-    """Loopback is refused before any connection, under each of its names, unless its host is
-    named.
-    """
+    """Loopback is refused before any connection, under each name, unless its host is named."""
     with site({"/": page}) as (url, asked):
         for other in (
             url,
@@ -118,8 +114,9 @@ def test_a_redirect_leads_to_no_other_address(target: str) -> None:
 
 
 def test_another_port_of_the_named_host_is_not_reached() -> None:
-    """The API is on loopback, and so are services without a password: of that host a download
-    reaches the API's port alone.
+    """Of the API's host a download reaches the API's port alone.
+
+    The API is on loopback, and so are services without a password.
     """
     with site({"/": page}) as (other, others_asked):
         with site({"/": page, "/away": redirect(f"{other}/")}) as (url, asked):
@@ -151,8 +148,9 @@ def test_the_api_is_named_with_its_port(api: str, named: tuple[tuple[str, int], 
 
 
 def test_it_is_the_address_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of the internet that leads to a private address is refused, and looked up once: a
-    second answer could differ.
+    """A public name that leads to a private address is refused, and looked up once.
+
+    A second answer could differ.
     """
     looked_up: list[str] = []
 
@@ -192,8 +190,9 @@ def test_redirects_without_an_end_are_refused() -> None:
 
 @pytest.mark.parametrize("where", ["head", "body", "body of no stated length"])
 def test_a_sender_without_an_end_is_left(where: str) -> None:
-    """A sender that always sends one more byte holds a process no longer than the time for all of
-    it, wherever it dawdles.
+    """A sender that always sends one more byte holds a process for the whole timeout at most.
+
+    It does not matter where the sender is slow.
     """
     over = threading.Event()
 

@@ -39,8 +39,9 @@ def test_a_full_burst_in_every_window_is_full_use() -> None:
 
 @pytest.mark.parametrize(("calls", "seconds"), [(1, 0), (60, 0), (61, 10), (300, 40), (301, 50)])
 def test_the_shortest_time_counts_the_windows_after_the_first(calls: int, seconds: int) -> None:
-    """The time at the least is what a run is measured against: one window for each burst after the
-    first.
+    """The shortest possible time is one window for each burst after the first.
+
+    A run is measured against it.
     """
     assert figures.shortest(calls, 60, 10.0) == seconds
 
@@ -83,9 +84,7 @@ def test_the_figures_are_one_object_of_nine() -> None:
 
 
 def test_a_tick_that_was_delivered_twice_counts_once() -> None:
-    """Ticks are counted by their ids, and a line that is still being written is left for the next
-    look.
-    """
+    """Ticks are counted by their ids, and an unfinished line is left for the next look."""
     assert (
         figures.ticks(
             ['{"task_id": "a"}\n', '{"task_id": "b"}\n', '{"task_id": "a"}\n', '{"task_id": "c']

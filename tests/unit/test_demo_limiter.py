@@ -15,9 +15,7 @@ STEPS = st.lists(st.integers(0, 40), max_size=200)
 def test_no_interval_of_the_window_holds_more_than_the_limit(
     limit: int, window: int, steps: list[int]
 ) -> None:
-    """Whatever the arrivals, no interval of the window's length holds more admitted calls than the
-    limit.
-    """
+    """Whatever the arrivals, no interval of the window's length has more calls than the limit."""
     limiter, now, admitted = SlidingWindow(limit, window), 0, []
     for step in steps:
         now += step

@@ -44,9 +44,7 @@ def begin(directory: Path, code: str) -> tuple[subprocess.Popen[bytes], Process]
 
 
 def test_nothing_of_a_session_survives_its_end(tmp_path: Path) -> None:
-    """What ignores the request to stop is killed after its grace, together with what it has
-    started.
-    """
+    """A process that ignores the stop is killed after its grace, with all that it has started."""
     child, identity = begin(tmp_path, STUBBORN)
     grandchild = int((tmp_path / "out").read_text(encoding="ascii"))
     assert alive(grandchild)
@@ -63,8 +61,9 @@ def test_who_hurries_waits_for_nothing(tmp_path: Path) -> None:
 
 
 def test_a_number_that_is_anothers_by_now_is_left_alone(tmp_path: Path) -> None:
-    """A process that only has the number of one of ours, and all of its session, is neither asked
-    nor killed.
+    """A process that only has the number of one of ours is neither asked nor killed.
+
+    Its whole session is left alone as well.
     """
     child, identity = begin(tmp_path, STUBBORN.replace("SIG_IGN", "SIG_DFL"))
     try:
@@ -104,9 +103,7 @@ def test_what_was_started_ends_with_a_killed_starter(tmp_path: Path) -> None:
 
 
 def test_a_program_that_ended_is_told_with_its_last_words(tmp_path: Path) -> None:
-    """When the API or the suite ends before its time, the error holds the end of what it
-    printed.
-    """
+    """When the API or the suite ends before its time, the error has the end of its output."""
     out = tmp_path / "program.out"
     process = processes.start(["warren.demo.api", "--nonsense"], out, keep=False)
     end_of(process)
@@ -127,8 +124,9 @@ def test_stopping_a_directory_without_a_kept_run_says_so(tmp_path: Path) -> None
 
 
 def test_stopping_a_kept_run_ends_what_it_left(tmp_path: Path) -> None:
-    """`--stop` ends every process of the run, removes the broker's URL, and a second time finds no
-    run to stop.
+    """`--stop` ends every process of the run and removes the broker's URL.
+
+    A second call finds no run to stop.
     """
     made = scratch.make(tmp_path / "home", None)
     made.broker_url.touch()

@@ -44,8 +44,9 @@ def test_stopping_what_was_not_kept_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["foo", "redis://h/0;amqp://h//"])
 def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
-    """What is no URL of a broker is refused as an option, in one line that names it, and no file is
-    made of it.
+    """What is no URL of a broker is refused in one line that names the option.
+
+    No file is made of it.
     """
     done = ended("--broker", text, "--directory", str(tmp_path))
     assert done.returncode == ExitCode.USAGE
@@ -56,8 +57,9 @@ def test_a_broker_that_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
-    """A file that others may read is refused; the URL of one that is its owner's alone is used, as
-    that of standard input is.
+    """A file that others may read is refused.
+
+    The URL of a file that only its owner reads is used, and so is that of standard input.
     """
     file, run = tmp_path / "url", tmp_path / "run"
     file.write_text(f"{AWAY}\n", encoding="utf-8")
@@ -79,8 +81,9 @@ def test_the_url_of_the_broker_in_a_file(tmp_path: Path) -> None:
 
 
 def test_no_password_stays_among_the_words_of_the_command(tmp_path: Path) -> None:
-    """While a run continues, its command line, which every user of the machine can read, has no
-    password.
+    """While a run continues, its command line has no password.
+
+    Every user of the machine can read it.
     """
     arguments = [*WORDS, "--keep", "--json", f"--broker={AWAY}", "--directory", str(tmp_path)]
     with socket.socket() as silent:
@@ -131,8 +134,9 @@ def test_the_usage_names_what_was_typed() -> None:
 
 
 def test_without_the_tree_what_is_typed_needs_no_script(tmp_path: Path) -> None:
-    """A host with the package has neither scripts/ nor .venv: what the quickstart tells to type
-    runs there as well.
+    """A host with the package has neither scripts/ nor .venv.
+
+    The commands that the quickstart prints run there as well.
     """
     quickstart, warren = typed(tmp_path / "lib" / "warren")
     assert (quickstart.split()[0], warren.split()[0]) == (sys.executable, sys.executable)

@@ -15,8 +15,9 @@ from warren.errors import CannotWrite
 
 
 def test_the_settings_of_a_run_are_right(tmp_path: Path) -> None:
-    """The INI file that is written passes every check, and puts the collection alone under the
-    quota.
+    """The INI file that is written passes every check.
+
+    It puts only the collection under the quota.
     """
     made = scratch.make(tmp_path, None)
     settings = load(made.config)
@@ -32,9 +33,7 @@ def test_the_settings_of_a_run_are_right(tmp_path: Path) -> None:
 
 
 def test_runs_on_one_broker_do_not_meet(tmp_path: Path) -> None:
-    """On a broker that others use, no queue, worker or app of a run has a name that another run
-    has.
-    """
+    """On a shared broker, no queue, worker or app of a run has a name that another run has."""
     runs = [scratch.make(tmp_path / name, "redis://127.0.0.1/0") for name in "ab"]
     one, other = (load(run.config) for run in runs)
     assert set(runs[0].queues).isdisjoint(runs[1].queues)
@@ -69,9 +68,7 @@ def test_a_directory_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_its_own_is_private_and_short() -> None:
-    """Without a name the directory is a new one that nobody else may enter, with room for a
-    socket's path.
-    """
+    """Without a name the directory is a new private one, with room for a socket's path."""
     homes = [scratch.make(None, None).home for _ in range(2)]
     try:
         assert homes[0] != homes[1]
@@ -83,8 +80,9 @@ def test_a_directory_of_its_own_is_private_and_short() -> None:
 
 
 def test_only_a_directory_of_its_own_is_discarded(tmp_path: Path) -> None:
-    """What never began leaves nothing; in a directory that the user named only the broker's URL
-    goes.
+    """A run that never began leaves nothing.
+
+    In a directory that the user named only the broker's URL is removed.
     """
     own, named = (
         scratch.make(None, "redis://127.0.0.1/0"),

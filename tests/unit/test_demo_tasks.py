@@ -1,6 +1,4 @@
-"""The sample tasks, run by a real Celery worker in this process, against the real API in
-another.
-"""
+"""The sample tasks, run by a real Celery worker here, against the real API in another process."""
 
 from __future__ import annotations
 
@@ -27,8 +25,9 @@ from warren.quotas.ledger import Ledger
 
 @pytest.fixture(autouse=True)
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """The quota `documents` of this process, wider than the API's limit, so that the API has reason
-    to refuse.
+    """Return the quota `documents` of this process.
+
+    It is wider than the API's limit, so that the API has reason to refuse.
     """
     made = Ledger(tmp_path / "documents.ledger")
     made.configure(50, 10.0, 1.0)
@@ -46,8 +45,9 @@ def api(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Celery]:
-    """A Celery app with the demo's tasks and a worker that runs them one by one; messages and
-    results live in memory.
+    """Return a Celery app with the demo's tasks and a worker that runs them one by one.
+
+    Messages and results live in memory.
     """
     before = current_app._get_current_object()
     app = Celery(
@@ -81,8 +81,9 @@ def run(app: Celery, name: str, *arguments: Any, task_id: str | None = None) -> 
 
 
 def run_again(app: Celery, name: str, *arguments: Any, task_id: str) -> None:
-    """Delivers a task once more; its result is there already, so a later task tells when it has
-    run.
+    """Deliver a task once more.
+
+    Its result is there already, so a later task shows when it has run.
     """
     app.send_task(name, args=arguments, task_id=task_id)
     run(app, "warren.demo.add", 0, 0)
@@ -143,9 +144,7 @@ def test_a_document_that_does_not_exist_is_not_asked_for_again(app: Celery, api:
 
 
 def test_an_api_that_is_away_costs_no_allowance(app: Celery, ledger: Ledger) -> None:
-    """A refused connection is tried again later, and gives its slot back: the call was never
-    sent.
-    """
+    """A refused connection is tried again later, and releases its slot: the call was never sent."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         (Path(app.conf.warren_state_dir) / "key").write_text("key", encoding="ascii")
@@ -212,9 +211,7 @@ def test_a_download_that_is_refused_leaves_no_file(app: Celery, site: str) -> No
 
 
 def test_the_report_ranks_the_words_of_the_documents(app: Celery) -> None:
-    """`report` writes as many rows as asked for, the most frequent word first, and returns the
-    file's path.
-    """
+    """`report` writes so many rows, the most frequent word first, and returns the file's path."""
     directory = use(app, "").directory
     directory.mkdir()
     (directory / "00000.txt").write_text("Queue, queue; worker! a 12 queue", encoding="utf-8")
@@ -227,8 +224,9 @@ def test_the_report_ranks_the_words_of_the_documents(app: Celery) -> None:
 
 
 def test_a_report_is_not_led_out_of_the_directory_by_its_id(app: Celery) -> None:
-    """A caller chooses the id of its task, and a file is named after it: an id that leads elsewhere
-    fails the task.
+    """A caller chooses the id of its task, and a file is named after it.
+
+    An id that leads elsewhere fails the task.
     """
     with pytest.raises(ValueError, match="filename: expected"):
         run(app, "warren.demo.report", 1, task_id="x/../../escaped")
@@ -255,9 +253,7 @@ def test_every_tick_leaves_a_line(app: Celery) -> None:
     ("text", "found"), [("{", "Expecting"), ("[]", "without"), ('{"api": "x"}', "'key_file'")]
 )
 def test_settings_that_are_wrong_are_named(app: Celery, text: str, found: str) -> None:
-    """A settings file that cannot be used fails the task with the file's path and what is wrong
-    with it.
-    """
+    """An unusable settings file fails the task with the file's path and what is wrong."""
     file = demo_settings.file_in(Path(app.conf.warren_state_dir))
     file.write_text(text, encoding="utf-8")
     with pytest.raises(Exception, match=rf"demo\.json: expected .*found.*{found}"):

@@ -65,8 +65,9 @@ def test_a_link_in_the_directory_is_replaced_and_not_followed(tmp_path: Path) ->
 
 
 def test_a_file_that_could_not_be_finished_leaves_the_old_one_and_no_rest(tmp_path: Path) -> None:
-    """When the source breaks off, the file is as before and nothing else is left in the
-    directory.
+    """When the source breaks off, the file is as before.
+
+    Nothing else is left in the directory.
     """
 
     def broken() -> Iterator[bytes]:
@@ -90,9 +91,7 @@ def test_a_directory_under_the_name_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_only_whole_files_are_listed(tmp_path: Path) -> None:
-    """Links, directories and unfinished files are not among the files; a directory that is not
-    there has none.
-    """
+    """Links, directories and unfinished files are not listed; a missing directory has no files."""
     write_whole(tmp_path / "b", [b"1"])
     write_whole(tmp_path / "a", [b"1"])
     (tmp_path / ".part-x").touch()

@@ -64,8 +64,9 @@ def consumer() -> Any:
 def test_a_worker_waits_for_a_copy_that_is_with_the_broker(
     drain: Drain, requeuer: Copies, running: list[Running], timeout: float, ends_by: str
 ) -> None:
-    """It ended before the confirmation, that message would come back as well, and its task would
-    run twice.
+    """The worker waits for the confirmation.
+
+    If it ended before that, the message would be delivered as well, and its task would run twice.
 
     An idle worker stops then; one whose time is over hands back what still runs.
     """
@@ -114,8 +115,9 @@ def test_a_worker_waits_for_what_follows_a_task(drain: Drain, requeuer: Copies, 
 def test_what_follows_a_task_is_told_when_a_stop_cuts_it_off(
     drain: Drain, requeuer: Copies, tmp_path: Path, held: bool
 ) -> None:
-    """The failure is stored by the worker itself, and a line says what was not called; or the
-    message comes again.
+    """The worker stores the failure itself and logs what was not called.
+
+    Otherwise the message is delivered again.
     """
     setup.configure("worker", "worker-a", "h", tmp_path)
     stored: list[str] = []

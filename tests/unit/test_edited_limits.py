@@ -22,8 +22,9 @@ def test_one_too_many() -> None:
 
 
 def test_calls_of_earlier_limits_count() -> None:
-    """A window that became longer counts what was let through before: the first call after the edit
-    is too many.
+    """A window that became longer counts earlier calls.
+
+    The first call after the edit is one too many.
     """
     limits = [Limits(5, 1.0, -1, until=3.0), Limits(5, 10.0, 3.0)]
     assert judge(at(0, 0.1, 0.2, 0.3, 0.4, 1.5, 1.6), limits).over == []

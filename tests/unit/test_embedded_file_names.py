@@ -21,9 +21,7 @@ from warren.broker.embedded.file_names import (
 
 @given(st.text(min_size=1))
 def test_any_queue_name_is_a_safe_directory_name(name: str) -> None:
-    """Whatever a queue is called, its directory is one visible directory directly below the
-    broker's.
-    """
+    """Whatever a queue's name, its directory is visible and directly below the broker's."""
     try:
         safe = directory_name(name)
     except UnicodeEncodeError:
@@ -65,9 +63,7 @@ def test_messages_sort_in_the_order_of_their_making() -> None:
 
 
 def test_a_returned_message_keeps_its_place_under_a_new_name() -> None:
-    """A message that came back sorts where it was, counts its returns, and is never named as
-    before.
-    """
+    """A message that came back sorts where it was, counts its returns, and has a new name."""
     first, second = message_name(), message_name()
     names = [first]
     for times in range(1, 12):
@@ -79,8 +75,9 @@ def test_a_returned_message_keeps_its_place_under_a_new_name() -> None:
 
 
 def test_only_a_running_process_of_this_boot_is_alive() -> None:
-    """An owner is alive while that very process runs: not one of its number, of another start or of
-    another boot.
+    """An owner is alive while that very process runs.
+
+    A process of its number with another start or boot is another owner.
     """
     where, pid, start = owner().rsplit(".", 2)
     assert owner_alive(owner())

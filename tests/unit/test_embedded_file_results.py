@@ -32,8 +32,9 @@ def app(tmp_path: Path) -> Iterator[Celery]:
 
 
 def test_a_result_is_read_back(app: Celery, tmp_path: Path) -> None:
-    """A stored result is read by whoever has its id; one forgotten twice or never stored is
-    pending.
+    """A stored result is read by any process that has its id.
+
+    A result that was forgotten twice or never stored is pending.
     """
     app.backend.store_result("one", {"n": 1}, "SUCCESS")
     assert result_of(AsyncResult("one", app=app)) == {"n": 1}
@@ -112,8 +113,9 @@ def test_old_results_are_cleaned_up(app: Celery, tmp_path: Path) -> None:
 def test_a_result_waits_for_room(
     app: Celery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a worker's child asks for it, a full disk delays a result; elsewhere it is an error at
-    once.
+    """Where a worker's child asks for it, a full disk delays a result.
+
+    Elsewhere it is an error at once.
     """
     full = [True, True]
     store = app.backend.set
@@ -133,8 +135,9 @@ def test_a_result_waits_for_room(
 
 
 def test_any_key_is_a_file(app: Celery, tmp_path: Path) -> None:
-    """An id that is a path, or longer than a file name, has a result of its own, within the
-    directory, and is cleaned up.
+    """An id that is a path, or too long for a file name, has a result within the directory.
+
+    The result is its own, and is cleaned up.
     """
     app.conf.result_expires = 100
     ids = (

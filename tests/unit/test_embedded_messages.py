@@ -50,8 +50,9 @@ def test_a_message_for_no_queue_is_refused(messages: Messages) -> None:
 
 
 def test_taken_stays_until_acknowledged(messages: Messages) -> None:
-    """A taken message is kept under its taker's name until it is acknowledged, and nobody else gets
-    it.
+    """A taken message is kept under its taker's name until it is acknowledged.
+
+    No other process gets it.
     """
     messages.put("q", b"one", durable=True)
     tag = messages.take("q")
@@ -64,9 +65,7 @@ def test_taken_stays_until_acknowledged(messages: Messages) -> None:
 
 
 def test_requeued_goes_to_the_front(messages: Messages) -> None:
-    """A message that is given back is the next to be taken, by its taker at once and by others
-    soon.
-    """
+    """A requeued message is the next to be taken, by its taker at once and by others soon."""
     other = Messages(messages.directory)
     for content in (b"one", b"two", b"three", b"four"):
         messages.put("q", content, durable=False)
@@ -116,8 +115,9 @@ def test_rejected_is_kept(messages: Messages) -> None:
 
 
 def test_returned_to_a_deleted_queue_is_kept(messages: Messages) -> None:
-    """A message whose queue was deleted while it was out is set aside, and does not bring the queue
-    back.
+    """A message whose queue was deleted while it was out becomes a dead letter.
+
+    It does not bring the queue back.
     """
     messages.put("q", b"one", durable=False)
     tag = messages.take("q")
@@ -155,9 +155,7 @@ def test_new_messages_are_seen_in_a_queue_that_was_empty(messages: Messages) -> 
 
 
 def test_messages_are_seen_however_fast_they_follow(messages: Messages) -> None:
-    """Looking at an empty queue right after a change and right before the next one misses
-    nothing.
-    """
+    """Looking at an empty queue between two changes misses nothing."""
     for number in range(2000):
         messages.put("q", b"%d" % number, durable=False)
         assert taken(messages) == [b"%d" % number]
@@ -175,8 +173,9 @@ def test_a_stepped_clock_loses_no_message(messages: Messages) -> None:
 
 
 def test_what_the_dead_had_goes_back(messages: Messages) -> None:
-    """What a process of another boot or a dead one had taken, and the rest of a file it was
-    writing, is put right.
+    """Messages of a dead process, or of another boot, are restored.
+
+    An unfinished file is removed.
     """
     messages.put("q", b"one", durable=True)
     messages.put("q", b"two", durable=True)
@@ -256,8 +255,9 @@ def test_stranded_messages_are_requeued_later(messages: Messages) -> None:
 
 
 def test_a_directory_that_was_huge_is_renewed(messages: Messages) -> None:
-    """An empty queue that once held very many messages gets a fresh directory, and what was
-    published in that moment arrives.
+    """An empty queue that once held very many messages gets a fresh directory.
+
+    What was published in that moment arrives.
     """
     directory = messages.directory / "queues" / "q"
     serial = 0
@@ -292,9 +292,7 @@ def left_by_the_dead(messages: Messages, queue: str = "q") -> Path:
 
 @pytest.mark.parametrize("place", ["queues", "rejected", "unacked"])
 def test_nothing_is_restored_through_a_link(messages: Messages, tmp_path: Path, place: str) -> None:
-    """A link in the place of a queue, of its rejected messages or of a dead taker leads the
-    restorer nowhere.
-    """
+    """A link in place of a queue, of its rejected messages or a dead taker is not followed."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     taken_by = left_by_the_dead(messages, "gone")
@@ -323,8 +321,9 @@ def test_nobody_restores_in_the_directory_of_another_user(messages: Messages) ->
 
 
 def test_a_command_that_connects_restores_nothing(messages: Messages) -> None:
-    """To connect, to send and to ask for a depth is what commands do: what the dead had stays for
-    the daemons.
+    """To connect, to send and to ask for a depth are what commands do.
+
+    The messages of dead processes stay for the daemons.
     """
     taken_by = left_by_the_dead(messages)
     with Connection(

@@ -32,16 +32,15 @@ from warren.broker.embedded.routing import Binding, route
     ],
 )
 def test_topic(key: str, routing_key: str, matches: bool) -> None:
-    """A topic exchange matches as AMQP says: `*` is one word, `#` any number of words, none
-    included.
+    """A topic exchange matches as AMQP says.
+
+    `*` is one word, `#` any number of words, none included.
     """
     assert route("topic", [Binding(key, "q")], routing_key) == (["q"] if matches else [])
 
 
 def test_no_key_takes_long() -> None:
-    """Neither many wildcards nor many words make a comparison that has no end, or too many
-    levels.
-    """
+    """Neither many wildcards nor many words make a comparison endless or too deep."""
     many = ".".join(["#"] * 2000)
     assert route("topic", [Binding(f"{many}.z", "q")], ".".join("ab" * 60)) == []
     assert route("topic", [Binding(f"{many}.b", "q")], ".".join("ab" * 60)) == ["q"]

@@ -37,9 +37,7 @@ def in_child(work: Callable[[], None]) -> None:
 
 
 def test_bindings_are_seen_by_everybody(directory: Path) -> None:
-    """A binding made by one process routes the messages of another, which knows nothing of the
-    queue.
-    """
+    """A binding of one process routes the messages of another that does not know the queue."""
     here = Topology(directory)
     assert here.route("tasks", "a.b") == []
 
@@ -63,8 +61,9 @@ def test_binding_to_no_exchange_is_refused(directory: Path) -> None:
 
 
 def test_writers_at_once_lose_no_binding(directory: Path) -> None:
-    """Processes that bind at the same time all find their bindings kept, and readers never meet
-    half a table.
+    """Processes that bind at the same time all find their bindings kept.
+
+    Readers never meet half a table.
     """
     topology = Topology(directory)
     topology.declare_exchange("tasks", "direct")
@@ -97,8 +96,9 @@ def test_writers_at_once_lose_no_binding(directory: Path) -> None:
 
 
 def test_a_temporary_queue_goes_with_its_last_process(directory: Path) -> None:
-    """A temporary queue stays while a process that declared it lives, and goes with its bindings
-    when all are dead.
+    """A temporary queue stays while a process that declared it lives.
+
+    It is removed with its bindings when all are dead.
     """
     topology = Topology(directory)
     topology.declare_exchange("pidbox", "fanout")
@@ -132,8 +132,9 @@ def test_a_child_does_not_release_its_parents_queue(directory: Path) -> None:
 
 
 def test_a_durable_queue_stays_durable(directory: Path) -> None:
-    """Declared temporary by somebody else, a durable queue outlives them; declared durable, a
-    temporary one does.
+    """A durable queue that another process declares temporary outlives it.
+
+    A temporary queue that is declared durable stays as well.
     """
     topology = Topology(directory)
     topology.declare_queue("durable", temporary=False)
@@ -183,8 +184,9 @@ MEANT = [Table("tasks", "direct", (Binding("k", "q"), Binding("k2", "q2")))]
 def test_a_damaged_table_is_declared_again_from_the_settings(
     directory: Path, damage: bytes | None, act: str
 ) -> None:
-    """Also one that is gone, or has lost its bindings: whoever sends or declares next mends it, and
-    everybody sees that.
+    """A table that is missing or has lost its bindings is mended by the next declare or send.
+
+    Every process sees that.
     """
     before, path = Topology(directory, MEANT), directory / "exchanges" / "tasks"
     before.declare_exchange("tasks", "direct")
@@ -208,8 +210,9 @@ def test_a_damaged_table_is_declared_again_from_the_settings(
 
 @pytest.mark.parametrize("damage", DAMAGES[:-1])
 def test_a_damaged_table_of_others_is_declared_again(directory: Path, damage: bytes) -> None:
-    """An exchange that the settings do not know, such as that of remote control, is set aside, and
-    begins again.
+    """An exchange that the settings do not know, such as remote control's, is removed.
+
+    It begins again.
     """
     topology = Topology(directory)
     topology.declare_exchange("tasks", "direct")
@@ -232,8 +235,9 @@ def test_a_damaged_table_keeps_no_queue_from_being_deleted(directory: Path) -> N
 
 @pytest.mark.parametrize("where", ["a queue", "what a publisher left"])
 def test_a_tree_without_an_end_is_removed(directory: Path, where: str) -> None:
-    """Whatever a task has made among the broker's files, a queue is deleted and the restorer
-    continues: no worker ends for it.
+    """Whatever a task has made among the broker's files, a queue is deleted.
+
+    The restorer continues, and no worker ends.
     """
     topology = Topology(directory)
     topology.declare_queue("q", temporary=False)
