@@ -36,8 +36,8 @@ def picture(lines: list[list[str]]) -> str:
             ends = f'x1="{across / 2:g}" y1="{top - GAP + 2}" x2="{across / 2:g}" y2="{top - 3}"'
             drawn.append(f'<line {ends} stroke="#555555" marker-end="url(#head)"/>')
         left = (across - len(names) * (WIDTH + GAP) + GAP) / 2
-        for place, name in enumerate(names):
-            x = left + place * (WIDTH + GAP)
+        for position, name in enumerate(names):
+            x = left + position * (WIDTH + GAP)
             box = f'x="{x:g}" y="{top}" width="{WIDTH}" height="{HEIGHT}" rx="4"'
             drawn.append(f'<rect {box} fill="#eef3f8" stroke="#335577"/>')
             drawn.append(f'<text x="{x + WIDTH / 2:g}" y="{top + 20}">{escape(name)}</text>')

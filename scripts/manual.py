@@ -1,5 +1,7 @@
-"""Writes the man pages warren(1) and warren.ini(5) into the directory that is named: from the help
-of the verbs, the exit codes and the declared options, so that they say what the command says.
+"""Write the man pages warren(1) and warren.ini(5) into the directory that the argument names.
+
+The text comes from the help of the verbs, the exit codes and the declared options, so the pages
+say what the command says.
 """
 
 from __future__ import annotations
@@ -45,14 +47,14 @@ def main(directory: Path) -> None:
 
 
 def command_page() -> Iterator[str]:
-    """warren(1): the global options, every verb, exit codes, files."""
+    """Yield the lines of warren(1): the global options, every verb, exit codes, files."""
     yield from head("WARREN", 1, "warren \\- run a Celery processing queue in production")
     context = click.Context(warren, info_name="warren")
     yield from (".SH SYNOPSIS", ".B warren", roff(" ".join(warren.collect_usage_pieces(context))))
     yield from (".SH DESCRIPTION", *text(warren.help), ".SH OPTIONS", *options(warren, context))
     yield ".SH COMMANDS"
     for verb in VERBS:
-        # never the latter: VERBS has only verbs
+        # `or warren` is for the types alone: VERBS has only verbs
         command = warren.get_command(context, verb) or warren
         inner = click.Context(command, info_name=verb, parent=context)
         usage = " ".join(["warren", verb, *command.collect_usage_pieces(inner)])
@@ -67,7 +69,7 @@ def command_page() -> Iterator[str]:
 
 
 def settings_page() -> Iterator[str]:
-    """warren.ini(5): every section with its options."""
+    """Yield the lines of warren.ini(5): every section with its options."""
     yield from head("WARREN.INI", 5, "warren.ini \\- settings of Warren")
     yield ".SH SYNOPSIS"
     for name in ("warren.ini", "conf.d/*.ini", "hosts/HOST.ini"):
@@ -113,14 +115,14 @@ def head(name: str, section: int, what: str) -> Iterator[str]:
 
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """The options that the command declares; --help is common to all."""
+    """Yield the options that the command declares; all commands have --help."""
     for parameter in command.params:
         if isinstance(parameter, click.Option) and (record := parameter.get_help_record(context)):
             yield from (".TP", f".B {roff(record[0])}", roff(" ".join(record[1].split())))
 
 
 def text(help_text: str | None) -> Iterator[str]:
-    """Paragraphs; an example keeps its line."""
+    """Yield the paragraphs of a help text; an example keeps its line."""
     for number, paragraph in enumerate((help_text or "").strip().split("\n\n")):
         if number:
             yield ".PP"
@@ -133,7 +135,7 @@ def text(help_text: str | None) -> Iterator[str]:
 
 
 def roff(words: str) -> str:
-    """The words as text: nothing in them is a request, and a dash stays one that can be copied."""
+    """Return the words as text of roff: no request is in it, and a dash can be copied as a dash."""
     escaped = words.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 

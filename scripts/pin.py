@@ -1,5 +1,6 @@
-"""The digests of the files that the package may be made of, as pip's index has them, on standard
-output: see scripts/pin.
+"""Print the digests of the files that the package may contain, as pip's index has them.
+
+scripts/pin runs this file.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from pathlib import Path
 
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
-#: Newest first: the C libraries from that of Debian 12 down to the one that most wheels ask for.
+#: Versions of the C library, newest first: from that of Debian 12 to the one of most wheels.
 LIBRARIES = ("2_36", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")
-#: What is needed on some Pythons only, and what builds the sources.
+#: Libraries that only some Pythons need, and libraries that build the sources.
 SOMETIMES = {"async-timeout": 'python_full_version < "3.11.3"'}
 BUILDS = ("setuptools",)
-#: What has no wheel: it is built from its source.
+#: Libraries without a wheel, which are built from their source.
 SOURCES = ("sdnotify",)
 HEAD = """\
 # What the package is made of, with the digests of the files that scripts/install takes: neither an
@@ -30,7 +31,7 @@ HEAD = """\
 
 
 def main() -> None:
-    """Prints the file."""
+    """Print the file."""
     text = Path("constraints.txt").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", text, re.MULTILINE))
     versions = {canonical(name): version for name, version in pinned.items()}
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def report(*words: str) -> Iterator[tuple[str, str, str]]:
-    """Name, version and digest of each file that pip would install for these words."""
+    """Yield name, version and digest of each file that pip would install for these arguments."""
     with tempfile.TemporaryDirectory() as target:
         command = [
             sys.executable,
@@ -96,7 +97,7 @@ def report(*words: str) -> Iterator[tuple[str, str, str]]:
 
 
 def files(installed: Iterable[dict[str, dict[str, object]]]) -> Iterator[tuple[str, str, str]]:
-    """The same of pip's own report."""
+    """Yield name, version and digest of each file in pip's report."""
     for each in installed:
         info: dict[str, dict[str, dict[str, str]]] = each["download_info"]  # type: ignore[assignment]
         digest = info.get("archive_info", {}).get("hashes", {}).get("sha256", "")
@@ -104,7 +105,7 @@ def files(installed: Iterable[dict[str, dict[str, object]]]) -> Iterator[tuple[s
 
 
 def canonical(name: str) -> str:
-    """A name as all of its spellings are compared."""
+    """Return the normal form of a name, in which all spellings are equal."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 @shared_task(name="shop.fetch_price")
 def fetch_price(article: int) -> float:
-    """The price of an article; one call to the provider."""
-    # nothing in here but the call; the task was admitted with a slot for it
+    """Return the price of an article; make one call to the provider."""
+    # Only the call is in this block; the task was admitted with a slot for it.
     with quota("provider").call():
         price = 100.0 + article  # requests.get(...) in a real shop
     log.info("price of %s", article)  # a line of JSON in worker.log, with the task's id
@@ -24,7 +24,7 @@ def fetch_price(article: int) -> float:
 
 @shared_task(name="shop.report")
 def report() -> str:
-    """Sends further tasks."""
+    """Send further tasks."""
     for article in range(3):
         fetch_price.delay(article)
     return "three prices asked for"

@@ -17,10 +17,10 @@ from warren.system.private_directory import UMASK
 #: supervisord's own configuration. The same text ships as supervisord.conf in the settings
 #: directory, where an operator may edit it.
 MAIN = """\
-; supervisord as `warren supervise` runs it. Every daemon's program is rendered from the INI files
-; into the run directory: add a worker there, not here. Programs of your own, or an HTTP server of
-; supervisord, go into supervisor.d/NAME.conf.
-; The words %(warren_...)s are filled in by `warren supervise`.
+; The settings of the supervisord that `warren supervise` runs. Every daemon's program is rendered
+; from the INI files into the run directory: add a worker there, not here. Programs of your own, or
+; an HTTP server of supervisord, go into supervisor.d/NAME.conf. `warren supervise` fills in the
+; names %(warren_...)s.
 
 [supervisord]
 nodaemon = true
@@ -29,7 +29,7 @@ logfile = %(warren_log_dir)s/supervisord.log
 loglevel = %(warren_log_level)s
 pidfile = %(warren_run_dir)s/supervisord.pid
 childlogdir = %(warren_log_dir)s
-; every capture file has a fixed name: nothing is to be cleaned up in the log directory at the start
+; every capture file has a fixed name: nothing needs cleaning up in the log directory at the start
 nocleanup = true
 
 [unix_http_server]
