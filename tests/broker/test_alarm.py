@@ -18,7 +18,7 @@ from support.suite import Suite, broker_section
 from support.wait import let_pass, result_of, until
 from warren.broker.publish_timeout import NotTaken
 from warren.broker.queue_depth import depths
-from warren.broker.rabbitmq.connection import SILENCE
+from warren.broker.rabbitmq.confirming_channel import SILENCE
 from warren.config import load
 
 JOBS = (

@@ -16,8 +16,9 @@ from kombu import Connection
 from support.figures import Figure
 from support.servers import RabbitMQNode
 from support.wait import let_pass
-from warren.broker.rabbitmq import connection as module
-from warren.broker.rabbitmq.connection import question, register
+from warren.broker.rabbitmq import answer_timeout
+from warren.broker.rabbitmq.confirming_channel import NOWHERE, question
+from warren.broker.rabbitmq.connection import register
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_no_answer_ends_the_wait_and_the_connection(
     """What waits for an answer ends in time although heartbeats come, and the connection is not
     asked to close.
     """
-    monkeypatch.setattr(module, "ANSWER", 2.0)
+    monkeypatch.setattr(answer_timeout, "ANSWER", 2.0)
     connection, began = channel.connection, time.monotonic()
     assert connection.heartbeat == 1
     with pytest.raises(TimeoutError):
@@ -64,7 +65,7 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(
     channel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an answer the connection reads for as long as its reader likes."""
-    monkeypatch.setattr(module, "ANSWER", 1.0)
+    monkeypatch.setattr(answer_timeout, "ANSWER", 1.0)
     queue(channel)
     let_pass(1.5)  # more than the time of an answer
     with pytest.raises(TimeoutError):
@@ -80,7 +81,7 @@ def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: A
     producer = connection.Producer()
     # a persistent message has to reach a queue
     nobody = {
-        "routing_key": module.NOWHERE,
+        "routing_key": NOWHERE,
         "delivery_mode": "transient",
     }
     producer.publish("one", **nobody)
@@ -97,12 +98,12 @@ def test_each_confirmation_is_of_its_own_message(channel: Any) -> None:
     full = queue(channel, **{"x-max-length": 1, "x-overflow": "reject-publish"})
     said: list[tuple[int, bool]] = []
     for number in range(50):
-        where = full if number % 2 else module.NOWHERE
+        where = full if number % 2 else NOWHERE
         channel.publish_later(
             lambda taken, number=number: said.append((number, taken)), question(), routing_key=where
         )
     # taken, whatever became of the others
-    channel.basic_publish(question(), routing_key=module.NOWHERE)
+    channel.basic_publish(question(), routing_key=NOWHERE)
     with pytest.raises(MessageNacked):
         channel.basic_publish(question(), routing_key=full)
     assert sorted(said) == [(number, number % 2 == 0 or number == 1) for number in range(50)]

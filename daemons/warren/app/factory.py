@@ -12,10 +12,11 @@ from celery import Celery, signals
 
 from warren.app.queues import addressed, amqp, queue
 from warren.broker.queue_names import EXCHANGE, are_quorum
-from warren.broker.rabbitmq import connection
+from warren.broker.rabbitmq import answer_timeout, connection
 from warren.broker.rabbitmq.short_countdown import App
 from warren.config import Settings, check_modules, check_tasks
 from warren.config.advice import MADE_BY
+from warren.config.schema import BrokerKind
 from warren.errors import ConfigError
 
 #: Seconds between two AMQP heartbeats on a consuming connection; after two missed heartbeats the
@@ -102,60 +103,79 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "control_queue_exclusive": False,
         "event_queue_exclusive": False,
     }
-    if broker.kind == "embedded":
-        directory = settings.app.state_dir / "broker"
-        conf["broker_url"], conf["broker_transport"] = (
-            "warren://",
-            "warren.broker.embedded.transport:Transport",
-        )
-        bindings = [[section.binding_key, name] for name, section in settings.queues.items()]
-        conf["broker_transport_options"] = {
-            "directory": str(directory),
-            "polling_interval": broker.polling_interval,
-            "exchanges": [[EXCHANGE, "topic", bindings]],
-        }
-    else:
-        assert broker.url is not None  # noqa: S101  the kind of the broker is read from its URL
-        conf["broker_url"] = broker.url.get_secret_value()
-    if broker.kind == "redis":
-        # kombu asks Redis in one blocking call for all queues that are consumed at that time. A
-        # queue that is consumed again after a pause waits for the end of that call, so
-        # `polling_interval` shortens the call.
-        waits = {
-            "visibility_timeout": broker.visibility_timeout,
-            "polling_interval": broker.polling_interval,
-        }
-        from warren.broker.redis import redis_transport  # imported only when Redis is used
+    conf |= _OF_BROKER[broker.kind](settings)
+    conf["broker_transport_options"]["largest_message"] = broker.largest_message
+    return conf
 
-        redis_transport.register()
+
+def _embedded(settings: Settings) -> dict[str, Any]:
+    directory = settings.app.state_dir / "broker"
+    bindings = [[section.binding_key, name] for name, section in settings.queues.items()]
+    return {
+        "broker_url": "warren://",
+        "broker_transport": "warren.broker.embedded.transport:Transport",
+        "broker_transport_options": {
+            "directory": str(directory),
+            "polling_interval": settings.broker.polling_interval,
+            "exchanges": [[EXCHANGE, "topic", bindings]],
+        },
+    }
+
+
+def _redis(settings: Settings) -> dict[str, Any]:
+    from warren.broker.redis import redis_transport  # imported only when Redis is used
+
+    redis_transport.register()
+    broker = settings.broker
+    return {
+        "broker_url": _url(settings),
         # A command that Redis refuses (no memory, a read-only replica, a key of another type) is
         # not an error of the worker.
-        conf["broker_channel_error_retry"] = True
-        # A message that is due later returns to its queue when kombu restores the messages of dead
-        # workers. That happens each second instead of every 100 s, and the lock that a killed
-        # worker still holds expires after 10 s instead of five minutes.
-        waits |= {
+        "broker_channel_error_retry": True,
+        "broker_transport_options": {
+            "visibility_timeout": broker.visibility_timeout,
+            # kombu asks Redis in one blocking call for all queues that are consumed at that time. A
+            # queue that is consumed again after a pause waits for the end of that call, so
+            # `polling_interval` shortens the call.
+            "polling_interval": broker.polling_interval,
+            # A message that is due later returns to its queue when kombu restores the messages of
+            # dead workers. That happens each second instead of every 100 s, and the lock that a
+            # killed worker still holds expires after 10 s instead of five minutes.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "unacked_restore_limit": 300,
-        }
-        waits["unacked_mutex_expire"] = 10
-        conf["broker_transport_options"] = {
-            **waits,
+            "unacked_mutex_expire": 10,
             "socket_timeout": ANSWER,
             "socket_connect_timeout": broker.connect_timeout,
-        }
-    if broker.kind == "rabbitmq":
-        connection.register()
+        },
+    }
+
+
+def _rabbitmq(settings: Settings) -> dict[str, Any]:
+    connection.register()
+    return {
+        "broker_url": _url(settings),
         # A message that the broker has not accepted is an error for its publisher, and not lost
         # silently.
-        conf["broker_transport_options"] = {
+        "broker_transport_options": {
             "confirm_publish": True,
-            "publish_timeout": broker.publish_timeout or None,
-            "write_timeout": connection.ANSWER,
-        }
-    conf["broker_transport_options"]["largest_message"] = broker.largest_message
-    return conf
+            "publish_timeout": settings.broker.publish_timeout or None,
+            "write_timeout": answer_timeout.ANSWER,
+        },
+    }
+
+
+_OF_BROKER: dict[BrokerKind, Callable[[Settings], dict[str, Any]]] = {
+    "embedded": _embedded,
+    "redis": _redis,
+    "rabbitmq": _rabbitmq,
+}
+
+
+def _url(settings: Settings) -> str:
+    url = settings.broker.url
+    assert url is not None  # noqa: S101  the kind of the broker is read from its URL
+    return url.get_secret_value()
 
 
 def _results(settings: Settings) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from warren.broker.deadline import Deadline
-from warren.broker.rabbitmq.connection import Channel
+from warren.broker.rabbitmq.confirming_channel import Channel
 
 
 class SinglePublish:

@@ -17,7 +17,8 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from warren.broker.rabbitmq.connection import NOWHERE, SILENCE, Transport, question
+from warren.broker.rabbitmq.confirming_channel import NOWHERE, SILENCE, question
+from warren.broker.rabbitmq.connection import Transport
 from warren.logs.events import Event
 from warren.logs.setup import logger
 
