@@ -15,9 +15,10 @@ from support.forks import child, end
 from support.leading import leading
 from support.suite import Suite
 from support.wait import until
-from warren.beat import sender as module
+from warren.beat import schedule
+from warren.beat import sender as sender_module
 from warren.beat.last_ticks import LastTicks
-from warren.beat.sender import Sender
+from warren.beat.sender import STEP, Sender
 from warren.config import load
 
 #: A moment at which an entry of any length up to a day ticks.
@@ -87,7 +88,7 @@ def reload(suite: Suite, sender: Sender, schedule: str) -> None:
     """Does what the daemon does at a reload."""
     suite.write(schedule)
     sender.take_up(load(suite.etc))
-    sender.begin(sender.known)
+    sender.begin(sender.schedule.known)
 
 
 @pytest.mark.parametrize(("back", "missed"), [(5.0, []), (50.0, [0.0])])
@@ -205,7 +206,7 @@ def test_a_task_that_can_be_sent_now_and_then(suite: Suite) -> None:
     )
     suite.module("jobs", jobs.replace("FAULT = ConnectionRefusedError", "FAULT = OperationalError"))
     suite.write(entry("every = 1s", "jobs.own"))
-    by_the_clock(suite, -0.5, lambda: setattr(module, "BATCH", 1), 3.5, 3.6, 3.7, 3.8, 3.9)
+    by_the_clock(suite, -0.5, lambda: setattr(sender_module, "BATCH", 1), 3.5, 3.6, 3.7, 3.8, 3.9)
     assert ticks(suite) == [0.0, 1.0, 2.0, 3.0]
     assert not suite.logged("beat", "tick_missed")
 
@@ -229,7 +230,7 @@ def test_entries_are_looked_at_in_parts(suite: Suite) -> None:
 
     def slowly(function: Any) -> Any:
         def slow(*arguments: Any) -> Any:
-            searched[0] += module.STEP
+            searched[0] += STEP
             return function(*arguments)
 
         return slow
@@ -238,15 +239,15 @@ def test_entries_are_looked_at_in_parts(suite: Suite) -> None:
         now = [DAY - 1]
         sender = leading(suite, lambda: now[0], lambda: searched[0])
         sender.step()
-        setattr(module, "due", slowly(vars(module)["due"]))  # noqa: B010
+        setattr(schedule, "due", slowly(vars(schedule)["due"]))  # noqa: B010
         for now[0] in (DAY + number / 4 for number in range(40)):
             sender.step()
-        setattr(module, "next_tick", slowly(vars(module)["next_tick"]))  # noqa: B010
+        setattr(schedule, "next_tick", slowly(vars(schedule)["next_tick"]))  # noqa: B010
         before = searched[0]
         for _ in range(20):
             sender.step()
             sender.pause()
-        assert searched[0] - before <= 5 * module.STEP  # those that were left
+        assert searched[0] - before <= 5 * STEP  # those that were left
 
     assert end(child(steps)) == 0
     sent = suite.logged("beat", "tick_sent")

@@ -16,6 +16,7 @@ from support.leading import leading
 from support.suite import Suite
 from support.ticks import taken
 from warren.app.factory import make_app
+from warren.beat import schedule
 from warren.beat import sender as module
 from warren.beat.last_ticks import KnownTicks, LastTicks
 from warren.beat.sender import STEP, Sender
@@ -34,6 +35,8 @@ misfire = skip
 JOBS = "from celery import shared_task\n\n@shared_task(name='jobs.tick')\ndef tick():\n    pass\n"
 #: Lines of a turn that are left out between two at which it is killed.
 STRIDE = 8
+#: Where a turn of beat acts.
+FILES = (module.__file__, schedule.__file__)
 
 
 def step(suite: Suite, later: float = 0.0) -> None:
@@ -71,8 +74,8 @@ def steps(suite: Suite, batch: int, longest: int) -> None:
 
     setattr(Sender, "_send", counted)  # noqa: B010
     before: dict[str, float] = {}
-    while beat.ticks != before:
-        before = dict(beat.ticks)
+    while beat.schedule.ticks != before:
+        before = dict(beat.schedule.ticks)
         beat.step()
 
 
@@ -89,7 +92,7 @@ def test_each_tick_is_there_or_told(scratch: Path) -> None:
         first = int(time.time() - GRACE - 20) // 3 * 3.0
         memory.write(KnownTicks({"run": first, "skip": first}))
         (suite.directory / "log" / "beat.log").unlink(missing_ok=True)
-        killed = killed_at(line, lambda: step(suite), module.__file__)
+        killed = killed_at(line, lambda: step(suite), FILES)
         assert end(child(lambda: step(suite, later=GRACE + 5))) == 0
         again += balanced(suite, first, memory.read().last)
         line += STRIDE
@@ -118,7 +121,7 @@ def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
         assert end(child(lambda: killed_behind_sending(suite))) == -signal.SIGKILL
         assert len(memory.read().begun["run"]) >= 3
         if line:
-            killed_at(line, partial(steps, suite, batch, longest), module.__file__)
+            killed_at(line, partial(steps, suite, batch, longest), FILES)
         assert end(child(partial(steps, suite, batch, longest))) == 0
         assert balanced(suite, first, memory.read().last) > 0
 

@@ -31,9 +31,9 @@ def end(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def killed_at(line: int, work: Callable[[], object], place: str) -> bool:
-    """Does `work` in a process that kills itself at its line-th line within `place`, a file or a
-    directory.
+def killed_at(line: int, work: Callable[[], object], place: str | tuple[str, ...]) -> bool:
+    """Does `work` in a process that kills itself at its line-th line within `place`: a file, a
+    directory, or several of them.
 
     False when it has fewer lines there.
     """

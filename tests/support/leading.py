@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from support.suite import Suite
 from warren.app.factory import import_tasks, make_app
-from warren.beat import sender as module
+from warren.beat import schedule, sender
 from warren.beat.leader.leadership import leader
 from warren.beat.sender import Sender
 from warren.config import load
@@ -22,7 +22,8 @@ def leading(
 
     Belongs in a forked process: it logs as beat.
     """
-    setattr(module, "time", SimpleNamespace(time=now, monotonic=monotonic))  # noqa: B010
+    for module in (sender, schedule):
+        setattr(module, "time", SimpleNamespace(time=now, monotonic=monotonic))  # noqa: B010
     settings = load(suite.etc)
     configure("beat", "beat", "here", suite.directory / "log")
     app = make_app(settings)

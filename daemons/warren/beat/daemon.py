@@ -35,14 +35,14 @@ class Beat:
         # behind the app's own receiver
         signals.before_task_publish.connect(_mark, dispatch_uid="warren.beat.mark")
         self.sender = Sender(self.settings, app, leader(self.settings, app), {})
-        logger().info(Event.READY, entries=sorted(self.sender.entries))
+        logger().info(Event.READY, entries=sorted(self.sender.schedule.entries))
         self.daemon.loop(self._step, lambda: self.sender.pause() if self.leading else STEP)
         self.sender.leader.resign()
         return self.daemon.stop()
 
     def _step(self) -> None:
         if self.daemon.dumping:
-            self.daemon.dump(ticks=self.sender.ticks, leading=self.leading)
+            self.daemon.dump(ticks=self.sender.schedule.ticks, leading=self.leading)
         try:
             self._lead()
             if self.leading:
@@ -61,7 +61,7 @@ class Beat:
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
         self.daemon.heartbeat.write(
-            doing, leading=self.leading, entries=sorted(self.sender.entries)
+            doing, leading=self.leading, entries=sorted(self.sender.schedule.entries)
         )
 
     def _lead(self) -> None:
@@ -73,7 +73,7 @@ class Beat:
         self.leading = sender.leader.lead()
         if self.leading and not led:
             sender.begin(sender.leader.recall())
-            logger().info(Event.LEADER_TAKEN, ticks=sender.ticks)
+            logger().info(Event.LEADER_TAKEN, ticks=sender.schedule.ticks)
         elif led and not self.leading:
             logger().warning(
                 Event.LEADER_LOST, consequence="another beat of the fleet sends; this one stands by"
@@ -99,17 +99,17 @@ class Beat:
         if again:
             self.sender.leader.resign()
             self.sender.take_up(settings)
-            known = self.sender.known
-            self.sender, self.leading = (
-                Sender(settings, app, leader(settings, app), self.sender.ticks, known.rounds),
-                False,
-            )
+            known = self.sender.schedule.known
+            ticks = self.sender.schedule.ticks
+            self.sender = Sender(settings, app, leader(settings, app), ticks, known.rounds)
+            self.leading = False
         else:
             self.sender.take_up(settings)
             if self.leading:
-                self.sender.begin(self.sender.known)  # the others go on, under the same leadership
+                # The others continue, under the same leadership.
+                self.sender.begin(self.sender.schedule.known)
         self.daemon.took(settings)
-        logger().info(Event.RELOADED, entries=sorted(self.sender.entries))
+        logger().info(Event.RELOADED, entries=sorted(self.sender.schedule.entries))
 
 
 def _mark(headers: dict[str, Any] | None = None, **_: Any) -> None:
