@@ -65,7 +65,7 @@ def test_tables_do_not_wrap(
         4194306,
         "standby",
         0.25,
-        {"leading": False, "entries": ["a", "b"]},
+        {"leading": False, "entries": 2},
         condition=Condition.STANDBY,
     )
     away.details.update(rejected=3, storing_s=0)

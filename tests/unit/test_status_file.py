@@ -95,11 +95,11 @@ def test_a_file_that_no_reader_takes_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_heartbeat_that_has_too_much_to_say(tmp_path: Path) -> None:
-    """A beat with a hundred thousand entries is not taken for one that hangs: its heartbeat beats
+    """A watchdog of a hundred thousand quotas is not taken for one that hangs: its heartbeat comes
     without them.
     """
     assert HeartbeatWriter(tmp_path, "beat").write(
-        "ready", entries=["an entry of some length"] * 100_000
+        "ready", quotas=["a quota with a long name"] * 100_000
     )
     assert heartbeat.read(tmp_path, ["beat"]).by_program["beat"].details == {"generation": 0}
 

@@ -60,9 +60,8 @@ class Beat:
         # behind the turn: what was due by the old settings is sent by them
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
-        self.daemon.heartbeat.write(
-            doing, leading=self.leading, entries=sorted(self.sender.schedule.entries)
-        )
+        entries = len(self.sender.schedule.entries)
+        self.daemon.heartbeat.write(doing, leading=self.leading, entries=entries)
 
     def _lead(self) -> None:
         """Takes or keeps the leadership; a new leader continues where the last one was.

@@ -84,10 +84,8 @@ def _worker(said: dict[str, Any]) -> Iterator[str]:
 
 def _heartbeat(said: dict[str, Any]) -> Iterator[str]:
     if "leading" in said:
-        yield (
-            f"leading {'yes' if said['leading'] else 'no'}, schedule entries "
-            f"{len(said.get('entries', ()))}"
-        )
+        leading = "yes" if said["leading"] else "no"
+        yield f"leading {leading}, schedule entries {said.get('entries', 0)}"
 
 
 def _others(said: dict[str, Any]) -> Iterator[str]:

@@ -35,7 +35,7 @@ DETAILS: Shape = {
     "generation?": int,
     "unsettled?": [str],
     "leading?": bool,
-    "entries?": [str],
+    "entries?": int,
     "quotas?": [str],
     "refused?": str,
     "oldest?": [{"id": str, "task": str, "since": NUMBER}],
