@@ -82,7 +82,7 @@ def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
 
     with pytest.raises(channel.connection.channel_errors):
         all_of_them()
-    together.abandon_task()
+    together.refuse_unanswered()
     together.wait()
     assert {"a", "b"} <= together.refused | together.taken
     assert "b" in together.refused

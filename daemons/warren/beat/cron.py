@@ -1,7 +1,7 @@
-"""The ticks of a cron line in a time zone. Pure: whoever looks, and whenever, finds the same ones.
+"""The ticks of a cron line in a time zone. Pure: every caller finds the same ticks at any time.
 
-Around a change of clocks the search of the library depends on where it begins; what is here does
-not.
+Around a change of clocks the search of the library depends on where it begins; the search in this
+file does not.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from cronsim import CronSim
 
 
 def last_of(cron: str, now: float, zone: ZoneInfo) -> float:
-    """The newest tick that is not after `now` (seconds since the epoch)."""
+    """Return the newest tick that is not after `now` (seconds since the epoch)."""
     # The search begins after `now` and excludes its own beginning, so that a tick at `now` itself
     # is found.
     after = datetime.fromtimestamp(math.floor(now) + 1, zone)
     last = next(CronSim(cron, after, reverse=True)).timestamp()
-    # In the hour that a day has twice, the search backward passes over ticks. Those forward are the
-    # ones that count.
+    # In the hour that a day has twice, the search backward passes over ticks. The ticks of the
+    # search forward count.
     while (following := next_of(cron, last, zone)) <= now:
         last = following
     return last
 
 
 def next_of(cron: str, now: float, zone: ZoneInfo) -> float:
-    """The first tick after `now` (seconds since the epoch)."""
+    """Return the first tick after `now` (seconds since the epoch)."""
     found = _search(cron, now, zone)
     change = _change_of_clocks(max(now - 3600.0, found - 86400.0), found, zone)
     if change is None:
         return found
-    # The search steps by whole hours: where clocks are changed by half of one, also just before
+    # The search steps by whole hours: where clocks are changed by half an hour, also just before
     # `now`, it passes over a tick, unless it begins at an hour of the new time.
     hour = change + 60 * (-datetime.fromtimestamp(change, zone).minute % 60)
     return min(found, _search(cron, max(now, hour - 1), zone))
@@ -45,8 +45,9 @@ def _search(cron: str, now: float, zone: ZoneInfo) -> float:
 
 
 def _change_of_clocks(begin: float, end: float, zone: ZoneInfo) -> float | None:
-    """The first second of the zone's new time, where it changes between the two; at most one change
-    lies there.
+    """Return the first second of the zone's new time; None without a change between the two times.
+
+    At most one change lies between them.
     """
     before, after = math.floor(begin), math.ceil(end)
     old = _offset(before, zone)

@@ -27,12 +27,12 @@ class Beat:
         self.leading = False
 
     def start(self) -> ExitCode:
-        """Runs until it is told to stop; returns the exit code."""
+        """Run until the daemon is told to stop; return the exit code."""
         self.daemon.start()
         app = make_app(self.settings)
         import_tasks(app, self.settings)
         self.daemon.regain()
-        # behind the app's own receiver
+        # after the app's own receiver
         signals.before_task_publish.connect(_mark, dispatch_uid="warren.beat.mark")
         self.sender = Sender(self.settings, app, leader(self.settings, app), {})
         logger().info(Event.READY, entries=sorted(self.sender.schedule.entries))
@@ -49,7 +49,7 @@ class Beat:
                 self.sender.step()
             doing = "ready" if self.leading else "standby"
         except Unavailable as error:
-            self.leading = False  # no leadership, no send: it is asked for again at the next turn
+            self.leading = False  # no leadership, no send: it is asked for again at the next step
             logger().error(
                 Event.TICK_FAILED,
                 reason=str(error),
@@ -57,14 +57,14 @@ class Beat:
                 consequence="it is tried again",
             )
             doing = "connecting"
-        # behind the turn: what was due by the old settings is sent by them
+        # After the step: what was due by the old settings is sent by them.
         if self.daemon.reloading:
             self.daemon.reload(self._apply)
         entries = len(self.sender.schedule.entries)
         self.daemon.heartbeat.write(doing, leading=self.leading, entries=entries)
 
     def _lead(self) -> None:
-        """Takes or keeps the leadership; a new leader continues where the last one was.
+        """Take or keep the leadership; a new leader continues where the last leader was.
 
         Raises Unavailable.
         """
@@ -90,7 +90,7 @@ class Beat:
             return
         app = make_app(settings) if again else self.sender.app
         try:
-            import_tasks(app, settings)  # may refuse: nothing has changed so far
+            import_tasks(app, settings)  # may raise ConfigError: nothing has changed so far
         finally:
             self.daemon.regain()
         set_level(settings.log.level)
@@ -113,9 +113,9 @@ class Beat:
 
 def _mark(headers: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
-        headers[TICK] = headers.get("id")  # beat sends nothing else
+        headers[TICK] = headers.get("id")  # beat sends ticks only
 
 
 def start(settings: Settings) -> ExitCode:
-    """Runs the beat of this host."""
+    """Run the beat of this host."""
     return Beat(settings).start()

@@ -22,35 +22,35 @@ _LATEST = 253_402_300_799.0 - 86400
 class KnownTicks:
     """The ticks as the leader knows them (seconds since the epoch), by entry."""
 
-    #: The last one that was taken care of.
+    #: The last tick that was taken care of.
     last: Mapping[str, float] = field(default_factory=dict)
-    #: Those behind it whose sending has begun: whether the broker has them is not known if the
-    #: leader is lost now.
+    #: Later ticks whose sending has begun: if the leader is lost now, it is not known whether the
+    #: broker has them.
     begun: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     #: How often the entry has begun again at an earlier tick, because a clock had been ahead. Ticks
     #: that come due again are new tasks then, with other ids.
     rounds: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        """As `parse` reads it, also an older version's."""
+        """Return the ticks as JSON, as `parse` reads them, also that of an older version."""
         rounds = {"rounds": dict(self.rounds)} if self.rounds else {}
         return json.dumps({"last": dict(self.last), "begun": dict(self.begun), **rounds})
 
 
 class LastTicks:
-    """A small file, replaced whole and made durable before ticks are sent and behind them."""
+    """A small file, which is replaced whole and made durable before and after ticks are sent."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, known: KnownTicks) -> None:
-        """Remembers these ticks. Raises OSError when they cannot be written."""
+        """Write these ticks. Raises OSError when they cannot be written."""
         make_directory(self.path.parent)
         # On disk: a loss of power may cost no more than a crash of beat.
         replace_file(self.path, known.as_json(), durable=True)
 
     def read(self) -> KnownTicks:
-        """The ticks that were written last; none when there is no such file, or not one of ours."""
+        """Return the ticks that were written last; none without a file that Warren wrote."""
         try:
             return parse(read_regular(self.path, _LARGEST)[0])
         except OSError:
@@ -58,15 +58,15 @@ class LastTicks:
 
 
 def parse(text: str | bytes) -> KnownTicks:
-    """The last ticks as JSON has them; none when it is not ours, in which case each entry begins
-    with its next tick.
+    """Return the last ticks as JSON has them; none for JSON that Warren did not write.
 
-    Making up for ticks that are not known would send some of them twice.
+    Then each entry begins with its next tick. Making up for ticks that are not known would send
+    some of them twice.
     """
     try:
         found = json.loads(text)
         if isinstance(found, dict) and not isinstance(found.get("last"), dict):
-            # as older versions write it: entries, and the last tick of each
+            # Older versions write entries, and the last tick of each.
             return KnownTicks(_ticks(found))
         begun = {str(entry): _begun(ticks) for entry, ticks in found["begun"].items()}
         rounds = {entry: int(count) for entry, count in _ticks(found.get("rounds", {})).items()}

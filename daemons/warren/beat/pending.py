@@ -1,6 +1,4 @@
-"""What a turn of beat does: ticks to send, gaps to tell, and what the broker has said of them so
-far.
-"""
+"""The acts of a step of beat: ticks to send, gaps to tell, and the broker's answers so far."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from warren.broker.batch_publish import SinglePublish
 class PendingAct:
     """One tick to send, or the newest of a gap that is only told.
 
-    `identity` is the id of its task, empty for the latter.
+    `identity` is the id of the tick's task; empty for a gap that is only told.
     """
 
     tick: float
@@ -26,25 +24,25 @@ class PendingAct:
 
 @dataclass
 class OnWay:
-    """Acts whose ticks are with the broker, and its answers; ids that are known to need none."""
+    """Acts whose ticks are with the broker, and its answers; ids that need no answer."""
 
     answers: SinglePublish
     acts: list[PendingAct]
     left_out: set[str]
-    #: What had begun before these, by entry.
+    #: Ticks whose sending had begun before these, by entry.
     before: Mapping[str, tuple[float, ...]]
-    #: Entries of which one could not be sent: the later ones wait for it.
+    #: Entries of which a tick could not be sent: the later ticks wait for it.
     failed: set[str]
 
     def done(self, act: PendingAct) -> bool:
-        """Whether the act needs nothing more than to be remembered."""
+        """Return whether the act only has to be remembered."""
         return (
             not act.identity or act.identity in self.answers.taken or act.identity in self.left_out
         )
 
 
 def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
-    """The ticks that are sent by these acts, by entry."""
+    """Return the ticks that are sent by these acts, by entry."""
     found: dict[str, tuple[float, ...]] = {}
     for act in acts:
         if act.identity:
@@ -55,7 +53,7 @@ def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
 def begun_behind(
     ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]
 ) -> dict[str, tuple[float, ...]]:
-    """Return all of `begun` that lies behind the last tick taken care of (`ticks`), by entry."""
+    """Return all of `begun` that is later than the last tick taken care of (`ticks`), by entry."""
     names = {name for each in begun for name in each if name in ticks}
     found = {
         name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]}

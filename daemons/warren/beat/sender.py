@@ -60,15 +60,15 @@ class Sender:
         self.schedule.begin(recalled)
 
     def step(self) -> None:
-        """Sends what is due, the oldest ticks first, for TURN at most. Raises Unavailable.
+        """Send what is due, the oldest ticks first, for STEP seconds at most. Raises Unavailable.
 
-        Behind that the heartbeat beats and the leadership is asked for again; what is left is due
-        at once.
+        After that the daemon writes its heartbeat and renews the leadership; what is left is due at
+        once.
         """
         end = time.monotonic() + STEP
         if self.schedule.unkept:
-            # A successor would begin an entry that it does not know with its own next tick, and
-            # pass over those until then.
+            # A successor would begin an entry that it does not know with the next tick of its own
+            # time, and pass over the ticks before.
             self.leader.keep(self.schedule.known)
             self.schedule.unkept = False
         if self._on_way is not None:
@@ -76,7 +76,7 @@ class Sender:
         acts: list[PendingAct] = []
         for name in self.schedule.due_entries():
             acts += self.schedule.acts(name)
-            # the rest of the turn is for sending, or many entries would send none
+            # The rest of the step is for sending, or many entries would send nothing.
             if time.monotonic() >= end - STEP / 2:
                 break
         acts.sort(key=lambda act: (act.name in self._failed, act.tick, act.name))
@@ -91,18 +91,18 @@ class Sender:
         return self.schedule.pause(STEP)
 
     def _send_together(self, acts: list[PendingAct], end: float, failed: set[str]) -> None:
-        """Sends these, until `end` but one at least; waits for the answers once, and remembers
+        """Send these acts until `end`, but at least one; wait for the answers once, and remember
         them. Raises Unavailable.
 
-        failed: entries of which one could not be sent in this turn. A later one, sent now, would
-        have it forgotten.
+        failed: entries of which a tick could not be sent in this step. If a later tick of such an
+        entry were sent now, the earlier one would be forgotten.
         """
         on_way = OnWay(self.leader.batch(), [], set(), self.schedule.begun, failed)
         begun = begun_behind(self.schedule.ticks, self.schedule.begun, mine := by_entry(acts))
         if mine:
-            # The next leader must know which ticks the broker may have: cut off behind the sending
-            # nobody here can tell. What a leader before had begun, and is not among these, it must
-            # still know, too.
+            # The next leader must know which ticks the broker may have: a beat that is killed after
+            # the sending cannot tell. The next leader must also know what an earlier leader had
+            # begun and is not among these.
             self.leader.keep(self.schedule.known_with(begun))
         self.schedule.begun, self._on_way = begun, on_way
         try:
@@ -122,7 +122,7 @@ class Sender:
         self._finish(on_way)
 
     def _finish(self, on_way: OnWay) -> None:
-        """Waits for the answers, then tells and remembers.
+        """Wait for the answers, then tell and remember what was sent.
 
         Raises Unavailable; during an alarm the answers may still come.
         """
@@ -132,7 +132,7 @@ class Sender:
                 self.leader.wait(on_way.answers)
             for act in on_way.acts:
                 if act.identity in on_way.answers.refused:
-                    # that tells why, and the others did not wait for it
+                    # Sent alone it tells why, and the others did not wait for it.
                     self._send(act, on_way, alone=True)
         except Unavailable as error:
             failure = error
@@ -147,17 +147,16 @@ class Sender:
             tell_sent(done, self.schedule.entries)
 
     def _take_in(self, on_way: OnWay) -> list[PendingAct]:
-        """Takes care of what is done, of each entry up to the first tick that is not. Returns what
-        was sent of it.
+        """Take care of the acts that are done, of each entry up to the first act that is not.
 
-        Of the others nobody knows whether the broker has them.
+        Returns the acts that were sent. Whether the broker has the others is not known.
         """
         done, left, stopped = [], list[PendingAct](), set[str]()
         for act in on_way.acts:
             if act.name not in stopped and on_way.done(act):
                 done.append(act)
                 if act.gap is not None:
-                    # before it is remembered: cut off in between it is told twice, not never
+                    # Before it is remembered: killed in between, the gap is told twice, not never.
                     tell_gap(act, act.gap)
                 self.schedule.take_care(act, taken=act.identity in on_way.answers.taken)
                 self._failed.discard(act.name)
@@ -169,16 +168,15 @@ class Sender:
         return [act for act in done if act.identity in on_way.answers.taken]
 
     def _send(self, act: PendingAct, on_way: OnWay, alone: bool = False) -> None:
-        """Sends the tick's task, or leaves it out when it cannot be sent. Raises Unavailable.
+        """Send the tick's task, or leave it out when it cannot be sent. Raises Unavailable.
 
-        alone: the broker answers before this returns; else it may be told here of one that was sent
-        before.
+        alone: the broker answers before this returns; else an error here may be the answer to a
+        task that was sent before.
         """
         entry = self.schedule.entries[act.name]
         options = {**self.leader.options(), **({"queue": entry.queue} if entry.queue else {})}
-        # Celery makes it of whatever the broker's connection raises
         try:
-            # Nobody here reads the result. Celery would first subscribe to it: one more
+            # Beat does not read the result. Celery would first subscribe to it: one more
             # subscription for each tick, and while the results' Redis is away 20 tries of a second
             # each, and no tick.
             with denied_join_result():
@@ -191,46 +189,47 @@ class Sender:
                 on_way.answers.sent(act.identity)
         except ChannelError as error:
             if alone or isinstance(error, NoRoute):
-                # this message reaches no queue; the broker itself is well
+                # This message reaches no queue; the broker itself works.
                 self._leave_out(act, on_way, error)
-            # The broker has closed the channel over this one or one before it: no answer comes, so
-            # each is sent alone.
+            # The broker has closed the channel because of this message or an earlier one: no answer
+            # comes, so each is sent alone.
             else:
-                on_way.answers.abandon_task()
+                on_way.answers.refuse_unanswered()
                 on_way.answers.refused.add(act.identity)
+        # Celery makes this error of any error of the broker's connection.
         except OperationalError as error:
-            # it was this very connection: what else is sent over it may be half a message
+            # It was the leader's connection: a message may have been sent in part.
             if alone or on_way.answers.broken:
-                # else it is still the leader, and sends the same id next time
+                # After NotTaken it is still the leader, and sends the same id next time.
                 if not isinstance(error, NotTaken):
                     self.leader.resign()
                 raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
             self._ask(act, error)
             self._put_off(act, on_way, error)
-        # Arguments that it does not take, or not JSON; its own code.
+        # Arguments that the task does not take, or that are not JSON; an error of its own code.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             self._ask(act, error)
             self._leave_out(act, on_way, error)
 
     def _ask(self, act: PendingAct, error: BaseException) -> None:
-        """Asks the broker whether it is there, and this beat leads.
+        """Ask the broker whether it is there, and this beat leads.
 
-        Raises Unavailable: then the tick is not lost for that.
+        Raises Unavailable if not: then the tick is not left out because of `error`.
         """
         if not self.leader.lead():
             raise Unavailable(f"entry {act.name}: {error or type(error).__name__}") from error
 
     def _put_off(self, act: PendingAct, on_way: OnWay, error: Exception) -> None:
-        """Takes the tick for sent or not: it is tried again, behind all others.
+        """Note that it is not known whether the tick was sent: it is tried again, after all others.
 
-        Its own code may need a broker that is away.
+        The task's own code may need a broker that is away.
         """
-        if not on_way.failed:  # one line for many: a full disk refuses each
+        if not on_way.failed:  # One line for all of a step: a full disk refuses each tick.
             tell_failed(act, error, "it is tried again")
         on_way.failed.add(act.name)
         self._failed.add(act.name)
 
     def _leave_out(self, act: PendingAct, on_way: OnWay, error: BaseException) -> None:
-        """One entry that cannot be sent must not keep the others waiting, nor beat from living."""
+        """Leave out a tick that cannot be sent: it must not stop the other entries, nor beat."""
         on_way.left_out.add(act.identity)
         tell_failed(act, error, "this tick is left out")

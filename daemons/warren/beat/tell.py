@@ -1,4 +1,4 @@
-"""What beat says of its ticks in the log."""
+"""The log lines of beat about its ticks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warren.logs.setup import logger
 
 
 def tell_sent(acts: Iterable[PendingAct], entries: Mapping[str, ScheduleSettings]) -> None:
-    """Tell that the broker has these."""
+    """Tell that the broker has the tasks of these acts."""
     for act in acts:
         told = {
             "late_s": round(time.time() - act.tick, 3),

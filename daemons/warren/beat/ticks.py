@@ -1,6 +1,7 @@
 """When schedule entries tick.
 
-Pure: the same entry and time give the same ticks on every host, so that leaders agree unasked.
+Pure: the same entry and time give the same ticks on every host, so that leaders agree without
+asking each other.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from zoneinfo import ZoneInfo
 from warren.beat.cron import last_of, next_of
 from warren.config import ScheduleSettings
 
-#: Names of tasks are derived in this space.
+#: The namespace of the ids of tasks.
 _NAMESPACE = UUID("7b0c3ed2-4a86-5d0e-9d57-0f6c1d1c9a11")
 #: A tick sent this late (seconds) was missed: no beat was running when it came due.
 GRACE = 10.0
-#: A tick remembered from further ahead of now (seconds) was sent by a clock that was wrong, and is
-#: not waited for.
+#: A remembered tick that lies further ahead of now (seconds) was sent by a wrong clock, and is not
+#: waited for.
 AHEAD = 600.0
-#: An entry's next tick is waited for that was sent this early (seconds), at most: the clock was
+#: An entry's next tick that was sent at most this early (seconds) is waited for: the clock was
 #: wrong by some hours.
 EARLY = 86400.0
 #: Ticks of a cron line that are counted at most in one gap: a line that ticks each minute has as
@@ -31,10 +32,10 @@ COUNTED = 10_000
 
 @dataclass(frozen=True)
 class Gap:
-    """Ticks that were missed, no beat having led when they came due: so many, the newest of them,
-    and whether that is sent.
+    """Ticks that were missed because no beat led when they came due: their number, the newest of
+    them, and whether the newest is sent.
 
-    They came due after `after`. A leader that was lost may have sent `unsure` of those that are
+    They came due after `after`. A leader that was lost may have sent `unsure` of the ticks that are
     left out.
     """
 
@@ -47,8 +48,8 @@ class Gap:
 
 @dataclass(frozen=True)
 class Due:
-    """What to do now: tell of a gap, and send these ticks (seconds since the epoch), the oldest
-    first.
+    """The acts of now: tell of a gap, and send these ticks (seconds since the epoch, the oldest
+    first).
     """
 
     gap: Gap | None
@@ -56,7 +57,7 @@ class Due:
 
 
 def last_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
-    """The newest tick that is not after `now` (seconds since the epoch).
+    """Return the newest tick that is not after `now` (seconds since the epoch).
 
     `every` ticks at the multiples of its length since the epoch, `cron` in the time zone of the
     app.
@@ -67,36 +68,36 @@ def last_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
 
 
 def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
-    """The first tick after `now` (seconds since the epoch)."""
+    """Return the first tick after `now` (seconds since the epoch)."""
     if entry.every is None:
         return next_of(entry.cron or "", now, zone)
     number = math.floor(now / entry.every) + 1
-    # A tick by its own length may be a little less than its number: the one after it is asked for,
-    # not itself.
+    # A tick divided by the length may be a little less than its number: then the product is the
+    # tick itself, and the next one is asked for.
     return (number if number * entry.every > now else number + 1) * entry.every
 
 
 def due(
     entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, begun: Collection[float] = ()
 ) -> Due:
-    """What to do at `now` when `sent` was the last tick taken care of, and the sending of `begun`
-    had begun.
+    """Return what to do at `now` when `sent` was the last tick taken care of, and the sending of
+    `begun` had begun.
 
-    A tick that is late by GRACE at most is sent, each of them: a turn takes time, and so does a
-    change of the leader. The older ones were missed. Of these the newest is made up for where the
-    entry's misfire says so and nothing newer is sent: a schedule says when, not how many.
+    Each tick that is late by GRACE at most is sent: a step takes time, and so does a change of the
+    leader. The older ticks were missed. Of these the newest is made up for where the entry's
+    misfire says so and nothing newer is sent: a schedule says when, not how many.
 
-    Of a tick whose sending had begun nobody knows whether the broker has it. Sent again it is the
-    same task, by its id: that is no loss and no second task. Where the misfire forbids it to be
-    late it is left out.
+    Whether the broker has a tick whose sending had begun is not known. Sent again it is the same
+    task, by its id: that is no loss and no second task. Where the misfire forbids a late tick it is
+    left out.
     """
     newest = last_tick(entry, now, zone)
     if newest <= sent:
-        # also when the wall clock stepped back: a tick that was sent is not sent again
+        # Also when the wall clock stepped back: a tick that was sent is not sent again.
         return Due(None, ())
-    # one that is late by just GRACE is sent
+    # A tick that is late by exactly GRACE is sent.
     missed = last_tick(entry, math.nextafter(now - GRACE, 0), zone)
-    # Where another rule has begun some of them they are not among those below.
+    # Ticks that another rule has begun are not among those that are searched below.
     ticks = {tick for tick in begun if max(sent, missed) < tick <= newest}
     tick = next_tick(entry, max(sent, missed), zone)
     while tick <= newest:
@@ -119,7 +120,7 @@ def due(
 def same_rule(
     one: ScheduleSettings, zone: ZoneInfo, other: ScheduleSettings, other_zone: ZoneInfo
 ) -> bool:
-    """Return whether both tick at the same times."""
+    """Return whether both entries tick at the same times."""
     if (one.every, one.cron) != (other.every, other.cron):
         return False
     return one.every is not None or zone.key == other_zone.key
@@ -128,11 +129,12 @@ def same_rule(
 def trusted(
     entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, early: bool = True
 ) -> float:
-    """Return the last tick taken care of, or the newest tick there was where a wrong clock has sent
-    `sent` too far in the future.
+    """Return the last tick taken care of: `sent`, or the newest past tick where a wrong clock has
+    sent `sent` too far in the future.
 
-    That would silence the entry until then. Where `sent` is the entry's very next tick it silences
-    nothing: what ran early is not run again, unless it did not run (`early` is False).
+    Such a tick would silence the entry until then. Where `sent` is the entry's very next tick it
+    silences nothing: a tick that ran early is not run again, unless it did not run (`early` is
+    False).
     """
     if sent <= now + AHEAD or (early and sent <= min(now + EARLY, next_tick(entry, now, zone))):
         return sent
@@ -140,25 +142,26 @@ def trusted(
 
 
 def task_id(app: str, entry: str, tick: float, count: int = 0) -> str:
-    """The id of the task of this tick: sent twice, around a crash or a hand-over, it is the same
-    task.
+    """Return the id of the task of this tick: sent twice, around a crash or a change of the leader,
+    it is the same task.
 
-    count: how often the entry has begun again behind a clock that was ahead. What that clock had
-    sent is another task: a worker that has run it must not drop this one.
+    count: how often the entry has begun again after a clock that was ahead. What that clock had
+    sent is another task: a worker that has run it must not drop the task of this tick.
     """
     return str(uuid5(_NAMESPACE, f"{app}/{entry}/{tick:.6f}" + (f"/{count}" if count else "")))
 
 
 def pause(ticks: list[float], now: float, longest: float) -> float:
-    """Seconds until the next tick, `longest` at most so that the heartbeat beats and a stepped
-    clock is noticed.
+    """Return the seconds until the next tick, `longest` at most.
+
+    So the daemon writes its heartbeat, and notices a clock that was set.
     """
     return max(0.0, min([longest, *(tick - now for tick in ticks)]))
 
 
 def _count(entry: ScheduleSettings, after: float, last: float, zone: ZoneInfo) -> int:
-    """How many ticks there are after `after`, up to `last`, which is one; of a cron line COUNTED at
-    most.
+    """Return how many ticks there are after `after`, up to the tick `last`; of a cron line COUNTED
+    at most.
     """
     first = next_tick(entry, after, zone)
     if entry.every is not None:

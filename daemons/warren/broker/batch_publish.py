@@ -1,5 +1,6 @@
-"""Messages that are sent one behind the other and waited for once: a broker's confirmation takes as
-long for fifty as for one.
+"""Messages that are sent one after the other, with one wait for all their confirmations.
+
+A broker's confirmation takes as long for fifty messages as for one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from warren.broker.rabbitmq.confirming_channel import Channel
 
 
 class SinglePublish:
-    """What a broker says that has answered when publishing returns.
+    """The answers of a broker that has answered when publishing returns.
 
     `taken` and `refused` are ids of tasks.
     """
@@ -27,7 +28,7 @@ class SinglePublish:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is nothing to end."""
+        """Do nothing: there is nothing to end."""
 
     @property
     def stands(self) -> bool:
@@ -35,24 +36,24 @@ class SinglePublish:
         return True
 
     def sent(self, identity: str) -> None:
-        """Takes in that publishing has returned."""
+        """Note that the publishing of this task has returned."""
         self.taken.add(identity)
 
-    def abandon_task(self) -> None:
-        """Takes what has no answer for refused."""
+    def refuse_unanswered(self) -> None:
+        """Count the messages without an answer as refused."""
 
     def wait(self) -> None:
-        """Returns when the broker has answered for each.
+        """Return when the broker has answered for each message.
 
         Raises NotTaken, or what breaks a connection.
         """
 
 
 class BatchPublish(SinglePublish):
-    """RabbitMQ's answers. What is published on the channel within the block returns at once."""
+    """RabbitMQ's answers. Within the `with` block, publishing on the channel returns at once."""
 
     def __init__(self, channel: Channel) -> None:
-        """Raises NotTaken when the broker takes nothing: then nothing was sent."""
+        """Ask for room. Raises NotTaken when the broker takes nothing: then nothing was sent."""
         super().__init__()
         self._channel = channel
         self._waiting: set[str] = set()
@@ -70,7 +71,7 @@ class BatchPublish(SinglePublish):
         return self._channel.connection is not None
 
     def publish(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Sends a task's message; its answer comes while somebody waits."""
+        """Send a task's message; its answer comes during `wait`."""
         identity = str(message.properties["correlation_id"])
         try:
             self._channel.publish_later(partial(self._answer, identity), message, *args, **kwargs)
@@ -80,9 +81,9 @@ class BatchPublish(SinglePublish):
         self._waiting.add(identity)
 
     def sent(self, identity: str) -> None:
-        """Publishing has returned, which means nothing here."""
+        """Do nothing: the return of publishing is no answer here."""
 
-    def abandon_task(self) -> None:
+    def refuse_unanswered(self) -> None:
         self.refused |= self._waiting
         self._waiting.clear()
 
@@ -92,6 +93,6 @@ class BatchPublish(SinglePublish):
             self._channel.read_on(deadline, sent=True)
 
     def _answer(self, identity: str, taken: bool) -> None:
-        if identity in self._waiting:  # else somebody has given it up
+        if identity in self._waiting:  # else it was given up
             self._waiting.discard(identity)
             (self.taken if taken else self.refused).add(identity)

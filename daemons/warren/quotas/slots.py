@@ -36,22 +36,22 @@ class Slots:
         self.words = words
 
     def get(self, slot: int, word: Slot) -> int:
-        """One word of one slot."""
+        """Return one word of one slot."""
         return int(self.words[HEADER_WORDS + slot * SLOT_WORDS + word])
 
     def put(self, slot: int, word: Slot, value: int) -> None:
-        """Stores one word of one slot."""
+        """Store one word of one slot."""
         self.words[HEADER_WORDS + slot * SLOT_WORDS + word] = value
 
     def column(self, word: Slot) -> memoryview:
-        """One word of every slot, by number."""
+        """Return one word of every slot, by number."""
         return self.words[
             HEADER_WORDS + word : HEADER_WORDS
             + int(self.words[Head.CAPACITY]) * SLOT_WORDS : SLOT_WORDS
         ]
 
     def holds(self, ticket: Ticket) -> bool:
-        """Whether the reservation of this ticket still stands."""
+        """Return whether the reservation of this ticket still stands."""
         slot = ticket.slot
         known = (
             0 <= slot < self.words[Head.CAPACITY] and self.get(slot, Slot.SERIAL) == ticket.serial
@@ -59,7 +59,7 @@ class Slots:
         return known and self.get(slot, Slot.STATE) == State.OPEN
 
     def owner(self, ticket: Ticket) -> Process | None:
-        """Who may make the ticket's call; None when its reservation no longer stands."""
+        """Return the process that may make the ticket's call; None when its reservation is over."""
         if not self.holds(ticket):
             return None
         return Process(self.get(ticket.slot, Slot.PID), self.get(ticket.slot, Slot.START))
@@ -131,7 +131,7 @@ class Slots:
         return True
 
     def refund(self, ticket: Ticket, now: int) -> bool:
-        """Gives the slot back: only for a call that was provably not sent."""
+        """Release the slot at once: only for a call that was provably not sent."""
         if not self.holds(ticket):
             return False
         slot = ticket.slot
@@ -175,7 +175,7 @@ class Slots:
     # -- owners ------------------------------------------------------------------------------------
 
     def open_tickets(self) -> Iterator[tuple[Ticket, Process]]:
-        """Every reservation that stands, with its owner."""
+        """Yield every reservation that stands, with its owner."""
         for slot, state in enumerate(self.column(Slot.STATE).tolist()):
             if state == State.OPEN:
                 ticket = Ticket(slot, self.get(slot, Slot.SERIAL))
@@ -191,7 +191,7 @@ class Slots:
         return sum(self.settle(ticket, until) for ticket in dead)
 
     def counts(self, now: int) -> Counts:
-        """Where the slots are at `now`; O(limit), for the watchdog and for people."""
+        """Return the number of slots in each state at `now`; O(limit), for watchdog and people."""
         words = self.words
         states, untils = self.column(Slot.STATE).tolist(), self.column(Slot.UNTIL).tolist()
         resting = [

@@ -1,5 +1,6 @@
-"""The leadership on the embedded broker, which has one host: a lock beside the file of the last
-ticks.
+"""The leadership on the embedded broker, which has one host.
+
+It is a lock beside the file of the last ticks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from warren.system.regular_file import make_directory, open_or_make
 
 
 class EmbeddedLeader:
-    """The beat that holds the lock. The kernel gives it back when its holder ends."""
+    """The beat that holds the lock. The kernel releases the lock when its holder ends."""
 
     def __init__(self, memory: LastTicks) -> None:
         self.memory = memory
@@ -57,7 +58,7 @@ class EmbeddedLeader:
         return SinglePublish()
 
     def wait(self, batch: SinglePublish) -> None:
-        """Each had its answer as it was sent."""
+        """Return at once: each tick had its answer when it was sent."""
 
     def resign(self) -> None:
         if self._lock is not None:

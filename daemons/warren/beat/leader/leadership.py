@@ -1,8 +1,7 @@
-"""Who sends: of all beats of a fleet the one that holds the leadership, and what the next leader
-must know.
+"""The leadership: which beat of a fleet sends, and what the next leader must know.
 
-What the leadership is depends on the broker. Everywhere the ids of the tasks follow from entry and
-tick, so that a tick that two leaders send around a hand-over is one task.
+What the leadership is depends on the broker. On every broker the ids of the tasks follow from entry
+and tick, so that a tick that two leaders send around a change of the leader is one task.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ class Leader(Protocol):
     """
 
     def lead(self) -> bool:
-        """Takes or keeps the leadership; True while this beat has it."""
+        """Take or keep the leadership; return whether this beat has it."""
 
     def recall(self) -> KnownTicks:
-        """The ticks as the last leader knew them, whichever it was."""
+        """Return the ticks as the last leader of the fleet knew them."""
 
     def keep(self, known: KnownTicks) -> None:
-        """Remembers them for the next leader."""
+        """Keep the ticks for the next leader."""
 
     def options(self) -> dict[str, Any]:
-        """What `apply_async` needs so that the task is sent by the leader only."""
+        """Return the options with which `apply_async` sends a task only as the leader."""
 
     def batch(self) -> SinglePublish:
-        """The answers to what is published within its block, with these options."""
+        """Return the answers to what is published within its `with` block, with these options."""
 
     def wait(self, batch: SinglePublish) -> None:
-        """Returns when the broker has answered for each of the batch."""
+        """Return when the broker has answered for each message of the batch."""
 
     def resign(self) -> None:
-        """Lets another lead."""
+        """Let another beat lead."""
 
 
 def leader(settings: Settings, app: Celery) -> Leader:
-    """The leadership that fits the broker of the settings."""
+    """Return the leadership that fits the broker of the settings."""
     if settings.broker.kind == "rabbitmq":
         return RabbitMQLeader(app, *beat_names(app.main))
     if settings.broker.kind == "redis":

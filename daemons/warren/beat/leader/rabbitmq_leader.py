@@ -1,8 +1,7 @@
-"""The leadership on RabbitMQ: an exclusive queue, and the leader sends over the very connection
-that holds it.
+"""The leadership on RabbitMQ: an exclusive queue.
 
-No leadership, no send. The last ticks lie in a queue of one message, where the next leader finds
-them.
+The leader sends over the very connection that holds this queue: no leadership, no send. The last
+ticks are in a queue of one message, where the next leader finds them.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from warren.broker.publish_timeout import NotTaken
 from warren.broker.rabbitmq.reply_results import Backend as Replies
 from warren.errors import Unavailable
 
-#: RabbitMQ notices a dead leader's connection within two of these (seconds).
+#: Seconds between two AMQP heartbeats. RabbitMQ notices a dead leader's connection within two of
+#: them.
 HEARTBEAT = 5
 #: Seconds that beat waits for RabbitMQ to accept a connection or a message, at most: its heartbeat
-#: must go on. It tries again.
+#: must continue. It tries again.
 TIMEOUT = 3.0
 #: Seconds until a beat on RabbitMQ that was refused asks again: RabbitMQ writes each refusal into
 #: its own log.
@@ -34,8 +34,9 @@ ASK_AGAIN = 3.0
 
 
 class RabbitMQLeader:
-    """The leader's queue exists while the leader's connection does, and nobody else may
-    touch it.
+    """The beat whose connection made the leader's queue.
+
+    The queue exists as long as the connection does, and no other connection may use it.
     """
 
     def __init__(self, app: Celery, leader: str, ticks: str) -> None:
@@ -43,8 +44,8 @@ class RabbitMQLeader:
         self.app = app
         self._leader, self._ticks = leader, ticks
         self._connection: Any = None
-        #: Over which it sends and remembers: a channel of its own for each message would cost four
-        #: more questions.
+        #: The channel over which it sends, and keeps the ticks: a new channel for each message
+        #: would cost four more requests.
         self._channel: Any = None
         self._producer: Any = None
         self._leading = False
@@ -66,7 +67,7 @@ class RabbitMQLeader:
 
     def recall(self) -> KnownTicks:
         with self._reached():
-            # it is there, of the type that [broker] queue_type was before: it does as well
+            # The queue exists, of the type that [broker] queue_type was before: it does as well.
             with suppress(PreconditionFailed):
                 self._declare(self._open())
             channel = self._open()
@@ -74,7 +75,8 @@ class RabbitMQLeader:
             known = parse(message.body) if message is not None else KnownTicks()
             if message is not None:
                 # A fresh copy first, then the acknowledgement: a queue that counts returns never
-                # loses it, and cut off in between there are two, of which the older is dropped.
+                # loses the message, and killed in between there are two messages, of which the
+                # older is dropped.
                 self._publish(channel, known)
                 channel.basic_ack(message.delivery_tag)
         return known
@@ -84,9 +86,9 @@ class RabbitMQLeader:
             self._publish(self._open(), known)
 
     def options(self) -> dict[str, Any]:
-        # Results that are sent to whoever asked: nobody here reads them. And to get them Celery
-        # would first ask the broker for a queue, without an end and over whatever connection it can
-        # make: a beat that sends without being the leader.
+        # Results of this backend are sent to the process that sent the task: beat does not read
+        # them. To get them Celery would first ask the broker for a queue, without a limit in time
+        # and over any connection that it can make: such a beat sends without being the leader.
         unread = {"ignore_result": True} if isinstance(self.app.backend, Replies) else {}
         with self._reached():
             self._open()
@@ -101,8 +103,8 @@ class RabbitMQLeader:
             try:
                 batch.wait()
             except self._connection.channel_errors:
-                # The broker has closed the channel over one of them; the connection stands.
-                batch.abandon_task()
+                # The broker has closed the channel because of one message; the connection stands.
+                batch.refuse_unanswered()
 
     def resign(self) -> None:
         connection, self._connection, self._leading = self._connection, None, False
@@ -113,13 +115,15 @@ class RabbitMQLeader:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """A lost connection is a lost leadership: its queue went with it, and whoever asks first
+        """Turn errors of the connection into Unavailable, and resign.
+
+        A lost connection is a lost leadership: its queue went with it, and the beat that asks first
         leads next.
         """
         try:
             yield
         except NotTaken:
-            raise  # an alarm: the connection stands, and with it the leadership
+            raise  # An alarm: the connection stands, and so does the leadership.
         except Exception as error:
             known = (
                 ()
@@ -133,7 +137,7 @@ class RabbitMQLeader:
 
     def _open(self) -> Any:
         if self._connection is None or not self._connection.connected:
-            # kombu would connect again, without the leader's queue
+            # kombu would connect again, without the leader's queue.
             raise ConnectionResetError("the connection was lost")
         if self._channel is None or not self._channel.is_open:
             self._channel = self._connection.channel()
@@ -145,15 +149,16 @@ class RabbitMQLeader:
         try:
             channel.queue_declare(self._leader, exclusive=True, durable=False, auto_delete=False)
         except ResourceLocked:
-            # another leads; the broker has closed the channel on which it was asked, no more
+            # Another beat leads; the broker has only closed the channel of this request.
             self._refused = time.monotonic()
         else:
             channel.close()
             self._leading = True
 
     def _write_heartbeat(self) -> None:
-        """Heartbeats both ways: a leader that the broker has given up must notice before
-        it sends.
+        """Send and read heartbeats.
+
+        A leader whose connection the broker has dropped must notice that before it sends.
         """
         if not self._connection.connected:
             # Asked anything, kombu would connect again by itself, and this beat would send without

@@ -1,4 +1,4 @@
-"""The leadership on Redis: a key that expires, renewed at each turn.
+"""The leadership on Redis: a key that expires, renewed at each step.
 
 The last ticks are a key, too.
 """
@@ -19,12 +19,12 @@ from warren.broker.batch_publish import SinglePublish
 from warren.broker.redis.rejected_keys import reject
 from warren.errors import Unavailable
 
-#: Seconds that a leader on Redis may be silent; it renews every second. Long beside the renewal: a
-#: late one is no lost one.
+#: Seconds that a leader on Redis may be silent; it renews every second. It is long beside that
+#: second, so that a late renewal does not lose the leadership.
 LEASE = 15.0
 #: Seconds that Redis has for a connection, and for an answer.
 ANSWER = 5
-#: Bytes of the last ticks that are read: those of more entries than anybody has.
+#: Bytes of the last ticks that are read at most, enough for any number of entries in use.
 _LONGEST = 8 * 2**20
 
 
@@ -41,7 +41,8 @@ class RedisLeader:
     return redis.call('get', KEYS[1]) == ARGV[1] and redis.call('del', KEYS[1])
     """
 
-    #: Who does not lead any more would have its successor go back to ticks that are long sent.
+    #: A beat that no longer leads must not write: its successor would return to ticks that were
+    #: sent long ago.
     KEEP = """
     if redis.call('type', KEYS[1]).ok ~= 'string' then return 0 end
     if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -67,13 +68,13 @@ class RedisLeader:
 
     def _lead(self, lease: int) -> bool:
         with _reached():
-            # Compared and renewed in one step on the server: nobody renews a key that has become
-            # another's.
+            # Compared and renewed in one step on the server: no beat renews a key that has become
+            # another beat's.
             if self._redis.eval(self.RENEW, 1, self._leader, self._name, lease):
                 return True
-            # What stands there and does not end within the lease is nobody's: no beat would ever
-            # lead again. A leader's key always ends within it, so this moves none, whoever leads by
-            # now.
+            # A key that does not expire within the lease belongs to no leader, and no beat would
+            # ever lead again. A leader's key always expires within the lease, so this moves no
+            # leader's key, even if another beat leads by now.
             reject(
                 self._run,
                 self._leader,
@@ -85,9 +86,10 @@ class RedisLeader:
 
     def recall(self) -> KnownTicks:
         with _reached():
-            reject(self._run, self._ticks, "string", "expected the last ticks")  # they begin again
-            # Anybody who may write to this Redis may have made it as large as Redis allows. What is
-            # cut off is no JSON.
+            # The ticks begin again where this was not the text of last ticks.
+            reject(self._run, self._ticks, "string", "expected the last ticks")
+            # A program that may write to this Redis may have made the key as large as Redis allows.
+            # A text that is cut off is no JSON.
             return parse(self._redis.getrange(self._ticks, 0, _LONGEST) or b"{}")
 
     def keep(self, known: KnownTicks) -> None:
@@ -99,8 +101,8 @@ class RedisLeader:
             raise Unavailable("another beat leads by now: this one was silent for too long")
 
     def options(self) -> dict[str, Any]:
-        # A beat that stood still in the midst of its turn continues here. Another may have sent the
-        # rest of it by now.
+        # A beat that was stopped in the midst of a step continues here. Another beat may have sent
+        # the rest of the step by now.
         if time.monotonic() >= self._until:
             raise Unavailable(
                 f"the leadership was not renewed for {LEASE:g} s: another beat may lead by now"
@@ -111,7 +113,7 @@ class RedisLeader:
         return SinglePublish()
 
     def wait(self, batch: SinglePublish) -> None:
-        """Each had its answer as it was sent."""
+        """Return at once: each tick had its answer when it was sent."""
 
     def resign(self) -> None:
         with suppress(RedisError):
