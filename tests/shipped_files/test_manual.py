@@ -53,7 +53,7 @@ def shown(page: Path) -> str:
 def test_every_verb_is_described(pages: dict[str, str]) -> None:
     """warren(1) has each verb of the command, with its options, and the exit codes."""
     assert [verb for verb in VERBS if f"warren {verb} [OPTIONS]" not in pages["warren.1"]] == []
-    assert "--wait DURATION Wait so long" in pages["warren.1"]
+    assert "--wait DURATION Wait this long" in pages["warren.1"]
     assert "78 The configuration is wrong; every problem was printed." in pages["warren.1"]
 
 

@@ -84,25 +84,25 @@ class _Wait(click.ParamType[float]):
     "--routing-key",
     default=None,
     metavar="KEY",
-    help="Routing key to send to, in the place of a queue.",
+    help="Routing key to send to, instead of a queue.",
 )
 @click.option(
     "--countdown",
     type=_Wait(),
     metavar="DURATION",
-    help="Run it after so long (10, 10s, 2m), not at once.",
+    help="Run the task after this time (10, 10s, 2m), not at once.",
 )
 @click.option(
     "--eta",
     type=_Moment(),
     metavar="TIME",
-    help="Run it then: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.",
+    help="Run the task at this time: ISO 8601 with a zone, such as 2030-01-31T06:00:00Z.",
 )
 @click.option(
     "--wait",
     type=_Wait(),
     metavar="DURATION",
-    help="Wait so long (10, 10s, 2m) for the result and print it.",
+    help="Wait this long (10, 10s, 2m) for the result and print it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context

@@ -101,20 +101,27 @@ class _TaskId(click.ParamType[str]):
     "--since",
     type=_Moment(),
     metavar="TIME",
-    help="From here on: 10m (ago), or 2026-01-31T10:00:00Z.",
+    help="From this time on: 10m (ago), or 2026-01-31T10:00:00Z.",
 )
-@click.option("--until", type=_Moment(), metavar="TIME", help="Up to here.")
+@click.option("--until", type=_Moment(), metavar="TIME", help="Up to this time.")
 @click.option(
-    "--level", type=click.Choice(LEVELS), metavar="LEVEL", help=f"The least: {', '.join(LEVELS)}."
+    "--level",
+    type=click.Choice(LEVELS),
+    metavar="LEVEL",
+    help=f"Lowest level: {', '.join(LEVELS)}.",
 )
 @click.option(
-    "-n", "--lines", type=click.IntRange(min=0), metavar="NUMBER", help="Only so many, the last."
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Only the last lines, this many.",
 )
 @click.option(
     "-f",
     "--follow",
     is_flag=True,
-    help="Go on with what the daemons write from now on, until Ctrl-C.",
+    help="Continue with what the daemons write from now on, until Ctrl-C.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="The lines as they were written, as in a pipe."
