@@ -34,7 +34,7 @@ nocleanup = true
 
 [unix_http_server]
 file = %(warren_run_dir)s/supervisor.sock
-; whoever may connect may start and stop programs
+; a user who may connect may start and stop programs
 chmod = 0700
 
 [rpcinterface:supervisor]
