@@ -1,5 +1,6 @@
-"""Messages keep their address: the queue that they came from, and the routing key that their sender
-chose; on each broker.
+"""Messages keep their address, on each broker.
+
+It is the queue that they came from, and the routing key that their sender chose.
 """
 
 from __future__ import annotations
@@ -120,8 +121,9 @@ def lines(path: Path) -> list[Any]:
 
 
 def test_a_quota_moves_no_message_and_takes_up_no_other_queue(suite: Suite, scratch: Path) -> None:
-    """Messages over the limit wait in their own queue, which is paused; their worker takes up no
-    queue that it was not given.
+    """Messages over the limit wait in their own queue, which is paused.
+
+    Their worker takes up no queue that it was not given.
     """
     app, path, suffix = make_app(load(suite.etc)), scratch / "calls", _suffix(scratch)
     with suite.running("worker", "laptop"):
@@ -156,8 +158,9 @@ def test_a_quota_moves_no_message_and_takes_up_no_other_queue(suite: Suite, scra
 
 
 def test_a_queue_that_others_share_never_waits_for_a_quota(suite: Suite, scratch: Path) -> None:
-    """Tasks of a used-up quota in a queue of other tasks: those run meanwhile, and the tasks of the
-    quota run from there, too.
+    """Tasks of a used-up quota in a queue of other tasks let those run meanwhile.
+
+    The tasks of the quota run from there, too.
     """
     app, path, suffix = make_app(load(suite.etc)), scratch / "calls", _suffix(scratch)
     with suite.running("worker", "laptop"):
@@ -176,8 +179,9 @@ def test_a_queue_that_others_share_never_waits_for_a_quota(suite: Suite, scratch
 def test_a_task_that_is_tried_again_stays_in_its_queue(
     suite: Suite, scratch: Path, countdown: int
 ) -> None:
-    """A retry goes where its sender had sent the task, also after a delay: not to the queue that
-    the task has by itself.
+    """A retry goes where its sender had sent the task, also after a delay.
+
+    It does not go to the task's own queue.
     """
     app, path, suffix = make_app(load(suite.etc)), scratch / "tries", _suffix(scratch)
     with suite.running("worker", "laptop"), suite.running("worker", "server"):
@@ -197,8 +201,9 @@ def test_a_task_that_is_tried_again_stays_in_its_queue(
 def test_a_routing_key_that_leads_nowhere(
     suite: Suite, scratch: Path, countdown: int | None
 ) -> None:
-    """It is an error of the sender that names the key, also in a task and for a task that is to run
-    later; others arrive.
+    """A wrong key is an error of the sender that names the key.
+
+    This holds in a task and for a task that is to run later; others arrive.
     """
     app, suffix = make_app(load(suite.etc)), _suffix(scratch)
     with suite.running("worker", "laptop"):
@@ -220,8 +225,9 @@ def test_a_routing_key_that_leads_nowhere(
 
 
 def test_a_message_comes_back_to_one_queue(suite: Suite, scratch: Path) -> None:
-    """Of two queues that are bound for one key each has its message; given back, it is in that
-    queue once, with its address.
+    """Of two queues that are bound for one key each has its message.
+
+    A requeued message is in its queue once, with its address.
     """
     app, name = make_app(load(suite.etc)), _suffix(scratch)
     queues = [

@@ -92,8 +92,9 @@ def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Suite:
 
 
 def own_queues(app: Any, scratch: Path) -> list[str]:
-    """The queues of this test alone: in those with a common name another test of this node may have
-    left tasks.
+    """Return the queues of this test alone.
+
+    In queues with a common name another test of this node may have left tasks.
     """
     found = [queue.name for queue in app.conf.task_queues if queue.name.endswith(scratch.name[-8:])]
     assert len(found) == 2
@@ -109,8 +110,9 @@ def done(suite: Suite, task: str) -> int:
 def test_sending_ends_with_a_clear_error_in_bounded_time(
     app: Any, suite: Suite, rabbitmq: RabbitMQNode, kind: str, figure: Figure
 ) -> None:
-    """Under an alarm each send fails after publish_timeout and says why; nothing of it arrives
-    later, and the next one works.
+    """Under an alarm each send fails after publish_timeout and says why.
+
+    Nothing of it arrives later, and the next one works.
     """
     app.send_task("jobs.add", [1, 2], ignore_result=True)
     queue = load(suite.etc).queue_of("jobs.add")
@@ -131,8 +133,9 @@ def test_sending_ends_with_a_clear_error_in_bounded_time(
 
 @pytest.mark.usefixtures("worker")
 def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Under an alarm a worker continues: plain tasks, results, failures, and tasks of a quota that
-    is used up again and again.
+    """Under an alarm a worker continues with plain tasks, results and failures.
+
+    It also continues with tasks of a quota that is used up again and again.
     """
     path, plain = scratch / "calls", scratch / "plain"
     for _ in range(3 * LIMIT):
@@ -162,8 +165,9 @@ def test_a_full_queue_drains(app: Any, suite: Suite, rabbitmq: RabbitMQNode, scr
 def test_a_task_that_sends_is_told(
     app: Any, scratch: Path, rabbitmq: RabbitMQNode, figure: Figure
 ) -> None:
-    """`delay()` inside a task fails after publish_timeout under an alarm, and its pool child
-    continues.
+    """`delay()` inside a task fails after publish_timeout under an alarm.
+
+    Its pool child continues.
     """
     path, plain = scratch / "told", scratch / "plain"
     for _ in range(2):
@@ -189,8 +193,9 @@ def test_a_task_that_sends_is_told(
 def test_a_task_that_wants_to_be_tried_again_is_not_lost(
     app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """A retry that cannot be sent under an alarm goes back to its queue, runs again after it and is
-    retried then.
+    """A retry that cannot be sent under an alarm goes back to its queue.
+
+    It runs again after the alarm and is retried then.
     """
     path = scratch / "again"
     app.send_task("jobs.again", [str(scratch / "go"), str(path)], ignore_result=True)
@@ -205,8 +210,9 @@ def test_a_task_that_wants_to_be_tried_again_is_not_lost(
 def test_a_worker_that_stops_leaves_each_task_once(
     app: Any, suite: Suite, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """Under an alarm a worker with messages that wait to go back ends soon; afterwards each of its
-    tasks is run, once.
+    """Under an alarm a worker with messages that wait to go back ends soon.
+
+    Afterwards each of its tasks runs, once.
     """
     path = scratch / "calls"
     with suite.running("worker", "a") as worker:
@@ -233,8 +239,9 @@ def test_a_worker_that_stops_leaves_each_task_once(
 def test_remote_control_does_not_stop_a_worker(
     app: Any, suite: Suite, worker: Any, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """Questions whose answers the broker does not take leave the worker's loop turning: its
-    heartbeat beats and tasks run.
+    """Questions whose answers the broker does not take leave the worker's loop running.
+
+    Its heartbeat stays fresh and tasks run.
     """
     plain = scratch / "plain"
     until(app.control.ping, what="an answer before the alarm")
@@ -261,8 +268,9 @@ def test_remote_control_does_not_stop_a_worker(
 def test_beat_continues_and_sends_each_tick_once(
     suite: Suite, app: Any, rabbitmq: RabbitMQNode
 ) -> None:
-    """Under an alarm beat's heartbeat beats and it says what is wrong; afterwards it sends the
-    newest tick, and none twice.
+    """Under an alarm beat's heartbeat is written and says what is wrong.
+
+    Afterwards beat sends the newest tick, and none twice.
     """
     suite.write(
         (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)

@@ -1,6 +1,4 @@
-"""What comes due while RabbitMQ takes no messages: tasks with a countdown, and some that no worker
-knows.
-"""
+"""What comes due under an alarm: tasks with a countdown, and tasks that no worker knows."""
 
 from __future__ import annotations
 
@@ -39,8 +37,9 @@ tasks = jobs.call
 def test_what_comes_due_is_run_or_rejected(
     scratch: Path, rabbitmq: RabbitMQNode, kind: str
 ) -> None:
-    """Tasks with a countdown run, under a quota as well; unknown ones are set aside, and whoever
-    waits is told later.
+    """Tasks with a countdown run, under a quota as well.
+
+    Unknown tasks are rejected, and clients that wait are told later.
     """
     suite, plain, called = make(scratch, rabbitmq, kind), scratch / "plain", scratch / "called"
     app = make_app(load(suite.etc))
@@ -81,8 +80,9 @@ def test_what_comes_due_is_run_or_rejected(
 
 
 def make(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> Suite:
-    """A worker of one queue under a quota and another one, of this kind; of another kind there may
-    be no queue of those names.
+    """Run a worker of one queue under a quota and another one, of this kind.
+
+    Of another kind there may be no queue of those names.
     """
     made = Suite(
         scratch,

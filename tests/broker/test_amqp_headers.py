@@ -1,5 +1,6 @@
-"""Values of AMQP's tables that no Celery writes, in each header that somebody reads, at a real
-RabbitMQ.
+"""Values of AMQP's tables that no Celery writes, in each header that is read.
+
+They come through a real RabbitMQ.
 """
 
 from __future__ import annotations
@@ -107,8 +108,9 @@ def tables() -> Iterator[bytes]:
 
 
 def test_any_value_in_any_header(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """Each message costs itself: it runs, or is rejected with a reason; the same worker process
-    takes the next one.
+    """Each message costs only itself: it runs, or is rejected with a reason.
+
+    The same worker process takes the next one.
     """
     url = rabbitmq.add_vhost("headers")
     suite = Suite(

@@ -68,8 +68,9 @@ def test_each_has_its_answer(app: Any, channel: Any) -> None:
 
 
 def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
-    """The broker closes it over one message: what has no answer can be given up, and the channel
-    sends and confirms on.
+    """When the broker closes the channel over one message, unanswered ones can be given up.
+
+    The channel sends and confirms again.
     """
     together = BatchPublish(channel)
 
@@ -95,8 +96,9 @@ def test_a_channel_that_is_closed(app: Any, channel: Any) -> None:
 
 
 def test_during_an_alarm(app: Any, channel: Any, rabbitmq: RabbitMQNode) -> None:
-    """What was sent as the alarm began is answered when it is over, on the same connection; nothing
-    is sent meanwhile.
+    """What was sent as the alarm began is answered when it is over.
+
+    This happens on the same connection; nothing is sent meanwhile.
     """
     with BatchPublish(channel) as together:
         with alarm(rabbitmq):

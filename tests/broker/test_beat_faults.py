@@ -27,8 +27,9 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def test_each_tick_is_sent_or_told(scratch: Path, url: str, figure: Figure) -> None:
-    """Ticks sent and ticks told as missed are the ticks that came due, and none has two ids,
-    whoever is killed or stopped.
+    """Ticks sent and ticks logged as missed are together the ticks that came due.
+
+    None has two ids, whatever process is killed or stopped.
     """
     found = run(
         Fleet(scratch, url, "auto", entries=10, hosts=2),

@@ -82,8 +82,9 @@ def empty(suite: Suite) -> None:
 
 
 def test_a_stopped_leader_hands_over(scratch: Path, url: str) -> None:
-    """Of two beats one sends; asked to stop, it makes room for the other, and no tick is lost or
-    sent twice.
+    """Of two beats one sends, and makes room for the other when it is asked to stop.
+
+    No tick is lost or sent twice.
     """
     suites = hosts(scratch, url, 2)
     empty(suites[0])
@@ -100,8 +101,9 @@ def test_a_stopped_leader_hands_over(scratch: Path, url: str) -> None:
 
 
 def test_a_killed_leader_is_replaced(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """`kill -9` of each leader in turn, on RabbitMQ: another takes over, and no tick is lost or
-    doubled.
+    """After `kill -9` of each leader in turn, on RabbitMQ, another takes over.
+
+    No tick is lost or doubled.
     """
     suites = hosts(scratch, rabbitmq.url, 2)
     empty(suites[0])
@@ -126,8 +128,9 @@ def test_a_killed_leader_is_replaced(scratch: Path, rabbitmq: RabbitMQNode) -> N
 
 
 def test_more_ticks_than_a_step_can_send(scratch: Path, url: str) -> None:
-    """Each tick that comes due while others are sent, or while a beat is stopped for a while, is
-    sent once or told as missed.
+    """Each tick that comes due meanwhile is sent once or logged as missed.
+
+    Other ticks are being sent then, or a beat is stopped for a while.
     """
     (suite,) = hosts(scratch, url, 1)
     empty(suite)
@@ -156,8 +159,9 @@ def test_more_ticks_than_a_step_can_send(scratch: Path, url: str) -> None:
 def test_an_entry_that_closes_the_channel_costs_no_other_one(
     scratch: Path, rabbitmq: RabbitMQNode
 ) -> None:
-    """A task whose exchange is not there is left out and told at each tick; those before and behind
-    it in a turn are sent.
+    """A task whose exchange does not exist is left out and logged at each tick.
+
+    Tasks before and behind it in a step are sent.
     """
     (suite,) = hosts(scratch, rabbitmq.url, 1)
     empty(suite)
@@ -184,8 +188,9 @@ def test_an_entry_that_closes_the_channel_costs_no_other_one(
 
 
 def consecutive(suites: list[Suite]) -> None:
-    """The ticks follow each other, each once, and so many tasks are in the queue; what is missing
-    was told in so many words.
+    """Check that the ticks follow each other, each once, and that the queue has them.
+
+    What is missing was logged with so many words.
     """
     ticks = sent(suites)
     assert waiting(suites[0]) == len(ticks) == len(set(ticks))
@@ -194,8 +199,9 @@ def consecutive(suites: list[Suite]) -> None:
 
 
 def test_beat_asks_for_no_results(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """Nobody would read them; and while the broker is away Celery would ask for their queue without
-    an end.
+    """Beat asks for no results: no client would read them.
+
+    While the broker is away Celery would ask for their queue without an end.
     """
     (suite,) = hosts(scratch, rabbitmq.url, 1)
     empty(suite)

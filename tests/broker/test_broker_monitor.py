@@ -1,5 +1,6 @@
-"""broker.json: what a real quota-watchdog publishes of a real broker that is well, full, hung or
-gone.
+"""broker.json: what a real quota-watchdog publishes of a broker that is well or has a fault.
+
+The broker is full, hung or gone.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ def broker(suite: Suite, says: Callable[[dict[str, Any]], object]) -> dict[str, 
 
 
 def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A disk alarm is seen with its reason, by a user without any right to administer, told once,
-    and its end as well.
+    """A disk alarm is seen with its reason, without any right to administer.
+
+    It is logged once, and its end as well.
     """
     suite = made(scratch, rabbitmq.url)
     with watched(suite):
@@ -104,8 +106,9 @@ def test_alarm_of_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode) -> None:
 
 
 def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A user who may not publish to the exchange without a name sees the queues and hears of no
-    alarm; it is no outage.
+    """A user who may not publish to the exchange without a name sees the queues.
+
+    He hears of no alarm; this is no outage.
     """
     password = secrets.token_hex(8)
     rabbitmq.ctl("add_user", "narrow", password)
@@ -123,8 +126,9 @@ def test_user_of_rabbitmq_with_few_rights(scratch: Path, rabbitmq: RabbitMQNode)
 
 
 def test_rabbitmq_that_stops(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """A broker that goes away is said with the reason, told once, and asked again when it is
-    back.
+    """A broker that goes away is logged once, with the reason.
+
+    It is asked again when it is back.
     """
     suite = made(scratch, rabbitmq.url)
     with watched(suite):
@@ -159,9 +163,7 @@ def url_of(redis: Redis) -> str:
 
 
 def test_redis_that_takes_nothing(scratch: Path, redis: Redis) -> None:
-    """A Redis without memory left, and one that has become a replica, are alarms in Redis' own
-    words.
-    """
+    """A Redis without memory, or one that became a replica, is an alarm in its own words."""
     suite = made(scratch, url_of(redis))
     with watched(suite):
         redis.config_set("maxmemory", 1)
@@ -175,8 +177,9 @@ def test_redis_that_takes_nothing(scratch: Path, redis: Redis) -> None:
 
 
 def test_redis_that_hangs(scratch: Path, redis: Redis) -> None:
-    """A broker that takes connections and answers nothing is away, and the watchdog continues with
-    its own work.
+    """A broker that takes connections and answers nothing is away.
+
+    The watchdog continues with its own work.
     """
     suite = made(scratch, url_of(redis))
     pid = redis.info("server")["process_id"]
@@ -206,8 +209,9 @@ def test_rabbitmq_that_hangs(scratch: Path, rabbitmq: RabbitMQNode) -> None:
 
 @pytest.mark.parametrize("kind", ["embedded", "redis_url", "rabbitmq"])
 def test_depth_of_the_queues(scratch: Path, request: pytest.FixtureRequest, kind: str) -> None:
-    """Each queue's messages are counted, on each kind of broker, before any worker runs; the quotas
-    stand beside them.
+    """Each queue's messages are counted, on each kind of broker, before any worker runs.
+
+    The quotas stand beside them.
     """
     found = "" if kind == "embedded" else request.getfixturevalue(kind)
     suite = made(scratch, getattr(found, "url", found))
@@ -240,8 +244,9 @@ def _depth(suite: Suite) -> int | None:
 
 
 def test_a_full_queue_is_told_once(scratch: Path) -> None:
-    """A queue above a level of [health] is one event, however often it is looked at, and one more
-    when it is below again.
+    """A queue above a level of [health] is one event, however often it is looked at.
+
+    It is one more when it is below again.
     """
     suite = made(scratch)
     queue = f"jobs-{scratch.name[-8:]}"
@@ -266,8 +271,9 @@ def test_a_full_queue_is_told_once(scratch: Path) -> None:
 
 
 def test_results_on_another_server(scratch: Path, redis: Redis) -> None:
-    """A Redis of the results that takes no writes, hangs or is gone is critical though the broker
-    is well, and told once.
+    """A Redis of the results that fails is critical though the broker is well.
+
+    It takes no writes, hangs or is gone, and this is logged once.
     """
     suite = made(scratch)
     suite.write(

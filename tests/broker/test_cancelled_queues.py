@@ -1,5 +1,6 @@
-"""A queue that remote control has cancelled: the worker leaves it alone until it is told otherwise,
-on every broker.
+"""A queue that remote control has cancelled is left alone, on every broker.
+
+The worker consumes it again when it is told so.
 """
 
 from __future__ import annotations

@@ -65,8 +65,9 @@ def test_rabbitmq_keeps_so_many_and_drops_the_oldest(
 
 
 def test_redis_keeps_so_many_and_drops_the_oldest(scratch: Path, redis_url: str) -> None:
-    """One more than there may be: the oldest are dropped, and counted in the log; the new one is
-    there.
+    """Beyond the bound the oldest dead letters are dropped, and counted in the log.
+
+    The new one is there.
     """
     url = redis_url.removesuffix("/0") + "/8"
     server: Any = redis.Redis.from_url(url)

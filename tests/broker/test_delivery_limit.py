@@ -1,5 +1,6 @@
-"""A quorum queue with a delivery limit: RabbitMQ 4 has one of 20, here a policy sets a lower
-one.
+"""A quorum queue with a delivery limit.
+
+RabbitMQ 4 has one of 20; here a policy sets a lower one.
 """
 
 from __future__ import annotations
@@ -61,9 +62,7 @@ def suite(rabbitmq: RabbitMQNode, scratch: Path) -> Iterator[Suite]:
 def test_a_task_that_came_back_more_often_than_the_limit_runs(
     suite: Suite, scratch: Path, rabbitmq: RabbitMQNode
 ) -> None:
-    """Tasks at work and tasks fetched ahead, of a worker that is killed once and then stopped again
-    and again.
-    """
+    """Running tasks and tasks fetched ahead survive a kill and many stops of their worker."""
     app = make_app(load(suite.etc))
     begun, done = scratch / "begun", scratch / "done"
     begun.touch()

@@ -61,8 +61,9 @@ def has_run(path: Path, times: int) -> bool:
 def test_what_is_due_much_later_holds_up_nothing(
     made: tuple[Suite, str], scratch: Path, figure: Figure
 ) -> None:
-    """It waits in the broker, also when the worker is killed; the next task that is due runs, and
-    later ones as well.
+    """The task waits in the broker, also when the worker is killed.
+
+    The next task that is due runs, and later ones as well.
     """
     suite, url = made
     app, path, late = make_app(load(suite.etc)), scratch / "calls", scratch / "late"
@@ -97,8 +98,9 @@ def test_what_is_due_much_later_holds_up_nothing(
 
 
 def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path) -> None:
-    """Whoever has sent it, and wherever it waits: as soon as it is there, without a watchdog and
-    with one, over restarts.
+    """A waiting task is found as soon as its queue is there, whoever has sent it.
+
+    This holds wherever it waits, with and without a watchdog, and over restarts.
     """
     suite, url = made
     app, in_broker = make_app(load(suite.etc)), waiting(suite, url)
@@ -122,8 +124,9 @@ def test_status_counts_what_is_due_later(made: tuple[Suite, str], scratch: Path)
 
 
 def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Path) -> None:
-    """Sent by anybody, under a quota or not: not before its moment, and once; a worker keeps what
-    is due soon.
+    """A task that any client sent runs once, and not before its moment.
+
+    This holds under a quota or not; a worker keeps what is due soon.
     """
     suite, url = made
     with suite.running("worker", "a"):
@@ -141,8 +144,9 @@ def test_what_comes_due_runs_at_its_moment(made: tuple[Suite, str], scratch: Pat
 def test_a_client_of_warren_sends_it_to_where_it_waits(
     made: tuple[Suite, str], scratch: Path
 ) -> None:
-    """On Redis and the embedded broker no worker ever sees a task that is due much later; RabbitMQ
-    does so by itself.
+    """On Redis and the embedded broker no worker ever sees a task that is due much later.
+
+    RabbitMQ does so by itself.
     """
     suite, url = made
     app, path = make_app(load(suite.etc)), scratch / "calls"
@@ -177,8 +181,9 @@ def test_what_was_put_aside_comes_back_in_time(made: tuple[Suite, str], scratch:
 
 
 def test_under_an_alarm_tasks_that_are_due_run(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """RabbitMQ takes nothing back then: the others wait in the worker, and leave when it is
-    over.
+    """RabbitMQ takes nothing back then.
+
+    The other tasks wait in the worker, and leave when the alarm is over.
     """
     url = rabbitmq.add_vhost(scratch.name)
     suite = make(scratch, url, "classic")
@@ -197,8 +202,9 @@ def test_under_an_alarm_tasks_that_are_due_run(scratch: Path, rabbitmq: RabbitMQ
 def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(
     scratch: Path, rabbitmq: RabbitMQNode
 ) -> None:
-    """It says so once; tasks that are due run, the others at their moment, and nothing is
-    rejected.
+    """The worker says so once.
+
+    Tasks that are due run, the others at their moment, and nothing is rejected.
     """
     url = rabbitmq.add_vhost(scratch.name)
     rabbitmq.ctl(
@@ -220,8 +226,9 @@ def test_where_rabbitmq_grants_no_such_queue_they_wait_in_the_worker(
 
 
 def test_a_dead_letter_with_an_eta_is_there_at_once(made: tuple[Suite, str], scratch: Path) -> None:
-    """Whatever its ETA is, and one that is too far as well: it lies where people look for it, and
-    waits for nothing.
+    """Whatever its ETA is, too far or wrong, the message is where people look for it.
+
+    It waits for nothing.
     """
     suite, url = made
     in_broker = waiting(suite, url)
@@ -240,8 +247,9 @@ def test_a_dead_letter_with_an_eta_is_there_at_once(made: tuple[Suite, str], scr
 def test_redis_a_moment_stays_where_it_is_when_the_visibility_timeout_is_changed(
     redis_url: str,
 ) -> None:
-    """What was sent with the settings of before comes when it is due, not later; what is not due
-    stays; each comes once.
+    """What was sent with earlier settings comes when it is due, not later.
+
+    What is not due stays; each task comes once.
     """
     url = redis_url.removesuffix("/0") + "/9"
     database: Any = redis.Redis.from_url(url)

@@ -81,8 +81,9 @@ def suite(scratch: Path, request: pytest.FixtureRequest) -> Suite:
 
 @pytest.fixture
 def tick(suite: Suite, scratch: Path) -> Iterator[Any]:
-    """Sends a tick's message, as beat does, to a task that notes its runs in a file of that
-    name.
+    """Send a tick's message, as beat does.
+
+    Its task notes its runs in a file of that name.
     """
     app: Any = make_app(load(suite.etc))
     signals.before_task_publish.connect(_mark)
@@ -113,8 +114,9 @@ def runs(scratch: Path, identity: str) -> int:
 
 
 def test_one_that_has_ended(suite: Suite, scratch: Path, tick: Any) -> None:
-    """It runs once, also when the second message comes to another worker of the host, or to the
-    successor of this one.
+    """The tick runs once, also when the second message comes to another worker of the host.
+
+    The other worker may be the successor of this one.
     """
     with suite.running("worker", "a"):
         tick("one", "jobs.note")

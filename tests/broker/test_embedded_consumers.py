@@ -1,5 +1,6 @@
-"""Real processes on the directories of the embedded broker, killed at any moment: nothing is lost,
-nothing done comes back.
+"""Real processes on the embedded broker's directories, killed at any moment.
+
+Nothing is lost, and nothing done comes back.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ class Taker:
 
 
 class Spool(RuleBasedStateMachine):
-    """Any sequence of publishing, taking, settling, crashing and restoring leaves each message
-    where the model has it.
+    """Any sequence of operations leaves each message where the model has it.
+
+    The operations are publishing, taking, settling, crashing and restoring.
     """
 
     takers = Bundle("takers")
@@ -181,8 +183,9 @@ TestSpool.settings = settings(
 
 
 def _consume(directory: Path, log: str, stay: float) -> None:
-    """Takes until the queues have been empty for a while; notes each message done in `log` before
-    it acknowledges.
+    """Take messages until the queues have been empty for a while.
+
+    Note each message done in `log` before acknowledging it.
     """
     messages = Messages(directory)
     with open(log, "ab", buffering=0) as done:
@@ -199,8 +202,9 @@ def _consume(directory: Path, log: str, stay: float) -> None:
 
 @pytest.mark.parametrize("renewing", [False, True])
 def test_each_message_is_taken_once(tmp_path: Path, renewing: bool) -> None:
-    """Four processes that take at once get each message exactly once among them, also while the
-    directories are renewed.
+    """Four processes that take at once get each message exactly once among them.
+
+    This holds also while the directories are renewed.
     """
     messages = broker(tmp_path)
     log = tmp_path / "done"
@@ -236,8 +240,9 @@ def _renew_for_ever(directory: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_kill_9_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
-    """With takers killed at random moments and two restorers at work, every message is done, and
-    done again only if cut off.
+    """With takers killed at random and two restorers, every message is done.
+
+    It is done again only if it was cut off.
     """
     dice = random.Random(seed)
     messages = broker(tmp_path)
@@ -287,8 +292,9 @@ def _restore_for_ever(directory: Path) -> None:
 
 
 def test_kill_9_of_a_publisher_leaves_whole_messages(tmp_path: Path) -> None:
-    """A publisher killed at random moments leaves only whole messages, and every one whose
-    publishing had returned.
+    """A publisher killed at random moments leaves only whole messages.
+
+    It leaves every message whose publishing had returned.
     """
     dice = random.Random(7)
     broker(tmp_path)
@@ -296,9 +302,7 @@ def test_kill_9_of_a_publisher_leaves_whole_messages(tmp_path: Path) -> None:
     kills, longest = 0, 0.08
 
     def enough() -> bool:
-        """A publisher comes, and is killed; fifteen times, and until one had published
-        something.
-        """
+        """Return whether fifteen publishers were killed, and one of them had published."""
         nonlocal kills, longest
         publisher = _fork.Process(target=_publish_for_ever, args=(tmp_path, str(log)), daemon=True)
         publisher.start()

@@ -49,8 +49,9 @@ def fill(connection: Any) -> tuple[int, OSError]:
 
 
 def test_a_full_disk(disk: Path) -> None:
-    """On a full disk a publisher is told and nothing torn is left; what was published is all there,
-    and is taken and settled.
+    """On a full disk a publisher is told and no torn file is left.
+
+    What was published is all there, and is taken and settled.
     """
     options = {"directory": disk / "broker"}
     connection = Connection(
@@ -94,8 +95,9 @@ def make(files: list[Path]) -> None:
 
 
 def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
-    """A consumer that cannot take on a full disk keeps its connection, waits, and takes when there
-    is room.
+    """A consumer that cannot take on a full disk keeps its connection and waits.
+
+    It takes when there is room.
     """
     options = {"directory": disk / "broker"}
     connection = Connection(
@@ -128,8 +130,9 @@ def test_a_full_disk_on_which_nothing_can_be_taken(disk: Path) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_power_cut(tmp_path: Path, seed: int) -> None:
-    """What is on the disk when the power goes has, whole, every message whose publishing had
-    returned and that was not done.
+    """After a power cut the disk has, whole, every published message that was not done.
+
+    Its publishing had returned.
     """
     image, log = tmp_path / "disk", tmp_path / "log"
     with open(image, "wb") as file:

@@ -56,9 +56,7 @@ def publish(
 
 
 def test_a_publisher_need_not_know_the_queue(connected: Connected) -> None:
-    """A message reaches the queue that another process declared and bound, through a topic
-    exchange.
-    """
+    """A message through a topic exchange reaches the queue that another process bound."""
     CRAWL(connected().channel()).declare()
     assert end(child(lambda: publish(connected(), {"n": 1}))) == 0
     message = CRAWL(connected().channel()).get()
@@ -85,8 +83,9 @@ def test_any_body(connected: Connected, body: object) -> None:
 
 
 def test_fanout_reaches_every_queue(connected: Connected) -> None:
-    """A fanout exchange gives each bound queue its own copy, also to two consumers on one
-    channel.
+    """A fanout exchange gives each bound queue its own copy.
+
+    This holds also for two consumers on one channel.
     """
     exchange = Exchange("news", type="fanout")
     connection = connected()
@@ -104,8 +103,9 @@ def test_fanout_reaches_every_queue(connected: Connected) -> None:
 
 
 def test_a_message_for_nobody(connected: Connected) -> None:
-    """A persistent message that no queue would get is refused to its publisher; transient ones and
-    news may reach nobody.
+    """A persistent message that no queue would get is refused to its publisher.
+
+    Transient messages and news may reach no queue.
     """
     CRAWL(connected().channel()).declare()
     with pytest.raises(OperationalError, match=r"NO_ROUTE.*'tasks'.*'download'"):
@@ -173,8 +173,9 @@ def test_prefetch_is_respected(connected: Connected) -> None:
 
 
 def test_closing_requeues(connected: Connected, tmp_path: Path) -> None:
-    """A closed channel gives back what it had not settled, in order, and its late acknowledgements
-    do nothing.
+    """A closed channel requeues what it had not settled, in order.
+
+    Its late acknowledgements do nothing.
     """
     connection = connected()
     channel = connection.channel()
@@ -197,8 +198,9 @@ def test_closing_requeues(connected: Connected, tmp_path: Path) -> None:
 
 
 def test_a_forked_child_leaves_its_parents_messages(connected: Connected, tmp_path: Path) -> None:
-    """A child that closes every connection that it inherited gives back nothing of its parent's,
-    and may use its own.
+    """A child that closes every inherited connection requeues nothing of its parent's.
+
+    It may use its own.
     """
     connection = connected()
     queue = CRAWL(connection.channel())
@@ -220,9 +222,7 @@ def test_a_forked_child_leaves_its_parents_messages(connected: Connected, tmp_pa
 
 
 def test_a_waiting_consumer_gets_what_the_dead_had(connected: Connected) -> None:
-    """A consumer that merely waits gets the message of a process that died with it, within
-    seconds.
-    """
+    """A waiting consumer gets the message of a process that died with it, within seconds."""
     connection = connected()
     received: list[Any] = []
     with Consumer(
@@ -256,8 +256,9 @@ def test_what_is_no_message_is_moved_away(connected: Connected, tmp_path: Path) 
 
 
 def test_a_temporary_queue_goes_with_its_consumer(connected: Connected, tmp_path: Path) -> None:
-    """An auto-delete queue is deleted when its consumer ends, so that reply queues do not
-    pile up.
+    """An auto-delete queue is deleted when its consumer ends.
+
+    So reply queues do not pile up.
     """
     news = Exchange("news", type="fanout")
     connection = connected()
@@ -287,8 +288,9 @@ def spin(hub: Any, enough: Callable[[], object]) -> None:
 
 
 def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected) -> None:
-    """In an event loop messages arrive within the prefetch; reconnecting leaves one timer, and
-    closing leaves none.
+    """In an event loop messages arrive within the prefetch.
+
+    Reconnecting leaves one timer, and closing leaves none.
     """
     hub = Hub()
     received: list[Any] = []
@@ -316,8 +318,9 @@ def test_the_main_loop_takes_and_stops_with_the_connection(connected: Connected)
 
 
 def test_an_acknowledgement_lets_the_next_message_in_at_once(connected: Connected) -> None:
-    """After an acknowledgement the main loop takes the next message without waiting for its next
-    poll.
+    """After an acknowledgement the main loop takes the next message at once.
+
+    It does not wait for its next poll.
     """
     hub = Hub()
     connection = connected()

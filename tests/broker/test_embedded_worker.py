@@ -164,8 +164,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_tasks_run(fleet: Fleet) -> None:
-    """Tasks, retries with a countdown, chords and tasks sent by tasks run, and leave no message
-    behind.
+    """Tasks, retries with a countdown, chords and tasks sent by tasks run.
+
+    They leave no message behind.
     """
     worker = fleet.start()
     assert result_of(fleet.send("add", 2, 3)) == 5
@@ -213,9 +214,7 @@ def test_a_stopped_worker_leaves_its_tasks_to_the_next(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("seed", [11, 12])
 def test_kill_9_loses_no_task(fleet: Fleet, seed: int) -> None:
-    """With a worker killed again and again in the middle of its tasks, another finishes
-    everything.
-    """
+    """When a worker is killed again and again in its tasks, another one finishes everything."""
     dice = random.Random(seed)
     for number in range(100):
         fleet.send("step", number, 0.1)
@@ -247,8 +246,9 @@ def test_kill_9_of_a_child_loses_no_task(fleet: Fleet) -> None:
 
 
 def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
-    """The control queues of killed workers and of clients are gone within seconds, while a worker
-    lives.
+    """The control queues of killed workers and of clients are gone within seconds.
+
+    A worker lives meanwhile.
     """
     first = fleet.start("w1")
     fleet.kill(first)
@@ -265,8 +265,9 @@ def test_no_queue_of_the_dead_stays(fleet: Fleet) -> None:
 
 
 def test_a_worker_survives_error_with_the_directory(fleet: Fleet) -> None:
-    """A worker whose broker's directory fails for a while connects again, and a task that came
-    meanwhile runs.
+    """A worker whose broker's directory fails for a while connects again.
+
+    A task that came meanwhile runs.
     """
     worker = fleet.start()
     fleet.send("step", 1)

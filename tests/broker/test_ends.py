@@ -1,5 +1,6 @@
-"""How a task ends, on every broker: each end is one line of the worker's log, with the task, its
-queue and the reason.
+"""How a task ends, on every broker: each end is one line of the worker's log.
+
+The line has the task, its queue and the reason.
 """
 
 from __future__ import annotations
@@ -50,9 +51,7 @@ TOLD = (*ENDS, "task_retried", "task_requeued")
 
 
 class End(NamedTuple):
-    """What a task does, the lines of its attempts and of its end, and what the reason of the last
-    one has in it.
-    """
+    """A task's action, the lines of its attempts and of its end, and parts of the last reason."""
 
     code: str
     lines: tuple[str, ...]
@@ -129,8 +128,9 @@ def told(suite: Suite, task_id: str) -> list[dict[str, Any]]:
 
 
 def test_each_end_is_one_line(running: tuple[Suite, Any]) -> None:
-    """Whatever ends a task, its last line says so once, names task and queue, and gives a reason
-    where it did not succeed.
+    """Whatever ends a task, its last line says so once, and names task and queue.
+
+    It gives a reason where the task did not succeed.
     """
     suite, app = running
     sent = {
@@ -170,8 +170,9 @@ def test_each_end_is_one_line(running: tuple[Suite, Any]) -> None:
 
 
 def test_each_end_from_outside_is_one_line(running: tuple[Suite, Any], scratch: Path) -> None:
-    """A task that expires, is revoked before it runs or in memory, or is ended as it runs: each has
-    its reason.
+    """A task that expires, is revoked, or is ended as it runs: each has its reason.
+
+    It is revoked before it runs, or in memory.
     """
     suite, app = running
     ids = {

@@ -1,5 +1,6 @@
-"""A task that waits longer than it may, on every broker: it ends as revoked, with a line and a
-result, and never runs.
+"""A task that waits longer than it may ends as revoked, on every broker.
+
+It has a line and a result, and never runs.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
 
 
 def test_a_task_that_expires_in_its_queue_ends_as_revoked(suite: Suite) -> None:
-    """The broker keeps it until a worker tells of its end: who waits for its result hears that it
-    was revoked.
+    """The broker keeps it until a worker reports its end.
+
+    A client that waits for its result hears that it was revoked.
     """
     app = make_app(load(suite.etc))
     late = app.send_task("jobs.add", [1, 1], expires=TERM)

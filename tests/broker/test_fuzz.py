@@ -20,8 +20,9 @@ MESSAGES = 2000
 def test_no_message_stops_a_worker(
     broker: str, scratch: Path, request: pytest.FixtureRequest, figure: Figure
 ) -> None:
-    """The same worker process takes the next good message, each bad one has a line, and no call has
-    no slot.
+    """The same worker process takes the next good message.
+
+    Each bad one has a line, and no call is without a slot.
     """
     url = ""
     if broker == "redis":

@@ -108,8 +108,9 @@ def make(scratch: Path, url: str) -> Suite:
 @pytest.mark.parametrize("task", ["jobs.call", "jobs.silent"])
 @pytest.mark.usefixtures("worker")
 def test_the_limit_holds_and_every_task_runs(app: Any, scratch: Path, task: str) -> None:
-    """Three windows' worth of tasks: no window holds more than the limit, none is lost, with or
-    without the client API.
+    """Of three windows' worth of tasks no window holds more than the limit.
+
+    None is lost, with or without the client API.
     """
     path = scratch / "calls"
     for _ in range(3 * LIMIT):
@@ -120,8 +121,9 @@ def test_the_limit_holds_and_every_task_runs(app: Any, scratch: Path, task: str)
 
 
 def test_other_queues_never_wait_for_a_quota(suite: Suite, scratch: Path) -> None:
-    """With a quota exhausted and its queue full, a task of another queue of the same worker runs
-    before the next slot is free.
+    """With a quota exhausted and its queue full, another queue's task runs at once.
+
+    It runs before the next slot is free.
     """
     path = scratch / "calls"
     suite.write(
@@ -142,8 +144,9 @@ def test_other_queues_never_wait_for_a_quota(suite: Suite, scratch: Path) -> Non
 
 @pytest.mark.usefixtures("worker")
 def test_a_task_that_is_not_due_takes_no_slot(app: Any, scratch: Path) -> None:
-    """Tasks with an ETA in the future leave the whole allowance to those that are due, and run when
-    their time has come.
+    """Tasks with an ETA in the future leave the whole allowance to tasks that are due.
+
+    They run when their time has come.
     """
     path, later = scratch / "calls", scratch / "later"
     eta = datetime.now(UTC) + timedelta(seconds=3)
@@ -159,8 +162,9 @@ def test_a_task_that_is_not_due_takes_no_slot(app: Any, scratch: Path) -> None:
 
 
 def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """A quorum queue that drops a message at its second return: hundreds of refusals at the gate
-    lose none.
+    """On a quorum queue with a delivery limit hundreds of refusals at the gate lose no task.
+
+    The queue drops a message at its second return.
     """
     rabbitmq.ctl("set_policy", "strict", "^calls-", '{"delivery-limit": 1}', "--apply-to", "queues")
     suite, path = make(scratch, rabbitmq.url), scratch / "calls"
@@ -177,8 +181,9 @@ def test_a_delivery_limit_turns_no_waiting_into_loss(rabbitmq: RabbitMQNode, scr
 
 
 def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figure: Figure) -> None:
-    """While a process is stopped with the ledger's lock, the worker's heartbeat and other queues go
-    on; then the tasks run.
+    """While a stopped process holds the ledger's lock, heartbeat and other queues continue.
+
+    Then the tasks run.
     """
     suite, path = make(scratch, ""), scratch / "calls"
     settings = load(suite.etc)
@@ -215,8 +220,9 @@ def test_a_stopped_holder_of_a_lock_holds_up_no_other_queue(scratch: Path, figur
 
 
 def test_no_call_after_a_time_limit_has_let_the_slot_cool(scratch: Path) -> None:
-    """A task that its time limit ends calls no more once its slot cools, however short the longest
-    call is said to be.
+    """A task that its time limit ends calls no more once its slot cools.
+
+    This holds however short the longest call is said to be.
     """
     suite, path = make(scratch, ""), scratch / "calls"
     text = (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
@@ -258,8 +264,9 @@ def test_a_call_that_is_cut_off_leaks_no_slot(scratch: Path) -> None:
 
 
 def test_a_broken_connection_leaks_no_slot(rabbitmq: RabbitMQNode, scratch: Path) -> None:
-    """Tasks that were admitted and wait for a child when the connection breaks give their slots
-    back, and run in the end.
+    """Admitted tasks that wait for a child when the connection breaks release their slots.
+
+    They run in the end.
     """
     suite, path, go = make(scratch, rabbitmq.url), scratch / "calls", scratch / "go"
     suite.write(
@@ -294,8 +301,9 @@ def reservations(ledger: Ledger) -> set[int]:
 def test_a_connection_that_breaks_before_a_child_takes_up_its_task(
     rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """Tasks on their way to a pool child when the connection breaks give their slots back, and run
-    in the end.
+    """Tasks on their way to a pool child when the connection breaks release their slots.
+
+    They run in the end.
     """
     suite, path = make(scratch, rabbitmq.url), scratch / "calls"
     settings = load(suite.etc)

@@ -1,6 +1,4 @@
-"""A task that kills its worker, on brokers that do not count how often a message came back because
-of that.
-"""
+"""A task that kills its worker, on brokers that do not count returns because of that."""
 
 from __future__ import annotations
 

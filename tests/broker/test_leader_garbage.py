@@ -1,6 +1,4 @@
-"""Garbage where beats keep their leadership and their last ticks: one beat leads and sends all the
-same.
-"""
+"""Garbage where beats keep leadership and last ticks: one beat leads and sends all the same."""
 
 from __future__ import annotations
 
@@ -54,8 +52,9 @@ def sent(suite: Suite) -> int:
 
 
 def test_on_redis(scratch: Path, redis_url: str) -> None:
-    """Whatever stands under the keys, and is none of beat's, is moved away, also while it leads: it
-    continues sending.
+    """Whatever foreign value stands under the keys is moved away, also while beat leads.
+
+    Beat continues to send.
     """
     url = redis_url.replace("/0", "/7")
     database: Redis = Redis.from_url(url)
@@ -81,8 +80,9 @@ def test_on_redis(scratch: Path, redis_url: str) -> None:
 
 
 def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
-    """What is moved away replaces nothing that was moved before, up to a bound; a leader's own key
-    is never moved.
+    """What is moved away replaces nothing that was moved before, up to a bound.
+
+    A leader's own key is never moved.
     """
     url = redis_url.replace("/0", "/7")
     database: Any = Redis.from_url(url)
@@ -105,8 +105,9 @@ def test_garbage_is_kept_at_a_free_name(redis_url: str) -> None:
     "body", [b"", b"x", b"\xff", b"[" * 100_000, b'{"s": 1e999}', b'{"s": [1]}']
 )
 def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None:
-    """A foreign message in the queue of the last ticks is as none: beat sends, and keeps its own
-    there.
+    """A foreign message in the queue of the last ticks counts as none.
+
+    Beat sends, and keeps its own there.
     """
     suite = beats(scratch, rabbitmq.add_vhost(f"leader-{abs(hash(body))}"))
     app: Any = make_app(load(suite.etc))
@@ -126,8 +127,9 @@ def test_on_rabbitmq(scratch: Path, rabbitmq: RabbitMQNode, body: bytes) -> None
 
 
 def test_the_type_of_queues_is_changed(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """By `[broker] queue_type`, and those of tasks were made again: beat leads all the same, and
-    knows its last ticks.
+    """When the queues were made again by `[broker] queue_type`, beat leads all the same.
+
+    It knows its last ticks.
     """
     url = rabbitmq.add_vhost("leader-type")
     suite = beats(scratch, url)

@@ -1,5 +1,6 @@
-"""A task that ends its process runs five times, also where the connection breaks just as it
-begins.
+"""A task that ends its process runs five times.
+
+This holds also where the connection breaks just as it begins.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ def given_up(suite: Suite, path: Path, task_id: str) -> None:
 def test_a_run_counts_whose_beginning_nobody_heard(
     rabbitmq: RabbitMQNode, suite: Suite, scratch: Path
 ) -> None:
-    """The connection breaks while the task is on its way to a pool child: the child runs it all the
-    same, and dies of it.
+    """The connection breaks while the task is on its way to a pool child.
+
+    The child runs it all the same, and dies of it.
     """
     suite.write(
         (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)
@@ -87,8 +89,9 @@ def test_a_run_counts_whose_beginning_nobody_heard(
 def test_a_run_counts_whose_connection_is_gone(
     rabbitmq: RabbitMQNode, suite: Suite, scratch: Path
 ) -> None:
-    """The connection breaks while the task is at work, and its message comes again: both runs are
-    lost, and count.
+    """The connection breaks while the task runs, and its message comes again.
+
+    Both runs are lost, and count.
     """
     suite.write(
         (suite.etc / "warren.ini").read_text(encoding="utf-8").removeprefix(suite.head)

@@ -15,8 +15,9 @@ from warren.config import load
 
 @pytest.mark.parametrize("kind", ["amqp", "redis"])
 def test_two_suites_of_one_name(request: pytest.FixtureRequest, scratch: Path, kind: str) -> None:
-    """Each notices the other once it was there for long enough, and that it is gone; one of another
-    name disturbs nobody.
+    """Each suite notices the other once it was there for long enough, and when it is gone.
+
+    A suite of another name disturbs neither.
     """
     url = (
         request.getfixturevalue("rabbitmq").url

@@ -1,5 +1,6 @@
-"""A broker that goes away, or hangs, and comes back: nobody is restarted, and work continues within
-seconds.
+"""A broker that goes away, or hangs, and comes back.
+
+No daemon is restarted, and work continues within seconds.
 """
 
 from __future__ import annotations
@@ -127,8 +128,9 @@ def takes(node: RabbitMQNode) -> bool:
 def test_sending_without_a_broker_ends(
     rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure
 ) -> None:
-    """A task with a result, sent while the broker is away, is an error in bounded time; when it is
-    back the next one is sent.
+    """A task with a result, sent while the broker is away, is an error in bounded time.
+
+    When the broker is back the next one is sent.
     """
     app = make_app(load(make(scratch, url).etc))
     app.send_task("jobs.tick")
@@ -149,8 +151,9 @@ def test_sending_without_a_broker_ends(
 def test_an_outage_of_rabbitmq(
     rabbitmq: RabbitMQNode, url: str, scratch: Path, figure: Figure
 ) -> None:
-    """RabbitMQ stops for 12 s: heartbeats beat all the time, and after its return tasks are sent
-    and run within seconds.
+    """RabbitMQ stops for 12 s, and heartbeats continue all the time.
+
+    After its return tasks are sent and run within seconds.
     """
     suite = make(scratch, url)
     with working(suite):
@@ -167,8 +170,9 @@ def test_an_outage_of_rabbitmq(
 
 
 def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
-    """RabbitMQ hangs (SIGSTOP) for longer than heartbeats allow: both daemons notice and live, and
-    work continues afterwards.
+    """RabbitMQ hangs (SIGSTOP) for longer than heartbeats allow: both daemons notice and live.
+
+    Work continues afterwards.
     """
     directory = scratch / "node"
     directory.mkdir()
@@ -193,8 +197,9 @@ def test_a_rabbitmq_that_hangs(scratch: Path, figure: Figure) -> None:
 
 
 def test_a_redis_that_hangs(scratch: Path, figure: Figure) -> None:
-    """Redis hangs (SIGSTOP) with tasks at work: heartbeats continue, no process ends, and no task
-    is lost or run twice.
+    """Redis hangs (SIGSTOP) with running tasks: heartbeats continue, no process ends.
+
+    No task is lost or run twice.
     """
     directory, runs = scratch / "redis", scratch / "runs"
     directory.mkdir()
@@ -247,8 +252,9 @@ def numbers(runs: Path) -> list[int]:
 
 
 def test_a_password_that_is_refused(rabbitmq: RabbitMQNode, url: str, scratch: Path) -> None:
-    """RabbitMQ refuses the password for a while: the worker is not ended by it, and works on within
-    seconds of its return.
+    """RabbitMQ refuses the password for a while, and the worker is not ended by it.
+
+    It works within seconds of RabbitMQ's return.
     """
     suite = make(scratch, url)
     with working(suite):

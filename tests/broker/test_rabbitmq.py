@@ -47,8 +47,9 @@ def queue(channel: Any, **arguments: Any) -> str:
 def test_no_answer_ends_the_wait_and_the_connection(
     channel: Any, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
-    """What waits for an answer ends in time although heartbeats come, and the connection is not
-    asked to close.
+    """What waits for an answer ends in time although heartbeats come.
+
+    The connection is not asked to close.
     """
     monkeypatch.setattr(answer_timeout, "ANSWER", 2.0)
     connection, began = channel.connection, time.monotonic()
@@ -75,8 +76,9 @@ def test_a_wait_with_an_answer_leaves_no_limit_behind(
 
 
 def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: Any) -> None:
-    """kombu takes the error for a broken connection: with `retry` it connects again, without it
-    says so.
+    """kombu takes the error for a broken connection.
+
+    With `retry` it connects again, without it says so.
     """
     producer = connection.Producer()
     # a persistent message has to reach a queue
@@ -92,8 +94,9 @@ def test_what_is_sent_on_a_dropped_connection_is_sent_on_a_new_one(connection: A
 
 
 def test_each_confirmation_is_of_its_own_message(channel: Any) -> None:
-    """Answers to messages that nobody waited for, late and several at once, are not taken for that
-    of the next one.
+    """Late answers to messages that were given up are not taken for the next one's.
+
+    Several of them come at once.
     """
     full = queue(channel, **{"x-max-length": 1, "x-overflow": "reject-publish"})
     said: list[tuple[int, bool]] = []
@@ -110,8 +113,9 @@ def test_each_confirmation_is_of_its_own_message(channel: Any) -> None:
 
 
 def test_a_channel_that_the_broker_has_closed_confirms_again(channel: Any) -> None:
-    """A message to an exchange that does not exist costs its sender an error; the next message is
-    confirmed.
+    """A message to an exchange that does not exist costs its sender an error.
+
+    The next message is confirmed.
     """
     with pytest.raises(NotFound):
         channel.basic_publish(question(), exchange="nobody", routing_key="x")

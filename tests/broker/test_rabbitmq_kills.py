@@ -1,5 +1,6 @@
-"""Workers and RabbitMQ that are killed: no task is lost (a short form of `scripts/bench kills
---broker rabbitmq`).
+"""Workers and RabbitMQ that are killed: no task is lost.
+
+It is a short form of `scripts/bench kills --broker rabbitmq`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from support.kills import Run
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "rabbitmq-classic"])
 def test_kills_lose_nothing(scratch: Path, figure: Figure, broker: str) -> None:
-    """300 tasks, a worker is killed three times and RabbitMQ once: what was confirmed runs, and
-    nothing stays behind.
+    """Of 300 tasks each confirmed one runs, though a worker and RabbitMQ are killed.
+
+    The worker is killed three times and RabbitMQ once; nothing stays behind.
     """
     found = Run(scratch, tasks=300, kills=3, server_kills=1, broker=broker)()
     figure(f"{broker}: tasks lost in 3 kill -9 of workers and 1 of RabbitMQ", len(found.lost), "0")

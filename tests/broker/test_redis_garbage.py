@@ -1,5 +1,6 @@
-"""Garbage in the keys in which kombu keeps bindings and messages costs no sender and no worker: it
-is moved, and named once.
+"""Garbage in the keys of kombu's bindings and messages costs no sender and no worker.
+
+It is moved, and named once.
 """
 
 from __future__ import annotations
@@ -128,8 +129,9 @@ def plant(database: Any) -> None:
 
 
 def test_garbage_that_a_worker_finds_at_its_start(suite: Suite, database: Any) -> None:
-    """It starts, gives back the one good message among the garbage, runs tasks, and moves the rest,
-    once.
+    """The worker starts, requeues the one good message among the garbage, and runs tasks.
+
+    It moves the rest, once.
     """
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a"):
@@ -156,8 +158,9 @@ def test_garbage_that_a_worker_finds_at_its_start(suite: Suite, database: Any) -
 
 
 def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> None:
-    """Their content is moved and named once; a sender that was there before, a new one, and the
-    same worker go on.
+    """Their content is moved and named once.
+
+    A sender that was there before, a new one, and the same worker continue.
     """
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:
@@ -181,8 +184,9 @@ def test_keys_of_another_kind_while_tasks_run(suite: Suite, database: Any) -> No
 
 
 def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
-    """A sender that declared its queue before writes the binding again; its task is not lost, and
-    no error.
+    """A sender that declared its queue before writes the binding again.
+
+    Its task is not lost, and there is no error.
     """
     app: Any = make_app(load(suite.etc))
     with suite.running("worker", "a"):
@@ -192,8 +196,9 @@ def test_bindings_that_somebody_removed(suite: Suite, database: Any) -> None:
 
 
 def test_anything_that_is_published(suite: Suite, database: Any) -> None:
-    """On the channel of remote control, too, what is no message ends no worker: it answers, and
-    runs tasks.
+    """On the channel of remote control, too, a malformed message ends no worker.
+
+    The worker answers, and runs tasks.
     """
     (suite.etc / "conf.d" / "control.ini").write_text(
         "[worker:a]\nremote_control = true\n", encoding="utf-8"
@@ -227,8 +232,9 @@ def test_anything_that_is_published(suite: Suite, database: Any) -> None:
 
 
 def test_an_item_of_any_size(suite: Suite, database: Any, figure: Figure) -> None:
-    """What is larger than the limit is read past: it costs no memory, is rejected once, and its
-    beginning is kept.
+    """What is larger than the limit is read past, and costs no memory.
+
+    It is rejected once, and its beginning is kept.
     """
     (suite.etc / "conf.d" / "size.ini").write_text(
         "[broker]\nlargest_message = 1MB\n", encoding="utf-8"

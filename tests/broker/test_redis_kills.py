@@ -20,8 +20,9 @@ from warren.config import load
 def test_a_task_that_reaches_a_stopped_worker_runs_at_the_next_one(
     scratch: Path, redis_url: str
 ) -> None:
-    """An idle worker is stopped, a task is sent, the worker is killed: the next one runs the task,
-    each time.
+    """An idle worker is stopped, a task is sent, the worker is killed.
+
+    The next worker runs the task, each time.
     """
     url = redis_url.replace("/0", "/8")
     database: Redis = Redis.from_url(url)
@@ -53,8 +54,9 @@ def test_a_task_that_reaches_a_stopped_worker_runs_at_the_next_one(
 
 
 def test_kills_lose_nothing(scratch: Path, figure: Figure) -> None:
-    """300 tasks, a worker is killed ten times and Redis once, with its writes on disk: each runs,
-    and nothing stays behind.
+    """Of 300 tasks each one runs, though a worker and Redis are killed.
+
+    The worker is killed ten times and Redis once, with its writes on disk; nothing stays behind.
     """
     found = Run(scratch, tasks=300, kills=10, server_kills=1)()
     figure("Redis: tasks lost in 10 kill -9 of workers and 1 of Redis", len(found.lost), "0")

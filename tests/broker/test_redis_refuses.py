@@ -100,8 +100,9 @@ def suite(scratch: Path, server: Server) -> Suite:
 def test_a_refused_write_loses_no_task_and_ends_no_worker(
     kind: str, suite: Suite, server: Server, app: Any
 ) -> None:
-    """Tasks that end meanwhile wait for their result, or their acknowledgement; what is in the
-    queue waits; all run once.
+    """Tasks that end meanwhile wait for their result, or their acknowledgement.
+
+    What is in the queue waits; all run once.
     """
     switch: Switch = getattr(server, kind)
     directory = str(suite.directory)
@@ -141,8 +142,9 @@ def test_a_refused_write_loses_no_task_and_ends_no_worker(
 
 
 def test_a_time_limit_that_redis_is_not_told(scratch: Path, server: Server) -> None:
-    """A task meets its hard limit while Redis takes no writes: it goes back, and fails by its limit
-    when Redis takes them.
+    """A task meets its hard limit while Redis takes no writes: it goes back.
+
+    It fails by its limit when Redis takes them.
     """
     section = broker_section(scratch, server.url) + "[worker:a]\nconcurrency = 1\ntime_limit = 3s\n"
     suite = Suite(scratch, section, modules="jobs")
@@ -166,8 +168,9 @@ def test_a_time_limit_that_redis_is_not_told(scratch: Path, server: Server) -> N
 def test_a_message_that_meets_a_full_redis_stays_in_its_queue(
     suite: Suite, server: Server, app: Any
 ) -> None:
-    """Memory runs out between a message and its taker: the take is refused whole, the log says what
-    to do, the depth is right.
+    """When memory runs out between a message and its taker, the take is refused whole.
+
+    The log says what to do, and the depth is right.
     """
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")

@@ -1,5 +1,6 @@
-"""Redis: a message is taken and noted in one step, and goes back once from whoever is dead, or does
-not know of it.
+"""Redis: a message is taken and noted in one step.
+
+It goes back once from a taker that is dead, or does not know of it.
 """
 
 from __future__ import annotations
@@ -93,8 +94,9 @@ def connect(url: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def script(connect: Callable[..., Any]) -> None:
-    """Has Redis know the script of a take: a test that asks and reads no answer cannot bring it
-    along.
+    """Have Redis know the script of a take.
+
+    A test that asks and reads no answer cannot bring it along.
     """
     channel = connect()
     put(channel, "first")
@@ -186,8 +188,9 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "p."])
 def test_what_is_taken_is_noted(connect: Callable[..., Any], database: Any, prefix: str) -> None:
-    """A message is noted under the tag of its taker when it leaves its list, and forgotten when it
-    is acknowledged.
+    """A message is noted under its taker's tag when it leaves its list.
+
+    The note is removed when the message is acknowledged.
     """
     channel = connect(global_keyprefix=prefix)
     put(channel, "a", "b")
@@ -205,8 +208,9 @@ def test_what_is_taken_is_noted(connect: Callable[..., Any], database: Any, pref
 def test_what_needs_no_acknowledgement_is_not_noted(
     connect: Callable[..., Any], database: Any
 ) -> None:
-    """A consumer without acknowledgements leaves no note; nor does a single message that was
-    fetched so.
+    """A consumer without acknowledgements leaves no note.
+
+    Nor does a single message that was fetched so.
     """
     channel = connect()
     put(channel, "a", "b", "c")
@@ -219,9 +223,7 @@ def test_what_needs_no_acknowledgement_is_not_noted(
 def test_priorities_and_queues_have_kombus_order(
     connect: Callable[..., Any], database: Any
 ) -> None:
-    """Thirteen messages of three queues and three priorities come in the order in which kombu's own
-    consumer has them.
-    """
+    """Thirteen messages of three queues and priorities come in the order of kombu's consumer."""
     orders = []
     for transport in ("kombu.transport.redis:Transport", OWN):
         database.flushdb()
@@ -248,8 +250,9 @@ def test_scripts_that_redis_has_forgotten(connect: Callable[..., Any], database:
 
 
 def test_a_bell_of_another_type_stops_nobody(connect: Callable[..., Any], database: Any) -> None:
-    """What stands in a bell's place keeps no message out, nor sends it twice, and is moved out of
-    the way by who waits.
+    """What stands in a bell's place keeps no message out, nor sends it twice.
+
+    A waiting consumer moves it out of the way.
     """
     channel = connect()
     database.set("warren.bell.q", "x")
@@ -275,8 +278,9 @@ def test_a_bell_that_nobody_hears_ends(connect: Callable[..., Any], database: An
 def test_a_dead_process_requeues_in_order(
     connect: Callable[..., Any], database: Any, take_elsewhere: Any
 ) -> None:
-    """What a killed process had comes first again, the oldest first, once; what a live one has
-    stays with it.
+    """What a killed process had comes first again, the oldest first, once.
+
+    What a live process has stays with it.
     """
     channel = connect()
     put(channel, *"abcdefgh")
@@ -325,8 +329,9 @@ channel.qos.give_back_left()
 
 
 def test_other_hosts_are_not_judged(connect: Callable[..., Any], database: Any) -> None:
-    """The note of another host, of another boot and of kombu's own worker stays, whatever number
-    its process has.
+    """A note of another host, of another boot or of kombu's own worker stays.
+
+    It does not matter what number its process has.
     """
     channel = connect()
     put(channel, "a")
@@ -351,8 +356,9 @@ def test_other_hosts_are_not_judged(connect: Callable[..., Any], database: Any) 
 def test_a_take_that_redis_runs_after_the_death_comes_back(
     connect: Callable[..., Any], url: str, database: Any
 ) -> None:
-    """A worker asks a Redis that stands still, and is killed; Redis runs the take later, and a
-    later look finds it.
+    """A worker asks a Redis that stands still, and is killed.
+
+    Redis runs the take later, and a later look finds it.
     """
     channel = connect()
     put(channel, "a")
@@ -383,8 +389,9 @@ def test_a_take_that_redis_runs_after_the_death_comes_back(
 def test_a_channel_that_closes_requeues_what_it_is_answered(
     connect: Callable[..., Any], database: Any
 ) -> None:
-    """A message that arrives as the channel closes meets no consumer, and is in its queue when that
-    is done.
+    """A message that arrives as the channel closes meets no consumer.
+
+    It is in its queue when that is done.
     """
     channel, seen = connect(), []
     put(channel, "a")
@@ -398,8 +405,9 @@ def test_a_channel_that_closes_requeues_what_it_is_answered(
 
 
 def test_a_connection_that_breaks_before_the_answer(scratch: Path, url: str, database: Any) -> None:
-    """The take has run and its answer is lost: the same worker runs the task a moment later,
-    once.
+    """The take has run and its answer is lost.
+
+    The same worker runs the task a moment later, once.
     """
     with cut_before(urlsplit(url).port or 0) as cut:
         through = url.replace(f":{urlsplit(url).port}/", f":{cut.port}/")
@@ -426,8 +434,9 @@ def test_a_connection_that_breaks_before_the_answer(scratch: Path, url: str, dat
 def test_the_watchdog_requeues_for_a_host_without_a_worker(
     scratch: Path, url: str, database: Any, take_elsewhere: Any
 ) -> None:
-    """No worker of the host lives: what a dead one had is for other hosts, and does not wait for
-    the visibility timeout.
+    """When no worker of the host lives, a dead worker's messages are for other hosts.
+
+    They do not wait for the visibility timeout.
     """
     put(Connection(url, transport=OWN).channel(), "a")
     ended(take_elsewhere(1))
@@ -441,8 +450,9 @@ def test_the_watchdog_requeues_for_a_host_without_a_worker(
 def test_a_taker_that_is_killed_anywhere(
     connect: Callable[..., Any], url: str, database: Any, scratch: Path
 ) -> None:
-    """Killed at any line between its connection and its acknowledgement, it leaves the message in
-    the queue or noted.
+    """A kill at any line of the connection leaves the message in the queue or noted.
+
+    It comes between its connection and its acknowledgement.
     """
     channel, answered = connect(), scratch / "answered"
     place = f"{Path(delivery_tags.__file__).parent}/"
@@ -478,8 +488,9 @@ def test_a_taker_that_is_killed_anywhere(
 
 @pytest.mark.usefixtures("script")
 def test_an_answer_that_was_left_unread(connect: Callable[..., Any], database: Any) -> None:
-    """The answer to a take is never taken for another one's: both messages go back, and come once,
-    each by its own tag.
+    """The answer to a take is never taken for another one's.
+
+    Both messages go back, and come once, each by its own tag.
     """
     channel = connect()
     put(channel, "a", "b")
@@ -503,8 +514,9 @@ def waits_so_far(database: Any) -> int:
 
 
 def test_a_sender_that_does_not_ring_is_heard(scratch: Path, url: str, database: Any) -> None:
-    """What another client puts on the list runs, although `polling_interval` is a minute: the
-    worker looks each second.
+    """What another client puts on the list runs, although `polling_interval` is a minute.
+
+    The worker looks each second.
     """
     ini = broker_section(scratch, url) + "polling_interval = 60s\n[worker:a]\nconcurrency = 1\n"
     suite = Suite(scratch, ini, modules="jobs")

@@ -1,5 +1,6 @@
-"""`warren call` on a broker that is there and lets nobody in: wrong password, unknown virtual host,
-no rights.
+"""`warren call` on a broker that refuses the client.
+
+The reasons are a wrong password, an unknown virtual host, and missing rights.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def narrow(rabbitmq: RabbitMQNode) -> Iterator[str]:
 
 
 def refused(scratch: Path, url: str, *arguments: str) -> str:
-    """What `warren call` says on stderr: one line that begins with the URL's place and holds no
-    password; it ends with 69.
+    """Return what `warren call` says on stderr, when it ends with 69.
+
+    It is one line that begins with the URL's place and holds no password.
     """
     suite = Suite(scratch, f"[broker]\nurl_file = {scratch}/etc/url\n")
     (suite.etc / "url").write_text(url, encoding="utf-8")
@@ -65,8 +67,9 @@ def test_an_unknown_virtual_host(scratch: Path, rabbitmq: RabbitMQNode) -> None:
 
 
 def test_a_virtual_host_without_permissions(scratch: Path, rabbitmq: RabbitMQNode) -> None:
-    """So is one that the user has no permissions in, with the command that gives them: a start of
-    the broker would not help.
+    """A virtual host without permissions for the user is refused with the command to give them.
+
+    A start of the broker would not help.
     """
     rabbitmq.ctl("add_vhost", scratch.name)
     said = refused(scratch, f"{rabbitmq.url.rstrip('/')}/{scratch.name}")

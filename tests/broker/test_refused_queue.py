@@ -1,5 +1,6 @@
-"""A queue that RabbitMQ already has with other arguments: the worker says which and what to do, and
-heals by itself.
+"""A queue that RabbitMQ already has with other arguments.
+
+The worker says which and what to do, and recovers by itself.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ def make(scratch: Path, url: str) -> Suite:
 
 
 def test_the_worker_names_the_queue_and_the_way_on(scratch: Path, taken: str) -> None:
-    """One line in the grammar of errors and 69, no traceback; with the queue type that it names the
-    worker starts.
+    """The worker ends with one line in the grammar of errors and 69, without a traceback.
+
+    With the queue type that it names it starts.
     """
     suite = make(scratch, taken)
     done = suite.warren("worker", "a")
@@ -66,8 +68,9 @@ def test_the_worker_names_the_queue_and_the_way_on(scratch: Path, taken: str) ->
 
 
 def test_the_suite_tells_it_and_heals(scratch: Path, taken: str) -> None:
-    """status and health have the worker's own line; when the queue is deleted the worker starts
-    without anybody's help.
+    """status and health have the worker's own line.
+
+    When the queue is deleted the worker starts by itself.
     """
     suite = make(scratch, taken)
 

@@ -1,5 +1,6 @@
-"""Messages that nobody can run, by the thousand: they are soon over, each is kept, and good tasks
-among them run once.
+"""Messages that no worker can run, by the thousand.
+
+They are soon over, each is kept, and good tasks among them run once.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def await_more(app: Any, number: int) -> None:
 def test_a_flood_is_soon_over(
     scratch: Path, rabbitmq: RabbitMQNode, kind: str, figure: Figure
 ) -> None:
-    """A good task behind it has its result; short, `./scripts/bench rejected` plays it at
-    length.
+    """A good task behind the flood has its result.
+
+    It is a short form of `./scripts/bench rejected`.
     """
     found = run(scratch, rabbitmq.add_vhost(scratch.name), kind, 3000)
     figure(f"{kind}: rejected a second", round(found.rejected_s), "several hundred")
@@ -65,8 +67,9 @@ def test_a_flood_is_soon_over(
 def test_good_tasks_among_them_run_once_and_each_other_is_kept_once(
     scratch: Path, rabbitmq: RabbitMQNode, kind: str
 ) -> None:
-    """Tasks of all three kinds of place: in the flood, a crowd of them at its end, and under a
-    quota.
+    """Good tasks of all three positions run.
+
+    They are in the flood, a crowd at its end, and under a quota.
     """
     url = rabbitmq.add_vhost(scratch.name)
     suite, path = make(scratch, url, kind), scratch / "calls"
@@ -121,8 +124,9 @@ def test_a_worker_that_is_killed_in_the_midst_loses_none(
 
 @KINDS
 def test_an_alarm_in_the_midst_loses_none(scratch: Path, rabbitmq: RabbitMQNode, kind: str) -> None:
-    """What RabbitMQ has not confirmed is a file of this host, and a good task behind them runs
-    while the alarm lasts.
+    """What RabbitMQ has not confirmed is a file of this host.
+
+    A good task behind it runs while the alarm lasts.
     """
     url = rabbitmq.add_vhost(scratch.name)
     suite, path = make(scratch, url, kind), scratch / "calls"

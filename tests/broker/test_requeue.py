@@ -1,6 +1,4 @@
-"""Copies of messages that go back to their queue, with a real broker and Celery's own event
-loop.
-"""
+"""Copies of messages that go back to their queue, with a real broker and Celery's event loop."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ BODY = '[[1], {}, {"callbacks": null}]'
 
 
 class Bench:
-    """What copies see of a worker: its app, its loop, its connection; and a queue with one message
-    on it.
+    """The parts of a worker that copies see: its app, its loop, its connection.
+
+    It has a queue with one message as well.
     """
 
     def __init__(self, app: Any, name: str) -> None:
@@ -130,8 +129,9 @@ def test_a_copy_arrives_and_then_its_message_is_acknowledged(bench: Bench) -> No
 
 
 def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None:
-    """Through a pause of many heartbeats the broker keeps the connection: the next copy needs no
-    new one.
+    """Through a pause of many heartbeats the broker keeps the connection.
+
+    The next copy needs no new one.
     """
     bench.declare()
     bench.consumer.amqheartbeat = 1
@@ -149,8 +149,9 @@ def test_its_connection_lives_while_there_is_nothing_to_do(bench: Bench) -> None
 def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off with a copy on its way, the copy is sent again: the task is there, and the consuming
-    connection as well.
+    """A copy that is cut off on its way is sent again.
+
+    The task is there, and the consuming connection as well.
     """
     monkeypatch.setattr(publishing_connection, "RETRY", 0.5)
     bench.declare()
@@ -167,8 +168,9 @@ def test_a_connection_that_breaks_costs_no_task_and_no_other_connection(
 def test_a_broker_that_takes_no_new_connection(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody who gives hears of it, and the message stays unacknowledged; the copy leaves once
-    there is a connection.
+    """The caller hears nothing of it, and the message stays unacknowledged.
+
+    The copy leaves once there is a connection.
     """
     monkeypatch.setattr(publishing_connection, "RETRY", 0.5)
     bench.declare()
@@ -190,8 +192,9 @@ def test_a_broker_that_takes_no_new_connection(
 
 
 def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused copy is tried again, a few times a second, and its message is not acknowledged
-    before one is taken.
+    """A refused copy is tried again, a few times a second.
+
+    Its message is not acknowledged before a copy is taken.
     """
     bench.declare(**{"x-max-length": 1, "x-overflow": "reject-publish"})
     bench.requeuer.begin(bench.consumer)
@@ -210,8 +213,9 @@ def test_a_queue_that_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_end_waits_for_the_copy_that_is_with_the_broker(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stop begins no copy, and continues when the one on its way is confirmed, or has had no
-    answer for too long.
+    """A stop begins no copy, and continues when the one on its way is confirmed.
+
+    It also continues when there was no answer for too long.
     """
     bench.declare()
     bench.requeuer.begin(bench.consumer)
@@ -232,8 +236,9 @@ def test_an_end_waits_for_the_copy_that_is_with_the_broker(
 
 
 def test_a_message_of_a_connection_that_is_gone_is_not_copied(bench: Bench) -> None:
-    """A task that ends after its connection broke is delivered again by the broker: with a copy it
-    would be there twice.
+    """A task that ends after its connection broke is delivered again by the broker.
+
+    With a copy it would be there twice.
     """
     bench.declare()
     bench.requeuer.begin(bench.consumer)
@@ -314,8 +319,9 @@ def test_one_that_is_not_taken_makes_way(bench: Bench) -> None:
 def test_a_queue_that_is_gone_is_told_once_and_asked_after_pauses(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each of its messages stays unacknowledged, one of them asks for all, and all go when it is
-    there. Others go at once.
+    """Each of its messages stays unacknowledged, and one of them asks for all.
+
+    All go when the queue is there. Others go at once.
     """
     bench.declare()
     bench.requeuer.begin(bench.consumer)

@@ -1,5 +1,6 @@
-"""A task that asks for the same attempt again, on every broker: it has it, after a pause, and is
-never lost.
+"""A task that asks for the same attempt again, on every broker.
+
+It has it, after a pause, and is never lost.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def suite(request: pytest.FixtureRequest, scratch: Path) -> Suite:
 
 
 def test_a_task_that_asks_for_the_same_attempt_comes_again(suite: Suite, scratch: Path) -> None:
-    """With a pause that grows, as a copy that counts; the next tasks run meanwhile, and it runs to
-    its end.
+    """The pause grows, and the copy counts.
+
+    The next tasks run meanwhile, and the task runs to its end.
     """
     app = make_app(load(suite.etc))
     with suite.running("worker", "a"):

@@ -1,5 +1,6 @@
-"""Tasks that a worker does not have, as when new code comes to a fleet host by host; and what
-nobody can run.
+"""Tasks that a worker does not have, and messages that no worker can run.
+
+New code comes to a fleet host by host.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ TASKS = 20
 
 @pytest.fixture(params=KINDS)
 def made(request: pytest.FixtureRequest, scratch: Path) -> Callable[..., Suite]:
-    """A host of a fleet on a broker of the test's own: by its name, the text of its module and more
-    of its settings.
+    """Start a host of a fleet on a broker of the test's own.
+
+    It has a name, the text of its module and more of its settings.
     """
     broker = own_section(request, scratch, 7)
 
@@ -86,8 +88,9 @@ def dead_letters(suite: Suite) -> list[dict[str, Any]]:
 def test_a_new_task_that_one_of_two_hosts_has_runs_there(
     made: Callable[..., Suite], scratch: Path
 ) -> None:
-    """With the new code on one host of two, every task of it runs, once, and none is rejected; old
-    tasks go on meanwhile.
+    """With new code on one host of two, each of its tasks runs, once, and none is rejected.
+
+    Old tasks continue meanwhile.
     """
     path = scratch / "calls"
     before, after = made("old", OLD, ""), made("new", NEW, "")
@@ -110,8 +113,9 @@ def test_a_new_task_that_one_of_two_hosts_has_runs_there(
 def test_a_task_that_nobody_has_is_kept_as_a_dead_letter(
     made: Callable[..., Suite], scratch: Path
 ) -> None:
-    """After unknown_task_timeout it is kept with reason, time, host and queue; the worker has said
-    so with name and id.
+    """After unknown_task_timeout it is kept with reason, time, host and queue.
+
+    The worker has logged it with name and id.
     """
     suite = made("old", OLD, "unknown_task_timeout = 1s\n")
     app = make_app(load(suite.etc))
@@ -154,8 +158,9 @@ def test_a_message_that_is_no_task_is_kept_as_well(made: Callable[..., Suite]) -
 def test_under_an_alarm_an_unknown_task_waits_and_continues_to_who_has_it(
     scratch: Path, rabbitmq: RabbitMQNode, kind: str
 ) -> None:
-    """RabbitMQ takes nothing back then: the host keeps a file, which is sent on when the alarm is
-    over; nothing is rejected.
+    """Under an alarm the host keeps a file, which is sent on when the alarm is over.
+
+    RabbitMQ takes nothing back then; nothing is rejected.
     """
     broker = broker_section(scratch, rabbitmq.add_vhost(scratch.name)) + f"queue_type = {kind}\n"
     suites = {}

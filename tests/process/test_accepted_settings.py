@@ -1,5 +1,6 @@
-"""An edit counts once a reload has taken it up, for every daemon and every ledger: not before, and
-not in part.
+"""An edit counts once a reload has taken it up, for every daemon and every ledger.
+
+It does not count before, and not in part.
 """
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ def waits_for(suite: Suite, program: str) -> bool:
 
 
 def test_an_edit_that_nobody_reloaded_reaches_no_daemon(suite: Suite) -> None:
-    """Daemons that are killed come back with the settings that were accepted: whatever /etc says by
-    then, be it nonsense.
+    """Daemons that are killed come back with the settings that were accepted.
+
+    It does not matter what /etc says by then.
     """
     suite.write(ini("5/h"))
     with supervised(suite):
@@ -120,8 +122,9 @@ def foul(path: Path) -> None:
 def test_accepted_settings_that_a_task_has_spoilt(
     suite: Suite, act: Callable[[Path], object]
 ) -> None:
-    """A daemon that starts just then is started again, and reads what supervise has written once
-    more.
+    """A daemon that starts just then is started again, and reads the settings once more.
+
+    supervise has written them meanwhile.
     """
     suite.write(ini("5/h"))
     with supervised(suite):
@@ -136,8 +139,9 @@ def test_accepted_settings_that_a_task_has_spoilt(
 
 
 def test_a_worker_with_the_settings_of_before_an_edit_changes_no_ledger(suite: Suite) -> None:
-    """Stopped after it has read its settings, it continues when a reload has lowered the limit: the
-    ledger keeps the new one.
+    """A stopped daemon continues when a reload has lowered the limit.
+
+    It had read its settings before; the ledger keeps the new ones.
     """
     suite.write(ini("50/h"))
     with supervised(suite) as supervisor:
@@ -192,8 +196,9 @@ def _opened(pids: set[int], path: Path) -> int:
 
 
 def test_a_reload_waits_for_the_watchdog(suite: Suite) -> None:
-    """While the quota-watchdog is stopped nothing is said to be in force; then the ledger has the
-    new limit first.
+    """While the quota-watchdog is stopped nothing is reported to be in force.
+
+    Then the ledger has the new limit first.
     """
     suite.write(ini("50/h"))
     with supervised(suite):
@@ -216,8 +221,9 @@ def test_a_reload_waits_for_the_watchdog(suite: Suite) -> None:
 
 
 def test_a_reload_says_which_ledger_it_did_not_reach(suite: Suite) -> None:
-    """A ledger whose lock is held keeps its terms: the reload ends with 1 and names it, and the
-    next one is whole.
+    """A ledger whose lock is held keeps its limit: the reload ends with 1 and names it.
+
+    The next reload is whole.
     """
     suite.write(ini("50/h"))
     with supervised(suite):

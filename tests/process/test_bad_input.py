@@ -1,5 +1,6 @@
-"""Bad input on the real commands: each row gets one clear line, its exit code or event, and costs
-no other task anything.
+"""Bad input on the real commands: each row gets one clear line and its exit code or event.
+
+It costs no other task anything.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ ROWS = [
 def test_a_wrong_configuration_starts_nothing(
     suite: Suite, row: str, command: tuple[str, ...]
 ) -> None:
-    """Every command ends with 78 and says file, line, what was expected and the nearest
-    known name.
+    """Every command ends with 78 and says file, line and what was expected.
+
+    It names the nearest known name.
     """
     text, found, hint = CONFIGURATION[row]
     suite.write(text + ("" if "[worker:a]" in text else "[worker:a]\n"))
@@ -140,8 +142,9 @@ def test_a_missing_app_module_is_located(suite: Suite) -> None:
 
 
 def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
-    """SIGHUP with a wrong file: the problem is logged, the worker continues, and runs tasks as
-    before.
+    """At SIGHUP with a wrong file the problem is logged and the worker continues.
+
+    It runs tasks as before.
     """
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")
@@ -155,8 +158,9 @@ def test_a_wrong_edit_does_not_touch_what_runs(suite: Suite) -> None:
 
 
 def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
-    """The worker says where and why, stays alive with a beating heartbeat, and works once the
-    broker is there.
+    """The worker says where and why, stays alive with a fresh heartbeat, and waits.
+
+    It works once the broker is there.
     """
     port, password = free_port(), "secret-of-the-test"
     suite.write(
@@ -181,8 +185,9 @@ def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
 
 
 def test_a_damaged_ledger_is_moved_away(suite: Suite) -> None:
-    """Its quota starts with every slot cooling, the old file is kept, and other queues run
-    at once.
+    """Its quota starts with every slot cooling, and the old file is kept.
+
+    Other queues run at once.
     """
     ledger = suite.directory / "state" / "quota" / "provider.ledger"
     ledger.parent.mkdir(parents=True)
@@ -258,8 +263,9 @@ def test_a_full_disk_under_the_state_directory_stops_the_start_with_a_reason(sui
 
 
 def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) -> None:
-    """The publisher is told; once there is room, everything that was accepted is done and the
-    ledger is sound.
+    """The publisher is told; with room again, everything that was accepted is done.
+
+    The ledger is sound.
     """
     with small_disk(suite.directory / "state", "2m"):
         app = make_app(load(suite.etc))
@@ -275,8 +281,9 @@ def test_a_disk_that_fills_refuses_new_messages_and_keeps_the_old(suite: Suite) 
 
 
 def test_a_full_disk_under_the_run_directory_stops_no_start(suite: Suite) -> None:
-    """A daemon whose predecessor was killed while a task filled that disk starts, works and is
-    still the only one.
+    """A daemon whose predecessor was killed on a full disk starts and works.
+
+    A task filled that disk. The daemon is still the only one.
     """
     with small_disk(suite.directory / "run", "64k"):
         with suite.running("worker", "a"), suite.running("beat"):

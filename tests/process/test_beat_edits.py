@@ -1,6 +1,4 @@
-"""What entries of the schedule are to beat: new ones, edited ones, disabled ones, many, and one
-that cannot be sent.
-"""
+"""Edited schedules under beat: new, edited, disabled and many entries, and unsendable tasks."""
 
 from __future__ import annotations
 
@@ -64,8 +62,9 @@ def ticks(suite: Suite, event: str = "tick_sent") -> list[float]:
 
 
 def by_the_clock(suite: Suite, *acts: float | str | Callable[[], object]) -> None:
-    """A beat takes the leadership and turns at these moments behind DAY; a text is the schedule
-    from then on, a call is done.
+    """Run a beat that takes the leadership and looks at these moments behind DAY.
+
+    A text is the schedule from then on, a call is made.
     """
 
     def steps() -> None:
@@ -103,8 +102,9 @@ def test_a_new_entry_is_known_to_the_next_leader(
 
 
 def test_an_edited_rule_begins_with_its_next_tick(suite: Suite) -> None:
-    """What would have come due by it before was not missed and is not made up for; the successor
-    knows that, too.
+    """What would have come due before was not missed and is not made up for.
+
+    The successor knows that, too.
     """
     by_the_clock(
         suite,
@@ -165,8 +165,9 @@ def test_a_task_whose_own_code_fails_holds_up_no_other(suite: Suite, fault: str)
 
 
 def test_a_task_whose_own_broker_is_away_holds_up_no_other(suite: Suite, scratch: Path) -> None:
-    """The others are sent, however many such tasks there are, and its own are when that is back:
-    none is lost.
+    """The others are sent, however many such tasks there are.
+
+    Its own are sent when the exchange is back: none is lost.
     """
     jobs = JOBS.replace(
         "    raise FAULT", f"    if os.path.exists('{scratch}/away'):\n        raise FAULT"
@@ -222,8 +223,9 @@ def test_results_that_are_away_hold_up_no_tick(suite: Suite, scratch: Path) -> N
 
 
 def test_entries_are_looked_at_in_parts(suite: Suite) -> None:
-    """Where a turn's time is enough for one entry only each has its turn, and where nothing ticks
-    no rule is searched.
+    """Where a step's time is enough for one entry only, each entry is sent in turn.
+
+    Where nothing ticks no rule is searched.
     """
     suite.write("".join(entry("every = 2s", name=f"each{number}") for number in range(5)))
     searched = [0.0]

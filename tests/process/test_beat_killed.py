@@ -61,8 +61,9 @@ def killed_behind_sending(suite: Suite) -> None:
 
 
 def steps(suite: Suite, batch: int, longest: int) -> None:
-    """A beat that continues later until nothing is left, `longest` sends at a step, with so many
-    ticks on their way at a time.
+    """Run a beat that continues later until nothing is left.
+
+    It sends `longest` at a step, with so many ticks on their way at a time.
     """
     setattr(module, "BATCH", batch)  # noqa: B010
     send, sends = Sender._send, [0.0]
@@ -80,8 +81,9 @@ def steps(suite: Suite, batch: int, longest: int) -> None:
 
 
 def test_each_tick_is_there_or_told(scratch: Path) -> None:
-    """Wherever it is killed, its successor sends what it has not: each tick is sent or told as
-    missed, under its one id.
+    """Wherever beat is killed, its successor sends what it has not.
+
+    Each tick is sent or logged as missed, under its one id.
     """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)
@@ -101,8 +103,9 @@ def test_each_tick_is_there_or_told(scratch: Path) -> None:
 
 
 def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
-    """Killed behind its sending, its successor sends all of that again under the same ids, however
-    little fits a turn or a batch.
+    """Killed behind its sending, beat's successor sends all of that again under the same ids.
+
+    It does not matter how little fits a step or a batch.
 
     So it does when it is killed in the midst of that, and the third one continues. None is told as
     missed that is there.
@@ -127,8 +130,9 @@ def test_what_it_had_begun_is_not_forgotten(scratch: Path) -> None:
 
 
 def balanced(suite: Suite, first: float, last: Mapping[str, float]) -> int:
-    """Looks at the ticks behind `first`, up to the last ones; returns how often one is there
-    twice.
+    """Look at the ticks behind `first`, up to the last ones.
+
+    Return how often one is there twice.
     """
     app = make_app(load(suite.etc))
     there = Counter(taken(app))

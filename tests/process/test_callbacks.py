@@ -1,5 +1,6 @@
-"""What follows an end that the worker itself tells: error callbacks, chains and chords, by a time
-limit and by a lost process.
+"""What follows an end that the worker itself reports: error callbacks, chains and chords.
+
+The ends are a time limit and a lost process.
 """
 
 from __future__ import annotations
@@ -96,8 +97,9 @@ def suite(scratch: Path) -> Suite:
 def send(
     app: Any, task: str, task_id: str, embed: dict[str, Any], *arguments: Any, **keywords: Any
 ) -> None:
-    """Send a task with these callbacks, as a client may write them, and with a time limit if it
-    would hang.
+    """Send a task with these callbacks, as a client may write them.
+
+    It has a time limit if it would hang.
     """
     limit = 0.2 if task.startswith("jobs.hang") else None
     headers = {"task": task, "id": task_id, "timelimit": [limit, None], "group": "g"}
@@ -110,8 +112,9 @@ def send(
 
 
 def test_callbacks_that_are_none_keep_no_place(worker: Any, app: Any, suite: Suite) -> None:
-    """Each such task has failed with its line, and is acknowledged: the worker runs what comes
-    after more than it may hold.
+    """Each such task has failed with its line, and is acknowledged.
+
+    The worker runs the next tasks, though there were more than it may hold.
     """
     foul: list[Any] = [
         {"errbacks": [{"task": 5}]},
@@ -208,8 +211,9 @@ def test_a_task_s_own_hooks_at_its_limit_run_in_a_pool_child(
 def test_a_stop_waits_for_what_follows_a_task(
     app: Any, suite: Suite, scratch: Path, task: str
 ) -> None:
-    """A task is over its limit, and the worker is told to stop before a pool child is there for the
-    error callback.
+    """A task is over its limit, and the worker is told to stop.
+
+    No pool child is there for the error callback yet.
     """
     path = scratch / "called"
     link = {
@@ -238,8 +242,9 @@ def test_a_stop_waits_for_what_follows_a_task(
 
 @pytest.mark.parametrize("running", [False, True])
 def test_what_a_stop_cuts_off_is_told(app: Any, suite: Suite, scratch: Path, running: bool) -> None:
-    """At a stop without time: a task that was acknowledged before has its result, and a line says
-    what was not called.
+    """At a stop without time, a task that was acknowledged before has its result.
+
+    A line says what was not called.
     """
     path = scratch / "called"
     link = {
@@ -266,8 +271,9 @@ def test_what_a_stop_cuts_off_is_told(app: Any, suite: Suite, scratch: Path, run
 def test_a_task_that_died_with_its_worker_and_does_not_come_again_has_failed(
     app: Any, suite: Suite
 ) -> None:
-    """It was acknowledged before it ran: its line and its result say so, and nothing calls it
-    handed back.
+    """It was acknowledged before it ran: its line and its result say so.
+
+    No line calls it requeued.
     """
     with suite.running("worker", "a") as worker:
         suite.await_event("worker", "ready")

@@ -1,5 +1,6 @@
-"""A queue that remote control has cancelled stays so over each restart that no operator asked
-for.
+"""A cancelled queue stays cancelled over each restart that no operator asked for.
+
+Remote control has cancelled it.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def ask(suite: Suite, command: Callable[..., Any], *arguments: str, **options: A
 
 
 def taken(suite: Suite, *queues: str, but: int | None = None) -> None:
-    """Wait until a worker process, not the one with the number `but`, says that it takes from these
-    queues alone.
+    """Wait until a worker process says that it takes from these queues alone.
+
+    It is not the one with the number `but`.
     """
 
     def said() -> bool:
@@ -111,8 +113,9 @@ def broker_status(suite: Suite) -> None:
 
 
 def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -> None:
-    """Killed, ended by a signal, stuck, told of new settings, run in another way; and after a kill
-    -9 of supervisord.
+    """The queue stays cancelled over a kill, a signal, a hang and new settings.
+
+    It does so over another way to run and a kill -9 of supervisord, too.
     """
     app = make_app(load(suite.etc))
     with supervised(suite) as supervisor:
@@ -162,8 +165,9 @@ def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -
 
 
 def test_an_operator_s_restart_takes_a_cancelled_queue_up_again(suite: Suite) -> None:
-    """A rolling restart, a stop of the suite, and a reload that takes the queue, the worker or
-    remote control away.
+    """A rolling restart and a stop of the suite end it.
+
+    So does a reload that takes the queue, the worker or remote control away.
     """
     app = make_app(load(suite.etc))
     with supervised(suite) as supervisor:

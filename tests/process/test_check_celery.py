@@ -61,8 +61,9 @@ def test_receivers_of_signals_that_never_come(scratch: Path) -> None:
 
 
 def test_ways_that_the_worker_does_not_go(scratch: Path) -> None:
-    """A rate_limit and a Request of a task's own are named with file and line; a task without them
-    is not.
+    """A rate_limit and a Request of a task's own are named with file and line.
+
+    A task without them is not.
     """
     assert [each.partition(", ")[0] for each in warnings(scratch, WAYS)] == [
         f"{scratch}/app/jobs.py:11: jobs.limited: rate_limit is counted in each worker's memory",

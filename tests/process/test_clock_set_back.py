@@ -1,6 +1,4 @@
-"""A clock that was ahead is set back by hours: what becomes of the ticks that it had sent, and of
-those to come.
-"""
+"""A clock that was ahead is set back by hours, with sent ticks and ticks to come."""
 
 from __future__ import annotations
 
@@ -40,8 +38,9 @@ def suite_with(scratch: Path, every: str, more: str = "") -> Suite:
 
 
 def beat(suite: Suite, *moments: float) -> None:
-    """A beat that was not there before takes the leadership, and turns at these moments of its
-    clock. Logs as beat.
+    """Run a new beat that takes the leadership, and looks at these moments of its clock.
+
+    It logs as beat.
     """
     now = [moments[0]]
     sender = leading(suite, lambda: now[0])
@@ -67,8 +66,9 @@ def twice(ticks: list[float]) -> list[float]:
 
 
 def test_what_the_wrong_clock_had_sent_runs_again(scratch: Path) -> None:
-    """Ticks to come are not held back, nor dropped by the worker that has run them an hour ago:
-    each is a new task, and runs.
+    """Ticks to come are not held back, nor dropped by the worker that ran them an hour ago.
+
+    Each is a new task, and runs.
     """
     clock = WallClock(scratch)
     suite = suite_with(scratch, "1s")
@@ -94,8 +94,9 @@ def test_what_the_wrong_clock_had_sent_runs_again(scratch: Path) -> None:
 
 
 def test_the_next_leader_continues_in_the_same_round(scratch: Path) -> None:
-    """A tick that was under way when a leader was lost behind the set-back has one id, also if its
-    successor once led before.
+    """A tick that was under way when a leader was lost behind the set-back has one id.
+
+    This holds also if its successor once led before.
     """
     suite, base = suite_with(scratch, "30s"), 60_000_000 * 30.0
     memory = LastTicks(suite.directory / "state" / "beat" / "ticks.json")
@@ -129,8 +130,9 @@ def test_the_next_leader_continues_in_the_same_round(scratch: Path) -> None:
 
 @pytest.mark.parametrize("ran", [True, False])
 def test_a_daily_tick_that_came_early(scratch: Path, ran: bool) -> None:
-    """By a clock two hours ahead: what has run is not run again that day; what was only told as
-    missed, by `skip`, runs.
+    """What has run by a clock two hours ahead is not run again that day.
+
+    What was only logged as missed, by `skip`, runs.
     """
     suite, base = suite_with(scratch, "24h", "misfire = skip\n"), 20_833 * 24 * HOUR
     late = 1 if ran else 60

@@ -68,8 +68,9 @@ def suite(scratch: Path, clock: WallClock) -> Iterator[Suite]:
 
 
 def test_no_step_of_the_clock_is_felt(suite: Suite, clock: WallClock, scratch: Path) -> None:
-    """Nobody is taken for hung or started again, the quota holds and is used, ticks go on, and none
-    is sent twice.
+    """No daemon is taken for hung or started again, and the quota holds and is used.
+
+    Ticks continue, and none is sent twice.
     """
     app, path = make_app(load(suite.etc)), scratch / "calls"
     before = {name: program.pid for name, program in programs(suite).items()}

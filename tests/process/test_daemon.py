@@ -29,8 +29,9 @@ def test_a_daemon_whose_supervisor_vanished_ends(scratch: Path, daemon: str) -> 
 
 
 def test_a_daemon_whose_supervisor_vanished_before_it_looked(scratch: Path) -> None:
-    """supervisord is killed while a worker of its begins: the worker ends, and the next supervisord
-    has one of its own.
+    """supervisord is killed while a worker of its begins: the worker ends.
+
+    The next supervisord has a worker of its own.
     """
     suite = Suite(
         scratch,

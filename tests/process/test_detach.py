@@ -45,8 +45,9 @@ INI = (
 
 @pytest.fixture
 def suite(scratch: Path) -> Iterator[Suite]:
-    """A suite of one worker; whatever was started in the background has ended when the test is
-    over.
+    """Yield a suite of one worker.
+
+    Whatever was started in the background has ended when the test is over.
     """
     made = Suite(scratch, INI.format(children=1), modules="jobs")
     made.module("jobs", JOBS)
@@ -114,8 +115,9 @@ def ended(process: Process) -> bool:
 
 
 def test_it_is_a_daemon_in_every_respect_and_ready(suite: Suite) -> None:
-    """When the command returns, the worker is ready: in a session of its own, with no file,
-    directory or mask of the caller's.
+    """When the command returns, the worker is ready, in a session of its own.
+
+    It has no file, directory or mask of the caller's.
     """
     leak = (suite.directory / "leak").open("w", encoding="ascii")
     command = [str(WARREN), "--config", str(suite.etc), "worker", "a", "--detach"]
@@ -198,8 +200,9 @@ def test_a_second_start_is_refused_and_harms_nothing(suite: Suite) -> None:
 
 
 def test_a_suite_without_programs_is_ready_when_it_runs(suite: Suite) -> None:
-    """No heartbeat is waited for; a second one is refused all the same, rather than said to be
-    ready.
+    """The command waits for no heartbeat.
+
+    A second daemon is refused all the same, rather than reported as ready.
     """
     suite.write("[quota-watchdog]\nenabled = false\n[beat]\nenabled = false\n")
     detached(suite, "supervise")
@@ -227,8 +230,9 @@ def test_wrong_settings_are_said_to_the_caller(suite: Suite) -> None:
 
 
 def test_what_only_the_daemon_finds_is_said_to_the_caller_too(suite: Suite) -> None:
-    """A module that cannot be imported: the daemon's own words and exit code, and no pid file
-    stays.
+    """A module that cannot be imported gives the daemon's own message and exit code.
+
+    No pid file stays.
     """
     suite.module("jobs", "import no_such_module")
     done = suite.warren("worker", "a", "--detach")
@@ -280,8 +284,9 @@ def test_ctrl_c_while_it_waits_says_that_the_daemon_continues(suite: Suite) -> N
 
 
 def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
-    """--stop drains as SIGTERM does, returns when the daemon has ended, and its pid file is
-    gone.
+    """--stop drains as SIGTERM does, and returns when the daemon has ended.
+
+    Its pid file is gone.
     """
     found = detached(suite, "worker", "a")
     result = app.send_task("jobs.wait", [str(suite.directory)])
@@ -297,8 +302,9 @@ def test_stop_lets_the_running_task_finish(suite: Suite, app: Any) -> None:
 
 
 def test_stop_believes_no_pid_file(suite: Suite) -> None:
-    """The pid file of a killed daemon names somebody else by now: nobody is hurt, and there is
-    nothing to stop.
+    """The pid file of a killed daemon names another process by now.
+
+    That process is not hurt, and there is nothing to stop.
     """
     (suite.directory / "run").mkdir()
     with subprocess.Popen(["sleep", "infinity"]) as other:
@@ -310,8 +316,9 @@ def test_stop_believes_no_pid_file(suite: Suite) -> None:
 
 
 def test_new_settings_start_it_again_each_time(suite: Suite) -> None:
-    """Nobody is there to start it again: after SIGHUP the same process continues with the new
-    settings.
+    """No supervisor starts it again: after SIGHUP the same process continues.
+
+    It has the new settings.
     """
     found = detached(suite, "worker", "a")
     for count, children in enumerate((2, 3), 2):
@@ -327,8 +334,9 @@ def test_new_settings_start_it_again_each_time(suite: Suite) -> None:
 
 
 def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
-    """`supervise --detach` returns when every program is ready; a second one is refused; --stop
-    leaves nothing.
+    """`supervise --detach` returns when every program is ready; a second one is refused.
+
+    --stop leaves nothing.
     """
     found = detached(suite, "supervise")
     heartbeats = [suite.heartbeat(program) for program in ("beat", "worker-a")]
@@ -346,8 +354,9 @@ def test_the_whole_suite_goes_into_the_background(suite: Suite) -> None:
 
 
 def test_a_caller_without_streams_or_under_supervisord_changes_nothing(suite: Suite) -> None:
-    """Closed streams, as some init scripts have them, and a supervised shell: the daemon is the
-    same, and stays.
+    """With closed streams and in a supervised shell the daemon is the same, and stays.
+
+    Some init scripts have such streams.
     """
     line = f"exec {WARREN} --config {suite.etc} beat --detach <&- >&- 2>&-"
     done = run_to_end(["sh", "-c", line], env=ENVIRONMENT | {"SUPERVISOR_ENABLED": "1"})
@@ -383,8 +392,9 @@ def test_root_gives_up_its_rights_for_good() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may act for somebody else")
 @pytest.mark.parametrize("verb", [("beat",), ("supervise",), ("supervise", "--detach")])
 def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple[str, ...]) -> None:
-    """What root makes in the state of a user, that user's suite could not write to: nothing is
-    started, and the way is named.
+    """What root makes in the state of a user, that user's suite could not write to.
+
+    So nothing is started, and the remedy is named.
     """
     state = suite.directory / "state"
     state.mkdir(exist_ok=True)
@@ -398,8 +408,9 @@ def test_root_is_refused_where_the_state_is_of_another(suite: Suite, verb: tuple
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 @pytest.mark.parametrize("option", ["state_dir", "log_dir"])
 def test_a_directory_that_the_user_cannot_make(suite: Suite, scratch: Path, option: str) -> None:
-    """--detach --user without the directories: the missing one is named with its option and the
-    user, and nothing starts.
+    """--detach --user without the directories names the missing one, and nothing starts.
+
+    It names the option and the user as well.
     """
     scratch.chmod(0o755)
     directories = {name: scratch / name for name in ("state_dir", "log_dir")}
@@ -429,8 +440,9 @@ def test_a_user_that_cannot_be_is_refused(suite: Suite) -> None:
 
 
 def test_the_init_script_does_what_its_words_say(suite: Suite) -> None:
-    """examples/sysv/warren: start (twice), status, reload, restart, stop (twice), as an init system
-    calls it.
+    """examples/sysv/warren works as an init system calls it.
+
+    The calls are start (twice), status, reload, restart, stop (twice).
     """
     user = pwd.getpwuid(os.geteuid()).pw_name
     defaults = suite.directory / "default"

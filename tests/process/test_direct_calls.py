@@ -1,5 +1,6 @@
-"""The body of a governed task that is called rather than sent: no such call is made without a
-slot.
+"""The body of a governed task that is called rather than sent.
+
+No such call is made without a slot.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ def suite(scratch: Path) -> Suite:
 def test_a_call_of_a_governed_task_waits_for_a_slot(
     worker: Any, app: Any, suite: Suite, scratch: Path
 ) -> None:
-    """By `map` and `starmap`, as an error callback, by `apply` and as a function: all are made,
-    none is one too many.
+    """Calls by `map` and `starmap`, as an error callback, by `apply` and as a function.
+
+    All are made, none is one too many.
     """
     path = str(scratch / "calls")
     governed = {"task": "jobs.call", "args": [], "kwargs": {}, "options": {}}
@@ -96,8 +98,9 @@ def test_a_call_of_a_governed_task_waits_for_a_slot(
 def test_a_governed_task_that_calls_another_one_does_not_wait_for_itself(
     suite: Suite, app: Any, scratch: Path
 ) -> None:
-    """Under a limit of one the slot that it was admitted with is what the other one's body runs
-    with.
+    """Under a limit of one the called body runs with the slot of the calling task.
+
+    That task was admitted with the slot.
     """
     suite.write(INI.replace("limit = 2/2s", "limit = 1/1h"))
     suite.module(

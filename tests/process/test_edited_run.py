@@ -1,5 +1,6 @@
-"""A quota of real daemons that is edited and reloaded under faults (a short form of `scripts/bench
-reloads`).
+"""A quota of real daemons that is edited and reloaded under faults.
+
+It is a short form of `scripts/bench reloads`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ SECONDS = 25.0
 
 
 def test_no_call_too_many_through_edits_and_faults(scratch: Path, figure: Figure) -> None:
-    """Reloaded again and again while daemons are killed, stopped and frozen: no call beyond the
-    terms of its moment.
+    """Reloads while daemons are killed, stopped and frozen allow no call beyond the limit.
+
+    The limit is that of the moment of the call.
     """
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")

@@ -1,5 +1,6 @@
-"""What the guides tell a newcomer to type, typed: each line in one bash, as it stands in the
-document.
+"""What the guides tell a newcomer to type, typed.
+
+Each line runs in one bash, as it stands in the document.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ SHOP = "/tmp/shop"  # noqa: S108  the directory in the documents
 
 
 class Shell:
-    """One bash in the project's directory; a document's directory stands for another in what is
-    typed.
+    """One bash in the project's directory.
+
+    A document's directory stands for another in what is typed.
     """
 
     def __init__(self, bash: subprocess.Popen[bytes], out: Path, shop: Path) -> None:
@@ -86,8 +88,9 @@ def answer(said: tuple[int, str]) -> bool:
 
 
 def walk(typed: Shell, suite: Path, lines: list[str]) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Types every line but the last, each of which must end well; then the last, which stops the
-    suite and leaves nothing.
+    """Type every line but the last, each of which must end well.
+
+    Then type the last, which stops the suite and leaves nothing.
     """
     for line in lines[:-1]:
         said = typed.type(line)
@@ -103,8 +106,9 @@ def walk(typed: Shell, suite: Path, lines: list[str]) -> Iterator[tuple[str, tup
 
 
 def test_the_guide_can_be_typed(scratch: Path) -> None:
-    """Each line of docs/tasks.md does what the page says, from the copy of the example to a suite
-    that is gone.
+    """Each line of docs/tasks.md does what the page says.
+
+    The lines lead from the copy of the example to a suite that is gone.
 
     And so it does in a directory that README.md had its reader fill.
     """
@@ -135,8 +139,9 @@ def test_the_guide_can_be_typed(scratch: Path) -> None:
 
 
 def test_a_program_of_ones_own_says_what_is_missing() -> None:
-    """Where there are no settings the example's sender ends with one line that names the directory
-    and what to do.
+    """Without settings the example's sender ends with one line.
+
+    The line names the directory and what to do.
     """
     sender = [sys.executable, str(ROOT / "examples" / "shop" / "send.py")]
     environment = {**ENVIRONMENT, "WARREN_CONFIG": "/nowhere"}

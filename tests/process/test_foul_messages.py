@@ -1,6 +1,4 @@
-"""Messages that end a worker's process before a pool child has them, and commands that would end
-it.
-"""
+"""Messages that end a worker's process before a pool child has them, and such commands."""
 
 from __future__ import annotations
 
@@ -59,8 +57,9 @@ def suite(scratch: Path) -> Suite:
 
 
 def test_a_message_that_kills_its_worker_is_rejected(app: Any, suite: Suite) -> None:
-    """After three deaths with it in hand the next worker rejects it, with the reason, and runs what
-    stands behind it.
+    """After three crashes with the message in hand the next worker rejects it.
+
+    It has the reason, and what stands behind the message runs.
     """
     bad = app.send_task("jobs.add", [1, 2], shadow="deadly", ignore_result=True)
     behind = app.send_task("jobs.add", [3, 4])
@@ -75,8 +74,9 @@ def test_a_message_that_kills_its_worker_is_rejected(app: Any, suite: Suite) -> 
 
 
 def test_no_command_stops_a_worker(worker: Any, app: Any, suite: Suite) -> None:
-    """Each command that would is refused with what to do instead; questions are answered, and tasks
-    run.
+    """Each command that would end the worker is refused with what to do instead.
+
+    Questions are answered, and tasks run.
     """
     assert set(REFUSED) <= set(Panel.data)
     for name, instead in REFUSED.items():
@@ -116,8 +116,9 @@ def test_remote_control_is_off_unless_asked_for(suite: Suite) -> None:
 def test_no_expiry_makes_a_call_without_a_slot(
     worker: Any, app: Any, suite: Suite, scratch: Path
 ) -> None:
-    """Messages whose moment two parsers read differently are rejected, and take no slot; the next
-    good one calls.
+    """Messages whose moment two parsers read differently are rejected, and take no slot.
+
+    The next good task calls.
     """
     path = scratch / "calls"
     with app.connection_for_write() as connection:

@@ -1,5 +1,6 @@
-"""A stop that somebody hurries: SIGQUIT, or Ctrl-C twice in a terminal. No task is lost, and the
-worker ends in order.
+"""A hurried stop: SIGQUIT, or Ctrl-C twice in a terminal.
+
+No task is lost, and the worker ends cleanly.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def suite(scratch: Path) -> Suite:
 def test_what_runs_goes_back_and_the_worker_ends(
     suite: Suite, scratch: Path, signals: tuple[signal.Signals, ...]
 ) -> None:
-    """It ends with 0 long before stop_timeout; its tasks run again at the next start, and count no
-    death.
+    """The worker ends with 0 long before stop_timeout.
+
+    Its tasks run again at the next start, and count no crash.
     """
     app = make_app(load(suite.etc))
     sent = [app.send_task("jobs.wait", [str(scratch / "go")]) for _ in range(3)]
@@ -67,8 +69,9 @@ def test_what_runs_goes_back_and_the_worker_ends(
 
 
 def test_what_was_acknowledged_before_it_ran_has_failed(suite: Suite, scratch: Path) -> None:
-    """Nobody has its message any more: its line and its result say so, and nothing calls it handed
-    back or tried again.
+    """No broker has its message any more, and its line and its result say so.
+
+    No line calls it requeued or tried again.
     """
     app = make_app(load(suite.etc))
     sent = app.send_task("jobs.early", [str(scratch / "go")])

@@ -1,5 +1,6 @@
-"""What a module may do to the process that imports it: the worker and beat work, tell, reload and
-stop all the same.
+"""What a module may do to the process that imports it.
+
+The worker and beat work, log, reload and stop all the same.
 """
 
 from __future__ import annotations
@@ -153,8 +154,9 @@ def both(suite: Suite) -> Iterator[None]:
 
 @pytest.mark.parametrize("act", ACTS)
 def test_no_import_stops_or_silences_a_daemon(suite: Suite, act: str) -> None:
-    """After the import twenty tasks have their pairs of lines, ticks are sent, and signals are
-    answered.
+    """After the import twenty tasks have their pairs of lines.
+
+    Ticks are sent, and signals are answered.
     """
     suite.module("bad", ACTS[act])
     app = make_app(load(suite.etc))

@@ -1,5 +1,6 @@
-"""kill -9 of everything that Warren runs, while it collects documents under a quota: nothing is
-refused, nothing lost.
+"""kill -9 of everything that Warren runs, while it collects documents under a quota.
+
+No call is refused, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ class Run:
         ]
 
     def kill(self, kind: str) -> None:
-        """kill -9 of one process of that kind, chosen by the dice, and a wait until something
-        stands in its place.
+        """Send kill -9 to one process of that kind, chosen at random.
+
+        Then wait until another process has taken its place.
         """
         candidates: Callable[[], list[int]] = {
             "child": lambda: [child for pid in self.pids("worker") for child in children(pid)],
@@ -117,8 +119,9 @@ def collected(directory: Path) -> int:
 def test_nothing_is_refused_or_lost_whatever_is_killed(
     scratch: Path, api: Api, broker: str
 ) -> None:
-    """Children, workers, watchdog and supervisord killed at random: the API refuses nothing and
-    every document arrives.
+    """Children, workers, watchdog and supervisord are killed at random.
+
+    The API refuses nothing and every document arrives.
     """
     seed = int(os.environ.get("WARREN_TEST_SEED", random.SystemRandom().randrange(10**6)))
     print(f"WARREN_TEST_SEED={seed}")
@@ -160,8 +163,9 @@ def test_nothing_is_refused_or_lost_whatever_is_killed(
 
 
 def no_orphans(directory: Path, supervisor: int) -> None:
-    """Every daemon of this suite that runs descends from this supervisord, as soon as those of
-    killed ones have ended.
+    """Every daemon of this suite descends from this supervisord.
+
+    It does so as soon as the daemons of killed ones have ended.
     """
 
     def strays() -> list[int]:

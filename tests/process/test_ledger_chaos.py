@@ -1,5 +1,6 @@
-"""The chaos proof of the ledger: everybody is killed and stopped at random while calls go on, and a
-provider counts.
+"""The chaos proof of the ledger: processes are killed and stopped while calls continue.
+
+A provider counts the calls.
 """
 
 from __future__ import annotations
@@ -150,8 +151,9 @@ def caller(ledger: Path, api: Path) -> Callable[[random.Random], None]:
 
 
 def clumsy(ledger: Path, api: Path) -> Callable[[random.Random], None]:
-    """A caller that is killed between two stores of a change, with the lock held, about once in ten
-    calls.
+    """Run a caller that is killed between two stores of a change, with the lock held.
+
+    This happens about once in ten calls.
     """
     put = Slots.put
 
@@ -168,8 +170,9 @@ def clumsy(ledger: Path, api: Path) -> Callable[[random.Random], None]:
 
 
 def gate(ledger: Path, api: Path) -> Callable[[random.Random], None]:
-    """A worker: it reserves for a task, a child of it claims the slot and calls, and it settles
-    what a killed child left.
+    """Run a worker that reserves for a task whose child claims the slot and calls.
+
+    It settles what a killed child left.
     """
 
     def work(ledgers: Ledger, tickets: object) -> None:
@@ -238,8 +241,9 @@ def seed() -> int:
 
 
 def test_no_window_holds_more_than_the_limit(scratch: Path, seed: int, figure: Figure) -> None:
-    """With everybody killed and stopped at random no window of the provider holds more calls, and
-    no slot is lost.
+    """Under random kills and stops no window of the provider holds more calls.
+
+    No slot is lost.
     """
     path, api, record = scratch / "x.ledger", scratch / "api", scratch / "calls"
     troop = Troop(scratch, seed, {})

@@ -1,6 +1,4 @@
-"""The shipped logrotate configuration while processes write, and a disk that is full again and
-again.
-"""
+"""The shipped logrotate configuration while processes write, and disks that are full."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ from support.wait import until
 
 
 def lines(directory: Path) -> list[dict[str, Any]]:
-    """Every line of the rotated and the current files; one that is neither JSON nor blank fails
-    here.
+    """Return every line of the rotated and the current files.
+
+    A line that is neither JSON nor blank fails here.
     """
     found: list[dict[str, Any]] = []
     for path in sorted(directory.glob("worker.log*")):
@@ -34,8 +33,9 @@ def numbers(found: list[dict[str, Any]], program: str) -> list[int]:
 
 
 def test_logrotate_loses_and_tears_no_line(tmp_path: Path) -> None:
-    """Four processes write as fast as they can over thirty rotations with compression: every line
-    is there, once, whole.
+    """Four processes write as fast as they can over thirty rotations with compression.
+
+    Every line is there, once, whole.
     """
     directory = tmp_path / "log"
     directory.mkdir()
@@ -57,8 +57,9 @@ def test_logrotate_loses_and_tears_no_line(tmp_path: Path) -> None:
 
 
 def test_every_line_is_in_the_log_or_counted_as_lost(tmp_path: Path) -> None:
-    """A disk that is full again and again while processes write tears no line, and each says how
-    many it has lost.
+    """A disk that is full again and again while processes write tears no line.
+
+    Each process says how many lines it has lost.
     """
     directory = tmp_path / "log"
     with small_disk(directory, "64m"):
@@ -67,8 +68,9 @@ def test_every_line_is_in_the_log_or_counted_as_lost(tmp_path: Path) -> None:
             rounds = 0
 
             def refused() -> bool:
-                """Fills the disk for a moment; whether that has cost a line, after fifty times: a
-                writer may stand still.
+                """Fill the disk for a moment.
+
+                Return whether that has cost a line, after fifty times: a writer may stand still.
                 """
                 nonlocal rounds
                 rounds += 1

@@ -92,8 +92,9 @@ def records(directory: Path) -> list[dict[str, object]]:
 
 
 def test_a_storm_under_rotation_loses_and_tears_no_line(tmp_path: Path, figure: Figure) -> None:
-    """Eight processes write 5,000 lines each while the file is rotated all the time: every line is
-    there, once, whole.
+    """Eight processes write 5,000 lines each while the file is rotated all the time.
+
+    Every line is there, once, whole.
     """
     writers = [start(WRITER, tmp_path, f"worker-{number}", str(LINES)) for number in range(WRITERS)]
     log, rotations = tmp_path / "worker.log", 0
@@ -127,8 +128,9 @@ def test_a_fork_in_the_middle_of_a_line_does_not_hang_the_child(tmp_path: Path) 
 
 
 def test_a_full_disk_costs_only_the_lines_it_had_no_room_for(tmp_path: Path) -> None:
-    """Half a line that did not fit becomes a blank one, what was lost is told, and every line
-    parses.
+    """Half a line that did not fit becomes a blank one.
+
+    The loss is logged, and every line parses.
     """
     said = end(start(TORN, tmp_path))
     assert said.count("\n") == 1, said
@@ -140,8 +142,9 @@ def test_a_full_disk_costs_only_the_lines_it_had_no_room_for(tmp_path: Path) -> 
 
 
 def test_a_crash_is_in_the_log_and_on_stderr(tmp_path: Path) -> None:
-    """An exception that nobody caught ends the daemon, with a line that has its traceback and no
-    secret.
+    """An uncaught exception ends the daemon, with a line that has its traceback.
+
+    The line has no secret.
     """
     said = end(start(CRASH, tmp_path))
     assert said.endswith("ZeroDivisionError: amqp://user:***@host\n")

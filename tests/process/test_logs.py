@@ -20,8 +20,9 @@ SCHEDULE = "[worker:a]\nconcurrency = 1\n[schedule:tick]\ntask = jobs.tick\never
 
 
 def test_a_task_is_followed_over_the_logs_of_all_daemons(suite: Suite) -> None:
-    """The lines of one task of the schedule come from beat and from the worker, in the order in
-    which they happened.
+    """The lines of one task of the schedule come from beat and from the worker, in order.
+
+    It is the order in which they happened.
     """
     suite.write(SCHEDULE)
     with suite.running("worker", "a"), suite.running("beat"):
@@ -61,8 +62,9 @@ def on_a_terminal(suite: Suite, *arguments: str) -> str:
 
 
 def test_a_terminal_gets_text_and_a_pipe_json(suite: Suite) -> None:
-    """The same line is for people on a terminal, coloured by its level, unless JSON is asked
-    for.
+    """The same line is formatted for people on a terminal, unless JSON is asked for.
+
+    It is coloured by its level.
     """
     directory = suite.directory / "log"
     directory.mkdir()
@@ -82,8 +84,9 @@ def test_a_terminal_gets_text_and_a_pipe_json(suite: Suite) -> None:
 
 
 def test_following_loses_nothing_over_rotations(suite: Suite, tmp_path: Path) -> None:
-    """While four processes write and logrotate rotates and compresses, each line is shown once;
-    Ctrl-C ends with 0.
+    """While four processes write and logrotate works, each line is shown once.
+
+    logrotate rotates and compresses. Ctrl-C ends with 0.
     """
     directory = suite.directory / "log"
     configuration = adapted(directory, tmp_path)

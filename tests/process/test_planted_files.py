@@ -1,6 +1,4 @@
-"""A suite that starts where tasks of the one before have put other things in the place of its
-files.
-"""
+"""A suite that starts where earlier tasks have put other things in place of its files."""
 
 from __future__ import annotations
 
@@ -82,8 +80,9 @@ LOG += [f"{program}.out" for program in ("supervisord", "worker-a", "beat")]
 
 @pytest.fixture
 def suite(scratch: Path) -> Iterator[Suite]:
-    """A suite that has not run yet; whatever was started in the background has ended when the test
-    is over.
+    """Yield a suite that has not run yet.
+
+    Whatever was started in the background has ended when the test is over.
     """
     made = Suite(scratch, INI, modules="jobs")
     made.module("jobs", JOBS)
@@ -99,8 +98,9 @@ def suite(scratch: Path) -> Iterator[Suite]:
 
 @pytest.mark.parametrize("word", ["directory", "fifo"])
 def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite, word: str) -> None:
-    """Nothing hangs and nobody has to tidy up: it is ready and runs tasks, and the log names what
-    it has set aside.
+    """Nothing hangs and no operator has to tidy up: the suite is ready and runs tasks.
+
+    The log names what it has moved away.
 
     A ledger that is gone counts as used.
     """
@@ -128,8 +128,9 @@ def test_a_suite_starts_over_whatever_is_in_the_place_of_its_files(suite: Suite,
 
 @pytest.mark.parametrize("of", DIRECTORIES)
 def test_a_suite_starts_over_what_is_in_the_place_of_its_directories(suite: Suite, of: str) -> None:
-    """The same with fifos where directories of the state belong: they hold nothing, and each is a
-    directory after it.
+    """Fifos where directories of the state belong hold nothing.
+
+    Each is a directory afterwards.
     """
     places = [suite.directory / "state" / name for name in DIRECTORIES[of]]
     _starts_over(suite, places, "fifo")

@@ -1,5 +1,6 @@
-"""Tasks and messages that would end a stock worker, or bend a quota: each costs itself and nobody
-else.
+"""Tasks and messages that would end a stock worker, or bend a quota.
+
+Each costs only itself.
 """
 
 from __future__ import annotations
@@ -138,8 +139,9 @@ def test_a_task_that_ends_every_process_is_given_up(
 
 
 def test_a_task_that_kills_its_worker_is_given_up(app: Any, suite: Suite, scratch: Path) -> None:
-    """It runs five times, then it has failed; a long task that was at work each time as well is
-    done.
+    """It runs five times, then it has failed.
+
+    A long task that ran each time as well is done.
     """
     path, long = scratch / "runs", scratch / "long"
     innocent = app.send_task("jobs.long", [str(long)])
@@ -185,8 +187,9 @@ MALFORMED: dict[str, tuple[dict[str, Any], Any]] = {
 def test_a_malformed_message_costs_itself(
     worker: Any, app: Any, suite: Suite, scratch: Path, task: str
 ) -> None:
-    """Each is set aside with a reason; the worker lives, holds no slot for it, and runs what comes
-    after.
+    """Each is rejected with a reason, and the worker lives.
+
+    It holds no slot for it, and runs what comes after.
     """
     key = "calls" if task == "jobs.call" else "default"
     with app.connection_for_write() as connection:
@@ -217,8 +220,9 @@ def test_a_malformed_message_costs_itself(
 def test_what_a_task_starts_itself_does_not_bend_the_limit(
     app: Any, scratch: Path, task: str
 ) -> None:
-    """A task that runs another one with `apply`, or forks: no window holds more calls than the
-    limit.
+    """For a task that runs another one with `apply`, or forks, the quota holds.
+
+    No window holds more calls than the limit.
     """
     path = scratch / "calls"
     for _ in range(3):
@@ -230,8 +234,9 @@ def test_what_a_task_starts_itself_does_not_bend_the_limit(
 
 @pytest.mark.usefixtures("worker")
 def test_an_expired_task_takes_no_slot(app: Any, suite: Suite, scratch: Path) -> None:
-    """Tasks whose time is over are dropped without a call, and the allowance is there for those
-    that still count.
+    """Tasks whose time is over are dropped without a call.
+
+    The allowance is there for tasks that still count.
     """
     past = datetime.now(UTC) - timedelta(seconds=5)
     for _ in range(2 * LIMIT):

@@ -1,5 +1,6 @@
-"""What a task writes into the pipes of other pool children, or reads from them, leaves no task
-without an end.
+"""What a task writes into the pipes of other pool children, or reads from them.
+
+It leaves no task without an end.
 """
 
 from __future__ import annotations
@@ -98,8 +99,9 @@ def tasks(suite: Suite, app: Any, marks: Path) -> None:
 
 @pytest.mark.timeout(900)
 def test_garbage_where_the_next_task_of_another_child_begins(scratch: Path) -> None:
-    """The child that waits for the rest of it is ended and named, and the task that it was given
-    runs once, in another one.
+    """The child that waits for the rest of a message is ended and named.
+
+    Its task runs once, in another child.
     """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", JOBS)

@@ -42,8 +42,9 @@ def _is_object(line: str) -> bool:
 
 @contextmanager
 def followed(directory: Path, daemons: list[str]) -> Iterator[Followed]:
-    """Follows the daemons' logs by name from before they exist, through renaming, until the block
-    ends.
+    """Follow the daemons' logs by name until the block ends.
+
+    This works from before they exist, and through renaming.
     """
     seen = Followed()
     paths = [str(directory / f"{daemon}.log") for daemon in daemons]
@@ -62,8 +63,9 @@ def followed(directory: Path, daemons: list[str]) -> Iterator[Followed]:
 
 @pytest.fixture
 def shared(rabbitmq: RabbitMQNode) -> Iterator[str]:
-    """The URL of a virtual host on which others have a classic queue `default`: a run leaves no
-    other but Celery's own.
+    """Yield the URL of a virtual host that has a classic queue `default` of other users.
+
+    A run leaves no other but Celery's own.
     """
     name = f"shared-{secrets.token_hex(4)}"
     url = rabbitmq.add_vhost(name)
@@ -109,8 +111,9 @@ def empty_redis(redis_url: str) -> Iterator[str]:
 def test_a_broker_that_refuses_what_a_run_needs(
     shared: str, rabbitmq: RabbitMQNode, scratch: Path
 ) -> None:
-    """The run ends with the worker's line and 69 when its workers do, instead of waiting for
-    them.
+    """The run ends with the worker's line and 69 when its workers do.
+
+    It does not wait for them.
     """
     with Connection(shared) as connection:
         connection.default_channel.exchange_declare(
@@ -130,8 +133,9 @@ def test_a_broker_that_refuses_what_a_run_needs(
 def test_the_quickstart_keeps_its_promises(
     request: pytest.FixtureRequest, scratch: Path, broker: str, documents: int
 ) -> None:
-    """Nothing refused, nothing lost, no window above the limit, the batch right, the schedule
-    fired, every log line JSON.
+    """The run is right: nothing is refused or lost, and no window is above the limit.
+
+    The batch is right, the schedule ticked, and every log line is JSON.
     """
     arguments = [
         str(SCRIPT),

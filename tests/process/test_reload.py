@@ -52,8 +52,9 @@ def times(suite: Suite, event: str, **fields: Any) -> dict[str, str]:
 def test_a_reload_returns_when_the_settings_are_in_force(
     program_status: tuple[Suite, Process],
 ) -> None:
-    """It ends with 0 once an edit has reached every daemon; nothing that the edit does not concern
-    is touched.
+    """The reload ends with 0 once an edit has reached every daemon.
+
+    Nothing that the edit does not concern is touched.
     """
     suite, _ = program_status
     before = {name: program.pid for name, program in programs(suite).items()}
@@ -75,9 +76,10 @@ def test_a_reload_returns_when_the_settings_are_in_force(
 
 
 def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
-    """A worker, its queue and an entry are added and a limit is raised: no process ends and beat
-    continues leading; the task that waited for the quota runs within seconds, and a task of the old
-    worker sends to the new queue.
+    """A worker, its queue and an entry are added and a limit is raised, and no process ends.
+
+    Beat continues to lead. The task that waited for the quota runs within seconds, and a task of
+    the old worker sends to the new queue.
     """
     suite.module("jobs", JOBS)
     suite.write(WATCHED)
@@ -112,8 +114,9 @@ def test_an_edit_leaves_alone_whom_it_does_not_concern(suite: Suite) -> None:
 
 
 def test_a_wrong_edit_reaches_nobody(program_status: tuple[Suite, Process]) -> None:
-    """Every problem is on stderr with file and line, the code is 78, and the suite has not even
-    been asked.
+    """Every problem is on stderr with file and line, and the code is 78.
+
+    The suite was not even asked.
     """
     suite, _ = program_status
     before, refused = programs(suite), len(suite.logged("supervisord", "reload_refused"))
@@ -132,8 +135,9 @@ def test_a_wrong_edit_reaches_nobody(program_status: tuple[Suite, Process]) -> N
 
 
 def test_without_a_suite_there_is_nothing_to_reload(suite: Suite) -> None:
-    """69 and what to do; a programs.json of a suite that was killed is not taken for one
-    that runs.
+    """The command ends with 69 and says what to do.
+
+    A programs.json of a killed suite is not taken for one that runs.
     """
     done = suite.warren("reload")
     assert (done.returncode, "warren start" in done.stderr) == (69, True)
@@ -145,8 +149,9 @@ def test_without_a_suite_there_is_nothing_to_reload(suite: Suite) -> None:
 
 
 def test_a_suite_that_refuses_is_believed(suite: Suite) -> None:
-    """What only the suite can judge, such as an operator's own program, comes back with its problem
-    and its code.
+    """What only the suite can judge comes back with its problem and its code.
+
+    An operator's own program is an example.
     """
     with supervised(suite):
         (suite.etc / "supervisor.d").mkdir()
@@ -157,9 +162,7 @@ def test_a_suite_that_refuses_is_believed(suite: Suite) -> None:
 
 
 def test_workers_change_one_at_a_time(suite: Suite) -> None:
-    """An edit that concerns both workers has the second one stop only when the first one is ready
-    again.
-    """
+    """After an edit of both workers the second stops only when the first is ready again."""
     suite.write(TWO)
     with supervised(suite):
         before = {name: program.pid for name, program in programs(suite).items()}
@@ -185,8 +188,9 @@ def test_workers_change_one_at_a_time(suite: Suite) -> None:
 
 
 def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
-    """The workers after it keep their old settings and their processes, and the command says so;
-    the next reload continues.
+    """The workers after it keep their old settings and their processes.
+
+    The command says so; the next reload continues.
     """
     suite.write(TWO)
     with supervised(suite):
@@ -208,8 +212,9 @@ def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
 
 
 def test_a_rolling_restart_leaves_one_at_work(suite: Suite) -> None:
-    """Each worker is ready again before the next one is touched; beat, and a worker that is not
-    named, is left alone.
+    """Each worker is ready again before the next one is touched.
+
+    Beat, and a worker that is not named, are left alone.
     """
     suite.write(TWO)
     with supervised(suite):
@@ -227,8 +232,9 @@ def test_a_rolling_restart_leaves_one_at_work(suite: Suite) -> None:
 
 
 def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
-    """The error says which worker did not come back and which were not touched; the failed one is
-    tried on.
+    """The error says which worker did not come back and which were not touched.
+
+    The failed one is tried again.
     """
     suite.write(TWO)
     with supervised(suite):
@@ -257,8 +263,9 @@ def test_a_rolling_restart_stops_at_the_first_that_fails(suite: Suite) -> None:
 
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_an_interrupted_rolling_restart_continues(suite: Suite, word: signal.Signals) -> None:
-    """Ctrl-C, a terminal that is closed, kill -9 of the command: the suite restarts every worker
-    all the same.
+    """After Ctrl-C, a closed terminal or a kill -9 of the command the restart continues.
+
+    The suite restarts every worker all the same.
     """
     suite.write(TWO)
     with supervised(suite):
@@ -285,8 +292,9 @@ def test_an_interrupted_rolling_restart_continues(suite: Suite, word: signal.Sig
 
 @pytest.mark.timeout(900)
 def test_a_rolling_restart_while_the_broker_is_away(suite: Suite) -> None:
-    """Each worker is restarted and looks for the broker again; none is left stopped, and the
-    command ends well.
+    """Each worker is restarted and looks for the broker again.
+
+    None is left stopped, and the command ends well.
     """
     suite.write("[broker]\nurl = redis://127.0.0.1:1/0\nconnect_timeout = 1s\n" + TWO)
     with suite.running("supervise"):
@@ -317,8 +325,9 @@ def report(suite: Suite) -> dict[str, Any]:
 
 
 def test_a_restart_to_code_that_cannot_start_touches_nobody(suite: Suite) -> None:
-    """Task modules are imported before the first worker is stopped; what is wrong with them is
-    located.
+    """Task modules are imported before the first worker is stopped.
+
+    What is wrong with them is located.
     """
     suite.write(TWO)
     with supervised(suite):
@@ -334,8 +343,9 @@ def test_a_restart_to_code_that_cannot_start_touches_nobody(suite: Suite) -> Non
 
 
 def test_settings_are_checked_in_the_environment_of_the_suite(suite: Suite) -> None:
-    """What a task module needs of the environment, the suite has (a drop-in of its unit), and an
-    operator's shell need not.
+    """The suite has the environment that a task module needs, by a drop-in of its unit.
+
+    An operator's shell need not have it.
     """
     suite.module(
         "jobs", "import os\nif os.environ.get('SITE') != 'here': raise ImportError('elsewhere')\n"
@@ -352,8 +362,9 @@ def test_settings_are_checked_in_the_environment_of_the_suite(suite: Suite) -> N
 def test_reloads_under_load_are_quick_and_touch_nobody(
     program_status: tuple[Suite, Process],
 ) -> None:
-    """Reloads that change nothing, two at a time, all end well; every process is the one that it
-    was.
+    """Reloads that change nothing, two at a time, all end well.
+
+    Every process is the same as before.
     """
     suite, supervisor = program_status
     before = {name: program.pid for name, program in programs(suite).items()}

@@ -57,8 +57,9 @@ def ready(suite: Suite, name: str, times: int) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_a_revoke_outlives_its_worker(suite: Suite, end: signal.Signals) -> None:
-    """Killed or ended in order: its successor ends the task as revoked, and a cancelled queue
-    outlives the kill alone.
+    """When the worker was killed or ended cleanly, its successor ends the task as revoked.
+
+    A cancelled queue outlives the kill alone.
     """
     app = make_app(load(suite.etc))
     with suite.running("worker", "a") as worker:

@@ -1,5 +1,6 @@
-"""Receivers of Celery's signals that a task module connects, and that leave their process or
-hang.
+"""Receivers of Celery's signals that leave their process or hang.
+
+A task module connects them.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ LEFT = {"task_received", "task_failure", "task_revoked", "worker_init", "worker_
 
 
 def test_receivers_that_leave_do_not_end_the_worker(scratch: Path) -> None:
-    """Each is told; tasks run, and Warren's own line of each end is there, in the same process all
-    the time.
+    """Each is logged, tasks run, and Warren's own line of each end is there.
+
+    The process is the same all the time.
     """
     suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
     suite.module("jobs", LEAVING + TASKS)
@@ -111,8 +113,9 @@ def once(**_):
 
 
 def test_receivers_that_hang_do_not_stop_the_worker(scratch: Path) -> None:
-    """Each is ended and told, three times in a row at most; one that hung once is called again; the
-    process stays the same.
+    """Each is ended and logged, three times in a row at most.
+
+    A receiver that hung once is called again; the process stays the same.
     """
     suite = Suite(scratch, "[worker:a]\nconcurrency = 2\n", modules="jobs")
     suite.module("jobs", f"import os\nos.chdir({str(scratch)!r})\n{HANGING}{TASKS}")

@@ -55,8 +55,9 @@ SENT = {
 
 
 def test_the_signals_of_a_worker(scratch: Path) -> None:
-    """Each that people use comes, in its process and with its arguments; those that check warns of
-    never do.
+    """Each signal that people use comes, in its process and with its arguments.
+
+    Signals that check warns of never come.
     """
     suite = Suite(scratch, "[worker:a]\nconcurrency = 1\n", modules="jobs")
     suite.module("jobs", JOBS.format(directory=str(scratch)))

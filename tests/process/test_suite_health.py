@@ -1,5 +1,6 @@
-"""`warren health` on a real suite: well, with a worker that hangs or is gone, without its broker,
-and stopped.
+"""`warren health` on a real suite that is well, stopped, or has a fault.
+
+The faults are a worker that hangs or is gone, and no broker.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def health(suite: Suite, *arguments: str) -> tuple[int, str]:
 
 
 def found(suite: Suite) -> list[Finding]:
-    """The same as the command would find, without its start: what passes in a moment is not
-    missed.
+    """Return what the command would find, without its start.
+
+    What passes in a moment is not missed.
     """
     return judge(look(suite.directory / "run", (suite.directory,)))
 
@@ -56,8 +58,9 @@ def has(suite: Suite, level: Level, text: str) -> bool:
 
 
 def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
-    """A running suite is well in every check, as a line and as JSON; a stopped one is critical and
-    says so.
+    """A running suite is well in every check, as a line and as JSON.
+
+    A stopped suite is critical and says so.
     """
     suite = Suite(scratch, INI, modules="jobs")
     suite.module("jobs", TASK)
@@ -79,8 +82,9 @@ def test_a_suite_that_is_well_and_one_that_stopped(scratch: Path) -> None:
 
 
 def test_a_killed_worker(running: Suite) -> None:
-    """A worker that was killed is no longer well at once, and well again once supervisord has
-    started another.
+    """A suite with a killed worker is no longer well at once.
+
+    It is well again once supervisord has started another worker.
     """
     os.kill(running.heartbeat("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
     until(
@@ -107,8 +111,9 @@ def test_a_supervisord_that_hangs(scratch: Path) -> None:
 
 
 def test_a_broker_that_is_gone(scratch: Path) -> None:
-    """Without its broker a suite is critical for that reason, while its daemons are not; with it,
-    it is well by itself.
+    """Without its broker a suite is critical for that reason, while its daemons are not.
+
+    With the broker it recovers by itself.
     """
     port, password = free_port(), secrets.token_hex(8)
     suite = Suite(

@@ -22,8 +22,9 @@ from warren.system.process import Process
 
 
 def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
-    """Ready is said when every program runs; SIGTERM ends all, leaves nothing behind, and the code
-    is 0.
+    """The suite is ready when every program runs.
+
+    SIGTERM ends all, leaves nothing behind, and the code is 0.
     """
     with suite.running("supervise") as started:
         ready = suite.await_event("supervisord", "ready")
@@ -41,8 +42,9 @@ def test_the_suite_starts_and_stops_in_order(suite: Suite) -> None:
 
 
 def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
-    """In the foreground of a terminal one line says that all is ready, and Ctrl-C stops the suite;
-    a file gets none.
+    """On a terminal one line says that all is ready, and Ctrl-C stops the suite.
+
+    A file gets no such line.
     """
     with supervised(suite):
         pass
@@ -77,8 +79,9 @@ def test_a_person_at_a_terminal_is_told(suite: Suite) -> None:
 
 
 def test_workers_stop_side_by_side(suite: Suite) -> None:
-    """Beat stops before the workers, they all drain at once, and the watchdog is there until the
-    last one has ended.
+    """Beat stops before the workers, which all drain at once.
+
+    The watchdog is there until the last worker has ended.
     """
     suite.write("[worker:a]\nconcurrency = 1\n[worker:b]\nconcurrency = 1\n")
     with supervised(suite):
@@ -96,8 +99,9 @@ def test_workers_stop_side_by_side(suite: Suite) -> None:
 
 
 def test_nobody_else_can_look_or_meddle(program_status: tuple[Suite, Process]) -> None:
-    """The directories, the socket, the logs and the capture files are closed to other users,
-    whatever the umask was.
+    """Directories, socket, logs and capture files are closed to other users.
+
+    It does not matter what the umask was.
     """
     directory = program_status[0].directory
     assert (directory / "run" / "supervisor.sock").stat().st_mode & 0o777 == 0o700
@@ -115,8 +119,9 @@ def test_nobody_else_can_look_or_meddle(program_status: tuple[Suite, Process]) -
 
 
 def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
-    """supervisord says nothing on stdout or stderr, nothing that sounds worse than it is, and no
-    secret.
+    """supervisord prints nothing on stdout or stderr, and logs no secret.
+
+    Nothing sounds worse than it is.
     """
     suite.write(
         "[broker]\nurl = redis://user:s3cret@127.0.0.1:1/0\nconnect_timeout = 100ms\n" + INI
@@ -129,8 +134,9 @@ def test_no_word_of_supervisord_is_noise_or_no_json(suite: Suite) -> None:
 
 
 def test_a_second_supervisor_is_refused(program_status: tuple[Suite, Process]) -> None:
-    """A run directory has one supervisord: another one ends with 76 and says which process is in
-    its way.
+    """A run directory has one supervisord.
+
+    Another one ends with 76 and says which process is in its way.
     """
     suite, supervisor = program_status
     before = programs(suite)
@@ -141,8 +147,9 @@ def test_a_second_supervisor_is_refused(program_status: tuple[Suite, Process]) -
 
 
 def test_a_run_directory_that_was_emptied(suite: Suite) -> None:
-    """A suite whose files in the run directory were removed makes them again: it can be asked, and
-    no second one can start.
+    """A suite whose files in the run directory were removed makes them again.
+
+    It can be asked, and no second one can start.
     """
     run = suite.directory / "run"
     with supervised(suite) as supervisor:
@@ -181,8 +188,9 @@ def _text(path: Path) -> str:
     ],
 )
 def test_nothing_starts_on_a_bad_file(suite: Suite, ini: str, places: list[str]) -> None:
-    """Every problem is said, those with the task modules too; the code is 78 and not even a
-    directory is made.
+    """Every problem is reported, those with the task modules too.
+
+    The code is 78 and not even a directory is made.
     """
     suite.write(QUIET + ini)
     ended = suite.warren("supervise")
@@ -205,8 +213,9 @@ def unwritable_log(suite: Suite) -> str:
 def test_what_cannot_be_written_is_said_at_the_start(
     suite: Suite, spoil: Callable[[Suite], str]
 ) -> None:
-    """A directory of state or logs that cannot be written ends the start with 73 and a line that
-    names it.
+    """A directory of state or logs that cannot be written ends the start with 73.
+
+    A line names the directory.
     """
     where = spoil(suite)
     suite.write(INI)
@@ -251,8 +260,9 @@ def test_the_state_can_be_asked_for(program_status: tuple[Suite, Process]) -> No
 
 
 def test_a_request_to_start_again_ends_with_the_code_that_means_it(suite: Suite) -> None:
-    """supervisorctl reload stops all in order and ends with 75, at which systemd starts the suite
-    again.
+    """supervisorctl reload stops all cleanly and ends with 75.
+
+    systemd then starts the suite again.
     """
     with suite.running("supervise") as started:
         suite.await_event("supervisord", "ready")

@@ -1,5 +1,6 @@
-"""Whatever somebody of the suite's own user does to supervisord, such as a task, the suite is as
-its settings say again.
+"""Whatever another process of the suite's user does to supervisord, the suite recovers.
+
+The process may be a task. The suite is as its settings say again.
 """
 
 from __future__ import annotations
@@ -118,8 +119,9 @@ def fifos(suite: Suite, asked: Any) -> None:
 
 
 def directories(suite: Suite, asked: Any) -> None:
-    """Directories where files belong, a file where a directory belongs, and no rights to the run
-    directory.
+    """The acts are directories in place of files, and a file in place of a directory.
+
+    Another act takes away the rights to the run directory.
     """
     run = suite.directory / "run"
     for name in ("programs.json", "settings.json", "supervisord.pid", "supervisor.sock"):
@@ -200,8 +202,9 @@ ENDING = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ACTS)
 def test_the_suite_is_as_its_settings_say_again(made: tuple[Suite, Process], name: str) -> None:
-    """After each act supervisord is the same process, all programs work, no other one is there, and
-    the log tells it.
+    """After each act supervisord is the same process, and all programs work.
+
+    No other one is there, and the log reports it.
     """
     suite, supervisor = made
     act, event = ACTS[name]
@@ -256,8 +259,9 @@ def pids(suite: Suite) -> dict[str, int | None]:
 
 
 def works(suite: Suite) -> bool:
-    """Whether exactly the programs of the settings are ready, by the word that supervisord has just
-    published.
+    """Return whether exactly the programs of the settings are ready.
+
+    supervisord has just published the report.
     """
     report = published.read(suite.directory / "run").known
     if report is None:

@@ -45,8 +45,9 @@ def ready(suite: Suite) -> dict[str, int]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("word", SIGNALS)
 def test_a_signal_by_hand_is_no_end(suite: Suite, word: str) -> None:
-    """Whichever signal worker, beat and quota-watchdog get, all three are at work again, and none
-    is final or held.
+    """Whichever signal worker, beat and quota-watchdog get, all three run again.
+
+    None is final or backing off.
     """
     before = until(lambda: ready(suite), what="a suite that is ready")
     said = len(suite.logged("supervisord", "supervisor_record"))

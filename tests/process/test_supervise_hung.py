@@ -39,8 +39,9 @@ WHOLE = (
 
 @pytest.mark.parametrize("program", ["worker-a", "beat", "quota-watchdog"])
 def test_a_daemon_that_hangs_is_started_again(suite: Suite, program: str, figure: Figure) -> None:
-    """kill -STOP of a daemon: its stacks are in the capture file, none of its processes is left,
-    and another one works.
+    """After kill -STOP of a daemon its stacks are in the capture file.
+
+    None of its processes is left, and another daemon works.
     """
     suite.write(WHOLE.replace("stuck_timeout = 5s\n", ""))
     with supervised(suite):
@@ -92,9 +93,7 @@ def test_one_that_does_not_even_end_is_killed(suite: Suite) -> None:
 
 
 def test_a_supervisor_that_was_stopped_finds_no_heartbeat_stale(suite: Suite) -> None:
-    """After SIGCONT of the whole suite, as after a suspend, no daemon is taken for one that
-    hangs.
-    """
+    """After SIGCONT of the whole suite, as after a suspend, no daemon counts as hung."""
     suite.write(QUIET + WHOLE)
     with supervised(suite) as supervisor:
         family = descendants(supervisor.pid)
@@ -118,8 +117,9 @@ def test_a_supervisor_that_was_stopped_finds_no_heartbeat_stale(suite: Suite) ->
 
 
 def test_a_full_run_directory_kills_nobody(suite: Suite) -> None:
-    """A daemon that cannot write its heartbeat any more, and a supervisor that cannot write either,
-    leave each other alone.
+    """A daemon and a supervisor that both cannot write leave each other alone.
+
+    The daemon cannot write its heartbeat any more.
     """
     suite.write(QUIET + WHOLE)
     with supervised(suite) as supervisor:
@@ -168,8 +168,9 @@ def test_a_full_run_directory_kills_nobody(suite: Suite) -> None:
 
 
 def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
-    """A worker whose consumer was cancelled has messages before it and room: it is restarted in
-    order, and takes them.
+    """A worker whose consumer was cancelled has messages before it and room.
+
+    It is restarted cleanly, and takes them.
     """
     suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
     suite.module("jobs", TASK + DEAFEN)
@@ -206,8 +207,9 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
 
 
 def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -> None:
-    """Remote control has cancelled the queue: that it takes nothing from there is what somebody
-    wants, and status says so.
+    """Remote control has cancelled the queue, so no messages are expected from it.
+
+    Status says so.
     """
     suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
     broker_status = suite.directory / "run" / "broker.json"
@@ -237,8 +239,9 @@ def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -
 def test_a_worker_that_grew_too_big_is_started_again(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A daemon above its max_memory stops in order and starts again, with both numbers in the log;
-    not in its first minute.
+    """A daemon above its max_memory stops cleanly and starts again, but not in its first minute.
+
+    The log has both numbers.
     """
     suite.write(QUIET + "[worker:a]\nconcurrency = 1\nmax_memory = 10MB\n")
     with supervised(suite):
@@ -252,8 +255,9 @@ def test_a_worker_that_grew_too_big_is_started_again(
 
 
 def test_a_program_that_fails_again_and_again_is_held(suite: Suite) -> None:
-    """After five failures it is backing off, said once, tried each minute, and released when it
-    does its work for a while.
+    """After five failures it is backing off, logged once, and tried each minute.
+
+    It is released when it works for a while.
     """
     suite.write(INI)
     with (

@@ -39,8 +39,9 @@ def test_a_reload_touches_only_what_changed(suite: Suite) -> None:
 
 
 def test_a_reload_exchanges_a_program_that_is_run_in_another_way(suite: Suite) -> None:
-    """A worker that needs another supervision, such as more time to stop, is stopped in order and
-    started with it.
+    """A worker whose supervision changes is stopped cleanly and started with the new one.
+
+    An example is more time to stop.
     """
     with supervised(suite) as supervisor:
         before = programs(suite)["worker-a"].pid
@@ -72,8 +73,9 @@ def test_a_reload_that_is_taken_back_at_once_leaves_the_last_word(suite: Suite) 
 
 
 def test_daemons_that_stay_are_told(program_status: tuple[Suite, Process]) -> None:
-    """A reload that changes no program reaches the daemons, who take up the new settings by
-    themselves.
+    """A reload that changes no program reaches the daemons.
+
+    They take up the new settings by themselves.
     """
     suite, supervisor = program_status
     before = programs(suite)["beat"].pid
@@ -94,9 +96,7 @@ def test_daemons_that_stay_are_told(program_status: tuple[Suite, Process]) -> No
 def test_a_request_during_a_reload_is_served_after_it(
     program_status: tuple[Suite, Process],
 ) -> None:
-    """A SIGHUP that comes while an earlier one is still being checked is checked and applied as
-    well.
-    """
+    """A SIGHUP during the check of an earlier one is checked and applied as well."""
     suite, supervisor = program_status
     before = len(suite.logged("supervisord", "reloaded"))
     go = suite.directory / "go"
@@ -129,8 +129,9 @@ def test_a_request_during_a_reload_is_served_after_it(
 
 
 def test_a_bad_reload_changes_nothing(program_status: tuple[Suite, Process]) -> None:
-    """A reload with a bad file logs every problem and leaves every program, and every rendered
-    file, as it was.
+    """A reload with a bad file logs every problem and leaves every program.
+
+    Every rendered file stays as it was, too.
     """
     suite, supervisor = program_status
     directory = suite.directory / "run" / "supervisor"
@@ -148,8 +149,9 @@ def test_a_bad_reload_changes_nothing(program_status: tuple[Suite, Process]) -> 
 
 
 def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None:
-    """A reload with a wrong file in supervisor.d is refused, and the rendered programs stay as they
-    were.
+    """A reload with a wrong file in supervisor.d is refused.
+
+    The rendered programs stay as they were.
     """
     with supervised(suite) as supervisor:
         files = sorted((suite.directory / "run" / "supervisor").iterdir())
@@ -168,8 +170,9 @@ def test_a_bad_file_of_the_operator_changes_nothing_either(suite: Suite) -> None
 def test_the_run_directory_cannot_move_under_a_running_suite(
     program_status: tuple[Suite, Process],
 ) -> None:
-    """Another run_dir needs a stop: the reload is refused and says so, also to who asks for it with
-    the edited settings.
+    """Another run_dir needs a stop: the reload is refused and says so.
+
+    A client with the edited settings is told so, too.
     """
     suite, supervisor = program_status
     head = suite.head
@@ -193,8 +196,9 @@ def test_the_run_directory_cannot_move_under_a_running_suite(
 
 
 def test_a_final_exit_code_is_not_tried_again_until_a_reload(suite: Suite) -> None:
-    """A daemon whose configuration went wrong ends once, not for ever, and runs again after a
-    reload that mends it.
+    """A daemon whose configuration went wrong ends once, not for ever.
+
+    It runs again after a reload that mends it.
     """
     with supervised(suite) as supervisor:
         suite.module("jobs", "raise ImportError('gone')\n")

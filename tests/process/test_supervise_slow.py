@@ -36,8 +36,9 @@ ONE = (
 
 @pytest.mark.timeout(900)
 def test_a_start_with_progress_is_no_hang(suite: Suite) -> None:
-    """A worker that imports for longer than start_timeout, module after module, comes up at its
-    first try.
+    """A worker whose imports take longer than start_timeout comes up at its first try.
+
+    It imports module after module.
     """
     suite.module(
         "jobs",
@@ -69,8 +70,9 @@ def test_a_start_without_progress_has_twice_the_time_at_the_next_try(suite: Suit
 
 @pytest.mark.timeout(900)
 def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
-    """Both processes run tasks that never end while another waits: one event with their ids, and a
-    warning of health.
+    """Both processes run tasks that never end while another waits.
+
+    There is one event with their ids, and a warning of health.
     """
     suite.module(
         "jobs",

@@ -26,8 +26,9 @@ def report(suite: Suite) -> dict[str, Any]:
 
 
 def test_a_whole_life_is_told(suite: Suite) -> None:
-    """READY once every heartbeat is ready, the watchdog fed from then on, a reload told from begin
-    to end, and the stop.
+    """READY comes once every heartbeat is ready, and the watchdog is fed from then on.
+
+    A reload is reported from begin to end, and so is the stop.
     """
     with (
         systemd(suite.directory) as listener,
@@ -92,8 +93,9 @@ def test_a_refused_start_is_told(suite: Suite) -> None:
 
 
 def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
-    """After start_timeout READY is said, STATUS says what is not ready; the watchdog is fed, and
-    nothing is restarted.
+    """After start_timeout READY is sent, and STATUS says what is not ready.
+
+    The watchdog is fed, and nothing is restarted.
     """
     broker = "[broker]\nurl = redis://127.0.0.1:1/0\nconnect_timeout = 100ms\n"
     suite.write(broker + INI + "[supervise]\nstart_timeout = 30s\nheartbeat_timeout = 5s\n")
@@ -118,8 +120,9 @@ def test_a_broker_that_is_away_holds_up_no_start_for_ever(suite: Suite) -> None:
 
 
 def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
-    """With stderr in the journal supervisord's records go there as well, one line each, with a
-    priority and no time.
+    """With stderr in the journal supervisord's records go there as well.
+
+    Each is one line, with a priority and no time.
     """
     out = suite.directory / "out" / "supervise"
     out.parent.mkdir()
@@ -138,8 +141,9 @@ def test_the_journal_gets_every_record_as_text(suite: Suite) -> None:
 
 
 def test_the_status_of_the_programs_is_in_the_run_directory(suite: Suite) -> None:
-    """programs.json names every program with its state, says who wrote it, and is renewed while
-    nothing changes.
+    """programs.json names every program with its state, and says who wrote it.
+
+    It is renewed while nothing changes.
     """
     with suite.running("supervise") as started:
         until(lambda: report(suite).get("state") == "running", what="the suite to run")
@@ -176,8 +180,9 @@ def test_the_status_of_the_programs_is_in_the_run_directory(suite: Suite) -> Non
 
 
 def test_an_end_that_was_asked_for_is_no_error(suite: Suite) -> None:
-    """A killed worker says how it ended; after a reload, or a stop and a start, there is nothing to
-    say.
+    """The status of a killed worker says how it ended.
+
+    After a reload, or a stop and a start, there is nothing to say.
     """
     with supervised(suite) as supervisor:
 

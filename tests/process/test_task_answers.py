@@ -101,8 +101,9 @@ def told(suite: Suite, task_id: str) -> list[str]:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str) -> None:
-    """Whatever it says it with, the task does not run again for that: a second run would send a
-    second retry.
+    """However the task says it, it does not run again for that.
+
+    A second run would send a second retry.
     """
     suite, app = running
     code, expected = ANSWERS[answer]
@@ -118,8 +119,9 @@ def test_what_a_task_says_is_heard_once(running: tuple[Suite, Any], answer: str)
     "code", ["pass", "1/0", "sys.exit(3)", "os._exit(3)", "raise GeneratorExit"]
 )
 def test_a_success_is_told_whatever_comes_behind_it(running: tuple[Suite, Any], code: str) -> None:
-    """A task's own `on_success` runs when the result is stored: it may leave the process, and the
-    task has succeeded.
+    """A task's own `on_success` runs when the result is stored.
+
+    It may leave the process, and the task has succeeded.
     """
     suite, app = running
     result = app.send_task("jobs.hooked", [code])
@@ -142,8 +144,9 @@ AGAIN = {
 def test_a_task_that_asks_for_the_same_attempt_again_waits_for_it(
     running: tuple[Suite, Any], scratch: Path, answer: str
 ) -> None:
-    """The pause grows with each time: at once it would keep a process busy, and use its quota up,
-    without an end.
+    """The pause grows with each time.
+
+    Without it the task would keep a process busy, and use its quota up, without an end.
     """
     suite, app = running
     enough = scratch / "enough"

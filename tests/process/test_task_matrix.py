@@ -1,5 +1,6 @@
-"""What a task may do to its process: the worker tells of it, runs the next tasks, answers, and
-stops in order.
+"""What a task may do to its process.
+
+The worker logs it, runs the next tasks, answers, and stops cleanly.
 """
 
 from __future__ import annotations
@@ -290,8 +291,9 @@ def runs(path: Path) -> list[int]:
 
 
 def pairs(suite: Suite, app: Any, pid: int) -> None:
-    """Run plain tasks; each has its pair of lines, and the worker is the same process, which
-    answers.
+    """Run plain tasks.
+
+    Each has its pair of lines, and the worker is the same process, which answers.
     """
     sent = {app.send_task("jobs.add", [number, 1]).id for number in range(PLAIN)}
     for event in ("task_started", "task_succeeded"):
@@ -323,8 +325,9 @@ def pairs(suite: Suite, app: Any, pid: int) -> None:
 def test_a_task_that_leaves_its_process_is_given_up(
     running: tuple[Suite, Any, int], scratch: Path
 ) -> None:
-    """Each way to leave is gone five times, each time with a line; then the task has failed, and
-    the next ones run.
+    """Each way to leave ends the process five times, each time with a line.
+
+    Then the task has failed, and the next ones run.
     """
     suite, app, pid = running
     sent = {
@@ -357,8 +360,9 @@ def crashes(suite: Suite, task_id: str) -> list[int]:
 def test_a_task_that_raises_has_failed_once(
     running: tuple[Suite, Any, int], scratch: Path, act: str
 ) -> None:
-    """Whatever it raises, the worker's main loop can read it: one line, of a size that can be read;
-    the next tasks run.
+    """Whatever it raises, the worker's main loop can read it.
+
+    There is one line of a readable size; the next tasks run.
     """
     suite, app, pid = running
     result = app.send_task("jobs.act", [RAISING[act], str(scratch / "runs")])
@@ -372,8 +376,9 @@ def test_a_task_that_raises_has_failed_once(
 
 
 def test_what_no_result_can_be(running: tuple[Suite, Any, int]) -> None:
-    """Each task has failed, with one line and an error that can be read; what can be kept is read
-    as it was.
+    """Each task has failed, with one line and a readable error.
+
+    What can be kept is read as it was.
     """
     suite, app, pid = running
     for expression in RETURNING.values():
@@ -438,8 +443,9 @@ def ends(suite: Suite, task_id: str) -> list[str]:
 
 
 def test_a_task_that_hears_no_signal_does_not_hold_up_the_stop(scratch: Path) -> None:
-    """After stop_timeout its process is killed, with what it has started; the task goes back, and
-    the worker ends with 0.
+    """After stop_timeout its process is killed, with what it has started.
+
+    The task goes back, and the worker ends with 0.
     """
     suite = Suite(scratch, INI.replace("10s", "2s"), modules="jobs")
     suite.module("jobs", JOBS)

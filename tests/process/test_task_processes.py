@@ -1,5 +1,6 @@
-"""What a task has started ends with the process that ran the task, and holds the task's slots until
-then.
+"""What a task has started ends with the process that ran the task.
+
+It holds the task's slots until then.
 """
 
 from __future__ import annotations
@@ -132,8 +133,9 @@ def test_a_time_limit_ends_it_all(running: tuple[Suite, Any], scratch: Path) -> 
 
 
 def test_it_lives_as_long_as_its_process(running: tuple[Suite, Any], scratch: Path) -> None:
-    """After a task's own end nothing is killed; when its process is killed, all of it is, and a
-    line names it.
+    """After a task's own end nothing is killed.
+
+    When its process is killed, all of it is, and a line names it.
     """
     suite, app = running
     child = app.send_task("jobs.leave", [str(scratch / "pids")], queue="default").get(timeout=120)
@@ -161,8 +163,9 @@ def test_a_process_that_is_replaced_leaves_nothing(
 def test_a_slot_stays_open_as_long_as_somebody_may_call(
     running: tuple[Suite, Any], scratch: Path
 ) -> None:
-    """The slot of a task that has left a process behind cools from that one's end, not from the
-    task's.
+    """The slot of a task that left a process behind cools from that process's end.
+
+    It does not cool from the task's end.
     """
     suite, app = running
     app.send_task("jobs.call", [str(scratch / "pids")]).get(timeout=120)
@@ -182,8 +185,9 @@ def test_a_slot_stays_open_as_long_as_somebody_may_call(
 def test_the_end_of_the_worker_ends_it_all(
     running: tuple[Suite, Any], scratch: Path, how: str
 ) -> None:
-    """Nothing outlives a worker, whether it stops in order or is killed: then supervisord sees to
-    it.
+    """Nothing outlives a worker, whether it stops cleanly or is killed.
+
+    If it is killed supervisord sees to it.
     """
     suite, app = running
     app.send_task("jobs.leave", [str(scratch / "pids")], queue="default").get(timeout=120)
@@ -195,8 +199,9 @@ def test_the_end_of_the_worker_ends_it_all(
 
 
 def test_a_task_that_stops_its_worker_is_counted(running: tuple[Suite, Any], scratch: Path) -> None:
-    """It sends SIGTERM to the worker each time it runs: supervisord starts that again, and each
-    time counts as a death.
+    """The task sends SIGTERM to the worker each time it runs, and each time is a crash.
+
+    supervisord starts the worker again.
     """
     suite, app = running
     result = app.send_task("jobs.stop_worker", [str(scratch / "pids")])

@@ -64,8 +64,9 @@ def began(directory: Path, task_id: str) -> list[int]:
 def test_asked_to_stop_it_lets_running_tasks_finish(
     worker: Any, app: Any, suite: Suite, scratch: Path
 ) -> None:
-    """SIGTERM: the running task ends well, the waiting ones stay with the broker, the exit code is
-    0.
+    """At SIGTERM the running task ends well and the waiting ones stay with the broker.
+
+    The exit code is 0.
     """
     first = app.send_task("jobs.wait", [str(scratch), 600])
     until(lambda: began(scratch, first.id), what="the task to begin")
@@ -140,8 +141,9 @@ def test_a_worker_whose_supervisor_vanished_ends(suite: Suite, app: Any, scratch
 
 
 def test_an_edit_that_concerns_it_starts_it_again(worker: Any, app: Any, suite: Suite) -> None:
-    """SIGHUP: the same settings change nothing; others drain it, and it ends with the code that has
-    it started again.
+    """SIGHUP with the same settings changes nothing; other settings drain the worker.
+
+    It ends with the code that has it started again.
     """
     worker.send_signal(signal.SIGHUP)
     assert result_of(app.send_task("jobs.add", [1, 2])) == 3
@@ -153,8 +155,9 @@ def test_an_edit_that_concerns_it_starts_it_again(worker: Any, app: Any, suite: 
 
 
 def test_an_edit_reaches_a_worker_without_a_broker(suite: Suite) -> None:
-    """SIGHUP while the broker of the old settings is away: the worker ends with the code that has
-    it started on the new one.
+    """SIGHUP while the old settings' broker is away ends the worker.
+
+    Its code has it started on the new broker.
     """
     suite.write(f"[broker]\nurl = redis://127.0.0.1:{free_port()}/0\n" + INI.format(stop=300))
     with suite.running("worker", "a") as worker:
@@ -174,8 +177,9 @@ def test_asked_to_stop_without_a_broker_it_ends(suite: Suite) -> None:
 
 
 def test_its_stop_timeout_holds_without_a_broker(suite: Suite, scratch: Path) -> None:
-    """The broker goes away under a running task: asked to stop, the worker gives it its time, then
-    ends with code 0.
+    """The broker goes away under a running task, and the worker is asked to stop.
+
+    It gives the task its time, then ends with code 0.
     """
     port, password = free_port(), "of-the-test"
     suite.write(f"[broker]\nurl = redis://:{password}@127.0.0.1:{port}/0\n" + INI.format(stop=2))
@@ -204,8 +208,9 @@ def test_it_says_what_it_is_doing(worker: Any, app: Any, suite: Suite, scratch: 
 
 @pytest.mark.usefixtures("worker")
 def test_each_end_of_a_task_is_one_line(app: Any, suite: Suite) -> None:
-    """Succeeded, retried, failed: one line each with the task's fields, after one of its beginning;
-    no arguments.
+    """Each of succeeded, retried and failed is one line with the task's fields.
+
+    It comes after a line of the beginning, and has no arguments.
     """
     before = time.monotonic()
     good = app.send_task("jobs.add", [11, 31])

@@ -1,5 +1,6 @@
-"""What the benches that run on each broker share: the options, and a broker and a directory of
-their own for each run.
+"""What the benches that run on each broker share.
+
+They share the options, and a broker and a directory of their own for each run.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ BROKERS = ("embedded", "redis", "rabbitmq", "rabbitmq-classic")
 
 
 class Place(NamedTuple):
-    """A directory, the URL of a broker (empty for the embedded one), and the type of its queues as
-    the settings have it.
+    """A directory, the URL of a broker, and the type of its queues as the settings have it.
+
+    The URL is empty for the embedded broker.
     """
 
     directory: Path

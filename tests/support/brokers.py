@@ -1,6 +1,4 @@
-"""A broker of the test's own, by the word for its kind: what tests that run on each of them
-share.
-"""
+"""A broker of the test's own, by the name of its kind: what tests on each kind share."""
 
 from __future__ import annotations
 

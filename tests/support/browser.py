@@ -19,8 +19,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def browser(host: Host) -> Iterator[webdriver.Chrome]:
-    """A browser for which 127.0.0.1 is the host, as is for all that the calling thread connects to
-    within the block.
+    """A browser for which 127.0.0.1 is the host.
+
+    It is so for all that the calling thread connects to within the block.
     """
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
@@ -45,8 +46,9 @@ def browser(host: Host) -> Iterator[webdriver.Chrome]:
 
 @contextmanager
 def _network_of(host: Host) -> Iterator[None]:
-    """Puts the calling thread, and the processes that it starts, into the host's network
-    namespace.
+    """Put the calling thread into the host's network namespace.
+
+    Processes that the thread starts are in it as well.
     """
     with (
         open("/proc/thread-self/ns/net", "rb") as home,

@@ -1,5 +1,6 @@
-"""Control groups of a booted host: its own in each hierarchy, or two hosts' systemd would meet in
-/system.slice.
+"""Control groups of a booted host: its own in each hierarchy.
+
+Otherwise two hosts' systemd would meet in /system.slice.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ _PREFIX = "warren-host-"
 
 
 def make(owner: int) -> list[Path]:
-    """Makes one group in each hierarchy, named after a process; takes away what hosts of dead
-    processes left.
+    """Make one group in each hierarchy, named after a process.
+
+    Remove the groups that hosts of dead processes left.
     """
     found = []
     for parent in _own():
@@ -48,8 +50,9 @@ def remove(groups: list[Path]) -> None:
 
 
 def _end(group: Path) -> None:
-    """Ends the processes of a host whose test run was killed: its systemd outlives systemd-nspawn,
-    and nobody else will.
+    """End the processes of a host whose test run was killed.
+
+    Its systemd outlives systemd-nspawn, and no other process ends it.
     """
     for directory, _, _ in os.walk(group):
         with suppress(OSError):

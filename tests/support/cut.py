@@ -1,5 +1,6 @@
-"""A way to Redis that breaks at one place: the take has run on the server, and its answer never
-arrives.
+"""A way to Redis that breaks at one place.
+
+The take has run on the server, and its answer never arrives.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A checker of calls under terms that are edited: it knows what a provider saw, and which terms may
-have been in force when.
+"""A checker of calls under limits that are edited.
+
+It knows what a provider saw, and which limits may have been in force when.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ class Seen(NamedTuple):
 
 @dataclass
 class Limits:
-    """A limit of calls in any `window` (seconds), and from when until when it may have been in
-    force.
+    """A limit of calls in any `window` (seconds).
+
+    It has the times from which and until which it may have been in force.
     """
 
     limit: int

@@ -1,5 +1,6 @@
-"""A quota of real daemons that is edited and reloaded, while whatever holds a slot or a ledger is
-killed, stopped and frozen.
+"""A quota of real daemons that is edited and reloaded under faults.
+
+Each process that holds a slot or a ledger is killed, stopped and frozen.
 """
 
 from __future__ import annotations
@@ -157,8 +158,9 @@ class EditedRun:
     # -- what may be in force ----------------------------------------------------------------------
 
     def _edit(self) -> None:
-        """Write other terms. Most edits are reloaded; the others may come into force by a start of
-        supervisord alone.
+        """Write other limits.
+
+        Most edits are reloaded; the others may come into force by a start of supervisord alone.
         """
         with self._changing:
             limit = self._dice.choice((*LIMITS, self.now_in_etc.limit))
@@ -175,8 +177,9 @@ class EditedRun:
 
     @contextmanager
     def _taken_up(self) -> Iterator[list[bool]]:
-        """From now on what /etc says may be in force, and where the block says so, nothing else
-        behind it.
+        """Note that from now on what /etc says may be in force.
+
+        Where the block says so, nothing else is in force behind it.
         """
         new = Limits(self.now_in_etc.limit, self.now_in_etc.window, _now())
         self.texts.append(new)

@@ -1,5 +1,6 @@
-"""Figures that tests measure: noted by the test, printed after the run, each beside what was to be
-reached.
+"""Figures that tests measure.
+
+The test notes them, and they are printed after the run, each beside its target.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Clients that write what they like: over AMQP, into Redis' lists, into the embedded broker's
-directories.
+"""Clients that write arbitrary messages over AMQP, into Redis' lists and into directories.
+
+The directories are those of the embedded broker.
 """
 
 from __future__ import annotations

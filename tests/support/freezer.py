@@ -1,5 +1,6 @@
-"""Processes that are frozen together, by the kernel: no signal of theirs is handled meanwhile, and
-nobody is told.
+"""Processes that the kernel freezes together.
+
+They handle no signal meanwhile, and are not told.
 """
 
 from __future__ import annotations

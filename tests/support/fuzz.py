@@ -1,5 +1,6 @@
-"""Messages as a hostile or broken client sends them: the review's corpus, and mutations by a seeded
-dice.
+"""Messages as a hostile or broken client sends them.
+
+They are the review's corpus, and mutations by a seeded dice.
 
 A `Foul` is what such a client writes: headers, properties and a body for a broker that takes a
 message apart, or `raw`, what it writes past all clients into Redis' list or the embedded broker's
@@ -137,8 +138,9 @@ def corpus() -> list[Foul]:
 
 
 def raws() -> list[Foul]:
-    """What is no message at all, for the brokers that take whatever stands in their list or
-    directory.
+    """Yield what is no message at all.
+
+    It is for the brokers that take whatever stands in their list or directory.
     """
     whole = {
         "body": "",
@@ -401,8 +403,9 @@ def _flipped(dice: random.Random, content: bytes) -> bytes:
 
 
 def payload(foul: Foul, dice: random.Random) -> bytes:
-    """The message as it stands in Redis' list or in a file: as kombu writes it, and at times
-    not.
+    """Return the message as it stands in Redis' list or in a file.
+
+    kombu writes it so, and at times does not.
     """
     if foul.raw is not None:
         return foul.raw

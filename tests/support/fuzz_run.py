@@ -1,5 +1,6 @@
-"""One run of fuzzed messages against one worker: what was sent, what became of it, and whether the
-worker is the same.
+"""One run of fuzzed messages against one worker.
+
+It has what was sent, what became of it, and whether the worker is the same.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ def run(
     seed: int,
     say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Send the corpus and `messages` mutations to a worker on that broker ("rabbitmq", "redis",
-    "embedded").
+    """Send the corpus and `messages` mutations to a worker on that broker.
+
+    The broker is "rabbitmq", "redis" or "embedded".
     """
     kind = "classic" if broker == "rabbitmq-classic" else "auto"
     section = broker_section(directory, url) if url else "[broker]\n"

@@ -1,6 +1,4 @@
-"""Random histories of one quota whose terms are edited, and a checker that knows the calls
-alone.
-"""
+"""Random histories of one quota whose limits are edited, and a checker of its calls."""
 
 from __future__ import annotations
 
@@ -20,8 +18,9 @@ LONGEST_CALLS = (1, 10, 40)
 
 @dataclass
 class Excess:
-    """A call that was admitted though the provider may have counted as many as the limit
-    already.
+    """A call that was admitted beyond the limit.
+
+    The provider may have counted as many as the limit already.
     """
 
     now: int
@@ -79,8 +78,9 @@ class History:
         assert take_over(self.slots, self.window, self.longest, self.now, self.now)
 
     def _phase(self) -> None:
-        """For some windows: callers as greedy as this phase has them, some of whose calls last, are
-        refunded or are lost.
+        """Run callers, as greedy as this phase has them, for some windows.
+
+        Some of their calls last, are refunded or are lost.
         """
         step = max(1, self.window // self.chance.choice((3, 7, 20)))
         end = self.now + int(self.window * self.chance.choice((0.1, 0.7, 1.2, 3, 6)))

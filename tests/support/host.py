@@ -1,5 +1,6 @@
-"""Real hosts on one machine: systemd is process 1 of each, in namespaces that the kernel removes
-with their last process.
+"""Real hosts on one machine: systemd is process 1 of each.
+
+They are in namespaces that the kernel removes with their last process.
 
 A host's root is an overlay over the machine's own, or over that of another release of Debian, so it
 has the packages of that and keeps its changes to itself. Its mounts and its network live in
@@ -61,8 +62,9 @@ _libc = ctypes.CDLL(None)
 
 
 class Host:
-    """One booted host. `address` is its own in the network that it shares with the others of its
-    `Network`.
+    """One booted host.
+
+    `address` is its own in the network that it shares with the others of its `Network`.
     """
 
     def __init__(
@@ -129,8 +131,9 @@ class Host:
         )
 
     def power_cut(self) -> None:
-        """Every process of the host ends at once; what it had not written to its disk is as lost as
-        systemd allows.
+        """End every process of the host at once.
+
+        What it had not written to its disk is as lost as systemd allows.
         """
         if self._machine is None:
             return
@@ -150,8 +153,9 @@ class Host:
     def run(
         self, *arguments: str, check: bool = True, within: float = TIMEOUT, given: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command as root on the host to its end; a failure fails the test with what it
-        printed.
+        """Run a command as root on the host to its end.
+
+        A failure fails the test with what the command printed.
         """
         done = run_to_end(
             self.command(*arguments),
@@ -170,8 +174,9 @@ class Host:
         return self.run("sh", "-ec", script, check=check, within=within).stdout
 
     def command(self, *arguments: str) -> list[str]:
-        """The words that run a command on this host, for those who start it themselves with
-        `ENVIRONMENT`.
+        """Return the arguments that run a command on this host.
+
+        They are for callers that start it themselves with `ENVIRONMENT`.
         """
         return ["nsenter", "--target", str(self._leader), "--all", "--", *arguments]
 
@@ -198,8 +203,9 @@ class Host:
 
     @property
     def written(self) -> Path:
-        """What the host has written to its root directory, apart from the machine's own files below
-        it.
+        """Return what the host has written to its root directory.
+
+        The machine's own files below it are left out.
         """
         return Path(f"/proc/{self._holder}/root{_BASE}/upper")
 
@@ -285,8 +291,9 @@ class Host:
 
 
 class Network:
-    """Hosts that reach each other and nothing else: their bridge is in a network namespace of its
-    own.
+    """Hosts that reach each other and nothing else.
+
+    Their bridge is in a network namespace of its own.
     """
 
     def __init__(self, stack: ExitStack, directory: Path, below: Path) -> None:
@@ -298,8 +305,9 @@ class Network:
         _ip(self._switch, "link add bridge0 type bridge", "link set bridge0 up")
 
     def hosts(self, *names: str) -> list[Host]:
-        """Boots hosts of these names, which know each other and those that the network
-        had before.
+        """Boot hosts of these names.
+
+        They know each other and those that the network had before.
         """
         for name in names:
             self._addresses[name] = f"10.213.7.{len(self._addresses) + 2}"
@@ -307,8 +315,9 @@ class Network:
 
     @contextmanager
     def cut(self, host: Host) -> Iterator[None]:
-        """Nothing reaches the host or leaves it while the block runs, and nobody is told: its far
-        end is out of the switch.
+        """Cut the host off while the block runs, unannounced.
+
+        Its far end is out of the switch.
         """
         _ip(self._switch, f"link set {host.name} nomaster")
         try:
@@ -373,8 +382,9 @@ def _holder(stack: ExitStack) -> int:
 
 
 def _leader(machine: int) -> int:
-    """The child of systemd-nspawn that is process 1 of its own; 0 while there is only the one that
-    prepares for it.
+    """Return the child of systemd-nspawn that is process 1 of its namespace.
+
+    Return 0 while there is only the process that prepares for it.
     """
     for child in children(machine):
         with suppress(OSError):

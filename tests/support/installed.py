@@ -68,8 +68,9 @@ WORKER = "[worker:main]\nconcurrency = 2\n"
 
 @dataclass(frozen=True)
 class Runs:
-    """How often each task has begun and ended, and when each of these calls was (seconds of
-    CLOCK_BOOTTIME, in order).
+    """How often each task has begun and ended, and when each of these calls was.
+
+    The times are in seconds of CLOCK_BOOTTIME, in order.
     """
 
     begun: Counter[int]
@@ -212,8 +213,9 @@ class Installed:
         return {int(line.split()[0]): line.split(maxsplit=1)[1] for line in listed.splitlines()}
 
     def log(self, daemon: str) -> list[dict[str, Any]]:
-        """Every whole line of a daemon's log; blanks stand where a full disk took only
-        half a line.
+        """Return every whole line of a daemon's log.
+
+        Blanks stand where a full disk took only half a line.
         """
         text = self.host.read(f"/var/log/warren/{daemon}.log")
         return [

@@ -1,5 +1,6 @@
-"""Brokers that a run of kills (kills.py) starts, kills and starts again: on disk is what they have
-confirmed.
+"""Brokers that a run of kills (kills.py) starts, kills and starts again.
+
+What they have confirmed is on disk.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Server(Protocol):
         """Whether messages are in the queue, or it cannot be asked."""
 
     def left(self) -> list[int]:
-        """Return how many messages are there in all, by where they are; all 0 when nothing stays
-        behind.
+        """Return how many messages there are in all, by where they are.
+
+        All are 0 when nothing stays behind.
         """
 
 
@@ -80,9 +82,7 @@ class KilledRedis:
         return any(self.left())
 
     def left(self) -> list[int]:
-        """Return the messages in the queue, those noted as taken, and those in the index
-        of these.
-        """
+        """Return the messages in the queue, those noted as taken, and those in their index."""
         try:
             return [
                 self._redis.llen("default"),
@@ -100,8 +100,9 @@ class KilledRedis:
 
 
 class KilledRabbitMQ:
-    """A RabbitMQ node with quorum queues, or with classic ones; both are durable, and so are the
-    messages.
+    """A RabbitMQ node with quorum queues, or with classic ones.
+
+    Both are durable, and so are the messages.
     """
 
     def __init__(self, directory: Path, queue_type: str = "quorum") -> None:
@@ -117,8 +118,9 @@ class KilledRabbitMQ:
         self._server = self._running.enter_context(self._node.running())
 
     def kill(self) -> None:
-        """Kill the Erlang machine of this node: of what this run has started, the one process of
-        that program.
+        """Kill the Erlang machine of this node.
+
+        Of what this run has started, it is the one process of that program.
         """
         [machine] = [
             each for each in descendants(self._server.pid) if _program(each.pid) == "beam.smp"

@@ -1,5 +1,6 @@
-"""Tasks on a broker that is killed again and again, as its workers are: each must run at least
-once.
+"""Tasks on a broker that is killed again and again, as its workers are.
+
+Each task must run at least once.
 """
 
 from __future__ import annotations
@@ -197,8 +198,9 @@ class Run:
             )
 
     def _done(self) -> bool:
-        """Whether nothing is left, and each task ran or is lost: what RabbitMQ counts may be some
-        seconds old.
+        """Return whether nothing is left, and each task ran or is lost.
+
+        What RabbitMQ counts may be some seconds old.
         """
         self._left = self.server.left()
         if any(self._left):

@@ -1,5 +1,6 @@
-"""A flood of messages that are due much later, then a task that is due at once: when it ran, and
-the worker's memory.
+"""A flood of messages that are due much later, then a task that is due at once.
+
+It measures when that task ran, and the worker's memory.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ class Outcome:
 
 
 def make(directory: Path, url: str, kind: str = "auto") -> Suite:
-    """A worker of a queue under a quota and one without, on the broker of this URL (the embedded
-    one without).
+    """Run a worker of a queue under a quota and one without, on the broker of this URL.
+
+    Without a URL it is the embedded broker.
     """
     suite = Suite(
         directory,
@@ -66,8 +68,9 @@ def make(directory: Path, url: str, kind: str = "auto") -> Suite:
 def run(
     directory: Path, url: str, kind: str, messages: int, foreign: bool = True, due: float = 86400.0
 ) -> Outcome:
-    """Send them all, due in so many seconds, and then one that is due; `foreign`: as a client that
-    is not Warren's.
+    """Send all tasks, due in so many seconds, and then one that is due.
+
+    `foreign`: as a client that is not Warren's.
     """
     suite, found, path = make(directory, url, kind), Outcome(messages), directory / "calls"
     app = make_app(load(suite.etc))
@@ -121,8 +124,9 @@ def send(
     task: str = "jobs.note",
     **headers: Any,
 ) -> list[str]:
-    """Send messages with an ETA straight into the queue, as no client of Warren's would;
-    their ids.
+    """Send messages with an ETA straight into the queue, and return their ids.
+
+    No client of Warren's would do so.
     """
     queue = "calls" if task == "jobs.call" else "default"
     made = [_message(due_in(), path, task) for _ in range(messages)]
@@ -133,8 +137,9 @@ def send(
 
 
 def put(suite: Suite, url: str, queue: str, made: list[dict[str, Any]]) -> None:
-    """Puts messages (`headers` with an `id`, `body`) straight into the queue, past every client of
-    Warren.
+    """Put messages straight into the queue, past every client of Warren.
+
+    Each has `headers` with an `id`, and a `body`.
     """
     if not url:
         directory = suite.directory / "state" / "broker" / "queues" / queue

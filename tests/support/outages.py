@@ -1,5 +1,6 @@
-"""Brokers that a test takes away for a while: killed, so that their memory is lost and their disk
-stays, or hanging.
+"""Brokers that a test takes away for a while.
+
+They are killed, so that their memory is lost and their disk stays, or hang.
 """
 
 from __future__ import annotations

@@ -32,8 +32,9 @@ _KEPT = 4 * 3600
 
 
 def deb(version: str = "", release: str = CHOSEN) -> Path:
-    """The package, built unless it has been for the same tree; as another version than the tree's
-    when one is given.
+    """Return the package, built unless it has been built for the same tree.
+
+    It has another version than the tree's when one is given.
 
     It is for hosts of `release`, and built in that. Another process that wants it waits: half a
     minute, and only after a change.

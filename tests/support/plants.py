@@ -1,5 +1,6 @@
-"""Everything that may stand under a file's name without being the file: what a task may plant in a
-directory of the suite.
+"""Everything that may stand under a file's name without being the file.
+
+A task may plant it in a directory of the suite.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ def fifo(path: Path) -> None:
 
 
 def link(path: Path) -> None:
-    """Puts a link there, to a file that is as good as the one that was expected: the link itself is
-    the fault.
+    """Put a link there, to a file that is as good as the expected one.
+
+    The link itself is the fault.
     """
     target = path.with_name(f"{path.name}.target")
     target.write_bytes(b"")
@@ -35,8 +37,9 @@ def directory(path: Path) -> None:
 
 
 def bound(path: Path) -> None:
-    """Puts a socket there. Its name may be too long to bind to, so that it is bound from within its
-    directory.
+    """Put a socket there.
+
+    Its name may be too long to bind to, so it is bound from within its directory.
     """
     with socket.socket(socket.AF_UNIX) as server:
         here = os.open(".", os.O_DIRECTORY)

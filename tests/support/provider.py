@@ -1,5 +1,6 @@
-"""A provider behind a unix socket, a process of its own: it notes when it was called, and what the
-caller says of his asking.
+"""A provider behind a unix socket, in a process of its own.
+
+It notes when it was called, and what the caller says of its request.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def seen(record: Path) -> list[Seen]:
 
 
 def _serve(path: Path, record: Path) -> None:
-    """Stamps each call at its receipt, on disk, before anything else, and answers after a
-    moment.
+    """Stamp each call at its receipt, on disk, before anything else.
+
+    Answer after a moment.
     """
     die_with_parent(signal.SIGKILL)
     out = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

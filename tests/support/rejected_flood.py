@@ -1,5 +1,6 @@
-"""A flood of messages that nobody can run, then a good task: when it had its result, and what the
-flood cost.
+"""A flood of messages that no worker can run, then a good task.
+
+It measures when the task had its result, and what the flood cost.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ class Outcome:
 
 
 def run(directory: Path, url: str, kind: str, messages: int) -> Outcome:
-    """Put them all into the queue of a worker that stands still, then a good task; have it
-    go on.
+    """Put all messages into the queue of a stopped worker, then a good task.
+
+    Then have the worker continue.
     """
     suite, found = make(directory, url, kind), Outcome(messages)
     app = make_app(load(suite.etc))

@@ -1,5 +1,6 @@
-"""Releases of Debian that hosts can be of: this machine's own, or one whose root
-`scripts/in-debian` makes with debootstrap.
+"""Releases of Debian that hosts can be of.
+
+They are this machine's own, or one whose root `scripts/in-debian` makes with debootstrap.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def other() -> str:
 
 
 def root_of(release: str) -> Path:
-    """The root that hosts of this release lie over; made when it is not there, which takes
-    minutes.
+    """Return the root that hosts of this release lie over.
+
+    It is made when it does not exist, which takes minutes.
     """
     if release == OWN:
         return Path("/")

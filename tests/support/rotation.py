@@ -15,8 +15,9 @@ SHIPPED = Path(__file__).parents[2] / "etc" / "logrotate.d" / "warren"
 
 
 def adapted(log_dir: Path, directory: Path) -> Path:
-    """A copy in `directory` of the shipped file, for `log_dir` and the user of the test: nothing
-    else differs.
+    """Write a copy of the shipped file to `directory`, for `log_dir` and the test's user.
+
+    Nothing else differs.
     """
     text = SHIPPED.read_text(encoding="utf-8")
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name

@@ -1,5 +1,6 @@
-"""RabbitMQ and Redis as processes of the test run: on loopback, on ports of their own, in
-directories of their own.
+"""RabbitMQ and Redis as processes of the test run.
+
+They are on loopback, on ports and in directories of their own.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def missing(component: str) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now, and that no other test run on this machine
-    gets while this one lasts.
+    """Return a port of loopback on which no process listens now.
+
+    No other test run on this machine gets it while this one lasts.
 
     A broker that is killed and started again is to find its port as it left it.
     """
@@ -70,8 +72,9 @@ def listens(port: int) -> bool:
 def process(
     arguments: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a command in a session of its own, and ends the whole session afterwards whatever
-    happened.
+    """Run a command in a session of its own.
+
+    End the whole session afterwards, whatever happened.
     """
     with open(log, "ab") as out:
         running = subprocess.Popen(
@@ -106,8 +109,9 @@ def redis_server(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def redis_server_at(directory: Path, port: int, password: str, *more: str) -> Iterator[None]:
-    """A Redis on a port that the caller chose; `more` lines of its configuration count before those
-    that all have.
+    """Run a Redis on a port that the caller chose.
+
+    `more` lines of its configuration count before those that all have.
     """
     program = shutil.which("redis-server")
     if program is None:
@@ -161,8 +165,9 @@ class RabbitMQNode:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The node and its port mapper, until the end of the block; yields the script that runs the
-        node.
+        """Run the node and its port mapper until the end of the block.
+
+        Yield the script that runs the node.
         """
         with ExitStack() as stack:
             mapper = ["epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)]
@@ -186,8 +191,9 @@ class RabbitMQNode:
             yield server
 
     def _has_started(self) -> bool:
-        """Whether the node answers: on a busy machine rabbitmqctl may fail to reach it in its own
-        time.
+        """Return whether the node answers.
+
+        On a busy machine rabbitmqctl may fail to reach it in its own time.
         """
         try:
             self.ctl("await_startup")
@@ -218,8 +224,9 @@ def rabbitmq_server(directory: Path) -> Iterator[RabbitMQNode]:
 
 
 def started(broker: str, directory: Path, stack: ExitStack) -> str:
-    """The URL of a broker of its own, by the word for its kind, until the stack ends; empty for the
-    embedded one.
+    """Return the URL of a broker of its own, by the name of its kind, until the stack ends.
+
+    It is empty for the embedded broker.
     """
     if broker == "redis":
         return stack.enter_context(redis_server(directory))

@@ -19,8 +19,9 @@ MOST = 9
 
 
 def make(limit: int, capacity: int = 0, most: int = MOST) -> Slots:
-    """Slots in plain memory that were never used, with the lists built. most: slots that there is
-    room for.
+    """Return slots in plain memory that were never used, with the lists built.
+
+    most: slots that there is room for.
     """
     words = memoryview(array("q", bytes(8 * (HEADER_WORDS + most * SLOT_WORDS))))
     words[Head.MAGIC], words[Head.VERSION], words[Head.CAPACITY] = MAGIC, VERSION, capacity or limit
@@ -58,8 +59,9 @@ def chain(slots: Slots, head: Head) -> list[int]:
 
 
 def check_lists(slots: Slots, now: int) -> None:
-    """The lists hold exactly the resting slots, in order, and are what `rebuild` would make of the
-    slots.
+    """Check that the lists hold exactly the idle slots, in order.
+
+    They are what `rebuild` would make of the slots.
     """
     words = slots.words
     assert words[Head.BUSY] == 0
@@ -89,8 +91,10 @@ NOW = 1000
 
 
 def scene() -> tuple[Slots, dict[str, Ticket]]:
-    """Six slots: one open of mine, one of a dead process, one cooling, one cooled but not brought
-    in, two free; one retired.
+    """Return six slots and a retired one.
+
+    One is open of mine, one of a dead process, one cooling, one cooled but not brought in, two
+    free.
     """
     slots = make(6, 7)
     at = NOW - WINDOW - 20

@@ -58,8 +58,9 @@ class Storm:
                 process.wait()
 
     def grown(self) -> bool:
-        """Whether every program has written to the log since the last rotation, and enough for one
-        more to mean something.
+        """Return whether every program has logged enough since the last rotation.
+
+        It is enough for one more rotation to mean something.
 
         On a busy machine a program may stand still for longer than two rotations by a test take. A
         real one that did, within a write, would write that line once more.

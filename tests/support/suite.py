@@ -24,8 +24,9 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), 
 
 
 class Suite:
-    """The suite of one scratch directory: directory/etc is its configuration,
-    directory/{state,log,run} its other directories.
+    """The suite of one scratch directory.
+
+    directory/etc is its configuration, directory/{state,log,run} are its other directories.
     """
 
     def __init__(self, directory: Path, ini: str, modules: str = "") -> None:
@@ -60,8 +61,9 @@ class Suite:
 
     @contextmanager
     def running(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`warren WORDS` in a session of its own, ended with everything it started when the block
-        ends.
+        """Run `warren WORDS` in a session of its own.
+
+        It is ended with everything it started when the block ends.
         """
         command = [str(WARREN), "--config", str(self.etc), *arguments]
         self.directory.joinpath("out").mkdir(exist_ok=True)

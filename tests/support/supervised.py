@@ -46,8 +46,9 @@ def supervised(suite: Suite, **environment: str) -> Iterator[Process]:
 
 @contextmanager
 def one_line_supervisor(suite: Suite, *verb: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Somebody who starts a daemon with the word that supervisord sets, and can be killed as
-    supervisord can.
+    """A process that starts a daemon with the variable that supervisord sets.
+
+    It can be killed as supervisord can.
     """
     script = (
         "import subprocess, sys; subprocess.run(sys.argv[1:], "
@@ -67,8 +68,9 @@ def programs(suite: Suite) -> dict[str, supervisord.Program]:
 
 
 def stop(suite: Suite, program: str) -> None:
-    """Has supervisord stop a program by its socket, as a task or supervisorctl may; returns when it
-    has ended.
+    """Have supervisord stop a program by its socket, as a task or supervisorctl may.
+
+    Return when the program has ended.
     """
     with ServerProxy(
         "http://localhost",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 class Listener:
-    """What came in, as datagrams of NAME=value; each with the second (CLOCK_MONOTONIC) at which it
-    was read.
+    """What came in, as datagrams of NAME=value.
+
+    Each has the second (CLOCK_MONOTONIC) at which it was read.
     """
 
     def __init__(self, listening: socket.socket) -> None:

@@ -1,5 +1,6 @@
-"""Beats of one fleet that are killed and stopped, and whose broker goes away, while many entries
-tick: what becomes of each tick.
+"""Beats of one fleet under faults, while many entries tick: what becomes of each tick.
+
+Beats are killed and stopped, and their broker goes away.
 
 Who counts is none of the beats: it takes the messages from the queue, and reads what the beats have
 told as missed.
@@ -58,8 +59,9 @@ class Outcome:
 
 
 class Fleet:
-    """Beats on some hosts, one leader among them; a beat that has ended is started again, as
-    supervise would.
+    """Beats on some hosts, one leader among them.
+
+    A beat that has ended is started again, as supervise would do.
     """
 
     def __init__(self, directory: Path, url: str, queues: str, entries: int, hosts: int) -> None:

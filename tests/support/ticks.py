@@ -42,16 +42,18 @@ def silences(records: Iterable[dict[str, Any]]) -> list[Silence]:
 def arrived(
     identities: Iterable[str], app: str, entry: str, every: float, first: float, last: float
 ) -> Counter[float]:
-    """How often the task of each tick from `first` to `last` is among these; ids of other ticks are
-    left out.
+    """Return how often the task of each tick from `first` to `last` is among these.
+
+    Ids of other ticks are left out.
     """
     ticks = {task_id(app, entry, tick): tick for tick in _each(first, last, every)}
     return Counter(ticks[identity] for identity in identities if identity in ticks)
 
 
 def lost(found: Counter[float], every: float, between: Iterable[Silence] = ()) -> list[float]:
-    """The ticks from the first to the last one found that are missing, but for those within these
-    silences.
+    """Return the missing ticks from the first to the last one found.
+
+    Those within these silences are left out.
     """
     known = list(between)
     missing = [tick for tick in _each(min(found), max(found), every) if not found[tick]]

@@ -1,5 +1,6 @@
-"""Trees of directories that are too deep for whatever goes down by recursion; a task can make one
-in a moment.
+"""Trees of directories that are too deep for recursion.
+
+A task can make one in a moment.
 """
 
 from __future__ import annotations

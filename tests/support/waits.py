@@ -20,8 +20,9 @@ def worth_noting(waits: Sequence[Waited]) -> list[Waited]:
 
 
 def lines(properties: Iterable[tuple[str, Any]], tests: int) -> list[str]:
-    """The table at the end of a run of so many tests: each wait that was near its deadline, or one
-    line when none was.
+    """Return the table at the end of a run of so many tests.
+
+    It has each wait that was near its deadline, or one line when none was.
 
     The properties are pairs of a test and what `worth_noting` gave for it.
     """
