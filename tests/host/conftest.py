@@ -1,5 +1,6 @@
-"""Hosts for the tests of this directory: booted once a module, with Warren's package installed
-where a module asks for it.
+"""Hosts for the tests of this directory, booted once a module.
+
+Warren's package is installed where a module asks for it.
 """
 
 from __future__ import annotations

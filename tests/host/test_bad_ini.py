@@ -30,8 +30,9 @@ def test_a_reload_with_a_bad_file_changes_nothing(suite: Installed) -> None:
 
 
 def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> None:
-    """`warren restart`, asked by root, checks as the suite's user: a file that only root may read
-    leaves all as it is.
+    """`warren restart`, asked by root, checks as the suite's user.
+
+    A file that only root may read leaves all as it is.
     """
     suite.configure(GOOD)
     suite.start()
@@ -50,8 +51,9 @@ def test_a_restart_to_what_the_suite_could_not_start_with(suite: Installed) -> N
 
 
 def test_a_start_with_a_bad_file(suite: Installed) -> None:
-    """`systemctl start` fails once, is not tried again, and `systemctl status` shows the located
-    message.
+    """`systemctl start` fails once and is not tried again.
+
+    `systemctl status` shows the located message.
     """
     suite.stop()
     suite.configure(BAD)

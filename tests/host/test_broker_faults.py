@@ -1,6 +1,4 @@
-"""A broker that is away or refuses to take messages costs time, never a task and never a
-restart.
-"""
+"""A broker that is away or refuses messages costs time, never a task and never a restart."""
 
 from __future__ import annotations
 
@@ -45,8 +43,9 @@ def test_a_broker_that_is_away_for_a_minute(suite: Installed, figure: Figure) ->
 
 
 def test_a_disk_alarm_with_a_full_queue(suite: Installed, figure: Figure) -> None:
-    """Workers drain the queue although RabbitMQ takes nothing; a publisher is told so in bounded
-    time; then all continues.
+    """Workers drain the queue although RabbitMQ takes nothing.
+
+    A publisher is told so in bounded time; then all continues.
     """
     suite.stop()
     suite.send(1001, 1200, 0.01)

@@ -42,8 +42,9 @@ def test_a_killed_daemon_runs_again(suite: Installed, program: str, figure: Figu
 @pytest.mark.usefixtures("tasks")
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_hung_daemon_is_replaced(suite: Installed, program: str, figure: Figure) -> None:
-    """kill -STOP: its heartbeat goes stale, which is logged with the evidence, and another one is
-    ready.
+    """After kill -STOP a daemon's heartbeat goes stale, which is logged with the details.
+
+    Another daemon is ready then.
     """
     victim = until(lambda: suite.pid(program), what=f"a ready {program}")
     before = len(suite.logged("supervisord", "program_hung", program=program))

@@ -1,5 +1,6 @@
-"""A full disk: tasks go on or stop cleanly, the reason can be seen, and nothing is corrupt once
-there is room again.
+"""A full disk: tasks continue or stop cleanly, and the reason can be seen.
+
+Nothing is corrupt once there is room again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ QUOTA = "[quota:provider]\nlimit = 1000/s\ntasks = jobs.nothing\n"
 
 @pytest.fixture(scope="module")
 def small(net: Network, package: Path) -> Installed:
-    """A suite on the embedded broker whose log and state directories are small file systems of
-    their own.
+    """Yield a suite on the embedded broker with small file systems of its own.
+
+    They are for its log and state directories.
     """
     (host,) = net.hosts("small")
     made = Installed(host, package, HEAD + WORKER + CALLS + QUOTA, broker=False)
@@ -48,8 +50,9 @@ def _fill(suite: Installed, directory: str) -> None:
 
 @pytest.mark.usefixtures("fill")
 def test_a_full_disk_under_the_log_directory(small: Installed) -> None:
-    """Tasks go on; `warren health` names the disk; afterwards the log says how many lines are
-    missing; every line is whole.
+    """Tasks continue, and `warren health` names the disk.
+
+    Afterwards the log says how many lines are missing, and every line is whole.
     """
     _fill(small, "/var/log/warren")
     small.send(1, 200)
@@ -69,8 +72,9 @@ def test_a_full_disk_under_the_log_directory(small: Installed) -> None:
 
 @pytest.mark.usefixtures("fill")
 def test_a_full_disk_under_the_state_directory(small: Installed) -> None:
-    """The embedded broker refuses what it cannot keep and says why; what it had taken runs; all
-    works once there is room.
+    """The embedded broker refuses what it cannot keep and says why.
+
+    What it had taken runs; all works once there is room.
     """
     small.send_all("jobs.nothing", [[0.5]] * 10)
     _fill(small, "/var/lib/warren")

@@ -7,8 +7,9 @@ from support.wait import until
 
 
 def test_two_hosts_boot_reach_each_other_and_survive_a_power_cut(net: Network) -> None:
-    """Each host has a systemd of its own as process 1, its own files, and the other one on its
-    network.
+    """Each host has its own systemd as process 1, and its own files.
+
+    The other host is on its network.
     """
     first, second = net.hosts("first", "second")
     assert first.run("hostname").stdout == "first\n"
@@ -31,9 +32,7 @@ def test_two_hosts_boot_reach_each_other_and_survive_a_power_cut(net: Network) -
 
 
 def test_services_of_the_machine_start_on_a_host(net: Network) -> None:
-    """RabbitMQ, Redis and Monit of Debian run under the host's systemd when a test asks for
-    them.
-    """
+    """RabbitMQ, Redis and Monit of Debian run under the host's systemd when a test asks."""
     (host,) = net.hosts("third")
     assert "third" in host.read("/etc/hosts")
     host.start("rabbitmq-server", "redis-server", "monit")

@@ -113,8 +113,9 @@ def test_a_half_made_root_is_made_again(roots: Roots) -> None:
 
 
 def test_a_tree_below_mnt_is_found(roots: Roots) -> None:
-    """The command sees the tree and its own root's directories, and writes to the directory that it
-    was given.
+    """The command sees the tree and its own root's directories.
+
+    It writes to the directory that it was given.
     """
     directory = roots.half()
     shutil.rmtree(directory)

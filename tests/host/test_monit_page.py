@@ -52,8 +52,9 @@ return rows.filter(cells => cells[2]).map(cells => [
 
 @pytest.fixture(scope="module")
 def suite(net: Network, package: Path) -> Installed:
-    """The suite on a host with RabbitMQ, which comes to a Monit that runs and tells its troubles by
-    mail.
+    """Yield the suite on a host with RabbitMQ, which comes to a running Monit.
+
+    Monit reports its errors by mail.
     """
     (host,) = net.hosts("watched")
     host.write(MAILS, Path(mail_sink.__file__).read_text(encoding="utf-8"))
@@ -90,8 +91,9 @@ def answers(password: str) -> int:
 
 
 def rows(page: Chrome) -> dict[str, tuple[str, str]]:
-    """Of each of Warren's services, as the page shows them now: its state with the colour, and what
-    a command has said last.
+    """Return what the page shows now of each of Warren's services.
+
+    It is the state with the colour, and the last output of a command.
     """
     page.get(f"http://{PAGE}/")
     return {
@@ -115,8 +117,9 @@ def all_are(page: Chrome, state: str) -> None:
 
 
 def all_well(page: Chrome) -> None:
-    """Waits until every service is green, and not only because its trouble has not lasted for three
-    cycles yet.
+    """Wait until every service is green.
+
+    It must not be green only because its error has not lasted for three cycles yet.
     """
 
     def well() -> bool:
@@ -130,8 +133,9 @@ def all_well(page: Chrome) -> None:
 
 
 def press(page: Chrome, button: str) -> None:
-    """Presses a button of the suite's own page, again when Monit, still at the action before, has
-    not taken it.
+    """Press a button of the suite's own page.
+
+    Press it again when Monit, still at the action before, has not taken it.
     """
     before = states(page)["warren"]
 
@@ -171,8 +175,9 @@ def watched(host: Host) -> tuple[str, str]:
 
 
 def settled(host: Host) -> list[str]:
-    """All mails, once two more looks of Monit have brought none: what the page shows may still be
-    on its way as a mail.
+    """Return all mails, once two more looks of Monit have brought none.
+
+    What the page shows may still be on its way as a mail.
     """
     seen, looks = mails(host), set[str]()
 
@@ -189,8 +194,9 @@ def settled(host: Host) -> list[str]:
 
 
 def test_a_login_is_needed(suite: Installed, page: Chrome, password: str) -> None:
-    """Nobody sees the page without the password, and a form of another page presses no button for
-    somebody who has logged in.
+    """No user sees the page without the password.
+
+    A form of another page presses no button for a user who has logged in.
     """
     url, user = f"http://{PAGE}/warren", ("warren", password)
     assert requests.get(url, timeout=TIMEOUT).status_code == 401
@@ -223,8 +229,9 @@ def test_the_buttons(suite: Installed, page: Chrome) -> None:
 
 
 def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
-    """A worker that cannot start turns its service red, once told, and no other; it is green again
-    after its repair.
+    """A worker that cannot start turns its service red, reported once, and no other.
+
+    It is green again after its repair.
 
     That it is backing off is said with one word, wherever somebody looks.
     """
@@ -257,8 +264,9 @@ def test_a_broken_daemon_is_red(suite: Installed, page: Chrome) -> None:
 
 
 def test_a_broker_that_is_away(suite: Installed, page: Chrome) -> None:
-    """Its service turns red, with the reason where the page does not cut it off; queues, unknown
-    now, are not green.
+    """Its service turns red, with the reason where the page does not cut it off.
+
+    Queues, unknown now, are not green.
     """
     all_well(page)
     suite.host.run("systemctl", "stop", "rabbitmq-server", within=120)
@@ -311,8 +319,9 @@ def test_a_suite_that_cannot_start(suite: Installed, page: Chrome) -> None:
 
 
 def test_systemd_and_monit_do_not_fight(suite: Installed, page: Chrome) -> None:
-    """`warren stop` is told to nobody. `systemctl stop` is told, and Monit does not start what
-    somebody has stopped.
+    """`warren stop` is not reported, and `systemctl stop` is.
+
+    Monit does not start what an operator has stopped.
 
     Whoever starts the suite has Monit watch it.
     """
@@ -343,8 +352,9 @@ done
 
 
 def test_a_task_cannot_choose_whom_monit_watches(suite: Installed, page: Chrome) -> None:
-    """Whatever it writes into pid files, Monit watches the process that systemd knows; and its
-    successor.
+    """Whatever is written into pid files, Monit watches the process that systemd knows.
+
+    It watches its successor, too.
     """
     all_well(page)
     host, main = suite.host, str(suite.supervisord())

@@ -23,8 +23,9 @@ FETCHED = 2
 
 
 def test_packets_vanish_and_come_back(net: Network, package: Path, figure: Figure) -> None:
-    """40 s without a packet restart no daemon; tasks run again after the first one that passes, and
-    none is lost.
+    """40 s without a packet restart no daemon, and no task is lost.
+
+    Tasks run again after the first packet that passes.
     """
     queue, server = net.hosts("queue", "server")
     suite = Installed(

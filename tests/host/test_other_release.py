@@ -1,5 +1,6 @@
-"""Warren on the other release of Debian that it is for: a short form of what the rest of this
-directory promises for this one.
+"""Warren on the other release of Debian that it is for.
+
+It is a short form of what the rest of this directory promises for this release.
 """
 
 from __future__ import annotations
@@ -48,9 +49,7 @@ def suite(installed: Installed) -> Installed:
 
 
 def test_the_suite_works_there(suite: Installed, figure: Figure) -> None:
-    """The host is of that release, the package's Python is that of the release, and tasks
-    are done.
-    """
+    """The host and the package's Python are of that release, and tasks are done."""
     assert f"VERSION_CODENAME={releases.other()}\n" in suite.host.read("/etc/os-release")
     versions = suite.host.sh(f"/usr/bin/python3 -V; {PYTHON} -V").splitlines()
     assert versions[0] == versions[1]
@@ -86,8 +85,9 @@ def test_the_quickstart_works_there(suite: Installed) -> None:
 
 @pytest.mark.parametrize(("victim", "first"), [("worker", 1000), ("supervisord", 2000)])
 def test_who_is_killed_is_there_again(suite: Installed, victim: str, first: int) -> None:
-    """kill -9 of a worker or of supervisord with tasks at work: the suite is ready by itself, and
-    each task is done.
+    """After kill -9 of a worker or of supervisord with running tasks the suite recovers.
+
+    It is ready by itself, and each task is done.
     """
     suite.send(first, first + 39, 0.2)
     until(lambda: suite.runs().begun[first], what="the first task to begin")
@@ -103,8 +103,9 @@ def test_who_is_killed_is_there_again(suite: Installed, victim: str, first: int)
 
 
 def test_a_reload_adds_what_was_written(suite: Installed) -> None:
-    """`systemctl reload` returns with one more worker, and those that were there are the same
-    processes.
+    """`systemctl reload` returns with one more worker.
+
+    The others are the same processes.
     """
     before = [suite.supervisord(), suite.pid("worker-main")]
     suite.configure(SETTINGS + "[worker:more]\nqueues = more\nconcurrency = 1\n[queue:more]\n")
@@ -114,8 +115,9 @@ def test_a_reload_adds_what_was_written(suite: Installed) -> None:
 
 
 def test_purge_leaves_nothing(suite: Installed, built: Path) -> None:
-    """`apt purge` ends every process and takes every directory; the package can be installed
-    again.
+    """`apt purge` ends every process and removes every directory.
+
+    The package can be installed again.
     """
     suite.host.sh("DEBIAN_FRONTEND=noninteractive apt-get -qq purge warren")
     assert not suite.processes()

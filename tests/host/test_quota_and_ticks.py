@@ -1,5 +1,6 @@
-"""Whatever is killed, hangs or loses its power: no window holds more calls than the quota, and no
-tick is sent twice.
+"""Under kills, hangs and power cuts quota and ticks hold.
+
+No window holds more calls than the quota, and no tick is sent twice.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ def server(net: Network, package: Path) -> Installed:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How many calls the quota had left when the power was back, and might have; each call, each
-    tick, and when no beat led.
+    """How many calls the quota had left when the power was back, and might have had.
+
+    It has each call, each tick, and when no beat led.
     """
 
     free: int
@@ -71,8 +73,9 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 def details(server: Installed) -> Evidence:
-    """One stream of calls and one of ticks, through every fault; each comes with a call in flight,
-    and just after a tick.
+    """One stream of calls and one of ticks, through every fault.
+
+    Each fault comes with a call in flight, and just after a tick.
     """
     began = time.time()
     server.send(1, HALF, CALL)
@@ -123,8 +126,9 @@ def now() -> float:
 
 
 def ticking(suite: Installed, since: float = 0.0) -> bool:
-    """Whether a tick that came due after `since` was sent just now, and none is due for half the
-    time between two.
+    """Return whether a tick that came due after `since` was sent just now.
+
+    None may be due for half the time between two.
     """
     sent = suite.logged("beat", "tick_sent")
     return bool(sent) and float(sent[-1]["tick"]) > max(since, time.time() - EVERY / 2)
@@ -144,8 +148,9 @@ def hit(suite: Installed, program: str, word: str) -> None:
 
 
 def test_the_quota_holds_through_every_fault(details: Evidence, figure: Figure) -> None:
-    """Over kill -9 and hangs of worker and supervisord and over a power cut no window is
-    exceeded.
+    """Over kills and hangs of worker and supervisord no window is exceeded.
+
+    The same holds over a power cut.
     """
     calls = details.calls
     use = len(calls) / (LIMIT * ((calls[-1] - calls[0]) / WINDOW + 1))
@@ -171,8 +176,9 @@ def test_no_tick_comes_twice_through_every_fault(details: Evidence, figure: Figu
 def test_the_leaders_host_loses_its_power(
     net: Network, server: Installed, package: Path, figure: Figure
 ) -> None:
-    """Of two hosts on one broker the leading one vanishes without a word: the other's beat
-    continues, and no tick comes twice.
+    """Of two hosts on one broker the leading one vanishes without notice.
+
+    The other's beat continues, and no tick comes twice.
     """
     (host,) = net.hosts("second")
     second = Installed(host, package, BEAT, broker=False)
@@ -220,8 +226,9 @@ def counted(ticks: Counter[float]) -> str:
 
 
 def changes_cost_only_old_ticks(ticks: Counter[float], changes: list[Silence]) -> None:
-    """No tick is there twice; those that are missing came due at a change of the leader, more than
-    GRACE before.
+    """Check that no tick is there twice.
+
+    Missing ticks came due at a change of the leader, more than GRACE before.
     """
     assert twice(ticks) == 0
     assert lost(ticks, EVERY, changes) == []

@@ -1,5 +1,6 @@
-"""docs/rabbitmq.md, typed on a fresh host: from Debian's RabbitMQ without a user to a task that
-ran.
+"""docs/rabbitmq.md, typed on a fresh host.
+
+It leads from Debian's RabbitMQ without a user to a task that ran.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def lines() -> list[str]:
-    """The commands of the page's set-up, without the one that needs a mirror of Debian: the host
-    has that package.
+    """Return the commands of the page's set-up, without the one that needs a mirror of Debian.
+
+    The host has that package.
     """
     text = (ROOT / "docs" / "rabbitmq.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
@@ -27,8 +29,9 @@ def lines() -> list[str]:
 
 @pytest.mark.timeout(500)
 def test_the_page_sets_a_broker_up(net: Network, package: Path) -> None:
-    """Each line does what the page says; the secrets are the suite's alone, guest is gone, and a
-    task runs.
+    """Each line does what the page says, and a task runs.
+
+    The secrets are the suite's alone, and guest is gone.
     """
     (host,) = net.hosts("server")
     suite = Installed(host, package, HEAD + WORKER, broker=False)

@@ -18,8 +18,9 @@ TASKS = MORE * RELOADS
 
 @pytest.mark.timeout(3600)
 def test_reloads_while_tasks_run(suite: Installed, figure: Figure) -> None:
-    """Every other reload restarts the worker, the ones between touch only the schedule: no task is
-    lost, none runs twice.
+    """No task is lost and none runs twice over reloads.
+
+    Every other reload restarts the worker, the ones between touch only the schedule.
     """
     worker = suite.pid("worker-main")
     for number in range(RELOADS):

@@ -1,5 +1,6 @@
-"""What root types on a host whose tasks are hostile: nothing of the suite's becomes root, and
-nothing hangs.
+"""What root types on a host whose tasks are hostile.
+
+Nothing of the suite's becomes root, and nothing hangs.
 
 Everything that the suite's user may write to is planted with links, fifos and locks, and the task
 module is hostile. Then every command of the guides is typed on a terminal, one after the other.
@@ -110,8 +111,9 @@ VERBS = re.compile(r"(warren|systemctl|runuser|/etc/init\.d/warren)\b ")
 
 
 def documented() -> list[str]:
-    """Every command of the guides that root may type: the verbs of `warren`, and what speaks to its
-    unit or runs as its user.
+    """Every command of the guides that root may type.
+
+    They are the verbs of `warren`, and what speaks to its unit or runs as its user.
     """
     found: list[str] = []
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
@@ -153,8 +155,9 @@ def attacked(net: Network, package: Path) -> Installed:
 
 @contextmanager
 def changes(host: Host) -> Iterator[list[str]]:
-    """Fills the list, behind the block, with what was changed meanwhile outside of the suite's
-    directories.
+    """Fill the list, behind the block, with what was changed meanwhile.
+
+    Only changes outside of the suite's directories count.
     """
     host.sh("sleep 1.1; touch /root/mark; sleep 1.1")
     found: list[str] = []
@@ -184,8 +187,9 @@ def _newer(directory: Path, moment: float) -> Iterator[Path]:
 
 
 def typed(host: Host, commands: list[str], within: int = 90) -> dict[str, tuple[int, str]]:
-    """Types each command as root on a terminal of its own; its exit code (124: it hung) and what
-    the terminal got.
+    """Type each command as root on a terminal of its own.
+
+    Return its exit code (124: it hung) and what the terminal got.
     """
     lines = ["export OF_ROOT=secret-of-root PYTHONPATH=/var/lib/warren/one TERM=xterm", "cd /root"]
     for number, command in enumerate(commands):
@@ -284,8 +288,9 @@ def judged(suite: Installed, answers: dict[str, tuple[int, str]], changed: list[
 
 
 def test_every_command_of_the_guides_where_the_suite_is_stopped(attacked: Installed) -> None:
-    """What looks and what asks: nothing outside the suite's directories changes, nothing of it is
-    root's, nothing hangs.
+    """Commands that look or ask change nothing outside the suite's directories.
+
+    Nothing of the suite is root's, and nothing hangs.
     """
     host = attacked.host
     attacked.configure(INI)
@@ -343,8 +348,9 @@ def commands() -> list[str]:
 def test_check_as_root_judges_as_the_suite(
     attacked: Installed, ini: str, spoil: str, told: str
 ) -> None:
-    """What the unit could not start with is a problem with a remedy for root, though root may read
-    everything.
+    """What the unit could not start with is a problem with a remedy for root.
+
+    This holds though root may read everything.
     """
     host = attacked.host
     host.sh(
@@ -367,8 +373,9 @@ def test_check_as_root_judges_as_the_suite(
 
 
 def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
-    """What a drop-in sets is there for the module, what root's shell has is not; it gains no rights
-    and sees no homes.
+    """The module has what a drop-in sets, and not what root's shell has.
+
+    It gains no rights and sees no homes.
 
     Nor may it ask more of the kernel than in the unit: for another execution domain, or for new
     namespaces. No program gives it capabilities.
@@ -429,8 +436,9 @@ def test_check_as_root_has_the_units_environment(attacked: Installed) -> None:
 def test_check_warns_of_code_that_others_may_write(
     attacked: Installed, spoil: str, mend: str, told: str
 ) -> None:
-    """A task that may change the code is every other task: root reads of it, with the remedy, and
-    the check passes.
+    """A task that may change the code can become every other task.
+
+    Root reads of it, with the remedy, and the check passes.
     """
     host = attacked.host
     attacked.configure(HEAD)

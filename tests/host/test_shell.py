@@ -1,5 +1,6 @@
-"""An operator's shell beside the hardened unit: both must mean the same processes and the same
-boot.
+"""An operator's shell beside the hardened unit.
+
+Both must mean the same processes and the same boot.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ def plain(net: Network, package: Path) -> Installed:
 
 
 def test_a_command_takes_no_running_task_for_a_dead_ones(plain: Installed) -> None:
-    """`warren call` as root looks for what dead processes left; the worker at work in the unit's
-    own /proc is not dead.
+    """`warren call` as root looks for what dead processes left.
+
+    A running worker in the unit's own /proc is not dead.
     """
     plain.send(1, 2, 4)
     until(lambda: plain.runs().begun.keys() >= {1, 2}, what="two running tasks")
@@ -39,16 +41,18 @@ def test_a_command_takes_no_running_task_for_a_dead_ones(plain: Installed) -> No
 
 
 def test_root_sends_as_the_user_of_the_suite(plain: Installed) -> None:
-    """Whatever root's umask is, the suite can read what root has sent, and nothing in its
-    directories is root's.
+    """Whatever root's umask is, the suite can read what root has sent.
+
+    Nothing in its directories is root's.
     """
     plain.host.sh("umask 0777; warren call jobs.run 4 --wait 60", within=120)
     assert plain.host.sh("find /var/lib/warren /run/warren /var/log/warren ! -user warren") == ""
 
 
 def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
-    """Status, health and logs work for the suite's user and for root; nobody else may read settings
-    or logs.
+    """Status, health and logs work for the suite's user and for root.
+
+    No other user may read settings or logs.
     """
     for verb in ("status", "health", "logs"):
         for user in ("root", "warren"):
@@ -60,8 +64,9 @@ def test_the_user_of_the_suite_may_ask(plain: Installed) -> None:
 
 
 def test_the_first_task_of_the_guide(plain: Installed) -> None:
-    """docs/install.md from the package to a task that ran: each line as it stands there, and then
-    those that take it away.
+    """docs/install.md leads from the package to a task that ran.
+
+    Each line is typed as it stands there, and then the lines that remove it.
     """
     text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     _, made, taken = re.split(r"^    (?=cp -rT|rm -r)", text, flags=re.MULTILINE)

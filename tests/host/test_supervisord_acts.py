@@ -1,5 +1,6 @@
-"""What a task may do to the suite of a booted host, act after act: each time all of it is at work
-again by itself.
+"""What a task may do to the suite of a booted host, act after act.
+
+Each time all of it recovers by itself.
 """
 
 from __future__ import annotations
@@ -104,8 +105,9 @@ def other(suite: Installed, before: int) -> bool:
 
 @pytest.mark.timeout(1800)
 def test_whatever_a_task_does_the_suite_is_back(suite: Installed, figure: Figure) -> None:
-    """More acts than StartLimitBurst allows starts: the suite is ready again each time, which the
-    log tells.
+    """After more acts than StartLimitBurst allows starts the suite is ready each time.
+
+    The log reports it.
     """
     suite.host.write("/srv/jobs/ask.py", ASK)
     until(lambda: works(suite), what="a suite at work")
@@ -149,8 +151,9 @@ def murder():
 
 @pytest.mark.timeout(1200)
 def test_a_task_that_kills_supervisord_each_time_is_given_up(suite: Installed) -> None:
-    """It comes again, as it was not acknowledged, and is given up after five times; the unit is
-    not, and other tasks run.
+    """The task comes again, as it was not acknowledged, and is given up after five times.
+
+    The unit is not given up, and other tasks run.
     """
     until(lambda: works(suite), what="a suite at work")
     suite.host.write("/srv/jobs/jobs.py", TASKS + MURDER)

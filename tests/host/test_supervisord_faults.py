@@ -1,5 +1,6 @@
-"""Whatever happens to supervisord or to the whole host, the suite is there again by itself and
-nothing is left over or lost.
+"""Whatever happens to supervisord or to the host, the suite recovers by itself.
+
+Nothing is left over or lost.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def test_supervisord_ends_or_hangs(suite: Installed, word: str, first: int, figu
 
 
 def test_a_power_cut(suite: Installed, figure: Figure) -> None:
-    """The host loses its power with tasks at work: after boot the suite is ready by itself, and
-    every task is done.
+    """The host loses its power with running tasks.
+
+    After boot the suite is ready by itself, and every task is done.
     """
     suite.send(3000, 3039, 0.5)
     until(lambda: suite.runs().begun[3000], what="the first task to begin")

@@ -14,8 +14,9 @@ PROGRAMS = ("worker-main", "beat", "quota-watchdog")
 
 
 def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) -> None:
-    """When `systemctl start` is back, workers consume and beat is up; `status` says so in one line;
-    the unit starts at boot.
+    """When `systemctl start` returns, workers consume and beat is ready.
+
+    `status` says so in one line; the unit starts at boot.
     """
     suite.stop()
     suite.configure(RABBITMQ + WORKER)
@@ -29,8 +30,9 @@ def test_start_returns_when_the_suite_works(suite: Installed, figure: Figure) ->
 
 
 def test_the_unit_is_hardened(suite: Installed, figure: Figure) -> None:
-    """`systemd-analyze security` of the installed unit gives 1.2 or better, and no process of the
-    suite runs as root.
+    """`systemd-analyze security` of the installed unit gives 1.2 or better.
+
+    No process of the suite runs as root.
     """
     said = suite.host.run("systemd-analyze", "security", "--no-pager", "warren").stdout
     score = float(re.findall(r"exposure level for warren\.service: ([0-9.]+)", said)[0])
@@ -57,8 +59,9 @@ def test_a_task_cannot_change_the_configuration(suite: Installed) -> None:
 
 
 def test_stop_lets_running_tasks_finish_and_requeues_the_rest(suite: Installed) -> None:
-    """Two tasks of five seconds run and others wait: both finish, the others run once after the
-    next start.
+    """Two tasks of five seconds run and others wait.
+
+    Both finish, and the others run once after the next start.
     """
     suite.start()
     suite.send(1, 8, 5)
@@ -74,8 +77,9 @@ def test_stop_lets_running_tasks_finish_and_requeues_the_rest(suite: Installed) 
 
 
 def test_reload_changes_only_what_the_edit_touches(suite: Installed) -> None:
-    """One worker's concurrency is edited: that worker is another process after `systemctl reload`,
-    all else is the same.
+    """After an edit of one worker's concurrency `systemctl reload` replaces that worker.
+
+    All else is the same.
     """
     suite.configure(TWO.format(other=1))
     suite.reload()

@@ -20,8 +20,9 @@ EDITED = RABBITMQ + WORKER + "# edited by an operator\n"
 
 @pytest.fixture
 def older(net: Network) -> Installed:
-    """A host on which the version before this one is at work, with settings that an operator has
-    edited.
+    """Yield a host on which the version before this one runs.
+
+    An operator has edited its settings.
     """
     (host,) = net.hosts("older")
     made = Installed(host, deb("0.0.9"), EDITED)
@@ -40,8 +41,9 @@ def present(suite: Installed, package: Path) -> Installed:
 
 
 def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -> None:
-    """apt installs the new package while tasks run: each is done once, the edited files stay, the
-    new version is at work.
+    """apt installs the new package while tasks run, and each is done once.
+
+    The edited files stay, and the new version runs.
     """
     assert older.host.run("warren", "--version").stdout.split()[-1] == "0.0.9"
     newer, began = deb(), time.monotonic()
@@ -69,8 +71,9 @@ def test_an_upgrade_under_load_loses_nothing(older: Installed, figure: Figure) -
 
 
 def test_what_is_printed_says_how_it_stands_and_what_is_next(present: Installed) -> None:
-    """Whoever installs the package reads that it runs, with the words of STATUS, and what to type;
-    or that it does not run.
+    """The installation prints that the suite runs, with STATUS, and what to type.
+
+    Or it prints that the suite does not run.
     """
     suite = present
     said = suite.host.sh("dpkg --install /root/warren_*.deb 2>&1 </dev/null")
@@ -79,8 +82,9 @@ def test_what_is_printed_says_how_it_stands_and_what_is_next(present: Installed)
 
 
 def test_nobody_but_the_suite_enters_its_state(present: Installed) -> None:
-    """A member of group warren reads the logs and nothing else; checks of monitors run as warren
-    and work.
+    """A member of group warren reads the logs and nothing else.
+
+    Checks of monitors run as warren and work.
     """
     suite = present
     suite.send(1, 1)
@@ -118,8 +122,9 @@ def test_an_upgrade_that_cannot_start_the_suite_says_why(present: Installed) -> 
 
 
 def test_remove_keeps_data_and_purge_takes_them(present: Installed) -> None:
-    """`apt remove` ends the suite and keeps settings, state and logs; `apt purge` leaves nothing
-    but the tasks' own code.
+    """`apt remove` ends the suite and keeps settings, state and logs.
+
+    `apt purge` leaves nothing but the tasks' own code.
 
     A log directory that is a file system of its own cannot go: it is emptied, and the purge is
     whole. What is mounted inside the suite's directories is somebody else's, and keeps its files.

@@ -12,9 +12,7 @@ DOCUMENT = ROOT / "docs" / "events.md"
 
 
 def test_every_event_is_documented_as_it_is_declared() -> None:
-    """An operator finds each event of a log in the document, with its meaning, and none that does
-    not exist.
-    """
+    """The document has each event of the log, with its meaning, and no other."""
     rows = re.findall(
         r"^\| `(\w+)` \| (.+) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE
     )

@@ -28,8 +28,9 @@ def uncommented(text: str) -> str:
 
 
 def test_shipped_file_works() -> None:
-    """The file as shipped loads without a problem and runs one worker, on a host that has no file
-    of its own.
+    """The file as shipped loads without a problem and runs one worker.
+
+    The host has no file of its own.
     """
     settings = load(ETC, "some-host")
     assert settings.files == (ETC / "warren.ini",)
@@ -49,8 +50,9 @@ def test_examples_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("section", KINDS, ids=lambda section: section.word)
 def test_every_option_at_its_default(section: SectionKind) -> None:
-    """Each section has exactly its options, in their order, at their defaults, under their help and
-    form.
+    """Each section has exactly its options, in their order, at their defaults.
+
+    They stand under their help and form.
     """
     heading = rf"\[{section.word}:\w+\]" if section.named else rf"\[{section.word}\]"
     match = re.search(rf"^#?{heading}\n((?:.+\n)+)", TEXT, flags=re.MULTILINE)
@@ -71,8 +73,9 @@ def test_every_option_at_its_default(section: SectionKind) -> None:
     ],
 )
 def test_example_hosts(host: str, limit: Rate, queues: tuple[str, ...]) -> None:
-    """The two example hosts load together with warren.ini, each with its own limit, and both take
-    both queues.
+    """The two example hosts load together with warren.ini, each with its own limit.
+
+    Both take both queues.
     """
     settings = load(ETC, host)
     assert settings.quotas["provider"].limit == limit
@@ -120,8 +123,9 @@ def documented_options() -> str:
 
 
 def test_documentation_is_complete() -> None:
-    """The guide's tables are those of the declared options; when they differ, put the expected text
-    into the guide.
+    """The guide's tables are those of the declared options.
+
+    When they differ, put the expected text into the guide.
     """
     guide = (ETC.parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
     tables = guide.partition("<!-- options -->\n")[2].partition("<!-- end of options -->")[0]

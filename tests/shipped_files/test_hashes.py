@@ -1,5 +1,6 @@
-"""hashes.txt, from which the package is made, against constraints.txt and against what Warren
-needs.
+"""hashes.txt, from which the package is made.
+
+It is compared with constraints.txt and with what Warren needs.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def hashed() -> dict[str, tuple[str, list[str]]]:
 
 
 def needed(name: str) -> set[str]:
-    """What an installed package needs at run time, with all that those need; extras that were asked
-    for included.
+    """Return what an installed package needs at run time, with all that those need.
+
+    Extras that were asked for are included.
     """
     found: set[str] = set()
     waiting, seen = [(name, frozenset[str]())], set()

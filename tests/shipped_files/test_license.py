@@ -11,8 +11,9 @@ NAME = "BSD-3-Clause"
 
 
 def arguments(text: str) -> list[str]:
-    """The words of a text, however its lines are broken and indented; Debian writes a dot on an
-    empty line.
+    """Return the words of a text, however its lines are broken and indented.
+
+    Debian writes a dot on an empty line.
     """
     return re.sub(r"^ \.$", "", text, flags=re.MULTILINE).split()
 
@@ -33,8 +34,9 @@ def test_every_place_names_the_same_licence_and_authors() -> None:
 
 
 def test_the_package_says_so_to_who_installs_it() -> None:
-    """pip and whoever lists the licences of an environment read it in the metadata, as a name that
-    the trade knows.
+    """The metadata has the licence under its usual name.
+
+    pip and tools that list licences read it there.
     """
     found = metadata("warren")
     assert found["License-Expression" if "License-Expression" in found else "License"] == NAME

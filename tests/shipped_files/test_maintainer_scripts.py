@@ -23,9 +23,7 @@ def program(path: Path, text: str = QUIET) -> None:
 
 
 def removed(scratch: Path, directory: Path, mountpoint: str) -> subprocess.CompletedProcess[str]:
-    """Runs what `apt purge` does to one directory that something is mounted in, with another
-    `mountpoint`.
-    """
+    """Run what `apt purge` does to one directory with a mount, and another `mountpoint`."""
     stubs = scratch / "bin"
     stubs.mkdir()
     program(stubs / "mountpoint", mountpoint)
@@ -46,8 +44,9 @@ def purged(directory: Path, others: dict[str, str]) -> subprocess.CompletedProce
 
 @pytest.mark.parametrize("active", ["is-active", "is-failed"])
 def test_status_stays_text_at_an_installation(scratch: Path, active: str) -> None:
-    """Neither control characters in STATUS, nor letters of which a shell's echo would make some,
-    reach root's terminal.
+    """No control characters of STATUS reach root's terminal.
+
+    Nor do letters of which a shell's echo would make some.
     """
     for name in ("mkdir", "ln", "monit", "install"):
         program(scratch / name)
@@ -73,8 +72,9 @@ def test_status_stays_text_at_an_installation(scratch: Path, active: str) -> Non
 
 
 def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
-    """Files, directories of any depth, links, fifos, whatever their names; what a link leads to
-    stays.
+    """Files, deep directories, links and fifos are removed, whatever their names.
+
+    What a link leads to stays.
     """
     directory, others = scratch / "state", scratch / "others"
     deep = directory / "/".join(["a b"] * 30)
@@ -92,8 +92,9 @@ def test_a_purge_removes_everything_but_what_is_linked(scratch: Path) -> None:
 
 
 def test_a_purge_needs_no_process_for_each_directory(scratch: Path) -> None:
-    """Where nothing is mounted, whatever tasks have left goes: 300 directories deep, links, names
-    like options.
+    """Where nothing is mounted, whatever tasks have left is removed.
+
+    It may be 300 directories deep, links, or names like options.
     """
     directory, others = scratch / "state", scratch / "others"
     for place in (others, directory / "-rf", directory / "new\nline"):
@@ -124,9 +125,7 @@ def test_what_a_purge_cannot_remove_is_named(scratch: Path) -> None:
 
 @pytest.mark.parametrize("victims", ["file", "directory"])
 def test_a_purge_follows_no_directory_that_becomes_a_link(scratch: Path, victims: str) -> None:
-    """A process of the suite's user that is still there puts a link to a directory of root's in the
-    place of one of its own.
-    """
+    """A remaining process of the suite's user replaces its own files by links to root's."""
     directory, others = scratch / "state", scratch / "others"
     for place in (directory / "a", others):
         place.mkdir(parents=True)

@@ -1,5 +1,6 @@
-"""The man pages that scripts/manual.py writes: what the command and the options say, in a form that
-man can read.
+"""The man pages that scripts/manual.py writes.
+
+They say what the command and the options say, in a form that man can read.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ PAGE_PASSWORD = ROOT / "monit" / "page-password"
 
 @pytest.fixture
 def monit(tmp_path: Path) -> Path:
-    """A directory as /etc/monit is on Debian, with the services of Warren; the commands that they
-    name are this tree's.
+    """Return a directory as /etc/monit is on Debian, with the services of Warren.
+
+    The commands that they name are this tree's.
     """
     directory = tmp_path / "monit"
     (directory / "conf.d").mkdir(parents=True)
@@ -87,8 +88,9 @@ def test_every_service_is_in_the_guide() -> None:
 
 
 def test_every_check_is_shown() -> None:
-    """Monit asks for each check of `warren health`, but for supervisord's, whose process it watches
-    itself.
+    """Monit asks for each check of `warren health` but supervisord's.
+
+    It watches supervisord's process itself.
     """
     assert set(re.findall(r"/usr/bin/warren health ([\w-]+)", SERVICES)) == set(CHECKS) - {
         "supervisord"
@@ -142,8 +144,9 @@ def watched(ask: Callable[..., str]) -> set[str]:
 
 
 def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
-    """What Monit was told not to watch stays so when Monit starts again, also where it finds
-    another time of the host's boot.
+    """What Monit was told not to watch stays so when Monit starts again.
+
+    This holds also where it finds another time of the host's boot.
     """
     if shutil.which("monit") is None:
         missing("monit")
@@ -163,8 +166,9 @@ def test_a_stop_on_purpose_outlives_monit(monit: Path) -> None:
 
 
 def test_the_pid_file_is_roots() -> None:
-    """Monit watches the process that systemd knows, by a file outside the directories that the
-    suite's user may write to.
+    """Monit watches the process that systemd knows, by a file that the suite cannot write.
+
+    The file is outside its user's directories.
 
     The unit writes it as root before Monit is told to look, and removes it as root behind the end.
     """
@@ -178,8 +182,9 @@ def test_the_pid_file_is_roots() -> None:
 
 
 def test_a_boot_has_the_suite_watched() -> None:
-    """Each service keeps over a boot that it was not to be watched; so the unit tells Monit, which
-    has to run by then.
+    """Each service keeps over a boot that it was not to be watched.
+
+    So the unit tells Monit, which has to run by then.
     """
     services = re.findall(
         r"^check .*\n(?:        as .*\n)?    group warren\n(.*)$", SERVICES, re.MULTILINE
@@ -193,8 +198,9 @@ def test_a_boot_has_the_suite_watched() -> None:
 
 
 def test_a_start_without_monit_is_no_failure(tmp_path: Path) -> None:
-    """Where Monit does not run, or is not installed, `systemctl status` shows no failed
-    ExecStartPost after a good start.
+    """Where Monit does not run, `systemctl status` shows no failed ExecStartPost.
+
+    This holds after a good start, also where Monit is not installed.
     """
     unit = (ROOT / "systemd" / "warren.service").read_text(encoding="utf-8")
     (line,) = re.findall(r"^ExecStartPost=-\+(.*\bmonit\b.*)$", unit, re.MULTILINE)
@@ -221,8 +227,9 @@ def opened(monit: Path) -> Path:
 
 
 def test_the_page_is_for_this_host_and_one_user(opened: Path) -> None:
-    """Monit opens it on 127.0.0.1, asks for the password, and nobody but the owner of the file can
-    read that.
+    """Monit opens it on 127.0.0.1 and asks for the password.
+
+    Only the owner of the file can read the password.
     """
     said = read_by_monit(opened, "-v")
     assert "httpd bind address = 127.0.0.1" in said
@@ -244,8 +251,9 @@ def test_a_password_is_made_once(opened: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["monitrc", "conf.d/local", "conf-enabled/page"])
 def test_a_page_of_the_administrator_stays(monit: Path, place: str) -> None:
-    """A host whose page is set up already gets no second one, and whoever installs reads where the
-    first one is.
+    """A host whose page is set up already gets no second one.
+
+    The installation prints where the first one is.
     """
     (monit / "conf-enabled").mkdir()
     with (monit / place).open("a", encoding="utf-8") as file:

@@ -52,8 +52,9 @@ def debian_python() -> str:
 
 
 def test_the_package_wants_the_python_that_it_is_made_for(unpacked: Path) -> None:
-    """On another release of Debian apt refuses it: there its environment would have no
-    interpreter.
+    """On another release of Debian apt refuses it.
+
+    There its environment would have no interpreter.
     """
     control = (unpacked / "DEBIAN/control").read_text(encoding="utf-8")
     minor = int(debian_python().removeprefix("python3."))
@@ -61,8 +62,9 @@ def test_the_package_wants_the_python_that_it_is_made_for(unpacked: Path) -> Non
 
 
 def test_every_file_of_the_tree_has_a_place(unpacked: Path, files: set[Path]) -> None:
-    """Each file that the tree keeps for a host is in the package as it is; scripts/install is told
-    of new ones.
+    """Each file that the tree keeps for a host is in the package as it is.
+
+    scripts/install is told of new ones.
     """
     placed = [unpacked / path for path in files if not path.is_relative_to(HOME / "share")]
     shipped = {path.read_bytes() for path in placed if not path.is_symlink()}
@@ -113,8 +115,9 @@ def test_files_that_operators_edit_are_conffiles(unpacked: Path, files: set[Path
 
 
 def test_no_upgrade_asks_about_settings(unpacked: Path, files: set[Path]) -> None:
-    """What an operator may edit in /etc/warren is copied there once, and is no conffile: dpkg would
-    ask with the suite down.
+    """What an operator may edit in /etc/warren is copied there once, and is no conffile.
+
+    dpkg would ask with the suite down.
     """
     conffiles = (unpacked / "DEBIAN" / "conffiles").read_text(encoding="utf-8")
     copied = {path.name for path in files if path.parent == HOME / "defaults"}
@@ -132,8 +135,9 @@ def test_no_upgrade_asks_about_settings(unpacked: Path, files: set[Path]) -> Non
 
 
 def test_settings_of_a_fresh_host_are_right(unpacked: Path) -> None:
-    """The short warren.ini loads by itself and runs one worker; where every option is explained, as
-    it says, there it is.
+    """The short warren.ini loads by itself and runs one worker.
+
+    Every option is explained in the place that it names.
     """
     (text,) = [path for path in (unpacked / HOME / "defaults").iterdir() if path.suffix == ".ini"]
     settings = load(text.parent, "some-host")
@@ -143,8 +147,9 @@ def test_settings_of_a_fresh_host_are_right(unpacked: Path) -> None:
 
 
 def test_the_environment_is_the_pinned_one(unpacked: Path) -> None:
-    """The libraries are those of constraints.txt in these versions, with nothing of the tests and
-    no pip among them.
+    """The libraries are those of constraints.txt in these versions.
+
+    Nothing of the tests and no pip is among them.
     """
     pinned = re.findall(
         r"^([\w.-]+)==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
@@ -162,8 +167,9 @@ def test_the_environment_is_the_pinned_one(unpacked: Path) -> None:
 
 
 def test_no_path_of_the_builder_is_left(unpacked: Path) -> None:
-    """The environment works where it is installed: settings, command and compiled files name only
-    that place.
+    """The environment works where it is installed.
+
+    Settings, command and compiled files name only that path.
     """
     assert (
         (unpacked / "usr/bin/warren")
@@ -225,8 +231,9 @@ def test_the_guides_link_to_each_other(unpacked: Path) -> None:
 
 
 def test_an_installation_without_an_index_says_so_first(tmp_path: Path) -> None:
-    """Where pip cannot have what it needs, the first line behind the progress says so in Warren's
-    words; pip's come after.
+    """Where pip cannot have what it needs, the first line says so in Warren's words.
+
+    It stands behind the progress; pip's lines come after.
     """
     environment = {**ENVIRONMENT, "PIP_NO_INDEX": "1", "DESTDIR": str(tmp_path)}
     script = str(ROOT / "scripts" / "install")

@@ -1,5 +1,6 @@
-"""etc/warren/supervisord.conf is what `warren supervise` uses where the settings directory has
-none.
+"""etc/warren/supervisord.conf is the default of `warren supervise`.
+
+It counts where the settings directory has none.
 """
 
 from __future__ import annotations

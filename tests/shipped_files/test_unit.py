@@ -43,9 +43,7 @@ def seconds(name: str) -> int:
 
 @pytest.mark.parametrize("drop_in", [False, True], ids=["alone", "with the drop-in"])
 def test_systemd_understands_every_line(tmp_path: Path, drop_in: bool) -> None:
-    """`systemd-analyze verify` has nothing to say, also with the example of a drop-in as it is
-    shipped.
-    """
+    """`systemd-analyze verify` has nothing to say, also with the shipped example of a drop-in."""
     unit = tmp_path / "warren.service"
     unit.write_text(
         UNIT.read_text(encoding="utf-8").replace("/usr/bin/warren", "/bin/true"), encoding="utf-8"
@@ -79,16 +77,18 @@ def test_each_hardening_line_has_its_reason() -> None:
 
 
 def test_final_exit_codes_are_not_tried_again() -> None:
-    """What supervisord counts as final for a daemon systemd counts as final for supervisord; any
-    other end is healed, 0 too.
+    """What supervisord counts as final for a daemon systemd counts as final for supervisord.
+
+    Any other end is recovered, 0 too.
     """
     assert value("Restart") == "always"
     assert value("RestartPreventExitStatus") == " ".join(str(int(code)) for code in FINAL)
 
 
 def test_timeouts_nest() -> None:
-    """A start has time for the check of the settings; starts that fail slowly end as `failed` too;
-    a hang is over in 30 s.
+    """A start has time for the check of the settings; a hang is over in 30 s.
+
+    Starts that fail slowly end as `failed` too.
     """
     assert seconds("TimeoutStartSec") > TIMEOUT
     longest = seconds("TimeoutStartSec") + seconds("RestartSec")

@@ -1,5 +1,6 @@
-"""A wall clock of their own for processes of a test, which it sets as it likes. Every other clock
-of theirs is the machine's.
+"""A wall clock of their own for processes of a test, which sets it as it likes.
+
+Every other clock of theirs is the machine's.
 
 The machine's own clock is everybody's. Debian's libfaketime 0.9.10 is no way round: with the
 monotonic clock left alone, each `time.sleep` of Python 3.11 fails under it (its issue 426).

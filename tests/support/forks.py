@@ -32,8 +32,9 @@ def end(pid: int) -> int:
 
 
 def killed_at(line: int, work: Callable[[], object], place: str | tuple[str, ...]) -> bool:
-    """Does `work` in a process that kills itself at its line-th line within `place`: a file, a
-    directory, or several of them.
+    """Run `work` in a process that kills itself at its line-th line within `place`.
+
+    `place` is a file, a directory, or several of them.
 
     False when it has fewer lines there.
     """

@@ -1,5 +1,6 @@
-"""A mail server for a booted host, which prints each mail: `python3 mail_sink.py PORT`. Python's
-own is gone since 3.12.
+"""A mail server for a booted host, which prints each mail: `python3 mail_sink.py PORT`.
+
+Python's own is gone since 3.12.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Waiting: the only ways in which a test lets time pass. Each has a deadline, and none can be
-short.
+"""Waiting: the only ways in which a test lets time pass.
+
+Each has a deadline, and none can be short.
 
 A deadline is there to end a test that would wait for ever. It says nothing about how fast Warren
 is: on a machine that is busy everything takes ten times as long. What has to be fast is measured,
@@ -11,7 +12,6 @@ and noted with the fixture `figure` beside its goal.
     end_of(process), output_of(process)                a process that was started before
     with deadline("the answer") as seconds: ...        anything else that takes a number of seconds
     let_pass(3)                                        nothing: something else may not happen
-
 """
 
 from __future__ import annotations
