@@ -37,8 +37,9 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 @pytest.fixture(autouse=True)
 def the_machine_is_left_alone() -> Iterator[None]:
-    """No test works with the default settings: what it makes there another test, or a suite of this
-    machine, would find.
+    """No test works with the default settings.
+
+    What it makes there another test, or a suite of this machine, would find.
     """
     before = {directory for directory in DEFAULTS if directory.exists()}
     yield
@@ -102,16 +103,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Puts the waits so far with the report of each part of a test; the last report has them
-    all.
+    """Add the waits so far to the report of each part of a test.
+
+    The last report has them all.
     """
     item.user_properties = [each for each in item.user_properties if each[0] != waits.PROPERTY]
     item.user_properties += [(waits.PROPERTY, tuple(wait)) for wait in waits.worth_noting(waited)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures that the tests of this run have measured, and which of them were near a
-    deadline.
+    """The figures that the tests of this run have measured.
+
+    It also has which of them were near a deadline.
     """
     last: dict[str, pytest.TestReport] = {}
     for each in (report for reports in terminalreporter.stats.values() for report in reports):

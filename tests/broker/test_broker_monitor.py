@@ -72,8 +72,7 @@ def broker(suite: Suite, says: Callable[[dict[str, Any]], object]) -> dict[str, 
         return found if found and says(found) else None
 
     return (
-        until(seen, what=f"another word on the broker than {broker_status(suite).get('broker')}")
-        or {}
+        until(seen, what=f"another broker status than {broker_status(suite).get('broker')}") or {}
     )
 
 

@@ -129,7 +129,7 @@ def test_one_that_has_ended(suite: Suite, scratch: Path, tick: Any) -> None:
         suite.await_event("worker", "task_succeeded", task_id="other")
         until(
             lambda: len(suite.logged("worker", "tick_repeated", task_id="one")) == 2,
-            what="a word about each",
+            what="a line about each",
         )
     assert (runs(scratch, "one"), runs(scratch, "other")) == (1, 1)
 

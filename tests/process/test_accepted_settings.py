@@ -208,7 +208,7 @@ def test_a_reload_waits_for_the_watchdog(suite: Suite) -> None:
         with reloading(suite) as asked:
             until(
                 lambda: waits_for(suite, "quota-watchdog"),
-                what="the reload to wait for nobody else",
+                what="the reload to wait for the watchdog alone",
             )
             assert (asked.poll(), limits(suite)) == (None, (50, 3600.0))
             os.kill(watchdog, signal.SIGCONT)

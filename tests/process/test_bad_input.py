@@ -173,7 +173,7 @@ def test_an_unreachable_broker_is_waited_for(suite: Suite) -> None:
         assert f"127.0.0.1:{port}" in line["broker"]
         assert line["remedy"]
         heartbeats = {until(lambda: connecting(suite), what="a heartbeat that says connecting")}
-        until(lambda: connecting(suite) not in heartbeats, what="a further beat")
+        until(lambda: connecting(suite) not in heartbeats, what="a further heartbeat")
         asked = suite.warren("call", "jobs.add", "1", "2")
         assert asked.returncode == 69
         assert f"127.0.0.1:{port}" in asked.stderr

@@ -183,7 +183,7 @@ def test_it_survives_the_end_of_its_terminal(suite: Suite) -> None:
         os.close(ours)
     found = daemon(suite)
     heartbeat = suite.heartbeat("worker-a")
-    until(lambda: suite.heartbeat("worker-a") != heartbeat, what="another beat")
+    until(lambda: suite.heartbeat("worker-a") != heartbeat, what="another heartbeat")
     assert terminal(found) == 0
     assert suite.warren("worker", "a", "--stop").returncode == 0
 
@@ -364,7 +364,7 @@ def test_a_caller_without_streams_or_under_supervisord_changes_nothing(suite: Su
     found = daemon(suite, "beat")
     assert Path(f"/proc/{found.pid}/fd/0").readlink() == Path("/dev/null")
     heartbeat = suite.heartbeat("beat")
-    until(lambda: suite.heartbeat("beat") != heartbeat, what="another beat")
+    until(lambda: suite.heartbeat("beat") != heartbeat, what="another heartbeat")
     assert not suite.logged("beat", "supervisor_lost")
 
 

@@ -89,7 +89,7 @@ def test_a_killed_worker(running: Suite) -> None:
     os.kill(running.heartbeat("worker-a")["pid"], signal.SIGKILL)  # type: ignore[index]
     until(
         lambda: worst([finding for finding in found(running) if finding.check == "worker"]),
-        what="a worker in trouble",
+        what="a worker that is not well",
     )
     until(lambda: worst(found(running)) == Level.OK, what="another worker")
 

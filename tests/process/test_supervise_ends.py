@@ -67,7 +67,7 @@ def test_a_signal_by_hand_is_no_end(suite: Suite, word: str) -> None:
             lambda: all(
                 (suite.heartbeat(program) or {"at": 0})["at"] > sent + 1 for program in PROGRAMS
             ),
-            what="heartbeats that beat on",
+            what="heartbeats that continue",
         )
         assert ready(suite) == before
     until(lambda: ready(suite), what="a suite that is ready again")

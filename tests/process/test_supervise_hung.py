@@ -89,7 +89,7 @@ def test_one_that_does_not_even_end_is_killed(suite: Suite) -> None:
             "supervisord", "supervisor_record", program="beat", signal="SIGKILL"
         )
         assert line["expected"] is False
-        until(lambda: programs(suite)["beat"].pid not in (None, hung), what="another beat")
+        until(lambda: programs(suite)["beat"].pid not in (None, hung), what="another beat process")
 
 
 def test_a_supervisor_that_was_stopped_finds_no_heartbeat_stale(suite: Suite) -> None:
@@ -104,7 +104,7 @@ def test_a_supervisor_that_was_stopped_finds_no_heartbeat_stale(suite: Suite) ->
         report = suite.directory / "run" / "programs.json"
         before_it = report.read_bytes()
         os.kill(supervisor.pid, signal.SIGCONT)  # the one that judges wakes first
-        until(lambda: report.read_bytes() != before_it, what="a turn of its loop")
+        until(lambda: report.read_bytes() != before_it, what="a step of its loop")
         for member in family:
             os.kill(member.pid, signal.SIGCONT)
         at = {name: (suite.heartbeat(name) or {})["at"] for name in before}
@@ -157,7 +157,7 @@ def test_a_full_run_directory_kills_nobody(suite: Suite) -> None:
 
         until(
             lambda: age() > 16,
-            what="a supervisor that could not write for longer than health has patience",
+            what="a supervisor that could not write for longer than health allows",
         )
         assert suite.warren("health", "supervisord").stdout == "OK: supervisord running\n"
         resource.prlimit(

@@ -25,7 +25,7 @@ from warren.quotas.ledger import Ledger
 
 @pytest.fixture(autouse=True)
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """Return the quota `documents` of this process.
+    """Yield the quota `documents` of this process.
 
     It is wider than the API's limit, so that the API has reason to refuse.
     """
@@ -45,7 +45,7 @@ def api(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Celery]:
-    """Return a Celery app with the demo's tasks and a worker that runs them one by one.
+    """Yield a Celery app with the demo's tasks and a worker that runs them one by one.
 
     Messages and results live in memory.
     """

@@ -18,8 +18,9 @@ Etc = Callable[..., Path]
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory that every user of the machine may enter, as /etc/warren; pytest's own are closed
-    to others.
+    """Yield a directory that every user of the machine may enter, as /etc/warren.
+
+    pytest's own directories are closed to others.
     """
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
@@ -61,8 +62,9 @@ CELERY = json.dumps({"sentinel_kwargs": {"password": "hunter2"}})
 def test_a_password_that_others_may_read_is_refused(
     public: Path, name: str, section: str, line: str
 ) -> None:
-    """Whichever file has it, with the place, the mode and the way out; the password is not
-    quoted.
+    """Whichever file has the secret, the problem has its line, its mode and the remedy.
+
+    The password is not quoted.
     """
     write(public, "warren.ini", "[worker:a]\n", 0o644)
     head = "[worker:a]\n" if name == "warren.ini" else ""

@@ -77,8 +77,9 @@ class Stage:
 
 
 def test_many_in_a_row_are_a_flood_which_ends_at_a_good_one() -> None:
-    """One fewer is none, whatever other queues hold; what is large, or good, begins the row
-    again.
+    """One message fewer is no flood, whatever other queues hold.
+
+    A large or a good message begins the row again.
     """
     stage = Stage()
     stage.foul(IN_A_ROW - 1)
@@ -124,8 +125,9 @@ def test_of_good_tasks_it_keeps_a_few_and_the_others_go_back(kind: str) -> None:
 def test_it_ends_when_none_comes_any_more_and_when_the_worker_takes_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also when the queue is paused or taken from the worker, and under an alarm; it begins again
-    with a new row.
+    """A flood also ends when the queue is paused or cancelled, and under an alarm.
+
+    It begins again with a new row.
     """
     stage, now = Stage(), [1000.0]
     monkeypatch.setattr("warren.worker.flood.time.monotonic", lambda: now[0])

@@ -34,8 +34,9 @@ def line(start: float, growth: float, count: int = 20, step: float = 5.0) -> lis
     ],
 )
 def test_forecast(samples: list[Sample], growth: float, empty_in: float | None) -> None:
-    """The growth is the line's slope since the queue was last empty; a queue that drains says when
-    it is empty.
+    """The growth is the slope of the line since the queue was last empty.
+
+    A queue that drains has a time when it is empty.
     """
     found = forecast(samples)
     assert found.growth_per_s == pytest.approx(growth)
@@ -52,8 +53,9 @@ def test_forecast_of_anything(samples: list[Sample]) -> None:
 
 @pytest.mark.parametrize(("steps", "drains"), [(3, True), (6, True), (20, True)])
 def test_a_burst_that_is_over(steps: int, drains: bool) -> None:
-    """Soon after a burst the queue is said to drain, although the line through the last minutes
-    still rises.
+    """Soon after a burst the queue is said to drain.
+
+    The line through the last minutes still rises then.
     """
     quiet = [(float(at), 1) for at in range(0, 60, 5)]
     burst = [(60.0 + 5 * number, 300 - 10 * number) for number in range(steps + 4)]
@@ -99,17 +101,16 @@ def levels(depths: list[int], warning: int = 100, critical: int = 1000) -> list[
 
 
 def test_levels_of_a_queue() -> None:
-    """A level begins at its number and ends a tenth below it: a queue that swings around it is told
-    once.
+    """A level begins at its number and ends a tenth below it.
+
+    A queue that swings around it is logged once.
     """
     assert levels([99, 100, 95, 101, 90, 89]) == [0, 1, 1, 1, 1, 0]
     assert levels([1000, 950, 899, 89]) == [2, 2, 1, 0]
 
 
 def test_a_queue_that_will_be_full_is_a_warning() -> None:
-    """A steady growth that reaches the critical number within an hour is a warning long before any
-    number is reached.
-    """
+    """A growth that reaches the critical number within an hour is a warning long before."""
     assert levels([10 * number for number in range(1, 30)], 10**6, 5000)[-1] == 1
     assert levels([10 * number for number in range(1, 30)], 10**6, 50_000)[-1] == 0
     # half a minute is too short to tell

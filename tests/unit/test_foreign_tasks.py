@@ -62,8 +62,9 @@ def of(tmp_path: Path, taken: Taken) -> ForeignTasks:
 
 
 def test_it_is_sent_on_as_it_was_and_removed_when_the_broker_has_it(tmp_path: Path) -> None:
-    """Under the same id, to the queue it came from, once at a time; after a new connection
-    again.
+    """A file is sent under the same id, to the queue it came from, once at a time.
+
+    After a new connection it is sent again.
     """
     acknowledged: list[str] = []
     taken = Taken()
@@ -110,8 +111,9 @@ def test_what_no_file_can_hold_is_a_dead_letter(tmp_path: Path, header: Any) -> 
     "word", [*PLANTS, "[]", "{}", "[" * 100000, '{"queue": "q", "priority": 1, "headers": 1}']
 )
 def test_what_somebody_else_has_put_there_becomes_a_dead_letter(tmp_path: Path, word: str) -> None:
-    """The main loop waits for no fifo, reads no file without an end, and any number of them holds
-    up no message.
+    """The main loop waits for no fifo and reads no endless file.
+
+    Any number of them holds up no message.
     """
     taken = Taken()
     returning = of(tmp_path, taken)
@@ -180,8 +182,9 @@ def test_what_the_broker_does_not_take_is_tried_again_in_a_while(
 
 
 def test_what_cannot_be_moved_away_holds_up_nothing(tmp_path: Path) -> None:
-    """A file in the place of the dead letters that cannot make way costs the foul file its move,
-    and no message its turn.
+    """An obstacle in the place of the dead letters costs the foul file its move.
+
+    It costs no message its turn.
     """
     taken = Taken()
     returning = of(tmp_path, taken)
@@ -245,8 +248,9 @@ def test_what_a_worker_has_left_that_is_no_more_is_sent_by_another(tmp_path: Pat
 
 
 def test_it_goes_to_the_broker_that_is_another_one_now(tmp_path: Path) -> None:
-    """Also to one that is no RabbitMQ; what has no queue there stays a file, is told, and holds up
-    nothing.
+    """Files are sent also to a broker that is no RabbitMQ.
+
+    A file without its queue there stays, is logged, and holds up nothing.
     """
     letters = DeadLetters(cast(Requeuer, None), "here", "main", tmp_path / "rejected")
     options = {"directory": tmp_path / "broker"}

@@ -23,8 +23,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_older_settings_change_nothing(path: Path) -> None:
-    """Whoever comes with them is told so; the ledger has limit, window and generation of the later
-    ones.
+    """A process with older settings is told so.
+
+    The ledger has limit, window and generation of the later ones.
     """
     ledger = Ledger(path)
     assert ledger.configure(4, WINDOW, LONGEST, 7) == Opened(created=True)
@@ -37,9 +38,7 @@ def test_older_settings_change_nothing(path: Path) -> None:
 
 
 def test_the_same_settings_mend_a_change_that_was_cut_off(path: Path) -> None:
-    """Killed between generation and terms, a ledger has terms that are not those of its generation,
-    and gets them.
-    """
+    """A ledger whose change was cut off after the generation gets the generation's limits."""
     fresh(path)
     poke(path, GENERATION=7)
     assert Ledger(path).configure(400, WINDOW, LONGEST, 7) == Opened(changed=True)
@@ -52,8 +51,9 @@ def test_a_ledger_of_before_there_were_generations(path: Path) -> None:
 
 
 def test_another_boot_is_taken_over_by_the_limits_that_stand(path: Path) -> None:
-    """Older settings that come first after a boot make the ledger this boot's, and leave its
-    terms.
+    """Older settings that come first after a boot make the ledger this boot's.
+
+    They leave its limit and window.
     """
     ledger = Ledger(path)
     ledger.configure(4, WINDOW, LONGEST, 7)
@@ -82,8 +82,9 @@ def test_a_generation_is_above_that_of_every_ledger(
 def test_the_watchdog_says_when_every_ledger_has_the_settings(
     loaded: Callable[[str], Settings], tmp_path: Path
 ) -> None:
-    """An edit that does not concern it reaches the ledgers, too: their generation is what a reload
-    waits for.
+    """An edit that does not concern the ledgers reaches them, too.
+
+    A reload waits for their generation.
     """
     text = (
         f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {tmp_path}/run\n[quota:x]\nlimit = 4/h\n"
@@ -101,8 +102,9 @@ def test_the_watchdog_says_when_every_ledger_has_the_settings(
 def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
     loaded: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the edit does not concern the watchdog: the heartbeat keeps the generation of
-    before until the ledger has it.
+    """The heartbeat keeps the generation of before until the ledger has the new one.
+
+    This holds also where the edit does not concern the watchdog.
     """
     monkeypatch.setattr("warren.quotas.mapped_file.TIMEOUT", 0.01)
     text = (
@@ -123,9 +125,7 @@ def test_a_ledger_that_is_locked_is_not_said_to_have_the_settings(
 def test_the_watchdog_takes_back_what_nobody_has_accepted(
     loaded: Callable[[str], Settings], tmp_path: Path
 ) -> None:
-    """Terms that a ledger has from somewhere else, or a generation that it lacks, are put right at
-    the next look.
-    """
+    """A foreign limit, or a missing generation, is put right at the next look."""
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:x]\nlimit = 4/h\n"))
     watchdog.ledgers.configure()
     Ledger(watchdog.ledgers["x"].path).configure(400, WINDOW, LONGEST)

@@ -59,8 +59,9 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after(text: str, seconds: float) -> None:
-    """Seconds, whole or not, and the three forms of a date are understood; the past is 0, and
-    nothing is longer than a week.
+    """Seconds, whole or not, and the three forms of a date are understood.
+
+    The past is 0, and nothing is longer than a week.
     """
     assert retry_after({"Retry-After": text}, NOW) == seconds
 

@@ -1,6 +1,4 @@
-"""`warren health`: the judgement of each thing that the files can say, and the line that tells
-it.
-"""
+"""`warren health`: the judgement of each thing in the files, and the line that reports it."""
 
 from __future__ import annotations
 
@@ -423,16 +421,18 @@ def test_the_judgement(seen: Snapshot, check: str, level: int, text: str) -> Non
 
 
 def test_what_is_behind_all_is_said_once() -> None:
-    """A suite that is not running is one finding, not one for each check; the disk is still looked
-    at.
+    """A suite that is not running is one finding, not one for each check.
+
+    The disk is still looked at.
     """
     found = judge(replace(snapshot(), programs=reading([], alive=False)))
     assert [finding.check for finding in found] == ["supervisord", "disk"]
 
 
 def test_the_worst_comes_first() -> None:
-    """The line begins with the worst level, names what is less bad as such, and leaves out what is
-    well.
+    """The line begins with the worst level and names the level of the rest.
+
+    What is well is left out.
     """
     found = judge(
         snapshot(
@@ -449,8 +449,9 @@ def test_the_worst_comes_first() -> None:
 
 @pytest.mark.parametrize("text", ["word " * 5, "ä" * 400, "x" * 4000, "two\nlines"])
 def test_the_line_is_short(text: str) -> None:
-    """It has at most 512 bytes and no line end, however much there is to say, and says that there
-    is more.
+    """The line has at most 512 bytes and no line end.
+
+    It says when there is more to say.
     """
     said = line([Finding("queues", Level.WARNING, f"{number} {text}") for number in range(100)])
     assert len(said.encode()) <= LONGEST
@@ -513,8 +514,9 @@ def test_a_run_directory_that_is_forbidden(tmp_path: Path) -> None:
 
 
 def test_a_heartbeat_that_is_only_touched(tmp_path: Path) -> None:
-    """On a full disk a daemon touches its heartbeat instead of writing it: it is at work, unless
-    the wall clock was set since.
+    """On a full disk a daemon touches its heartbeat instead of writing it.
+
+    It counts as working, unless the wall clock was set since.
     """
     HeartbeatWriter(tmp_path, "beat").write("ready")
     path = tmp_path / "heartbeats" / "beat.json"
@@ -531,8 +533,9 @@ GARBAGE: tuple[Any, ...] = (None, True, 7, 1e300, "x", [], {}, [7], {"x": 7}, [[
 
 @pytest.mark.parametrize("file", ["programs", "broker"])
 def test_a_file_that_says_something_else(tmp_path: Path, file: str) -> None:
-    """Whatever stands in the place of any value, in any file, is no traceback; what is needed and
-    missing is located.
+    """Whatever stands in the place of any value, in any file, is no traceback.
+
+    What is needed and missing is located.
     """
     now, me = time.clock_gettime(time.CLOCK_BOOTTIME), current_process()
     listed = [program(name, since=now, pid=me.pid) for name in PROGRAMS]
@@ -560,8 +563,9 @@ def test_a_file_that_says_something_else(tmp_path: Path, file: str) -> None:
 
 
 def varied(value: Any) -> Iterator[Any]:
-    """The value with garbage in the place of each of its parts, one at a time, and without each of
-    them.
+    """Yield the value with garbage in the place of each of its parts, one at a time.
+
+    Yield it also without each of them.
     """
     yield from GARBAGE
     if isinstance(value, dict):
@@ -591,8 +595,9 @@ def test_the_place_of_what_is_wrong_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_run_directory(tmp_path: Path) -> None:
-    """A supervisord that cannot write how its programs stand touches the file: it is not taken for
-    one that hangs.
+    """A supervisord that cannot write its status file touches it.
+
+    It is not taken for one that hangs.
     """
     run, me = tmp_path / "run", current_process()
     with small_disk(run, "1m"):
@@ -614,8 +619,9 @@ def test_a_stopped_suite_has_no_disk_under_its_run_directory(tmp_path: Path) -> 
 
 
 def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stopped suite ends the verb with 2, as a line or as JSON, also where other parts of the INI
-    are wrong.
+    """A stopped suite ends the verb with 2, as a line or as JSON.
+
+    This holds also where other parts of the INI are wrong.
     """
     (tmp_path / "warren.ini").write_text(
         f"[app]\nrun_dir = {tmp_path}/run\n[nonsense]\na = b\n", encoding="utf-8"
@@ -632,8 +638,9 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_settings_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the named settings cannot be read nothing is known: the suite of the machine's own
-    settings is another one.
+    """Where the named settings cannot be read nothing is known.
+
+    The suite of the machine's own settings is another one.
     """
     with pytest.raises(SystemExit) as end:
         main(["--config", str(tmp_path / "typo"), "health"])

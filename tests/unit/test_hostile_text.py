@@ -1,6 +1,4 @@
-"""Text that a task, a daemon or a provider has made up reaches no terminal but as text, whichever
-command shows it.
-"""
+"""Made-up text of a task, a daemon or a provider reaches a terminal only as plain text."""
 
 from __future__ import annotations
 
@@ -34,8 +32,9 @@ HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\u2066\u2028\r[link=http://evil]x
 
 
 def checked(text: str) -> str:
-    """The text, in which nothing steers a terminal; rich's own colours are not written to what is
-    no terminal.
+    """Return the text, in which nothing steers a terminal.
+
+    rich's own colours are not written where there is no terminal.
     """
     for line in text.split("\n"):
         assert line.replace("\t", "").isprintable(), repr(line)
@@ -44,9 +43,7 @@ def checked(text: str) -> str:
 
 @pytest.fixture
 def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of a command on a host where every file of the run directory says something
-    hostile.
-    """
+    """Return a command on a host where each file of the run directory says something hostile."""
     run, me, at = tmp_path / "run", current_process(), time.clock_gettime(time.CLOCK_BOOTTIME)
     details = {
         "queues": [HOSTILE],
@@ -106,9 +103,7 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_looking_commands(
     config: list[str], verb: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A command that shows the run directory's files ends in order and shows what stands there as
-    text.
-    """
+    """A command that shows the run directory's files ends cleanly and shows them as text."""
     with pytest.raises(SystemExit) as end:
         main([*config, *verb])
     assert end.value.code in (1, 2)
@@ -150,8 +145,9 @@ def test_a_failure(
 
 @pytest.mark.parametrize("verb", ["check", "show-config", "status", "logs"])
 def test_hostile_settings(etc: Written, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A value of an INI file may hold control characters: who wrote it may not be who reads
-    of it.
+    """A value of an INI file may hold control characters.
+
+    The user who wrote it may not be the user who reads it.
     """
     value = HOSTILE.replace("\ud800", "").replace("\r", "").replace("\u2028", "").replace("%", "")
     directory = etc(
@@ -172,8 +168,9 @@ def test_logs_on_a_terminal(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A task may write what it likes into a log: on a terminal it is text, and a name of a file is,
-    too.
+    """A task may write any text into a log: on a terminal it is plain text.
+
+    So is a name of a file.
     """
     stamp = "2026-11-21T10:28:26.123456Z"
     line = json.dumps(

@@ -25,8 +25,9 @@ CHECK = (
 
 @pytest.fixture
 def config(etc: Written, tmp_path: Path) -> Path:
-    """Settings with a module that is imported at once, and one whose import waits for a writer of
-    the fifo `go`.
+    """Return settings with a module that is imported at once, and one that takes long.
+
+    The second waits for a writer of the fifo `go`.
     """
     os.mkfifo(tmp_path / "go")
     (tmp_path / "quick.py").touch()
@@ -37,15 +38,16 @@ def config(etc: Written, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("of_root", [False, True])
 def test_a_module_that_takes_long_is_named(config: Path, tmp_path: Path, of_root: bool) -> None:
-    """One line on stderr says which it is, and until when root waits for it; the answer is
-    as ever.
+    """One line on stderr names the module, and the time until which root waits.
+
+    The answer is unchanged.
     """
     given = {**os.environ, **({"WARREN_FOR_ROOT": "1"} if of_root else {})}
     arguments = [sys.executable, "-c", CHECK, "--config", str(config), "check", "--json"]
     with open(tmp_path / "err", "wb") as err:
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=err, env=given)
     told = tmp_path / "err"
-    until(lambda: "takes long" in told.read_text(encoding="utf-8"), what="a word on the module")
+    until(lambda: "takes long" in told.read_text(encoding="utf-8"), what="a line on the module")
     with deadline("the module"), open(tmp_path / "go", "w", encoding="ascii"):
         pass
     assert end_of(process) == 0

@@ -33,8 +33,9 @@ TEXT = b"[[1, 2], {}, {}]" * 100
     ("name", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress), ("lzma", lzma.compress)]
 )
 def test_what_fits_is_unpacked(name: str, pack: Any) -> None:
-    """A compressed body that is no larger than the limit arrives as it was; cut off or spoilt it
-    has a reason.
+    """A compressed body that is no larger than the limit arrives unchanged.
+
+    A body that is cut off or damaged gets a reason.
     """
     packed = zlib.compress(TEXT) if name == "gzip" else pack(TEXT)
     assert unpacked(packed, name, len(TEXT)) == TEXT
@@ -82,8 +83,9 @@ def test_an_encoding_is_one_of_texts(encoding: Any) -> None:
 
 
 def test_a_sender_is_told() -> None:
-    """A body that the workers would reject, as it is or unpacked, is an error with the option that
-    it is about.
+    """A body that the workers would reject is an error that names the option.
+
+    This holds for the body as it is and unpacked.
     """
     check_size(b"x" * MOST, {}, MOST)
     check_size(b"x" * (MOST + 1), {}, None)
@@ -98,8 +100,9 @@ def test_a_sender_is_told() -> None:
 
 @pytest.mark.parametrize("foul", raws(), ids=lambda foul: foul.name)
 def test_what_is_no_message_has_a_reason(foul: Any) -> None:
-    """Anything may stand in Redis' list or in a file: it is read, or told why not; kombu's own
-    message can be made of it.
+    """Anything may stand in Redis' list or in a file: it is read, or refused with a reason.
+
+    kombu's own message can be made of it.
     """
     try:
         payload = read(foul.raw, MOST)
@@ -117,8 +120,9 @@ def test_what_is_no_message_has_a_reason(foul: Any) -> None:
 
 
 def test_depth_and_size_of_a_payload_are_bounded() -> None:
-    """Deeper than the limit, or larger than the largest body in base64 with its headers:
-    refused.
+    """A message is refused when it is too deep or too large.
+
+    The limit is the largest body in base64 with its headers.
     """
     whole: dict[str, Any] = {
         "body": "",
@@ -189,8 +193,9 @@ def test_a_table_that_cannot_be_read_arrives_as_a_refusal(case: str, body: bytes
 
 
 def test_the_body_of_a_large_message_is_not_kept() -> None:
-    """It arrives as a refusal before its body does, which is passed over; the next message arrives
-    as ever.
+    """The message arrives as a refusal before its body, which is passed over.
+
+    The next message arrives as ever.
     """
     frames = Frames()
     message = frames.deliver(GOOD, b"x" * (MOST + 1))

@@ -21,8 +21,9 @@ from warren.runtime.daemon import Daemon
 
 @pytest.mark.parametrize("name", ["_on_stop", "_on_reload", "_on_dump"])
 def test_a_handler_interrupts_another_one_at_every_instruction(scratch: Path, name: str) -> None:
-    """It waits for nothing that the other one holds: two signals close together stopped a worker
-    from ending.
+    """A handler waits for nothing that the interrupted one holds.
+
+    Two signals close together stopped a worker from ending.
     """
     daemon = Daemon(load(Suite(scratch, "[worker:a]\n").etc), "worker", "worker-a")
     done: list[int] = []
@@ -44,8 +45,9 @@ def test_a_handler_interrupts_another_one_at_every_instruction(scratch: Path, na
 
 
 def test_a_signal_after_the_last_line_changes_no_exit_code(scratch: Path) -> None:
-    """Python gives each handled signal back to the kernel as it ends: a late one must not look like
-    a crash.
+    """Python gives each handled signal back to the kernel as it ends.
+
+    A late signal must not look like a crash.
     """
     settings = load(Suite(scratch, "[worker:a]\n").etc)
 

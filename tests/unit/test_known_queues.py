@@ -10,8 +10,9 @@ from warren.broker.known_queues import KnownQueues
 
 
 def test_a_queue_outlives_its_section(tmp_path: Path) -> None:
-    """A queue that the settings lost is remembered, also over a restart, until the broker has it no
-    more.
+    """A queue that the settings lost is remembered until the broker no longer has it.
+
+    It is remembered over a restart, too.
     """
     path = tmp_path / "queues.json"
     assert KnownQueues(path, ["default", "lonely"]).removed == []

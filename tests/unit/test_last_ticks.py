@@ -90,8 +90,9 @@ def test_it_remembers(
     ],
 )
 def test_what_is_not_ours(path: Path, content: bytes) -> None:
-    """A damaged file, or one with a tick that has no date, is as good as none, and is replaced by
-    the next tick.
+    """A damaged file, or one with a tick that has no date, counts as none.
+
+    The next tick replaces it.
     """
     path.parent.mkdir()
     path.write_bytes(content)
@@ -101,8 +102,9 @@ def test_what_is_not_ours(path: Path, content: bytes) -> None:
 
 
 def test_the_form_of_older_versions(path: Path) -> None:
-    """After an upgrade nothing that came due meanwhile is passed over; an entry may be called as a
-    word of today's form.
+    """After an upgrade no tick that came due meanwhile is passed over.
+
+    An entry may have a name that has a meaning in today's form.
     """
     path.parent.mkdir()
     path.write_bytes(b'{"nightly": 1764450000.0, "last": 2.5, "begun": 3}')

@@ -28,9 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_new_ledger(path: Path) -> None:
-    """A ledger that never was begins with its whole limit free, and is left alone by the next
-    start.
-    """
+    """A new ledger begins with its whole limit free, and the next start leaves it alone."""
     assert Ledger(path).configure(4, WINDOW, LONGEST) == Opened(created=True)
     ledger = Ledger(path)
     assert ledger.configure(4, WINDOW, LONGEST) == Opened()
@@ -38,8 +36,9 @@ def test_a_new_ledger(path: Path) -> None:
 
 
 def test_reserve_is_all_or_none(path: Path) -> None:
-    """Several slots are given together or not at all, and who asked for too many is counted as
-    refused.
+    """Several slots are given together or not at all.
+
+    A caller that asked for too many is counted as refused.
     """
     ledger = fresh(path)
     assert len(ledger.reserve(3, current_process()) or ()) == 3
@@ -48,8 +47,9 @@ def test_reserve_is_all_or_none(path: Path) -> None:
 
 
 def test_a_slot_cools_for_the_window_and_the_drift_of_clocks(path: Path) -> None:
-    """An answered call cools its slot for slightly more than the window, an unknown one for the
-    longest call besides.
+    """An answered call cools its slot for slightly more than the window.
+
+    An unknown call cools it for the longest call besides.
     """
     ledger = fresh(path, 2)
     for answered, least in ((True, WINDOW), (False, WINDOW + LONGEST)):
@@ -74,8 +74,9 @@ def test_what_a_restart_finds(path: Path) -> None:
 
 
 def test_wait(path: Path) -> None:
-    """`wait_s` says 0 for what is free now, the time of the last of several slots, and nothing when
-    they are open.
+    """`wait_s` is 0 for what is free now, and the time of the last of several slots.
+
+    It is None when they are open.
     """
     ledger = fresh(path)
     tickets = ledger.reserve(4, current_process()) or ()
@@ -100,8 +101,9 @@ def test_close_for(path: Path) -> None:
 
 
 def test_reap(path: Path) -> None:
-    """The slot of a process that ended cools, from then; that of a living or stopped one stays its
-    own.
+    """The slot of a process that ended cools, from then.
+
+    The slot of a living or stopped process stays its own.
     """
 
     def reserve_and_stop() -> None:
@@ -120,8 +122,9 @@ def test_reap(path: Path) -> None:
 
 
 def test_reclaim(path: Path) -> None:
-    """A slot that nobody has claimed from its owner is free again at once, and its claim is refused
-    then; a claimed one stays.
+    """A slot that no process has claimed from its owner is free again at once.
+
+    Its claim is refused then; a claimed slot stays.
     """
     ledger = fresh(path)
     mine, theirs, settled = ((ledger.reserve(1, current_process()) or ()) for _ in range(3))
@@ -186,8 +189,9 @@ def test_after_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pause_outlasts_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a boot the rest of a provider's pause is kept, by the wall clock and with a margin; all
-    of it when that is wrong.
+    """After a boot the rest of a provider's pause is kept, by the wall clock with a margin.
+
+    All of it is kept when that clock is wrong.
     """
     fresh(path).close_for(1000)
     asked, kept = time.time_ns(), path.read_bytes()
@@ -203,8 +207,9 @@ def test_a_pause_outlasts_a_boot(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the power goes, the header that was synced last covers every slot in use, even with
-    slots of long before.
+    """After a power cut the header that was synced last covers every slot in use.
+
+    This holds even with slots of long before.
     """
     synced = bytearray(HEADER_WORDS * WORD)
     sync = MappedFile.sync_header
@@ -235,8 +240,9 @@ def test_power_cut(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_sync_that_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk does not take the mark, no slot is handed out; not even at the second
-    attempt.
+    """While the disk does not take the mark, no slot is handed out.
+
+    This holds for the second attempt, too.
     """
     ledger = fresh(path)
 
@@ -253,8 +259,9 @@ def test_a_sync_that_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limit_raised_and_lowered_while_others_use_it(path: Path) -> None:
-    """Who has the ledger mapped follows a new limit at its next use; a lowered one admits nothing
-    above it.
+    """A process that has the ledger mapped follows a new limit at its next use.
+
+    A lowered limit admits nothing above it.
     """
     other = fresh(path, 2)
     tickets = other.reserve(2, current_process()) or ()
@@ -271,9 +278,7 @@ def test_limit_raised_and_lowered_while_others_use_it(path: Path) -> None:
 
 
 def test_a_window_made_longer(path: Path) -> None:
-    """After the window was made longer, calls that had cooled by the old one cool by the new
-    one.
-    """
+    """After the window became longer, calls that cooled by the old one cool by the new one."""
     ledger, began = fresh(path, 2, 3600.0), now_ns()
     ledger.settle(ledger.reserve(1, current_process()) or (), answered=True)
     with ledger._file.locked() as slots:
@@ -301,9 +306,7 @@ def test_a_window_made_shorter(path: Path) -> None:
 
 
 def test_full_disk(path: Path) -> None:
-    """When a ledger cannot grow or be made, that is an OSError, and what stood there is as
-    it was.
-    """
+    """A ledger that cannot grow or be made raises OSError, and stays as it was."""
 
     def in_vain() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_file.size(10), ledger_file.size(10)))
@@ -330,8 +333,9 @@ def test_full_disk(path: Path) -> None:
 
 
 def test_growing_on_a_full_disk_changes_nothing(path: Path) -> None:
-    """A limit that the disk has no room for leaves limit, window and cooling times as they were,
-    however often it is tried.
+    """A limit for which the disk has no room leaves the old limit and cooling times.
+
+    The window stays as well, however often it is tried.
     """
 
     def in_vain() -> None:

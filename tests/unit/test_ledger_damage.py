@@ -64,8 +64,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("attached", [False, True])
 @pytest.mark.parametrize("form", DAMAGE)
 def test_damage(path: Path, form: str, attached: bool) -> None:
-    """A damaged ledger is kept under another name, and the new one begins with every slot cooling,
-    for everybody.
+    """A damaged ledger is kept under another name.
+
+    The new one begins with every slot cooling, for all processes.
     """
     other = fresh(path)
     tickets = other.reserve(2, current_process()) or ()
@@ -89,8 +90,9 @@ def test_damage(path: Path, form: str, attached: bool) -> None:
 @pytest.mark.parametrize("memo", [False, True])
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
 def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None:
-    """A link is not followed, not to the ledger itself either, nothing is waited for, and every
-    slot of the next one cools.
+    """A link is not followed, not even to the ledger itself, and nothing is waited for.
+
+    Every slot of the next ledger cools.
     """
     ledger = fresh(path)
     assert ledger.reserve(2, current_process())
@@ -116,9 +118,7 @@ def test_what_is_no_file_is_no_ledger(path: Path, word: str, memo: bool) -> None
 
 
 def test_a_memo_that_is_lost_counts_as_used(path: Path) -> None:
-    """Nobody knows whether there was a ledger where a link stands in the place of the file that
-    remembers it.
-    """
+    """A link in the place of the file that remembers a ledger counts as a lost ledger."""
     fresh(path)
     path.unlink()
     memo = path.parent / ".x.ledger.making"
@@ -177,8 +177,9 @@ def test_damage_under_the_hands(path: Path, form: str) -> None:
 
 
 def test_a_list_that_lies_under_the_hands(path: Path) -> None:
-    """Lists that contradict the slots end the ledger at once, so that it is made again with every
-    slot cooling.
+    """Lists that contradict the slots end the ledger at once.
+
+    It is made again with every slot cooling.
     """
     ledger = fresh(path)
     tickets = ledger.reserve(1, current_process()) or ()
@@ -194,9 +195,7 @@ def test_a_list_that_lies_under_the_hands(path: Path) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_words_at_all(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Whatever words somebody writes into the file, no other exception than the documented ones
-    leaves the ledger.
-    """
+    """Whatever words are written into the file, only documented exceptions leave the ledger."""
     path = tmp_path_factory.mktemp("words") / "x.ledger"
     ledger = fresh(path)
     tickets: list[Ticket] = list(ledger.reserve(2, NOBODY) or ())
@@ -237,8 +236,9 @@ def test_trailing_bytes(path: Path) -> None:
 
 
 def test_removed_while_it_is_used(path: Path) -> None:
-    """A ledger that somebody removed admits nothing more, and the next one begins with every slot
-    cooling.
+    """A ledger that was removed admits nothing more.
+
+    The next one begins with every slot cooling.
     """
     ledger = fresh(path)
     ledger.reserve(2, current_process())

@@ -27,8 +27,9 @@ def lines(
     work: Callable[[Path], object],
     step: int = 1,
 ) -> Iterator[Path]:
-    """The ledger after `work` was killed at each of its lines (every step-th, to save time), made
-    again by `prepare`.
+    """Yield the ledger after `work` was killed at each of its lines.
+
+    Only every step-th line is taken, to save time; `prepare` makes it again.
     """
     for line in range(0, 100_000, step):
         path = directory / "quota" / "x.ledger"
@@ -56,8 +57,9 @@ def used(path: Path) -> Ledger:
 def test_killed_while_it_is_configured(
     tmp_path: Path, limit: int, window: float, cooling: int
 ) -> None:
-    """Killed at any line of a change of terms, the next start finishes it, and no call is
-    forgotten.
+    """After a kill at any line of a change of limits, the next start finishes it.
+
+    No call is forgotten.
     """
     for path in lines(
         tmp_path, used, lambda path: Ledger(path).configure(limit, window, LONGEST), 3
@@ -74,8 +76,9 @@ def test_killed_while_it_is_configured(
 
 
 def test_killed_while_damage_is_mended(tmp_path: Path) -> None:
-    """Killed at any line of mending, the next start finds damage or the mended ledger: never a
-    fresh one.
+    """After a kill at any line of mending, the next start finds damage or the mended ledger.
+
+    It never finds a fresh one.
     """
 
     def damaged(path: Path) -> None:
@@ -88,8 +91,9 @@ def test_killed_while_damage_is_mended(tmp_path: Path) -> None:
 
 
 def test_killed_while_the_first_one_is_made(tmp_path: Path) -> None:
-    """Killed at any line of making the first ledger, the next start has one, and its limit is whole
-    now or after a window.
+    """After a kill at any line of making the first ledger, the next start has one.
+
+    Its limit is whole now or after a window.
     """
     for path in lines(tmp_path, lambda path: None, fresh, 2):
         counts = whole(fresh(path), 4)
@@ -109,8 +113,9 @@ def test_killed_after_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_killed_in_a_call(tmp_path: Path, answered: bool) -> None:
-    """Killed at any line of reserve, claim, settle or relax, every slot is free or accounted
-    for.
+    """After a kill at any line of an operation, every slot is free or accounted for.
+
+    The operations are reserve, claim, settle and the release of cooled slots.
     """
 
     def work(path: Path) -> None:

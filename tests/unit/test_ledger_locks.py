@@ -46,8 +46,9 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_a_stopped_holder(path: Path, figure: Figure) -> None:
-    """A process that is stopped with the lock costs the others LedgerBusy, and nothing once it is
-    killed.
+    """A process that is stopped with the lock costs the others LedgerBusy.
+
+    It costs nothing once it is killed.
     """
 
     def hold() -> None:
@@ -79,8 +80,9 @@ def test_a_stopped_holder(path: Path, figure: Figure) -> None:
 
 
 def test_one_who_must_not_wait(path: Path) -> None:
-    """Who has less patience is told sooner that the lock is held; the others wait on for a holder
-    that is only slow.
+    """A caller with a shorter timeout is told sooner that the lock is held.
+
+    The others wait on for a holder that is only slow.
     """
     fresh(path)
     # load: the lock is held throughout; a busy machine only makes the refusal later
@@ -116,9 +118,7 @@ def test_a_stopped_maker(path: Path) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
-    """Neither growing the file, nor another open and close of it, nor a forked child ends the lock
-    of its holder.
-    """
+    """The lock outlasts growing the file, another open and close of it, and a forked child."""
 
     def use() -> None:
         with pytest.raises(LedgerBusy):
@@ -139,8 +139,9 @@ def test_the_lock_outlives_growing_and_forks(path: Path) -> None:
 
 @pytest.mark.usefixtures("hurried")
 def test_used_within_itself(path: Path) -> None:
-    """A signal handler that uses the ledger which it interrupted is refused instead of let in
-    between two stores.
+    """A signal handler that uses the ledger which it interrupted is refused.
+
+    It is not let in between two stores.
     """
     ledger = fresh(path)
     with ledger._file.locked():
@@ -187,8 +188,9 @@ def test_two_openers_at_once(path: Path) -> None:
 
 @pytest.mark.usefixtures("unhurried")
 def test_processes_while_the_limit_changes(path: Path) -> None:
-    """Processes that reserve and settle while the limit goes up and down never hold more than the
-    highest, and lose nothing.
+    """While the limit goes up and down no more slots are held than the highest limit.
+
+    Processes reserve and settle meanwhile, and lose no slot.
     """
     ledger = fresh(path, 30)
 
@@ -210,8 +212,9 @@ def test_processes_while_the_limit_changes(path: Path) -> None:
 
 
 def test_interrupted_in_a_call(path: Path) -> None:
-    """An exception from a signal, such as a soft time limit, leaves no lock behind whenever it
-    comes, and lists that work.
+    """An exception from a signal, such as a soft time limit, leaves no lock behind.
+
+    It may come at any moment, and the lists work afterwards.
     """
 
     calling = False

@@ -51,16 +51,18 @@ def test_a_heartbeat_of_another_process_counts_for_nothing() -> None:
 
 
 def test_a_heartbeat_that_was_taken_away_is_remembered() -> None:
-    """A daemon on its last steps has no heartbeat any more; the silence continues from its last
-    beat.
+    """A daemon on its last steps has no heartbeat any more.
+
+    The silence continues from its last heartbeat.
     """
     seen = look(look({}, heartbeat(), PIDS, 1.0, True), {}, PIDS, 1.0, True)
     assert (seen["beat"].state, seen["beat"].silence) == ("ready", 1.0)
 
 
 def test_a_long_turn_is_no_evidence() -> None:
-    """A laptop that slept for a night, or a supervisord that was stopped, finds no heartbeat stale
-    when it looks again.
+    """A laptop that slept for a night finds no heartbeat stale when it looks again.
+
+    The same holds for a supervisord that was stopped.
     """
     seen = look(look({}, heartbeat(), PIDS, 1.0, True), heartbeat(), PIDS, 30_000.0, True)
     assert seen["beat"].silence == LONGEST_STEP
@@ -94,8 +96,9 @@ def test_timeout_depends_on_what_the_heartbeat_says(loaded: Loaded) -> None:
 
 
 def test_each_start_that_was_too_slow_doubles_the_time(loaded: Loaded) -> None:
-    """A daemon that needs a little more than start_timeout is not ended at the same place for ever;
-    others get no more time.
+    """A daemon that needs a little more than start_timeout is not ended again and again.
+
+    Other daemons get no more time.
     """
     settings = loaded("[supervise]\nstart_timeout = 40s\n[worker:a]\n")
     assert [silence_limit(Observation(7), settings, tries) for tries in (0, 1, 2, 5, 50)] == [
@@ -116,8 +119,9 @@ def test_a_slow_connection_is_no_hang(loaded: Loaded) -> None:
 
 
 def test_who_is_at_work(loaded: Loaded) -> None:
-    """A program is ready when its heartbeat says so and is fresh; a beat that stands by is, one
-    that connects is not.
+    """A program is ready when its heartbeat says so and is fresh.
+
+    A beat that stands by is ready, one that connects is not.
     """
     settings = loaded("[worker:a]\n")
     assert at_work(Observation(7, heartbeat(state="standby")["beat"]), settings)

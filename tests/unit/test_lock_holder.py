@@ -53,8 +53,9 @@ def test_the_holder_of_a_lock_is_found_with_a_handle(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_no_file_has_no_holder(tmp_path: Path) -> None:
-    """A link to a lock that somebody else holds, or a fifo, is refused at once, and the other one
-    gets no signal.
+    """A fifo, or a link to a lock that another process holds, is refused at once.
+
+    The other process gets no signal.
     """
     other, lock = tmp_path / "victim.pid", tmp_path / "beat.lock"
     other.touch()

@@ -76,8 +76,9 @@ def test_a_message_about_a_program_has_its_fields(message: str, fields: dict[str
 
 
 def test_only_the_harmless_is_left_out() -> None:
-    """A socket that only its owner can open is no critical matter; an open network port without a
-    password is one.
+    """A socket that only its owner can open is not critical.
+
+    An open network port without a password is.
     """
     assert is_noise("Server 'unix_http_server' running without any HTTP authentication checking")
     assert not is_noise(
@@ -86,8 +87,9 @@ def test_only_the_harmless_is_left_out() -> None:
 
 
 def test_the_words_say_what_the_field_says() -> None:
-    """A daemon that asked to be started again ended as expected, in the text too; another
-    unexpected end stays one.
+    """A daemon that asked to be started again ended as expected, in the text too.
+
+    Any other unexpected end stays one.
     """
     assert (
         worded("exited: worker-a (exit status 75; not expected)")
@@ -101,8 +103,9 @@ def test_the_words_say_what_the_field_says() -> None:
 
 
 def test_what_supervisord_logs_is_a_line_with_fields(caplog: pytest.LogCaptureFixture) -> None:
-    """Each of its levels comes through, as `supervisor_record`; what only supervisord's authors
-    need does not.
+    """Each of supervisord's levels comes through, as `supervisor_record`.
+
+    Details for supervisord's authors do not.
     """
     caplog.set_level(logging.INFO)
     supervisord = RecordLogger(LevelsByName.INFO)

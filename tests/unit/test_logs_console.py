@@ -10,8 +10,9 @@ from warren.logs.events import Event
 
 
 def test_without_a_log_a_command_speaks_in_words() -> None:
-    """An event of a process that has no log, such as `warren call`, is one line for people on
-    stderr, without a password.
+    """A process without a log, such as `warren call`, prints an event as one line on stderr.
+
+    The line has no password.
     """
     arguments = """
 import logging
@@ -40,8 +41,9 @@ except ValueError:
 
 
 def test_an_argument_that_does_not_fit_shows_no_source(tmp_path: Path) -> None:
-    """The line of the source that logs it may hold a password: it is named by file and number, and
-    not quoted.
+    """A line of source code may hold a password.
+
+    It is named by file and number, and not quoted.
     """
     module = tmp_path / "logs_it.py"
     module.write_text(

@@ -44,8 +44,9 @@ def refuse(constant: str) -> None:
 
 @given(st.dictionaries(st.text(), ANYTHING))
 def test_any_values_become_one_line(fields: dict[str, object]) -> None:
-    """Whatever is logged comes out as one line that encodes to UTF-8 and that a strict JSON parser
-    reads.
+    """Whatever is logged comes out as one line that a strict JSON parser reads.
+
+    The line encodes to UTF-8.
     """
     line = render(fields)
     assert len(line.splitlines()) == 1
@@ -102,9 +103,7 @@ def test_deep_nesting_ends() -> None:
     "wrap", [str, lambda text: [text], lambda text: {text: 1}, str.encode, lambda text: {text}]
 )
 def test_no_password_of_a_url_is_written(text: str, wrap: object) -> None:
-    """The password of a URL is masked wherever in a value it stands, however oddly it is
-    written.
-    """
+    """The password of a URL is masked wherever in a value it stands, however it is written."""
     assert callable(wrap)
     line = render({"value": wrap(text.format(SECRET, SECRET))})
     assert SECRET not in line
@@ -145,8 +144,9 @@ LARGE = {
 
 @pytest.mark.parametrize("what", LARGE)
 def test_no_line_is_longer_than_a_reader_takes(what: str) -> None:
-    """Whatever a field holds, the line is valid, keeps its first fields, is short enough, and says
-    that it was cut.
+    """Whatever a field holds, the line is valid, short enough, and keeps its first fields.
+
+    It says that it was cut.
     """
     line = render({"timestamp": "t", "event": "record", "value": LARGE[what], "last": "end"})
     found = json.loads(line, parse_constant=refuse)

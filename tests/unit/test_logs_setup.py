@@ -49,8 +49,9 @@ def lines(tmp_path: Path) -> Iterator[Lines]:
 
 
 def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
-    """Every line begins with timestamp, level, event, daemon, program, host and pid, and then its
-    own fields.
+    """Every line begins with the same seven fields, and then has its own.
+
+    They are timestamp, level, event, daemon, program, host and pid.
     """
     setup.logger().info(Event.READY, queues=["a"])
     [line] = lines()
@@ -77,8 +78,9 @@ def test_an_event_has_the_same_first_fields_in_order(lines: Lines) -> None:
 
 
 def test_the_timestamp_is_utc_with_microseconds(lines: Lines) -> None:
-    """A timestamp is RFC 3339 in UTC with six digits, whole seconds included, so that text sorts as
-    time does.
+    """A timestamp is RFC 3339 in UTC with six digits, so that text sorts as time does.
+
+    This includes whole seconds.
     """
     record = logging.makeLogRecord(
         {"name": "a", "msg": "b", "levelno": 20, "created": 1_700_000_000.0}
@@ -142,8 +144,9 @@ def test_a_task_is_named_in_every_line_within_it(lines: Lines) -> None:
 
 
 def test_nobody_takes_the_place_of_a_fixed_field(lines: Lines) -> None:
-    """Extra fields of others are kept, under another name where they would hide who wrote
-    the line.
+    """Extra fields of others are kept.
+
+    They get another name where they would hide who wrote the line.
     """
     setup.bind(task_id="i")
     logging.getLogger("author").info(
@@ -175,8 +178,9 @@ def test_arguments_of_tasks_are_not_logged(lines: Lines) -> None:
 
 
 def test_levels(lines: Lines) -> None:
-    """A level holds for Warren's lines and for libraries', takes effect at once, and has one of
-    five names.
+    """A level holds for Warren's lines and for libraries', and takes effect at once.
+
+    It has one of five names.
     """
     setup.logger().debug(Event.READY)
     logging.getLogger("a").debug("no")
@@ -244,9 +248,7 @@ def test_a_second_configuration_replaces_the_first(lines: Lines, tmp_path: Path)
 
 
 def test_a_log_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
-    """A daemon that cannot log does not start, and its operator learns where, why and what
-    to do.
-    """
+    """A daemon that cannot log does not start, and says where, why and what to do."""
     (tmp_path / "log").touch()
     before = logging.getLogger().handlers[:]
     with pytest.raises(CannotWrite) as caught:
@@ -294,8 +296,9 @@ HOSTILE: dict[str, Callable[[], object]] = {
 def test_what_becomes_of_logging_does_not_touch_the_own_lines(
     act: str, lines: Lines, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A task or an import that switches `logging` off costs no line of Warren's; `keep` brings
-    those of authors back.
+    """A task or an import that switches `logging` off costs no line of Warren's.
+
+    `keep` brings the lines of authors back.
     """
     logging.root.handlers = logging.root.handlers[:1]  # pytest's own handlers stay out of it
     setup.bind(task_id="i")
@@ -321,9 +324,7 @@ def test_what_becomes_of_logging_does_not_touch_the_own_lines(
 
 
 def test_a_line_is_bounded_and_says_so(lines: Lines) -> None:
-    """Megabytes in an exception or an author's message become a line that can be read, with its
-    beginning and end.
-    """
+    """Megabytes in an exception or a message become a line with their beginning and end."""
     setup.logger().error(
         Event.TASK_FAILED,
         reason=f"ValueError('begin {'x ' * 2_500_000} end')",

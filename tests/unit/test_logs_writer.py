@@ -75,8 +75,9 @@ def test_a_line_goes_to_the_renamed_file_when_no_new_one_can_be_made(
 def test_lost_lines_are_counted_and_told(
     file: LineFile, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A full disk is said once on stderr, and in the log, with the number of lost lines, once it
-    works again.
+    """A full disk is reported once on stderr, and in the log once it works again.
+
+    The log has the number of lost lines.
     """
     file.path.unlink()
     file.path.symlink_to("/dev/full")
@@ -136,8 +137,9 @@ def test_what_is_no_file_makes_way(tmp_path: Path, word: str, at: str) -> None:
 
 
 def test_a_link_to_a_full_pipe_holds_up_nobody(tmp_path: Path) -> None:
-    """A link is the operator's, as to /dev/stdout of a container; when nobody reads there, lines
-    are counted as lost.
+    """A link is the operator's, as to /dev/stdout of a container.
+
+    When no process reads there, lines are counted as lost.
     """
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "a.log").symlink_to("pipe")
@@ -168,8 +170,9 @@ def test_a_missing_directory_is_an_error_at_the_start(tmp_path: Path) -> None:
 def test_a_line_that_went_to_a_removed_file_is_written_again(
     file: LineFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was paused while its file was rotated, compressed and removed loses no
-    line.
+    """A process that was paused while its file was rotated and removed loses no line.
+
+    The file was compressed as well.
     """
     write = os.write
     calls: list[bytes] = []

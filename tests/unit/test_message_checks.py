@@ -1,6 +1,4 @@
-"""What a task message must look like: the corpus of messages that once stopped a worker, and
-rules.
-"""
+"""What a task message must look like: messages that once stopped a worker, and rules."""
 
 from __future__ import annotations
 
@@ -290,8 +288,9 @@ _NEAR = st.builds(
 @example("2030-12-30T24:00:00")
 @example("٢٠٣٠-01-01T00:00:00")
 def test_what_passes_means_one_moment_to_both_parsers(text: str) -> None:
-    """A text that is taken is read alike by Celery, before and after it was written again, and by
-    the gate.
+    """A text that is accepted is read alike by Celery and by the gate.
+
+    This holds before and after it was written again.
     """
     try:
         own = moment(text)

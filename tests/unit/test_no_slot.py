@@ -49,8 +49,9 @@ class Request:
 
 
 def test_the_last_step_before_the_pool_asks_for_slots(settings: Settings) -> None:
-    """A governed request without tickets goes back to its queue; one with them, or of another task,
-    runs.
+    """A governed request without tickets goes back to its queue.
+
+    A request with tickets, or of another task, runs.
     """
     gate = Gate(settings, Admission(Ledgers(settings, 0.0), TaskProcesses()), Requeuer())
     bare, held, free = (
@@ -78,8 +79,9 @@ def ended(settings: Settings, request: Any) -> int:
     [None, 5, {}, {"x": None}, {"x": [5]}, {"x": [[0, 1]]}, {"x": [[99, 1]]}, {"y": [[0, 1]]}],
 )
 def test_a_pool_child_without_slots_ends(settings: Settings, given: Any) -> None:
-    """It calls nothing, whatever stands in the place of its tickets; with a slot of the worker's it
-    continues.
+    """The task calls nothing, whatever stands in the place of its tickets.
+
+    With a slot of the worker's it continues.
     """
     assert ended(settings, Context(id="1", is_eager=False, **{TICKETS: given})) == -signal.SIGKILL
     tickets = Ledgers(settings)["x"].reserve(1, current_process()) or ()

@@ -25,8 +25,9 @@ from warren.system.regular_file import clear_path
 def test_what_may_hold_something_is_kept(
     tmp_path: Path, word: str, wanted: Callable[[int], bool], kept: str
 ) -> None:
-    """A directory in the place of a file and a file in that of a directory are renamed, anything
-    else is removed; what is wanted stays.
+    """A directory in the place of a file, or a file in that of a directory, is renamed.
+
+    Anything else is removed, and what is wanted stays.
     """
     path = tmp_path / "x"
     PLANTS[word](path)
@@ -59,8 +60,9 @@ def test_what_is_renamed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 def test_the_run_directory_is_tidied_of_trees_without_an_end(tmp_path: Path) -> None:
-    """A directory that nothing could empty makes way by its name, once: supervisord's loop
-    continues in its next turn.
+    """A directory that no process could empty is renamed, once.
+
+    supervisord's loop continues in its next step.
     """
     run = tmp_path / "run"
     for directory in (run, run / "heartbeats", run / "supervisor"):

@@ -39,8 +39,9 @@ def secret(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_url_from_a_file(loaded: Loaded, secret: Callable[..., Path], mode: int) -> None:
-    """The URL in a file that only its owner may read is the broker's, and nothing that prints
-    settings shows it.
+    """The URL in a file that only its owner may read is the broker's.
+
+    Nothing that prints settings shows it.
     """
     settings = loaded(f"[broker]\nurl_file = {secret(mode=mode)}")
     assert settings.broker.url is not None
@@ -83,8 +84,9 @@ def test_bad_secret(
     expected: str,
     found: str,
 ) -> None:
-    """A secret that others may read, or that is no URL, is refused where the INI names it, and
-    never quoted.
+    """A secret that others may read, or that is no URL, is refused at its line in the INI.
+
+    It is never quoted.
     """
     (problem,) = refused(f"[{section}]\nurl_file = {secret(content, mode)}")
     assert (problem.section, problem.option, problem.origin.line) == (section, "url_file", 2)
@@ -95,8 +97,9 @@ def test_bad_secret(
 
 
 def test_secret_that_is_no_file(refused: Refused, tmp_path: Path) -> None:
-    """A missing secret, a directory and a named pipe in its place are refused at once; none makes
-    the command wait.
+    """A missing secret, a directory and a named pipe in its place are refused at once.
+
+    None of them makes the command wait.
     """
     os.mkfifo(tmp_path / "pipe", 0o600)
     for path, found in (
@@ -131,8 +134,9 @@ def test_url_and_file(refused: Refused, secret: Callable[..., Path]) -> None:
 
 
 def as_nobody(act: Callable[[], int]) -> int:
-    """The number that `act` returns in a child process of an ordinary user (0 to 254; 255 when it
-    raises).
+    """Return the number that `act` returns in a child process of an ordinary user.
+
+    It is 0 to 254, and 255 when `act` raises.
     """
     child = os.fork()
     if child == 0:
@@ -177,8 +181,9 @@ def test_unreadable_secret(open_path: Path) -> None:
 
 @needs_root
 def test_unwritable_directory(open_path: Path) -> None:
-    """A directory that the user of the suite may not write to is a problem and names him; one that
-    is not there yet is none.
+    """A directory that the user of the suite may not write to is a problem and names him.
+
+    A directory that does not exist yet is none.
     """
     (open_path / "state").mkdir(mode=0o755)
     app = AppSettings(
@@ -204,8 +209,9 @@ def test_unwritable_directory(open_path: Path) -> None:
 def test_the_suite_itself_says_whom_to_give_its_directory(
     open_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root, for whom a check runs as the suite's user, is told the command; to run it as that user
-    would be no help.
+    """Root, for whom a check runs as the suite's user, is told the command.
+
+    To run it as that user would be no help.
     """
     (open_path / "state").mkdir(mode=0o755)
     app = AppSettings(
@@ -219,8 +225,9 @@ def test_the_suite_itself_says_whom_to_give_its_directory(
 
 @needs_root
 def test_a_reader_is_not_the_suite(open_path: Path) -> None:
-    """Whoever cannot write to the state of another ordinary user only reads; root, its owner and
-    who can write do not.
+    """A user who cannot write to the state of another ordinary user only reads.
+
+    Root, its owner and users who can write do not.
     """
     state = open_path / "state"
     state.mkdir(mode=0o755)
@@ -238,8 +245,9 @@ def test_a_reader_is_not_the_suite(open_path: Path) -> None:
 
 @needs_root
 def test_check_by_a_reader(open_path: Path) -> None:
-    """Sound settings are fine whoever reads them, with a word on what only the suite's user could
-    tell.
+    """Valid settings pass whoever reads them.
+
+    A note says what only the suite's user could check.
     """
     state = open_path / "state"
     state.mkdir()

@@ -28,8 +28,9 @@ def test_nothing_reaches_the_terminal_but_text_and_colours(text: str, shown: str
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_blocks_may_be_cut_anywhere(size: int) -> None:
-    """A letter or a colour in two blocks is shown as in one, and bytes that are no UTF-8 as
-    numbers.
+    """A letter or a colour in two blocks is shown as in one.
+
+    Bytes that are no UTF-8 are shown as numbers.
     """
     data = "ä\x1b[38;5;1mrot\x1b[0m\x1b[2J€\x1b".encode() + b"\x9b2J\xff"
     stream = Plain()

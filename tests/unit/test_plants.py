@@ -1,6 +1,4 @@
-"""Every command that looks ends, whatever stands in the place of what it looks at, and says what it
-found.
-"""
+"""Every command that looks at a file ends, whatever stands in its place, and reports it."""
 
 from __future__ import annotations
 
@@ -114,8 +112,9 @@ def config(etc: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_looking_never_hangs(
     config: list[str], tmp_path: Path, place: str, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command ends with one of its exit codes and without a traceback; the one that needs the
-    file names what is there.
+    """Each command ends with one of its exit codes and without a traceback.
+
+    A command that needs the file names what is there.
     """
     path = tmp_path / place
     path.unlink(missing_ok=True)
@@ -140,8 +139,9 @@ def test_looking_never_hangs(
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_what_supervisord_reads_in_each_step(tmp_path: Path, word: str) -> None:
-    """Its loop reads heartbeats, the broker status and its own report: nothing that stands in their
-    place holds it up.
+    """Whatever stands in the place of heartbeats and status files holds up no step.
+
+    The loop reads heartbeats, the broker status and its own report.
     """
     for name in ("broker.json", "programs.json"):
         PLANTS[word](tmp_path / name)
@@ -167,8 +167,9 @@ def test_what_a_daemon_reads_at_its_start(
 
 @pytest.mark.parametrize("word", [word for word in PLANTS if word != "larger than"])
 def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
-    """What stands in the place of a file that outlives the suite makes way: no start waits for it,
-    and no link is followed.
+    """What stands in the place of a file that outlives the suite makes way.
+
+    No start waits for it, and no link is followed.
 
     A directory is renamed with what is in it.
     """
@@ -221,8 +222,9 @@ def test_what_a_daemon_writes_at_its_start(tmp_path: Path, word: str) -> None:
 def test_a_daemon_starts_over_what_is_in_its_run_directory(
     tmp_path: Path, word: str, heartbeat: str, loaded: Callable[..., Settings]
 ) -> None:
-    """Lock, pid file, heartbeat and log of a daemon without supervisord: it is the one instance,
-    and beats.
+    """A daemon without supervisord survives plants as lock, pid file, heartbeat and log.
+
+    It is the one instance, and writes heartbeats.
     """
     run, log = tmp_path / "run", tmp_path / "log"
     settings = loaded(f"[app]\nstate_dir = {tmp_path}/state\nrun_dir = {run}\nlog_dir = {log}\n")
@@ -253,8 +255,9 @@ def test_a_daemon_starts_over_what_is_in_its_run_directory(
 def test_an_exchange_that_is_no_file_is_declared_again(
     tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What stands there is set aside, the log says what it was, and messages are routed as the
-    settings say.
+    """What stands there is moved away, and the log says what it was.
+
+    Messages are routed as the settings say.
     """
     topology = Topology(
         tmp_path, [Table("warren", "topic", (Binding("a.*", "a"), Binding("b", "b")))]

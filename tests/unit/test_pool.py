@@ -1,6 +1,4 @@
-"""The pool's pipes: what a child has said before it died is read before anything is decided, and
-garbage costs that child.
-"""
+"""The pool's pipes: what a dead child has sent is read first, and garbage costs that child."""
 
 from __future__ import annotations
 
@@ -89,8 +87,9 @@ def gone(proc: Any) -> bool:
 
 
 def test_children_that_die_at_the_same_moment(steps_of: Stepping, tmp_path: Path) -> None:
-    """One dies just after the turn has looked for dead ones: its task had begun, so it is lost as
-    the other is, and runs once.
+    """A child that dies just after the check for dead children is lost like the others.
+
+    Its task had begun, and runs once.
     """
     pool = steps_of.pool
     jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
@@ -116,9 +115,7 @@ def pools_child() -> Any:
 
 
 def test_a_task_that_no_process_seems_to_begin(steps_of: Stepping, tmp_path: Path) -> None:
-    """One that takes back what its child has said, and dies, is not given to other children for
-    ever.
-    """
+    """A task is not given to other children for ever when its child denies it and dies."""
     pool = steps_of.pool
     for proc in list(pool._pool):
         os.kill(proc.pid, signal.SIGSTOP)  # nothing is read before the child has taken it back
@@ -178,8 +175,9 @@ def test_a_task_whose_children_die_before_they_begin_with_it(steps_of: Stepping)
 def test_what_a_child_has_said_counts_as_the_connection_ends(
     steps_of: Stepping, tmp_path: Path
 ) -> None:
-    """A task that had begun, of which nothing was read, is not forgotten: it is lost with its
-    process, and that is told.
+    """A task that had begun, of which nothing was read, is lost with its process.
+
+    It is not forgotten, and that is logged.
     """
     pool = steps_of.pool
     jobs = [steps_of.run(die, str(tmp_path / str(number))) for number in range(2)]
@@ -244,7 +242,7 @@ def outlive(path: str) -> tuple[int, int, float]:
     """Ignore the signal by which it is to end, and say so."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(path).touch()
-    until(lambda: Path(f"{path}.go").exists(), what="a word to go on")
+    until(lambda: Path(f"{path}.go").exists(), what="the file to continue")
     return plain()
 
 
@@ -299,7 +297,7 @@ def test_a_task_that_has_ended_is_not_over_its_limit(
 
 def linger(path: str) -> tuple[int, int, float]:
     """Return when the file is there."""
-    until(Path(path).exists, what="a word to end")
+    until(Path(path).exists, what="the file to end")
     return plain()
 
 
@@ -403,8 +401,9 @@ POISON = {
 
 @pytest.mark.parametrize("read", [1, 4, 9])
 def test_a_message_that_was_half_read(steps_of: Stepping, read: int) -> None:
-    """The loop begins again in the middle of a message, as it does when the broker is lost: the
-    next reader reads the rest.
+    """The loop begins again in the middle of a message, as when the broker is lost.
+
+    The next reader reads the rest.
     """
     handler: Any = steps_of.pool._result_handler
     heard: list[Any] = []
@@ -442,8 +441,9 @@ def test_garbage_where_the_next_task_begins(
 
 
 def test_a_word_that_somebody_has_read(steps_of: Stepping, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child waits for its next task, and its worker for the end of the last: it is ended, and
-    that task is lost.
+    """A child that waits for its next task while its worker waits for an end is ended.
+
+    Its last task is lost.
     """
     pool = steps_of.pool
     job = pool.apply_async(plain, error_callback=steps_of.ends.append, lost_worker_timeout=0.1)
@@ -510,8 +510,9 @@ def test_a_stopped_child_is_not_taken_for_one_that_is_stuck(steps_of: Stepping) 
 def test_a_busy_child_with_a_task_in_its_pipe_is_not_taken_for_one_that_is_stuck(
     steps_of: Stepping, tmp_path: Path
 ) -> None:
-    """The pool forgets a task when the broker goes away and its child begins with it all the same:
-    it is busy.
+    """The pool forgets a task when the broker goes away.
+
+    Its child begins with it all the same, and so is busy.
     """
     forgotten = [steps_of.run(nap, tmp_path / "go") for _ in range(2)]
     steps_of.step_until(
@@ -549,8 +550,9 @@ def test_a_worker_that_is_slow_to_write_does_not_take_its_child_for_one_that_is_
 
 
 def test_looks_are_counted_for_each_task_and_not_for_each_call() -> None:
-    """A child that has another task, or is not idle once, begins again; looks at one moment are
-    one.
+    """A child that has another task, or is not idle once, begins again.
+
+    Two looks at one moment count as one.
     """
     stuck, now = stuck_children.StuckChildren(), 0.0
     for idle in ({7: 1}, {7: 1}, {7: 1}, {7: 1}, {}, {7: 1}, {7: 2}, {7: 2}, {7: 2}, {7: 2}):

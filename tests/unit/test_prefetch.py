@@ -11,8 +11,9 @@ from warren.worker.prefetch import ask_for_raisable
 
 
 class Connection:
-    """One to a broker of this kind and version; a clone of it is refused what it asks for, or not.
-    kombu says no.
+    """A connection to a broker of this kind and version.
+
+    A clone of it is refused what it asks for, or not; kombu says no.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ def test_a_quorum_queue_has_none() -> None:
 
 @pytest.mark.parametrize("error", [AMQPNotImplementedError("global_qos"), ConnectionResetError()])
 def test_a_refusal_costs_nothing(error: Exception) -> None:
-    """A broker that forbids it ends the connection that asks, and no other; the prefetch stays the
-    consumers' own.
+    """A broker that forbids it ends the connection that asks, and no other.
+
+    The prefetch stays the consumers' own.
     """
     assert not raisable(Connection("amqp", "RabbitMQ", "4.0.5", error))

@@ -22,9 +22,7 @@ def test_the_prefetch_is_raised_and_is_as_before_afterwards(most: int | None) ->
 
 
 def test_a_raised_prefetch_counts_at_once() -> None:
-    """After a message that is kept the next one of a flood is taken in the same turn of the main
-    loop.
-    """
+    """After a message that is kept the next one is taken in the same step of the main loop."""
     told: list[int] = []
     qos = QoS(lambda prefetch_count: told.append(prefetch_count), 2)
     qos.update()

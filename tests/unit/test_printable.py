@@ -18,8 +18,9 @@ ANY = st.text(st.characters(codec=None))
 
 @given(ANY)
 def test_nothing_is_left_that_steers_a_terminal(text: str) -> None:
-    """Whatever the text holds, what is shown holds no character that a terminal acts on, and can be
-    encoded.
+    """Whatever the text holds, no character that is shown steers a terminal.
+
+    All of them can be encoded.
     """
     shown = printable(text)
     assert not {unicodedata.category(each) for each in shown} & set(FORBIDDEN)
@@ -29,8 +30,9 @@ def test_nothing_is_left_that_steers_a_terminal(text: str) -> None:
 
 @given(ANY)
 def test_it_is_shown_once(text: str) -> None:
-    """What was made printable stays as it is, so that nobody has to know whether somebody else has
-    done it before.
+    """What was made printable stays as it is.
+
+    So a caller need not know whether it was done before.
     """
     assert printable(printable(text)) == printable(text)
     assert one_line(one_line(text)) == one_line(text)

@@ -25,8 +25,9 @@ def mode(directory: Path) -> int:
 
 @pytest.mark.usefixtures("umask")
 def test_what_is_made_is_closed_whatever_the_umask(tmp_path: Path) -> None:
-    """State and run directory are their user's alone; the group may read the logs, and so enter
-    what was made above them.
+    """State and run directory are their user's alone, and the group may read the logs.
+
+    So the group may enter the directories made above the logs.
     """
     make_closed(tmp_path / "a" / "state")
     make_logs(tmp_path / "b" / "log")
@@ -38,8 +39,9 @@ def test_what_is_made_is_closed_whatever_the_umask(tmp_path: Path) -> None:
     ("before", "behind"), [(0o750, 0o700), (0o700, 0o700), (0o755, 0o755), (0o770, 0o770)]
 )
 def test_what_an_older_version_made_is_closed(tmp_path: Path, before: int, behind: int) -> None:
-    """0750 is what an older version made; any other mode is somebody's choice, perhaps of a
-    directory that serves others, too.
+    """0750 is the mode that an older version made; any other mode was chosen.
+
+    Perhaps the directory serves others, too.
     """
     directory = tmp_path / "state"
     directory.mkdir()

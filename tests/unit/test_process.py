@@ -25,8 +25,9 @@ def test_the_dead_are_dead() -> None:
     "hidden", [PermissionError(1, "hidepid=1"), FileNotFoundError(2, "hidepid=2")]
 )
 def test_a_process_that_the_kernel_hides(monkeypatch: pytest.MonkeyPatch, hidden: OSError) -> None:
-    """A process that this user may not see counts as alive: its slots are not given away; but
-    nothing is known of it.
+    """A process that this user may not see counts as alive, though nothing is known of it.
+
+    Its slots are not given away.
     """
 
     def refuse(*_: object) -> bytes:

@@ -35,8 +35,9 @@ print(state.restore(), {question})
     ],
 )
 def test_what_was_changed_is_put_back(act: str, question: str, told: str) -> None:
-    """Or the process is not fit for more tasks: only root gets back what it has given away for
-    good.
+    """The limits are restored, or the process is not fit for more tasks.
+
+    Only root gets back what it has given away for good.
     """
     done = run_to_end(
         [sys.executable, "-c", CODE.format(act=act, question=question)], capture_output=True

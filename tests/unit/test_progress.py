@@ -42,8 +42,9 @@ def test_what_a_task_tells_is_read_while_it_runs_and_its_end_after(app: Celery) 
 
 @pytest.mark.parametrize("backend", ["cache+memory://", "rpc://"])
 def test_who_follows_a_task_hears_every_step_and_the_end(backend: str) -> None:
-    """The sender of a task sees it move and end, whether its results are kept or sent, after other
-    results came.
+    """The sender of a task sees it move and end, after other results came.
+
+    This holds whether results are kept or sent.
     """
     app = Celery("test", broker="memory://", backend=backend, set_as_current=False)
     app.conf.update(broker_transport_options={"polling_interval": 0.01}, task_default_queue=backend)
@@ -80,8 +81,9 @@ def test_who_follows_a_task_that_never_ends_is_told_so(app: Celery) -> None:
 
 
 def test_a_hot_loop_does_not_flood_the_backend(app: Celery) -> None:
-    """Of many steps within a moment the first and the last are published, and next to nothing
-    between.
+    """Of many steps within a moment the first and the last are published.
+
+    Next to none between them is.
     """
     published: list[bool] = []
 

@@ -18,8 +18,9 @@ print(quota.__module__, progress.__module__, NoAllowance.__module__)
 
 
 def test_each_name_is_listed_before_its_first_use() -> None:
-    """A shell that completes names, and `from warren import *`, find all of them, though none is
-    loaded.
+    """A shell that completes names, and `from warren import *`, find all of them.
+
+    None of them is loaded by that.
     """
     said = run_to_end([sys.executable, "-c", FRESH], capture_output=True, check=True).stdout
     assert said.splitlines() == [

@@ -24,8 +24,9 @@ EDITS = [
     "edits", EDITS, ids=lambda edits: " ".join(f"{limit}/{window}" for limit, window, _ in edits)
 )
 def test_greedy_callers_between_edits(edits: list[tuple[int, int, int]]) -> None:
-    """Callers that take each slot at once never make a call that its window has no room for, by the
-    terms of the moment.
+    """Callers that take each slot at once never make a call that the window has no room for.
+
+    The limits of the moment count.
     """
     slots, now, calls = make(1, most=240), 1000, list[int]()
     for limit, window, ticks in edits:
@@ -39,8 +40,9 @@ def test_greedy_callers_between_edits(edits: list[tuple[int, int, int]]) -> None
 
 
 def test_random_histories_of_edits() -> None:
-    """Calls that last, are refunded or lost, boots and 30 edits: `scripts/bench edits` plays 10,000
-    such histories.
+    """Calls last, are refunded or lost, with boots and 30 edits.
+
+    `scripts/bench edits` plays 10,000 such histories.
     """
     for seed in range(100):
         played = History(seed).play(30)

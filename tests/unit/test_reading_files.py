@@ -50,8 +50,9 @@ def put(tmp_path: Path) -> Put:
 
 
 def test_rotated_and_compressed_files_are_one_log(put: Put, tmp_path: Path) -> None:
-    """Every file of every daemon is in the stream, by time, and nothing else of the
-    directory is.
+    """Every file of every daemon is in the stream, by time.
+
+    Nothing else of the directory is.
     """
     put("worker.log.2.gz", 1, 4)
     put("worker.log.1", 5, 8)
@@ -74,8 +75,9 @@ def test_a_file_that_is_being_compressed_counts_once(put: Put, tmp_path: Path) -
 
 
 def test_a_rotation_while_it_reads_takes_nothing_away(put: Put, tmp_path: Path) -> None:
-    """What was there when the reading began is read, even when it was renamed, compressed and
-    removed meanwhile.
+    """What was there when the reading began is read.
+
+    This holds even when it was renamed, compressed and removed meanwhile.
     """
     put("worker.log.1", 1)
     put("worker.log", 2)
@@ -87,8 +89,9 @@ def test_a_rotation_while_it_reads_takes_nothing_away(put: Put, tmp_path: Path) 
 
 
 def test_what_is_no_line_is_counted_and_left_out(put: Put, tmp_path: Path) -> None:
-    """Half a line and somebody's print cost no other line, blank ones are passed over, and the file
-    is named.
+    """Half a line and a foreign print cost no other line, and the file is named.
+
+    Blank lines are passed over.
     """
     put(
         "worker.log",
@@ -109,8 +112,9 @@ def test_what_is_no_line_is_counted_and_left_out(put: Put, tmp_path: Path) -> No
 
 
 def test_a_damaged_archive_gives_what_it_has(put: Put, tmp_path: Path) -> None:
-    """Of a compressed file that was cut off the beginning is shown, and the end is said to be
-    missing.
+    """Of a compressed file that was cut off the beginning is shown.
+
+    The end is reported as missing.
     """
     path = put("worker.log.2.gz", *range(1000))
     path.write_bytes(path.read_bytes()[:-100])
@@ -172,8 +176,9 @@ def test_old_files_are_not_opened(put: Put, tmp_path: Path) -> None:
 
 
 def test_following_over_rotations_loses_nothing(put: Put, tmp_path: Path) -> None:
-    """New lines, those that land late in the renamed file and those of new files come once each,
-    while files vanish.
+    """New lines come once each, while files vanish.
+
+    This includes late lines in the renamed file and lines of new files.
     """
     log = put("worker.log", 1)
     reader = Reader([tmp_path], Selection())
@@ -198,8 +203,9 @@ def test_following_over_rotations_loses_nothing(put: Put, tmp_path: Path) -> Non
 def test_a_rename_during_the_listing_shows_no_line_twice(
     put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that a look has missed, since it had its old name before and its new one after it, is
-    not new afterwards.
+    """A file that a look has missed is not new afterwards.
+
+    It had its old name before the look and its new name after it.
     """
     put("worker.log", 1)
     reader = Reader([tmp_path], Selection())
@@ -213,8 +219,9 @@ def test_a_rename_during_the_listing_shows_no_line_twice(
 
 
 def test_half_a_line_waits_for_its_end(put: Put, tmp_path: Path) -> None:
-    """A line whose end is not written yet comes when it is whole; one that became blank never
-    comes.
+    """A line whose end is not written yet comes when it is whole.
+
+    A line that became blank never comes.
     """
     log = put("worker.log", 1, text(2)[:20])
     reader = Reader([tmp_path], Selection())

@@ -1,6 +1,4 @@
-"""What somebody may plant in a log directory: the logs are read all the same, in bounded room, and
-each thing is told.
-"""
+"""Plants in a log directory: the logs are read in bounded room, and each plant is named."""
 
 from __future__ import annotations
 
@@ -61,8 +59,9 @@ def numbers(lines: list[Timed]) -> list[int]:
 def test_a_file_that_cannot_be_opened_is_left_out_and_told(
     tmp_path: Path, way: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that a task has closed to everybody hides no line of another; where none can be opened,
-    that is the answer.
+    """A file that a task has closed to all hides no line of another.
+
+    Where none can be opened, that is the answer.
     """
     for name, number in (("a.log", 1), ("worker.log", 2), ("z.log", 3)):
         (tmp_path / name).write_bytes(text(number))
@@ -89,8 +88,9 @@ def test_a_file_that_cannot_be_opened_is_left_out_and_told(
 def test_what_is_no_file_is_left_out_and_told(
     tmp_path: Path, word: str, name: str, way: str
 ) -> None:
-    """A fifo, a link, a directory, a socket or a device with the name of a log hides no line of
-    another, and is named.
+    """A fifo, link, directory, socket or device with the name of a log hides no line.
+
+    It is named.
     """
     (tmp_path / "worker.log").write_bytes(text(1))
     PLANTS[word](tmp_path / name)
@@ -139,8 +139,9 @@ def test_a_line_that_is_too_long_is_left_out_and_told(
 def test_a_line_whose_time_is_none_hides_no_other(
     tmp_path: Path, name: str, way: str, asked: str, time: str
 ) -> None:
-    """Text of the length of a time, where the time stands: the line is left out and counted, or
-    shown in its place.
+    """Text of the length of a time, in the place of the time, hides no line.
+
+    The line is left out and counted, or shown in its place.
     """
     wrong = f'{{"timestamp":"{time}","n":0}}\n'.encode()
     content = wrong + text(1) + wrong + text(2) + wrong
@@ -186,8 +187,9 @@ def bounded(work: Callable[[], None]) -> None:
 @pytest.mark.parametrize("asked", ASKED)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_file_without_an_end_is_given_up(tmp_path: Path, way: str, asked: str) -> None:
-    """A terabyte of nothing, which takes no room on disk, costs little time and memory; the lines
-    before it are shown.
+    """A terabyte of nothing, which takes no room on disk, costs little time and memory.
+
+    The lines before it are shown.
     """
     with open(tmp_path / "worker.log", "wb") as log:
         log.write(text(1) + text(2))
@@ -219,8 +221,9 @@ def test_a_last_line_without_an_end_is_told(tmp_path: Path, way: str, length: in
 def test_what_unpacks_to_far_more_is_left_out(
     tmp_path: Path, byte: bytes, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A compressed file is unpacked to some multiple of its size, in linear time, whether it has
-    lines or not.
+    """A compressed file is unpacked to a bounded multiple of its size, in linear time.
+
+    This holds whether it has lines or not.
     """
     monkeypatch.setattr(file_module, "UNPACKED", 1 << 22)
     with gzip.open(tmp_path / "worker.log.2.gz", "wb") as packed:

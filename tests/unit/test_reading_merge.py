@@ -39,8 +39,9 @@ def files(draw: st.DrawFn) -> list[list[Timed]]:
 
 @given(files())
 def test_lines_come_out_by_time(found: list[list[Timed]]) -> None:
-    """However the files interleave, and however late within the bound each line was written, the
-    merge is sorted and whole.
+    """However the files interleave, the merge is sorted and whole.
+
+    Each line may be late within the bound.
     """
     out = list(merged(found))
     assert [time for time, _ in out] == sorted(time for time, _ in out)
@@ -57,9 +58,7 @@ def test_the_end_is_the_same_from_behind(found: list[list[Timed]]) -> None:
 
 
 def test_the_bound_holds_to_its_end() -> None:
-    """A line that was written just the bound too late has its place before one that came
-    between.
-    """
+    """A line that was written just the bound too late has its place before a later one."""
     late = 10.0 - DISORDER
     written = [line(1, late + 0.001), line(2, 10.0), line(3, late), line(4, 20.0)]
     assert list(in_order(written)) == sorted(written)
@@ -85,8 +84,9 @@ def test_lines_of_one_moment_stay_as_they_were_written() -> None:
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
-    """After a clock was set back by an hour, lines come out as they are read and not all at the
-    end.
+    """After a clock was set back by an hour, lines come out as they are read.
+
+    They do not all come at the end.
     """
     lines = iter([line(0, 3600.0), *(line(number, number / 10) for number in range(1, 1000))])
     assert next(in_order(lines))[1] == b"1\n"

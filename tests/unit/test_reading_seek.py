@@ -1,6 +1,4 @@
-"""What is asked for is found in a large file without reading all of it, and is the same as if all
-had been read.
-"""
+"""A search in a large file finds what a full read would, without reading all of it."""
 
 from __future__ import annotations
 
@@ -38,8 +36,9 @@ def at(seconds: float) -> bytes:
 
 
 def text(number: int, seconds: float, **fields: object) -> str:
-    """A line that was made so many seconds after the hour; some are long, and some have rubbish
-    before them.
+    """Return a line that was made so many seconds after the hour.
+
+    Some are long, and some have rubbish before them.
     """
     pad = 3000 if number % 50 == 7 else number * 37 % 200
     line = {
@@ -74,8 +73,9 @@ def small_steps() -> Iterator[None]:
 def test_the_last_are_the_end_of_all(
     written: list[list[tuple[float, float]]], since: float, until: float, n: int, half: bool
 ) -> None:
-    """However lines lie over plain and compressed files, -n gives the end of what would be shown
-    without it, also between two times, and what a search passes over is nothing that was asked for.
+    """-n gives the end of what would be shown without it, however lines lie over files.
+
+    This holds between two times as well, and a search passes over nothing that was asked for.
     """
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -107,8 +107,9 @@ def test_the_last_are_the_end_of_all(
 
 @given(st.lists(st.floats(-seek.SET_BACK / 8, 400), max_size=200), st.floats(-1000, 20_000))
 def test_a_clock_that_was_set_back_hides_nothing(steps: list[float], asked: float) -> None:
-    """As long as the clock was not set back by more than SET_BACK, no line from a time on, and none
-    up to it, is passed over.
+    """No line from a time on, or up to it, is passed over.
+
+    The clock was not set back by more than SET_BACK.
     """
     times, highest = [], 0.0
     for time in accumulate(steps):
@@ -139,8 +140,9 @@ def test_the_lines_written_last_are_found_after_any_step_back(tmp_path: Path) ->
 
 
 def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last lines, and those since a while ago, cost a small part of the file, whatever its
-    size.
+    """The last lines, and those since a while ago, cost a small part of the file.
+
+    The size of the file does not matter.
     """
     path = tmp_path / "worker.log"
     path.write_text("".join(text(n, 10.0 * n) for n in range(20_000)), encoding="utf-8")
@@ -166,8 +168,9 @@ def test_little_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_old_archives_are_not_unpacked_for_the_last_lines(tmp_path: Path) -> None:
-    """A compressed file is opened up only when those after it have too few lines; damage in it is
-    met then.
+    """A compressed file is opened only when the later files have too few lines.
+
+    Damage in it is met then.
     """
     packed = tmp_path / "worker.log.2.gz"
     packed.write_bytes(gzip.compress("".join(text(n, n) for n in range(50)).encode())[:-30])
@@ -185,8 +188,9 @@ def test_old_archives_are_not_unpacked_for_the_last_lines(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("n", [0, 2])
 def test_following_continues_after_the_last_lines(tmp_path: Path, n: int) -> None:
-    """What was there comes once, as many as were asked for; half a line comes when it is whole; an
-    archive never again.
+    """What was there comes once, as many lines as asked for.
+
+    Half a line comes when it is whole; an archive never comes again.
     """
     log = tmp_path / "worker.log"
     last = text(12, 12.0)

@@ -176,8 +176,9 @@ def is_clean(text: str) -> bool:
 @example("amqp://u:%s@h", "Zq7://bXj9")
 @example("redis://%s@host/0", "Zq7/bXj9")
 def test_no_password_of_a_url_is_shown(shape: str, value: str) -> None:
-    """User information of a URL of a broker, or of a page, is masked, also where it should have
-    been percent-encoded.
+    """User information of a URL is masked, of a broker or of a page.
+
+    This holds also where it should have been percent-encoded.
     """
     if "http" in shape or "ftp" in shape or shape.startswith("mongodb"):
         # what ends the host there is no part of a password
@@ -191,8 +192,9 @@ def test_no_password_of_a_url_is_shown(shape: str, value: str) -> None:
 
 @given(st.sampled_from(PARAMETERS), odd("%.-_~+/=!*()@:,"))
 def test_no_parameter_of_a_url_is_shown(shape: str, value: str) -> None:
-    """What a query or a fragment calls a key, a token, a signature and the like is masked, and the
-    rest of the URL is shown.
+    """Keys, tokens, signatures and the like in a query or a fragment are masked.
+
+    The rest of the URL is shown.
     """
     shown = redact(fill(shape, value))
     assert is_clean(shown)
@@ -202,9 +204,7 @@ def test_no_parameter_of_a_url_is_shown(shape: str, value: str) -> None:
 @given(st.sampled_from(ASSIGNMENTS), odd("%.-_~+/=!*()@:?#&{}[]<>|"))
 @example("password=%s", "Zq7'\"Xj9")
 def test_nothing_assigned_to_the_name_of_a_secret_is_shown(shape: str, value: str) -> None:
-    """Headers, options, connection strings and settings in any text, whatever else their
-    names say.
-    """
+    """Secrets are masked in headers, options, connection strings and settings in any text."""
     shown = redact(fill(shape, value))
     assert is_clean(shown)
     assert MASK in shown
@@ -212,8 +212,9 @@ def test_nothing_assigned_to_the_name_of_a_secret_is_shown(shape: str, value: st
 
 @given(st.sampled_from(QUOTED), odd("%.-_~+/=!*()@: ;,?#&{}<>|\n"))
 def test_nothing_quoted_behind_the_name_of_a_secret_is_shown(shape: str, value: str) -> None:
-    """JSON, dictionaries and calls as Python shows them, also JSON within JSON; the rest of the
-    text is shown.
+    """Secrets are masked in JSON, dictionaries and calls as Python shows them.
+
+    This includes JSON within JSON; the rest of the text is shown.
     """
     if "cookies={" in shape or "auth=(" in shape or '["' in shape:
         value = value.translate(str.maketrans("", "", "})"))
@@ -288,9 +289,7 @@ def test_no_secret_that_a_sentence_tells_is_shown(shape: str, value: str) -> Non
     ],
 )
 def test_a_value_that_holds_secrets_is_masked_to_its_depth(value: Any) -> None:
-    """What an object of secrets holds is one, under whatever name, and so is the second of a
-    pair.
-    """
+    """Each value in an object of secrets is a secret, and so is the second of a pair."""
     assert is_clean(json.dumps(redact_value(value)))
     assert is_clean(render({"event": "x", "kwargs": value}))
 
@@ -314,9 +313,7 @@ def test_a_value_that_holds_secrets_is_masked_to_its_depth(value: Any) -> None:
     st.text(max_size=20),
 )
 def test_both_sides_agree(shape: str, value: str, before: str, behind: str) -> None:
-    """What the log masks and what `warren show-config` masks is one rule, and to mask twice changes
-    nothing.
-    """
+    """The log and `warren show-config` mask by one rule, and masking twice changes nothing."""
     text = f"{before} {fill(shape, value)} {behind}"
     shown = redact(text)
     assert redact(shown) == shown
@@ -362,9 +359,7 @@ PARTS = [
     | st.lists(st.sampled_from([*PARTS, *MORE_PARTS]), max_size=30)
 )
 def test_masking_twice_changes_nothing(parts: list[str]) -> None:
-    """A text that goes through two places, such as a log line and then a command, is the same
-    behind both.
-    """
+    """A text that is masked twice, as for a log line and then a command, stays the same."""
     text = "".join(parts)
     shown = redact(text)
     assert redact(shown) == shown
@@ -493,8 +488,9 @@ HOSTILE = (
 
 
 def test_a_megabyte(figure: Figure) -> None:
-    """Time grows with the text and no faster: a square of a hostile text of 1 MB would outlast the
-    time limit of a test.
+    """Time grows with the text and no faster.
+
+    A square of a hostile text of 1 MB would outlast the time limit of a test.
     """
     worst = 0.0
     for part in HOSTILE:

@@ -1,6 +1,4 @@
-"""Which messages that RabbitMQ has given back are copied, and what becomes of them when it takes no
-copy.
-"""
+"""Which redelivered messages are copied, and what happens when RabbitMQ takes no copy."""
 
 from __future__ import annotations
 
@@ -56,8 +54,9 @@ def test_one_of_a_queue_that_nobody_knows_runs_as_it_is() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 20])
 def test_what_came_back_twice_is_copied_and_then_acknowledged(count: int) -> None:
-    """To its own queue and no other, with the address that it was sent to; not acknowledged before
-    RabbitMQ has it.
+    """The copy goes to its own queue, with the address that the message was sent to.
+
+    The message is not acknowledged before RabbitMQ has the copy.
     """
     stage = Stage()
     message = stage.message("default", **{COUNT: count})

@@ -47,8 +47,9 @@ def say(theirs: socket.socket, *texts: bytes, end: bool = False) -> threading.Th
 
 
 def test_what_is_longer_is_read_past(ends: tuple[Any, socket.socket]) -> None:
-    """Its beginning and its length are kept, in little memory, and the next answer is read
-    as ever.
+    """The beginning and the length are kept, in little memory.
+
+    The next answer is read as ever.
     """
     parser, theirs = ends
     long = b"ab" * 30_000_000

@@ -76,8 +76,9 @@ def test_the_newest_is_the_first_to_go_back() -> None:
 
 
 def test_a_lost_take_is_kept_in_mind_on_its_broker() -> None:
-    """Until its message has gone back; another broker's take of the same tag is none, nor is that
-    of another process.
+    """A tag is this process's until its message has gone back.
+
+    The same tag of another broker or another process is not.
     """
     lost, tag = LostMessages(), delivery_tags.take_tag()
     lost.add(HERE, tag)

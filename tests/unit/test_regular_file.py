@@ -63,8 +63,9 @@ def test_a_limit_is_a_limit(tmp_path: Path) -> None:
 
 
 def test_a_lease_holds_nobody_up(tmp_path: Path) -> None:
-    """The owner of a file may have the kernel ask him before each opening: a reader that waited
-    would stand for 45 s.
+    """The owner of a file may have the kernel ask him before each opening.
+
+    A reader that waited would stand for 45 s.
     """
     path = tmp_path / "x"
     path.write_bytes(b"words")
@@ -99,8 +100,9 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> None:
-    """A file in its place is renamed, and what holds nothing is removed; nothing above it, nor
-    behind a link, is touched.
+    """A file in its place is renamed, and what holds nothing is removed.
+
+    Nothing above it, nor behind a link, is touched.
     """
     path = tmp_path / "state" / "broker"
     path.parent.mkdir()
@@ -121,8 +123,9 @@ def test_a_directory_of_the_suites_own_is_made(tmp_path: Path, word: str) -> Non
 
 
 def test_a_link_to_a_directory_is_one_and_a_link_to_nothing_stays(tmp_path: Path) -> None:
-    """It may lead to a disk that is not mounted: a directory in its place would hide what is
-    there.
+    """A link may lead to a disk that is not mounted.
+
+    A directory in its place would hide what is there.
     """
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to("disk")

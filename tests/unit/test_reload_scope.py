@@ -96,16 +96,15 @@ def test_workers(loaded: Loaded, before: str, after: str, concerned: str) -> Non
     ],
 )
 def test_beat_and_watchdog(loaded: Loaded, after: str, sending: bool, watchdog: bool) -> None:
-    """Beat keeps its leadership, and the watchdog its broker status, over an edit that says nothing
-    to them.
-    """
+    """Beat keeps its leadership, and the watchdog its status, over an edit of other sections."""
     old, new = loaded(BASE), loaded(after)
     assert (affects_sending(old, new), affects_watchdog(old, new)) == (sending, watchdog)
 
 
 def test_a_queue_that_was_added_since(loaded: Loaded) -> None:
-    """A process older than a queue can send to it by its name; a queue that is nowhere, or in a
-    wrong file, is none.
+    """A process older than a queue can send to it by its name.
+
+    A queue that is nowhere, or in a wrong file, is unknown.
     """
     queues = make_app(loaded(BASE)).amqp.queues
     loaded(BASE + "[worker:c]\nqueues = own\n[queue:own]\nbinding_key = own.key\n")
@@ -120,8 +119,9 @@ def test_a_queue_that_was_added_since(loaded: Loaded) -> None:
 
 
 def test_a_call_may_name_its_queue(loaded: Loaded) -> None:
-    """A call that names a queue has the task go there, by that queue's own key; another task goes
-    where it belongs.
+    """A call that names a queue sends the task there, by that queue's own key.
+
+    Another task goes to its own queue.
     """
     router = make_app(loaded(BASE)).amqp.router
     for task, options, expected in (

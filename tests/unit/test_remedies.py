@@ -45,16 +45,18 @@ from warren.broker.remedies import beginning, remedy
     ],
 )
 def test_the_remedy_fits_the_refusal(text: str, advice: str) -> None:
-    """Each refusal has the command or the edit that helps; only a broker that does not answer is to
-    be started.
+    """Each refusal has the command or the edit that helps.
+
+    Only for a broker that does not answer the remedy is to start it.
     """
     assert advice in remedy(text)
     assert (beginning(text) == "the broker does not answer: ") == ("start the broker" in advice)
 
 
 def test_a_closed_file_of_this_host_is_not_put_on_the_broker() -> None:
-    """A directory of dead letters that the suite may not use is named as this host's: the broker
-    answers, and refuses nothing.
+    """A directory of dead letters that the suite may not use is named as this host's.
+
+    The broker answers, and refuses nothing.
     """
     assert (
         beginning("[Errno 13] Permission denied: '/var/lib/warren/rejected'")

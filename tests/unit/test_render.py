@@ -65,8 +65,9 @@ def read_back(settings: Settings) -> dict[str, Any]:
     ],
 )
 def test_supervisor_reads_back_what_was_meant(tmp_path: Path, name: str) -> None:
-    """Whatever characters the directories have, supervisor runs the intended command with the
-    intended files.
+    """Whatever characters the directories have, supervisor runs the intended command.
+
+    It uses the intended files.
     """
     directory = tmp_path / name
     settings = settings_in(directory)
@@ -101,8 +102,9 @@ def test_every_enabled_daemon_is_a_program(tmp_path: Path) -> None:
 
 
 def test_only_what_may_change_is_tried_again(tmp_path: Path) -> None:
-    """A daemon is not started again after an exit code that would come back; after any other it is,
-    a restart included.
+    """A daemon is not started again after an exit code that would come back.
+
+    After any other it is, a restart included.
     """
     for program in read_back(settings_in(tmp_path)).values():
         assert program.autorestart is RestartWhenExitUnexpected
@@ -112,8 +114,9 @@ def test_only_what_may_change_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_worker_has_time_to_requeue_before_it_is_killed(tmp_path: Path) -> None:
-    """SIGKILL comes later than stop_timeout, to children as well; SIGTERM goes to the worker
-    alone.
+    """SIGKILL comes later than stop_timeout, to children as well.
+
+    SIGTERM goes to the worker alone.
     """
     programs = read_back(settings_in(tmp_path))
     assert programs["worker-crawl"].stopwaitsecs >= 12.5 + 5
@@ -125,8 +128,9 @@ def test_a_worker_has_time_to_requeue_before_it_is_killed(tmp_path: Path) -> Non
 
 
 def test_what_a_daemon_prints_is_kept_and_bounded(tmp_path: Path) -> None:
-    """Standard output and error go to one capture file that cannot fill the disk, at once and
-    unreadable to others.
+    """Standard output and error go to one capture file that cannot fill the disk.
+
+    They go there at once, unreadable to others.
     """
     for program in read_back(settings_in(tmp_path)).values():
         assert program.redirect_stderr
@@ -136,8 +140,9 @@ def test_what_a_daemon_prints_is_kept_and_bounded(tmp_path: Path) -> None:
 
 
 def test_order(tmp_path: Path) -> None:
-    """The watchdog starts first and stops last; beat starts last and stops first; workers stop
-    together.
+    """The watchdog starts first and stops last; beat starts last and stops first.
+
+    Workers stop together.
     """
     order = {daemon.program: daemon.priority for daemon in daemons(settings_in(tmp_path))}
     assert order["quota-watchdog"] < order["worker-crawl"] == order["worker-rest"] < order["beat"]
@@ -179,8 +184,9 @@ def test_an_operators_mistake_is_said_in_the_grammar_of_all_messages(tmp_path: P
 
 
 def test_programs_that_are_gone_leave_no_file(tmp_path: Path) -> None:
-    """The run directory holds exactly the programs of the settings, and of nobody else's files any
-    more or less.
+    """The run directory holds exactly the programs of the settings.
+
+    Foreign files are neither added nor removed.
     """
     (tmp_path / "other.txt").touch()
     write_programs(tmp_path, {"a.conf": "1", "b.conf": "2"})

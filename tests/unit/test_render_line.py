@@ -42,8 +42,9 @@ def plain(**fields: Any) -> str:
 
 
 def test_a_line_of_a_task() -> None:
-    """Time, level, program and event stand first, then the other fields; the id is short, and said
-    once.
+    """Time, level, program and event stand first, then the other fields.
+
+    The id is short, and stands there once.
     """
     assert plain(**TASK, ran_s=0.5) == (
         "11-21 11:28:26 info     worker-crawl task_succeeded task_id=6f1c2a9e task=shop.add "

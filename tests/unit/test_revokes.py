@@ -47,8 +47,9 @@ def opened(directory: Path, program: str = "worker-a") -> Revokes:
 
 
 def test_a_revoke_is_known_to_the_next_worker_of_the_host(tmp_path: Path) -> None:
-    """Ids and stamps, of its own file and of those of others; in a file that nobody else may
-    read.
+    """Ids and stamps are loaded from the worker's own file and from those of others.
+
+    No other user may read the file.
     """
     first = opened(tmp_path)
     first.note(["one", "two", 5, None, "x" * 300, "new\nline"])
@@ -82,8 +83,9 @@ def test_what_is_old_does_not_hold_and_the_newest_are_kept(
 def test_a_running_worker_drops_nothing_that_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many it hears, the newest of them are revoked for as long as the file holds them: not
-    for three hours.
+    """The newest ids are revoked for as long as the file holds them, not for three hours.
+
+    This holds however many the worker hears.
     """
     monkeypatch.setattr(state.revoked, "maxlen", 10)
     running = opened(tmp_path)
@@ -99,8 +101,9 @@ def test_a_running_worker_drops_nothing_that_holds(
 def test_a_running_worker_forgets_what_is_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the same time as one that starts, counted from the revoke and not from the start of the
-    worker.
+    """They expire after the same time as in a worker that starts.
+
+    The time counts from the revoke, not from the start of the worker.
     """
     now = time.time()
     path = tmp_path / "worker/worker-a.revoked"
@@ -139,8 +142,9 @@ FOREIGN = {
 
 @pytest.mark.parametrize("kind", [*FOREIGN, "a directory", "a fifo", "a link", "a link to nothing"])
 def test_what_else_stands_there_stops_no_worker(tmp_path: Path, lines: Any, kind: str) -> None:
-    """It is set aside with one line, or removed where it holds nothing; what can be read of it
-    holds.
+    """The file is moved away with one log line, or removed where it holds nothing.
+
+    What can be read of it holds.
     """
     path = tmp_path / "worker/worker-a.revoked"
     path.parent.mkdir()
@@ -229,8 +233,9 @@ def test_stamps_that_could_not_be_written_are_written_later(
 def test_planted_files_cost_a_bounded_number_of_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a task writes there, a worker that starts takes apart no more than two files' worth,
-    and knows its own.
+    """A worker that starts parses no more than two files' worth, whatever tasks write there.
+
+    It loads the revokes of its own file.
     """
     opened(tmp_path).note(["mine"])
     directory = tmp_path / "worker"

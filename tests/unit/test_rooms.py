@@ -100,8 +100,9 @@ def test_daemons_never_import_each_other() -> None:
 
 @pytest.mark.parametrize("light", ["health", "logs.reading"])
 def test_what_must_always_answer_knows_no_settings_and_no_daemon(light: str) -> None:
-    """A monitor asks each cycle, and logs are read back also where the settings are wrong or the
-    suite is gone.
+    """`warren health` and `warren logs` import little.
+
+    A monitor asks each cycle, and logs are read also where settings are wrong or the suite is gone.
     """
     own = room(light)
     assert not {
@@ -118,8 +119,9 @@ def test_there_is_no_cycle_of_modules() -> None:
 
 @pytest.mark.parametrize("outer", ROOMS)
 def test_there_is_no_cycle_of_the_rooms_within_a_room(outer: str) -> None:
-    """The arrow continues inside: `supervise.reload` and `supervise.programs` do not need each
-    other.
+    """The arrow continues inside rooms.
+
+    `supervise.reload` and `supervise.programs` do not need each other.
     """
     inner: dict[str, set[str]] = {}
     for module, targets in imports().items():
@@ -146,8 +148,9 @@ def _sort(graph: dict[str, set[str]]) -> None:
 
 
 def test_each_file_has_a_name_of_its_own() -> None:
-    """A name says one thing. pytest, too, imports tests by their base name: of two with one name
-    the second is an error.
+    """A name says one thing, so no base name is there twice.
+
+    pytest, too, imports tests by their base name: of two with one name the second is an error.
     """
     tests = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
     assert sorted(tests) == sorted(set(tests))

@@ -1,6 +1,4 @@
-"""The run directory, moved or removed at any moment of the turn in which supervisord looks at
-it.
-"""
+"""The run directory, moved or removed at any moment of supervisord's step."""
 
 from __future__ import annotations
 
@@ -117,8 +115,9 @@ def plant(made: Made) -> None:
 
 
 def at(number: int, act: Callable[[], None], step: Callable[[], None]) -> bool:
-    """Take the turn, with the act just before its so-manyth question to the kernel; return whether
-    there were so many.
+    """Take the step, with the act just before its n-th system call.
+
+    Return whether there were so many calls.
     """
     asked = [0]
 
@@ -151,8 +150,9 @@ def _home(function: Any) -> str:
 def test_a_directory_that_goes_within_a_step(
     made: Made, before: Callable[[Made], None], act: Callable[[Made], None]
 ) -> None:
-    """Whatever the turn was about to do, it raises nothing, and the next turns make the directory
-    again.
+    """Whatever the step was about to do, it raises nothing.
+
+    The next steps make the directory again.
     """
     steps = 0
     while True:
@@ -183,8 +183,9 @@ def test_a_directory_that_goes_within_a_step(
 
 
 def test_what_no_step_can_mend_is_told_once(made: Made, caplog: pytest.LogCaptureFixture) -> None:
-    """A file where the directory belongs stays, as the directory is named by the settings; it is
-    told, and mended after.
+    """A file where the directory belongs stays, as the settings name the directory.
+
+    It is reported, and mended after.
     """
     move(made)
     made.run.touch()

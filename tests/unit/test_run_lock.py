@@ -61,8 +61,9 @@ NOTES = {
 def test_what_stands_in_a_lock_is_believed_by_nobody(
     tmp_path: Path, note: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any task may write to it, also a file of a terabyte: whoever meets the lock is told that
-    another has it, and no more.
+    """Any task may write to the file, also a terabyte.
+
+    A process that meets the lock is told that another has it, and no more.
     """
     arguments = [sys.executable, "-c", OTHER, str(tmp_path)]
     with subprocess.Popen(
@@ -93,8 +94,9 @@ def test_what_stands_in_a_lock_is_believed_by_nobody(
 
 
 def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
-    """Whoever came in while the file was gone keeps the lock, also when the first one asks
-    again.
+    """A process that came in while the file was gone keeps the lock.
+
+    It keeps it also when the first process asks again.
     """
     lock = Lock(tmp_path)
     lock.path.unlink()
@@ -115,8 +117,9 @@ def test_a_lock_that_another_has_taken_stays_with_it(tmp_path: Path) -> None:
 
 
 def test_the_note_of_the_run_directory_waits_for_nobody(tmp_path: Path) -> None:
-    """A fifo or a link that a task has left in its place is replaced by the note, and what the link
-    leads to stays.
+    """A fifo or a link that a task has left in its place is replaced by the note.
+
+    The target of the link stays.
     """
     (tmp_path / "state").mkdir()
     app = AppSettings(state_dir=tmp_path / "state", run_dir=tmp_path / "run")

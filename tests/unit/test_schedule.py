@@ -34,9 +34,10 @@ def settings(directory: Path, every: dict[str, int]) -> Settings:
 def test_the_due_entries_are_those_of_a_search_through_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """After any history of ticks, edits, new leaderships and clocks set back, the due entries are
-    those with a next tick up to now, the longest waiting one first, and the pause ends at the
-    earliest next tick.
+    """After any history the due entries are those with a next tick up to now.
+
+    The history has ticks, edits, new leaderships and clocks set back. The entry that has waited
+    longest comes first, and the pause ends at the earliest next tick.
     """
     chance, now = random.Random(seed), [START]
     monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now[0]))

@@ -41,8 +41,9 @@ def test_a_status_is_sent_when_it_changes(tmp_path: Path) -> None:
 
 
 def test_the_watchdog_is_fed_only_when_it_is_ours(tmp_path: Path) -> None:
-    """WATCHDOG=1 goes out at once, then at a quarter of the time; not without WATCHDOG_USEC, nor
-    for another process.
+    """WATCHDOG=1 goes out at once, then at a quarter of the time.
+
+    It does not without WATCHDOG_USEC, nor for another process.
     """
     with systemd(tmp_path) as listener:
         for words, fed in (
@@ -63,8 +64,9 @@ def test_the_watchdog_is_fed_only_when_it_is_ours(tmp_path: Path) -> None:
 
 
 def test_more_time_is_asked_for_now_and_then(tmp_path: Path) -> None:
-    """Each turn of the loop may ask; systemd hears it every few seconds, and at once when a stop
-    begins.
+    """Each step of the loop may ask, and systemd hears it every few seconds.
+
+    It hears it at once when a stop begins.
     """
     with systemd(tmp_path) as listener:
         notifier = Notifier(listener.address)
@@ -184,8 +186,9 @@ def test_a_status_shows_no_secret() -> None:
 
 
 def test_a_backslash_stays(tmp_path: Path) -> None:
-    """systemd takes a backslash away and keeps what stands behind it, and drops a datagram that
-    ends with one.
+    """systemd takes a backslash away and keeps what stands behind it.
+
+    It drops a datagram that ends with a backslash.
     """
     with systemd(tmp_path) as listener:
         Notifier(listener.address).status("found 'a\\nb\\'")

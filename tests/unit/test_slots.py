@@ -47,8 +47,9 @@ def limits(slots: Slots, limit: int, window: int, now: int) -> None:
     "steps", [[(3, 5 * WINDOW)], [(3, WINDOW), (3, 5 * WINDOW)], [(1, 5 * WINDOW), (3, 5 * WINDOW)]]
 )
 def test_calls_that_no_slot_remembers(steps: list[tuple[int, int]]) -> None:
-    """A slot that comes into service stands for calls whose slot has served again, before, with or
-    after a longer window.
+    """A slot that comes into service stands for calls whose slot has served again.
+
+    They did so before, with or after a longer window.
     """
     slots = called_often(0, WINDOW, 2 * WINDOW)
     for limit, window in steps:
@@ -71,9 +72,7 @@ def test_a_longest_call_made_longer() -> None:
 
 
 def test_a_refund_stands_for_calls_that_no_slot_remembers() -> None:
-    """A slot that was open while others served again and again, and is given back then, does not
-    make room for more.
-    """
+    """A slot that was open while others served, and is released then, makes no more room."""
     slots = make(2)
     unsent = slots.reserve(ME, 0)
     for at in (0, WINDOW, 2 * WINDOW):
@@ -91,9 +90,7 @@ def test_a_refund_stands_for_calls_that_no_slot_remembers() -> None:
 
 
 def test_a_lowered_limit_takes_refunds_out_of_service() -> None:
-    """Below a lowered limit no refunded slot serves again until as few are in use as the limit
-    says.
-    """
+    """Below a lowered limit no refunded slot serves until few enough are in use."""
     slots = make(4)
     tickets = [slots.reserve(ME, 0) for _ in range(4)]
     slots.words[Head.LIMIT] = 2
@@ -116,9 +113,7 @@ def test_a_boot_with_the_lists_half_changed() -> None:
 
 
 def test_calls_before_a_boot_count_in_a_longer_window() -> None:
-    """A window that is made longer with the boot, or after it, reaches the calls of the boot
-    before.
-    """
+    """A window that becomes longer with the boot, or after it, reaches calls of the old boot."""
     for late in (False, True):
         slots = make(3)
         slots.settle(slots.reserve(ME, 0), WINDOW)
@@ -131,8 +126,9 @@ def test_calls_before_a_boot_count_in_a_longer_window() -> None:
 
 
 def test_calls_that_no_slot_remembers_over_a_boot() -> None:
-    """A limit that is raised with a boot makes no room for calls of a longer window that no slot
-    remembers.
+    """A limit that is raised with a boot makes no room for calls that no slot remembers.
+
+    These are calls of a longer window.
     """
     slots = make(3)
     for _ in range(3):
@@ -149,8 +145,9 @@ def test_calls_that_no_slot_remembers_over_a_boot() -> None:
 
 
 def test_the_high_water_mark_outweighs_the_lists() -> None:
-    """After a power cut as many slots cool as the mark says, though the lists of the file know of
-    fewer.
+    """After a power cut as many slots cool as the mark says.
+
+    The lists of the file may know of fewer.
     """
     slots = make(6)
     slots.reserve(ME, NOW)
@@ -164,8 +161,9 @@ def test_the_high_water_mark_outweighs_the_lists() -> None:
 
 @pytest.mark.parametrize("slot", ["mine", "cooling", "retired", NIL, -60, 7, 10**6])
 def test_a_list_that_lies(slot: int | str) -> None:
-    """A free list that names an open, cooling or unknown slot is found out before the slot is given
-    away.
+    """A free list that names an open, cooling or unknown slot is found out in time.
+
+    The slot is not given away.
     """
     slots, tickets = scene()
     known = {name: ticket.slot for name, ticket in tickets.items()}
@@ -200,8 +198,9 @@ def test_closed_until() -> None:
 
 
 def test_next_free_counts_the_slots_that_are_asked_for() -> None:
-    """Who needs several slots is told when all of them are free, and nothing is promised of open
-    ones.
+    """A caller that needs several slots is told when all of them are free.
+
+    Nothing is promised of open slots.
     """
     slots = make(3)
     tickets = [slots.reserve(ME, 0) for _ in range(3)]

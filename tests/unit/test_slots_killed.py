@@ -52,8 +52,9 @@ class Dying:
 def crashes(
     act: Callable[[Slots, dict[str, Ticket]], object],
 ) -> Iterator[tuple[int, Slots, dict[str, Ticket]]]:
-    """The scene after `act` was killed at its first store, its second, and so on; at last after all
-    of it.
+    """Yield the scene after `act` was killed at its first store, its second, and so on.
+
+    The last scene is that after all of it.
     """
     for stores in range(10_000):
         slots, tickets = scene()
@@ -103,8 +104,9 @@ MUST = {
 
 @pytest.mark.parametrize("act", ACTS)
 def test_killed_at_any_store(act: str) -> None:
-    """Killed before any store of any operation, no call is forgotten, no slot is lost, and the
-    lists are right again.
+    """After a kill before any store of any operation, no call is forgotten.
+
+    No slot is lost, and the lists are right again.
     """
     for stores, slots, tickets in crashes(ACTS[act]):
         recover(slots)
@@ -118,8 +120,9 @@ def test_killed_at_any_store(act: str) -> None:
 
 @pytest.mark.parametrize("act", ["reserve", "settle", "reap"])
 def test_killed_while_it_mends_what_another_left(act: str) -> None:
-    """The one who finds the lists half changed may be killed as well, at any store, and so may the
-    next.
+    """A process that finds the lists half changed may be killed as well, at any store.
+
+    So may the next one.
     """
     for stores, slots, tickets in crashes(ACTS[act]):
         for again in range(0, 40, 3):
@@ -144,8 +147,9 @@ def everybody_ends(slots: Slots, now: int = NOW) -> None:
 
 
 def test_killed_between_reservations_and_owner() -> None:
-    """A claim that is cut off leaves the slot to the old owner, the new one, or to nobody who
-    lives: never free.
+    """A claim that is cut off leaves the slot to the old owner, the new one, or a dead one.
+
+    It never leaves the slot free.
     """
     owners = set()
     for _, slots, tickets in crashes(ACTS["claim"]):
@@ -165,8 +169,9 @@ def test_killed_between_reservations_and_owner() -> None:
 )
 @pytest.mark.parametrize("revert", [False, True])
 def test_killed_while_limits_change(limits: tuple[int, int], revert: bool) -> None:
-    """A change of the window that is cut off anywhere, then done again or taken back, frees no slot
-    early and none too late.
+    """A change of the window that is cut off anywhere frees no slot early and none too late.
+
+    It is done again or taken back afterwards.
     """
     window, longest = limits
     for stores, slots, tickets in crashes(lambda slots, _: retime(slots, window, longest, NOW)):
@@ -184,8 +189,9 @@ def test_killed_while_limits_change(limits: tuple[int, int], revert: bool) -> No
 
 @pytest.mark.parametrize("window", [WINDOW // 2, WINDOW, WINDOW * 3])
 def test_killed_while_a_boot_is_taken_over(window: int) -> None:
-    """Killed at any store of a take-over, the next one lets as many slots cool for a full window as
-    may have been in use.
+    """After a kill at any store of a take-over, the next one lets enough slots cool.
+
+    As many cool for a full window as may have been in use.
     """
 
     def act(slots: Slots, _: object) -> None:

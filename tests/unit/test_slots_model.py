@@ -164,8 +164,9 @@ class Provider(RuleBasedStateMachine):
 
     @rule(windows=st.sampled_from([1, 3]), pace=st.sampled_from([WINDOW // 4, WINDOW]))
     def serve(self, windows: int, pace: int) -> None:
-        """A phase of steady work between two edits: every slot that there is makes a call, over and
-        over.
+        """Run a phase of steady work between two edits.
+
+        Every slot that there is makes a call, over and over.
         """
         end = self.now + windows * self.window
         while self.now < end:
@@ -260,8 +261,9 @@ class SteadyProvider(Provider):
 
 
 class EditedProvider(RuleBasedStateMachine):
-    """Whole phases of greedy calls with an edit before each, counted by the calls alone: slots are
-    used again and again.
+    """Phases of greedy calls with an edit before each use slots again and again.
+
+    They are counted by the calls alone.
     """
 
     def __init__(self) -> None:
@@ -291,21 +293,24 @@ _SETTINGS = settings(
 
 
 def test_any_history_of_owners_and_limits() -> None:
-    """Whatever owners do and however terms change, no call is admitted beyond the limit, none is
-    kept back, lists are right.
+    """Whatever owners do and limits become, no call is admitted beyond the limit.
+
+    No call is kept back, and the lists are right.
     """
     run_state_machine_as_test(Provider, settings=_SETTINGS)
 
 
 def test_no_edit_between_phases_of_greedy_calls_lets_too_many_through() -> None:
-    """However often limit and window change while each slot is used over and over, no call is made
-    that has no room.
+    """However often limit and window change, no call is made that has no room.
+
+    Each slot is used over and over.
     """
     run_state_machine_as_test(EditedProvider, settings=_SETTINGS)
 
 
 def test_the_provider_never_counts_more_than_the_limit() -> None:
-    """Counted at the provider, late calls of the dead included, no window holds more calls than the
-    limit.
+    """Counted at the provider, no window holds more calls than the limit.
+
+    This includes late calls of dead processes.
     """
     run_state_machine_as_test(SteadyProvider, settings=_SETTINGS)

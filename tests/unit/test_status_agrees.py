@@ -1,5 +1,6 @@
-"""STATUS of systemd, `warren status` with and without --json, and `warren health` say the same of a
-program, in each of its states.
+"""All reports say the same of a program, in each of its states.
+
+They are STATUS of systemd, `warren status` with and without --json, and `warren health`.
 """
 
 from __future__ import annotations
@@ -227,8 +228,9 @@ def test_each_condition_was_reached() -> None:
 
 
 def test_an_operators_own_program_is_ready_without_a_heartbeat(outputs: Outputs) -> None:
-    """The suite does not count on it: while it runs it is shown so, and when it is down the suite
-    is ready all the same.
+    """The suite does not count on it.
+
+    While it runs it is shown so, and when it is down the suite is ready all the same.
     """
     config = SimpleNamespace(name="relay")
     process: Any = Subprocess(config)
@@ -246,8 +248,9 @@ def test_an_operators_own_program_is_ready_without_a_heartbeat(outputs: Outputs)
 def test_nothing_is_known_from_a_report_that_is_not_of_now(
     outputs: Outputs, settings: Settings, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the report is old, of a supervisord that has ended, no report, or of an earlier process
-    of the program, nobody says ready.
+    """An old report, no report, or one of an earlier process makes no program ready.
+
+    The old report is that of a supervisord that has ended.
     """
     state, run = STATES["ready"], settings.app.run_dir
     process = process_in(state)

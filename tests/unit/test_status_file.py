@@ -1,6 +1,4 @@
-"""The files of the run directory, written and read beside somebody who plants other things
-there.
-"""
+"""The files of the run directory, written and read beside planted files."""
 
 from __future__ import annotations
 
@@ -31,8 +29,9 @@ def test_what_is_no_file_is_last_error(tmp_path: Path, word: str) -> None:
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_a_writer_waits_for_nobody(tmp_path: Path, word: str) -> None:
-    """What somebody puts in the place of the file, or of the one that becomes it, is replaced:
-    never waited for, and never written through. A directory is renamed.
+    """A plant in the place of the file, or of its temporary file, is replaced.
+
+    It is never waited for, and never written through. A directory is renamed.
     """
     for name in ("x.json.new", "x.json"):
         path = tmp_path / name
@@ -68,8 +67,9 @@ def test_a_writer_waits_for_nobody(tmp_path: Path, word: str) -> None:
     ids=lambda text: text[:20],
 )
 def test_what_nobody_can_work_with_is_last_error(tmp_path: Path, text: str) -> None:
-    """Numbers without an end, nesting without a bottom and other text are told, and raise nothing,
-    here or later.
+    """Endless numbers, bottomless nesting and other text are reported, and raise nothing.
+
+    This holds here and later.
     """
     (tmp_path / "x.json").write_text(text, encoding="utf-8")
     found = status_file.read(tmp_path / "x.json", at=(int, float))
@@ -95,8 +95,9 @@ def test_a_file_that_no_reader_takes_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_heartbeat_that_has_too_much_to_say(tmp_path: Path) -> None:
-    """A watchdog of a hundred thousand quotas is not taken for one that hangs: its heartbeat comes
-    without them.
+    """A watchdog of a hundred thousand quotas is not taken for one that hangs.
+
+    Its heartbeat is written without them.
     """
     assert HeartbeatWriter(tmp_path, "beat").write(
         "ready", quotas=["a quota with a long name"] * 100_000
@@ -123,8 +124,9 @@ def test_only_heartbeats_of_the_programs_are_opened(tmp_path: Path) -> None:
 def test_a_heartbeat_of_another_shape_counts_for_nothing(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
-    """A heartbeat speaks for the program that its name says, in values that supervise can count
-    with.
+    """A heartbeat speaks for the program that its name says.
+
+    Its values are such that supervise can count with them.
     """
     HeartbeatWriter(tmp_path, "beat").write("ready")
     path = tmp_path / "heartbeats" / "beat.json"

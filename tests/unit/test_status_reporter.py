@@ -55,8 +55,9 @@ def outcomes(directory: Path) -> list[tuple[str, int]]:
 
 
 def test_ready_is_said_once(scratch: Path) -> None:
-    """When every program works, and not before; a program that is lost later changes STATUS
-    alone.
+    """READY comes when every program works, and not before.
+
+    A program that is lost later changes STATUS alone.
     """
     with listening(scratch) as (reporter, listener):
         reporter.tell(view(STARTING))
@@ -71,8 +72,9 @@ def test_ready_is_said_once(scratch: Path) -> None:
 
 
 def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
-    """READY comes all the same, with what is missing in STATUS: systemd would start it again for
-    ever.
+    """READY comes all the same, with what is missing in STATUS.
+
+    Otherwise systemd would start the suite again for ever.
     """
     with listening(scratch, start_timeout=0.0) as (reporter, listener):
         reporter.tell(view(STARTING))
@@ -90,8 +92,9 @@ def test_a_start_that_takes_too_long_ends(scratch: Path) -> None:
 def test_a_reload_ends_when_its_programs_have_come(
     scratch: Path, other: dict[str, Any], outcome: tuple[str, int]
 ) -> None:
-    """READY answers RELOADING once they are there, or once it is known that they do not come; what
-    became of it is published.
+    """READY answers RELOADING once the programs are ready, or are known to fail.
+
+    The outcome is published.
     """
     with listening(scratch) as (reporter, listener):
         reporter.tell(view(READY))

@@ -19,8 +19,9 @@ WAITING = {"default": 3}
 
 
 def observation(busy_s: float | None, state: str = "ready", **details: Any) -> Observation:
-    """Return what is seen of a worker whose processes are busy for so many seconds; None when one
-    is free.
+    """Return the observation of a worker whose processes are busy for so many seconds.
+
+    None stands for a free process.
     """
     since = None if busy_s is None else now() - busy_s
     said = {
@@ -73,8 +74,9 @@ def test_any_other_pool_is_not(
 
 
 def test_a_heartbeat_names_the_oldest_tasks() -> None:
-    """Each task keeps the time at which it was seen first; one that ended is forgotten, and a free
-    child ends `busy_since`.
+    """Each task keeps the time at which it was first seen.
+
+    A task that ended is forgotten, and a free child ends `busy_since`.
     """
     at_work = RunningTasks()
     one, two = SimpleNamespace(id="1", name="jobs.one"), SimpleNamespace(id="2", name="jobs.two")

@@ -1,5 +1,6 @@
-"""The client of supervisord where another process has put its own socket under the name: every task
-may.
+"""The client of supervisord where another process has put its own socket under the name.
+
+Every task may do so.
 """
 
 from __future__ import annotations

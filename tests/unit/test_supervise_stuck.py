@@ -71,8 +71,9 @@ def test_a_heartbeat_that_does_not_say_is_not_judged() -> None:
 
 
 def test_restarts_that_do_not_help_become_rare() -> None:
-    """The patience doubles with each of them: tasks that run must not be handed back every minute
-    for nothing.
+    """The timeout doubles with each restart.
+
+    Running tasks must not be requeued every minute for nothing.
     """
     assert is_stuck(Idleness(7, (5, 4), 60.0), 60.0)
     assert not is_stuck(Idleness(7, (5, 4), 60.0, 1), 60.0)
@@ -81,8 +82,9 @@ def test_restarts_that_do_not_help_become_rare() -> None:
 
 
 def test_a_broker_status_counts_while_it_is_fresh(tmp_path: Path) -> None:
-    """Queues without a number are left out; an old broker status, one from before the boot and a
-    broken one say nothing.
+    """Queues without a number are left out.
+
+    An old broker status, one from before the boot and a broken one say nothing.
     """
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     queues = {"default": {"messages": 3}, "other": {"messages": None}}

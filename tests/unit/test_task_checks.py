@@ -73,8 +73,9 @@ def test_known_tasks(loaded: Loaded) -> None:
     ],
 )
 def test_unknown_tasks(loaded: Loaded, text: str, line: int, message: str) -> None:
-    """A task that nobody registered, or a pattern that matches none, is a problem at its line, with
-    the nearest name.
+    """A task that is not registered, or a pattern that matches none, is a problem.
+
+    It stands at its line, with the nearest name.
     """
     settings = loaded(text)
     problems = [str(problem) for problem in check_tasks(settings, TASKS)]
@@ -82,9 +83,7 @@ def test_unknown_tasks(loaded: Loaded, text: str, line: int, message: str) -> No
 
 
 def test_quota_of_unknown_task(loaded: Loaded) -> None:
-    """A quota that governs a task that nobody registered is a problem at the quota as well as at
-    the queue.
-    """
+    """A quota of a task that is not registered is a problem at the quota and at the queue."""
     settings = loaded("[queue:q]\ntasks = shop.x\n[quota:q]\nlimit = 1/s\ntasks = shop.x")
     assert [problem.section for problem in check_tasks(settings, TASKS)] == ["quota:q", "queue:q"]
 
@@ -97,8 +96,9 @@ def test_unknown_task_without_any(loaded: Loaded) -> None:
 
 
 def test_missing_module(loaded: Loaded) -> None:
-    """A module that does not exist, or whose package does not, is a problem at [app] modules that
-    says which is missing.
+    """A module that does not exist, or whose package does not, is a problem at its option.
+
+    The problem at [app] modules says which is missing.
     """
     settings = loaded(
         "[app]\nname = a\nmodules = json,\n  no_such_module,\n  no_such.package.tasks, json.nothing"
@@ -133,8 +133,9 @@ def test_missing_module(loaded: Loaded) -> None:
 def test_failing_module(
     loaded: Loaded, modules: Callable[[str, str], None], tmp_path: Path, source: str, said: str
 ) -> None:
-    """A module that fails on import is a problem with what it raised and the line of the module
-    that led there.
+    """A module that fails on import is a problem with its exception and its line.
+
+    It is the line of the module that led there.
     """
     modules("failing_tasks.py", source)
     (problem,) = check_modules(loaded("[app]\nmodules = failing_tasks"))
@@ -153,8 +154,9 @@ def test_failing_dependency(
 
 
 def test_a_module_with_the_name_of_another_is_told(loaded: Loaded, tmp_path: Path) -> None:
-    """A module in [app] path that is called as one of Python or of Warren's libraries is a problem
-    with its file and a remedy.
+    """A module in [app] path with the name of a library's module is a problem.
+
+    The library is Python's or Warren's; the problem has the file and a remedy.
     """
     for name in (
         "email.py",

@@ -37,8 +37,9 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
 def test_a_process_that_a_task_forks_ends_by_sigterm() -> None:
-    """Also just behind its fork and just before it waits; the pool child, and a task's own handler,
-    stay as they are.
+    """SIGTERM ends the process also just behind its fork and just before it waits.
+
+    The pool child, and a task's own handler, stay as they are.
     """
     done = run_to_end(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, within=120

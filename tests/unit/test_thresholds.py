@@ -24,8 +24,9 @@ from warren.watchdog.thresholds import LEVELS, crossed, level
     ],
 )
 def test_level(used: int, limit: int, reached: int) -> None:
-    """A level is reached at its exact share; more slots in use than the limit (it was lowered) is
-    the highest.
+    """A level is reached at its exact share.
+
+    More slots in use than the limit (it was lowered) is the highest level.
     """
     assert level(used, limit) == reached
 

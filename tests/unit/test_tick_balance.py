@@ -15,8 +15,9 @@ GAP = line("tick_missed", 20, after=2.0, ticks=17, left_out=16)
 
 
 def test_a_tick_sent_again_behind_the_line_of_a_gap_is_no_tick_too_many() -> None:
-    """The third had begun before the gap and is sent again beside its newest one, whose line comes
-    first.
+    """The third tick had begun before the gap and is sent again beside its newest one.
+
+    The newest one's line comes first.
     """
     lines = [
         line("tick_sent", 1),

@@ -1,5 +1,6 @@
-"""When schedule entries tick: over any length, zone, day of a change of clocks, and step of the
-clock.
+"""When schedule entries tick.
+
+The tests vary lengths, zones, days of a change of clocks, and steps of the clock.
 """
 
 from __future__ import annotations
@@ -96,8 +97,9 @@ def entry(
 
 @dataclass
 class Sent:
-    """What a beat has sent that looked at some times, how late each tick was, and the gaps that it
-    has told.
+    """What a beat has sent that looked at some times.
+
+    It has also how late each tick was, and the gaps that it has logged.
     """
 
     ticks: list[float] = field(default_factory=list)
@@ -127,8 +129,9 @@ def sent_by(one: ScheduleSettings, clock: Iterable[float], sent: float, zone: Zo
 def walk(
     one: ScheduleSettings, begin: float, end: float, zone: ZoneInfo, delays: list[float]
 ) -> Iterator[float]:
-    """The times at which beat's loop looks: at the next tick or a turn (here: half an hour) later,
-    and late by `delays`.
+    """Yield the times at which beat's loop looks, late by `delays`.
+
+    It looks at the next tick or half an hour later.
     """
     now, step = begin, 0
     while now < end:
@@ -152,8 +155,9 @@ def ticks_between(one: ScheduleSettings, begin: float, end: float, zone: ZoneInf
     now=st.floats(1.6e9, 2.2e9),
 )
 def test_every(every: float, now: float) -> None:
-    """Now lies between the last tick and the next, which are one length apart, to the precision of
-    a clock.
+    """Now lies between the last tick and the next, to the precision of a clock.
+
+    The two are one length apart.
     """
     last, following = last_tick(entry(every), now, BERLIN), next_tick(entry(every), now, BERLIN)
     assert last <= now + 1e-6
@@ -192,8 +196,9 @@ def test_every_while_beat_runs(every: float, begin: float, delays: list[float]) 
 )
 @settings(deadline=None, max_examples=40)
 def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: list[float]) -> None:
-    """On the days on which the clocks change, too, each tick is sent once and in order while beat
-    runs.
+    """On days when the clocks change, too, each tick is sent once and in order.
+
+    Beat runs meanwhile.
     """
     one, end = entry(cron=cron), day + 50 * 3600
     times = list(walk(one, day, end, zone, delays))
@@ -215,8 +220,9 @@ def test_cron_while_beat_runs(cron: str, zone: ZoneInfo, day: float, delays: lis
 def test_ticks_do_not_depend_on_when_one_looks(
     cron: str, zone: str, change: int, around: float
 ) -> None:
-    """Around each change of clocks all hosts agree, whenever they look: the next tick lies ahead,
-    the last is the one before.
+    """Around each change of clocks all hosts agree, whenever they look.
+
+    The next tick lies ahead, the last is the one before.
     """
     one, at, place = entry(cron=cron), changes(zone)[change % len(changes(zone))], ZoneInfo(zone)
     now = at + around
@@ -249,8 +255,9 @@ def test_ticks_do_not_depend_on_when_one_looks(
     ],
 )
 def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: list[str]) -> None:
-    """A time that the day does not have is made up for, one that it has twice ticks once; what
-    ticks all day continues.
+    """A time that the day does not have is made up for; one that it has twice ticks once.
+
+    An entry that ticks all day continues.
     """
     begin = datetime(*day, tzinfo=BERLIN).timestamp() - 1
     end = datetime(*day, 23, 59, tzinfo=BERLIN).timestamp()
@@ -268,8 +275,9 @@ def test_days_of_23_and_25_hours(cron: str, day: tuple[int, int, int], sent: lis
     steps=st.lists(st.floats(-7200, 7200) | st.floats(0.001, 1.0), min_size=5, max_size=60),
 )
 def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
-    """However the clock is set, forward or back, no tick is sent twice and ticks go on once it
-    passes the last one.
+    """However the clock is set, no tick is sent twice.
+
+    Ticks continue once the clock passes the last one.
     """
     one, now = entry(every), 1.8e9
     times = [now := now + step for step in steps]
@@ -280,8 +288,9 @@ def test_a_clock_that_is_set(every: float, steps: list[float]) -> None:
 
 @pytest.mark.parametrize(("ahead", "ticks"), [(AHEAD - 100, 0), (AHEAD + 100, 1), (1e9, 1)])
 def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
-    """A clock that was ahead by more than AHEAD silences no entry: what is due from now on
-    is sent.
+    """A clock that was ahead by more than AHEAD silences no entry.
+
+    What is due from now on is sent.
     """
     one, now = entry(60.0), 1_800_000_030.0
     sent = trusted(one, now + ahead, now, BERLIN)
@@ -309,8 +318,9 @@ def test_a_clock_that_was_far_ahead(ahead: float, ticks: int) -> None:
     ],
 )
 def test_a_tick_that_was_sent_early(every: float, ahead: float, early: bool, waits: bool) -> None:
-    """By a clock that was ahead: one tick at most is waited for, and only if it has run; else the
-    entry begins again.
+    """After a clock that was ahead one tick at most is waited for, and only if it has run.
+
+    Otherwise the entry begins again.
     """
     one, tick = entry(every), last_tick(entry(every), 1.8e9, BERLIN)
     now = tick - ahead + 1e-3
@@ -334,8 +344,9 @@ def test_a_tick_that_was_sent_early(every: float, ahead: float, early: bool, wai
     ],
 )
 def test_missed(away: float, misfire: str, made_up: bool | None, ticks: list[float]) -> None:
-    """Of the ticks that came due while no beat led the newest counts, unless a newer one is sent;
-    by the entry's misfire.
+    """Of the ticks that came due while no beat led the newest counts.
+
+    It does not if a newer one is sent; the entry's misfire decides.
     """
     one, first = entry(100.0, misfire=misfire), 1_800_000_000.0
     found = due(one, first, first + 500 + away, BERLIN)
@@ -364,8 +375,9 @@ def test_missed(away: float, misfire: str, made_up: bool | None, ticks: list[flo
 def test_each_tick_is_sent_or_told(
     one: ScheduleSettings, begin: float, breaks: list[float]
 ) -> None:
-    """However long a beat was away or a turn took: ticks sent and ticks told as missed are the
-    ticks that came due.
+    """Ticks sent and ticks logged as missed are together the ticks that came due.
+
+    This holds however long a beat was away or a step took.
     """
     times = list(accumulate(breaks, initial=begin))
     start = last_tick(one, begin, BERLIN)
@@ -392,8 +404,9 @@ def test_each_tick_is_sent_or_told(
 def test_a_tick_whose_sending_had_begun(
     every: float, misfire: str, away: int, first: int, begun: int, after: float
 ) -> None:
-    """It is sent again however late, and then is not told as missed; or, by `skip`, is told, as one
-    that may have been sent.
+    """The tick is sent again however late, and then is not logged as missed.
+
+    With `skip` it is logged, as one that may have been sent.
     """
     one, sent = entry(every, misfire=misfire), last_tick(entry(every), 1.8e9, BERLIN)
     ticks = ticks_between(one, sent, sent + (away + first + begun + 1) * every, BERLIN)
@@ -419,8 +432,9 @@ def test_a_tick_whose_sending_had_begun(
 def test_what_another_rule_had_begun(
     every: float, misfire: str, begun: list[float], away: float
 ) -> None:
-    """An entry that was edited while no beat led: what may be on the broker is sent again or told,
-    and no count is negative.
+    """For an entry that was edited while no beat led, ticks are sent again or logged.
+
+    They may be on the broker already. No count is negative.
     """
     one, now = entry(every, misfire=misfire), 1.8e9 + away
     found = due(one, 1.8e9, now, BERLIN, begun)
@@ -433,8 +447,9 @@ def test_what_another_rule_had_begun(
 
 
 def test_a_cron_line_that_was_away_for_a_year() -> None:
-    """Its ticks are counted to a bound, so that the heartbeat beats on; those of `every` are
-    counted by one division.
+    """The ticks of `cron` are counted to a bound, so that heartbeats continue.
+
+    Those of `every` are counted by one division.
     """
     now, year = 1.8e9 + 30, 366 * 86400.0
     assert due(entry(cron="* * * * *"), now - year, now, BERLIN).gap == Gap(
@@ -456,8 +471,9 @@ def test_the_next_tick_of_a_tick_is_another(number: int, every: float) -> None:
 
 @given(now=st.floats(1.6e9, 2.2e9), every=st.floats(0.1, 1e5), longest=st.floats(0.1, 5.0))
 def test_pause(now: float, every: float, longest: float) -> None:
-    """Beat sleeps until the next tick, never less than nothing and never longer than its turn;
-    without entries, its turn.
+    """Beat sleeps until the next tick, never below 0 and never longer than its step.
+
+    Without entries it sleeps for its step.
     """
     ticks = [next_tick(entry(every), now, BERLIN)]
     assert 0.0 <= pause(ticks, now, longest) <= min(longest, every + 1e-5)

@@ -1,6 +1,4 @@
-"""Warren's transports are the ones that kombu takes, whatever a program did before it made Warren's
-app.
-"""
+"""kombu uses Warren's transports, whatever a program did before it made Warren's app."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ KINDS = [
 
 @pytest.mark.parametrize(("url", "classes"), KINDS)
 def test_a_program_that_used_the_broker_before(tmp_path: Path, url: str, classes: str) -> None:
-    """A program that made a connection of kombu's own first sends by Warren's transport
-    afterwards.
-    """
+    """A program that first made a connection of kombu's own uses Warren's transport later."""
     (tmp_path / "warren.ini").write_text(
         f"[app]\nstate_dir = {tmp_path}\n[broker]\nurl = {url}\n", encoding="utf-8"
     )

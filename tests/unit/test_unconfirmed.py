@@ -30,8 +30,9 @@ def test_of_tasks_one_is_on_its_way_at_a_time() -> None:
 
 
 def test_dead_letters_are_many_at_a_time() -> None:
-    """So many, and of so many bytes; a large one goes alone, and one at a time goes while they are
-    refused.
+    """So many copies, of so many bytes, are on their way at once.
+
+    A large one goes alone, and one at a time goes while they are refused.
     """
     sent, many = Unconfirmed(), [copy() for _ in range(WINDOW)]
     for each in many:

@@ -1,6 +1,4 @@
-"""How long a worker keeps a message of a task that it does not have, before it goes to the end of
-its queue.
-"""
+"""How long a worker keeps a message whose task it does not have, before it requeues it."""
 
 from __future__ import annotations
 
@@ -39,8 +37,9 @@ def pauses(places: int, *headers: dict[str, Any]) -> list[float]:
 
 
 def back(returns: int, ago: float) -> dict[str, Any]:
-    """The header of a message that was returned so often, and so many seconds ago for the last
-    time.
+    """Return the header of a message that was returned so often.
+
+    The last return was so many seconds ago.
     """
     now = time.time()
     return {RETURNS: [returns, now - 100.0, now - ago]}
@@ -52,8 +51,9 @@ def test_half_of_the_prefetch_keeps_first_comers_and_the_rest_goes_round_at_once
 
 
 def test_one_that_was_long_in_the_queue_goes_round_at_once() -> None:
-    """The way through a long queue is pause enough; through a short one it is not, or the worker
-    would spin.
+    """The way through a long queue is pause enough.
+
+    Through a short queue it is not, or the worker would spin.
     """
     assert pauses(8, back(3, ago=60.0), back(3, ago=0.0)) == [0.0, FIRST_PAUSE * 8]
     assert pauses(0, back(3, ago=60.0), back(3, ago=0.0)) == [0.0, FIRST_PAUSE]

@@ -29,8 +29,9 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become anothe
 
 @pytest.fixture
 def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
-    """Runs a shell script in the place of the child's Python, as another user; its exit code and
-    what was shown.
+    """Run a shell script in the place of the child's Python, as another user.
+
+    Return its exit code and what was shown.
     """
     scratch.chmod(0o755)
 
@@ -53,8 +54,9 @@ def ran(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Ran:
 
 @ROOT
 def test_a_child_has_nothing_of_roots(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    """User, groups, session, directory, files, environment are its own, and no program gives it
-    more rights.
+    """User, groups, session, directory, files and environment are the child's own.
+
+    No program gives it more rights.
     """
     monkeypatch.setenv("SECRET", "of root")
     reading, writing = os.pipe()
@@ -103,8 +105,9 @@ def test_a_child_that_closes_its_output_is_waited_for(ran: Ran) -> None:
 
 
 def test_what_it_leaves_behind_does_not_hold_root(ran: Ran, scratch: Path) -> None:
-    """A process that keeps the pipes open after the child, in its session or in one of its own, is
-    not waited for.
+    """A process that keeps the pipes open after the child is not waited for.
+
+    It may be in the child's session or in one of its own.
     """
     code, out, _ = ran("sleep 2000 & echo $!; setsid sleep 2000 & echo $!; exit 3")
     assert code == 3
@@ -132,8 +135,9 @@ def test_ctrl_c_is_passed_on(ran: Ran) -> None:
 
 
 def printing(scratch: Path, script: str, daemon: bool) -> int:
-    """A root's command whose child runs this script; returns when text of it was shown: now root's
-    process takes signals.
+    """Start a root's command whose child runs this script.
+
+    Return when text of it was shown: now root's process takes signals.
     """
     scratch.chmod(0o777)
     python, shown = scratch / "python", scratch / "shown"
@@ -156,8 +160,9 @@ def printing(scratch: Path, script: str, daemon: bool) -> int:
 
 @pytest.mark.parametrize("daemon", [False, True])
 def test_one_ctrl_c_is_enough(scratch: Path, daemon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that prints for ever and does not heed it is killed soon; root's command ends as by
-    Ctrl-C. A daemon may drain.
+    """A child that prints for ever and ignores Ctrl-C is killed soon.
+
+    Root's command ends as by Ctrl-C. A daemon may drain.
     """
     monkeypatch.setattr(child_output, "_END", 0.5)
     heeds = "'touch drains; sleep 3; touch drained; exit 5'" if daemon else "''"
@@ -210,8 +215,9 @@ def test_a_signal_that_ends_the_child_ends_root_too(scratch: Path, number: int) 
     "number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGQUIT, signal.SIGRTMIN + 3]
 )
 def test_a_signal_of_the_users_own_ends_the_child_alone(ran: Ran, number: int) -> None:
-    """Any process of that user can kill the child; root's command says so, and leaves no dump of
-    root's memory.
+    """Any process of that user can kill the child.
+
+    Root's command says so, and leaves no dump of root's memory.
     """
     code, _, err = ran(f"kill -{int(number)} $$")
     assert (code, err.startswith("the command was ended by ")) == (128 + number, True)

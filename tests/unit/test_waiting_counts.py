@@ -39,8 +39,9 @@ def test_foreign_names_are_no_queues(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", PLANTS)
 def test_nothing_that_stands_there_is_an_error(tmp_path: Path, word: str) -> None:
-    """A count continues over what is no directory, and a worker's note makes way for itself where
-    it can.
+    """A count continues over what is no directory.
+
+    A worker's note replaces an obstacle where it can.
     """
     for name in ("later", "returning", "broker"):
         PLANTS[word](tmp_path / name)

@@ -1,6 +1,4 @@
-"""How the tests wait: no deadline can be short, and the end of a run says which of them were nearly
-missed.
-"""
+"""How the tests wait: no deadline can be short, and nearly missed ones are listed."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ def test_quick():
 
 
 def test_no_deadline_is_short() -> None:
-    """Whoever writes a short one is told what to do instead, before anything has been waited
-    for.
-    """
+    """The author of a short deadline is told what to do instead, before any wait."""
     called: list[int] = []
     with pytest.raises(
         AssertionError, match=r"expected 60 s or more for the thing, found 20 s; leave it out"
@@ -80,9 +76,7 @@ def test_the_table_has_the_waits_that_took_more_than_half() -> None:
 
 
 def test_the_files_that_take_long_begin() -> None:
-    """Each of them is there, before all others and the longest first, whatever order chance has
-    made.
-    """
+    """Each long file of tests exists, and is taken before all others, the longest first."""
     assert [name for name in order.LONG if not (TESTS / name).exists()] == []
     files = [TESTS / "unit" / "test_waits.py", *(TESTS / name for name in reversed(order.LONG))]
     first = max(files, key=order.seconds)

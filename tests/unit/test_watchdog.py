@@ -31,8 +31,9 @@ def test_a_disk_that_fails_one_ledger(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A ledger that cannot be opened ends neither the watchdog nor the watch of other quotas, and
-    is one line in the log.
+    """A ledger that cannot be opened ends neither the watchdog nor the other quotas' watch.
+
+    It is one line in the log.
     """
     watchdog = Watchdog(
         loaded(
@@ -75,8 +76,9 @@ def limits(watchdog: Watchdog) -> dict[str, int | None]:
 def test_a_full_disk_during_a_reload(
     loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A ledger that cannot grow keeps its old limit, said once; the others change, and it follows
-    when there is room.
+    """A ledger that cannot grow keeps its old limit, and this is logged once.
+
+    The others change, and it follows when there is room.
     """
     with small_disk(tmp_path / "state", "4M"):
         head = (
@@ -111,8 +113,9 @@ def test_a_full_disk_during_a_reload(
 def test_a_lock_that_is_held_is_said_once(
     loaded: Callable[[str], Settings], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line when the ledger cannot be looked at, however long that lasts, and one more when it
-    happens again.
+    """A ledger that cannot be looked at is one line, however long that lasts.
+
+    There is one more line when it happens again.
     """
     watchdog = Watchdog(loaded(f"[app]\nstate_dir = {tmp_path}/state\n[quota:site]\nlimit = 4/h\n"))
     # load: the test itself holds the lock, or nobody does

@@ -70,9 +70,7 @@ def test_another_thread_has_no_bound() -> None:
 
 
 def test_a_ring_outside_the_call_does_nothing() -> None:
-    """A ring that comes as the call has just returned reaches nobody: the caller continues with the
-    answer.
-    """
+    """An alarm just after the call has returned raises nothing: the caller has its answer."""
     time_limit._alarm(signal.SIGALRM, sys._getframe())
     with pytest.raises(TookTooLong):
         call_within(60, lambda: time_limit._alarm(signal.SIGALRM, sys._getframe()), {})
