@@ -24,9 +24,9 @@ BUILDS = ("setuptools",)
 #: Libraries without a wheel, which are built from their source.
 SOURCES = ("sdnotify",)
 HEAD = """\
-# What the package is made of, with the digests of the files that scripts/install takes: neither an
-# index nor whoever stands between can put another file in the place of one. Written by scripts/pin
-# from constraints.txt; do not edit.
+# The contents of the package, with the digests of the files that scripts/install takes: neither an
+# index nor a server on the way to it can replace one of these files. Written by scripts/pin from
+# constraints.txt; do not edit.
 """
 
 
