@@ -203,6 +203,10 @@ class Event(StrEnum):
         "a ledger was damaged: it was moved away, and every slot cools for a full window"
     )
     LEDGER_BUSY = means("a ledger's lock was held too long: nothing was admitted")
+    JOB_FAILED = means(
+        "a job of the quota-watchdog failed (`job`, `reason`): it is tried again, and the other "
+        "jobs continue"
+    )
 
     # schedule
     LEADER_TAKEN = means("this beat leads: of all beats of the fleet only this one sends")

@@ -138,6 +138,10 @@ class Daemon:
             while True:  # the flags say which signals came; a later signal ends the next pause
                 self._woken.get_nowait()
 
+    def wake(self) -> None:
+        """End the pause of the loop, so that the next tick comes at once; any thread may ask."""
+        self._woken.put(0)
+
     @property
     def orphaned(self) -> bool:
         """Whether the supervisor of this daemon has vanished; a shell is no supervisor."""

@@ -6,7 +6,7 @@ hold, and only slots of dead processes stay unused.
 
 from __future__ import annotations
 
-import time
+import threading
 from dataclasses import asdict
 
 from warren.broker.embedded.recovery import restore_dead
@@ -22,11 +22,8 @@ from warren.quotas.ledgers import Ledgers
 from warren.quotas.slot_counts import Counts
 from warren.runtime.daemon import Daemon
 from warren.watchdog.broker_status import BrokerStatus
+from warren.watchdog.jobs import TICK, Jobs, table
 from warren.watchdog.thresholds import crossed, level
-
-#: Seconds between two ticks of the main loop at most: its heartbeat and its status file do not wait
-#: for the next look at the quotas.
-TICK = 1.0
 
 
 class Watchdog:
@@ -41,7 +38,12 @@ class Watchdog:
         # What is wrong with the ledger of a quota, as it was logged.
         self._logged: dict[str, str] = {}
         self._unsettled: set[str] = set()  # quotas whose ledgers do not have the settings yet
-        self._due = 0.0
+        # The main loop writes heartbeats, and so does the look at a ledger that keeps it waiting.
+        self._writing = threading.Lock()
+        self.jobs = Jobs(
+            table(lambda: self.settings, self._look, self._restore_messages, self._publish),
+            self.daemon.wake,
+        )
 
     def start(self) -> ExitCode:
         """Run until the daemon is told to stop; return the exit code."""
@@ -49,26 +51,35 @@ class Watchdog:
         self.ledgers.configure()
         self.broker_status = BrokerStatus(self.settings)
         logger().info(Event.READY, quotas=sorted(self.ledgers))
+        self.jobs.start()
         self.daemon.loop(self._tick, lambda: min(TICK, self.settings.watchdog.interval))
+        self.jobs.stop()
         self.broker_status.stop()
         return self.daemon.stop()
 
     def _tick(self) -> None:
         if self.daemon.dumping:
-            self.daemon.dump(quotas=sorted(self.ledgers))
+            self.daemon.dump(quotas=sorted(self.ledgers), late_jobs=self.jobs.late)
         if self.daemon.reloading:
-            self.daemon.reload(self._apply)
-        if time.monotonic() >= self._due:
-            self._due = time.monotonic() + self.settings.watchdog.interval
-            self._look()
-            self._restore_messages()
-        self.broker_status.publish(self.counts)
-        self._heartbeat()
+            with self.jobs.paused():  # they use what a reload replaces
+                self.daemon.reload(self._apply)
+                self._look()  # so that the next heartbeat has the generation of the settings
+        if not self.jobs.late:  # a job that hangs must not hide behind the loop, which does not
+            self._heartbeat()
 
     def _heartbeat(self) -> None:
-        self.daemon.heartbeat.write(
-            "ready", quotas=sorted(self.ledgers), unsettled=sorted(self._unsettled)
-        )
+        # The end removes the file: a look that the end does not wait for must not write it again.
+        if self.daemon.stopping:
+            return
+        with self._writing:
+            self.daemon.heartbeat.write(
+                "ready", quotas=sorted(self.ledgers), unsettled=sorted(self._unsettled.copy())
+            )
+
+    def _publish(self) -> None:
+        counts = self.counts.copy()  # the look at the quotas may add to it meanwhile
+        if counts.keys() >= set(self.ledgers):  # else the first look has not ended
+            self.broker_status.publish(counts)
 
     def _look(self) -> None:
         for name in self.ledgers:
@@ -171,11 +182,7 @@ class Watchdog:
         if not affects_watchdog(before, settings):
             # Their generation must be in the ledgers all the same: that of older settings must not
             # pass for a later one.
-            self.ledgers.settings, self._unsettled, self._due = (
-                self.settings,
-                set(self.ledgers),
-                0.0,
-            )
+            self.ledgers.settings, self._unsettled = self.settings, set(self.ledgers)
             return
         set_level(settings.log.level)
         self.ledgers.close()
@@ -186,7 +193,7 @@ class Watchdog:
         for name in self.ledgers:
             self._settle(name)
         self.broker_status.stop()
-        self.broker_status, self.counts, self._due = BrokerStatus(settings), {}, 0.0
+        self.broker_status, self.counts = BrokerStatus(settings), {}
         logger().info(Event.RELOADED, quotas=sorted(self.ledgers))
 
 
