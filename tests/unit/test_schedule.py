@@ -72,4 +72,4 @@ def test_the_due_entries_are_those_of_a_search_through_all(
         )
         for name in due[: chance.randint(0, len(due))]:
             for act in schedule.acts(name):
-                schedule.take_care(act, taken=chance.random() < 0.8)
+                schedule.note_handled(act, taken=chance.random() < 0.8)

@@ -22,7 +22,7 @@ _LATEST = 253_402_300_799.0 - 86400
 class KnownTicks:
     """The ticks as the leader knows them (seconds since the epoch), by entry."""
 
-    #: The last tick that was taken care of.
+    #: The last tick that was handled.
     last: Mapping[str, float] = field(default_factory=dict)
     #: Later ticks whose sending has begun: if the leader is lost now, it is not known whether the
     #: broker has them.

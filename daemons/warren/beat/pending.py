@@ -53,7 +53,7 @@ def by_entry(acts: list[PendingAct]) -> dict[str, tuple[float, ...]]:
 def begun_behind(
     ticks: Mapping[str, float], *begun: Mapping[str, Collection[float]]
 ) -> dict[str, tuple[float, ...]]:
-    """Return all of `begun` that is later than the last tick taken care of (`ticks`), by entry."""
+    """Return all of `begun` that is later than the last handled tick (`ticks`), by entry."""
     names = {name for each in begun for name in each if name in ticks}
     found = {
         name: {tick for each in begun for tick in each.get(name, ()) if tick > ticks[name]}

@@ -1,4 +1,4 @@
-"""The entries of the schedule, and which of them have ticks that are to be taken care of now."""
+"""The entries of the schedule, and which of them have ticks that are to be handled now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLEANUP = ScheduleSettings(task="celery.backend_cleanup", cron="0 4 * * *")
 
 
 class Schedule:
-    """The enabled entries, and the last tick of each that was taken care of (`ticks`, seconds since
+    """The enabled entries, and the last tick of each that was handled (`ticks`, seconds since
     the epoch).
 
     rounds: as `KnownTicks` has them.
@@ -109,7 +109,7 @@ class Schedule:
         self.begun = begun_behind(self.ticks, recalled.begun, self.begun)
 
     def pause(self, longest: float) -> float:
-        """Return the seconds until the next tick that was not taken care of, `longest` at most.
+        """Return the seconds until the next tick that was not handled, `longest` at most.
 
         A tick that came due during a step is due at once.
         """
@@ -119,7 +119,7 @@ class Schedule:
         return pause([tick for tick, _ in self._heap[:1]], time.time(), longest)
 
     def due_entries(self) -> list[str]:
-        """Return the entries that have a tick to take care of, the longest waiting one first.
+        """Return the entries that have a tick to handle, the longest waiting one first.
 
         So none is passed over for good.
         """
@@ -134,7 +134,7 @@ class Schedule:
             if self._is_next(tick, name):
                 found[name] = tick
         for name, tick in found.items():
-            # Still its next tick until it is taken care of, which may be at a later step.
+            # Still its next tick until it is handled, which may be at a later step.
             heappush(self._heap, (tick, name))
         return list(found)
 
@@ -149,7 +149,7 @@ class Schedule:
         told = PendingAct(found.gap.newest, name, made_up, found.gap)
         return [*(act for act in acts if act.tick != told.tick), told]
 
-    def take_care(self, act: PendingAct, taken: bool) -> None:
+    def note_handled(self, act: PendingAct, taken: bool) -> None:
         """Note that the tick of the act needs nothing more; taken: the broker has its task."""
         self._set(act.name, act.tick)
         (self._left_out.discard if taken else self._left_out.add)(act.name)

@@ -147,7 +147,7 @@ class Sender:
             tell_sent(done, self.schedule.entries)
 
     def _take_in(self, on_way: OnWay) -> list[PendingAct]:
-        """Take care of the acts that are done, of each entry up to the first act that is not.
+        """Note the acts that are done, of each entry up to the first act that is not.
 
         Returns the acts that were sent. Whether the broker has the others is not known.
         """
@@ -158,7 +158,7 @@ class Sender:
                 if act.gap is not None:
                     # Before it is remembered: killed in between, the gap is told twice, not never.
                     tell_gap(act, act.gap)
-                self.schedule.take_care(act, taken=act.identity in on_way.answers.taken)
+                self.schedule.note_handled(act, taken=act.identity in on_way.answers.taken)
                 self._failed.discard(act.name)
             else:
                 left.append(act)

@@ -80,7 +80,7 @@ def next_tick(entry: ScheduleSettings, now: float, zone: ZoneInfo) -> float:
 def due(
     entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, begun: Collection[float] = ()
 ) -> Due:
-    """Return what to do at `now` when `sent` was the last tick taken care of, and the sending of
+    """Return what to do at `now` when `sent` was the last handled tick, and the sending of
     `begun` had begun.
 
     Each tick that is late by GRACE at most is sent: a step takes time, and so does a change of the
@@ -129,7 +129,7 @@ def same_rule(
 def trusted(
     entry: ScheduleSettings, sent: float, now: float, zone: ZoneInfo, early: bool = True
 ) -> float:
-    """Return the last tick taken care of: `sent`, or the newest past tick where a wrong clock has
+    """Return the last handled tick: `sent`, or the newest past tick where a wrong clock has
     sent `sent` too far in the future.
 
     Such a tick would silence the entry until then. Where `sent` is the entry's very next tick it
