@@ -73,3 +73,21 @@ def test_the_due_entries_are_those_of_a_search_through_all(
         for name in due[: chance.randint(0, len(due))]:
             for act in schedule.acts(name):
                 schedule.note_handled(act, taken=chance.random() < 0.8)
+
+
+def test_a_clock_that_was_set_back_is_noticed_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry whose last tick lies far ahead begins again at now, in a new round, and is due at
+    its next tick; the others keep their ticks.
+    """
+    now = [START]
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now[0]))
+    schedule = Schedule({})
+    schedule.take_up(settings(tmp_path, {"ahead": 5, "other": 7}), APP)
+    schedule.begin(KnownTicks({"ahead": START + 3600.0, "other": START}))
+    assert schedule.due_entries() == []
+    assert schedule.ticks == {"ahead": START, "other": START}
+    assert schedule.known.rounds == {"ahead": 1}
+    now[0] = START + 5
+    assert schedule.due_entries() == ["ahead"]
