@@ -27,7 +27,6 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        write(Path(directory))
         found = {
             " ".join(["health", *form]): measured(Path(directory), form, options.calls)
             for form in FORMS
@@ -61,8 +60,7 @@ def write(directory: Path) -> None:
         os.getpid(),
         int(Path("/proc/self/stat").read_bytes().rsplit(b")", 1)[1].split()[19]),
     )
-    # so that it stays fresh for as long as is measured
-    at = time.clock_gettime(time.CLOCK_BOOTTIME) + 3600
+    at = time.clock_gettime(time.CLOCK_BOOTTIME)
     (directory / "warren.ini").write_text(f"[app]\nrun_dir = {directory}\n", encoding="utf-8")
     names = [*(f"worker-{number}" for number in range(10)), "beat", "quota-watchdog"]
     common = {
@@ -114,7 +112,7 @@ def write(directory: Path) -> None:
             "details": {},
         }
         files[f"heartbeats/{name}.json"] = heartbeat
-    (directory / "heartbeats").mkdir()
+    (directory / "heartbeats").mkdir(exist_ok=True)
     for path, said in files.items():
         (directory / path).write_text(json.dumps(said), encoding="utf-8")
 
@@ -133,6 +131,7 @@ def measured(directory: Path, form: list[str], calls: int) -> dict[str, float]:
 
 def call(directory: Path, form: list[str]) -> float:
     """One call: it must have been able to say something."""
+    write(directory)  # so that nothing is old
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = run_to_end([WARREN, "--config", directory, "health", *form], capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -5,16 +5,15 @@ Remote control has cancelled it.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.broker_status import publish_queues
 from support.suite import Suite
 from support.supervised import QUIET, programs, supervised
 from support.wait import end_of, until
@@ -105,11 +104,7 @@ def at_work(suite: Suite) -> int:
 
 def broker_status(suite: Suite) -> None:
     """Write what the quota-watchdog would have: there is something to take."""
-    said = {
-        "at": time.clock_gettime(time.CLOCK_BOOTTIME),
-        "queues": {"default": {"messages": 1}, "side": {"messages": 1}},
-    }
-    (suite.directory / "run" / "broker.json").write_text(json.dumps(said), encoding="utf-8")
+    publish_queues(suite.directory / "run", default=1, side=1)
 
 
 def test_a_restart_that_nobody_asked_for_keeps_a_queue_cancelled(suite: Suite) -> None:

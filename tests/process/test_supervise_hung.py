@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.broker_status import publish_queues
 from support.figures import Figure
 from support.suite import Suite, descendants
 from support.supervised import INI, QUIET, TASK, programs, supervised
@@ -174,15 +175,11 @@ def test_a_worker_that_takes_nothing_is_started_again(suite: Suite) -> None:
     """
     suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
     suite.module("jobs", TASK + DEAFEN)
-    broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
 
     def seen() -> bool:
         """What the quota-watchdog would have written."""
-        at = time.clock_gettime(time.CLOCK_BOOTTIME)
-        broker_status.write_text(
-            json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8"
-        )
+        publish_queues(suite.directory / "run", default=1)
         return bool(suite.logged("supervisord", "worker_stuck"))
 
     with supervised(suite):
@@ -212,7 +209,6 @@ def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -
     Status says so.
     """
     suite.write(QUIET + WHOLE.replace("[worker:a]", "[worker:a]\nremote_control = true"))
-    broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
     with supervised(suite):
         before = programs(suite)["worker-a"].pid
@@ -223,10 +219,7 @@ def test_a_worker_whose_queue_was_cancelled_is_not_started_again(suite: Suite) -
         sent = app.send_task("jobs.tick", queue="default")
         end = time.monotonic() + 12  # twice stuck_timeout, and what two looks may take
         while time.monotonic() < end:
-            at = time.clock_gettime(time.CLOCK_BOOTTIME)
-            broker_status.write_text(
-                json.dumps({"at": at, "queues": {"default": {"messages": 1}}}), encoding="utf-8"
-            )
+            publish_queues(suite.directory / "run", default=1)
             let_pass(0.2)
         assert not suite.logged("supervisord", "worker_stuck")
         assert programs(suite)["worker-a"].pid == before

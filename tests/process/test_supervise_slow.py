@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from support.broker_status import publish_queues
 from support.suite import Suite
 from support.supervised import QUIET, programs, supervised
 from support.wait import until
 from warren.app.factory import make_app
 from warren.config import load
-from warren.status.status_file import now
 
 SLOW = (
     "[beat]\nenabled = false\n[worker:a]\nconcurrency = 1\n[supervise]\nstart_timeout = "
@@ -88,15 +86,11 @@ def test_a_pool_that_ends_no_task_is_told(suite: Suite) -> None:
             "0s\n[supervise]\nblocked_timeout = 2s\n"
         )
     )
-    broker_status = suite.directory / "run" / "broker.json"
     app = make_app(load(suite.etc))
 
     def told() -> bool:
         """After another look of the quota-watchdog at the queue."""
-        said = {"at": now(), "queues": {"default": {"messages": 1}}}
-        fresh = broker_status.with_name("fresh")
-        fresh.write_text(json.dumps(said), encoding="utf-8")
-        fresh.replace(broker_status)
+        publish_queues(suite.directory / "run", default=1)
         return "blocked" in suite.warren("health", "worker").stdout
 
     with supervised(suite):

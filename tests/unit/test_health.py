@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,10 +22,11 @@ from warren.health.broker_findings import tendency
 from warren.health.finding import CHECKS, Finding, Level, span
 from warren.health.observation import Disk, Snapshot, look
 from warren.health.report import LONGEST, judge, line, worst
-from warren.status import status_file
+from warren.status import broker_file, status_file
+from warren.status.broker_file import record
+from warren.status.broker_report import BrokerReading, QueueStatus
 from warren.status.condition import Condition
 from warren.status.heartbeat import Heartbeat, Heartbeats, HeartbeatWriter, read
-from warren.status.status_file import Published
 from warren.status.suite_report import ProgramStatus, Reading, Report
 from warren.system.process import Process, current_process
 
@@ -85,6 +87,16 @@ def broker_status(**other: Any) -> dict[str, Any]:
     return said | {"disk": {"warning": 10.0, "critical": 5.0}} | other
 
 
+def broker_reading(**other: Any) -> BrokerReading:
+    """The same as its readers get it, at NOW."""
+    said = broker_status(**other)
+    with TemporaryDirectory() as directory:
+        broker_file.write(Path(directory), said.pop("at"), said)
+        found = broker_file.read(Path(directory))
+    assert found.report is not None, found.last_error
+    return replace(found, age=NOW - broker_status(**other)["at"])
+
+
 def reading(programs: list[ProgramStatus], state: str = "running", **other: Any) -> Reading:
     """What a supervisord has reported that is alive."""
     report = Report(Process(5, 1), state, "", programs)
@@ -105,7 +117,7 @@ def snapshot(
     whole = Snapshot(
         NOW,
         reading(listed, state),
-        Published(broker_status(**(broker_changes or {}))),
+        broker_reading(**(broker_changes or {})),
         heartbeats,
         disks,
     )
@@ -124,6 +136,7 @@ def test_a_suite_that_is_well() -> None:
     assert {finding.check for finding in found} == set(CHECKS)
 
 
+QUOTA = {"window_s": 10.0, "open": 0, "cooling": 0}
 QUEUE = {"messages": 12, "growth_per_s": 0.0, "empty_in_s": None, "level": 0}
 AWAY = {
     "kind": "redis",
@@ -359,7 +372,9 @@ NONE = reading([])
         (
             snapshot(
                 broker_changes={
-                    "quotas": {"a": {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}}
+                    "quotas": {
+                        "a": QUOTA | {"free": 0, "limit": 60, "level": 1, "next_free_s": 700.0}
+                    }
                 }
             ),
             "quotas",
@@ -368,7 +383,9 @@ NONE = reading([])
         ),
         (
             snapshot(
-                broker_changes={"quotas": {"a": {"free": 0, "limit": 1000, "next_free_s": None}}}
+                broker_changes={
+                    "quotas": {"a": QUOTA | {"free": 0, "limit": 1000, "next_free_s": None}}
+                }
             ),
             "quotas",
             0,
@@ -382,7 +399,7 @@ NONE = reading([])
         ),
         (
             snapshot(
-                broker_status=Published(None, "/run/broker.json: nothing"),
+                broker_status=BrokerReading(None, "/run/broker.json: nothing"),
                 programs={"quota-watchdog": {"since": NOW - 3}},
             ),
             "broker",
@@ -684,4 +701,4 @@ def test_it_is_cheap() -> None:
 )
 def test_where_a_queue_goes(queue: dict[str, Any], text: str) -> None:
     """What it does now says the direction; a quota says how long it takes at least."""
-    assert tendency(QUEUE | queue) == text
+    assert tendency(record(QueueStatus, QUEUE | queue)) == text

@@ -87,13 +87,16 @@ def test_a_broker_status_counts_while_it_is_fresh(tmp_path: Path) -> None:
     An old broker status, one from before the boot and a broken one say nothing.
     """
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
-    queues = {"default": {"messages": 3}, "other": {"messages": None}}
+    goes = {"growth_per_s": 0.0, "empty_in_s": None}
+    queues = {"default": {"messages": 3, **goes}, "other": {"messages": None, **goes}}
+    broker = {"kind": "redis", "reachable": True, "reason": "", "alarms": []}
+    said = {"queues": queues, "broker": broker, "quotas": {}}
     for text, expected in (
-        (json.dumps({"at": now, "queues": queues}), {"default": 3}),
-        (json.dumps({"at": now - 31, "queues": queues}), {}),
-        (json.dumps({"at": now + 1000, "queues": queues}), {}),
-        (json.dumps({"at": now, "queues": [1]}), {}),
-        (json.dumps({"at": "now", "queues": queues}), {}),
+        (json.dumps(said | {"at": now}), {"default": 3}),
+        (json.dumps(said | {"at": now - 16}), {}),
+        (json.dumps(said | {"at": now + 1000}), {}),
+        (json.dumps(said | {"at": now, "queues": [1]}), {}),
+        (json.dumps(said | {"at": "now"}), {}),
         ("{", {}),
     ):
         (tmp_path / "broker.json").write_text(text)

@@ -16,12 +16,11 @@ from warren.cli.privileges import Verb
 from warren.cli.program_table import program_status
 from warren.config import Rate, Settings, load
 from warren.errors import ConfigError, ExitCode, Unavailable
-from warren.health.broker_findings import OLD
-from warren.health.observation import BROKER_STATUS
 from warren.quotas.ledger import LEDGER_ERRORS, now_ns
 from warren.quotas.ledgers import Ledgers
 from warren.redaction.masker import redact
-from warren.status import programs_file, status_file
+from warren.status import broker_file, programs_file, status_file
+from warren.status.broker_report import QuotaError, QuotaStatus
 from warren.status.suite_report import all_ready
 from warren.system.printable import printable_lines
 
@@ -86,33 +85,32 @@ def broker_status_of(settings: Settings) -> dict[str, Any] | None:
 
     The broker status covers broker, queues and quotas.
     """
-    published = status_file.read(settings.app.run_dir / "broker.json", **BROKER_STATUS)
-    age = published.age(status_file.now())
-    if published.said is None or age > OLD:
+    reading = broker_file.read(settings.app.run_dir)
+    report = reading.known
+    if report is None:
         return None
-    broker = published.said["broker"]
-    queues = [{"queue": queue, **row} for queue, row in published.said["queues"].items()]
+    broker = report.broker
+    queues = [{"queue": queue, **asdict(row)} for queue, row in report.queues.items()]
     return {
-        "queues": queues if broker["reachable"] else [],
-        "quotas": [
-            {"quota": name, **row, **_limit(row)} for name, row in published.said["quotas"].items()
-        ],
-        "removed_queues": published.said.get("removed_queues", {}) if broker["reachable"] else {},
-        "rejected": published.said.get("rejected", {}).get("messages", 0)
-        if broker["reachable"]
-        else None,
-        "later": published.said.get("later") if broker["reachable"] else None,
-        "returning": published.said.get("returning") if broker["reachable"] else None,
-        "rejected_keys": published.said.get("rejected_keys") if broker["reachable"] else None,
-        "alarms": broker["alarms"],
-        "broker_error": broker["reason"] or None,
-        "results_error": published.said.get("results", {}).get("reason") or None,
-        "broker_status_age_s": round(age, 3),
+        "queues": queues if broker.reachable else [],
+        "quotas": [{"quota": name, **_quota_row(row)} for name, row in report.quotas.items()],
+        "removed_queues": report.removed_queues if broker.reachable else {},
+        "rejected": report.rejected.messages if broker.reachable else None,
+        "later": report.later if broker.reachable else None,
+        "returning": report.returning if broker.reachable else None,
+        "rejected_keys": report.rejected_keys if broker.reachable else None,
+        "alarms": broker.alarms,
+        "broker_error": broker.reason or None,
+        "results_error": report.results.reason or None,
+        "broker_status_age_s": round(reading.age, 3),
     }
 
 
-def _limit(row: dict[str, Any]) -> dict[str, Any]:
-    return {} if "error" in row else {"limit": str(Rate(row["limit"], row["window_s"]))}
+def _quota_row(quota: QuotaStatus | QuotaError) -> dict[str, Any]:
+    row = asdict(quota)
+    if isinstance(quota, QuotaStatus):
+        row["limit"] = str(Rate(quota.limit, quota.window_s))
+    return row
 
 
 def asked(settings: Settings) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from warren.cli.activity_text import colour, state, work
 from warren.cli.program_table import ProgramRow
 from warren.health.broker_findings import tendency
 from warren.health.finding import span
+from warren.status.broker_file import record
+from warren.status.broker_report import QueueStatus
 from warren.system.printable import one_line
 
 
@@ -78,13 +80,16 @@ def _queues(console: Console, queues: list[dict[str, Any]], alarms: list[str]) -
     table = _table("queue", "messages", "trend")
     for queue in queues:
         depth = "-" if queue["messages"] is None else str(queue["messages"])
-        table.add_row(
-            _text(queue["queue"]), depth, tendency(queue) if "growth_per_s" in queue else ""
-        )
+        table.add_row(_text(queue["queue"]), depth, _trend(queue))
     console.print()
     console.print(table)
     for alarm in alarms:
         console.print(_text(f"the broker takes no messages: {alarm}", "red"))
+
+
+def _trend(queue: dict[str, Any]) -> str:
+    """Return where the number of messages goes; empty when only the broker itself was asked."""
+    return tendency(record(QueueStatus, queue)) if "growth_per_s" in queue else ""
 
 
 def _leftovers(console: Console, said: dict[str, Any]) -> None:

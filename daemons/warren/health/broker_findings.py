@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from warren.health.finding import Finding, Level, span
 from warren.health.observation import Snapshot
 from warren.health.program_findings import listed, not_running
+from warren.status.broker_report import (
+    OLD,
+    BrokerReport,
+    QueueStatus,
+    QuotaError,
+    QuotaStatus,
+)
 
-#: Seconds after which broker.json, which is written each second, is old.
-OLD = 15.0
 _WATCHDOG = "quota-watchdog"
 
 
@@ -26,20 +30,20 @@ def broker(snapshot: Snapshot, check: str) -> Iterator[Finding]:
         yield Finding(
             check, Level.OK, f"{check} not watched: {_WATCHDOG} is not enabled on this host"
         )
-    elif broker_status.said is None:
+    elif broker_status.report is None:
         yield _without(snapshot, check, broker_status.last_error)
-    elif broker_status.age(snapshot.now) > OLD:
-        yield _without(
-            snapshot,
-            check,
-            f"the last broker status is {span(broker_status.age(snapshot.now))} old",
-        )
+    elif broker_status.known is None:
+        yield _without(snapshot, check, f"the last broker status is {_age(broker_status.age)}")
     else:
-        found = [Finding(check, level, text) for level, text in _JUDGES[check](broker_status.said)]
+        found = [Finding(check, level, text) for level, text in _JUDGES[check](broker_status.known)]
         bad = [finding for finding in found if finding.level]
         yield from bad or [
             Finding(check, Level.OK, ", ".join(finding.text for finding in found) or f"no {check}")
         ]
+
+
+def _age(age: float) -> str:
+    return f"{span(age)} old" if age >= 0.0 else "from before the boot of this host"
 
 
 def _without(snapshot: Snapshot, check: str, reason: str) -> Finding:
@@ -52,49 +56,49 @@ def _without(snapshot: Snapshot, check: str, reason: str) -> Finding:
     return Finding(check, Level.WARNING if young else Level.CRITICAL, f"{check} unknown: {reason}")
 
 
-def _broker(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
-    broker, results = said["broker"], said.get("results", {"reachable": True})
-    if not results["reachable"]:
-        yield Level.CRITICAL, f"results away: {results['reason']}"
-    if not broker["reachable"]:
+def _broker(report: BrokerReport) -> Iterator[tuple[Level, str]]:
+    broker = report.broker
+    if not report.results.reachable:
+        yield Level.CRITICAL, f"results away: {report.results.reason}"
+    if not broker.reachable:
         # The reason comes first, because Monit's page cuts a line off at 40 characters.
         yield (
             Level.CRITICAL,
-            f"broker away: {broker['reason'].removeprefix('the broker does not answer: ')}",
+            f"broker away: {broker.reason.removeprefix('the broker does not answer: ')}",
         )
         return
-    for alarm in broker["alarms"]:
+    for alarm in broker.alarms:
         yield Level.CRITICAL, f"broker alarm: {alarm}"
-    if broker.get("same_name"):
+    if broker.same_name:
         yield Level.WARNING, "another suite on this broker bears this host's name"
-    yield Level.OK, f"broker {broker['kind']} answers"
+    yield Level.OK, f"broker {broker.kind} answers"
 
 
-def _queues(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
+def _queues(report: BrokerReport) -> Iterator[tuple[Level, str]]:
     """Yield a level and a text for each queue, the fullest first, because the line may be cut."""
-    if not said["broker"]["reachable"]:
+    if not report.broker.reachable:
         # The check `broker` is critical then. A warning is enough here, but OK would be wrong.
         yield Level.WARNING, "queues unknown: the broker is away"
         return
-    queues = said["queues"]
-    for name in sorted(queues, key=lambda name: (-(queues[name]["messages"] or 0), name)):
-        alone = ", and no worker takes from it" if queues[name].get("unconsumed") else ""
-        yield Level(queues[name].get("level", 0)), f"{name} {_backlog(queues[name])}{alone}"
-    for name, messages in said.get("removed_queues", {}).items():
+    queues = report.queues
+    for name in sorted(queues, key=lambda name: (-(queues[name].messages or 0), name)):
+        alone = ", and no worker takes from it" if queues[name].unconsumed else ""
+        yield Level(queues[name].level), f"{name} {_backlog(queues[name])}{alone}"
+    for name, messages in report.removed_queues.items():
         yield Level.WARNING, f"{name}, which no section declares any more, {_count(messages)}"
-    if (rejected := said.get("rejected", {"messages": 0, "level": 0}))["messages"]:
-        full = ", and the oldest are dropped" if rejected.get("full") else ""
+    if (rejected := report.rejected).messages:
+        full = ", and the oldest are dropped" if rejected.full else ""
         yield (
-            Level(rejected["level"]),
-            f"{_count(rejected['messages'], 'rejected message')}, which nobody could run{full}",
+            Level(rejected.level),
+            f"{_count(rejected.messages, 'rejected message')}, which nobody could run{full}",
         )
 
 
-def _backlog(queue: dict[str, Any]) -> str:
+def _backlog(queue: QueueStatus) -> str:
     """Return a queue's depth and its tendency: 12 messages, empty in 3 min."""
-    if queue["messages"] is None:
+    if queue.messages is None:
         return "unknown"
-    text = _count(queue["messages"])
+    text = _count(queue.messages)
     goes = tendency(queue)
     return f"{text}, {goes}" if goes else text
 
@@ -103,15 +107,15 @@ def _count(number: int, word: str = "message") -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def tendency(queue: dict[str, Any]) -> str:
+def tendency(queue: QueueStatus) -> str:
     """Return the tendency of a queue's depth; an empty text when the depth does not change.
 
     Such as: empty in 3 min; +20/s; empty in 4 h at its quota.
     """
-    growth, empty_in = queue["growth_per_s"], queue["empty_in_s"]
-    recent = queue.get("recent_per_s", growth)
-    by_quota = queue.get("quota_empty_in_s") or 0.0
-    if not queue["messages"]:
+    growth, empty_in = queue.growth_per_s, queue.empty_in_s
+    recent = growth if queue.recent_per_s is None else queue.recent_per_s
+    by_quota = queue.quota_empty_in_s or 0.0
+    if not queue.messages:
         empty_in, by_quota = None, 0.0
     # After a burst the trend over the longer time still rises while the queue already drains.
     rate = growth if (growth > 0) == (recent > 0) else recent
@@ -125,24 +129,24 @@ def tendency(queue: dict[str, Any]) -> str:
     return grows if empty_in is None else f"empty in {span(empty_in)}"
 
 
-def _quotas(said: dict[str, Any]) -> Iterator[tuple[Level, str]]:
-    for name, quota in said["quotas"].items():
-        if "error" in quota:
-            yield Level.CRITICAL, f"quota {name}: {quota['error']}"
+def _quotas(report: BrokerReport) -> Iterator[tuple[Level, str]]:
+    for name, quota in report.quotas.items():
+        if isinstance(quota, QuotaError):
+            yield Level.CRITICAL, f"quota {name}: {quota.error}"
         else:
             yield (
-                Level(quota.get("level", 0)),
-                f"quota {name} {quota['free']} of {quota['limit']} left{_next(quota)}",
+                Level(quota.level),
+                f"quota {name} {quota.free} of {quota.limit} left{_next(quota)}",
             )
 
 
-def _next(quota: dict[str, Any]) -> str:
+def _next(quota: QuotaStatus) -> str:
     """Return when the next call may be made, if none may be made now.
 
     That is how a quota works, and not an error.
     """
-    wait = quota["next_free_s"]
-    if quota["free"] or quota["limit"] == 0:
+    wait = quota.next_free_s
+    if quota.free or quota.limit == 0:
         return ""
     return ", the next when a call ends" if wait is None else f", the next in {span(wait)}"
 

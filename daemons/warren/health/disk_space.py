@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from warren.health.finding import Finding, Level
 from warren.health.observation import Disk, Snapshot
+from warren.status.broker_report import DiskLevels
 
 #: Percent of free space below which the check warns, or is critical. These are the defaults of
 #: [health], used when no broker status holds the settings.
@@ -14,9 +15,9 @@ DISK_WARNING, DISK_CRITICAL = 10.0, 5.0
 
 def disk(snapshot: Snapshot) -> Iterator[Finding]:
     """Yield a finding for each directory with a nearly full disk, else one for the fullest disk."""
-    levels = (snapshot.broker_status.said or {}).get("disk", {})
-    warning, critical = levels.get("warning", DISK_WARNING), levels.get("critical", DISK_CRITICAL)
-    found = [_judge(each, warning, critical) for each in snapshot.disks]
+    report = snapshot.broker_status.report  # settings count also when they are old
+    levels = (report and report.disk) or DiskLevels(DISK_WARNING, DISK_CRITICAL)
+    found = [_judge(each, levels.warning, levels.critical) for each in snapshot.disks]
     bad = [finding for finding in found if finding.level]
     least = min((_least(each)[0] for each in snapshot.disks if each.room is not None), default=0.0)
     yield from bad or [Finding("disk", Level.OK, f"disk {_percent(least)} free")]

@@ -9,44 +9,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from warren.status import heartbeat, programs_file, status_file
+from warren.status import broker_file, heartbeat, programs_file, status_file
+from warren.status.broker_report import BrokerReading
 from warren.status.heartbeat import Heartbeat
-from warren.status.status_file import Published
 from warren.status.suite_report import Reading
-from warren.status.validation import NUMBER, Shape
-
-#: The shape of the parts of broker.json that the checks need.
-_LEVEL = {0, 1, 2}
-_QUEUE = {
-    "messages": (int, None),
-    "growth_per_s": NUMBER,
-    "recent_per_s?": NUMBER,
-    "empty_in_s": (*NUMBER, None),
-    "quota_empty_in_s?": (*NUMBER, None),
-    "level?": _LEVEL,
-    "unconsumed?": bool,
-}
-_QUOTA = {
-    "free": int,
-    "open": int,
-    "cooling": int,
-    "limit": int,
-    "window_s": NUMBER,
-    "next_free_s": (*NUMBER, None),
-    "level?": _LEVEL,
-}
-BROKER_STATUS: dict[str, Shape] = {
-    "broker": {"kind": str, "reachable": bool, "reason": str, "alarms": [str], "same_name?": bool},
-    "results?": {"reachable": bool, "reason": str},
-    "queues": {str: _QUEUE},
-    "removed_queues?": {str: int},
-    "later?": (int, None),
-    "returning?": int,
-    "rejected_keys?": int,
-    "rejected?": {"messages": int, "level": _LEVEL, "full?": bool},
-    "quotas": {str: ({"error": str}, _QUOTA)},
-    "disk?": {"warning": NUMBER, "critical": NUMBER},
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +36,7 @@ class Snapshot:
 
     now: float
     programs: Reading
-    broker_status: Published
+    broker_status: BrokerReading
     heartbeats: dict[str, Heartbeat]  # for their details: supervisord judges the heartbeats
     disks: tuple[Disk, ...]
 
@@ -85,7 +51,7 @@ def look(run_dir: Path, directories: tuple[Path, ...]) -> Snapshot:
     return Snapshot(
         now=status_file.now(),
         programs=programs,
-        broker_status=status_file.read(run_dir / "broker.json", **BROKER_STATUS),
+        broker_status=broker_file.read(run_dir),
         heartbeats=heartbeat.read(run_dir, names).by_program,
         # systemd removes the run directory when it stops the suite, which is not an error of a
         # disk.

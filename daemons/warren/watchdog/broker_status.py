@@ -17,7 +17,7 @@ from warren.logs.events import Event
 from warren.logs.setup import logger
 from warren.quotas.ledger import now_ns
 from warren.quotas.slot_counts import Counts
-from warren.status import status_file
+from warren.status import broker_file
 from warren.status.status_file import now
 from warren.watchdog.backlog import Backlog
 from warren.watchdog.broker_monitor import TIMEOUT, BrokerMonitor, Look
@@ -40,7 +40,6 @@ class BrokerStatus:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._path = settings.app.run_dir / "broker.json"
         self._broker = BrokerMonitor(settings, make_app)
         self._results = ResultsWatch(settings, make_app) if is_apart(settings) else None
         self._begun, self._written = now(), 0.0
@@ -89,7 +88,6 @@ class BrokerStatus:
             "reason": look.reason,
         }
         status = {
-            "at": self._written,
             "broker": {
                 **broker,
                 "alarms": look.alarms,
@@ -113,7 +111,7 @@ class BrokerStatus:
         }
         # A full disk: the file grows old, and its readers see its age.
         with suppress(OSError):
-            status_file.write(self._path, status)
+            broker_file.write(self.settings.app.run_dir, self._written, status)
 
     def _latest(self) -> Look | None:
         look, at = self._broker.latest, now()

@@ -12,7 +12,7 @@ from supervisor.states import ProcessStates
 from warren.config import Settings
 from warren.logs.events import Event
 from warren.logs.setup import logger
-from warren.status import status_file
+from warren.status import broker_file
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.blocked import Blocked, blocked
 from warren.supervise.liveness.observe import (
@@ -25,8 +25,6 @@ from warren.supervise.liveness.readiness import at_work
 from warren.supervise.liveness.stuck import Idleness, is_stuck, judge, waiting
 from warren.system.process import resident
 
-#: Age in seconds from which a report on the queues says nothing about their present state.
-_STALE = 30.0
 #: Seconds after its start in which a daemon may grow without limit: a ceiling below the memory that
 #: the daemon needs must not become a storm of restarts.
 _GROWTH = 60.0
@@ -148,15 +146,13 @@ class Recovery:
 def consumed_queues(run_dir: Path) -> dict[str, int]:
     """Return the messages of each queue, as the quota-watchdog saw them last.
 
-    Return nothing when the quota-watchdog has not looked within the last 30 s.
+    Return nothing when what the quota-watchdog saw is old: it says nothing of the present then.
     """
-    status = status_file.read(run_dir / "broker.json", queues={str: {"messages": (int, None)}}).said
-    if status is None or not 0 <= status_file.now() - status["at"] < _STALE:
-        return {}
+    report = broker_file.read(run_dir).known
     return {
-        name: queue["messages"]
-        for name, queue in status["queues"].items()
-        if queue["messages"] is not None
+        name: queue.messages
+        for name, queue in (report.queues if report else {}).items()
+        if queue.messages is not None
     }
 
 
