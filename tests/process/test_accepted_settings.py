@@ -233,7 +233,8 @@ def test_a_reload_says_which_ledger_it_did_not_reach(suite: Suite) -> None:
             done = suite.warren("reload")
         assert (done.returncode, done.stdout) == (1, "")
         assert (
-            "not been taken up by quota-watchdog (quotas with their old terms: site)" in done.stderr
+            "not been taken up by quota-watchdog (quotas with their old settings: site)"
+            in done.stderr
         )
         done = suite.warren("reload")
         assert (done.returncode, limits(suite)) == (0, (5, 3600.0)), done.stderr

@@ -203,7 +203,7 @@ def test_a_worker_that_does_not_come_back_stops_the_roll(suite: Suite) -> None:
         done = suite.warren("reload")
         assert done.returncode == 1, done.stderr
         assert "worker-a does not work with the new settings: " in done.stderr
-        assert "with the old settings go on: worker-b" in done.stderr
+        assert "these continue with the old settings: worker-b" in done.stderr
         assert programs(suite)["worker-b"].pid == before["worker-b"]
         suite.module("jobs", "")
         done = suite.warren("reload")

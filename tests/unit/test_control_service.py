@@ -13,8 +13,9 @@ import pytest
 
 from warren.cli import main
 from warren.config.reader import DEFAULT_DIRECTORY
-from warren.control import service
-from warren.control.service import _VIEW, Action, run, steps
+from warren.control import service, unit_sandbox
+from warren.control.service import Action, run, steps
+from warren.control.unit_sandbox import _VIEW
 from warren.errors import ExitCode, Unavailable
 
 Told = Callable[..., None]
@@ -76,7 +77,7 @@ def test_a_check_of_roots_is_confined_as_the_unit_is(told: Told) -> None:
         systemctl="printf "
         "'LoadState=loaded\\nUser=anna\\nCapabilityBoundingSet=\\nAmbientCapabilities=\\nProtectClock=yes\\n'"
     )
-    arguments = service.sandbox(DEFAULT_DIRECTORY, "anna", 1.0)
+    arguments = unit_sandbox.sandbox(DEFAULT_DIRECTORY, "anna", 1.0)
     assert {"--property=CapabilityBoundingSet=", "--property=ProtectClock=yes"} <= set(arguments)
     assert "--property=AmbientCapabilities=" not in arguments
 

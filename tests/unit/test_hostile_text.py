@@ -123,7 +123,7 @@ def test_a_reload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The problems that a suite has reported are text."""
-    monkeypatch.setattr(reload_request, "reload", lambda _: Outcome(0.0, "failed", [HOSTILE], 1))
+    monkeypatch.setattr(reload_request, "reload", lambda *_: Outcome(0.0, "failed", [HOSTILE], 1))
     main([*config, "reload", *as_json])
     captured = capsys.readouterr()
     checked(captured.out + captured.err)

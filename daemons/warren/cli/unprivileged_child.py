@@ -21,7 +21,7 @@ import click
 
 from warren.cli.child_output import Followed, Kept, Shown
 from warren.cli.import_notice import TIMEOUT
-from warren.control import service
+from warren.control import service, unit_sandbox
 from warren.errors import WarrenError
 from warren.system.process import die_with_parent, gain_nothing
 from warren.system.users import User
@@ -177,7 +177,7 @@ def _start(
     if (
         another
         and arguments[0] == "check"
-        and (sandbox := service.sandbox(directory, user.name, TIMEOUT))
+        and (sandbox := unit_sandbox.sandbox(directory, user.name, TIMEOUT))
     ):
         # The sandbox has the unit's environment, including PYTHONPATH, because root writes the
         # unit. systemd gives up root's rights.

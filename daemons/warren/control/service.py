@@ -29,70 +29,6 @@ _BOOTED = Path("/run/systemd/system")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Seconds between two calls of the progress function while a command runs.
 _GLANCE = 0.5
-#: The properties that define the unit's view of the host, as `systemctl show` writes them and
-#: `systemd-run` reads them.
-_VIEW = (
-    *(
-        "User",
-        "Group",
-        "SupplementaryGroups",
-        "Environment",
-        "PassEnvironment",
-        "UnsetEnvironment",
-        "WorkingDirectory",
-    ),
-    *(
-        "NoNewPrivileges",
-        "ProtectSystem",
-        "ProtectHome",
-        "PrivateTmp",
-        "PrivateDevices",
-        "PrivateUsers",
-        "PrivateMounts",
-    ),
-    *(
-        "PrivateNetwork",
-        "ProtectProc",
-        "ProcSubset",
-        "ReadWritePaths",
-        "ReadOnlyPaths",
-        "InaccessiblePaths",
-        "ExecPaths",
-    ),
-    *("NoExecPaths", "MemoryDenyWriteExecute", "RestrictAddressFamilies", "RestrictSUIDSGID"),
-    # And those that limit its system calls, and its use of the host's resources.
-    *(
-        "SystemCallFilter",
-        "SystemCallArchitectures",
-        "SystemCallErrorNumber",
-        "RestrictNamespaces",
-        "RestrictRealtime",
-    ),
-    *(
-        "LockPersonality",
-        "ProtectKernelTunables",
-        "ProtectKernelModules",
-        "ProtectKernelLogs",
-        "ProtectControlGroups",
-    ),
-    *(
-        "ProtectClock",
-        "ProtectHostname",
-        "DevicePolicy",
-        "CapabilityBoundingSet",
-        "AmbientCapabilities",
-        "KeyringMode",
-    ),
-    *("MemoryMax", "TasksMax", "LimitNOFILE"),
-)
-#: Properties whose empty value has a meaning: nothing is allowed.
-_NONE = ("CapabilityBoundingSet",)
-#: The properties that name directories which systemd makes for the unit, with their parents.
-_DIRECTORIES = {
-    "StateDirectory": "/var/lib",
-    "LogsDirectory": "/var/log",
-    "RuntimeDirectory": "/run",
-}
 #: The timeout for an answer of systemd, in seconds.
 _ANSWER = 10.0
 
@@ -202,18 +138,18 @@ def status() -> str:
 
     The text says how many programs work, or what is wrong with the configuration.
     """
-    return one_line(_show("StatusText").get("StatusText", ""))
+    return one_line(properties("StatusText").get("StatusText", ""))
 
 
 def is_active() -> bool:
     """Return whether the suite runs as a service and its start has completed."""
-    return _show("ActiveState").get("ActiveState") == "active"
+    return properties("ActiveState").get("ActiveState") == "active"
 
 
 def unit_user(directory: Path) -> str:
     """Return the unit's user if the unit runs the suite of these settings; else an empty text."""
-    said = _show("LoadState", "User", "Environment")
-    return said.get("User", "") if _runs(said, directory) else ""
+    said = properties("LoadState", "User", "Environment")
+    return said.get("User", "") if runs_suite(said, directory) else ""
 
 
 def hides_homes(directory: Path) -> bool:
@@ -221,54 +157,12 @@ def hides_homes(directory: Path) -> bool:
 
     False when systemd does not tell this user.
     """
-    said = _show("LoadState", "ProtectHome", "Environment")
-    return _runs(said, directory) and said.get("ProtectHome") in ("yes", "tmpfs")
+    said = properties("LoadState", "ProtectHome", "Environment")
+    return runs_suite(said, directory) and said.get("ProtectHome") in ("yes", "tmpfs")
 
 
-def sandbox(directory: Path, user: str, seconds: float) -> list[str]:
-    """Return the words to put before a command so that it runs as the unit would run it.
-
-    The command then has the unit's user, view of the disk and environment, and no rights of root.
-    Its time is limited to `seconds`. The result is empty when no unit runs the suite of these
-    settings as that user.
-    """
-    said = _show("LoadState", *_VIEW, *_DIRECTORIES, "EnvironmentFiles")
-    if (
-        not _runs(said, directory)
-        or said.get("User") != user
-        or shutil.which("systemd-run", path=PATH) is None
-    ):
-        return []
-    same = [
-        f"{name}={said[name]}"
-        for name in _VIEW
-        if said.get(name) or (name in said and name in _NONE)
-    ]
-    directories = [
-        f"-{top}/{name}"
-        for kind, top in _DIRECTORIES.items()
-        for name in said.get(kind, "").split()
-    ]
-    same += [f"ReadWritePaths={' '.join(directories)}"] if directories else []
-    for line in said.get("EnvironmentFiles", "").split("\n"):
-        path, _, ignored = line.partition(" (ignore_errors=")
-        same += (
-            [f"EnvironmentFile={'-' if ignored.startswith('yes') else ''}{path}"] if path else []
-        )
-    same += [f"RuntimeMaxSec={seconds:g}", "LimitCORE=0", "UMask=0077"]
-    given = [f"--property={each}" for each in same]
-    return [
-        "systemd-run",
-        "--quiet",
-        "--pipe",
-        "--wait",
-        "--collect",
-        "--service-type=exec",
-        *given,
-    ]
-
-
-def _runs(said: dict[str, str], directory: Path) -> bool:
+def runs_suite(said: dict[str, str], directory: Path) -> bool:
+    """Return whether the unit with these properties runs the suite of the settings there."""
     return (
         said.get("LoadState") == "loaded"
         and _directory_of(said.get("Environment", "")) == directory
@@ -284,7 +178,7 @@ def _directory_of(environment: str) -> Path:
     return Path(named[-1]) if named else DEFAULT_DIRECTORY
 
 
-def _show(*names: str) -> dict[str, str]:
+def properties(*names: str) -> dict[str, str]:
     """Return properties of the unit from systemd; empty on a host without systemd."""
     if not _BOOTED.is_dir():
         return {}

@@ -19,6 +19,6 @@ def forget_cancelled(settings: Settings, program: str, reason: str) -> None:
 
 
 def forget_all_cancelled(settings: Settings) -> None:
-    """Do so for every worker: the suite ends in order, for somebody has asked for that."""
+    """Do so for every worker: somebody has asked the suite to end."""
     for name in settings.workers:
         forget_cancelled(settings, f"worker-{name}", "the suite was stopped")

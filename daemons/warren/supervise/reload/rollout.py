@@ -22,6 +22,7 @@ from warren.status.status_file import now
 from warren.supervise.daemon_process import DaemonProcess
 from warren.supervise.liveness.observe import Observation
 from warren.supervise.programs.cancelled import forget_cancelled
+from warren.supervise.reload.daemon_answers import generation, listens, reason, reloads
 from warren.supervise.reload.plan import Changes
 from warren.supervise.reload.progress_text import activity
 
@@ -184,10 +185,10 @@ class Rollout:
         # A process without a heartbeat may not have its signal handlers yet, and SIGHUP would end
         # it.
         self._to_signal = [
-            (process, pid) for process, pid in current if not _listens(process, observations)
+            (process, pid) for process, pid in current if not listens(process, observations)
         ]
         for process, _ in current:
-            if _listens(process, observations):
+            if listens(process, observations):
                 process.signal(signal.SIGHUP)
 
     def _follow(self, observations: Mapping[str, Observation], settings: Settings) -> None:
@@ -196,10 +197,10 @@ class Rollout:
         A signal that was sent does not prove that its receiver acted on it.
         """
         self._lagging = {
-            process.config.name: _reason(observations[process.config.name])
+            process.config.name: reason(observations[process.config.name])
             for process in self._suite.daemons()
-            if _listens(process, observations)
-            and _generation(observations[process.config.name]) < self._wanted
+            if listens(process, observations)
+            and generation(observations[process.config.name]) < self._wanted
         }
         if not self._lagging or self._leaving or self._to_signal or self._step or self._pending:
             self._by = None
@@ -218,7 +219,7 @@ class Rollout:
     def _next(self, observations: Mapping[str, Observation], settings: Settings) -> None:
         name = next(iter(self._pending))
         process = self._worker(name)
-        if process is not None and process.pid and not _listens(process, observations):
+        if process is not None and process.pid and not listens(process, observations):
             return  # the worker is starting, perhaps with settings that are older than these
         replacement = self._pending.pop(name)
         if process is None:
@@ -233,7 +234,7 @@ class Rollout:
         )
         was_at_work = observation is not None and observation.state in AT_WORK
         deadline = time.monotonic() + timeout
-        self._step = _Step(name, process.pid, _reloads(observation), was_at_work, deadline)
+        self._step = _Step(name, process.pid, reloads(observation), was_at_work, deadline)
         if replacement is not None:
             self._leaving[name] = replacement
         else:
@@ -245,7 +246,7 @@ class Rollout:
             # An operator has stopped or removed the worker.
             return step.program not in self._leaving
         answered = observation is not None and (
-            observation.pid != step.pid or _reloads(observation) > step.reloads
+            observation.pid != step.pid or reloads(observation) > step.reloads
         )
         # A worker that was connecting to its broker only has to reach that state again.
         enough = AT_WORK if step.was_at_work else (*AT_WORK, "connecting")
@@ -257,7 +258,7 @@ class Rollout:
             or process.state == ProcessStates.FATAL
         ):
             later = (
-                f"; with the old settings go on: {', '.join(self._pending)}"
+                f"; these continue with the old settings: {', '.join(self._pending)}"
                 if self._pending
                 else ""
             )
@@ -281,35 +282,3 @@ class Rollout:
         return next(
             (process for process in self._suite.daemons() if process.config.name == name), None
         )
-
-
-def _listens(process: DaemonProcess, observations: Mapping[str, Observation]) -> bool:
-    observation = observations.get(process.config.name)
-    return (
-        process.state == ProcessStates.RUNNING
-        and observation is not None
-        and observation.heartbeat is not None
-        and observation.pid == process.pid
-    )
-
-
-def _generation(observation: Observation) -> int:
-    generation = observation.heartbeat.details.get("generation", 0) if observation.heartbeat else 0
-    return generation if isinstance(generation, int) else 0
-
-
-def _reason(observation: Observation) -> str:
-    """Return, in brackets, what delays a daemon, if it says so: ledgers that still change."""
-    quotas = observation.heartbeat.details.get("unsettled") if observation.heartbeat else None
-    if not isinstance(quotas, list) or not quotas:
-        return ""
-    return f" (quotas with their old terms: {', '.join(map(str, quotas))})"
-
-
-def _reloads(observation: Observation | None) -> int:
-    reloads = (
-        observation.heartbeat.details.get("reloads", 0)
-        if observation and observation.heartbeat
-        else 0
-    )
-    return reloads if isinstance(reloads, int) else 0
