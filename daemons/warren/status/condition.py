@@ -50,12 +50,12 @@ class Condition(StrEnum):
 
     @property
     def ready(self) -> bool:
-        """Whether a program in this condition does its work: the only place that decides it."""
+        """Return whether a program in this condition does its work; nothing else decides it."""
         return self in _READY
 
     @property
     def passing(self) -> bool:
-        """Whether the condition passes without action: a start, a stop, the search for a broker."""
+        """Return whether the condition passes by itself: a start, a stop, a broker that is away."""
         return self in _PASSING
 
     @property

@@ -47,11 +47,11 @@ class Judged(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether the program does its work."""
+        """Return whether the program does its work."""
 
     @property
     def expected(self) -> bool:
-        """Whether the suite counts on the program."""
+        """Return whether the suite counts on the program."""
 
 
 def all_ready(programs: Sequence[Judged]) -> bool:
@@ -123,7 +123,7 @@ class Reading:
 
     @property
     def old(self) -> bool:
-        """Whether supervisord has said nothing for so long that it counts as hung."""
+        """Return whether supervisord has been silent for so long that it counts as hung."""
         return self.silence > OLD
 
     @property

@@ -31,7 +31,7 @@ _GROWTH = 60.0
 
 
 class Recovery:
-    """Looks at every daemon in each tick of the loop, and restarts one that does not work."""
+    """Restarts of daemons that run but do not work; every daemon is looked at in each tick."""
 
     def __init__(self) -> None:
         self._idle: dict[str, Idleness] = {}

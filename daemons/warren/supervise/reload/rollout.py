@@ -70,7 +70,7 @@ class Rollout:
 
     @property
     def done(self) -> bool:
-        """Whether no change is left, and every daemon has reported that it took the settings up.
+        """Return whether no change is left, and every daemon has reported the new settings.
 
         A failure ends the change as well.
         """
